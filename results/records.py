@@ -1,0 +1,177 @@
+"""The rows a study leaves: columns, types and states of every table.
+
+This is the contract that other programs read. A column is never renamed or retyped; new ones may
+be added. Every part of a table is written with the table's full schema, null where unused.
+"""
+
+from enum import StrEnum
+
+import pyarrow as pa
+
+
+class Stage(StrEnum):
+    """Where a trial was first trained: choosing a recipe, or measuring the chosen one."""
+
+    SEARCH = "search"
+    MEASURE = "measure"
+
+
+class Status(StrEnum):
+    """What became of a trial."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+    @property
+    def is_final(self) -> bool:
+        """True once nothing more will be trained, unless the study changes or retries it."""
+        return self in (Status.COMPLETED, Status.STOPPED, Status.FAILED)
+
+
+RECIPE_COLUMNS: dict[str, pa.DataType] = {
+    "epochs": pa.int64(),
+    "steps": pa.int64(),
+    "examples": pa.int64(),
+    "evaluations": pa.int64(),
+    "batch_size": pa.int64(),
+    "optimizer": pa.string(),
+    "lr": pa.float64(),
+    "momentum": pa.float64(),
+    "nesterov": pa.bool_(),
+    "weight_decay": pa.float64(),
+    "label_smoothing": pa.float64(),
+    "schedule": pa.string(),
+    "warmup": pa.float64(),
+    "augmentation": pa.string(),
+    "precision": pa.string(),
+    "stem": pa.string(),
+    "image_size": pa.int64(),
+    "normalization": pa.string(),
+}
+"""Every recipe field and its column type, as declared in the study (`auto` stays `auto`)."""
+
+IDENTITY_COLUMNS: dict[str, pa.DataType] = {
+    "trial_id": pa.string(),
+    "stage": pa.string(),
+    "model": pa.string(),
+    "weights": pa.string(),
+    "fraction": pa.float64(),  # share of the training pool
+    "n_train": pa.int64(),  # examples
+    "seed": pa.int64(),
+    **RECIPE_COLUMNS,
+}
+
+EPOCH_SCHEMA = pa.schema(
+    {
+        **IDENTITY_COLUMNS,
+        "sequence": pa.int64(),  # the driver's unique, increasing number of the row
+        "epoch": pa.int64(),  # evaluation interval, from 1
+        "step": pa.int64(),  # optimizer updates so far
+        "examples_seen": pa.int64(),  # training examples so far
+        "train_loss": pa.float64(),
+        "train_accuracy": pa.float64(),  # 0 to 1, train_correct / train_seen
+        "train_correct": pa.int64(),
+        "train_seen": pa.int64(),  # examples of this interval
+        "val_loss": pa.float64(),
+        "val_accuracy": pa.float64(),
+        "test_loss": pa.float64(),
+        "test_accuracy": pa.float64(),
+        "lr_last": pa.float64(),  # learning rate of the interval's last step
+        "seconds": pa.float64(),  # training and evaluation of this interval
+        "images_per_second": pa.float64(),  # training only
+        "peak_memory_bytes": pa.int64(),
+        "device": pa.string(),
+        "host": pa.string(),
+        "recorded_at": pa.timestamp("us", tz="UTC"),
+    }
+)
+
+TRIAL_SCHEMA = pa.schema(
+    {
+        **IDENTITY_COLUMNS,
+        "wanted": pa.bool_(),  # the study as last run asks for it
+        "measured": pa.bool_(),  # comparisons use it; a winner's search trial included
+        "status": pa.string(),
+        "stopped_at_epoch": pa.int64(),
+        "stopped_cutoff": pa.float64(),  # val_accuracy that the trial fell below
+        "error": pa.string(),
+        "epochs_done": pa.int64(),
+        "epochs_budget": pa.int64(),  # evaluation intervals the recipe asks for
+        "best_epoch": pa.int64(),  # by val_accuracy, the earliest of equals
+        "final_train_loss": pa.float64(),
+        "final_train_accuracy": pa.float64(),
+        "final_val_loss": pa.float64(),
+        "final_val_accuracy": pa.float64(),
+        "final_test_loss": pa.float64(),
+        "final_test_accuracy": pa.float64(),
+        "best_train_loss": pa.float64(),
+        "best_train_accuracy": pa.float64(),
+        "best_val_loss": pa.float64(),
+        "best_val_accuracy": pa.float64(),
+        "best_test_loss": pa.float64(),
+        "best_test_accuracy": pa.float64(),
+        "n_parameters": pa.int64(),
+        "flops_per_image": pa.int64(),  # forward pass
+        "subset_hash": pa.string(),
+        "class_counts": pa.string(),  # JSON list, images per class in the subset
+        "init_hash": pa.string(),  # of the model as it stood before the first step
+        "weights_hash": pa.string(),  # of the pretrained file; null without
+        "normalization_mean": pa.string(),  # JSON list, per channel, of inputs scaled to 0..1
+        "normalization_std": pa.string(),
+        "resolved_precision": pa.string(),
+        "device": pa.string(),
+        "host": pa.string(),
+        "slot": pa.int64(),  # which of the pass's places it ran on, for the time line
+        "attempts": pa.int64(),
+        "seconds": pa.float64(),  # sum over the recorded epochs
+        "cpu": pa.float64(),
+        "gpu": pa.float64(),
+        "started_at": pa.timestamp("us", tz="UTC"),
+        "ended_at": pa.timestamp("us", tz="UTC"),
+    }
+)
+
+PREDICTION_SCHEMA = pa.schema(
+    {
+        "trial_id": pa.string(),
+        "epoch": pa.int64(),  # the trial's final epoch
+        "example": pa.int64(),  # position in the test set, from 0
+        "label": pa.int64(),
+        "prediction": pa.int64(),
+        "correct": pa.bool_(),
+    }
+)
+
+ENVIRONMENT_SCHEMA = pa.schema(
+    {
+        "pass_id": pa.string(),
+        "started_at": pa.timestamp("us", tz="UTC"),
+        "host": pa.string(),
+        "scalestudy": pa.string(),
+        "training_version": pa.int64(),
+        "python": pa.string(),
+        "torch": pa.string(),
+        "torchvision": pa.string(),
+        "ray": pa.string(),
+        "cuda": pa.string(),
+        "git_commit": pa.string(),
+        "platform": pa.string(),
+        "cpu_model": pa.string(),
+        "cpus": pa.float64(),  # of the cluster
+        "gpus": pa.float64(),
+        "gpu_model": pa.string(),
+        "memory_bytes": pa.int64(),
+        "command": pa.string(),
+        "settings": pa.string(),  # JSON: the study as this pass resolved it
+    }
+)
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "trials": TRIAL_SCHEMA,
+    "epochs": EPOCH_SCHEMA,
+    "predictions": PREDICTION_SCHEMA,
+    "environments": ENVIRONMENT_SCHEMA,
+}

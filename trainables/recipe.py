@@ -1,0 +1,144 @@
+"""How a cell is trained. Torch-free, so that studies can be read and planned without it."""
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+DEFAULT_EPOCHS = 5
+BUDGET_FIELDS = ("epochs", "steps", "examples", "evaluations")
+
+
+def _no_bool(value: Any) -> Any:
+    """Refuse true and false where a number is meant (YAML reads `yes` and `on` as true)."""
+    if isinstance(value, bool):
+        raise ValueError("a number is needed, not true or false")
+    return value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a finite number is needed")
+    return value
+
+
+_Number = (BeforeValidator(_no_bool), BeforeValidator(_finite))
+Count = Annotated[int, *_Number, Field(ge=1)]
+Positive = Annotated[float, *_Number, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, *_Number, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, *_Number, Field(ge=0, lt=1, allow_inf_nan=False)]
+
+
+class Recipe(BaseModel):
+    """Settings of one training run. Each default is named here and nowhere else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    epochs: Count | None = None
+    """Passes over the cell's own training subset (5 where no budget is named)."""
+    steps: Count | None = None
+    """Optimizer updates, instead of `epochs`: every cell gets equally many."""
+    examples: Count | None = None
+    """Training examples seen, instead of `epochs`."""
+    evaluations: Count | None = None
+    """With `steps` or `examples`: into how many equal intervals the budget is cut (default 5).
+    Each ends with an evaluation and is one "epoch" record."""
+    batch_size: Count = 128
+    """Examples per update. A last batch of one example joins the batch before it."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    """Update rule, with torch's own defaults where no field is named here."""
+    lr: Positive = 1e-3
+    """Peak learning rate."""
+    momentum: Share = 0.9
+    """Of `sgd` only."""
+    nesterov: bool = False
+    """Of `sgd` only."""
+    weight_decay: NonNegative = 0.0
+    """Decoupled with `adamw`, an L2 term otherwise."""
+    label_smoothing: Share = 0.0
+    """Share of the target spread over all classes; evaluation losses are never smoothed."""
+    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
+    """Course of the learning rate over the budget, set at every step."""
+    warmup: NonNegative = 0.0
+    """Linear warm-up from zero, in epochs (evaluation intervals). `one-cycle` with 0 takes 30 % of
+    the budget."""
+    augmentation: Literal["none", "standard"] = "none"
+    """`standard`: per-image random crop from 4 (in general 1/8) pixels of padding, and flip."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the forward and backward pass. `auto`: bf16 where the device computes it natively."""
+    stem: Literal["standard", "cifar"] = "standard"
+    """`cifar`: 3×3 stride-1 first convolution and no max-pool, for ResNets on small images."""
+    image_size: Annotated[int, *_Number, Field(ge=8, le=1024)] | None = None
+    """Side in pixels that images are resized to; by default as they are in the data."""
+    normalization: Literal["auto", "data", "none"] = "auto"
+    """`auto`: the pretrained weights' own mean and deviation where known, else the data's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_one_budget(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        named = [key for key in ("epochs", "steps", "examples") if values.get(key) is not None]
+        if len(named) > 1:
+            raise ValueError(f"name one budget: epochs, steps or examples, not {' and '.join(named)}")
+        if not named:
+            return {**values, "epochs": DEFAULT_EPOCHS}
+        if named != ["epochs"] and values.get("evaluations") is None:
+            return {**values, "evaluations": DEFAULT_EPOCHS}
+        return values
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.epochs is not None and self.evaluations is not None:
+            raise ValueError("`evaluations` goes with steps or examples; with epochs, each is one")
+        budget = self.steps or (self.examples and math.ceil(self.examples / self.batch_size))
+        if budget and self.evaluations and budget % self.evaluations:
+            raise ValueError(
+                f"{budget} updates cannot be cut into {self.evaluations} equal evaluations; "
+                f"a budget of {math.ceil(budget / self.evaluations) * self.evaluations} updates can"
+            )
+        if self.nesterov and self.optimizer == "sgd" and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+    @property
+    def intervals(self) -> int:
+        """Number of epoch records of a complete trial."""
+        return self.epochs or self.evaluations or DEFAULT_EPOCHS
+
+    @property
+    def steps_per_interval(self) -> int | None:
+        """Updates between two evaluations; None where an interval is one pass over the subset."""
+        if self.epochs is not None:
+            return None
+        updates = self.steps or math.ceil((self.examples or 0) / self.batch_size)
+        return updates // self.intervals
+
+    @property
+    def budget_matters(self) -> bool:
+        """Whether the numbers of an epoch depend on how many epochs are to come."""
+        return self.schedule != "constant"
+
+    def used(self) -> dict[str, Any]:
+        """Every field that has a bearing on the numbers, the rest as None."""
+        values = self.model_dump()
+        if self.optimizer != "sgd":
+            values |= {"momentum": None, "nesterov": None}
+        return values
+
+    def identity(self) -> dict[str, Any]:
+        """What the trial's hash covers: fields in use that differ from their default.
+
+        The budget is left out where it does not change the numbers of the epochs it shares with a
+        longer one.
+        """
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        fields = {
+            name: value
+            for name, value in self.used().items()
+            if name not in BUDGET_FIELDS and value is not None and value != defaults[name]
+        }
+        fields["interval"] = self.steps_per_interval or "epoch"
+        if self.budget_matters:
+            fields["intervals"] = self.intervals
+        return fields

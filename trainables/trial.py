@@ -1,0 +1,75 @@
+"""One cell × recipe × seed, and the hash that names it. Torch-free."""
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from trainables.recipe import Recipe
+from trainables.source import Source
+
+TRAINING_VERSION = 1
+"""Raised only when a change of the code changes the numbers that a trial gives."""
+
+
+class Weights(BaseModel):
+    """One level of the factor `weights`, for one model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str = "none"
+    """As shown in tables: `none`, torchvision's name, or the user's label."""
+    file: str | None = None
+    """Absolute path of the file, where the user named one."""
+    digest: str | None = None
+    """Content hash: of the file, or as torchvision's file name carries it."""
+
+
+class Trial(BaseModel):
+    """Everything that one training run depends on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trainable: str = "classifier"
+    data: Source
+    fingerprint: str
+    """Content hash of the images and labels."""
+    n_pool: int
+    """Training images once validation is carved out."""
+    n_classes: int
+    model: str
+    weights: Weights
+    fraction: float
+    """Share of the training pool as declared; `n_train` is what it comes to."""
+    n_train: int
+    seed: int
+    recipe: Recipe
+
+    @property
+    def trial_id(self) -> str:
+        """16 hex digits over all that changes the numbers, and nothing else."""
+        inputs = {
+            "version": TRAINING_VERSION,
+            "trainable": self.trainable,
+            "data": self.fingerprint,
+            "validation": self.data.validation,
+            "model": self.model,
+            "weights": self.weights.digest,
+            "n_train": self.n_train,
+            "seed": self.seed,
+            "recipe": self.recipe.identity(),
+        }
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+    def columns(self) -> dict[str, Any]:
+        """The identity columns of the trial's rows, but for `stage`."""
+        return {
+            "trial_id": self.trial_id,
+            "model": self.model,
+            "weights": self.weights.label,
+            "fraction": self.fraction,
+            "n_train": self.n_train,
+            "seed": self.seed,
+            **self.recipe.used(),
+        }
