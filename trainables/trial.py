@@ -20,6 +20,8 @@ class Weights(BaseModel):
 
     label: str = "none"
     """As shown in tables: `none`, torchvision's name, or the user's label."""
+    name: str | None = None
+    """Member of the model's torchvision weights enum, such as `IMAGENET1K_V1`."""
     file: str | None = None
     """Absolute path of the file, where the user named one."""
     digest: str | None = None

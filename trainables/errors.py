@@ -1,0 +1,38 @@
+"""What can go wrong in a trial.
+
+TrainableError
+├── DataError         the images cannot be had, read or split as asked
+├── ModelError        no such model, or one that cannot take these images
+├── WeightsError      no such pretrained weights, or ones that do not fit
+├── CheckpointError   a saved state is damaged or another trial's
+├── Diverged          the loss became NaN or infinite
+└── OutOfMemory       the device has no room
+"""
+
+
+class TrainableError(Exception):
+    """Base of all errors of this package; the message says what, where and what to do."""
+
+
+class DataError(TrainableError):
+    """The images cannot be had, read or split as asked."""
+
+
+class ModelError(TrainableError):
+    """No such model, or one that cannot take these images."""
+
+
+class WeightsError(TrainableError):
+    """No such pretrained weights, or ones that do not fit the model."""
+
+
+class CheckpointError(TrainableError):
+    """A saved state is damaged, or was written by another trial."""
+
+
+class Diverged(TrainableError):
+    """The loss became NaN or infinite."""
+
+
+class OutOfMemory(TrainableError):
+    """The device has no room for the trial."""
