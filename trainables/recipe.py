@@ -80,7 +80,9 @@ class Recipe(BaseModel):
             return values
         named = [key for key in ("epochs", "steps", "examples") if values.get(key) is not None]
         if len(named) > 1:
-            raise ValueError(f"name one budget: epochs, steps or examples, not {' and '.join(named)}")
+            raise ValueError(
+                f"name one budget: epochs, steps or examples, not {' and '.join(named)}"
+            )
         if not named:
             return {**values, "epochs": DEFAULT_EPOCHS}
         if named != ["epochs"] and values.get("evaluations") is None:

@@ -48,7 +48,9 @@ class Source(BaseModel):
     @classmethod
     def _name_both_splits(cls, path: Any) -> Any:
         if isinstance(path, dict) and set(path) != {"train", "test"}:
-            raise ValueError(f"a train and a test entry are needed, not {', '.join(path) or 'none'}")
+            raise ValueError(
+                f"a train and a test entry are needed, not {', '.join(path) or 'none'}"
+            )
         return path
 
     @property

@@ -1,0 +1,114 @@
+"""Tables as a running study writes them: rows that are added, and rows that change."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from results.records import SCHEMAS
+from results.store import Store
+
+_GROUPS_PER_PART = 64
+_ROWS_PER_PART = 20_000
+_TRIALS_PER_PART = 1_000
+
+
+class GrowingTable:
+    """A table that only gains rows. A flush costs one row group; a full part is left alone.
+
+    Parameters
+    ----------
+    store
+        The run directory.
+    table
+        `epochs`, say.
+    prefix
+        Beginning of the parts' names, unique to the pass.
+    """
+
+    def __init__(self, store: Store, table: str, prefix: str) -> None:
+        self._store, self._table, self._prefix = store, table, prefix
+        self._number = 0
+        self._groups: list[pa.Table] = []
+        self._rows: list[Mapping[str, Any]] = []
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add a row; it is safe only after `flush`."""
+        self._rows.append(row)
+
+    def flush(self) -> None:
+        """Write what was added since the last flush.
+
+        Raises
+        ------
+        StoreError
+            The disk refuses; the rows stay and the next flush tries again.
+        """
+        if not self._rows:
+            return
+        groups = [*self._groups, table_of(self._table, self._rows)]
+        self._store.write_part(self._table, f"{self._prefix}-{self._number:05d}", groups)
+        self._groups, self._rows = groups, []
+        full = sum(group.num_rows for group in groups) >= _ROWS_PER_PART
+        if full or len(groups) >= _GROUPS_PER_PART:
+            self._groups, self._number = [], self._number + 1
+
+
+class TrialTable:
+    """The trial records: one row per `trial_id`, in one part, however often it changes.
+
+    Parameters
+    ----------
+    store
+        The run directory, whose records are read.
+    prefix
+        Beginning of the new parts' names, unique to the pass.
+    """
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self._store, self._prefix = store, prefix
+        self._parts: dict[str, dict[str, dict[str, Any]]] = {}
+        self._part_of: dict[str, str] = {}
+        self._dirty: set[str] = set()
+        for part in store.parts("trials"):
+            rows = pa.parquet.read_table(part, schema=SCHEMAS["trials"], partitioning=None)
+            self._parts[part.stem] = {row["trial_id"]: row for row in rows.to_pylist()}
+            self._part_of |= dict.fromkeys(self._parts[part.stem], part.stem)
+
+    def __contains__(self, trial_id: str) -> bool:
+        return trial_id in self._part_of
+
+    def __iter__(self) -> Iterable[dict[str, Any]]:
+        return (row for rows in self._parts.values() for row in rows.values())
+
+    def get(self, trial_id: str) -> dict[str, Any] | None:
+        """Return a trial's row as it stands, or None."""
+        part = self._part_of.get(trial_id)
+        return None if part is None else self._parts[part][trial_id]
+
+    def update(self, trial_id: str, values: Mapping[str, Any]) -> None:
+        """Change some columns of a trial's row, or add the row."""
+        part = self._part_of.get(trial_id) or self._new_part(trial_id)
+        row = self._parts[part].setdefault(trial_id, {"trial_id": trial_id})
+        if any(row.get(key) != value for key, value in values.items()):
+            row.update(values)
+            self._dirty.add(part)
+
+    def flush(self) -> None:
+        """Write the parts whose rows changed since the last flush."""
+        for part in sorted(self._dirty):
+            rows = list(self._parts[part].values())
+            self._store.write_part("trials", part, [table_of("trials", rows)])
+            self._dirty.discard(part)
+
+    def _new_part(self, trial_id: str) -> str:
+        number = len(self._part_of) // _TRIALS_PER_PART
+        part = f"{self._prefix}-{number:05d}"
+        self._parts.setdefault(part, {})
+        self._part_of[trial_id] = part
+        return part
+
+
+def table_of(table: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Return rows as an Arrow table with the table's full schema, null where a key is absent."""
+    return pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
