@@ -1,0 +1,208 @@
+"""What a study needs from outside its file: images, weights and models, found before training."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import StudyError
+from orchestrator.levels import Size, WeightsLevel
+from orchestrator.study import Cell, Study
+from trainables.errors import TrainableError
+from trainables.recipe import Recipe
+from trainables.trial import Trial, Weights
+
+_SIMULATED_POOL, _SIMULATED_CLASSES = 45_000, 10
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Content hashes and sizes of all that a study names.
+
+    Parameters
+    ----------
+    fingerprint
+        Content hash of the data.
+    pool_labels
+        Of the training images once validation is carved out, (n_pool,).
+    n_classes
+        Classes of the data.
+    weights
+        By (model, label).
+    n_train, n_validation, n_test
+        Images per split; `n_train` is the pool.
+    notes
+        What is unusual about them, a sentence each.
+    """
+
+    fingerprint: str
+    pool_labels: NDArray[np.int64]
+    n_classes: int
+    weights: dict[tuple[str, str], Weights]
+    n_validation: int
+    n_test: int
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def n_train(self) -> int:
+        """Images of the training pool."""
+        return len(self.pool_labels)
+
+    def count(self, size: Size) -> int:
+        """Return the number of images that a level of `fraction` comes to.
+
+        Raises
+        ------
+        StudyError
+            The data holds fewer, or a class would be left empty.
+        """
+        if size.count is not None:
+            if size.count < self.n_classes:
+                raise StudyError(
+                    f"factors.fraction: {size.count}: a number of images is at least the number of "
+                    f"classes ({self.n_classes}); write a share as 1/16 or 0.5."
+                )
+            if size.count > self.n_train:
+                raise StudyError(
+                    f"factors.fraction: {size.count}: the training pool holds {self.n_train} images."
+                )
+            return size.count
+        from trainables.splits import share_to_count
+
+        return share_to_count(float(size.share or 1), self.n_train)
+
+    def trial(self, study: Study, cell: Cell, recipe: Recipe, seed: int) -> Trial:
+        """Return the trial of a cell with a recipe and a seed."""
+        size: Size = cell["fraction"]
+        n_train = self.count(size)
+        share = n_train / self.n_train if size.share is None else float(size.share)
+        return Trial(
+            trainable=study.trainable,
+            data=study.data,
+            fingerprint=self.fingerprint,
+            n_pool=self.n_train,
+            n_classes=self.n_classes,
+            model=cell["model"],
+            weights=self.weights[cell["model"], cell["weights"].label],
+            fraction=share,
+            n_train=n_train,
+            seed=seed,
+            recipe=recipe,
+        )
+
+
+def find_inputs(study: Study) -> Inputs:
+    """Find everything that a study names outside its file, without training anything.
+
+    Raises
+    ------
+    StudyError
+        Data, weights or a model cannot be had; the message says which, where and what to do.
+    """
+    try:
+        inputs = _simulated(study) if study.trainable == "simulated" else _real(study)
+    except TrainableError as error:
+        raise StudyError(f"{study.name}: {error}") from None
+    _check_levels(study, inputs)
+    return inputs
+
+
+def _simulated(study: Study) -> Inputs:
+    labels = np.arange(_SIMULATED_POOL, dtype=np.int64) % _SIMULATED_CLASSES
+    weights = {
+        (model, level.label): Weights(label=level.label, digest=_declared_digest(level))
+        for model in study.factors["model"]
+        for level in study.factors["weights"]
+    }
+    return Inputs("simulated", labels, _SIMULATED_CLASSES, weights, 5_000, 10_000)
+
+
+def _declared_digest(level: WeightsLevel) -> str | None:
+    """Return a digest of the level as written: nothing is read for a simulation."""
+    if level.label == "none":
+        return None
+    return hashlib.sha256(json.dumps(level.written()).encode()).hexdigest()
+
+
+def _real(study: Study) -> Inputs:
+    from trainables.data import inspect
+    from trainables.splits import carve, draw
+
+    info = inspect(study.data)
+    pool, validation = carve(info.train_labels, study.data.validation)
+    weights = _find_weights(study, info.n_classes)
+    notes = _check_images(study, info)
+    inputs = Inputs(
+        fingerprint=info.fingerprint,
+        pool_labels=info.train_labels[pool],
+        n_classes=info.n_classes,
+        weights=weights,
+        n_validation=len(validation),
+        n_test=info.n_test,
+        notes=notes,
+    )
+    for size in study.factors["fraction"]:
+        # Drawn once here, so that an empty class is refused before anything is trained.
+        draw(inputs.pool_labels, inputs.count(size), study.seeds[0])
+    return inputs
+
+
+def _check_images(study: Study, info: Any) -> list[str]:
+    """Refuse images that no cell's model can take or that have no room; return remarks."""
+    from trainables.data import room
+    from trainables.models import check_model
+
+    sizes: set[int | None] = set()
+    for cell in study.cells():
+        recipe = study.recipe_of(cell)
+        sizes.add(recipe.image_size if study.data.source == "imagefolder" else None)
+        if study.trainable == "classifier":
+            side = recipe.image_size or info.image_size
+            if side is None:
+                raise StudyError(
+                    f"{study.name}: recipe.image_size is needed: the images differ in size."
+                )
+            check_model(cell["model"], image_size=side, stem=recipe.stem)
+    for size in sizes:
+        problem = room(info, size)
+        if problem:
+            raise StudyError(f"{study.name}: {problem}")
+    return []
+
+
+def _find_weights(study: Study, n_classes: int) -> dict[tuple[str, str], Weights]:
+    from trainables.weights import check_weights, resolve_weights
+
+    found: dict[tuple[str, str], Weights] = {}
+    for model in study.factors["model"]:
+        for level in study.factors["weights"]:
+            location = level.location and level.location.replace("{model}", model)
+            weights = resolve_weights(model, level.label, location)
+            check_weights(weights, model)
+            found[model, level.label] = weights
+    return found
+
+
+def _check_levels(study: Study, inputs: Inputs) -> None:
+    """Refuse levels that turn out to be one once sizes and file contents are known."""
+    seen: dict[int, Size] = {}
+    for size in study.factors["fraction"]:
+        count = inputs.count(size)
+        if count in seen:
+            raise StudyError(
+                f"factors.fraction: {seen[count]} and {size} are one level: {count} images each."
+            )
+        seen[count] = size
+    for model in study.factors["model"]:
+        digests: dict[str | None, str] = {}
+        for level in study.factors["weights"]:
+            digest = inputs.weights[model, level.label].digest
+            if digest in digests:
+                raise StudyError(
+                    f"factors.weights: {digests[digest]} and {level.label} are one level: "
+                    f"the same content for {model}."
+                )
+            digests[digest] = level.label

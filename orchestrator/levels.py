@@ -1,0 +1,125 @@
+"""Levels of the standard factors, as a study file writes them."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+_FILE_SUFFIXES = (".pth", ".pt", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Size:
+    """A level of `fraction`: a share of the training pool, or a number of images."""
+
+    share: Fraction | None = None
+    count: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.share) if self.share is not None else f"{self.count}"
+
+    def written(self) -> str | int:
+        """Return the level as a study file holds it."""
+        return str(self.share) if self.share is not None else int(self.count or 0)
+
+
+def parse_size(value: Any) -> Size:
+    """Read `1/16`, `0.5`, `1` as shares and an integer above one as a number of images.
+
+    Raises
+    ------
+    ValueError
+        It is neither.
+    """
+    valid = "valid are shares above 0 and up to 1 (1/16, 0.5, 1) and whole numbers of images"
+    if isinstance(value, Size):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"{value!r} is no amount of data; {valid}")
+    try:
+        number = Fraction(str(value).replace(" ", ""))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{value!r} is no amount of data; {valid}") from None
+    if number <= 0:
+        raise ValueError(f"{value!r} is not above 0; {valid}")
+    if number <= 1:
+        return Size(share=number)
+    if isinstance(value, float) or number.denominator != 1:
+        raise ValueError(f"{value!r} is a share above 1; {valid}")
+    return Size(count=int(number))
+
+
+@dataclass(frozen=True)
+class WeightsLevel:
+    """A level of `weights`: a label, and where the weights are if not at torchvision."""
+
+    label: str
+    location: str | None = None
+
+    def __str__(self) -> str:
+        return self.label
+
+    def written(self) -> str | dict[str, str]:
+        """Return the level as a study file holds it."""
+        return self.label if self.location is None else {self.label: self.location}
+
+
+def parse_weights(value: Any) -> WeightsLevel:
+    """Read `none`, a torchvision name, a path, or `{label: path}`.
+
+    Raises
+    ------
+    ValueError
+        It is none of these.
+    """
+    if isinstance(value, WeightsLevel):
+        return value
+    if value is None or value == "none":
+        return WeightsLevel("none")
+    if isinstance(value, dict) and len(value) == 1:
+        ((label, location),) = value.items()
+        if isinstance(label, str) and label and isinstance(location, str) and location:
+            if label == "none":
+                raise ValueError("the label none means no pretrained weights; choose another")
+            return WeightsLevel(label, location)
+    if isinstance(value, str) and value:
+        is_file = value.endswith(_FILE_SUFFIXES) or "/" in value
+        return WeightsLevel(value, value if is_file else None)
+    raise ValueError(
+        f"{value!r} names no weights; valid are none, a torchvision name such as IMAGENET1K_V1, "
+        "a path, or {label: path}"
+    )
+
+
+def parse_gpu(value: Any) -> str | int | Fraction:
+    """Read `auto`, a whole number of GPUs, or one k-th of a GPU.
+
+    Raises
+    ------
+    ValueError
+        A fraction that is no 1/k: Ray would count places that do not exist.
+    """
+    if value == "auto":
+        return "auto"
+    valid = "valid are auto, a whole number, and 1/k such as 0.5, 0.25 or 1/3"
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
+        raise ValueError(f"{value!r} is no share of a GPU; {valid}")
+    try:
+        share = Fraction(str(value).replace(" ", ""))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{value!r} is no share of a GPU; {valid}") from None
+    if share < 0:
+        raise ValueError(f"{value!r} is negative; {valid}")
+    if share.denominator == 1:
+        return int(share)
+    # A decimal such as 0.333 means the k it is within one percent of.
+    k = round(1 / share)
+    if share < 1 and (share.numerator == 1 or (k > 1 and abs(share * k - 1) < Fraction(1, 200))):
+        return Fraction(1, k)
+    nearest = f"1/{max(k, 1)}" if share < 1 else str(round(share))
+    raise ValueError(f"{value!r} GPUs would leave places unused; {valid}; nearest is {nearest}")
+
+
+def is_function(name: str) -> bool:
+    """Return whether a name has the form package.module:function."""
+    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name) is not None
