@@ -1,0 +1,132 @@
+"""The folder that keeps decoded images and what is known of a data set, on each node."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from trainables.errors import DataError
+
+FOLDER_VARIABLE = "SCALESTUDY_CACHE"
+
+_SETTLED_NS = 3_000_000_000
+"""A file changed more recently may change again within the same tick of the file system's clock."""
+
+
+def cache_folder() -> Path:
+    """Return `$SCALESTUDY_CACHE`, else scalestudy in `$XDG_CACHE_HOME`, else in ~/.cache."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "scalestudy"
+
+
+def unwritable(problem: OSError) -> DataError:
+    """Return what to tell a user whose cache folder cannot be written to."""
+    return DataError(
+        f"cache folder {cache_folder()}: {problem.strerror or problem}; free some room there or "
+        f"set {FOLDER_VARIABLE} to another folder"
+    )
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold a lock of this name against all other processes and threads of this node.
+
+    The system releases it when the process ends, however it ends.
+    """
+    try:
+        folder = cache_folder() / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / name).open("a")
+    except OSError as problem:
+        raise unwritable(problem) from problem
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def replacing(entry: Path) -> Iterator[Path]:
+    """Give an empty folder that becomes `entry` when all went well and vanishes when not.
+
+    Call it under a lock named for the entry. Processes that have an earlier entry's files mapped
+    keep what they see.
+    """
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    for left in entry.parent.glob(f".{entry.name}.*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    fresh = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
+    try:
+        yield fresh
+        for file in (*fresh.iterdir(), fresh):
+            _sync(file)
+        if entry.exists():
+            entry.rename(Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent)) / "old")
+        fresh.rename(entry)
+        _sync(entry.parent)
+    finally:
+        for left in entry.parent.glob(f".{entry.name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def evidence_key(evidence: Sequence[Path], *more: object) -> str | None:
+    """Return a key that changes when one of the files does, or None while they are too fresh.
+
+    The files' names, sizes, times and inodes stand for their content, as in git's index.
+    """
+    digest = hashlib.sha256(repr(more).encode())
+    try:
+        for path in evidence:
+            state = path.stat()
+            changed = max(state.st_mtime_ns, state.st_ctime_ns)
+            if changed > time.time_ns() - _SETTLED_NS:
+                return None
+            signs = (str(path), state.st_size, changed, state.st_mtime_ns, state.st_ino)
+            digest.update(repr(signs).encode())
+    except OSError:
+        return None
+    return digest.hexdigest()[:32] if evidence else None
+
+
+def remember(key: str, facts: Mapping[str, object]) -> None:
+    """Keep JSON-like facts under a key; where they cannot be written, do nothing."""
+    file = _memory(key)
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as part:
+            try:
+                json.dump(facts, part)
+                part.flush()
+                Path(part.name).rename(file)
+            finally:
+                Path(part.name).unlink(missing_ok=True)
+
+
+def recall(key: str) -> dict[str, Any] | None:
+    """Return what was remembered under a key, or None."""
+    try:
+        facts = json.loads(_memory(key).read_text())
+    except (OSError, ValueError):
+        return None
+    return facts if isinstance(facts, dict) else None
+
+
+def _memory(key: str) -> Path:
+    return cache_folder() / "inspected" / f"{key}.json"

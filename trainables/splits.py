@@ -1,0 +1,183 @@
+"""Which images validate, and which ones a trial trains on: stratified, nested, frozen by seed.
+
+Every order here is a sequence of class turns in which, after any number of turns, each class is
+less than one image away from its exact share (R. Tijdeman, "The chairman assignment problem",
+Discrete Mathematics 32, 1980). A draw is a prefix of such a sequence: draws are nested, and each
+one is stratified.
+"""
+
+import heapq
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.errors import DataError
+
+_CARVE, _DRAW = 0, 1
+"""Keep the two uses of randomness apart: no trial's seed repeats the validation order."""
+
+
+def share_to_count(share: float, n_pool: int) -> int:
+    """Return how many of `n_pool` images a share comes to, halves rounded up.
+
+    The share is read as the simplest fraction it can stand for, so that 0.29 of 50 is 14.5 and
+    gives 15, although the float 0.29 is a little less.
+    """
+    exact = Fraction(share).limit_denominator(10**9) * n_pool
+    return int(exact + Fraction(1, 2))
+
+
+def carve(
+    labels: NDArray[np.int64],
+    validation: float | int | Literal["test"],
+    class_names: Sequence[str] = (),
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Part the training images into the pool that trials draw from and the validation set.
+
+    The same labels are always carved alike, whatever the seed of a trial.
+
+    Parameters
+    ----------
+    labels : array of shape (n_train,)
+    validation
+        A share of the training images, a number of them, or "test": all of train is the pool and
+        the caller validates on the test set.
+    class_names
+        For messages.
+
+    Returns
+    -------
+    pool, validation : arrays of indices into `labels`, ascending and disjoint
+
+    Raises
+    ------
+    DataError
+        Nothing or everything would be carved out, or all images of a class.
+    """
+    if validation == "test":
+        return np.arange(labels.size), np.arange(0)
+    count = share_to_count(validation, labels.size) if validation < 1 else int(validation)
+    if not 0 < count < labels.size:
+        raise DataError(
+            f"data.validation: {validation} comes to {count} of {labels.size} training images; "
+            f"between 1 and {labels.size - 1} can be carved out"
+        )
+    order = _order(labels, _CARVE)
+    pool, held_out = np.sort(order[count:]), np.sort(order[:count])
+    emptied = np.setdiff1d(labels, labels[pool])
+    if emptied.size:
+        name = _named(int(emptied[0]), class_names)
+        had = int(np.count_nonzero(labels == emptied[0]))
+        raise DataError(
+            f"data.validation: {validation} takes every training image of class {name}, which has "
+            f"{had}; make validation smaller or add images of that class"
+        )
+    return pool, held_out
+
+
+def draw(
+    pool_labels: NDArray[np.int64], n: int, seed: int, class_names: Sequence[str] = ()
+) -> NDArray[np.int64]:
+    """Draw `n` images of the pool: each class within one image of its share, nested over `n`.
+
+    Parameters
+    ----------
+    pool_labels : array of shape (n_pool,)
+    n
+        1 to n_pool.
+    seed
+        Not negative. The same seed gives the same images, in the same order, whatever else a trial
+        depends on; a larger `n` only adds images at the end.
+    class_names
+        For messages.
+
+    Returns
+    -------
+    array of shape (n,)
+        Indices into the pool.
+
+    Raises
+    ------
+    DataError
+        The pool has fewer images, or a class would be left empty.
+    """
+    if not 0 < n <= pool_labels.size:
+        raise DataError(
+            f"{n} training images cannot be drawn from a pool of {pool_labels.size}; "
+            f"draw 1 to {pool_labels.size}"
+        )
+    order = _order(pool_labels, _DRAW, seed)
+    chosen = order[:n]
+    missing = np.setdiff1d(pool_labels, pool_labels[chosen])
+    if missing.size:
+        others = f" and {missing.size - 1} more" if missing.size > 1 else ""
+        raise DataError(
+            f"{n} training images of {pool_labels.size} leave class "
+            f"{_named(int(missing[0]), class_names)}{others} empty (seed {seed}); "
+            f"{_reach(pool_labels[order])} is the smallest number that has every class"
+        )
+    return chosen
+
+
+def smallest_draw(pool_labels: NDArray[np.int64], seed: int) -> int:
+    """Return the smallest `n` for which `draw` leaves no class empty."""
+    return _reach(pool_labels[_order(pool_labels, _DRAW, seed)])
+
+
+def _named(label: int, class_names: Sequence[str]) -> str:
+    if label < len(class_names) and class_names[label] != str(label):
+        return f"{label} ({class_names[label]})"
+    return str(label)
+
+
+def _reach(ordered_labels: NDArray[np.int64]) -> int:
+    """Return the length of the shortest prefix that has every class."""
+    _, first = np.unique(ordered_labels, return_index=True)
+    return int(first.max()) + 1
+
+
+def _order(labels: NDArray[np.int64], *key: int) -> NDArray[np.int64]:
+    """Return all indices in a random order of which every prefix is stratified."""
+    _, members, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    # Raw bits, because numpy promises them to stay the same over versions, and shuffles not.
+    bits = np.random.PCG64(np.random.SeedSequence(key)).random_raw(counts.size + labels.size)
+    turns = _turns(counts, np.argsort(bits[: counts.size], kind="stable"))
+    shuffled = np.argsort(bits[counts.size :], kind="stable")
+    by_class = shuffled[np.argsort(members[shuffled], kind="stable")]
+    order = np.empty(labels.size, dtype=np.int64)
+    order[np.argsort(turns, kind="stable")] = by_class
+    return order
+
+
+def _turns(counts: NDArray[np.int64], precedence: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return whose turn it is, for each of sum(counts) turns.
+
+    With k classes, p a class's share of the images and d = 1/(2k − 2), its j-th image may come at
+    turn ⌈(j − 1 + d)/p⌉ and must come by turn ⌊(j − d)/p⌋ + 1; taking the most urgent image of
+    those that may come meets all of these limits. `precedence` lists the classes and settles ties.
+    """
+    k, total = counts.size, int(counts.sum())
+    if k == 1:
+        return np.zeros(total, dtype=np.int64)
+    scale = 2 * k - 2
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    j = np.arange(total) - starts + 1
+    length = scale * np.repeat(counts, counts)
+    release = -((-(scale * (j - 1) + 1) * total) // length)
+    deadline = (scale * j - 1) * total // length + 1
+    rank = np.argsort(precedence)
+    urgency = deadline * k + np.repeat(rank, counts)
+    by_release = np.argsort(release, kind="stable")
+    waiting = zip(release[by_release].tolist(), urgency[by_release].tolist(), strict=True)
+    ready: list[int] = []
+    chosen = np.empty(total, dtype=np.int64)
+    upcoming = next(waiting, None)
+    for turn in range(1, total + 1):
+        while upcoming is not None and upcoming[0] <= turn:
+            heapq.heappush(ready, upcoming[1])
+            upcoming = next(waiting, None)
+        chosen[turn - 1] = heapq.heappop(ready) % k
+    return precedence[chosen]
