@@ -1,0 +1,225 @@
+"""The report's page: one HTML file that needs nothing else and asks for nothing."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+from markupsafe import Markup
+
+from results.cells import Cells, level_label, records_of
+from results.payload import payload
+from results.run import Run
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A static figure as the page shows it.
+
+    Parameters
+    ----------
+    name
+        Of its files in the report's folder.
+    alt
+        What is to be seen.
+    source
+        Data URI.
+    """
+
+    name: str
+    alt: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as the page shows them.
+
+    Parameters
+    ----------
+    columns
+        Headings.
+    rows
+        Cells of text and numbers.
+    """
+
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+def render(run: Run, pictures: Mapping[str, Picture], written_at: str) -> str:
+    """Return the page.
+
+    Parameters
+    ----------
+    run
+        What it reports.
+    pictures
+        Static figures by name, for paper and for browsers without scripts.
+    written_at
+        Time of writing, as text.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("results", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    scripts = [_vega(), _resource("page.js")]
+    cells = run.cells
+    return environment.get_template("page.html.j2").render(
+        run=run,
+        cells=cells,
+        counts={str(state): number for state, number in cells.counts.items()},
+        question=question(cells, run.study),
+        answer=answer(cells),
+        unfinished=_unfinished(cells),
+        pictures=pictures,
+        style=Markup(_resource("page.css")),
+        scripts=[Markup(script) for script in scripts],
+        hashes=[_digest(script) for script in scripts],
+        data=_json(payload(run)),
+        cell_table=_cell_table(cells),
+        recipes=_recipe_table(run),
+        environments=_environment_table(run.environments()),
+        study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
+        written_at=written_at,
+    )
+
+
+def question(cells: Cells, study: Mapping[str, Any]) -> str:
+    """Return what the study asks, as one sentence made from its factors."""
+    source = (study.get("data") or {}).get("source", "the data")
+    several = [factor for factor in cells.factors if len(cells.levels[factor]) > 1]
+    words = {"fraction": "the amount of training data", "weights": "pretrained weights"}
+    named = [words.get(factor, f"the {factor}") for factor in several]
+    if not named:
+        return f"How accurate is one model on {source}?"
+    listed = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+    return f"How much do {listed} matter for accuracy on {source}?"
+
+
+def answer(cells: Cells) -> list[str]:
+    """Return the study's answer in a few sentences."""
+    done = cells.frame[cells.frame["test_accuracy"].notna()]
+    total, complete = len(cells.frame), cells.counts
+    sentences = [
+        f"{complete[next(iter(complete))]} of {total} cells are complete."
+        if total
+        else "No trial is planned yet."
+    ]
+    if done.empty:
+        return [*sentences, "No cell has a value yet."]
+    best = records_of(done.nlargest(1, "test_accuracy"))[0]
+    sentences.append(
+        f"The highest mean test accuracy is {best['test_accuracy']:.3f}, of {cells.name(best)}."
+    )
+    if done["seeds"].max() < 2:
+        sentences.append("There is one seed, so that no difference can be told from chance.")
+    return sentences
+
+
+def _unfinished(cells: Cells) -> list[tuple[str, str, str]]:
+    rows = records_of(cells.frame[cells.frame["state"] != "complete"])
+    return [(cells.name(row), str(row["state"]), str(row["reason"])) for row in rows]
+
+
+def _cell_table(cells: Cells) -> Table:
+    frame = cells.frame
+    columns = [*cells.factors, "images", "state", "seeds"]
+    parts = [
+        *([level_label(factor, level) for level in frame[factor]] for factor in cells.factors),
+        frame["n_train"].to_list(),
+        frame["state"].to_list(),
+        [
+            f"{done} of {wanted}"
+            for done, wanted in zip(frame["seeds"], frame["seeds_wanted"], strict=True)
+        ],
+    ]
+    for metric in ("test_accuracy", "val_accuracy", "train_accuracy", "test_loss"):
+        columns.append(metric.replace("_", " "))
+        parts.append([_rounded(value) for value in frame[metric]])
+    columns += ["lowest seed", "highest seed", "parameters", "seconds a trial"]
+    parts += [
+        [_rounded(value) for value in frame["test_accuracy_min"]],
+        [_rounded(value) for value in frame["test_accuracy_max"]],
+        frame["n_parameters"].to_list(),
+        [_rounded(value) for value in frame["seconds"]],
+    ]
+    return Table(columns, [list(row) for row in zip(*parts, strict=True)])
+
+
+def _recipe_table(run: Run) -> Table | None:
+    tuned = run.tuned
+    if not tuned or run.cells.frame.empty:
+        return None
+    frame = run.cells.frame
+    columns = ["cell", *tuned, "recipes completed", "stopped early", "failed"]
+    rows = [
+        [
+            run.cells.name(row),
+            *(
+                level_label("model", row.get(field)) if row["seeds"] else "not chosen"
+                for field in tuned
+            ),
+            int(row["search_completed"]),
+            int(row["search_stopped"]),
+            int(row["search_failed"]),
+        ]
+        for row in records_of(frame)
+    ]
+    return Table(columns, rows)
+
+
+def _environment_table(environments: pd.DataFrame) -> Table:
+    shown = environments.drop(columns=["settings"], errors="ignore").dropna(axis=1, how="all")
+    rows = [
+        ["" if pd.isna(value) else str(value) for value in row] for row in shown.to_numpy(object)
+    ]
+    return Table([column.replace("_", " ") for column in shown.columns], rows)
+
+
+def _rounded(value: float) -> float | None:
+    return None if value != value else float(f"{value:.5g}")
+
+
+def _number(value: Any) -> str:
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _json(value: Any) -> Markup:
+    """Return JSON that stays data inside a script element, whatever text it holds."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def _digest(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _resource(name: str) -> str:
+    return resources.files("results").joinpath("templates", name).read_text("utf-8")
+
+
+@cache
+def _vega() -> str:
+    # Half of the time that importing the page would take.
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))

@@ -1,0 +1,79 @@
+"""The report: page, figures and summary, written into the run directory."""
+
+import base64
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from results.files import write_whole
+from results.run import open
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DOTS_PER_INCH = 150
+_MAX_EMBEDDED = 400_000
+
+
+def write_report(run_dir: str | Path) -> Path:
+    """Write a run's report, also while its study is under way.
+
+    Parameters
+    ----------
+    run_dir
+        The run directory.
+
+    Returns
+    -------
+    pathlib.Path
+        `report/index.html` in it. Beside it lie every figure as PNG and SVG, and the summary as
+        Parquet and CSV, one row per cell.
+
+    Raises
+    ------
+    StoreError
+        No study has run there, or the disk refuses.
+    """
+    # Charts and templates take a second to import, which reading frames should not cost.
+    from results.page import Picture, render
+
+    run = open(run_dir)
+    folder = run.path / "report"
+    pictures = {}
+    for name, drawing in run.drawings.items():
+        files = _drawn(drawing.draw(run))
+        for ending, content in files.items():
+            write_whole(folder / f"{name}.{ending}", content)
+        pictures[name] = Picture(name, drawing.alt, _data_uri(files))
+    summary = run.summary()
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(summary, preserve_index=False), buffer)
+    write_whole(folder / "summary.parquet", buffer.getvalue())
+    write_whole(folder / "summary.csv", summary.to_csv(index=False).encode())
+    written_at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    page = folder / "index.html"
+    write_whole(page, render(run, pictures, written_at).encode())
+    return page
+
+
+def _drawn(figure: "Figure") -> dict[str, bytes]:
+    import matplotlib
+
+    files = {}
+    # Text stays text in SVG, and the same figure gives the same file.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "scalestudy"}):
+        for ending in ("png", "svg"):
+            buffer = io.BytesIO()
+            metadata = {"Date": None} if ending == "svg" else None
+            figure.savefig(buffer, format=ending, dpi=_DOTS_PER_INCH, metadata=metadata)
+            files[ending] = buffer.getvalue()
+    return files
+
+
+def _data_uri(files: dict[str, bytes]) -> str:
+    kind, ending = ("svg+xml", "svg") if len(files["svg"]) <= _MAX_EMBEDDED else ("png", "png")
+    return f"data:image/{kind};base64,{base64.b64encode(files[ending]).decode()}"

@@ -1,0 +1,139 @@
+"""How figures look: colours, marks, words. No global state of matplotlib is touched."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from results.cells import fraction_label
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
+"""Told apart with every common kind of colour blindness (after Okabe and Ito, 2008)."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
+INK, PALE, GRID = "#222222", "#767676", "#DDDDDD"
+FAULT = "#B3261E"
+SEQUENTIAL = "cividis"
+"""Even in lightness, and the same to colour-blind eyes."""
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+")
+
+
+def plain(text: Any, width: int = 48) -> str:
+    """Return user text as one printable line that matplotlib takes literally.
+
+    Parameters
+    ----------
+    text
+        Anything that came from a study file, a class name or an error.
+    width
+        Characters to keep; the middle of a longer text is left out.
+    """
+    line = _UNPRINTABLE.sub(" ", str(text)).strip()
+    if len(line) > width:
+        keep = width - 1
+        line = f"{line[: keep - keep // 2]}…{line[len(line) - keep // 2 :]}"
+    # A pair of dollar signs would be read as mathematics.
+    return line.replace("$", r"\$")
+
+
+def look(place: int) -> dict[str, Any]:
+    """Return colour, marker and dashes of the series at `place`, distinct for the first 32."""
+    return {
+        "color": COLOURS[place % len(COLOURS)],
+        "marker": MARKERS[place % len(MARKERS)],
+        "linestyle": DASHES[(place // len(COLOURS)) % len(DASHES)],
+    }
+
+
+def new_figure(width: float, height: float, title: str, note: str = "") -> Figure:
+    """Return an empty figure with a title and a line below it on how to read it.
+
+    Parameters
+    ----------
+    width, height
+        In inches.
+    title, note
+        Already plain.
+    """
+    figure = Figure(figsize=(width, min(height, 200.0)), layout="constrained", facecolor="white")
+    head = figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
+    if note:
+        head.set_text(title + "\n")
+        figure.text(
+            0.01, 1 - 0.42 / min(height, 200.0), note, ha="left", va="top", fontsize=8.5, color=PALE
+        )
+    return figure
+
+
+def tidy(axes: Axes, grid: str = "both") -> None:
+    """Draw an axes quietly: no box, a pale grid behind the data."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(PALE)
+    axes.tick_params(colors=INK, labelsize=8.5)
+    if grid:
+        axes.grid(axis=grid, color=GRID, linewidth=0.6)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
+
+
+def empty(title: str, message: str) -> Figure:
+    """Return a figure that says why there is nothing to draw."""
+    figure = new_figure(7.0, 2.2, title)
+    figure.text(0.5, 0.4, message, ha="center", va="center", fontsize=10, color=PALE)
+    return figure
+
+
+def size_axis(
+    axes: Axes, fractions: Sequence[float], images: Sequence[float], log: bool, origin: bool
+) -> None:
+    """Put data sizes on the x axis: shares, with the number of images below each.
+
+    Labels that would run into one another are left out, the largest size first to stay; every
+    size keeps its tick.
+    """
+    low, high = min(fractions), max(fractions)
+    if log:
+        axes.set_xscale("log", base=2)
+        spread = max(high / low, 2.0) ** 0.06
+        axes.set_xlim(low / spread, high * spread)
+    else:
+        left = 0.0 if origin else low - 0.05 * max(high - low, 0.1 * high)
+        axes.set_xlim(left, high + 0.05 * max(high - left, 0.1 * high))
+    if origin:
+        axes.set_ylim(0.0, 1.0)
+    limits = axes.get_xlim()
+
+    def place(value: float) -> float:
+        if log:
+            return math.log(value / limits[0]) / math.log(limits[1] / limits[0])
+        return (value - limits[0]) / (limits[1] - limits[0])
+
+    labels = [""] * len(fractions)
+    nearest = math.inf
+    for index in np.argsort(fractions)[::-1]:
+        if nearest - place(fractions[index]) >= 0.12:
+            nearest = place(fractions[index])
+            labels[index] = f"{fraction_label(fractions[index])}\n{count(images[index])}"
+    axes.set_xticks(list(fractions), labels)
+    axes.minorticks_off()
+
+
+def count(number: float) -> str:
+    """Return a count as people write it: 2,812, or 1.3 M from a million on."""
+    if number != number:
+        return "?"
+    if abs(number) >= 1e6:
+        return f"{number / 1e6:.3g} M"
+    return f"{number:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in its largest sensible unit."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
