@@ -1,0 +1,116 @@
+"""Where a trial computes, and in which precision."""
+
+import gc
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from trainables.errors import OutOfMemory, TrainableError
+
+Precision = Literal["fp32", "bf16"]
+
+_SHORTAGE = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""How torch words a shortage where it raises a plain RuntimeError."""
+
+
+def resolve_device(name: str | None = None) -> torch.device:
+    """Return the named device; without a name the GPU where torch sees one, else the CPU.
+
+    Raises
+    ------
+    TrainableError
+        A GPU is asked for and torch sees none, or more than one: a trial owns what it sees, and
+        must not take its neighbour's.
+    """
+    device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda" and torch.cuda.device_count() != 1:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+        raise TrainableError(
+            f"a trial on a GPU needs exactly one visible device, torch sees "
+            f"{torch.cuda.device_count()} (CUDA_VISIBLE_DEVICES: {visible}); set "
+            "CUDA_VISIBLE_DEVICES to one device"
+        )
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """Return `cpu`, or the GPU's own name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Return whether the device multiplies bfloat16 in hardware, not by way of float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+
+
+def resolve_precision(
+    precision: Literal["auto", "fp32", "bf16"], device: torch.device
+) -> Precision:
+    """Return what a recipe's precision comes to on this device."""
+    if precision == "auto":
+        return "bf16" if computes_bf16(device) else "fp32"
+    return precision
+
+
+def prepare(device: torch.device, cpus: int) -> None:
+    """Take the trial's share of the machine, and make its numbers repeat.
+
+    What an earlier trial of this process left in CUDA's cache is given back first, so that
+    neighbours on the same GPU can have it.
+    """
+    torch.set_num_threads(cpus)
+    if device.type != "cuda":
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    # `fp32` is what a recipe calls full precision: convolutions must not round to TF32.
+    torch.backends.cudnn.allow_tf32 = False
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Return the most CUDA memory the trial held, or on a CPU the process's peak resident size."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def memory_shortage_named(device: torch.device, what: str) -> Iterator[None]:
+    """Turn any of torch's errors for want of memory into `OutOfMemory`.
+
+    Parameters
+    ----------
+    what
+        What was being done, for the message.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+        if not short and not any(words in str(error) for words in _SHORTAGE):
+            raise
+        raise OutOfMemory(
+            f"{device_name(device)} has no room for {what}: {str(error).splitlines()[0]}"
+        ) from error

@@ -1,0 +1,34 @@
+"""A user's own function, named as package.module:function in a study."""
+
+import importlib
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """Import the function that `package.module:function` names.
+
+    Raises
+    ------
+    ImportError
+        There is no such module or function; the message says which of the two.
+    """
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise ImportError(f"{name} is not of the form package.module:function")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # importing runs the user's code, which may raise anything
+        raise ImportError(
+            f"{module_name} of {name} cannot be imported ({type(error).__name__}: {error}); "
+            "is its folder on PYTHONPATH?"
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        names = [key for key, value in vars(module).items() if callable(value)]
+        near = get_close_matches(function_name, names, n=1)
+        hint = f"; {near[0]} is there" if near else ""
+        raise ImportError(f"{module_name} has no function {function_name}{hint}")
+    loaded: Callable[..., Any] = function
+    return loaded

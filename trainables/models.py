@@ -1,0 +1,259 @@
+"""The networks: any classification model of torchvision, or a user's own."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any, Literal
+
+import torch
+import torchvision
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainables.errors import ModelError
+from trainables.functions import load_function
+
+Stem = Literal["standard", "cifar"]
+
+_USUAL_SIZES = (32, 48, 64, 75, 96, 112, 128, 160, 192, 224, 256, 299, 384, 448, 512)
+"""Sides in pixels that are tried to name an `image_size` that would do."""
+
+_SIZE_ARGUMENT = {"VisionTransformer": "image_size", "MaxVit": "input_size"}
+"""Families whose layers depend on the image size, and how their builders call it."""
+
+
+def model_names() -> list[str]:
+    """Return torchvision's classification models."""
+    names: list[str] = torchvision.models.list_models(module=torchvision.models)
+    return names
+
+
+def is_own(name: str) -> bool:
+    """Return whether the name is a user's package.module:function."""
+    return ":" in name
+
+
+def check_model(name: str, stem: Stem = "standard") -> None:
+    """Check that there is such a model, and that it can have such a stem, without building it.
+
+    Raises
+    ------
+    ModelError
+        Unknown, with the nearest names; or not a ResNet, with `stem: cifar`.
+    """
+    if is_own(name):
+        try:
+            load_function(name)
+        except ImportError as error:
+            raise ModelError(f"model {name}: {error}") from error
+    elif name not in model_names():
+        raise ModelError(
+            f"there is no model {name} in torchvision {torchvision.__version__}; "
+            f"{_nearest(name, model_names())}, or name your own as package.module:function"
+        )
+    if stem == "cifar" and _family(name) != "ResNet":
+        raise ModelError(
+            f"stem: cifar is for torchvision's ResNets (resnet, resnext and wide_resnet), and "
+            f"{name} is none; use stem: standard"
+        )
+
+
+def build_model(
+    name: str, n_classes: int, stem: Stem = "standard", image_size: int | None = None
+) -> nn.Module:
+    """Return a freshly initialised model whose head has `n_classes` outputs.
+
+    Weights are drawn from torch's global generator: seed it, inside `torch.random.fork_rng`.
+
+    Parameters
+    ----------
+    name
+        One of `model_names()`; or package.module:function, which is called with `n_classes` and
+        returns a module from images (N, 3, height, width) to scores (N, n_classes).
+    n_classes
+        Outputs of the head. Auxiliary heads are left out.
+    stem
+        `cifar`: a first convolution of 3×3 with stride 1 and no max-pool. ResNets only.
+    image_size
+        Side in pixels. Vision transformers and MaxViT are built for it, by default for 224; other
+        models do not depend on it.
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or it cannot be built so.
+    """
+    check_model(name, stem)
+    if is_own(name):
+        return _build_own(name, n_classes)
+    arguments: dict[str, Any] = {"num_classes": n_classes}
+    family = _family(name)
+    if family in ("GoogLeNet", "Inception3"):
+        arguments |= {"aux_logits": False, "init_weights": True}
+    if image_size is not None and family in _SIZE_ARGUMENT:
+        size = (image_size, image_size) if family == "MaxVit" else image_size
+        arguments[_SIZE_ARGUMENT[family]] = size
+    model: nn.Module = torchvision.models.get_model(name, weights=None, **arguments)
+    if stem == "cifar":
+        _set_cifar_stem(model)
+    return model
+
+
+def skeleton(
+    name: str, n_classes: int, stem: Stem = "standard", image_size: int | None = None
+) -> nn.Module:
+    """Return the model with shapes but without memory, in milliseconds (on the meta device).
+
+    A user's own model is built for real: it may look at its values.
+
+    Raises
+    ------
+    ModelError
+        There is no such model, or it cannot be built so.
+    """
+    with torch.random.fork_rng(devices=[]):
+        if is_own(name):
+            return build_model(name, n_classes, stem, image_size)
+        with _ParametersOnMeta():
+            return build_model(name, n_classes, stem, image_size).to("meta")
+
+
+@lru_cache(maxsize=256)
+def head_names(name: str) -> frozenset[str]:
+    """Return the state dict's entries whose shapes depend on the number of classes."""
+    two, three = (skeleton(name, n).state_dict() for n in (2, 3))
+    return frozenset(key for key in two if two[key].shape != three[key].shape)
+
+
+def check_input(
+    name: str, n_classes: int, stem: Stem = "standard", sides: tuple[int, int] = (224, 224)
+) -> None:
+    """Try the forward pass without computing: does it take such images, one score per class?
+
+    Parameters
+    ----------
+    sides
+        Height and width of the images in pixels.
+
+    Raises
+    ------
+    ModelError
+        It does not; a size that it takes is named where there is one.
+    """
+    problem = _try_run(name, n_classes, stem, sides)
+    if problem is None:
+        return
+    ours = f"{sides[0]}×{sides[1]}"
+    larger = (side for side in _USUAL_SIZES if side > min(sides))
+    fitting = (side for side in larger if _try_run(name, n_classes, stem, (side, side)) is None)
+    side = next(fitting, None)
+    if side is None:
+        raise ModelError(f"model {name} cannot be trained on images of {ours} pixels: {problem}")
+    raise ModelError(
+        f"model {name} does not take images of {ours} pixels; set recipe.image_size: {side}, "
+        f"the next usual size that it takes ({problem})"
+    )
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return the number of trainable values."""
+    return sum(values.numel() for values in model.parameters() if values.requires_grad)
+
+
+@lru_cache(maxsize=256)
+def flops_per_image(
+    name: str, n_classes: int, stem: Stem = "standard", sides: tuple[int, int] = (224, 224)
+) -> int:
+    """Return the floating-point operations of one image's forward pass.
+
+    A multiplication and an addition count as two, as in `torch.utils.flop_counter`: matrix
+    products, convolutions and attention are counted, element-wise work is not.
+    """
+    model = skeleton(name, n_classes, stem, _side(sides)).eval()
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 3, *sides, device=_place(model)))
+    return int(counter.get_total_flops())
+
+
+class _ParametersOnMeta(TorchFunctionMode):
+    """Send what layers allocate for their parameters to the meta device, and nothing else.
+
+    `torch.device("meta")` would also send the small tensors that some builders compute their
+    widths with (RegNet), and those must have values.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.empty and kwargs.get("device") is None:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+
+@lru_cache(maxsize=256)
+def _try_run(name: str, n_classes: int, stem: Stem, sides: tuple[int, int]) -> str | None:
+    """Return what is wrong with a training step's forward pass, or None."""
+    try:
+        model = skeleton(name, n_classes, stem, _side(sides)).train()
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            scores = model(torch.zeros(2, 3, *sides, device=_place(model)))
+    except ModelError:
+        raise
+    except Exception as error:  # torchvision and users' models raise whatever they like
+        return (str(error) or type(error).__name__).splitlines()[0]
+    if not isinstance(scores, torch.Tensor) or scores.shape != (2, n_classes):
+        given = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
+        return f"it returns {given} for two images, scores of shape (2, {n_classes}) are needed"
+    return None
+
+
+def _place(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _side(sides: tuple[int, int]) -> int | None:
+    """Return the side to build for, of square images; others only suit models of any size."""
+    return sides[0] if sides[0] == sides[1] else None
+
+
+def _build_own(name: str, n_classes: int) -> nn.Module:
+    try:
+        model = load_function(name)(n_classes)
+    except ImportError as error:
+        raise ModelError(f"model {name}: {error}") from error
+    except Exception as error:  # a user's function may raise anything
+        raise ModelError(
+            f"model {name}: called with n_classes={n_classes}, it raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"model {name}: it returned {type(model).__name__}, a torch.nn.Module is needed"
+        )
+    if not any(values.requires_grad for values in model.parameters()):
+        raise ModelError(f"model {name}: it has no parameters that could be trained")
+    return model
+
+
+def _set_cifar_stem(model: Any) -> None:
+    """Replace the stem as in He et al., Deep Residual Learning, section 4.2."""
+    model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
+    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    model.maxpool = nn.Identity()
+
+
+def _family(name: str) -> str:
+    """Return the class that torchvision builds the model from; empty for a user's own."""
+    if is_own(name):
+        return ""
+    builder = torchvision.models.get_model_builder(name)
+    return str(builder.__annotations__["return"].__name__)
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    near = get_close_matches(name.lower(), list(names), n=3, cutoff=0.5)
+    if not near:
+        return "torchvision.models.list_models() lists them"
+    return f"the nearest are {', '.join(near)}"
