@@ -1,0 +1,226 @@
+"""Whether there is enough evidence: which runs are missing, and what more seeds would decide."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from results.cells import STANDARD_FACTORS, State
+from results.contrasts import paired_differences
+from results.curves import ill_behaved
+from results.estimates import by_cell, cell_name, compared_runs
+from results.findings import Finding, Severity
+from results.records import Stage, Status
+
+RECOMMENDED_FRACTIONS = 5
+_MORE = "two more seeds here"
+
+
+def evidence_findings(
+    trials: pd.DataFrame,
+    cells: pd.DataFrame,
+    factors: Sequence[str] = STANDARD_FACTORS,
+    race: bool = False,
+) -> list[Finding]:
+    """Return what is missing, too few, or chosen on what it is judged by.
+
+    Parameters
+    ----------
+    trials
+        The table of trials.
+    cells
+        What `results.estimates.cell_estimates` returns.
+    factors
+        Columns that name a cell.
+    race
+        The study has no measure stage.
+    """
+    runs = compared_runs(trials, race)
+    return [
+        *_missing(trials, cells, factors, race),
+        *_stopped(trials, factors, race),
+        *_few_seeds(cells, factors),
+        *([] if race else _undecided(runs, factors)),
+        *_selected(cells),
+        *_curves(runs, factors),
+        *_two_models(runs),
+    ]
+
+
+def _missing(
+    trials: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str], race: bool
+) -> Iterator[Finding]:
+    wanted = trials[trials["wanted"].fillna(False).astype(bool)]
+    measured = wanted if race else wanted[wanted["measured"].fillna(False).astype(bool)]
+    by_name = {cell_name(own.iloc[0], factors): own for own in by_cell(measured, factors).values()}
+    for row in cells.to_dict("records"):
+        name = cell_name(row, factors)
+        if row["state"] == State.COMPLETE:
+            continue
+        running = row["state"] == State.RUNNING
+        if not row["seeds"]:
+            yield Finding(
+                "missing-cell",
+                Severity.NOTE if running else Severity.ERROR,
+                name,
+                f"no seed completed: {row['reason']}",
+                "run the study again: it trains what is missing; comparisons leave the cell out",
+            )
+            continue
+        parts = [_fate(by_name.get(name), seed) for seed in row["missing_seeds"]]
+        under_way = all(part.endswith(("planned", "running")) for part in parts)
+        yield Finding(
+            "missing-seed",
+            Severity.NOTE if under_way else Severity.ERROR,
+            name,
+            f"{row['seeds']} of {row['seeds_wanted']} seeds: {'; '.join(parts)}",
+            "run the study again: it trains what is missing; until then the mean is over fewer "
+            "seeds than its neighbours'",
+        )
+
+
+def _fate(own: pd.DataFrame | None, seed: int) -> str:
+    rows = [] if own is None else own[own["seed"] == seed].to_dict("records")
+    if not rows:
+        return f"seed {seed} has no record"
+    row = rows[0]
+    if row["status"] == Status.FAILED:
+        reason = str(row["error"] or "no message was recorded").splitlines()[0]
+        return f"seed {seed} failed ({reason})"
+    if row["status"] == Status.STOPPED:
+        return f"seed {seed} was stopped at epoch {row['stopped_at_epoch']:g}"
+    return f"seed {seed} is {row['status']}"
+
+
+def _stopped(trials: pd.DataFrame, factors: Sequence[str], race: bool) -> Iterator[Finding]:
+    wanted = trials[trials["wanted"].fillna(False).astype(bool)]
+    stopped = wanted[wanted["status"] == Status.STOPPED]
+    if race:
+        for own in by_cell(wanted, factors).values():
+            count = int((own["status"] == Status.STOPPED).sum())
+            if count:
+                yield Finding(
+                    "race",
+                    Severity.ERROR,
+                    cell_name(own.iloc[0], factors),
+                    f"{count} of {len(own)} trials were stopped while competing with other cells",
+                    "this is a search, not a comparison: a mean over survivors is biased upward; "
+                    "compare: cell keeps every cell",
+                )
+        return
+    measured = stopped[stopped["measured"].fillna(False).astype(bool)]
+    for row in measured.to_dict("records"):
+        yield Finding(
+            "stopped-measurement",
+            Severity.ERROR,
+            cell_name(row, factors),
+            f"seed {row['seed']} was stopped at epoch {row['stopped_at_epoch']:g}",
+            "a measured trial is never stopped; run the study again",
+        )
+    search = wanted[wanted["stage"] == Stage.SEARCH]
+    for own in by_cell(search, factors).values():
+        count = int((own["status"] == Status.STOPPED).sum())
+        if not count:
+            continue
+        done = int((own["status"] == Status.COMPLETED).sum())
+        epochs = own.loc[own["status"] == Status.STOPPED, "stopped_at_epoch"]
+        yield Finding(
+            "stopped-search",
+            Severity.WARNING if done == 1 else Severity.NOTE,
+            cell_name(own.iloc[0], factors),
+            f"{count} of {len(own)} recipes were stopped early (epochs {epochs.min():g} to "
+            f"{epochs.max():g}); the recipe was chosen among {done} that completed",
+            "a larger grace or a smaller reduction_factor leaves it more to choose from"
+            if done == 1
+            else "nothing: stopped recipes enter no comparison",
+        )
+
+
+def _few_seeds(cells: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+    single = cells[cells["seeds"] == 1]
+    advice = f"{_MORE}: with one there is no ± and no ranking"
+    if len(single) and len(single) == int((cells["seeds"] > 0).sum()):
+        yield Finding("single-seed", Severity.WARNING, "", "every cell has one seed", advice)
+        return
+    for row in single.to_dict("records"):
+        yield Finding("single-seed", Severity.WARNING, cell_name(row, factors), "one seed", advice)
+
+
+def _undecided(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+    for factor in ("model", "weights"):
+        if factor not in factors:
+            continue
+        others = [name for name in factors if name != factor]
+        for row in paired_differences(runs, factors, factor).to_dict("records"):
+            if row["decided"] or row["n_seeds"] < 2:
+                continue
+            needed = row["seeds_needed"]
+            more = needed - row["n_seeds"]
+            if pd.isna(needed):
+                advice = "call it a tie: more than 100 seeds would be needed for so small a gap"
+            elif more <= 2:
+                advice = f"{_MORE} should decide it ({needed:.0f} in all)"
+            else:
+                advice = f"about {needed:.0f} seeds would decide a gap of this size; else a tie"
+            yield Finding(
+                "undecided",
+                Severity.NOTE,
+                cell_name(row, others),
+                f"{row['second']} minus {row['first']}: {row['difference']:+.2f} points "
+                f"({row['low']:+.2f} to {row['high']:+.2f}, {row['n_seeds']} seeds)",
+                advice,
+            )
+
+
+def _selected(cells: pd.DataFrame) -> Iterator[Finding]:
+    chosen = cells[cells["selection_seed"].notna() & (cells["seeds"] > 1)]
+    if chosen.empty:
+        return
+    shift = (chosen["accuracy"] - chosen["accuracy_without_selection"]).mean()
+    yield Finding(
+        "selection-seed",
+        Severity.NOTE,
+        "",
+        f"{len(chosen)} cells were tuned on one of their own seeds; with it their means are "
+        f"{shift:+.2f} points against without",
+        "read the contrasts without the selection seed beside the others",
+    )
+
+
+def _curves(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+    if "fraction" not in factors or runs.empty:
+        return
+    fractions = runs["fraction"].nunique()
+    if 1 < fractions < RECOMMENDED_FRACTIONS:
+        freedom = max(fractions - 3, 0)
+        yield Finding(
+            "few-fractions",
+            Severity.NOTE,
+            "",
+            f"{fractions} fractions: {freedom} residual degrees of freedom for a power law",
+            f"measure {RECOMMENDED_FRACTIONS} fractions before trusting a fit",
+        )
+    series = [name for name in factors if name != "fraction"]
+    parts = by_cell(runs, series).values() if series else [runs]
+    for own in parts:
+        fault = ill_behaved(own["n_train"], own["error"])
+        if fault is not None:
+            yield Finding(
+                "ill-behaved",
+                Severity.WARNING,
+                cell_name(own.iloc[0], series),
+                fault,
+                "no curve is fitted; look for under-trained or diverged cells first",
+            )
+
+
+def _two_models(runs: pd.DataFrame) -> Iterator[Finding]:
+    models = runs.groupby("model")["n_parameters"].max()
+    if len(models) == 2:
+        sizes = ", ".join(f"{name} {count:,.0f}" for name, count in models.items())
+        yield Finding(
+            "two-models",
+            Severity.NOTE,
+            "",
+            f"two model sizes ({sizes} parameters)",
+            "a contrast between two models, not a scaling law; a third size would tell more",
+        )
