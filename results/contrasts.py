@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from results.estimates import by_cell, ordered_levels
-from results.intervals import LEVEL, PairedDifference, PairedTestSet, paired_difference
-from results.intervals import paired_test_set as compare_test_set
+from results.intervals import LEVEL, PairedDifference, paired_difference
 from results.intervals import seeds_needed as needed_seeds
+from results.test_sets import PairedTestSet
+from results.test_sets import paired_test_set as compare_test_set
 
 
 def paired_differences(

@@ -6,99 +6,42 @@ and their measured merits: Hoiem et al., *Learning Curves for Analysis of Deep N
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from results.errors import ResultsError
-from results.intervals import LEVEL, PooledVariance, checked_runs, pooled_variance
+from results.errors import CurveError, ExtrapolationRefused, IllBehavedCurve
+from results.intervals import LEVEL, checked_runs, pooled_variance
+from results.laws import (
+    GAMMA_PRIOR_WEIGHT,
+    MOST_EXTRAPOLATION,
+    PowerLaw,
+    local_law,
+    power_law,
+    refuse_beyond,
+)
+
+__all__ = [
+    "LAST_VALUE",
+    "LOCAL_LAW",
+    "MOST_EXTRAPOLATION",
+    "POWER_LAW",
+    "CurveError",
+    "ExtrapolationRefused",
+    "IllBehavedCurve",
+    "PowerLaw",
+    "Prediction",
+    "fit_power_law",
+    "ill_behaved",
+    "local_power_law",
+    "predict_error",
+]
 
 LOCAL_LAW, POWER_LAW, LAST_VALUE = "local power law", "power law", "last value"
-MOST_EXTRAPOLATION = 4.0
-"""How many times the largest measured size a curve may be asked for."""
-GAMMA_PRIOR_WEIGHT = 5.0
-_GAMMA_PRIOR = -0.5
-_GAMMAS = np.round(np.arange(-100, 0) / 100, 2)
 _RISE = 1.0  # points that the error must rise to count as more than a plateau
 _SPREAD = 20.0  # points between runs of one size beyond which one of them has diverged
-_CLOSE = 1.25  # ratio of neighbouring sizes below which their slope is mostly noise
-_ROUNDING = 1e-9
-
-
-class CurveError(ResultsError, ValueError):
-    """A curve that cannot be fitted or asked for; the message says why and what to do."""
-
-
-class IllBehavedCurve(CurveError):
-    """The error rises with more data, or a run has diverged: no power law describes it."""
-
-
-class ExtrapolationRefused(CurveError):
-    """The asked size lies beyond four times the largest measured one."""
-
-
-@dataclass(frozen=True)
-class PowerLaw:
-    """e(n) = alpha + eta·n^gamma, in points of error.
-
-    Parameters
-    ----------
-    alpha
-        Error at infinite data, in points.
-    eta, gamma
-        Scale (points) and exponent (−1 to −0.01) of what data removes.
-    largest
-        Largest measured size, in examples.
-    residual_degrees_of_freedom
-        Distinct sizes beyond the three parameters. At 0 the curve passes through the means
-        whatever the truth is, so that neither R² nor an interval for gamma means anything.
-    covariance
-        Of (alpha, eta) with gamma held, from the noise between runs alone.
-    noise_degrees_of_freedom
-        Repeats that the noise was estimated from; 0 where every size has one run.
-    notes
-        What to know before using it.
-    """
-
-    alpha: float
-    eta: float
-    gamma: float
-    largest: float
-    residual_degrees_of_freedom: int
-    covariance: NDArray[np.float64] = field(compare=False, repr=False)
-    noise_degrees_of_freedom: int
-    notes: tuple[str, ...] = ()
-
-    def predict(self, size: float) -> float:
-        """Return the error at a training size, in points.
-
-        Parameters
-        ----------
-        size
-            Examples, at most four times the largest measured size.
-
-        Raises
-        ------
-        ExtrapolationRefused
-            Beyond that.
-        """
-        _refuse_beyond(size, self.largest)
-        return float(self.alpha + self.eta * size**self.gamma)
-
-    def data_reliance(self, size: float | None = None) -> float:
-        """Return β = −2·gamma·eta·n^gamma in points, at the largest measured size by default.
-
-        Twice the data lowers the error by about 0.293·β (Hoiem et al. 2021, eq. 3).
-        """
-        return float(-2 * self.gamma * self.eta * (size or self.largest) ** self.gamma)
-
-    def standard_error(self, size: float) -> float:
-        """Return the noise-only standard error of `predict(size)`, in points."""
-        row = np.array([1.0, size**self.gamma])
-        return float(np.sqrt(max(row @ self.covariance @ row, 0.0)))
 
 
 @dataclass(frozen=True)
@@ -113,7 +56,8 @@ class Prediction:
         Mean of the local power law and the power law; None where `refusal` says why.
     interval
         Nominal 95 % for the mean error of such runs: the union of both forms' noise intervals,
-        widened by the error of the back-test. None without repeats or where refused.
+        widened by the back-test's error, in proportion to the stretch of log size. None without
+        repeats or where refused.
     forms
         Each form's value; `last value` is the baseline "no change".
     back_test
@@ -185,7 +129,7 @@ def fit_power_law(
     fault = ill_behaved(n, e)
     if fault is not None:
         raise IllBehavedCurve(fault)
-    return _fit(n, e, pooled_variance(n, e), gamma_prior_weight, nonnegative_asymptote)
+    return power_law(n, e, pooled_variance(n, e), gamma_prior_weight, nonnegative_asymptote)
 
 
 def local_power_law(sizes: ArrayLike, errors: ArrayLike, at: float) -> float:
@@ -204,7 +148,7 @@ def local_power_law(sizes: ArrayLike, errors: ArrayLike, at: float) -> float:
     n, e = checked_runs(sizes, errors)
     if np.unique(n).size < 2:
         raise CurveError("A local power law needs at least two training sizes.")
-    return _local(n, e, at, pooled_variance(n, e))[0]
+    return local_law(n, e, at, pooled_variance(n, e))[0]
 
 
 def predict_error(sizes: ArrayLike, errors: ArrayLike, at: float) -> Prediction:
@@ -239,7 +183,7 @@ def predict_error(sizes: ArrayLike, errors: ArrayLike, at: float) -> Prediction:
             f"at: {at:g} examples lie within the measured sizes (up to {largest:g}); read the "
             "measured errors there, and ask for a larger size here."
         )
-    _refuse_beyond(at, largest)
+    refuse_beyond(at, largest)
     last = float(e[n == largest].mean())
     fault = ill_behaved(n, e)
     if np.unique(n).size < 2:
@@ -292,142 +236,52 @@ def ill_behaved(sizes: ArrayLike, errors: ArrayLike) -> str | None:
     return None
 
 
-def _refuse_beyond(at: float, largest: float) -> None:
-    if at > MOST_EXTRAPOLATION * largest * (1 + _ROUNDING):
-        raise ExtrapolationRefused(
-            f"{at:g} examples are {at / largest:.3g} times the largest measured size "
-            f"({largest:g}); beyond 4 times no form is trusted. Ask for at most "
-            f"{MOST_EXTRAPOLATION * largest:g}, or measure a larger size."
-        )
-
-
-def _fit(
-    n: NDArray[np.float64],
-    e: NDArray[np.float64],
-    noise: PooledVariance,
-    prior_weight: float,
-    nonnegative: bool,
-) -> PowerLaw:
-    levels, inverse, counts = np.unique(n, return_inverse=True, return_counts=True)
-    variances = noise.v0 + noise.v1 / levels
-    means = np.bincount(inverse, weights=e) / counts
-    # Every run of a size has the weight 1/(σ̂²·k), so that a size weighs 1/σ̂² and only its mean
-    # matters; the scatter within sizes is the same for every γ.
-    weights = 1 / variances
-    fits = []
-    for gamma in _GAMMAS:
-        design = np.column_stack([np.ones_like(levels), levels**gamma])
-        solve = _weighted_solution(design, weights, means, nonnegative)
-        residual = means - design @ (solve @ means)
-        prior = prior_weight * abs(float(gamma) - _GAMMA_PRIOR)
-        fits.append((float(weights @ residual**2) + prior, float(gamma), solve))
-    _, gamma, solve = min(fits, key=lambda fit: fit[0])
-    covariance = solve @ np.diag(variances / counts) @ solve.T
-    alpha, eta = (float(value) for value in solve @ means)
-    return PowerLaw(
-        alpha=alpha,
-        eta=eta,
-        gamma=gamma,
-        largest=float(levels[-1]),
-        residual_degrees_of_freedom=max(levels.size - 3, 0),
-        covariance=covariance,
-        noise_degrees_of_freedom=noise.degrees_of_freedom,
-        notes=_notes(levels, alpha, eta, noise, nonnegative),
-    )
-
-
-def _weighted_solution(
-    design: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    means: NDArray[np.float64],
-    nonnegative: bool,
-) -> NDArray[np.float64]:
-    """Return the matrix that turns means into (α, η ≥ 0) by weighted least squares."""
-    ones, powers = design[:, 0], design[:, 1]
-    root = np.sqrt(weights)
-    solve = np.asarray(np.linalg.pinv(design * root[:, None]) * root, dtype=np.float64)
-    alpha, eta = solve @ means
-    if eta < 0:
-        return np.vstack([weights * ones / np.sum(weights), np.zeros_like(weights)])
-    if nonnegative and alpha < 0:
-        return np.vstack([np.zeros_like(weights), weights * powers / np.sum(weights * powers**2)])
-    return solve
-
-
-def _notes(
-    levels: NDArray[np.float64], alpha: float, eta: float, noise: PooledVariance, nonnegative: bool
-) -> tuple[str, ...]:
-    notes = []
-    if levels.size < 3:
-        notes.append(
-            "0 residual degrees of freedom: two sizes, three parameters; gamma is the prior's "
-            "−0.5, not the data's"
-        )
-    elif levels.size == 3:
-        notes.append("0 residual degrees of freedom: three sizes, three parameters")
-    if not noise.degrees_of_freedom:
-        notes.append("one run at every size: the noise between seeds is unknown, so there is no ±")
-    if nonnegative and alpha == 0:
-        notes.append("alpha is at its bound of 0: these sizes show no asymptote yet")
-    if eta == 0:
-        notes.append("the error does not fall with more data: a flat line")
-    if any(later / earlier < _CLOSE for earlier, later in pairwise(levels[-2:])):
-        notes.append(
-            f"the last two sizes ({levels[-2]:g} and {levels[-1]:g}) are close, so the local law "
-            "magnifies their noise"
-        )
-    return tuple(notes)
-
-
-def _local(
-    n: NDArray[np.float64], e: NDArray[np.float64], at: float, noise: PooledVariance
-) -> tuple[float, float]:
-    """Return the local law's value and its noise variance by the delta method.
-
-    At ρ = 1 the variance is 4r²·σ²_N + r⁴·σ²_{N/2} with r = e(N)/e(N/2). A rise within the noise
-    is read as level (r = 1).
-    """
-    before, last = np.unique(n)[-2:]
-    steps = float(np.log(at / last) / np.log(last / before))
-    error, error_before = float(e[n == last].mean()), float(e[n == before].mean())
-    ratio = min(error / error_before, 1.0) if error_before > 0 else 1.0
-    variance = noise.at(float(last)) / np.count_nonzero(n == last)
-    variance_before = noise.at(float(before)) / np.count_nonzero(n == before)
-    return error * ratio**steps, float(
-        (1 + steps) ** 2 * ratio ** (2 * steps) * variance
-        + steps**2 * ratio ** (2 * steps + 2) * variance_before
-    )
-
-
 def _predict(n: NDArray[np.float64], e: NDArray[np.float64], at: float, last: float) -> Prediction:
     noise = pooled_variance(n, e)
-    law = _fit(n, e, noise, GAMMA_PRIOR_WEIGHT, nonnegative=True)
-    local, local_variance = _local(n, e, at, noise)
-    global_ = law.predict(at)
-    headline = (local + global_) / 2
+    law = power_law(n, e, noise, GAMMA_PRIOR_WEIGHT, nonnegative=True)
+    local, local_variance = local_law(n, e, at, noise)
+    fitted = law.predict(at)
+    headline = (local + fitted) / 2
     back_test = _back_test(n, e)
     notes = list(law.notes)
+    if back_test is None:
+        wider = abs(last - headline) / 2
+        notes.append(
+            "not back-tested, which takes two sizes of at most half the largest: the interval is "
+            "widened by half of the predicted gain instead"
+        )
+    else:
+        missed, steps = back_test
+        wider = abs(missed) * np.log(at / n.max()) / steps
     interval = None
     if noise.degrees_of_freedom:
         quantile = float(stats.t.ppf((1 + LEVEL) / 2, noise.degrees_of_freedom))
         halves = (quantile * np.sqrt(local_variance), quantile * law.standard_error(at))
-        wider = abs(back_test) if back_test is not None else 0.0
-        low = min(local - halves[0], global_ - halves[1]) - wider
-        high = max(local + halves[0], global_ + halves[1]) + wider
+        low = min(local - halves[0], fitted - halves[1]) - wider
+        high = max(local + halves[0], fitted + halves[1]) + wider
         interval = (max(float(low), 0.0), min(float(high), 100.0))
-    if back_test is None:
-        notes.append("not back-tested: that takes two sizes of at most half the largest")
-    forms = {LOCAL_LAW: local, POWER_LAW: global_, LAST_VALUE: last}
-    return Prediction(at, headline, interval, forms, back_test, law, notes=tuple(notes))
+    return Prediction(
+        at=at,
+        headline=headline,
+        interval=interval,
+        forms={LOCAL_LAW: local, POWER_LAW: fitted, LAST_VALUE: last},
+        back_test=None if back_test is None else back_test[0],
+        power_law=law,
+        notes=tuple(notes),
+    )
 
 
-def _back_test(n: NDArray[np.float64], e: NDArray[np.float64]) -> float | None:
-    """Return predicted − measured error at the largest size, from at most half of it."""
+def _back_test(n: NDArray[np.float64], e: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Predict the error at the largest size from at most half of it.
+
+    Returns predicted − measured in points, and over how long a stretch of log size.
+    """
     largest = float(n.max())
     early = n <= largest / 2
     if np.unique(n[early]).size < 2 or largest > MOST_EXTRAPOLATION * float(n[early].max()):
         return None
     noise = pooled_variance(n, e)
-    local, _ = _local(n[early], e[early], largest, noise)
-    law = _fit(n[early], e[early], noise, GAMMA_PRIOR_WEIGHT, nonnegative=True)
-    return (local + law.predict(largest)) / 2 - float(e[n == largest].mean())
+    local, _ = local_law(n[early], e[early], largest, noise)
+    law = power_law(n[early], e[early], noise, GAMMA_PRIOR_WEIGHT, nonnegative=True)
+    missed = (local + law.predict(largest)) / 2 - float(e[n == largest].mean())
+    return missed, float(np.log(largest / n[early].max()))

@@ -1,7 +1,10 @@
 """What can go wrong with results.
 
 ResultsError
-└── StoreError      a run directory that is absent, unreadable, full or damaged
+├── StoreError                 a run directory that is absent, unreadable, full or damaged
+└── CurveError                 a learning curve that cannot be fitted or asked for
+    ├── IllBehavedCurve        the error rises with more data, or a run has diverged
+    └── ExtrapolationRefused   the asked size is too far beyond the measured ones
 """
 
 
@@ -11,3 +14,15 @@ class ResultsError(Exception):
 
 class StoreError(ResultsError):
     """A run directory that is absent, unreadable, full or damaged."""
+
+
+class CurveError(ResultsError, ValueError):
+    """A learning curve that cannot be fitted or asked for; the message says why."""
+
+
+class IllBehavedCurve(CurveError):
+    """The error rises with more data, or a run has diverged: no power law describes it."""
+
+
+class ExtrapolationRefused(CurveError):
+    """The asked size lies beyond four times the largest measured one."""

@@ -13,6 +13,7 @@ from results.records import Stage, Status
 
 RECOMMENDED_FRACTIONS = 5
 _MORE = "two more seeds here"
+_RACED = (Status.STOPPED, Status.COMPLETED)
 
 
 def evidence_findings(
@@ -54,7 +55,10 @@ def _missing(
     by_name = {cell_name(own.iloc[0], factors): own for own in by_cell(measured, factors).values()}
     for row in cells.to_dict("records"):
         name = cell_name(row, factors)
-        if row["state"] == State.COMPLETE:
+        missing = row["missing_seeds"]
+        if race:
+            missing = [seed for seed in missing if _status(by_name.get(name), seed) not in _RACED]
+        if not missing:
             continue
         running = row["state"] == State.RUNNING
         if not row["seeds"]:
@@ -66,7 +70,7 @@ def _missing(
                 "run the study again: it trains what is missing; comparisons leave the cell out",
             )
             continue
-        parts = [_fate(by_name.get(name), seed) for seed in row["missing_seeds"]]
+        parts = [_fate(by_name.get(name), seed) for seed in missing]
         under_way = all(part.endswith(("planned", "running")) for part in parts)
         yield Finding(
             "missing-seed",
@@ -76,6 +80,11 @@ def _missing(
             "run the study again: it trains what is missing; until then the mean is over fewer "
             "seeds than its neighbours'",
         )
+
+
+def _status(own: pd.DataFrame | None, seed: int) -> str | None:
+    rows = [] if own is None else own.loc[own["seed"] == seed, "status"].tolist()
+    return str(rows[0]) if rows else None
 
 
 def _fate(own: pd.DataFrame | None, seed: int) -> str:
@@ -95,6 +104,13 @@ def _stopped(trials: pd.DataFrame, factors: Sequence[str], race: bool) -> Iterat
     wanted = trials[trials["wanted"].fillna(False).astype(bool)]
     stopped = wanted[wanted["status"] == Status.STOPPED]
     if race:
+        yield Finding(
+            "race",
+            Severity.ERROR,
+            "",
+            f"unlike trials competed: {len(stopped)} of {len(wanted)} were stopped early",
+            "a search, not a comparison; early_stopping.compare: cell trains every cell to its end",
+        )
         for own in by_cell(wanted, factors).values():
             count = int((own["status"] == Status.STOPPED).sum())
             if count:

@@ -156,9 +156,10 @@ def _edges(trials: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
         for name in searched_fields(trials, factors)
         if pd.api.types.is_numeric_dtype(search[name]) and search[name].dtype != bool
     ]
-    for own in by_cell(search, factors).values():
-        chosen = own[own["measured"].fillna(False).astype(bool)]
-        if chosen.empty:
+    measured = by_cell(wanted[wanted["measured"].fillna(False).astype(bool)], factors)
+    for key, own in by_cell(search, factors).items():
+        chosen = measured.get(key)
+        if chosen is None:
             continue
         for name in numeric:
             tried = sorted(own[name].dropna().unique())
