@@ -44,9 +44,10 @@ class Cells:
     ----------
     frame
         One row per cell: the factors, `n_train`, `state`, `reason`, `seeds` (with a value) and
-        `seeds_wanted`, mean, `_low`, `_high`, `_min` and `_max` of every accuracy and loss over
-        seeds, the recipe, `n_parameters`, `flops_per_image`, `seconds` (mean per trial), and
-        how many of the cell's trials are in each state.
+        `seeds_wanted`, of every accuracy and loss (accuracies from 0 to 1) the mean over seeds,
+        `_low` and `_high` (95 % t interval), `_min` and `_max`, the recipe where all compared
+        trials share it, `n_parameters`, `flops_per_image`, `seconds` (mean per trial), and how
+        many of the cell's trials are in each stage and state.
     factors
         Columns that name a cell.
     levels
@@ -84,6 +85,12 @@ class Cells:
         names = [f for f in (factors or self.factors) if len(self.levels.get(f, ())) > 1]
         names = names or list(factors or self.factors)[:1]
         return " × ".join(level_label(factor, row[factor]) for factor in names)
+
+
+def described(levels: Mapping[str, Any]) -> str:
+    """Return factors with their levels, such as `weights: none, optimizer: sgd`."""
+    bare = {factor: level_label(factor, level) for factor, level in levels.items()}
+    return ", ".join(f"{name}: {label.removeprefix(f'{name} ')}" for name, label in bare.items())
 
 
 def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -151,12 +158,13 @@ def cells_of(trials: pd.DataFrame, study: Mapping[str, Any]) -> Cells:
     seeds = study.get("seeds") or wanted["seed"].unique()
     frame["seeds_wanted"] = max(len(seeds), 1)
     statistics = _grouped(done, keys)[[f"final_{metric}" for metric in METRICS]].agg(
-        ["mean", "min", "max"]
+        ["mean", "std", "count", "min", "max"]
     )
     for metric in METRICS:
         part = statistics[f"final_{metric}"].reindex(index)
+        half = half_width(part["std"], part["count"])
         frame[metric] = part["mean"]
-        frame[f"{metric}_low"], frame[f"{metric}_high"] = part["min"], part["max"]
+        frame[f"{metric}_low"], frame[f"{metric}_high"] = part["mean"] - half, part["mean"] + half
         frame[f"{metric}_min"], frame[f"{metric}_max"] = part["min"], part["max"]
     for column in ("n_parameters", "flops_per_image"):
         frame[column] = _grouped(wanted, keys)[column].max()
@@ -182,6 +190,49 @@ def cells_of(trials: pd.DataFrame, study: Mapping[str, Any]) -> Cells:
     head = [*factors, "n_train", "state", "reason"]
     rest = [column for column in frame.columns if column not in head]
     return Cells(frame[[*head, *rest]], factors, levels, race)
+
+
+def combinations(frame: pd.DataFrame, factors: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the combinations of levels that occur, in the frame's order."""
+    if not factors:
+        return [{}]
+    return records_of(frame[list(factors)].drop_duplicates())
+
+
+def where(frame: pd.DataFrame, levels: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows that have these levels."""
+    chosen = np.ones(len(frame), dtype=bool)
+    for factor, level in levels.items():
+        column = frame[factor]
+        chosen &= (column.isna() if pd.isna(level) else column == level).to_numpy(bool)
+    return frame[chosen]
+
+
+def compared_trials(trials: pd.DataFrame, race: bool) -> pd.DataFrame:
+    """Return the trials that charts of the outcome show: in a race also the stopped ones."""
+    wanted = trials[trials["wanted"].fillna(False).astype(bool)]
+    if race:
+        return wanted[wanted["status"].isin([Status.COMPLETED, Status.STOPPED])]
+    measured = wanted["measured"].fillna(False).astype(bool)
+    return wanted[measured & (wanted["status"] == Status.COMPLETED)]
+
+
+def half_width(deviation: pd.Series, seeds: pd.Series) -> pd.Series:
+    """Return what follows the ± of 95 % t intervals of many cells: t(n−1)·s/√n.
+
+    Parameters
+    ----------
+    deviation
+        Standard deviation over seeds, with n − 1 in the denominator; NaN with one seed.
+    seeds
+        Number n of seeds.
+    """
+    # Takes longer to import than a table takes to read.
+    from scipy.stats import t
+
+    freedom = (seeds - 1).where(seeds > 1)
+    quantile = pd.Series(t.ppf(0.975, freedom.to_numpy(float)), seeds.index)
+    return deviation * quantile / seeds**0.5
 
 
 def _grouped(frame: pd.DataFrame, keys: list[str]) -> Any:

@@ -10,9 +10,20 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from results.cells import Cells, level_label, records_of
-from results.figures import MAX_PANELS
 from results.records import Stage, Status
-from results.style import COLOURS, FAULT, PALE, count, duration, empty, new_figure, plain, tidy
+from results.style import (
+    COLOURS,
+    FAULT,
+    MAX_PANELS,
+    PALE,
+    count,
+    duration,
+    empty,
+    legend,
+    new_figure,
+    plain,
+    tidy,
+)
 
 _STAGE_COLOURS = {Stage.SEARCH: "#9DB7C9", Stage.MEASURE: COLOURS[0]}
 
@@ -41,10 +52,10 @@ def search(cells: Cells, trials: pd.DataFrame, tuned: list[str], name: str) -> F
     places = pd.Series(range(len(frame)), index=pd.MultiIndex.from_frame(frame[keys]))
     tried = tried.join(places.rename("_place"), on=keys, how="inner")
     left_out = len(cells.frame) - len(frame)
-    note = f"each mark is one recipe ({', '.join(tuned)}), trained with the search seed"
+    note = f"Each mark is one recipe ({', '.join(tuned)}), trained with the search seed."
     if left_out:
-        note += f"; {left_out} more cells are left out, the page lists all"
-    figure = new_figure(9.5, 1.6 + 0.3 * len(frame), title, note)
+        note += f" {left_out} more cells are left out; the page lists all."
+    figure = new_figure(9.5, 1.0 + 0.3 * len(frame), title, note)
     axes = figure.subplots()
     tidy(axes, "x")
     fates: tuple[tuple[Status, dict[str, Any]], ...] = (
@@ -91,7 +102,7 @@ def search(cells: Cells, trials: pd.DataFrame, tuned: list[str], name: str) -> F
     )
     right.tick_params(length=0, labelsize=8)
     right.spines[:].set_visible(False)
-    figure.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=8.5, frameon=False)
+    legend(figure, handles)
     return figure
 
 
@@ -119,15 +130,15 @@ def timeline(trials: pd.DataFrame, name: str) -> Figure:
     rows = spans["row"].to_numpy(float)
     begun, ended = spans["begun"].to_numpy(float), spans["ended"].to_numpy(float)
     total = float(ended.max())
-    busy = float((ended - begun).sum()) / (max(total, 1e-9) * len(lines))
+    busy = _busy_seconds(spans) / (max(total, 1e-9) * len(lines))
     units = (("h", 3600), ("min", 60))
     unit, per = next(((unit, size) for unit, size in units if total >= 2 * size), ("s", 1))
     note = (
         f"{count(len(spans))} trials on {len(lines)} slots in {duration(total)}; "
-        f"{100 * busy:.0f} % of the slots' time between first start and last end was a trial's"
+        f"{100 * busy:.0f} % of the slots' time between first start and last end was a trial's."
     )
     thick = 0.28 if len(lines) <= 40 else 0.06
-    figure = new_figure(9.5, 1.9 + thick * len(lines), title, note)
+    figure = new_figure(9.5, 1.2 + thick * len(lines), title, note)
     axes = figure.subplots()
     tidy(axes, "x")
     corners = np.stack(
@@ -174,8 +185,14 @@ def timeline(trials: pd.DataFrame, name: str) -> Figure:
     else:
         axes.set_ylabel(f"{len(lines)} slots", fontsize=9)
     axes.set_xlabel(f"time since the first trial started ({unit})", fontsize=9)
-    figure.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=8.5, frameon=False)
+    legend(figure, handles)
     return figure
+
+
+def _busy_seconds(spans: pd.DataFrame) -> float:
+    """Return the slots' time with a trial on it, time with two counted once."""
+    covered = spans.groupby("row")["ended"].cummax().groupby(spans["row"]).shift(fill_value=0.0)
+    return float((spans["ended"] - np.maximum(spans["begun"], covered)).clip(lower=0.0).sum())
 
 
 def slot_spans(trials: pd.DataFrame) -> pd.DataFrame:

@@ -45,7 +45,7 @@ def write_report(run_dir: str | Path) -> Path:
     folder = run.path / "report"
     pictures = {}
     for name, drawing in run.drawings.items():
-        files = _drawn(drawing.draw(run))
+        files = _drawn(drawing.draw())
         for ending, content in files.items():
             write_whole(folder / f"{name}.{ending}", content)
         pictures[name] = Picture(name, drawing.alt, _data_uri(files))

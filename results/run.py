@@ -25,12 +25,12 @@ class Drawing:
     Parameters
     ----------
     draw
-        Run → figure.
+        Makes the figure.
     alt
         What is to be seen, for those who cannot see it.
     """
 
-    draw: Callable[["Run"], "Figure"]
+    draw: Callable[[], "Figure"]
     alt: str
 
 
@@ -144,15 +144,15 @@ class Run:
             raise ResultsError(
                 f"There is no figure {name!r}; there are {', '.join(self.drawings)}.{hint}"
             ) from None
-        return drawing.draw(self)
+        return drawing.draw()
 
     @cached_property
     def drawings(self) -> dict[str, Drawing]:
         """Every figure with its description."""
         # matplotlib takes longer to import than a table takes to read.
-        from results import drawings
+        from results.figures import drawings_of
 
-        return drawings.of(self)
+        return drawings_of(self)
 
     def _table(self, table: str) -> pd.DataFrame:
         if table not in self._tables:

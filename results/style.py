@@ -2,10 +2,12 @@
 
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,8 +19,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 INK, PALE, GRID = "#222222", "#767676", "#DDDDDD"
 FAULT = "#B3261E"
+QUIET = "#555555"
 SEQUENTIAL = "cividis"
 """Even in lightness, and the same to colour-blind eyes."""
+MAX_PANELS = 60
+"""More panels than this are no longer read; a figure then says how many it leaves out."""
+_TALLEST = 200.0  # inches; matplotlib cannot draw much beyond
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+")
 
@@ -56,17 +62,27 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
     Parameters
     ----------
     width, height
-        In inches.
+        In inches; the height is that of the charts, without title and note.
     title, note
-        Already plain.
+        Already plain. The note is wrapped.
     """
-    figure = Figure(figsize=(width, min(height, 200.0)), layout="constrained", facecolor="white")
-    head = figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=INK)
-    if note:
-        head.set_text(title + "\n")
-        figure.text(
-            0.01, 1 - 0.42 / min(height, 200.0), note, ha="left", va="top", fontsize=8.5, color=PALE
-        )
+    lines = textwrap.wrap(note, int(13 * width))
+    # Room for the title, for each line of the note, and for air below them.
+    head = 0.38 + 0.17 * len(lines)
+    height = min(height + head, _TALLEST)
+    figure = Figure(figsize=(width, height), facecolor="white")
+    figure.set_layout_engine("constrained", rect=(0.0, 0.0, 1.0, 1.0 - head / height))
+    left = 0.1 / width
+    figure.text(left, 1 - 0.1 / height, title, va="top", fontsize=12, fontweight="bold", color=INK)
+    figure.text(
+        left,
+        1 - 0.33 / height,
+        "\n".join(lines),
+        va="top",
+        fontsize=8.5,
+        color=QUIET,
+        linespacing=1.3,
+    )
     return figure
 
 
@@ -137,3 +153,15 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds:.3g} s"
+
+
+def legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Put a figure's legend below its charts."""
+    if handles:
+        figure.legend(
+            handles=list(handles),
+            loc="outside lower left",
+            ncols=min(len(handles), 4),
+            fontsize=8.5,
+            frameon=False,
+        )
