@@ -16,7 +16,7 @@ from trainables.errors import DataError
 
 FOLDER_VARIABLE = "SCALESTUDY_CACHE"
 
-_SETTLED_NS = 3_000_000_000
+SETTLED_SECONDS = 3.0
 """A file changed more recently may change again within the same tick of the file system's clock."""
 
 
@@ -86,7 +86,9 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def evidence_key(evidence: Sequence[Path], *more: object) -> str | None:
+def evidence_key(
+    evidence: Sequence[Path], *more: object, settled_seconds: float = SETTLED_SECONDS
+) -> str | None:
     """Return a key that changes when one of the files does, or None while they are too fresh.
 
     The files' names, sizes, times and inodes stand for their content, as in git's index.
@@ -96,7 +98,7 @@ def evidence_key(evidence: Sequence[Path], *more: object) -> str | None:
         for path in evidence:
             state = path.stat()
             changed = max(state.st_mtime_ns, state.st_ctime_ns)
-            if changed > time.time_ns() - _SETTLED_NS:
+            if changed > time.time_ns() - settled_seconds * 1e9:
                 return None
             signs = (str(path), state.st_size, changed, state.st_mtime_ns, state.st_ino)
             digest.update(repr(signs).encode())

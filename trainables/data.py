@@ -170,6 +170,17 @@ def _content_hash(reading: Reading) -> "hashlib._Hash":
     return content
 
 
+def decode_size(source: Source, image_size: int | None) -> int | None:
+    """Return the side at which a source's images are to be decoded for a recipe's `image_size`.
+
+    None where all have one size already: they are kept small and resized on the device.
+    """
+    if source.source == "imagefolder":
+        return image_size
+    mixed = source.source == "parquet" and image_size and inspect(source).image_size is None
+    return image_size if mixed else None
+
+
 def open_dataset(
     source: Source, fingerprint: str, image_size: int | None, progress: Progress | None = None
 ) -> Dataset:
