@@ -35,8 +35,8 @@ from trainables.splits import carve, draw
 from trainables.trial import Trial
 from trainables.weights import load_weights, preprocessing
 
-_EVALUATION_PIXELS = {"cpu": 2**19, "cuda": 2**23}
-"""Pixels of one evaluation batch: 512 images of 32×32 on a CPU, where more only misses caches."""
+_EVALUATION_PIXELS = {"cpu": 2**20, "cuda": 2**23}
+"""Pixels of one evaluation batch: 1024 and 8192 images of 32×32; more gains nothing."""
 
 _CHECKPOINT_VERSION = 1
 

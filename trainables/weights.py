@@ -212,8 +212,8 @@ def _cache_file(member: Any) -> Path:
 def _check_reachable(member: Any, cached: Path, model: str) -> None:
     request = urllib.request.Request(member.url, method="HEAD")
     try:
-        with urllib.request.urlopen(request, timeout=_REACH_SECONDS):
-            pass
+        # An opener of its own: urlopen would keep the proxy settings of its first use.
+        urllib.request.build_opener().open(request, timeout=_REACH_SECONDS).close()
     except (OSError, ValueError) as error:
         raise _unobtainable(member, cached, model, error) from error
 
