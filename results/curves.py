@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from results.errors import CurveError, ExtrapolationRefused, IllBehavedCurve
-from results.intervals import LEVEL, checked_runs, pooled_variance
+from results.intervals import LEVEL, PooledVariance, checked_runs, pooled_variance
 from results.laws import (
     GAMMA_PRIOR_WEIGHT,
     MOST_EXTRAPOLATION,
@@ -225,8 +225,8 @@ def ill_behaved(sizes: ArrayLike, errors: ArrayLike) -> str | None:
         best = int(np.argmin(means[:later]))
         rise = means[later] - means[best]
         allowed = _RISE
-        if noise.degrees_of_freedom:
-            quantile = float(stats.t.ppf((1 + LEVEL) / 2, noise.degrees_of_freedom))
+        if noise.repeats:
+            quantile = _quantile(noise, float(levels[best]))
             allowed = max(_RISE, quantile * float(np.sqrt(squared[later] + squared[best])))
         if rise > allowed:
             return (
@@ -254,8 +254,8 @@ def _predict(n: NDArray[np.float64], e: NDArray[np.float64], at: float, last: fl
         missed, steps = back_test
         wider = abs(missed) * np.log(at / n.max()) / steps
     interval = None
-    if noise.degrees_of_freedom:
-        quantile = float(stats.t.ppf((1 + LEVEL) / 2, noise.degrees_of_freedom))
+    if noise.repeats:
+        quantile = _quantile(noise, float(n.max()))
         halves = (quantile * np.sqrt(local_variance), quantile * law.standard_error(at))
         low = min(local - halves[0], fitted - halves[1]) - wider
         high = max(local + halves[0], fitted + halves[1]) + wider
@@ -269,6 +269,10 @@ def _predict(n: NDArray[np.float64], e: NDArray[np.float64], at: float, last: fl
         power_law=law,
         notes=tuple(notes),
     )
+
+
+def _quantile(noise: PooledVariance, size: float) -> float:
+    return float(stats.t.ppf((1 + LEVEL) / 2, noise.degrees_of_freedom(size)))
 
 
 def _back_test(n: NDArray[np.float64], e: NDArray[np.float64]) -> tuple[float, float] | None:

@@ -29,7 +29,7 @@ class MeanInterval:
     high: float | None
     sd: float | None
     n: int
-    degrees_of_freedom: int
+    degrees_of_freedom: float
 
     @property
     def half_width(self) -> float | None:
@@ -41,16 +41,35 @@ class MeanInterval:
 class PooledVariance:
     """Variance between seeds as a function of the training size, v0 + v1/n, in points².
 
-    `degrees_of_freedom` is Σ(k−1) over the cells with repeats; 0 where no cell has any.
+    Parameters
+    ----------
+    v0, v1
+        Variance at infinite data (points²), and what small data adds (points² · examples).
+    repeats
+        Σ(k−1) over the cells with repeats; 0 where no cell has any.
+    v1_variance
+        Sampling variance of v1.
     """
 
     v0: float
     v1: float
-    degrees_of_freedom: int
+    repeats: int
+    v1_variance: float = 0.0
 
     def at(self, size: float) -> float:
         """Return the variance of one run on `size` examples, in points²."""
         return self.v0 + self.v1 / size
+
+    def degrees_of_freedom(self, size: float) -> float:
+        """Return what the variance at a size is worth in degrees of freedom, at most `repeats`.
+
+        By Satterthwaite, 2·σ̂⁴/Var(σ̂²): cells with little data weigh most in v1, so that it rests
+        on fewer repeats than were counted.
+        """
+        if self.v1_variance <= 0 or not self.repeats:
+            return float(self.repeats)
+        worth = 2 * self.at(size) ** 2 / (self.v1_variance / size**2)
+        return float(min(max(worth, 1.0), self.repeats))
 
     def interval(self, values: ArrayLike, size: float, level: float = LEVEL) -> MeanInterval:
         """Return the mean of one cell with an interval that borrows the other cells' spread.
@@ -66,7 +85,7 @@ class PooledVariance:
         """
         errors = _vector(values, "values")
         sd = float(np.sqrt(self.at(size)))
-        return _mean_interval(errors, sd, self.degrees_of_freedom, level)
+        return _mean_interval(errors, sd, self.degrees_of_freedom(size), level)
 
 
 @dataclass(frozen=True)
@@ -136,15 +155,20 @@ def pooled_variance_of_cells(
     cells: list[tuple[float, NDArray[np.float64]]], v0: float = V0
 ) -> PooledVariance:
     """Fit v0 + v1/n to the spread within cells, each given as (examples, errors in points)."""
-    upper = lower = 0.0
-    freedom = 0
+    upper = lower = spread = 0.0
+    repeats = 0
     for size, errors in cells:
         if len(errors) < 2:
             continue
-        freedom += len(errors) - 1
-        upper += (len(errors) - 1) * (float(np.var(errors, ddof=1)) - v0) / size
-        lower += (len(errors) - 1) / size**2
-    return PooledVariance(v0, max(upper / lower, 0.0) if lower else 0.0, freedom)
+        more = len(errors) - 1
+        variance = float(np.var(errors, ddof=1))
+        repeats += more
+        upper += more * (variance - v0) / size
+        lower += more / size**2
+        spread += 2 * more * variance**2 / size**2
+    if not repeats:
+        return PooledVariance(v0, 0.0, 0)
+    return PooledVariance(v0, max(upper / lower, 0.0), repeats, spread / lower**2)
 
 
 def paired_difference(
@@ -222,13 +246,13 @@ def seeds_needed(
 
 
 def _mean_interval(
-    values: NDArray[np.float64], sd: float | None, freedom: int, level: float
+    values: NDArray[np.float64], sd: float | None, freedom: float, level: float
 ) -> MeanInterval:
     if not 0 < level < 1:
         raise ValueError(f"level is a share between 0 and 1, not {level}.")
     mean = float(values.mean())
     if sd is None or freedom < 1:
-        return MeanInterval(mean, None, None, None, values.size, max(freedom, 0))
+        return MeanInterval(mean, None, None, None, values.size, freedom)
     half = float(stats.t.ppf((1 + level) / 2, freedom)) * sd / float(np.sqrt(values.size))
     return MeanInterval(mean, mean - half, mean + half, sd, values.size, freedom)
 

@@ -38,8 +38,8 @@ class PowerLaw:
         whatever the truth is, so that neither R² nor an interval for gamma means anything.
     covariance
         Of (alpha, eta) with gamma held, from the noise between runs alone.
-    noise_degrees_of_freedom
-        Repeats that the noise was estimated from; 0 where every size has one run.
+    repeats
+        Σ(k−1) over the sizes, what the noise was estimated from; 0 where each has one run.
     notes
         What to know before using it.
     """
@@ -50,7 +50,7 @@ class PowerLaw:
     largest: float
     residual_degrees_of_freedom: int
     covariance: NDArray[np.float64] = field(compare=False, repr=False)
-    noise_degrees_of_freedom: int
+    repeats: int
     notes: tuple[str, ...] = ()
 
     def predict(self, size: float) -> float:
@@ -111,7 +111,7 @@ def power_law(
         largest=float(levels[-1]),
         residual_degrees_of_freedom=max(levels.size - 3, 0),
         covariance=covariance,
-        noise_degrees_of_freedom=noise.degrees_of_freedom,
+        repeats=noise.repeats,
         notes=_notes(levels, alpha, eta, noise, nonnegative),
     )
 
@@ -181,7 +181,7 @@ def _notes(
         )
     elif levels.size == 3:
         notes.append("0 residual degrees of freedom: three sizes, three parameters")
-    if not noise.degrees_of_freedom:
+    if not noise.repeats:
         notes.append("one run at every size: the noise between seeds is unknown, so there is no ±")
     if nonnegative and alpha == 0:
         notes.append("alpha is at its bound of 0: these sizes show no asymptote yet")

@@ -5,14 +5,18 @@ Sizes are in examples, errors in points; a row of errors is one seed over all si
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from results.crossover import confident_range, seed_tables
+from results.interpolation import (
+    RULES,
+    Array,
+    first_rise_through_zero,
+    places_between,
+    seed_tables,
+    smooth,
+    zero_range,
+)
 from results.intervals import LEVEL
-
-_GRID = 400  # places at which the test is inverted, evenly in log size
-_FLOOR = 1e-6  # points: an error of 0 has no logarithm
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,10 @@ def worth_in_data(
 ) -> list[DataWorth]:
     """Return, at every size, how many times the data replaces pretraining.
 
-    The scratch model's error between measured sizes is a straight line in log error against log
-    size, seed by seed, the form that extrapolates best over one doubling; beyond the measured
-    sizes nothing is claimed but "more than". The interval holds the sizes at which the paired
-    difference scratch − pretrained may be 0 (test inversion), so that it needs two seeds.
+    The scratch model's error between measured sizes is interpolated seed by seed; beyond them
+    nothing is claimed but "more than". The interval holds the sizes at which the paired difference
+    scratch − pretrained may be 0 (test inversion), the union over both rules of
+    `results.interpolation`, so that it needs two seeds.
 
     Parameters
     ----------
@@ -86,54 +90,41 @@ def worth_in_data(
         Shapes that do not fit, sizes that repeat, or values that are not finite.
     """
     n, (a, b) = seed_tables(sizes, scratch, pretrained)
-    places = np.unique(np.concatenate([np.geomspace(n[0], n[-1], _GRID), n]))
-    along = np.array([_interpolated(n, row, places) for row in a])
-    mean_along = _interpolated(n, a.mean(axis=0), places)
+    places = places_between(n)
+    along = [rule(n, a, places) for rule in RULES]
+    mean_along = smooth(n, a.mean(axis=0)[None], places)[0]
     return [
         _worth(places, along, mean_along, float(size), b[:, column], level)
         for column, size in enumerate(n)
     ]
 
 
-def _interpolated(
-    n: NDArray[np.float64], errors: NDArray[np.float64], places: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    logs = np.log(np.maximum(errors, _FLOOR))
-    return np.asarray(np.exp(np.interp(np.log(places), np.log(n), logs)), dtype=np.float64)
-
-
 def _worth(
-    places: NDArray[np.float64],
-    along: NDArray[np.float64],
-    mean_along: NDArray[np.float64],
+    places: Array,
+    along: list[Array],
+    mean_along: Array,
     size: float,
-    pretrained: NDArray[np.float64],
+    pretrained: Array,
     level: float,
 ) -> DataWorth:
     target = float(pretrained.mean())
-    reached = np.flatnonzero(mean_along <= target)
     factor = more = less = None
-    if not reached.size:
-        more, around = float(places[-1] / size), float(places[-1])
-    elif mean_along[0] < target:
+    if mean_along[0] < target:
         less, around = float(places[0] / size), float(places[0])
+    elif mean_along.min() > target:
+        more, around = float(places[-1] / size), float(places[-1])
+    elif mean_along[0] == target:
+        around = float(places[0])
+        factor = around / size
     else:
-        around = _crossing(places, mean_along, max(int(reached[0]), 1), target)
+        around = float(first_rise_through_zero(places, target - mean_along[None])[0])
         factor = around / size
     interval = None
     if len(pretrained) > 1:
-        low, high = confident_range(places, along - pretrained[:, None], around, level)
+        ends = [zero_range(places, a - pretrained[:, None], around, level) for a in along]
+        low, high = min(end[0] for end in ends), max(end[1] for end in ends)
         interval = (
             None if low <= places[0] else low / size,
             None if high >= places[-1] else high / size,
         )
     return DataWorth(size, target, factor, more, less, interval, len(pretrained))
-
-
-def _crossing(
-    places: NDArray[np.float64], errors: NDArray[np.float64], after: int, target: float
-) -> float:
-    left, right = np.log(places[after - 1]), np.log(places[after])
-    above, below = np.log(errors[after - 1]), np.log(max(errors[after], _FLOOR))
-    share = (above - np.log(max(target, _FLOOR))) / (above - below)
-    return float(np.exp(left + share * (right - left)))
