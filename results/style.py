@@ -39,7 +39,7 @@ def plain(text: Any, width: int = 48) -> str:
     width
         Characters to keep; the middle of a longer text is left out.
     """
-    line = _UNPRINTABLE.sub(" ", str(text)).strip()
+    line = " ".join(_UNPRINTABLE.sub(" ", str(text)).split())
     if len(line) > width:
         keep = width - 1
         line = f"{line[: keep - keep // 2]}…{line[len(line) - keep // 2 :]}"

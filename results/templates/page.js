@@ -25,6 +25,7 @@
     return one.values ? one.values[one.labels.indexOf(label)] : label;
   };
   const seeds = rows(data.seeds, (row) => ({ ...cells[row.cell], ...row }));
+  const panelName = (name, label) => label.startsWith(name) ? label : name + ": " + label;
   const joined = (row, names) => names.map((name) => row["factor:" + name]).join(" × ");
 
   // Controls: each is a label with a native select or checkbox, so that the keyboard just works.
@@ -65,15 +66,24 @@
       view: { stroke: null },
       axis: { labelColor: ink, titleColor: ink, gridColor: grid, domainColor: quiet, tickColor: quiet, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" },
       header: { labelColor: ink, titleColor: quiet, labelFontSize: 12, labelFontWeight: "bold", labelLimit: 300 },
-      legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12, orient: "top", labelLimit: 220, symbolStrokeWidth: 2 },
+      legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12, orient: "top", labelLimit: 220, symbolStrokeWidth: 2, symbolOpacity: 1 },
       title: { color: ink, anchor: "start" },
     };
   };
+  const known = (value) => value !== null && value !== undefined;
   const scaleOf = (name) => ({ domain: factor(name).labels, range: factor(name).labels.map((_, index) => COLOURS[index % COLOURS.length]) });
   const shapeOf = (name) => ({ domain: factor(name).labels, range: factor(name).labels.map((_, index) => SHAPES[index % SHAPES.length]) });
 
+  for (const row of [...cells, ...seeds]) {
+    if (row.test_accuracy === null) continue;
+    row.test_error = 1 - row.test_accuracy;
+    if (row.test_accuracy_low !== null) {
+      row.test_error_low = 1 - row.test_accuracy_high;
+      row.test_error_high = 1 - row.test_accuracy_low;
+    }
+  }
   const METRICS = [
-    ["test_accuracy", "test accuracy"], ["train_accuracy", "train accuracy"], ["val_accuracy", "validation accuracy"],
+    ["test_accuracy", "test accuracy"], ["test_error", "test error"], ["train_accuracy", "train accuracy"], ["val_accuracy", "validation accuracy"],
     ["test_loss", "test loss"], ["train_loss", "train loss"], ["val_loss", "validation loss"],
   ];
   const factorOptions = many.map((one) => [one.name, one.name]);
@@ -89,18 +99,19 @@
       select("colour", "Colour", factorOptions.length ? factorOptions : [[factors[0].name, factors[0].name]], chosen("model")),
       select("panel", "Panels", [NONE, ...factorOptions], many.some((one) => one.name === "weights") ? "weights" : ""),
       check("log", "logarithmic axis", false),
+      check("logY", "logarithmic values", false),
       check("origin", "from the origin", false),
       check("points", "single seeds", true),
     ],
     spec(state, width) {
-      const metrics = state.metric === "both" ? METRICS.slice(0, 2) : METRICS.filter((one) => one[0] === state.metric);
+      const metrics = state.metric === "both" ? [METRICS[0], METRICS[2]] : METRICS.filter((one) => one[0] === state.metric);
       const numeric = factor(state.x).values !== null;
       const rest = factors.map((one) => one.name).filter((name) => ![state.x, state.colour, state.panel].includes(name));
       const shape = (row, source, metric, title) => ({
         x: numeric ? valueOf(state.x, row["factor:" + state.x]) : row["factor:" + state.x],
         label: row["factor:" + state.x],
         colour: row["factor:" + state.colour],
-        panel: state.panel ? row["factor:" + state.panel] : "",
+        panel: state.panel ? panelName(state.panel, row["factor:" + state.panel]) : "",
         metric: title,
         group: joined(row, [...rest, state.colour]),
         cell: row.name, images: row.images, seeds: row.seeds, kind: source,
@@ -109,15 +120,17 @@
       });
       const values = [];
       for (const [metric, title] of metrics) {
-        for (const row of cells) if (row[metric] !== null) values.push(shape(row, "mean", metric, title));
+        for (const row of cells) if (known(row[metric])) values.push(shape(row, "mean", metric, title));
         if (state.points || data.race) {
           for (const row of seeds) {
-            if (row[metric] !== null && (row.stopped || (state.points && row.seeds > 1))) values.push(shape(row, row.stopped ? "stopped" : "seed", metric, title));
+            if (known(row[metric]) && (row.stopped || (state.points && row.seeds > 1))) values.push(shape(row, row.stopped ? "stopped" : "seed", metric, title));
           }
         }
       }
       if (!values.length) return null;
-      const panels = state.panel ? factor(state.panel).labels.slice(0, MAX_PANELS) : [""];
+      const panels = state.panel ? factor(state.panel).labels.slice(0, MAX_PANELS).map((label) => panelName(state.panel, label)) : [""];
+      const shown = values.filter((value) => panels.includes(value.panel) && !(state.logY && value.y <= 0));
+      if (!shown.length) return null;
       const columns = width > 620 ? metrics.length : 1;
       const stacked = columns < metrics.length;
       const panelWidth = Math.max(180, Math.floor((width - 70 - 30 * columns) / columns));
@@ -128,40 +141,43 @@
       const ticks = numeric ? spaced(levels.values, log, state.origin ? 0 : span[0], span[1], panelWidth / 46) : undefined;
       const x = numeric ? {
         field: "x", type: "quantitative",
-        scale: { type: log ? "log" : "linear", zero: Boolean(state.origin), nice: false, padding: 14, ...(state.origin && !log ? { domainMin: 0 } : {}) },
+        scale: log ? { type: "log", nice: false, padding: 14 } : { zero: Boolean(state.origin), nice: false, padding: state.origin ? 0 : 14, ...(state.origin ? { domain: [0, span[1] * 1.05] } : {}) },
         axis: { title: state.x === "fraction" ? "share of the training pool" : state.x, values: ticks, labelExpr: JSON.stringify(labels) + "[datum.value]" },
       } : { field: "x", type: "ordinal", sort: levels.labels, axis: { title: state.x, labelAngle: width < 620 ? -40 : 0 }, scale: { padding: 0.5 } };
       const y = {
         field: "y", type: "quantitative", title: null,
-        scale: { zero: Boolean(state.origin), ...(state.origin && metrics[0][0].endsWith("accuracy") ? { domain: [0, 1] } : {}) },
+        scale: state.logY ? { type: "log", nice: false, padding: 8 } : { zero: Boolean(state.origin), ...(state.origin && metrics[0][0].endsWith("accuracy") ? { domain: [0, 1] } : {}) },
+        axis: { format: metrics[0][0].endsWith("loss") ? ".3~g" : ".2~f", ...(state.logY ? { tickCount: 6 } : {}) },
       };
       const colour = { field: "colour", type: "nominal", title: state.colour, scale: scaleOf(state.colour) };
       const marks = { field: "colour", type: "nominal", title: state.colour, scale: shapeOf(state.colour) };
       const tooltip = [
         { field: "cell", title: "cell" }, { field: "metric", title: "shown" }, { field: "y", title: "mean", format: ".4f" },
-        { field: "low", title: "lowest seed", format: ".4f" }, { field: "high", title: "highest seed", format: ".4f" },
+        { field: "low", title: "95 % from", format: ".4f" }, { field: "high", title: "to", format: ".4f" },
         { field: "images", title: "images", format: "," }, { field: "seeds", title: "seeds" },
       ];
       const seedTip = [{ field: "cell", title: "cell" }, { field: "metric", title: "shown" }, { field: "seed", title: "seed" }, { field: "y", title: "value", format: ".4f" }, { field: "note", title: "note" }];
-      const means = { filter: "datum.kind === 'mean'" };
+      // A layer without rows would be warned of, so that only those with some are drawn.
       const layer = [
-        { transform: [means], mark: { type: "line", strokeWidth: 2 }, encoding: { x, y, color: colour, detail: { field: "group" } } },
-        { transform: [means, { filter: "datum.seeds > 1" }], mark: { type: "rule", strokeWidth: 1.5 }, encoding: { x, y: { ...y, field: "low" }, y2: { field: "high" }, color: colour } },
-        { transform: [{ filter: "datum.kind === 'seed'" }], mark: { type: "point", filled: true, size: 14, opacity: 0.5 }, encoding: { x, y, color: colour, tooltip: seedTip } },
-        { transform: [{ filter: "datum.kind === 'stopped'" }], mark: { type: "point", shape: "M-1,-1L1,1M-1,1L1,-1", size: 60, strokeWidth: 2 }, encoding: { x, y, color: colour, tooltip: seedTip } },
-        { transform: [means], mark: { type: "point", filled: true, size: 64, opacity: 1 }, encoding: { x, y, color: colour, shape: marks, tooltip } },
-      ];
+        ["mean", "", { type: "line", strokeWidth: 2 }, { detail: { field: "group" } }],
+        ["mean", " && datum.low !== null", { type: "rule", strokeWidth: 1.5 }, { y: { ...y, field: "low" }, y2: { field: "high" } }],
+        ["seed", "", { type: "point", filled: true, size: 14, opacity: 0.5 }, { tooltip: seedTip }],
+        ["stopped", "", { type: "point", shape: "M-1,-1L1,1M-1,1L1,-1", size: 60, strokeWidth: 2 }, { tooltip: seedTip }],
+        ["mean", "", { type: "point", filled: true, size: 64, opacity: 1 }, { shape: marks, tooltip }],
+      ].filter(([kind, more]) => shown.some((value) => value.kind === kind && (!more || known(value.low)))).map(([kind, more, mark, encoding]) => ({
+        transform: [{ filter: "datum.kind === '" + kind + "'" + more }], mark, encoding: { x, y, color: colour, ...encoding },
+      }));
       const facet = {};
       if (stacked) {
-        for (const value of values) value.panel = [value.panel, value.metric].filter(Boolean).join(" · ");
+        for (const value of shown) value.panel = [value.panel, value.metric].filter(Boolean).join(" · ");
         facet.row = { field: "panel", type: "nominal", title: null, sort: panels.flatMap((panel) => metrics.map((one) => [panel, one[1]].filter(Boolean).join(" · "))) };
       } else {
         facet.column = { field: "metric", type: "nominal", title: null, sort: metrics.map((one) => one[1]) };
-        if (state.panel) facet.row = { field: "panel", type: "nominal", title: state.panel, sort: panels };
+        if (state.panel) facet.row = { field: "panel", type: "nominal", title: null, sort: panels };
       }
       if (facet.row) facet.row.header = { labelAngle: 0, labelAnchor: "start", labelOrient: "top", titleOrient: "top", titleAnchor: "start" };
       return {
-        data: { values: values.filter((value) => stacked || panels.includes(value.panel)) },
+        data: { values: shown },
         facet, spec: { width: panelWidth, height: width > 620 ? 250 : 220, layer },
         resolve: { axis: { x: "independent" } },
       };
@@ -180,14 +196,14 @@
       const values = rows(data.curves, (row) => ({
         cell: cells[row.cell].name, place: row.cell, epoch: row.epoch, y: row[state.metric],
         colour: cells[row.cell]["factor:" + state.colour],
-        panel: state.panel ? cells[row.cell]["factor:" + state.panel] : "",
+        panel: state.panel ? panelName(state.panel, cells[row.cell]["factor:" + state.panel]) : "",
         rest: joined(cells[row.cell], rest.filter((name) => factor(name).labels.length > 1)) || "all",
-      })).filter((row) => row.y !== null && row.place < MAX_LINES && !(state.log && row.y <= 0));
+      })).filter((row) => known(row.y) && row.place < MAX_LINES && !(state.log && row.y <= 0));
       if (!values.length) return null;
-      const panels = state.panel ? factor(state.panel).labels.slice(0, MAX_PANELS) : [""];
+      const panels = state.panel ? factor(state.panel).labels.slice(0, MAX_PANELS).map((label) => panelName(state.panel, label)) : [""];
       const columns = Math.max(1, Math.min(panels.length, Math.floor(width / 330)));
       const x = { field: "epoch", type: "quantitative", scale: { zero: false, nice: false, padding: 8 }, axis: { title: "epoch", tickMinStep: 1, format: "d" } };
-      const y = { field: "y", type: "quantitative", title: null, scale: { zero: false, type: state.log ? "log" : "linear" } };
+      const y = { field: "y", type: "quantitative", title: null, scale: state.log ? { type: "log", nice: false } : { zero: false } };
       const encoding = {
         x, y, color: { field: "colour", type: "nominal", title: state.colour, scale: scaleOf(state.colour) },
         detail: { field: "place" },
@@ -196,7 +212,7 @@
       const dash = { field: "rest", type: "nominal", title: rest.filter((name) => factor(name).labels.length > 1).join(" × ") || null };
       return {
         data: { values: values.filter((value) => panels.includes(value.panel)) },
-        facet: { field: "panel", type: "nominal", title: state.panel || null, sort: panels }, columns,
+        facet: { field: "panel", type: "nominal", title: null, sort: panels, header: { labelAnchor: "start" } }, columns,
         spec: {
           width: Math.max(180, Math.floor((width - 50 - 40 * columns) / columns)), height: 220,
           layer: [
@@ -217,20 +233,51 @@
       check("log", "logarithmic axis", true),
     ],
     spec(state, width) {
-      const values = cells.filter((row) => row[state.metric] !== null && row[state.x] > 0).map((row) => ({
+      const values = cells.filter((row) => known(row[state.metric]) && row[state.x] > 0).map((row) => ({
         cell: row.name, x: row[state.x], y: row[state.metric], seeds: row.seeds,
         colour: row["factor:" + state.colour], shape: state.shape ? row["factor:" + state.shape] : "",
       }));
       if (!values.length) return null;
       const title = charts.cost.controls[0].options.find((one) => one[0] === state.x)[1];
       const encoding = {
-        x: { field: "x", type: "quantitative", scale: { type: state.log ? "log" : "linear", nice: false, padding: 14, zero: false }, axis: { title, format: "~s", tickCount: 6 } },
+        x: { field: "x", type: "quantitative", scale: state.log ? { type: "log", nice: false, padding: 14 } : { nice: false, padding: 14, zero: false }, axis: { title, format: "~s", tickCount: 6 } },
         y: { field: "y", type: "quantitative", title: state.metric.replace("_", " "), scale: { zero: false } },
         color: { field: "colour", type: "nominal", title: state.colour, scale: scaleOf(state.colour) },
         tooltip: [{ field: "cell" }, { field: "y", title: state.metric.replace("_", " "), format: ".4f" }, { field: "x", title, format: ",.4~r" }, { field: "seeds" }],
       };
       if (state.shape) encoding.shape = { field: "shape", type: "nominal", title: state.shape, scale: shapeOf(state.shape) };
       return { data: { values }, width: Math.max(220, width - 80), height: 320, mark: { type: "point", filled: true, size: 80, opacity: 0.9 }, encoding };
+    },
+  };
+
+  charts.cells = {
+    controls: [
+      select("metric", "Show", METRICS, "test_accuracy"),
+      select("x", "Axis", factorOptions.length ? factorOptions : [[factors[0].name, factors[0].name]], chosen("fraction")),
+    ],
+    spec(state, width) {
+      const rest = many.map((one) => one.name).filter((name) => name !== state.x);
+      const shown = cells.slice(0, 2 * MAX_LINES);
+      const values = shown.map((row) => ({
+        cell: row.name, x: row["factor:" + state.x], y: joined(row, rest) || "all", value: known(row[state.metric]) ? row[state.metric] : null,
+        text: known(row[state.metric]) ? row[state.metric].toFixed(3) : row.state, state: row.state, reason: row.reason, seeds: row.seeds,
+      }));
+      if (!values.length) return null;
+      const title = METRICS.find((one) => one[0] === state.metric)[1];
+      const range = values.filter((row) => row.value !== null).map((row) => row.value);
+      const middle = (Math.min(...range) + Math.max(...range)) / 2;
+      const names = [...new Set(values.map((row) => row.y))];
+      const tooltip = [{ field: "cell" }, { field: "value", title, format: ".4f" }, { field: "seeds" }, { field: "state" }, { field: "reason" }];
+      const x = { field: "x", type: "ordinal", sort: factor(state.x).labels, title: state.x, axis: { labelAngle: 0, orient: "top", grid: false } };
+      const y = { field: "y", type: "ordinal", sort: names, title: rest.join(" × ") || null, axis: { labelLimit: width < 620 ? 110 : 260, grid: false } };
+      const columns = factor(state.x).labels.length;
+      const room = Math.max(150, width - (width < 620 ? 150 : 330));
+      const layer = [
+        { transform: [{ filter: "datum.value === null" }], mark: { type: "rect", color: css("--panel"), stroke: css("--quiet"), strokeDash: [3, 3] }, encoding: { x, y, tooltip } },
+        { transform: [{ filter: "datum.value !== null" }], mark: { type: "rect" }, encoding: { x, y, tooltip, color: { field: "value", type: "quantitative", title, scale: { scheme: "cividis", zero: false }, legend: { format: ".2~f", gradientLength: 160 } } } },
+        { mark: { type: "text", fontSize: 12, limit: Math.floor(room / columns) - 2 }, encoding: { x, y, tooltip, text: { field: "text" }, color: { condition: [{ test: "datum.value === null", value: css("--ink") }, { test: "datum.value < " + middle, value: "#ffffff" }], value: "#000000" } } },
+      ].filter((one) => !one.transform || values.some((row) => (row.value === null) === one.transform[0].filter.includes("=== null")));
+      return { data: { values }, width: Math.min(room, 130 * columns), height: 30 * names.length, layer };
     },
   };
 

@@ -30,10 +30,10 @@ def test_tables_are_frames_with_the_columns_of_the_records(run):
 
 
 def test_a_frame_is_the_callers_own(run):
-    run.trials().loc[:, "model"] = "mine"
-    run.summary().loc[:, "test_accuracy"] = 0.0
+    for frame in (run.trials(), run.summary()):
+        frame["model"] = "mine"
     assert "mine" not in set(run.trials()["model"])
-    assert run.summary()["test_accuracy"].min() > 0.3
+    assert "mine" not in set(run.summary()["model"])
 
 
 def test_summary_holds_a_row_per_cell(run):
