@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainables.device import (
+    computes_bf16,
+    device_name,
+    memory_shortage_named,
+    peak_memory_bytes,
+    prepare,
+    resolve_device,
+    resolve_precision,
+)
+from trainables.errors import OutOfMemory, TrainableError
+
+CPU = torch.device("cpu")
+
+
+def test_the_cpu_by_name() -> None:
+    assert resolve_device("cpu") == CPU
+    assert device_name(CPU) == "cpu"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu() -> None:
+    assert resolve_device() == CPU
+    with pytest.raises(TrainableError, match=r"exactly one visible device, torch sees 0.*VISIBLE"):
+        resolve_device("cuda")
+
+
+def test_precision() -> None:
+    native = computes_bf16(CPU)
+    assert resolve_precision("auto", CPU) == ("bf16" if native else "fp32")
+    assert resolve_precision("fp32", CPU) == "fp32"
+    assert resolve_precision("bf16", CPU) == "bf16"
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="not Linux")
+def test_torch_agrees_on_what_the_cpu_computes() -> None:
+    capabilities = torch.cpu.get_capabilities()
+    expected = capabilities["avx512_bf16"] or capabilities["amx_bf16"]
+    assert computes_bf16(CPU) == expected
+
+
+def test_threads_are_the_trials_cpus() -> None:
+    before = torch.get_num_threads()
+    try:
+        for cpus in (2, 1):
+            prepare(CPU, cpus)
+            assert torch.get_num_threads() == cpus
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_peak_memory_grows_with_use() -> None:
+    before = peak_memory_bytes(CPU)
+    block = torch.ones(before // 4 + 2**24)  # four bytes each
+    assert peak_memory_bytes(CPU) >= block.nbytes
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("of Python's own"),
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory"),
+    ],
+)
+def test_every_kind_of_shortage_is_named(error: Exception) -> None:
+    with (
+        pytest.raises(OutOfMemory, match="cpu has no room for a test: ") as caught,
+        memory_shortage_named(CPU, "a test"),
+    ):
+        raise error
+    assert caught.value.__cause__ is error
+
+
+def test_other_errors_pass() -> None:
+    with pytest.raises(RuntimeError, match="size mismatch"), memory_shortage_named(CPU, "a test"):
+        raise RuntimeError("size mismatch")
