@@ -1,0 +1,42 @@
+"""Declare, plan and run studies: `load_study`, `plan_study`, `run_study`."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.errors import OrchestratorError, RunError, StudyError
+    from orchestrator.plan import Plan, plan_study
+    from orchestrator.runner import Summary, run_study
+    from orchestrator.study import Study, load_study
+
+_HOMES = {
+    "OrchestratorError": "errors",
+    "Plan": "plan",
+    "RunError": "errors",
+    "Study": "study",
+    "StudyError": "errors",
+    "Summary": "runner",
+    "load_study": "study",
+    "plan_study": "plan",
+    "run_study": "runner",
+}
+
+__all__ = [
+    "OrchestratorError",
+    "Plan",
+    "RunError",
+    "Study",
+    "StudyError",
+    "Summary",
+    "load_study",
+    "plan_study",
+    "run_study",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Resolved when asked for, so that the command's help loads nothing.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"orchestrator.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'orchestrator' has no attribute {name!r}")

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from orchestrator.study import Cell, Study
 from trainables.errors import TrainableError
 from trainables.recipe import Recipe
 from trainables.trial import Trial, Weights
+
+if TYPE_CHECKING:
+    from trainables.data import DataInfo
 
 _SIMULATED_POOL, _SIMULATED_CLASSES = 45_000, 10
 
@@ -32,10 +35,14 @@ class Inputs:
         Classes of the data.
     weights
         By (model, label).
-    n_train, n_validation, n_test
-        Images per split; `n_train` is the pool.
-    notes
-        What is unusual about them, a sentence each.
+    n_validation
+        Images held out of train.
+    test_labels
+        Of the test images, (n_test,); None where a trainable predicts nothing.
+    image_size
+        Side of the images as they are, in pixels; None where it differs.
+    decode_sizes
+        Sides that the images are decoded to; None is as they are.
     """
 
     fingerprint: str
@@ -43,8 +50,9 @@ class Inputs:
     n_classes: int
     weights: dict[tuple[str, str], Weights]
     n_validation: int
-    n_test: int
-    notes: list[str] = field(default_factory=list)
+    test_labels: NDArray[np.int64] | None
+    image_size: int | None = None
+    decode_sizes: frozenset[int | None] = frozenset()
 
     @property
     def n_train(self) -> int:
@@ -67,7 +75,8 @@ class Inputs:
                 )
             if size.count > self.n_train:
                 raise StudyError(
-                    f"factors.fraction: {size.count}: the training pool holds {self.n_train} images."
+                    f"factors.fraction: {size.count}: the training pool holds "
+                    f"{self.n_train} images."
                 )
             return size.count
         from trainables.splits import share_to_count
@@ -117,7 +126,7 @@ def _simulated(study: Study) -> Inputs:
         for model in study.factors["model"]
         for level in study.factors["weights"]
     }
-    return Inputs("simulated", labels, _SIMULATED_CLASSES, weights, 5_000, 10_000)
+    return Inputs("simulated", labels, _SIMULATED_CLASSES, weights, 5_000, None)
 
 
 def _declared_digest(level: WeightsLevel) -> str | None:
@@ -129,51 +138,53 @@ def _declared_digest(level: WeightsLevel) -> str | None:
 
 def _real(study: Study) -> Inputs:
     from trainables.data import inspect
-    from trainables.splits import carve, draw
+    from trainables.splits import carve, draw, smallest_draw
 
     info = inspect(study.data)
-    pool, validation = carve(info.train_labels, study.data.validation)
-    weights = _find_weights(study, info.n_classes)
-    notes = _check_images(study, info)
+    pool, validation = carve(info.train_labels, study.data.validation, info.class_names)
     inputs = Inputs(
         fingerprint=info.fingerprint,
         pool_labels=info.train_labels[pool],
         n_classes=info.n_classes,
-        weights=weights,
+        weights=_find_weights(study),
         n_validation=len(validation),
-        n_test=info.n_test,
-        notes=notes,
+        test_labels=info.test_labels,
+        image_size=info.image_size,
+        decode_sizes=_check_images(study, info),
     )
-    for size in study.factors["fraction"]:
-        # Drawn once here, so that an empty class is refused before anything is trained.
-        draw(inputs.pool_labels, inputs.count(size), study.seeds[0])
+    smallest = min(inputs.count(size) for size in study.factors["fraction"])
+    for seed in study.seeds:
+        if smallest < smallest_draw(inputs.pool_labels, seed):
+            # Raises, with the class that would be empty and the smallest number that works.
+            draw(inputs.pool_labels, smallest, seed, info.class_names)
     return inputs
 
 
-def _check_images(study: Study, info: Any) -> list[str]:
-    """Refuse images that no cell's model can take or that have no room; return remarks."""
-    from trainables.data import room
-    from trainables.models import check_model
+def _check_images(study: Study, info: "DataInfo") -> frozenset[int | None]:
+    """Refuse images that a model cannot take or that have no room; return the sides to decode."""
+    from trainables.data import decode_size, room
+    from trainables.models import check_input, check_model
 
     sizes: set[int | None] = set()
+    tried = set()
     for cell in study.cells():
         recipe = study.recipe_of(cell)
-        sizes.add(recipe.image_size if study.data.source == "imagefolder" else None)
-        if study.trainable == "classifier":
-            side = recipe.image_size or info.image_size
-            if side is None:
-                raise StudyError(
-                    f"{study.name}: recipe.image_size is needed: the images differ in size."
-                )
-            check_model(cell["model"], image_size=side, stem=recipe.stem)
+        side = recipe.image_size or info.image_size or 0
+        info.decoded_bytes(recipe.image_size)
+        sizes.add(decode_size(study.data, recipe.image_size))
+        key = (cell["model"], recipe.stem, side)
+        if study.trainable == "classifier" and key not in tried:
+            tried.add(key)
+            check_model(cell["model"], recipe.stem)
+            check_input(cell["model"], info.n_classes, recipe.stem, (side, side))
     for size in sizes:
         problem = room(info, size)
         if problem:
             raise StudyError(f"{study.name}: {problem}")
-    return []
+    return frozenset(sizes)
 
 
-def _find_weights(study: Study, n_classes: int) -> dict[tuple[str, str], Weights]:
+def _find_weights(study: Study) -> dict[tuple[str, str], Weights]:
     from trainables.weights import check_weights, resolve_weights
 
     found: dict[tuple[str, str], Weights] = {}

@@ -144,7 +144,9 @@ def check_search(search: Search, recipe: dict[str, Any], factors: set[str]) -> N
     """
     for key, values in search.fields.items():
         if key in factors:
-            raise ValueError(f"search.{key} is a factor too; a field is compared or tuned, not both")
+            raise ValueError(
+                f"search.{key} is a factor too; a field is compared or tuned, not both"
+            )
         if isinstance(values, list):
             listed = values
         elif "choice" in values:

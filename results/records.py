@@ -100,6 +100,7 @@ TRIAL_SCHEMA = pa.schema(
         "error": pa.string(),
         "epochs_done": pa.int64(),
         "epochs_budget": pa.int64(),  # evaluation intervals the recipe asks for
+        "latest_val_accuracy": pa.float64(),  # at epochs_done, also while it runs
         "best_epoch": pa.int64(),  # by val_accuracy, the earliest of equals
         "final_train_loss": pa.float64(),
         "final_train_accuracy": pa.float64(),
@@ -148,6 +149,7 @@ PREDICTION_SCHEMA = pa.schema(
 ENVIRONMENT_SCHEMA = pa.schema(
     {
         "pass_id": pa.string(),
+        "data_fingerprint": pa.string(),
         "started_at": pa.timestamp("us", tz="UTC"),
         "host": pa.string(),
         "scalestudy": pa.string(),

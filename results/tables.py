@@ -1,15 +1,16 @@
 """Tables as a running study writes them: rows that are added, and rows that change."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from results.records import SCHEMAS
 from results.store import Store
 
 _GROUPS_PER_PART = 64
-_ROWS_PER_PART = 20_000
+_ROWS_PER_PART = 100_000
 _TRIALS_PER_PART = 1_000
 
 
@@ -31,10 +32,15 @@ class GrowingTable:
         self._number = 0
         self._groups: list[pa.Table] = []
         self._rows: list[Mapping[str, Any]] = []
+        self._tables: list[pa.Table] = []
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Add a row; it is safe only after `flush`."""
         self._rows.append(row)
+
+    def append_table(self, rows: pa.Table) -> None:
+        """Add many rows at once; they are safe only after `flush`."""
+        self._tables.append(rows)
 
     def flush(self) -> None:
         """Write what was added since the last flush.
@@ -44,11 +50,12 @@ class GrowingTable:
         StoreError
             The disk refuses; the rows stay and the next flush tries again.
         """
-        if not self._rows:
+        if not self._rows and not self._tables:
             return
-        groups = [*self._groups, table_of(self._table, self._rows)]
+        fresh = pa.concat_tables([*self._tables, table_of(self._table, self._rows)])
+        groups = [*self._groups, fresh]
         self._store.write_part(self._table, f"{self._prefix}-{self._number:05d}", groups)
-        self._groups, self._rows = groups, []
+        self._groups, self._rows, self._tables = groups, [], []
         full = sum(group.num_rows for group in groups) >= _ROWS_PER_PART
         if full or len(groups) >= _GROUPS_PER_PART:
             self._groups, self._number = [], self._number + 1
@@ -71,15 +78,15 @@ class TrialTable:
         self._part_of: dict[str, str] = {}
         self._dirty: set[str] = set()
         for part in store.parts("trials"):
-            rows = pa.parquet.read_table(part, schema=SCHEMAS["trials"], partitioning=None)
+            rows = pq.read_table(part, schema=SCHEMAS["trials"], partitioning=None)
             self._parts[part.stem] = {row["trial_id"]: row for row in rows.to_pylist()}
             self._part_of |= dict.fromkeys(self._parts[part.stem], part.stem)
 
     def __contains__(self, trial_id: str) -> bool:
         return trial_id in self._part_of
 
-    def __iter__(self) -> Iterable[dict[str, Any]]:
-        return (row for rows in self._parts.values() for row in rows.values())
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._part_of)
 
     def get(self, trial_id: str) -> dict[str, Any] | None:
         """Return a trial's row as it stands, or None."""

@@ -1,159 +1,32 @@
-"""The one place where a trial meets Ray: a reusable Tune trainable around any learner."""
+"""The one place where a trial meets Ray: a reusable Tune trainable around a job."""
 
-import importlib
-import os
-import resource
-import time
-import traceback
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 
-from trainables.checkpoints import Checkpoints
-from trainables.errors import Diverged, OutOfMemory, TrainableError
-from trainables.learner import Learner
-from trainables.trial import Trial
-
-METRIC = "val_accuracy"
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a worker is asked to do: a trial, from where, and how to keep it safe."""
-
-    trial: dict[str, Any]
-    """`Trial.model_dump(mode="json")`."""
-    recorded: int
-    """Epochs whose rows are recorded already."""
-    cpus: int
-    checkpoint_folder: str
-    checkpoint_seconds: float
-    keep_checkpoints: str
-
-    def config(self) -> dict[str, Any]:
-        """Return the task as Tune's config."""
-        return asdict(self)
-
-
-def make_learner(trial: Trial, cpus: int) -> Learner:
-    """Return the learner that a trial names, in this process."""
-    if trial.trainable == "simulated":
-        from trainables.simulated import Simulated
-
-        return Simulated(trial, cpus=cpus)
-    if trial.trainable == "classifier":
-        from trainables.classifier import Classifier
-
-        return Classifier(trial, cpus=cpus)
-    module, _, name = trial.trainable.partition(":")
-    learner: Learner = getattr(importlib.import_module(module), name)(trial, cpus=cpus)
-    return learner
+from trainables.job import Job, Task
 
 
 class Actor(tune.Trainable):  # type: ignore[misc]
-    """Trains one trial after another in one worker process.
-
-    Results are nested under keys that Tune does not use: `row` (epoch columns), `facts` (trial
-    columns, with the first and last row), `predictions` (with the last row), `failure`.
-    """
+    """Carries out one job after another in one worker process."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Take the first task."""
-        self._take(config)
+        """Take the first job."""
+        self._job: Job | None = Job(Task.unpack(config["task"]))
 
     def reset_config(self, config: dict[str, Any]) -> bool:
-        """Take another task; nothing of the last one is carried over."""
-        self._take(config)
+        """Take another job; nothing of the last one is carried over."""
+        # The last job's memory is given back before the next one takes its own.
+        self._job = None
+        self.setup(config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """Return the next epoch's row, trained or replayed from a checkpoint."""
-        try:
-            return self._advance()
-        except Diverged as error:
-            return self._failed("diverged", str(error))
-        except OutOfMemory as error:
-            return self._failed("out of memory", str(error))
-        except TrainableError as error:
-            return self._failed("refused", str(error))
-
-    def _take(self, config: dict[str, Any]) -> None:
-        self._task = Task(**config)
-        self._trial = Trial.model_validate(self._task.trial)
-        folder = Path(self._task.checkpoint_folder) / self._trial.trial_id
-        self._checkpoints = Checkpoints(folder, self._task.keep_checkpoints)
-        # The last learner's memory is given back before the next one takes its own.
-        self._learner: Learner | None = None
-        self._rows: list[dict[str, Any]] = []
-        self._emitted = self._task.recorded
-        self._unsaved_seconds = 0.0
-        self._problems: list[str] = []
-
-    def _advance(self) -> dict[str, Any]:
-        if self._learner is None:
-            self._learner = make_learner(self._trial, self._task.cpus)
-            self._rows, self._problems = self._checkpoints.restore(self._learner)
-            # Rows recorded ahead of the checkpoint are trained again, and compared.
-            self._emitted = min(self._emitted, self._learner.epoch)
-        learner, budget = self._learner, self._trial.recipe.intervals
-        replayed = self._emitted < learner.epoch
-        if replayed:
-            row = self._rows[self._emitted]
-        else:
-            row = self._train(learner)
-        self._emitted += 1
-        done = self._emitted >= budget
-        if not replayed:
-            self._save(learner, done)
-        result: dict[str, Any] = {
-            "row": row,
-            METRIC: row[METRIC],
-            "done": done,
-            "pid": os.getpid(),
-            "problems": self._problems,
-        }
-        self._problems = []
-        if self._emitted == 1 or done:
-            result["facts"] = learner.facts()
-        if done:
-            predictions = learner.predictions()
-            if len(predictions):
-                result["predictions"] = predictions
-        return result
-
-    def _train(self, learner: Learner) -> dict[str, Any]:
-        started = time.perf_counter()
-        row = learner.step()
-        if row.get("peak_memory_bytes") is None:
-            row["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        row["host"] = os.uname().nodename
-        self._rows.append(row)
-        self._unsaved_seconds += time.perf_counter() - started
-        return row
-
-    def _save(self, learner: Learner, done: bool) -> None:
-        kept = done and self._task.keep_checkpoints != "none"
-        due = self._unsaved_seconds >= self._task.checkpoint_seconds
-        # A finished trial of less than a second is cheaper to train again than to save.
-        costly = done and self._unsaved_seconds >= 1.0
-        best = self._task.keep_checkpoints in ("best", "all")
-        if kept or due or costly or best:
-            self._checkpoints.save(learner, self._rows)
-            self._unsaved_seconds = 0.0
-
-    def _failed(self, kind: str, message: str) -> dict[str, Any]:
-        self._learner = None
-        return {
-            "failure": kind,
-            "message": message,
-            "trace": traceback.format_exc(limit=8),
-            METRIC: float("nan"),
-            "done": True,
-            "problems": self._problems,
-        }
+        """Return the next result of the job."""
+        if self._job is None:
+            raise RuntimeError("the worker was asked to train after it was cleaned up")
+        return self._job.step()
 
     def cleanup(self) -> None:
-        """Give the learner's memory back."""
-        self._learner = None
+        """Give the job's memory back."""
+        self._job = None

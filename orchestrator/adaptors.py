@@ -1,0 +1,143 @@
+"""Tune's searcher, scheduler and callback, each a thin wire to the one pass that decides.
+
+Tune pickles these objects for an experiment state that nobody reads: none of them takes its pass
+along.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from orchestrator.passes import Pass
+from orchestrator.stages import Wanted
+
+
+class Dispatcher(Searcher):  # type: ignore[misc]
+    """Hands out the pass's trials, never many more than there are places.
+
+    Parameters
+    ----------
+    work
+        The pass.
+    slots
+        Places; one trial more waits, so that a free actor is reused.
+    task
+        Wanted trial → Tune config.
+    """
+
+    def __init__(self, work: Pass, slots: int, task: Callable[[Wanted], dict[str, Any]]) -> None:
+        super().__init__()
+        self._work, self._limit, self._task = work, slots + 1, task
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the next trial's config, None to be asked again, or that all is done."""
+        if self._work.is_finished:
+            return str(Searcher.FINISHED)
+        if len(self._work.running) >= self._limit:
+            return None
+        wanted = self._work.next()
+        return None if wanted is None else self._task(wanted)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: the pass knows already."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the records are the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the records are the state."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Rungs(FIFOScheduler):  # type: ignore[misc]
+    """Stops a trial where the pass says so, and records every row before the next is trained."""
+
+    def __init__(self, work: Pass) -> None:
+        super().__init__()
+        self._work = work
+
+    def on_trial_result(
+        self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]
+    ) -> str:
+        """Let the pass take the row and decide."""
+        # A result that Tune knows as `done` would never get here: jobs say `finished`.
+        go_on = self._work.result(trial.config["trial_id"], unflatten(result))
+        return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Relay(Callback):  # type: ignore[misc]
+    """Tells the pass of starts and losses, writes rows in time, and keeps the clock.
+
+    Parameters
+    ----------
+    work
+        The pass.
+    tick
+        Called several times a second.
+    safe
+        Called with trials whose rows are on disk.
+    """
+
+    def __init__(
+        self, work: Pass, tick: Callable[[], None], safe: Callable[[list[str]], None]
+    ) -> None:
+        self._work, self._tick, self._safe = work, tick, safe
+
+    def on_trial_start(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """Note the place of a trial."""
+        self._work.start(trial.config["trial_id"], None)
+
+    def on_trial_error(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """Give a trial up whose worker kept failing."""
+        kind, message = explain_loss(trial)
+        self._work.lose(trial.config["trial_id"], kind, message)
+
+    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """Write what is new and keep the clock."""
+        self._safe(self._work.recorder.flush())
+        self._tick()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+def unflatten(result: dict[str, Any]) -> dict[str, Any]:
+    """Undo Tune's joining of nested keys by slashes, for the keys that are ours."""
+    nested: dict[str, Any] = {}
+    for key, value in result.items():
+        outer, slash, inner = key.partition("/")
+        if slash and outer in ("row", "facts"):
+            nested.setdefault(outer, {})[inner] = value
+        else:
+            nested[key] = value
+    return nested
+
+
+def explain_loss(trial: TuneTrial) -> tuple[str, str]:
+    """Return the kind of a lost trial's failure, and what happened, in one line."""
+    try:
+        text = Path(trial.error_file or "").read_text(errors="replace")
+    except OSError:
+        text = ""
+    if "OutOfMemoryError" in text or "low on memory" in text:
+        return "out of memory", "the machine ran out of memory and Ray ended the worker"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if "ActorDiedError" in text or "WorkerCrashedError" in text or not lines:
+        return "crashed", "the worker process died, again and again"
+    return "crashed", lines[-1]

@@ -1,0 +1,239 @@
+"""The command `scalestudy`. Heavy libraries are imported by the commands that need them."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="scalestudy",
+    help="Distributed factor studies for vision models: declare a study, run it, read the answer.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
+RunFolder = Annotated[
+    Path, typer.Argument(help="A run directory, such as runs/my-study.", show_default=False)
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="The run directory.", show_default="runs/<name>")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set recipe.epochs=3."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write the study.")] = Path("study.yaml"),
+    preset: Annotated[str, typer.Option(help="digits, reference, search or images.")] = "digits",
+) -> None:
+    """Write a commented study file to start from."""
+    from orchestrator.errors import StudyError
+    from orchestrator.presets import preset_names, preset_text
+
+    if preset not in preset_names():
+        raise StudyError(f"--preset {preset}: valid are {', '.join(preset_names())}.")
+    if file.exists():
+        raise StudyError(f"{file}: the file is there already; name another, or remove it first.")
+    from results.files import write_whole
+
+    write_whole(file, preset_text(preset).encode())
+    typer.echo(f"{file} is written. Look at it, then: scalestudy plan {file}")
+
+
+@app.command()
+def plan(
+    study: StudyFile, out: Out = None, settings: Settings = None, as_json: Json = False
+) -> None:
+    """Say what a run would train, and what is doubtful about the study."""
+    from orchestrator.plan import plan_study
+    from orchestrator.study import load_study
+
+    with _document(as_json) as document:
+        _see_own_modules()
+        made = plan_study(load_study(study, settings or ()), out)
+        document.update(made.as_json())
+    if not as_json:
+        from orchestrator.plan_text import print_plan
+
+        print_plan(made, study)
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    out: Out = None,
+    settings: Settings = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="A Ray cluster's address; none trains in this process without Ray.",
+            show_default="RAY_ADDRESS, else a private Ray on this machine",
+        ),
+    ] = None,
+    max_parallel: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time, at most.")
+    ] = None,
+    report_too: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write the report at the end.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Train what the study wants and its run directory lacks, then report."""
+    from orchestrator.progress import Lines, make_progress
+    from orchestrator.runner import run_study
+    from orchestrator.study import load_study
+
+    code = 0
+    with _document(as_json) as document:
+        _see_own_modules()
+        show = Lines() if as_json else make_progress()
+        summary = run_study(
+            load_study(study, settings or ()),
+            out,
+            address=address,
+            max_parallel=max_parallel,
+            progress=show,
+        )
+        code = summary.exit_code
+        page = None
+        if report_too:
+            from results import write_report
+
+            show.note("writing the report")
+            page = write_report(summary.out)
+        document.update(
+            out=str(summary.out),
+            exit_code=code,
+            counts=summary.counts,
+            failed=summary.failed,
+            incomplete=summary.incomplete,
+            problems=summary.problems,
+            report=str(page) if page else None,
+        )
+    if not as_json:
+        from orchestrator.plan_text import print_summary
+
+        print_summary(summary, study, page)
+    raise typer.Exit(code)
+
+
+@app.command()
+def status(
+    run_folder: RunFolder,
+    as_json: Json = False,
+) -> None:
+    """Show how far a run is; also from another terminal, while it runs."""
+    from orchestrator.view import cells_table, summary, view_of
+    from results.store import Store
+
+    with _document(as_json) as document:
+        store = Store(run_folder)
+        declared = store.study()
+        rows = store.read("trials").to_pylist()
+        view = view_of(rows, list(declared["factors"]))
+        document.update(
+            name=declared["name"],
+            trials=view.counts(),
+            share_done=view.share_done,
+            epochs={
+                "done": view.total("epochs_done"),
+                "asked": view.total("epochs_asked"),
+                "saved": view.total("saved"),
+            },
+            cells=[
+                {
+                    "cell": " × ".join(key),
+                    "state": cell.state,
+                    "trials": cell.counts,
+                    "val_accuracy": cell.accuracy,
+                    "errors": cell.errors,
+                }
+                for key, cell in view.cells.items()
+            ],
+            running=store.lock.exists(),
+        )
+    if not as_json:
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        console.print(cells_table(view, title=declared["name"]))
+        console.print(summary(view), markup=False)
+        for entry in document["cells"]:
+            for error in sorted(set(entry["errors"])):
+                console.print(f"failed: {entry['cell']}: {error}", markup=False)
+
+
+@app.command()
+def report(run_folder: RunFolder, as_json: Json = False) -> None:
+    """Write the page, figures and summary of a run, finished or under way."""
+    from results import write_report
+
+    with _document(as_json) as document:
+        page = write_report(run_folder)
+        document["report"] = str(page)
+    if not as_json:
+        typer.echo(str(page))
+
+
+@contextmanager
+def _document(as_json: bool) -> Iterator[dict[str, Any]]:
+    """Yield a document; print it as JSON where asked, also when an error cuts it short."""
+    document: dict[str, Any] = {}
+    try:
+        yield document
+    except Exception as error:
+        if as_json and not isinstance(error, typer.Exit):
+            known = _explained(error)
+            if known:
+                typer.echo(json.dumps({"error": known[1], "exit_code": known[0]}))
+        raise
+    if as_json:
+        typer.echo(json.dumps(document, indent=2, default=str, allow_nan=True))
+
+
+def _see_own_modules() -> None:
+    """Let `package.module:function` name a module in the working directory."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def _explained(error: BaseException) -> tuple[int, str] | None:
+    """Return exit code and message of an error that a user can mend; None for a bug."""
+    from orchestrator.errors import OrchestratorError
+    from results.errors import ResultsError
+    from trainables.errors import TrainableError
+
+    if isinstance(error, OrchestratorError):
+        return error.exit_code, str(error)
+    if isinstance(error, ResultsError):
+        return 1, str(error)
+    if isinstance(error, TrainableError):
+        return 2, str(error)
+    return None
+
+
+def main() -> None:
+    """Run the command; every error a user can cause is one message on standard error."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("interrupted.", err=True)
+        sys.exit(130)
+    except Exception as error:
+        known = _explained(error)
+        if known is None:
+            raise
+        typer.echo(f"scalestudy: {known[1]}", err=True)
+        sys.exit(known[0])

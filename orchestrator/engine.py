@@ -1,0 +1,174 @@
+"""The only place that builds a `Tuner`: a pass, trained by workers of a Ray cluster."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import RunError
+from orchestrator.passes import Pass, Share
+from orchestrator.placement import Node
+from orchestrator.stages import Wanted
+from trainables.job import METRIC
+
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Tune's own experiment state is thrown away: the records are the state.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "2",
+}
+
+
+@contextmanager
+def cluster(address: str | None) -> Iterator[list[Node]]:
+    """Connect to a Ray cluster, or start a private one; yield its nodes.
+
+    Parameters
+    ----------
+    address
+        Of a running cluster; None starts one on this machine, ended on exit. A cluster that this
+        process is connected to already is used and left.
+
+    Raises
+    ------
+    RunError
+        The cluster cannot be reached.
+    """
+    for key, value in _SETTINGS.items():
+        os.environ.setdefault(key, value)
+    import ray
+
+    if ray.is_initialized():
+        yield _nodes(ray)
+        return
+    _share_search_path()
+    try:
+        ray.init(
+            address=address or "local",
+            log_to_driver=False,
+            logging_level="ERROR",
+            **({} if address else {"include_dashboard": False, "object_store_memory": 2**28}),
+        )
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        where = f"the Ray cluster at {address}" if address else "a local Ray"
+        raise RunError(
+            f"{where} cannot be used: {str(error).splitlines()[0]} "
+            "Check --address (or RAY_ADDRESS), or leave it out to run on this machine."
+        ) from error
+    try:
+        yield _nodes(ray)
+    finally:
+        ray.shutdown()
+
+
+def _share_search_path() -> None:
+    """Let workers import what this process can: own modules beside the study, say."""
+    ours = [str(Path(__file__).parents[1]), str(Path.cwd())]
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*ours, *filter(None, given)]))
+
+
+def _nodes(ray: Any) -> list[Node]:
+    return [
+        Node(
+            node["NodeManagerHostname"],
+            node["Resources"].get("CPU", 0.0),
+            node["Resources"].get("GPU", 0.0),
+        )
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def train(
+    work: Pass,
+    *,
+    slots: int,
+    checkpoint_folder: Path,
+    tick: Callable[[], None],
+    safe: Callable[[list[str]], None],
+) -> None:
+    """Train what a pass has left, with one `Tuner`.
+
+    Parameters
+    ----------
+    work
+        The pass; it takes every result at once.
+    slots
+        Trials at a time.
+    checkpoint_folder
+        Shared by the nodes where it is to outlive one of them.
+    tick
+        Called several times a second; an exception from it ends the pass.
+    safe
+        Called with the trials that have ended and whose rows are on disk.
+    """
+    from ray import tune
+    from ray.tune import (
+        CheckpointConfig,
+        FailureConfig,
+        PlacementGroupFactory,
+        RunConfig,
+        TuneConfig,
+        Tuner,
+    )
+
+    from orchestrator.adaptors import Dispatcher, Relay, Rungs
+    from trainables.actor import Actor
+
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)
+    study = work.study
+
+    def task(wanted: Wanted) -> dict[str, Any]:
+        share = work.share(wanted.trial)
+        return {
+            # One string: Tune flattens and copies whatever is nested.
+            "task": work.task(wanted, checkpoint_folder).packed(),
+            "trial_id": wanted.trial.trial_id,
+            "cpu": share.cpu,
+            "gpu": share.gpu,
+        }
+
+    def place(config: dict[str, Any]) -> Any:
+        return PlacementGroupFactory([_bundle(Share(config["cpu"], config["gpu"]))])
+
+    scratch = tempfile.mkdtemp(prefix="scalestudy-")
+    try:
+        Tuner(
+            tune.with_resources(Actor, place),
+            tune_config=TuneConfig(
+                metric=METRIC,
+                mode="max",
+                search_alg=Dispatcher(work, slots, task),
+                scheduler=Rungs(work),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+                trial_name_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=RunConfig(
+                name="pass",
+                storage_path=scratch,
+                verbose=0,
+                failure_config=FailureConfig(max_failures=study.max_failures),
+                # Jobs keep their own checkpoints, with the rows behind them.
+                checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+                callbacks=[Relay(work, tick, safe)],
+            ),
+        ).fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _bundle(share: Share) -> dict[str, float]:
+    return {"CPU": share.cpu, **({"GPU": share.gpu} if share.gpu else {})}

@@ -1,0 +1,103 @@
+"""What a pass ran on, as its environment record holds it: named facts, no variables."""
+
+import os
+import platform
+import shlex
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from trainables.trial import TRAINING_VERSION
+
+# Flags whose values might be secrets never reach the records.
+_SHOWN_FLAGS = {"--out", "--max-parallel", "--set", "--json"}
+
+
+def describe(cpus: float, gpus: float) -> dict[str, Any]:
+    """Return the environment columns that this machine fills in.
+
+    Parameters
+    ----------
+    cpus, gpus
+        Of the whole cluster.
+    """
+    return {
+        "started_at": datetime.now(UTC),
+        "host": socket.gethostname(),
+        "scalestudy": _version("scalestudy"),
+        "training_version": TRAINING_VERSION,
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "torchvision": _version("torchvision"),
+        "ray": _version("ray"),
+        "cuda": _cuda(),
+        "git_commit": _git_commit(),
+        "platform": platform.platform(),
+        "cpu_model": _cpu_model(),
+        "cpus": cpus,
+        "gpus": gpus,
+        "gpu_model": _gpu_model(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "command": _command(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _torch() -> Any:
+    # Only where it is loaded already: a simulated study never needs it.
+    return sys.modules.get("torch")
+
+
+def _cuda() -> str | None:
+    torch = _torch()
+    return torch.version.cuda if torch and torch.cuda.is_available() else None
+
+
+def _gpu_model() -> str | None:
+    torch = _torch()
+    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
+
+
+def _cpu_model() -> str | None:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or None
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, None)
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the working directory, where it is a checkout."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _command() -> str:
+    shown, hide = [Path(sys.argv[0]).name], False
+    for word in sys.argv[1:]:
+        flag = word.partition("=")[0]
+        if hide:
+            shown.append("…")
+            hide = False
+        elif word.startswith("-") and flag not in _SHOWN_FLAGS:
+            shown.append(flag)
+            hide = "=" not in word
+        else:
+            shown.append(shlex.quote(word))
+    return " ".join(shown)

@@ -1,0 +1,120 @@
+"""What earlier passes recorded, as a new pass needs it: the results are the state."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from results.records import Status
+from results.store import Store
+
+COMPARED = (
+    "step",
+    "examples_seen",
+    "train_loss",
+    "train_accuracy",
+    "train_correct",
+    "train_seen",
+    "val_loss",
+    "val_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "lr_last",
+)
+"""Epoch columns that training the same trial again must give to the last digit."""
+
+_READ = ("trial_id", "sequence", "epoch", "seconds", *COMPARED)
+
+
+class History:
+    """Recorded epochs and trials of a run directory.
+
+    Parameters
+    ----------
+    store
+        The run directory; one that does not exist yet has no history.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.trials: dict[str, dict[str, Any]] = {}
+        self._epochs = pa.table({name: [] for name in _READ})
+        self._spans: dict[str, tuple[int, int]] = {}
+        self.last_sequence = 0
+        self.lost_predictions: set[str] = set()
+        if not store.root.is_dir():
+            return
+        self.trials = {row["trial_id"]: row for row in store.read("trials").to_pylist()}
+        epochs = store.read("epochs", _READ)
+        if epochs.num_rows:
+            self.last_sequence = pc.max(epochs["sequence"]).as_py()
+            self._epochs = epochs.sort_by([("trial_id", "ascending"), ("epoch", "ascending")])
+            self._spans = _spans(self._epochs)
+        if any(store.damaged.glob("predictions-*")):
+            held = pc.unique(store.read("predictions", ["trial_id"])["trial_id"]).to_pylist()
+            self.lost_predictions = set(self.trials) - set(held)
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def epochs_done(self, trial_id: str) -> int:
+        """Return how many epochs from the first on are recorded without a gap."""
+        return self._spans.get(trial_id, (0, 0))[1]
+
+    def curve(self, trial_id: str) -> NDArray[np.float64]:
+        """Return the recorded validation accuracies, (epochs_done,)."""
+        return self.column(trial_id, "val_accuracy")
+
+    def column(self, trial_id: str, name: str) -> NDArray[np.float64]:
+        """Return one recorded column of a trial, (epochs_done,)."""
+        start, count = self._spans.get(trial_id, (0, 0))
+        values: NDArray[np.float64] = self._epochs[name].slice(start, count).to_numpy()
+        return values
+
+    def row(self, trial_id: str, epoch: int) -> dict[str, Any] | None:
+        """Return the recorded metrics of an epoch, or None."""
+        start, count = self._spans.get(trial_id, (0, 0))
+        if epoch > count:
+            return None
+        rows: list[dict[str, Any]] = self._epochs.slice(start + epoch - 1, 1).to_pylist()
+        return rows[0]
+
+    def rows(self, trial_id: str) -> list[dict[str, Any]]:
+        """Return the recorded metrics of a trial, first epoch first."""
+        start, count = self._spans.get(trial_id, (0, 0))
+        rows: list[dict[str, Any]] = self._epochs.slice(start, count).to_pylist()
+        return rows
+
+    def arrivals(self) -> Iterator[tuple[str, int, float]]:
+        """Yield (trial_id, epoch, val_accuracy) in the order in which they were recorded."""
+        order = self._epochs.sort_by("sequence")
+        for batch in order.select(["trial_id", "epoch", "val_accuracy"]).to_batches():
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+    def status(self, trial_id: str) -> Status | None:
+        """Return what became of a trial, or None where it was never planned."""
+        row = self.trials.get(trial_id)
+        return Status(row["status"]) if row and row["status"] else None
+
+    def is_complete(self, trial_id: str, budget: int) -> bool:
+        """Return whether a trial's epochs, facts and predictions are recorded up to a budget."""
+        row = self.trials.get(trial_id)
+        if row is None or trial_id in self.lost_predictions:
+            return False
+        return self.epochs_done(trial_id) >= budget and row.get("n_parameters") is not None
+
+
+def _spans(epochs: pa.Table) -> dict[str, tuple[int, int]]:
+    """Return for each trial the first row and the number of rows before a gap."""
+    identifiers = epochs["trial_id"].to_numpy(zero_copy_only=False)
+    numbers = epochs["epoch"].to_numpy()
+    starts = np.flatnonzero(np.r_[True, identifiers[1:] != identifiers[:-1]])
+    ends = np.r_[starts[1:], len(identifiers)]
+    spans = {}
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        expected = np.arange(1, end - start + 1)
+        gaps = np.flatnonzero(numbers[start:end] != expected)
+        spans[identifiers[start]] = (start, int(gaps[0]) if len(gaps) else end - start)
+    return spans

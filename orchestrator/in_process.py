@@ -1,0 +1,30 @@
+"""The same pass without a cluster: one trial after another, in this process.
+
+For debugging a study or one's own trainable with an ordinary debugger, and for tests.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.passes import Pass
+from trainables.job import Job
+
+
+def train_here(
+    work: Pass,
+    checkpoint_folder: Path,
+    tick: Callable[[], None],
+    safe: Callable[[list[str]], None],
+) -> None:
+    """Train what a pass has left; parameters as of `engine.train`."""
+    while not work.is_finished:
+        wanted = work.next()
+        if wanted is None:
+            break
+        trial_id = wanted.trial.trial_id
+        job = Job(work.task(wanted, checkpoint_folder))
+        work.start(trial_id, None)
+        while trial_id in work.running:
+            work.result(trial_id, job.step())
+            safe(work.recorder.flush())
+            tick()

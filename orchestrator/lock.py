@@ -1,0 +1,112 @@
+"""One `run` per run directory, on one machine or on several that share it."""
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import RunError
+from results.files import explained
+
+HEARTBEAT_SECONDS = 5.0
+STALE_SECONDS = 30.0
+"""A lock of another host is taken over once its heartbeat is this old."""
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the lock file at `path`.
+
+    A process that dies gives its lock up at once on its own host; on another host, when its
+    heartbeat ends.
+
+    Raises
+    ------
+    RunError
+        Another run holds it; the message names its host, process and start.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = _open(path)
+    ended = threading.Event()
+    beat = threading.Thread(target=_beat, args=(handle, ended), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beat.join()
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _open(path: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = _holder(handle)
+            os.close(handle)
+            raise RunError(_refusal(path, holder)) from None
+        # Whoever held it may have removed the file between our opening and locking it.
+        if path.exists() and os.fstat(handle).st_ino == path.stat().st_ino:
+            break
+        os.close(handle)
+    holder = _holder(handle)
+    if holder and holder.get("host") != socket.gethostname() and _age(handle, path) < STALE_SECONDS:
+        os.close(handle)
+        raise RunError(_refusal(path, holder))
+    ours = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps(ours).encode(), 0)
+    os.fsync(handle)
+    return handle
+
+
+def _beat(handle: int, ended: threading.Event) -> None:
+    while not ended.wait(HEARTBEAT_SECONDS):
+        os.utime(handle)
+
+
+def _age(handle: int, path: Path) -> float:
+    """Return the heartbeat's age by the file system's own clock, which all hosts share."""
+    probe = path.with_name(f".{path.name}.{os.getpid()}")
+    probe.touch()
+    try:
+        return probe.stat().st_mtime - os.fstat(handle).st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _holder(handle: int) -> dict[str, Any] | None:
+    for _ in range(5):
+        content = os.pread(handle, 4096, 0)
+        if content:
+            try:
+                holder = json.loads(content)
+            except ValueError:
+                return None
+            return holder if isinstance(holder, dict) else None
+        time.sleep(0.02)
+    return None
+
+
+def _refusal(path: Path, holder: dict[str, Any] | None) -> str:
+    who = holder or {}
+    return (
+        f"{path.parent}: another run is at work here (host {who.get('host', 'unknown')}, process "
+        f"{who.get('pid', 'unknown')}, since {who.get('started_at', 'unknown')}). "
+        "Wait for it, stop it, or choose another --out; `scalestudy status` shows how far it is."
+    )

@@ -1,0 +1,254 @@
+"""One pass over wanted − recorded trials: what runs next, what is stopped, what is recorded.
+
+No Ray here: `engine` drives a pass with workers of a cluster, `in_process` without any.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.history import History
+from orchestrator.proposer import Proposer
+from orchestrator.recorder import Recorder
+from orchestrator.stages import Outcome, Stages, Wanted, recorded_outcome
+from orchestrator.stopping import Race, Stop
+from orchestrator.study import Study
+from results.records import Status
+from trainables.job import Task
+from trainables.trial import Trial
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a trial is given: CPUs and GPUs (a fraction, or a whole number)."""
+
+    cpu: float
+    gpu: float
+
+
+class Pass:
+    """The trials that are left, in their order, and what becomes of them.
+
+    Parameters
+    ----------
+    study, stages, history, recorder
+        What is asked for, known, and where it goes.
+    cost
+        trial → expected training time in any unit, for the order.
+    share
+        trial → what it is given.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        stages: Stages,
+        history: History,
+        recorder: Recorder,
+        cost: Callable[[Trial], float],
+        share: Callable[[Trial], Share],
+    ) -> None:
+        self.study, self.stages, self.history, self.recorder = study, stages, history, recorder
+        self._cost, self.share = cost, share
+        self._queue: list[tuple[tuple[float, ...], str]] = []
+        self._races: dict[tuple[str, ...], Race] = {}
+        self._outcomes: dict[str, Outcome] = {}
+        self._seen: dict[str, int] = {}
+        self._proposer = Proposer(study, stages, history) if stages.unknown_recipes() else None
+        self.running: dict[str, Wanted] = {}
+        self.failures: dict[str, str] = {}
+        """Kind of failure by trial, in this pass."""
+        self._take_stock()
+
+    def next(self) -> Wanted | None:
+        """Return the next trial to train; None where none can start now."""
+        while self._queue:
+            _, trial_id = heapq.heappop(self._queue)
+            wanted = self.stages.wanted[trial_id]
+            self.running[trial_id] = wanted
+            return wanted
+        if self._proposer:
+            for stages in self.stages.cells:
+                if len(stages.search) < stages.expected:
+                    proposed = self._proposer.propose(stages)
+                    if proposed:
+                        self._admit(proposed)
+                        return self.next()
+        return None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to start and nothing runs."""
+        return not self._queue and not self.running and not self.stages.unknown_recipes()
+
+    @property
+    def queued(self) -> int:
+        """Trials that can start at once."""
+        return len(self._queue)
+
+    def outcome(self, trial_id: str) -> Outcome | None:
+        """Return what became of a trial, None while it is open."""
+        return self._outcomes.get(trial_id)
+
+    def work_total(self) -> float:
+        """Return the expected training work of all wanted trials, in the unit of `cost`."""
+        return sum(self._work(wanted)[1] for wanted in self.stages.wanted.values())
+
+    def work_done(self) -> float:
+        """Return the part of `work_total` that is done."""
+        return sum(self._work(wanted)[0] for wanted in self.stages.wanted.values())
+
+    def _work(self, wanted: Wanted) -> tuple[float, float]:
+        row = self.recorder.trial(wanted.trial.trial_id)
+        budget = wanted.trial.recipe.intervals
+        share = min(1.0, (row.get("epochs_done") or 0) / budget)
+        cost = self._cost(wanted.trial)
+        # What has ended early asks for no more.
+        ended = row.get("status") in (Status.STOPPED.value, Status.FAILED.value)
+        return share * cost, cost * (share if ended else 1.0)
+
+    def task(self, wanted: Wanted, checkpoint_folder: Path) -> Task:
+        """Return what a worker is asked to do."""
+        return Task(
+            trial=wanted.trial.model_dump(mode="json"),
+            recorded=self.history.epochs_done(wanted.trial.trial_id),
+            cpus=max(1, int(self.share(wanted.trial).cpu)),
+            checkpoint_folder=str(checkpoint_folder),
+            checkpoint_seconds=self.study.checkpoint_seconds,
+            keep_checkpoints=self.study.keep_checkpoints,
+        )
+
+    def start(self, trial_id: str, host: str | None) -> None:
+        """Note that a trial has been given a place."""
+        share = self.share(self.stages.wanted[trial_id].trial)
+        self.recorder.start(trial_id, host, share.cpu, share.gpu)
+
+    def result(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Take what a worker reports; return whether it trains on.
+
+        Parameters
+        ----------
+        result
+            As `trainables.job.Job.step` returns it.
+        """
+        self.recorder.problems.extend(result.get("problems", ()))
+        if "failure" in result:
+            self._fail(trial_id, result["failure"], result["message"])
+            return False
+        row, wanted = result["row"], self.stages.wanted[trial_id]
+        self.recorder.add_row(trial_id, row)
+        if "facts" in result:
+            self.recorder.add_facts(trial_id, result["facts"])
+        stop = self._arrive(wanted, row["epoch"], row["val_accuracy"])
+        if result["finished"]:
+            self._complete(trial_id, row["val_accuracy"], result.get("predictions"))
+        elif stop:
+            self.recorder.stop(trial_id, stop)
+            self._close(trial_id, Outcome(Status.STOPPED, row["val_accuracy"]))
+        return trial_id in self.running
+
+    def lose(self, trial_id: str, kind: str, message: str) -> None:
+        """Note that a trial's workers keep dying."""
+        if trial_id in self.running:
+            self._fail(trial_id, kind, message)
+
+    def _complete(
+        self, trial_id: str, accuracy: float, predictions: NDArray[np.int64] | None
+    ) -> None:
+        self.recorder.complete(trial_id, predictions)
+        self._close(trial_id, Outcome(Status.COMPLETED, accuracy))
+
+    def _fail(self, trial_id: str, kind: str, message: str) -> None:
+        self.failures[trial_id] = kind
+        self.recorder.fail(trial_id, f"{kind}: {message}")
+        self._close(trial_id, Outcome(Status.FAILED))
+
+    def _close(self, trial_id: str, outcome: Outcome) -> None:
+        self.running.pop(trial_id, None)
+        self._outcomes[trial_id] = outcome
+        wanted = self.stages.wanted[trial_id]
+        if self._proposer:
+            self._proposer.tell(wanted, outcome)
+        self._push_open(self._settle(wanted.cell))
+
+    def _take_stock(self) -> None:
+        """Enter what is recorded, queue what is not, and bring every row up to date."""
+        for wanted in list(self.stages.wanted.values()):
+            self._enter(wanted)
+        for stop_id, stop in self._replay():
+            self.recorder.stop(stop_id, stop)
+            self._outcomes[stop_id] = Outcome(Status.STOPPED)
+        for stages in self.stages.cells:
+            self._settle(stages.index)
+        self._push_open(self.stages.wanted.values())
+        self.recorder.disown(self.stages.wanted)
+
+    def _enter(self, wanted: Wanted) -> None:
+        trial_id = wanted.trial.trial_id
+        outcome = recorded_outcome(self.history, self.study, wanted, trial_id)
+        self.recorder.declare(
+            wanted,
+            measured=self.stages.is_measured(trial_id),
+            complete=outcome is not None and outcome.status is Status.COMPLETED,
+            stopped=outcome is not None and outcome.status is Status.STOPPED,
+        )
+        if outcome:
+            self._outcomes[trial_id] = outcome
+
+    def _admit(self, wanted: Wanted) -> None:
+        """Take a trial that became known during the pass."""
+        self._enter(wanted)
+        self._push_open([wanted])
+        self._push_open(self._settle(wanted.cell))
+
+    def _push_open(self, trials: Iterable[Wanted]) -> None:
+        for wanted in trials:
+            if wanted.trial.trial_id not in self._outcomes:
+                self._push(wanted)
+
+    def _push(self, wanted: Wanted) -> None:
+        cost = self._cost(wanted.trial)
+        fair = self.study.order == "fair"
+        key = (wanted.round, -cost, wanted.cell) if fair else (-cost, wanted.cell, wanted.round)
+        heapq.heappush(self._queue, (key, wanted.trial.trial_id))
+
+    def _settle(self, cell: int) -> list[Wanted]:
+        """Choose the cell's winner if its search has ended; return what that adds."""
+        stages = self.stages.cells[cell]
+        if stages.winner:
+            return []
+        measures = self.stages.settle(stages, self.outcome)
+        if stages.winner:
+            winner_id = stages.winner.trial_id
+            self.recorder.measure(winner_id, self.stages.is_measured(winner_id))
+        for wanted in measures:
+            self._enter(wanted)
+        return measures
+
+    def _replay(self) -> list[tuple[str, Stop]]:
+        """Rebuild the rungs in the order of arrival; return stops that a crash kept unrecorded."""
+        unrecorded = []
+        for trial_id, epoch, value in self.history.arrivals():
+            wanted = self.stages.wanted.get(trial_id)
+            if wanted is None or epoch > self.history.epochs_done(trial_id):
+                continue
+            stop = self._arrive(wanted, epoch, value)
+            last = epoch == self.history.epochs_done(trial_id)
+            if stop and last and trial_id not in self._outcomes:
+                unrecorded.append((trial_id, stop))
+        return unrecorded
+
+    def _arrive(self, wanted: Wanted, epoch: int, value: float) -> Stop | None:
+        trial_id = wanted.trial.trial_id
+        group = self.stages.group(wanted)
+        rule = self.study.stopping
+        if group is None or rule is None or epoch <= self._seen.get(trial_id, 0):
+            return None
+        self._seen[trial_id] = epoch
+        race = self._races.setdefault(group, Race(rule.grace, rule.reduction_factor))
+        return race.arrive(epoch, value, budget=wanted.trial.recipe.intervals)

@@ -1,0 +1,50 @@
+"""How many trials fit where: pure arithmetic over the nodes of a cluster."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from orchestrator.errors import RunError
+from orchestrator.passes import Share
+
+
+@dataclass(frozen=True)
+class Node:
+    """What Ray may hand out on one machine."""
+
+    host: str
+    cpu: float
+    gpu: float
+
+
+def places(node: Node, share: Share) -> int:
+    """Return how many trials with a share fit on a node at once."""
+    by_cpu = math.floor(node.cpu / share.cpu + 1e-9) if share.cpu else math.inf
+    if not share.gpu:
+        return int(by_cpu)
+    # A fraction never spans two GPUs: 1/3 fits three times on each.
+    if share.gpu < 1:
+        by_gpu = math.floor(node.gpu) * math.floor(1 / Fraction(share.gpu).limit_denominator(1000))
+    else:
+        by_gpu = math.floor(node.gpu / share.gpu + 1e-9)
+    return int(min(by_cpu, by_gpu))
+
+
+def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) -> int:
+    """Return how many trials run at once.
+
+    Raises
+    ------
+    RunError
+        Not even one fits on any node: it would wait for ever.
+    """
+    count = sum(places(node, share) for node in nodes)
+    if not count:
+        largest = ", ".join(f"{node.host}: {node.cpu:g} CPUs, {node.gpu:g} GPUs" for node in nodes)
+        wants = f"{share.cpu:g} CPUs" + (f" and {share.gpu:g} GPUs" if share.gpu else "")
+        raise RunError(
+            f"a trial needs {wants} on one machine, and no node has that ({largest}); "
+            "change resources.cpu or resources.gpu in the study."
+        )
+    return min(count, max_parallel) if max_parallel else count

@@ -1,0 +1,292 @@
+"""Wanted − recorded: what a run would train, and what is doubtful about it."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import StudyError
+from orchestrator.history import History
+from orchestrator.inputs import Inputs, find_inputs
+from orchestrator.proposer import Proposer
+from orchestrator.stages import Outcome, Stages, recorded_outcome
+from orchestrator.study import Study
+from results.records import Status
+from results.store import Store
+
+FEWEST_STEPS = 10
+
+
+class State(StrEnum):
+    """What the records mean for a wanted trial."""
+
+    NEW = "new"
+    REUSED = "reused"
+    CONTINUED = "continued"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Parameters
+    ----------
+    study, out, inputs
+        What is asked for, where, and what was found.
+    trials
+        Counts: wanted = new + reused + continued, recorded = reused + continued + orphaned.
+    cells
+        One entry per cell: its levels, and counts of its trials.
+    warnings
+        A sentence each: the study is sound, but look at this.
+    """
+
+    study: Study
+    out: Path
+    inputs: Inputs
+    trials: dict[str, int]
+    cells: list[dict[str, Any]]
+    warnings: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the document that `plan --json` prints."""
+        return {
+            "name": self.study.name,
+            "out": str(self.out),
+            "trials": self.trials,
+            "cells": self.cells,
+            "warnings": self.warnings,
+            "data": {
+                "n_train": self.inputs.n_train,
+                "n_validation": self.inputs.n_validation,
+                "n_classes": self.inputs.n_classes,
+                "fingerprint": self.inputs.fingerprint,
+            },
+        }
+
+
+def default_out(study: Study) -> Path:
+    """Return the run directory of a study for which none was named."""
+    return Path("runs") / study.name
+
+
+def plan_study(study: Study, out: str | Path | None = None) -> Plan:
+    """Say what `run_study` would train, reuse, continue and leave; nothing is started or written.
+
+    Raises
+    ------
+    StudyError
+        The study cannot be run, or the run directory belongs to another one.
+    StoreError
+        The run directory cannot be read.
+    """
+    folder = Path(out) if out else default_out(study)
+    inputs = find_inputs(study)
+    store = Store(folder)
+    check_owner(study, inputs, store)
+    history = History(store)
+    stages = Stages(study, inputs)
+    if stages.unknown_recipes():
+        Proposer(study, stages, history)
+    outcomes = {
+        trial_id: recorded_outcome(history, study, wanted, trial_id)
+        for trial_id, wanted in stages.wanted.items()
+    }
+
+    def outcome(trial_id: str) -> Outcome | None:
+        return outcomes.get(trial_id)
+
+    for cell in stages.cells:
+        for wanted in stages.settle(cell, outcome):
+            trial_id = wanted.trial.trial_id
+            outcomes[trial_id] = recorded_outcome(history, study, wanted, trial_id)
+    states = {
+        trial_id: state_of(history, trial_id, outcomes[trial_id]) for trial_id in stages.wanted
+    }
+    return Plan(
+        study,
+        folder,
+        inputs,
+        _count(study, stages, history, states),
+        _cells(stages, states),
+        [*_warnings(study, stages, inputs), *_mixed(store)],
+    )
+
+
+def state_of(history: History, trial_id: str, outcome: Outcome | None) -> State:
+    """Return what the records mean for a wanted trial."""
+    if outcome is not None:
+        return State.REUSED
+    if history.epochs_done(trial_id) and history.status(trial_id) is not Status.FAILED:
+        return State.CONTINUED
+    return State.NEW
+
+
+def check_owner(study: Study, inputs: Inputs, store: Store) -> None:
+    """Refuse a run directory that belongs to another study.
+
+    Raises
+    ------
+    StudyError
+        With what differs.
+    """
+    if not store.root.exists():
+        return
+    if not store.root.is_dir():
+        raise StudyError(f"--out {store.root}: a file is there; name a folder.")
+    if not store.study_file.exists():
+        # A folder of something else is not ours to fill.
+        strangers = [path.name for path in store.root.iterdir() if not path.name.startswith(".")]
+        ours = {"run.lock", "trials", "epochs", "predictions", "environments", "checkpoints"}
+        if set(strangers) - ours:
+            raise StudyError(
+                f"--out {store.root}: the folder holds other files ({sorted(strangers)[0]}, say) "
+                "and no study; name an empty or a new folder."
+            )
+        return
+    recorded = store.study()
+    passes = store.read("environments", ["data_fingerprint"])["data_fingerprint"].to_pylist()
+    theirs = {
+        "name": recorded.get("name"),
+        "trainable": recorded.get("trainable"),
+        "data fingerprint": passes[-1] if passes else inputs.fingerprint,
+    }
+    asked = {
+        "name": study.name,
+        "trainable": study.trainable,
+        "data fingerprint": inputs.fingerprint,
+    }
+    for key, value in asked.items():
+        if theirs[key] != value:
+            raise StudyError(
+                f"--out {store.root}: this run directory belongs to another study "
+                f"({key} {theirs[key]}, not {value}); choose another --out. Nothing was touched."
+            )
+
+
+def _count(
+    study: Study, stages: Stages, history: History, states: dict[str, State]
+) -> dict[str, int]:
+    by_state = Counter(states.values())
+    unknown = stages.unknown_recipes() + stages.unknown_measures()
+    orphaned = sum(
+        1
+        for trial_id in history.trials
+        if trial_id not in states
+        and history.epochs_done(trial_id)
+        and history.status(trial_id) is not Status.FAILED
+    )
+    reused, continued = by_state[State.REUSED], by_state[State.CONTINUED]
+    return {
+        "wanted": len(states) + unknown,
+        "recorded": reused + continued + orphaned,
+        "new": by_state[State.NEW] + unknown,
+        "reused": reused,
+        "continued": continued,
+        "orphaned": orphaned,
+    }
+
+
+def _cells(stages: Stages, states: dict[str, State]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    counts: list[Counter[State]] = [Counter() for _ in stages.cells]
+    for trial_id, wanted in stages.wanted.items():
+        counts[wanted.cell][states[trial_id]] += 1
+    seeds = stages.study.seeds
+    later = sum(seed != stages.study.search_seed for seed in seeds) if stages.study.search else 0
+    for cell, count in zip(stages.cells, counts, strict=True):
+        open_measures = 0 if cell.winner or cell.lost else later
+        unknown = max(0, cell.expected - len(cell.search)) if stages.study.search else 0
+        rows.append(
+            {
+                "cell": str(cell.cell),
+                "levels": {key: _plain(level) for key, level in cell.cell.levels},
+                "n_train": stages.inputs.count(cell.cell["fraction"]),
+                "recipes": max(cell.expected, len(cell.recipes)),
+                "trials": sum(count.values()) + open_measures + unknown,
+                "new": count[State.NEW] + open_measures + unknown,
+                "reused": count[State.REUSED],
+                "continued": count[State.CONTINUED],
+            }
+        )
+    return rows
+
+
+def _plain(level: Any) -> Any:
+    return level if isinstance(level, bool | int | float | str) else str(level)
+
+
+def _warnings(study: Study, stages: Stages, inputs: Inputs) -> list[str]:
+    warnings = []
+    if len(study.seeds) == 1:
+        warnings.append(
+            "seeds: one seed gives no interval and no ranking; three or more do: seeds: [0, 1, 2]."
+        )
+    if study.data.validation == "test" and study.trainable != "simulated":
+        warnings.append(
+            "data.validation: test selects on the test set, so that test accuracies are too good; "
+            "0.1 holds a tenth of train out instead."
+        )
+    few: dict[str, int] = {}
+    for stages_of_cell in stages.cells:
+        recipe = stages_of_cell.recipes[0] if stages_of_cell.recipes else None
+        if recipe and recipe.epochs:
+            steps = math.ceil(inputs.count(stages_of_cell.cell["fraction"]) / recipe.batch_size)
+            if steps < FEWEST_STEPS:
+                few[str(stages_of_cell.cell)] = steps
+    if few:
+        cell, steps = next(iter(few.items()))
+        more = f" and {len(few) - 1} more cells" if len(few) > 1 else ""
+        warnings.append(
+            f"{cell}{more}: {steps} updates an epoch, fewer than {FEWEST_STEPS}; a smaller "
+            "batch_size, more epochs, or a budget in steps trains small fractions as long."
+        )
+    return [*warnings, *_idle_stopping(study, stages)]
+
+
+def _idle_stopping(study: Study, stages: Stages) -> list[str]:
+    """Say so where early stopping can never act."""
+    rule = study.stopping
+    if rule is None:
+        if isinstance(study.early_stopping, str | None):
+            return []
+        return [
+            "early_stopping: without search nothing competes inside a cell, so nothing is ever "
+            "stopped; add a search, or compare: [fraction] for a race."
+        ]
+    sizes: Counter[tuple[str, ...]] = Counter()
+    for wanted in stages.wanted.values():
+        group = stages.group(wanted)
+        if group:
+            sizes[group] += 1
+    expected = max((cell.expected for cell in stages.cells), default=0)
+    largest = max([expected, *sizes.values()])
+    budgets = [w.trial.recipe.intervals for w in stages.wanted.values()]
+    if largest <= rule.reduction_factor:
+        return [
+            f"early_stopping: at most {largest} trials compete and a rung stops nobody before it "
+            f"holds {rule.reduction_factor} results, so nothing is ever stopped; search more "
+            "recipes, or lower reduction_factor."
+        ]
+    if budgets and rule.grace >= max(budgets):
+        return [
+            f"early_stopping: the first rung (grace {rule.grace}) is not before the end of the "
+            f"longest trial ({max(budgets)} epochs), so nothing is ever stopped; lower grace."
+        ]
+    return []
+
+
+def _mixed(store: Store) -> list[str]:
+    """Warn of records from unlike machines or library versions."""
+    if not store.study_file.exists():
+        return []
+    columns = ["cpu_model", "gpu_model", "torch", "torchvision", "ray"]
+    rows = store.read("environments", columns).to_pydict()
+    return [
+        f"records: passes ran with different {name} ({', '.join(sorted(kinds))}); "
+        "numbers repeat to the last digit only on the same."
+        for name, values in rows.items()
+        if len(kinds := {str(value) for value in values if value is not None}) > 1
+    ]

@@ -1,0 +1,278 @@
+"""From what workers report to rows on disk: nothing is lost, nothing is written twice."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from orchestrator.history import COMPARED, History
+from orchestrator.stages import Wanted
+from orchestrator.stopping import Stop
+from results.records import PREDICTION_SCHEMA, Status
+from results.store import Store
+from results.tables import GrowingTable, TrialTable
+
+FLUSH_SECONDS = 1.0
+_FLUSH_SHARE = 20
+"""A flush may take one part in so many of the time."""
+
+_MEASURES = [
+    f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("loss", "accuracy")
+]
+
+
+class Recorder:
+    """Writes a pass's rows.
+
+    Parameters
+    ----------
+    store
+        The run directory; its lock is held.
+    history
+        What was recorded before.
+    pass_id
+        Beginning of the new parts' names.
+    test_labels
+        Of the test images, (n_test,); None where a trainable predicts nothing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        history: History,
+        pass_id: str,
+        test_labels: NDArray[np.int64] | None = None,
+    ) -> None:
+        self._store, self._history, self._test_labels = store, history, test_labels
+        self._trials = TrialTable(store, pass_id)
+        self._epochs = GrowingTable(store, "epochs", pass_id)
+        self._predictions = GrowingTable(store, "predictions", pass_id)
+        self._sequence = history.last_sequence
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._identities: dict[str, dict[str, Any]] = {}
+        self._slots: dict[str, int] = {}
+        self._finished: list[str] = []
+        self._flushed_at = time.monotonic()
+        self._flush_seconds = 0.0
+        self.problems: list[str] = []
+
+    def declare(self, wanted: Wanted, *, measured: bool, complete: bool, stopped: bool) -> None:
+        """Make sure a wanted trial has its row, up to date with the study as it is now."""
+        trial = wanted.trial
+        trial_id = trial.trial_id
+        row = self._trials.get(trial_id) or {}
+        trained = self._history.epochs_done(trial_id)
+        stage = row["stage"] if trained and row.get("stage") else wanted.stage.value
+        values: dict[str, Any] = {
+            **trial.columns(),
+            "stage": stage,
+            "wanted": True,
+            "measured": measured,
+            "epochs_budget": trial.recipe.intervals,
+        }
+        if complete:
+            values |= self._finals(self._history.rows(trial_id)[: trial.recipe.intervals])
+            values |= {"status": Status.COMPLETED.value, "error": None}
+            values |= {"stopped_at_epoch": None, "stopped_cutoff": None}
+        elif not stopped and row.get("status") != Status.FAILED.value:
+            values["status"] = Status.PLANNED.value
+        if not row:
+            values |= {"epochs_done": 0, "attempts": 0}
+        self._identities[trial_id] = {**trial.columns(), "stage": stage}
+        self._trials.update(trial_id, values)
+
+    def measure(self, trial_id: str, measured: bool) -> None:
+        """Say whether comparisons use a trial."""
+        self._trials.update(trial_id, {"measured": measured})
+
+    def disown(self, wanted: Mapping[str, Wanted]) -> None:
+        """Mark every recorded trial that the study no longer asks for; nothing is deleted."""
+        for trial_id in list(self._trials):
+            if trial_id not in wanted:
+                self._trials.update(trial_id, {"wanted": False, "measured": False})
+
+    def start(self, trial_id: str, host: str | None, cpu: float, gpu: float) -> None:
+        """Note that a trial has been given a place."""
+        row = self._trials.get(trial_id) or {}
+        # The rows of a trial that starts again in the same pass stay as they are.
+        self._rows.setdefault(trial_id, self._history.rows(trial_id))
+        taken = set(self._slots.values())
+        slot = self._slots.get(trial_id)
+        if slot is None:
+            slot = next(number for number in range(len(taken) + 1) if number not in taken)
+        self._slots[trial_id] = slot
+        self._trials.update(
+            trial_id,
+            {
+                "status": Status.RUNNING.value,
+                "attempts": (row.get("attempts") or 0) + 1,
+                "host": host,
+                "slot": slot,
+                "cpu": cpu,
+                "gpu": gpu,
+                "started_at": _now(),
+                "ended_at": None,
+                "error": None,
+            },
+        )
+
+    def add_row(self, trial_id: str, row: dict[str, Any]) -> bool:
+        """Take an epoch's row; return False where it was recorded already and only compared."""
+        rows = self._rows.setdefault(trial_id, [])
+        if row["epoch"] <= len(rows):
+            self._compare(trial_id, row, rows[row["epoch"] - 1])
+            return False
+        self._sequence += 1
+        rows.append({key: row.get(key) for key in ("epoch", "seconds", *COMPARED)})
+        self._epochs.append(
+            {
+                **row,
+                **self._identities[trial_id],
+                "sequence": self._sequence,
+                "recorded_at": _now(),
+            }
+        )
+        self._trials.update(
+            trial_id,
+            {
+                "epochs_done": len(rows),
+                "latest_val_accuracy": row["val_accuracy"],
+                "device": row.get("device"),
+                "host": row.get("host"),
+                "seconds": math.fsum(each["seconds"] for each in rows),
+            },
+        )
+        return True
+
+    def add_facts(self, trial_id: str, facts: Mapping[str, Any]) -> None:
+        """Take what is known once per trial."""
+        self._trials.update(trial_id, facts)
+
+    def complete(self, trial_id: str, predictions: NDArray[np.int64] | None) -> None:
+        """Note that a trial is trained to its budget."""
+        rows = self._rows[trial_id]
+        if predictions is not None and self._test_labels is not None:
+            epoch = rows[-1]["epoch"]
+            self._predictions.append_table(
+                _prediction_rows(trial_id, epoch, self._test_labels, predictions)
+            )
+        self._end(trial_id, {"status": Status.COMPLETED.value, **self._finals(rows)})
+
+    def stop(self, trial_id: str, stop: Stop) -> None:
+        """Note that a trial was stopped at a rung."""
+        rows = self._rows.get(trial_id) or self._history.rows(trial_id)
+        self._end(
+            trial_id,
+            {
+                "status": Status.STOPPED.value,
+                "stopped_at_epoch": stop.epoch,
+                "stopped_cutoff": stop.cutoff,
+                **self._finals(rows),
+            },
+        )
+
+    def fail(self, trial_id: str, error: str) -> None:
+        """Note that a trial cannot be trained, and why."""
+        self._end(trial_id, {"status": Status.FAILED.value, "error": error})
+
+    def interrupt(self) -> None:
+        """Return the trials under way to the plan."""
+        for trial_id in list(self._slots):
+            self._trials.update(trial_id, {"status": Status.PLANNED.value, "ended_at": _now()})
+            self._slots.pop(trial_id)
+
+    def trial(self, trial_id: str) -> dict[str, Any]:
+        """Return a trial's row as it stands."""
+        return self._trials.get(trial_id) or {}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield every trial's row as it stands."""
+        return (self._trials.get(trial_id) or {} for trial_id in self._trials)
+
+    def flush(self, *, force: bool = False) -> list[str]:
+        """Write what is new, at most about once a second.
+
+        Returns
+        -------
+        list of str
+            Trials that have ended and whose rows are now safe.
+
+        Raises
+        ------
+        StoreError
+            The disk refuses.
+        """
+        pause = max(FLUSH_SECONDS, _FLUSH_SHARE * self._flush_seconds)
+        started = time.monotonic()
+        if not force and started - self._flushed_at < pause:
+            return []
+        # Epochs before trials: a trial must never claim an epoch that is not there.
+        self._epochs.flush()
+        self._predictions.flush()
+        self._trials.flush()
+        self._flushed_at = time.monotonic()
+        self._flush_seconds = self._flushed_at - started
+        safe, self._finished = self._finished, []
+        return safe
+
+    def _end(self, trial_id: str, values: Mapping[str, Any]) -> None:
+        self._slots.pop(trial_id, None)
+        self._rows.pop(trial_id, None)
+        self._finished.append(trial_id)
+        self._trials.update(trial_id, {**values, "ended_at": _now()})
+
+    def _finals(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the trial columns that sum up its epochs."""
+        if not rows:
+            return {"epochs_done": 0}
+        best = max(rows, key=lambda row: (_rank(row["val_accuracy"]), -row["epoch"]))
+        return {
+            "epochs_done": len(rows),
+            "latest_val_accuracy": rows[-1]["val_accuracy"],
+            "best_epoch": best["epoch"],
+            "seconds": math.fsum(row["seconds"] for row in rows),
+            **{f"final_{name}": rows[-1][name] for name in _MEASURES},
+            **{f"best_{name}": best[name] for name in _MEASURES},
+        }
+
+    def _compare(self, trial_id: str, row: Mapping[str, Any], recorded: Mapping[str, Any]) -> None:
+        for name in COMPARED:
+            now, then = row.get(name), recorded.get(name)
+            both_nan = now != now and then != then
+            if now != then and not both_nan:
+                self.problems.append(
+                    f"trial {trial_id}, epoch {row['epoch']}: {name} was recorded as {then} and "
+                    f"came out as {now} when trained again; the recorded row stays. Other "
+                    "hardware, library versions or CPUs per trial explain this."
+                )
+                return
+
+
+def _rank(value: float) -> float:
+    return -math.inf if math.isnan(value) else value
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _prediction_rows(
+    trial_id: str, epoch: int, labels: NDArray[np.int64], predictions: NDArray[np.int64]
+) -> pa.Table:
+    count = len(labels)
+    return pa.table(
+        {
+            "trial_id": pa.repeat(trial_id, count),
+            "epoch": pa.repeat(pa.scalar(epoch, pa.int64()), count),
+            "example": np.arange(count),
+            "label": labels,
+            "prediction": predictions,
+            "correct": labels == predictions,
+        },
+        schema=PREDICTION_SCHEMA,
+    )

@@ -1,0 +1,291 @@
+"""A run: one pass after another until nothing that can be trained is left."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from orchestrator.costs import relative_cost
+from orchestrator.environment import describe
+from orchestrator.errors import OrchestratorError, RunError, StudyError
+from orchestrator.history import History
+from orchestrator.inputs import Inputs, find_inputs
+from orchestrator.lock import held
+from orchestrator.passes import Pass, Share
+from orchestrator.placement import Node, slots
+from orchestrator.plan import check_owner, default_out
+from orchestrator.progress import Progress, Silent
+from orchestrator.recorder import Recorder
+from orchestrator.stages import Stages
+from orchestrator.study import Study
+from results.records import Status
+from results.store import Store
+from results.tables import table_of
+from trainables.checkpoints import Checkpoints
+from trainables.errors import TrainableError
+from trainables.trial import Trial
+
+
+class Interrupted(OrchestratorError):
+    """A signal asked the run to end; everything recorded is safe."""
+
+    exit_code = 130
+
+
+@dataclass
+class Summary:
+    """What a run came to.
+
+    Parameters
+    ----------
+    out
+        The run directory.
+    counts
+        Wanted trials by status.
+    failed
+        A sentence for each failed trial, with its cell.
+    incomplete
+        Cells that comparisons lack.
+    problems
+        What was noticed and mended or left.
+    """
+
+    out: Path
+    counts: dict[str, int] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every cell is complete, 3 when some trials failed."""
+        return 3 if self.incomplete else 0
+
+
+def run_study(
+    study: Study,
+    out: str | Path | None = None,
+    *,
+    address: str | None = None,
+    max_parallel: int | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Train what a study wants and its run directory lacks.
+
+    Parameters
+    ----------
+    study
+        What is asked for.
+    out
+        The run directory; `runs/<name>` by default.
+    address
+        Of a Ray cluster; by default `RAY_ADDRESS`, else a private Ray on this machine. `none`
+        trains in this process, one trial after another, without Ray.
+    max_parallel
+        At most so many trials at a time.
+    progress
+        Shown while it runs; silent by default.
+
+    Raises
+    ------
+    StudyError
+        The study cannot be run.
+    RunError
+        Lock, disk or cluster stand in the way.
+    Interrupted
+        A signal ended the run; run again to go on.
+    """
+    show = progress or Silent()
+    store = Store(Path(out) if out else default_out(study))
+    show.note("looking at data and weights")
+    inputs = find_inputs(study)
+    check_owner(study, inputs, store)
+    with _signals() as asked_to_stop, held(store.lock):
+        problems = store.repair()
+        pass_id = _pass_id()
+        store.merge(pass_id)
+        history = History(store)
+        stages = Stages(study, inputs)
+        recorder = Recorder(store, history, pass_id, inputs.test_labels)
+        recorder.problems.extend(problems)
+        placer = _Placer(study)
+        work = Pass(
+            study, stages, history, recorder, relative_cost(inputs.image_size), placer.share
+        )
+        store.write_study(study.written())
+        recorder.flush(force=True)
+        if not work.is_finished:
+            _decode(study, inputs, show)
+            _train(work, store, placer, address, max_parallel, show, asked_to_stop, pass_id)
+        store.merge(pass_id)
+        _drop_checkpoints(study, store, recorder, [*stages.wanted])
+        return _summary(study, store, work)
+
+
+def _train(
+    work: Pass,
+    store: Store,
+    placer: "_Placer",
+    address: str | None,
+    max_parallel: int | None,
+    show: Progress,
+    asked_to_stop: Callable[[], bool],
+    pass_id: str,
+) -> None:
+    def tick() -> None:
+        if asked_to_stop():
+            raise Interrupted(f"{store.root}: interrupted; run the same command to go on.")
+        show.update(work)
+
+    def safe(trial_ids: list[str]) -> None:
+        _drop_checkpoints(work.study, store, work.recorder, trial_ids)
+
+    address = address or os.environ.get("RAY_ADDRESS") or None
+    show.start(work)
+    try:
+        if address == "none":
+            from orchestrator.in_process import train_here
+
+            _record_environment(store, work, pass_id, [Node("here", 1, 0)])
+            train_here(work, store.checkpoints.absolute(), tick, safe)
+        else:
+            from orchestrator.engine import cluster, train
+
+            show.note("starting Ray" if not address else f"connecting to {address}")
+            with cluster(address) as nodes:
+                placer.nodes = nodes
+                _record_environment(store, work, pass_id, nodes)
+                places = slots(nodes, placer.largest(work), max_parallel)
+                show.note(f"{places} trial{'s' * (places > 1)} at a time")
+                train(
+                    work,
+                    slots=places,
+                    checkpoint_folder=store.checkpoints.absolute(),
+                    tick=tick,
+                    safe=safe,
+                )
+    finally:
+        work.recorder.interrupt()
+        safe(work.recorder.flush(force=True))
+        show.stop(work)
+
+
+class _Placer:
+    """What each trial is given, on the nodes there are."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self.nodes: list[Node] = []
+
+    def share(self, trial: Trial) -> Share:
+        """Return a trial's CPUs and GPUs."""
+        resources = self._study.resources
+        gpu = resources.gpu
+        if gpu == "auto":
+            gpu = 1 if self._has_gpu and trial.trainable != "simulated" else 0
+        elif gpu and not any(node.gpu for node in self.nodes) and self.nodes:
+            raise RunError(
+                f"resources.gpu: {gpu} asks for GPUs, and Ray counts none; "
+                "gpu: auto uses them where there are any."
+            )
+        return Share(float(resources.cpu), float(Fraction(gpu)))
+
+    def largest(self, work: Pass) -> Share:
+        """Return the share that the most demanding trial needs."""
+        shares = [self.share(wanted.trial) for wanted in work.stages.wanted.values()]
+        return max(shares, key=lambda share: (share.gpu, share.cpu))
+
+    @property
+    def _has_gpu(self) -> bool:
+        if not any(node.gpu for node in self.nodes):
+            return False
+        import torch
+
+        # Ray's count may be declared; only a device that torch sees trains anything.
+        return len(self.nodes) > 1 or torch.cuda.is_available()
+
+
+def _decode(study: Study, inputs: Inputs, show: Progress) -> None:
+    """Decode the images once on this node, so that bad files are refused before training."""
+    if not inputs.decode_sizes:
+        return
+    from trainables.data import open_dataset
+
+    for size in sorted(inputs.decode_sizes, key=lambda side: side or 0):
+        try:
+            open_dataset(study.data, inputs.fingerprint, size, show.decoding)
+        except TrainableError as error:
+            raise StudyError(f"{study.name}: {error}") from None
+
+
+def _record_environment(store: Store, work: Pass, pass_id: str, nodes: list[Node]) -> None:
+
+    row = {
+        "pass_id": pass_id,
+        "data_fingerprint": work.stages.inputs.fingerprint,
+        "settings": json.dumps(work.study.written(), default=str),
+        **describe(sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)),
+    }
+    store.write_part("environments", pass_id, [table_of("environments", [row])])
+
+
+def _drop_checkpoints(study: Study, store: Store, recorder: Recorder, trial_ids: list[str]) -> None:
+    """Remove the checkpoints of ended trials whose rows are safe."""
+    if study.keep_checkpoints != "none":
+        return
+    for trial_id in trial_ids:
+        status = recorder.trial(trial_id).get("status")
+        if status in (Status.COMPLETED.value, Status.STOPPED.value):
+            Checkpoints(store.checkpoints / trial_id).clear()
+
+
+def _summary(study: Study, store: Store, work: Pass) -> Summary:
+    summary = Summary(store.root, problems=list(work.recorder.problems))
+    missing: set[int] = set()
+    for trial_id, wanted in work.stages.wanted.items():
+        row = work.recorder.trial(trial_id)
+        status = row["status"]
+        summary.counts[status] = summary.counts.get(status, 0) + 1
+        cell = work.stages.cells[wanted.cell].cell
+        if status == Status.FAILED.value:
+            summary.failed.append(f"{cell}, seed {wanted.trial.seed} ({trial_id}): {row['error']}")
+        ended = status == Status.COMPLETED.value or (study.is_race and status == "stopped")
+        if not ended and (row["measured"] or study.is_race):
+            missing.add(wanted.cell)
+    missing |= {cell.index for cell in work.stages.cells if cell.lost}
+    summary.incomplete = [str(work.stages.cells[index].cell) for index in sorted(missing)]
+    return summary
+
+
+def _pass_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(2).hex()}"
+
+
+@contextmanager
+def _signals() -> Iterator[Callable[[], bool]]:
+    """Note SIGINT and SIGTERM; a second SIGINT leaves at once."""
+    asked = threading.Event()
+
+    def note(number: int, frame: Any) -> None:
+        if asked.is_set() and number == signal.SIGINT:
+            sys.stderr.write("\nleft at once; what was recorded is safe.\n")
+            os._exit(130)
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,98 @@
+"""Early stopping that never lets unlike trials compete: one race per group.
+
+Asynchronous successive halving (Li et al., *A System for Massively Parallel Hyperparameter
+Tuning*, MLSys 2020) in its stopping variant, as Ray's `AsyncHyperBandScheduler` has it: a trial
+that reaches a rung goes on if its value is not below the (1 − 1/reduction_factor) quantile of
+what the rung held before. Other than there, a rung stops nobody before it holds
+`reduction_factor` results, NaN ranks worst, and the rungs are rebuilt from records.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A decision to train a trial no further."""
+
+    epoch: int
+    """The rung, in evaluation intervals."""
+    cutoff: float
+    """Validation accuracy that the trial fell below."""
+
+
+def cutoff_of(values: Sequence[float], reduction_factor: int) -> float:
+    """Return the value that the next arrival at a rung must reach.
+
+    Parameters
+    ----------
+    values
+        What the rung holds; NaN ranks below everything.
+    reduction_factor
+        About one in so many goes on.
+
+    Returns
+    -------
+    float
+        The linearly interpolated (1 − 1/reduction_factor) quantile; −inf where the rung holds
+        fewer than `reduction_factor` results.
+    """
+    if len(values) < reduction_factor:
+        return -math.inf
+    ranked = sorted(-math.inf if math.isnan(value) else value for value in values)
+    position = (1 - 1 / reduction_factor) * (len(ranked) - 1)
+    low = math.floor(position)
+    share = position - low
+    if share == 0 or ranked[low] == ranked[low + 1]:
+        return ranked[low]
+    # Between a diverged trial and a sound one there is nothing to interpolate.
+    if ranked[low] == -math.inf:
+        return -math.inf
+    return ranked[low] + share * (ranked[low + 1] - ranked[low])
+
+
+@dataclass
+class Race:
+    """The rungs of one group of trials.
+
+    Parameters
+    ----------
+    grace
+        First rung, in evaluation intervals; each next is `reduction_factor` times later.
+    reduction_factor
+        About one trial in so many passes a rung.
+    """
+
+    grace: int
+    reduction_factor: int
+    rungs: dict[int, list[float]] = field(default_factory=dict)
+
+    def is_rung(self, epoch: int) -> bool:
+        """Return whether trials are compared at this epoch."""
+        rung = self.grace
+        while rung < epoch:
+            rung *= self.reduction_factor
+        return rung == epoch
+
+    def arrive(self, epoch: int, value: float, *, budget: int) -> Stop | None:
+        """Enter a trial's value at an epoch; return a stop if it is to go no further.
+
+        Parameters
+        ----------
+        epoch
+            Evaluation intervals done, from 1.
+        value
+            Validation accuracy there.
+        budget
+            Intervals of the whole trial: at its end nothing is left to stop.
+        """
+        if not self.is_rung(epoch):
+            return None
+        held = self.rungs.setdefault(epoch, [])
+        cutoff = cutoff_of(held, self.reduction_factor)
+        held.append(value)
+        comparable = -math.inf if math.isnan(value) else value
+        if epoch < budget and comparable < cutoff:
+            return Stop(epoch, cutoff)
+        return None

@@ -1,0 +1,155 @@
+"""What a worker does with one trial, whatever runs the worker. Ray-free."""
+
+import importlib
+import json
+import os
+import resource
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from trainables.checkpoints import Checkpoints
+from trainables.errors import Diverged, OutOfMemory, TrainableError
+from trainables.learner import Learner
+from trainables.trial import Trial
+
+METRIC = "val_accuracy"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is asked to do: a trial, from where, and how to keep it safe."""
+
+    trial: dict[str, Any]
+    """`Trial.model_dump(mode="json")`."""
+    recorded: int
+    """Epochs whose rows are recorded already."""
+    cpus: int
+    checkpoint_folder: str
+    checkpoint_seconds: float
+    keep_checkpoints: str
+
+    def packed(self) -> str:
+        """Return the task as one string, which `unpack` reads."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def unpack(cls, text: str) -> Self:
+        """Return the task that was packed."""
+        return cls(**json.loads(text))
+
+
+def make_learner(trial: Trial, cpus: int) -> Learner:
+    """Return the learner that a trial names, in this process."""
+    if trial.trainable == "simulated":
+        from trainables.simulated import Simulated
+
+        return Simulated(trial, cpus=cpus)
+    if trial.trainable == "classifier":
+        from trainables.classifier import Classifier
+
+        return Classifier(trial, cpus=cpus)
+    module, _, name = trial.trainable.partition(":")
+    learner: Learner = getattr(importlib.import_module(module), name)(trial, cpus=cpus)
+    return learner
+
+
+class Job:
+    """One trial as a worker carries it out: restored, trained, checkpointed, reported.
+
+    Parameters
+    ----------
+    task
+        What is asked for.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._trial = Trial.model_validate(task.trial)
+        folder = Path(task.checkpoint_folder) / self._trial.trial_id
+        self._checkpoints = Checkpoints(folder, task.keep_checkpoints)
+        self._learner: Learner | None = None
+        self._rows: list[dict[str, Any]] = []
+        self._emitted = task.recorded
+        self._unsaved_seconds = 0.0
+        self._problems: list[str] = []
+
+    def step(self) -> dict[str, Any]:
+        """Return the next epoch's row, trained or replayed from a checkpoint.
+
+        Returns
+        -------
+        dict
+            `row` (epoch columns), `finished`, `problems`; `facts` (trial columns) with the first and
+            the last row, `predictions` with the last; or `failure` and `message` instead of a row.
+        """
+        try:
+            return self._advance()
+        except Diverged as error:
+            return self._failed("diverged", str(error))
+        except OutOfMemory as error:
+            return self._failed("out of memory", str(error))
+        except TrainableError as error:
+            return self._failed("refused", str(error))
+
+    def _advance(self) -> dict[str, Any]:
+        if self._learner is None:
+            self._learner = make_learner(self._trial, self._task.cpus)
+            self._rows, self._problems = self._checkpoints.restore(self._learner)
+            # Rows recorded ahead of the checkpoint are trained again, and compared.
+            self._emitted = min(self._emitted, self._learner.epoch)
+        learner, budget = self._learner, self._trial.recipe.intervals
+        replayed = self._emitted < learner.epoch
+        row = self._rows[self._emitted] if replayed else self._train(learner)
+        self._emitted += 1
+        done = self._emitted >= budget
+        if not replayed:
+            self._save(learner, done)
+        result: dict[str, Any] = {
+            "row": row,
+            METRIC: row[METRIC],
+            "finished": done,
+            "pid": os.getpid(),
+            "problems": self._problems,
+        }
+        self._problems = []
+        if self._emitted == 1 or done:
+            result["facts"] = learner.facts()
+        if done:
+            predictions = learner.predictions()
+            if len(predictions):
+                result["predictions"] = predictions
+        return result
+
+    def _train(self, learner: Learner) -> dict[str, Any]:
+        started = time.perf_counter()
+        row = learner.step()
+        if row.get("peak_memory_bytes") is None:
+            row["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        row["host"] = os.uname().nodename
+        self._rows.append(row)
+        self._unsaved_seconds += time.perf_counter() - started
+        return row
+
+    def _save(self, learner: Learner, done: bool) -> None:
+        kept = done and self._task.keep_checkpoints != "none"
+        due = self._unsaved_seconds >= self._task.checkpoint_seconds
+        # A finished trial of less than a second is cheaper to train again than to save.
+        costly = done and self._unsaved_seconds >= 1.0
+        best = self._task.keep_checkpoints in ("best", "all")
+        if kept or due or costly or best:
+            self._checkpoints.save(learner, self._rows)
+            self._unsaved_seconds = 0.0
+
+    def _failed(self, kind: str, message: str) -> dict[str, Any]:
+        self._learner = None
+        return {
+            "failure": kind,
+            "message": message,
+            "trace": traceback.format_exc(limit=8),
+            METRIC: float("nan"),
+            "finished": True,
+            "problems": self._problems,
+        }
