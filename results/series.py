@@ -15,7 +15,6 @@ from results.curves import LAST_VALUE, LOCAL_LAW, POWER_LAW, predict_error
 from results.estimates import by_cell, ordered_levels
 from results.pretraining import worth_in_data
 
-
 _EXTRAPOLATION = (
     "n_train",
     "at",
@@ -194,8 +193,8 @@ def data_worths(runs: pd.DataFrame, factors: Sequence[str], scratch: str = "none
     DataFrame
         One row per pretrained level, size and level of the factors but `weights` and `fraction`:
         those factors, `weights`, `fraction`, `n_train`, `error` (of the pretrained model, points),
-        `factor`, `low`, `high` (NaN where open), `more_than`, `less_than` (NaN unless off the chart),
-        `n_seeds`, `text` (as people write it).
+        `factor`, `low`, `high` (NaN where open), `more_than`, `less_than` (NaN unless off the
+        chart), `n_seeds`, `text` (as people write it).
     """
     rows = []
     others = [name for name in factors if name not in ("weights", "fraction")]

@@ -1,0 +1,61 @@
+"""How numbers are written in sentences."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from results.cells import level_label
+
+_MOST = 3
+
+
+def signed(value: float) -> str:
+    """Return a difference in points, such as `+4.1` or `−0.3`."""
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def amount(mean: float, low: float, high: float, unit: str = " points") -> str:
+    """Return a difference with its interval, such as `4.1 points (2.6 to 5.5)`.
+
+    Signs are written where the interval holds both; NaN ends mean that there is no interval.
+    """
+    if np.isnan(low) or np.isnan(high):
+        return f"{signed(mean)}{unit} (no ±)"
+    if low <= 0 <= high:
+        return f"{signed(mean)}{unit} ({signed(low)} to {signed(high)})"
+    return f"{mean:.1f}{unit} ({low:.1f} to {high:.1f})".replace("-", "−")
+
+
+def listed(parts: Sequence[str], word: str = "and") -> str:
+    """Join parts as prose does: `a, b and c`."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} {word} {parts[-1]}"
+
+
+def few(parts: Sequence[str]) -> list[str]:
+    """Keep the first three parts, and say how many follow."""
+    more = len(parts) - _MOST
+    return [*parts[:_MOST], *([f"{more} more below"] if more > 0 else [])]
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 error` or `2 errors`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def fractions(values: Sequence[float]) -> str:
+    """Return fractions as prose lists them, such as `1/16, 1/2 and 1`."""
+    return listed([level_label("fraction", value) for value in sorted(values)])
+
+
+def setting(levels: dict[str, Any]) -> str:
+    """Return what holds besides the factor in question, such as `from scratch, optimizer sgd`."""
+    parts = []
+    for factor, level in levels.items():
+        if factor == "weights":
+            parts.append("from scratch" if level == "none" else f"with {level} weights")
+        else:
+            parts.append(level_label(factor, level))
+    return ", ".join(parts)
