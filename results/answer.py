@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.cells import STANDARD_FACTORS, State, level_label
+from results.cells import State, level_label
 from results.contrasts import main_effects, paired_differences, paired_test_set
 from results.costs import cost_per_point
 from results.coverage import Interval, coverage_note
@@ -21,6 +21,7 @@ from results.estimates import (
 )
 from results.findings import Severity
 from results.intervals import paired_difference
+from results.overview import Overview
 from results.phrases import amount, count, few, fractions, listed, signed
 from results.series import crossovers, data_worths, extrapolations
 
@@ -64,33 +65,15 @@ class Answer:
         return " ".join(sentence.text for sentence in self.sentences)
 
 
-def answer(
-    trials: pd.DataFrame,
-    epochs: pd.DataFrame,
-    factors: Sequence[str] = STANDARD_FACTORS,
-    seeds: Sequence[int] | None = None,
-    race: bool = False,
-    predictions: pd.DataFrame | None = None,
-) -> Answer:
+def answer(study: Overview) -> Answer:
     """State what a study's records say.
 
     Parameters
     ----------
-    trials, epochs, predictions
-        The study's tables. With predictions, the best two cells are compared on the same test
-        images.
-    factors
-        Columns that name a cell.
-    seeds
-        The study's seeds; by default those of the wanted trials.
-    race
-        The study has no measure stage: no test is made.
+    study
+        Its frames. With predictions, the best two cells are compared on the same test images; in a
+        race no test is made.
     """
-    return answer_of(Overview(trials, epochs, factors, seeds, race, predictions))
-
-
-def answer_of(study: Overview) -> Answer:
-    """State what an overview says, for those who have made one already."""
     return Answer(
         _question(study),
         (
