@@ -71,3 +71,11 @@ def test_seeds_for_different_purposes_differ_and_repeat() -> None:
     assert derive_seed(1, "order", 0) == derive_seed(1, "order", 0)
     # Parts do not run into each other.
     assert derive_seed(1, 11) != derive_seed(11, 1)
+
+
+def test_each_pass_crops_anew() -> None:
+    batches = Batches(60, 60, 3, (32, 32), CPU)
+    first, second = batches.batch(0).crops, batches.batch(1).crops
+    assert first is not None
+    assert second is not None
+    assert not torch.equal(first, second)
