@@ -142,6 +142,8 @@ class Stages:
 
     def unknown_recipes(self) -> int:
         """Return how many recipes a searcher has yet to propose."""
+        if not self.study.search:
+            return 0
         return sum(max(0, stages.expected - len(stages.search)) for stages in self.cells)
 
     def group(self, wanted: Wanted) -> tuple[str, ...] | None:

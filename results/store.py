@@ -102,7 +102,8 @@ class Store:
             empty = schema.empty_table()
             return empty.select(list(columns)) if columns else empty
         try:
-            return ds.dataset(parts, schema=schema, format="parquet").to_table(list(columns) if columns else None)
+            wanted = list(columns) if columns else None
+            return ds.dataset(parts, schema=schema, format="parquet").to_table(wanted)
         except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
             broken = [part.name for part in parts if not _is_readable(part)]
             raise StoreError(

@@ -1,0 +1,1 @@
+"""What one trial does: data, models, weights, training. Import the module you need."""

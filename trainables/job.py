@@ -82,8 +82,8 @@ class Job:
         Returns
         -------
         dict
-            `row` (epoch columns), `finished`, `problems`; `facts` (trial columns) with the first and
-            the last row, `predictions` with the last; or `failure` and `message` instead of a row.
+            `row` (epoch columns), `finished`, `problems`; `facts` (trial columns) with the first
+            and the last row, `predictions` with the last; or `failure` and `message`, no row.
         """
         try:
             return self._advance()
