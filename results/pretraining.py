@@ -5,6 +5,7 @@ Sizes are in examples, errors in points; a row of errors is one seed over all si
 
 from dataclasses import dataclass
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from results.interpolation import (
@@ -17,6 +18,8 @@ from results.interpolation import (
     zero_range,
 )
 from results.intervals import LEVEL
+
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -109,15 +112,15 @@ def _worth(
 ) -> DataWorth:
     target = float(pretrained.mean())
     factor = more = less = None
-    if mean_along[0] < target:
+    # Interpolation passes through the measured errors only to rounding.
+    reached = target * (1 + _ROUNDING)
+    if mean_along[0] < target * (1 - _ROUNDING):
         less, around = float(places[0] / size), float(places[0])
-    elif mean_along.min() > target:
+    elif mean_along.min() > reached:
         more, around = float(places[-1] / size), float(places[-1])
-    elif mean_along[0] == target:
-        around = float(places[0])
-        factor = around / size
     else:
-        around = float(first_rise_through_zero(places, target - mean_along[None])[0])
+        rise = first_rise_through_zero(places, reached - mean_along[None])[0]
+        around = float(places[0] if np.isnan(rise) else rise)
         factor = around / size
     interval = None
     if len(pretrained) > 1:
