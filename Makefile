@@ -1,0 +1,36 @@
+# The two commands of the README are `make demo` and `make test`; each is enough on its own.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+
+.PHONY: demo test test-long check format bench clean
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(INSTALLED)  ## train the example on the embedded images and leave a report
+	$(BIN)/scalestudy run examples/digits.yaml --out runs/digits
+	@echo "The report: $(CURDIR)/runs/digits/report/index.html"
+
+test: $(INSTALLED)  ## all tests but the long ones
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: $(INSTALLED)  ## the long ones: many kills, ten thousand trials
+	$(BIN)/python -m pytest -m long --timeout 3600
+
+check: $(INSTALLED)  ## what the code must pass before it lands
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
