@@ -127,7 +127,6 @@ def train(
     from trainables.actor import Actor
 
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)
-    study = work.study
 
     def task(wanted: Wanted) -> dict[str, Any]:
         share = work.share(wanted.trial)
@@ -160,7 +159,8 @@ def train(
                 name="pass",
                 storage_path=scratch,
                 verbose=0,
-                failure_config=FailureConfig(max_failures=study.max_failures),
+                # The pass itself tries again, with a larger share where that helps.
+                failure_config=FailureConfig(max_failures=0),
                 # Jobs keep their own checkpoints, with the rows behind them.
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
                 callbacks=[Relay(work, tick, safe)],

@@ -4,6 +4,7 @@ No Ray here: `engine` drives a pass with workers of a cluster, `in_process` with
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ class Pass:
         trial → expected training time in any unit, for the order.
     share
         trial → what it is given.
+    enlarge
+        Gives a trial more from then on; False where there is no more.
     """
 
     def __init__(
@@ -52,17 +55,17 @@ class Pass:
         recorder: Recorder,
         cost: Callable[[Trial], float],
         share: Callable[[Trial], Share],
+        enlarge: Callable[[Trial], bool],
     ) -> None:
         self.study, self.stages, self.history, self.recorder = study, stages, history, recorder
-        self._cost, self.share = cost, share
+        self._cost, self.share, self._enlarge = cost, share, enlarge
+        self._losses: Counter[str] = Counter()
         self._queue: list[tuple[tuple[float, ...], str]] = []
         self._races: dict[tuple[str, ...], Race] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._seen: dict[str, int] = {}
         self._proposer = Proposer(study, stages, history) if stages.unknown_recipes() else None
         self.running: dict[str, Wanted] = {}
-        self.failures: dict[str, str] = {}
-        """Kind of failure by trial, in this pass."""
         self._take_stock()
 
     def next(self) -> Wanted | None:
@@ -116,8 +119,8 @@ class Pass:
         """Return what a worker is asked to do."""
         return Task(
             trial=wanted.trial.model_dump(mode="json"),
-            recorded=self.history.epochs_done(wanted.trial.trial_id),
-            cpus=max(1, int(self.share(wanted.trial).cpu)),
+            recorded=self.recorder.trial(wanted.trial.trial_id).get("epochs_done") or 0,
+            cpus=self.study.resources.cpu,
             checkpoint_folder=str(checkpoint_folder),
             checkpoint_seconds=self.study.checkpoint_seconds,
             keep_checkpoints=self.study.keep_checkpoints,
@@ -138,7 +141,7 @@ class Pass:
         """
         self.recorder.problems.extend(result.get("problems", ()))
         if "failure" in result:
-            self._fail(trial_id, result["failure"], result["message"])
+            self.lose(trial_id, result["failure"], result["message"])
             return False
         row, wanted = result["row"], self.stages.wanted[trial_id]
         self.recorder.add_row(trial_id, row)
@@ -153,20 +156,35 @@ class Pass:
         return trial_id in self.running
 
     def lose(self, trial_id: str, kind: str, message: str) -> None:
-        """Note that a trial's workers keep dying."""
-        if trial_id in self.running:
-            self._fail(trial_id, kind, message)
+        """Note that a trial could not go on: try it again where that may help, else give it up.
+
+        Parameters
+        ----------
+        kind
+            `out of memory` is tried with ever larger shares, `crashed` as often as the study says,
+            anything else would only happen again.
+        """
+        if trial_id not in self.running:
+            return
+        trial = self.running[trial_id].trial
+        self._losses[trial_id] += 1
+        if kind == "out of memory":
+            again = self._enlarge(trial)
+            message = message if again else f"{message}; it had the largest share there is"
+        else:
+            again = kind == "crashed" and self._losses[trial_id] <= self.study.max_failures
+        if again:
+            self.recorder.requeue(trial_id, f"{kind}: {message}")
+            self._push(self.running.pop(trial_id))
+        else:
+            self.recorder.fail(trial_id, f"{kind}: {message}")
+            self._close(trial_id, Outcome(Status.FAILED))
 
     def _complete(
         self, trial_id: str, accuracy: float, predictions: NDArray[np.int64] | None
     ) -> None:
         self.recorder.complete(trial_id, predictions)
         self._close(trial_id, Outcome(Status.COMPLETED, accuracy))
-
-    def _fail(self, trial_id: str, kind: str, message: str) -> None:
-        self.failures[trial_id] = kind
-        self.recorder.fail(trial_id, f"{kind}: {message}")
-        self._close(trial_id, Outcome(Status.FAILED))
 
     def _close(self, trial_id: str, outcome: Outcome) -> None:
         self.running.pop(trial_id, None)

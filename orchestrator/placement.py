@@ -48,3 +48,16 @@ def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) 
             "change resources.cpu or resources.gpu in the study."
         )
     return min(count, max_parallel) if max_parallel else count
+
+
+def larger(share: Share, nodes: Sequence[Node]) -> Share | None:
+    """Return the next larger share, for a trial that ran out of memory; None at a whole machine.
+
+    A part of a GPU grows from 1/k to 1/(k − 1). A trial without one, or with whole ones, reserves
+    twice the CPUs, so that fewer run beside it; its threads, and so its numbers, stay.
+    """
+    if 0 < share.gpu < 1:
+        k = round(1 / share.gpu)
+        return Share(share.cpu, 1 / (k - 1))
+    most = max((node.cpu for node in nodes if node.gpu >= share.gpu), default=0.0)
+    return Share(min(most, 2 * share.cpu), share.gpu) if share.cpu < most else None

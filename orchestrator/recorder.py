@@ -180,6 +180,12 @@ class Recorder:
         """Note that a trial cannot be trained, and why."""
         self._end(trial_id, {"status": Status.FAILED.value, "error": error})
 
+    def requeue(self, trial_id: str, reason: str) -> None:
+        """Note that a trial will be tried again."""
+        self._slots.pop(trial_id, None)
+        values = {"status": Status.PLANNED.value, "error": reason, "ended_at": _now()}
+        self._trials.update(trial_id, values)
+
     def interrupt(self) -> None:
         """Return the trials under way to the plan."""
         for trial_id in list(self._slots):

@@ -2,28 +2,23 @@
 
 import json
 import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 from orchestrator.costs import relative_cost
 from orchestrator.environment import describe
-from orchestrator.errors import OrchestratorError, RunError, StudyError
+from orchestrator.errors import RunError, StudyError
 from orchestrator.history import History
 from orchestrator.inputs import Inputs, find_inputs
 from orchestrator.lock import held
 from orchestrator.passes import Pass, Share
-from orchestrator.placement import Node, slots
+from orchestrator.placement import Node, larger, slots
 from orchestrator.plan import check_owner, default_out
 from orchestrator.progress import Progress, Silent
 from orchestrator.recorder import Recorder
+from orchestrator.signals import Interrupted, Signals
 from orchestrator.stages import Stages
 from orchestrator.study import Study
 from results.records import Status
@@ -32,12 +27,6 @@ from results.tables import table_of
 from trainables.checkpoints import Checkpoints
 from trainables.errors import TrainableError
 from trainables.trial import Trial
-
-
-class Interrupted(OrchestratorError):
-    """A signal asked the run to end; everything recorded is safe."""
-
-    exit_code = 130
 
 
 @dataclass
@@ -108,7 +97,7 @@ def run_study(
     show.note("looking at data and weights")
     inputs = find_inputs(study)
     check_owner(study, inputs, store)
-    with _signals() as asked_to_stop, held(store.lock):
+    with Signals() as signals, held(store.lock):
         problems = store.repair()
         pass_id = _pass_id()
         store.merge(pass_id)
@@ -117,14 +106,13 @@ def run_study(
         recorder = Recorder(store, history, pass_id, inputs.test_labels)
         recorder.problems.extend(problems)
         placer = _Placer(study)
-        work = Pass(
-            study, stages, history, recorder, relative_cost(inputs.image_size), placer.share
-        )
+        cost = relative_cost(inputs.image_size)
+        work = Pass(study, stages, history, recorder, cost, placer.share, placer.enlarge)
         store.write_study(study.written())
         recorder.flush(force=True)
         if not work.is_finished:
             _decode(study, inputs, show)
-            _train(work, store, placer, address, max_parallel, show, asked_to_stop, pass_id)
+            _train(work, store, placer, address, max_parallel, show, signals, pass_id)
         store.merge(pass_id)
         _drop_checkpoints(study, store, recorder, [*stages.wanted])
         return _summary(study, store, work)
@@ -137,20 +125,29 @@ def _train(
     address: str | None,
     max_parallel: int | None,
     show: Progress,
-    asked_to_stop: Callable[[], bool],
+    signals: Signals,
     pass_id: str,
 ) -> None:
     def tick() -> None:
-        if asked_to_stop():
-            raise Interrupted(f"{store.root}: interrupted; run the same command to go on.")
+        try:
+            signals.check()
+        except Interrupted:
+            finish()
+            show.note("ending the workers; all that was recorded is safe")
+            raise
         show.update(work)
 
     def safe(trial_ids: list[str]) -> None:
         _drop_checkpoints(work.study, store, work.recorder, trial_ids)
 
+    def finish() -> None:
+        work.recorder.interrupt()
+        safe(work.recorder.flush(force=True))
+
     address = address or os.environ.get("RAY_ADDRESS") or None
     show.start(work)
     try:
+        signals.deferred = address == "none"
         if address == "none":
             from orchestrator.in_process import train_here
 
@@ -161,10 +158,13 @@ def _train(
 
             show.note("starting Ray" if not address else f"connecting to {address}")
             with cluster(address) as nodes:
+                # Ray takes SIGTERM for itself when it starts.
+                signals.install()
                 placer.nodes = nodes
                 _record_environment(store, work, pass_id, nodes)
                 places = slots(nodes, placer.largest(work), max_parallel)
                 show.note(f"{places} trial{'s' * (places > 1)} at a time")
+                signals.deferred = True
                 train(
                     work,
                     slots=places,
@@ -172,9 +172,14 @@ def _train(
                     tick=tick,
                     safe=safe,
                 )
+    except Interrupted:
+        raise Interrupted(
+            f"{store.root}: interrupted; all that was recorded is safe. "
+            "The same command goes on from there."
+        ) from None
     finally:
-        work.recorder.interrupt()
-        safe(work.recorder.flush(force=True))
+        # Before the workers are ended, which takes a while: nothing depends on them.
+        finish()
         show.stop(work)
 
 
@@ -183,10 +188,21 @@ class _Placer:
 
     def __init__(self, study: Study) -> None:
         self._study = study
+        self._enlarged: dict[str, Share] = {}
         self.nodes: list[Node] = []
 
     def share(self, trial: Trial) -> Share:
         """Return a trial's CPUs and GPUs."""
+        return self._enlarged.get(trial.trial_id) or self._declared(trial)
+
+    def enlarge(self, trial: Trial) -> bool:
+        """Give a trial more from now on; return False where it has a whole machine already."""
+        share = larger(self.share(trial), self.nodes)
+        if share:
+            self._enlarged[trial.trial_id] = share
+        return share is not None
+
+    def _declared(self, trial: Trial) -> Share:
         resources = self._study.resources
         gpu = resources.gpu
         if gpu == "auto":
@@ -267,25 +283,3 @@ def _summary(study: Study, store: Store, work: Pass) -> Summary:
 
 def _pass_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(2).hex()}"
-
-
-@contextmanager
-def _signals() -> Iterator[Callable[[], bool]]:
-    """Note SIGINT and SIGTERM; a second SIGINT leaves at once."""
-    asked = threading.Event()
-
-    def note(number: int, frame: Any) -> None:
-        if asked.is_set() and number == signal.SIGINT:
-            sys.stderr.write("\nleft at once; what was recorded is safe.\n")
-            os._exit(130)
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked.is_set
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,0 +1,65 @@
+"""Ctrl-C and SIGTERM: asked once, a run ends in order; asked twice, at once."""
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any, Self
+
+from orchestrator.errors import OrchestratorError
+
+
+class Interrupted(OrchestratorError):
+    """A signal asked the run to end; everything recorded is safe."""
+
+    exit_code = 130
+
+
+class Signals:
+    """While entered, SIGINT and SIGTERM raise `Interrupted`, or wait where they are deferred.
+
+    Only the main thread receives signals; elsewhere nothing is changed.
+    """
+
+    def __init__(self) -> None:
+        self.deferred = False
+        """Whether `check` is called often: an exception out of nowhere would cut a row short."""
+        self._asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self.install()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def install(self) -> None:
+        """Take the signals; again after a library has taken them for itself."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before = signal.signal(number, self._note)
+            self._before.setdefault(number, before)
+
+    def check(self) -> None:
+        """Raise if a signal came.
+
+        Raises
+        ------
+        Interrupted
+            It did.
+        """
+        if self._asked:
+            raise Interrupted("interrupted; all that was recorded is safe")
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._asked and number == signal.SIGINT:
+            sys.stderr.write("\nscalestudy: left at once; all that was recorded is safe.\n")
+            sys.stderr.flush()
+            os._exit(130)
+        self._asked = True
+        if not self.deferred:
+            self.check()
