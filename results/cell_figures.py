@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from results.cells import Cells, State, combinations, fraction_label, records_of, where
+from results.estimates import by_cell, cell_key
 from results.records import Stage, Status
 from results.style import (
     COLOURS,
@@ -29,6 +30,7 @@ from results.style import (
     empty,
     legend,
     new_figure,
+    new_grid,
     plain,
     tidy,
 )
@@ -66,19 +68,21 @@ def epochs(
         note += " Search, not comparison: what fell behind was stopped."
     if len(drawn) < len(rows):
         note += f" {len(rows) - len(drawn)} more rows are left out; the page shows all."
-    width = 1.6 + 2.3 * max(len(fractions), 2)
-    figure = new_figure(width, 0.8 + 1.7 * len(drawn), title, note)
-    grid = figure.subplots(len(drawn), len(fractions), squeeze=False, sharex=True, sharey=True)
+    columns = max(len(fractions), 2)
+    figure, grid = new_grid(len(drawn), columns, (2.4, 1.75), title, note, 1)
+    for unused in grid[:, len(fractions) :].flat:
+        unused.set_axis_off()
     fates = trials.set_index("trial_id")[["status", "measured", "stopped_at_epoch"]]
     joined = curves.join(fates, on="trial_id", how="inner")
     joined = joined[joined["trial_id"].isin(trials.loc[trials["wanted"], "trial_id"])]
-    groups = dict(iter(joined.groupby(list(cells.factors), dropna=False, observed=True)))
+    groups = by_cell(joined, cells.factors)
+    _set_limits(grid[0, 0], joined, metric)
     for row, series in enumerate(drawn):
         for column, fraction in enumerate(fractions):
             axes: Axes = grid[row, column]
             tidy(axes)
             cell = {**series, "fraction": fraction}
-            group = groups.get(tuple(cell[factor] for factor in cells.factors))
+            group = groups.get(cell_key(cell, cells.factors))
             if group is None:
                 _say_absent(axes, where(cells.frame, cell))
             else:
@@ -90,7 +94,6 @@ def epochs(
                 axes.set_ylabel(label, fontsize=8)
             if row == len(drawn) - 1:
                 axes.set_xlabel("epoch", fontsize=9)
-                axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ends = joined["status"].isin([Status.STOPPED, Status.FAILED])
     grey: dict[str, Any] = {"color": PALE, "linestyle": "none"}
     handles = [Line2D([], [], color=COLOURS[0], label="measured: one line per seed")]
@@ -102,6 +105,21 @@ def epochs(
         handles.append(Line2D([], [], marker="X", color=FAULT, linestyle="none", label="failed"))
     legend(figure, handles)
     return figure
+
+
+def _set_limits(axes: Axes, curves: pd.DataFrame, metric: str) -> None:
+    """Set the limits of all panels at once, since letting them find out costs seconds."""
+    values = curves[[f"val_{metric}", f"train_{metric}"]].to_numpy(float)
+    finite = values[np.isfinite(values)]
+    if finite.size:
+        low, high = float(finite.min()), float(finite.max())
+        # A diverged trial must not flatten all others.
+        high = min(high, 3 * float(np.percentile(finite, 95)))
+        room = 0.05 * max(high - low, 1e-3)
+        axes.set_ylim(low - room, high + room)
+    last = float(curves["epoch"].max())
+    axes.set_xlim(1 - 0.04 * last, last + 0.04 * last)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def _draw_courses(axes: Axes, group: pd.DataFrame, metric: str, race: bool) -> None:
@@ -121,7 +139,6 @@ def _draw_courses(axes: Axes, group: pd.DataFrame, metric: str, race: bool) -> N
                 lines, colors=colour, linewidths=width, linestyles=dashes, alpha=alpha
             )
             axes.add_collection(collection)
-    axes.autoscale_view()
     last = group.sort_values("epoch").groupby("trial_id", sort=False).tail(1)
     for status, marker, colour in ((Status.STOPPED, "x", PALE), (Status.FAILED, "X", FAULT)):
         ended = last[last["status"] == status]

@@ -64,6 +64,11 @@ def _drawn(figure: "Figure") -> dict[str, bytes]:
     import matplotlib
 
     files = {}
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        # Measured once, rather than for each file.
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     # Text stays text in SVG, and the same figure gives the same file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "scalestudy"}):
         for ending in ("png", "svg"):

@@ -18,11 +18,13 @@ from results.cells import (
     records_of,
     where,
 )
+from results.estimates import by_cell, cell_key
 from results.records import Status
 from results.style import (
     COLOURS,
     FAULT,
     INK,
+    LEGEND_COLUMNS,
     MAX_PANELS,
     PALE,
     count,
@@ -30,12 +32,14 @@ from results.style import (
     legend,
     look,
     new_figure,
+    new_grid,
     plain,
     size_axis,
     tidy,
 )
 
 _MAX_LINES = 40
+_MAX_ROWS = 12
 
 
 def data_size(
@@ -60,38 +64,44 @@ def data_size(
         Both axes from 0 to 1, with a dotted line to the first size; not with `log`.
     """
     title = f"{plain(name)}: accuracy against the amount of training data"
-    shown = cells.frame[cells.frame["state"].map(lambda state: State(state).has_value)]
     points = compared_trials(trials, cells.race)
-    if shown.empty and points.empty:
+    if points.empty:
         return empty(title, "No cell has a value yet.")
     if len(cells.levels["fraction"]) < 2:
         return _one_size(cells, points, name)
     panels = combinations(cells.frame, cells.panels)
-    drawn, left_out = panels[: MAX_PANELS // 2], len(panels[MAX_PANELS // 2 :])
+    drawn, left_out = panels[:_MAX_ROWS], len(panels[_MAX_ROWS:])
     models = cells.levels["model"]
     note = _seed_note(cells)
     if left_out:
         note += f" {left_out} more rows of panels are left out; the page shows all."
-    figure = new_figure(9.0, 0.9 + 2.5 * len(drawn), title, note)
-    grid = figure.subplots(len(drawn), 2, squeeze=False, sharex=True, sharey=True)
+    if len(models) > _MAX_LINES:
+        note += f" {len(models) - _MAX_LINES} more models are left out; the page shows all."
+    handles = _legend_handles(cells, points, origin and not log)
+    rows = -(-len(handles) // LEGEND_COLUMNS)
+    figure, grid = new_grid(len(drawn), 2, (4.0, 2.5), title, note, rows)
+    of_cells, of_points = (by_cell(part, cells.series) for part in (cells.frame, points))
     sizes = cells.frame.groupby("fraction", observed=True)["n_train"].max().sort_index()
     for row, panel in enumerate(drawn):
         for column, part in enumerate(("test", "train")):
             axes: Axes = grid[row, column]
             tidy(axes)
-            for place, model in enumerate(models):
-                here = {**panel, "model": model}
-                _draw_series(axes, where(cells.frame, here), where(points, here), part, place)
+            for place, model in enumerate(models[:_MAX_LINES]):
+                key = cell_key({**panel, "model": model}, cells.series)
+                if key not in of_cells:
+                    continue
+                own = of_points.get(key, points.iloc[:0])
+                _draw_series(axes, of_cells[key], own, part, place)
                 if origin:
-                    _draw_origin(axes, where(shown, here), part, place)
+                    _draw_origin(axes, of_cells[key], part, place)
             if column == 0 and panel:
                 axes.set_title(plain(described(panel), 90), fontsize=9.5, color=INK, loc="left")
             axes.set_ylabel(f"{part} accuracy", fontsize=9)
             if row == len(drawn) - 1:
                 kind = "logarithmic axis" if log else "below: images"
                 axes.set_xlabel(f"share of the training pool ({kind})", fontsize=9)
-            size_axis(axes, list(sizes.index), list(sizes), log, origin and not log)
-    legend(figure, _data_size_legend(cells, points, origin and not log))
+    size_axis(grid[0, 0], list(sizes.index), list(sizes), log, origin and not log)
+    legend(figure, handles)
     return figure
 
 
@@ -99,15 +109,18 @@ def _draw_series(
     axes: Axes, cells: pd.DataFrame, points: pd.DataFrame, part: str, place: int
 ) -> None:
     style = look(place)
-    known = cells[cells["state"].map(lambda state: State(state).has_value)]
+    known = cells[cells["seeds"] > 0]
     metric = f"{part}_accuracy"
     if len(known) > 1:
         # A gap is bridged by a pale dotted line, so that no missing size looks measured.
-        whole = cells.set_index("fraction")[metric].where(
-            cells.set_index("fraction").index.isin(known["fraction"])
-        )
         axes.plot(known["fraction"], known[metric], color=style["color"], alpha=0.35, linestyle=":")
-        axes.plot(whole.index, whole, color=style["color"], linestyle=style["linestyle"], lw=1.8)
+        axes.plot(
+            cells["fraction"],
+            cells[metric],
+            color=style["color"],
+            linestyle=style["linestyle"],
+            lw=1.8,
+        )
     axes.plot(
         known["fraction"],
         known[metric],
@@ -187,7 +200,7 @@ def _one_size(cells: Cells, points: pd.DataFrame, name: str) -> Figure:
             axes.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [at, at], color=style["color"])
             values = own[f"final_{metric}"]
             axes.plot(values, np.full(len(own), at), ".", color=style["color"], ms=3, alpha=0.5)
-        if not State(row["state"]).has_value:
+        if not row["seeds"]:
             axes.annotate(
                 f" {row['state']}",
                 (0.0, place),
@@ -207,7 +220,8 @@ def _one_size(cells: Cells, points: pd.DataFrame, name: str) -> Figure:
     return figure
 
 
-def _draw_origin(axes: Axes, known: pd.DataFrame, part: str, place: int) -> None:
+def _draw_origin(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
+    known = cells[cells["seeds"] > 0]
     if known.empty:
         return
     first = known.sort_values("fraction").iloc[0]
@@ -220,7 +234,7 @@ def _draw_origin(axes: Axes, known: pd.DataFrame, part: str, place: int) -> None
     )
 
 
-def _data_size_legend(cells: Cells, points: pd.DataFrame, origin: bool) -> list[Line2D]:
+def _legend_handles(cells: Cells, points: pd.DataFrame, origin: bool) -> list[Line2D]:
     parameters = cells.frame.groupby("model", observed=True)["n_parameters"].max()
     handles = []
     for place, model in enumerate(cells.levels["model"][:_MAX_LINES]):
