@@ -29,6 +29,10 @@ _SETTINGS = {
 }
 
 
+# Rows and predictions are small; data reaches workers through the node's disk cache.
+_OBJECT_STORE_BYTES = 2**28
+
+
 @contextmanager
 def cluster(address: str | None) -> Iterator[list[Node]]:
     """Connect to a Ray cluster, or start a private one; yield its nodes.
@@ -44,21 +48,17 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
     RunError
         The cluster cannot be reached.
     """
-    for key, value in _SETTINGS.items():
-        os.environ.setdefault(key, value)
+    _prepare()
     import ray
 
     if ray.is_initialized():
         yield _nodes(ray)
         return
-    _share_search_path()
     try:
-        ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            logging_level="ERROR",
-            **({} if address else {"include_dashboard": False, "object_store_memory": 2**28}),
-        )
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        else:
+            start_local()
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
         raise RunError(
@@ -71,8 +71,33 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
         ray.shutdown()
 
 
-def _share_search_path() -> None:
-    """Let workers import what this process can: own modules beside the study, say."""
+def start_local(cpus: int | None = None, gpus: int | None = None) -> None:
+    """Start a private Ray on this machine, for this process alone.
+
+    Parameters
+    ----------
+    cpus, gpus
+        To be handed out; by default what the machine has.
+    """
+    _prepare()
+    import ray
+
+    ray.init(
+        # A plain init would join whatever cluster was started here before.
+        address="local",
+        num_cpus=cpus,
+        num_gpus=gpus,
+        include_dashboard=False,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+
+
+def _prepare() -> None:
+    """Set what Ray reads once, and let workers import what this process can."""
+    for key, value in _SETTINGS.items():
+        os.environ.setdefault(key, value)
     ours = [str(Path(__file__).parents[1]), str(Path.cwd())]
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*ours, *filter(None, given)]))

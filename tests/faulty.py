@@ -1,0 +1,77 @@
+"""Learners that fail in known ways, named by tests as `faulty:Name`. Each is a real `Learner`."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from trainables.errors import OutOfMemory
+from trainables.simulated import Simulated
+
+FOLDER_VARIABLE = "FAULTY_FOLDER"
+"""Environment variable: where learners leave marks for each other and for the test."""
+
+
+def mark(name: str) -> Path:
+    """Return the file in which a fault is noted."""
+    return Path(os.environ[FOLDER_VARIABLE]) / name
+
+
+class DiesOnce(Simulated):
+    """Its process is killed at epoch 3 of seed 1, the first time."""
+
+    def step(self) -> dict[str, Any]:
+        died = mark(f"died-{self._trial.trial_id}")
+        if self.epoch == 2 and self._trial.seed == 1 and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step()
+
+
+class DiesAlways(Simulated):
+    """Its process is killed at epoch 2 of seed 1, every time."""
+
+    def step(self) -> dict[str, Any]:
+        if self.epoch == 1 and self._trial.seed == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step()
+
+
+class Raises(Simulated):
+    """Raises an error of its own at epoch 2 of seed 1."""
+
+    def step(self) -> dict[str, Any]:
+        if self.epoch == 1 and self._trial.seed == 1:
+            raise ZeroDivisionError("the user's own mistake")
+        return super().step()
+
+
+class ShortOfGpuMemory(Simulated):
+    """Stands in for CUDA: out of memory until seed 1 has failed twice. The fake edge is the GPU."""
+
+    def step(self) -> dict[str, Any]:
+        tries = sorted(Path(os.environ[FOLDER_VARIABLE]).glob(f"{self._trial.trial_id}-*"))
+        if self.epoch == 1 and self._trial.seed == 1 and len(tries) < 2:
+            mark(f"{self._trial.trial_id}-{len(tries)}").touch()
+            raise OutOfMemory("CUDA out of memory")
+        return super().step()
+
+
+class NeverEnoughMemory(Simulated):
+    """Out of memory at any share, for seed 1."""
+
+    def step(self) -> dict[str, Any]:
+        if self._trial.seed == 1:
+            raise OutOfMemory("CUDA out of memory")
+        return super().step()
+
+
+class Hungry(Simulated):
+    """Takes main memory at seed 1 until the machine's guard ends its process."""
+
+    def step(self) -> dict[str, Any]:
+        if self.epoch == 1 and self._trial.seed == 1:
+            taken = []
+            while True:
+                taken.append(bytearray(64 * 2**20))
+        return super().step()
