@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,15 @@ class Checkpoints:
             if old not in kept:
                 self._remove(old)
 
-    def restore(self, learner: Learner) -> tuple[list[dict[str, Any]], list[str]]:
-        """Bring the learner to the latest state that can be read.
+    def restore(self, learner: Learner, budget: int) -> tuple[list[dict[str, Any]], list[str]]:
+        """Bring the learner to the latest state within its budget that can be read.
+
+        Parameters
+        ----------
+        learner
+            As it was made; left so where there is no such state.
+        budget
+            Epochs of the whole trial: a state beyond them would predict for another epoch.
 
         Returns
         -------
@@ -70,19 +78,22 @@ class Checkpoints:
         """
         problems = []
         for state in reversed(self.states()):
+            if int(state.stem) > budget:
+                continue
             try:
-                rows = json.loads(self._rows(state).read_text())
+                rows = _read_rows(self._rows(state), epochs=int(state.stem))
                 learner.load(state)
             except (TrainableError, OSError, ValueError) as error:
                 problems.append(f"{state} cannot be used ({error}); an older state or none is")
-                state.replace(state.with_suffix(".damaged"))
+                with suppress(OSError):
+                    state.replace(state.with_suffix(".damaged"))
                 continue
-            return [row for row in rows if row["epoch"] <= learner.epoch], problems
+            return rows, problems
         return [], problems
 
     def states(self) -> list[Path]:
         """Return the saved states, oldest first."""
-        return sorted(self._folder.glob("*.state"))
+        return sorted(self._folder.glob("[0-9]*.state"))
 
     def clear(self) -> None:
         """Remove the folder."""
@@ -103,6 +114,14 @@ class Checkpoints:
     def _remove(self, state: Path) -> None:
         state.unlink(missing_ok=True)
         self._rows(state).unlink(missing_ok=True)
+
+
+def _read_rows(file: Path, epochs: int) -> list[dict[str, Any]]:
+    rows = json.loads(file.read_text())
+    found = [row.get("epoch") for row in rows if isinstance(row, dict)] if rows else None
+    if not isinstance(rows, list) or found != list(range(1, epochs + 1)):
+        raise ValueError(f"{file.name} does not hold the metrics of epochs 1 to {epochs}")
+    return rows
 
 
 def _write(file: Path, content: bytes) -> None:

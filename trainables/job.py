@@ -1,6 +1,5 @@
 """What a worker does with one trial, whatever runs the worker. Ray-free."""
 
-import importlib
 import json
 import os
 import resource
@@ -12,6 +11,7 @@ from typing import Any, Self
 
 from trainables.checkpoints import Checkpoints
 from trainables.errors import Diverged, OutOfMemory, TrainableError
+from trainables.functions import load_function
 from trainables.learner import Learner
 from trainables.trial import Trial
 
@@ -51,8 +51,11 @@ def make_learner(trial: Trial, cpus: int) -> Learner:
         from trainables.classifier import Classifier
 
         return Classifier(trial, cpus=cpus)
-    module, _, name = trial.trainable.partition(":")
-    learner: Learner = getattr(importlib.import_module(module), name)(trial, cpus=cpus)
+    try:
+        make = load_function(trial.trainable)
+    except ImportError as error:
+        raise TrainableError(f"trainable: {error}") from error
+    learner: Learner = make(trial, cpus=cpus)
     return learner
 
 
@@ -95,12 +98,14 @@ class Job:
             return self._failed("refused", str(error))
 
     def _advance(self) -> dict[str, Any]:
+        budget = self._trial.recipe.intervals
         if self._learner is None:
             self._learner = make_learner(self._trial, self._task.cpus)
-            self._rows, self._problems = self._checkpoints.restore(self._learner)
-            # Rows recorded ahead of the checkpoint are trained again, and compared.
-            self._emitted = min(self._emitted, self._learner.epoch)
-        learner, budget = self._learner, self._trial.recipe.intervals
+            self._rows, self._problems = self._checkpoints.restore(self._learner, budget)
+            # Rows recorded ahead of the checkpoint are trained again, and compared. The last row
+            # is always given anew: facts and predictions come with it.
+            self._emitted = min(self._emitted, self._learner.epoch, budget - 1)
+        learner = self._learner
         replayed = self._emitted < learner.epoch
         row = self._rows[self._emitted] if replayed else self._train(learner)
         self._emitted += 1

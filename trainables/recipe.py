@@ -23,7 +23,7 @@ def _finite(value: Any) -> Any:
 
 
 _Number = (BeforeValidator(_no_bool), BeforeValidator(_finite))
-Count = Annotated[int, *_Number, Field(ge=1)]
+Count = Annotated[int, *_Number, Field(ge=1, lt=2**53)]
 Positive = Annotated[float, *_Number, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, *_Number, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, *_Number, Field(ge=0, lt=1, allow_inf_nan=False)]

@@ -10,19 +10,20 @@ BUILT_IN = ("digits", "cifar10", "cifar100", "parquet", "imagefolder")
 
 def _validation(value: Any) -> Any:
     """Read `0.1`, `"0.1"`, `5000` or `"test"`."""
-    if isinstance(value, bool):
-        raise ValueError("a share such as 0.1, a count such as 5000, or test is needed")
+    valid = "a share such as 0.1, a number of images such as 5000, or test is needed"
     if value == "test":
         return value
+    if isinstance(value, bool):
+        raise ValueError(valid)
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError("a share such as 0.1, a count such as 5000, or test is needed") from None
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(valid) from None
     if 0 < number < 1:
         return number
-    if number >= 1 and number == int(number):
+    if number >= 1 and number.is_integer() and number < 2**53:
         return int(number)
-    raise ValueError("a share between 0 and 1, a whole count of images, or test is needed")
+    raise ValueError(valid)
 
 
 Validation = Annotated[float | int | Literal["test"], BeforeValidator(_validation)]

@@ -55,7 +55,8 @@ class Trial(BaseModel):
             "version": TRAINING_VERSION,
             "trainable": self.trainable,
             "data": self.fingerprint,
-            "validation": self.data.validation,
+            # What is held out follows from the data and from how much is left to train on.
+            "validation": "test" if self.data.validation == "test" else self.n_pool,
             "model": self.model,
             "weights": self.weights.digest,
             "n_train": self.n_train,
