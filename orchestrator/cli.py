@@ -186,6 +186,37 @@ def report(run_folder: RunFolder, as_json: Json = False) -> None:
         typer.echo(str(page))
 
 
+@app.command()
+def clean(
+    run_folder: RunFolder,
+    kept: Annotated[
+        bool, typer.Option("--kept", help="Also checkpoints that keep_checkpoints asked for.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a run directory holds that nothing needs any more, and remove it."""
+    from orchestrator.cleaning import leftovers, remove
+    from orchestrator.lock import held
+    from results.store import Store
+
+    with _document(as_json) as document:
+        store = Store(run_folder)
+        items = leftovers(store, kept_checkpoints=kept)
+        size = sum(item.size for item in items) / 2**20
+        if not as_json:
+            for item in items:
+                typer.echo(f"{item.path}  {item.size / 2**20:.1f} MiB  {item.reason}")
+            typer.echo(f"{len(items)} items, {size:.1f} MiB in all")
+        if items and (yes or (not as_json and typer.confirm("Remove them?"))):
+            with held(store.lock):
+                remove(items)
+            document["removed"] = True
+        document["items"] = [
+            {"path": str(item.path), "bytes": item.size, "reason": item.reason} for item in items
+        ]
+
+
 @contextmanager
 def _document(as_json: bool) -> Iterator[dict[str, Any]]:
     """Yield a document; print it as JSON where asked, also when an error cuts it short."""
