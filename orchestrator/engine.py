@@ -30,7 +30,7 @@ _SETTINGS = {
 
 
 # Rows and predictions are small; data reaches workers through the node's disk cache.
-_OBJECT_STORE_BYTES = 2**28
+OBJECT_STORE_BYTES = 2**28
 
 
 @contextmanager
@@ -88,7 +88,7 @@ def start_local(cpus: int | None = None, gpus: int | None = None) -> None:
         num_cpus=cpus,
         num_gpus=gpus,
         include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
+        object_store_memory=OBJECT_STORE_BYTES,
         log_to_driver=False,
         logging_level="ERROR",
     )

@@ -139,3 +139,18 @@ def test_no_part_of_a_gpu_is_enough(ray_cluster: Any, tmp_path: Path) -> None:
     assert "out of memory" in trials.error[1]
     assert "largest share" in trials.error[1]
     assert list(trials.status[[0, 2]]) == ["completed"] * 2
+
+
+def test_a_reused_worker_gives_the_numbers_of_a_fresh_one(ray_cluster: Any, tmp_path: Path) -> None:
+    trained: dict[str, Any] = {
+        "name": "reuse",
+        "factors": {"model": ["squeezenet1_1"], "fraction": ["1/8"]},
+        "recipe": {"epochs": 1, "batch_size": 32, "augmentation": "standard"},
+    }
+    run_study(study_from({**trained, "seeds": [0, 1]}), tmp_path / "reused", max_parallel=1)
+    run_study(study_from({**trained, "seeds": [1]}), tmp_path / "fresh")
+    columns = [*COMPARED]
+    reused, fresh = (table(tmp_path / out, "epochs", columns) for out in ("reused", "fresh"))
+    assert len(reused) == 2
+    same = reused[reused.trial_id == fresh.trial_id[0]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(same, fresh, check_exact=True)

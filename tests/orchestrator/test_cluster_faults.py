@@ -1,0 +1,107 @@
+"""Faults of a cluster: a node that goes, main memory that ends, a full object store."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from harness import assert_same_tables
+
+from orchestrator.engine import start_local
+from orchestrator.runner import run_study
+from orchestrator.study import study_from
+from results.store import Store
+from trainables.simulated import PACE_VARIABLE
+
+pytestmark = pytest.mark.ray
+
+STUDY: dict[str, Any] = {
+    "name": "nodes",
+    "trainable": "simulated",
+    "factors": {"model": ["a", "b"], "fraction": ["1/4", 1]},
+    "recipe": {"epochs": 8},
+    "seeds": [0, 1],
+    "checkpoint_seconds": 0,
+}
+
+
+@pytest.fixture
+def no_ray() -> Iterator[None]:
+    """Leave no Ray behind, whatever the test starts."""
+    yield
+    import ray
+
+    ray.shutdown()
+
+
+def test_trials_of_a_lost_node_go_on_elsewhere(
+    no_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv(PACE_VARIABLE, "0.4")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    doomed = cluster.add_node(num_cpus=1)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+
+    def pull_the_plug() -> None:
+        while not Store(tmp_path / "run").parts("epochs"):
+            time.sleep(0.2)
+        cluster.remove_node(doomed, allow_graceful=False)
+
+    plug = threading.Thread(target=pull_the_plug)
+    plug.start()
+    try:
+        summary = run_study(study_from(STUDY), tmp_path / "run")
+    finally:
+        plug.join()
+        ray.shutdown()
+        cluster.shutdown()
+    assert summary.exit_code == 0
+    trials = Store(tmp_path / "run").read("trials").to_pandas()
+    assert trials.attempts.max() == 2
+    monkeypatch.setenv(PACE_VARIABLE, "0")
+    run_study(study_from(STUDY), tmp_path / "whole", address="none")
+    assert_same_tables(tmp_path / "run", tmp_path / "whole")
+
+
+def test_main_memory_that_ends_is_said_and_the_rest_completes(
+    no_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = psutil.virtual_memory()
+    limit = (memory.total - memory.available + 3 * 2**30) / memory.total
+    if limit > 0.95:
+        pytest.skip("the machine has less than three GiB of memory to spare")
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{limit:.3f}")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "50")
+    start_local(cpus=2)
+    faulty = {**STUDY, "trainable": "faulty:Hungry", "factors": {"model": ["a"]}}
+    summary = run_study(study_from({**faulty, "seeds": [0, 1, 2]}), tmp_path)
+    trials = Store(tmp_path).read("trials").to_pandas().set_index("seed")
+    assert trials.status[1] == "failed"
+    assert "out of memory" in trials.error[1]
+    assert trials.attempts[1] == 2
+    assert trials.cpu[1] == 2
+    assert list(trials.status[[0, 2]]) == ["completed"] * 2
+    assert summary.exit_code == 3
+
+
+def test_a_full_object_store_is_no_obstacle(no_ray: None, tmp_path: Path) -> None:
+    import numpy as np
+    import ray
+
+    from orchestrator import engine
+
+    before = engine.OBJECT_STORE_BYTES
+    engine.OBJECT_STORE_BYTES = 80 * 2**20
+    try:
+        start_local(cpus=2)
+    finally:
+        engine.OBJECT_STORE_BYTES = before
+    held = [ray.put(np.zeros(2**22, np.float64)) for _ in range(4)]
+    assert run_study(study_from(STUDY), tmp_path).exit_code == 0
+    assert len(held) == 4  # still referenced: the store stays full

@@ -1,0 +1,60 @@
+"""Every example study runs, made short where it takes minutes."""
+
+from pathlib import Path
+
+import pytest
+from conftest import SHARED
+
+from orchestrator.plan import plan_study
+from orchestrator.presets import preset_names, preset_text
+from orchestrator.runner import run_study
+from orchestrator.study import load_study
+from results.store import Store
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+WEIGHTS = f"{{cifar100: '{SHARED}/weights/{{model}}-cifar100.safetensors'}}"
+REFERENCE = [
+    f"data.path={SHARED}/data",
+    f"factors.weights=[none, {WEIGHTS}]",
+    "factors.model=[resnet18]",
+    "recipe.epochs=1",
+]
+SHORT = {
+    "digits.yaml": ["recipe.epochs=1", "factors.fraction=[1/8]", "seeds=[0]"],
+    "reference-search.yaml": [
+        *REFERENCE,
+        "factors.fraction=[64]",
+        "search={lr: [1e-3, 1e-4]}",
+        "recipe.batch_size=32",
+        "recipe.optimizer=adam",
+        "seeds=[0]",
+    ],
+    "reference-study.yaml": [*REFERENCE, "factors.fraction=[64]"],
+    "smoke.yaml": [],
+}
+
+
+def test_no_example_is_left_out() -> None:
+    assert {file.name for file in EXAMPLES.glob("*.yaml")} == set(SHORT)
+
+
+@pytest.mark.parametrize("name", sorted(SHORT))
+def test_example(name: str, tmp_path: Path) -> None:
+    text = (EXAMPLES / name).read_text()
+    assert f"scalestudy run examples/{name}" in text
+    assert "About" in text or "about" in text
+    if "reference" in name and not SHARED.exists():
+        pytest.skip("the real data is not here")
+    study = load_study(EXAMPLES / name, SHORT[name])
+    assert run_study(study, tmp_path, address="none").exit_code == 0
+    statuses = set(Store(tmp_path).read("trials")["status"].to_pylist())
+    assert statuses <= {"completed", "stopped"}
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_preset_is_a_sound_study(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(preset_text(name))
+    study = load_study(file)
+    if study.data.source == "digits":
+        assert plan_study(study, tmp_path / "run").trials["new"] > 0
