@@ -1,5 +1,6 @@
 """The only place that builds a `Tuner`: a pass, trained by workers of a Ray cluster."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import RunError
-from orchestrator.passes import Pass, Share
+from orchestrator.passes import Pass
 from orchestrator.placement import Node
 from orchestrator.stages import Wanted
 from trainables.job import METRIC
@@ -98,6 +99,8 @@ def _prepare() -> None:
     """Set what Ray reads once, and let workers import what this process can."""
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
+    # What goes wrong in a trial is in its record; Tune would print it on top of the table.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     ours = [str(Path(__file__).parents[1]), str(Path.cwd())]
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*ours, *filter(None, given)]))
@@ -138,11 +141,9 @@ def train(
     safe
         Called with the trials that have ended and whose rows are on disk.
     """
-    from ray import tune
     from ray.tune import (
         CheckpointConfig,
         FailureConfig,
-        PlacementGroupFactory,
         RunConfig,
         TuneConfig,
         Tuner,
@@ -163,13 +164,10 @@ def train(
             "gpu": share.gpu,
         }
 
-    def place(config: dict[str, Any]) -> Any:
-        return PlacementGroupFactory([_bundle(Share(config["cpu"], config["gpu"]))])
-
     scratch = tempfile.mkdtemp(prefix="scalestudy-")
     try:
         Tuner(
-            tune.with_resources(Actor, place),
+            Actor,
             tune_config=TuneConfig(
                 metric=METRIC,
                 mode="max",
@@ -193,7 +191,3 @@ def train(
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _bundle(share: Share) -> dict[str, float]:
-    return {"CPU": share.cpu, **({"GPU": share.gpu} if share.gpu else {})}

@@ -3,12 +3,19 @@
 from typing import Any
 
 from ray import tune
+from ray.tune import PlacementGroupFactory
 
 from trainables.job import Job, Task
 
 
 class Actor(tune.Trainable):  # type: ignore[misc]
     """Carries out one job after another in one worker process."""
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
+        """Return one bundle with the CPUs and GPUs that the config asks for."""
+        bundle = {"CPU": config["cpu"]}
+        return PlacementGroupFactory([bundle | ({"GPU": config["gpu"]} if config["gpu"] else {})])
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job."""
