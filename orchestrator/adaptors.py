@@ -4,6 +4,7 @@ Tune pickles these objects for an experiment state that nobody reads: none of th
 along.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,8 @@ def explain_loss(trial: TuneTrial) -> tuple[str, str]:
         text = Path(trial.error_file or "").read_text(errors="replace")
     except OSError:
         text = ""
-    if "OutOfMemoryError" in text or "low on memory" in text:
-        return "out of memory", "the machine ran out of memory and Ray ended the worker"
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if "ActorDiedError" in text or "WorkerCrashedError" in text or not lines:
-        return "crashed", "the worker process died, again and again"
-    return "crashed", lines[-1]
+    if re.search(r"low on memory|memory monitor|memory pressure|OutOfMemoryError", text):
+        return "out of memory", "the machine ran short of memory and Ray ended the worker"
+    if "worker process has died" in text or "died unexpectedly" in text or not text.strip():
+        return "crashed", "the worker process died, each time it was tried"
+    return "crashed", [line.strip() for line in text.splitlines() if line.strip()][-1]

@@ -101,6 +101,11 @@ def _prepare() -> None:
         os.environ.setdefault(key, value)
     # What goes wrong in a trial is in its record; Tune would print it on top of the table.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    import ray._private.worker as worker
+
+    # So would Ray itself when a worker dies, whatever log_to_driver says.
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
     ours = [str(Path(__file__).parents[1]), str(Path.cwd())]
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*ours, *filter(None, given)]))

@@ -73,5 +73,6 @@ class Hungry(Simulated):
         if self.epoch == 1 and self._trial.seed == 1:
             taken = []
             while True:
-                taken.append(bytearray(64 * 2**20))
+                # Written to, since memory that is only asked for is not taken yet.
+                taken.append(b"x" * (64 * 2**20))
         return super().step()
