@@ -6,6 +6,10 @@ from fractions import Fraction
 from typing import Any
 
 _FILE_SUFFIXES = (".pth", ".pt", ".safetensors")
+# Bounded, because an exponent of a billion would be worked out in full.
+_NUMBER = re.compile(r"-?\d{0,15}(\.\d{0,20})?(e[+-]?\d{1,3})?(/\d{1,15})?", re.IGNORECASE)
+_SMALLEST_SHARE = Fraction(1, 1000)
+"""Of a GPU; Ray counts in steps of a ten-thousandth."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +38,29 @@ def parse_size(value: Any) -> Size:
     valid = "valid are shares above 0 and up to 1 (1/16, 0.5, 1) and whole numbers of images"
     if isinstance(value, Size):
         return value
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{value!r} is no amount of data; {valid}")
-    try:
-        number = Fraction(str(value).replace(" ", ""))
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{value!r} is no amount of data; {valid}") from None
+    number = _exact(value)
+    if number is None:
+        raise ValueError(f"no amount of data; {valid}")
     if number <= 0:
-        raise ValueError(f"{value!r} is not above 0; {valid}")
+        raise ValueError(f"not above 0; {valid}")
     if number <= 1:
         return Size(share=number)
     if isinstance(value, float) or number.denominator != 1:
-        raise ValueError(f"{value!r} is a share above 1; {valid}")
+        raise ValueError(f"a share above 1; {valid}")
     return Size(count=int(number))
+
+
+def _exact(value: Any) -> Fraction | None:
+    """Return a number as it was written, or None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
+        return None
+    if isinstance(value, int | Fraction):
+        return Fraction(value)
+    text = str(value).replace(" ", "")
+    try:
+        return Fraction(text) if _NUMBER.fullmatch(text) else None
+    except (ValueError, ZeroDivisionError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -80,14 +94,14 @@ def parse_weights(value: Any) -> WeightsLevel:
         ((label, location),) = value.items()
         if isinstance(label, str) and label and isinstance(location, str) and location:
             if label == "none":
-                raise ValueError("the label none means no pretrained weights; choose another")
+                raise ValueError("the label none means no pretrained weights; choose another label")
             return WeightsLevel(label, location)
     if isinstance(value, str) and value:
         is_file = value.endswith(_FILE_SUFFIXES) or "/" in value
         return WeightsLevel(value, value if is_file else None)
     raise ValueError(
-        f"{value!r} names no weights; valid are none, a torchvision name such as IMAGENET1K_V1, "
-        "a path, or {label: path}"
+        "names no weights; valid are none, a torchvision name such as IMAGENET1K_V1, a path, "
+        "and {label: path}"
     )
 
 
@@ -102,22 +116,21 @@ def parse_gpu(value: Any) -> str | int | Fraction:
     if value == "auto":
         return "auto"
     valid = "valid are auto, a whole number, and 1/k such as 0.5, 0.25 or 1/3"
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
-        raise ValueError(f"{value!r} is no share of a GPU; {valid}")
-    try:
-        share = Fraction(str(value).replace(" ", ""))
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{value!r} is no share of a GPU; {valid}") from None
+    share = _exact(value)
+    if share is None:
+        raise ValueError(f"no number of GPUs; {valid}")
     if share < 0:
-        raise ValueError(f"{value!r} is negative; {valid}")
+        raise ValueError(f"negative; {valid}")
     if share.denominator == 1:
         return int(share)
+    if share < _SMALLEST_SHARE:
+        raise ValueError(f"less than {_SMALLEST_SHARE} of a GPU; {valid}")
     # A decimal such as 0.333 means the k it is within one percent of.
     k = round(1 / share)
     if share < 1 and (share.numerator == 1 or (k > 1 and abs(share * k - 1) < Fraction(1, 200))):
         return Fraction(1, k)
     nearest = f"1/{max(k, 1)}" if share < 1 else str(round(share))
-    raise ValueError(f"{value!r} GPUs would leave places unused; {valid}; nearest is {nearest}")
+    raise ValueError(f"would leave a part of a GPU unused; {valid}; nearest is {nearest}")
 
 
 def is_function(name: str) -> bool:

@@ -1,102 +1,210 @@
 """How a refused study is explained: the key, the value, what is valid, the nearest spelling."""
 
 import difflib
-import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from trainables.recipe import Recipe
 
-
-class _Explain:
-    """Callable with helpers, so that one name carries one way of explaining."""
-
-    def __call__(self, error: ValidationError, model: type[BaseModel]) -> str:
-        """Return the first refusal of a validation as one message."""
-        refusals = error.errors(include_url=False)
-        # An unknown key explains more than what is missing because of it.
-        refusals.sort(key=lambda refusal: refusal["type"] != "extra_forbidden")
-        return _sentence(refusals[0], model) + _more(len(refusals) - 1)
-
-    @staticmethod
-    def unknown(key: str, valid: Sequence[str]) -> str:
-        """Return the sentence for a key or name that is not known."""
-        close = difflib.get_close_matches(key, valid, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]}? Valid" if close else "valid"
-        return f"{key!r} is not known; {hint} are {', '.join(valid)}"
-
-    @staticmethod
-    def first(error: ValidationError) -> str:
-        """Return the first refusal of a nested validation, without its place."""
-        refusal = error.errors(include_url=False)[0]
-        return _reason(refusal)
+_ABSENT: Any = object()
+_LONGEST = 60
+"""Characters of a value, as messages show it."""
 
 
-explain = _Explain()
+class Refused(ValueError):
+    """A value that a study cannot have.
+
+    Parameters
+    ----------
+    reason
+        What is wrong and what is valid, without the key and the value.
+    key
+        Where it stands, from where the error is raised.
+    value
+        What stands there; by default what the failing validator was given.
+    """
+
+    def __init__(self, reason: str, *, key: Sequence[str] = (), value: Any = _ABSENT) -> None:
+        super().__init__(reason)
+        self.reason, self.key, self.value = reason, tuple(key), value
 
 
-def _more(count: int) -> str:
-    return f" ({count} more after that)" if count else ""
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first refusal of a validation as one message; an unknown key comes first."""
+    refusals = error.errors(include_url=False)
+    refusals.sort(key=lambda refusal: refusal["type"] != "extra_forbidden")
+    places = {tuple(_path(refusal, model)) for refusal in refusals}
+    more = f" ({len(places) - 1} more to mend after that)" if len(places) > 1 else ""
+    return _sentence(refusals[0], model) + more
+
+
+def unknown_key(key: Any, valid: Iterable[str]) -> str:
+    """Return why a key is refused that is not known."""
+    return f"key {shown(key)} is not known; {unknown(str(key), valid)}"
+
+
+def unknown(key: str, valid: Iterable[str]) -> str:
+    """Return what is valid instead of a name, the nearest spelling first."""
+    names = list(valid)
+    close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    listed = ", ".join(names)
+    return f"did you mean {close[0]}? Valid are {listed}" if close else f"valid are {listed}"
+
+
+def reason(error: ValidationError, annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    """Return why one field's value was refused, for a field validated on its own."""
+    refusal = error.errors(include_url=False)[0]
+    return _own_reason(refusal) or _needed(refusal, annotation, metadata)
+
+
+def shown(value: Any, depth: int = 2) -> str:
+    """Return a value as a study file would hold it, short whatever it is."""
+    if isinstance(value, bool) or value is None:
+        text = {True: "true", False: "false", None: "null"}[value]
+    elif isinstance(value, int):
+        text = str(value) if value.bit_length() < 160 else f"a number of {value.bit_length()} bits"
+    elif isinstance(value, str):
+        text = repr(value) if len(value) < _LONGEST else f"{value[: _LONGEST - 4]!r}…"
+    elif isinstance(value, list | tuple | set) and depth:
+        few = [shown(entry, depth - 1) for entry in list(value)[:6]]
+        text = f"[{', '.join([*few, '…'] if len(value) > 6 else few)}]"
+    elif isinstance(value, dict) and depth:
+        few = [f"{key}: {shown(entry, depth - 1)}" for key, entry in list(value.items())[:4]]
+        text = f"{{{', '.join([*few, '…'] if len(value) > 4 else few)}}}"
+    else:
+        text = "…" if isinstance(value, list | tuple | set | dict) else str(value)
+    return text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST]}…"
 
 
 def _sentence(refusal: Any, model: type[BaseModel]) -> str:
-    path = [part for part in refusal["loc"] if _is_key(part)]
-    key = ".".join(str(part) for part in path)
+    path = _path(refusal, model)
     if refusal["type"] == "extra_forbidden":
-        *block, last = path or [""]
-        fields = list(_model_at(model, block).model_fields)
-        where = f"{'.'.join(map(str, block))}: " if block else ""
-        return f"{where}key {explain.unknown(str(last), fields)}."
+        *block, last = path
+        return _joined(block, [unknown_key(last, _fields(model, block))])
     if refusal["type"] == "missing":
-        return f"{key}: this key is needed."
-    reason = _reason(refusal)
-    value = refusal.get("input")
-    shown = "" if isinstance(value, dict | BaseModel) or repr(value) in reason else f" {value!r}:"
-    return f"{key}:{shown} {reason}." if key else f"{reason}."
-
-
-def _reason(refusal: Any) -> str:
+        return _joined(path, ["this key is needed"])
+    if refusal["type"] == "invalid_key":
+        return _joined(path[:-1], [f"{shown(refusal['input'])} is no key; keys are names"])
     inner = refusal.get("ctx", {}).get("error")
-    if isinstance(inner, ValidationError):
-        return explain.first(inner)
-    message = str(inner) if inner is not None else str(refusal["msg"])
-    place = [str(part) for part in refusal["loc"] if isinstance(part, str)]
-    if refusal["type"] == "extra_forbidden" and place:
-        from trainables.recipe import Recipe
-
-        return "key " + explain.unknown(place[-1], list(Recipe.model_fields))
-    return message[0].lower() + message[1:].rstrip(".") if message else "impossible value"
-
-
-def _is_key(part: Any) -> bool:
-    # pydantic puts the tried member of a union into the place: not a key of the file.
-    return isinstance(part, int) or (
-        not re.fullmatch(r"str|int|float|[A-Z]\w*|.*[\[\]-].*", part) if part else True
-    )
+    value = refusal["input"]
+    # A whole block says less than the reason does.
+    is_shown = not isinstance(value, BaseModel) and not (inner and isinstance(value, dict))
+    if isinstance(inner, Refused):
+        path = [*path, *inner.key]
+        if inner.value is not _ABSENT:
+            value, is_shown = inner.value, True
+    annotation, metadata = _field(model, path)
+    if isinstance(refusal["loc"][-1] if refusal["loc"] else None, int):
+        annotation, metadata = typing.get_args(annotation)[0], ()
+    why = _own_reason(refusal) or _needed(refusal, annotation, metadata)
+    return _joined(path, [shown(value), why] if is_shown else [why])
 
 
-def _model_at(model: type[BaseModel], path: Sequence[Any]) -> type[BaseModel]:
+def _joined(path: Sequence[str], parts: Sequence[str]) -> str:
+    return ": ".join([*([".".join(path)] if path else []), *parts]) + "."
+
+
+def _own_reason(refusal: Any) -> str | None:
+    inner = refusal.get("ctx", {}).get("error")
+    return None if inner is None else str(inner).rstrip(".")
+
+
+def _needed(refusal: Any, annotation: Any, metadata: Sequence[Any]) -> str:
+    """Return what a field needs; pydantic's own sentences name types, not what to write."""
+    if refusal["type"] in ("literal_error", "enum") and isinstance(refusal["input"], str):
+        return unknown(refusal["input"], map(str, _choices(annotation)))
+    if refusal["type"] in ("less_than", "less_than_equal"):
+        words, bound = ("below", refusal["ctx"].get("lt")), refusal["ctx"].get("le")
+        words = ("of at most", bound) if bound is not None else words
+        return f"{_noun(annotation)} {words[0]} {words[1]:,} is needed"
+    example = next((m.examples for m in metadata if isinstance(m, FieldInfo) and m.examples), None)
+    such_as = f", such as {shown(example[0])}" if example else ""
+    return f"{_noun(annotation, metadata)} is needed{such_as}"
+
+
+def _noun(annotation: Any, metadata: Sequence[Any] = ()) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _noun(arguments[0], [*arguments[1:], *metadata])
+    if origin in (typing.Union, types.UnionType):
+        arms = [_noun(arm) for arm in arguments if arm is not type(None)]
+        return " or ".join(dict.fromkeys(arms))
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, arguments))}" if arguments[1:] else str(arguments[0])
+    if origin is list:
+        kind = arguments[0]
+        while typing.get_origin(kind) is typing.Annotated:
+            kind = typing.get_args(kind)[0]
+        return f"a list of {_noun(kind).removeprefix('a ')}s"
+    if origin is dict or annotation is dict:
+        return "a block of keys"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return f"a block of the keys {', '.join(annotation.model_fields)}"
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
+    limits = [(bound, words) for bound, words in _limits(metadata) if bound is not None]
+    least = max(limits, default=None)
+    return names.get(annotation, "a path") + (f" {least[1]} {least[0]:g}" if least else "")
+
+
+def _limits(metadata: Sequence[Any]) -> Iterator[tuple[Any, str]]:
+    for limit in metadata:
+        if isinstance(limit, FieldInfo):
+            yield from _limits(limit.metadata)
+        else:
+            yield getattr(limit, "gt", None), "above"
+            yield getattr(limit, "ge", None), "of at least"
+
+
+def _choices(annotation: Any) -> list[Any]:
+    if typing.get_origin(annotation) is typing.Literal:
+        return list(typing.get_args(annotation))
+    return [choice for part in typing.get_args(annotation) for choice in _choices(part)]
+
+
+def _path(refusal: Any, model: type[BaseModel]) -> list[str]:
+    """Return the keys of the file that lead to a refusal.
+
+    pydantic adds the positions in lists and the members of unions that it tried.
+    """
+    path: list[str] = []
+    for part in refusal["loc"]:
+        is_last_key = refusal["type"] in ("extra_forbidden", "missing", "invalid_key")
+        is_last_key = is_last_key and part is refusal["loc"][-1]
+        if is_last_key or part in _fields(model, path):
+            path.append(str(part))
+    return path
+
+
+def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Return the keys that are valid in the block at a path."""
+    annotation: Any = model
     for part in path:
-        if part == "recipe":
-            return Recipe
-        field = model.model_fields.get(str(part))
-        inner = _submodel(field.annotation) if field else None
-        if inner is None:
-            return model
-        model = inner
-    return model
+        annotation = Recipe if part == "recipe" else _field(_block(annotation), [part])[0]
+    block = _block(annotation)
+    return list(block.model_fields) if block is not None else []
 
 
-def _submodel(annotation: Any) -> type[BaseModel] | None:
+def _field(model: type[BaseModel] | None, path: Sequence[str]) -> tuple[Any, Sequence[Any]]:
+    """Return the annotation and the metadata of the field at a path."""
+    annotation: Any = model
+    metadata: Sequence[Any] = ()
+    for part in path:
+        block = _block(annotation)
+        field = block.model_fields.get(part) if block is not None else None
+        if field is None:
+            return None, ()
+        annotation = Recipe if part == "recipe" else field.annotation
+        metadata = [*field.metadata, field]
+    return annotation, metadata
+
+
+def _block(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        for member in typing.get_args(annotation):
-            found = _submodel(member)
-            if found:
-                return found
-    return None
+    inner = (_block(part) for part in typing.get_args(annotation))
+    return next((block for block in inner if block), None)

@@ -2,17 +2,22 @@
 
 import itertools
 import math
-from typing import Any, Literal, Self
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from orchestrator.refusals import explain
-from trainables.recipe import Recipe
+from orchestrator.refusals import Refused, reason, shown, unknown, unknown_key
+from trainables.recipe import BUDGETS, Count, Recipe, Seed
 
 Algorithm = Literal["grid", "random", "optuna"]
+RECIPE_FIELDS = tuple(Recipe.model_fields)
+
 _RESERVED = ("samples", "seed", "algorithm")
 _DISTRIBUTIONS = ("choice", "uniform", "loguniform", "randint")
+_DEFAULT_SAMPLES = 8
 
 
 class Search(BaseModel):
@@ -20,54 +25,60 @@ class Search(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    fields: dict[str, list[Any] | dict[str, list[Any]]]
+    fields: dict[str, Any]
     """Values of each tuned recipe field: a list, or one distribution: {choice: […]},
     {uniform: [low, high]}, {loguniform: [low, high]}, {randint: [low, high]} (high included)."""
     algorithm: Algorithm
     """grid (every combination, the default for lists), random (the default with distributions or
     `samples`), or optuna (one TPE sampler per cell)."""
-    samples: int | None = None
+    samples: Annotated[Count, Field(le=100_000)] | None = None
     """Recipes per cell; 8 by default where not every combination is tried."""
-    seed: int | None = None
+    seed: Seed | None = None
     """Of the draws, of the order within a cell, and of the search trials; `seeds[0]` by default."""
 
     @model_validator(mode="before")
     @classmethod
     def _gather_fields(cls, block: Any) -> Any:
-        if not isinstance(block, dict):
-            raise ValueError("a block of recipe fields is needed, such as {lr: [1e-3, 1e-4]}")
-        if "fields" in block:
+        if isinstance(block, Search):
             return block
-        fields = {key: value for key, value in block.items() if key not in _RESERVED}
+        example = "{lr: [1e-3, 1e-4]}"
+        if not isinstance(block, dict):
+            raise Refused(f"a block of recipe fields to tune is needed, such as {example}")
+        fields = {
+            key: checked_values(key, value) for key, value in block.items() if key not in _RESERVED
+        }
         rest = {key: block[key] for key in _RESERVED if block.get(key) is not None}
         if not fields:
-            raise ValueError("no recipe field to tune; name one, such as lr: [1e-3, 1e-4]")
-        for key, value in fields.items():
-            _check_values(key, value)
+            raise Refused(f"names no recipe field to tune; valid is a block such as {example}")
         all_lists = all(isinstance(value, list) for value in fields.values())
-        default = "grid" if all_lists and rest.get("samples") is None else "random"
-        rest.setdefault("algorithm", default)
-        if rest["algorithm"] == "grid":
-            if not all_lists:
-                raise ValueError("algorithm grid needs lists; with distributions, random or optuna")
-            if rest.get("samples") is not None:
-                raise ValueError("algorithm grid tries every combination; leave samples out")
-        elif rest["algorithm"] in ("random", "optuna"):
-            samples = rest.setdefault("samples", 8)
-            if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
-                raise ValueError(f"samples: {samples!r} is no whole number above 0")
+        rest.setdefault("algorithm", "grid" if all_lists and "samples" not in rest else "random")
+        if rest["algorithm"] != "grid":
+            rest.setdefault("samples", _DEFAULT_SAMPLES)
+        elif not all_lists:
+            raise Refused(
+                "needs lists; distributions go with random and optuna",
+                key=("algorithm",),
+                value="grid",
+            )
+        elif "samples" in rest:
+            raise Refused(
+                "a grid tries every combination; leave samples out, or choose algorithm: random",
+                key=("samples",),
+                value=rest["samples"],
+            )
         return {"fields": fields, **rest}
-
-    @model_validator(mode="after")
-    def _check_seed(self) -> Self:
-        if self.seed is not None and self.seed < 0:
-            raise ValueError(f"seed: {self.seed} is negative")
-        return self
 
     def written(self) -> dict[str, Any]:
         """Return the block as a study file holds it."""
         rest = {key: getattr(self, key) for key in _RESERVED if getattr(self, key) is not None}
         return {**self.fields, **rest}
+
+    @property
+    def size(self) -> int:
+        """Number of recipes that a search draws for each cell."""
+        if self.algorithm == "grid":
+            return math.prod(len(values) for values in self.fields.values())
+        return self.samples or _DEFAULT_SAMPLES
 
     def draws(self, seed: int) -> list[dict[str, Any]]:
         """Return the recipe fields of every draw; empty for `optuna`, which asks as it goes.
@@ -80,44 +91,91 @@ class Search(BaseModel):
         if self.algorithm == "optuna":
             return []
         if self.algorithm == "grid":
-            values = [self.fields[key] for key in self.fields]
-            return [dict(zip(self.fields, row, strict=True)) for row in itertools.product(*values)]
+            rows = itertools.product(*self.fields.values())
+            return [dict(zip(self.fields, row, strict=True)) for row in rows]
         generator = np.random.default_rng(seed)
         return [
             {key: _sample(value, generator) for key, value in self.fields.items()}
-            for _ in range(self.samples or 0)
+            for _ in range(self.size)
         ]
 
-
-def _check_values(key: str, value: Any) -> None:
-    if isinstance(value, list):
-        if not value:
-            raise ValueError(f"{key}: the list is empty")
-        return
-    if isinstance(value, dict) and len(value) == 1:
-        ((kind, arguments),) = value.items()
-        if kind not in _DISTRIBUTIONS:
-            raise ValueError(f"{key}: {kind!r} is no distribution; valid are {_listed()}")
-        if not isinstance(arguments, list) or not arguments:
-            raise ValueError(f"{key}: {kind} needs a list")
-        if kind == "choice":
-            return
-        try:
-            low, high = (float(argument) for argument in arguments)
-        except (TypeError, ValueError):
-            raise ValueError(f"{key}: {kind} needs two numbers, low and high") from None
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ValueError(f"{key}: {kind} needs low < high, not {arguments}")
-        if kind == "loguniform" and low <= 0:
-            raise ValueError(f"{key}: loguniform needs numbers above 0, not {arguments}")
-        if kind == "randint" and (low % 1 or high % 1):
-            raise ValueError(f"{key}: randint needs whole numbers, not {arguments}")
-        return
-    raise ValueError(f"{key}: a list, or one distribution ({_listed()}) is needed, not {value!r}")
+    def corners(self) -> Iterator[dict[str, Any]]:
+        """Yield every combination of values, of a range its two ends: what a searcher may ask."""
+        ends = [
+            values if isinstance(values, list) else next(iter(values.values()))
+            for values in self.fields.values()
+        ]
+        return (dict(zip(self.fields, row, strict=True)) for row in itertools.product(*ends))
 
 
-def _listed() -> str:
-    return ", ".join(_DISTRIBUTIONS)
+def checked_values(field: Any, values: Any) -> Any:
+    """Return what is to be tried of a recipe field, its values as the recipe holds them.
+
+    Parameters
+    ----------
+    field
+        Name of a recipe field.
+    values
+        A list, or a block of one distribution.
+
+    Raises
+    ------
+    Refused
+        There is no such field, or a value that it cannot have.
+    """
+    if field not in RECIPE_FIELDS:
+        names = [*RECIPE_FIELDS, *_RESERVED]
+        raise Refused(unknown_key(field, names))
+
+    def refused(why: str) -> Refused:
+        return Refused(why, key=(field,), value=values)
+
+    if isinstance(values, list):
+        if not values:
+            raise refused("at least one value is needed, such as lr: [1e-3, 1e-4]")
+        return _distinct(field, values)
+    if not isinstance(values, dict) or len(values) != 1:
+        kinds = ", ".join(_DISTRIBUTIONS)
+        raise refused(f"a list, or a block of one distribution ({kinds}), is needed")
+    ((kind, arguments),) = values.items()
+    if kind not in _DISTRIBUTIONS:
+        raise refused(f"{shown(kind)} is no distribution; {unknown(str(kind), _DISTRIBUTIONS)}")
+    if not isinstance(arguments, list) or not arguments:
+        raise refused(f"{kind} needs a list")
+    if kind == "choice":
+        return {kind: [normal_value(field, value) for value in arguments]}
+    return {kind: _range(field, kind, arguments, refused)}
+
+
+def _distinct(field: str, values: list[Any]) -> list[Any]:
+    seen: dict[Any, Any] = {}
+    for value in values:
+        normal = normal_value(field, value)
+        if normal in seen:
+            raise Refused(
+                f"{shown(seen[normal])} and {shown(value)} are one value; list it once",
+                key=(field,),
+                value=values,
+            )
+        seen[normal] = value
+    return list(seen)
+
+
+def _range(field: str, kind: str, arguments: list[Any], refused: Any) -> list[Any]:
+    if len(arguments) != 2:
+        raise refused(f"{kind} needs two numbers, low and high")
+    low, high = (normal_value(field, argument) for argument in arguments)
+    if isinstance(low, bool) or not isinstance(low, int | float):
+        raise refused(f"{kind} draws numbers, and {field} is none; list the values to try")
+    if not low < high:
+        raise refused(f"{kind} needs low below high")
+    if kind == "loguniform" and low <= 0:
+        raise refused("loguniform needs a low above 0")
+    if kind == "randint" and (low % 1 or high % 1):
+        raise refused("randint needs whole numbers")
+    if kind != "randint" and isinstance(low, int):
+        raise refused(f"{kind} draws fractions, and {field} is a whole number; use randint")
+    return [low, high]
 
 
 def _sample(value: list[Any] | dict[str, list[Any]], generator: np.random.Generator) -> Any:
@@ -126,7 +184,7 @@ def _sample(value: list[Any] | dict[str, list[Any]], generator: np.random.Genera
     ((kind, arguments),) = value.items()
     if kind == "choice":
         return arguments[generator.integers(len(arguments))]
-    low, high = (float(argument) for argument in arguments)
+    low, high = arguments
     if kind == "uniform":
         return float(generator.uniform(low, high))
     if kind == "loguniform":
@@ -134,44 +192,28 @@ def _sample(value: list[Any] | dict[str, list[Any]], generator: np.random.Genera
     return int(generator.integers(int(low), int(high), endpoint=True))
 
 
-def check_search(search: Search, recipe: dict[str, Any], factors: set[str]) -> None:
-    """Refuse fields that are no recipe fields, are factors too, or have impossible values.
-
-    Raises
-    ------
-    ValueError
-        With the field and what is valid.
-    """
-    for key, values in search.fields.items():
-        if key in factors:
-            raise ValueError(
-                f"search.{key} is a factor too; a field is compared or tuned, not both"
-            )
-        if isinstance(values, list):
-            listed = values
-        elif "choice" in values:
-            listed = values["choice"]
-        else:
-            listed = values[next(iter(values))]
-        seen: dict[Any, Any] = {}
-        for value in listed:
-            try:
-                normal = normal_value(recipe, key, value)
-            except ValidationError as error:
-                raise ValueError(f"search.{key}: {value!r}: {explain.first(error)}") from None
-            if isinstance(values, list) and normal in seen:
-                raise ValueError(f"search.{key}: {value!r} and {seen[normal]!r} are one value")
-            seen[normal] = value
-
-
-def normal_value(recipe: dict[str, Any], key: str, value: Any) -> Any:
+def normal_value(field: str, value: Any) -> Any:
     """Return a recipe field's value as the recipe holds it, so that 1e-3 equals "0.001".
 
     Raises
     ------
-    ValueError
-        (pydantic's ValidationError) The recipe refuses the value.
+    Refused
+        The field cannot have the value.
     """
-    budget = {"epochs", "steps", "examples"}
-    others = {k: v for k, v in recipe.items() if not (key in budget and k in budget)}
-    return getattr(Recipe.model_validate({**others, key: value}), key)
+    if value is None and field in BUDGETS:
+        raise Refused("a whole number is needed", key=(field,), value=value)
+    declared = Recipe.model_fields[field]
+    try:
+        return _adapter(field).validate_python(value)
+    except ValidationError as error:
+        why = reason(error, declared.annotation, declared.metadata)
+        raise Refused(why, key=(field,), value=value) from None
+
+
+@cache
+def _adapter(field: str) -> TypeAdapter[Any]:
+    declared = Recipe.model_fields[field]
+    annotation: Any = declared.annotation
+    for mark in declared.metadata:
+        annotation = Annotated[annotation, mark]
+    return TypeAdapter(annotation)

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 DEFAULT_EPOCHS = 5
-BUDGET_FIELDS = ("epochs", "steps", "examples", "evaluations")
+BUDGETS = ("epochs", "steps", "examples")
+"""Of these, a recipe names one."""
+BUDGET_FIELDS = (*BUDGETS, "evaluations")
 
 
 def _no_bool(value: Any) -> Any:
@@ -27,6 +29,8 @@ Count = Annotated[int, *_Number, Field(ge=1, lt=2**53)]
 Positive = Annotated[float, *_Number, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, *_Number, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, *_Number, Field(ge=0, lt=1, allow_inf_nan=False)]
+Tries = Annotated[int, *_Number, Field(ge=0, lt=2**31)]
+Seed = Annotated[int, *_Number, Field(ge=0, lt=2**31)]
 
 
 class Recipe(BaseModel):
@@ -78,7 +82,7 @@ class Recipe(BaseModel):
     def _name_one_budget(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        named = [key for key in ("epochs", "steps", "examples") if values.get(key) is not None]
+        named = [key for key in BUDGETS if values.get(key) is not None]
         if len(named) > 1:
             raise ValueError(
                 f"name one budget: epochs, steps or examples, not {' and '.join(named)}"

@@ -38,7 +38,9 @@ class Source(BaseModel):
     """digits (embedded), cifar10, cifar100 (torchvision), parquet, imagefolder, or
     package.module:function, which returns ((train_images, train_labels), (test_images,
     test_labels)) as arrays: uint8 N×H×W×3 (or N×H×W) and integers."""
-    path: Path | dict[str, Path] | None = Field(default=None, validate_default=False)
+    path: Path | dict[str, Path] | None = Field(
+        default=None, examples=[{"train": "train.parquet", "test": "test.parquet"}]
+    )
     """Folder or files of the data, relative to the study file. parquet: a folder, or {train: …,
     test: …} of a file, a folder or a pattern each."""
     validation: Validation = 0.1

@@ -1,0 +1,102 @@
+"""The text of a study file: YAML without surprises, and `key=value` settings on top of it."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator.errors import StudyError
+
+_LARGEST = 2**20
+"""Bytes of a study file."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without code, and without a key that silently overrides its twin."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    # Looked at before merge keys (<<) are filled in, which a key may well override.
+    seen = set()
+    for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, str | int | float | bool | None):
+            raise yaml.MarkedYAMLError(
+                problem="a list or block is no key", problem_mark=key_node.start_mark
+            )
+        if key in seen:
+            raise yaml.MarkedYAMLError(
+                problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark
+            )
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_values(file: Path) -> dict[str, Any]:
+    """Return what a study file holds, unchecked but for its being a block of keys.
+
+    Raises
+    ------
+    StudyError
+        The file cannot be read, or is no YAML.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise StudyError(f"{file}: cannot be read: {error.strerror}.") from None
+    if len(content) > _LARGEST:
+        raise StudyError(f"{file}: larger than 1 MiB, which no study file is; is it another file?")
+    try:
+        values = yaml.load(content.decode(), _Loader)
+    except UnicodeDecodeError:
+        raise StudyError(f"{file}: not a text file (UTF-8 YAML is needed).") from None
+    except Exception as error:  # a tag on a value that it does not fit raises anything
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
+        problem = getattr(error, "problem", None) or (str(error).splitlines() or [""])[0]
+        raise StudyError(f"{file}:{where} not valid YAML: {problem}.") from None
+    if values is None:
+        raise StudyError(f"{file}: the file is empty; `scalestudy init` writes one to start from.")
+    if not isinstance(values, dict):
+        raise StudyError(
+            f"{file}: no study; a study is a block of keys such as name, data and factors."
+        )
+    return values
+
+
+def override(values: dict[str, Any], setting: str) -> None:
+    """Change one key of a study's values.
+
+    Parameters
+    ----------
+    values
+        As `read_values` returns them.
+    setting
+        `key=value`, such as `recipe.epochs=3`; the value is YAML.
+
+    Raises
+    ------
+    StudyError
+        The setting cannot be meant.
+    """
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise StudyError(f"--set {setting}: key=value is needed, such as recipe.epochs=3.")
+    try:
+        value = yaml.load(text, _Loader)
+    except Exception:
+        raise StudyError(f"--set {setting}: {text!r} is not valid YAML.") from None
+    *path, last = key.split(".")
+    block = values
+    for depth, part in enumerate(path, start=1):
+        if block.get(part) is None:
+            block[part] = {}
+        block = block[part]
+        if not isinstance(block, dict):
+            raise StudyError(f"--set {setting}: {'.'.join(path[:depth])} is no block of keys.")
+    block[last] = value
