@@ -1,7 +1,6 @@
 """What a study needs from outside its file: images, weights and models, found before training."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,15 +9,17 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import StudyError
 from orchestrator.levels import Size, WeightsLevel
-from orchestrator.study import Cell, Study
+from orchestrator.study import TRAINABLES, Cell, Study
 from trainables.errors import TrainableError
+from trainables.functions import load_function
 from trainables.recipe import Recipe
+from trainables.splits import share_to_count
 from trainables.trial import Trial, Weights
 
 if TYPE_CHECKING:
     from trainables.data import DataInfo
 
-_SIMULATED_POOL, _SIMULATED_CLASSES = 45_000, 10
+_SIMULATED_IMAGES, _SIMULATED_CLASSES = 50_000, 10
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,13 @@ class Inputs:
                     f"{self.n_train} images."
                 )
             return size.count
-        from trainables.splits import share_to_count
-
-        return share_to_count(float(size.share or 1), self.n_train)
+        count = share_to_count(float(size.share or 1), self.n_train)
+        if count < self.n_classes:
+            raise StudyError(
+                f"factors.fraction: {size}: comes to {count} of {self.n_train} images, fewer than "
+                f"the {self.n_classes} classes; each class needs one at least."
+            )
+        return count
 
     def trial(self, study: Study, cell: Cell, recipe: Recipe, seed: int) -> Trial:
         """Return the trial of a cell with a recipe and a seed."""
@@ -114,29 +119,40 @@ def find_inputs(study: Study) -> Inputs:
     try:
         inputs = _simulated(study) if study.trainable == "simulated" else _real(study)
     except TrainableError as error:
-        raise StudyError(f"{study.name}: {error}") from None
+        raise StudyError(str(error)) from None
     _check_levels(study, inputs)
     return inputs
 
 
 def _simulated(study: Study) -> Inputs:
-    labels = np.arange(_SIMULATED_POOL, dtype=np.int64) % _SIMULATED_CLASSES
+    declared = study.data.validation
+    held_out = 0 if declared == "test" else int(declared)
+    if declared != "test" and declared < 1:
+        held_out = share_to_count(declared, _SIMULATED_IMAGES)
+    most = _SIMULATED_IMAGES - _SIMULATED_CLASSES
+    if held_out > most:
+        raise StudyError(
+            f"data.validation: {declared}: at most {most} of the {_SIMULATED_IMAGES} images that "
+            "are simulated can be held out."
+        )
+    labels = np.arange(_SIMULATED_IMAGES - held_out, dtype=np.int64) % _SIMULATED_CLASSES
     weights = {
         (model, level.label): Weights(label=level.label, digest=_declared_digest(level))
         for model in study.factors["model"]
         for level in study.factors["weights"]
     }
-    return Inputs("simulated", labels, _SIMULATED_CLASSES, weights, 5_000, None)
+    return Inputs("simulated", labels, _SIMULATED_CLASSES, weights, held_out, test_labels=None)
 
 
 def _declared_digest(level: WeightsLevel) -> str | None:
-    """Return a digest of the level as written: nothing is read for a simulation."""
+    """Return a digest of the label: nothing is read for a simulation, wherever it lies."""
     if level.label == "none":
         return None
-    return hashlib.sha256(json.dumps(level.written()).encode()).hexdigest()
+    return hashlib.sha256(level.label.encode()).hexdigest()
 
 
 def _real(study: Study) -> Inputs:
+    _check_trainable(study.trainable)
     from trainables.data import inspect
     from trainables.splits import carve, draw, smallest_draw
 
@@ -160,6 +176,15 @@ def _real(study: Study) -> Inputs:
     return inputs
 
 
+def _check_trainable(name: str) -> None:
+    if name in TRAINABLES:
+        return
+    try:
+        load_function(name)
+    except ImportError as error:
+        raise StudyError(f"trainable: {error}.") from None
+
+
 def _check_images(study: Study, info: "DataInfo") -> frozenset[int | None]:
     """Refuse images that a model cannot take or that have no room; return the sides to decode."""
     from trainables.data import decode_size, room
@@ -180,7 +205,7 @@ def _check_images(study: Study, info: "DataInfo") -> frozenset[int | None]:
     for size in sizes:
         problem = room(info, size)
         if problem:
-            raise StudyError(f"{study.name}: {problem}")
+            raise StudyError(problem)
     return frozenset(sizes)
 
 
