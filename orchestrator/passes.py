@@ -58,7 +58,9 @@ class Pass:
         enlarge: Callable[[Trial], bool],
     ) -> None:
         self.study, self.stages, self.history, self.recorder = study, stages, history, recorder
-        self._cost, self.share, self._enlarge = cost, share, enlarge
+        self.share, self._enlarge = share, enlarge
+        self._cost_of = cost
+        self._costs: dict[str, float] = {}
         self._losses: Counter[str] = Counter()
         self._queue: list[tuple[tuple[float, ...], str]] = []
         self._races: dict[tuple[str, ...], Race] = {}
@@ -106,11 +108,17 @@ class Pass:
         """Return the part of `work_total` that is done."""
         return sum(self._work(wanted)[0] for wanted in self.stages.wanted.values())
 
+    def _cost(self, wanted: Wanted) -> float:
+        trial_id = wanted.trial.trial_id
+        if trial_id not in self._costs:
+            self._costs[trial_id] = self._cost_of(wanted.trial)
+        return self._costs[trial_id]
+
     def _work(self, wanted: Wanted) -> tuple[float, float]:
         row = self.recorder.trial(wanted.trial.trial_id)
         budget = wanted.trial.recipe.intervals
         share = min(1.0, (row.get("epochs_done") or 0) / budget)
-        cost = self._cost(wanted.trial)
+        cost = self._cost(wanted)
         # What has ended early asks for no more.
         ended = row.get("status") in (Status.STOPPED.value, Status.FAILED.value)
         return share * cost, cost * (share if ended else 1.0)
@@ -230,7 +238,7 @@ class Pass:
                 self._push(wanted)
 
     def _push(self, wanted: Wanted) -> None:
-        cost = self._cost(wanted.trial)
+        cost = self._cost(wanted)
         fair = self.study.order == "fair"
         key = (wanted.round, -cost, wanted.cell) if fair else (-cost, wanted.cell, wanted.round)
         heapq.heappush(self._queue, (key, wanted.trial.trial_id))

@@ -12,6 +12,8 @@ from orchestrator.passes import Pass
 from orchestrator.view import StudyView, cells_table, overall, summary, view_of
 
 _LIVE_SECONDS = 0.5
+_DRAWING_SHARE = 20
+"""Drawing may take one part in so many of the driver's time."""
 _LOG_SECONDS = (2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses between log lines: the first soon, then ever rarer."""
 
@@ -125,7 +127,7 @@ class Table:
         self._status = self._console.status("starting")
         self._live: Live | None = None
         self._clock: _Clock | None = None
-        self._drawn = 0.0
+        self._due = 0.0
         self._note = ""
 
     def note(self, text: str) -> None:
@@ -149,10 +151,12 @@ class Table:
         self._live.start(refresh=True)
 
     def update(self, work: Pass) -> None:
-        """Redraw, twice a second at most."""
-        if self._live and time.monotonic() - self._drawn >= _LIVE_SECONDS:
+        """Redraw, twice a second at most, and less often where drawing takes long."""
+        started = time.monotonic()
+        if self._live and started >= self._due:
             self._live.update(self._picture(work), refresh=True)
-            self._drawn = time.monotonic()
+            ended = time.monotonic()
+            self._due = ended + max(_LIVE_SECONDS, _DRAWING_SHARE * (ended - started))
 
     def stop(self, work: Pass) -> None:
         """Leave the last state on the screen."""

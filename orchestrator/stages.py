@@ -160,7 +160,7 @@ class Stages:
         for number, seed in enumerate(self.study.seeds):
             if seed == self.study.search_seed:
                 continue
-            trial = winner.model_copy(update={"seed": seed})
+            trial = winner.with_seed(seed)
             wanted = Wanted(trial, stages.index, Stage.MEASURE, number)
             self._want(wanted)
             yield wanted

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -48,7 +49,7 @@ class Trial(BaseModel):
     seed: int
     recipe: Recipe
 
-    @property
+    @cached_property
     def trial_id(self) -> str:
         """16 hex digits over all that changes the numbers, and nothing else."""
         inputs = {
@@ -64,6 +65,10 @@ class Trial(BaseModel):
             "recipe": self.recipe.identity(),
         }
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+    def with_seed(self, seed: int) -> Self:
+        """Return the trial of the same cell and recipe with another seed."""
+        return type(self)(**{**dict(self), "seed": seed})
 
     def columns(self) -> dict[str, Any]:
         """The identity columns of the trial's rows, but for `stage`."""
