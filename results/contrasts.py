@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.estimates import by_cell, ordered_levels
+from results.estimates import ordered_levels
 from results.intervals import LEVEL, PairedDifference, paired_difference
 from results.intervals import seeds_needed as needed_seeds
 from results.test_sets import PairedTestSet
@@ -51,28 +51,28 @@ def paired_differences(
         `n_seeds`, `p_greater`, `p_less`, `p_two_sided`, `decided`.
     """
     others = [name for name in factors if name != factor]
-    levels = ordered_levels(runs, factor)
+    grid = _Grid(runs, others, [factor])
     rows = []
-    for cell in _cells(runs, others):
-        sides = {level_: _by_seed(cell[cell[factor] == level_]) for level_ in levels}
-        for first, second in combinations(levels, 2):
-            both = _paired(sides[first], sides[second])
-            if both.empty:
+    for number, cell in enumerate(grid.cells):
+        for (i, first), (j, second) in combinations(enumerate(grid.levels[0]), 2):
+            low, high = grid.accuracy[number, i], grid.accuracy[number, j]
+            both = ~np.isnan(low + high)
+            if not both.any():
                 continue
-            clean = both[~(both["selected_1"] | both["selected_2"])]
-            found = paired_difference(both["accuracy_2"], both["accuracy_1"], level)
-            error_1, error_2 = 100 - both["accuracy_1"].mean(), 100 - both["accuracy_2"].mean()
+            clean = both & ~(grid.selected[number, i] | grid.selected[number, j])
+            found = paired_difference(high[both], low[both], level)
+            error_1, error_2 = 100 - low[both].mean(), 100 - high[both].mean()
             rows.append(
                 {
                     "first": first,
                     "second": second,
-                    **{name: cell[name].iloc[0] for name in others},
-                    "n_train": both["n_train_1"].iloc[0],
+                    **cell,
+                    "n_train": grid.n_train[number, i],
                     "error_first": error_1,
                     "error_second": error_2,
                     "error_ratio": error_2 / error_1 if error_1 > 0 else np.nan,
                     **_columns(found),
-                    **_columns(_difference(clean, level), "_without_selection"),
+                    **_columns(_difference(high[clean], low[clean], level), "_without_selection"),
                     "seeds_needed": _seeds_needed(found, level),
                 }
             )
@@ -105,11 +105,17 @@ def main_effects(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVE
     """
     rows = []
     for factor in factors:
-        others = [name for name in factors if name != factor]
-        for first, second in combinations(ordered_levels(runs, factor), 2):
-            table = _differences_by_seed(runs, others, factor, first, second)
+        grid = _Grid(runs, [name for name in factors if name != factor], [factor])
+        for (i, first), (j, second) in combinations(enumerate(grid.levels[0]), 2):
+            differences = grid.accuracy[:, j] - grid.accuracy[:, i]
+            selected = grid.selected[:, j] | grid.selected[:, i]
             rows.append(
-                {"factor": factor, "first": first, "second": second, **_effect(table, level)}
+                {
+                    "factor": factor,
+                    "first": first,
+                    "second": second,
+                    **_effect(differences, selected, level),
+                }
             )
     return pd.DataFrame([row for row in rows if row["n_cells"]], columns=_EFFECT_COLUMNS)
 
@@ -129,25 +135,22 @@ def interactions(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVE
     """
     rows = []
     for factor, other in combinations(factors, 2):
-        levels, contexts = ordered_levels(runs, factor), ordered_levels(runs, other)
         rest = [name for name in factors if name not in (factor, other)]
-        for second, context in product(levels[1:], contexts[1:]):
-            low, high = (
-                _differences_by_seed(runs[runs[other] == value], rest, factor, levels[0], second)
-                for value in (contexts[0], context)
-            )
-            table = high.merge(low, on=["cell", "seed"], suffixes=("", "_low"))
-            table["difference"] = table["difference"] - table["difference_low"]
-            table["selected"] = table["selected"] | table["selected_low"]
+        grid = _Grid(runs, rest, [factor, other])
+        levels, contexts = grid.levels
+        for i, j in product(range(1, len(levels)), range(1, len(contexts))):
+            corners = [(i, j), (0, 0), (i, 0), (0, j)]
+            values = [grid.accuracy[:, row, column] for row, column in corners]
+            selected = np.any([grid.selected[:, row, column] for row, column in corners], axis=0)
             rows.append(
                 {
                     "factor": factor,
                     "first": levels[0],
-                    "second": second,
+                    "second": levels[i],
                     "other": other,
                     "other_first": contexts[0],
-                    "other_second": context,
-                    **_effect(table, level),
+                    "other_second": contexts[j],
+                    **_effect(values[0] + values[1] - values[2] - values[3], selected, level),
                 }
             )
     columns = [*_EFFECT_COLUMNS[:3], "other", "other_first", "other_second", *_EFFECT_COLUMNS[3:]]
@@ -205,29 +208,54 @@ def _difference_columns(others: Sequence[str]) -> list[str]:
     return ["first", "second", *others, *measured, *_BOTH_DIFFERENCES, "seeds_needed"]
 
 
-def _cells(runs: pd.DataFrame, keys: Sequence[str]) -> list[pd.DataFrame]:
-    return list(by_cell(runs, keys).values()) if keys else [runs]
+class _Grid:
+    """Runs laid out as arrays, so that any contrast is a subtraction.
+
+    `accuracy` (points, NaN where there is no run) and `selected` have the shape (cells of the other
+    factors, *levels of the named ones, seeds); `n_train` lacks the seeds.
+    """
+
+    def __init__(self, runs: pd.DataFrame, others: Sequence[str], named: Sequence[str]) -> None:
+        self.levels = [ordered_levels(runs, name) for name in named]
+        runs = runs.dropna(subset=list(named))
+        if others:
+            groups = runs.groupby(list(others), dropna=False, sort=False)
+            number = groups.ngroup().to_numpy()
+            firsts = groups.head(1)[list(others)]
+            self.cells = [
+                {str(name): value for name, value in row.items()}
+                for row in firsts.to_dict("records")
+            ]
+        else:
+            number, self.cells = np.zeros(len(runs), dtype=int), [{}]
+        codes = [
+            pd.Categorical(runs[name], categories=levels).codes
+            for name, levels in zip(named, self.levels, strict=True)
+        ]
+        seeds, seed = np.unique(runs["seed"].to_numpy(), return_inverse=True)
+        place = (number, *codes, seed)
+        shape = (len(self.cells), *(len(levels) for levels in self.levels), len(seeds))
+        self._refuse_twins(runs, np.ravel_multi_index(place, shape) if len(runs) else number)
+        self.accuracy = np.full(shape, np.nan)
+        self.accuracy[place] = runs["accuracy"]
+        self.selected = np.zeros(shape, dtype=bool)
+        self.selected[place] = runs["selected"]
+        self.n_train = np.full(shape[:-1], np.nan)
+        self.n_train[place[:-1]] = runs["n_train"]
+
+    @staticmethod
+    def _refuse_twins(runs: pd.DataFrame, place: np.ndarray) -> None:
+        twins = pd.Series(place).duplicated().to_numpy()
+        if twins.any():
+            row = runs[twins].iloc[0]
+            raise ValueError(
+                f"Two runs of {row['model']} × {row['weights']} share seed {row['seed']}: name "
+                "every column in which runs differ in factors."
+            )
 
 
-def _by_seed(runs: pd.DataFrame) -> pd.DataFrame:
-    if runs["seed"].duplicated().any():
-        twice = runs.loc[runs["seed"].duplicated(keep=False)].iloc[0]
-        raise ValueError(
-            f"Two runs of {twice['model']} × {twice['weights']} share seed {twice['seed']}: name "
-            "every column in which runs differ in factors."
-        )
-    return runs.set_index("seed")[["accuracy", "selected", "n_train"]]
-
-
-def _paired(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Join two levels of one cell on their common seeds; columns end in _1 and _2."""
-    return first.merge(second, left_index=True, right_index=True, suffixes=("_1", "_2"))
-
-
-def _difference(both: pd.DataFrame, level: float) -> PairedDifference | None:
-    if both.empty:
-        return None
-    return paired_difference(both["accuracy_2"], both["accuracy_1"], level)
+def _difference(high: np.ndarray, low: np.ndarray, level: float) -> PairedDifference | None:
+    return paired_difference(high, low, level) if high.size else None
 
 
 def _columns(found: PairedDifference | None, ending: str = "") -> dict[str, Any]:
@@ -255,55 +283,37 @@ def _seeds_needed(found: PairedDifference, level: float) -> float:
     return np.nan if needed is None else float(needed)
 
 
-def _differences_by_seed(
-    runs: pd.DataFrame, others: Sequence[str], factor: str, first: Any, second: Any
-) -> pd.DataFrame:
-    """Return columns cell (number), seed, difference and selected, one row per common run."""
-    parts = []
-    for number, cell in enumerate(_cells(runs, others)):
-        low, high = (_by_seed(cell[cell[factor] == value]) for value in (first, second))
-        both = _paired(low, high)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "cell": number,
-                    "seed": both.index,
-                    "difference": (both["accuracy_2"] - both["accuracy_1"]).to_numpy(),
-                    "selected": (both["selected_1"] | both["selected_2"]).to_numpy(dtype=bool),
-                }
-            )
-        )
-    columns = ["cell", "seed", "difference", "selected"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-
-
-def _effect(table: pd.DataFrame, level: float) -> dict[str, Any]:
-    per_seed, n_cells = _balanced(table)
-    clean, _ = _balanced(table[~table["selected"].astype(bool)])
+def _effect(differences: np.ndarray, selected: np.ndarray, level: float) -> dict[str, Any]:
+    """Return the columns of an effect from differences of shape (cells, seeds)."""
+    known = ~np.isnan(differences)
+    per_seed, n_cells = _balanced(differences)
+    clean, _ = _balanced(np.where(selected, np.nan, differences))
     found, without = (
         paired_difference(values, np.zeros_like(values), level) if values.size else None
         for values in (per_seed, clean)
     )
     return {
         "n_cells": n_cells,
-        "cells_left_out": int(table["cell"].nunique()) - n_cells,
+        "cells_left_out": int(known.any(axis=1).sum()) - n_cells,
         **_columns(found),
         **_columns(without, "_without_selection"),
     }
 
 
-def _balanced(table: pd.DataFrame) -> tuple[np.ndarray, int]:
+def _balanced(differences: np.ndarray) -> tuple[np.ndarray, int]:
     """Return each seed's mean difference over one set of cells, and how many cells those are."""
-    if table.empty:
+    known = ~np.isnan(differences)
+    table = differences[known.any(axis=1)][:, known.any(axis=0)]
+    if not table.size:
         return np.array([]), 0
-    wide = table.pivot(index="seed", columns="cell", values="difference")
-    choices = [wide.dropna(axis="index"), wide.dropna(axis="columns")]
-    whole = max(choices, key=lambda table: (len(table) > 1, table.size, len(table)))
-    if whole.empty:
-        # No cell has every seed and no two seeds have every cell: the best filled seed speaks.
-        best = wide.notna().sum(axis=1).idxmax()
-        whole = wide.loc[[best]].dropna(axis="columns")
-    return whole.mean(axis=1).to_numpy(dtype=float), whole.shape[1]
+    known = ~np.isnan(table)
+    choices = [table[:, known.all(axis=0)], table[known.all(axis=1)]]
+    whole = max(choices, key=lambda choice: (choice.shape[1] > 1, choice.size, choice.shape[1]))
+    if not whole.size:
+        # No cell has every seed and no seed every cell: the best filled seed speaks.
+        best = int(known.sum(axis=0).argmax())
+        whole = table[known[:, best], best : best + 1]
+    return whole.mean(axis=0), whole.shape[0]
 
 
 def _correctness(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from results.errors import CurveError, ExtrapolationRefused, IllBehavedCurve
 from results.intervals import LEVEL, PooledVariance, checked_runs, pooled_variance
@@ -272,7 +272,7 @@ def _predict(n: NDArray[np.float64], e: NDArray[np.float64], at: float, last: fl
 
 
 def _quantile(noise: PooledVariance, size: float) -> float:
-    return float(stats.t.ppf((1 + LEVEL) / 2, noise.degrees_of_freedom(size)))
+    return float(special.stdtrit(noise.degrees_of_freedom(size), (1 + LEVEL) / 2))
 
 
 def _back_test(n: NDArray[np.float64], e: NDArray[np.float64]) -> tuple[float, float] | None:

@@ -118,10 +118,11 @@ def cell_estimates(
 
 
 def by_cell(frame: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
-    """Split a frame by cell; see `cell_key` for the names."""
+    """Split a frame by cell, named by its levels as they are written; see `cell_key`."""
+    names = list(keys)
     return {
-        cell_key(rows.iloc[0], keys): rows
-        for _, rows in frame.groupby(list(keys), dropna=False, observed=True, sort=False)
+        cell_key(dict(zip(names, levels, strict=True)), names): rows
+        for levels, rows in frame.groupby(names, dropna=False, observed=True, sort=False)
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 from scipy.interpolate import PchipInterpolator
 
 Array = NDArray[np.float64]
@@ -91,7 +91,7 @@ def zero_range(
     """
     seeds = len(differences)
     error = differences.std(axis=0, ddof=1) / np.sqrt(seeds)
-    allowed = float(stats.t.ppf((1 + level) / 2, seeds - 1)) * error
+    allowed = float(special.stdtrit(seeds - 1, (1 + level) / 2)) * error
     possible = np.abs(differences.mean(axis=0)) <= allowed
     low = high = int(np.argmin(np.abs(np.log(places / around))))
     while low > 0 and possible[low - 1]:

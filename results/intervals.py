@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.95
 V0 = 0.02
@@ -212,7 +212,7 @@ def one_sided_p(differences: ArrayLike) -> tuple[float, float]:
     if sd <= _NOTHING * max(abs(mean), 1.0):
         return (0.5, 0.5) if mean == 0 else (float(mean < 0), float(mean > 0))
     t = mean / (sd / np.sqrt(array.size))
-    return float(stats.t.sf(t, array.size - 1)), float(stats.t.cdf(t, array.size - 1))
+    return float(special.stdtr(array.size - 1, -t)), float(special.stdtr(array.size - 1, t))
 
 
 def seeds_needed(
@@ -238,11 +238,10 @@ def seeds_needed(
     """
     if sd <= 0:
         return 2 if difference else None
-    for n in range(2, most + 1):
-        critical = stats.t.ppf((1 + level) / 2, n - 1)
-        if stats.nct.sf(critical, n - 1, abs(difference) / sd * np.sqrt(n)) >= power:
-            return n
-    return None
+    n = np.arange(2, most + 1)
+    critical = special.stdtrit(n - 1, (1 + level) / 2)
+    reached = 1 - special.nctdtr(n - 1, abs(difference) / sd * np.sqrt(n), critical) >= power
+    return int(n[reached.argmax()]) if reached.any() else None
 
 
 def _mean_interval(
@@ -253,7 +252,7 @@ def _mean_interval(
     mean = float(values.mean())
     if sd is None or freedom < 1:
         return MeanInterval(mean, None, None, None, values.size, freedom)
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * sd / float(np.sqrt(values.size))
+    half = float(special.stdtrit(freedom, (1 + level) / 2)) * sd / float(np.sqrt(values.size))
     return MeanInterval(mean, mean - half, mean + half, sd, values.size, freedom)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from results.intervals import LEVEL
 
@@ -88,7 +88,7 @@ def paired_test_set(first: ArrayLike, second: ArrayLike, level: float = LEVEL) -
     else:
         seed_error = float(by_seed.std(ddof=1) / np.sqrt(seeds))
         error, freedom = _crossed(d, by_seed, by_example)
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
+    half = float(special.stdtrit(freedom, (1 + level) / 2)) * error
     mean = float(d.mean())
     return PairedTestSet(
         difference=100 * mean,
