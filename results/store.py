@@ -5,9 +5,11 @@ folder while a study runs. Files are merged only under the run's lock, when no p
 """
 
 import io
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,15 @@ import pyarrow.parquet as pq
 import yaml
 
 from results.errors import StoreError
-from results.files import explained, sync_folder, write_whole
+from results.files import explained, sync, write_whole
 from results.records import SCHEMAS
 
 MERGE_ABOVE = 8
-"""Number of parts that a table may have before `merge` makes fewer, larger ones."""
-_MERGED_ROWS = 2_000_000
+"""Number of small parts that a table may have before `merge` makes fewer, larger ones."""
+_MERGED_ROWS = dict.fromkeys(SCHEMAS, 2_000_000) | {"trials": 1_000}
+"""Rows of a merged part, about; parts of half as many stay as they are. Trials change, and a part
+is rewritten whole whenever one of its rows does."""
+_GROUP_ROWS = 2**18
 
 
 @dataclass(frozen=True)
@@ -101,15 +106,16 @@ class Store:
         if not parts:
             empty = schema.empty_table()
             return empty.select(list(columns)) if columns else empty
-        try:
-            wanted = list(columns) if columns else None
-            return ds.dataset(parts, schema=schema, format="parquet").to_table(wanted)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-            broken = [part.name for part in parts if not _is_readable(part)]
-            raise StoreError(
-                f"{self.folder(table)}: {', '.join(broken) or error} cannot be read. "
-                "`scalestudy run` sets damaged parts aside and trains again what they held."
-            ) from error
+        wanted = list(columns) if columns else None
+        while True:
+            try:
+                return _dataset(parts, table).to_table(wanted)
+            except (pa.ArrowException, OSError) as error:
+                now = self.parts(table)
+                # Parts that were merged while they were read are there under other names.
+                if now == parts:
+                    raise self._unreadable(table, parts, error) from error
+                parts = now
 
     def study(self) -> dict[str, Any]:
         """Return the resolved study, as last run.
@@ -156,6 +162,11 @@ class Store:
         -------
         list of str
             A sentence for each part that was set aside.
+
+        Raises
+        ------
+        StoreError
+            A part may be sound, but the file system does not let it be read.
         """
         messages = []
         for table in SCHEMAS:
@@ -163,7 +174,7 @@ class Store:
             for scrap in self.folder(table).glob(".*.parquet.*"):
                 scrap.unlink(missing_ok=True)
             for part in self.parts(table):
-                if _is_readable(part):
+                if _is_sound(part, table):
                     continue
                 aside = self.damaged / f"{table}-{part.name}"
                 with explained(aside):
@@ -176,39 +187,40 @@ class Store:
         return messages
 
     def merge(self, name: str, above: int = MERGE_ABOVE) -> None:
-        """Merge the parts of every table that has many; needs the lock, and no pass under way.
+        """Merge the small parts of every table that has many; needs the lock, and no running pass.
 
-        Two renames replace the folder, so that no reader ever sees a row twice.
+        Two renames replace the folder, so that no reader ever sees a row twice. Large parts, and
+        files that are no parts, go along as they are.
 
         Parameters
         ----------
         name
             Beginning of the new parts' names.
         above
-            Number of parts that a table may keep.
+            Number of small parts that a table may keep.
         """
         for table in SCHEMAS:
-            parts = self.parts(table)
-            if len(parts) <= above:
+            self._finish_merge(table)
+            limit = _MERGED_ROWS[table]
+            small = [part for part in self.parts(table) if _rows(part) < limit // 2]
+            if len(small) <= above:
                 continue
-            rows = self.read(table)
-            if "sequence" in rows.column_names:
-                rows = rows.sort_by("sequence")
-            fresh = self._merging(table)
-            with explained(fresh):
+            folder, fresh = self.folder(table), self._merging(table)
+            try:
+                with explained(fresh):
+                    fresh.mkdir()
+                    for file in sorted(folder.iterdir()):
+                        if file not in small:
+                            _carry(file, fresh / file.name)
+                    free = (fresh / f"{name}-merged-{number:03d}.parquet" for number in count())
+                    unused = (path for path in free if not path.exists())
+                    for batch in _batches(small, limit):
+                        _write_merged(next(unused), table, batch)
+                    sync(fresh)
+                    folder.rename(self._replaced(table))
+            except StoreError:
                 shutil.rmtree(fresh, ignore_errors=True)
-                fresh.mkdir()
-            for number, start in enumerate(range(0, max(rows.num_rows, 1), _MERGED_ROWS)):
-                buffer = io.BytesIO()
-                pq.write_table(
-                    rows.slice(start, _MERGED_ROWS),
-                    buffer,
-                    compression="zstd",
-                    row_group_size=2**18,
-                )
-                write_whole(fresh / f"{name}-merged-{number:03d}.parquet", buffer.getvalue())
-            with explained(self.folder(table)):
-                self.folder(table).rename(self._replaced(table))
+                raise
             self._finish_merge(table)
 
     def _finish_merge(self, table: str) -> None:
@@ -216,10 +228,17 @@ class Store:
         if not folder.is_dir() and replaced.is_dir():
             # `replaced` exists only once `fresh` is complete.
             with explained(folder):
-                fresh.rename(folder)
-                sync_folder(self.root)
+                (fresh if fresh.is_dir() else replaced).rename(folder)
+                sync(self.root)
         for leftover in (fresh, replaced):
             shutil.rmtree(leftover, ignore_errors=True)
+
+    def _unreadable(self, table: str, parts: Sequence[Path], error: Exception) -> StoreError:
+        broken = [part.name for part in parts if not _is_sound(part, table)]
+        return StoreError(
+            f"{self.folder(table)}: {', '.join(broken) or error} cannot be read. "
+            "`scalestudy run` sets damaged parts aside and trains again what they held."
+        )
 
     def _merging(self, table: str) -> Path:
         return self.root / f".{table}.merging"
@@ -228,10 +247,79 @@ class Store:
         return self.root / f".{table}.replaced"
 
 
-def _is_readable(part: Path) -> bool:
-    # Only a full read finds damage between the magic bytes.
+def _dataset(parts: Sequence[Path], table: str) -> ds.Dataset:
+    return ds.dataset(parts, schema=SCHEMAS[table], format="parquet")
+
+
+def _rows(part: Path) -> int:
+    rows: int = pq.read_metadata(part).num_rows
+    return rows
+
+
+def _batches(parts: Sequence[Path], limit: int) -> Iterator[list[Path]]:
+    """Yield neighbours whose rows together just reach the limit."""
+    batch: list[Path] = []
+    held = 0
+    for part in parts:
+        batch.append(part)
+        held += _rows(part)
+        if held >= limit:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
+def _write_merged(file: Path, table: str, parts: Sequence[Path]) -> None:
+    """Write the rows of many parts as one, a row group in memory at a time."""
+    with pq.ParquetWriter(file, SCHEMAS[table], compression="zstd") as writer:
+        held: list[pa.RecordBatch] = []
+        # One part after another, with nothing read far ahead: parts may be larger than memory.
+        for part in parts:
+            for batch in _dataset([part], table).to_batches(batch_readahead=1):
+                held.append(batch)
+                if sum(batch.num_rows for batch in held) >= _GROUP_ROWS:
+                    writer.write_table(pa.Table.from_batches(held))
+                    held = []
+        if held:
+            writer.write_table(pa.Table.from_batches(held))
+    sync(file)
+
+
+def _carry(file: Path, target: Path) -> None:
+    """Put a file into another folder as well, without copying it where that can be had."""
+    if file.is_dir():
+        shutil.copytree(file, target)
+        return
     try:
-        pq.read_table(part, partitioning=None)
-    except (pa.ArrowException, OSError):
+        os.link(file, target)
+    except OSError:
+        # Not every file system knows two names for one file.
+        shutil.copy2(file, target)
+        sync(target)
+
+
+def _is_sound(part: Path, table: str) -> bool:
+    """Return whether every row can be read, with this table's columns.
+
+    Raises
+    ------
+    StoreError
+        The file system does not let the part be read, whatever it holds.
+    """
+    try:
+        file = pq.ParquetFile(part)
+        ours = SCHEMAS[table]
+        known = [field for field in file.schema_arrow if field.name in ours.names]
+        if ours.names[0] not in file.schema_arrow.names or any(
+            not field.type.equals(ours.field(field.name).type) for field in known
+        ):
+            return False
+        # Only a full read finds damage between the magic bytes.
+        for _ in file.iter_batches():
+            pass
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise StoreError(f"{part} cannot be read: {error.strerror}.") from error
         return False
     return True
