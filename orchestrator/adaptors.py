@@ -89,17 +89,24 @@ class Relay(Callback):  # type: ignore[misc]
         Called several times a second.
     safe
         Called with trials whose rows are on disk.
+    actors
+        Filled with the Ray actor (32 hex digits) that each trial runs in.
     """
 
     def __init__(
-        self, work: Pass, tick: Callable[[], None], safe: Callable[[list[str]], None]
+        self,
+        work: Pass,
+        tick: Callable[[], None],
+        safe: Callable[[list[str]], None],
+        actors: dict[str, str],
     ) -> None:
-        self._work, self._tick, self._safe = work, tick, safe
+        self._work, self._tick, self._safe, self._actors = work, tick, safe, actors
 
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         """Note the place of a trial."""
+        self._actors[trial.config["trial_id"]] = trial.temporary_state.ray_actor._actor_id.hex()
         self._work.start(trial.config["trial_id"], None)
 
     def on_trial_error(

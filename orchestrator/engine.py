@@ -1,126 +1,23 @@
-"""The only place that builds a `Tuner`: a pass, trained by workers of a Ray cluster."""
+"""The only place that builds a `Tuner`: a pass, trained by workers of a Ray cluster.
 
-import logging
+Imported once there is a connection, which sets what Ray reads when it is imported.
+"""
+
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import RunError
+from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+
+from orchestrator.adaptors import Dispatcher, Relay, Rungs
 from orchestrator.passes import Pass
-from orchestrator.placement import Node
 from orchestrator.stages import Wanted
+from trainables.actor import Actor
 from trainables.job import METRIC
-
-_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_AUTO_CALLBACK_SYNCER": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # Tune's own experiment state is thrown away: the records are the state.
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "TUNE_FORCE_TRIAL_CLEANUP_S": "2",
-}
-
-
-# Rows and predictions are small; data reaches workers through the node's disk cache.
-OBJECT_STORE_BYTES = 2**28
-
-
-@contextmanager
-def cluster(address: str | None) -> Iterator[list[Node]]:
-    """Connect to a Ray cluster, or start a private one; yield its nodes.
-
-    Parameters
-    ----------
-    address
-        Of a running cluster; None starts one on this machine, ended on exit. A cluster that this
-        process is connected to already is used and left.
-
-    Raises
-    ------
-    RunError
-        The cluster cannot be reached.
-    """
-    _prepare()
-    import ray
-
-    if ray.is_initialized():
-        yield _nodes(ray)
-        return
-    try:
-        if address:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        else:
-            start_local()
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        where = f"the Ray cluster at {address}" if address else "a local Ray"
-        raise RunError(
-            f"{where} cannot be used: {str(error).splitlines()[0]} "
-            "Check --address (or RAY_ADDRESS), or leave it out to run on this machine."
-        ) from error
-    try:
-        yield _nodes(ray)
-    finally:
-        ray.shutdown()
-
-
-def start_local(cpus: int | None = None, gpus: int | None = None) -> None:
-    """Start a private Ray on this machine, for this process alone.
-
-    Parameters
-    ----------
-    cpus, gpus
-        To be handed out; by default what the machine has.
-    """
-    _prepare()
-    import ray
-
-    ray.init(
-        # A plain init would join whatever cluster was started here before.
-        address="local",
-        num_cpus=cpus,
-        num_gpus=gpus,
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level="ERROR",
-    )
-
-
-def _prepare() -> None:
-    """Set what Ray reads once, and let workers import what this process can."""
-    for key, value in _SETTINGS.items():
-        os.environ.setdefault(key, value)
-    # What goes wrong in a trial is in its record; Tune would print it on top of the table.
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    import ray._private.worker as worker
-
-    # So would Ray itself when a worker dies, whatever log_to_driver says.
-    if hasattr(worker, "print_to_stdstream"):
-        worker.print_to_stdstream = lambda *_, **__: None
-    ours = [str(Path(__file__).parents[1]), str(Path.cwd())]
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*ours, *filter(None, given)]))
-
-
-def _nodes(ray: Any) -> list[Node]:
-    return [
-        Node(
-            node["NodeManagerHostname"],
-            node["Resources"].get("CPU", 0.0),
-            node["Resources"].get("GPU", 0.0),
-        )
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
 
 
 def train(
@@ -146,17 +43,20 @@ def train(
     safe
         Called with the trials that have ended and whose rows are on disk.
     """
-    from ray.tune import (
-        CheckpointConfig,
-        FailureConfig,
-        RunConfig,
-        TuneConfig,
-        Tuner,
-    )
+    actors: dict[str, str] = {}
+    while not work.is_finished:
+        try:
+            _tune(work, slots, checkpoint_folder, Relay(work, tick, safe, actors))
+            return
+        except RuntimeError as error:
+            # Tune takes Ray's out-of-memory error for an unknown one and gives up all trials.
+            if "low on memory" not in str(error):
+                raise
+            killed = set(re.findall(r"Actor\((\w+)\)", str(error)))
+            work.regroup({trial_id for trial_id, actor in actors.items() if actor in killed})
 
-    from orchestrator.adaptors import Dispatcher, Relay, Rungs
-    from trainables.actor import Actor
 
+def _tune(work: Pass, slots: int, checkpoint_folder: Path, relay: Relay) -> None:
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)
 
     def task(wanted: Wanted) -> dict[str, Any]:
@@ -191,7 +91,7 @@ def train(
                 failure_config=FailureConfig(max_failures=0),
                 # Jobs keep their own checkpoints, with the rows behind them.
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[Relay(work, tick, safe)],
+                callbacks=[relay],
             ),
         ).fit()
     finally:

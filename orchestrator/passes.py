@@ -188,6 +188,24 @@ class Pass:
             self.recorder.fail(trial_id, f"{kind}: {message}")
             self._close(trial_id, Outcome(Status.FAILED))
 
+    def regroup(self, short_of_memory: set[str]) -> None:
+        """Take all running trials back after the workers were lost together.
+
+        Parameters
+        ----------
+        short_of_memory
+            Trials whose workers were ended for their memory; the others only start again. Where
+            it names none, all are counted as lost, so that this cannot go on for ever.
+        """
+        for trial_id in list(self.running):
+            if trial_id in short_of_memory:
+                self.lose(trial_id, "out of memory", "Ray ended the worker to save the machine")
+            elif not short_of_memory.intersection(self.stages.wanted):
+                self.lose(trial_id, "crashed", "the machine ran short of memory")
+            else:
+                self.recorder.requeue(trial_id, None)
+                self._push(self.running.pop(trial_id))
+
     def _complete(
         self, trial_id: str, accuracy: float, predictions: NDArray[np.int64] | None
     ) -> None:

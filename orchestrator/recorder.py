@@ -180,7 +180,7 @@ class Recorder:
         """Note that a trial cannot be trained, and why."""
         self._end(trial_id, {"status": Status.FAILED.value, "error": error})
 
-    def requeue(self, trial_id: str, reason: str) -> None:
+    def requeue(self, trial_id: str, reason: str | None) -> None:
         """Note that a trial will be tried again."""
         self._slots.pop(trial_id, None)
         values = {"status": Status.PLANNED.value, "error": reason, "ended_at": _now()}

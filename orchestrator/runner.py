@@ -154,7 +154,7 @@ def _train(
             _record_environment(store, work, pass_id, [Node("here", 1, 0)])
             train_here(work, store.checkpoints.absolute(), tick, safe)
         else:
-            from orchestrator.engine import cluster, train
+            from orchestrator.connection import cluster
 
             show.note("starting Ray" if not address else f"connecting to {address}")
             with cluster(address) as nodes:
@@ -164,6 +164,8 @@ def _train(
                 _record_environment(store, work, pass_id, nodes)
                 places = slots(nodes, placer.largest(work), max_parallel)
                 show.note(f"{places} trial{'s' * (places > 1)} at a time")
+                from orchestrator.engine import train
+
                 signals.deferred = True
                 train(
                     work,

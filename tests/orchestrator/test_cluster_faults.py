@@ -10,7 +10,7 @@ import psutil
 import pytest
 from harness import assert_same_tables
 
-from orchestrator.engine import start_local
+from orchestrator.connection import start_local
 from orchestrator.runner import run_study
 from orchestrator.study import study_from
 from results.store import Store
@@ -94,14 +94,14 @@ def test_a_full_object_store_is_no_obstacle(no_ray: None, tmp_path: Path) -> Non
     import numpy as np
     import ray
 
-    from orchestrator import engine
+    from orchestrator import connection
 
-    before = engine.OBJECT_STORE_BYTES
-    engine.OBJECT_STORE_BYTES = 80 * 2**20
+    before = connection.OBJECT_STORE_BYTES
+    connection.OBJECT_STORE_BYTES = 80 * 2**20
     try:
         start_local(cpus=2)
     finally:
-        engine.OBJECT_STORE_BYTES = before
+        connection.OBJECT_STORE_BYTES = before
     held = [ray.put(np.zeros(2**22, np.float64)) for _ in range(4)]
     assert run_study(study_from(STUDY), tmp_path).exit_code == 0
     assert len(held) == 4  # still referenced: the store stays full

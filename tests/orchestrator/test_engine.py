@@ -105,7 +105,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(
 @pytest.mark.parametrize(
     ("trainable", "error"),
     [
-        ("DiesAlways", "worker process died"),
+        ("DiesAlways", "crashed: the worker process died, each time it was tried"),
         ("Raises", "ZeroDivisionError: the user's own mistake"),
     ],
 )
