@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from results.cells import State, level_label
-from results.contrasts import main_effects, paired_differences, paired_test_set
+from results.contrasts import main_effects, paired_test_set
 from results.costs import cost_per_point
 from results.coverage import Interval, coverage_note
 from results.estimates import (
@@ -157,7 +157,7 @@ def _model(study: Overview) -> str:
         only = listed([str(level) for level in study.levels.get("model", [])]) or "none"
         return f"With one model ({only}) the study says nothing about model size."
     small, big = study.levels["model"][0], study.levels["model"][-1]
-    table = paired_differences(study.runs, study.factors, "model")
+    table = study.differences("model")
     table = table[(table["first"] == small) & (table["second"] == big)].sort_values("n_train")
     if table.empty:
         return f"Model size is not judged: {small} and {big} share no seed in any cell."
@@ -168,8 +168,8 @@ def _model(study: Overview) -> str:
         ]
         return f"Model size, not tested: {big} minus {small} is {'; '.join(few(differences))}."
     others = study.others("model", "fraction")
-    crossings = crossovers(study.runs, study.factors, np.random.default_rng(BOOTSTRAP_SEED))
-    crossings = crossings[(crossings["small"] == small) & (crossings["big"] == big)]
+    both = study.runs[study.runs["model"].isin([small, big])]
+    crossings = crossovers(both, study.factors, np.random.default_rng(BOOTSTRAP_SEED))
     known = _split(crossings, others)
     parts = []
     for key, own in _split(table, others).items():
@@ -302,9 +302,7 @@ def _evidence(study: Overview) -> str:
     parts = [_cost(study)] if study.is_ranked else []
     if study.is_ranked:
         tables = [
-            paired_differences(study.runs, study.factors, factor)
-            for factor in ("model", "weights")
-            if study.varies(factor)
+            study.differences(factor) for factor in ("model", "weights") if study.varies(factor)
         ]
         made = sum(len(table) for table in tables)
         if made:

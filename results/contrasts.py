@@ -44,8 +44,8 @@ def paired_differences(
         `error_first`, `error_second` (points), `error_ratio` (second / first: gaps shrink at the
         ceiling, ratios do not), the difference's columns (below), the same ending in
         `_without_selection` for the seeds on which no recipe was chosen, and `seeds_needed` to
-        decide a difference of this size (NaN where one seed says nothing of the spread or more
-        than 100 would be needed).
+        decide a difference of this size (NaN where it is decided, where one seed says nothing of
+        the spread, and where more than 100 would be needed).
 
         The difference's columns: `difference`, `low`, `high`, `sd` (points; NaN with one seed),
         `n_seeds`, `p_greater`, `p_less`, `p_two_sided`, `decided`.
@@ -279,6 +279,8 @@ def _columns(found: PairedDifference | None, ending: str = "") -> dict[str, Any]
 
 
 def _seeds_needed(found: PairedDifference, level: float) -> float:
+    if found.is_decided:
+        return np.nan
     needed = None if found.sd is None else needed_seeds(found.mean, found.sd, level)
     return np.nan if needed is None else float(needed)
 

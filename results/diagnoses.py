@@ -46,9 +46,22 @@ def diagnose(
     """
     cells = cell_estimates(trials, factors, seeds, race)
     runs = compared_runs(trials, race)
+    return diagnose_cells(trials, epochs, cells, runs, factors, race, environments)
+
+
+def diagnose_cells(
+    trials: pd.DataFrame,
+    epochs: pd.DataFrame,
+    cells: pd.DataFrame,
+    runs: pd.DataFrame,
+    factors: Sequence[str],
+    race: bool,
+    environments: pd.DataFrame | None,
+) -> pd.DataFrame:
+    """Do as `diagnose`, for those who have the cells and the compared runs already."""
     return findings_frame(
         [
-            *evidence_findings(trials, cells, factors, race),
+            *evidence_findings(trials, cells, runs, factors, race),
             *training_findings(trials, runs, epochs, factors, race),
             *fairness_findings(trials, runs, epochs, factors, environments),
             *_optimism(runs, epochs),

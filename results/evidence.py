@@ -7,7 +7,7 @@ import pandas as pd
 from results.cells import STANDARD_FACTORS, State
 from results.contrasts import paired_differences
 from results.curves import ill_behaved
-from results.estimates import by_cell, cell_name, compared_runs
+from results.estimates import by_cell, cell_name
 from results.findings import Finding, Severity
 from results.records import Stage, Status
 
@@ -19,6 +19,7 @@ _RACED = (Status.STOPPED, Status.COMPLETED)
 def evidence_findings(
     trials: pd.DataFrame,
     cells: pd.DataFrame,
+    runs: pd.DataFrame,
     factors: Sequence[str] = STANDARD_FACTORS,
     race: bool = False,
 ) -> list[Finding]:
@@ -30,12 +31,13 @@ def evidence_findings(
         The table of trials.
     cells
         What `results.estimates.cell_estimates` returns.
+    runs
+        What `results.estimates.compared_runs` returns.
     factors
         Columns that name a cell.
     race
         The study has no measure stage.
     """
-    runs = compared_runs(trials, race)
     return [
         *_missing(trials, cells, factors, race),
         *_stopped(trials, factors, race),

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from results.cells import STANDARD_FACTORS
-from results.diagnoses import diagnose
+from results.contrasts import paired_differences
+from results.diagnoses import diagnose_cells
 from results.estimates import cell_estimates, cell_name, compared_runs, ordered_levels
 from results.phrases import setting
 
@@ -52,13 +53,22 @@ class Overview:
         self.cells = cell_estimates(trials, factors, seeds, race)
         self.runs = compared_runs(trials, race)
         self.levels = {name: ordered_levels(self.runs, name) for name in factors}
-        self._tables = (trials, epochs, seeds, environments)
+        self._differences: dict[str, pd.DataFrame] = {}
+        self._tables = (trials, epochs, environments)
 
     @cached_property
     def findings(self) -> pd.DataFrame:
         """What `results.diagnoses.diagnose` returns."""
-        trials, epochs, seeds, environments = self._tables
-        return diagnose(trials, epochs, self.factors, seeds, self.race, environments)
+        trials, epochs, environments = self._tables
+        return diagnose_cells(
+            trials, epochs, self.cells, self.runs, self.factors, self.race, environments
+        )
+
+    def differences(self, factor: str) -> pd.DataFrame:
+        """What `results.contrasts.paired_differences` returns for a factor."""
+        if factor not in self._differences:
+            self._differences[factor] = paired_differences(self.runs, self.factors, factor)
+        return self._differences[factor]
 
     def varies(self, factor: str) -> bool:
         """Whether a factor has more than one level."""
