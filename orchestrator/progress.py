@@ -146,6 +146,7 @@ class Table:
     def start(self, work: Pass) -> None:
         """Draw the table."""
         self._status.stop()
+        self._note = ""
         self._clock = _Clock(work)
         self._live = Live(self._picture(work), console=self._console, auto_refresh=False)
         self._live.start(refresh=True)
