@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from results.cells import STANDARD_FACTORS, State
+from results.cells import STANDARD_FACTORS
 from results.contrasts import paired_differences
 from results.curves import ill_behaved
 from results.estimates import by_cell, cell_name
@@ -54,7 +54,9 @@ def _missing(
 ) -> Iterator[Finding]:
     wanted = trials[trials["wanted"].fillna(False).astype(bool)]
     measured = wanted if race else wanted[wanted["measured"].fillna(False).astype(bool)]
-    by_name = {cell_name(own.iloc[0], factors): own for own in by_cell(measured, factors).values()}
+    by_name = {" × ".join(key): own for key, own in by_cell(measured, factors).items()}
+    open_rows = wanted[wanted["status"].isin([Status.PLANNED, Status.RUNNING])]
+    under_way = {" × ".join(key) for key in by_cell(open_rows, factors)}
     for row in cells.to_dict("records"):
         name = cell_name(row, factors)
         missing = row["missing_seeds"]
@@ -62,21 +64,23 @@ def _missing(
             missing = [seed for seed in missing if _status(by_name.get(name), seed) not in _RACED]
         if not missing:
             continue
-        running = row["state"] == State.RUNNING
         if not row["seeds"]:
+            to_come = name in under_way
             yield Finding(
                 "missing-cell",
-                Severity.NOTE if running else Severity.ERROR,
+                Severity.NOTE if to_come else Severity.ERROR,
                 name,
                 f"no seed completed: {row['reason']}",
-                "run the study again: it trains what is missing; comparisons leave the cell out",
+                "nothing while the study runs; comparisons leave the cell out"
+                if to_come
+                else "mend the cause and run the study again; comparisons leave the cell out",
             )
             continue
         parts = [_fate(by_name.get(name), seed) for seed in missing]
-        under_way = all(part.endswith(("planned", "running")) for part in parts)
+        to_come = all(part.endswith(("planned", "running")) for part in parts)
         yield Finding(
             "missing-seed",
-            Severity.NOTE if under_way else Severity.ERROR,
+            Severity.NOTE if to_come else Severity.ERROR,
             name,
             f"{row['seeds']} of {row['seeds_wanted']} seeds: {'; '.join(parts)}",
             "run the study again: it trains what is missing; until then the mean is over fewer "

@@ -266,3 +266,21 @@ def test_prior_weight_is_checked(weight):
 def test_close_sizes_are_noted():
     found = predict_error([100, 900, 1000], [20.0, 12.0, 11.5], 2000)
     assert any("close" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "at"),
+    [
+        ((25, 50), 100),
+        ((25, 50, 100), 200),
+        ((25, 50, 100), 400),
+        ((50, 100, 200), 400),
+        ((100, 200), 400),
+        ((25, 50, 100, 200), 400),
+    ],
+)
+def test_every_prediction_on_the_published_curve_holds(sizes, at):
+    found = predict_error(*published(*sizes), at)
+    measured = np.mean(PUBLISHED[at])
+    assert found.interval[0] <= measured <= found.interval[1]
+    assert abs(found.headline - measured) < abs(found.forms[LAST_VALUE] - measured)

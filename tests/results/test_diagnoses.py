@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 from runs_table import BIG, cell, curve, epochs_frame, trial, trials_frame
@@ -375,8 +377,21 @@ def test_curve_and_design_notes():
 def test_a_study_that_has_only_begun():
     codes = found([trial(None, status="planned", seed=seed) for seed in (0, 1)])
     assert list(codes) == ["missing-cell"]
+    assert codes["missing-cell"]["severity"] == "note"
 
 
 @pytest.mark.parametrize("factors", [["model", "fraction"], ["fraction"]])
 def test_fewer_factors(factors):
     assert "missing-seed" not in found(sound(), factors=factors)
+
+
+def test_every_code_is_documented():
+    root = Path(__file__).parents[2]
+    page = (root / "docs/statistics.md").read_text(encoding="utf-8")
+    sources = [
+        (root / f"results/{name}.py").read_text(encoding="utf-8")
+        for name in ("symptoms", "fairness", "evidence", "diagnoses")
+    ]
+    codes = {code for text in sources for code in re.findall(r'Finding\(\s*"([a-z-]+)"', text)}
+    assert len(codes) > 25
+    assert [code for code in sorted(codes) if f"`{code}`" not in page] == []
