@@ -43,7 +43,9 @@ class History:
         self._epochs = pa.table({name: [] for name in _READ})
         self._spans: dict[str, tuple[int, int]] = {}
         self.last_sequence = 0
-        self.lost_predictions: set[str] = set()
+        self.predicted: dict[str, set[int]] = {}
+        """Epochs whose predictions are recorded, by trial."""
+        self._lost_predictions = False
         if not store.root.is_dir():
             return
         self.trials = {row["trial_id"]: row for row in store.read("trials").to_pylist()}
@@ -52,9 +54,10 @@ class History:
             self.last_sequence = pc.max(epochs["sequence"]).as_py()
             self._epochs = epochs.sort_by([("trial_id", "ascending"), ("epoch", "ascending")])
             self._spans = _spans(self._epochs)
-        if any(store.damaged.glob("predictions-*")):
-            held = pc.unique(store.read("predictions", ["trial_id"])["trial_id"]).to_pylist()
-            self.lost_predictions = set(self.trials) - set(held)
+        first = store.read("predictions", ["trial_id", "epoch"], where=pc.field("example") == 0)
+        for trial_id, epoch in zip(*(column.to_pylist() for column in first.columns), strict=True):
+            self.predicted.setdefault(trial_id, set()).add(epoch)
+        self._lost_predictions = any(store.damaged.glob("predictions-*"))
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -101,9 +104,11 @@ class History:
     def is_complete(self, trial_id: str, budget: int) -> bool:
         """Return whether a trial's epochs, facts and predictions are recorded up to a budget."""
         row = self.trials.get(trial_id)
-        if row is None or trial_id in self.lost_predictions:
+        if row is None or row.get("n_parameters") is None:
             return False
-        return self.epochs_done(trial_id) >= budget and row.get("n_parameters") is not None
+        if self._lost_predictions and max(self.predicted.get(trial_id, {0})) < budget:
+            return False
+        return self.epochs_done(trial_id) >= budget
 
 
 def _spans(epochs: pa.Table) -> dict[str, tuple[int, int]]:

@@ -66,25 +66,29 @@ class Pass:
         self._races: dict[tuple[str, ...], Race] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._seen: dict[str, int] = {}
+        self._undecided: dict[int, set[str]] = {}
         self._proposer = Proposer(study, stages, history) if stages.unknown_recipes() else None
         self.running: dict[str, Wanted] = {}
         self._take_stock()
 
     def next(self) -> Wanted | None:
         """Return the next trial to train; None where none can start now."""
-        while self._queue:
-            _, trial_id = heapq.heappop(self._queue)
-            wanted = self.stages.wanted[trial_id]
-            self.running[trial_id] = wanted
-            return wanted
-        if self._proposer:
-            for stages in self.stages.cells:
-                if len(stages.search) < stages.expected:
-                    proposed = self._proposer.propose(stages)
-                    if proposed:
-                        self._admit(proposed)
-                        return self.next()
-        return None
+        while self._proposer and not self._queue and self.stages.unknown_recipes():
+            # The cell with the fewest recipes so far, so that all cells search alike.
+            stages = min(
+                (cell for cell in self.stages.cells if len(cell.search) < cell.expected),
+                key=lambda cell: len(cell.search),
+            )
+            proposed = self._proposer.propose(stages)
+            if proposed:
+                self._enter(proposed)
+                self._push_open([proposed])
+            self._push_open(self._settle(stages.index))
+        if not self._queue:
+            return None
+        _, trial_id = heapq.heappop(self._queue)
+        self.running[trial_id] = self.stages.wanted[trial_id]
+        return self.running[trial_id]
 
     @property
     def is_finished(self) -> bool:
@@ -224,13 +228,30 @@ class Pass:
         """Enter what is recorded, queue what is not, and bring every row up to date."""
         for wanted in list(self.stages.wanted.values()):
             self._enter(wanted)
-        for stop_id, stop in self._replay():
-            self.recorder.stop(stop_id, stop)
-            self._outcomes[stop_id] = Outcome(Status.STOPPED)
+        for wanted, stop, accuracy in self._replay():
+            outcome = Outcome(Status.STOPPED, accuracy)
+            self.recorder.stop(wanted.trial.trial_id, stop)
+            self._outcomes[wanted.trial.trial_id] = outcome
+            if self._proposer:
+                self._proposer.tell(wanted, outcome)
         for stages in self.stages.cells:
             self._settle(stages.index)
         self._push_open(self.stages.wanted.values())
-        self.recorder.disown(self.stages.wanted)
+        self._disown()
+
+    def _disown(self) -> None:
+        """Mark recorded trials that the study asks for no more.
+
+        Those that a cell measured before its search was opened again, to retry or to extend it,
+        stay as they are until its winner is known: most often it is the same.
+        """
+        unwanted = set(self.history.trials) - set(self.stages.wanted)
+        for stages in self.stages.cells if unwanted else ():
+            kept = unwanted & self.stages.possible_measures(stages)
+            unwanted -= kept
+            if kept:
+                self._undecided[stages.index] = kept
+        self.recorder.disown(unwanted)
 
     def _enter(self, wanted: Wanted) -> None:
         trial_id = wanted.trial.trial_id
@@ -243,12 +264,6 @@ class Pass:
         )
         if outcome:
             self._outcomes[trial_id] = outcome
-
-    def _admit(self, wanted: Wanted) -> None:
-        """Take a trial that became known during the pass."""
-        self._enter(wanted)
-        self._push_open([wanted])
-        self._push_open(self._settle(wanted.cell))
 
     def _push_open(self, trials: Iterable[Wanted]) -> None:
         for wanted in trials:
@@ -272,9 +287,11 @@ class Pass:
             self.recorder.measure(winner_id, self.stages.is_measured(winner_id))
         for wanted in measures:
             self._enter(wanted)
+        if stages.winner or stages.lost:
+            self.recorder.disown(self._undecided.pop(cell, set()) - set(self.stages.wanted))
         return measures
 
-    def _replay(self) -> list[tuple[str, Stop]]:
+    def _replay(self) -> list[tuple[Wanted, Stop, float]]:
         """Rebuild the rungs in the order of arrival; return stops that a crash kept unrecorded."""
         unrecorded = []
         for trial_id, epoch, value in self.history.arrivals():
@@ -284,7 +301,7 @@ class Pass:
             stop = self._arrive(wanted, epoch, value)
             last = epoch == self.history.epochs_done(trial_id)
             if stop and last and trial_id not in self._outcomes:
-                unrecorded.append((trial_id, stop))
+                unrecorded.append((wanted, stop, value))
         return unrecorded
 
     def _arrive(self, wanted: Wanted, epoch: int, value: float) -> Stop | None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +24,11 @@ _FLUSH_SHARE = 20
 _MEASURES = [
     f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("loss", "accuracy")
 ]
+_OPEN = dict.fromkeys(
+    ["best_epoch", "stopped_at_epoch", "stopped_cutoff"]
+    + [f"{which}_{name}" for which in ("final", "best") for name in _MEASURES]
+)
+"""What is not known of a trial that has more to train, whatever was known before."""
 
 
 class Recorder:
@@ -76,13 +81,14 @@ class Recorder:
             "epochs_budget": trial.recipe.intervals,
         }
         if complete:
-            values |= self._finals(self._history.rows(trial_id)[: trial.recipe.intervals])
-            values |= {"status": Status.COMPLETED.value, "error": None}
-            values |= {"stopped_at_epoch": None, "stopped_cutoff": None}
-        elif not stopped and row.get("status") != Status.FAILED.value:
-            values["status"] = Status.PLANNED.value
+            rows = self._history.rows(trial_id)[: trial.recipe.intervals]
+            values |= {**_OPEN, **_finals(rows), "status": Status.COMPLETED.value, "error": None}
+        elif not stopped:
+            values |= {**_OPEN, **_progress(self._history.rows(trial_id))}
+            if row.get("status") != Status.FAILED.value:
+                values["status"] = Status.PLANNED.value
         if not row:
-            values |= {"epochs_done": 0, "attempts": 0}
+            values["attempts"] = 0
         self._identities[trial_id] = {**trial.columns(), "stage": stage}
         self._trials.update(trial_id, values)
 
@@ -90,11 +96,10 @@ class Recorder:
         """Say whether comparisons use a trial."""
         self._trials.update(trial_id, {"measured": measured})
 
-    def disown(self, wanted: Mapping[str, Wanted]) -> None:
-        """Mark every recorded trial that the study no longer asks for; nothing is deleted."""
-        for trial_id in list(self._trials):
-            if trial_id not in wanted:
-                self._trials.update(trial_id, {"wanted": False, "measured": False})
+    def disown(self, trial_ids: Iterable[str]) -> None:
+        """Mark trials that the study no longer asks for; nothing is deleted."""
+        for trial_id in trial_ids:
+            self._trials.update(trial_id, {"wanted": False, "measured": False})
 
     def start(self, trial_id: str, host: str | None, cpu: float, gpu: float) -> None:
         """Note that a trial has been given a place."""
@@ -139,13 +144,7 @@ class Recorder:
         )
         self._trials.update(
             trial_id,
-            {
-                "epochs_done": len(rows),
-                "latest_val_accuracy": row["val_accuracy"],
-                "device": row.get("device"),
-                "host": row.get("host"),
-                "seconds": math.fsum(each["seconds"] for each in rows),
-            },
+            {**_progress(rows), "device": row.get("device"), "host": row.get("host")},
         )
         return True
 
@@ -155,13 +154,15 @@ class Recorder:
 
     def complete(self, trial_id: str, predictions: NDArray[np.int64] | None) -> None:
         """Note that a trial is trained to its budget."""
-        rows = self._rows[trial_id]
-        if predictions is not None and self._test_labels is not None:
-            epoch = rows[-1]["epoch"]
+        budget = self.trial(trial_id)["epochs_budget"]
+        # More may be recorded, of a study that asked for more.
+        rows = self._rows[trial_id][:budget]
+        recorded = budget in self._history.predicted.get(trial_id, ())
+        if predictions is not None and self._test_labels is not None and not recorded:
             self._predictions.append_table(
-                _prediction_rows(trial_id, epoch, self._test_labels, predictions)
+                _prediction_rows(trial_id, budget, self._test_labels, predictions)
             )
-        self._end(trial_id, {"status": Status.COMPLETED.value, **self._finals(rows)})
+        self._end(trial_id, {"status": Status.COMPLETED.value, **_finals(rows)})
 
     def stop(self, trial_id: str, stop: Stop) -> None:
         """Note that a trial was stopped at a rung."""
@@ -172,7 +173,7 @@ class Recorder:
                 "status": Status.STOPPED.value,
                 "stopped_at_epoch": stop.epoch,
                 "stopped_cutoff": stop.cutoff,
-                **self._finals(rows),
+                **_finals(rows),
             },
         )
 
@@ -217,9 +218,10 @@ class Recorder:
         started = time.monotonic()
         if not force and started - self._flushed_at < pause:
             return []
-        # Epochs before trials: a trial must never claim an epoch that is not there.
-        self._epochs.flush()
+        # Cut short between two of these, nothing is claimed that is not there: a trial is complete
+        # by its last epoch, which comes with its predictions.
         self._predictions.flush()
+        self._epochs.flush()
         self._trials.flush()
         self._flushed_at = time.monotonic()
         self._flush_seconds = self._flushed_at - started
@@ -232,20 +234,6 @@ class Recorder:
         self._finished.append(trial_id)
         self._trials.update(trial_id, {**values, "ended_at": _now()})
 
-    def _finals(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return the trial columns that sum up its epochs."""
-        if not rows:
-            return {"epochs_done": 0}
-        best = max(rows, key=lambda row: (_rank(row["val_accuracy"]), -row["epoch"]))
-        return {
-            "epochs_done": len(rows),
-            "latest_val_accuracy": rows[-1]["val_accuracy"],
-            "best_epoch": best["epoch"],
-            "seconds": math.fsum(row["seconds"] for row in rows),
-            **{f"final_{name}": rows[-1][name] for name in _MEASURES},
-            **{f"best_{name}": best[name] for name in _MEASURES},
-        }
-
     def _compare(self, trial_id: str, row: Mapping[str, Any], recorded: Mapping[str, Any]) -> None:
         for name in COMPARED:
             now, then = row.get(name), recorded.get(name)
@@ -257,6 +245,26 @@ class Recorder:
                     "hardware, library versions or CPUs per trial explain this."
                 )
                 return
+
+
+def _progress(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the trial columns that say how far it is."""
+    return {
+        "epochs_done": len(rows),
+        "latest_val_accuracy": rows[-1]["val_accuracy"] if rows else None,
+        "seconds": math.fsum(row["seconds"] for row in rows) if rows else None,
+    }
+
+
+def _finals(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the trial columns that sum up its epochs."""
+    best = max(rows, key=lambda row: (_rank(row["val_accuracy"]), -row["epoch"]))
+    return {
+        **_progress(rows),
+        "best_epoch": best["epoch"],
+        **{f"final_{name}": rows[-1][name] for name in _MEASURES},
+        **{f"best_{name}": best[name] for name in _MEASURES},
+    }
 
 
 def _rank(value: float) -> float:

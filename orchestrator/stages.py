@@ -1,6 +1,7 @@
 """From search to measurement, cell by cell, without a barrier between them."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -54,7 +55,8 @@ class CellStages:
     expected: int
     search: list[Wanted] = field(default_factory=list)
     winner: Trial | None = None
-    lost: bool = False
+    lost: str | None = None
+    """Why the cell cannot be measured, once that is so."""
 
 
 class Stages:
@@ -117,7 +119,9 @@ class Stages:
             if result is not None and result.status is Status.COMPLETED
         ]
         if not completed:
-            stages.lost = True
+            counts = Counter(result.status.value for _, result in ended if result is not None)
+            became = [f"{number} {status}" for status, number in sorted(counts.items())]
+            stages.lost = f"none of its recipes completed ({', '.join(became) or 'none tried'})"
             return []
         stages.winner = min(completed, key=lambda pair: (-pair[1], pair[0].trial_id))[0]
         return list(self._measure(stages, stages.winner))
@@ -132,6 +136,17 @@ class Stages:
         winner = self.cells[wanted.cell].winner
         chosen = winner is not None and winner.trial_id == trial_id
         return chosen and wanted.trial.seed in self.study.seeds
+
+    def possible_measures(self, stages: CellStages) -> set[str]:
+        """Return the trials that a cell without a winner yet may come to measure."""
+        if not self.study.search or stages.winner or stages.lost:
+            return set()
+        return {
+            wanted.trial.with_seed(seed).trial_id
+            for wanted in stages.search
+            for seed in self.study.seeds
+            if seed != self.study.search_seed
+        }
 
     def unknown_measures(self) -> int:
         """Return how many measure trials will be known once their cell has a winner."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import yaml
@@ -79,8 +80,13 @@ class Store:
             folder = self._replaced(table)
         return sorted(folder.glob("[!.]*.parquet"))
 
-    def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return all rows of a table.
+    def read(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        where: pc.Expression | None = None,
+    ) -> pa.Table:
+        """Return the rows of a table.
 
         Parameters
         ----------
@@ -88,6 +94,8 @@ class Store:
             `trials`, `epochs`, `predictions` or `environments`.
         columns
             Those to read; all by default.
+        where
+            Which rows; all by default.
 
         Returns
         -------
@@ -109,7 +117,7 @@ class Store:
         wanted = list(columns) if columns else None
         while True:
             try:
-                return _dataset(parts, table).to_table(wanted)
+                return _dataset(parts, table).to_table(wanted, filter=where)
             except (pa.ArrowException, OSError) as error:
                 now = self.parts(table)
                 # Parts that were merged while they were read are there under other names.
