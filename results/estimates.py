@@ -31,17 +31,25 @@ def compared_runs(trials: pd.DataFrame, race: bool = False) -> pd.DataFrame:
         Those rows, by trial_id, with three more columns: `accuracy` and `error` in points, and
         `selected`, true where the cell's recipe was chosen on this very run.
     """
-    runs = trials[_flag(trials["wanted"]) & (trials["status"] == Status.COMPLETED)]
-    runs = runs[runs["final_test_accuracy"].notna()]
-    selected = (runs["stage"] == Stage.SEARCH) & (not race)
-    if not race:
-        runs, selected = runs[_flag(runs["measured"])], selected[_flag(runs["measured"])]
+    runs = wanted_trials(trials)
+    runs = runs if race else measured_trials(runs)
+    runs = runs[(runs["status"] == Status.COMPLETED) & runs["final_test_accuracy"].notna()]
     runs = runs.assign(
         accuracy=100 * runs["final_test_accuracy"],
         error=100 * (1 - runs["final_test_accuracy"]),
-        selected=selected,
+        selected=(runs["stage"] == Stage.SEARCH) & (not race),
     )
     return runs.sort_values("trial_id", ignore_index=True)
+
+
+def wanted_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials that the study as last run asks for."""
+    return trials[trials["wanted"].fillna(False).astype(bool)]
+
+
+def measured_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials that comparisons use or will use, whatever became of them."""
+    return trials[trials["measured"].fillna(False).astype(bool)]
 
 
 def cell_estimates(
@@ -80,7 +88,7 @@ def cell_estimates(
     """
     keys = list(factors)
     _require(trials, [*keys, "seed", "final_test_accuracy"])
-    wanted = trials[_flag(trials["wanted"])]
+    wanted = wanted_trials(trials)
     asked = sorted(int(seed) for seed in (wanted["seed"].unique() if seeds is None else seeds))
     study: dict[str, Any] = {
         "factors": {name: ordered_levels(wanted, name) for name in keys},
@@ -222,10 +230,6 @@ def _resource_seconds(runs: pd.DataFrame) -> pd.Series:
 
 def _number(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def _flag(column: pd.Series) -> pd.Series:
-    return column.fillna(False).astype(bool)
 
 
 def _require(trials: pd.DataFrame, columns: Sequence[str]) -> None:

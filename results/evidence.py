@@ -7,7 +7,7 @@ import pandas as pd
 from results.cells import STANDARD_FACTORS
 from results.contrasts import paired_differences
 from results.curves import ill_behaved
-from results.estimates import by_cell, cell_name
+from results.estimates import by_cell, cell_name, measured_trials, wanted_trials
 from results.findings import Finding, Severity
 from results.records import Stage, Status
 
@@ -52,8 +52,8 @@ def evidence_findings(
 def _missing(
     trials: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str], race: bool
 ) -> Iterator[Finding]:
-    wanted = trials[trials["wanted"].fillna(False).astype(bool)]
-    measured = wanted if race else wanted[wanted["measured"].fillna(False).astype(bool)]
+    wanted = wanted_trials(trials)
+    measured = wanted if race else measured_trials(wanted)
     by_name = {" × ".join(key): own for key, own in by_cell(measured, factors).items()}
     open_rows = wanted[wanted["status"].isin([Status.PLANNED, Status.RUNNING])]
     under_way = {" × ".join(key) for key in by_cell(open_rows, factors)}
@@ -107,7 +107,7 @@ def _fate(own: pd.DataFrame | None, seed: int) -> str:
 
 
 def _stopped(trials: pd.DataFrame, factors: Sequence[str], race: bool) -> Iterator[Finding]:
-    wanted = trials[trials["wanted"].fillna(False).astype(bool)]
+    wanted = wanted_trials(trials)
     stopped = wanted[wanted["status"] == Status.STOPPED]
     if race:
         yield Finding(
@@ -129,7 +129,7 @@ def _stopped(trials: pd.DataFrame, factors: Sequence[str], race: bool) -> Iterat
                     "compare: cell keeps every cell",
                 )
         return
-    measured = stopped[stopped["measured"].fillna(False).astype(bool)]
+    measured = measured_trials(stopped)
     for row in measured.to_dict("records"):
         yield Finding(
             "stopped-measurement",

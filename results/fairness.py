@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from results.cells import STANDARD_FACTORS, level_label
-from results.estimates import by_cell, cell_name
+from results.estimates import by_cell, cell_name, measured_trials, wanted_trials
 from results.findings import Finding, Severity
 from results.records import RECIPE_COLUMNS, Stage
 
@@ -141,7 +141,7 @@ def _counts(text: str) -> np.ndarray:
 
 def searched_fields(trials: pd.DataFrame, factors: Sequence[str]) -> list[str]:
     """Return the recipe fields that were tuned inside cells."""
-    search = trials[trials["wanted"].fillna(False).astype(bool)]
+    search = wanted_trials(trials)
     search = search[search["stage"] == Stage.SEARCH]
     names = [name for name in RECIPE_COLUMNS if name not in factors]
     cells = by_cell(search, factors).values()
@@ -149,14 +149,14 @@ def searched_fields(trials: pd.DataFrame, factors: Sequence[str]) -> list[str]:
 
 
 def _edges(trials: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
-    wanted = trials[trials["wanted"].fillna(False).astype(bool)]
+    wanted = wanted_trials(trials)
     search = wanted[wanted["stage"] == Stage.SEARCH]
     numeric = [
         name
         for name in searched_fields(trials, factors)
         if pd.api.types.is_numeric_dtype(search[name]) and search[name].dtype != bool
     ]
-    measured = by_cell(wanted[wanted["measured"].fillna(False).astype(bool)], factors)
+    measured = by_cell(measured_trials(wanted), factors)
     for key, own in by_cell(search, factors).items():
         chosen = measured.get(key)
         if chosen is None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from results.cells import STANDARD_FACTORS
-from results.estimates import by_cell, cell_name
+from results.estimates import by_cell, cell_name, wanted_trials
 from results.findings import Finding, Severity
 from results.fitting import Fit, curve_arrays, fitting
 from results.records import Stage, Status
@@ -81,7 +81,7 @@ def _fit_findings(
 def _divergence(
     trials: pd.DataFrame, runs: pd.DataFrame, factors: Sequence[str], race: bool
 ) -> Iterator[Finding]:
-    wanted = trials[trials["wanted"].fillna(False).astype(bool)]
+    wanted = wanted_trials(trials)
     errors = wanted["error"].fillna("").astype(str)
     broken = (wanted["status"] == Status.FAILED) & errors.str.contains(
         r"not finite|non-finite|\bnan\b|\binf(?:inite)?\b|diverged", case=False, regex=True
