@@ -42,7 +42,7 @@ class Summary:
     failed
         A sentence for each failed trial, with its cell.
     incomplete
-        Cells that comparisons lack.
+        Cells that comparisons lack, with the reason where that is more than a failed trial.
     problems
         What was noticed and mended or left.
     """
@@ -279,9 +279,12 @@ def _summary(study: Study, store: Store, work: Pass) -> Summary:
         if not ended and (row["measured"] or study.is_race):
             missing.add(wanted.cell)
     missing |= {cell.index for cell in work.stages.cells if cell.lost}
-    summary.incomplete = [str(work.stages.cells[index].cell) for index in sorted(missing)]
+    for stages in (work.stages.cells[index] for index in sorted(missing)):
+        reason = f": {stages.lost}" if stages.lost else ""
+        summary.incomplete.append(f"{stages.cell}{reason}")
     return summary
 
 
 def _pass_id() -> str:
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(2).hex()}"
+    # Parts sort by name in the order in which passes began.
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.urandom(2).hex()}"
