@@ -18,6 +18,7 @@ from results.coverage import Interval, coverage_note
 from results.estimates import (
     by_cell,
     cell_key,
+    cell_name,
 )
 from results.findings import Severity
 from results.intervals import paired_difference
@@ -105,7 +106,7 @@ def _best(study: Overview) -> str:
     total, complete = len(study.cells), int((study.cells["state"] == State.COMPLETE).sum())
     if best is None:
         return f"No trial of the {count(total, 'cell')} has completed, so there is no answer yet."
-    name, value = study.name(best) or "the only cell", f"{best['accuracy']:.1f} %"
+    name, value = study.name(best) or cell_name(best, study.factors), f"{best['accuracy']:.1f} %"
     if study.race:
         return (
             "This is a search, not a comparison: trials of unlike cells competed and may have been "
@@ -154,8 +155,8 @@ def _ahead(study: Overview, best: pd.Series, second: pd.Series) -> str:
 
 def _model(study: Overview) -> str:
     if not study.varies("model"):
-        only = listed([str(level) for level in study.levels.get("model", [])]) or "none"
-        return f"With one model ({only}) the study says nothing about model size."
+        only = "".join(f" ({level})" for level in study.levels.get("model", []))
+        return f"With one measured model{only} nothing is said about model size."
     small, big = study.levels["model"][0], study.levels["model"][-1]
     table = study.differences("model")
     table = table[(table["first"] == small) & (table["second"] == big)].sort_values("n_train")
@@ -272,7 +273,7 @@ def _worth(study: Overview, row: dict[Any, Any]) -> str:
 def _data(study: Overview) -> str:
     best = study.best
     if best is None or not study.varies("fraction"):
-        return "With one fraction the study says nothing about what more data would buy."
+        return "With one measured fraction nothing is said about what more data would buy."
     if study.race:
         return "What more data would buy is not predicted: a race's survivors are no fair mean."
     series = study.others("fraction")
@@ -299,6 +300,8 @@ def _data(study: Overview) -> str:
 
 
 def _evidence(study: Overview) -> str:
+    if study.best is None:
+        return "Evidence: none yet."
     parts = [_cost(study)] if study.is_ranked else []
     if study.is_ranked:
         tables = [
@@ -322,7 +325,7 @@ def _evidence(study: Overview) -> str:
         )
     else:
         parts.append("no warning stands against the comparisons")
-    if study.best is not None and not study.is_ranked and not study.race:
+    if not study.is_ranked and not study.race:
         parts.append("two more seeds would be the first step")
     return f"Evidence: {'; '.join(part for part in parts if part)}."
 

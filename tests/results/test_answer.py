@@ -122,13 +122,19 @@ def test_mixed_verdicts_name_their_fractions():
 @pytest.mark.parametrize(
     ("rows", "topic", "words"),
     [
-        (line([40, 20, 10]), "model", "With one model (resnet18)"),
+        (line([40, 20, 10]), "model", "With one measured model (resnet18) nothing"),
         (line([40, 20, 10]), "pretraining", "nothing is said of pretraining"),
-        (cell([0.8, 0.81]), "data", "With one fraction"),
+        (cell([0.8, 0.81]), "data", "With one measured fraction"),
         (cell([0.8, 0.81]), "best", "The only cell reaches a test accuracy of 80.5 %"),
         (line([20, 10, 30]), "data", "is not predicted: the error rises"),
         ([trial(None, status="planned")], "best", "no answer yet"),
-        ([trial(None, status="planned")], "data", "says nothing"),
+        ([trial(None, status="planned")], "data", "nothing is said"),
+        ([trial(None, status="planned")], "evidence", "none yet"),
+        (
+            [*cell([0.8, 0.81]), trial(None, model=BIG, status="planned")],
+            "best",
+            f"{SMALL} × none × 1 has",
+        ),
     ],
 )
 def test_what_a_study_does_not_hold(rows, topic, words):

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from results.phrases import amount, count, few, fractions, listed, setting, signed
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((4.06, 2.59, 5.55), "4.1 points (2.6 to 5.5)"),
+        ((-4.06, -5.5, -2.6), "−4.1 points (−5.5 to −2.6)"),
+        ((0.3, -1.0, 1.6), "+0.3 points (−1.0 to +1.6)"),
+        ((0.3, np.nan, np.nan), "+0.3 points (no ±)"),
+    ],
+)
+def test_amount(values, text):
+    assert amount(*values) == text
+
+
+def test_lists():
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert listed(["a", "b"], "or") == "a or b"
+    assert few(["a", "b", "c"]) == ["a", "b", "c"]
+    assert few(["a", "b", "c", "d", "e"]) == ["a", "b", "c", "2 more below"]
+    assert fractions([1.0, 1 / 16]) == "1/16 and 1"
+
+
+def test_words():
+    assert (signed(-0.26), signed(3)) == ("−0.3", "+3.0")
+    assert (count(1, "error"), count(0, "error")) == ("1 error", "0 errors")
+    assert setting({"weights": "none", "optimizer": "sgd"}) == "from scratch, optimizer sgd"
