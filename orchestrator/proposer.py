@@ -1,13 +1,23 @@
 """Recipes proposed by Optuna as a search goes: one sampler per cell, refilled from records."""
 
 import hashlib
+import warnings
 from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
 
 from orchestrator.errors import StudyError
 from orchestrator.history import History
 from orchestrator.stages import CellStages, Outcome, Stages, Wanted, recorded_outcome
 from orchestrator.study import Study
 from results.records import Stage, Status
+from trainables.recipe import Recipe
+
+_STARTUP = 4
+"""Recipes drawn at random before the sampler has something to go by."""
+_ATTEMPTS = 10
+"""Questions for one recipe that the cell does not have yet."""
 
 
 class Proposer:
@@ -46,23 +56,24 @@ class Proposer:
             self._refill(cell, history)
 
     def propose(self, cell: CellStages) -> Wanted | None:
-        """Return the cell's next trial; None where the recipe has been tried already."""
+        """Return the cell's next trial; None where no recipe is left that it has not tried.
+
+        What is proposed depends on the study and on what is recorded of the cell, not on the past
+        of this process.
+        """
         search = self._searches[cell.index]
-        number = len(search.trials)
-        # A sampler made anew for each question depends on the records alone, not on the past
-        # of this process.
-        seed = hashlib.sha256(f"{self._study.search_seed} {cell.cell} {number}".encode()).digest()
-        search.sampler = self._optuna.samplers.TPESampler(
-            seed=int.from_bytes(seed[:4], "big"), n_startup_trials=4, constant_liar=True
-        )
-        asked = search.ask(self._space)
-        recipe = self._study.recipe_of(cell.cell, dict(asked.params))
-        wanted = self._stages.add_recipe(cell, recipe)
-        if wanted is None:
-            search.tell(asked, state=self._optuna.trial.TrialState.FAIL)
-            return None
-        self._asked[wanted.trial.trial_id] = asked
-        return wanted
+        for attempt in range(_ATTEMPTS):
+            asked = self._ask(cell, attempt)
+            wanted = self._take(cell, asked)
+            if wanted:
+                return wanted
+        for draw in self._untried(cell):
+            search.enqueue_trial(draw)
+            wanted = self._take(cell, search.ask(self._space))
+            if wanted:
+                return wanted
+        cell.expected = len(cell.search)
+        return None
 
     def tell(self, wanted: Wanted, outcome: Outcome) -> None:
         """Let the cell's sampler know what became of a trial."""
@@ -78,33 +89,75 @@ class Proposer:
         else:
             search.tell(asked, state=states.FAIL)
 
+    def _ask(self, cell: CellStages, attempt: int = 0) -> Any:
+        search = self._searches[cell.index]
+        key = f"{self._study.search_seed} {cell.cell} {len(cell.search)} {attempt}"
+        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", self._optuna.exceptions.ExperimentalWarning)
+            search.sampler = self._optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=_STARTUP, constant_liar=True
+            )
+        return search.ask(self._space)
+
+    def _take(self, cell: CellStages, asked: Any) -> Wanted | None:
+        """Add what was asked for to the cell; None where the cell has it, or it cannot be."""
+        recipe = self._recipe(cell, asked.params)
+        wanted = self._stages.add_recipe(cell, recipe) if recipe else None
+        if wanted is None:
+            self._forget(cell, asked)
+            return None
+        self._asked[wanted.trial.trial_id] = asked
+        return wanted
+
+    def _forget(self, cell: CellStages, asked: Any) -> None:
+        self._searches[cell.index].tell(asked, state=self._optuna.trial.TrialState.FAIL)
+
+    def _recipe(self, cell: CellStages, draw: dict[str, Any]) -> Recipe | None:
+        try:
+            return self._study.recipe_of(cell.cell, draw)
+        except ValidationError:
+            # Values inside a range may not go together although those at its ends do.
+            return None
+
+    def _untried(self, cell: CellStages) -> list[dict[str, Any]]:
+        """Return, in a seeded random order, all draws of a space that can be listed."""
+        search = self._study.search
+        if search is None or not search.is_finite:
+            return []
+        draws = list(search.corners())
+        generator = np.random.default_rng([self._study.search_seed, cell.index, len(cell.search)])
+        return [draws[position] for position in generator.permutation(len(draws))]
+
     def _refill(self, cell: CellStages, history: History) -> None:
-        recorded = sorted(
-            (row for row in history.trials.values() if row["stage"] == Stage.SEARCH.value),
-            key=lambda row: (str(row["started_at"]), row["trial_id"]),
-        )
-        for row in recorded:
+        """Add what is recorded of the cell's search, in the order in which it was proposed."""
+        levels = {"seed": self._study.search_seed, "stage": Stage.SEARCH.value}
+        levels |= {"model": cell.cell["model"], "weights": cell.cell["weights"].label}
+        for row in history.trials.values():
             if len(cell.search) >= cell.expected:
                 return
-            draw = {key: row[key] for key in self._space}
-            if any(value is None for value in draw.values()):
+            if any(row[key] != value for key, value in levels.items()):
                 continue
-            recipe = self._study.recipe_of(cell.cell, draw)
-            trial = self._stages.inputs.trial(
-                self._study, cell.cell, recipe, self._study.search_seed
-            )
-            # The hash tells whether the row is of this cell, recipe and seed.
-            if trial.trial_id != row["trial_id"]:
+            draw = {key: row[key] for key in self._space if row[key] is not None}
+            recipe = self._recipe(cell, draw)
+            # The hash tells whether the row is of this cell and recipe.
+            if recipe is None or self._trial_id(cell, recipe) != row["trial_id"]:
                 continue
-            wanted = self._stages.add_recipe(cell, recipe)
-            if wanted is None:
-                continue
-            search = self._searches[cell.index]
-            search.enqueue_trial(draw)
-            self._asked[trial.trial_id] = search.ask(self._space)
-            outcome = recorded_outcome(history, self._study, wanted, trial.trial_id)
-            if outcome:
+            asked = self._ask(cell)
+            again = self._recipe(cell, asked.params)
+            if again is None or self._trial_id(cell, again) != row["trial_id"]:
+                # It was proposed while other trials were under way.
+                self._forget(cell, asked)
+                self._searches[cell.index].enqueue_trial(draw)
+                asked = self._searches[cell.index].ask(self._space)
+            wanted = self._take(cell, asked)
+            outcome = wanted and recorded_outcome(history, self._study, wanted, row["trial_id"])
+            if wanted and outcome:
                 self.tell(wanted, outcome)
+
+    def _trial_id(self, cell: CellStages, recipe: Recipe) -> str:
+        inputs, seed = self._stages.inputs, self._study.search_seed
+        return inputs.trial(self._study, cell.cell, recipe, seed).trial_id
 
     def _distribution(self, values: list[Any] | dict[str, list[Any]]) -> Any:
         kinds = self._optuna.distributions
@@ -112,7 +165,7 @@ class Proposer:
             return kinds.CategoricalDistribution(values)
         ((kind, arguments),) = values.items()
         if kind == "choice":
-            return kinds.CategoricalDistribution(arguments)
+            return kinds.CategoricalDistribution(list(dict.fromkeys(arguments)))
         low, high = (float(argument) for argument in arguments)
         if kind == "randint":
             return kinds.IntDistribution(int(low), int(high))

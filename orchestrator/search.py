@@ -99,6 +99,13 @@ class Search(BaseModel):
             for _ in range(self.size)
         ]
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all recipes that may be drawn can be listed."""
+        return all(
+            isinstance(values, list) or "choice" in values for values in self.fields.values()
+        )
+
     def corners(self) -> Iterator[dict[str, Any]]:
         """Yield every combination of values, of a range its two ends: what a searcher may ask."""
         ends = [

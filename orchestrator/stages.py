@@ -89,7 +89,6 @@ class Stages:
         """Add a recipe to a cell's search; None where the cell has it already."""
         trial = self.inputs.trial(self.study, stages.cell, recipe, self.study.search_seed)
         if trial.trial_id in self.wanted:
-            stages.expected -= 1
             return None
         wanted = Wanted(trial, stages.index, Stage.SEARCH, len(stages.search))
         stages.search.append(wanted)
@@ -206,9 +205,16 @@ class Stages:
 
     def _expected(self, cell: Cell) -> int:
         search = self.study.search
-        if search and search.algorithm == "optuna":
-            return search.samples or 0
-        return len(self._recipes(cell))
+        if not search or search.algorithm != "optuna":
+            return len(self._recipes(cell))
+        if not search.is_finite:
+            return search.size
+        distinct: set[str] = set()
+        for draw in search.corners():
+            distinct.add(str(self.study.recipe_of(cell, draw).identity()))
+            if len(distinct) == search.size:
+                break
+        return len(distinct)
 
 
 def recorded_outcome(
