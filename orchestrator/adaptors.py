@@ -71,7 +71,7 @@ class Rungs(FIFOScheduler):  # type: ignore[misc]
     ) -> str:
         """Let the pass take the row and decide."""
         # A result that Tune knows as `done` would never get here: jobs say `finished`.
-        go_on = self._work.result(trial.config["trial_id"], unflatten(result))
+        go_on = self._work.result(trial.config["trial_id"], result["report"][0])
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -109,6 +109,18 @@ class Relay(Callback):  # type: ignore[misc]
         self._actors[trial.config["trial_id"]] = trial.temporary_state.ray_actor._actor_id.hex()
         self._work.start(trial.config["trial_id"], None)
 
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[TuneTrial],
+        trial: TuneTrial,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        """Drop what is recorded: Tune would hold every trial's last result to the end."""
+        result.pop("report", None)
+        result.pop("config", None)
+
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
@@ -123,18 +135,6 @@ class Relay(Callback):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
-
-
-def unflatten(result: dict[str, Any]) -> dict[str, Any]:
-    """Undo Tune's joining of nested keys by slashes, for the keys that are ours."""
-    nested: dict[str, Any] = {}
-    for key, value in result.items():
-        outer, slash, inner = key.partition("/")
-        if slash and outer in ("row", "facts"):
-            nested.setdefault(outer, {})[inner] = value
-        else:
-            nested[key] = value
-    return nested
 
 
 def explain_loss(trial: TuneTrial) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 from ray import tune
 from ray.tune import PlacementGroupFactory
 
-from trainables.job import Job, Task
+from trainables.job import METRIC, Job, Task
 
 
 class Actor(tune.Trainable):  # type: ignore[misc]
@@ -29,10 +29,13 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Return the next result of the job."""
+        """Return the next result of the job, under `report`."""
         if self._job is None:
             raise RuntimeError("the worker was asked to train after it was cleaned up")
-        return self._job.step()
+        result = self._job.step()
+        # Tune keeps statistics of every number in a result for as long as it runs; in a list it
+        # looks for none.
+        return {"report": [result], METRIC: result[METRIC]}
 
     def cleanup(self) -> None:
         """Give the job's memory back."""
