@@ -133,6 +133,7 @@ class Pass:
             trial=wanted.trial.model_dump(mode="json"),
             recorded=self.recorder.trial(wanted.trial.trial_id).get("epochs_done") or 0,
             cpus=self.study.resources.cpu,
+            device=None if self.share(wanted.trial).gpu else "cpu",
             checkpoint_folder=str(checkpoint_folder),
             checkpoint_seconds=self.study.checkpoint_seconds,
             keep_checkpoints=self.study.keep_checkpoints,

@@ -151,7 +151,8 @@ def _train(
         if address == "none":
             from orchestrator.in_process import train_here
 
-            _record_environment(store, work, pass_id, [Node("here", 1, 0)])
+            placer.meet([Node("here", float(os.cpu_count() or 1), _own_gpus(work))])
+            _record_environment(store, work, pass_id, placer.nodes)
             train_here(work, store.checkpoints.absolute(), tick, safe)
         else:
             from orchestrator.connection import cluster
@@ -160,9 +161,12 @@ def _train(
             with cluster(address) as nodes:
                 # Ray takes SIGTERM for itself when it starts.
                 signals.install()
-                placer.nodes = nodes
+                warnings = placer.meet(nodes)
                 _record_environment(store, work, pass_id, nodes)
                 places = slots(nodes, placer.largest(work), max_parallel)
+                work.recorder.problems.extend(warnings)
+                for warning in warnings:
+                    show.note(f"warning: {warning}")
                 show.note(f"{places} trial{'s' * (places > 1)} at a time")
                 from orchestrator.engine import train
 
@@ -192,6 +196,7 @@ class _Placer:
         self._study = study
         self._enlarged: dict[str, Share] = {}
         self.nodes: list[Node] = []
+        self._has_gpu = False
 
     def share(self, trial: Trial) -> Share:
         """Return a trial's CPUs and GPUs."""
@@ -221,14 +226,32 @@ class _Placer:
         shares = [self.share(wanted.trial) for wanted in work.stages.wanted.values()]
         return max(shares, key=lambda share: (share.gpu, share.cpu))
 
-    @property
-    def _has_gpu(self) -> bool:
-        if not any(node.gpu for node in self.nodes):
-            return False
+    def meet(self, nodes: list[Node]) -> list[str]:
+        """Take note of the nodes there are; return what is odd about them."""
+        self.nodes = nodes
+        self._has_gpu = any(node.gpu for node in nodes)
+        if self._study.resources.gpu != "auto" or not self._has_gpu or len(nodes) > 1:
+            # On other nodes than this one it is Ray's word that counts.
+            return []
         import torch
 
         # Ray's count may be declared; only a device that torch sees trains anything.
-        return len(self.nodes) > 1 or torch.cuda.is_available()
+        self._has_gpu = torch.cuda.is_available()
+        if self._has_gpu:
+            return []
+        return [
+            "resources.gpu: auto: Ray counts GPUs here and torch sees none, so trials run on the "
+            "CPU; a torch built for CUDA uses them."
+        ]
+
+
+def _own_gpus(work: Pass) -> float:
+    """Return the GPUs that torch sees in this process; a simulation never loads torch."""
+    if work.study.trainable == "simulated":
+        return 0.0
+    import torch
+
+    return float(torch.cuda.device_count())
 
 
 def _decode(study: Study, inputs: Inputs, show: Progress) -> None:

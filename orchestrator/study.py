@@ -77,13 +77,20 @@ def _early_stopping(value: Any) -> Any:
     raise Refused("valid are none, and a block such as {compare: cell, grace: 1}")
 
 
+def _one_gpu(value: Any) -> Any:
+    gpu = parse_gpu(value)
+    if not isinstance(gpu, str) and gpu > 1:
+        raise ValueError(f"{value!r}: a trial trains on one GPU; valid are auto, 0, 1 and 1/k")
+    return gpu
+
+
 class Resources(_Settings):
     """What one trial gets."""
 
     cpu: Count = 1
     """CPUs, and torch threads, per trial."""
-    gpu: Annotated[Any, BeforeValidator(parse_gpu)] = "auto"
-    """auto, a whole number, or 1/k of a GPU (0.25, "1/3")."""
+    gpu: Annotated[Any, BeforeValidator(_one_gpu)] = "auto"
+    """auto, 0, 1, or 1/k of a GPU (0.25, "1/3")."""
 
 
 @dataclass(frozen=True)

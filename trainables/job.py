@@ -27,6 +27,9 @@ class Task:
     recorded: int
     """Epochs whose rows are recorded already."""
     cpus: int
+    """Threads."""
+    device: str | None
+    """`cpu`, or None for the GPU where torch sees one: a trial without a share of it must not."""
     checkpoint_folder: str
     checkpoint_seconds: float
     keep_checkpoints: str
@@ -41,16 +44,16 @@ class Task:
         return cls(**json.loads(text))
 
 
-def make_learner(trial: Trial, cpus: int) -> Learner:
+def make_learner(trial: Trial, cpus: int, device: str | None) -> Learner:
     """Return the learner that a trial names, in this process."""
     if trial.trainable == "simulated":
         from trainables.simulated import Simulated
 
-        return Simulated(trial, cpus=cpus)
+        return Simulated(trial, cpus=cpus, device=device)
     if trial.trainable == "classifier":
         from trainables.classifier import Classifier
 
-        return Classifier(trial, cpus=cpus)
+        return Classifier(trial, cpus=cpus, device=device)
     try:
         make = load_function(trial.trainable)
     except ImportError as error:
@@ -100,7 +103,7 @@ class Job:
     def _advance(self) -> dict[str, Any]:
         budget = self._trial.recipe.intervals
         if self._learner is None:
-            self._learner = make_learner(self._trial, self._task.cpus)
+            self._learner = make_learner(self._trial, self._task.cpus, self._task.device)
             self._rows, self._problems = self._checkpoints.restore(self._learner, budget)
             # Rows recorded ahead of the checkpoint are trained again, and compared. The last row
             # is always given anew: facts and predictions come with it.

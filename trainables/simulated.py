@@ -60,11 +60,11 @@ class Simulated:
     ----------
     trial
         What to simulate; the curve depends on every factor, recipe field and seed.
-    cpus
-        Not used: a formula needs one.
+    cpus, device
+        Not used: a formula needs neither.
     """
 
-    def __init__(self, trial: Trial, *, cpus: int = 1) -> None:
+    def __init__(self, trial: Trial, *, cpus: int = 1, device: str | None = None) -> None:
         self._trial = trial
         self._final = final_error(trial)
         self._pace = float(os.environ.get(PACE_VARIABLE, "0"))
