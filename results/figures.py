@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from results import cell_figures, process_figures, size_figures
+from results import answer_figures, cell_figures, process_figures, size_figures
 from results.run import Drawing, Run
 
 _SIZE = (
@@ -42,6 +42,8 @@ def drawings_of(run: Run) -> dict[str, Drawing]:
             "Bars of every trial along time, one line per slot; gaps are idle time.",
         ),
     }
+    if not cells.frame.empty:
+        drawings |= _answers(run)
     if run.tuned:
         drawings["search"] = Drawing(
             partial(process_figures.search, cells, trials, run.tuned, name),
@@ -49,3 +51,39 @@ def drawings_of(run: Run) -> dict[str, Drawing]:
             "is a star, with its values at the right.",
         )
     return drawings
+
+
+def _answers(run: Run) -> dict[str, Drawing]:
+    """Return the figures of the answer; a race compares nothing, and has its cost only."""
+    name, cells = run.name, run.cells
+    varies = {factor: len(levels) > 1 for factor, levels in cells.levels.items()}
+    found = {
+        "cost": Drawing(
+            lambda: answer_figures.cost(run.analysis.cells, cells.factors, name),
+            "Scatter chart of test error against the time of one training run, one mark per cell; "
+            f"a line joins the cells that no other beats. {_TABLE}",
+        )
+    }
+    if cells.race:
+        return found
+    if varies["fraction"]:
+        found["learning-curves"] = Drawing(
+            lambda: answer_figures.learning_curves(
+                run.analysis.cells, run.analysis.extrapolations, cells.factors, name
+            ),
+            "Test error against training images on logarithmic axes, with fitted power laws and "
+            "the error predicted with twice the data. The table of predictions holds all values.",
+        )
+    if varies["weights"] and varies["fraction"]:
+        found["pretraining"] = Drawing(
+            lambda: answer_figures.pretraining(run.analysis.worths, cells.factors, name),
+            "How many times the data a model from scratch needs for a pretrained model's error, "
+            "against training images. The table holds all values.",
+        )
+    if any(varies.values()):
+        found["effects"] = Drawing(
+            lambda: answer_figures.effects(run.analysis.effects, name),
+            "Differences in test accuracy between the levels of each factor, averaged over the "
+            "cells of the others, with 95 % intervals. The table of effects holds all values.",
+        )
+    return found

@@ -17,6 +17,9 @@ from markupsafe import Markup
 from results.cells import Cells, level_label, records_of
 from results.payload import payload
 from results.run import Run
+from results.sections import Table, sections_of
+
+_NOTHING = "No trial is recorded yet: `scalestudy run` trains, and this page fills as it does."
 
 
 @dataclass(frozen=True)
@@ -36,22 +39,6 @@ class Picture:
     name: str
     alt: str
     source: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows as the page shows them.
-
-    Parameters
-    ----------
-    columns
-        Headings.
-    rows
-        Cells of text and numbers.
-    """
-
-    columns: list[str]
-    rows: list[list[Any]]
 
 
 def render(run: Run, pictures: Mapping[str, Picture], written_at: str) -> str:
@@ -76,12 +63,16 @@ def render(run: Run, pictures: Mapping[str, Picture], written_at: str) -> str:
     environment.filters["number"] = _number
     scripts = [_vega(), _resource("page.js")]
     cells = run.cells
+    known = not cells.frame.empty
+    answer = run.analysis.answer if known else None
     return environment.get_template("page.html.j2").render(
         run=run,
         cells=cells,
         counts={str(state): number for state, number in cells.counts.items()},
-        question=question(cells, run.study),
-        answer=answer(cells),
+        question=answer.question if answer else "Nothing is planned yet.",
+        answer=[said.text for said in answer.sentences] if answer else [_NOTHING],
+        sections=sections_of(run.analysis) if known else [],
+        findings=records_of(run.analysis.overview.findings) if known else [],
         unfinished=_unfinished(cells),
         pictures=pictures,
         style=Markup(_resource("page.css")),
@@ -96,38 +87,6 @@ def render(run: Run, pictures: Mapping[str, Picture], written_at: str) -> str:
     )
 
 
-def question(cells: Cells, study: Mapping[str, Any]) -> str:
-    """Return what the study asks, as one sentence made from its factors."""
-    source = (study.get("data") or {}).get("source", "the data")
-    several = [factor for factor in cells.factors if len(cells.levels[factor]) > 1]
-    words = {"fraction": "the amount of training data", "weights": "pretrained weights"}
-    named = [words.get(factor, f"the {factor}") for factor in several]
-    if not named:
-        return f"How accurate is one model on {source}?"
-    listed = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
-    return f"How much do {listed} matter for accuracy on {source}?"
-
-
-def answer(cells: Cells) -> list[str]:
-    """Return the study's answer in a few sentences."""
-    done = cells.frame[cells.frame["test_accuracy"].notna()]
-    total, complete = len(cells.frame), cells.counts
-    sentences = [
-        f"{complete[next(iter(complete))]} of {total} cells are complete."
-        if total
-        else "No trial is planned yet."
-    ]
-    if done.empty:
-        return [*sentences, "No cell has a value yet."]
-    best = records_of(done.nlargest(1, "test_accuracy"))[0]
-    sentences.append(
-        f"The highest mean test accuracy is {best['test_accuracy']:.3f}, of {cells.name(best)}."
-    )
-    if done["seeds"].max() < 2:
-        sentences.append("There is one seed, so that no difference can be told from chance.")
-    return sentences
-
-
 def _unfinished(cells: Cells) -> list[tuple[str, str, str]]:
     rows = records_of(cells.frame[cells.frame["state"] != "complete"])
     return [(cells.name(row), str(row["state"]), str(row["reason"])) for row in rows]
@@ -138,7 +97,7 @@ def _cell_table(cells: Cells) -> Table:
     columns = [*cells.factors, "images", "state", "seeds"]
     parts = [
         *([level_label(factor, level) for level in frame[factor]] for factor in cells.factors),
-        frame["n_train"].to_list(),
+        [int(number) for number in frame["n_train"]],
         frame["state"].to_list(),
         [
             f"{done} of {wanted}"
@@ -148,14 +107,15 @@ def _cell_table(cells: Cells) -> Table:
     for metric in ("test_accuracy", "val_accuracy", "train_accuracy", "test_loss"):
         columns.append(metric.replace("_", " "))
         parts.append([_rounded(value) for value in frame[metric]])
-    columns += ["lowest seed", "highest seed", "parameters", "seconds a trial"]
+    columns += ["test from", "test to", "parameters", "seconds a trial"]
     parts += [
-        [_rounded(value) for value in frame["test_accuracy_min"]],
-        [_rounded(value) for value in frame["test_accuracy_max"]],
-        frame["n_parameters"].to_list(),
+        [_rounded(value) for value in frame["test_accuracy_low"]],
+        [_rounded(value) for value in frame["test_accuracy_high"]],
+        [None if size != size else int(size) for size in frame["n_parameters"]],
         [_rounded(value) for value in frame["seconds"]],
     ]
-    return Table(columns, [list(row) for row in zip(*parts, strict=True)])
+    caption = "One row per cell: means over seeds at the last epoch, with 95 % t intervals"
+    return Table(caption, columns, [list(row) for row in zip(*parts, strict=True)])
 
 
 def _recipe_table(run: Run) -> Table | None:
@@ -177,7 +137,7 @@ def _recipe_table(run: Run) -> Table | None:
         ]
         for row in records_of(frame)
     ]
-    return Table(columns, rows)
+    return Table("The recipe chosen in each cell", columns, rows)
 
 
 def _environment_table(environments: pd.DataFrame) -> Table:
@@ -185,19 +145,16 @@ def _environment_table(environments: pd.DataFrame) -> Table:
     rows = [
         ["" if pd.isna(value) else str(value) for value in row] for row in shown.to_numpy(object)
     ]
-    return Table([column.replace("_", " ") for column in shown.columns], rows)
+    columns = [column.replace("_", " ") for column in shown.columns]
+    return Table("One row per pass", columns, rows)
 
 
 def _rounded(value: float) -> float | None:
     return None if value != value else float(f"{value:.5g}")
 
 
-def _number(value: Any) -> str:
-    if value is None or value != value:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+def _number(value: float, decimals: int) -> str:
+    return "–" if value != value else f"{value:,.{decimals}f}".replace("-", "−")
 
 
 def _json(value: Any) -> Markup:

@@ -17,6 +17,8 @@ from results.store import Store
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from results.analysis import Analysis
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -117,6 +119,26 @@ class Run:
     def cells(self) -> Cells:
         """Every cell with its state, means and spread over seeds."""
         return cells_of(self._table("trials"), self.study)
+
+    @cached_property
+    def analysis(self) -> "Analysis":
+        """All statistics over the compared trials."""
+        # scipy takes longer to import than a table takes to read.
+        from results.analysis import Analysis
+        from results.overview import Overview
+
+        trials, epochs = self._table("trials"), self._table("epochs")
+        predictions = self._table("predictions")
+        overview = Overview(
+            trials,
+            epochs,
+            self.factors,
+            self.study.get("seeds"),
+            self.cells.race,
+            None if predictions.empty else predictions,
+            self._table("environments"),
+        )
+        return Analysis(overview, epochs)
 
     @property
     def figures(self) -> list[str]:

@@ -158,6 +158,7 @@ def tidy(axes: Axes, grid: str = "both") -> None:
 def empty(title: str, message: str) -> Figure:
     """Return a figure that says why there is nothing to draw."""
     figure = new_figure(7.0, 2.2, title)
+    figure.set_layout_engine("none")
     figure.text(0.5, 0.4, message, ha="center", va="center", fontsize=10, color=PALE)
     return figure
 

@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const data = JSON.parse(document.getElementById("report-data").textContent);
   const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#8A8A8A"];
   const SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "triangle-left"];
   const MAX_PANELS = 24;
@@ -131,7 +131,7 @@
       const panels = state.panel ? factor(state.panel).labels.slice(0, MAX_PANELS).map((label) => panelName(state.panel, label)) : [""];
       const shown = values.filter((value) => panels.includes(value.panel) && !(state.logY && value.y <= 0));
       if (!shown.length) return null;
-      const columns = width > 620 ? metrics.length : 1;
+      const columns = width > 560 ? metrics.length : 1;
       const stacked = columns < metrics.length;
       const panelWidth = Math.max(180, Math.floor((width - 70 - 30 * columns) / columns));
       const levels = factor(state.x);
@@ -178,7 +178,7 @@
       if (facet.row) facet.row.header = { labelAngle: 0, labelAnchor: "start", labelOrient: "top", titleOrient: "top", titleAnchor: "start" };
       return {
         data: { values: shown },
-        facet, spec: { width: panelWidth, height: width > 620 ? 250 : 220, layer },
+        facet, spec: { width: panelWidth, height: width > 560 ? 215 : 220, layer },
         resolve: { axis: { x: "independent" } },
       };
     },
@@ -325,6 +325,9 @@
   }
   addEventListener("resize", () => drawn.forEach((one) => one.resized()));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach((one) => one.draw()));
+
+  // A folded table would be missing from paper.
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
 
   // Tables: sorted by a button in each heading, filtered by text.
   for (const table of document.querySelectorAll("table.sortable")) {
