@@ -1,6 +1,7 @@
 """The command `scalestudy`. Heavy libraries are imported by the commands that need them."""
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +62,8 @@ def plan(
 
     with _document(as_json) as document:
         _see_own_modules()
-        made = plan_study(load_study(study, settings or ()), out)
+        with _named(study):
+            made = plan_study(load_study(study, settings or ()), out)
         document.update(made.as_json())
     if not as_json:
         from orchestrator.plan_text import print_plan
@@ -98,13 +100,14 @@ def run(
     with _document(as_json) as document:
         _see_own_modules()
         show = Lines() if as_json else make_progress()
-        summary = run_study(
-            load_study(study, settings or ()),
-            out,
-            address=address,
-            max_parallel=max_parallel,
-            progress=show,
-        )
+        with _named(study):
+            summary = run_study(
+                load_study(study, settings or ()),
+                out,
+                address=address,
+                max_parallel=max_parallel,
+                progress=show,
+            )
         code = summary.exit_code
         page = None
         if report_too:
@@ -134,16 +137,18 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how far a run is; also from another terminal, while it runs."""
-    from orchestrator.view import cells_table, summary, view_of
+    from orchestrator.lock import is_held
+    from orchestrator.view import CellsTable, summary, view_of
     from results.store import Store
 
     with _document(as_json) as document:
         store = Store(run_folder)
         declared = store.study()
+        name = declared.get("name", run_folder.name)
         rows = store.read("trials").to_pylist()
-        view = view_of(rows, list(declared["factors"]))
+        view = view_of(rows, list(declared.get("factors", ())))
         document.update(
-            name=declared["name"],
+            name=name,
             trials=view.counts(),
             share_done=view.share_done,
             epochs={
@@ -161,14 +166,16 @@ def status(
                 }
                 for key, cell in view.cells.items()
             ],
-            running=store.lock.exists(),
+            running=is_held(store.lock),
         )
     if not as_json:
         from rich.console import Console
 
         console = Console(highlight=False)
-        console.print(cells_table(view, title=declared["name"]))
+        console.print(CellsTable(view, name))
         console.print(summary(view), markup=False)
+        if document["running"]:
+            console.print("a run is at work here")
         for entry in document["cells"]:
             for error in sorted(set(entry["errors"])):
                 console.print(f"failed: {entry['cell']}: {error}", markup=False)
@@ -224,13 +231,40 @@ def _document(as_json: bool) -> Iterator[dict[str, Any]]:
     try:
         yield document
     except Exception as error:
-        if as_json and not isinstance(error, typer.Exit):
-            known = _explained(error)
-            if known:
-                typer.echo(json.dumps({"error": known[1], "exit_code": known[0]}))
+        known = _explained(error)
+        if as_json and known:
+            _print_json({"error": known[1], "exit_code": known[0]})
         raise
     if as_json:
-        typer.echo(json.dumps(document, indent=2, default=str, allow_nan=True))
+        _print_json(document)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(_plain(document), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON knows: no NaN, no infinity, no paths."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Name the study file in what is said of its keys."""
+    from orchestrator.errors import StudyError
+
+    try:
+        yield
+    except StudyError as error:
+        if str(error).startswith((f"{file}:", "--")):
+            raise
+        raise StudyError(f"{file}: {error}") from error
 
 
 def _see_own_modules() -> None:
@@ -258,13 +292,20 @@ def _explained(error: BaseException) -> tuple[int, str] | None:
 def main() -> None:
     """Run the command; every error a user can cause is one message on standard error."""
     try:
-        app()
-    except KeyboardInterrupt:
+        code = app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted.", err=True)
         sys.exit(130)
     except Exception as error:
+        # Bad usage, whichever library finds it: it knows how to say so.
+        if hasattr(error, "format_message") and hasattr(error, "show"):
+            if "--json" in sys.argv:
+                _print_json({"error": error.format_message(), "exit_code": 2})
+            error.show()
+            sys.exit(2)
         known = _explained(error)
         if known is None:
             raise
         typer.echo(f"scalestudy: {known[1]}", err=True)
         sys.exit(known[0])
+    sys.exit(code)

@@ -47,6 +47,25 @@ def held(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def is_held(path: Path) -> bool:
+    """Return whether a run is at work: a lock file alone may be left by one that was killed."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        holder = _holder(handle)
+        if holder is None or holder.get("host") == socket.gethostname():
+            return False
+        # Nothing is written where a look is all that was asked for: by this machine's clock.
+        return time.time() - os.fstat(handle).st_mtime < STALE_SECONDS
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+
+
 def _open(path: Path) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -5,8 +5,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.plan import Plan
+from orchestrator.plan import Plan, State
 from orchestrator.runner import Summary
+from orchestrator.view import plain_table, split_levels, titled
 
 _MOST_CELLS = 60
 
@@ -14,24 +15,40 @@ _MOST_CELLS = 60
 def print_plan(plan: Plan, file: Path) -> None:
     """Print cells, counts and warnings."""
     console = Console(highlight=False)
-    table = Table(title=plan.study.name, title_justify="left", header_style="bold")
-    table.add_column("cell", overflow="fold")
-    for name in ("images", "recipes", "trials", "new", "reused", "continued"):
-        table.add_column(name, justify="right")
-    for cell in plan.cells[:_MOST_CELLS]:
-        numbers = (cell[key] for key in ("n_train", "recipes", "trials", "new", "reused"))
-        table.add_row(cell["cell"], *map(str, numbers), str(cell["continued"]))
-    console.print(table)
+    console.print(cells_table(plan))
     if len(plan.cells) > _MOST_CELLS:
         console.print(f"… and {len(plan.cells) - _MOST_CELLS} more cells (all with --json)")
     counts = plan.trials
-    console.print(
-        f"{counts['wanted']} trials wanted: {counts['new']} new, {counts['reused']} reused, "
-        f"{counts['continued']} continued; {counts['orphaned']} recorded ones no longer wanted."
-    )
+    states = ", ".join(f"{counts[s]} {s}" for s in ("new", "reused", "continued") if counts[s])
+    orphaned = counts["orphaned"]
+    left = f"; {orphaned} recorded ones are no longer wanted" if orphaned else ""
+    console.print(f"{counts['wanted']} trials wanted: {states or 'none'}{left}.")
     for warning in plan.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
     console.print(f"run directory: {plan.out}    next: scalestudy run {file}", markup=False)
+
+
+def cells_table(plan: Plan) -> Table:
+    """Return a row per cell; columns that say the same of all cells are left out."""
+    factors = list(plan.study.factors)
+    levels = [[str(cell["levels"][factor]) for factor in factors] for cell in plan.cells]
+    varying, common = split_levels(factors, levels)
+    columns = {
+        "recipes": [cell["recipes"] for cell in plan.cells],
+        **{key: [cell[key] for cell in plan.cells] for key in ("trials", *map(str, State))},
+    }
+    shown = [
+        name
+        for name, numbers in columns.items()
+        if name == "trials" or (any(numbers) and set(numbers) != {1})
+    ]
+    if columns["new"] == columns["trials"]:
+        shown.remove("new")
+    table = plain_table(titled(plan.study.name, common), "cell", "images", *shown)
+    for number, cell in enumerate(plan.cells[:_MOST_CELLS]):
+        label = " × ".join(levels[number][place] for place in varying)
+        table.add_row(label, *(str(cell[name]) for name in ("n_train", *shown)))
+    return table
 
 
 def print_summary(summary: Summary, file: Path, page: Path | None) -> None:

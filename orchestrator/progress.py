@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from orchestrator.passes import Pass
-from orchestrator.view import StudyView, cells_table, overall, summary, view_of
+from orchestrator.view import CellsTable, StudyView, overall, summary, view_of
 
 _LIVE_SECONDS = 0.5
 _DRAWING_SHARE = 20
@@ -171,7 +171,7 @@ class Table:
     def _picture(self, work: Pass) -> Group:
         view = _view(work)
         left = self._clock.left(work) if self._clock else None
-        table = cells_table(view, title=work.study.name)
+        table = CellsTable(view, work.study.name)
         notes = [self._note] if self._note else []
         legend = Text("validation accuracy, (best so far) · trials done/known", style="dim")
         return Group(table, legend, overall(view, left, notes))

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich import box
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -64,11 +66,17 @@ class StudyView:
         Labels of the rows (all factors but `fraction`) and columns (`fraction`).
     cells
         By (row, column).
+    short
+        Labels of the rows without the factors that have one level.
+    common
+        Those factors, and their level.
     """
 
     rows: list[str]
     columns: list[str]
     cells: dict[tuple[str, str], CellView]
+    short: dict[str, str] = field(default_factory=dict)
+    common: dict[str, str] = field(default_factory=dict)
 
     def total(self, name: str) -> int:
         """Return a sum over cells: `epochs_done`, `epochs_asked` or `saved`."""
@@ -107,22 +115,60 @@ def view_of(trials: Iterable[Mapping[str, Any]], factors: Sequence[str]) -> Stud
     factors
         The study's factors, in its order.
     """
-    rows: dict[str, None] = {}
+    rows: dict[str, list[str]] = {}
     columns: dict[float, str] = {}
     cells: dict[tuple[str, str], CellView] = {}
     measured: dict[tuple[str, str], list[float]] = {}
+    named = [factor for factor in factors if factor != "fraction"]
     for trial in trials:
         if not trial["wanted"]:
             continue
-        row = " × ".join(str(trial[factor]) for factor in factors if factor != "fraction")
+        levels = [str(trial[factor]) for factor in named]
+        row = " × ".join(levels)
         column = fraction_label(trial["fraction"], trial["n_train"])
-        rows[row], columns[trial["fraction"]] = None, column
+        rows[row], columns[trial["fraction"]] = levels, column
         key = (row, column)
         _add(cells.setdefault(key, CellView()), trial, measured.setdefault(key, []))
     for key, values in measured.items():
         if values:
             cells[key].accuracy, cells[key].is_measured = sum(values) / len(values), True
-    return StudyView(list(rows), [columns[share] for share in sorted(columns)], cells)
+    varying, common = split_levels(named, list(rows.values()))
+    return StudyView(
+        list(rows),
+        [columns[share] for share in sorted(columns)],
+        cells,
+        {row: " × ".join(levels[place] for place in varying) for row, levels in rows.items()},
+        common,
+    )
+
+
+def split_levels(
+    factors: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[int], dict[str, str]]:
+    """Part factors into those that tell rows apart and those that are alike in all.
+
+    Returns
+    -------
+    varying
+        Positions of the factors that rows are told apart by; the first where none is.
+    common
+        The others, with their level.
+    """
+    kinds = [{row[place] for row in rows} for place in range(len(factors))]
+    varying = [place for place, levels in enumerate(kinds) if len(levels) > 1] or [0]
+    common = {
+        factor: next(iter(levels))
+        for place, (factor, levels) in enumerate(zip(factors, kinds, strict=True))
+        if place not in varying and levels
+    }
+    return varying, common
+
+
+def titled(name: str, common: Mapping[str, str]) -> str:
+    """Return a table's title: the study, and what is alike in all cells."""
+    if not common:
+        return name
+    return f"{name} · {', '.join(f'{factor} {level}' for factor, level in common.items())}"
 
 
 def _add(cell: CellView, trial: Mapping[str, Any], measured: list[float]) -> None:
@@ -143,15 +189,58 @@ def _add(cell: CellView, trial: Mapping[str, Any], measured: list[float]) -> Non
         cell.errors.append(trial["error"] or "failed")
 
 
-def cells_table(view: StudyView, *, title: str | None = None) -> Table:
-    """Return the table of cells: rows model × weights, columns fractions."""
-    table = Table(title=title, title_justify="left", header_style="bold", expand=False)
-    table.add_column("cell", overflow="fold")
-    for column in view.columns:
-        table.add_column(column, justify="right", no_wrap=True)
-    for row in view.rows:
-        texts = [_cell_text(view.cells.get((row, column))) for column in view.columns]
-        table.add_row(row, *texts)
+@dataclass(frozen=True)
+class CellsTable:
+    """The table of cells: rows model × weights, columns fractions; one row per cell where narrow.
+
+    Parameters
+    ----------
+    view
+        What is shown.
+    title
+        The study's name.
+    """
+
+    view: StudyView
+    title: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the layout that fits the width."""
+        wide = self._wide()
+        fits = Measurement.get(console, options.update(width=10_000), wide).maximum
+        yield wide if fits <= options.max_width else self._tall()
+
+    def _wide(self) -> Table:
+        table = plain_table(titled(self.title, self.view.common), "cell")
+        for column in self.view.columns:
+            table.add_column(column, justify="right", no_wrap=True)
+        for row in self.view.rows:
+            cells = (self.view.cells.get((row, column)) for column in self.view.columns)
+            table.add_row(self.view.short.get(row, row), *map(_cell_text, cells))
+        return table
+
+    def _tall(self) -> Table:
+        table = plain_table(titled(self.title, self.view.common), "cell", "data", "trials")
+        for row in self.view.rows:
+            for column in self.view.columns:
+                cell = self.view.cells.get((row, column))
+                table.add_row(self.view.short.get(row, row), column, _cell_text(cell))
+        return table
+
+
+def plain_table(title: str, first: str, *others: str) -> Table:
+    """Return an empty table with little between its columns; the first may be folded."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
