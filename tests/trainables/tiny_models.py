@@ -87,7 +87,7 @@ def two_class_net(n_classes: int) -> nn.Module:
 
 def tuple_net(n_classes: int) -> nn.Module:
     class Pair(_Reckless):
-        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
             scores = super().forward(images)
             return scores, scores
 
