@@ -72,7 +72,7 @@ def render(run: Run, pictures: Mapping[str, Picture], written_at: str) -> str:
         question=answer.question if answer else "Nothing is planned yet.",
         answer=[said.text for said in answer.sentences] if answer else [_NOTHING],
         sections=sections_of(run.analysis) if known else [],
-        findings=records_of(run.analysis.overview.findings) if known else [],
+        findings=_findings(run) if known else {},
         unfinished=_unfinished(cells),
         pictures=pictures,
         style=Markup(_resource("page.css")),
@@ -85,6 +85,12 @@ def render(run: Run, pictures: Mapping[str, Picture], written_at: str) -> str:
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
         written_at=written_at,
     )
+
+
+def _findings(run: Run) -> dict[str, list[dict[str, Any]]]:
+    """Return the findings by severity, the gravest first."""
+    table = run.analysis.overview.findings
+    return {str(kind): records_of(own) for kind, own in table.groupby("severity", sort=False)}
 
 
 def _unfinished(cells: Cells) -> list[tuple[str, str, str]]:

@@ -17,6 +17,11 @@ from results.coverage import Interval, coverage_note
 from results.overview import Overview
 
 _MAX_ROWS = 2_000
+_WITHOUT = {
+    "difference_without_selection": "without the selection seed",
+    "low_without_selection": "95 % from without it",
+    "high_without_selection": "to without it",
+}
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,7 @@ def _effects(analysis: Analysis) -> Section:
         "high": "to",
         "decided": "decided",
         "n_seeds": "seeds",
-        "difference_without_selection": "without the selection seed",
+        **(_WITHOUT if _has_selection(analysis.effects) else {}),
         "n_cells": "cells averaged",
     }
     tables = [
@@ -239,7 +244,11 @@ def _costs(analysis: Analysis) -> Section:
                 )
             )
     spent = float(cells["search_resource_seconds"].sum())
-    said = [f"The search took {spent:,.0f} {resource}-seconds, not counted here."] if spent else []
+    said = (
+        [f"The search took {spent:,.0f} {resource}-seconds, not counted here."]
+        if spent and not study.race
+        else []
+    )
     return Section("cost", "What does accuracy cost?", said, tables, "cost", "cost")
 
 
@@ -280,10 +289,15 @@ def _differences(study: Overview, factor: str) -> Table:
             "decided": "decided",
             "n_seeds": "seeds",
             "error_ratio": "error ratio",
-            "difference_without_selection": "without the selection seed",
+            **(_WITHOUT if _has_selection(table) else {}),
             "seeds_needed": "seeds to decide",
         },
     )
+
+
+def _has_selection(table: pd.DataFrame) -> bool:
+    """Whether leaving out the seed that chose the recipe changes anything."""
+    return bool((table["n_seeds"] != table["n_seeds_without_selection"]).any())
 
 
 def _said(analysis: Analysis, topic: str) -> list[str]:

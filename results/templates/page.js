@@ -58,7 +58,7 @@
   };
 
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const config = () => {
+  const config = (width) => {
     const ink = css("--ink"), quiet = css("--quiet"), grid = css("--grid");
     return {
       background: null,
@@ -66,7 +66,7 @@
       view: { stroke: null },
       axis: { labelColor: ink, titleColor: ink, gridColor: grid, domainColor: quiet, tickColor: quiet, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" },
       header: { labelColor: ink, titleColor: quiet, labelFontSize: 12, labelFontWeight: "bold", labelLimit: 300 },
-      legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12, orient: "top", labelLimit: 220, symbolStrokeWidth: 2, symbolOpacity: 1 },
+      legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12, orient: "top", labelLimit: 220, symbolStrokeWidth: 2, symbolOpacity: 1, layout: { top: { direction: width < 560 ? "vertical" : "horizontal", anchor: "start", margin: 8 } } },
       title: { color: ink, anchor: "start" },
     };
   };
@@ -309,7 +309,7 @@
       }
       const options = { mode: "vega-lite", renderer: "svg", ast: true, actions: { export: true, source: false, compiled: false, editor: false }, downloadFileName: data.name + "-" + box.dataset.chart };
       const description = view.getAttribute("aria-label");
-      const result = await vegaEmbed(view, { $schema: "https://vega.github.io/schema/vega-lite/v6.json", description, config: config(), autosize: { type: "pad" }, ...spec }, options);
+      const result = await vegaEmbed(view, { $schema: "https://vega.github.io/schema/vega-lite/v6.json", description, config: config(view.clientWidth), autosize: { type: "pad" }, ...spec }, options);
       if (mine !== turn) { result.finalize(); return; }
       if (last) last.finalize();
       last = result;
