@@ -42,6 +42,7 @@ class History:
         self.trials: dict[str, dict[str, Any]] = {}
         self._epochs = pa.table({name: [] for name in _READ})
         self._spans: dict[str, tuple[int, int]] = {}
+        self._strays: dict[tuple[str, int], int] = {}
         self.last_sequence = 0
         self.predicted: dict[str, set[int]] = {}
         """Epochs whose predictions are recorded, by trial."""
@@ -52,8 +53,10 @@ class History:
         epochs = store.read("epochs", _READ)
         if epochs.num_rows:
             self.last_sequence = pc.max(epochs["sequence"]).as_py()
-            self._epochs = epochs.sort_by([("trial_id", "ascending"), ("epoch", "ascending")])
+            keys = [(key, "ascending") for key in ("trial_id", "epoch", "sequence")]
+            self._epochs = _first_of_each(epochs.sort_by(keys))
             self._spans = _spans(self._epochs)
+            self._strays = _strays(self._epochs, self._spans)
         first = store.read("predictions", ["trial_id", "epoch"], where=pc.field("example") == 0)
         for trial_id, epoch in zip(*(column.to_pylist() for column in first.columns), strict=True):
             self.predicted.setdefault(trial_id, set()).add(epoch)
@@ -76,12 +79,12 @@ class History:
         values: NDArray[np.float64] = self._epochs[name].slice(start, count).to_numpy()
         return values
 
-    def row(self, trial_id: str, epoch: int) -> dict[str, Any] | None:
-        """Return the recorded metrics of an epoch, or None."""
-        start, count = self._spans.get(trial_id, (0, 0))
-        if epoch > count:
+    def stray(self, trial_id: str, epoch: int) -> dict[str, Any] | None:
+        """Return the metrics of an epoch recorded beyond a gap, or None."""
+        place = self._strays.get((trial_id, epoch))
+        if place is None:
             return None
-        rows: list[dict[str, Any]] = self._epochs.slice(start + epoch - 1, 1).to_pylist()
+        rows: list[dict[str, Any]] = self._epochs.slice(place, 1).to_pylist()
         return rows[0]
 
     def rows(self, trial_id: str) -> list[dict[str, Any]]:
@@ -109,6 +112,24 @@ class History:
         if self._lost_predictions and max(self.predicted.get(trial_id, {0})) < budget:
             return False
         return self.epochs_done(trial_id) >= budget
+
+
+def _first_of_each(epochs: pa.Table) -> pa.Table:
+    """Return the sorted rows without any that repeats the trial and epoch before it."""
+    identifiers = epochs["trial_id"].to_numpy(zero_copy_only=False)
+    numbers = epochs["epoch"].to_numpy()
+    fresh = (identifiers[1:] != identifiers[:-1]) | (numbers[1:] != numbers[:-1])
+    return epochs.filter(pa.array(np.r_[True, fresh].astype(bool)))
+
+
+def _strays(epochs: pa.Table, spans: dict[str, tuple[int, int]]) -> dict[tuple[str, int], int]:
+    """Return the places of rows beyond a gap, by trial and epoch."""
+    inside = np.zeros(epochs.num_rows, bool)
+    for start, count in spans.values():
+        inside[start : start + count] = True
+    places = np.flatnonzero(~inside).tolist()
+    identifiers, numbers = epochs["trial_id"], epochs["epoch"]
+    return {(identifiers[place].as_py(), numbers[place].as_py()): place for place in places}
 
 
 def _spans(epochs: pa.Table) -> dict[str, tuple[int, int]]:

@@ -25,6 +25,12 @@ def train_here(
         job = Job(work.task(wanted, checkpoint_folder))
         work.start(trial_id, None)
         while trial_id in work.running:
-            work.result(trial_id, job.step())
+            try:
+                result = job.step()
+            except Exception as error:
+                # A user's own trainable may raise anything; with Ray its worker would be lost.
+                work.lose(trial_id, "crashed", f"{type(error).__name__}: {error}")
+                break
+            work.result(trial_id, result)
             safe(work.recorder.flush())
             tick()

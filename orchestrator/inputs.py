@@ -212,12 +212,14 @@ def _check_images(study: Study, info: "DataInfo") -> frozenset[int | None]:
 def _find_weights(study: Study) -> dict[tuple[str, str], Weights]:
     from trainables.weights import check_weights, resolve_weights
 
+    stems = {study.recipe_of(cell).stem for cell in study.cells()}
     found: dict[tuple[str, str], Weights] = {}
     for model in study.factors["model"]:
         for level in study.factors["weights"]:
             location = level.location and level.location.replace("{model}", model)
             weights = resolve_weights(model, level.label, location)
-            check_weights(weights, model)
+            for stem in stems:
+                check_weights(weights, model, stem)
             found[model, level.label] = weights
     return found
 

@@ -202,10 +202,12 @@ class Pass:
             Trials whose workers were ended for their memory; the others only start again. Where
             it names none, all are counted as lost, so that this cannot go on for ever.
         """
+        # The worker of an ended trial may wait for its next one: it is to blame for nothing.
+        blamed = short_of_memory.intersection(self.running)
         for trial_id in list(self.running):
-            if trial_id in short_of_memory:
+            if trial_id in blamed:
                 self.lose(trial_id, "out of memory", "Ray ended the worker to save the machine")
-            elif not short_of_memory.intersection(self.stages.wanted):
+            elif not blamed:
                 self.lose(trial_id, "crashed", "the machine ran short of memory")
             else:
                 self.recorder.requeue(trial_id, None)

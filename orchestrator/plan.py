@@ -13,6 +13,7 @@ from orchestrator.inputs import Inputs, find_inputs
 from orchestrator.proposer import Proposer
 from orchestrator.stages import Outcome, Stages, recorded_outcome
 from orchestrator.study import Study
+from results.errors import StoreError
 from results.records import Status
 from results.store import Store
 
@@ -147,7 +148,11 @@ def check_owner(study: Study, inputs: Inputs, store: Store) -> None:
             )
         return
     recorded = store.study()
-    passes = store.read("environments", ["data_fingerprint"])["data_fingerprint"].to_pylist()
+    try:
+        passes = store.read("environments", ["data_fingerprint"])["data_fingerprint"].to_pylist()
+    except StoreError:
+        # A damaged part is set aside once the run holds the lock; the name still speaks.
+        passes = []
     theirs = {
         "name": recorded.get("name"),
         "trainable": recorded.get("trainable"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from orchestrator.plan import Plan, State
 from orchestrator.runner import Summary
@@ -43,11 +44,11 @@ def cells_table(plan: Plan) -> Table:
         if name == "trials" or (any(numbers) and set(numbers) != {1})
     ]
     if columns["new"] == columns["trials"]:
-        shown.remove("new")
+        shown = [name for name in shown if name != "new"]
     table = plain_table(titled(plan.study.name, common), "cell", "images", *shown)
     for number, cell in enumerate(plan.cells[:_MOST_CELLS]):
         label = " × ".join(levels[number][place] for place in varying)
-        table.add_row(label, *(str(cell[name]) for name in ("n_train", *shown)))
+        table.add_row(Text(label), *(str(cell[name]) for name in ("n_train", *shown)))
     return table
 
 

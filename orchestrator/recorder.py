@@ -99,7 +99,10 @@ class Recorder:
     def disown(self, trial_ids: Iterable[str]) -> None:
         """Mark trials that the study no longer asks for; nothing is deleted."""
         for trial_id in trial_ids:
-            self._trials.update(trial_id, {"wanted": False, "measured": False})
+            values: dict[str, Any] = {"wanted": False, "measured": False}
+            if self.trial(trial_id).get("status") == Status.RUNNING.value:
+                values["status"] = Status.PLANNED.value
+            self._trials.update(trial_id, values)
 
     def start(self, trial_id: str, host: str | None, cpu: float, gpu: float) -> None:
         """Note that a trial has been given a place."""
@@ -131,6 +134,13 @@ class Recorder:
         rows = self._rows.setdefault(trial_id, [])
         if row["epoch"] <= len(rows):
             self._compare(trial_id, row, rows[row["epoch"] - 1])
+            return False
+        stray = self._history.stray(trial_id, row["epoch"])
+        if stray:
+            # Recorded beyond a gap that a damaged part left: it must not be written twice.
+            self._compare(trial_id, row, stray)
+            rows.append(stray)
+            self._trials.update(trial_id, _progress(rows))
             return False
         self._sequence += 1
         rows.append({key: row.get(key) for key in ("epoch", "seconds", *COMPARED)})

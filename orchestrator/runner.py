@@ -163,7 +163,7 @@ def _train(
                 signals.install()
                 warnings = placer.meet(nodes)
                 _record_environment(store, work, pass_id, nodes)
-                places = slots(nodes, placer.largest(work), max_parallel)
+                places = slots(nodes, placer.declared(), max_parallel)
                 work.recorder.problems.extend(warnings)
                 for warning in warnings:
                     show.note(f"warning: {warning}")
@@ -200,7 +200,7 @@ class _Placer:
 
     def share(self, trial: Trial) -> Share:
         """Return a trial's CPUs and GPUs."""
-        return self._enlarged.get(trial.trial_id) or self._declared(trial)
+        return self._enlarged.get(trial.trial_id) or self.declared()
 
     def enlarge(self, trial: Trial) -> bool:
         """Give a trial more from now on; return False where it has a whole machine already."""
@@ -209,22 +209,24 @@ class _Placer:
             self._enlarged[trial.trial_id] = share
         return share is not None
 
-    def _declared(self, trial: Trial) -> Share:
+    def declared(self) -> Share:
+        """Return the share that every trial begins with.
+
+        Raises
+        ------
+        RunError
+            GPUs are asked for and there are none.
+        """
         resources = self._study.resources
         gpu = resources.gpu
         if gpu == "auto":
-            gpu = 1 if self._has_gpu and trial.trainable != "simulated" else 0
+            gpu = 1 if self._has_gpu and self._study.trainable != "simulated" else 0
         elif gpu and not any(node.gpu for node in self.nodes) and self.nodes:
             raise RunError(
                 f"resources.gpu: {gpu} asks for GPUs, and Ray counts none; "
                 "gpu: auto uses them where there are any."
             )
         return Share(float(resources.cpu), float(Fraction(gpu)))
-
-    def largest(self, work: Pass) -> Share:
-        """Return the share that the most demanding trial needs."""
-        shares = [self.share(wanted.trial) for wanted in work.stages.wanted.values()]
-        return max(shares, key=lambda share: (share.gpu, share.cpu))
 
     def meet(self, nodes: list[Node]) -> list[str]:
         """Take note of the nodes there are; return what is odd about them."""

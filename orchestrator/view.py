@@ -216,7 +216,7 @@ class CellsTable:
             table.add_column(column, justify="right", no_wrap=True)
         for row in self.view.rows:
             cells = (self.view.cells.get((row, column)) for column in self.view.columns)
-            table.add_row(self.view.short.get(row, row), *map(_cell_text, cells))
+            table.add_row(Text(self.view.short.get(row, row)), *map(_cell_text, cells))
         return table
 
     def _tall(self) -> Table:
@@ -224,14 +224,15 @@ class CellsTable:
         for row in self.view.rows:
             for column in self.view.columns:
                 cell = self.view.cells.get((row, column))
-                table.add_row(self.view.short.get(row, row), column, _cell_text(cell))
+                table.add_row(Text(self.view.short.get(row, row)), column, _cell_text(cell))
         return table
 
 
 def plain_table(title: str, first: str, *others: str) -> Table:
     """Return an empty table with little between its columns; the first may be folded."""
     table = Table(
-        title=title,
+        # As text: a name with brackets is no markup.
+        title=Text(title),
         title_justify="left",
         header_style="bold",
         box=box.SIMPLE_HEAD,

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import pytest
-from harness import Command, assert_same_tables, end, kill_at_random
+from harness import Command, assert_same_tables, end, kill_at_random, table
 
 from results.store import Store
 
@@ -179,3 +180,20 @@ def test_a_read_only_folder_is_refused(small_disk: Path) -> None:
     assert done.returncode == 1
     assert "the file system is read-only; choose another --out" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_rows_beyond_a_damaged_part_are_never_written_twice(tmp_path: Path) -> None:
+    longer = {**PLAIN, "recipe": {"epochs": 7}}
+    Command(tmp_path / "one", PLAIN).finish()
+    command = Command(tmp_path / "one", longer)
+    command.finish()
+    first = Store(command.out).parts("epochs")[0]
+    first.write_bytes(first.read_bytes()[:-50])
+    for _ in range(2):
+        command.finish()
+    whole = Command(tmp_path / "whole", longer)
+    whole.finish()
+    ours, theirs = (table(out, "epochs") for out in (command.out, whole.out))
+    assert not ours.duplicated(["trial_id", "epoch"]).any()
+    # The budget that a row was recorded under stays with it.
+    pd.testing.assert_frame_equal(ours.drop(columns="epochs"), theirs.drop(columns="epochs"))

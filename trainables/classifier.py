@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from trainables.augment import Preparation, crop_and_flip
 from trainables.batches import Batches, derive_seed
-from trainables.data import Dataset, channel_statistics, open_dataset
+from trainables.data import Dataset, channel_statistics, decode_size, open_dataset
 from trainables.device import (
     device_name,
     memory_shortage_named,
@@ -360,9 +360,9 @@ class Classifier:
 
 
 def _open(trial: Trial) -> Dataset:
-    """Open the trial's data: image folders at the recipe's size, everything else as it is."""
-    decoded_at = trial.recipe.image_size if trial.data.source == "imagefolder" else None
-    return open_dataset(trial.data, trial.fingerprint, decoded_at)
+    """Open the trial's data, decoded at the size that its source and recipe come to."""
+    side = decode_size(trial.data, trial.recipe.image_size)
+    return open_dataset(trial.data, trial.fingerprint, side)
 
 
 def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
