@@ -1,0 +1,75 @@
+"""Small simulated studies for the tests of this package, run in this process."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from orchestrator.history import History
+from orchestrator.inputs import find_inputs
+from orchestrator.passes import Pass, Share
+from orchestrator.recorder import Recorder
+from orchestrator.runner import Summary, run_study
+from orchestrator.stages import Stages
+from orchestrator.study import Study, study_from
+from results.store import Store
+
+PLAIN: dict[str, Any] = {
+    "name": "small",
+    "trainable": "simulated",
+    "factors": {"model": ["a", "b"], "fraction": ["1/16", 1]},
+    "recipe": {"epochs": 3},
+    "seeds": [0, 1],
+}
+SEARCHED: dict[str, Any] = {
+    **PLAIN,
+    "recipe": {"epochs": 9},
+    "search": {"lr": [1e-2, 1e-3, 1e-4], "batch_size": [32, 128, 256]},
+}
+
+
+def study(**values: Any) -> Study:
+    """Return a study of two models and two fractions, two seeds each."""
+    return study_from({**PLAIN, **values})
+
+
+def searched(**values: Any) -> Study:
+    """Return the same with nine recipes tried in every cell."""
+    return study_from({**SEARCHED, **values})
+
+
+def run(declared: Study, out: Path) -> Summary:
+    """Train what is left, here, one trial after another."""
+    return run_study(declared, out, address="none")
+
+
+def trials(out: Path) -> pd.DataFrame:
+    return Store(out).read("trials").to_pandas().set_index("trial_id", drop=False)
+
+
+def epochs(out: Path) -> pd.DataFrame:
+    return Store(out).read("epochs").to_pandas().sort_values("sequence").reset_index(drop=True)
+
+
+def a_pass(declared: Study, out: Path, pass_id: str = "pass") -> Pass:
+    """Return a pass that has taken stock of a run directory, and nothing more."""
+    store = Store(out)
+    history = History(store)
+    stages = Stages(declared, find_inputs(declared))
+    recorder = Recorder(store, history, pass_id)
+    return Pass(
+        declared,
+        stages,
+        history,
+        recorder,
+        cost=lambda trial: float(trial.n_train),
+        share=lambda trial: Share(1.0, 0.0),
+        enlarge=lambda trial: False,
+    )
+
+
+def write(file: Path, values: Any) -> Path:
+    """Write a study file; text as it is, values as YAML."""
+    file.write_text(values if isinstance(values, str) else yaml.safe_dump(values))
+    return file
