@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
 
 from results.answer import BOOTSTRAP_SEED, Answer, answer
 from results.contrasts import interactions, main_effects
+from results.crossover import DRAWS
 from results.fitting import fitting
 from results.overview import Overview
 from results.series import crossovers, data_worths, extrapolations
+
+_MANY_MODELS = 5
+_MANY_PAIRS = 60
 
 
 class Analysis:
@@ -60,9 +65,23 @@ class Analysis:
 
     @cached_property
     def crossovers(self) -> pd.DataFrame:
-        """What `results.series.crossovers` returns."""
-        generator = np.random.default_rng(BOOTSTRAP_SEED)
-        return crossovers(self.overview.runs, self.factors, generator)
+        """What `results.series.crossovers` returns, for models that are neighbours in size.
+
+        Every two models are compared where there are few.
+        """
+        models = self.overview.levels["model"]
+        pairs = list(combinations(models, 2))
+        if len(models) > _MANY_MODELS:
+            pairs = [*pairwise(models), (models[0], models[-1])]
+        settings = len(self.cells.drop_duplicates(self.overview.others("model", "fraction")))
+        return crossovers(
+            self.overview.runs,
+            self.factors,
+            np.random.default_rng(BOOTSTRAP_SEED),
+            pairs,
+            # The bootstrap only accompanies the test, and takes most of the time.
+            draws=DRAWS if len(pairs) * settings <= _MANY_PAIRS else DRAWS // 10,
+        )
 
     @cached_property
     def worths(self) -> pd.DataFrame:

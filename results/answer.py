@@ -336,8 +336,9 @@ def _cost(study: Overview) -> str:
         if not study.varies(factor):
             continue
         before, after = study.levels[factor][-2:]
-        table = cost_per_point(study.runs, study.cells, study.factors, factor)
+        table = study.differences(factor)
         table = table[(table["first"] == before) & (table["second"] == after)]
+        table = cost_per_point(study.runs, study.cells, study.factors, factor, table)
         table = table[table["seconds_per_point"].notna()].sort_values("seconds_per_point")
         if len(table):
             row = table.iloc[0]

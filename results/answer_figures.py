@@ -22,12 +22,14 @@ from results.style import (
     LEGEND_COLUMNS,
     MARKERS,
     PALE,
+    common_range,
     empty,
     legend,
     look,
     new_figure,
     new_grid,
     plain,
+    same_limits,
     tidy,
 )
 
@@ -77,20 +79,34 @@ def learning_curves(
     figure, grid = new_grid(rows, columns, (4.4, 3.0), title, note, legend_rows)
     for axes in grid.flat[len(drawn) :]:
         axes.set_axis_off()
-    of_cells = by_cell(cells[cells["seeds"] > 0], series)
+    known = cells[cells["seeds"] > 0]
+    of_cells = by_cell(known, series)
+    sizes = np.concatenate([known["n_train"], predicted["at"]])
+    same_limits(
+        grid, common_range(sizes, log=True), common_range(_errors(known, predicted), log=True)
+    )
+    for axes in grid.flat[: len(drawn)]:
+        _logarithmic(axes, "both")
     for axes, panel in zip(grid.flat, drawn, strict=False):
         tidy(axes)
         if panel:
             axes.set_title(plain(described(panel), 60), fontsize=9.5, color=INK, loc="left")
         for row in records_of(where(predicted, panel)):
             _draw_curve(axes, of_cells[cell_key(row, series)], row, models.index(row["model"]))
-    _logarithmic(grid[0, 0], "both")
     for axes in grid[:, 0]:
         axes.set_ylabel("test error (%)", fontsize=9)
     for axes in grid[-1]:
         axes.set_xlabel("training images", fontsize=9)
     legend(figure, handles)
     return figure
+
+
+def _errors(cells: pd.DataFrame, predicted: pd.DataFrame) -> np.ndarray:
+    """Return all errors that are drawn, intervals kept above a twentieth of their mean."""
+    half = (cells["accuracy"] - cells["accuracy_low"]).fillna(0)
+    low = (cells["error"] - half).clip(lower=0.05 * cells["error"])
+    ends = [predicted[column] for column in ("low", "high", "headline")]
+    return np.concatenate([cells["error"], low, cells["error"] + half, *ends])
 
 
 def _draw_curve(axes: Axes, cells: pd.DataFrame, row: dict[str, Any], place: int) -> None:

@@ -27,11 +27,13 @@ from results.style import (
     MAX_PANELS,
     PALE,
     SEQUENTIAL,
+    common_range,
     empty,
     legend,
     new_figure,
     new_grid,
     plain,
+    same_limits,
     tidy,
 )
 
@@ -75,8 +77,10 @@ def epochs(
     fates = trials.set_index("trial_id")[["status", "measured", "stopped_at_epoch"]]
     joined = curves.join(fates, on="trial_id", how="inner")
     joined = joined[joined["trial_id"].isin(trials.loc[trials["wanted"], "trial_id"])]
-    groups = by_cell(joined, cells.factors)
-    _set_limits(grid[0, 0], joined, metric)
+    shown = [f"{part}_{metric}" for part in ("train", "val")]
+    kept = [*cells.factors, "trial_id", "epoch", "stage", "status", "measured", *shown]
+    groups = by_cell(joined[kept], cells.factors)
+    _set_limits(grid, joined, metric)
     for row, series in enumerate(drawn):
         for column, fraction in enumerate(fractions):
             axes: Axes = grid[row, column]
@@ -107,19 +111,15 @@ def epochs(
     return figure
 
 
-def _set_limits(axes: Axes, curves: pd.DataFrame, metric: str) -> None:
-    """Set the limits of all panels at once, since letting them find out costs seconds."""
+def _set_limits(grid: np.ndarray, curves: pd.DataFrame, metric: str) -> None:
     values = curves[[f"val_{metric}", f"train_{metric}"]].to_numpy(float)
     finite = values[np.isfinite(values)]
-    if finite.size:
-        low, high = float(finite.min()), float(finite.max())
-        # A diverged trial must not flatten all others.
-        high = min(high, 3 * float(np.percentile(finite, 95)))
-        room = 0.05 * max(high - low, 1e-3)
-        axes.set_ylim(low - room, high + room)
+    # A diverged trial must not flatten all others.
+    most = 3 * float(np.percentile(finite, 95)) if finite.size else 1.0
     last = float(curves["epoch"].max())
-    axes.set_xlim(1 - 0.04 * last, last + 0.04 * last)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    same_limits(grid, (1 - 0.04 * last, last + 0.04 * last), common_range(finite.clip(max=most)))
+    for axes in grid.flat:
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def _draw_courses(axes: Axes, group: pd.DataFrame, metric: str, race: bool) -> None:

@@ -13,7 +13,11 @@ COSTS = ("n_parameters", "flops_per_image", "resource_seconds")
 
 
 def cost_per_point(
-    runs: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str], factor: str
+    runs: pd.DataFrame,
+    cells: pd.DataFrame,
+    factors: Sequence[str],
+    factor: str,
+    differences: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return what each gained point of accuracy costs when a factor's level is raised.
 
@@ -27,6 +31,8 @@ def cost_per_point(
         Columns that name a cell.
     factor
         The column whose level is raised.
+    differences
+        Those rows of `paired_differences` to price, where they are known already; all by default.
 
     Returns
     -------
@@ -37,7 +43,8 @@ def cost_per_point(
         difference's interval). The three are NaN unless the gain is decided and above 0, or where
         the gain costs nothing.
     """
-    table = paired_differences(runs, factors, factor)
+    table = paired_differences(runs, factors, factor) if differences is None else differences
+    table = table.reset_index(drop=True)
     others = [name for name in factors if name != factor]
     known = {key: rows.iloc[0] for key, rows in by_cell(cells, factors).items()}
     extra, resources = [], []

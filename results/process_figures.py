@@ -25,6 +25,7 @@ from results.style import (
     tidy,
 )
 
+_FATE_COLOURS = {Status.STOPPED: "#D9D9D9", Status.FAILED: "#F2B8B5"}
 _STAGE_COLOURS = {Stage.SEARCH: "#9DB7C9", Stage.MEASURE: COLOURS[0]}
 
 
@@ -156,12 +157,14 @@ def timeline(trials: pd.DataFrame, name: str) -> Figure:
     for stage, colour in _STAGE_COLOURS.items():
         for status, hatch in ((None, ""), (Status.STOPPED, "////"), (Status.FAILED, "xxxx")):
             special = spans["status"].isin([Status.STOPPED, Status.FAILED])
+            # Thousands of hatched bars take seconds and show nothing.
+            hatch = "" if many else hatch
             kept = (spans["stage"] == stage) & (
                 ~special if status is None else spans["status"] == status
             )
             if not kept.any():
                 continue
-            face = "#F2B8B5" if status is Status.FAILED else colour
+            face = _FATE_COLOURS[status] if status else colour
             axes.add_collection(
                 PolyCollection(
                     list(corners[kept.to_numpy()]),

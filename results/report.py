@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DOTS_PER_INCH = 150
-_MAX_EMBEDDED = 400_000
+_SMALL = 150_000  # bytes of SVG that the page takes even where PNG is smaller
 
 
 def write_report(run_dir: str | Path) -> Path:
@@ -80,5 +80,6 @@ def _drawn(figure: "Figure") -> dict[str, bytes]:
 
 
 def _data_uri(files: dict[str, bytes]) -> str:
-    kind, ending = ("svg+xml", "svg") if len(files["svg"]) <= _MAX_EMBEDDED else ("png", "png")
+    sharp = len(files["svg"]) <= max(_SMALL, len(files["png"]))
+    kind, ending = ("svg+xml", "svg") if sharp else ("png", "png")
     return f"data:image/{kind};base64,{base64.b64encode(files[ending]).decode()}"

@@ -5,6 +5,8 @@ Numbers are those of `results.overview`: points of test accuracy or error, secon
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from results.costs import COSTS, cost_per_point, pareto_front
 from results.coverage import Interval, coverage_note
 from results.overview import Overview
 
-_MAX_ROWS = 2_000
+_MAX_ROWS = 500
 _WITHOUT = {
     "difference_without_selection": "without the selection seed",
     "low_without_selection": "95 % from without it",
@@ -42,7 +44,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
 
-    @property
+    @cached_property
     def decimals(self) -> list[int]:
         """Decimals per column, so that its largest number shows four significant digits."""
         return [_decimals([row[place] for row in self.rows]) for place in range(len(self.columns))]
@@ -226,10 +228,12 @@ def _costs(analysis: Analysis) -> Section:
     ]
     for factor in () if study.race else ("model", "fraction"):
         if study.varies(factor):
-            prices = cost_per_point(study.runs, study.cells, study.factors, factor)
+            prices = cost_per_point(
+                study.runs, study.cells, study.factors, factor, _one_step(study, factor)
+            )
             tables.append(
                 _table(
-                    f"What a point of accuracy costs by raising {factor}",
+                    f"What a point of accuracy costs by the next level of {factor}",
                     _labelled(prices.assign(factor=factor)),
                     {
                         "first": "from",
@@ -293,6 +297,14 @@ def _differences(study: Overview, factor: str) -> Table:
             "seeds_needed": "seeds to decide",
         },
     )
+
+
+def _one_step(study: Overview, factor: str) -> pd.DataFrame:
+    """Return the differences between neighbouring levels of a factor."""
+    table = study.differences(factor)
+    steps = set(pairwise(study.levels[factor]))
+    kept = [step in steps for step in zip(table["first"], table["second"], strict=True)]
+    return table[np.array(kept, dtype=bool)]
 
 
 def _has_selection(table: pd.DataFrame) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.crossover import find_crossover
+from results.crossover import DRAWS, find_crossover
 from results.curves import LAST_VALUE, LOCAL_LAW, POWER_LAW, predict_error
 from results.estimates import by_cell, ordered_levels
 from results.pretraining import worth_in_data
@@ -119,7 +119,11 @@ def extrapolations(runs: pd.DataFrame, factors: Sequence[str], times: float = 2.
 
 
 def crossovers(
-    runs: pd.DataFrame, factors: Sequence[str], generator: np.random.Generator
+    runs: pd.DataFrame,
+    factors: Sequence[str],
+    generator: np.random.Generator,
+    pairs: Sequence[tuple[Any, Any]] | None = None,
+    draws: int = DRAWS,
 ) -> pd.DataFrame:
     """Look for data sizes at which a bigger model overtakes a smaller one.
 
@@ -131,6 +135,10 @@ def crossovers(
         Columns that name a cell, `model` and `fraction` among them.
     generator
         Of the bootstrap.
+    pairs
+        Models to compare, the smaller first; by default every two, by parameters.
+    draws
+        Bootstrap draws for each pair.
 
     Returns
     -------
@@ -143,12 +151,17 @@ def crossovers(
     """
     rows = []
     others = [name for name in factors if name not in ("model", "fraction")]
+    chosen = combinations(ordered_levels(runs, "model"), 2) if pairs is None else pairs
+    compared = list(chosen)
     for levels, own in _parts(runs, others):
-        for small, big in combinations(ordered_levels(runs, "model"), 2):
-            found = paired_tables(own[own["model"] == small], own[own["model"] == big])
+        of_model = dict(iter(own.groupby("model", sort=False)))
+        for small, big in compared:
+            if small not in of_model or big not in of_model:
+                continue
+            found = paired_tables(of_model[small], of_model[big])
             if found is None:
                 continue
-            crossing = find_crossover(*found, generator)
+            crossing = find_crossover(*found, generator, draws=draws)
             bracket, interval, bootstrap = (
                 pair or (np.nan, np.nan)
                 for pair in (crossing.bracket, crossing.interval, crossing.bootstrap_interval)

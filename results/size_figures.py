@@ -27,6 +27,7 @@ from results.style import (
     LEGEND_COLUMNS,
     MAX_PANELS,
     PALE,
+    common_range,
     count,
     empty,
     legend,
@@ -34,12 +35,13 @@ from results.style import (
     new_figure,
     new_grid,
     plain,
-    size_axis,
+    same_limits,
+    size_axes,
     tidy,
 )
 
-_MAX_LINES = 40
-_MAX_ROWS = 12
+_MAX_LINES = 16
+_MAX_ROWS = 8
 
 
 def data_size(
@@ -80,8 +82,12 @@ def data_size(
     handles = _legend_handles(cells, points, origin and not log)
     rows = -(-len(handles) // LEGEND_COLUMNS)
     figure, grid = new_grid(len(drawn), 2, (4.0, 2.5), title, note, rows)
-    of_cells, of_points = (by_cell(part, cells.series) for part in (cells.frame, points))
+    of_cells = by_cell(cells.frame, cells.series)
+    finals = [f"final_{part}_accuracy" for part in ("test", "train")]
+    of_points = by_cell(points[[*cells.factors, "status", *finals]], cells.series)
     sizes = cells.frame.groupby("fraction", observed=True)["n_train"].max().sort_index()
+    size_axes(grid, list(sizes.index), list(sizes), log, origin and not log)
+    same_limits(grid, y=(0.0, 1.0) if origin and not log else _accuracies(cells, points))
     for row, panel in enumerate(drawn):
         for column, part in enumerate(("test", "train")):
             axes: Axes = grid[row, column]
@@ -100,9 +106,16 @@ def data_size(
             if row == len(drawn) - 1:
                 kind = "logarithmic axis" if log else "below: images"
                 axes.set_xlabel(f"share of the training pool ({kind})", fontsize=9)
-    size_axis(grid[0, 0], list(sizes.index), list(sizes), log, origin and not log)
     legend(figure, handles)
     return figure
+
+
+def _accuracies(cells: Cells, points: pd.DataFrame) -> tuple[float, float] | None:
+    """Return limits for all that is drawn, intervals cut at 0 and 1."""
+    columns = [f"{of}_accuracy{end}" for of in ("test", "train") for end in ("_low", "_high")]
+    finals = points[["final_test_accuracy", "final_train_accuracy"]].to_numpy(float)
+    drawn = [cells.frame[columns].to_numpy(float).ravel(), finals.ravel()]
+    return common_range(np.concatenate(drawn).clip(0.0, 1.0))
 
 
 def _draw_series(

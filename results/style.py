@@ -22,7 +22,7 @@ FAULT = "#B3261E"
 QUIET = "#555555"
 SEQUENTIAL = "cividis"
 """Even in lightness, and the same to colour-blind eyes."""
-MAX_PANELS = 60
+MAX_PANELS = 48
 """More panels than this are no longer read; a figure then says how many it leaves out."""
 LEGEND_COLUMNS = 4
 _TALLEST = 200.0  # inches; matplotlib cannot draw much beyond
@@ -79,9 +79,11 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
 def new_grid(
     rows: int, columns: int, panel: tuple[float, float], title: str, note: str, legend_rows: int
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure with many panels on common axes, laid out without measuring any text.
+    """Return a figure with many panels, laid out without measuring any text.
 
-    Measuring, as matplotlib's own layout does, takes seconds with dozens of panels.
+    Measuring, as matplotlib's own layout does, takes seconds with dozens of panels; so does
+    sharing axes, since each artist that is added then has all limits worked out anew. Callers give
+    all panels the same limits with `same_limits`.
 
     Parameters
     ----------
@@ -111,8 +113,6 @@ def new_grid(
         rows,
         columns,
         squeeze=False,
-        sharex=True,
-        sharey=True,
         gridspec_kw={
             "left": left / width,
             "right": 1 - right / width,
@@ -123,6 +123,33 @@ def new_grid(
         },
     )
     return figure, grid
+
+
+def same_limits(
+    grid: np.ndarray, x: tuple[float, float] | None = None, y: tuple[float, float] | None = None
+) -> None:
+    """Fix the limits of all panels before anything is drawn; number the outer ones only."""
+    for (row, column), axes in np.ndenumerate(grid):
+        if x is not None:
+            axes.set_xlim(x)
+        if y is not None:
+            axes.set_ylim(y)
+        axes.tick_params(labelbottom=row == len(grid) - 1, labelleft=column == 0)
+
+
+def common_range(
+    values: np.ndarray, log: bool = False, room: float = 0.05
+) -> tuple[float, float] | None:
+    """Return limits that hold all finite values, with some room at both ends."""
+    finite = values[np.isfinite(values) & ((values > 0) | (not log))].astype(float)
+    if not finite.size:
+        return None
+    low, high = float(finite.min()), float(finite.max())
+    if log:
+        spread = max(high / low, 1.1) ** room
+        return low / spread, high * spread
+    margin = room * max(high - low, 1e-3)
+    return low - margin, high + margin
 
 
 def _head(lines: Sequence[str]) -> float:
@@ -163,30 +190,26 @@ def empty(title: str, message: str) -> Figure:
     return figure
 
 
-def size_axis(
-    axes: Axes, fractions: Sequence[float], images: Sequence[float], log: bool, origin: bool
+def size_axes(
+    grid: np.ndarray, fractions: Sequence[float], images: Sequence[float], log: bool, origin: bool
 ) -> None:
-    """Put data sizes on the x axis: shares, with the number of images below each.
+    """Put data sizes on the x axis of all panels: shares, with the number of images below each.
 
     Labels that would run into one another are left out, the largest size first to stay; every
     size keeps its tick.
     """
     low, high = min(fractions), max(fractions)
     if log:
-        axes.set_xscale("log", base=2)
         spread = max(high / low, 2.0) ** 0.06
-        axes.set_xlim(low / spread, high * spread)
+        limits = (low / spread, high * spread)
     else:
         left = 0.0 if origin else low - 0.05 * max(high - low, 0.1 * high)
-        axes.set_xlim(left, high + 0.05 * max(high - left, 0.1 * high))
-    if origin:
-        axes.set_ylim(0.0, 1.0)
-    limits = axes.get_xlim()
+        limits = (left, high + 0.05 * max(high - left, 0.1 * high))
 
     def place(value: float) -> float:
         if log:
-            return math.log(value / limits[0]) / math.log(limits[1] / limits[0])
-        return (value - limits[0]) / (limits[1] - limits[0])
+            return float(np.log(value / limits[0]) / np.log(limits[1] / limits[0]))
+        return float((value - limits[0]) / (limits[1] - limits[0]))
 
     labels = [""] * len(fractions)
     nearest = math.inf
@@ -194,8 +217,12 @@ def size_axis(
         if nearest - place(fractions[index]) >= 0.12:
             nearest = place(fractions[index])
             labels[index] = f"{fraction_label(fractions[index])}\n{count(images[index])}"
-    axes.set_xticks(list(fractions), labels)
-    axes.minorticks_off()
+    for axes in grid.flat:
+        if log:
+            axes.set_xscale("log", base=2)
+        axes.set_xlim(limits)
+        axes.set_xticks(list(fractions), labels)
+        axes.minorticks_off()
 
 
 def count(number: float) -> str:
