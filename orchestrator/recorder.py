@@ -18,6 +18,7 @@ from results.store import Store
 from results.tables import GrowingTable, TrialTable
 
 FLUSH_SECONDS = 1.0
+_SECONDS_PER_PART = 0.02
 _FLUSH_SHARE = 20
 """A flush may take one part in so many of the time."""
 
@@ -224,7 +225,9 @@ class Recorder:
         StoreError
             The disk refuses.
         """
-        pause = max(FLUSH_SECONDS, _FLUSH_SHARE * self._flush_seconds)
+        # Long runs flush less often, so that their parts stay few.
+        pause = FLUSH_SECONDS + _SECONDS_PER_PART * self._epochs.parts
+        pause = max(pause, _FLUSH_SHARE * self._flush_seconds)
         started = time.monotonic()
         if not force and started - self._flushed_at < pause:
             return []

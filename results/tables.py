@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 from results.records import SCHEMAS
 from results.store import Store
 
-_GROUPS_PER_PART = 64
-_ROWS_PER_PART = 100_000
 _TRIALS_PER_PART = 1_000
 
 
 class GrowingTable:
-    """A table that only gains rows. A flush costs one row group; a full part is left alone.
+    """A table that only gains rows: every flush adds a part, and no part is ever touched again.
+
+    Polars and DuckDB open a file twice; a part that was replaced in between would not be read.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ class GrowingTable:
 
     def __init__(self, store: Store, table: str, prefix: str) -> None:
         self._store, self._table, self._prefix = store, table, prefix
-        self._number = 0
-        self._groups: list[pa.Table] = []
+        self.parts = 0
+        """Number of parts written so far."""
         self._rows: list[Mapping[str, Any]] = []
         self._tables: list[pa.Table] = []
 
@@ -53,12 +53,8 @@ class GrowingTable:
         if not self._rows and not self._tables:
             return
         fresh = pa.concat_tables([*self._tables, table_of(self._table, self._rows)])
-        groups = [*self._groups, fresh]
-        self._store.write_part(self._table, f"{self._prefix}-{self._number:05d}", groups)
-        self._groups, self._rows, self._tables = groups, [], []
-        full = sum(group.num_rows for group in groups) >= _ROWS_PER_PART
-        if full or len(groups) >= _GROUPS_PER_PART:
-            self._groups, self._number = [], self._number + 1
+        self._store.write_part(self._table, f"{self._prefix}-{self.parts:05d}", [fresh])
+        self._rows, self._tables, self.parts = [], [], self.parts + 1
 
 
 class TrialTable:
