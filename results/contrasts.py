@@ -320,9 +320,10 @@ def _balanced(differences: np.ndarray) -> tuple[np.ndarray, int]:
 
 def _correctness(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     seeds = runs.set_index("trial_id")["seed"]
+    own = predictions[predictions["trial_id"].isin(seeds.index)]
     # A trial that was continued has predictions of its earlier final epochs too.
-    final = runs.set_index("trial_id")["epochs_budget"]
-    asked = predictions["trial_id"].map(final)
-    own = predictions[asked.notna() & (predictions["epoch"] == asked)]
+    budgets = own["trial_id"].map(runs.set_index("trial_id")["epochs_budget"])
+    own = own[~(own["epoch"] > budgets)]
+    own = own[own["epoch"] == own.groupby("trial_id")["epoch"].transform("max")]
     own = own.assign(seed=own["trial_id"].map(seeds), correct=own["correct"].astype(float))
     return own.pivot(index="seed", columns="example", values="correct")
