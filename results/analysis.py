@@ -1,13 +1,15 @@
 """All statistics of a run, each computed once, when it is first asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import combinations, pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from results.answer import BOOTSTRAP_SEED, Answer, answer
+from results.cells import level_label
 from results.contrasts import interactions, main_effects
 from results.crossover import DRAWS
 from results.fitting import fitting
@@ -27,21 +29,26 @@ class Analysis:
         The study's frames.
     epochs
         The table of epochs.
+    levels
+        The levels of each factor, in the order in which charts show them.
     """
 
-    def __init__(self, overview: Overview, epochs: pd.DataFrame) -> None:
+    def __init__(
+        self, overview: Overview, epochs: pd.DataFrame, levels: Mapping[str, Sequence[Any]]
+    ) -> None:
         self.overview = overview
         self._epochs = epochs
+        self._levels = levels
 
     @property
     def factors(self) -> Sequence[str]:
         """Columns that name a cell."""
         return self.overview.factors
 
-    @property
+    @cached_property
     def cells(self) -> pd.DataFrame:
         """What `results.estimates.cell_estimates` returns."""
-        return self.overview.cells
+        return self._ordered(self.overview.cells)
 
     @property
     def has_value(self) -> bool:
@@ -74,26 +81,39 @@ class Analysis:
         if len(models) > _MANY_MODELS:
             pairs = [*pairwise(models), (models[0], models[-1])]
         settings = len(self.cells.drop_duplicates(self.overview.others("model", "fraction")))
-        return crossovers(
-            self.overview.runs,
-            self.factors,
-            np.random.default_rng(BOOTSTRAP_SEED),
-            pairs,
-            # The bootstrap only accompanies the test, and takes most of the time.
-            draws=DRAWS if len(pairs) * settings <= _MANY_PAIRS else DRAWS // 10,
-        )
+        # The bootstrap only accompanies the test, and takes most of the time.
+        draws = DRAWS if len(pairs) * settings <= _MANY_PAIRS else DRAWS // 10
+        generator = np.random.default_rng(BOOTSTRAP_SEED)
+        return self._ordered(crossovers(self.overview.runs, self.factors, generator, pairs, draws))
 
     @cached_property
     def worths(self) -> pd.DataFrame:
         """What `results.series.data_worths` returns."""
-        return data_worths(self.overview.runs, self.factors)
+        return self._ordered(data_worths(self.overview.runs, self.factors))
 
     @cached_property
     def extrapolations(self) -> pd.DataFrame:
         """What `results.series.extrapolations` returns."""
-        return extrapolations(self.overview.runs, self.factors)
+        return self._ordered(extrapolations(self.overview.runs, self.factors))
 
     @cached_property
     def fits(self) -> pd.DataFrame:
         """What `results.fitting.fitting` returns."""
-        return fitting(self.overview.runs, self._epochs, self.factors)
+        return self._ordered(fitting(self.overview.runs, self._epochs, self.factors))
+
+    def differences(self, factor: str) -> pd.DataFrame:
+        """What `results.contrasts.paired_differences` returns for a factor."""
+        return self._ordered(self.overview.differences(factor))
+
+    def _ordered(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows in the order in which charts show cells."""
+        named = [factor for factor in self.factors if factor in table]
+        if not named:
+            return table
+        keys = []
+        for factor in named:
+            labels = [level_label(factor, level) for level in self._levels[factor]]
+            place = {label: number for number, label in enumerate(labels)}
+            keys.append([place[level_label(factor, level)] for level in table[factor]])
+        # lexsort takes its most important key last, and keeps the order of equals.
+        return table.iloc[np.lexsort(keys[::-1])].reset_index(drop=True)

@@ -35,6 +35,7 @@ from results.style import (
 
 _MAX_ROWS = 60
 _MAX_PANELS = 24
+_FEWEST_TICKS = 3
 
 
 def learning_curves(
@@ -172,6 +173,8 @@ def effects(table: pd.DataFrame, name: str) -> Figure:
         and (table["n_seeds"] != table["n_seeds_without_selection"]).any()
     ):
         note += " Triangle: without the seed on which recipes were chosen."
+    if table["low"].isna().all():
+        note += " One seed: nothing is tested."
     if len(table) > len(drawn):
         note += f" {len(table) - len(drawn)} more pairs are left out; the page lists all."
     figure = new_figure(8.5, 0.8 + 0.32 * len(drawn), title, note)
@@ -321,7 +324,7 @@ def cost(cells: pd.DataFrame, factors: Sequence[str], name: str) -> Figure:
             s=40,
             zorder=2,
         )
-    varied = [factor for factor in factors if known[factor].nunique(dropna=False) > 1]
+    varied = [factor for factor in factors if front[factor].nunique(dropna=False) > 1]
     axes.margins(x=0.12, y=0.12)
     _logarithmic(axes, "both")
     taken = np.inf
@@ -334,7 +337,7 @@ def cost(cells: pd.DataFrame, factors: Sequence[str], name: str) -> Figure:
             continue
         taken = height
         axes.annotate(
-            plain(cell_name(row, varied), 40),
+            plain(cell_name(row, varied or factors[:1]), 48),
             (row["resource_seconds"], row["error"]),
             xytext=(-4, -11),
             textcoords="offset points",
@@ -349,7 +352,7 @@ def cost(cells: pd.DataFrame, factors: Sequence[str], name: str) -> Figure:
 
 
 def _logarithmic(axes: Axes, which: str) -> None:
-    """Use logarithmic axes with plain numbers at 1, 2 and 5 times the powers of ten."""
+    """Use logarithmic axes with plain numbers, if possible 1, 2 and 5 times powers of ten."""
     for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
         if which not in ("both", axis.axis_name):
             continue
@@ -357,7 +360,12 @@ def _logarithmic(axes: Axes, which: str) -> None:
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
         low, high = axis.get_view_interval()
-        powers = np.arange(np.floor(np.log10(low)) - 1, np.ceil(np.log10(high)) + 1)
-        ticks = np.outer(10.0**powers, [1, 2, 5]).ravel()
-        axis.set_ticks([float(tick) for tick in ticks if low <= tick <= high])
+        powers = 10.0 ** np.arange(np.floor(np.log10(low)) - 1, np.ceil(np.log10(high)) + 1)
+        for steps in ([1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]):
+            ticks = np.outer(powers, steps).ravel()
+            ticks = ticks[(ticks >= low) & (ticks <= high)]
+            # A short axis needs finer steps to be read at all.
+            if len(ticks) >= _FEWEST_TICKS:
+                break
+        axis.set_ticks(ticks.tolist())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))

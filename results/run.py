@@ -138,7 +138,7 @@ class Run:
             None if predictions.empty else predictions,
             self._table("environments"),
         )
-        return Analysis(overview, epochs)
+        return Analysis(overview, epochs, self.cells.levels)
 
     @property
     def figures(self) -> list[str]:

@@ -98,7 +98,7 @@ def sections_of(analysis: Analysis) -> list[Section]:
 
 def _models(analysis: Analysis) -> Section:
     study = analysis.overview
-    tables = [_differences(study, "model")]
+    tables = [_differences(analysis, "model")]
     if study.varies("fraction"):
         found = analysis.crossovers
         tables.append(
@@ -124,7 +124,7 @@ def _models(analysis: Analysis) -> Section:
 
 def _pretraining(analysis: Analysis) -> Section:
     study, worths = analysis.overview, analysis.worths
-    tables = [_differences(study, "weights")]
+    tables = [_differences(analysis, "weights")]
     if len(worths):
         tables.append(
             _table(
@@ -205,7 +205,7 @@ def _effects(analysis: Analysis) -> Section:
 
 def _costs(analysis: Analysis) -> Section:
     study = analysis.overview
-    cells = study.cells[study.cells["seeds"] > 0]
+    cells = analysis.cells[analysis.cells["seeds"] > 0]
     resource = "GPU" if (cells["resource"] == "gpu").any() else "CPU"
     fronts = pd.DataFrame({cost: pareto_front(cells, cost) for cost in COSTS})
     named = [study.name(row) or "the only cell" for row in records_of(cells)]
@@ -229,7 +229,7 @@ def _costs(analysis: Analysis) -> Section:
     for factor in () if study.race else ("model", "fraction"):
         if study.varies(factor):
             prices = cost_per_point(
-                study.runs, study.cells, study.factors, factor, _one_step(study, factor)
+                study.runs, study.cells, study.factors, factor, _one_step(analysis, factor)
             )
             tables.append(
                 _table(
@@ -278,8 +278,8 @@ def _training(analysis: Analysis) -> Section:
     return Section("training", "Was training long enough?", said, [table], "epochs", "curves")
 
 
-def _differences(study: Overview, factor: str) -> Table:
-    table = study.differences(factor)
+def _differences(analysis: Analysis, factor: str) -> Table:
+    study, table = analysis.overview, analysis.differences(factor)
     return _table(
         "Paired differences in test accuracy, in points",
         _labelled(table.assign(factor=factor)),
@@ -299,10 +299,10 @@ def _differences(study: Overview, factor: str) -> Table:
     )
 
 
-def _one_step(study: Overview, factor: str) -> pd.DataFrame:
+def _one_step(analysis: Analysis, factor: str) -> pd.DataFrame:
     """Return the differences between neighbouring levels of a factor."""
-    table = study.differences(factor)
-    steps = set(pairwise(study.levels[factor]))
+    table = analysis.differences(factor)
+    steps = set(pairwise(analysis.overview.levels[factor]))
     kept = [step in steps for step in zip(table["first"], table["second"], strict=True)]
     return table[np.array(kept, dtype=bool)]
 

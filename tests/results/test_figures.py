@@ -1,5 +1,6 @@
 import itertools
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,13 @@ from sample import Plan, Row, write
 
 import results
 from results.cell_figures import cell_map
+from results.cells import cells_of
 from results.process_figures import slot_spans, timeline
+from results.records import SCHEMAS
 from results.size_figures import data_size
 from results.style import COLOURS, count, duration, look, plain
 
+SHARED = Path(__file__).parents[2].parent / "shared"
 SEARCH = {"lr": [1e-2, 1e-3, 1e-4], "optimizer": ["adam", "sgd"]}
 
 
@@ -244,3 +248,47 @@ def test_durations(seconds, text):
 )
 def test_counts(number, text):
     assert count(number) == text
+
+
+def reference_study(path):
+    """Return the published reference study as trials and the study they belong to."""
+    rows = pd.read_csv(path, keep_default_na=False).query("table == 'discussion1' and epoch == 5")
+    shares = {"1/16": 1 / 16, "1/2": 1 / 2, "1": 1.0}
+    fraction = rows["fraction"].map(shares)
+    known = {
+        "model": rows["model"],
+        "weights": rows["weights"],
+        "fraction": fraction,
+        "n_train": (fraction * 50_000).astype(int),
+        "seed": 0,
+        "stage": "measure",
+        "status": "completed",
+        "wanted": True,
+        "measured": True,
+        "final_test_accuracy": rows["test_acc"],
+        # Printed as a share of the full training set.
+        "final_train_accuracy": rows["train_acc_as_printed"] / fraction,
+    }
+    trials = SCHEMAS["trials"].empty_table().to_pandas()
+    frame = pd.DataFrame(known).reindex(columns=trials.columns).reset_index(drop=True)
+    levels = {"model": ["resnet18", "resnet50"], "weights": ["none", "IMAGENET1K_V1"]}
+    return frame, {"factors": levels}
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.exists(), reason="the reference study is not here")
+def test_the_reference_studys_figure_can_be_redrawn():
+    trials, study = reference_study(SHARED / "reference" / "study.csv")
+    cells = cells_of(trials, study)
+    assert len(cells.frame) == 12
+    figure = data_size(cells, trials, "reference", origin=True)
+    scratch, pretrained = (figure.axes[place] for place in (0, 2))
+    assert pretrained.get_title(loc="left") == "weights: IMAGENET1K_V1"
+    curves = {
+        line.get_color(): list(line.get_ydata())
+        for line in scratch.lines
+        if line.get_linestyle() == "-" and len(line.get_xdata()) == 3
+    }
+    assert curves == {COLOURS[0]: [0.4, 0.6, 0.74], COLOURS[1]: [0.32, 0.42, 0.53]}
+    assert scratch.get_xlim()[0] == 0
+    assert scratch.get_ylim() == (0, 1)
