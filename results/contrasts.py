@@ -322,8 +322,9 @@ def _correctness(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     seeds = runs.set_index("trial_id")["seed"]
     own = predictions[predictions["trial_id"].isin(seeds.index)]
     # A trial that was continued has predictions of its earlier final epochs too.
-    budgets = own["trial_id"].map(runs.set_index("trial_id")["epochs_budget"])
-    own = own[~(own["epoch"] > budgets)]
+    budgets = runs.set_index("trial_id")["epochs_budget"].astype(float).to_dict()
+    beyond = own["epoch"].to_numpy(float) > own["trial_id"].map(budgets).to_numpy(float)
+    own = own[~beyond]
     own = own[own["epoch"] == own.groupby("trial_id")["epoch"].transform("max")]
     own = own.assign(seed=own["trial_id"].map(seeds), correct=own["correct"].astype(float))
     return own.pivot(index="seed", columns="example", values="correct")
