@@ -195,8 +195,8 @@ def effects(table: pd.DataFrame, name: str) -> Figure:
         range(len(drawn)),
         [
             plain(
-                f"{row['factor']}: {level_label(row['factor'], row['first'])} → "
-                f"{level_label(row['factor'], row['second'])}",
+                f"{described({row['factor']: row['first']})} → "
+                f"{level_label(row['factor'], row['second']).removeprefix(row['factor'] + ' ')}",
                 60,
             )
             for row in drawn

@@ -363,7 +363,10 @@ def _value(name: str, value: Any) -> Any:
     if name in ("fraction", "model", "weights"):
         return level_label(name, value)
     if isinstance(value, float | np.floating):
-        return None if np.isnan(value) else float(f"{value:.4g}")
+        if np.isnan(value):
+            return None
+        # Counts that pandas holds as floats, beside absent ones.
+        return int(value) if float(value).is_integer() and value >= 1000 else float(f"{value:.4g}")
     if isinstance(value, int | np.integer):
         return int(value)
     return "" if value is None or value is pd.NA else str(value)

@@ -5,6 +5,7 @@
   const SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right", "triangle-left"];
   const MAX_PANELS = 24;
   const MAX_LINES = 400;
+  const MAX_ROWS = 60;
   document.documentElement.classList.add("js");
 
   const rows = (columns, more) => {
@@ -66,7 +67,7 @@
       view: { stroke: null },
       axis: { labelColor: ink, titleColor: ink, gridColor: grid, domainColor: quiet, tickColor: quiet, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" },
       header: { labelColor: ink, titleColor: quiet, labelFontSize: 12, labelFontWeight: "bold", labelLimit: 300 },
-      legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12, orient: "top", labelLimit: 220, symbolStrokeWidth: 2, symbolOpacity: 1, layout: { top: { direction: width < 560 ? "vertical" : "horizontal", anchor: "start", margin: 8 } } },
+      legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12, orient: "top", labelLimit: 220, symbolStrokeWidth: 2, symbolOpacity: 1, symbolLimit: 0, layout: { top: { direction: width < 560 ? "vertical" : "horizontal", anchor: "start", margin: 8 } } },
       title: { color: ink, anchor: "start" },
     };
   };
@@ -157,13 +158,15 @@
         { field: "images", title: "images", format: "," }, { field: "seeds", title: "seeds" },
       ];
       const seedTip = [{ field: "cell", title: "cell" }, { field: "metric", title: "shown" }, { field: "seed", title: "seed" }, { field: "y", title: "value", format: ".4f" }, { field: "note", title: "note" }];
+      // Dozens of lines in a panel would hide one another, and their intervals all of them.
+      const crowded = new Set(shown.map((value) => value.group)).size > 24;
       // A layer without rows would be warned of, so that only those with some are drawn.
       const layer = [
-        ["mean", "", { type: "line", strokeWidth: 2 }, { detail: { field: "group" } }],
-        ["mean", " && datum.low !== null", { type: "rule", strokeWidth: 1.5 }, { y: { ...y, field: "low" }, y2: { field: "high" } }],
+        ["mean", "", { type: "line", strokeWidth: crowded ? 0.8 : 2, opacity: crowded ? 0.5 : 1 }, { detail: { field: "group" } }],
+        [crowded ? "none" : "mean", " && datum.low !== null", { type: "rule", strokeWidth: 1.5 }, { y: { ...y, field: "low" }, y2: { field: "high" } }],
         ["seed", "", { type: "point", filled: true, size: 14, opacity: 0.5 }, { tooltip: seedTip }],
         ["stopped", "", { type: "point", shape: "M-1,-1L1,1M-1,1L1,-1", size: 60, strokeWidth: 2 }, { tooltip: seedTip }],
-        ["mean", "", { type: "point", filled: true, size: 64, opacity: 1 }, { shape: marks, tooltip }],
+        ["mean", "", { type: "point", filled: true, size: crowded ? 16 : 64, opacity: crowded ? 0.6 : 1 }, { shape: marks, tooltip }],
       ].filter(([kind, more]) => shown.some((value) => value.kind === kind && (!more || known(value.low)))).map(([kind, more, mark, encoding]) => ({
         transform: [{ filter: "datum.kind === '" + kind + "'" + more }], mark, encoding: { x, y, color: colour, ...encoding },
       }));
@@ -257,8 +260,9 @@
     ],
     spec(state, width) {
       const rest = many.map((one) => one.name).filter((name) => name !== state.x);
-      const shown = cells.slice(0, 2 * MAX_LINES);
-      const values = shown.map((row) => ({
+      const everyRow = [...new Set(cells.map((row) => joined(row, rest) || "all"))];
+      const names = everyRow.slice(0, MAX_ROWS);
+      const values = cells.filter((row) => names.includes(joined(row, rest) || "all")).map((row) => ({
         cell: row.name, x: row["factor:" + state.x], y: joined(row, rest) || "all", value: known(row[state.metric]) ? row[state.metric] : null,
         text: known(row[state.metric]) ? row[state.metric].toFixed(3) : row.state, state: row.state, reason: row.reason, seeds: row.seeds,
       }));
@@ -266,7 +270,6 @@
       const title = METRICS.find((one) => one[0] === state.metric)[1];
       const range = values.filter((row) => row.value !== null).map((row) => row.value);
       const middle = (Math.min(...range) + Math.max(...range)) / 2;
-      const names = [...new Set(values.map((row) => row.y))];
       const tooltip = [{ field: "cell" }, { field: "value", title, format: ".4f" }, { field: "seeds" }, { field: "state" }, { field: "reason" }];
       const x = { field: "x", type: "ordinal", sort: factor(state.x).labels, title: state.x, axis: { labelAngle: 0, orient: "top", grid: false } };
       const y = { field: "y", type: "ordinal", sort: names, title: rest.join(" × ") || null, axis: { labelLimit: width < 620 ? 110 : 260, grid: false } };
@@ -277,7 +280,8 @@
         { transform: [{ filter: "datum.value !== null" }], mark: { type: "rect" }, encoding: { x, y, tooltip, color: { field: "value", type: "quantitative", title, scale: { scheme: "cividis", zero: false }, legend: { format: ".2~f", gradientLength: 160 } } } },
         { mark: { type: "text", fontSize: 12, limit: Math.floor(room / columns) - 2 }, encoding: { x, y, tooltip, text: { field: "text" }, color: { condition: [{ test: "datum.value === null", value: css("--ink") }, { test: "datum.value < " + middle, value: "#ffffff" }], value: "#000000" } } },
       ].filter((one) => !one.transform || values.some((row) => (row.value === null) === one.transform[0].filter.includes("=== null")));
-      return { data: { values }, width: Math.min(room, 130 * columns), height: 30 * names.length, layer };
+      const more = everyRow.length > names.length ? { title: { text: "The first " + names.length + " of " + everyRow.length + " rows; the table below holds all.", fontSize: 12, fontWeight: "normal" } } : {};
+      return { data: { values }, width: Math.min(room, 130 * columns), height: 30 * names.length, layer, ...more };
     },
   };
 
