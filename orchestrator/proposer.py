@@ -50,7 +50,7 @@ class Proposer:
         self._asked: dict[str, Any] = {}
         self._space = {
             key: self._distribution(values)
-            for key, values in (study.search.fields if study.search else {}).items()
+            for key, values in sorted((study.search.fields if study.search else {}).items())
         }
         for cell in stages.cells:
             self._refill(cell, history)

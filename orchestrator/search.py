@@ -93,9 +93,11 @@ class Search(BaseModel):
         if self.algorithm == "grid":
             rows = itertools.product(*self.fields.values())
             return [dict(zip(self.fields, row, strict=True)) for row in rows]
-        generator = np.random.default_rng(seed)
+        # A stream of its own for each field: neither their order in the file nor another field
+        # changes what is drawn of one.
+        streams = {key: np.random.default_rng([seed, *key.encode()]) for key in self.fields}
         return [
-            {key: _sample(value, generator) for key, value in self.fields.items()}
+            {key: _sample(value, streams[key]) for key, value in self.fields.items()}
             for _ in range(self.size)
         ]
 

@@ -190,15 +190,13 @@ class Stages:
     def _recipes(self, cell: Cell) -> list[Recipe]:
         if not self.study.search:
             return [self.study.recipe_of(cell)]
-        recipes: list[Recipe] = []
-        seen = set()
+        # A field without bearing, such as adam's momentum, makes no recipe of its own; and the
+        # order of fields in the file makes no other order.
+        found: dict[str, Recipe] = {}
         for draw in self._draws:
             recipe = self.study.recipe_of(cell, draw)
-            # A field without bearing, such as adam's momentum, makes no recipe of its own.
-            key = str(sorted(recipe.identity().items(), key=str))
-            if key not in seen:
-                seen.add(key)
-                recipes.append(recipe)
+            found.setdefault(str(sorted(recipe.identity().items())), recipe)
+        recipes = [found[key] for key in sorted(found)]
         digest = hashlib.sha256(f"{self.study.search_seed} {cell}".encode()).digest()
         order = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(len(recipes))
         return [recipes[position] for position in order]

@@ -71,5 +71,5 @@ def a_pass(declared: Study, out: Path, pass_id: str = "pass") -> Pass:
 
 def write(file: Path, values: Any) -> Path:
     """Write a study file; text as it is, values as YAML."""
-    file.write_text(values if isinstance(values, str) else yaml.safe_dump(values))
+    file.write_text(values if isinstance(values, str) else yaml.safe_dump(values, sort_keys=False))
     return file
