@@ -45,7 +45,7 @@ def run(declared: Study, out: Path) -> Summary:
 
 
 def trials(out: Path) -> pd.DataFrame:
-    return Store(out).read("trials").to_pandas().set_index("trial_id", drop=False)
+    return Store(out).read("trials").to_pandas().set_index("trial_id", drop=False).rename_axis(None)
 
 
 def epochs(out: Path) -> pd.DataFrame:
