@@ -15,6 +15,7 @@ _REASONS = {
     errno.EROFS: "the file system is read-only; choose another --out",
     errno.EACCES: "permission is denied; choose another --out, or mend the folder's permissions",
     errno.EPERM: "permission is denied; choose another --out, or mend the folder's permissions",
+    errno.EEXIST: "a file stands where a folder is needed; choose another --out",
     errno.ENOTDIR: "a file stands where a folder is needed; choose another --out",
 }
 
