@@ -16,8 +16,8 @@ from trainables.recipe import Recipe
 
 _STARTUP = 4
 """Recipes drawn at random before the sampler has something to go by."""
-_ATTEMPTS = 10
-"""Questions for one recipe that the cell does not have yet."""
+_ATTEMPTS = 100
+"""Questions for one recipe that can be trained and that the cell does not have yet."""
 
 
 class Proposer:
@@ -61,13 +61,13 @@ class Proposer:
         What is proposed depends on the study and on what is recorded of the cell, not on the past
         of this process.
         """
-        search = self._searches[cell.index]
-        for attempt in range(_ATTEMPTS):
-            asked = self._ask(cell, attempt)
-            wanted = self._take(cell, asked)
+        search, untried = self._searches[cell.index], self._untried(cell)
+        # What can be listed is looked through rather than asked for again and again.
+        for attempt in range(_ATTEMPTS // 10 if untried else _ATTEMPTS):
+            wanted = self._take(cell, self._ask(cell, attempt))
             if wanted:
                 return wanted
-        for draw in self._untried(cell):
+        for draw in untried:
             search.enqueue_trial(draw)
             wanted = self._take(cell, search.ask(self._space))
             if wanted:

@@ -1,11 +1,13 @@
 """Small simulated studies for the tests of this package, run in this process."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
 
+from orchestrator.costs import relative_cost
 from orchestrator.history import History
 from orchestrator.inputs import find_inputs
 from orchestrator.passes import Pass, Share
@@ -14,6 +16,7 @@ from orchestrator.runner import Summary, run_study
 from orchestrator.stages import Stages
 from orchestrator.study import Study, study_from
 from results.store import Store
+from trainables.trial import Trial
 
 PLAIN: dict[str, Any] = {
     "name": "small",
@@ -52,7 +55,12 @@ def epochs(out: Path) -> pd.DataFrame:
     return Store(out).read("epochs").to_pandas().sort_values("sequence").reset_index(drop=True)
 
 
-def a_pass(declared: Study, out: Path, pass_id: str = "pass") -> Pass:
+def a_pass(
+    declared: Study,
+    out: Path,
+    pass_id: str = "pass",
+    cost: Callable[[Trial], float] | None = None,
+) -> Pass:
     """Return a pass that has taken stock of a run directory, and nothing more."""
     store = Store(out)
     history = History(store)
@@ -63,7 +71,7 @@ def a_pass(declared: Study, out: Path, pass_id: str = "pass") -> Pass:
         stages,
         history,
         recorder,
-        cost=lambda trial: float(trial.n_train),
+        cost=cost or relative_cost(None),
         share=lambda trial: Share(1.0, 0.0),
         enlarge=lambda trial: False,
     )
