@@ -140,10 +140,10 @@ def check_owner(study: Study, inputs: Inputs, store: Store) -> None:
     if not store.study_file.exists():
         # A folder of something else is not ours to fill.
         strangers = [path.name for path in store.root.iterdir() if not path.name.startswith(".")]
-        ours = {"run.lock", "trials", "epochs", "predictions", "environments", "checkpoints"}
-        if set(strangers) - ours:
+        others = sorted(set(strangers) - store.names)
+        if others:
             raise StudyError(
-                f"--out {store.root}: the folder holds other files ({sorted(strangers)[0]}, say) "
+                f"--out {store.root}: the folder holds other files ({others[0]}, say) "
                 "and no study; name an empty or a new folder."
             )
         return

@@ -68,6 +68,12 @@ class Store:
         """Held by the one `run` that may write."""
         return self.root / "run.lock"
 
+    @property
+    def names(self) -> set[str]:
+        """What a run directory holds: anything else is not ours."""
+        files = (self.study_file, self.checkpoints, self.report, self.damaged, self.lock)
+        return {*SCHEMAS, *(file.name for file in files)}
+
     def folder(self, table: str) -> Path:
         """Return the folder of a table's parts."""
         return self.root / table
