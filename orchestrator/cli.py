@@ -139,6 +139,7 @@ def status(
     """Show how far a run is; also from another terminal, while it runs."""
     from orchestrator.lock import is_held
     from orchestrator.view import CellsTable, summary, view_of
+    from results.records import IDENTITY_COLUMNS
     from results.store import Store
 
     with _document(as_json) as document:
@@ -146,7 +147,8 @@ def status(
         declared = store.study()
         name = declared.get("name", run_folder.name)
         rows = store.read("trials").to_pylist()
-        view = view_of(rows, list(declared.get("factors", ())))
+        factors = [factor for factor in declared.get("factors") or () if factor in IDENTITY_COLUMNS]
+        view = view_of(rows, factors or ["model", "weights", "fraction"])
         document.update(
             name=name,
             trials=view.counts(),
