@@ -50,7 +50,8 @@ class Checkpoints:
             scrap.replace(state)
             _sync(self._folder)
         except OSError as error:
-            scrap.unlink(missing_ok=True)
+            with suppress(OSError):
+                scrap.unlink(missing_ok=True)
             raise CheckpointError(
                 f"{state} cannot be written ({error.strerror or error}); make room and run again"
             ) from error
