@@ -22,6 +22,7 @@ import yaml
 from results.errors import StoreError
 from results.files import explained, sync, write_whole
 from results.records import SCHEMAS
+from results.replacement import replacement
 
 MERGE_ABOVE = 8
 """Number of small parts that a table may have before `merge` makes fewer, larger ones."""
@@ -158,16 +159,24 @@ class Store:
         write_whole(self.study_file, text.encode())
 
     def write_part(self, table: str, name: str, groups: Sequence[pa.Table]) -> None:
-        """Write or replace one part; each of `groups` becomes a row group.
-
-        A growing part that keeps its earlier groups keeps their bytes too, so that a reader which
-        holds the old footer still reads the right rows.
-        """
+        """Write one part; each of `groups` becomes a row group."""
         buffer = io.BytesIO()
         with pq.ParquetWriter(buffer, SCHEMAS[table], compression="zstd") as writer:
             for group in groups:
                 writer.write_table(group)
-        write_whole(self.folder(table) / f"{name}.parquet", buffer.getvalue())
+        write_whole(self._part(table, name), buffer.getvalue())
+
+    def replace_part(self, table: str, name: str, rows: pa.Table) -> None:
+        """Write a part again, or for the first time, so that whoever is reading it reads on."""
+        file = self._part(table, name)
+        try:
+            old = file.read_bytes()
+        except OSError:
+            old = b""
+        write_whole(file, replacement(old, rows))
+
+    def _part(self, table: str, name: str) -> Path:
+        return self.folder(table) / f"{name}.parquet"
 
     def repair(self) -> list[str]:
         """Finish a merge that was cut short and set damaged parts aside; needs the lock.

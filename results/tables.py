@@ -101,7 +101,7 @@ class TrialTable:
         """Write the parts whose rows changed since the last flush."""
         for part in sorted(self._dirty):
             rows = list(self._parts[part].values())
-            self._store.write_part("trials", part, [table_of("trials", rows)])
+            self._store.replace_part("trials", part, table_of("trials", rows))
             self._dirty.discard(part)
 
     def _new_part(self, trial_id: str) -> str:
