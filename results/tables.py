@@ -93,7 +93,7 @@ class TrialTable:
         """Change some columns of a trial's row, or add the row."""
         part = self._part_of.get(trial_id) or self._new_part(trial_id)
         row = self._parts[part].setdefault(trial_id, {"trial_id": trial_id})
-        if any(row.get(key) != value for key, value in values.items()):
+        if any(_differ(row.get(key), value) for key, value in values.items()):
             row.update(values)
             self._dirty.add(part)
 
@@ -110,6 +110,11 @@ class TrialTable:
         self._parts.setdefault(part, {})
         self._part_of[trial_id] = part
         return part
+
+
+def _differ(one: Any, other: Any) -> bool:
+    # NaN is the one value that is unlike itself.
+    return bool(one != other and (one == one or other == other))
 
 
 def table_of(table: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
