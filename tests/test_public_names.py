@@ -1,7 +1,12 @@
 """The public names of the packages: other programs rely on them."""
 
+from types import ModuleType
+
+import pytest
+
 import orchestrator
 import results
+import trainables
 
 
 def test_orchestrator() -> None:
@@ -21,6 +26,25 @@ def test_orchestrator() -> None:
 
 
 def test_results() -> None:
+    assert results.__all__ == ["ResultsError", "Run", "open", "write_report"]
     for name in results.__all__:
-        assert hasattr(results, name)
-    assert {"Run", "ResultsError", "open", "write_report"} <= set(results.__all__)
+        assert getattr(results, name).__name__ == name
+
+
+def test_curves_can_be_fitted_without_a_run() -> None:
+    from results import curves
+
+    assert callable(curves.fit_power_law)
+    assert callable(curves.predict_error)
+
+
+def test_trainables() -> None:
+    # Workers and users' own learners name its modules; the package itself exports nothing.
+    assert [name for name in vars(trainables) if name.isidentifier() and name[0] != "_"] == [
+        name for name in vars(trainables) if isinstance(getattr(trainables, name), ModuleType)
+    ]
+
+
+def test_nothing_else_can_be_had() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'train'"):
+        orchestrator.train  # noqa: B018
