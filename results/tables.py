@@ -72,7 +72,8 @@ class TrialTable:
         self._store, self._prefix = store, prefix
         self._parts: dict[str, dict[str, dict[str, Any]]] = {}
         self._part_of: dict[str, str] = {}
-        self._dirty: set[str] = set()
+        self._written: dict[str, dict[str, Any] | None] = {}
+        """Rows changed since the last flush, as they were then; None where they are new."""
         for part in store.parts("trials"):
             rows = pq.read_table(part, schema=SCHEMAS["trials"], partitioning=None)
             self._parts[part.stem] = {row["trial_id"]: row for row in rows.to_pylist()}
@@ -94,15 +95,19 @@ class TrialTable:
         part = self._part_of.get(trial_id) or self._new_part(trial_id)
         row = self._parts[part].setdefault(trial_id, {"trial_id": trial_id})
         if any(_differ(row.get(key), value) for key, value in values.items()):
+            self._written.setdefault(trial_id, dict(row) if row.keys() - {"trial_id"} else None)
             row.update(values)
-            self._dirty.add(part)
 
     def flush(self) -> None:
-        """Write the parts whose rows changed since the last flush."""
-        for part in sorted(self._dirty):
+        """Write the parts whose rows are not as they were at the last flush."""
+        for part in sorted({self._part_of[name] for name in self._written if self._changed(name)}):
             rows = list(self._parts[part].values())
             self._store.replace_part("trials", part, table_of("trials", rows))
-            self._dirty.discard(part)
+        self._written.clear()
+
+    def _changed(self, trial_id: str) -> bool:
+        written, row = self._written[trial_id], self.get(trial_id) or {}
+        return written is None or any(_differ(written.get(key), row[key]) for key in row)
 
     def _new_part(self, trial_id: str) -> str:
         number = len(self._part_of) // _TRIALS_PER_PART

@@ -439,7 +439,7 @@ GENERATED = settings(
 )
 
 
-@settings(GENERATED, max_examples=300)
+@settings(GENERATED, max_examples=250)
 @given(studies())
 def test_sound_studies_are_never_refused_and_written_as_they_are_read(
     values: dict[str, Any],
@@ -520,7 +520,7 @@ def judge(make: Callable[[], Study]) -> str:
     return ""
 
 
-@settings(GENERATED, max_examples=700)
+@settings(GENERATED, max_examples=500)
 @given(mutants())
 def test_mutated_studies_are_planned_or_refused_with_the_key_named(values: Any) -> None:
     message = judge(lambda: study_from(values))
@@ -529,7 +529,7 @@ def test_mutated_studies_are_planned_or_refused_with_the_key_named(values: Any) 
     assert not message or any(key in message for key in KEYS)
 
 
-@settings(GENERATED, max_examples=500)
+@settings(GENERATED, max_examples=400)
 @given(studies(), st.data())
 def test_mutated_text_is_planned_or_refused(
     tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any], data: st.DataObject
