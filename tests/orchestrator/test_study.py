@@ -156,6 +156,59 @@ def test_made_in_python_from_its_parts() -> None:
     assert again.early_stopping == tuned.early_stopping
 
 
+# What is one trial.
+
+SHARED: dict[str, Any] = {
+    **BASE,
+    "factors": {"model": ["a"], "weights": [{"w": "w/{model}.pth"}], "fraction": ["1/2"]},
+    "recipe": {"epochs": 3, "lr": 1e-3},
+    "seeds": [0, 1],
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": {"epochs": 3, "lr": "1e-3"}},
+        {"recipe": {"lr": 0.001, "epochs": "3", "batch_size": 128, "momentum": 0.5}},
+        {"recipe": {"epochs": 30}},
+        {"factors": {**SHARED["factors"], "fraction": [0.5]}},
+        # Half of the pool of 45,000 images.
+        {"factors": {**SHARED["factors"], "fraction": [22_500]}},
+        {"factors": {**SHARED["factors"], "weights": [{"w": "elsewhere/{model}.safetensors"}]}},
+        {"factors": {**SHARED["factors"], "lr": [1e-3]}, "recipe": {"epochs": 3}},
+        {"data": {"validation": 5000, "path": "/elsewhere"}},
+        {"data": {"source": "cifar10"}},
+        {"seeds": [1, 0]},
+        {"name": "other", "order": "longest-first", "keep_checkpoints": "all"},
+        {"resources": {"cpu": 4, "gpu": "1/3"}, "checkpoint_seconds": 1, "max_failures": 9},
+        {"early_stopping": {"compare": []}},
+    ],
+    ids=str,
+)
+def test_trials_stay_the_same(change: dict[str, Any]) -> None:
+    assert trial_ids(study_from({**SHARED, **change})) == trial_ids(study_from(SHARED))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": {"epochs": 3, "lr": 2e-3}},
+        {"recipe": {"epochs": 3, "schedule": "cosine"}},
+        {"recipe": {"steps": 100}},
+        {"factors": {**SHARED["factors"], "model": ["b"]}},
+        {"factors": {**SHARED["factors"], "weights": ["none"]}},
+        {"factors": {**SHARED["factors"], "fraction": [22_499]}},
+        {"data": {"validation": 0.2}},
+        {"data": {"validation": "test"}},
+        {"seeds": [2, 3]},
+    ],
+    ids=str,
+)
+def test_trials_become_others(change: dict[str, Any]) -> None:
+    assert not trial_ids(study_from({**SHARED, **change})) & trial_ids(study_from(SHARED))
+
+
 # What a study cannot be.
 
 REFUSALS: list[tuple[Any, list[str]]] = [
