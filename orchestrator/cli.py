@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +69,7 @@ def plan(
     if not as_json:
         from orchestrator.plan_text import print_plan
 
-        print_plan(made, study)
+        print_plan(made, _again(study, out, settings))
 
 
 @app.command()
@@ -109,12 +110,14 @@ def run(
                 progress=show,
             )
         code = summary.exit_code
-        page = None
+        page, answer = None, []
         if report_too:
-            from results import write_report
+            import results
 
             show.note("writing the report")
-            page = write_report(summary.out)
+            recorded = results.open(summary.out)
+            page = results.write_report(recorded)
+            answer = [sentence.text for sentence in recorded.analysis.answer.sentences]
         document.update(
             out=str(summary.out),
             exit_code=code,
@@ -122,12 +125,13 @@ def run(
             failed=summary.failed,
             incomplete=summary.incomplete,
             problems=summary.problems,
+            answer=answer,
             report=str(page) if page else None,
         )
     if not as_json:
         from orchestrator.plan_text import print_summary
 
-        print_summary(summary, study, page)
+        print_summary(summary, _again(study, out, settings), answer, page)
     raise typer.Exit(code)
 
 
@@ -224,6 +228,15 @@ def clean(
         document["items"] = [
             {"path": str(item.path), "bytes": item.size, "reason": item.reason} for item in items
         ]
+
+
+def _again(study: Path, out: Path | None, settings: list[str] | None) -> str:
+    """Return the command that runs a study as it was asked for just now."""
+    words = ["scalestudy", "run", str(study)]
+    words += ["--out", str(out)] if out else []
+    for setting in settings or ():
+        words += ["--set", setting]
+    return shlex.join(words)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import StudyError
 from orchestrator.levels import Size, WeightsLevel
+from orchestrator.recipes import possible_recipes
 from orchestrator.study import TRAINABLES, Cell, Study
 from trainables.errors import TrainableError
 from trainables.functions import load_function
@@ -18,6 +19,7 @@ from trainables.trial import Trial, Weights
 
 if TYPE_CHECKING:
     from trainables.data import DataInfo
+    from trainables.models import Stem
 
 _SIMULATED_IMAGES, _SIMULATED_CLASSES = 50_000, 10
 
@@ -191,17 +193,14 @@ def _check_images(study: Study, info: "DataInfo") -> frozenset[int | None]:
     from trainables.models import check_input, check_model
 
     sizes: set[int | None] = set()
-    tried = set()
-    for cell in study.cells():
-        recipe = study.recipe_of(cell)
-        side = recipe.image_size or info.image_size or 0
-        info.decoded_bytes(recipe.image_size)
-        sizes.add(decode_size(study.data, recipe.image_size))
-        key = (cell["model"], recipe.stem, side)
-        if study.trainable == "classifier" and key not in tried:
-            tried.add(key)
-            check_model(cell["model"], recipe.stem)
-            check_input(cell["model"], info.n_classes, recipe.stem, (side, side))
+    for stem, image_size in sorted(_forms(study), key=str):
+        info.decoded_bytes(image_size)
+        sizes.add(decode_size(study.data, image_size))
+        if study.trainable == "classifier":
+            side = image_size or info.image_size or 0
+            for model in study.factors["model"]:
+                check_model(model, stem)
+                check_input(model, info.n_classes, stem, (side, side))
     for size in sizes:
         problem = room(info, size)
         if problem:
@@ -209,10 +208,15 @@ def _check_images(study: Study, info: "DataInfo") -> frozenset[int | None]:
     return frozenset(sizes)
 
 
+def _forms(study: Study) -> set[tuple["Stem", int | None]]:
+    """Return every stem and image size that a model may be built for, the search's included."""
+    return {(recipe.stem, recipe.image_size) for _, recipe in possible_recipes(study)}
+
+
 def _find_weights(study: Study) -> dict[tuple[str, str], Weights]:
     from trainables.weights import check_weights, resolve_weights
 
-    stems = {study.recipe_of(cell).stem for cell in study.cells()}
+    stems = {stem for stem, _ in _forms(study)}
     found: dict[tuple[str, str], Weights] = {}
     for model in study.factors["model"]:
         for level in study.factors["weights"]:

@@ -1,5 +1,6 @@
 """What `plan` and `run` say in a terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,8 +14,8 @@ from orchestrator.view import plain_table, split_levels, titled
 _MOST_CELLS = 60
 
 
-def print_plan(plan: Plan, file: Path) -> None:
-    """Print cells, counts and warnings."""
+def print_plan(plan: Plan, command: str) -> None:
+    """Print cells, counts and warnings, and the command that comes next."""
     console = Console(highlight=False)
     console.print(cells_table(plan))
     if len(plan.cells) > _MOST_CELLS:
@@ -22,11 +23,12 @@ def print_plan(plan: Plan, file: Path) -> None:
     counts = plan.trials
     states = ", ".join(f"{counts[s]} {s}" for s in ("new", "reused", "continued") if counts[s])
     orphaned = counts["orphaned"]
-    left = f"; {orphaned} recorded ones are no longer wanted" if orphaned else ""
+    left = f"; {orphaned} recorded no longer wanted, and kept" if orphaned else ""
     console.print(f"{counts['wanted']} trials wanted: {states or 'none'}{left}.")
     for warning in plan.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
-    console.print(f"run directory: {plan.out}    next: scalestudy run {file}", markup=False)
+    console.print(f"run directory: {plan.out}", markup=False)
+    console.print(f"next: {command}", markup=False, soft_wrap=True)
 
 
 def cells_table(plan: Plan) -> Table:
@@ -52,8 +54,8 @@ def cells_table(plan: Plan) -> Table:
     return table
 
 
-def print_summary(summary: Summary, file: Path, page: Path | None) -> None:
-    """Print what a run came to, and how to go on."""
+def print_summary(summary: Summary, command: str, answer: Sequence[str], page: Path | None) -> None:
+    """Print what a run came to, its answer, and how to go on."""
     console = Console(highlight=False, soft_wrap=True)
     for problem in summary.problems:
         console.print(f"noticed: {problem}", style="yellow", markup=False)
@@ -62,10 +64,12 @@ def print_summary(summary: Summary, file: Path, page: Path | None) -> None:
     if summary.incomplete:
         console.print(
             f"{len(summary.incomplete)} cells are incomplete: {'; '.join(summary.incomplete)}.\n"
-            f"Mend the cause, then `scalestudy run {file}` trains only what is missing.",
+            f"Mend the cause, then this trains only what is missing: {command}",
             markup=False,
         )
     else:
         console.print(f"complete: {summary.out}", markup=False)
+    for number, sentence in enumerate(answer, 1):
+        console.print(f"{number}. {sentence}", markup=False)
     if page:
         console.print(f"report: {page}", markup=False)

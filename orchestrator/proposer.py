@@ -139,6 +139,8 @@ class Proposer:
             if any(row[key] != value for key, value in levels.items()):
                 continue
             draw = {key: row[key] for key in self._space if row[key] is not None}
+            if not self._holds(draw):
+                continue
             recipe = self._recipe(cell, draw)
             # The hash tells whether the row is of this cell and recipe.
             if recipe is None or self._trial_id(cell, recipe) != row["trial_id"]:
@@ -154,6 +156,15 @@ class Proposer:
             outcome = wanted and recorded_outcome(history, self._study, wanted, row["trial_id"])
             if wanted and outcome:
                 self.tell(wanted, outcome)
+
+    def _holds(self, draw: dict[str, Any]) -> bool:
+        """Return whether the search, as it is asked for now, could propose a draw."""
+        for key, value in draw.items():
+            space = self._space[key]
+            choices = getattr(space, "choices", None)
+            if not (value in choices if choices else space.low <= value <= space.high):
+                return False
+        return True
 
     def _trial_id(self, cell: CellStages, recipe: Recipe) -> str:
         inputs, seed = self._stages.inputs, self._study.search_seed

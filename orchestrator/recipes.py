@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -35,13 +36,29 @@ def check_recipes(study: "Study") -> None:
             f"{_MOST_TRIALS:,} trials; fewer levels, values or samples are needed"
         )
     found: dict[str, tuple[_Levels, Recipe]] = {}
+    for levels, recipe in possible_recipes(study):
+        twin = found.setdefault(str(recipe.identity()), (levels, recipe))
+        _refuse_twins(study.recipe_factors, twin, (levels, recipe))
+
+
+def possible_recipes(study: "Study") -> Iterator[tuple[_Levels, Recipe]]:
+    """Yield every recipe that a cell of any model may be trained with, of ranges the ends.
+
+    Returns
+    -------
+    iterator of (levels, recipe)
+        The levels are those of `study.recipe_factors`.
+
+    Raises
+    ------
+    Refused
+        Its fields do not go together.
+    """
     possible = _possible_draws(study)
     for levels in itertools.product(*(study.factors[field] for field in study.recipe_factors)):
         fields = dict(zip(study.recipe_factors, levels, strict=True))
         for draw in possible:
-            recipe = _recipe(study, {**fields, **draw})
-            twin = found.setdefault(str(recipe.identity()), (levels, recipe))
-            _refuse_twins(study.recipe_factors, twin, (levels, recipe))
+            yield levels, _recipe(study, {**fields, **draw})
 
 
 def written_recipe(study: "Study") -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from results.files import write_whole
-from results.run import open
+from results.run import Run, open
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,13 +19,13 @@ _DOTS_PER_INCH = 150
 _SMALL = 150_000  # bytes of SVG that the page takes even where PNG is smaller
 
 
-def write_report(run_dir: str | Path) -> Path:
+def write_report(run: str | Path | Run) -> Path:
     """Write a run's report, also while its study is under way.
 
     Parameters
     ----------
-    run_dir
-        The run directory.
+    run
+        The run directory, or what `results.open` returned for it.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def write_report(run_dir: str | Path) -> Path:
     # Charts and templates take a second to import, which reading frames should not cost.
     from results.page import Picture, render
 
-    run = open(run_dir)
+    run = run if isinstance(run, Run) else open(run)
     folder = run.path / "report"
     pictures = {}
     for name, drawing in run.drawings.items():
