@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from orchestrator.history import History
 from orchestrator.proposer import Proposer
+from orchestrator.races import Races
 from orchestrator.recorder import Recorder
 from orchestrator.stages import Outcome, Stages, Wanted, recorded_outcome
-from orchestrator.stopping import Race, Stop
 from orchestrator.study import Study
 from results.records import Status
 from trainables.job import Task
@@ -63,9 +63,8 @@ class Pass:
         self._costs: dict[str, float] = {}
         self._losses: Counter[str] = Counter()
         self._queue: list[tuple[tuple[float, ...], str]] = []
-        self._races: dict[tuple[str, ...], Race] = {}
+        self._races = Races(stages)
         self._outcomes: dict[str, Outcome] = {}
-        self._seen: dict[str, int] = {}
         self._undecided: dict[int, set[str]] = {}
         self._proposer = Proposer(study, stages, history) if stages.unknown_recipes() else None
         self.running: dict[str, Wanted] = {}
@@ -160,7 +159,7 @@ class Pass:
         self.recorder.add_row(trial_id, row)
         if "facts" in result:
             self.recorder.add_facts(trial_id, result["facts"])
-        stop = self._arrive(wanted, row["epoch"], row["val_accuracy"])
+        stop = self._races.arrive(wanted, row["epoch"], row["val_accuracy"])
         if result["finished"]:
             self._complete(trial_id, row["val_accuracy"], result.get("predictions"))
         elif stop:
@@ -231,7 +230,9 @@ class Pass:
         """Enter what is recorded, queue what is not, and bring every row up to date."""
         for wanted in list(self.stages.wanted.values()):
             self._enter(wanted)
-        for wanted, stop, accuracy in self._replay():
+        for wanted, stop, accuracy in self._races.replay(self.history):
+            if wanted.trial.trial_id in self._outcomes:
+                continue
             outcome = Outcome(Status.STOPPED, accuracy)
             self.recorder.stop(wanted.trial.trial_id, stop)
             self._outcomes[wanted.trial.trial_id] = outcome
@@ -293,26 +294,3 @@ class Pass:
         if stages.winner or stages.lost:
             self.recorder.disown(self._undecided.pop(cell, set()) - set(self.stages.wanted))
         return measures
-
-    def _replay(self) -> list[tuple[Wanted, Stop, float]]:
-        """Rebuild the rungs in the order of arrival; return stops that a crash kept unrecorded."""
-        unrecorded = []
-        for trial_id, epoch, value in self.history.arrivals():
-            wanted = self.stages.wanted.get(trial_id)
-            if wanted is None or epoch > self.history.epochs_done(trial_id):
-                continue
-            stop = self._arrive(wanted, epoch, value)
-            last = epoch == self.history.epochs_done(trial_id)
-            if stop and last and trial_id not in self._outcomes:
-                unrecorded.append((wanted, stop, value))
-        return unrecorded
-
-    def _arrive(self, wanted: Wanted, epoch: int, value: float) -> Stop | None:
-        trial_id = wanted.trial.trial_id
-        group = self.stages.group(wanted)
-        rule = self.study.stopping
-        if group is None or rule is None or epoch <= self._seen.get(trial_id, 0):
-            return None
-        self._seen[trial_id] = epoch
-        race = self._races.setdefault(group, Race(rule.grace, rule.reduction_factor))
-        return race.arrive(epoch, value, budget=wanted.trial.recipe.intervals)

@@ -11,6 +11,7 @@ from orchestrator.errors import StudyError
 from orchestrator.history import History
 from orchestrator.inputs import Inputs, find_inputs
 from orchestrator.proposer import Proposer
+from orchestrator.races import Races
 from orchestrator.stages import Outcome, Stages, recorded_outcome
 from orchestrator.study import Study
 from results.errors import StoreError
@@ -95,6 +96,10 @@ def plan_study(study: Study, out: str | Path | None = None) -> Plan:
         trial_id: recorded_outcome(history, study, wanted, trial_id)
         for trial_id, wanted in stages.wanted.items()
     }
+
+    for wanted, _, accuracy in Races(stages).replay(history):
+        trial_id = wanted.trial.trial_id
+        outcomes[trial_id] = outcomes[trial_id] or Outcome(Status.STOPPED, accuracy)
 
     def outcome(trial_id: str) -> Outcome | None:
         return outcomes.get(trial_id)

@@ -10,6 +10,7 @@ import numpy as np
 
 from orchestrator.history import History
 from orchestrator.inputs import Inputs
+from orchestrator.stopping import Race
 from orchestrator.study import Cell, Study
 from results.records import Stage, Status
 from trainables.recipe import Recipe
@@ -228,8 +229,11 @@ def recorded_outcome(
     if history.is_complete(trial_id, budget):
         return Outcome(Status.COMPLETED, float(history.curve(trial_id)[budget - 1]))
     stopped = history.status(trial_id) is Status.STOPPED
-    if stopped and wanted.stage is Stage.SEARCH and study.stopping is not None:
+    rule = study.stopping
+    if stopped and wanted.stage is Stage.SEARCH and rule is not None:
         at = history.trials[trial_id]["stopped_at_epoch"] or 0
-        if 0 < at <= history.epochs_done(trial_id):
+        # Where the rule has no rung any more, its stops do not stand.
+        rung = Race(rule.grace, rule.reduction_factor).is_rung(at)
+        if rung and 0 < at <= history.epochs_done(trial_id):
             return Outcome(Status.STOPPED, float(history.curve(trial_id)[-1]))
     return None

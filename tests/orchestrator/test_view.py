@@ -248,9 +248,9 @@ def test_the_plan_shows_what_differs(tmp_path: Path) -> None:
 def test_the_plan_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(study(), tmp_path / "run")
     declared = study(factors={"model": ["a"]}, seeds=[0, 1, 2])
-    print_plan(plan_study(declared, tmp_path / "run"), Path("s.yaml"))
+    print_plan(plan_study(declared, tmp_path / "run"), "scalestudy run s.yaml")
     words = " ".join(capsys.readouterr().out.split())
-    assert "3 trials wanted: 1 new, 2 reused; 6 recorded ones are no longer wanted." in words
+    assert "3 trials wanted: 1 new, 2 reused; 6 recorded no longer wanted, and kept." in words
     assert "next: scalestudy run s.yaml" in words
 
 
