@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,7 +177,7 @@ def test_a_read_only_folder_is_refused(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     words = ["-m", "orchestrator", "run", str(small_disk / "study.yaml"), "--address", "none"]
     out = ["--out", str(small_disk / "new"), "--no-report"]
-    done = subprocess.run(["python", *words, *out], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, *words, *out], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "the file system is read-only; choose another --out" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
