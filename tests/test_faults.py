@@ -175,9 +175,9 @@ def test_a_read_only_folder_is_refused(small_disk: Path) -> None:
     process = command.start()
     process.communicate()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    words = ["-m", "orchestrator", "run", str(small_disk / "study.yaml"), "--address", "none"]
-    out = ["--out", str(small_disk / "new"), "--no-report"]
-    done = subprocess.run([sys.executable, *words, *out], capture_output=True, text=True, check=False)
+    run = [sys.executable, "-m", "orchestrator", "run", str(small_disk / "study.yaml")]
+    where = ["--address", "none", "--out", str(small_disk / "new"), "--no-report"]
+    done = subprocess.run([*run, *where], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "the file system is read-only; choose another --out" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
