@@ -4,8 +4,11 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
+
+import psutil
 
 from orchestrator.errors import OrchestratorError
 
@@ -59,7 +62,15 @@ class Signals:
         if self._asked and number == signal.SIGINT:
             sys.stderr.write("\nscalestudy: left at once; all that was recorded is safe.\n")
             sys.stderr.flush()
+            _end_children()
             os._exit(130)
         self._asked = True
         if not self.deferred:
             self.check()
+
+
+def _end_children() -> None:
+    """Kill what this process started: some of Ray's processes would stay for another minute."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            child.kill()

@@ -1,6 +1,7 @@
 """Faults injected for real: what was recorded is safe, and the next run goes on."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -14,6 +15,11 @@ import psutil
 import pytest
 from harness import Command, assert_same_tables, end, kill_at_random, table
 
+from orchestrator.history import History
+from orchestrator.inputs import find_inputs
+from orchestrator.races import Races
+from orchestrator.stages import Stages
+from orchestrator.study import study_from
 from results.store import Store
 
 PLAIN: dict[str, Any] = {
@@ -29,6 +35,7 @@ SEARCH: dict[str, Any] = {
     "factors": {"model": ["a", "b"], "fraction": ["1/16", 1]},
     "search": {"lr": ["1e-2", "1e-3", "1e-4"], "batch_size": [32, 256]},
 }
+LONG_SEARCH: dict[str, Any] = {**SEARCH, "recipe": {"epochs": 9}}
 TRAINED: dict[str, Any] = {
     "name": "trained",
     "factors": {"model": ["squeezenet1_1"], "fraction": ["1/8"]},
@@ -93,7 +100,174 @@ def test_a_signal_ends_a_run_in_order(number: signal.Signals, tmp_path: Path) ->
 
 
 @pytest.mark.ray
+def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
+    command = Command(tmp_path, PLAIN, flags=(), pace=0.3)
+    process = command.start()
+    store = Store(command.out)
+    while not (store.root.is_dir() and store.parts("epochs")):
+        assert process.poll() is None
+        time.sleep(0.2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    seconds, output = end(process, signal.SIGINT)
+    assert process.returncode == 130, output
+    assert seconds < 2
+    assert "Traceback" not in output
+    psutil.wait_procs(family, timeout=5)
+    assert [each.name() for each in family if each.is_running()] == []
+    assert_goes_on_as_if_uninterrupted(command, tmp_path)
+
+
+@pytest.mark.ray
+def test_sigterm_and_sigkill_three_seconds_later_lose_nothing(tmp_path: Path) -> None:
+    """As `ray job stop` does it; what was seen is on disk within two seconds."""
+    command = Command(tmp_path, PLAIN, flags=(), pace=0.3)
+    process = command.start()
+    store = Store(command.out)
+    while not (store.root.is_dir() and store.parts("epochs")):
+        assert process.poll() is None
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(2)
+    assert "running" not in set(store.read("trials")["status"].to_pylist())
+    time.sleep(1)
+    process.kill()
+    process.communicate()
+    assert_goes_on_as_if_uninterrupted(command, tmp_path)
+
+
+def assert_goes_on_as_if_uninterrupted(command: Command, folder: Path) -> None:
+    """Finish a run without Ray and compare it with one that nobody touched."""
+    again = Command(command.folder, command.study)
+    again.finish()
+    whole = Command(folder / "whole", command.study)
+    whole.finish()
+    assert_same_tables(again.out, whole.out)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "pace", "bound"),
+    [(1, 0.4, 2), (13, 0.03, 15)],
+    ids=["trials longer than a flush", "a hundred short ones"],
+)
+def test_checkpoints_are_those_of_what_runs_and_of_the_last_second(
+    seeds: int, pace: float, bound: int, tmp_path: Path
+) -> None:
+    """One place: one trial's folder, and those whose rows wait up to a second to be written."""
+    study = {**PLAIN, "seeds": list(range(seeds)), "recipe": {"epochs": 3}}
+    command = Command(tmp_path, study, pace=pace)
+    process = command.start()
+    checkpoints, most, looks = Store(command.out).checkpoints, 0, 0
+    while process.poll() is None:
+        most = max(most, len(list(checkpoints.glob("*"))))
+        looks += 1
+        time.sleep(0.01)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert len(table(command.out, "trials")) == 8 * seeds
+    assert looks > 100
+    assert 1 <= most <= bound
+    assert list(checkpoints.glob("*")) == []
+
+
+class Malicious:
+    """Leaves a mark where it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.file,))
+
+
+def test_a_malicious_checkpoint_is_refused(tmp_path: Path) -> None:
+    command = Command(tmp_path / "one", {**TRAINED, "seeds": [0]})
+    process = command.start()
+    checkpoints = Store(command.out).checkpoints
+    while not (states := list(checkpoints.glob("*/*.state"))):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    states = list(checkpoints.glob("*/*.state"))
+    assert states
+    for state in states:
+        state.write_bytes(pickle.dumps(Malicious(tmp_path / "executed")))
+    output = " ".join(command.finish().split())
+    assert "cannot be used" in output
+    assert not (tmp_path / "executed").exists()
+    whole = Command(tmp_path / "whole", command.study)
+    whole.finish()
+    assert_same_tables(command.out, whole.out)
+
+
+def test_no_secret_is_written_out(tmp_path: Path) -> None:
+    secrets = {
+        "RAY_AUTH_TOKEN": "ray-token-4711",
+        "WANDB_API_KEY": "wandb-key-4711",
+        "AWS_SECRET_ACCESS_KEY": "aws-key-4711",
+        "HF_TOKEN": "hf-token-4711",
+    }
+    command = Command(tmp_path, PLAIN, environment=secrets)
+    output = command.finish()
+    report = [sys.executable, "-m", "orchestrator", "report", str(command.out)]
+    subprocess.run(report, check=True, capture_output=True, env={**os.environ, **secrets})
+    written = [file for file in command.out.rglob("*") if file.is_file()]
+    assert {file.suffix for file in written} >= {".parquet", ".html", ".yaml"}
+    for secret in secrets.values():
+        assert secret not in output
+        assert [file for file in written if secret.encode() in file.read_bytes()] == []
+    environments = Store(command.out).read("environments").to_pandas().to_csv()
+    assert "4711" not in environments
+
+
+@pytest.mark.ray
 @pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_kills_of_a_parallel_search(tmp_path: Path) -> None:
+    """Which recipe is stopped depends on who arrives first; whatever did, the records explain."""
+    killed = Command(tmp_path, LONG_SEARCH, flags=(), pace=0.1)
+    hits = kill_at_random(killed, 20, 12.0, 5)
+    killed.finish()
+    assert hits >= 12
+    study = study_from(LONG_SEARCH)
+    history = History(Store(killed.out))
+    stages = Stages(study, find_inputs(study))
+    trials = Store(killed.out).read("trials").to_pandas().set_index("trial_id")
+    epochs = Store(killed.out).read("epochs").to_pandas()
+    assert not epochs.duplicated(["trial_id", "epoch"]).any()
+    # Every row is the one that an undisturbed trial has.
+    whole = Command(tmp_path / "whole", {**LONG_SEARCH, "early_stopping": "none"})
+    whole.finish()
+    keys = ["trial_id", "epoch"]
+    same = ["trial_id", "epoch", "train_loss", "val_accuracy", "test_accuracy"]
+    theirs = Store(whole.out).read("epochs").to_pandas().set_index(keys)
+    ours = epochs.set_index(keys)
+    shared = ours.index.intersection(theirs.index)
+    assert len(shared) > 0.5 * len(ours)
+    pd.testing.assert_frame_equal(ours.loc[shared, same[2:]], theirs.loc[shared, same[2:]])
+    # The rungs rebuilt from the records give every stop, and no other.
+    stops = {
+        wanted.trial.trial_id: (stop.epoch, stop.cutoff)
+        for wanted, stop, _ in Races(stages).replay(history)
+    }
+    stopped = trials[trials.status == "stopped"]
+    assert len(stopped) > 0
+    recorded = zip(stopped.stopped_at_epoch, stopped.stopped_cutoff, strict=True)
+    assert stops == dict(zip(stopped.index, recorded, strict=True))
+    # Every cell has its winner and all its seeds.
+    measured = trials[trials.measured]
+    assert (measured.status == "completed").all()
+    cells = measured.groupby(["model", "fraction"]).seed.agg(sorted)
+    assert len(cells) == 4
+    assert all(seeds == [0, 1, 2] for seeds in cells)
+    print(f"\n{hits} kills, {len(epochs)} rows, {len(stopped)} stops replayed")
+
+
+@pytest.mark.ray
+@pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_twenty_kills_with_ray(tmp_path: Path) -> None:
     killed = Command(tmp_path / "killed", PLAIN, flags=(), pace=0.1)
     hits = kill_at_random(killed, 20, 12.0, 4)

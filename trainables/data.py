@@ -171,14 +171,16 @@ def _content_hash(reading: Reading) -> "hashlib._Hash":
 
 
 def decode_size(source: Source, image_size: int | None) -> int | None:
-    """Return the side at which a source's images are to be decoded for a recipe's `image_size`.
+    """Return the side at which images are to be decoded for a recipe's `image_size`.
 
-    None where all have one size already: they are kept small and resized on the device.
+    None keeps them as they are, to be resized on the device: where all are squares of one size
+    that is no larger. It depends on the images alone, so that the same ones give the same numbers
+    whichever source they come from.
     """
-    if source.source == "imagefolder":
-        return image_size
-    mixed = source.source == "parquet" and image_size and inspect(source).image_size is None
-    return image_size if mixed else None
+    if image_size is None:
+        return None
+    side = inspect(source).image_size
+    return image_size if side is None or image_size < side else None
 
 
 def open_dataset(

@@ -119,7 +119,6 @@ class Job:
             "row": row,
             METRIC: row[METRIC],
             "finished": done,
-            "pid": os.getpid(),
             "problems": self._problems,
         }
         self._problems = []

@@ -418,26 +418,30 @@ class TestRoom:
 
 
 class TestDecodeSize:
-    def test_images_of_one_size_are_resized_on_the_device(self):
+    def test_images_of_one_size_are_enlarged_on_the_device(self):
         assert decode_size(Source(), 64) is None
-        assert decode_size(Source(source="cifar10"), 64) is None
+        assert decode_size(Source(), 32) is None
+        assert decode_size(Source(), None) is None
 
-    def test_folders_of_images_are_brought_to_size(self, source):
-        assert decode_size(source, 64) == 64
-        assert decode_size(source, None) is None
+    def test_larger_images_are_not_kept_whole(self):
+        assert decode_size(Source(), 16) == 16
 
     @pytest.mark.parametrize(("size", "expected"), [((6, 6), None), ((6, 7), 64)])
-    def test_parquet_as_it_is(self, tmp_path, size, expected):
-        colour_file(tmp_path / "x.png", 1, (6, 6))
-        colour_file(tmp_path / "y.png", 1, size)
-        images = [(tmp_path / name).read_bytes() for name in ("x.png", "y.png")]
+    def test_the_source_makes_no_difference(self, tmp_path, size, expected):
         for part in ("train", "test"):
-            pq.write_table(
-                pa.table({"image": images, "label": [0, 1]}), tmp_path / f"{part}.parquet"
-            )
-        source = Source(source="parquet", path=tmp_path)
-        assert decode_size(source, 64) == expected
-        assert decode_size(source, None) is None
+            colour_file(tmp_path / "folder" / part / "a" / "x.png", 1, (6, 6))
+            colour_file(tmp_path / "folder" / part / "b" / "y.png", 1, size)
+            files = [tmp_path / "folder" / part / name for name in ("a/x.png", "b/y.png")]
+            images = [file.read_bytes() for file in files]
+            table = pa.table({"image": images, "label": [0, 1]})
+            pq.write_table(table, tmp_path / f"{part}.parquet")
+        parquet = Source(source="parquet", path=tmp_path)
+        folder = Source(source="imagefolder", path=tmp_path / "folder")
+        assert inspect(parquet).fingerprint == inspect(folder).fingerprint
+        for source in (parquet, folder):
+            assert decode_size(source, 64) == expected
+            assert decode_size(source, 4) == 4
+            assert decode_size(source, None) is None
 
 
 @pytest.mark.shared
