@@ -3,7 +3,7 @@
 # stand-in for its base, brings compose.yaml up (head and two workers), runs a study, takes it down.
 #   make test-containers
 # As root on Debian or Ubuntu, with: apt-get install \
-#   buildah podman debootstrap runc netavark aardvark-dns
+#   buildah podman debootstrap runc netavark aardvark-dns catatonit iptables
 # Everything is kept in build/containers; KEEP=1 leaves the image there, so that a second run is
 # short.
 set -euo pipefail
@@ -19,7 +19,7 @@ print(Path(found.origin).with_name("docker-compose") if found and found.origin e
 PYTHON
 )}
 
-for tool in buildah podman debootstrap runc unshare ip setpriv; do
+for tool in buildah podman debootstrap runc unshare ip; do
     command -v "$tool" > /dev/null || { echo "skipped: $tool is not installed" >&2; exit 1; }
 done
 [ "$(id -u)" = 0 ] || { echo "skipped: namespaces take root" >&2; exit 1; }

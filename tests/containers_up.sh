@@ -10,6 +10,10 @@ mount -t tmpfs tmpfs /run
 export DOCKER_HOST=unix:///run/podman.sock
 podman system service --time 0 "$DOCKER_HOST" > "$work/podman.log" 2>&1 &
 until [ -S /run/podman.sock ]; do sleep 0.2; done
+# Podman leaves the timing of health checks to systemd, which is not here.
+while sleep 2; do
+    podman ps --quiet | xargs --no-run-if-empty --max-args 1 podman healthcheck run
+done > "$work/health.log" 2>&1 &
 
 up up --detach --no-build --wait --wait-timeout 300 > "$work/up.log" 2>&1 \
     || { tail -n 30 "$work/up.log"; up logs --tail 30; exit 1; }

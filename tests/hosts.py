@@ -181,7 +181,12 @@ def _keep(words: Sequence[str]) -> "subprocess.Popen[str]":
 
 
 def start_ray(
-    host: Host, head: Host | None = None, *, cpus: int = 0, gpus: int = 0
+    host: Host,
+    head: Host | None = None,
+    *,
+    cpus: int = 0,
+    gpus: int = 0,
+    environment: Mapping[str, str] | None = None,
 ) -> "subprocess.Popen[str]":
     """Start Ray on a host, in the foreground, as `ray start` does there.
 
@@ -191,13 +196,16 @@ def start_ray(
         To join; None makes the host the head.
     cpus, gpus
         What Ray hands out there, in name only.
+    environment
+        Of the workers there; what a driver has in its own stays with it.
     """
     place = ["--head", f"--port={PORT}", "--include-dashboard=false"]
     join = [f"--address={head.address}:{PORT}"] if head else place
     shares = [f"--num-cpus={cpus}", f"--num-gpus={gpus}", f"--object-store-memory={80 * 2**20}"]
     options = [f"--node-ip-address={host.address}", "--disable-usage-stats", "--block"]
     return host.start(
-        [sys.executable, "-m", "ray.scripts.scripts", "start", *join, *shares, *options]
+        [sys.executable, "-m", "ray.scripts.scripts", "start", *join, *shares, *options],
+        environment,
     )
 
 

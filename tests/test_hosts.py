@@ -19,6 +19,7 @@ from trainables.simulated import PACE_VARIABLE
 
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.long,
     pytest.mark.skipif(missing() is not None, reason=f"hosts: {missing()}"),
 ]
 
@@ -48,27 +49,31 @@ def net() -> Iterator[Network]:
         yield made
 
 
-def cluster(net: Network, gpus: int, own: tuple[Path, ...] = ()) -> tuple[list[Host], Watch]:
+def cluster(
+    net: Network, gpus: int = 0, own: tuple[Path, ...] = (), pace: float = 0
+) -> tuple[list[Host], Watch]:
     """Start Ray on a head without places and on three workers with one each."""
     head = net.add("head")
     start_ray(head)
     watch = Watch(head)
     watch.wait([head])
-    workers = [net.add(f"worker{number}", own) for number in (1, 2, 3)]
-    for worker in workers:
-        start_ray(worker, head, cpus=1, gpus=gpus)
-    watch.wait([head, *workers])
-    return [head, *workers], watch
+    hosts = [head]
+    # One after another: where they share two cores, agents that start slowly end a node.
+    for number in (1, 2, 3):
+        hosts.append(net.add(f"worker{number}", own))
+        variables = {PACE_VARIABLE: str(pace)}
+        start_ray(hosts[-1], head, cpus=1, gpus=gpus, environment=variables)
+        watch.wait(hosts)
+    return hosts, watch
 
 
-def start(head: Host, study: dict[str, Any], out: Path, pace: float) -> "subprocess.Popen[str]":
+def start(head: Host, study: dict[str, Any], out: Path) -> "subprocess.Popen[str]":
     """Start the command on the head, against the cluster."""
     file = out.parent.parent / "study.yaml"
     file.write_text(yaml.safe_dump(study))
     words = ["run", str(file), "--out", str(out), "--no-report"]
     return head.start(
-        [sys.executable, "-m", "orchestrator", *words, "--address", f"{head.address}:{PORT}"],
-        {PACE_VARIABLE: str(pace)},
+        [sys.executable, "-m", "orchestrator", *words, "--address", f"{head.address}:{PORT}"]
     )
 
 
@@ -84,13 +89,12 @@ def wait_for_rows_of(hosts: list[Host], out: Path, process: "subprocess.Popen[st
         time.sleep(0.2)
 
 
-@pytest.mark.long
 def test_a_host_killed_and_a_link_cut_change_no_row(net: Network, tmp_path: Path) -> None:
     """The run directory is on a file system that all hosts share."""
     out = tmp_path / "runs" / "hosts"
     out.parent.mkdir()
-    (head, *workers), watch = cluster(net, gpus=1)
-    process = start(head, SIMULATED, out, pace=0.5)
+    (head, *workers), watch = cluster(net, gpus=1, pace=0.5)
+    process = start(head, SIMULATED, out)
     wait_for_rows_of(workers, out, process)
     killed, cut, _ = workers
     killed.kill()
@@ -117,8 +121,8 @@ def test_a_killed_host_that_shared_no_files_is_made_good(net: Network, tmp_path:
     """Real training; checkpoints lie on each worker's own disk, and are lost with it."""
     out = tmp_path / "runs" / "digits"
     out.parent.mkdir()
-    (head, *workers), watch = cluster(net, gpus=0, own=(out.parent,))
-    process = start(head, TRAINED, out, pace=0)
+    (head, *workers), watch = cluster(net, own=(out.parent,))
+    process = start(head, TRAINED, out)
     wait_for_rows_of(workers, out, process)
     workers[0].kill()
     began = time.monotonic()
