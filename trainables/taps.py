@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.models import Stem, is_own, skeleton
@@ -51,13 +52,15 @@ class LiveTaps:
 
     def __init__(self, model: nn.Module, inputs: Mapping[str, Sides]) -> None:
         self._kernels: dict[str, _Kernel] = {}
-        modules = dict(model.named_modules())
         for name, sides in inputs.items():
-            layer = modules[name]
+            layer = model.get_submodule(name)
             # A padding in words ("same") may differ at the two ends.
             plain = type(layer) is nn.Conv2d and not isinstance(layer.padding, str)
             if plain and layer.padding_mode == "zeros":
                 self._cut(f"{name}.weight", layer, sides)
+                if _sees_all(layer, sides):
+                    parent, _, own = name.rpartition(".")
+                    setattr(model.get_submodule(parent), own, Dense(layer, sides))
 
     def whole(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a model's state with whole kernels, as any copy of the model can load it."""
@@ -88,6 +91,50 @@ class LiveTaps:
         whole = kernel.whole.clone()
         whole[:, :, kernel.rows, kernel.columns] = values.to(whole.device)
         return whole
+
+
+class Dense(nn.Module):
+    """A convolution all of whose outputs see all pixels, as the matrix product that it is.
+
+    On maps of 2×2, a padded 3×3 convolution makes 9 products where 4 meet a pixel.
+
+    Parameters
+    ----------
+    layer
+        Such a convolution; its weights are taken over, under their names.
+    sides
+        Height and width of its input.
+    """
+
+    def __init__(self, layer: nn.Conv2d, sides: Sides) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        rows, columns = (_taps(layer, axis, side) for axis, side in enumerate(sides))
+        self._sides = (len(rows), len(columns))
+        width = layer.kernel_size[1]
+        taps = [
+            [row * width + column for row in seen_rows for column in seen_columns]
+            for seen_rows in rows
+            for seen_columns in columns
+        ]
+        self._in_order = taps == [list(range(width * layer.kernel_size[0]))]
+        self.register_buffer("_index", torch.tensor(taps), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the convolution of images of shape (batch, channels, height, width)."""
+        pixels = images.permute(0, 2, 3, 1).flatten(1)
+        outputs = F.linear(pixels, self._matrix(), self._biases())
+        return outputs.view(len(images), *self._sides, -1).permute(0, 3, 1, 2)
+
+    def _matrix(self) -> Tensor:
+        """Return the weights, (outputs × channels out, pixels × channels in)."""
+        if self._in_order:
+            return self.weight.permute(0, 2, 3, 1).flatten(1)
+        kernels = self.weight.permute(2, 3, 0, 1).flatten(0, 1)
+        return kernels[self._index].transpose(1, 2).flatten(2).flatten(0, 1)
+
+    def _biases(self) -> Tensor | None:
+        return None if self.bias is None else self.bias.repeat(len(self._index))
 
 
 @lru_cache(maxsize=256)
@@ -127,11 +174,7 @@ def _live(layer: nn.Conv2d, axis: int, side: int) -> _Span:
         return (side + 2 * pad - dilation * (taps - 1) - 1) // stride + 1
 
     count = outputs(size, padding)
-    live = [
-        tap
-        for tap in range(size)
-        if any(0 <= place * stride - padding + tap * dilation < side for place in range(count))
-    ]
+    live = sorted({tap for taps in _taps(layer, axis, side) for tap in taps})
     if not live:
         return _Span(everything, padding)
     first, last = live[0], live[-1]
@@ -140,3 +183,21 @@ def _live(layer: nn.Conv2d, axis: int, side: int) -> _Span:
     if fitting < 0 or outputs(last - first + 1, fitting) != count:
         return _Span(everything, padding)
     return _Span(slice(first, last + 1), fitting)
+
+
+def _taps(layer: nn.Conv2d, axis: int, side: int) -> list[list[int]]:
+    """Return for each output along a side the taps that meet a pixel, in the pixels' order."""
+    size, padding = layer.kernel_size[axis], int(layer.padding[axis])
+    stride, dilation = layer.stride[axis], layer.dilation[axis]
+    count = (side + 2 * padding - dilation * (size - 1) - 1) // stride + 1
+    starts = [place * stride - padding for place in range(count)]
+    return [[tap for tap in range(size) if 0 <= start + tap * dilation < side] for start in starts]
+
+
+def _sees_all(layer: nn.Conv2d, sides: Sides) -> bool:
+    """Return whether each output sees every pixel."""
+    seen = (_taps(layer, axis, side) for axis, side in enumerate(sides))
+    everything = all(
+        len(taps) == side for side, outputs in zip(sides, seen, strict=True) for taps in outputs
+    )
+    return everything and layer.groups == 1

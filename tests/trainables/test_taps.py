@@ -1,5 +1,6 @@
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from trainables.models import build_model
-from trainables.taps import LiveTaps, convolution_inputs
+from trainables.taps import Dense, LiveTaps, convolution_inputs
 
 
 @pytest.fixture(autouse=True)
@@ -17,9 +18,10 @@ def _seeded() -> Iterator[None]:
         yield
 
 
-def cut(layer: nn.Conv2d, sides: tuple[int, int]) -> nn.Conv2d:
-    LiveTaps(nn.Sequential(layer), {"0": sides})
-    return layer
+def cut(layer: nn.Conv2d, sides: tuple[int, int]) -> Any:
+    model = nn.Sequential(layer)
+    LiveTaps(model, {"0": sides})
+    return model[0]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,8 @@ def cut(layer: nn.Conv2d, sides: tuple[int, int]) -> nn.Conv2d:
 def test_a_padded_three_by_three_kernel_by_hand(
     stride: int, side: int, kernel: int, padding: int
 ) -> None:
-    layer = cut(nn.Conv2d(4, 5, 3, stride=stride, padding=1), (side, side))
+    # In two groups, since one would be a matrix product.
+    layer = cut(nn.Conv2d(4, 6, 3, stride=stride, padding=1, groups=2), (side, side))
     assert layer.kernel_size == tuple(layer.weight.shape[2:]) == (kernel, kernel)
     assert layer.padding == (padding, padding)
 
@@ -47,15 +50,15 @@ def test_oblong_maps_are_cut_along_one_side() -> None:
     assert (layer.kernel_size, layer.padding) == ((1, 3), (0, 1))
 
 
-SETTINGS = itertools.product((3, 5), (1, 2), (0, 1, 2), (1, 2), (1, 2, 3, 5))
+SETTINGS = itertools.product((3, 5), (1, 2), (0, 1, 2), (1, 2), (1, 2, 3, 5), (1, 2))
 
 
 def test_outputs_and_gradients_of_all_small_settings() -> None:
-    cuts = 0
-    for kernel, stride, padding, dilation, side in SETTINGS:
+    cuts = products = 0
+    for kernel, stride, padding, dilation, side, groups in SETTINGS:
         if side + 2 * padding < dilation * (kernel - 1) + 1:
             continue
-        whole = nn.Conv2d(4, 6, kernel, stride, padding, dilation, groups=2, dtype=torch.float64)
+        whole = nn.Conv2d(4, 6, kernel, stride, padding, dilation, groups, dtype=torch.float64)
         images = torch.randn(3, 4, side, side, dtype=torch.float64, requires_grad=True)
         expected = whole(images)
         arrived = torch.randn_like(expected)
@@ -75,7 +78,23 @@ def test_outputs_and_gradients_of_all_small_settings() -> None:
         total = expected_gradients[2].abs().sum()
         torch.testing.assert_close(on_weight.abs().sum(), total)
         cuts += live.weight.numel() < weight.numel()
-    assert cuts > 10
+        products += isinstance(live, Dense)
+    assert cuts > 20
+    assert products > 10
+
+
+def test_a_matrix_product_by_hand() -> None:
+    # A kernel of 1 to 9 on 2×2 pixels, of which the outputs see the taps 5689, 4578, 2356, 1245.
+    layer = nn.Conv2d(1, 1, 3, padding=1, bias=False)
+    layer.weight = nn.Parameter(torch.arange(1.0, 10).view(1, 1, 3, 3))
+    dense = cut(layer, (2, 2))
+    images = torch.tensor([1.0, 10, 100, 1000]).view(1, 1, 2, 2)
+    assert dense(images).flatten().tolist() == [9865, 8754, 6532, 5421]
+
+
+@pytest.mark.parametrize(("groups", "side"), [(2, 2), (1, 3)])
+def test_what_is_no_matrix_product_stays_a_convolution(groups: int, side: int) -> None:
+    assert type(cut(nn.Conv2d(4, 6, 3, padding=1, groups=groups), (side, side))) is nn.Conv2d
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
@@ -106,12 +125,13 @@ def resnets() -> tuple[nn.Module, nn.Module, LiveTaps]:
 def test_what_is_cut_of_a_resnet_at_32_pixels() -> None:
     _, live, _ = resnets()
     shapes = {
-        name: layer.kernel_size
-        for name, layer in live.named_modules()
-        if isinstance(layer, nn.Conv2d) and name.startswith("layer4") and "down" not in name
+        name.removesuffix(".weight"): tuple(values.shape[2:])
+        for name, values in live.named_parameters()
+        if "layer4" in name and "conv" in name
     }
     assert shapes == RESNET18_AT_32
-    assert live.layer3[1].conv1.kernel_size == (3, 3)
+    dense = {name for name, layer in live.named_modules() if isinstance(layer, Dense)}
+    assert dense == {*RESNET18_AT_32, "layer3.0.conv2", "layer3.1.conv1", "layer3.1.conv2"}
 
 
 def test_training_a_cut_resnet_gives_the_numbers_of_a_whole_one() -> None:
