@@ -17,7 +17,6 @@ from ray.tune.search import Searcher
 from orchestrator.passes import Pass
 from orchestrator.stages import Wanted
 
-
 _REMEMBERED = 64
 """Tune may hold so many trials before those that have ended are dropped."""
 

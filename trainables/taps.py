@@ -54,13 +54,12 @@ class LiveTaps:
         self._kernels: dict[str, _Kernel] = {}
         for name, sides in inputs.items():
             layer = model.get_submodule(name)
-            # A padding in words ("same") may differ at the two ends.
-            plain = type(layer) is nn.Conv2d and not isinstance(layer.padding, str)
-            if plain and layer.padding_mode == "zeros":
-                self._cut(f"{name}.weight", layer, sides)
-                if _sees_all(layer, sides):
-                    parent, _, own = name.rpartition(".")
-                    setattr(model.get_submodule(parent), own, Dense(layer, sides))
+            if not isinstance(layer, nn.Conv2d) or not _is_plain(layer):
+                continue
+            self._cut(f"{name}.weight", layer, sides)
+            if _sees_all(layer, sides):
+                parent, _, own = name.rpartition(".")
+                setattr(model.get_submodule(parent), own, Dense(layer, sides))
 
     def whole(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a model's state with whole kernels, as any copy of the model can load it."""
@@ -105,6 +104,8 @@ class Dense(nn.Module):
     sides
         Height and width of its input.
     """
+
+    _index: Tensor
 
     def __init__(self, layer: nn.Conv2d, sides: Sides) -> None:
         super().__init__()
@@ -192,6 +193,12 @@ def _taps(layer: nn.Conv2d, axis: int, side: int) -> list[list[int]]:
     count = (side + 2 * padding - dilation * (size - 1) - 1) // stride + 1
     starts = [place * stride - padding for place in range(count)]
     return [[tap for tap in range(size) if 0 <= start + tap * dilation < side] for start in starts]
+
+
+def _is_plain(layer: nn.Conv2d) -> bool:
+    """Return whether a convolution is torch's own, padded with zeros, alike at both ends."""
+    in_numbers = not isinstance(layer.padding, str)
+    return type(layer) is nn.Conv2d and in_numbers and layer.padding_mode == "zeros"
 
 
 def _sees_all(layer: nn.Conv2d, sides: Sides) -> bool:
