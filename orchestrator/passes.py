@@ -20,7 +20,7 @@ from orchestrator.recorder import Recorder
 from orchestrator.stages import Outcome, Stages, Wanted, recorded_outcome
 from orchestrator.study import Study
 from results.records import Status
-from trainables.job import Task
+from trainables.job import OUT_OF_GPU_MEMORY, OUT_OF_MEMORY, Task
 from trainables.trial import Trial
 
 
@@ -30,6 +30,8 @@ class Share:
 
     cpu: float
     gpu: float
+    kind: str = ""
+    """Ray's name of the only kind of GPU that will do; empty where any does."""
 
 
 class Pass:
@@ -44,7 +46,8 @@ class Pass:
     share
         trial → what it is given.
     enlarge
-        Gives a trial more from then on; False where there is no more.
+        (trial, kind of shortage) → None where the trial gets more from then on, else why it
+        cannot, and what would help.
     """
 
     def __init__(
@@ -55,7 +58,7 @@ class Pass:
         recorder: Recorder,
         cost: Callable[[Trial], float],
         share: Callable[[Trial], Share],
-        enlarge: Callable[[Trial], bool],
+        enlarge: Callable[[Trial, str], str | None],
     ) -> None:
         self.study, self.stages, self.history, self.recorder = study, stages, history, recorder
         self.share, self._enlarge = share, enlarge
@@ -128,11 +131,13 @@ class Pass:
 
     def task(self, wanted: Wanted, checkpoint_folder: Path) -> Task:
         """Return what a worker is asked to do."""
+        share = self.share(wanted.trial)
         return Task(
             trial=wanted.trial.model_dump(mode="json"),
             recorded=self.recorder.trial(wanted.trial.trial_id).get("epochs_done") or 0,
             cpus=self.study.resources.cpu,
-            device=None if self.share(wanted.trial).gpu else "cpu",
+            device=None if share.gpu else "cpu",
+            gpu=share.gpu,
             checkpoint_folder=str(checkpoint_folder),
             checkpoint_seconds=self.study.checkpoint_seconds,
             keep_checkpoints=self.study.keep_checkpoints,
@@ -173,16 +178,17 @@ class Pass:
         Parameters
         ----------
         kind
-            `out of memory` is tried with ever larger shares, `crashed` as often as the study says,
-            anything else would only happen again.
+            A shortage of memory is tried with ever larger shares, `crashed` as often as the study
+            says, anything else would only happen again.
         """
         if trial_id not in self.running:
             return
         trial = self.running[trial_id].trial
         self._losses[trial_id] += 1
-        if kind == "out of memory":
-            again = self._enlarge(trial)
-            message = message if again else f"{message}; it had the largest share there is"
+        if kind in (OUT_OF_MEMORY, OUT_OF_GPU_MEMORY):
+            end = self._enlarge(trial, kind)
+            again = end is None
+            message = message if again else f"{message}; {end}"
         else:
             again = kind == "crashed" and self._losses[trial_id] <= self.study.max_failures
         if again:
@@ -205,7 +211,7 @@ class Pass:
         blamed = short_of_memory.intersection(self.running)
         for trial_id in list(self.running):
             if trial_id in blamed:
-                self.lose(trial_id, "out of memory", "Ray ended the worker to save the machine")
+                self.lose(trial_id, OUT_OF_MEMORY, "Ray ended the worker to save the machine")
             elif not blamed:
                 self.lose(trial_id, "crashed", "the machine ran short of memory")
             else:

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from orchestrator.errors import RunError
 from orchestrator.passes import Share
+from trainables.job import OUT_OF_GPU_MEMORY
 
 
 @dataclass(frozen=True)
@@ -16,10 +17,14 @@ class Node:
     host: str
     cpu: float
     gpu: float
+    kind: str = ""
+    """What Ray calls its GPUs, such as H100; empty where it has none, or knows no name."""
 
 
 def places(node: Node, share: Share) -> int:
     """Return how many trials with a share fit on a node at once."""
+    if share.kind and share.kind != node.kind:
+        return 0
     by_cpu = math.floor(node.cpu / share.cpu + 1e-9) if share.cpu else math.inf
     if not share.gpu:
         return int(by_cpu)
@@ -43,6 +48,7 @@ def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) 
     if not count:
         largest = ", ".join(f"{node.host}: {node.cpu:g} CPUs, {node.gpu:g} GPUs" for node in nodes)
         wants = f"{share.cpu:g} CPUs" + (f" and {share.gpu:g} GPUs" if share.gpu else "")
+        wants += f" of kind {share.kind}" if share.kind else ""
         raise RunError(
             f"a trial needs {wants} on one machine, and no node has that ({largest}); "
             "change resources.cpu or resources.gpu in the study."
@@ -50,14 +56,35 @@ def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) 
     return min(count, max_parallel) if max_parallel else count
 
 
-def larger(share: Share, nodes: Sequence[Node]) -> Share | None:
-    """Return the next larger share, for a trial that ran out of memory; None at a whole machine.
+def larger(share: Share, nodes: Sequence[Node], shortage: str) -> Share | None:
+    """Return the next larger share, for a trial that ran out of memory; None where none helps.
 
-    A part of a GPU grows from 1/k to 1/(k − 1). A trial without one, or with whole ones, reserves
-    twice the CPUs, so that fewer run beside it; its threads, and so its numbers, stay.
+    For a GPU's memory, a part of it grows from 1/k to 1/(k − 1); a whole GPU has no more to give.
+    For main memory a trial reserves twice the CPUs, so that fewer run beside it; its threads, and
+    so its numbers, stay.
+
+    Parameters
+    ----------
+    shortage
+        The kind of failure, as of `trainables.job`.
     """
-    if 0 < share.gpu < 1:
-        k = round(1 / share.gpu)
-        return Share(share.cpu, 1 / (k - 1))
-    most = max((node.cpu for node in nodes if node.gpu >= share.gpu), default=0.0)
-    return Share(min(most, 2 * share.cpu), share.gpu) if share.cpu < most else None
+    if shortage == OUT_OF_GPU_MEMORY:
+        k = round(1 / share.gpu) if 0 < share.gpu < 1 else 1
+        return replace(share, gpu=1 / (k - 1)) if k > 1 else None
+    fitting = (node.cpu for node in nodes if places(node, replace(share, cpu=0)))
+    most = max(fitting, default=0.0)
+    return replace(share, cpu=min(most, 2 * share.cpu)) if share.cpu < most else None
+
+
+def remedy(share: Share, shortage: str) -> str:
+    """Return what would help a trial that had the largest share and ran out of memory."""
+    if shortage != OUT_OF_GPU_MEMORY:
+        return (
+            "it had the largest share there is, all CPUs of a machine; one with more memory helps"
+        )
+    gpus = max(1, round(share.gpu))
+    had = "a whole GPU" if gpus == 1 else f"{gpus} whole GPUs"
+    return (
+        f"it had {had}; a smaller recipe.batch_size takes less, and resources.gpu: {2 * gpus} "
+        f"divides each batch among {2 * gpus} GPUs"
+    )

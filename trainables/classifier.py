@@ -31,6 +31,7 @@ from trainables.errors import CheckpointError, DataError, Diverged
 from trainables.examples import Examples
 from trainables.models import build_model, check_input, count_parameters, flops_per_image
 from trainables.optimizers import Schedule, build_optimizer, set_learning_rate
+from trainables.parallel import Group
 from trainables.splits import carve, draw
 from trainables.trial import Trial
 from trainables.weights import load_weights, preprocessing
@@ -69,6 +70,10 @@ class Classifier:
         `cpu` or `cuda`; by default a GPU where torch sees one.
     dataset
         The trial's data set, where it is open already.
+    group
+        The processes that train the trial together, each with a learner; by default this one.
+    gpu
+        GPUs per process: less than one caps the memory that it may take.
 
     Raises
     ------
@@ -83,12 +88,15 @@ class Classifier:
         cpus: int = 1,
         device: str | None = None,
         dataset: Dataset | None = None,
+        group: Group | None = None,
+        gpu: float = 1.0,
     ) -> None:
         self.epoch = 0
+        self._group = group or Group()
         self._steps = self._examples_seen = 0
         self._trial = trial
         self._device = resolve_device(device)
-        prepare(self._device, cpus)
+        prepare(self._device, cpus, gpu)
         self._precision = resolve_precision(trial.recipe.precision, self._device)
         with memory_shortage_named(self._device, f"{trial.model} and its data"):
             self._open(dataset or _open(trial))
@@ -262,7 +270,9 @@ class Classifier:
             model = build_model(trial.model, trial.n_classes, stem, size)
         load_weights(model, trial.weights, trial.model)
         self._init_hash = _hash_state(model)
-        self._model = model.to(device=self._device).to(memory_format=torch.channels_last)
+        model = self._group.prepare(model).to(device=self._device)
+        self._model = model.to(memory_format=torch.channels_last)
+        self._parallel = self._group.parallel(self._model)
         self._optimizer = build_optimizer(self._model.parameters(), trial.recipe)
         self._per_interval = trial.recipe.steps_per_interval or self._batches.per_pass
         self._schedule = Schedule(trial.recipe, self._per_interval)
@@ -279,12 +289,17 @@ class Classifier:
         self._model.train()
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(derive_seed(self._trial.seed, "dropout", self.epoch))
+            # A process draws masks for its own examples: not those of the others again.
+            others = (self._group.rank,) if self._group.rank else ()
+            torch.manual_seed(derive_seed(self._trial.seed, "dropout", self.epoch, *others))
             for step in range(first, end):
                 losses[step - first] = self._update(step, correct)
         self._steps = end
         sizes = [self._batches.size(step) for step in range(first, end)]
-        per_step, n_correct, seen = losses.double().cpu(), int(correct), sum(sizes)
+        self._group.agree(self._model)
+        losses = self._group.sum(losses) / self._group.size
+        per_step, n_correct = losses.double().cpu(), int(self._group.sum(correct))
+        seen = sum(sizes)
         for step, loss in enumerate(per_step.tolist(), start=first + 1):
             self._refuse_diverged("training", loss, step)
         self._examples_seen += seen
@@ -299,7 +314,7 @@ class Classifier:
 
     def _update(self, step: int, correct: Tensor) -> Tensor:
         """Make one update and return its loss; hits are added to `correct`."""
-        batch = self._batches.batch(step)
+        batch, weight = self._group.part(self._batches.batch(step))
         images = self._train_examples.images(batch.examples)
         if batch.crops is not None:
             images = crop_and_flip(images, batch.crops)
@@ -308,17 +323,21 @@ class Classifier:
         scores = self._scores(self._prepared(images))
         smoothing = self._trial.recipe.label_smoothing
         loss = F.cross_entropy(scores, labels, label_smoothing=smoothing)
+        if weight != 1:
+            loss = loss * weight
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self._optimizer.step()
-        correct += (scores.detach().argmax(1) == labels).sum()
+        if weight:
+            correct += (scores.detach().argmax(1) == labels).sum()
         return loss.detach()
 
     def _scores(self, inputs: Tensor) -> Tensor:
         """Return float32 scores of shape (batch, n_classes)."""
         bf16 = self._precision == "bf16"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
-            scores: Tensor = self._model(inputs)
+            model = self._parallel if self._model.training else self._model
+            scores: Tensor = model(inputs)
         return scores.float()
 
     @torch.inference_mode()
@@ -328,14 +347,14 @@ class Classifier:
         size = max(1, _EVALUATION_PIXELS[self._device.type] // (height * width))
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         predicted = []
-        for images, labels in examples.chunks(size):
+        for images, labels in examples.chunks(size, self._group.span(len(examples))):
             scores = self._scores(self._prepared(images))
             total += F.cross_entropy(scores, labels, reduction="sum")
             predicted.append(scores.argmax(1))
-        predictions = torch.cat(predicted)
+        predictions = self._group.gather(predicted, len(examples))
         hits = (predictions == examples.labels).sum()
         return Evaluation(
-            loss=float(total) / len(examples),
+            loss=float(self._group.sum(total)) / len(examples),
             accuracy=int(hits) / len(examples),
             predictions=predictions.cpu().numpy(),
         )

@@ -4,7 +4,8 @@ import pytest
 
 from orchestrator.errors import RunError
 from orchestrator.passes import Share
-from orchestrator.placement import Node, larger, places, slots
+from orchestrator.placement import Node, larger, places, remedy, slots
+from trainables.job import OUT_OF_GPU_MEMORY, OUT_OF_MEMORY
 
 
 @pytest.mark.parametrize(
@@ -47,14 +48,48 @@ def test_what_fits_nowhere_is_refused_and_does_not_wait() -> None:
         slots(nodes, Share(1, 2))
 
 
-def test_a_larger_share_for_a_trial_that_ran_out_of_memory() -> None:
-    nodes = [Node("small", 4, 0), Node("large", 8, 2)]
-    share: Share | None = Share(1, 1 / 3)
-    grown = []
-    while share := larger(share, nodes):
-        grown.append((share.cpu, share.gpu))
-    # Fewer trials per GPU, then the whole machine's CPUs.
-    assert grown == [(1, 1 / 2), (1, 1), (2, 1), (4, 1), (8, 1)]
-    assert larger(Share(3, 0), nodes) == Share(6, 0)
-    assert larger(Share(8, 0), nodes) is None
-    assert larger(Share(1, 0), []) is None
+def test_a_kind_of_gpu_is_looked_for_where_it_is() -> None:
+    nodes = [Node("a", 8, 2, "T4"), Node("b", 8, 4, "A100")]
+    assert slots(nodes, Share(1, 1)) == 6
+    assert slots(nodes, Share(1, 1, "A100")) == 4
+    assert slots(nodes, Share(1, 1 / 2, "T4")) == 4
+    with pytest.raises(RunError, match="1 CPUs and 1 GPUs of kind H100"):
+        slots(nodes, Share(1, 1, "H100"))
+
+
+GPU, MAIN = OUT_OF_GPU_MEMORY, OUT_OF_MEMORY
+NODES = [Node("small", 4, 0), Node("large", 8, 2)]
+
+
+def ladder(share: Share, shortage: str) -> list[tuple[float, float]]:
+    """Enlarge a share until there is no more; return the CPUs and GPUs of each rung."""
+    rungs = []
+    while larger_share := larger(share, NODES, shortage):
+        share = larger_share
+        rungs.append((share.cpu, share.gpu))
+    return rungs
+
+
+def test_a_larger_part_of_a_gpu_up_to_the_whole() -> None:
+    assert ladder(Share(1, 1 / 4), GPU) == [(1, 1 / 3), (1, 1 / 2), (1, 1)]
+    # More CPUs give a GPU no more memory.
+    assert ladder(Share(1, 1), GPU) == []
+    assert ladder(Share(1, 2), GPU) == []
+    kept = larger(Share(1, 1 / 2, "T4"), NODES, GPU)
+    assert kept == Share(1, 1, "T4")
+
+
+def test_more_cpus_where_main_memory_ends() -> None:
+    assert ladder(Share(1, 0), MAIN) == [(2, 0), (4, 0), (8, 0)]
+    assert ladder(Share(3, 0), MAIN) == [(6, 0), (8, 0)]
+    assert ladder(Share(4, 1 / 4), MAIN) == [(8, 1 / 4)]
+    assert ladder(Share(8, 0), MAIN) == []
+    assert larger(Share(1, 0), [], MAIN) is None
+
+
+def test_what_would_help_is_said() -> None:
+    assert "it had a whole GPU; a smaller recipe.batch_size" in remedy(Share(1, 1), GPU)
+    assert "resources.gpu: 2 divides" in remedy(Share(1, 1), GPU)
+    assert "it had 2 whole GPUs" in remedy(Share(1, 2), GPU)
+    assert "resources.gpu: 4 divides" in remedy(Share(1, 2), GPU)
+    assert "more memory helps" in remedy(Share(8, 1), MAIN)

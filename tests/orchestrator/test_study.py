@@ -249,7 +249,7 @@ REFUSALS: list[tuple[Any, list[str]]] = [
     ({"seeds": 3}, ["seeds", "3", "a list of whole numbers", "[0, 1, 2]"]),
     ({"seeds": ["a"]}, ["seeds", "'a'", "a whole number of at least 0"]),
     ({"seeds": [True]}, ["seeds", "true", "not true or false"]),
-    ({"resources": 4}, ["resources", "4", "a block of the keys cpu, gpu"]),
+    ({"resources": 4}, ["resources", "4", "a block of the keys cpu, gpu, max"]),
     ({"early_stopping": "maybe"}, ["early_stopping", "'maybe'", "valid are none"]),
     ({"early_stopping": {"compare": "fraction"}}, ["early_stopping.compare", "[fraction]"]),
     ({"keep_checkpoints": "newest"}, ["keep_checkpoints", "'newest'", "none, best, last, all"]),
@@ -271,6 +271,12 @@ REFUSALS: list[tuple[Any, list[str]]] = [
     ({"resources": {"cpu": 0}}, ["resources.cpu", "0", "of at least 1"]),
     ({"resources": {"gpu": 0.3}}, ["resources.gpu", "0.3", "1/k", "nearest is 1/3"]),
     ({"resources": {"gpu": -1}}, ["resources.gpu", "-1", "negative"]),
+    ({"resources": {"gpu": 10**9}}, ["resources.gpu", "1000000000", "more GPUs than a machine"]),
+    ({"trainable": "a:B", "resources": {"gpu": 2}}, ["resources.gpu", ": 2", "in one process"]),
+    (
+        {"resources": {"gpu": 1, "max_trials_per_gpu": 2}},
+        ["resources.max_trials_per_gpu", "goes with gpu: auto"],
+    ),
     ({"resources": {"gpu": "1/0"}}, ["resources.gpu", "'1/0'", "1/k"]),
     ({"data": {"validation": 0}}, ["data.validation", "0", "a share such as 0.1"]),
     ({"data": {"validation": 49_995}}, ["data.validation", "49995", "at most 49990"]),
@@ -473,7 +479,8 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     optional: dict[str, list[Any]] = {
         "seeds": [[0], [3, 1, 2], ["7"], [0, 2**31 - 1]],
         "early_stopping": ["none", {}, {"grace": 2}, {"compare": []}, {"compare": ["fraction"]}],
-        "resources": [{}, {"cpu": 2}, {"gpu": "auto"}, {"gpu": 0.25}, {"gpu": "1/3"}],
+        "resources": [{}, {"cpu": 2}, {"gpu": "auto"}, {"gpu": 0.25}, {"gpu": "1/3"}]
+        + [{"gpu": 2}, {"max_trials_per_gpu": 4}],
         "data": [{}, {"source": "cifar10"}, {"validation": "test"}, {"validation": 500}],
         "order": ["fair", "longest-first"],
         "checkpoint_seconds": [0, 1.5, "30"],
