@@ -32,6 +32,8 @@ class Share:
     gpu: float
     kind: str = ""
     """Ray's name of the only kind of GPU that will do; empty where any does."""
+    speed: float | None = None
+    """Images per second beside the trials that share the GPU, as a share of those alone."""
 
 
 class Pass:
@@ -102,6 +104,11 @@ class Pass:
         """Trials that can start at once."""
         return len(self._queue)
 
+    def left(self) -> list[Wanted]:
+        """Return the trials that are known and still to be trained."""
+        wanted = self.stages.wanted.items()
+        return [each for trial_id, each in wanted if trial_id not in self._outcomes]
+
     def outcome(self, trial_id: str) -> Outcome | None:
         """Return what became of a trial, None while it is open."""
         return self._outcomes.get(trial_id)
@@ -146,7 +153,7 @@ class Pass:
     def start(self, trial_id: str, host: str | None) -> None:
         """Note that a trial has been given a place."""
         share = self.share(self.stages.wanted[trial_id].trial)
-        self.recorder.start(trial_id, host, share.cpu, share.gpu)
+        self.recorder.start(trial_id, host, share.cpu, share.gpu, share.speed)
 
     def result(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take what a worker reports; return whether it trains on.

@@ -1,13 +1,17 @@
 """How many trials fit where: pure arithmetic over the nodes of a cluster."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from orchestrator.errors import RunError
 from orchestrator.passes import Share
+from trainables.footprint import Footprint
 from trainables.job import OUT_OF_GPU_MEMORY
+
+HEADROOM = 1.1
+"""Of what a trial was seen to take, so much is reckoned with."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,72 @@ def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) 
     return min(count, max_parallel) if max_parallel else count
 
 
+def copies(total_bytes: int, footprint: Footprint, image_bytes: int, most: int) -> int:
+    """Return how many trials of one kind a GPU holds at once; 0 where not even one fits.
+
+    Parameters
+    ----------
+    total_bytes
+        Memory of the GPU.
+    footprint
+        What one trial takes of it besides its images.
+    image_bytes
+        Of the images of one trial.
+    most
+        At most so many.
+    """
+    if footprint.peak_bytes is None:
+        return 0
+    tensors = math.ceil((footprint.peak_bytes + image_bytes) * HEADROOM)
+    # A trial alone may use the headroom too.
+    if footprint.context_bytes + footprint.peak_bytes + image_bytes > total_bytes:
+        return 0
+    return max(1, min(most, total_bytes // (footprint.context_bytes + tensors)))
+
+
+def speed(footprint: Footprint, k: int) -> float | None:
+    """Return the images per second of one of k trials that share a GPU, as a share of one alone."""
+    if k == 1:
+        return 1.0
+    shared, alone = footprint.shared.get(k), footprint.images_per_second
+    return shared / alone if shared and alone else None
+
+
+def worth_sharing(footprint: Footprint, k: int) -> int:
+    """Return k, or 1 where k trials at once were seen to train no more images than one alone."""
+    measured = speed(footprint, k)
+    return 1 if measured is not None and measured * k <= 1 else k
+
+
+def share_for(
+    cpu: float,
+    fits: Mapping[str, tuple[int, float | None]],
+    gpus: Mapping[str, float],
+) -> Share:
+    """Return the share of a trial, safe wherever Ray may place it.
+
+    The kind of GPU that holds the fewest trials decides, so that any GPU will do. Where the trial
+    does not fit on some kind at all, it is kept to the kind, of those where it fits, with the most
+    GPUs.
+
+    Parameters
+    ----------
+    fits
+        By kind of GPU: how many trials one holds, 0 for none, and their `speed`.
+    gpus
+        By kind: how many GPUs there are.
+    """
+    fitting = {kind: found for kind, found in fits.items() if found[0]}
+    if not fitting:
+        return Share(cpu, 1.0)
+    if len(fitting) == len(fits):
+        k, measured = min(fitting.values(), key=lambda found: found[0])
+        return Share(cpu, 1 / k, speed=measured)
+    kind = max(fitting, key=lambda kind: (gpus[kind], kind))
+    k, measured = fitting[kind]
+    return Share(cpu, 1 / k, kind, measured)
+
+
 def larger(share: Share, nodes: Sequence[Node], shortage: str) -> Share | None:
     """Return the next larger share, for a trial that ran out of memory; None where none helps.
 
@@ -70,8 +140,8 @@ def larger(share: Share, nodes: Sequence[Node], shortage: str) -> Share | None:
     """
     if shortage == OUT_OF_GPU_MEMORY:
         k = round(1 / share.gpu) if 0 < share.gpu < 1 else 1
-        return replace(share, gpu=1 / (k - 1)) if k > 1 else None
-    fitting = (node.cpu for node in nodes if places(node, replace(share, cpu=0)))
+        return replace(share, gpu=1 / (k - 1), speed=None) if k > 1 else None
+    fitting = (node.cpu for node in nodes if places(node, share))
     most = max(fitting, default=0.0)
     return replace(share, cpu=min(most, 2 * share.cpu)) if share.cpu < most else None
 

@@ -104,7 +104,7 @@ def run_study(
         stages = Stages(study, inputs)
         recorder = Recorder(store, history, pass_id, inputs.test_labels)
         recorder.problems.extend(problems)
-        placer = Placer(study)
+        placer = Placer(study, inputs)
         cost = relative_cost(inputs.image_size)
         work = Pass(study, stages, history, recorder, cost, placer.share, placer.enlarge)
         store.write_study(study.written())
@@ -157,7 +157,7 @@ def _train(
                     "none trains in this one alone; leave it out."
                 )
             placer.meet([Node("here", float(os.cpu_count() or 1), _own_gpus(work))])
-            _record_environment(store, work, pass_id, placer.nodes)
+            _record_environment(store, work, pass_id, placer)
             train_here(work, store.checkpoints.absolute(), tick, safe)
         else:
             from orchestrator.connection import cluster
@@ -167,8 +167,10 @@ def _train(
                 # Ray takes SIGTERM for itself when it starts.
                 signals.install()
                 warnings = placer.meet(nodes)
-                _record_environment(store, work, pass_id, nodes)
-                places = slots(nodes, placer.declared(), max_parallel)
+                left = [wanted.trial for wanted in work.left()]
+                warnings += placer.survey(left, show.note)
+                _record_environment(store, work, pass_id, placer)
+                places = max(slots(nodes, share, max_parallel) for share in placer.shares(left))
                 work.recorder.problems.extend(warnings)
                 for warning in warnings:
                     show.note(f"warning: {warning}")
@@ -216,11 +218,12 @@ def _decode(study: Study, inputs: Inputs, show: Progress) -> None:
             raise StudyError(f"{study.name}: {error}") from None
 
 
-def _record_environment(store: Store, work: Pass, pass_id: str, nodes: list[Node]) -> None:
-
+def _record_environment(store: Store, work: Pass, pass_id: str, placer: Placer) -> None:
+    nodes = placer.nodes
     row = {
         "pass_id": pass_id,
         "data_fingerprint": work.stages.inputs.fingerprint,
+        "gpu_footprints": placer.measurements(),
         "settings": json.dumps(work.study.written(), default=str),
         **describe(sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)),
     }

@@ -1,6 +1,7 @@
 """The one place where a trial meets Ray: a reusable Tune trainable around a job."""
 
 import contextlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,11 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         actor itself takes nothing.
         """
         cpu, gpu = config["cpu"], config["gpu"]
+        kind = {f"accelerator_type:{config['gpu_kind']}": 0.001} if config["gpu_kind"] else {}
         if gpu <= 1:
-            return PlacementGroupFactory([{"CPU": cpu} | ({"GPU": gpu} if gpu else {})])
-        bundles = [{"CPU": cpu / gpu, "GPU": 1.0}] * round(gpu)
+            gpus = {"GPU": countable(gpu), **kind} if gpu else {}
+            return PlacementGroupFactory([{"CPU": cpu, **gpus}])
+        bundles = [{"CPU": cpu / gpu, "GPU": 1.0, **kind}] * round(gpu)
         return PlacementGroupFactory([{}, *bundles], strategy="STRICT_PACK")
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -71,6 +74,14 @@ class Actor(tune.Trainable):  # type: ignore[misc]
             return make_learner(trial, task.cpus, task.device, task.gpu)
         self._crew = Crew(task)
         return self._crew
+
+
+def countable(gpu: float) -> float:
+    """Return a share of a GPU as Ray counts, in ten-thousandths, rounded down.
+
+    Ray rounds to the nearest, and six times 0.1667 would be more than a GPU.
+    """
+    return math.floor(gpu * 10_000 + 1e-6) / 10_000
 
 
 class Crew:

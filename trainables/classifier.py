@@ -343,8 +343,7 @@ class Classifier:
     @torch.inference_mode()
     def _evaluate(self, examples: Examples) -> Evaluation:
         self._model.eval()
-        height, width = self._input_sides()
-        size = max(1, _EVALUATION_PIXELS[self._device.type] // (height * width))
+        size = evaluation_batch(self._device.type, self._input_sides())
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         predicted = []
         for images, labels in examples.chunks(size, self._group.span(len(examples))):
@@ -376,6 +375,11 @@ class Classifier:
             "device_kind": self._device.type,
             "precision": self._precision,
         }
+
+
+def evaluation_batch(device_kind: str, sides: tuple[int, int]) -> int:
+    """Return how many images of these sides are evaluated at once."""
+    return max(1, _EVALUATION_PIXELS[device_kind] // (sides[0] * sides[1]))
 
 
 def _open(trial: Trial) -> Dataset:

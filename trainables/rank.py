@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.distributed_c10d import TCPStore  # type: ignore[attr-defined]
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from trainables.classifier import Classifier
 from trainables.device import resolve_device
@@ -35,9 +35,7 @@ class Rank:
 
     def open(self) -> int:
         """Open the place where the processes meet, in one of them; return its port."""
-        self._store = TCPStore(
-            _HOST, 0, is_master=True, wait_for_workers=False, timeout=PATIENCE
-        )
+        self._store = TCPStore(_HOST, 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
         return int(self._store.port)
 
     def join(self, port: int) -> None:

@@ -134,7 +134,7 @@ def test_a_full_gpu_is_tried_with_a_larger_part(
 
 PARALLEL: dict[str, Any] = {
     "name": "parallel",
-    "factors": {"model": ["tiny_models:plain_net"], "fraction": ["1/8"]},
+    "factors": {"model": ["faulty:sound_net"], "fraction": ["1/8"]},
     "recipe": {"epochs": 2, "batch_size": 50, "precision": "fp32", "augmentation": "standard"},
     "checkpoint_seconds": 0,
     "resources": {"cpu": 2, "gpu": 2},
