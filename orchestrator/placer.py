@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,23 @@ from trainables.footprint import Load, resident_bytes
 from trainables.trial import Trial
 
 if TYPE_CHECKING:
-    from orchestrator.survey import Ask, Finding
+    from orchestrator.survey import Finding
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One load to measure.
+
+    Parameters
+    ----------
+    trial
+        One of those with the load.
+    image_bytes
+        Of the trial that keeps the most images.
+    """
+
+    trial: Trial
+    image_bytes: int
 
 
 class Placer:
@@ -101,7 +117,7 @@ class Placer:
         note
             Says what is being measured.
         """
-        asks = self._asks(trials)
+        asks = asks_of(self._study, self._inputs, trials)
         if not (asks and self._has_gpu and self._study.resources.gpu == "auto"):
             return []
         from orchestrator.survey import Survey
@@ -163,24 +179,6 @@ class Placer:
             return declared
         return self._measured[replace(load, batch_size=min(larger_batches))]
 
-    def _asks(self, trials: Iterable[Trial]) -> dict[Load, "Ask"]:
-        if self._study.trainable != "classifier":
-            # What a user's own takes cannot be tried on made-up images.
-            return {}
-        from orchestrator.survey import Ask
-
-        asks: dict[Load, Ask] = {}
-        for trial in trials:
-            load = load_of(trial, self._inputs)
-            images = resident_bytes(
-                trial.n_train + self._inputs.n_validation + self._inputs.n_test,
-                trial.n_train,
-                load.side,
-            )
-            if load not in asks or asks[load].image_bytes < images:
-                asks[load] = Ask(trial, images)
-        return asks
-
     def _most(self, n_trials: int) -> dict[str, int]:
         """Return by kind how many trials may share a GPU: no more than CPUs and trials allow."""
         resources = self._study.resources
@@ -193,6 +191,19 @@ class Placer:
         wanted = math.ceil(n_trials / gpus)
         limit = min(wanted, resources.max_trials_per_gpu or wanted)
         return {kind: max(1, min(limit, number)) for kind, number in most.items()}
+
+
+def asks_of(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> dict[Load, Ask]:
+    """Return what there is to measure of trials."""
+    asks: dict[Load, Ask] = {}
+    # What a user's own takes cannot be tried on made-up images.
+    for trial in trials if study.trainable == "classifier" else ():
+        load = load_of(trial, inputs)
+        n_images = trial.n_train + inputs.n_validation + inputs.n_test
+        images = resident_bytes(n_images, trial.n_train, load.side)
+        if load not in asks or asks[load].image_bytes < images:
+            asks[load] = Ask(trial, images)
+    return asks
 
 
 def load_of(trial: Trial, inputs: Inputs) -> Load:

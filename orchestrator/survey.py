@@ -14,32 +14,16 @@ from ray.util import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.placement import copies
+from orchestrator.placer import Ask
 from trainables.actor import countable
 from trainables.errors import OutOfGpuMemory
 from trainables.footprint import Footprint, Hardware, Load, record, recorded
 from trainables.probe import Gauge, Probe
-from trainables.trial import Trial
 
 PATIENCE_SECONDS = 120.0
 """How long a GPU may be taken by others before trials go on without having been measured."""
 RATE_SECONDS = 3.0
 """Of training, for images per second."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One load to measure.
-
-    Parameters
-    ----------
-    trial
-        One of those with the load.
-    image_bytes
-        Of the trial that keeps the most images.
-    """
-
-    trial: Trial
-    image_bytes: int
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,13 @@ def sound_net(n_classes: int) -> Any:
     return nn.Sequential(*layers, nn.Linear(32, n_classes))
 
 
+def wide_net(n_classes: int) -> Any:
+    """Return a model that is one layer of 16×16 or 32×32 pixels to all classes."""
+    from torch import nn
+
+    return nn.Sequential(nn.AdaptiveAvgPool2d(16), nn.Flatten(), nn.Linear(768, n_classes))
+
+
 def second_process_dies(n_classes: int) -> Any:
     """Return a model that kills process 2 of its trial at the first training step."""
     import torch

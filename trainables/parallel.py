@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.distributed_c10d import Store
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.batches import Batch
@@ -149,6 +150,11 @@ class ProcessGroup(Group):
         """Take over the buffers of process 0."""
         for buffer in model.buffers():
             dist.broadcast(buffer, src=0)
+
+
+def has_dropout(model: nn.Module) -> bool:
+    """Return whether a model draws masks as it trains."""
+    return any(isinstance(layer, _DropoutNd) and layer.p > 0 for layer in model.modules())
 
 
 def has_batch_norm(model: nn.Module) -> bool:

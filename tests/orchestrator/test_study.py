@@ -479,8 +479,7 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     optional: dict[str, list[Any]] = {
         "seeds": [[0], [3, 1, 2], ["7"], [0, 2**31 - 1]],
         "early_stopping": ["none", {}, {"grace": 2}, {"compare": []}, {"compare": ["fraction"]}],
-        "resources": [{}, {"cpu": 2}, {"gpu": "auto"}, {"gpu": 0.25}, {"gpu": "1/3"}]
-        + [{"gpu": 2}, {"max_trials_per_gpu": 4}],
+        "resources": [{}, {"cpu": 2}, {"max_trials_per_gpu": 4}, {"gpu": 2}, {"gpu": "1/3"}],
         "data": [{}, {"source": "cifar10"}, {"validation": "test"}, {"validation": 500}],
         "order": ["fair", "longest-first"],
         "checkpoint_seconds": [0, 1.5, "30"],
