@@ -258,7 +258,7 @@ class Recorder:
                 self.problems.append(
                     f"trial {trial_id}, epoch {row['epoch']}: {name} was recorded as {then} and "
                     f"came out as {now} when trained again; the recorded row stays. Other "
-                    "hardware, library versions or CPUs per trial explain this."
+                    "hardware, library versions, CPUs or GPUs per trial explain this."
                 )
                 return
 

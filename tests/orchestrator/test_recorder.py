@@ -95,7 +95,7 @@ def test_a_trial_from_plan_to_completion(tmp_path: Path) -> None:
 def test_every_table_has_its_whole_schema(tmp_path: Path) -> None:
     made = recorder(tmp_path)
     trial_id = declare(made, wanted_trials()[0])
-    made.start(trial_id, "host", 1.0, 0.0)
+    made.start(trial_id, "host", 1.0, 0.0, None)
     made.add_row(trial_id, row(1))
     made.flush(force=True)
     assert Store(tmp_path).read("epochs").schema == EPOCH_SCHEMA
@@ -287,11 +287,11 @@ def test_what_the_disk_refuses_is_written_by_the_next_flush(tmp_path: Path, refu
 def test_slots_are_numbered_from_zero_and_used_again(tmp_path: Path) -> None:
     made, (first, second, third) = recorder(tmp_path), wanted_trials()
     ids = [declare(made, wanted) for wanted in (first, second, third)]
-    made.start(ids[0], None, 1.0, 0.0)
-    made.start(ids[1], None, 1.0, 0.0)
+    made.start(ids[0], None, 1.0, 0.0, None)
+    made.start(ids[1], None, 1.0, 0.0, None)
     made.add_row(ids[0], row(1))
     made.fail(ids[0], "crashed")
-    made.start(ids[2], None, 1.0, 0.0)
+    made.start(ids[2], None, 1.0, 0.0, None)
     assert [made.trial(trial_id)["slot"] for trial_id in ids] == [0, 1, 0]
 
 
