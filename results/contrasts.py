@@ -79,7 +79,12 @@ def paired_differences(
     return pd.DataFrame(rows, columns=_difference_columns(others))
 
 
-def main_effects(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVEL) -> pd.DataFrame:
+def main_effects(
+    runs: pd.DataFrame,
+    factors: Sequence[str],
+    level: float = LEVEL,
+    named: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Average what each factor's levels differ by over the cells of the others.
 
     A seed counts once: its differences are averaged over the cells first, and the t interval is
@@ -95,6 +100,8 @@ def main_effects(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVE
         Columns that name a cell.
     level
         Nominal coverage of the intervals.
+    named
+        The factors whose effects are wanted; all by default.
 
     Returns
     -------
@@ -104,7 +111,7 @@ def main_effects(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVE
         and `_without_selection`.
     """
     rows = []
-    for factor in factors:
+    for factor in factors if named is None else named:
         grid = _Grid(runs, [name for name in factors if name != factor], [factor])
         for (i, first), (j, second) in combinations(enumerate(grid.levels[0]), 2):
             differences = grid.accuracy[:, j] - grid.accuracy[:, i]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from results.cells import Cells, cells_of
 from results.errors import ResultsError
@@ -97,23 +98,23 @@ class Run:
 
     def trials(self) -> pd.DataFrame:
         """Return one row per trial that was ever planned."""
-        return self._table("trials").copy()
+        return self._table("trials").copy(deep=False)
 
     def epochs(self) -> pd.DataFrame:
         """Return one row per trial and epoch, in the order in which they arrived."""
-        return self._table("epochs").copy()
+        return self._table("epochs").copy(deep=False)
 
     def predictions(self) -> pd.DataFrame:
         """Return one row per measured trial and test example: was it right at the last epoch?"""
-        return self._table("predictions").copy()
+        return self._table("predictions").copy(deep=False)
 
     def environments(self) -> pd.DataFrame:
         """Return one row per pass: versions, hardware and settings."""
-        return self._table("environments").copy()
+        return self._table("environments").copy(deep=False)
 
     def summary(self) -> pd.DataFrame:
         """Return one row per cell, also for those without a value."""
-        return self.cells.frame.copy()
+        return self.cells.frame.copy(deep=False)
 
     @cached_property
     def cells(self) -> Cells:
@@ -178,8 +179,16 @@ class Run:
 
     def _table(self, table: str) -> pd.DataFrame:
         if table not in self._tables:
-            rows = self._store.read(table)
-            if "sequence" in rows.column_names:
-                rows = rows.sort_by("sequence")
-            self._tables[table] = rows.to_pandas()
+            self._tables[table] = _frame(self._store.read(table))
         return self._tables[table]
+
+
+def _frame(rows: pa.Table) -> pd.DataFrame:
+    """Return rows as a frame, in the order in which they arrived."""
+    if "sequence" in rows.column_names:
+        order = rows["sequence"].to_numpy()
+        # Parts are named in that order, so that there is seldom anything to sort.
+        if (order[1:] < order[:-1]).any():
+            rows = rows.sort_by("sequence")
+    # Blocks of many columns would all be copied together once more.
+    return rows.to_pandas(split_blocks=True)
