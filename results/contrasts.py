@@ -181,7 +181,8 @@ def paired_test_set(
     Returns
     -------
     PairedTestSet or None
-        First minus second; None where no seed has predictions of both on the same examples.
+        First minus second; None where no seed has predictions of both on the same examples, at
+        the final epoch that the study as last run asks for.
     """
     tables = [_correctness(runs, predictions) for runs in (first, second)]
     seeds = tables[0].index.intersection(tables[1].index)
@@ -328,10 +329,10 @@ def _balanced(differences: np.ndarray) -> tuple[np.ndarray, int]:
 def _correctness(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     seeds = runs.set_index("trial_id")["seed"]
     own = predictions[predictions["trial_id"].isin(seeds.index)]
-    # A trial that was continued has predictions of its earlier final epochs too.
-    budgets = runs.set_index("trial_id")["epochs_budget"].astype(float).to_dict()
-    beyond = own["epoch"].to_numpy(float) > own["trial_id"].map(budgets).to_numpy(float)
-    own = own[~beyond]
-    own = own[own["epoch"] == own.groupby("trial_id")["epoch"].transform("max")]
+    # A trial that was continued has predictions of its earlier final epochs too, and one whose
+    # budget was lowered of a later one alone: those of another epoch are of another model.
+    budgets = runs.set_index("trial_id")["epochs_budget"].astype(float)
+    own = own[own["epoch"].to_numpy(float) == own["trial_id"].map(budgets).to_numpy(float)]
     own = own.assign(seed=own["trial_id"].map(seeds), correct=own["correct"].astype(float))
-    return own.pivot(index="seed", columns="example", values="correct")
+    table: pd.DataFrame = own.pivot(index="seed", columns="example", values="correct")
+    return table

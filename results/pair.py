@@ -243,7 +243,7 @@ def _contrast(
     first: pd.DataFrame, second: pd.DataFrame, predictions: pd.DataFrame
 ) -> dict[str, Any]:
     """Compare the runs of one cell in both studies, second minus first."""
-    if set(first["trial_id"]) == set(second["trial_id"]):
+    if _trials(first) == _trials(second):
         row = dict.fromkeys(_CONTRAST[:3], 0.0)
         return {**row, "basis": Basis.SAME, "decided": False, "n_seeds": len(first)}
     shared = first.merge(second, on="seed", suffixes=("", "_second"))
@@ -270,13 +270,18 @@ def _contrast(
     }
 
 
+def _trials(runs: pd.DataFrame) -> set[tuple[Any, ...]]:
+    """Return what was trained: a trial, and for how long, which its id leaves open."""
+    return set(runs[["trial_id", "epochs_budget"]].itertuples(index=False, name=None))
+
+
 def _unpaired(
     first: pd.DataFrame, second: pd.DataFrame, shared: pd.DataFrame, predictions: pd.DataFrame
 ) -> dict[str, Any]:
-    accuracies = [side["accuracy"].to_numpy(dtype=float) for side in (second, first)]
-    if min(values.size for values in accuracies) > 1:
-        mean, low, high = unpaired_difference(*accuracies)
-        seeds = min(values.size for values in accuracies)
+    before, after = (side["accuracy"].to_numpy(dtype=float) for side in (first, second))
+    seeds = min(before.size, after.size)
+    if seeds > 1:
+        mean, low, high = unpaired_difference(after, before)
         return {**_columns(mean, low, high), "n_seeds": seeds, "basis": Basis.UNPAIRED}
     if len(shared):
         own = [side[side["seed"].isin(shared["seed"])] for side in (first, second)]
@@ -284,7 +289,7 @@ def _unpaired(
         if exact is not None:
             found = _columns(exact.difference, exact.low, exact.high)
             return {**found, "n_seeds": 1, "basis": Basis.IMAGES, "decided": False}
-    mean = float(accuracies[0].mean() - accuracies[1].mean())
+    mean = float(after.mean() - before.mean())
     return {**_columns(mean, None, None), "n_seeds": 1, "basis": Basis.ONE_SEED}
 
 

@@ -46,8 +46,8 @@ def differences(pair: Pair) -> tuple[Figure, str]:
     for side, marker, offset in (("first", "o", -0.13), ("second", "s", 0.13)):
         colour = COLOURS[side == "second"]
         mean = shown[f"accuracy_{side}"].to_numpy(float)
-        ends = [shown[f"accuracy_{end}_{side}"].to_numpy(float) for end in ("low", "high")]
-        left.hlines(places + offset, *ends, color=colour, lw=1.4, alpha=0.7)
+        low, high = (shown[f"accuracy_{end}_{side}"].to_numpy(float) for end in ("low", "high"))
+        left.hlines(places + offset, low, high, color=colour, lw=1.4, alpha=0.7)
         left.plot(mean, places + offset, marker, color=colour, ms=5.5, ls="")
     left.set_xlabel("test accuracy (%)", fontsize=9)
     _draw_differences(right, shown, places)
@@ -65,8 +65,8 @@ def differences(pair: Pair) -> tuple[Figure, str]:
 def _draw_differences(axes: Axes, shown: pd.DataFrame, places: np.ndarray) -> None:
     axes.axvline(0, color=PALE, lw=1)
     difference = shown["difference"].to_numpy(float)
-    ends = [shown[name].to_numpy(float) for name in ("low", "high")]
-    axes.hlines(places, *ends, color=INK, lw=1.4)
+    low, high = (shown[name].to_numpy(float) for name in ("low", "high"))
+    axes.hlines(places, low, high, color=INK, lw=1.4)
     decided = shown["decided"].to_numpy(bool)
     for chosen, fill in ((decided, INK), (~decided, "white")):
         axes.plot(difference[chosen], places[chosen], "D", color=INK, mfc=fill, ms=5.5, ls="")

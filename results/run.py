@@ -100,13 +100,29 @@ class Run:
         """Return one row per trial that was ever planned."""
         return self._table("trials").copy(deep=False)
 
-    def epochs(self) -> pd.DataFrame:
-        """Return one row per trial and epoch, in the order in which they arrived."""
-        return self._table("epochs").copy(deep=False)
+    def epochs(self, compared: bool = False) -> pd.DataFrame:
+        """Return one row per trial and epoch, in the order in which they arrived.
 
-    def predictions(self) -> pd.DataFrame:
-        """Return one row per measured trial and test example: was it right at the last epoch?"""
-        return self._table("predictions").copy(deep=False)
+        Parameters
+        ----------
+        compared
+            Only what comparisons use: trials that are wanted, measured and completed, up to the
+            budget that the study as last run asks for. By default all that was ever recorded,
+            searches and levels that are not asked for any more included.
+        """
+        return self._chosen("epochs", compared)
+
+    def predictions(self, compared: bool = False) -> pd.DataFrame:
+        """Return one row per trial and test example: was it right at the trial's last epoch?
+
+        Parameters
+        ----------
+        compared
+            Only what comparisons use, as in `epochs`, at the final epoch of the study as last
+            run. By default those of every search trial that completed as well, and of the earlier
+            last epochs of trials that were continued.
+        """
+        return self._chosen("predictions", compared)
 
     def environments(self) -> pd.DataFrame:
         """Return one row per pass: versions, hardware and settings."""
@@ -128,7 +144,7 @@ class Run:
         from results.analysis import Analysis
         from results.overview import Overview
 
-        trials, epochs = self._table("trials"), self._table("epochs")
+        trials, epochs = self._table("trials"), self.epochs(compared=True)
         predictions = self._table("predictions")
         overview = Overview(
             trials,
@@ -177,6 +193,17 @@ class Run:
 
         return drawings_of(self)
 
+    def _chosen(self, table: str, compared: bool) -> pd.DataFrame:
+        rows = self._table(table).copy(deep=False)
+        if not compared:
+            return rows
+        from results.estimates import compared_runs
+
+        runs = compared_runs(self._table("trials"), self.cells.race)
+        budget = rows["trial_id"].map(runs.set_index("trial_id")["epochs_budget"]).astype(float)
+        fits = rows["epoch"] <= budget if table == "epochs" else rows["epoch"] == budget
+        return rows[fits].reset_index(drop=True)
+
     def _table(self, table: str) -> pd.DataFrame:
         if table not in self._tables:
             self._tables[table] = _frame(self._store.read(table))
@@ -191,4 +218,5 @@ def _frame(rows: pa.Table) -> pd.DataFrame:
         if (order[1:] < order[:-1]).any():
             rows = rows.sort_by("sequence")
     # Blocks of many columns would all be copied together once more.
-    return rows.to_pandas(split_blocks=True)
+    frame: pd.DataFrame = rows.to_pandas(split_blocks=True)
+    return frame

@@ -1,8 +1,12 @@
 """What two studies say side by side, in sentences whose hedges follow the tests."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from results.caveats import not_comparable
+from results.cells import records_of
 from results.estimates import cell_name
 from results.findings import Severity
 from results.pair import Basis, Pair
@@ -63,7 +67,7 @@ def _cells(pair: Pair, both: pd.DataFrame) -> str:
     for word, rows in (("better", decided["difference"] > 0), ("worse", decided["difference"] < 0)):
         own = decided[rows]
         if len(own):
-            names = [_change(pair, row) for row in own.to_dict("records")]
+            names = [_change(pair, row) for row in records_of(own)]
             parts.append(f"{len(own)} {word} ({'; '.join(few(names))})")
     left = len(tested) - len(decided)
     if left:
@@ -79,9 +83,9 @@ def _cells(pair: Pair, both: pd.DataFrame) -> str:
     return f"Cell by cell, {pair.names[1]} is: {listed(parts)}." if parts else ""
 
 
-def _change(pair: Pair, row: dict[str, object]) -> str:
+def _change(pair: Pair, row: Mapping[str, Any]) -> str:
     varying = [name for name in pair.factors if pair.cells[name].nunique(dropna=False) > 1]
-    change = amount(*(float(str(row[name])) for name in ("difference", "low", "high")))
+    change = amount(row["difference"], row["low"], row["high"])
     return f"{cell_name(row, varying) or 'the only cell'}: {change}"
 
 
@@ -92,9 +96,10 @@ def _cost(pair: Pair, both: pd.DataFrame) -> str:
         return ""
     before, after = costs[known].sum()
     resource = str(both.loc[known, "resource_first"].iloc[0]).upper()
+    first, second = pair.names
     return (
-        f"One run of each of these cells takes {_amount(after)} {resource}-seconds in {pair.names[1]} "
-        f"against {_amount(before)} in {pair.names[0]}, {after / before:.2g} times as many."
+        f"One run of each of these cells takes {_amount(after)} {resource}-seconds in {second} "
+        f"against {_amount(before)} in {first}, {after / before:.2g} times as many."
     )
 
 
