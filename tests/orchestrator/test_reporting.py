@@ -1,6 +1,7 @@
 """`report --watch` and `compare`, as commands."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def test_an_unfinished_study_is_watched_until_it_is_interrupted(run: Path, tmp_p
     from results.tables import TrialTable
 
     other = tmp_path / "run"
-    subprocess.run(["cp", "-r", run, other], check=True)
+    shutil.copytree(run, other, ignore=shutil.ignore_patterns("report"))
     table = TrialTable(Store(other), "x")
     last = list(table)[-1]
     table.update(last, {"status": "planned"})

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sample import Plan, write
+from scipy import stats
 
 import results
 from results.caveats import not_comparable
@@ -20,12 +21,12 @@ def run(folder, name, seed=0, fate=lambda row: None, **fields):
     return results.open(write(folder / name, plan, np.random.default_rng(seed), fate))
 
 
-def test_welch_by_hand():
-    # Means 2 and 6, variances 1 and 4, three each: se² = 5/3, df = (5/3)²/((1/9 + 16/9)/2) = 50/17.
-    mean, low, high = unpaired_difference([5, 6, 7], [0, 2, 4])
+def test_welch_agrees_with_scipy():
+    values = [5.0, 6.0, 7.0], [0.0, 2.0, 4.0]
+    mean, low, high = unpaired_difference(*values)
+    expected = stats.ttest_ind(*values, equal_var=False).confidence_interval(0.95)
     assert mean == 4
-    half = (high - low) / 2
-    assert half == pytest.approx(3.2224 * np.sqrt(5 / 3), rel=1e-3)
+    assert (low, high) == pytest.approx((expected.low, expected.high))
     with pytest.raises(ValueError, match="Two values of each"):
         unpaired_difference([1], [1, 2])
 
