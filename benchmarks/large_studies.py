@@ -6,13 +6,17 @@ It writes studies of simulated curves to a temporary folder and prints seconds a
 100` makes all of them about a hundred times as small, which shows that it runs and no more.
 """
 
+import argparse
 import json
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+import results
 from results.records import SCHEMAS
 from results.store import Store
 
