@@ -1,15 +1,27 @@
 """The command `scalestudy`. Heavy libraries are imported by the commands that need them."""
 
-import json
-import math
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from orchestrator import cli_jobs
+from orchestrator.usage import (
+    Dashboard,
+    Json,
+    Out,
+    RunFolder,
+    RunOrJob,
+    Settings,
+    StudyFile,
+    explained,
+    named,
+    one_document,
+    print_json,
+    see_own_modules,
+)
 
 app = typer.Typer(
     name="scalestudy",
@@ -19,19 +31,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
-RunFolder = Annotated[
-    Path, typer.Argument(help="A run directory, such as runs/my-study.", show_default=False)
-]
-Out = Annotated[
-    Path | None, typer.Option("--out", help="The run directory.", show_default="runs/<name>")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set recipe.epochs=3."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
 
 @app.command()
@@ -61,9 +60,9 @@ def plan(
     from orchestrator.plan import plan_study
     from orchestrator.study import load_study
 
-    with _document(as_json) as document:
-        _see_own_modules()
-        with _named(study):
+    with one_document(as_json) as document:
+        see_own_modules()
+        with named(study):
             made = plan_study(load_study(study, settings or ()), out)
         document.update(made.as_json())
     if not as_json:
@@ -98,10 +97,10 @@ def run(
     from orchestrator.study import load_study
 
     code = 0
-    with _document(as_json) as document:
-        _see_own_modules()
+    with one_document(as_json) as document:
+        see_own_modules()
         show = Lines() if as_json else make_progress()
-        with _named(study):
+        with named(study):
             summary = run_study(
                 load_study(study, settings or ()),
                 out,
@@ -137,19 +136,21 @@ def run(
 
 @app.command()
 def status(
-    run_folder: RunFolder,
+    run_folder: RunOrJob,
+    address: Dashboard = None,
     as_json: Json = False,
 ) -> None:
-    """Show how far a run is; also from another terminal, while it runs."""
+    """Show how far a run is; also from another terminal, while it runs, and of a job."""
     from orchestrator.lock import is_held
+    from orchestrator.submission import opened
     from orchestrator.view import CellsTable, summary, view_of
     from results.records import IDENTITY_COLUMNS
     from results.store import Store
 
-    with _document(as_json) as document:
-        store = Store(run_folder)
+    with one_document(as_json) as document, opened(run_folder, address) as (folder, job):
+        store = Store(folder)
         declared = store.study()
-        name = declared.get("name", run_folder.name)
+        name = declared.get("name", folder.name)
         rows = store.read("trials").to_pylist()
         factors = [factor for factor in declared.get("factors") or () if factor in IDENTITY_COLUMNS]
         view = view_of(rows, factors or ["model", "weights", "fraction"])
@@ -172,7 +173,7 @@ def status(
                 }
                 for key, cell in view.cells.items()
             ],
-            running=is_held(store.lock),
+            running=is_held(store.lock) if job is None else not job.is_ended(),
         )
     if not as_json:
         from rich.console import Console
@@ -188,12 +189,15 @@ def status(
 
 
 @app.command()
-def report(run_folder: RunFolder, as_json: Json = False) -> None:
-    """Write the page, figures and summary of a run, finished or under way."""
+def report(
+    run_folder: RunOrJob, address: Dashboard = None, out: Out = None, as_json: Json = False
+) -> None:
+    """Write the page, figures and summary of a run, finished or under way; a job's is fetched."""
+    from orchestrator.submission import brought
     from results import write_report
 
-    with _document(as_json) as document:
-        page = write_report(run_folder)
+    with one_document(as_json) as document:
+        page = write_report(brought(run_folder, address, out))
         document["report"] = str(page)
     if not as_json:
         typer.echo(str(page))
@@ -213,7 +217,7 @@ def clean(
     from orchestrator.lock import held
     from results.store import Store
 
-    with _document(as_json) as document:
+    with one_document(as_json) as document:
         store = Store(run_folder)
         items = leftovers(store, kept_checkpoints=kept)
         size = sum(item.size for item in items) / 2**20
@@ -230,6 +234,10 @@ def clean(
         ]
 
 
+app.command()(cli_jobs.submit)
+app.command()(cli_jobs.stop)
+
+
 def _again(study: Path, out: Path | None, settings: list[str] | None) -> str:
     """Return the command that runs a study as it was asked for just now."""
     words = ["scalestudy", "run", str(study)]
@@ -237,71 +245,6 @@ def _again(study: Path, out: Path | None, settings: list[str] | None) -> str:
     for setting in settings or ():
         words += ["--set", setting]
     return shlex.join(words)
-
-
-@contextmanager
-def _document(as_json: bool) -> Iterator[dict[str, Any]]:
-    """Yield a document; print it as JSON where asked, also when an error cuts it short."""
-    document: dict[str, Any] = {}
-    try:
-        yield document
-    except Exception as error:
-        known = _explained(error)
-        if as_json and known:
-            _print_json({"error": known[1], "exit_code": known[0]})
-        raise
-    if as_json:
-        _print_json(document)
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    typer.echo(json.dumps(_plain(document), indent=2, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON knows: no NaN, no infinity, no paths."""
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | None) else str(value)
-
-
-@contextmanager
-def _named(file: Path) -> Iterator[None]:
-    """Name the study file in what is said of its keys."""
-    from orchestrator.errors import StudyError
-
-    try:
-        yield
-    except StudyError as error:
-        if str(error).startswith((f"{file}:", "--")):
-            raise
-        raise StudyError(f"{file}: {error}") from error
-
-
-def _see_own_modules() -> None:
-    """Let `package.module:function` name a module in the working directory."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-
-
-def _explained(error: BaseException) -> tuple[int, str] | None:
-    """Return exit code and message of an error that a user can mend; None for a bug."""
-    from orchestrator.errors import OrchestratorError
-    from results.errors import ResultsError
-    from trainables.errors import TrainableError
-
-    if isinstance(error, OrchestratorError):
-        return error.exit_code, str(error)
-    if isinstance(error, ResultsError):
-        return 1, str(error)
-    if isinstance(error, TrainableError):
-        return 2, str(error)
-    return None
 
 
 def main() -> None:
@@ -315,10 +258,10 @@ def main() -> None:
         # Bad usage, whichever library finds it: it knows how to say so.
         if hasattr(error, "format_message") and hasattr(error, "show"):
             if "--json" in sys.argv:
-                _print_json({"error": error.format_message(), "exit_code": 2})
+                print_json({"error": error.format_message(), "exit_code": 2})
             error.show()
             sys.exit(2)
-        known = _explained(error)
+        known = explained(error)
         if known is None:
             raise
         typer.echo(f"scalestudy: {known[1]}", err=True)

@@ -67,10 +67,7 @@ def own_modules(names: Iterable[str]) -> tuple[dict[str, Path], list[str]]:
         found = dict(_files(top, spec))
         files |= found
         waiting += [
-            (used, "")
-            for file in found.values()
-            if file.suffix == ".py"
-            for used in _imports(file)
+            (used, "") for file in found.values() if file.suffix == ".py" for used in _imports(file)
         ]
     return files, installed
 

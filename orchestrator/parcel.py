@@ -3,7 +3,6 @@
 A relative path of a study file is shipped; an absolute one is read on the cluster.
 """
 
-import glob
 import os
 import re
 import zipfile
@@ -175,15 +174,16 @@ class _Named:
         if Path(path).is_absolute():
             self.elsewhere += [path] if path not in self.elsewhere else []
             return path
-        root = self._base / path
-        found = [root] if root.exists() else sorted(map(Path, glob.glob(str(root))))  # noqa: PTH207
+        root = (self._base / path).absolute()
+        pattern = str(root.relative_to(root.anchor))
+        found = [root] if root.exists() else sorted(Path(root.anchor).glob(pattern))
         if not found:
             raise StudyError(
                 f"{key}: {path} is not there ({root}). Relative paths are shipped from this "
                 "machine; a path on the cluster is named absolutely."
             )
         for entry in found:
-            start = self.place(os.path.relpath(entry, self._base))
+            start = self.place(os.path.relpath(entry, self._base.absolute()))
             for file in walked(entry) if entry.is_dir() else [entry]:
                 below = file.relative_to(entry).as_posix()
                 place = start if below == "." else f"{start}/{below}"
