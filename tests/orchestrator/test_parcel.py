@@ -98,7 +98,7 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     weights = [{"mine": "w/{model}.pth"}]
     with pytest.raises(StudyError, match=r"factors.weights: mine: w/resnet50.pth is not there"):
         pack(declared(factors={"model": ["resnet18", "resnet50"], "weights": weights}), tmp_path)
-    with pytest.raises(StudyError, match="data.path: gone is not there"):
+    with pytest.raises(StudyError, match=r"data.path: gone is not there"):
         pack(declared(data={"source": "imagefolder", "path": "gone"}), tmp_path)
 
 
