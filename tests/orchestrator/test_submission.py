@@ -47,9 +47,9 @@ class Client:
     def __init__(self, cluster: BareCluster, folder: Path) -> None:
         self.cluster, self.folder = cluster, folder
 
-    def study(self, name: str, **values: Any) -> str:
-        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump({**values, "name": name}))
-        return f"{name}.yaml"
+    def study(self, called: str, **values: Any) -> str:
+        (self.folder / f"{called}.yaml").write_text(yaml.safe_dump({**values, "name": called}))
+        return f"{called}.yaml"
 
     def start(self, *words: str, **streams: Any) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
