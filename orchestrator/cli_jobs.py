@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
 
 from orchestrator.usage import (
@@ -133,17 +132,15 @@ def _meant() -> str:
     """Ask whether Ctrl-C means the job or the following of it; without a terminal, the latter."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return "leave"
+    question = "Stop the job, leave it running, or go on following? (stop, leave, follow)"
+    answer = ""
     try:
-        answer = typer.prompt(
-            "\nStop the job, leave it running and stop following, or go on following?",
-            type=click.Choice(["stop", "leave", "go on"]),
-            default="leave",
-            err=True,
-        )
+        while answer not in ("stop", "leave", "follow"):
+            answer = typer.prompt(question, default="leave", err=True).strip().lower()
     except (KeyboardInterrupt, typer.Abort):
         # Asked twice to go away.
         return "leave"
-    return str(answer)
+    return answer
 
 
 def stop(run_folder: RunOrJob, address: Dashboard = None, as_json: Json = False) -> None:

@@ -254,7 +254,7 @@ def test_what_cannot_be_submitted_is_said_in_one_sentence(client: Client) -> Non
         (("submit", file, "--out", "here"), 2, "--out here: without --fetch this is a path"),
         (("submit", file, "--fetch", "--no-follow"), 2, "--fetch waits for the job"),
         (("status", "job:none"), 2, "job:none: no such job"),
-        (("report", ".", "--out", "x"), 2, "only what a job left is fetched"),
+        (("report", ".", "--out", "x"), 2, "--out: only what a job left is fetched"),
     ):
         _, err = client(*words, code=code)
         assert err.startswith(f"scalestudy: {said}")
