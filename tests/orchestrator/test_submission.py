@@ -149,6 +149,7 @@ def test_from_submission_to_report(client: Client) -> None:
     assert "holds something else than results fetched from" in err
 
 
+@pytest.mark.long
 def test_interrupted_stopped_and_gone_on_with(client: Client) -> None:
     study = {**PLAIN, "factors": {"model": ["a", "b"]}, "recipe": {"epochs": 60}}
     file = client.study("long", **study)
@@ -197,6 +198,7 @@ def test_interrupted_stopped_and_gone_on_with(client: Client) -> None:
     assert len(fetched.read("environments")) == 3
 
 
+@pytest.mark.long
 def test_files_and_modules_go_along(client: Client) -> None:
     """Data and a model of one's own, weights from a file, trained on images."""
     (client.folder / "mine").mkdir()
