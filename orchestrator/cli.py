@@ -22,10 +22,21 @@ app = typer.Typer(
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
 RunFolder = Annotated[
-    Path, typer.Argument(help="A run directory, such as runs/my-study.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="RUN_FOLDER",
+        help="A run directory, such as runs/my-study or s3://bucket/my-study.",
+        show_default=False,
+    ),
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", help="The run directory.", show_default="runs/<name>")
+    str | None,
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        help="The run directory: a folder, or s3://… or gs://….",
+        show_default="runs/<name>",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -147,9 +158,9 @@ def status(
     from results.store import Store
 
     with _document(as_json) as document:
-        store = Store(run_folder)
+        store = Store.at(run_folder)
         declared = store.study()
-        name = declared.get("name", run_folder.name)
+        name = declared.get("name", store.root.name)
         rows = store.read("trials").to_pylist()
         factors = [factor for factor in declared.get("factors") or () if factor in IDENTITY_COLUMNS]
         view = view_of(rows, factors or ["model", "weights", "fraction"])
@@ -214,7 +225,7 @@ def clean(
     from results.store import Store
 
     with _document(as_json) as document:
-        store = Store(run_folder)
+        store = Store.at(run_folder)
         items = leftovers(store, kept_checkpoints=kept)
         size = sum(item.size for item in items) / 2**20
         if not as_json:
@@ -230,10 +241,10 @@ def clean(
         ]
 
 
-def _again(study: Path, out: Path | None, settings: list[str] | None) -> str:
+def _again(study: Path, out: str | None, settings: list[str] | None) -> str:
     """Return the command that runs a study as it was asked for just now."""
     words = ["scalestudy", "run", str(study)]
-    words += ["--out", str(out)] if out else []
+    words += ["--out", out] if out else []
     for setting in settings or ():
         words += ["--set", setting]
     return shlex.join(words)

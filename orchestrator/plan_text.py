@@ -1,7 +1,6 @@
 """What `plan` and `run` say in a terminal."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +9,7 @@ from rich.text import Text
 from orchestrator.plan import Plan, State
 from orchestrator.runner import Summary
 from orchestrator.view import plain_table, split_levels, titled
+from results.location import Location
 
 _MOST_CELLS = 60
 
@@ -54,7 +54,9 @@ def cells_table(plan: Plan) -> Table:
     return table
 
 
-def print_summary(summary: Summary, command: str, answer: Sequence[str], page: Path | None) -> None:
+def print_summary(
+    summary: Summary, command: str, answer: Sequence[str], page: Location | None
+) -> None:
     """Print what a run came to, its answer, and how to go on."""
     console = Console(highlight=False, soft_wrap=True)
     for problem in summary.problems:

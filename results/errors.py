@@ -2,6 +2,7 @@
 
 ResultsError
 ├── StoreError                 a run directory that is absent, unreadable, full or damaged
+│   └── Unreachable            an object store that does not answer now
 └── CurveError                 a learning curve that cannot be fitted or asked for
     ├── IllBehavedCurve        the error rises with more data, or a run has diverged
     └── ExtrapolationRefused   the asked size is too far beyond the measured ones
@@ -14,6 +15,10 @@ class ResultsError(Exception):
 
 class StoreError(ResultsError):
     """A run directory that is absent, unreadable, full or damaged."""
+
+
+class Unreachable(StoreError):
+    """An object store that does not answer now; it may later."""
 
 
 class CurveError(ResultsError, ValueError):

@@ -3,13 +3,13 @@
 import base64
 import io
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from results.files import write_whole
+from results.location import Location
 from results.run import Run, open
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _DOTS_PER_INCH = 150
 _SMALL = 150_000  # bytes of SVG that the page takes even where PNG is smaller
 
 
-def write_report(run: str | Path | Run) -> Path:
+def write_report(run: str | Location | Run) -> Location:
     """Write a run's report, also while its study is under way.
 
     Parameters
@@ -29,7 +29,7 @@ def write_report(run: str | Path | Run) -> Path:
 
     Returns
     -------
-    pathlib.Path
+    pathlib.Path or results.objects.ObjectPath
         `report/index.html` in it. Beside it lie every figure as PNG and SVG, and the summary as
         Parquet and CSV, one row per cell.
 

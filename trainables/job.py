@@ -6,11 +6,11 @@ import resource
 import time
 import traceback
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from trainables.checkpoints import Checkpoints
 from trainables.errors import Diverged, OutOfMemory, TrainableError
+from trainables.folders import within
 from trainables.functions import load_function
 from trainables.learner import Learner
 from trainables.trial import Trial
@@ -31,6 +31,7 @@ class Task:
     device: str | None
     """`cpu`, or None for the GPU where torch sees one: a trial without a share of it must not."""
     checkpoint_folder: str
+    """A path, or an address in an object store."""
     checkpoint_seconds: float
     keep_checkpoints: str
 
@@ -74,7 +75,7 @@ class Job:
     def __init__(self, task: Task) -> None:
         self._task = task
         self._trial = Trial.model_validate(task.trial)
-        folder = Path(task.checkpoint_folder) / self._trial.trial_id
+        folder = within(task.checkpoint_folder, self._trial.trial_id)
         self._checkpoints = Checkpoints(folder, task.keep_checkpoints)
         self._learner: Learner | None = None
         self._rows: list[dict[str, Any]] = []
