@@ -303,15 +303,15 @@ def _see_own_modules() -> None:
 def _explained(error: BaseException) -> tuple[int, str] | None:
     """Return exit code and message of an error that a user can mend; None for a bug."""
     from orchestrator.errors import OrchestratorError
-    from results.errors import ResultsError
+    from results.errors import AddressError, ResultsError
     from trainables.errors import TrainableError
 
     if isinstance(error, OrchestratorError):
         return error.exit_code, str(error)
+    if isinstance(error, TrainableError | AddressError):
+        return 2, str(error)
     if isinstance(error, ResultsError):
         return 1, str(error)
-    if isinstance(error, TrainableError):
-        return 2, str(error)
     return None
 
 

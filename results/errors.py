@@ -2,6 +2,7 @@
 
 ResultsError
 ├── StoreError                 a run directory that is absent, unreadable, full or damaged
+│   ├── AddressError           an address of an object store that cannot be meant
 │   └── Unreachable            an object store that does not answer now
 └── CurveError                 a learning curve that cannot be fitted or asked for
     ├── IllBehavedCurve        the error rises with more data, or a run has diverged
@@ -15,6 +16,10 @@ class ResultsError(Exception):
 
 class StoreError(ResultsError):
     """A run directory that is absent, unreadable, full or damaged."""
+
+
+class AddressError(StoreError):
+    """An address of an object store that cannot be meant, or must not be used."""
 
 
 class Unreachable(StoreError):

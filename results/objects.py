@@ -8,7 +8,7 @@ import fnmatch
 import mimetypes
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import total_ordering
 from pathlib import Path, PurePosixPath
@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 import pyarrow as pa
 from pyarrow import fs
 
-from results.errors import StoreError, Unreachable
+from results.errors import AddressError, StoreError, Unreachable
 
 SCHEMES = ("s3", "gs")
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*):/(?P<rest>.*)", re.DOTALL)
@@ -68,8 +68,10 @@ class ObjectPath:
 
         Raises
         ------
+        AddressError
+            It is no such address, or holds credentials.
         StoreError
-            It is no such address, holds credentials, or names a bucket that is not there.
+            The bucket is not there, or may not be used.
         Unreachable
             The store does not answer.
         """
@@ -80,7 +82,7 @@ class ObjectPath:
                 filesystem = _connect(root, path, query)
             except pa.ArrowInvalid as error:
                 reason = str(error).partition(". Detail:")[0]
-                raise StoreError(
+                raise AddressError(
                     f"{root}{path}: the address is not understood: {reason}."
                 ) from None
             there = filesystem.get_file_info(bucket).type is not fs.FileType.NotFound
@@ -210,15 +212,14 @@ class ObjectPath:
 
     def remove(self) -> None:
         """Delete the object, or all that lie below this key; nothing where there is none."""
+        kind = self._info().type
         with self._explained():
-            if self._info().type is fs.FileType.File:
+            if kind is fs.FileType.File:
                 self.filesystem.delete_file(self.key)
-                return
-            try:
-                self.filesystem.delete_dir(self.key)
-            except FileNotFoundError:
-                # Google's folders need no object of their own, and it misses that one.
-                return
+            elif kind is fs.FileType.Directory:
+                # Google's folders need no object of their own, and pyarrow misses that one.
+                with suppress(FileNotFoundError):
+                    self.filesystem.delete_dir(self.key)
 
     def _info(self) -> fs.FileInfo:
         with self._explained():
@@ -240,9 +241,9 @@ def _split(address: str) -> tuple[str, str, str]:
     scheme = match["scheme"].lower() if match else ""
     if match is None or scheme not in SCHEMES:
         known = " and ".join(f"{known}://bucket/folder" for known in SCHEMES)
-        raise StoreError(f"{scheme}://: no such store is known; valid are {known}, or a folder.")
+        raise AddressError(f"{scheme}://: no such store is known; valid are {known}, or a folder.")
     if not match["rest"].startswith("/"):
-        raise StoreError(
+        raise AddressError(
             f"{scheme}:/: an address has two slashes, {scheme}://bucket/folder; from Python, give "
             "it as a string and not as a Path."
         )
@@ -250,13 +251,13 @@ def _split(address: str) -> tuple[str, str, str]:
     owner, at, _ = rest.partition("/")[0].rpartition("@")
     if at and (scheme, owner) != ("gs", "anonymous"):
         # The address is not shown: it holds the secret.
-        raise StoreError(
+        raise AddressError(
             f"{scheme}://…@…: credentials do not belong in an address, which is shown and "
             f"recorded; set {_CREDENTIALS[scheme]} instead."
         )
     path = "/".join(filter(None, rest.removeprefix(f"{owner}{at}").split("/")))
     if not path or rest.removeprefix(f"{owner}{at}").startswith("/"):
-        raise StoreError(f"{scheme}://: the bucket is missing; write {scheme}://bucket/folder.")
+        raise AddressError(f"{scheme}://: the bucket is missing; write {scheme}://bucket/folder.")
     return f"{scheme}://{owner}{at}", path, query
 
 
