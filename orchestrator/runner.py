@@ -119,7 +119,8 @@ def run_study(
             _decode(study, inputs, show)
             _train(work, store, placer, address, max_parallel, show, signals, still_held, pass_id)
         store.merge(pass_id)
-        _drop_checkpoints(study, store, recorder, [*stages.wanted])
+        left = {folder.name for folder in store.checkpoints.glob("*")}
+        _drop_checkpoints(study, store, recorder, [*left.intersection(stages.wanted)])
         return _summary(study, store, work)
 
 

@@ -72,21 +72,22 @@ def gs_server() -> Iterator["Server"]:
 
 
 @pytest.fixture
-def s3(s3_server: "Server", monkeypatch: pytest.MonkeyPatch) -> "Server":
-    """Return an S3 server, with credentials for it in the environment."""
+def store_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put credentials for the servers into the environment."""
     from object_stores import SETTINGS
 
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def s3(s3_server: "Server", store_credentials: None) -> "Server":
+    """Return an S3 server that may be used."""
     return s3_server
 
 
 @pytest.fixture(params=["s3", "gs"])
-def store_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> "Server":
+def store_server(request: pytest.FixtureRequest, store_credentials: None) -> "Server":
     """Return each kind of server in turn."""
-    from object_stores import SETTINGS
-
-    for name, value in SETTINGS.items():
-        monkeypatch.setenv(name, value)
     server: Server = request.getfixturevalue(f"{request.param}_server")
     return server

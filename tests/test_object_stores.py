@@ -13,10 +13,20 @@ from object_stores import Server
 from test_faults import PLAIN, SEARCH, TRAINED
 
 import results
+from orchestrator.history import History
+from orchestrator.recorder import Recorder
+from results.errors import Unreachable
 from results.files import write_whole
 from results.location import located
 from results.objects import ObjectPath
 from results.store import Store
+
+
+@pytest.fixture(params=["s3", pytest.param("gs", marks=pytest.mark.long)])
+def server(request: pytest.FixtureRequest, store_credentials: None) -> Server:
+    """Return each kind of server in turn; Google's among the long tests."""
+    found: Server = request.getfixturevalue(f"{request.param}_server")
+    return found
 
 
 def scalestudy(*words: str) -> "subprocess.CompletedProcess[str]":
@@ -32,11 +42,11 @@ def finished_here(folder: Path, study: dict[str, Any]) -> Path:
     return command.out
 
 
-def test_kills_change_no_row(store_server: Server, tmp_path: Path) -> None:
-    killed = Command(tmp_path / "killed", SEARCH, pace=0.01, place=store_server.address())
-    hits = kill_at_random(killed, 6, 2.5, 1)
+def test_kills_change_no_row(server: Server, tmp_path: Path) -> None:
+    killed = Command(tmp_path / "killed", SEARCH, pace=0.01, place=server.address())
+    hits = kill_at_random(killed, 5, 2.5, 1)
     output = killed.finish()
-    assert hits >= 3
+    assert hits >= 2
     assert "the lock of an object store is advisory" in output
     assert_same_tables(str(killed.place), finished_here(tmp_path, SEARCH))
     assert [*killed.store.checkpoints.glob("*")] == []
@@ -46,6 +56,7 @@ def test_kills_change_no_row(store_server: Server, tmp_path: Path) -> None:
     assert names - {"checkpoints"} == {"study.yaml", "trials", "epochs", "environments"}
 
 
+@pytest.mark.long
 def test_kills_in_real_training_change_no_digit(s3: Server, tmp_path: Path) -> None:
     killed = Command(tmp_path / "killed", TRAINED, place=s3.address())
     process = killed.start()
@@ -114,16 +125,16 @@ def test_two_runs_in_one_place(s3: Server, tmp_path: Path) -> None:
         process.communicate()
 
 
-def test_the_other_commands(store_server: Server, tmp_path: Path) -> None:
+def test_the_other_commands(server: Server, tmp_path: Path) -> None:
     study = {**SEARCH, "factors": {"model": ["a"], "fraction": ["1/2", 1]}}
-    command = Command(tmp_path, study, place=store_server.address())
+    command = Command(tmp_path, study, place=server.address())
     file, place = str(tmp_path / "study.yaml"), str(command.place)
     command.finish()
     page = json.loads(scalestudy("report", place, "--json").stdout)["report"]
     assert page == str(command.store.report / "index.html")
     found = located(page)
     assert isinstance(found, ObjectPath)
-    assert found.read_bytes().startswith(b"<!DOCTYPE html>")
+    assert found.read_bytes().startswith(b"<!doctype html>")
     run = results.open(place)
     assert len(run.summary()) == 2
     assert len(run.epochs()) == len(table(place, "epochs"))
@@ -166,12 +177,7 @@ def test_a_secret_in_an_address_is_refused_and_shown_nowhere(tmp_path: Path) -> 
 def test_a_store_that_does_not_answer_for_a_while(
     s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator.recorder import Recorder
-    from results.errors import Unreachable
-
     store = Store.at(s3.address())
-    from orchestrator.history import History
-
     recorder = Recorder(store, History(store), "pass")
     recorder._trials.update("t", {"status": "planned"})
     write, answers = ObjectPath.write_bytes, [False, True]
@@ -183,6 +189,7 @@ def test_a_store_that_does_not_answer_for_a_while(
 
     monkeypatch.setattr(ObjectPath, "write_bytes", flaky)
     monkeypatch.setattr("orchestrator.recorder.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("orchestrator.recorder._FLUSH_SHARE", 0.0)
     assert recorder.flush() == []
     assert store.parts("trials") == []
     assert len(recorder.problems) == 1

@@ -12,13 +12,9 @@ from trainables.folders import Folder, open_folder, within
 
 
 @pytest.fixture(params=["disk", "s3", "gs"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def place(request: pytest.FixtureRequest, tmp_path: Path, store_credentials: None) -> str:
     if request.param == "disk":
         return str(tmp_path / "checkpoints")
-    from object_stores import SETTINGS
-
-    for name, value in SETTINGS.items():
-        monkeypatch.setenv(name, value)
     server: Server = request.getfixturevalue(f"{request.param}_server")
     return server.address("run/checkpoints")
 
