@@ -26,9 +26,13 @@ _CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the machine's role",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, or the machine's service account",
 }
-_DEFAULTS = {"s3": {"allow_delayed_open": "true"}, "gs": {"retry_limit_seconds": "20"}}
-"""Taken where the address says nothing else: a put in one request; no quarter of an hour of retries
-before it is said that a store cannot be reached."""
+_DEFAULTS = {
+    # Since pyarrow 21: a put in one request, not in three.
+    "s3": {"allow_delayed_open": "true"} if int(pa.__version__.partition(".")[0]) >= 21 else {},
+    # Not a quarter of an hour of attempts before it is said that the store cannot be reached.
+    "gs": {"retry_limit_seconds": "20"},
+}
+"""Options that hold where the address says nothing else."""
 
 
 def is_address(text: str | Path) -> bool:

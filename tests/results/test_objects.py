@@ -1,8 +1,12 @@
 """Places in object stores, against real servers on loopback."""
 
+import threading
 import time
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from object_stores import Server, free_port
 
@@ -10,6 +14,8 @@ from results.errors import AddressError, StoreError, Unreachable
 from results.files import move, remove, size, source, write_whole
 from results.location import located
 from results.objects import ObjectPath, is_address
+from results.store import Store
+from results.tables import table_of
 
 
 @pytest.mark.parametrize(
@@ -165,3 +171,70 @@ def test_another_region_is_said(s3: Server, monkeypatch: pytest.MonkeyPatch) -> 
     object.__setattr__(run, "filesystem", Elsewhere())
     with pytest.raises(StoreError, match="the bucket is in another region than was asked for"):
         run.exists()
+
+
+def test_a_part_is_replaced_while_it_is_read(s3: Server) -> None:
+    store = Store.at(s3.address())
+    problems: list[BaseException] = []
+    ended = threading.Event()
+    reads = 0
+
+    def rows(count: int) -> pa.Table:
+        return table_of("trials", [{"trial_id": f"t{number:03d}"} for number in range(count)])
+
+    store.replace_part("trials", "p", rows(1))
+
+    def read() -> None:
+        nonlocal reads
+        while not ended.is_set():
+            try:
+                found = store.read("trials")["trial_id"].to_pylist()
+                assert found == [f"t{number:03d}" for number in range(len(found))]
+                reads += 1
+            except BaseException as error:
+                problems.append(error)
+                return
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for count in range(1, 60):
+        store.replace_part("trials", "p", rows(count * 7 % 90 + 1))
+        time.sleep(0.05)
+    ended.set()
+    reader.join()
+    assert problems == []
+    assert reads > 5
+
+
+def test_parts_in_a_store_are_never_merged(s3: Server) -> None:
+    store = Store.at(s3.address())
+    for part in range(12):
+        rows = table_of("epochs", [{"trial_id": "t", "sequence": part, "epoch": part}])
+        store.write_part("epochs", f"p{part:03d}", [rows])
+    store.merge("later", above=3)
+    assert len(store.parts("epochs")) == 12
+    assert store.read("epochs", ["sequence"])["sequence"].to_pylist() == [*range(12)]
+    chosen = store.read("epochs", ["sequence"], where=pc.field("epoch") > 9)
+    assert chosen["sequence"].to_pylist() == [10, 11]
+    # pandas reads the folder as it is.
+    folder = store.folder("epochs")
+    assert isinstance(folder, ObjectPath)
+    assert len(pd.read_parquet(folder.key, filesystem=folder.filesystem)) == 12
+
+
+def test_a_store_that_falls_silent_damages_nothing(
+    s3: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.at(s3.address())
+    store.replace_part("trials", "p", table_of("trials", [{"trial_id": "t"}]))
+    read = ObjectPath.read_bytes
+
+    def silent(self: ObjectPath) -> bytes:
+        raise Unreachable(f"{self}: cannot be reached")
+
+    monkeypatch.setattr(ObjectPath, "read_bytes", silent)
+    with pytest.raises(Unreachable):
+        store.repair()
+    monkeypatch.setattr(ObjectPath, "read_bytes", read)
+    assert store.repair() == []
+    assert store.read("trials").num_rows == 1
