@@ -93,6 +93,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Train what the study wants and its run directory lacks, then report."""
+    from orchestrator.plan_text import doubts, print_summary
     from orchestrator.progress import Lines, make_progress
     from orchestrator.runner import run_study
     from orchestrator.study import load_study
@@ -110,7 +111,7 @@ def run(
                 progress=show,
             )
         code = summary.exit_code
-        page, answer = None, []
+        page, answer, doubtful = None, [], []
         if report_too:
             import results
 
@@ -118,6 +119,7 @@ def run(
             recorded = results.open(summary.out)
             page = results.write_report(recorded)
             answer = [sentence.text for sentence in recorded.analysis.answer.sentences]
+            doubtful = doubts(recorded.analysis.overview.findings)
         document.update(
             out=str(summary.out),
             exit_code=code,
@@ -126,12 +128,11 @@ def run(
             incomplete=summary.incomplete,
             problems=summary.problems,
             answer=answer,
+            doubtful=doubtful,
             report=str(page) if page else None,
         )
     if not as_json:
-        from orchestrator.plan_text import print_summary
-
-        print_summary(summary, _again(study, out, settings), answer, page)
+        print_summary(summary, _again(study, out, settings), answer, doubtful, page)
     raise typer.Exit(code)
 
 
