@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.doctor import doctor
 from orchestrator.status import status
 from orchestrator.usage import (
     Json,
@@ -134,6 +135,7 @@ def run(
 
 
 app.command()(status)
+app.command()(doctor)
 
 
 @app.command()
