@@ -85,7 +85,7 @@ def cuda_check(built_for: str | None, is_available: bool, driver: str | None) ->
             "install a torch built for CUDA"
             if not built_for
             else (
-                "update the driver, or install a torch built for an older CUDA; `nvidia-smi` must work"
+                "update the driver (`nvidia-smi` must work), or install a torch for an older CUDA"
             )
         )
         return Check("CUDA", State.BROKEN, f"{seen}; torch sees no GPU", advice)
