@@ -62,6 +62,11 @@ class Inputs:
         """Images of the training pool."""
         return len(self.pool_labels)
 
+    @property
+    def n_evaluated(self) -> int:
+        """Images evaluated after each interval; a test set that also validates counts once."""
+        return self.n_validation + (0 if self.test_labels is None else len(self.test_labels))
+
     def count(self, size: Size) -> int:
         """Return the number of images that a level of `fraction` comes to.
 
