@@ -111,6 +111,8 @@ class Durations:
         Paces by kind.
     examples
         Trials, those of measured kinds among which tell how fast others may be.
+    on_gpu
+        Whether trials are expected to train on GPUs.
     """
 
     def __init__(
@@ -120,7 +122,9 @@ class Durations:
         recorded: Mapping[Kind, Pace] | None = None,
         probed: Mapping[Kind, Pace] | None = None,
         examples: Iterable[Trial] = (),
+        on_gpu: bool = False,
     ) -> None:
+        self.on_gpu = on_gpu
         self._work, self._kind = work, kind
         self._recorded, self._probed = dict(recorded or {}), dict(probed or {})
         known = [*self._recorded.values(), *self._probed.values()]
@@ -202,7 +206,7 @@ def durations_of(
     def kind(trial: Trial) -> Kind:
         return kind_of(trial, study.resources.cpu, on_gpu)
 
-    return Durations(work, kind, recorded, probed, trials)
+    return Durations(work, kind, recorded, probed, trials, on_gpu)
 
 
 def uses_gpu(study: Study, recorded: Mapping[Kind, Pace]) -> bool:
