@@ -60,7 +60,10 @@ class Signals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._asked and number == signal.SIGINT:
-            sys.stderr.write("\nscalestudy: left at once; all that was recorded is safe.\n")
+            sys.stderr.write(
+                "\nscalestudy: left at once; all that was recorded is safe. "
+                "The same command goes on from there.\n"
+            )
             sys.stderr.flush()
             _end_children()
             os._exit(130)

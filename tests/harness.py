@@ -83,6 +83,14 @@ class Command:
             assert time.monotonic() < ends
             time.sleep(0.01)
 
+    def recording(self) -> subprocess.Popen[str]:
+        """Start, and wait until the first epochs are on disk."""
+        process, store = self.start(), Store(self.out)
+        while not (store.root.is_dir() and store.parts("epochs")):
+            assert process.poll() is None
+            time.sleep(0.2)
+        return process
+
     def kill_after(self, seconds: float) -> bool:
         """Kill a run so long after it took its lock; return whether it was still under way."""
         process = self.start()

@@ -1,7 +1,6 @@
 """Faults injected for real: what was recorded is safe, and the next run goes on."""
 
 import os
-import pickle
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+import torch
 from harness import Command, assert_same_tables, end, kill_at_random, table
 
 from orchestrator.history import History
@@ -73,15 +73,20 @@ def test_kills_in_real_training_change_no_digit(tmp_path: Path) -> None:
     assert_same_tables(killed.out, whole.out)
 
 
+def assert_goes_on_as_if_uninterrupted(command: Command, folder: Path) -> None:
+    """Finish a run without Ray and compare it with one that nobody touched."""
+    again = Command(command.folder, command.study)
+    again.finish()
+    whole = Command(folder / "whole", command.study)
+    whole.finish()
+    assert_same_tables(again.out, whole.out)
+
+
 @pytest.mark.ray
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_in_order(number: signal.Signals, tmp_path: Path) -> None:
     command = Command(tmp_path, PLAIN, flags=(), pace=0.3)
-    process = command.start()
-    store = Store(command.out)
-    while not (store.root.is_dir() and store.parts("epochs")):
-        assert process.poll() is None
-        time.sleep(0.2)
+    process = command.recording()
     family = psutil.Process(process.pid).children(recursive=True)
     seconds, output = end(process, number)
     assert process.returncode == 130, output
@@ -90,23 +95,15 @@ def test_a_signal_ends_a_run_in_order(number: signal.Signals, tmp_path: Path) ->
     assert seconds < 15
     psutil.wait_procs(family, timeout=5)
     assert [each.name() for each in family if each.is_running()] == []
-    statuses = set(store.read("trials")["status"].to_pylist())
+    statuses = set(Store(command.out).read("trials")["status"].to_pylist())
     assert "running" not in statuses
-    again = Command(tmp_path, PLAIN)
-    again.finish()
-    whole = Command(tmp_path / "whole", PLAIN)
-    whole.finish()
-    assert_same_tables(again.out, whole.out)
+    assert_goes_on_as_if_uninterrupted(command, tmp_path)
 
 
 @pytest.mark.ray
 def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
     command = Command(tmp_path, PLAIN, flags=(), pace=0.3)
-    process = command.start()
-    store = Store(command.out)
-    while not (store.root.is_dir() and store.parts("epochs")):
-        assert process.poll() is None
-        time.sleep(0.2)
+    process = command.recording()
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
     time.sleep(0.1)
@@ -123,27 +120,14 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
 def test_sigterm_and_sigkill_three_seconds_later_lose_nothing(tmp_path: Path) -> None:
     """As `ray job stop` does it; what was seen is on disk within two seconds."""
     command = Command(tmp_path, PLAIN, flags=(), pace=0.3)
-    process = command.start()
-    store = Store(command.out)
-    while not (store.root.is_dir() and store.parts("epochs")):
-        assert process.poll() is None
-        time.sleep(0.2)
+    process = command.recording()
     process.send_signal(signal.SIGTERM)
     time.sleep(2)
-    assert "running" not in set(store.read("trials")["status"].to_pylist())
+    assert "running" not in set(Store(command.out).read("trials")["status"].to_pylist())
     time.sleep(1)
     process.kill()
     process.communicate()
     assert_goes_on_as_if_uninterrupted(command, tmp_path)
-
-
-def assert_goes_on_as_if_uninterrupted(command: Command, folder: Path) -> None:
-    """Finish a run without Ray and compare it with one that nobody touched."""
-    again = Command(command.folder, command.study)
-    again.finish()
-    whole = Command(folder / "whole", command.study)
-    whole.finish()
-    assert_same_tables(again.out, whole.out)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +169,7 @@ def test_a_malicious_checkpoint_is_refused(tmp_path: Path) -> None:
     command = Command(tmp_path / "one", {**TRAINED, "seeds": [0]})
     process = command.start()
     checkpoints = Store(command.out).checkpoints
-    while not (states := list(checkpoints.glob("*/*.state"))):
+    while not list(checkpoints.glob("*/*.state")):
         assert process.poll() is None
         time.sleep(0.05)
     process.kill()
@@ -193,7 +177,7 @@ def test_a_malicious_checkpoint_is_refused(tmp_path: Path) -> None:
     states = list(checkpoints.glob("*/*.state"))
     assert states
     for state in states:
-        state.write_bytes(pickle.dumps(Malicious(tmp_path / "executed")))
+        torch.save({"trial_id": Malicious(tmp_path / "executed")}, state)
     output = " ".join(command.finish().split())
     assert "cannot be used" in output
     assert not (tmp_path / "executed").exists()
@@ -218,8 +202,9 @@ def test_no_secret_is_written_out(tmp_path: Path) -> None:
     for secret in secrets.values():
         assert secret not in output
         assert [file for file in written if secret.encode() in file.read_bytes()] == []
-    environments = Store(command.out).read("environments").to_pandas().to_csv()
-    assert "4711" not in environments
+    # Parquet is compressed: what it holds is looked at as text.
+    for name in ("trials", "epochs", "environments"):
+        assert "4711" not in Store(command.out).read(name).to_pandas().to_csv()
 
 
 @pytest.mark.ray
@@ -240,13 +225,14 @@ def test_kills_of_a_parallel_search(tmp_path: Path) -> None:
     # Every row is the one that an undisturbed trial has.
     whole = Command(tmp_path / "whole", {**LONG_SEARCH, "early_stopping": "none"})
     whole.finish()
-    keys = ["trial_id", "epoch"]
-    same = ["trial_id", "epoch", "train_loss", "val_accuracy", "test_accuracy"]
-    theirs = Store(whole.out).read("epochs").to_pandas().set_index(keys)
-    ours = epochs.set_index(keys)
+    ours, theirs = (
+        table(out, "epochs").set_index(["trial_id", "epoch"]) for out in (killed.out, whole.out)
+    )
     shared = ours.index.intersection(theirs.index)
     assert len(shared) > 0.5 * len(ours)
-    pd.testing.assert_frame_equal(ours.loc[shared, same[2:]], theirs.loc[shared, same[2:]])
+    # A trial may be first trained in another stage, where another recipe has won.
+    ours, theirs = (rows.loc[shared].drop(columns="stage") for rows in (ours, theirs))
+    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
     # The rungs rebuilt from the records give every stop, and no other.
     stops = {
         wanted.trial.trial_id: (stop.epoch, stop.cutoff)
