@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-long check format bench clean
+.PHONY: demo test test-long test-containers check format bench clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,10 +23,15 @@ test: $(INSTALLED)  ## all tests but the long ones
 test-long: $(INSTALLED)  ## the long ones: many kills, ten thousand trials
 	$(BIN)/python -m pytest -m long --timeout 3600
 
+test-containers: $(INSTALLED)  ## builds docker/ and runs a study through it; takes root, see the script
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt ".[containers]"
+	PATH=$(CURDIR)/$(BIN):$$PATH tests/containers.sh
+
 check: $(INSTALLED)  ## what the code must pass before it lands
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	PATH=$(CURDIR)/$(BIN):$$PATH .ci/check-containers
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
