@@ -17,6 +17,9 @@ from ray.tune.search import Searcher
 from orchestrator.passes import Pass
 from orchestrator.stages import Wanted
 
+_REMEMBERED = 64
+"""Tune may hold so many trials before those that have ended are dropped."""
+
 
 class Dispatcher(Searcher):  # type: ignore[misc]
     """Hands out the pass's trials, never many more than there are places.
@@ -65,6 +68,16 @@ class Rungs(FIFOScheduler):  # type: ignore[misc]
     def __init__(self, work: Pass) -> None:
         super().__init__()
         self._work = work
+        self._waiting: list[TuneTrial] = []
+
+    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
+        """Line a trial up."""
+        self._waiting.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
+        """Return the trial that has waited longest, without a look at those that have ended."""
+        self._waiting = [trial for trial in self._waiting if trial.status == TuneTrial.PENDING]
+        return self._waiting[0] if self._waiting else None
 
     def on_trial_result(
         self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]
@@ -129,12 +142,31 @@ class Relay(Callback):  # type: ignore[misc]
         self._work.lose(trial.config["trial_id"], kind, message)
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        """Write what is new and keep the clock."""
+        """Write what is new, forget what has ended, and keep the clock."""
         self._safe(self._work.recorder.flush())
+        if len(trials) > _REMEMBERED:
+            _forget(trials)
         self._tick()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+
+def _forget(trials: list[TuneTrial]) -> None:
+    """Drop ended trials from Tune's own list, and what is large in them: the records have it all.
+
+    Tune keeps every trial to the end, some 50 kB each (ray-project/ray#64231).
+    """
+    ended = [trial for trial in trials if trial.is_finished()]
+    for trial in ended:
+        trial.config = trial.evaluated_params = {}
+        trial.experiment_tag = ""
+        trial._Trial__unresolved_config = {}
+        # A reference to a value in the object store.
+        trial._default_result_or_future = None
+        known = trial.run_metadata
+        known.last_result, known.metric_analysis, known.metric_n_steps = {}, {}, {}
+    trials[:] = [trial for trial in trials if not trial.is_finished()]
 
 
 def explain_loss(trial: TuneTrial) -> tuple[str, str]:

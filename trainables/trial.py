@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from trainables.recipe import Recipe
 from trainables.source import Source
 
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 """Raised only when a change of the code changes the numbers that a trial gives."""
 
 
