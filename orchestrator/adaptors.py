@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 
 from orchestrator.passes import Pass
 from orchestrator.stages import Wanted
+from trainables.job import OUT_OF_MEMORY
 
 _REMEMBERED = 64
 """Tune may hold so many trials before those that have ended are dropped."""
@@ -176,7 +177,7 @@ def explain_loss(trial: TuneTrial) -> tuple[str, str]:
     except OSError:
         text = ""
     if re.search(r"low on memory|memory monitor|memory pressure|OutOfMemoryError", text):
-        return "out of memory", "the machine ran short of memory and Ray ended the worker"
+        return OUT_OF_MEMORY, "the machine ran short of memory and Ray ended the worker"
     if "worker process has died" in text or "died unexpectedly" in text or not text.strip():
         return "crashed", "the worker process died, each time it was tried"
     return "crashed", [line.strip() for line in text.splitlines() if line.strip()][-1]

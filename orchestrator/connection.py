@@ -112,7 +112,15 @@ def _nodes(ray: Any) -> list[Node]:
             node["NodeManagerHostname"],
             node["Resources"].get("CPU", 0.0),
             node["Resources"].get("GPU", 0.0),
+            _kind(node["Resources"]),
         )
         for node in ray.nodes()
         if node["Alive"]
     ]
+
+
+def _kind(resources: dict[str, float]) -> str:
+    """Return what Ray calls a node's GPUs."""
+    mark = "accelerator_type:"
+    names = (name.removeprefix(mark) for name in resources if name.startswith(mark))
+    return next(names, "")

@@ -67,6 +67,7 @@ def _tune(work: Pass, slots: int, checkpoint_folder: Path, relay: Relay) -> None
             "trial_id": wanted.trial.trial_id,
             "cpu": share.cpu,
             "gpu": share.gpu,
+            "gpu_kind": share.kind,
         }
 
     scratch = tempfile.mkdtemp(prefix="scalestudy-")

@@ -62,6 +62,11 @@ class Inputs:
         """Images of the training pool."""
         return len(self.pool_labels)
 
+    @property
+    def n_test(self) -> int:
+        """Images of the test set; 0 where a trainable predicts nothing."""
+        return 0 if self.test_labels is None else len(self.test_labels)
+
     def count(self, size: Size) -> int:
         """Return the number of images that a level of `fraction` comes to.
 

@@ -10,6 +10,7 @@ _FILE_SUFFIXES = (".pth", ".pt", ".safetensors")
 _NUMBER = re.compile(r"-?\d{0,15}(\.\d{0,20})?(e[+-]?\d{1,3})?(/\d{1,15})?", re.IGNORECASE)
 _SMALLEST_SHARE = Fraction(1, 1000)
 """Of a GPU; Ray counts in steps of a ten-thousandth."""
+_MOST_GPUS = 64
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ def parse_gpu(value: Any) -> str | int | Fraction:
         raise ValueError(f"no number of GPUs; {valid}")
     if share < 0:
         raise ValueError(f"negative; {valid}")
+    if share > _MOST_GPUS:
+        raise ValueError(f"more GPUs than a machine has, and a trial stays on one; {valid}")
     if share.denominator == 1:
         return int(share)
     if share < _SMALLEST_SHARE:

@@ -20,7 +20,7 @@ from orchestrator.recorder import Recorder
 from orchestrator.stages import Outcome, Stages, Wanted, recorded_outcome
 from orchestrator.study import Study
 from results.records import Status
-from trainables.job import Task
+from trainables.job import OUT_OF_GPU_MEMORY, OUT_OF_MEMORY, Task
 from trainables.trial import Trial
 
 
@@ -30,6 +30,10 @@ class Share:
 
     cpu: float
     gpu: float
+    kind: str = ""
+    """Ray's name of the only kind of GPU that will do; empty where any does."""
+    speed: float | None = None
+    """Images per second beside the trials that share the GPU, as a share of those alone."""
 
 
 class Pass:
@@ -44,7 +48,8 @@ class Pass:
     share
         trial → what it is given.
     enlarge
-        Gives a trial more from then on; False where there is no more.
+        (trial, kind of shortage) → None where the trial gets more from then on, else why it
+        cannot, and what would help.
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class Pass:
         recorder: Recorder,
         cost: Callable[[Trial], float],
         share: Callable[[Trial], Share],
-        enlarge: Callable[[Trial], bool],
+        enlarge: Callable[[Trial, str], str | None],
     ) -> None:
         self.study, self.stages, self.history, self.recorder = study, stages, history, recorder
         self.share, self._enlarge = share, enlarge
@@ -99,6 +104,11 @@ class Pass:
         """Trials that can start at once."""
         return len(self._queue)
 
+    def left(self) -> list[Wanted]:
+        """Return the trials that are known and still to be trained."""
+        wanted = self.stages.wanted.items()
+        return [each for trial_id, each in wanted if trial_id not in self._outcomes]
+
     def outcome(self, trial_id: str) -> Outcome | None:
         """Return what became of a trial, None while it is open."""
         return self._outcomes.get(trial_id)
@@ -128,11 +138,13 @@ class Pass:
 
     def task(self, wanted: Wanted, checkpoint_folder: Path) -> Task:
         """Return what a worker is asked to do."""
+        share = self.share(wanted.trial)
         return Task(
             trial=wanted.trial.model_dump(mode="json"),
             recorded=self.recorder.trial(wanted.trial.trial_id).get("epochs_done") or 0,
             cpus=self.study.resources.cpu,
-            device=None if self.share(wanted.trial).gpu else "cpu",
+            device=None if share.gpu else "cpu",
+            gpu=share.gpu,
             checkpoint_folder=str(checkpoint_folder),
             checkpoint_seconds=self.study.checkpoint_seconds,
             keep_checkpoints=self.study.keep_checkpoints,
@@ -141,7 +153,7 @@ class Pass:
     def start(self, trial_id: str, host: str | None) -> None:
         """Note that a trial has been given a place."""
         share = self.share(self.stages.wanted[trial_id].trial)
-        self.recorder.start(trial_id, host, share.cpu, share.gpu)
+        self.recorder.start(trial_id, host, share.cpu, share.gpu, share.speed)
 
     def result(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take what a worker reports; return whether it trains on.
@@ -173,16 +185,17 @@ class Pass:
         Parameters
         ----------
         kind
-            `out of memory` is tried with ever larger shares, `crashed` as often as the study says,
-            anything else would only happen again.
+            A shortage of memory is tried with ever larger shares, `crashed` as often as the study
+            says, anything else would only happen again.
         """
         if trial_id not in self.running:
             return
         trial = self.running[trial_id].trial
         self._losses[trial_id] += 1
-        if kind == "out of memory":
-            again = self._enlarge(trial)
-            message = message if again else f"{message}; it had the largest share there is"
+        if kind in (OUT_OF_MEMORY, OUT_OF_GPU_MEMORY):
+            end = self._enlarge(trial, kind)
+            again = end is None
+            message = message if again else f"{message}; {end}"
         else:
             again = kind == "crashed" and self._losses[trial_id] <= self.study.max_failures
         if again:
@@ -205,7 +218,7 @@ class Pass:
         blamed = short_of_memory.intersection(self.running)
         for trial_id in list(self.running):
             if trial_id in blamed:
-                self.lose(trial_id, "out of memory", "Ray ended the worker to save the machine")
+                self.lose(trial_id, OUT_OF_MEMORY, "Ray ended the worker to save the machine")
             elif not blamed:
                 self.lose(trial_id, "crashed", "the machine ran short of memory")
             else:

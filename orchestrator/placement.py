@@ -1,12 +1,17 @@
 """How many trials fit where: pure arithmetic over the nodes of a cluster."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from orchestrator.errors import RunError
 from orchestrator.passes import Share
+from trainables.footprint import Footprint
+from trainables.job import OUT_OF_GPU_MEMORY
+
+HEADROOM = 1.1
+"""Of what a trial was seen to take, so much is reckoned with."""
 
 
 @dataclass(frozen=True)
@@ -16,10 +21,14 @@ class Node:
     host: str
     cpu: float
     gpu: float
+    kind: str = ""
+    """What Ray calls its GPUs, such as H100; empty where it has none, or knows no name."""
 
 
 def places(node: Node, share: Share) -> int:
     """Return how many trials with a share fit on a node at once."""
+    if share.kind and share.kind != node.kind:
+        return 0
     by_cpu = math.floor(node.cpu / share.cpu + 1e-9) if share.cpu else math.inf
     if not share.gpu:
         return int(by_cpu)
@@ -43,6 +52,7 @@ def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) 
     if not count:
         largest = ", ".join(f"{node.host}: {node.cpu:g} CPUs, {node.gpu:g} GPUs" for node in nodes)
         wants = f"{share.cpu:g} CPUs" + (f" and {share.gpu:g} GPUs" if share.gpu else "")
+        wants += f" of kind {share.kind}" if share.kind else ""
         raise RunError(
             f"a trial needs {wants} on one machine, and no node has that ({largest}); "
             "change resources.cpu or resources.gpu in the study."
@@ -50,14 +60,101 @@ def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) 
     return min(count, max_parallel) if max_parallel else count
 
 
-def larger(share: Share, nodes: Sequence[Node]) -> Share | None:
-    """Return the next larger share, for a trial that ran out of memory; None at a whole machine.
+def copies(total_bytes: int, footprint: Footprint, image_bytes: int, most: int) -> int:
+    """Return how many trials of one kind a GPU holds at once; 0 where not even one fits.
 
-    A part of a GPU grows from 1/k to 1/(k − 1). A trial without one, or with whole ones, reserves
-    twice the CPUs, so that fewer run beside it; its threads, and so its numbers, stay.
+    Parameters
+    ----------
+    total_bytes
+        Memory of the GPU.
+    footprint
+        What one trial takes of it besides its images.
+    image_bytes
+        Of the images of one trial.
+    most
+        At most so many.
     """
-    if 0 < share.gpu < 1:
-        k = round(1 / share.gpu)
-        return Share(share.cpu, 1 / (k - 1))
-    most = max((node.cpu for node in nodes if node.gpu >= share.gpu), default=0.0)
-    return Share(min(most, 2 * share.cpu), share.gpu) if share.cpu < most else None
+    if footprint.peak_bytes is None:
+        return 0
+    tensors = math.ceil((footprint.peak_bytes + image_bytes) * HEADROOM)
+    # A trial alone may use the headroom too.
+    if footprint.context_bytes + footprint.peak_bytes + image_bytes > total_bytes:
+        return 0
+    return max(1, min(most, total_bytes // (footprint.context_bytes + tensors)))
+
+
+def speed(footprint: Footprint, k: int) -> float | None:
+    """Return the images per second of one of k trials that share a GPU, as a share of one alone."""
+    if k == 1:
+        return 1.0
+    shared, alone = footprint.shared.get(k), footprint.images_per_second
+    return shared / alone if shared and alone else None
+
+
+def worth_sharing(footprint: Footprint, k: int) -> int:
+    """Return k, or 1 where k trials at once were seen to train no more images than one alone."""
+    measured = speed(footprint, k)
+    return 1 if measured is not None and measured * k <= 1 else k
+
+
+def share_for(
+    cpu: float,
+    fits: Mapping[str, tuple[int, float | None]],
+    gpus: Mapping[str, float],
+) -> Share:
+    """Return the share of a trial, safe wherever Ray may place it.
+
+    The kind of GPU that holds the fewest trials decides, so that any GPU will do. Where the trial
+    does not fit on some kind at all, it is kept to the kind, of those where it fits, with the most
+    GPUs.
+
+    Parameters
+    ----------
+    fits
+        By kind of GPU: how many trials one holds, 0 for none, and their `speed`.
+    gpus
+        By kind: how many GPUs there are.
+    """
+    fitting = {kind: found for kind, found in fits.items() if found[0]}
+    if not fitting:
+        return Share(cpu, 1.0)
+    if len(fitting) == len(fits):
+        k, measured = min(fitting.values(), key=lambda found: found[0])
+        return Share(cpu, 1 / k, speed=measured)
+    kind = max(fitting, key=lambda kind: (gpus[kind], kind))
+    k, measured = fitting[kind]
+    return Share(cpu, 1 / k, kind, measured)
+
+
+def larger(share: Share, nodes: Sequence[Node], shortage: str) -> Share | None:
+    """Return the next larger share, for a trial that ran out of memory; None where none helps.
+
+    For a GPU's memory, a part of it grows from 1/k to 1/(k − 1); a whole GPU has no more to give.
+    For main memory a trial reserves twice the CPUs, so that fewer run beside it; its threads, and
+    so its numbers, stay.
+
+    Parameters
+    ----------
+    shortage
+        The kind of failure, as of `trainables.job`.
+    """
+    if shortage == OUT_OF_GPU_MEMORY:
+        k = round(1 / share.gpu) if 0 < share.gpu < 1 else 1
+        return replace(share, gpu=1 / (k - 1), speed=None) if k > 1 else None
+    fitting = (node.cpu for node in nodes if places(node, share))
+    most = max(fitting, default=0.0)
+    return replace(share, cpu=min(most, 2 * share.cpu)) if share.cpu < most else None
+
+
+def remedy(share: Share, shortage: str) -> str:
+    """Return what would help a trial that had the largest share and ran out of memory."""
+    if shortage != OUT_OF_GPU_MEMORY:
+        return (
+            "it had the largest share there is, all CPUs of a machine; one with more memory helps"
+        )
+    gpus = max(1, round(share.gpu))
+    had = "a whole GPU" if gpus == 1 else f"{gpus} whole GPUs"
+    return (
+        f"it had {had}; a smaller recipe.batch_size takes less, and resources.gpu: {2 * gpus} "
+        f"divides each batch among {2 * gpus} GPUs"
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import StudyError
+from orchestrator.foresight import parallel_caveats, shares_foreseen
 from orchestrator.history import History
 from orchestrator.inputs import Inputs, find_inputs
 from orchestrator.proposer import Proposer
@@ -43,6 +44,8 @@ class Plan:
         One entry per cell: its levels, and counts of its trials.
     warnings
         A sentence each: the study is sound, but look at this.
+    placement
+        A sentence each on what trials take of a GPU, as far as it is known.
     """
 
     study: Study
@@ -51,6 +54,7 @@ class Plan:
     trials: dict[str, int]
     cells: list[dict[str, Any]]
     warnings: list[str]
+    placement: list[str]
 
     def as_json(self) -> dict[str, Any]:
         """Return the document that `plan --json` prints."""
@@ -60,6 +64,7 @@ class Plan:
             "trials": self.trials,
             "cells": self.cells,
             "warnings": self.warnings,
+            "placement": self.placement,
             "data": {
                 "n_train": self.inputs.n_train,
                 "n_validation": self.inputs.n_validation,
@@ -117,7 +122,12 @@ def plan_study(study: Study, out: str | Path | None = None) -> Plan:
         inputs,
         _count(study, stages, history, states),
         _cells(stages, states),
-        [*_warnings(study, stages, inputs), *_mixed(store)],
+        [*_warnings(study, stages, inputs), *parallel_caveats(study, inputs), *_mixed(store)],
+        shares_foreseen(
+            study,
+            inputs,
+            (stages.wanted[trial_id].trial for trial_id in states if not outcomes[trial_id]),
+        ),
     )
 
 

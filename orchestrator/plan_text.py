@@ -27,6 +27,8 @@ def print_plan(plan: Plan, command: str) -> None:
     console.print(f"{counts['wanted']} trials wanted: {states or 'none'}{left}.")
     for warning in plan.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
+    for sentence in plan.placement:
+        console.print(f"GPUs: {sentence}.", markup=False)
     console.print(f"run directory: {plan.out}", markup=False)
     console.print(f"next: {command}", markup=False, soft_wrap=True)
 

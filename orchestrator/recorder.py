@@ -105,7 +105,9 @@ class Recorder:
                 values["status"] = Status.PLANNED.value
             self._trials.update(trial_id, values)
 
-    def start(self, trial_id: str, host: str | None, cpu: float, gpu: float) -> None:
+    def start(
+        self, trial_id: str, host: str | None, cpu: float, gpu: float, speed: float | None
+    ) -> None:
         """Note that a trial has been given a place."""
         row = self._trials.get(trial_id) or {}
         # The rows of a trial that starts again in the same pass stay as they are.
@@ -124,6 +126,7 @@ class Recorder:
                 "slot": slot,
                 "cpu": cpu,
                 "gpu": gpu,
+                "gpu_speed": speed if gpu else None,
                 "started_at": _now(),
                 "ended_at": None,
                 "error": None,
@@ -255,7 +258,7 @@ class Recorder:
                 self.problems.append(
                     f"trial {trial_id}, epoch {row['epoch']}: {name} was recorded as {then} and "
                     f"came out as {now} when trained again; the recorded row stays. Other "
-                    "hardware, library versions or CPUs per trial explain this."
+                    "hardware, library versions, CPUs or GPUs per trial explain this."
                 )
                 return
 

@@ -4,7 +4,6 @@ import json
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from fractions import Fraction
 from pathlib import Path
 
 from orchestrator.costs import relative_cost
@@ -13,8 +12,9 @@ from orchestrator.errors import RunError, StudyError
 from orchestrator.history import History
 from orchestrator.inputs import Inputs, find_inputs
 from orchestrator.lock import held
-from orchestrator.passes import Pass, Share
-from orchestrator.placement import Node, larger, slots
+from orchestrator.passes import Pass
+from orchestrator.placement import Node, slots
+from orchestrator.placer import Placer
 from orchestrator.plan import check_owner, default_out
 from orchestrator.progress import Progress, Silent
 from orchestrator.recorder import Recorder
@@ -26,7 +26,6 @@ from results.store import Store
 from results.tables import table_of
 from trainables.checkpoints import Checkpoints
 from trainables.errors import TrainableError
-from trainables.trial import Trial
 
 
 @dataclass
@@ -105,7 +104,7 @@ def run_study(
         stages = Stages(study, inputs)
         recorder = Recorder(store, history, pass_id, inputs.test_labels)
         recorder.problems.extend(problems)
-        placer = _Placer(study)
+        placer = Placer(study, inputs)
         cost = relative_cost(inputs.image_size)
         work = Pass(study, stages, history, recorder, cost, placer.share, placer.enlarge)
         store.write_study(study.written())
@@ -121,7 +120,7 @@ def run_study(
 def _train(
     work: Pass,
     store: Store,
-    placer: "_Placer",
+    placer: Placer,
     address: str | None,
     max_parallel: int | None,
     show: Progress,
@@ -151,8 +150,14 @@ def _train(
         if address == "none":
             from orchestrator.in_process import train_here
 
+            gpu = work.study.resources.gpu
+            if gpu != "auto" and gpu > 1:
+                raise RunError(
+                    f"resources.gpu: {gpu}: several GPUs take several processes, and --address "
+                    "none trains in this one alone; leave it out."
+                )
             placer.meet([Node("here", float(os.cpu_count() or 1), _own_gpus(work))])
-            _record_environment(store, work, pass_id, placer.nodes)
+            _record_environment(store, work, pass_id, placer)
             train_here(work, store.checkpoints.absolute(), tick, safe)
         else:
             from orchestrator.connection import cluster
@@ -162,8 +167,10 @@ def _train(
                 # Ray takes SIGTERM for itself when it starts.
                 signals.install()
                 warnings = placer.meet(nodes)
-                _record_environment(store, work, pass_id, nodes)
-                places = slots(nodes, placer.declared(), max_parallel)
+                left = [wanted.trial for wanted in work.left()]
+                warnings += placer.survey(left, show.note)
+                _record_environment(store, work, pass_id, placer)
+                places = max(slots(nodes, share, max_parallel) for share in placer.shares(left))
                 work.recorder.problems.extend(warnings)
                 for warning in warnings:
                     show.note(f"warning: {warning}")
@@ -189,64 +196,6 @@ def _train(
         show.stop(work)
 
 
-class _Placer:
-    """What each trial is given, on the nodes there are."""
-
-    def __init__(self, study: Study) -> None:
-        self._study = study
-        self._enlarged: dict[str, Share] = {}
-        self.nodes: list[Node] = []
-        self._has_gpu = False
-
-    def share(self, trial: Trial) -> Share:
-        """Return a trial's CPUs and GPUs."""
-        return self._enlarged.get(trial.trial_id) or self.declared()
-
-    def enlarge(self, trial: Trial) -> bool:
-        """Give a trial more from now on; return False where it has a whole machine already."""
-        share = larger(self.share(trial), self.nodes)
-        if share:
-            self._enlarged[trial.trial_id] = share
-        return share is not None
-
-    def declared(self) -> Share:
-        """Return the share that every trial begins with.
-
-        Raises
-        ------
-        RunError
-            GPUs are asked for and there are none.
-        """
-        resources = self._study.resources
-        gpu = resources.gpu
-        if gpu == "auto":
-            gpu = 1 if self._has_gpu and self._study.trainable != "simulated" else 0
-        elif gpu and not any(node.gpu for node in self.nodes) and self.nodes:
-            raise RunError(
-                f"resources.gpu: {gpu} asks for GPUs, and Ray counts none; "
-                "gpu: auto uses them where there are any."
-            )
-        return Share(float(resources.cpu), float(Fraction(gpu)))
-
-    def meet(self, nodes: list[Node]) -> list[str]:
-        """Take note of the nodes there are; return what is odd about them."""
-        self.nodes = nodes
-        self._has_gpu = any(node.gpu for node in nodes)
-        if self._study.resources.gpu != "auto" or not self._has_gpu or len(nodes) > 1:
-            # On other nodes than this one it is Ray's word that counts.
-            return []
-        import torch
-
-        # Ray's count may be declared; only a device that torch sees trains anything.
-        self._has_gpu = torch.cuda.is_available()
-        if self._has_gpu:
-            return []
-        return [
-            "resources.gpu: auto: Ray counts GPUs here and torch sees none, so trials run on the "
-            "CPU; a torch built for CUDA uses them."
-        ]
-
-
 def _own_gpus(work: Pass) -> float:
     """Return the GPUs that torch sees in this process; a simulation never loads torch."""
     if work.study.trainable == "simulated":
@@ -269,11 +218,12 @@ def _decode(study: Study, inputs: Inputs, show: Progress) -> None:
             raise StudyError(f"{study.name}: {error}") from None
 
 
-def _record_environment(store: Store, work: Pass, pass_id: str, nodes: list[Node]) -> None:
-
+def _record_environment(store: Store, work: Pass, pass_id: str, placer: Placer) -> None:
+    nodes = placer.nodes
     row = {
         "pass_id": pass_id,
         "data_fingerprint": work.stages.inputs.fingerprint,
+        "gpu_footprints": placer.measurements(),
         "settings": json.dumps(work.study.written(), default=str),
         **describe(sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)),
     }

@@ -77,20 +77,16 @@ def _early_stopping(value: Any) -> Any:
     raise Refused("valid are none, and a block such as {compare: cell, grace: 1}")
 
 
-def _one_gpu(value: Any) -> Any:
-    gpu = parse_gpu(value)
-    if not isinstance(gpu, str) and gpu > 1:
-        raise ValueError(f"{value!r}: a trial trains on one GPU; valid are auto, 0, 1 and 1/k")
-    return gpu
-
-
 class Resources(_Settings):
     """What one trial gets."""
 
     cpu: Count = 1
-    """CPUs, and torch threads, per trial."""
-    gpu: Annotated[Any, BeforeValidator(_one_gpu)] = "auto"
-    """auto, 0, 1, or 1/k of a GPU (0.25, "1/3")."""
+    """CPUs, and torch threads, per trial; those of several GPUs are divided among them."""
+    gpu: Annotated[Any, BeforeValidator(parse_gpu)] = "auto"
+    """auto, 0, 1/k of a GPU (0.25, "1/3"), 1, or several, by data parallelism on one machine. auto
+    measures how many trials a GPU holds."""
+    max_trials_per_gpu: Count | None = None
+    """With `gpu: auto`: at most so many trials share a GPU."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +203,18 @@ class Study(_Settings):
                         f"named in {block} too; a field is the same for all, compared or tuned",
                         key=("search", field),
                     )
+        gpu = self.resources.gpu
+        if self.trainable not in TRAINABLES and gpu != "auto" and gpu > 1:
+            raise Refused(
+                "a trainable of your own trains in one process; valid are auto, 0, 1 and 1/k",
+                key=("resources", "gpu"),
+                value=gpu,
+            )
+        if self.resources.max_trials_per_gpu and gpu != "auto":
+            raise Refused(
+                f"goes with gpu: auto; gpu: {gpu} says already how many trials share one",
+                key=("resources", "max_trials_per_gpu"),
+            )
         rule = self.early_stopping
         compare = rule.compare if isinstance(rule, EarlyStopping) else "cell"
         for factor in compare if isinstance(compare, list) else ():
@@ -265,7 +273,7 @@ class Study(_Settings):
     def written(self) -> dict[str, Any]:
         """Return the study as a file holds it, every default filled in."""
         values = self.model_dump(mode="json", exclude={"factors", "search", "recipe", "resources"})
-        gpu = self.resources.gpu
+        gpu, most = self.resources.gpu, self.resources.max_trials_per_gpu
         order = [*type(self).model_fields]
         values |= {
             "factors": {
@@ -277,6 +285,7 @@ class Study(_Settings):
             "resources": {
                 "cpu": self.resources.cpu,
                 "gpu": gpu if isinstance(gpu, int | str) else str(gpu),
+                **({"max_trials_per_gpu": most} if most else {}),
             },
         }
         return {key: values[key] for key in order if values[key] is not None}

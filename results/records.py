@@ -130,6 +130,9 @@ TRIAL_SCHEMA = pa.schema(
         "seconds": pa.float64(),  # sum over the recorded epochs
         "cpu": pa.float64(),
         "gpu": pa.float64(),
+        # images per second beside the trials that share its GPU / those alone, as measured
+        # beforehand; null where it was not
+        "gpu_speed": pa.float64(),
         "started_at": pa.timestamp("us", tz="UTC"),
         "ended_at": pa.timestamp("us", tz="UTC"),
     }
@@ -165,6 +168,7 @@ ENVIRONMENT_SCHEMA = pa.schema(
         "cpus": pa.float64(),  # of the cluster
         "gpus": pa.float64(),
         "gpu_model": pa.string(),
+        "gpu_footprints": pa.string(),  # JSON: what trials take of each kind of GPU, as measured
         "memory_bytes": pa.int64(),
         "command": pa.string(),
         "settings": pa.string(),  # JSON: the study as this pass resolved it

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from trainables.errors import OutOfMemory
+from trainables.errors import OutOfGpuMemory
 from trainables.simulated import Simulated
 
 FOLDER_VARIABLE = "FAULTY_FOLDER"
@@ -53,7 +53,7 @@ class ShortOfGpuMemory(Simulated):
         tries = sorted(Path(os.environ[FOLDER_VARIABLE]).glob(f"{self._trial.trial_id}-*"))
         if self.epoch == 1 and self._trial.seed == 1 and len(tries) < 2:
             mark(f"{self._trial.trial_id}-{len(tries)}").touch()
-            raise OutOfMemory("CUDA out of memory")
+            raise OutOfGpuMemory("CUDA out of memory")
         return super().step()
 
 
@@ -62,8 +62,38 @@ class NeverEnoughMemory(Simulated):
 
     def step(self) -> dict[str, Any]:
         if self._trial.seed == 1:
-            raise OutOfMemory("CUDA out of memory")
+            raise OutOfGpuMemory("CUDA out of memory")
         return super().step()
+
+
+def sound_net(n_classes: int) -> Any:
+    """Return a model that looks at one example at a time; it does not fail."""
+    from torch import nn
+
+    layers = nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(32, n_classes))
+
+
+def wide_net(n_classes: int) -> Any:
+    """Return a model that is one layer of 16×16 or 32×32 pixels to all classes."""
+    from torch import nn
+
+    return nn.Sequential(nn.AdaptiveAvgPool2d(16), nn.Flatten(), nn.Linear(768, n_classes))
+
+
+def second_process_dies(n_classes: int) -> Any:
+    """Return a model that kills process 2 of its trial at the first training step."""
+    import torch
+    from torch import Tensor, nn
+
+    class Dying(nn.Linear):
+        def forward(self, images: Tensor) -> Tensor:
+            together = torch.distributed.is_initialized()
+            if self.training and together and torch.distributed.get_rank() == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().forward(images.mean((2, 3)))
+
+    return Dying(3, n_classes)
 
 
 class Hungry(Simulated):

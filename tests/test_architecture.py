@@ -44,7 +44,7 @@ def test_ray_is_imported_where_it_belongs() -> None:
     for file in modules("trainables"):
         assert ("ray" in imported(file)) == (file.name == "actor.py"), file.name
     users = {file.stem for file in modules("orchestrator") if "ray" in imported(file)}
-    assert users == {"adaptors", "connection", "engine"}
+    assert users == {"adaptors", "connection", "engine", "survey"}
 
 
 def imported_at_once(file: Path) -> set[str]:
@@ -66,7 +66,7 @@ def imported_at_once(file: Path) -> set[str]:
 
 
 TORCH_FREE = {"recipe", "source", "trial", "errors", "functions", "learner", "simulated", "job"}
-TORCH_FREE |= {"checkpoints", "splits"}
+TORCH_FREE |= {"checkpoints", "splits", "cache", "footprint"}
 
 
 def test_what_plans_and_simulates_is_free_of_torch() -> None:
@@ -75,8 +75,9 @@ def test_what_plans_and_simulates_is_free_of_torch() -> None:
             module.partition(".")[0] for module in imported_at_once(ROOT / f"trainables/{name}.py")
         }
         assert not top & {"torch", "torchvision"}, name
-    # The engine alone is imported only once Ray is wanted.
-    for file in [file for file in modules("orchestrator") if file.stem != "engine"]:
+    # These alone are imported only once Ray is wanted.
+    late = {"engine", "survey"}
+    for file in [file for file in modules("orchestrator") if file.stem not in late]:
         assert not {
             module
             for module in imported_at_once(file)

@@ -3,9 +3,7 @@
 import hashlib
 import json
 import math
-import pickle
 import time
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,8 @@ from trainables.errors import CheckpointError, DataError, Diverged
 from trainables.examples import Examples
 from trainables.models import build_model, check_input, count_parameters, flops_per_image
 from trainables.optimizers import Schedule, build_optimizer, set_learning_rate
+from trainables.parallel import Group
+from trainables.saved_state import read_checkpoint
 from trainables.splits import carve, draw
 from trainables.taps import LiveTaps, convolution_inputs
 from trainables.trial import Trial
@@ -70,6 +70,10 @@ class Classifier:
         `cpu` or `cuda`; by default a GPU where torch sees one.
     dataset
         The trial's data set, where it is open already.
+    group
+        The processes that train the trial together, each with a learner; by default this one.
+    gpu
+        GPUs per process: less than one caps the memory that it may take.
 
     Raises
     ------
@@ -84,12 +88,15 @@ class Classifier:
         cpus: int = 1,
         device: str | None = None,
         dataset: Dataset | None = None,
+        group: Group | None = None,
+        gpu: float = 1.0,
     ) -> None:
         self.epoch = 0
+        self._group = group or Group()
         self._steps = self._examples_seen = 0
         self._trial = trial
         self._device = resolve_device(device)
-        prepare(self._device, cpus)
+        prepare(self._device, cpus, gpu)
         self._precision = resolve_precision(trial.recipe.precision, self._device)
         with memory_shortage_named(self._device, f"{trial.model} and its data"):
             self._open(dataset or _open(trial))
@@ -190,7 +197,7 @@ class Classifier:
             The file is damaged, or was written by another trial, on another kind of device or in
             another precision. The learner is as it was.
         """
-        state = _read_checkpoint(file, self._device)
+        state = read_checkpoint(file, self._device)
         for key, ours in self._belonging().items():
             if state.get(key) != ours:
                 raise CheckpointError(
@@ -266,7 +273,9 @@ class Classifier:
         self._n_parameters = count_parameters(model)
         inputs = convolution_inputs(trial.model, trial.n_classes, stem, sides)
         self._taps = LiveTaps(model, inputs)
-        self._model = model.to(device=self._device).to(memory_format=torch.channels_last)
+        model = self._group.prepare(model).to(device=self._device)
+        self._model = model.to(memory_format=torch.channels_last)
+        self._parallel = self._group.parallel(self._model)
         self._optimizer = build_optimizer(self._model.parameters(), trial.recipe)
         self._per_interval = trial.recipe.steps_per_interval or self._batches.per_pass
         self._schedule = Schedule(trial.recipe, self._per_interval)
@@ -283,12 +292,17 @@ class Classifier:
         self._model.train()
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(derive_seed(self._trial.seed, "dropout", self.epoch))
+            # A process draws masks for its own examples: not those of the others again.
+            others = (self._group.rank,) if self._group.rank else ()
+            torch.manual_seed(derive_seed(self._trial.seed, "dropout", self.epoch, *others))
             for step in range(first, end):
                 losses[step - first] = self._update(step, correct)
         self._steps = end
         sizes = [self._batches.size(step) for step in range(first, end)]
-        per_step, n_correct, seen = losses.double().cpu(), int(correct), sum(sizes)
+        self._group.agree(self._model)
+        losses = self._group.sum(losses) / self._group.size
+        per_step, n_correct = losses.double().cpu(), int(self._group.sum(correct))
+        seen = sum(sizes)
         for step, loss in enumerate(per_step.tolist(), start=first + 1):
             self._refuse_diverged("training", loss, step)
         self._examples_seen += seen
@@ -303,7 +317,7 @@ class Classifier:
 
     def _update(self, step: int, correct: Tensor) -> Tensor:
         """Make one update and return its loss; hits are added to `correct`."""
-        batch = self._batches.batch(step)
+        batch, weight = self._group.part(self._batches.batch(step))
         images = self._train_examples.images(batch.examples)
         if batch.crops is not None:
             images = crop_and_flip(images, batch.crops)
@@ -312,34 +326,37 @@ class Classifier:
         scores = self._scores(self._prepared(images))
         smoothing = self._trial.recipe.label_smoothing
         loss = F.cross_entropy(scores, labels, label_smoothing=smoothing)
+        if weight != 1:
+            loss = loss * weight
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self._optimizer.step()
-        correct += (scores.detach().argmax(1) == labels).sum()
+        if weight:
+            correct += (scores.detach().argmax(1) == labels).sum()
         return loss.detach()
 
     def _scores(self, inputs: Tensor) -> Tensor:
         """Return float32 scores of shape (batch, n_classes)."""
         bf16 = self._precision == "bf16"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
-            scores: Tensor = self._model(inputs)
+            model = self._parallel if self._model.training else self._model
+            scores: Tensor = model(inputs)
         return scores.float()
 
     @torch.inference_mode()
     def _evaluate(self, examples: Examples) -> Evaluation:
         self._model.eval()
-        height, width = self._input_sides()
-        size = max(1, _EVALUATION_PIXELS[self._device.type] // (height * width))
+        size = evaluation_batch(self._device.type, self._input_sides())
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         predicted = []
-        for images, labels in examples.chunks(size):
+        for images, labels in examples.chunks(size, self._group.span(len(examples))):
             scores = self._scores(self._prepared(images))
             total += F.cross_entropy(scores, labels, reduction="sum")
             predicted.append(scores.argmax(1))
-        predictions = torch.cat(predicted)
+        predictions = self._group.gather(predicted, len(examples))
         hits = (predictions == examples.labels).sum()
         return Evaluation(
-            loss=float(total) / len(examples),
+            loss=float(self._group.sum(total)) / len(examples),
             accuracy=int(hits) / len(examples),
             predictions=predictions.cpu().numpy(),
         )
@@ -363,6 +380,11 @@ class Classifier:
         }
 
 
+def evaluation_batch(device_kind: str, sides: tuple[int, int]) -> int:
+    """Return how many images of these sides are evaluated at once."""
+    return max(1, _EVALUATION_PIXELS[device_kind] // (sides[0] * sides[1]))
+
+
 def _open(trial: Trial) -> Dataset:
     """Open the trial's data, decoded at the size that its source and recipe come to."""
     side = decode_size(trial.data, trial.recipe.image_size)
@@ -380,20 +402,3 @@ def _hash_state(model: nn.Module) -> str:
         digest.update(f"{name}{values.dtype}{tuple(values.shape)}".encode())
         digest.update(values.contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
-
-
-def _read_checkpoint(file: Path, device: torch.device) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            # torch does not compare checksums, and would load flipped bits.
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise CheckpointError(f"{file} is damaged: the checksum of {damaged} does not match")
-        state = torch.load(file, map_location=device, weights_only=True)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{file} cannot be read: {error}") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{file} is damaged: {str(error).splitlines()[0]}") from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{file} is not a checkpoint of this program")
-    return state

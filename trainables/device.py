@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-from trainables.errors import OutOfMemory, TrainableError
+from trainables.errors import OutOfGpuMemory, OutOfMemory, TrainableError
 
 Precision = Literal["fp32", "bf16"]
 
@@ -22,6 +22,9 @@ _SHORTAGE = (
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
 """How torch words a shortage where it raises a plain RuntimeError."""
+
+CONTEXT_BYTES = 2**29
+"""What a process takes of a GPU before its first tensor, roughly: CUDA's context and kernels."""
 
 
 def resolve_device(name: str | None = None) -> torch.device:
@@ -69,11 +72,19 @@ def resolve_precision(
     return precision
 
 
-def prepare(device: torch.device, cpus: int) -> None:
+def prepare(device: torch.device, cpus: int, gpu: float = 1.0) -> None:
     """Take the trial's share of the machine, and make its numbers repeat.
 
     What an earlier trial of this process left in CUDA's cache is given back first, so that
-    neighbours on the same GPU can have it.
+    neighbours on the same GPU can have it. With a part of a GPU the process may take no more of
+    its memory than that part: what is too large fails itself, not a neighbour.
+
+    Parameters
+    ----------
+    cpus
+        Threads.
+    gpu
+        Share of the device, 1 for the whole of it.
     """
     torch.set_num_threads(cpus)
     if device.type != "cuda":
@@ -85,7 +96,25 @@ def prepare(device: torch.device, cpus: int) -> None:
     torch.backends.cudnn.allow_tf32 = False
     gc.collect()
     torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(memory_fraction(gpu, total), device)
     torch.cuda.reset_peak_memory_stats(device)
+
+
+def memory_fraction(gpu: float, total_bytes: int) -> float:
+    """Return how much of a GPU's memory a trial's tensors may take, 0 to 1.
+
+    Parameters
+    ----------
+    gpu
+        The trial's share of the GPU.
+    total_bytes
+        Memory of the whole GPU.
+    """
+    if gpu >= 1:
+        return 1.0
+    # The context is not torch's to cap, and each process has one.
+    return max(gpu - CONTEXT_BYTES / total_bytes, gpu / 2)
 
 
 def peak_memory_bytes(device: torch.device) -> int:
@@ -98,7 +127,7 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 @contextmanager
 def memory_shortage_named(device: torch.device, what: str) -> Iterator[None]:
-    """Turn any of torch's errors for want of memory into `OutOfMemory`.
+    """Turn any of torch's errors for want of memory into `OutOfMemory`, or `OutOfGpuMemory`.
 
     Parameters
     ----------
@@ -111,6 +140,9 @@ def memory_shortage_named(device: torch.device, what: str) -> Iterator[None]:
         short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
         if not short and not any(words in str(error) for words in _SHORTAGE):
             raise
-        raise OutOfMemory(
+        # Python's own error is of main memory, wherever the trial computes.
+        on_gpu = device.type == "cuda" and not isinstance(error, MemoryError)
+        kind = OutOfGpuMemory if on_gpu and "DefaultCPUAllocator" not in str(error) else OutOfMemory
+        raise kind(
             f"{device_name(device)} has no room for {what}: {str(error).splitlines()[0]}"
         ) from error

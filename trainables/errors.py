@@ -6,7 +6,8 @@ TrainableError
 ├── WeightsError      no such pretrained weights, or ones that do not fit
 ├── CheckpointError   a saved state is damaged or another trial's
 ├── Diverged          the loss became NaN or infinite
-└── OutOfMemory       the device has no room
+└── OutOfMemory       there is no room
+    └── OutOfGpuMemory    on a GPU, or in the part of it that the trial may take
 """
 
 
@@ -35,4 +36,8 @@ class Diverged(TrainableError):
 
 
 class OutOfMemory(TrainableError):
-    """The device has no room for the trial."""
+    """There is no room for the trial: in main memory, if not said otherwise."""
+
+
+class OutOfGpuMemory(OutOfMemory):
+    """A GPU has no room, or the part of it that the trial may take."""

@@ -47,11 +47,11 @@ class Examples:
         """Return uint8 images of shape (places, height, width, 3)."""
         return self._images.index_select(0, self._rows.index_select(0, places))
 
-    def chunks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield all images and labels in order, `size` at a time."""
-        for start in range(0, len(self), size):
-            rows = self._rows[start : start + size]
-            yield self._images.index_select(0, rows), self.labels[start : start + size]
+    def chunks(self, size: int, span: slice) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the images and labels of a span in order, `size` at a time."""
+        for start in range(span.start, span.stop, size):
+            chunk = slice(start, min(start + size, span.stop))
+            yield self._images.index_select(0, self._rows[chunk]), self.labels[chunk]
 
 
 def _shared(array: NDArray[np.uint8]) -> Tensor:

@@ -5,17 +5,22 @@ import os
 import resource
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from trainables.checkpoints import Checkpoints
-from trainables.errors import Diverged, OutOfMemory, TrainableError
+from trainables.errors import Diverged, OutOfGpuMemory, OutOfMemory, TrainableError
 from trainables.functions import load_function
 from trainables.learner import Learner
 from trainables.trial import Trial
 
 METRIC = "val_accuracy"
+
+OUT_OF_MEMORY = "out of memory"
+OUT_OF_GPU_MEMORY = "out of GPU memory"
+"""Kinds of failure that a larger share may mend."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Task:
     """Threads."""
     device: str | None
     """`cpu`, or None for the GPU where torch sees one: a trial without a share of it must not."""
+    gpu: float
+    """Share of a GPU, or how many."""
     checkpoint_folder: str
     checkpoint_seconds: float
     keep_checkpoints: str
@@ -44,8 +51,14 @@ class Task:
         return cls(**json.loads(text))
 
 
-def make_learner(trial: Trial, cpus: int, device: str | None) -> Learner:
-    """Return the learner that a trial names, in this process."""
+def make_learner(trial: Trial, cpus: int, device: str | None, gpu: float = 1.0) -> Learner:
+    """Return the learner that a trial names, in this process.
+
+    Parameters
+    ----------
+    cpus, device, gpu
+        As of `Task`.
+    """
     if trial.trainable == "simulated":
         from trainables.simulated import Simulated
 
@@ -53,13 +66,17 @@ def make_learner(trial: Trial, cpus: int, device: str | None) -> Learner:
     if trial.trainable == "classifier":
         from trainables.classifier import Classifier
 
-        return Classifier(trial, cpus=cpus, device=device)
+        return Classifier(trial, cpus=cpus, device=device, gpu=gpu)
     try:
         make = load_function(trial.trainable)
     except ImportError as error:
         raise TrainableError(f"trainable: {error}") from error
     learner: Learner = make(trial, cpus=cpus)
     return learner
+
+
+def _make_here(task: Task, trial: Trial) -> Learner:
+    return make_learner(trial, task.cpus, task.device, task.gpu)
 
 
 class Job:
@@ -69,10 +86,12 @@ class Job:
     ----------
     task
         What is asked for.
+    make
+        Makes the learner, when the first step is asked for.
     """
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, task: Task, make: Callable[[Task, Trial], Learner] = _make_here) -> None:
+        self._task, self._make = task, make
         self._trial = Trial.model_validate(task.trial)
         folder = Path(task.checkpoint_folder) / self._trial.trial_id
         self._checkpoints = Checkpoints(folder, task.keep_checkpoints)
@@ -95,15 +114,17 @@ class Job:
             return self._advance()
         except Diverged as error:
             return self._failed("diverged", str(error))
+        except OutOfGpuMemory as error:
+            return self._failed(OUT_OF_GPU_MEMORY, str(error))
         except OutOfMemory as error:
-            return self._failed("out of memory", str(error))
+            return self._failed(OUT_OF_MEMORY, str(error))
         except TrainableError as error:
             return self._failed("refused", str(error))
 
     def _advance(self) -> dict[str, Any]:
         budget = self._trial.recipe.intervals
         if self._learner is None:
-            self._learner = make_learner(self._trial, self._task.cpus, self._task.device)
+            self._learner = self._make(self._task, self._trial)
             self._rows, self._problems = self._checkpoints.restore(self._learner, budget)
             # Rows recorded ahead of the checkpoint are trained again, and compared. The last row
             # is always given anew: facts and predictions come with it.

@@ -132,12 +132,49 @@ def test_a_full_gpu_is_tried_with_a_larger_part(
     assert trials.gpu[0] == 0.25
 
 
+PARALLEL: dict[str, Any] = {
+    "name": "parallel",
+    "factors": {"model": ["faulty:sound_net"], "fraction": ["1/8"]},
+    "recipe": {"epochs": 2, "batch_size": 50, "precision": "fp32", "augmentation": "standard"},
+    "checkpoint_seconds": 0,
+    "resources": {"cpu": 2, "gpu": 2},
+}
+
+
+def test_a_trial_on_two_gpus_has_the_numbers_of_one(ray_cluster: Any, tmp_path: Path) -> None:
+    # The GPUs are Ray's in name only; the two processes train on the CPU, over gloo.
+    summary = run_study(study_from(PARALLEL), tmp_path / "two")
+    assert summary.problems == []
+    trials = Store(tmp_path / "two").read("trials").to_pandas()
+    assert (list(trials.gpu), list(trials.cpu), list(trials.status)) == ([2], [2], ["completed"])
+    run_study(study_from({**PARALLEL, "resources": {"gpu": 0}}), tmp_path / "one", address="none")
+    two, one = (table(tmp_path / out, "epochs", [*COMPARED]) for out in ("two", "one"))
+    assert len(two) == 2
+    pd.testing.assert_frame_equal(two, one, rtol=1e-4)
+
+
+def test_a_process_of_a_trial_that_dies_fails_it_by_name(
+    ray_cluster: Any, faults: Path, tmp_path: Path
+) -> None:
+    declared = {
+        **PARALLEL,
+        "factors": {"model": ["faulty:second_process_dies"], "fraction": ["1/8"]},
+        "max_failures": 0,
+    }
+    run_study(study_from(declared), tmp_path)
+    trials = Store(tmp_path).read("trials").to_pandas()
+    assert list(trials.status) == ["failed"]
+    assert "process 2 of 2 of the trial died" in trials.error[0]
+    assert list(trials.attempts) == [1]
+
+
 def test_no_part_of_a_gpu_is_enough(ray_cluster: Any, tmp_path: Path) -> None:
     summary, trials = run_faulty("NeverEnoughMemory", tmp_path, resources={"gpu": "1/2"})
     assert summary.exit_code == 3
     assert trials.status[1] == "failed"
-    assert "out of memory" in trials.error[1]
-    assert "largest share" in trials.error[1]
+    assert "out of GPU memory" in trials.error[1]
+    assert "it had a whole GPU; a smaller recipe.batch_size" in trials.error[1]
+    assert trials.attempts[1] == 2
     assert list(trials.status[[0, 2]]) == ["completed"] * 2
 
 

@@ -146,13 +146,20 @@ def test_a_crash_is_tried_again_as_often_as_the_study_says(tmp_path: Path) -> No
 
 def test_out_of_memory_is_tried_with_more_while_there_is_more(tmp_path: Path) -> None:
     work = a_pass(study(factors={"model": ["a"]}, seeds=[0], max_failures=0), tmp_path)
-    answers = iter([True, True, False])
-    work._enlarge = lambda trial: next(answers)
-    for _ in range(3):
+    answers = iter([None, None, "it had a whole GPU"])
+    shortages = []
+
+    def enlarge(trial: Trial, shortage: str) -> str | None:
+        shortages.append(shortage)
+        return next(answers)
+
+    work._enlarge = enlarge
+    for kind in ("out of memory", "out of GPU memory", "out of GPU memory"):
         trial_id = begin(work)
-        assert not work.result(trial_id, {"failure": "out of memory", "message": "no room"})
+        assert not work.result(trial_id, {"failure": kind, "message": "no room"})
     error = work.recorder.trial(trial_id)["error"]
-    assert error == "out of memory: no room; it had the largest share there is"
+    assert error == "out of GPU memory: no room; it had a whole GPU"
+    assert shortages == ["out of memory", "out of GPU memory", "out of GPU memory"]
     assert work.outcome(trial_id) == Outcome(Status.FAILED)
 
 

@@ -66,7 +66,7 @@ def test_a_trial_from_plan_to_completion(tmp_path: Path) -> None:
     assert (planned["epochs_done"], planned["epochs_budget"], planned["attempts"]) == (0, 3, 0)
     assert planned["final_val_accuracy"] is None
 
-    made.start(trial_id, None, 1.0, 0.0)
+    made.start(trial_id, None, 1.0, 0.0, None)
     for epoch, accuracy in enumerate([0.4, 0.7, 0.7], start=1):
         assert made.add_row(trial_id, row(epoch, accuracy, val_loss=1 / epoch))
     made.add_facts(trial_id, {"n_parameters": 7})
@@ -95,7 +95,7 @@ def test_a_trial_from_plan_to_completion(tmp_path: Path) -> None:
 def test_every_table_has_its_whole_schema(tmp_path: Path) -> None:
     made = recorder(tmp_path)
     trial_id = declare(made, wanted_trials()[0])
-    made.start(trial_id, "host", 1.0, 0.0)
+    made.start(trial_id, "host", 1.0, 0.0, None)
     made.add_row(trial_id, row(1))
     made.flush(force=True)
     assert Store(tmp_path).read("epochs").schema == EPOCH_SCHEMA
@@ -107,7 +107,7 @@ def test_sequence_goes_on_from_pass_to_pass(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         made = recorder(tmp_path, f"p{number}")
         trial_id = declare(made, wanted)
-        made.start(trial_id, None, 1.0, 0.0)
+        made.start(trial_id, None, 1.0, 0.0, None)
         made.add_row(trial_id, row(number))
         made.flush(force=True)
     assert [each["sequence"] for each in read(tmp_path, "epochs")] == [1, 2, 3]
@@ -119,13 +119,13 @@ def test_rows_trained_again_are_compared_and_not_written(tmp_path: Path) -> None
     wanted = wanted_trials()[0]
     made = recorder(tmp_path)
     trial_id = declare(made, wanted)
-    made.start(trial_id, None, 1.0, 0.0)
+    made.start(trial_id, None, 1.0, 0.0, None)
     made.add_row(trial_id, row(1, train_loss=math.nan))
     made.add_row(trial_id, row(2))
     made.flush(force=True)
     again = recorder(tmp_path, "p2")
     declare(again, wanted)
-    again.start(trial_id, None, 1.0, 0.0)
+    again.start(trial_id, None, 1.0, 0.0, None)
     # NaN is equal to NaN, and times may differ.
     assert not again.add_row(trial_id, row(1, train_loss=math.nan, seconds=9.0))
     assert again.problems == []
@@ -143,7 +143,7 @@ def test_stopped_and_failed_trials(tmp_path: Path) -> None:
     made, (first, second, third) = recorder(tmp_path), wanted_trials()
     for wanted in (first, second, third):
         trial_id = declare(made, wanted)
-        made.start(trial_id, None, 1.0, 0.0)
+        made.start(trial_id, None, 1.0, 0.0, None)
         made.add_row(trial_id, row(1, 0.3))
     made.stop(first.trial.trial_id, Stop(1, 0.4))
     made.fail(second.trial.trial_id, "diverged: epoch 2, step 7")
@@ -167,7 +167,7 @@ def test_what_is_open_again_claims_no_finals(tmp_path: Path) -> None:
     first = wanted_trials(epochs=2)[0]
     made = recorder(tmp_path)
     trial_id = declare(made, first)
-    made.start(trial_id, None, 1.0, 0.0)
+    made.start(trial_id, None, 1.0, 0.0, None)
     made.add_row(trial_id, row(1, 0.3))
     made.add_row(trial_id, row(2, 0.6))
     made.add_facts(trial_id, {"n_parameters": 7})
@@ -201,7 +201,7 @@ def test_what_is_open_again_claims_no_finals(tmp_path: Path) -> None:
 def test_a_trial_claims_no_epoch_that_is_lost(tmp_path: Path) -> None:
     made, wanted = recorder(tmp_path), wanted_trials()[0]
     trial_id = declare(made, wanted)
-    made.start(trial_id, None, 1.0, 0.0)
+    made.start(trial_id, None, 1.0, 0.0, None)
     made.add_row(trial_id, row(1))
     made.flush(force=True)
     (Store(tmp_path).parts("epochs")[0]).unlink()
@@ -217,7 +217,7 @@ def test_predictions_are_written_once(tmp_path: Path) -> None:
         wanted = wanted_trials(epochs)[0]
         made = recorder(tmp_path, f"p{number}")
         trial_id = declare(made, wanted)
-        made.start(trial_id, None, 1.0, 0.0)
+        made.start(trial_id, None, 1.0, 0.0, None)
         for epoch in range(1, epochs + 1):
             made.add_row(trial_id, row(epoch))
         made.complete(trial_id, LABELS)
@@ -230,13 +230,13 @@ def test_predictions_are_written_once(tmp_path: Path) -> None:
 def test_completion_at_a_lower_budget_sums_up_no_more_than_that(tmp_path: Path) -> None:
     made = recorder(tmp_path)
     trial_id = declare(made, wanted_trials(epochs=3)[0])
-    made.start(trial_id, None, 1.0, 0.0)
+    made.start(trial_id, None, 1.0, 0.0, None)
     for epoch in (1, 2, 3):
         made.add_row(trial_id, row(epoch, epoch / 10))
     made.flush(force=True)
     fewer = recorder(tmp_path, "p2")
     declare(fewer, wanted_trials(epochs=2)[0])
-    fewer.start(trial_id, None, 1.0, 0.0)
+    fewer.start(trial_id, None, 1.0, 0.0, None)
     fewer.add_row(trial_id, row(2, 0.2))
     fewer.complete(trial_id, LABELS)
     fewer.flush(force=True)
@@ -251,7 +251,7 @@ def test_without_labels_or_predictions_none_are_written(
 ) -> None:
     made = recorder(tmp_path, labels=labels)
     trial_id = declare(made, wanted_trials(epochs=1)[0])
-    made.start(trial_id, None, 1.0, 0.0)
+    made.start(trial_id, None, 1.0, 0.0, None)
     made.add_row(trial_id, row(1))
     made.complete(trial_id, predicted)
     made.flush(force=True)
@@ -261,7 +261,7 @@ def test_without_labels_or_predictions_none_are_written(
 def test_rows_wait_for_their_turn_unless_forced(tmp_path: Path) -> None:
     made = recorder(tmp_path)
     trial_id = declare(made, wanted_trials()[0])
-    made.start(trial_id, None, 1.0, 0.0)
+    made.start(trial_id, None, 1.0, 0.0, None)
     made.add_row(trial_id, row(1))
     assert made.flush() == []
     assert Store(tmp_path).parts("epochs") == []
@@ -273,7 +273,7 @@ def test_rows_wait_for_their_turn_unless_forced(tmp_path: Path) -> None:
 def test_what_the_disk_refuses_is_written_by_the_next_flush(tmp_path: Path, refusing: str) -> None:
     made = recorder(tmp_path)
     trial_id = declare(made, wanted_trials(epochs=1)[0])
-    made.start(trial_id, None, 1.0, 0.0)
+    made.start(trial_id, None, 1.0, 0.0, None)
     made.add_row(trial_id, row(1))
     made.complete(trial_id, LABELS)
     (tmp_path / refusing).write_text("a file where a folder is needed")
@@ -287,11 +287,11 @@ def test_what_the_disk_refuses_is_written_by_the_next_flush(tmp_path: Path, refu
 def test_slots_are_numbered_from_zero_and_used_again(tmp_path: Path) -> None:
     made, (first, second, third) = recorder(tmp_path), wanted_trials()
     ids = [declare(made, wanted) for wanted in (first, second, third)]
-    made.start(ids[0], None, 1.0, 0.0)
-    made.start(ids[1], None, 1.0, 0.0)
+    made.start(ids[0], None, 1.0, 0.0, None)
+    made.start(ids[1], None, 1.0, 0.0, None)
     made.add_row(ids[0], row(1))
     made.fail(ids[0], "crashed")
-    made.start(ids[2], None, 1.0, 0.0)
+    made.start(ids[2], None, 1.0, 0.0, None)
     assert [made.trial(trial_id)["slot"] for trial_id in ids] == [0, 1, 0]
 
 

@@ -6,13 +6,14 @@ import torch
 from trainables.device import (
     computes_bf16,
     device_name,
+    memory_fraction,
     memory_shortage_named,
     peak_memory_bytes,
     prepare,
     resolve_device,
     resolve_precision,
 )
-from trainables.errors import OutOfMemory, TrainableError
+from trainables.errors import OutOfGpuMemory, OutOfMemory, TrainableError
 
 CPU = torch.device("cpu")
 
@@ -76,6 +77,35 @@ def test_every_kind_of_shortage_is_named(error: Exception) -> None:
     ):
         raise error
     assert caught.value.__cause__ is error
+    assert type(caught.value) is OutOfMemory
+
+
+def test_which_memory_ended_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The edge is CUDA: errors are raised as torch words them, nothing is allocated.
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    errors = {
+        MemoryError("of Python's own"): OutOfMemory,
+        RuntimeError("DefaultCPUAllocator: not enough memory"): OutOfMemory,
+        torch.cuda.OutOfMemoryError("CUDA out of memory."): OutOfGpuMemory,
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"): OutOfGpuMemory,
+    }
+    for error, kind in errors.items():
+        with (
+            pytest.raises(OutOfMemory, match="a GPU has no room") as caught,
+            memory_shortage_named(torch.device("cuda"), "a test"),
+        ):
+            raise error
+        assert type(caught.value) is kind
+
+
+def test_the_part_of_the_memory_that_goes_with_a_part_of_a_gpu() -> None:
+    total = 16 * 2**30
+    assert memory_fraction(1.0, total) == 1.0
+    assert memory_fraction(2.0, total) == 1.0
+    # A quarter is 4 GiB, of which the context takes half a GiB.
+    assert memory_fraction(0.25, total) == 3.5 / 16
+    # Never less than half the share, on however small a GPU.
+    assert memory_fraction(0.25, 2**30) == 0.125
 
 
 def test_other_errors_pass() -> None:

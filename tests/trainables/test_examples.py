@@ -23,10 +23,12 @@ def test_a_subset_in_its_own_order() -> None:
 
 
 def test_everything_in_chunks() -> None:
-    chunks = list(Examples(source(), None, CPU).chunks(4))
+    chunks = list(Examples(source(), None, CPU).chunks(4, slice(0, 6)))
     assert [len(labels) for _, labels in chunks] == [4, 2]
     np.testing.assert_array_equal(torch.cat([i for i, _ in chunks]).numpy(), source().images)
     assert torch.cat([labels for _, labels in chunks]).tolist() == [0, 1, 2, 0, 1, 2]
+    chunks = list(Examples(source(), None, CPU).chunks(2, slice(1, 4)))
+    assert [labels.tolist() for _, labels in chunks] == [[1, 2], [0]]
 
 
 def test_read_only_images_are_neither_copied_nor_warned_about() -> None:

@@ -36,6 +36,7 @@ def task(folder: Path, recorded: int = 0, **changes: Any) -> Task:
         checkpoint_seconds=0.0,
         keep_checkpoints="none",
         device="cpu",
+        gpu=0.0,
     )
     return replace(made, **changes)
 
@@ -159,7 +160,10 @@ def test_out_of_memory(tmp_path: Path) -> None:
     made = task(tmp_path, trainable="faulty:NeverEnoughMemory")
     made.trial["seed"] = 1
     result = Job(made).step()
-    assert (result["failure"], result["message"]) == ("out of memory", "CUDA out of memory")
+    assert (result["failure"], result["message"]) == (
+        "out of GPU memory",
+        "CUDA out of memory",
+    )
 
 
 def test_a_disk_that_refuses_checkpoints_is_an_answer(tmp_path: Path) -> None:

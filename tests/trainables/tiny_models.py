@@ -20,6 +20,37 @@ def dropout_net(n_classes: int) -> nn.Module:
     )
 
 
+def plain_net(n_classes: int) -> nn.Module:
+    """Nothing that looks at a whole batch, and a parameter that the scores do not depend on."""
+
+    class Plain(nn.Sequential):
+        def __init__(self) -> None:
+            super().__init__(
+                nn.Conv2d(3, 8, 3, stride=2, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(8, 16, 3, stride=2, padding=1),
+                nn.GroupNorm(2, 16),
+                nn.ReLU(),
+                nn.AdaptiveAvgPool2d(2),
+                nn.Flatten(),
+                nn.Linear(64, n_classes),
+            )
+            self.unused = nn.Parameter(torch.ones(3))
+
+    return Plain()
+
+
+def masked_net(n_classes: int) -> nn.Module:
+    """Dropout, and no batch norm."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(3 * 16 * 16, 64),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Linear(64, n_classes),
+    )
+
+
 class _Reckless(nn.Module):
     """Scores from the channel means, spoiled in a way of choice."""
 

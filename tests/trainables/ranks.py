@@ -1,0 +1,68 @@
+"""One of several processes that train trials together, for the tests of `parallel`.
+
+    python ranks.py RANK SIZE JOBS.json FOLDER
+
+Each job leaves FOLDER/NAME-RANK.json, and a saved state as FOLDER/NAME.state.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+TESTS = Path(__file__).parent
+sys.path[:0] = [str(TESTS), str(TESTS.parents[1])]
+
+
+def train(job: dict[str, Any], group: Any, folder: Path) -> dict[str, Any]:
+    from test_classifier import digits
+
+    from trainables.classifier import Classifier
+    from trainables.errors import TrainableError
+    from trainables.trial import Trial
+
+    try:
+        learner = Classifier(
+            Trial.model_validate(job["trial"]), device="cpu", dataset=digits(), group=group
+        )
+        if "load" in job:
+            learner.load(Path(job["load"]))
+        rows = []
+        for _ in range(job["intervals"]):
+            if group.rank == job.get("dies"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            rows.append(learner.step())
+        predictions = learner.predictions().tolist()
+    except TrainableError as error:
+        return {"error": str(error)}
+    if group.rank == 0:
+        learner.save(folder / f"{job['name']}.state")
+    state = learner._model.state_dict()
+    sums = {key: values.double().sum().item() for key, values in state.items()}
+    return {"rows": rows, "predictions": predictions, "sums": sums}
+
+
+def main(rank: int, size: int, jobs: list[dict[str, Any]], folder: Path) -> None:
+    from trainables.parallel import ProcessGroup
+
+    torch.set_num_threads(1)
+    for job in jobs:
+        store = dist.FileStore(str(folder / f"{job['name']}.store"), size)
+        group = ProcessGroup(store, rank, size, torch.device("cpu"))
+        found = train(job, group, folder)
+        (folder / f"{job['name']}-{rank}.json").write_text(json.dumps(found))
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(
+        int(sys.argv[1]),
+        int(sys.argv[2]),
+        json.loads(Path(sys.argv[3]).read_text()),
+        Path(sys.argv[4]),
+    )
