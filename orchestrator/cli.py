@@ -55,20 +55,38 @@ def init(
 
 @app.command()
 def plan(
-    study: StudyFile, out: Out = None, settings: Settings = None, as_json: Json = False
+    study: StudyFile,
+    out: Out = None,
+    settings: Settings = None,
+    max_parallel: Annotated[
+        int | None, typer.Option(min=1, help="Reckon with so many trials at a time.")
+    ] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Time a few updates of each kind of trial here.")
+    ] = False,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0.0, help="Price of one GPU (or CPU) for an hour.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Say what a run would train, and what is doubtful about the study."""
+    """Say what a run would train, what it costs, and what is doubtful about the study."""
     from orchestrator.plan import plan_study
+    from orchestrator.price import price_plan
     from orchestrator.study import load_study
 
     with _document(as_json) as document:
         _see_own_modules()
         with _named(study):
             made = plan_study(load_study(study, settings or ()), out)
-        document.update(made.as_json())
+            price = price_plan(
+                made, probe=probe, max_parallel=max_parallel, per_hour=price_per_hour
+            )
+        document.update(made.as_json(), price=price.as_json())
     if not as_json:
         from orchestrator.plan_text import print_plan
+        from orchestrator.price_text import print_price
 
+        print_price(price)
         print_plan(made, _again(study, out, settings))
 
 

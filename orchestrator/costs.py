@@ -1,35 +1,56 @@
-"""How long trials take beside each other, for the order in which they start."""
+"""What a trial computes: images and floating-point operations, from its declaration alone."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from orchestrator.inputs import Inputs
 from trainables.trial import Trial
 
 
-def relative_cost(native_size: int | None) -> Callable[[Trial], float]:
-    """Return a function trial → training work, as images times the model's FLOPs per image.
+@dataclass(frozen=True)
+class Work:
+    """One evaluation interval of a trial.
 
     Parameters
     ----------
-    native_size
-        Side of the images as they are, in pixels.
+    trained, evaluated
+        Images.
+    flops
+        Of one image's forward pass; None where nobody knows, as of a trainable of one's own.
     """
 
-    def flops(trial: Trial) -> float:
+    trained: int
+    evaluated: int
+    flops: float | None
+
+    @property
+    def operations(self) -> float:
+        """Floating-point operations; a backward pass counts as two forward ones.
+
+        Where those of an image are not known, one stands for them.
+        """
+        return (3.0 * self.trained + self.evaluated) * (self.flops or 1.0)
+
+
+def work_of(inputs: Inputs) -> Callable[[Trial], Work]:
+    """Return a function trial → what an interval of it computes."""
+
+    def flops(trial: Trial) -> float | None:
         if trial.trainable == "simulated":
             from trainables.simulated import parameters
 
-            return float(parameters(trial.model))
+            return 2.0 * parameters(trial.model)
         if trial.trainable != "classifier":
-            return 1.0
+            return None
         from trainables.models import flops_per_image
 
-        side = trial.recipe.image_size or native_size or 224
+        side = trial.recipe.image_size or inputs.image_size or 224
         return float(flops_per_image(trial.model, trial.n_classes, trial.recipe.stem, (side, side)))
 
-    def cost(trial: Trial) -> float:
+    def work(trial: Trial) -> Work:
         recipe = trial.recipe
         per_interval = recipe.steps_per_interval
-        images = per_interval * recipe.batch_size if per_interval else trial.n_train
-        return images * recipe.intervals * flops(trial)
+        trained = per_interval * recipe.batch_size if per_interval else trial.n_train
+        return Work(trained, inputs.n_evaluated, flops(trial))
 
-    return cost
+    return work

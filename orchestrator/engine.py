@@ -58,6 +58,7 @@ def train(
 
 def _tune(work: Pass, slots: int, checkpoint_folder: Path, relay: Relay) -> None:
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)
+    work.slots = slots
 
     def task(wanted: Wanted) -> dict[str, Any]:
         share = work.share(wanted.trial)

@@ -67,6 +67,11 @@ class Inputs:
         """Images of the test set; 0 where a trainable predicts nothing."""
         return 0 if self.test_labels is None else len(self.test_labels)
 
+    @property
+    def n_evaluated(self) -> int:
+        """Images evaluated after each interval; a test set that also validates counts once."""
+        return self.n_validation + self.n_test
+
     def count(self, size: Size) -> int:
         """Return the number of images that a level of `fraction` comes to.
 

@@ -3,7 +3,6 @@
 No Ray here: `engine` drives a pass with workers of a cluster, `in_process` without any.
 """
 
-import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from orchestrator.history import History
 from orchestrator.proposer import Proposer
+from orchestrator.queue import Queue
 from orchestrator.races import Races
 from orchestrator.recorder import Recorder
 from orchestrator.stages import Outcome, Stages, Wanted, recorded_outcome
@@ -67,12 +67,14 @@ class Pass:
         self._cost_of = cost
         self._costs: dict[str, float] = {}
         self._losses: Counter[str] = Counter()
-        self._queue: list[tuple[tuple[float, ...], str]] = []
+        self._queue = Queue()
         self._races = Races(stages)
         self._outcomes: dict[str, Outcome] = {}
         self._undecided: dict[int, set[str]] = {}
         self._proposer = Proposer(study, stages, history) if stages.unknown_recipes() else None
         self.running: dict[str, Wanted] = {}
+        self.slots = 1
+        """Trials at a time, as whoever drives the pass knows."""
         self._take_stock()
 
     def next(self) -> Wanted | None:
@@ -90,7 +92,7 @@ class Pass:
             self._push_open(self._settle(stages.index))
         if not self._queue:
             return None
-        _, trial_id = heapq.heappop(self._queue)
+        trial_id = self._queue.pop(self.slots)
         self.running[trial_id] = self.stages.wanted[trial_id]
         return self.running[trial_id]
 
@@ -288,10 +290,11 @@ class Pass:
                 self._push(wanted)
 
     def _push(self, wanted: Wanted) -> None:
-        cost = self._cost(wanted)
-        fair = self.study.order == "fair"
-        key = (wanted.round, -cost, wanted.cell) if fair else (-cost, wanted.cell, wanted.round)
-        heapq.heappush(self._queue, (key, wanted.trial.trial_id))
+        done, total = self._work(wanted)
+        # In rounds, every cell shows early; without, only length counts.
+        turn = wanted.round if self.study.order == "fair" else 0
+        place = (wanted.cell, wanted.round)
+        self._queue.push(wanted.trial.trial_id, turn, total - done, place)
 
     def _settle(self, cell: int) -> list[Wanted]:
         """Choose the cell's winner if its search has ended; return what that adds."""

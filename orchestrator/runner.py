@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.costs import relative_cost
+from orchestrator.durations import durations_of
 from orchestrator.environment import describe
 from orchestrator.errors import RunError, StudyError
 from orchestrator.history import History
@@ -105,7 +105,8 @@ def run_study(
         recorder = Recorder(store, history, pass_id, inputs.test_labels)
         recorder.problems.extend(problems)
         placer = Placer(study, inputs)
-        cost = relative_cost(inputs.image_size)
+        trials = [wanted.trial for wanted in stages.wanted.values()]
+        cost = durations_of(study, inputs, trials, store).seconds
         work = Pass(study, stages, history, recorder, cost, placer.share, placer.enlarge)
         store.write_study(study.written())
         recorder.flush(force=True)

@@ -162,6 +162,12 @@ def count_parameters(model: nn.Module) -> int:
 
 
 @lru_cache(maxsize=256)
+def n_parameters(name: str, n_classes: int, stem: Stem = "standard") -> int:
+    """Return the number of trainable values of a model that is not built."""
+    return count_parameters(skeleton(name, n_classes, stem))
+
+
+@lru_cache(maxsize=256)
 def flops_per_image(
     name: str, n_classes: int, stem: Stem = "standard", sides: tuple[int, int] = (224, 224)
 ) -> int:

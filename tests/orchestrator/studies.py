@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from orchestrator.costs import relative_cost
+from orchestrator.costs import work_of
 from orchestrator.history import History
 from orchestrator.inputs import find_inputs
 from orchestrator.passes import Pass, Share
@@ -64,14 +64,16 @@ def a_pass(
     """Return a pass that has taken stock of a run directory, and nothing more."""
     store = Store(out)
     history = History(store)
-    stages = Stages(declared, find_inputs(declared))
+    inputs = find_inputs(declared)
+    stages = Stages(declared, inputs)
     recorder = Recorder(store, history, pass_id)
+    work = work_of(inputs)
     return Pass(
         declared,
         stages,
         history,
         recorder,
-        cost=cost or relative_cost(None),
+        cost=cost or (lambda trial: work(trial).operations * trial.recipe.intervals),
         share=lambda trial: Share(1.0, 0.0),
         enlarge=lambda trial, shortage: "it had the largest share",
     )

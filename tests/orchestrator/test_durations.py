@@ -1,0 +1,96 @@
+"""Expected times, worked out by hand."""
+
+from pathlib import Path
+
+import pytest
+from studies import run, study
+
+from orchestrator.costs import Work
+from orchestrator.durations import (
+    CPU_SPEED,
+    UNKNOWN_FLOPS,
+    Basis,
+    Durations,
+    Kind,
+    kind_of,
+    recorded_paces,
+)
+from orchestrator.inputs import find_inputs
+from orchestrator.stages import Stages
+from results.store import Store
+from trainables.pace import Pace, probe_trial
+from trainables.trial import Trial
+
+PACE = Pace(train=0.01, evaluate=0.001, setup=2.0, start=5.0)
+
+
+def trials() -> list[Trial]:
+    declared = study()
+    return [w.trial for w in Stages(declared, find_inputs(declared)).wanted.values()]
+
+
+def work(trial: Trial) -> Work:
+    return Work(trial.n_train, 1000, 1e6 if trial.model == "a" else 2e6)
+
+
+def kind(trial: Trial) -> Kind:
+    return kind_of(trial, 1, False)
+
+
+def first(model: str) -> Trial:
+    return next(trial for trial in trials() if trial.model == model and trial.n_train == 2813)
+
+
+def test_flops_alone() -> None:
+    durations = Durations(work, kind)
+    expected = durations.expect(first("a"))
+    assert expected.basis is Basis.FLOPS
+    assert expected.interval == pytest.approx((3 * 2813 + 1000) * 1e6 / CPU_SPEED)
+    assert expected.seconds == pytest.approx(0.5 + 3 * expected.interval)
+
+
+def test_what_is_measured_goes_before_flops_and_records_before_a_probe() -> None:
+    a, b = first("a"), first("b")
+    fast = Pace(0.001, 0.001, 1.0, 5.0)
+    durations = Durations(work, kind, {kind(a): PACE}, {kind(a): fast, kind(b): fast}, trials())
+    assert durations.expect(a).basis is Basis.RECORDED
+    assert durations.expect(a).interval == pytest.approx(28.13 + 1.0)
+    assert durations.expect(b).basis is Basis.PROBE
+    assert durations.expect(b).seconds == pytest.approx(1.0 + 3 * (2.813 + 1.0))
+
+
+def test_another_model_is_scaled_by_flops() -> None:
+    durations = Durations(work, kind, {kind(first("a")): PACE}, {}, trials())
+    expected = durations.expect(first("b"))
+    assert expected.basis is Basis.SCALED
+    # Twice the operations of each image.
+    assert expected.interval == pytest.approx(2 * 29.13)
+    assert expected.setup == 2.0
+    assert durations.start == 5.0
+
+
+def test_where_nobody_knows_it_is_a_guess() -> None:
+    durations = Durations(lambda trial: Work(1000, 0, None), kind)
+    expected = durations.expect(first("a"))
+    assert expected.basis is Basis.GUESS
+    assert expected.interval == pytest.approx(3000 * UNKNOWN_FLOPS / CPU_SPEED)
+
+
+def test_recorded_paces_are_those_of_the_rows(tmp_path: Path) -> None:
+    assert recorded_paces(Store(tmp_path / "none"), 5000) == {}
+    run(study(), tmp_path / "run")
+    paces = recorded_paces(Store(tmp_path / "run"), 5000)
+    assert set(paces) == {kind(trial) for trial in trials()}
+    rows = Store(tmp_path / "run").read("epochs").to_pandas()
+    rows = rows[rows.model == "a"]
+    found = paces[kind(first("a"))]
+    assert found.train == pytest.approx((1 / rows.images_per_second).median())
+    assert 0 <= found.setup < 1
+
+
+def test_a_probe_is_the_same_kind_of_trial_but_short() -> None:
+    trial = first("a")
+    short = probe_trial(trial)
+    assert kind(short) == kind(trial)
+    assert (short.recipe.intervals, short.recipe.steps_per_interval) == (2, 4)
+    assert short.n_train == trial.n_train
