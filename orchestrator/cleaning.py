@@ -47,7 +47,7 @@ def leftovers(store: Store, *, kept_checkpoints: bool = False) -> list[Leftover]
         row = trials.get(folder.name)
         final = row is not None and Status(row["status"]).is_final
         if row is None or not row["wanted"]:
-            reason = "the study no longer asks for the trial"
+            reason = "the trial is no longer wanted: the study as last run does not ask for it"
         elif final and row["status"] != Status.FAILED.value and keep == "none":
             reason = "the trial has ended"
         elif final and kept_checkpoints:

@@ -1,15 +1,26 @@
 """The command `scalestudy`. Heavy libraries are imported by the commands that need them."""
 
-import json
-import math
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from orchestrator.doctor import doctor
+from orchestrator.status import status
+from orchestrator.usage import (
+    Json,
+    Out,
+    RunFolder,
+    Settings,
+    StudyFile,
+    explained,
+    named,
+    one_document,
+    print_json,
+    see_own_modules,
+)
 
 app = typer.Typer(
     name="scalestudy",
@@ -19,19 +30,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
-RunFolder = Annotated[
-    Path, typer.Argument(help="A run directory, such as runs/my-study.", show_default=False)
-]
-Out = Annotated[
-    Path | None, typer.Option("--out", help="The run directory.", show_default="runs/<name>")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set recipe.epochs=3."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
 
 @app.command()
@@ -74,9 +72,9 @@ def plan(
     from orchestrator.price import price_plan
     from orchestrator.study import load_study
 
-    with _document(as_json) as document:
-        _see_own_modules()
-        with _named(study):
+    with one_document(as_json) as document:
+        see_own_modules()
+        with named(study):
             made = plan_study(load_study(study, settings or ()), out)
             price = price_plan(
                 made, probe=probe, max_parallel=max_parallel, per_hour=price_per_hour
@@ -111,15 +109,16 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Train what the study wants and its run directory lacks, then report."""
+    from orchestrator.plan_text import doubts, print_summary
     from orchestrator.progress import Lines, make_progress
     from orchestrator.runner import run_study
     from orchestrator.study import load_study
 
     code = 0
-    with _document(as_json) as document:
-        _see_own_modules()
+    with one_document(as_json) as document:
+        see_own_modules()
         show = Lines() if as_json else make_progress()
-        with _named(study):
+        with named(study):
             summary = run_study(
                 load_study(study, settings or ()),
                 out,
@@ -128,7 +127,7 @@ def run(
                 progress=show,
             )
         code = summary.exit_code
-        page, answer = None, []
+        page, answer, doubtful = None, [], []
         if report_too:
             import results
 
@@ -136,6 +135,7 @@ def run(
             recorded = results.open(summary.out)
             page = results.write_report(recorded)
             answer = [sentence.text for sentence in recorded.analysis.answer.sentences]
+            doubtful = doubts(recorded.analysis.overview.findings)
         document.update(
             out=str(summary.out),
             exit_code=code,
@@ -144,65 +144,16 @@ def run(
             incomplete=summary.incomplete,
             problems=summary.problems,
             answer=answer,
+            doubtful=doubtful,
             report=str(page) if page else None,
         )
     if not as_json:
-        from orchestrator.plan_text import print_summary
-
-        print_summary(summary, _again(study, out, settings), answer, page)
+        print_summary(summary, _again(study, out, settings), answer, doubtful, page)
     raise typer.Exit(code)
 
 
-@app.command()
-def status(
-    run_folder: RunFolder,
-    as_json: Json = False,
-) -> None:
-    """Show how far a run is; also from another terminal, while it runs."""
-    from orchestrator.lock import is_held
-    from orchestrator.view import CellsTable, summary, view_of
-    from results.records import IDENTITY_COLUMNS
-    from results.store import Store
-
-    with _document(as_json) as document:
-        store = Store(run_folder)
-        declared = store.study()
-        name = declared.get("name", run_folder.name)
-        rows = store.read("trials").to_pylist()
-        factors = [factor for factor in declared.get("factors") or () if factor in IDENTITY_COLUMNS]
-        view = view_of(rows, factors or ["model", "weights", "fraction"])
-        document.update(
-            name=name,
-            trials=view.counts(),
-            share_done=view.share_done,
-            epochs={
-                "done": view.total("epochs_done"),
-                "asked": view.total("epochs_asked"),
-                "saved": view.total("saved"),
-            },
-            cells=[
-                {
-                    "cell": " × ".join(key),
-                    "state": cell.state,
-                    "trials": cell.counts,
-                    "val_accuracy": cell.accuracy,
-                    "errors": cell.errors,
-                }
-                for key, cell in view.cells.items()
-            ],
-            running=is_held(store.lock),
-        )
-    if not as_json:
-        from rich.console import Console
-
-        console = Console(highlight=False)
-        console.print(CellsTable(view, name))
-        console.print(summary(view), markup=False)
-        if document["running"]:
-            console.print("a run is at work here")
-        for entry in document["cells"]:
-            for error in sorted(set(entry["errors"])):
-                console.print(f"failed: {entry['cell']}: {error}", markup=False)
+app.command()(status)
+app.command()(doctor)
 
 
 @app.command()
@@ -210,7 +161,7 @@ def report(run_folder: RunFolder, as_json: Json = False) -> None:
     """Write the page, figures and summary of a run, finished or under way."""
     from results import write_report
 
-    with _document(as_json) as document:
+    with one_document(as_json) as document:
         page = write_report(run_folder)
         document["report"] = str(page)
     if not as_json:
@@ -231,7 +182,7 @@ def clean(
     from orchestrator.lock import held
     from results.store import Store
 
-    with _document(as_json) as document:
+    with one_document(as_json) as document:
         store = Store(run_folder)
         items = leftovers(store, kept_checkpoints=kept)
         size = sum(item.size for item in items) / 2**20
@@ -257,71 +208,6 @@ def _again(study: Path, out: Path | None, settings: list[str] | None) -> str:
     return shlex.join(words)
 
 
-@contextmanager
-def _document(as_json: bool) -> Iterator[dict[str, Any]]:
-    """Yield a document; print it as JSON where asked, also when an error cuts it short."""
-    document: dict[str, Any] = {}
-    try:
-        yield document
-    except Exception as error:
-        known = _explained(error)
-        if as_json and known:
-            _print_json({"error": known[1], "exit_code": known[0]})
-        raise
-    if as_json:
-        _print_json(document)
-
-
-def _print_json(document: dict[str, Any]) -> None:
-    typer.echo(json.dumps(_plain(document), indent=2, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON knows: no NaN, no infinity, no paths."""
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | None) else str(value)
-
-
-@contextmanager
-def _named(file: Path) -> Iterator[None]:
-    """Name the study file in what is said of its keys."""
-    from orchestrator.errors import StudyError
-
-    try:
-        yield
-    except StudyError as error:
-        if str(error).startswith((f"{file}:", "--")):
-            raise
-        raise StudyError(f"{file}: {error}") from error
-
-
-def _see_own_modules() -> None:
-    """Let `package.module:function` name a module in the working directory."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-
-
-def _explained(error: BaseException) -> tuple[int, str] | None:
-    """Return exit code and message of an error that a user can mend; None for a bug."""
-    from orchestrator.errors import OrchestratorError
-    from results.errors import ResultsError
-    from trainables.errors import TrainableError
-
-    if isinstance(error, OrchestratorError):
-        return error.exit_code, str(error)
-    if isinstance(error, ResultsError):
-        return 1, str(error)
-    if isinstance(error, TrainableError):
-        return 2, str(error)
-    return None
-
-
 def main() -> None:
     """Run the command; every error a user can cause is one message on standard error."""
     try:
@@ -333,10 +219,10 @@ def main() -> None:
         # Bad usage, whichever library finds it: it knows how to say so.
         if hasattr(error, "format_message") and hasattr(error, "show"):
             if "--json" in sys.argv:
-                _print_json({"error": error.format_message(), "exit_code": 2})
+                print_json({"error": error.format_message(), "exit_code": 2})
             error.show()
             sys.exit(2)
-        known = _explained(error)
+        known = explained(error)
         if known is None:
             raise
         typer.echo(f"scalestudy: {known[1]}", err=True)

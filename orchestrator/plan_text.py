@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -56,8 +57,35 @@ def cells_table(plan: Plan) -> Table:
     return table
 
 
-def print_summary(summary: Summary, command: str, answer: Sequence[str], page: Path | None) -> None:
-    """Print what a run came to, its answer, and how to go on."""
+_SAID_ELSEWHERE = ("missing-cell", "missing-seed", "race")
+"""Findings that a run's other lines tell already."""
+
+
+def doubts(findings: pd.DataFrame) -> list[str]:
+    """Return a sentence for each kind of error among a report's findings.
+
+    Parameters
+    ----------
+    findings
+        What `results.diagnoses.diagnose` returns.
+    """
+    grave = findings[(findings["severity"] == "error") & ~findings["code"].isin(_SAID_ELSEWHERE)]
+    sentences = []
+    for (_, advice), alike in grave.groupby(["code", "advice"], sort=False):
+        first = alike.iloc[0]
+        more = f" (and {len(alike) - 1} more like it)" if len(alike) > 1 else ""
+        sentences.append(f"{first['cell']}: {first['evidence']}{more}: {advice}")
+    return sentences
+
+
+def print_summary(
+    summary: Summary,
+    command: str,
+    answer: Sequence[str],
+    doubtful: Sequence[str],
+    page: Path | None,
+) -> None:
+    """Print what a run came to, its answer, what is doubtful about it, and how to go on."""
     console = Console(highlight=False, soft_wrap=True)
     for problem in summary.problems:
         console.print(f"noticed: {problem}", style="yellow", markup=False)
@@ -73,5 +101,7 @@ def print_summary(summary: Summary, command: str, answer: Sequence[str], page: P
         console.print(f"complete: {summary.out}", markup=False)
     for number, sentence in enumerate(answer, 1):
         console.print(f"{number}. {sentence}", markup=False)
+    for sentence in doubtful:
+        console.print(f"doubtful: {sentence}", style="red", markup=False)
     if page:
         console.print(f"report: {page}", markup=False)

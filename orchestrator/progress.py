@@ -1,15 +1,20 @@
 """What a person sees while a study runs: a live table, or a line now and then in a log."""
 
+import io
 import sys
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
-from orchestrator.passes import Pass
-from orchestrator.view import CellsTable, StudyView, overall, summary, view_of
+from orchestrator.picture import Picture
+from orchestrator.snapshot import snapshot
+from orchestrator.view import summary
+from results.store import Store
+
+if TYPE_CHECKING:
+    from orchestrator.passes import Pass
 
 _LIVE_SECONDS = 0.5
 _DRAWING_SHARE = 20
@@ -18,8 +23,11 @@ _LOG_SECONDS = (2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses between log lines: the first soon, then ever rarer."""
 
 
+_LEGEND = "validation accuracy: best so far, mean of measured trials; (best) where none is measured"
+
+
 class Progress(Protocol):
-    """Shown while a study runs."""
+    """Shown while a study runs. What is shown is a pass, or a run directory that one writes to."""
 
     def note(self, text: str) -> None:
         """Say what is being done before training."""
@@ -27,14 +35,14 @@ class Progress(Protocol):
     def decoding(self, done: int, total: int) -> None:
         """Say how many images are decoded."""
 
-    def start(self, work: Pass) -> None:
-        """Begin to show a pass."""
+    def start(self, source: "Pass | Store") -> None:
+        """Begin to show how far it is."""
 
-    def update(self, work: Pass) -> None:
-        """Show how far the pass is; called several times a second."""
+    def update(self, source: "Pass | Store") -> None:
+        """Show how far it is now; called several times a second."""
 
-    def stop(self, work: Pass) -> None:
-        """Show the pass a last time."""
+    def stop(self, source: "Pass | Store") -> None:
+        """Show it a last time."""
 
 
 class Silent:
@@ -46,30 +54,14 @@ class Silent:
     def decoding(self, done: int, total: int) -> None:
         """Show nothing."""
 
-    def start(self, work: Pass) -> None:
+    def start(self, source: "Pass | Store") -> None:
         """Show nothing."""
 
-    def update(self, work: Pass) -> None:
+    def update(self, source: "Pass | Store") -> None:
         """Show nothing."""
 
-    def stop(self, work: Pass) -> None:
+    def stop(self, source: "Pass | Store") -> None:
         """Show nothing."""
-
-
-class _Clock:
-    """Estimates the time left from the work done since the pass began, costs weighted in."""
-
-    def __init__(self, work: Pass) -> None:
-        self._started = time.monotonic()
-        self._before = work.work_done()
-
-    def left(self, work: Pass) -> float | None:
-        """Return the seconds left, None before anything is trained."""
-        done, total = work.work_done(), work.work_total()
-        gained, elapsed = done - self._before, time.monotonic() - self._started
-        if gained <= 0 or elapsed < 1:
-            return None
-        return elapsed * max(0.0, total - done) / gained
 
 
 class Lines:
@@ -86,7 +78,6 @@ class Lines:
         self._started = time.monotonic()
         self._last = self._started
         self._shown = 0
-        self._clock: _Clock | None = None
 
     def note(self, text: str) -> None:
         """Write a line."""
@@ -97,22 +88,20 @@ class Lines:
         if time.monotonic() - self._last > 2.0:
             self._write(f"decoding images: {done} of {total}")
 
-    def start(self, work: Pass) -> None:
+    def start(self, source: "Pass | Store") -> None:
         """Write how much there is to do."""
-        self._clock = _Clock(work)
-        self._write(summary(_view(work)))
+        self._write(_line(source))
 
-    def update(self, work: Pass) -> None:
+    def update(self, source: "Pass | Store") -> None:
         """Write a line if the last one is old."""
         pause = _LOG_SECONDS[min(self._shown, len(_LOG_SECONDS) - 1)]
         if time.monotonic() - self._last >= pause:
             self._shown += 1
-            left = self._clock.left(work) if self._clock else None
-            self._write(summary(_view(work), left))
+            self._write(_line(source))
 
-    def stop(self, work: Pass) -> None:
+    def stop(self, source: "Pass | Store") -> None:
         """Write the last line."""
-        self._write(summary(_view(work)))
+        self._write(_line(source))
 
     def _write(self, text: str) -> None:
         self._last = time.monotonic()
@@ -126,7 +115,6 @@ class Table:
         self._console = console or Console(stderr=True)
         self._status = self._console.status("starting")
         self._live: Live | None = None
-        self._clock: _Clock | None = None
         self._due = 0.0
         self._note = ""
 
@@ -143,45 +131,90 @@ class Table:
             self._status.update(f"decoding images, once for all trials: {done} of {total}")
             self._status.start()
 
-    def start(self, work: Pass) -> None:
+    def start(self, source: "Pass | Store") -> None:
         """Draw the table."""
         self._status.stop()
         self._note = ""
-        self._clock = _Clock(work)
-        self._live = Live(self._picture(work), console=self._console, auto_refresh=False)
+        self._live = Live(self._picture(source), console=self._console, auto_refresh=False)
         self._live.start(refresh=True)
 
-    def update(self, work: Pass) -> None:
+    def update(self, source: "Pass | Store") -> None:
         """Redraw, twice a second at most, and less often where drawing takes long."""
         started = time.monotonic()
         if self._live and started >= self._due:
-            self._live.update(self._picture(work), refresh=True)
+            self._live.update(self._picture(source), refresh=True)
             ended = time.monotonic()
             self._due = ended + max(_LIVE_SECONDS, _DRAWING_SHARE * (ended - started))
 
-    def stop(self, work: Pass) -> None:
+    def stop(self, source: "Pass | Store") -> None:
         """Leave the last state on the screen."""
         self._status.stop()
         if self._live:
             self._note = ""
-            self._live.update(self._picture(work), refresh=True)
+            self._live.update(self._picture(source), refresh=True)
             self._live.stop()
             self._live = None
 
-    def _picture(self, work: Pass) -> Group:
-        view = _view(work)
-        left = self._clock.left(work) if self._clock else None
-        table = CellsTable(view, work.study.name)
-        notes = [self._note] if self._note else []
-        legend = Text("validation accuracy, (best so far) · trials done/known", style="dim")
-        return Group(table, legend, overall(view, left, notes))
+    def _picture(self, source: "Pass | Store") -> Picture:
+        notes = [_LEGEND, *([self._note] if self._note else [])]
+        return Picture(snapshot(source), notes, fitted=True)
+
+
+class Notebook:
+    """A table of cells in a notebook's output, redrawn in place."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._output = display(_html("starting"), display_id=True)
+        self._due = 0.0
+
+    def note(self, text: str) -> None:
+        """Show what is being done."""
+        self._output.update(_html(text))
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many images are decoded."""
+        self.note(f"decoding images, once for all trials: {done} of {total}")
+
+    def start(self, source: "Pass | Store") -> None:
+        """Draw the table."""
+        self._draw(source)
+
+    def update(self, source: "Pass | Store") -> None:
+        """Redraw, at most every second, and less often where drawing takes long."""
+        if time.monotonic() >= self._due:
+            self._draw(source)
+
+    def stop(self, source: "Pass | Store") -> None:
+        """Leave the last state."""
+        self._draw(source)
+
+    def _draw(self, source: "Pass | Store") -> None:
+        started = time.monotonic()
+        self._output.update(_html(Picture(snapshot(source), [_LEGEND])))
+        ended = time.monotonic()
+        self._due = ended + max(2 * _LIVE_SECONDS, _DRAWING_SHARE * (ended - started))
+
+
+def _html(renderable: Any) -> Any:
+    from IPython.display import HTML
+
+    # Not rich's own notebook console: it prints to the output of whatever cell runs.
+    console = Console(record=True, width=100, file=io.StringIO(), force_jupyter=False)
+    console.print(renderable, markup=False, highlight=False)
+    code = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+    return HTML(code)
 
 
 def make_progress() -> Progress:
-    """Return what suits the place that standard error goes to."""
+    """Return what suits the place: a live table in terminals and notebooks, else plain lines."""
     console = Console(stderr=True)
+    if console.is_jupyter:
+        return Notebook()
     return Table(console) if console.is_terminal and sys.stderr.isatty() else Lines()
 
 
-def _view(work: Pass) -> StudyView:
-    return view_of(work.recorder.rows(), list(work.study.factors))
+def _line(source: "Pass | Store") -> str:
+    shot = snapshot(source)
+    return summary(shot.view, shot.seconds_left)

@@ -109,8 +109,9 @@ def _refuse_twins(
     if budgets[0] != budgets[1]:
         raise Refused(
             f"{budgets[0]} and {budgets[1]} evaluation intervals under a constant schedule are one "
-            "trial, of which the longer holds the shorter; choose one budget and read the shorter "
-            "off its epochs, or a cosine schedule, whose course depends on the budget",
+            f"trial, of which the longer holds the shorter; ask for {max(budgets)} alone and read "
+            f"epoch {min(budgets)} off its records, or choose schedule: cosine, whose course "
+            "depends on the budget",
             key=("recipe",),
         )
     if one[0] != other[0]:

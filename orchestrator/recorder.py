@@ -61,6 +61,7 @@ class Recorder:
         self._sequence = history.last_sequence
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._identities: dict[str, dict[str, Any]] = {}
+        self._paces: dict[str, tuple[float | None, int | None]] = {}
         self._slots: dict[str, int] = {}
         self._finished: list[str] = []
         self._flushed_at = time.monotonic()
@@ -147,6 +148,7 @@ class Recorder:
             self._trials.update(trial_id, _progress(rows))
             return False
         self._sequence += 1
+        self._paces[trial_id] = row.get("images_per_second"), row.get("peak_memory_bytes")
         rows.append({key: row.get(key) for key in ("epoch", "seconds", *COMPARED)})
         self._epochs.append(
             {
@@ -215,6 +217,10 @@ class Recorder:
         """Yield every trial's row as it stands."""
         return (self._trials.get(trial_id) or {} for trial_id in self._trials)
 
+    def paces(self) -> dict[str, tuple[float | None, int | None]]:
+        """Return images per second and peak memory in bytes of the last row of running trials."""
+        return {trial_id: pace for trial_id, pace in self._paces.items() if trial_id in self._slots}
+
     def flush(self, *, force: bool = False) -> list[str]:
         """Write what is new, at most about once a second.
 
@@ -247,6 +253,7 @@ class Recorder:
     def _end(self, trial_id: str, values: Mapping[str, Any]) -> None:
         self._slots.pop(trial_id, None)
         self._rows.pop(trial_id, None)
+        self._paces.pop(trial_id, None)
         self._finished.append(trial_id)
         self._trials.update(trial_id, {**values, "ended_at": _now()})
 

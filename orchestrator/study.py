@@ -173,9 +173,16 @@ class Study(_Settings):
     def _check_recipe(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             raise Refused("a block of recipe fields is needed, such as {epochs: 5, lr: 1e-3}")
-        for field in value:
+        for field, given in value.items():
             if field not in RECIPE_FIELDS:
                 raise Refused(unknown_key(field, RECIPE_FIELDS))
+            if isinstance(given, list | dict):
+                raise Refused(
+                    f"a recipe has one {field}; to tune it inside every cell, move it to search, "
+                    "to compare its values, to factors",
+                    key=(field,),
+                    value=given,
+                )
         # How fields go together shows once those of factors and search have joined them.
         return {
             field: normal_value(field, given)

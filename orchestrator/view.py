@@ -1,4 +1,4 @@
-"""How far a study is, as a table of cells: the same live, in `status`, and in a log line."""
+"""How far a study is, in numbers: its cells, its slots and the time that is left."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,21 +6,10 @@ from fractions import Fraction
 from typing import Any
 
 from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from results.records import Status
-
-_STYLES = {
-    "failed": "red",
-    "running": "cyan",
-    "completed": "green",
-    "planned": "dim",
-    "stopped": "yellow",
-}
 
 
 @dataclass
@@ -35,6 +24,8 @@ class CellView:
         Sums over wanted trials; what was stopped counts as asked for no more.
     accuracy
         Mean validation accuracy of measured trials, else the best so far; None before any.
+    best
+        Highest validation accuracy that a trial stands at, 0 to 1; None before any.
     is_measured
         Whether `accuracy` is of measured trials that are complete.
     """
@@ -44,6 +35,7 @@ class CellView:
     epochs_asked: int = 0
     saved: int = 0
     accuracy: float | None = None
+    best: float | None = None
     is_measured: bool = False
     errors: list[str] = field(default_factory=list)
 
@@ -54,6 +46,11 @@ class CellView:
             if self.counts.get(status):
                 return status
         return "completed"
+
+    @property
+    def ended(self) -> int:
+        """Trials that are completed or stopped."""
+        return self.counts.get("completed", 0) + self.counts.get("stopped", 0)
 
 
 @dataclass
@@ -142,6 +139,114 @@ def view_of(trials: Iterable[Mapping[str, Any]], factors: Sequence[str]) -> Stud
     )
 
 
+@dataclass(frozen=True)
+class SlotView:
+    """One place for a trial, and what runs there.
+
+    Parameters
+    ----------
+    slot
+        Its number, from 0.
+    trial
+        The trial in words: its cell, seed and what is tuned.
+    epochs_done, epochs_budget
+        Evaluation intervals.
+    images_per_second, memory_bytes
+        Of its last interval; None before the first has ended.
+    """
+
+    slot: int
+    trial: str
+    epochs_done: int
+    epochs_budget: int
+    val_accuracy: float | None
+    images_per_second: float | None
+    memory_bytes: int | None
+
+
+def slots_of(
+    trials: Iterable[Mapping[str, Any]],
+    paces: Mapping[str, tuple[float | None, int | None]],
+    view: StudyView,
+    factors: Sequence[str],
+    tuned: Sequence[str],
+) -> list[SlotView]:
+    """Return what runs where.
+
+    Parameters
+    ----------
+    trials
+        Rows of the trial table.
+    paces
+        By trial_id: images per second and peak memory in bytes of its last interval.
+    view
+        The study's cells.
+    factors, tuned
+        The study's factors, and the recipe fields that it searches.
+    """
+    slots = []
+    for trial in trials:
+        if trial["status"] != Status.RUNNING.value or not trial["wanted"]:
+            continue
+        row = " × ".join(str(trial[factor]) for factor in factors if factor != "fraction")
+        words = [
+            f"{view.short.get(row, row)} × {fraction_label(trial['fraction'], trial['n_train'])}"
+        ]
+        words += [f"{field}\N{NO-BREAK SPACE}{_short(trial[field])}" for field in tuned]
+        pace, memory = paces.get(trial["trial_id"], (None, None))
+        slots.append(
+            SlotView(
+                trial["slot"] or 0,
+                ", ".join([*words, f"seed\N{NO-BREAK SPACE}{trial['seed']}"]),
+                trial["epochs_done"] or 0,
+                trial["epochs_budget"] or 0,
+                trial["latest_val_accuracy"],
+                pace,
+                memory,
+            )
+        )
+    return sorted(slots, key=lambda slot: slot.slot)
+
+
+def seconds_left(trials: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the time that the trials at work need for what is left, None before any has a row.
+
+    An interval of a trial takes what those of its cell took, else as long per image as the others.
+    Measure trials that are not known yet, because their cell has no winner, are not in it.
+
+    Parameters
+    ----------
+    trials
+        Rows of the trial table.
+    """
+    rows = [trial for trial in trials if trial["wanted"]]
+    seconds: dict[tuple[str, int], float] = {}
+    intervals: dict[tuple[str, int], int] = {}
+    images = 0.0
+    for trial in rows:
+        done = trial["epochs_done"] or 0
+        if done and trial["seconds"]:
+            kind = (trial["model"], trial["n_train"])
+            seconds[kind] = seconds.get(kind, 0.0) + trial["seconds"]
+            intervals[kind] = intervals.get(kind, 0) + done
+            images += done * trial["n_train"]
+    at_once: int = sum(trial["status"] == Status.RUNNING.value for trial in rows)
+    if not images or not at_once:
+        return None
+    per_image = sum(seconds.values()) / images
+    left = 0.0
+    for trial in rows:
+        if trial["status"] in (Status.RUNNING.value, Status.PLANNED.value):
+            kind = (trial["model"], trial["n_train"])
+            each = seconds[kind] / intervals[kind] if kind in seconds else per_image * kind[1]
+            left += each * max(0, (trial["epochs_budget"] or 0) - (trial["epochs_done"] or 0))
+    return float(left / at_once)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def split_levels(
     factors: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> tuple[list[int], dict[str, str]]:
@@ -183,49 +288,10 @@ def _add(cell: CellView, trial: Mapping[str, Any], measured: list[float]) -> Non
     accuracy = trial.get("latest_val_accuracy")
     if status == Status.COMPLETED.value and trial["measured"] and accuracy is not None:
         measured.append(accuracy)
-    if accuracy is not None and (cell.accuracy is None or accuracy > cell.accuracy):
-        cell.accuracy = accuracy
+    if accuracy is not None and (cell.best is None or accuracy > cell.best):
+        cell.accuracy = cell.best = accuracy
     if status == Status.FAILED.value:
         cell.errors.append(trial["error"] or "failed")
-
-
-@dataclass(frozen=True)
-class CellsTable:
-    """The table of cells: rows model × weights, columns fractions; one row per cell where narrow.
-
-    Parameters
-    ----------
-    view
-        What is shown.
-    title
-        The study's name.
-    """
-
-    view: StudyView
-    title: str = ""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the layout that fits the width."""
-        wide = self._wide()
-        fits = Measurement.get(console, options.update(width=10_000), wide).maximum
-        yield wide if fits <= options.max_width else self._tall()
-
-    def _wide(self) -> Table:
-        table = plain_table(titled(self.title, self.view.common), "cell")
-        for column in self.view.columns:
-            table.add_column(column, justify="right", no_wrap=True)
-        for row in self.view.rows:
-            cells = (self.view.cells.get((row, column)) for column in self.view.columns)
-            table.add_row(Text(self.view.short.get(row, row)), *map(_cell_text, cells))
-        return table
-
-    def _tall(self) -> Table:
-        table = plain_table(titled(self.title, self.view.common), "cell", "data", "trials")
-        for row in self.view.rows:
-            for column in self.view.columns:
-                cell = self.view.cells.get((row, column))
-                table.add_row(Text(self.view.short.get(row, row)), column, _cell_text(cell))
-        return table
 
 
 def plain_table(title: str, first: str, *others: str) -> Table:
@@ -243,35 +309,6 @@ def plain_table(title: str, first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table
-
-
-def _cell_text(cell: CellView | None) -> Text:
-    if cell is None:
-        return Text("·", style="dim")
-    state = cell.state
-    done = cell.counts.get("completed", 0) + cell.counts.get("stopped", 0)
-    total = sum(cell.counts.values())
-    text = Text(style=_STYLES[state])
-    accuracy = "  –  " if cell.accuracy is None else f"{100 * cell.accuracy:.1f} %"
-    text.append(accuracy if cell.is_measured or cell.accuracy is None else f"({accuracy})")
-    text.append(f" {done}/{total}", style="dim")
-    if cell.counts.get("failed"):
-        text.append(f" ✗{cell.counts['failed']}", style="red bold")
-    elif state == "running" and cell.epochs_asked:
-        text.append(f" {100 * cell.epochs_done // cell.epochs_asked}%", style="cyan")
-    elif state == "completed":
-        text.append(" ✓", style="green")
-    return text
-
-
-def overall(view: StudyView, eta_seconds: float | None, notes: Sequence[str]) -> RenderableType:
-    """Return the line under the table: a bar, counts, time left."""
-    line = Table.grid(padding=(0, 1))
-    line.add_row(
-        ProgressBar(total=1.0, completed=view.share_done, width=30),
-        Text(summary(view, eta_seconds)),
-    )
-    return Group(line, *(Text(note, style="dim") for note in notes))
 
 
 def summary(view: StudyView, eta_seconds: float | None = None) -> str:

@@ -142,6 +142,11 @@ class Store:
         """
         try:
             study = yaml.safe_load(self.study_file.read_text())
+        except NotADirectoryError:
+            raise StoreError(
+                f"{self.root}: a file, where a run directory is expected: the folder that "
+                "`scalestudy run` was given as --out, runs/<name> by default."
+            ) from None
         except FileNotFoundError:
             raise StoreError(
                 f"{self.root}: no study has run here (study.yaml is absent). "

@@ -140,16 +140,27 @@ class Cifar:
             return dataset(root, train=train)
         except RuntimeError:  # torchvision's word for absent or damaged
             pass
+        made = [folder for folder in (root, *root.parents) if not folder.exists()]
         try:
             root.mkdir(parents=True, exist_ok=True)
             with locked(f"{self.name}-download"), _impatient():
                 return dataset(root, train=train, download=True)
         except (OSError, RuntimeError, EOFError) as problem:
+            _remove_empty(made)
             raise DataError(
                 f"data.source: {self.name} is not in {root} and cannot be downloaded from "
                 f"{dataset.url} ({problem}); put {dataset.filename} from there, or its unpacked "
                 f"folder {dataset.base_folder}, into {root}"
             ) from problem
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders, innermost first, up to the first that something is in."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 @contextmanager

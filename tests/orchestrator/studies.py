@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from rich.console import Console
 
 from orchestrator.costs import work_of
 from orchestrator.history import History
@@ -83,3 +84,29 @@ def write(file: Path, values: Any) -> Path:
     """Write a study file; text as it is, values as YAML."""
     file.write_text(values if isinstance(values, str) else yaml.safe_dump(values, sort_keys=False))
     return file
+
+
+def trial_row(model: str = "a", fraction: float = 1.0, **values: Any) -> dict[str, Any]:
+    """Return a row of the trial table, completed unless said otherwise."""
+    return {
+        "model": model,
+        "weights": "none",
+        "fraction": fraction,
+        "n_train": round(45_000 * fraction),
+        "wanted": True,
+        "measured": True,
+        "status": "completed",
+        "epochs_done": 3,
+        "epochs_budget": 3,
+        "latest_val_accuracy": 0.5,
+        "error": None,
+        **values,
+    }
+
+
+def drawn(renderable: Any, width: int, height: int = 25) -> list[str]:
+    """Return the lines that a terminal without colours shows."""
+    console = Console(width=width, height=height, force_terminal=False, color_system=None)
+    with console.capture() as capture:
+        console.print(renderable)
+    return [line.rstrip() for line in capture.get().splitlines()]

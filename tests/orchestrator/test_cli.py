@@ -134,7 +134,7 @@ def test_failed_trials_are_named_and_how_to_go_on(scalestudy: Command) -> None:
     assert "1 cells are incomplete: a × none × 1 × 0.5" in words
     assert "trains only what is missing" in words
     status = scalestudy("status", "runs/small")
-    assert "failed: a × none × 0.5 × 1: diverged" in " ".join(status.out.split())
+    assert "failed: 0.5 × 1: diverged" in " ".join(status.out.split())
 
 
 def test_init_writes_studies_that_load(scalestudy: Command) -> None:
@@ -290,3 +290,18 @@ def test_a_refusal_of_the_real_command(scalestudy: Command) -> None:
     said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
     assert len(said) == 1
     assert "did you mean name?" in said[0]
+
+
+def test_status_wants_a_run_directory(scalestudy: Command) -> None:
+    ended = scalestudy("status", scalestudy.study(PLAIN))
+    assert (ended.code, "a file, where a run directory is expected" in ended.err) == (1, True)
+    both = scalestudy("status", "runs/small", "--watch", "--json")
+    assert both.code == 2
+    assert "do not go together" in both.out + both.err
+
+
+def test_watching_a_run_that_has_ended_shows_it_once(scalestudy: Command) -> None:
+    scalestudy(*here(scalestudy.study(PLAIN)))
+    watched = scalestudy("status", "runs/small", "--watch")
+    assert (watched.code, "no run is at work here" in watched.out) == (0, True)
+    assert "8 completed" in watched.out

@@ -240,7 +240,7 @@ REFUSALS: list[tuple[Any, list[str]]] = [
     ({"factors": {"weights": [{"a": 1}]}}, ["factors.weights", "{a: 1}", "{label: path}"]),
     ({"recipe": 5}, ["recipe", "5", "{epochs: 5, lr: 1e-3}"]),
     ({"recipe": {"lr": "fast"}}, ["recipe.lr", "'fast'", "a number above 0 is needed"]),
-    ({"recipe": {"lr": [1e-3]}}, ["recipe.lr", "[0.001]", "a number above 0 is needed"]),
+    ({"recipe": {"lr": [1e-3]}}, ["recipe.lr", "[0.001]", "move it to search", "factors"]),
     ({"recipe": {"lr": True}}, ["recipe.lr", "true", "not true or false"]),
     ({"recipe": {"nesterov": "maybe"}}, ["recipe.nesterov", "'maybe'", "true or false"]),
     ({"recipe": {"optimizer": "admaw"}}, ["recipe.optimizer", "did you mean adamw?", "sgd"]),

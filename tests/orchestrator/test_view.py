@@ -1,21 +1,17 @@
 """How far a study is, as people read it, at any width."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from rich.console import Console
-from studies import run, searched, study
+from studies import drawn, run, searched, study, trial_row
 
 from orchestrator.plan import plan_study
 from orchestrator.plan_text import cells_table, print_plan
 from orchestrator.view import (
-    CellsTable,
-    CellView,
-    StudyView,
     duration,
     fraction_label,
-    overall,
+    seconds_left,
+    slots_of,
     split_levels,
     summary,
     titled,
@@ -26,39 +22,12 @@ from results.store import Store
 FACTORS = ["model", "weights", "fraction"]
 
 
-def trial(model: str = "a", fraction: float = 1.0, **values: Any) -> dict[str, Any]:
-    return {
-        "model": model,
-        "weights": "none",
-        "fraction": fraction,
-        "n_train": round(45_000 * fraction),
-        "wanted": True,
-        "measured": True,
-        "status": "completed",
-        "epochs_done": 3,
-        "epochs_budget": 3,
-        "latest_val_accuracy": 0.5,
-        "error": None,
-        **values,
-    }
-
-
-def drawn(renderable: Any, width: int) -> list[str]:
-    console = Console(width=width, force_terminal=False, color_system=None)
-    with console.capture() as capture:
-        console.print(renderable)
-    return [line.rstrip() for line in capture.get().splitlines()]
-
-
-# Numbers.
-
-
 def test_a_cell_counts_its_wanted_trials() -> None:
     rows = [
-        trial(seed=0, latest_val_accuracy=0.6),
-        trial(seed=1, latest_val_accuracy=0.8),
-        trial(seed=2, status="running", epochs_done=1, latest_val_accuracy=0.9),
-        trial(seed=3, wanted=False, latest_val_accuracy=0.1),
+        trial_row(seed=0, latest_val_accuracy=0.6),
+        trial_row(seed=1, latest_val_accuracy=0.8),
+        trial_row(seed=2, status="running", epochs_done=1, latest_val_accuracy=0.9),
+        trial_row(seed=3, wanted=False, latest_val_accuracy=0.1),
     ]
     (cell,) = view_of(rows, FACTORS).cells.values()
     assert cell.counts == {"completed": 2, "running": 1}
@@ -70,9 +39,11 @@ def test_a_cell_counts_its_wanted_trials() -> None:
 
 def test_what_was_stopped_asks_for_no_more() -> None:
     rows = [
-        trial(measured=False, latest_val_accuracy=0.6),
-        trial(measured=False, status="stopped", epochs_done=1, latest_val_accuracy=0.2),
-        trial(measured=False, status="failed", epochs_done=0, latest_val_accuracy=None, error="x"),
+        trial_row(measured=False, latest_val_accuracy=0.6),
+        trial_row(measured=False, status="stopped", epochs_done=1, latest_val_accuracy=0.2),
+        trial_row(
+            measured=False, status="failed", epochs_done=0, latest_val_accuracy=None, error="x"
+        ),
     ]
     view = view_of(rows, FACTORS)
     (cell,) = view.cells.values()
@@ -85,7 +56,7 @@ def test_what_was_stopped_asks_for_no_more() -> None:
 
 
 def test_epochs_beyond_the_budget_are_not_counted() -> None:
-    view = view_of([trial(epochs_done=5, epochs_budget=3)], FACTORS)
+    view = view_of([trial_row(epochs_done=5, epochs_budget=3)], FACTORS)
     assert (view.total("epochs_done"), view.total("epochs_asked")) == (3, 3)
 
 
@@ -93,11 +64,11 @@ def test_a_study_without_trials() -> None:
     view = view_of([], FACTORS)
     assert view.share_done == 0
     assert summary(view) == "0 %"
-    assert drawn(CellsTable(view, "empty"), 80)[0] == "empty"
+    assert seconds_left([]) is None
 
 
 def test_rows_and_columns() -> None:
-    rows = [trial(model, fraction) for model in ("b", "a") for fraction in (1.0, 1 / 16, 0.5)]
+    rows = [trial_row(model, fraction) for model in ("b", "a") for fraction in (1.0, 1 / 16, 0.5)]
     view = view_of(rows, FACTORS)
     # Models in the study's order, amounts of data from few to many.
     assert view.rows == ["b × none", "a × none"]
@@ -144,77 +115,7 @@ def test_times(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
-# Pictures.
-
-
-def view(models: int = 2, fractions: tuple[float, ...] = (1 / 16, 1 / 2, 1.0)) -> StudyView:
-    rows = [
-        trial(f"resnet{number}", fraction, weights=weights)
-        for number in range(models)
-        for weights in ("none", "cifar100")
-        for fraction in fractions
-    ]
-    return view_of(rows, FACTORS)
-
-
-def test_the_wide_table() -> None:
-    assert drawn(CellsTable(view(), "demo"), 80) == [
-        "demo",
-        "",
-        " cell                        1/16           1/2             1",
-        " " + "─" * 60,
-        " resnet0 × none      50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
-        " resnet0 × cifar100  50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
-        " resnet1 × none      50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
-        " resnet1 × cifar100  50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
-        "",
-    ]
-
-
-@pytest.mark.parametrize("width", [40, 60, 80, 120])
-@pytest.mark.parametrize(
-    "fractions", [(1.0,), (1 / 16, 1 / 2, 1.0), (*(2.0**-n for n in range(9)),)]
-)
-def test_every_cell_fits_at_every_width(width: int, fractions: tuple[float, ...]) -> None:
-    shown = view(fractions=fractions)
-    lines = drawn(CellsTable(shown, "demo"), width)
-    assert all(len(line) <= width for line in lines)
-    # No value is ever folded or cut: one per cell, wide or tall.
-    assert sum(line.count("50.0 % 1/1 ✓") for line in lines) == 4 * len(fractions)
-    if width >= 60:
-        assert sum(line.count("resnet1 × cifar100") for line in lines) in (1, len(fractions))
-
-
-@pytest.mark.parametrize(
-    ("cell", "text"),
-    [
-        (None, "·"),
-        (CellView({"planned": 3}), "–   0/3"),
-        (CellView({"completed": 3}, accuracy=0.812, is_measured=True), "81.2 % 3/3 ✓"),
-        (CellView({"completed": 1, "stopped": 2}, accuracy=0.812), "(81.2 %) 3/3 ✓"),
-        (
-            CellView({"running": 1, "planned": 1}, epochs_done=1, epochs_asked=4, accuracy=0.5),
-            "(50.0 %) 0/2 25%",
-        ),
-        (CellView({"failed": 2, "completed": 1}, accuracy=0.5), "(50.0 %) 1/3 ✗2"),
-    ],
-)
-def test_what_a_cell_says(cell: CellView | None, text: str) -> None:
-    cells = {} if cell is None else {("a", "1"): cell}
-    shown = StudyView(["a"], ["1"], cells, {"a": "a"})
-    assert drawn(CellsTable(shown), 80)[-2].removeprefix(" a").strip() == text
-
-
-def test_names_with_brackets_are_no_markup() -> None:
-    shown = view_of([trial("[bold]a[/]")], ["model", "fraction"])
-    assert "[bold]a[/]" in drawn(CellsTable(shown, "[red]name[/]"), 80)[-2]
-    assert drawn(CellsTable(shown, "[red]name[/]"), 80)[0] == "[red]name[/]"
-
-
-def test_the_line_below() -> None:
-    lines = drawn(overall(view(), 100.0, ["starting Ray"]), 80)
-    assert "100 %, 12 completed, about 2 min left" in lines[0]
-    assert lines[1] == "starting Ray"
+# The plan.
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -260,3 +161,36 @@ def test_a_recorded_study_is_seen(tmp_path: Path) -> None:
     assert seen.share_done == 1.0
     assert all(cell.is_measured and cell.state == "completed" for cell in seen.cells.values())
     assert seen.total("saved") > 0
+
+
+# Slots and time.
+
+
+def test_what_runs_where() -> None:
+    rows = [
+        trial_row("b", status="running", slot=1, seed=0, epochs_done=2, lr=1e-3, trial_id="t1"),
+        trial_row("a", status="running", slot=0, seed=4, epochs_done=0, lr=3e-4, trial_id="t0"),
+        trial_row("a", status="running", slot=2, seed=5, lr=3e-4, trial_id="t2", wanted=False),
+        trial_row("a", seed=1, lr=1e-3, trial_id="t3"),
+    ]
+    first, second = slots_of(rows, {"t1": (900.0, 2**30)}, view_of(rows, FACTORS), FACTORS, ["lr"])
+    assert (first.slot, first.trial.replace("\xa0", " ")) == (0, "a × 1, lr 0.0003, seed 4")
+    assert (first.images_per_second, first.memory_bytes) == (None, None)
+    assert (second.slot, second.trial.replace("\xa0", " ")) == (1, "b × 1, lr 0.001, seed 0")
+    assert (second.epochs_done, second.epochs_budget) == (2, 3)
+    assert (second.images_per_second, second.memory_bytes) == (900.0, 2**30)
+
+
+def test_the_time_that_is_left() -> None:
+    ended = trial_row(seconds=30.0)
+    assert seconds_left([ended]) is None
+    # An interval of this cell takes 10 s: two are left of the running trial, three of the other.
+    running = trial_row(seconds=10.0, status="running", epochs_done=1)
+    planned = trial_row(seconds=None, status="planned", epochs_done=0)
+    assert seconds_left([ended, running, planned]) == pytest.approx(50)
+    # Two at once need half as long.
+    assert seconds_left([ended, running, running]) == pytest.approx(20)
+    # Of another cell nothing is known but that it has half the images.
+    other = trial_row("b", fraction=0.5, seconds=None, status="planned", epochs_done=0)
+    assert seconds_left([ended, running, other]) == pytest.approx(20 + 3 * 5)
+    assert seconds_left([running, trial_row(status="stopped", epochs_done=1, seconds=10.0)]) == 20

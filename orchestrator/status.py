@@ -1,0 +1,105 @@
+"""The command `status`: how far a run is, from its records alone."""
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.usage import Json, RunFolder, one_document
+
+if TYPE_CHECKING:
+    from orchestrator.snapshot import Snapshot
+    from results.store import Store
+
+_LOOK_SECONDS = 1.0
+
+
+def status(
+    run_folder: RunFolder,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Go on showing it until the run ends.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show how far a run is; also from another terminal, while it runs."""
+    from orchestrator.lock import is_held
+    from orchestrator.snapshot import snapshot
+    from results.store import Store
+
+    if watch and as_json:
+        raise typer.BadParameter("--watch and --json do not go together: leave one out.")
+    with one_document(as_json) as document:
+        store = Store(run_folder)
+        shot, at_work = snapshot(store), is_held(store.lock)
+        document.update(_document(shot), running=at_work)
+    if as_json:
+        return
+    if watch and at_work:
+        _follow(store)
+        shot, at_work = snapshot(store), is_held(store.lock)
+    else:
+        _print(shot)
+    typer.echo("a run is at work here" if at_work else "no run is at work here")
+
+
+def _follow(store: "Store") -> None:
+    from orchestrator.lock import is_held
+    from orchestrator.progress import make_progress
+
+    show = make_progress()
+    show.start(store)
+    try:
+        while is_held(store.lock):
+            time.sleep(_LOOK_SECONDS)
+            show.update(store)
+    except KeyboardInterrupt:
+        # Only the looking ends.
+        pass
+    finally:
+        show.stop(store)
+
+
+def _print(shot: "Snapshot") -> None:
+    from rich.console import Console
+
+    from orchestrator.picture import Picture
+
+    Console(highlight=False).print(Picture(shot))
+
+
+def _document(shot: "Snapshot") -> dict[str, Any]:
+    view = shot.view
+    return {
+        "name": shot.name,
+        "trials": view.counts(),
+        "share_done": view.share_done,
+        "seconds_left": shot.seconds_left,
+        "epochs": {
+            "done": view.total("epochs_done"),
+            "asked": view.total("epochs_asked"),
+            "saved": view.total("saved"),
+        },
+        "cells": [
+            {
+                "cell": " × ".join(key),
+                "state": cell.state,
+                "trials": cell.counts,
+                "val_accuracy": cell.accuracy,
+                "best_val_accuracy": cell.best,
+                "errors": cell.errors,
+            }
+            for key, cell in view.cells.items()
+        ],
+        "slots": [
+            {
+                "slot": slot.slot,
+                "trial": slot.trial,
+                "epochs_done": slot.epochs_done,
+                "epochs_budget": slot.epochs_budget,
+                "val_accuracy": slot.val_accuracy,
+                "images_per_second": slot.images_per_second,
+                "memory_bytes": slot.memory_bytes,
+            }
+            for slot in shot.slots
+        ],
+    }

@@ -1,0 +1,93 @@
+"""What the commands share: their arguments, the one JSON document, errors as one sentence.
+
+Imports nothing heavy: every command begins here.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
+RunFolder = Annotated[
+    Path, typer.Argument(help="A run directory, such as runs/my-study.", show_default=False)
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="The run directory.", show_default="runs/<name>")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set recipe.epochs=3."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+
+
+@contextmanager
+def one_document(as_json: bool) -> Iterator[dict[str, Any]]:
+    """Yield a document; print it as JSON where asked, also when an error cuts it short."""
+    document: dict[str, Any] = {}
+    try:
+        yield document
+    except Exception as error:
+        known = explained(error)
+        if as_json and known:
+            print_json({"error": known[1], "exit_code": known[0]})
+        raise
+    if as_json:
+        print_json(document)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print a document on standard output; what JSON lacks (NaN, infinity) becomes null."""
+    typer.echo(json.dumps(_plain(document), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON knows: no NaN, no infinity, no paths."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+@contextmanager
+def named(file: Path) -> Iterator[None]:
+    """Name the study file in what is said of its keys."""
+    from orchestrator.errors import StudyError
+
+    try:
+        yield
+    except StudyError as error:
+        if str(error).startswith((f"{file}:", "--")):
+            raise
+        raise StudyError(f"{file}: {error}") from error
+
+
+def see_own_modules() -> None:
+    """Let `package.module:function` name a module in the working directory."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def explained(error: BaseException) -> tuple[int, str] | None:
+    """Return exit code and message of an error that a user can mend; None for a bug."""
+    from orchestrator.errors import OrchestratorError
+    from results.errors import ResultsError
+    from trainables.errors import TrainableError
+
+    if isinstance(error, OrchestratorError):
+        return error.exit_code, str(error)
+    if isinstance(error, ResultsError):
+        return 1, str(error)
+    if isinstance(error, TrainableError):
+        return 2, str(error)
+    return None
