@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from orchestrator import cli_jobs
 from orchestrator.doctor import doctor
 from orchestrator.status import status
 from orchestrator.usage import (
+    Dashboard,
     Json,
     Out,
     RunFolder,
+    RunOrJob,
     Settings,
     StudyFile,
     explained,
@@ -157,12 +160,15 @@ app.command()(doctor)
 
 
 @app.command()
-def report(run_folder: RunFolder, as_json: Json = False) -> None:
-    """Write the page, figures and summary of a run, finished or under way."""
+def report(
+    run_folder: RunOrJob, address: Dashboard = None, out: Out = None, as_json: Json = False
+) -> None:
+    """Write the page, figures and summary of a run, finished or under way; a job's is fetched."""
+    from orchestrator.submission import brought
     from results import write_report
 
     with one_document(as_json) as document:
-        page = write_report(run_folder)
+        page = write_report(brought(run_folder, address, out))
         document["report"] = str(page)
     if not as_json:
         typer.echo(str(page))
@@ -197,6 +203,10 @@ def clean(
         document["items"] = [
             {"path": str(item.path), "bytes": item.size, "reason": item.reason} for item in items
         ]
+
+
+app.command()(cli_jobs.submit)
+app.command()(cli_jobs.stop)
 
 
 def _again(study: Path, out: Path | None, settings: list[str] | None) -> str:

@@ -67,6 +67,24 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
         ray.shutdown()
 
 
+def join() -> Path:
+    """Connect this process, a job's own, to its cluster for good; return the session's folder.
+
+    Raises
+    ------
+    RunError
+        The cluster cannot be reached.
+    """
+    _prepare()
+    import ray
+
+    try:
+        context = ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        raise RunError(f"the job's own cluster cannot be reached: {error}") from error
+    return Path(context.address_info["session_dir"])
+
+
 def start_local(cpus: int | None = None, gpus: int | None = None) -> None:
     """Start a private Ray on this machine, for this process alone.
 

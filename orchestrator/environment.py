@@ -15,6 +15,8 @@ from trainables.trial import TRAINING_VERSION
 
 # Flags whose values might be secrets never reach the records.
 _SHOWN_FLAGS = {"--out", "--max-parallel", "--set", "--json"}
+COMMIT_VARIABLE = "SCALESTUDY_COMMIT"
+"""Holds the commit that a study was submitted from: the cluster has no checkout."""
 
 
 def describe(cpus: float, gpus: float) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def describe(cpus: float, gpus: float) -> dict[str, Any]:
         "torchvision": _version("torchvision"),
         "ray": _version("ray"),
         "cuda": _cuda(),
-        "git_commit": _git_commit(),
+        "git_commit": os.environ.get(COMMIT_VARIABLE) or git_commit(),
         "platform": platform.platform(),
         "cpu_model": _cpu_model(),
         "cpus": cpus,
@@ -77,7 +79,7 @@ def _cpu_model() -> str | None:
     return next(names, None)
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """Return the commit of the working directory, where it is a checkout."""
     try:
         done = subprocess.run(

@@ -66,6 +66,18 @@ def is_held(path: Path) -> bool:
         os.close(handle)
 
 
+def holder(path: Path) -> dict[str, Any] | None:
+    """Return host, pid and started_at of whoever holds or last held the lock; None if unknown."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        return _holder(handle)
+    finally:
+        os.close(handle)
+
+
 def _open(path: Path) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

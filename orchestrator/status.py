@@ -5,52 +5,53 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.usage import Json, RunFolder, one_document
+from orchestrator.usage import Dashboard, Json, RunOrJob, one_document
 
 if TYPE_CHECKING:
     from orchestrator.snapshot import Snapshot
-    from results.store import Store
+    from orchestrator.submission import Opened
 
 _LOOK_SECONDS = 1.0
 
 
 def status(
-    run_folder: RunFolder,
+    run_folder: RunOrJob,
+    address: Dashboard = None,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Go on showing it until the run ends.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show how far a run is; also from another terminal, while it runs."""
-    from orchestrator.lock import is_held
+    """Show how far a run is; also from another terminal, while it runs, and of a job."""
     from orchestrator.snapshot import snapshot
+    from orchestrator.submission import opened
     from results.store import Store
 
     if watch and as_json:
         raise typer.BadParameter("--watch and --json do not go together: leave one out.")
-    with one_document(as_json) as document:
-        store = Store(run_folder)
-        shot, at_work = snapshot(store), is_held(store.lock)
+    with one_document(as_json) as document, opened(run_folder, address) as run:
+        shot, at_work = snapshot(Store(run.folder)), run.is_at_work()
         document.update(_document(shot), running=at_work)
-    if as_json:
-        return
-    if watch and at_work:
-        _follow(store)
-        shot, at_work = snapshot(store), is_held(store.lock)
-    else:
-        _print(shot)
-    typer.echo("a run is at work here" if at_work else "no run is at work here")
+        if as_json:
+            return
+        if watch and at_work:
+            _follow(run)
+            at_work = run.is_at_work()
+        else:
+            _print(shot)
+        typer.echo("a run is at work here" if at_work else "no run is at work here")
 
 
-def _follow(store: "Store") -> None:
-    from orchestrator.lock import is_held
+def _follow(run: "Opened") -> None:
     from orchestrator.progress import make_progress
+    from results.store import Store
 
-    show = make_progress()
+    show, store = make_progress(), Store(run.folder)
     show.start(store)
     try:
-        while is_held(store.lock):
+        while run.is_at_work():
             time.sleep(_LOOK_SECONDS)
+            run.refresh()
             show.update(store)
     except KeyboardInterrupt:
         # Only the looking ends.

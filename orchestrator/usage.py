@@ -17,6 +17,20 @@ StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_d
 RunFolder = Annotated[
     Path, typer.Argument(help="A run directory, such as runs/my-study.", show_default=False)
 ]
+RunOrJob = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="A run directory, or job:ID of a submitted one.", show_default=False
+    ),
+]
+Dashboard = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="The cluster's dashboard, such as http://head:8265.",
+        show_default="RAY_API_SERVER_ADDRESS",
+    ),
+]
 Out = Annotated[
     Path | None, typer.Option("--out", help="The run directory.", show_default="runs/<name>")
 ]

@@ -44,7 +44,7 @@ def test_ray_is_imported_where_it_belongs() -> None:
     for file in modules("trainables"):
         assert ("ray" in imported(file)) == (file.name == "actor.py"), file.name
     users = {file.stem for file in modules("orchestrator") if "ray" in imported(file)}
-    assert users == {"adaptors", "connection", "engine", "survey"}
+    assert users == {"adaptors", "connection", "dashboard", "engine", "survey"}
 
 
 def imported_at_once(file: Path) -> set[str]:

@@ -1,0 +1,221 @@
+"""A Ray cluster as its dashboard shows it: jobs, and the run directories that they opened.
+
+Imported by commands about submitted jobs only; needs `ray[default]`.
+"""
+
+import importlib.util
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import RunError, StudyError
+
+WINDOW = "scalestudy"
+"""Folder among a node's Ray logs that holds a link to the run directory of each job."""
+_OLDEST = (2, 40)
+_PATIENCE = 10.0
+"""Seconds that a dashboard may take to answer at all."""
+_READING = 3600
+"""Seconds that one file may take to come."""
+
+
+def dashboard_address(given: str | None) -> str:
+    """Return the address of the dashboard: as given, else as Ray's own variables say.
+
+    Raises
+    ------
+    StudyError
+        There is none, or it is of another kind.
+    """
+    address = given or os.environ.get("RAY_API_SERVER_ADDRESS")
+    if not address and "://" in os.environ.get("RAY_ADDRESS", ""):
+        address = os.environ["RAY_ADDRESS"]
+    if not address:
+        raise StudyError(
+            "--address: where is the cluster's dashboard? Such as http://head:8265; "
+            "RAY_API_SERVER_ADDRESS may hold it too."
+        )
+    scheme, found, _ = address.partition("://")
+    if not found:
+        address = f"http://{address}"
+    elif scheme not in ("http", "https"):
+        raise StudyError(
+            f"--address {address}: jobs are submitted to the dashboard, such as http://head:8265."
+        )
+    return address.rstrip("/")
+
+
+class Dashboard:
+    """The jobs of one cluster.
+
+    Parameters
+    ----------
+    address
+        Such as http://head:8265.
+
+    Raises
+    ------
+    RunError
+        Nothing there, no Ray, a Ray too old, a token that is missing or wrong.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        if importlib.util.find_spec("aiohttp") is None:
+            raise RunError(
+                "submitting needs ray[default], which is not installed here: "
+                "pip install 'scalestudy[cluster]'."
+            )
+        # Whatever these hold already, Ray prefers it to what it is told.
+        os.environ["RAY_API_SERVER_ADDRESS"] = address
+        _check_there(address)
+        from ray.job_submission import JobSubmissionClient
+
+        for module in ("dashboard_sdk", "job.sdk"):
+            logging.getLogger(f"ray.dashboard.modules.{module}").setLevel(logging.ERROR)
+        with self._explained():
+            self._client = JobSubmissionClient(address)
+
+    def submit(
+        self, job: str, entrypoint: str, archive: Path, variables: dict[str, str], about: Any
+    ) -> None:
+        """Upload an archive and start a job in the folder it unpacks to, on every node."""
+        with self._explained():
+            self._client.submit_job(
+                submission_id=job,
+                entrypoint=entrypoint,
+                runtime_env={"working_dir": str(archive), "env_vars": variables},
+                metadata=about,
+            )
+
+    def jobs(self) -> list[Any]:
+        """Return the details of every job that this command submitted, the latest first."""
+        with self._explained():
+            jobs = self._client.list_jobs()
+        ours = [job for job in jobs if job.submission_id and "scalestudy" in (job.metadata or {})]
+        return sorted(ours, key=lambda job: -(job.start_time or 0))
+
+    def job(self, job: str) -> Any:
+        """Return a job's details.
+
+        Raises
+        ------
+        StudyError
+            There is no such job.
+        """
+        found = {known.submission_id: known for known in self.jobs()}
+        if job not in found:
+            recent = ", ".join([*found][:5]) or "none at all"
+            raise StudyError(f"job:{job}: no such job at {self.address}; there are {recent}.")
+        return found[job]
+
+    def stop(self, job: str) -> None:
+        """Ask a job to end; it records what it has and ends in order."""
+        with self._explained():
+            self._client.stop_job(job)
+
+    async def log(self, job: str) -> AsyncIterator[str]:
+        """Yield what a job prints, from its beginning until it ends."""
+        import aiohttp
+
+        try:
+            async for text in self._client.tail_job_logs(job):
+                yield text
+        except (aiohttp.ClientError, RuntimeError, OSError) as error:
+            raise RunError(f"{self.address}: {_first_line(error)}") from error
+
+    def listing(self, node: str, folder: str) -> list[str]:
+        """Return what is in a folder among a node's logs; folders end in a slash."""
+        reply = self._get("/api/v0/logs", {"node_id": node, "glob": f"{folder}/*"})
+        try:
+            answer = reply.json()
+        except ValueError:
+            answer = {"result": False, "msg": f"status {reply.status_code}"}
+        if not answer.get("result"):
+            raise RunError(f"{self.address}: {folder} cannot be listed: {answer.get('msg')}")
+        return sorted(name for names in answer["data"]["result"].values() for name in names)
+
+    def download(self, node: str, name: str, into: Path) -> bool:
+        """Write a file that is among a node's logs; return False where it is gone by now."""
+        query = {"node_id": node, "filename": name, "lines": "-1", "timeout": str(_READING)}
+        with self._get("/api/v0/logs/file", query) as reply, into.open("wb") as file:
+            if reply.status_code != 200:
+                return False
+            with self._explained():
+                for chunk in reply.iter_content(2**20):
+                    file.write(chunk)
+        return True
+
+    def _get(self, endpoint: str, query: dict[str, str]) -> Any:
+        # Ray's own functions for this ask for the address of the cluster's inside; its client for
+        # the dashboard knows tokens, certificates and proxies.
+        with self._explained():
+            return self._client._do_request("GET", endpoint, params=query, stream=True)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what Ray and the connection say into one sentence."""
+        import requests
+        from ray.exceptions import AuthenticationError
+
+        try:
+            yield
+        except AuthenticationError as error:
+            raise RunError(_unauthorized(self.address, str(error))) from None
+        except requests.exceptions.RequestException as error:
+            raise RunError(_unreachable(self.address, error)) from None
+        except ConnectionError as error:
+            raise RunError(_unreachable(self.address, error)) from None
+        except RuntimeError as error:
+            raise RunError(f"{self.address}: {_first_line(error)}") from None
+
+
+def _check_there(address: str) -> None:
+    """Ask for the version first: Ray's client waits for minutes where nothing answers."""
+    import requests
+
+    try:
+        reply = requests.get(f"{address}/api/version", timeout=_PATIENCE)
+    except requests.exceptions.RequestException as error:
+        raise RunError(_unreachable(address, error)) from None
+    if reply.status_code in (401, 403):
+        # With its token, the client asks again.
+        return
+    try:
+        version = str(reply.json()["ray_version"])
+    except (ValueError, TypeError, KeyError):
+        raise RunError(
+            f"{address}: something answers there that is no Ray dashboard "
+            f"(status {reply.status_code}); the dashboard's port is 8265 by default."
+        ) from None
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < _OLDEST:
+        oldest = ".".join(map(str, _OLDEST))
+        raise RunError(f"{address}: the cluster runs Ray {version}; {oldest} or newer is needed.")
+
+
+def _unreachable(address: str, error: Exception) -> str:
+    why = "it does not answer in time" if "imed out" in str(error) else "nothing answers there"
+    if "SSL" in type(error).__name__:
+        why = f"its certificate is not accepted ({_first_line(error)})"
+    return (
+        f"{address}: no Ray dashboard can be reached ({why}). Is the cluster up, was it started "
+        "with its dashboard, and does this machine reach that port (a tunnel, a port-forward)?"
+    )
+
+
+def _unauthorized(address: str, reason: str) -> str:
+    how = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that holds the token"
+    if reason.startswith("Authentication failed"):
+        return f"{address}: the cluster refuses the token given; {how}."
+    return f"{address}: the cluster is protected by a token; {how}."
+
+
+def _first_line(error: Exception) -> str:
+    """Return the line that says it, of an error that may hold a page of traceback."""
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[-1] if "Traceback" in text else lines[0]) if lines else type(error).__name__
