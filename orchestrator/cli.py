@@ -9,13 +9,12 @@ import typer
 
 from orchestrator import cli_jobs
 from orchestrator.doctor import doctor
+from orchestrator.reporting import compare, report
 from orchestrator.status import status
 from orchestrator.usage import (
-    Dashboard,
     Json,
     Out,
     RunFolder,
-    RunOrJob,
     Settings,
     StudyFile,
     explained,
@@ -157,21 +156,8 @@ def run(
 
 app.command()(status)
 app.command()(doctor)
-
-
-@app.command()
-def report(
-    run_folder: RunOrJob, address: Dashboard = None, out: Out = None, as_json: Json = False
-) -> None:
-    """Write the page, figures and summary of a run, finished or under way; a job's is fetched."""
-    from orchestrator.submission import brought
-    from results import write_report
-
-    with one_document(as_json) as document:
-        page = write_report(brought(run_folder, address, out))
-        document["report"] = str(page)
-    if not as_json:
-        typer.echo(str(page))
+app.command()(report)
+app.command()(compare)
 
 
 @app.command()

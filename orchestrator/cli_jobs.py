@@ -51,7 +51,7 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Run a study on a Ray cluster that need not have scalestudy; ends as the run does."""
-    from orchestrator import submission
+    from orchestrator import fetching, submission
     from orchestrator.errors import StudyError
 
     def note(text: str) -> None:
@@ -89,7 +89,7 @@ def submit(
         if fetch and code in (0, 3):
             folder = Path(out or Path("runs") / asked.name)
             note(f"fetching {document['out']}")
-            submission.fetch(sent, folder)
+            fetching.fetch(sent, folder)
             document["fetched"] = str(folder)
             note(f"fetched: {folder}")
         elif follow and code:

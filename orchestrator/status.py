@@ -8,8 +8,8 @@ import typer
 from orchestrator.usage import Dashboard, Json, RunOrJob, one_document
 
 if TYPE_CHECKING:
+    from orchestrator.fetching import Opened
     from orchestrator.snapshot import Snapshot
-    from orchestrator.submission import Opened
 
 _LOOK_SECONDS = 1.0
 
@@ -23,8 +23,8 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how far a run is; also from another terminal, while it runs, and of a job."""
+    from orchestrator.fetching import opened
     from orchestrator.snapshot import snapshot
-    from orchestrator.submission import opened
     from results.store import Store
 
     if watch and as_json:

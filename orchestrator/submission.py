@@ -1,28 +1,22 @@
 """A study as a job of a Ray cluster: sent, followed, asked for, brought home."""
 
 import asyncio
-import json
 import os
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.dashboard import WINDOW, Dashboard, dashboard_address
+from orchestrator.dashboard import Dashboard, dashboard_address
 from orchestrator.environment import COMMIT_VARIABLE, git_commit
 from orchestrator.errors import RunError, StudyError
-from orchestrator.lock import is_held
 from orchestrator.parcel import Parcel, mebibytes, pack
 from orchestrator.study import Study, study_from
 from orchestrator.study_text import override, read_values
-from results.files import explained, write_whole
-from results.records import SCHEMAS
-from results.store import Store
 
 REFERENCE = "job:"
 """What a job's name begins with where a run directory could be named too."""
@@ -30,8 +24,6 @@ _STOP_SECONDS = "30"
 """How long Ray waits for a job that is asked to stop before it is killed."""
 _PATIENCE = 60.0
 """Seconds for which a dashboard that was lost sight of is looked for."""
-_MARK = ".fetched"
-"""File of a fetched run directory that says where it came from."""
 _STATES = {"SUCCEEDED": 0, "STOPPED": 130}
 _ENDED = {"SUCCEEDED", "STOPPED", "FAILED"}
 
@@ -231,189 +223,6 @@ def follow(submission: Submission, show: Callable[[str], None], already: int = 0
                     f"{error} The job may be going on: scalestudy status {submission.words}"
                 ) from None
         time.sleep(1.0)
-
-
-def fetch(submission: Submission, folder: Path) -> None:
-    """Bring a job's run directory here, checkpoints left out; again later, only what it has now.
-
-    Raises
-    ------
-    StudyError
-        The folder holds results that did not come from there.
-    RunError
-        The run directory cannot be read.
-    """
-    source = _source(submission)
-    known = _fetched(folder)
-    if folder.exists() and any(folder.iterdir()) and (known is None or known["from"] != source):
-        raise StudyError(
-            f"--out {folder}: the folder holds something else than results fetched from "
-            f"{source}; name another."
-        )
-    own = [
-        str(part.relative_to(folder))
-        for part in _parts(folder)
-        if known is None or str(part.relative_to(folder)) not in known["files"]
-    ]
-    if own:
-        raise StudyError(
-            f"--out {folder}: it was added to since it was fetched ({own[0]}); name another, so "
-            "that nothing recorded is lost."
-        )
-    files = mirror(submission, folder, ("checkpoints", "run.lock", "damaged"))
-    mark = {"from": source, "files": files}
-    write_whole(folder / _MARK, json.dumps(mark, indent=2).encode())
-    _drop_parts(folder, files)
-
-
-def _drop_parts(folder: Path, files: Sequence[str]) -> None:
-    """Remove the parts that are not among files: they were merged into others since."""
-    for part in _parts(folder):
-        if str(part.relative_to(folder)) not in files:
-            part.unlink()
-
-
-def _source(submission: Submission) -> str:
-    return f"{submission.dashboard.address} {submission.details().metadata['out']}"
-
-
-def _fetched(folder: Path) -> dict[str, Any] | None:
-    try:
-        known = json.loads((folder / _MARK).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return known if isinstance(known, dict) and {"from", "files"} <= known.keys() else None
-
-
-def _parts(folder: Path) -> list[Path]:
-    store = Store(folder)
-    return [part for table in SCHEMAS for part in store.parts(table)]
-
-
-def mirror(submission: Submission, folder: Path, left_out: Iterable[str] = ()) -> list[str]:
-    """Copy what a job's run directory holds right now; return the names of the files.
-
-    Parameters
-    ----------
-    submission
-        The job.
-    folder
-        To copy into; made if need be.
-    left_out
-        Names at the top that are not copied.
-
-    Raises
-    ------
-    RunError
-        The cluster shows no run directory of the job.
-    """
-    details = submission.details()
-    if details.driver_node_id is None:
-        raise RunError(f"{REFERENCE}{submission.job}: it has not begun yet; nothing is recorded.")
-    root = f"{WINDOW}/{submission.job}"
-    dashboard, node = submission.dashboard, details.driver_node_id
-    # Parts are merged now and then: what vanishes between a look and a copy is looked for again.
-    for _ in range(5):
-        names = [
-            name
-            for name in _walk(dashboard, node, root)
-            if name.removeprefix(f"{root}/").partition("/")[0] not in left_out
-        ]
-        if all(_copy(dashboard, node, name, folder / name[len(root) + 1 :]) for name in names):
-            if not names:
-                raise RunError(
-                    f"{REFERENCE}{submission.job}: the cluster shows no results of it; has it "
-                    f"begun, and is {details.metadata['out']} still there?"
-                )
-            return [name[len(root) + 1 :] for name in names]
-    raise RunError(f"{REFERENCE}{submission.job}: its results change too fast; try again.")
-
-
-def _walk(dashboard: Dashboard, node: str, folder: str) -> Iterator[str]:
-    for name in dashboard.listing(node, folder):
-        if Path(name).name.startswith(".") or ".." in Path(name).parts:
-            continue
-        if name.endswith("/"):
-            if Path(name).name != "checkpoints":
-                yield from _walk(dashboard, node, name.rstrip("/"))
-        else:
-            yield name
-
-
-def _copy(dashboard: Dashboard, node: str, name: str, target: Path) -> bool:
-    scrap = target.with_name(f".{target.name}.coming")
-    with explained(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            if not dashboard.download(node, name, scrap):
-                return False
-            scrap.replace(target)
-        finally:
-            scrap.unlink(missing_ok=True)
-    return True
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A run directory to look at.
-
-    Parameters
-    ----------
-    folder
-        The run directory itself, or a copy of a job's.
-    job
-        Where it is a copy.
-    """
-
-    folder: Path
-    job: Submission | None = None
-
-    def is_at_work(self) -> bool:
-        """Return whether a run writes to it."""
-        return not self.job.is_ended() if self.job else is_held(Store(self.folder).lock)
-
-    def refresh(self) -> None:
-        """Bring a copy up to date.
-
-        Raises
-        ------
-        RunError
-            The cluster cannot be reached.
-        """
-        if self.job:
-            files = mirror(self.job, self.folder, ("predictions", "report", "run.lock", "damaged"))
-            _drop_parts(self.folder, files)
-
-
-@contextmanager
-def opened(run: Path, address: str | None) -> Iterator[Opened]:
-    """Yield what a command names: a run directory, or a job's copied for as long as needed."""
-    submission = referred(str(run), address)
-    if submission is None:
-        yield Opened(run)
-        return
-    with tempfile.TemporaryDirectory(prefix="scalestudy-") as scratch:
-        copy = Opened(Path(scratch) / submission.job, submission)
-        copy.refresh()
-        yield copy
-
-
-def brought(run: Path, address: str | None, out: Path | None) -> Path:
-    """Return the run directory that a command names; a job's is fetched into `out`.
-
-    Raises
-    ------
-    StudyError
-        `out` is named for a run directory, which is where it is.
-    """
-    submission = referred(str(run), address)
-    if submission is None:
-        if out is not None:
-            raise StudyError("--out: only what a job left is fetched; a run directory stays.")
-        return run
-    folder = out or Path("runs") / submission.details().metadata["study"]
-    fetch(submission, folder)
-    return folder
 
 
 def referred(reference: str, address: str | None) -> Submission | None:

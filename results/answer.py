@@ -162,6 +162,11 @@ def _model(study: Overview) -> str:
     table = table[(table["first"] == small) & (table["second"] == big)].sort_values("n_train")
     if table.empty:
         return f"Model size is not judged: {small} and {big} share no seed in any cell."
+    if study.race:
+        return (
+            "Model size is not judged: this is a search, not a comparison, and a race's survivors "
+            "are no fair mean."
+        )
     if not study.is_ranked:
         differences = [
             f"{signed(row['difference'])} at {study.name(row, 'model')}".removesuffix(" at ")
@@ -228,6 +233,8 @@ def _ends(study: Overview, own: pd.DataFrame) -> str:
 
 
 def _pretraining(study: Overview) -> str:
+    if study.race and study.varies("weights"):
+        return "What pretraining is worth is not judged: this is a search, not a comparison."
     levels = study.levels.get("weights", [])
     if "none" not in levels or len(levels) < 2:
         return "Without runs both from scratch and pretrained, nothing is said of pretraining."

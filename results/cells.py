@@ -77,6 +77,24 @@ class Cells:
         found = self.frame["state"].value_counts()
         return {state: int(found.get(state, 0)) for state in State}
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to train, unless what failed is tried again."""
+        open_trials = [
+            f"{stage}_{status}" for stage in Stage for status in (Status.PLANNED, Status.RUNNING)
+        ]
+        return (
+            not self.frame.empty
+            and not self.frame[open_trials].to_numpy().any()
+            and not (self.frame["state"] == State.MISSING).any()
+        )
+
+    @property
+    def progress(self) -> str:
+        """How many cells are in which state, such as `3 complete, 1 running`."""
+        parts = [f"{number} {state}" for state, number in self.counts.items() if number]
+        return ", ".join(parts) or "no trial is recorded yet"
+
     def name(self, row: Mapping[str, Any], factors: Sequence[str] | None = None) -> str:
         """Return a cell's name, such as `resnet18 × none × 1/16`.
 
@@ -228,10 +246,10 @@ def half_width(deviation: pd.Series, seeds: pd.Series) -> pd.Series:
         Number n of seeds.
     """
     # Takes longer to import than a table takes to read.
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     freedom = (seeds - 1).where(seeds > 1)
-    quantile = pd.Series(t.ppf(0.975, freedom.to_numpy(float)), seeds.index)
+    quantile = pd.Series(stdtrit(freedom.to_numpy(float), 0.975), seeds.index)
     return deviation * quantile / seeds**0.5
 
 

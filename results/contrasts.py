@@ -79,7 +79,12 @@ def paired_differences(
     return pd.DataFrame(rows, columns=_difference_columns(others))
 
 
-def main_effects(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVEL) -> pd.DataFrame:
+def main_effects(
+    runs: pd.DataFrame,
+    factors: Sequence[str],
+    level: float = LEVEL,
+    named: Sequence[str] | None = None,
+) -> pd.DataFrame:
     """Average what each factor's levels differ by over the cells of the others.
 
     A seed counts once: its differences are averaged over the cells first, and the t interval is
@@ -95,6 +100,8 @@ def main_effects(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVE
         Columns that name a cell.
     level
         Nominal coverage of the intervals.
+    named
+        The factors whose effects are wanted; all by default.
 
     Returns
     -------
@@ -104,7 +111,7 @@ def main_effects(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVE
         and `_without_selection`.
     """
     rows = []
-    for factor in factors:
+    for factor in factors if named is None else named:
         grid = _Grid(runs, [name for name in factors if name != factor], [factor])
         for (i, first), (j, second) in combinations(enumerate(grid.levels[0]), 2):
             differences = grid.accuracy[:, j] - grid.accuracy[:, i]
@@ -174,7 +181,8 @@ def paired_test_set(
     Returns
     -------
     PairedTestSet or None
-        First minus second; None where no seed has predictions of both on the same examples.
+        First minus second; None where no seed has predictions of both on the same examples, at
+        the final epoch that the study as last run asks for.
     """
     tables = [_correctness(runs, predictions) for runs in (first, second)]
     seeds = tables[0].index.intersection(tables[1].index)
@@ -321,10 +329,10 @@ def _balanced(differences: np.ndarray) -> tuple[np.ndarray, int]:
 def _correctness(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     seeds = runs.set_index("trial_id")["seed"]
     own = predictions[predictions["trial_id"].isin(seeds.index)]
-    # A trial that was continued has predictions of its earlier final epochs too.
-    budgets = runs.set_index("trial_id")["epochs_budget"].astype(float).to_dict()
-    beyond = own["epoch"].to_numpy(float) > own["trial_id"].map(budgets).to_numpy(float)
-    own = own[~beyond]
-    own = own[own["epoch"] == own.groupby("trial_id")["epoch"].transform("max")]
+    # A trial that was continued has predictions of its earlier final epochs too, and one whose
+    # budget was lowered of a later one alone: those of another epoch are of another model.
+    budgets = runs.set_index("trial_id")["epochs_budget"].astype(float)
+    own = own[own["epoch"].to_numpy(float) == own["trial_id"].map(budgets).to_numpy(float)]
     own = own.assign(seed=own["trial_id"].map(seeds), correct=own["correct"].astype(float))
-    return own.pivot(index="seed", columns="example", values="correct")
+    table: pd.DataFrame = own.pivot(index="seed", columns="example", values="correct")
+    return table

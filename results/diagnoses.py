@@ -24,12 +24,13 @@ def diagnose(
     seeds: Sequence[int] | None = None,
     race: bool = False,
     environments: pd.DataFrame | None = None,
+    predictions: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return everything that the records warn of.
 
     Parameters
     ----------
-    trials, epochs, environments
+    trials, epochs, environments, predictions
         The study's tables.
     factors
         Columns that name a cell.
@@ -46,7 +47,7 @@ def diagnose(
     """
     cells = cell_estimates(trials, factors, seeds, race)
     runs = compared_runs(trials, race)
-    return diagnose_cells(trials, epochs, cells, runs, factors, race, environments)
+    return diagnose_cells(trials, epochs, cells, runs, factors, race, environments, predictions)
 
 
 def diagnose_cells(
@@ -57,11 +58,12 @@ def diagnose_cells(
     factors: Sequence[str],
     race: bool,
     environments: pd.DataFrame | None,
+    predictions: pd.DataFrame | None,
 ) -> pd.DataFrame:
     """Do as `diagnose`, for those who have the cells and the compared runs already."""
     return findings_frame(
         [
-            *evidence_findings(trials, cells, runs, factors, race),
+            *evidence_findings(trials, cells, runs, factors, race, predictions),
             *training_findings(trials, runs, epochs, factors, race),
             *fairness_findings(trials, runs, epochs, factors, environments),
             *_optimism(runs, epochs),

@@ -22,6 +22,7 @@ def evidence_findings(
     runs: pd.DataFrame,
     factors: Sequence[str] = STANDARD_FACTORS,
     race: bool = False,
+    predictions: pd.DataFrame | None = None,
 ) -> list[Finding]:
     """Return what is missing, too few, or chosen on what it is judged by.
 
@@ -37,6 +38,8 @@ def evidence_findings(
         Columns that name a cell.
     race
         The study has no measure stage.
+    predictions
+        The table of predictions, where there is one.
     """
     return [
         *_missing(trials, cells, factors, race),
@@ -46,6 +49,7 @@ def evidence_findings(
         *_selected(cells),
         *_curves(runs, factors),
         *_two_models(runs),
+        *_other_predictions(runs, factors, predictions),
     ]
 
 
@@ -245,4 +249,26 @@ def _two_models(runs: pd.DataFrame) -> Iterator[Finding]:
             "",
             f"two model sizes ({sizes} parameters)",
             "a contrast between two models, not a scaling law; a third size would tell more",
+        )
+
+
+def _other_predictions(
+    runs: pd.DataFrame, factors: Sequence[str], predictions: pd.DataFrame | None
+) -> Iterator[Finding]:
+    if predictions is None:
+        return
+    held = predictions[["trial_id", "epoch"]].drop_duplicates()
+    pairs = runs[["trial_id", *factors, "epochs_budget"]].merge(held, on="trial_id")
+    fits = (pairs["epoch"] == pairs["epochs_budget"]).groupby(pairs["trial_id"]).any()
+    odd = pairs[~pairs["trial_id"].map(fits).astype(bool)]
+    for own in by_cell(odd, factors).values():
+        recorded = ", ".join(f"{epoch:g}" for epoch in sorted(own["epoch"].unique()))
+        yield Finding(
+            "other-predictions",
+            Severity.NOTE,
+            cell_name(own.iloc[0], factors),
+            f"predictions are of epoch {recorded}, the study as last run asks for "
+            f"{own['epochs_budget'].iloc[0]:g}; {own['trial_id'].nunique()} trials",
+            "comparisons over the same test images leave the cell out; a budget that was trained "
+            "to its end has them",
         )

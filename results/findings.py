@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import pandas as pd
+
+from results.cells import records_of
 
 
 class Severity(StrEnum):
@@ -56,3 +59,8 @@ def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
     ranked = sorted(findings, key=lambda f: (f.severity.rank, f.code, f.cell))
     rows = [{name: getattr(finding, name) for name in COLUMNS} for finding in ranked]
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype="str")
+
+
+def by_severity(findings: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of `findings_frame` by their severity, the gravest first."""
+    return {str(kind): records_of(own) for kind, own in findings.groupby("severity", sort=False)}

@@ -201,6 +201,45 @@ def paired_difference(
     )
 
 
+def unpaired_difference(
+    first: ArrayLike, second: ArrayLike, level: float = LEVEL
+) -> tuple[float, float, float]:
+    """Return the mean of first − second with Welch's t interval, for seeds that are not paired.
+
+    Parameters
+    ----------
+    first, second
+        Values of each, shapes (m,) and (n,), at least two of both.
+    level
+        Nominal coverage, 0 to 1.
+
+    Returns
+    -------
+    tuple of float
+        Mean difference, lower and upper end.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two values, or one that is not finite.
+
+    Notes
+    -----
+    Degrees of freedom by Welch and Satterthwaite (Welch, *Biometrika* 34, 1947).
+    """
+    a, b = _vector(first, "first"), _vector(second, "second")
+    if min(a.size, b.size) < 2:
+        raise ValueError(f"Two values of each are needed, not {a.size} and {b.size}.")
+    mean = float(a.mean() - b.mean())
+    parts = np.array([a.var(ddof=1) / a.size, b.var(ddof=1) / b.size])
+    error = float(np.sqrt(parts.sum()))
+    if error <= _NOTHING * max(abs(mean), 1.0):
+        return mean, mean, mean
+    freedom = float(parts.sum() ** 2 / np.sum(parts**2 / np.array([a.size - 1, b.size - 1])))
+    half = float(special.stdtrit(freedom, (1 + level) / 2)) * error
+    return mean, mean - half, mean + half
+
+
 def one_sided_p(differences: ArrayLike) -> tuple[float, float]:
     """Return the one-sided p values of the t test for "mean > 0" and for "mean < 0".
 

@@ -61,7 +61,14 @@ class Overview:
         """What `results.diagnoses.diagnose` returns."""
         trials, epochs, environments = self._tables
         return diagnose_cells(
-            trials, epochs, self.cells, self.runs, self.factors, self.race, environments
+            trials,
+            epochs,
+            self.cells,
+            self.runs,
+            self.factors,
+            self.race,
+            environments,
+            self.predictions,
         )
 
     def differences(self, factor: str) -> pd.DataFrame:

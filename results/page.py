@@ -1,20 +1,14 @@
 """The report's page: one HTML file that needs nothing else and asks for nothing."""
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from typing import Any
+from datetime import datetime
 
-import jinja2
 import pandas as pd
 import yaml
-from markupsafe import Markup
 
 from results.cells import Cells, level_label, records_of
+from results.findings import by_severity
+from results.html import Picture, as_data, fill, resource, vega
 from results.payload import payload
 from results.run import Run
 from results.sections import Table, sections_of
@@ -22,26 +16,12 @@ from results.sections import Table, sections_of
 _NOTHING = "No trial is recorded yet: `scalestudy run` trains, and this page fills as it does."
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A static figure as the page shows it.
-
-    Parameters
-    ----------
-    name
-        Of its files in the report's folder.
-    alt
-        What is to be seen.
-    source
-        Data URI.
-    """
-
-    name: str
-    alt: str
-    source: str
-
-
-def render(run: Run, pictures: Mapping[str, Picture], written_at: str) -> str:
+def render(
+    run: Run,
+    pictures: Mapping[str, Picture],
+    written_at: datetime,
+    refresh: float | None = None,
+) -> str:
     """Return the page.
 
     Parameters
@@ -51,46 +31,32 @@ def render(run: Run, pictures: Mapping[str, Picture], written_at: str) -> str:
     pictures
         Static figures by name, for paper and for browsers without scripts.
     written_at
-        Time of writing, as text.
+        Time of writing.
+    refresh
+        Seconds after which an open page looks for a newer one.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("results", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    scripts = [_vega(), _resource("page.js")]
     cells = run.cells
     known = not cells.frame.empty
     answer = run.analysis.answer if known else None
-    return environment.get_template("page.html.j2").render(
+    return fill(
+        "page.html.j2",
+        [vega(), *(resource(name) for name in ("age.js", "page.js", "tables.js"))],
         run=run,
         cells=cells,
-        counts={str(state): number for state, number in cells.counts.items()},
         question=answer.question if answer else "Nothing is planned yet.",
         answer=[said.text for said in answer.sentences] if answer else [_NOTHING],
         sections=sections_of(run.analysis) if known else [],
-        findings=_findings(run) if known else {},
+        findings=by_severity(run.analysis.overview.findings) if known else {},
         unfinished=_unfinished(cells),
         pictures=pictures,
-        style=Markup(_resource("page.css")),
-        scripts=[Markup(script) for script in scripts],
-        hashes=[_digest(script) for script in scripts],
-        data=_json(payload(run)),
+        data=as_data(payload(run)),
         cell_table=_cell_table(cells),
         recipes=_recipe_table(run),
         environments=_environment_table(run.environments()),
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
         written_at=written_at,
+        refresh=refresh,
     )
-
-
-def _findings(run: Run) -> dict[str, list[dict[str, Any]]]:
-    """Return the findings by severity, the gravest first."""
-    table = run.analysis.overview.findings
-    return {str(kind): records_of(own) for kind, own in table.groupby("severity", sort=False)}
 
 
 def _unfinished(cells: Cells) -> list[tuple[str, str, str]]:
@@ -157,32 +123,3 @@ def _environment_table(environments: pd.DataFrame) -> Table:
 
 def _rounded(value: float) -> float | None:
     return None if value != value else float(f"{value:.5g}")
-
-
-def _number(value: float, decimals: int) -> str:
-    return "–" if value != value else f"{value:,.{decimals}f}".replace("-", "−")
-
-
-def _json(value: Any) -> Markup:
-    """Return JSON that stays data inside a script element, whatever text it holds."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def _digest(script: str) -> str:
-    digest = hashlib.sha256(script.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
-
-
-def _resource(name: str) -> str:
-    return resources.files("results").joinpath("templates", name).read_text("utf-8")
-
-
-@cache
-def _vega() -> str:
-    # Half of the time that importing the page would take.
-    import vl_convert
-
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))

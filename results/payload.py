@@ -81,8 +81,10 @@ def _seeds(compared: pd.DataFrame) -> dict[str, list[Any]]:
 
 
 def _curves(epochs: pd.DataFrame, compared: pd.DataFrame) -> dict[str, list[Any]]:
-    cell_of = compared.set_index("trial_id")["cell"]
-    rows = epochs.assign(cell=epochs["trial_id"].map(cell_of)).dropna(subset=["cell"])
+    known = compared.set_index("trial_id")
+    rows = epochs.assign(cell=epochs["trial_id"].map(known["cell"])).dropna(subset=["cell"])
+    # A trial may have been trained for longer than the study as last run asks for.
+    rows = rows[~(rows["epoch"] > rows["trial_id"].map(known["epochs_budget"]).astype(float))]
     means = rows.groupby(["cell", "epoch"])[list(_CURVE_METRICS)].mean().reset_index()
     step = -(-len(means) // _MAX_CURVE_ROWS)
     if step > 1:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import pyarrow as pa
 
 from results.cells import Cells, cells_of
 from results.errors import ResultsError
@@ -97,23 +98,39 @@ class Run:
 
     def trials(self) -> pd.DataFrame:
         """Return one row per trial that was ever planned."""
-        return self._table("trials").copy()
+        return self._table("trials").copy(deep=False)
 
-    def epochs(self) -> pd.DataFrame:
-        """Return one row per trial and epoch, in the order in which they arrived."""
-        return self._table("epochs").copy()
+    def epochs(self, compared: bool = False) -> pd.DataFrame:
+        """Return one row per trial and epoch, in the order in which they arrived.
 
-    def predictions(self) -> pd.DataFrame:
-        """Return one row per measured trial and test example: was it right at the last epoch?"""
-        return self._table("predictions").copy()
+        Parameters
+        ----------
+        compared
+            Only what comparisons use: trials that are wanted, measured and completed, up to the
+            budget that the study as last run asks for. By default all that was ever recorded,
+            searches and levels that are not asked for any more included.
+        """
+        return self._chosen("epochs", compared)
+
+    def predictions(self, compared: bool = False) -> pd.DataFrame:
+        """Return one row per trial and test example: was it right at the trial's last epoch?
+
+        Parameters
+        ----------
+        compared
+            Only what comparisons use, as in `epochs`, at the final epoch of the study as last
+            run. By default those of every search trial that completed as well, and of the earlier
+            last epochs of trials that were continued.
+        """
+        return self._chosen("predictions", compared)
 
     def environments(self) -> pd.DataFrame:
         """Return one row per pass: versions, hardware and settings."""
-        return self._table("environments").copy()
+        return self._table("environments").copy(deep=False)
 
     def summary(self) -> pd.DataFrame:
         """Return one row per cell, also for those without a value."""
-        return self.cells.frame.copy()
+        return self.cells.frame.copy(deep=False)
 
     @cached_property
     def cells(self) -> Cells:
@@ -127,7 +144,7 @@ class Run:
         from results.analysis import Analysis
         from results.overview import Overview
 
-        trials, epochs = self._table("trials"), self._table("epochs")
+        trials, epochs = self._table("trials"), self.epochs(compared=True)
         predictions = self._table("predictions")
         overview = Overview(
             trials,
@@ -176,10 +193,30 @@ class Run:
 
         return drawings_of(self)
 
+    def _chosen(self, table: str, compared: bool) -> pd.DataFrame:
+        rows = self._table(table).copy(deep=False)
+        if not compared:
+            return rows
+        from results.estimates import compared_runs
+
+        runs = compared_runs(self._table("trials"), self.cells.race)
+        budget = rows["trial_id"].map(runs.set_index("trial_id")["epochs_budget"]).astype(float)
+        fits = rows["epoch"] <= budget if table == "epochs" else rows["epoch"] == budget
+        return rows[fits].reset_index(drop=True)
+
     def _table(self, table: str) -> pd.DataFrame:
         if table not in self._tables:
-            rows = self._store.read(table)
-            if "sequence" in rows.column_names:
-                rows = rows.sort_by("sequence")
-            self._tables[table] = rows.to_pandas()
+            self._tables[table] = _frame(self._store.read(table))
         return self._tables[table]
+
+
+def _frame(rows: pa.Table) -> pd.DataFrame:
+    """Return rows as a frame, in the order in which they arrived."""
+    if "sequence" in rows.column_names:
+        order = rows["sequence"].to_numpy()
+        # Parts are named in that order, so that there is seldom anything to sort.
+        if (order[1:] < order[:-1]).any():
+            rows = rows.sort_by("sequence")
+    # Blocks of many columns would all be copied together once more.
+    frame: pd.DataFrame = rows.to_pandas(split_blocks=True)
+    return frame

@@ -63,8 +63,8 @@ def _fit_findings(
                 Severity.WARNING,
                 cell,
                 f"over the last quarter of the budget the train loss still fell by "
-                f"{row['train_fall']:.0%} and the validation loss by {row['val_fall']:.0%}; train "
-                f"accuracy is {row['train_accuracy']:.0f} %",
+                f"{row['train_fall']:.0%}{_validation(row['val_fall'])}; train accuracy is "
+                f"{row['train_accuracy']:.0f} %",
                 "more epochs: the cell is limited by its budget, not by its data",
             )
         elif row["fit"] == Fit.OVER:
@@ -76,6 +76,14 @@ def _fit_findings(
                 f"{row['gap']:.0f} points above validation",
                 "more data, augmentation or weight decay; fewer epochs cost no accuracy here",
             )
+
+
+def _validation(fall: float) -> str:
+    """Say what the validation loss did meanwhile, which a spike may have raised many times."""
+    if fall >= 0:
+        return f" and the validation loss by {fall:.0%}"
+    rise = f"by {-fall:.0%}" if fall > -1 else f"to {1 - fall:.0f} times what it was"
+    return f", while the validation loss rose {rise}"
 
 
 def _divergence(

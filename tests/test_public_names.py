@@ -26,7 +26,14 @@ def test_orchestrator() -> None:
 
 
 def test_results() -> None:
-    assert results.__all__ == ["ResultsError", "Run", "open", "write_report"]
+    assert results.__all__ == [
+        "ResultsError",
+        "Run",
+        "compare",
+        "open",
+        "write_comparison",
+        "write_report",
+    ]
     for name in results.__all__:
         assert getattr(results, name).__name__ == name
 

@@ -32,7 +32,7 @@
   // Controls: each is a label with a native select or checkbox, so that the keyboard just works.
   const select = (name, label, options, chosen) => ({ name, label, options, chosen });
   const check = (name, label, chosen) => ({ name, label, chosen });
-  const build = (form, controls, changed) => {
+  const build = (form, controls, changed, chart) => {
     const state = {};
     for (const control of controls) {
       const label = document.createElement("label");
@@ -50,8 +50,11 @@
       }
       input.name = control.name;
       const read = () => { state[control.name] = control.options ? input.value : input.checked; };
+      const kept = memory.get(chart + " " + control.name);
+      if (!control.options && kept !== undefined) input.checked = kept;
+      if (control.options && control.options.some(([value]) => value === kept)) input.value = kept;
       read();
-      input.addEventListener("change", () => { read(); changed(state); });
+      input.addEventListener("change", () => { read(); memory.set(chart + " " + control.name, state[control.name]); changed(state); });
       form.append(label);
     }
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -319,7 +322,7 @@
       last = result;
       box.dataset.drawn = String(turn);
     };
-    const state = build(box.querySelector(".controls"), chart.controls, () => draw());
+    const state = build(box.querySelector(".controls"), chart.controls, () => draw(), box.dataset.chart);
     draw();
     let width = view.clientWidth, timer = 0;
     drawn.push({ draw, resized: () => {
@@ -329,52 +332,4 @@
   }
   addEventListener("resize", () => drawn.forEach((one) => one.resized()));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach((one) => one.draw()));
-
-  // A folded table would be missing from paper.
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
-
-  // Tables: sorted by a button in each heading, filtered by text.
-  for (const table of document.querySelectorAll("table.sortable")) {
-    const body = table.tBodies[0];
-    const heads = [...table.tHead.rows[0].cells];
-    heads.forEach((head, column) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = head.textContent;
-      head.textContent = "";
-      head.append(button);
-      button.addEventListener("click", () => {
-        const down = head.getAttribute("aria-sort") === "ascending";
-        heads.forEach((one) => one.removeAttribute("aria-sort"));
-        head.setAttribute("aria-sort", down ? "descending" : "ascending");
-        const keyed = [...body.rows].map((row) => {
-          const cell = row.cells[column];
-          return { row, value: cell.dataset.v === undefined ? cell.textContent : Number(cell.dataset.v) };
-        });
-        const empty = (one) => one.value === "–" || one.value === "";
-        keyed.sort((one, other) => {
-          if (empty(one) !== empty(other)) return empty(one) ? 1 : -1;
-          const order = typeof one.value === "number" && typeof other.value === "number"
-            ? one.value - other.value : String(one.value).localeCompare(String(other.value), undefined, { numeric: true });
-          return down ? -order : order;
-        });
-        body.append(...keyed.map((one) => one.row));
-      });
-    });
-    if (body.rows.length > 8) {
-      const label = document.createElement("label");
-      label.className = "filter";
-      const input = document.createElement("input");
-      input.type = "search";
-      label.append("Only rows with ", input);
-      table.parentElement.before(label);
-      input.addEventListener("input", () => {
-        const wanted = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-        for (const row of body.rows) {
-          const text = row.textContent.toLowerCase();
-          row.hidden = !wanted.every((word) => text.includes(word));
-        }
-      });
-    }
-  }
 })();

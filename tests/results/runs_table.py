@@ -20,6 +20,7 @@ DEFAULTS: dict[str, Any] = {
     "fraction": 1.0,
     "seed": 0,
     "epochs": 4,
+    "epochs_budget": 4,
     "batch_size": 32,
     "optimizer": "adam",
     "lr": 1e-3,

@@ -96,7 +96,8 @@ def test_race_is_called_a_search():
     rows.append(trial(None, seed=3, stage="search", measured=False, status="stopped"))
     texts, _ = said(rows, race=True)
     assert texts["best"].startswith("This is a search, not a comparison")
-    assert "not tested" in texts["model"]
+    assert "a search, not a comparison" in texts["model"]
+    assert " minus " not in texts["model"]
     assert "a race's survivors" in texts["data"]
     assert " ahead" not in " ".join(texts.values())
     assert "race" in texts["evidence"]

@@ -137,3 +137,12 @@ def test_same_test_images():
     assert found.difference == 50
     assert found.test_set_error == pytest.approx(100 * math.sqrt(1 / 12))
     assert paired_test_set(small, big, table[table["trial_id"] == names[0]]) is None
+
+
+def test_predictions_of_another_budget_are_of_another_model():
+    rows = cell([0.75], epochs_budget=3) + cell([0.25], model=BIG, epochs_budget=3)
+    runs = runs_of(rows)
+    table = predictions_frame({row["trial_id"]: [1, 1, 1, 0] for row in rows})
+    small, big = runs[runs["model"] == SMALL], runs[runs["model"] == BIG]
+    assert paired_test_set(small, big, table) is None
+    assert paired_test_set(small, big, table.assign(epoch=3)).difference == 0

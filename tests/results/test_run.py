@@ -17,7 +17,14 @@ def run(tmp_path):
 
 
 def test_the_public_names():
-    assert sorted(results.__all__) == ["ResultsError", "Run", "open", "write_report"]
+    assert sorted(results.__all__) == [
+        "ResultsError",
+        "Run",
+        "compare",
+        "open",
+        "write_comparison",
+        "write_report",
+    ]
 
 
 def test_tables_are_frames_with_the_columns_of_the_records(run):
