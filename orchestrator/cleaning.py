@@ -1,9 +1,9 @@
 """What a run directory holds that nothing will ever need again."""
 
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
+from results import files
+from results.location import Location
 from results.records import Status
 from results.store import Store
 
@@ -22,7 +22,7 @@ class Leftover:
         Why nothing needs it.
     """
 
-    path: Path
+    path: Location
     size: int
     reason: str
 
@@ -43,7 +43,7 @@ def leftovers(store: Store, *, kept_checkpoints: bool = False) -> list[Leftover]
     trials = {row["trial_id"]: row for row in store.read("trials").to_pylist()}
     keep = store.study().get("keep_checkpoints", "none")
     found = []
-    for folder in sorted(store.checkpoints.glob("*")):
+    for folder in _entries(store.checkpoints):
         row = trials.get(folder.name)
         final = row is not None and Status(row["status"]).is_final
         if row is None or not row["wanted"]:
@@ -54,10 +54,10 @@ def leftovers(store: Store, *, kept_checkpoints: bool = False) -> list[Leftover]
             reason = f"kept by keep_checkpoints: {keep}"
         else:
             continue
-        found.append(Leftover(folder, _size(folder), reason))
+        found.append(Leftover(folder, files.size(folder), reason))
     found.extend(
-        Leftover(part, _size(part), "a damaged part that was set aside")
-        for part in sorted(store.damaged.glob("*"))
+        Leftover(part, files.size(part), "a damaged part that was set aside")
+        for part in _entries(store.damaged)
     )
     return found
 
@@ -65,12 +65,8 @@ def leftovers(store: Store, *, kept_checkpoints: bool = False) -> list[Leftover]
 def remove(items: list[Leftover]) -> None:
     """Remove leftovers."""
     for item in items:
-        if item.path.is_dir():
-            shutil.rmtree(item.path, ignore_errors=True)
-        else:
-            item.path.unlink(missing_ok=True)
+        files.remove(item.path)
 
 
-def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+def _entries(folder: Location) -> list[Location]:
+    return sorted(folder.glob("*"), key=str)

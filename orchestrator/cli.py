@@ -175,7 +175,7 @@ def clean(
     from results.store import Store
 
     with one_document(as_json) as document:
-        store = Store(run_folder)
+        store = Store.at(run_folder)
         items = leftovers(store, kept_checkpoints=kept)
         size = sum(item.size for item in items) / 2**20
         if not as_json:
@@ -195,10 +195,10 @@ app.command()(cli_jobs.submit)
 app.command()(cli_jobs.stop)
 
 
-def _again(study: Path, out: Path | None, settings: list[str] | None) -> str:
+def _again(study: Path, out: str | None, settings: list[str] | None) -> str:
     """Return the command that runs a study as it was asked for just now."""
     words = ["scalestudy", "run", str(study)]
-    words += ["--out", str(out)] if out else []
+    words += ["--out", out] if out else []
     for setting in settings or ():
         words += ["--set", setting]
     return shlex.join(words)

@@ -148,7 +148,7 @@ def stop(run_folder: RunOrJob, address: Dashboard = None, as_json: Json = False)
     from orchestrator.submission import referred
 
     with one_document(as_json) as document:
-        job = referred(str(run_folder), address)
+        job = referred(run_folder, address)
         if job is None:
             document["stopped"] = _stop_here(run_folder)
         else:
@@ -159,13 +159,13 @@ def stop(run_folder: RunOrJob, address: Dashboard = None, as_json: Json = False)
         typer.echo(f"{run_folder}: {said}.")
 
 
-def _stop_here(folder: Path) -> bool:
+def _stop_here(folder: str) -> bool:
     """Ask a run on this machine to end, and wait until it has; return whether there was one."""
     from orchestrator.errors import RunError
     from orchestrator.lock import holder, is_held
     from results.store import Store
 
-    lock = Store(folder).lock
+    lock = Store.at(folder).lock
     if not is_held(lock):
         return False
     who = holder(lock) or {}

@@ -8,7 +8,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
@@ -16,6 +15,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 from orchestrator.adaptors import Dispatcher, Relay, Rungs
 from orchestrator.passes import Pass
 from orchestrator.stages import Wanted
+from results.location import Location
 from trainables.actor import Actor
 from trainables.job import METRIC
 
@@ -24,7 +24,7 @@ def train(
     work: Pass,
     *,
     slots: int,
-    checkpoint_folder: Path,
+    checkpoint_folder: Location,
     tick: Callable[[], None],
     safe: Callable[[list[str]], None],
 ) -> None:
@@ -37,7 +37,7 @@ def train(
     slots
         Trials at a time.
     checkpoint_folder
-        Shared by the nodes where it is to outlive one of them.
+        Shared by the nodes, or in an object store, where it is to outlive one of them.
     tick
         Called several times a second; an exception from it ends the pass.
     safe
@@ -56,7 +56,7 @@ def train(
             work.regroup({trial_id for trial_id, actor in actors.items() if actor in killed})
 
 
-def _tune(work: Pass, slots: int, checkpoint_folder: Path, relay: Relay) -> None:
+def _tune(work: Pass, slots: int, checkpoint_folder: Location, relay: Relay) -> None:
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)
     work.slots = slots
 

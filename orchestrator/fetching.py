@@ -12,7 +12,9 @@ from orchestrator.dashboard import WINDOW, Dashboard
 from orchestrator.errors import RunError, StudyError
 from orchestrator.lock import is_held
 from orchestrator.submission import REFERENCE, Submission, referred
+from results import merging
 from results.files import explained, write_whole
+from results.location import Location, located
 from results.records import SCHEMAS
 from results.store import Store
 
@@ -73,8 +75,7 @@ def _fetched(folder: Path) -> dict[str, Any] | None:
 
 
 def _parts(folder: Path) -> list[Path]:
-    store = Store(folder)
-    return [part for table in SCHEMAS for part in store.parts(table)]
+    return [part for table in SCHEMAS for part in merging.parts(folder, table)]
 
 
 def mirror(submission: Submission, folder: Path, left_out: Iterable[str] = ()) -> list[str]:
@@ -154,7 +155,7 @@ class Opened:
         Brings a copy up to date; a `RunError` where the cluster cannot be reached.
     """
 
-    folder: Path
+    folder: Location
     job: Submission | None = None
     refresh: Callable[[], None] = lambda: None
 
@@ -164,11 +165,11 @@ class Opened:
 
 
 @contextmanager
-def opened(run: Path, address: str | None) -> Iterator[Opened]:
+def opened(run: str, address: str | None) -> Iterator[Opened]:
     """Yield what a command names: a run directory, or a job's copied for as long as needed."""
-    submission = referred(str(run), address)
+    submission = referred(run, address)
     if submission is None:
-        yield Opened(run)
+        yield Opened(located(run))
         return
     with tempfile.TemporaryDirectory(prefix="scalestudy-") as scratch:
         folder = Path(scratch) / submission.job
@@ -181,7 +182,7 @@ def opened(run: Path, address: str | None) -> Iterator[Opened]:
         yield Opened(folder, submission, refresh)
 
 
-def brought(run: Path, address: str | None, out: Path | None) -> Opened:
+def brought(run: str, address: str | None, out: str | None) -> Opened:
     """Return the run directory that a command names; a job's is fetched into `out`.
 
     Raises
@@ -189,11 +190,11 @@ def brought(run: Path, address: str | None, out: Path | None) -> Opened:
     StudyError
         `out` is named for a run directory, which is where it is.
     """
-    submission = referred(str(run), address)
+    submission = referred(run, address)
     if submission is None:
         if out is not None:
             raise StudyError("--out: only what a job left is fetched; a run directory stays.")
-        return Opened(run)
-    folder = out or Path("runs") / submission.details().metadata["study"]
+        return Opened(located(run))
+    folder = Path(out) if out else Path("runs") / submission.details().metadata["study"]
     fetch(submission, folder)
     return Opened(folder, submission, lambda: fetch(submission, folder))

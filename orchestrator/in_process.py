@@ -4,15 +4,15 @@ For debugging a study or one's own trainable with an ordinary debugger, and for 
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 from orchestrator.passes import Pass
+from results.location import Location
 from trainables.job import Job
 
 
 def train_here(
     work: Pass,
-    checkpoint_folder: Path,
+    checkpoint_folder: Location,
     tick: Callable[[], None],
     safe: Callable[[list[str]], None],
 ) -> None:

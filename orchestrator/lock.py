@@ -6,32 +6,38 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from orchestrator import advisory
+from orchestrator.advisory import HEARTBEAT_SECONDS, STALE_SECONDS, refusal
 from orchestrator.errors import RunError
 from results.files import explained
-
-HEARTBEAT_SECONDS = 5.0
-STALE_SECONDS = 30.0
-"""A lock of another host is taken over once its heartbeat is this old."""
+from results.location import Location
+from results.objects import ObjectPath
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path`.
+def held(path: Location) -> Iterator[Callable[[], None]]:
+    """Hold the lock at `path`; yields what raises once another run has taken it.
 
     A process that dies gives its lock up at once on its own host; on another host, when its
-    heartbeat ends.
+    heartbeat ends. On a file system nobody can take a lock whose holder lives.
 
     Raises
     ------
     RunError
         Another run holds it; the message names its host, process and start.
     """
+    with _held_file(path) if isinstance(path, Path) else advisory.held(path) as check:
+        yield check
+
+
+@contextmanager
+def _held_file(path: Path) -> Iterator[Callable[[], None]]:
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = _open(path)
@@ -39,7 +45,7 @@ def held(path: Path) -> Iterator[None]:
     beat = threading.Thread(target=_beat, args=(handle, ended), daemon=True)
     beat.start()
     try:
-        yield
+        yield lambda: None
     finally:
         ended.set()
         beat.join()
@@ -47,8 +53,10 @@ def held(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def is_held(path: Path) -> bool:
+def is_held(path: Location) -> bool:
     """Return whether a run is at work: a lock file alone may be left by one that was killed."""
+    if isinstance(path, ObjectPath):
+        return advisory.is_held(path)
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
@@ -66,8 +74,10 @@ def is_held(path: Path) -> bool:
         os.close(handle)
 
 
-def holder(path: Path) -> dict[str, Any] | None:
+def holder(path: Location) -> dict[str, Any] | None:
     """Return host, pid and started_at of whoever holds or last held the lock; None if unknown."""
+    if isinstance(path, ObjectPath):
+        return advisory.holder_of(path)
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:
@@ -86,7 +96,7 @@ def _open(path: Path) -> int:
         except OSError:
             holder = _holder(handle)
             os.close(handle)
-            raise RunError(_refusal(path, holder)) from None
+            raise RunError(refusal(path.parent, holder)) from None
         # Whoever held it may have removed the file between our opening and locking it.
         if path.exists() and os.fstat(handle).st_ino == path.stat().st_ino:
             break
@@ -94,7 +104,7 @@ def _open(path: Path) -> int:
     holder = _holder(handle)
     if holder and holder.get("host") != socket.gethostname() and _age(handle, path) < STALE_SECONDS:
         os.close(handle)
-        raise RunError(_refusal(path, holder))
+        raise RunError(refusal(path.parent, holder))
     ours = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -132,12 +142,3 @@ def _holder(handle: int) -> dict[str, Any] | None:
             return holder if isinstance(holder, dict) else None
         time.sleep(0.02)
     return None
-
-
-def _refusal(path: Path, holder: dict[str, Any] | None) -> str:
-    who = holder or {}
-    return (
-        f"{path.parent}: another run is at work here (host {who.get('host', 'unknown')}, process "
-        f"{who.get('pid', 'unknown')}, since {who.get('started_at', 'unknown')}). "
-        "Wait for it, stop it, or choose another --out; `scalestudy status` shows how far it is."
-    )

@@ -6,7 +6,6 @@ No Ray here: `engine` drives a pass with workers of a cluster, `in_process` with
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from orchestrator.races import Races
 from orchestrator.recorder import Recorder
 from orchestrator.stages import Outcome, Stages, Wanted, recorded_outcome
 from orchestrator.study import Study
+from results.location import Location
 from results.records import Status
 from trainables.job import OUT_OF_GPU_MEMORY, OUT_OF_MEMORY, Task
 from trainables.trial import Trial
@@ -138,7 +138,7 @@ class Pass:
         ended = row.get("status") in (Status.STOPPED.value, Status.FAILED.value)
         return share * cost, cost * (share if ended else 1.0)
 
-    def task(self, wanted: Wanted, checkpoint_folder: Path) -> Task:
+    def task(self, wanted: Wanted, checkpoint_folder: Location) -> Task:
         """Return what a worker is asked to do."""
         share = self.share(wanted.trial)
         return Task(

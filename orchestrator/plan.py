@@ -16,6 +16,7 @@ from orchestrator.races import Races
 from orchestrator.stages import Outcome, Stages, recorded_outcome
 from orchestrator.study import Study
 from results.errors import StoreError
+from results.location import Location
 from results.records import Status
 from results.store import Store
 
@@ -49,7 +50,7 @@ class Plan:
     """
 
     study: Study
-    out: Path
+    out: Location
     inputs: Inputs
     trials: dict[str, int]
     cells: list[dict[str, Any]]
@@ -79,7 +80,7 @@ def default_out(study: Study) -> Path:
     return Path("runs") / study.name
 
 
-def plan_study(study: Study, out: str | Path | None = None) -> Plan:
+def plan_study(study: Study, out: str | Location | None = None) -> Plan:
     """Say what `run_study` would train, reuse, continue and leave; nothing is started or written.
 
     Raises
@@ -89,9 +90,8 @@ def plan_study(study: Study, out: str | Path | None = None) -> Plan:
     StoreError
         The run directory cannot be read.
     """
-    folder = Path(out) if out else default_out(study)
     inputs = find_inputs(study)
-    store = Store(folder)
+    store = Store.at(out or default_out(study))
     check_owner(study, inputs, store)
     history = History(store)
     stages = Stages(study, inputs)
@@ -118,7 +118,7 @@ def plan_study(study: Study, out: str | Path | None = None) -> Plan:
     }
     return Plan(
         study,
-        folder,
+        store.root,
         inputs,
         _count(study, stages, history, states),
         _cells(stages, states),

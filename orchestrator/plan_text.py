@@ -1,7 +1,6 @@
 """What `plan` and `run` say in a terminal."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
@@ -11,6 +10,7 @@ from rich.text import Text
 from orchestrator.plan import Plan, State
 from orchestrator.runner import Summary
 from orchestrator.view import plain_table, split_levels, titled
+from results.location import Location
 
 _MOST_CELLS = 60
 
@@ -83,7 +83,7 @@ def print_summary(
     command: str,
     answer: Sequence[str],
     doubtful: Sequence[str],
-    page: Path | None,
+    page: Location | None,
 ) -> None:
     """Print what a run came to, its answer, what is doubtful about it, and how to go on."""
     console = Console(highlight=False, soft_wrap=True)

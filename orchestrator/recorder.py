@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from orchestrator.history import COMPARED, History
 from orchestrator.stages import Wanted
 from orchestrator.stopping import Stop
+from results.errors import Unreachable
 from results.records import PREDICTION_SCHEMA, Status
 from results.store import Store
 from results.tables import GrowingTable, TrialTable
@@ -21,6 +22,8 @@ FLUSH_SECONDS = 1.0
 _SECONDS_PER_PART = 0.02
 _FLUSH_SHARE = 20
 """A flush may take one part in so many of the time."""
+OUTAGE_SECONDS = 600.0
+"""For so long training goes on without an object store that does not answer."""
 
 _MEASURES = [
     f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("loss", "accuracy")
@@ -64,7 +67,7 @@ class Recorder:
         self._paces: dict[str, tuple[float | None, int | None]] = {}
         self._slots: dict[str, int] = {}
         self._finished: list[str] = []
-        self._flushed_at = time.monotonic()
+        self._flushed_at = self._reached_at = time.monotonic()
         self._flush_seconds = 0.0
         self.problems: list[str] = []
 
@@ -232,7 +235,7 @@ class Recorder:
         Raises
         ------
         StoreError
-            The disk refuses.
+            The disk refuses, or an object store does not answer for ten minutes.
         """
         # Long runs flush less often, so that their parts stay few.
         pause = FLUSH_SECONDS + _SECONDS_PER_PART * self._epochs.parts
@@ -242,10 +245,19 @@ class Recorder:
             return []
         # Cut short between two of these, nothing is claimed that is not there: a trial is complete
         # by its last epoch, which comes with its predictions.
-        self._predictions.flush()
-        self._epochs.flush()
-        self._trials.flush()
-        self._flushed_at = time.monotonic()
+        try:
+            self._predictions.flush()
+            self._epochs.flush()
+            self._trials.flush()
+        except Unreachable as error:
+            self._flushed_at = time.monotonic()
+            if force or self._flushed_at - self._reached_at > OUTAGE_SECONDS:
+                raise
+            # All rows stay in memory, and the next flush tries again.
+            waited = f"rows had to wait for a while: {error}"
+            self.problems.extend({waited}.difference(self.problems))
+            return []
+        self._flushed_at = self._reached_at = time.monotonic()
         self._flush_seconds = self._flushed_at - started
         safe, self._finished = self._finished, []
         return safe

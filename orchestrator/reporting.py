@@ -87,10 +87,10 @@ def _state(run: "Run") -> str:
 
 def compare(
     first: Annotated[
-        Path, typer.Argument(metavar="RUN_A", help="A run directory.", show_default=False)
+        str, typer.Argument(metavar="RUN_A", help="A run directory.", show_default=False)
     ],
     second: Annotated[
-        Path,
+        str,
         typer.Argument(
             metavar="RUN_B", help="The one that is judged against it.", show_default=False
         ),

@@ -2,9 +2,9 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from orchestrator.durations import durations_of
 from orchestrator.environment import describe
@@ -21,6 +21,8 @@ from orchestrator.recorder import Recorder
 from orchestrator.signals import Interrupted, Signals
 from orchestrator.stages import Stages
 from orchestrator.study import Study
+from results.location import Location
+from results.objects import ObjectPath
 from results.records import Status
 from results.store import Store
 from results.tables import table_of
@@ -46,7 +48,7 @@ class Summary:
         What was noticed and mended or left.
     """
 
-    out: Path
+    out: Location
     counts: dict[str, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     incomplete: list[str] = field(default_factory=list)
@@ -60,7 +62,7 @@ class Summary:
 
 def run_study(
     study: Study,
-    out: str | Path | None = None,
+    out: str | Location | None = None,
     *,
     address: str | None = None,
     max_parallel: int | None = None,
@@ -73,7 +75,8 @@ def run_study(
     study
         What is asked for.
     out
-        The run directory; `runs/<name>` by default.
+        The run directory, a folder or an address such as `s3://bucket/run`; `runs/<name>` by
+        default.
     address
         Of a Ray cluster; by default `RAY_ADDRESS`, else a private Ray on this machine. `none`
         trains in this process, one trial after another, without Ray.
@@ -92,11 +95,13 @@ def run_study(
         A signal ended the run; run again to go on.
     """
     show = progress or Silent()
-    store = Store(Path(out) if out else default_out(study))
+    store = Store.at(out or default_out(study))
     show.note("looking at data and weights")
     inputs = find_inputs(study)
     check_owner(study, inputs, store)
-    with Signals() as signals, held(store.lock):
+    with Signals() as signals, held(store.lock) as still_held:
+        if isinstance(store.root, ObjectPath):
+            show.note("the lock of an object store is advisory: start one run at a time there")
         problems = store.repair()
         pass_id = _pass_id()
         store.merge(pass_id)
@@ -112,9 +117,10 @@ def run_study(
         recorder.flush(force=True)
         if not work.is_finished:
             _decode(study, inputs, show)
-            _train(work, store, placer, address, max_parallel, show, signals, pass_id)
+            _train(work, store, placer, address, max_parallel, show, signals, still_held, pass_id)
         store.merge(pass_id)
-        _drop_checkpoints(study, store, recorder, [*stages.wanted])
+        left = {folder.name for folder in store.checkpoints.glob("*")}
+        _drop_checkpoints(study, store, recorder, [*left.intersection(stages.wanted)])
         return _summary(study, store, work)
 
 
@@ -126,6 +132,7 @@ def _train(
     max_parallel: int | None,
     show: Progress,
     signals: Signals,
+    still_held: Callable[[], None],
     pass_id: str,
 ) -> None:
     def tick() -> None:
@@ -135,12 +142,15 @@ def _train(
             finish()
             show.note("ending the workers; all that was recorded is safe")
             raise
+        still_held()
         show.update(work)
 
     def safe(trial_ids: list[str]) -> None:
         _drop_checkpoints(work.study, store, work.recorder, trial_ids)
 
     def finish() -> None:
+        # What another run took over is written by that one alone.
+        still_held()
         work.recorder.interrupt()
         safe(work.recorder.flush(force=True))
 
@@ -193,8 +203,10 @@ def _train(
         ) from None
     finally:
         # Before the workers are ended, which takes a while: nothing depends on them.
-        finish()
-        show.stop(work)
+        try:
+            finish()
+        finally:
+            show.stop(work)
 
 
 def _own_gpus(work: Pass) -> float:
@@ -238,7 +250,7 @@ def _drop_checkpoints(study: Study, store: Store, recorder: Recorder, trial_ids:
     for trial_id in trial_ids:
         status = recorder.trial(trial_id).get("status")
         if status in (Status.COMPLETED.value, Status.STOPPED.value):
-            Checkpoints(store.checkpoints / trial_id).clear()
+            Checkpoints(str(store.checkpoints / trial_id)).clear()
 
 
 def _summary(study: Study, store: Store, work: Pass) -> Summary:

@@ -15,10 +15,15 @@ import typer
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
 RunFolder = Annotated[
-    Path, typer.Argument(help="A run directory, such as runs/my-study.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="RUN_FOLDER",
+        help="A run directory, such as runs/my-study or s3://bucket/my-study.",
+        show_default=False,
+    ),
 ]
 RunOrJob = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="RUN", help="A run directory, or job:ID of a submitted one.", show_default=False
     ),
@@ -32,7 +37,13 @@ Dashboard = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", help="The run directory.", show_default="runs/<name>")
+    str | None,
+    typer.Option(
+        "--out",
+        metavar="FOLDER",
+        help="The run directory: a folder, or s3://… or gs://….",
+        show_default="runs/<name>",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -95,13 +106,13 @@ def see_own_modules() -> None:
 def explained(error: BaseException) -> tuple[int, str] | None:
     """Return exit code and message of an error that a user can mend; None for a bug."""
     from orchestrator.errors import OrchestratorError
-    from results.errors import ResultsError
+    from results.errors import AddressError, ResultsError
     from trainables.errors import TrainableError
 
     if isinstance(error, OrchestratorError):
         return error.exit_code, str(error)
+    if isinstance(error, TrainableError | AddressError):
+        return 2, str(error)
     if isinstance(error, ResultsError):
         return 1, str(error)
-    if isinstance(error, TrainableError):
-        return 2, str(error)
     return None

@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 
 from results.errors import ResultsError
 from results.files import write_whole
+from results.location import Location
 from results.run import Run, open
 
 if TYPE_CHECKING:
     from results.pair import Pair
 
 
-def compare(first: str | Path | Run, second: str | Path | Run) -> pd.DataFrame:
+def compare(first: str | Location | Run, second: str | Location | Run) -> pd.DataFrame:
     """Put two studies side by side, one row per cell of either.
 
     Parameters
@@ -46,7 +47,9 @@ def compare(first: str | Path | Run, second: str | Path | Run) -> pd.DataFrame:
     return _pair(first, second).cells
 
 
-def write_comparison(first: str | Path | Run, second: str | Path | Run, folder: str | Path) -> Path:
+def write_comparison(
+    first: str | Location | Run, second: str | Location | Run, folder: str | Path
+) -> Path:
     """Write two studies side by side as one page that needs nothing else.
 
     Parameters
@@ -74,7 +77,8 @@ def write_comparison(first: str | Path | Run, second: str | Path | Run, folder: 
     from results.pair_figures import differences
 
     pair, folder = _pair(first, second), Path(folder)
-    if folder.resolve() in [run.path.resolve() for run in (pair.first, pair.second)]:
+    folders = [run.path for run in (pair.first, pair.second) if isinstance(run.path, Path)]
+    if folder.resolve() in [path.resolve() for path in folders]:
         raise ResultsError(f"{folder} is a run directory; name another --out for the comparison.")
     picture = write_picture(folder, "differences", *differences(pair))
     buffer = io.BytesIO()
@@ -87,7 +91,7 @@ def write_comparison(first: str | Path | Run, second: str | Path | Run, folder: 
     return page
 
 
-def _pair(first: str | Path | Run, second: str | Path | Run) -> "Pair":
+def _pair(first: str | Location | Run, second: str | Location | Run) -> "Pair":
     # scipy takes longer to import than a table takes to read.
     from results.pair import Pair
 

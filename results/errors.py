@@ -2,6 +2,8 @@
 
 ResultsError
 ├── StoreError                 a run directory that is absent, unreadable, full or damaged
+│   ├── AddressError           an address of an object store that cannot be meant
+│   └── Unreachable            an object store that does not answer now
 └── CurveError                 a learning curve that cannot be fitted or asked for
     ├── IllBehavedCurve        the error rises with more data, or a run has diverged
     └── ExtrapolationRefused   the asked size is too far beyond the measured ones
@@ -14,6 +16,14 @@ class ResultsError(Exception):
 
 class StoreError(ResultsError):
     """A run directory that is absent, unreadable, full or damaged."""
+
+
+class AddressError(StoreError):
+    """An address of an object store that cannot be meant, or must not be used."""
+
+
+class Unreachable(StoreError):
+    """An object store that does not answer now; it may later."""
 
 
 class CurveError(ResultsError, ValueError):

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
 
 from results.files import write_whole
+from results.location import Location
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,7 +42,7 @@ class Picture:
     source: str
 
 
-def write_picture(folder: Path, name: str, figure: "Figure", alt: str) -> Picture:
+def write_picture(folder: Location, name: str, figure: "Figure", alt: str) -> Picture:
     """Write a figure as PNG and SVG, and return the smaller one for a page.
 
     Raises

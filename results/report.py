@@ -2,16 +2,16 @@
 
 import io
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from results.files import write_whole
+from results.location import Location
 from results.run import Run, open
 
 
-def write_report(run: str | Path | Run, refresh: float | None = None) -> Path:
+def write_report(run: str | Location | Run, refresh: float | None = None) -> Location:
     """Write a run's report, also while its study is under way.
 
     Parameters
@@ -24,7 +24,7 @@ def write_report(run: str | Path | Run, refresh: float | None = None) -> Path:
 
     Returns
     -------
-    pathlib.Path
+    pathlib.Path or results.objects.ObjectPath
         `report/index.html` in it. Beside it lie every figure as PNG and SVG, and the summary as
         Parquet and CSV, one row per cell.
 

@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -12,6 +11,7 @@ import pyarrow as pa
 
 from results.cells import Cells, cells_of
 from results.errors import ResultsError
+from results.location import Location
 from results.records import RECIPE_COLUMNS
 from results.store import Store
 
@@ -37,20 +37,21 @@ class Drawing:
     alt: str
 
 
-def open(path: str | Path) -> "Run":
+def open(path: str | Location) -> "Run":
     """Open a run directory, whether its study is finished, under way or was cut short.
 
     Parameters
     ----------
     path
-        The folder that `scalestudy run` was given as `--out`.
+        The folder that `scalestudy run` was given as `--out`, or the address (`s3://bucket/run`),
+        which is a string.
 
     Raises
     ------
     StoreError
         No study has run there, or it cannot be read.
     """
-    store = Store(Path(path))
+    store = Store.at(path)
     store.study()
     return Run(store)
 
@@ -72,7 +73,7 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Location:
         """The run directory."""
         return self._store.root
 

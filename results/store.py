@@ -1,17 +1,19 @@
 """A run directory: all its paths, and its tables as they are read and merged.
 
 Parts of a table are whole Parquet files in one folder per table, so that any tool can read the
-folder while a study runs. Files are merged only under the run's lock, when no pass runs.
+folder while a study runs. On a file system, files are merged under the run's lock, when no pass
+runs; in an object store, which cannot put one listing in the place of another, they stay as they
+are.
 """
 
 import io
-import os
-import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,17 +21,20 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import yaml
 
+from results import merging
 from results.errors import StoreError
-from results.files import explained, sync, write_whole
+from results.files import move, source, write_whole
+from results.location import Location, located
+from results.objects import ObjectPath
 from results.records import SCHEMAS
 from results.replacement import replacement
 
 MERGE_ABOVE = 8
 """Number of small parts that a table may have before `merge` makes fewer, larger ones."""
-_MERGED_ROWS = dict.fromkeys(SCHEMAS, 2_000_000) | {"trials": 1_000}
-"""Rows of a merged part, about; parts of half as many stay as they are. Trials change, and a part
-is rewritten whole whenever one of its rows does."""
-_GROUP_ROWS = 2**18
+_READ_ATTEMPTS = 5
+_READ_PAUSE = 0.2
+_READERS = 8
+"""Parts that are looked at together: what takes time is the way to an object store and back."""
 
 
 @dataclass(frozen=True)
@@ -39,33 +44,44 @@ class Store:
     Parameters
     ----------
     root
-        The folder that `--out` names.
+        What `--out` names: a folder, or a place in an object store.
     """
 
-    root: Path
+    root: Location
+
+    @classmethod
+    def at(cls, place: str | Location) -> Self:
+        """Return the run directory of a name: a folder, or an address such as `s3://bucket/run`.
+
+        Raises
+        ------
+        StoreError
+            It is an address that cannot be used.
+        """
+        return cls(located(place))
 
     @property
-    def study_file(self) -> Path:
+    def study_file(self) -> Location:
         """The study as last run, with every default filled in."""
         return self.root / "study.yaml"
 
     @property
-    def checkpoints(self) -> Path:
+    def checkpoints(self) -> Location:
         """One folder per trial that has a checkpoint."""
         return self.root / "checkpoints"
 
     @property
-    def report(self) -> Path:
+    def report(self) -> Location:
         """Page, figures and summary."""
         return self.root / "report"
 
     @property
-    def damaged(self) -> Path:
+    def damaged(self) -> Location:
         """Where parts that cannot be read are set aside."""
         return self.root / "damaged"
 
     @property
-    def lock(self) -> Path:
+    def lock(self) -> Location:
         """Held by the one `run` that may write."""
         return self.root / "run.lock"
 
@@ -75,17 +91,15 @@ class Store:
         files = (self.study_file, self.checkpoints, self.report, self.damaged, self.lock)
         return {*SCHEMAS, *(file.name for file in files)}
 
-    def folder(self, table: str) -> Path:
+    def folder(self, table: str) -> Location:
         """Return the folder of a table's parts."""
         return self.root / table
 
-    def parts(self, table: str) -> list[Path]:
+    def parts(self, table: str) -> list[Location]:
         """Return the parts of a table, oldest name first."""
-        folder = self.folder(table)
-        if not folder.is_dir():
-            # A merge was cut between its two renames: the old parts are whole.
-            folder = self._replaced(table)
-        return sorted(folder.glob("[!.]*.parquet"))
+        if isinstance(self.root, Path):
+            return [*merging.parts(self.root, table)]
+        return sorted(self.folder(table).glob("[!.]*.parquet"))
 
     def read(
         self,
@@ -114,23 +128,34 @@ class Store:
         StoreError
             There is no run directory, or a part is damaged.
         """
-        if not self.root.is_dir():
-            raise StoreError(f"{self.root}: no run directory is there; `scalestudy run` makes one.")
         schema = SCHEMAS[table]
         parts = self.parts(table)
         if not parts:
+            if not self.root.is_dir():
+                raise StoreError(
+                    f"{self.root}: no run directory is there; `scalestudy run` makes one."
+                )
             empty = schema.empty_table()
             return empty.select(list(columns)) if columns else empty
         wanted = list(columns) if columns else None
-        while True:
+        for attempt in count(1):
             try:
                 return _dataset(parts, table).to_table(wanted, filter=where)
             except (pa.ArrowException, OSError) as error:
                 now = self.parts(table)
                 # Parts that were merged while they were read are there under other names.
                 if now == parts:
-                    raise self._unreadable(table, parts, error) from error
+                    broken = [part.name for part in parts if not _is_sound(part, table)]
+                    # An object that is replaced while it is read looks broken, and is not.
+                    if isinstance(self.root, Path) or attempt >= _READ_ATTEMPTS:
+                        raise self._unreadable(table, broken, error) from error
+                    time.sleep(_READ_PAUSE)
                 parts = now
+        raise AssertionError("the loop above has no end of its own")
+
+    def read_part(self, table: str, part: Location) -> pa.Table:
+        """Return the rows of one part, with the table's full schema."""
+        return pq.read_table(source(part), schema=SCHEMAS[table], partitioning=None)
 
     def study(self) -> dict[str, Any]:
         """Return the resolved study, as last run.
@@ -180,7 +205,7 @@ class Store:
             old = b""
         write_whole(file, replacement(old, rows))
 
-    def _part(self, table: str, name: str) -> Path:
+    def _part(self, table: str, name: str) -> Location:
         return self.folder(table) / f"{name}.parquet"
 
     def repair(self) -> list[str]:
@@ -198,16 +223,16 @@ class Store:
         """
         messages = []
         for table in SCHEMAS:
-            self._finish_merge(table)
-            for scrap in self.folder(table).glob(".*.parquet.*"):
-                scrap.unlink(missing_ok=True)
-            for part in self.parts(table):
-                if _is_sound(part, table):
-                    continue
+            if isinstance(self.root, Path):
+                merging.finish(self.root, table)
+                for scrap in (self.root / table).glob(".*.parquet.*"):
+                    scrap.unlink(missing_ok=True)
+            parts = self.parts(table)
+            with ThreadPoolExecutor(_READERS) as readers:
+                sound = list(readers.map(_is_sound, parts, repeat(table)))
+            for part in (part for part, good in zip(parts, sound, strict=True) if not good):
                 aside = self.damaged / f"{table}-{part.name}"
-                with explained(aside):
-                    self.damaged.mkdir(exist_ok=True)
-                    part.replace(aside)
+                move(part, aside)
                 messages.append(
                     f"{part} is damaged and was set aside as {aside}; "
                     "what only it held is trained again."
@@ -217,8 +242,8 @@ class Store:
     def merge(self, name: str, above: int = MERGE_ABOVE) -> None:
         """Merge the small parts of every table that has many; needs the lock, and no running pass.
 
-        Two renames replace the folder, so that no reader ever sees a row twice. Large parts, and
-        files that are no parts, go along as they are.
+        In an object store nothing is merged: between a put and the deletions every reader would
+        meet rows twice.
 
         Parameters
         ----------
@@ -227,116 +252,35 @@ class Store:
         above
             Number of small parts that a table may keep.
         """
-        for table in SCHEMAS:
-            self._finish_merge(table)
-            limit = _MERGED_ROWS[table]
-            small = [part for part in self.parts(table) if _rows(part) < limit // 2]
-            if len(small) <= above:
-                continue
-            folder, fresh = self.folder(table), self._merging(table)
-            try:
-                with explained(fresh):
-                    fresh.mkdir()
-                    for file in sorted(folder.iterdir()):
-                        if file not in small:
-                            _carry(file, fresh / file.name)
-                    free = (fresh / f"{name}-merged-{number:03d}.parquet" for number in count())
-                    unused = (path for path in free if not path.exists())
-                    for batch in _batches(small, limit):
-                        _write_merged(next(unused), table, batch)
-                    sync(fresh)
-                    folder.rename(self._replaced(table))
-            except StoreError:
-                shutil.rmtree(fresh, ignore_errors=True)
-                raise
-            self._finish_merge(table)
+        if isinstance(self.root, Path):
+            for table in SCHEMAS:
+                merging.merge(self.root, table, name, above)
 
-    def _finish_merge(self, table: str) -> None:
-        folder, fresh, replaced = self.folder(table), self._merging(table), self._replaced(table)
-        if not folder.is_dir() and replaced.is_dir():
-            # `replaced` exists only once `fresh` is complete.
-            with explained(folder):
-                (fresh if fresh.is_dir() else replaced).rename(folder)
-                sync(self.root)
-        for leftover in (fresh, replaced):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-    def _unreadable(self, table: str, parts: Sequence[Path], error: Exception) -> StoreError:
-        broken = [part.name for part in parts if not _is_sound(part, table)]
+    def _unreadable(self, table: str, broken: Sequence[str], error: Exception) -> StoreError:
         return StoreError(
             f"{self.folder(table)}: {', '.join(broken) or error} cannot be read. "
             "`scalestudy run` sets damaged parts aside and trains again what they held."
         )
 
-    def _merging(self, table: str) -> Path:
-        return self.root / f".{table}.merging"
 
-    def _replaced(self, table: str) -> Path:
-        return self.root / f".{table}.replaced"
-
-
-def _dataset(parts: Sequence[Path], table: str) -> ds.Dataset:
+def _dataset(parts: Sequence[Location], table: str) -> ds.Dataset:
+    first = parts[0]
+    if isinstance(first, ObjectPath):
+        keys = [part.key for part in parts if isinstance(part, ObjectPath)]
+        return ds.dataset(keys, SCHEMAS[table], "parquet", first.filesystem)
     return ds.dataset(parts, schema=SCHEMAS[table], format="parquet")
 
 
-def _rows(part: Path) -> int:
-    rows: int = pq.read_metadata(part).num_rows
-    return rows
-
-
-def _batches(parts: Sequence[Path], limit: int) -> Iterator[list[Path]]:
-    """Yield neighbours whose rows together just reach the limit."""
-    batch: list[Path] = []
-    held = 0
-    for part in parts:
-        batch.append(part)
-        held += _rows(part)
-        if held >= limit:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
-
-
-def _write_merged(file: Path, table: str, parts: Sequence[Path]) -> None:
-    """Write the rows of many parts as one, a row group in memory at a time."""
-    with pq.ParquetWriter(file, SCHEMAS[table], compression="zstd") as writer:
-        held: list[pa.RecordBatch] = []
-        # One part after another, with nothing read far ahead: parts may be larger than memory.
-        for part in parts:
-            for batch in _dataset([part], table).to_batches(batch_readahead=1):
-                held.append(batch)
-                if sum(batch.num_rows for batch in held) >= _GROUP_ROWS:
-                    writer.write_table(pa.Table.from_batches(held))
-                    held = []
-        if held:
-            writer.write_table(pa.Table.from_batches(held))
-    sync(file)
-
-
-def _carry(file: Path, target: Path) -> None:
-    """Put a file into another folder as well, without copying it where that can be had."""
-    if file.is_dir():
-        shutil.copytree(file, target)
-        return
-    try:
-        os.link(file, target)
-    except OSError:
-        # Not every file system knows two names for one file.
-        shutil.copy2(file, target)
-        sync(target)
-
-
-def _is_sound(part: Path, table: str) -> bool:
+def _is_sound(part: Location, table: str) -> bool:
     """Return whether every row can be read, with this table's columns.
 
     Raises
     ------
     StoreError
-        The file system does not let the part be read, whatever it holds.
+        The part cannot be had, whatever it holds.
     """
     try:
-        file = pq.ParquetFile(part)
+        file = pq.ParquetFile(source(part))
         ours = SCHEMAS[table]
         known = [field for field in file.schema_arrow if field.name in ours.names]
         if ours.names[0] not in file.schema_arrow.names or any(

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from results.records import SCHEMAS
 from results.store import Store
@@ -75,7 +74,7 @@ class TrialTable:
         self._written: dict[str, dict[str, Any] | None] = {}
         """Rows changed since the last flush, as they were then; None where they are new."""
         for part in store.parts("trials"):
-            rows = pq.read_table(part, schema=SCHEMAS["trials"], partitioning=None)
+            rows = store.read_part("trials", part)
             self._parts[part.stem] = {row["trial_id"]: row for row in rows.to_pylist()}
             self._part_of |= dict.fromkeys(self._parts[part.stem], part.stem)
 

@@ -4,9 +4,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from object_stores import Server
 
 TESTS = Path(__file__).parent
 SHARED = TESTS.parent.parent / "shared"
@@ -45,3 +48,46 @@ def ray_cluster(faults: Path) -> Iterator[Any]:
     import ray
 
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator["Server"]:
+    """Start moto's S3 server."""
+    from object_stores import serving
+
+    pytest.importorskip("moto", reason="moto's S3 server is not installed")
+    with serving("s3", "-m", "moto.server", "-H127.0.0.1") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gs_server() -> Iterator["Server"]:
+    """Start an emulator of Google Cloud Storage."""
+    from object_stores import serving
+
+    pytest.importorskip("gcp_storage_emulator", reason="the emulator is not installed")
+    words = ("-m", "gcp_storage_emulator", "start", "--host=127.0.0.1", "--in-memory")
+    with serving("gs", *words) as server:
+        yield server
+
+
+@pytest.fixture
+def store_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put credentials for the servers into the environment."""
+    from object_stores import SETTINGS
+
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def s3(s3_server: "Server", store_credentials: None) -> "Server":
+    """Return an S3 server that may be used."""
+    return s3_server
+
+
+@pytest.fixture(params=["s3", "gs"])
+def store_server(request: pytest.FixtureRequest, store_credentials: None) -> "Server":
+    """Return each kind of server in turn."""
+    server: Server = request.getfixturevalue(f"{request.param}_server")
+    return server

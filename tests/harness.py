@@ -45,23 +45,30 @@ class Command:
         Of the command; without Ray by default.
     pace
         Seconds of a simulated epoch.
+    place
+        Address of the run directory, where it is not the folder `run`.
     """
 
     folder: Path
     study: dict[str, Any]
     flags: tuple[str, ...] = ("--address", "none")
     pace: float = 0.0
+    place: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def out(self) -> Path:
         return self.folder / "run"
 
+    @property
+    def store(self) -> Store:
+        return Store.at(self.place or self.out)
+
     def start(self) -> subprocess.Popen[str]:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "study.yaml"
         file.write_text(yaml.safe_dump(self.study))
-        words = ["run", str(file), "--out", str(self.out), "--no-report", *self.flags]
+        words = ["run", str(file), "--out", self.place or str(self.out), "--no-report", *self.flags]
         return subprocess.Popen(
             [sys.executable, "-m", "orchestrator", *words],
             env={**os.environ, PACE_VARIABLE: str(self.pace), **self.environment},
@@ -80,7 +87,8 @@ class Command:
     def started(self, process: subprocess.Popen[str], timeout: float = 120) -> None:
         """Wait until rows are planned: the process is past its imports."""
         ends = time.monotonic() + timeout
-        while not Store(self.out).lock.exists() and process.poll() is None:
+        lock = self.store.lock
+        while not lock.exists() and process.poll() is None:
             assert time.monotonic() < ends
             time.sleep(0.01)
 
@@ -113,15 +121,15 @@ def kill_at_random(command: Command, kills: int, longest: float, seed: int) -> i
     return sum(command.kill_after(generator.uniform(0, longest)) for _ in range(kills))
 
 
-def table(out: Path, name: str, but: Collection[str] = ()) -> pd.DataFrame:
+def table(out: Path | str, name: str, but: Collection[str] = ()) -> pd.DataFrame:
     """Return a table in a fixed order, without what may vary and without the columns `but`."""
-    rows = Store(out).read(name).to_pandas().drop(columns=sorted(VARIES[name]))
+    rows = Store.at(out).read(name).to_pandas().drop(columns=sorted(VARIES[name]))
     rows = rows.drop(columns=rows.columns.intersection([*but]))
     keys = [key for key in ("trial_id", "epoch") if key in rows]
     return rows.sort_values(keys).reset_index(drop=True)
 
 
-def assert_same_tables(one: Path, other: Path, but: Collection[str] = ()) -> None:
+def assert_same_tables(one: Path | str, other: Path | str, but: Collection[str] = ()) -> None:
     """Compare both tables to the last digit, in all columns that may not vary nor are in `but`."""
     for name in VARIES:
         ours, theirs = table(one, name, but), table(other, name, but)

@@ -66,7 +66,7 @@ def imported_at_once(file: Path) -> set[str]:
 
 
 TORCH_FREE = {"recipe", "source", "trial", "errors", "functions", "learner", "simulated", "job"}
-TORCH_FREE |= {"checkpoints", "splits", "cache", "footprint", "pace"}
+TORCH_FREE |= {"checkpoints", "folders", "splits", "cache", "footprint", "pace"}
 
 
 def test_what_plans_and_simulates_is_free_of_torch() -> None:

@@ -1,18 +1,17 @@
-"""A trial's saved states on disk: whole or absent, and with the rows they stand behind.
+"""A trial's saved states: whole or absent, and with the rows they stand behind.
 
 A state at epoch c comes with the metrics of all epochs up to c, so that rows which a crash kept
 from being recorded are replayed, not lost and not trained again.
 """
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from trainables.errors import CheckpointError, TrainableError
+from trainables.folders import open_folder
 from trainables.learner import Learner
 
 
@@ -22,14 +21,14 @@ class Checkpoints:
     Parameters
     ----------
     folder
-        Made at the first save.
+        A path, or an address in an object store; made at the first save.
     keep
         `none` and `last` keep the latest state, `best` also that of the best epoch by validation
         accuracy, `all` every saved one.
     """
 
-    def __init__(self, folder: Path, keep: str = "none") -> None:
-        self._folder, self._keep = folder, keep
+    def __init__(self, folder: str | Path, keep: str = "none") -> None:
+        self._folder, self._keep = open_folder(folder), keep
 
     def save(self, learner: Learner, rows: Sequence[dict[str, Any]]) -> None:
         """Write the learner's state and its rows, then drop the states no longer kept.
@@ -37,28 +36,26 @@ class Checkpoints:
         Raises
         ------
         CheckpointError
-            The disk refuses; the states so far are untouched.
+            The disk or the store refuses; the states so far are untouched.
         """
-        state = self._folder / f"{learner.epoch:06d}.state"
-        scrap = state.with_suffix(".writing")
+        state = _name(learner.epoch)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
             # The rows come first: a state counts only once its rows are there.
-            _write(self._rows(state), json.dumps(list(rows)).encode())
-            learner.save(scrap)
-            _sync(scrap)
-            scrap.replace(state)
-            _sync(self._folder)
+            content = json.dumps(list(rows)).encode()
+            self._folder.write(_rows(state), lambda file: file.write_bytes(content))
+            self._folder.write(state, learner.save)
+            kept = self._kept(rows, learner.epoch)
+            for old in self.states():
+                if old not in kept:
+                    self._folder.remove(old)
+                    self._folder.remove(_rows(old))
         except OSError as error:
-            with suppress(OSError):
-                scrap.unlink(missing_ok=True)
+            # A store's errors have no number.
+            hint = "make room" if error.errno else "look at the network and the credentials"
             raise CheckpointError(
-                f"{state} cannot be written ({error.strerror or error}); make room and run again"
+                f"{self._folder}/{state} cannot be written ({error.strerror or error}); "
+                f"{hint} and run again"
             ) from error
-        kept = self._kept(rows, learner.epoch)
-        for old in self.states():
-            if old not in kept:
-                self._remove(old)
 
     def restore(self, learner: Learner, budget: int) -> tuple[list[dict[str, Any]], list[str]]:
         """Bring the learner to the latest state within its budget that can be read.
@@ -79,62 +76,55 @@ class Checkpoints:
         """
         problems = []
         for state in reversed(self.states()):
-            if int(state.stem) > budget:
+            if _epoch(state) > budget:
                 continue
             try:
-                rows = _read_rows(self._rows(state), epochs=int(state.stem))
-                learner.load(state)
+                rows = _read_rows(self._folder.read(_rows(state)), epochs=_epoch(state))
+                with self._folder.file(state) as file:
+                    learner.load(file)
             except (TrainableError, OSError, ValueError) as error:
-                problems.append(f"{state} cannot be used ({error}); an older state or none is")
+                problems.append(
+                    f"{self._folder}/{state} cannot be used ({error}); an older state or none is"
+                )
                 with suppress(OSError):
-                    state.replace(state.with_suffix(".damaged"))
+                    self._folder.rename(state, str(Path(state).with_suffix(".damaged")))
                 continue
             return rows, problems
         return [], problems
 
-    def states(self) -> list[Path]:
-        """Return the saved states, oldest first."""
-        return sorted(self._folder.glob("[0-9]*.state"))
+    def states(self) -> list[str]:
+        """Return the names of the saved states, oldest first."""
+        return [name for name in self._folder.names() if Path(name).match("[0-9]*.state")]
 
     def clear(self) -> None:
         """Remove the folder."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.clear()
 
-    def _kept(self, rows: Sequence[dict[str, Any]], epoch: int) -> set[Path]:
+    def _kept(self, rows: Sequence[dict[str, Any]], epoch: int) -> set[str]:
         if self._keep == "all":
             return set(self.states())
-        kept = {self._folder / f"{epoch:06d}.state"}
+        kept = {_name(epoch)}
         if self._keep == "best":
             best = max(rows, key=lambda row: (row["val_accuracy"], -row["epoch"]))
-            kept.add(self._folder / f"{best['epoch']:06d}.state")
+            kept.add(_name(best["epoch"]))
         return kept
 
-    def _rows(self, state: Path) -> Path:
-        return state.with_suffix(".json")
 
-    def _remove(self, state: Path) -> None:
-        state.unlink(missing_ok=True)
-        self._rows(state).unlink(missing_ok=True)
+def _name(epoch: int) -> str:
+    return f"{epoch:06d}.state"
 
 
-def _read_rows(file: Path, epochs: int) -> list[dict[str, Any]]:
-    rows = json.loads(file.read_text())
+def _epoch(state: str) -> int:
+    return int(Path(state).stem)
+
+
+def _rows(state: str) -> str:
+    return str(Path(state).with_suffix(".json"))
+
+
+def _read_rows(content: bytes, epochs: int) -> list[dict[str, Any]]:
+    rows = json.loads(content)
     found = [row.get("epoch") for row in rows if isinstance(row, dict)] if rows else None
     if not isinstance(rows, list) or found != list(range(1, epochs + 1)):
-        raise ValueError(f"{file.name} does not hold the metrics of epochs 1 to {epochs}")
+        raise ValueError(f"its rows are not the metrics of epochs 1 to {epochs}")
     return rows
-
-
-def _write(file: Path, content: bytes) -> None:
-    with file.open("wb") as handle:
-        handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

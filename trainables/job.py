@@ -7,11 +7,11 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from trainables.checkpoints import Checkpoints
 from trainables.errors import Diverged, OutOfGpuMemory, OutOfMemory, TrainableError
+from trainables.folders import within
 from trainables.functions import load_function
 from trainables.learner import Learner
 from trainables.trial import Trial
@@ -38,6 +38,7 @@ class Task:
     gpu: float
     """Share of a GPU, or how many."""
     checkpoint_folder: str
+    """A path, or an address in an object store."""
     checkpoint_seconds: float
     keep_checkpoints: str
 
@@ -93,7 +94,7 @@ class Job:
     def __init__(self, task: Task, make: Callable[[Task, Trial], Learner] = _make_here) -> None:
         self._task, self._make = task, make
         self._trial = Trial.model_validate(task.trial)
-        folder = Path(task.checkpoint_folder) / self._trial.trial_id
+        folder = within(task.checkpoint_folder, self._trial.trial_id)
         self._checkpoints = Checkpoints(folder, task.keep_checkpoints)
         self._learner: Learner | None = None
         self._rows: list[dict[str, Any]] = []

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from results import store as store_module
+from results import merging
 from results.errors import StoreError
 from results.records import EPOCH_SCHEMA, PREDICTION_SCHEMA, SCHEMAS
 from results.store import Store
@@ -202,7 +202,7 @@ def test_many_small_parts_become_one_in_their_order(tmp_path: Path) -> None:
 def test_large_parts_and_strangers_go_along_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(store_module._MERGED_ROWS, "epochs", 100)
+    monkeypatch.setitem(merging._MERGED_ROWS, "epochs", 100)
     store = filled(tmp_path, parts=12)
     store.write_part("epochs", "p005-large", [epochs(1000, 60)])
     folder = store.folder("epochs")
@@ -226,7 +226,7 @@ def test_large_parts_and_strangers_go_along_unchanged(
 def test_merged_parts_are_of_sensible_size_and_may_be_merged_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(store_module._MERGED_ROWS, "epochs", 30)
+    monkeypatch.setitem(merging._MERGED_ROWS, "epochs", 30)
     store = filled(tmp_path, parts=20)
     store.merge("one")
     # Five parts of seven rows reach thirty.
@@ -243,7 +243,7 @@ def test_merged_parts_are_of_sensible_size_and_may_be_merged_again(
 def test_memory_holds_a_row_group_and_not_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "_GROUP_ROWS", 20_000)
+    monkeypatch.setattr(merging, "_GROUP_ROWS", 20_000)
     store = Store(tmp_path)
     table = GrowingTable(store, "predictions", "pass")
     count = 20_000
@@ -342,7 +342,7 @@ def crash_at(patch: pytest.MonkeyPatch, number: int, after: bool) -> list[str]:
 def test_a_crash_at_any_step_of_a_merge_loses_and_doubles_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(store_module._MERGED_ROWS, "epochs", 50)
+    monkeypatch.setitem(merging._MERGED_ROWS, "epochs", 50)
     crashes = []
     for number in range(100):
         for after in (False, True):

@@ -132,7 +132,7 @@ def test_a_damaged_checkpoint_is_said_once(tmp_path: Path) -> None:
     results = finish(Job(made))
     assert [result["row"]["epoch"] for result in results] == [1, 2, 3, 4]
     assert [len(result["problems"]) for result in results] == [1, 0, 0, 0]
-    assert Checkpoints(folder).states() == [folder / "000004.state"]
+    assert Checkpoints(folder).states() == ["000004.state"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,314 @@
+"""A run directory in an object store: the verbs of `pathlib.Path` that one needs, on pyarrow.
+
+A put is whole or absent by itself, and a listing shows it at once; nothing is ever renamed in
+place, since an object store has no such thing.
+"""
+
+import fnmatch
+import mimetypes
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import total_ordering
+from pathlib import Path, PurePosixPath
+from typing import Self
+from urllib.parse import parse_qs
+
+import pyarrow as pa
+from pyarrow import fs
+
+from results.errors import AddressError, StoreError, Unreachable
+
+SCHEMES = ("s3", "gs")
+_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*):/(?P<rest>.*)", re.DOTALL)
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the machine's role",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, or the machine's service account",
+}
+_DEFAULTS = {
+    # Since pyarrow 21: a put in one request, not in three.
+    "s3": {"allow_delayed_open": "true"} if int(pa.__version__.partition(".")[0]) >= 21 else {},
+    # Not a quarter of an hour of attempts before it is said that the store cannot be reached.
+    "gs": {"retry_limit_seconds": "20"},
+}
+"""Options that hold where the address says nothing else."""
+
+
+def is_address(text: str | Path) -> bool:
+    """Return whether a run directory's name is meant as an address, and not as a folder."""
+    match = _ADDRESS.fullmatch(str(text))
+    # One letter is a drive.
+    return match is not None and len(match["scheme"]) > 1
+
+
+@total_ordering
+@dataclass(frozen=True, eq=False)
+class ObjectPath:
+    """A key, or what begins with it and a slash, in a bucket.
+
+    Parameters
+    ----------
+    root
+        What the address begins with: `s3://`, `gs://` or `gs://anonymous@`.
+    key
+        Bucket and key, as pyarrow takes them: `bucket/runs/digits`.
+    query
+        Options of the address; they hold no secret.
+    filesystem
+        Of pyarrow.
+    """
+
+    root: str
+    key: str
+    query: str
+    filesystem: fs.FileSystem = field(repr=False)
+
+    @classmethod
+    def at(cls, address: str) -> Self:
+        """Return the place of an address such as `s3://bucket/runs/digits`.
+
+        Options follow as pyarrow knows them: `?region=…`, `?endpoint_override=…&scheme=http`.
+
+        Raises
+        ------
+        AddressError
+            It is no such address, or holds credentials.
+        StoreError
+            The bucket is not there, or may not be used.
+        Unreachable
+            The store does not answer.
+        """
+        root, path, query = _split(address)
+        bucket = path.partition("/")[0]
+        with _explained(f"{root}{path}", query):
+            try:
+                filesystem = _connect(root, path, query)
+            except pa.ArrowInvalid as error:
+                reason = str(error).partition(". Detail:")[0]
+                raise AddressError(
+                    f"{root}{path}: the address is not understood: {reason}."
+                ) from None
+            there = filesystem.get_file_info(bucket).type is not fs.FileType.NotFound
+        if not there:
+            raise StoreError(
+                f"{root}{path}: there is no bucket {bucket!r}; create it, or correct the address."
+            )
+        return cls(root, path, query, filesystem)
+
+    def __str__(self) -> str:
+        return f"{self.root}{self.key}" + (f"?{self.query}" if self.query else "")
+
+    def __truediv__(self, name: str) -> Self:
+        return replace(self, key=f"{self.key}/{name}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ObjectPath) and str(self) == str(other)
+
+    def __lt__(self, other: "ObjectPath") -> bool:
+        return str(self) < str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    @property
+    def name(self) -> str:
+        """The last part of the key."""
+        return PurePosixPath(self.key).name
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending."""
+        return PurePosixPath(self.key).stem
+
+    @property
+    def parent(self) -> Self:
+        """What the key lies in."""
+        return replace(self, key=str(PurePosixPath(self.key).parent))
+
+    def absolute(self) -> Self:
+        """Return itself: an address is the same wherever it is used."""
+        return self
+
+    def exists(self) -> bool:
+        """Return whether there is an object of this key, or one below it."""
+        return self._info().type is not fs.FileType.NotFound
+
+    def is_dir(self) -> bool:
+        """Return whether anything lies below this key."""
+        return self._info().type is fs.FileType.Directory
+
+    def iterdir(self) -> Iterator[Self]:
+        """Yield what lies directly below this key, in the order of names."""
+        # Google's listing leaves folders out that no object of their own stands for.
+        infos = self._list(recursive=not self.root.startswith("s3"))
+        names = {info.path[len(self.key) + 1 :].partition("/")[0] for info in infos}
+        return (self / name for name in sorted(names - {""}))
+
+    def glob(self, pattern: str) -> Iterator[Self]:
+        """Yield what lies directly below this key and has a name like the pattern."""
+        return (entry for entry in self.iterdir() if fnmatch.fnmatchcase(entry.name, pattern))
+
+    def size(self) -> int:
+        """Return the bytes of the object, or of all that lie below this key."""
+        return sum(info.size or 0 for info in [*self._list(recursive=True), self._info()])
+
+    def modified(self) -> float:
+        """Return when the object was put, in seconds since 1970 by the store's clock.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such object.
+        """
+        nanoseconds: int | None = self._info().mtime_ns
+        if nanoseconds is None:
+            raise FileNotFoundError(str(self))
+        return nanoseconds / 1e9
+
+    def read_bytes(self) -> bytes:
+        """Return the object.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such object.
+        StoreError
+            The store does not let it be read.
+        """
+        with self._explained(), self.filesystem.open_input_stream(self.key) as stream:
+            content: bytes = stream.read()
+        return content
+
+    def read_text(self) -> str:
+        """Return the object as text."""
+        return self.read_bytes().decode()
+
+    def write_bytes(self, content: bytes) -> None:
+        """Put the object: whoever reads it meets the old content or the new.
+
+        Raises
+        ------
+        StoreError
+            The store refuses; the old content is untouched.
+        """
+        kind = mimetypes.guess_type(self.name)[0] or "application/octet-stream"
+        with (
+            self._explained(),
+            self.filesystem.open_output_stream(self.key, metadata={"Content-Type": kind}) as stream,
+        ):
+            stream.write(content)
+
+    def move(self, target: Self) -> None:
+        """Copy the object to another key and delete it here."""
+        with self._explained():
+            self.filesystem.copy_file(self.key, target.key)
+            self.filesystem.delete_file(self.key)
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        """Delete the object."""
+        with self._explained():
+            try:
+                self.filesystem.delete_file(self.key)
+            except FileNotFoundError:
+                if not missing_ok:
+                    raise
+
+    def remove(self) -> None:
+        """Delete the object, or all that lie below this key; nothing where there is none."""
+        kind = self._info().type
+        with self._explained():
+            if kind is fs.FileType.File:
+                self.filesystem.delete_file(self.key)
+            elif kind is fs.FileType.Directory:
+                # Google's folders need no object of their own, and pyarrow misses that one.
+                with suppress(FileNotFoundError):
+                    self.filesystem.delete_dir(self.key)
+
+    def _info(self) -> fs.FileInfo:
+        with self._explained():
+            return self.filesystem.get_file_info(self.key)
+
+    def _list(self, *, recursive: bool) -> list[fs.FileInfo]:
+        selector = fs.FileSelector(self.key, allow_not_found=True, recursive=recursive)
+        with self._explained():
+            found: list[fs.FileInfo] = self.filesystem.get_file_info(selector)
+        return found
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return _explained(f"{self.root}{self.key}", self.query)
+
+
+def _split(address: str) -> tuple[str, str, str]:
+    """Return root, bucket with key, and options of an address that may be used."""
+    match = _ADDRESS.fullmatch(address)
+    scheme = match["scheme"].lower() if match else ""
+    if match is None or scheme not in SCHEMES:
+        known = " and ".join(f"{known}://bucket/folder" for known in SCHEMES)
+        raise AddressError(f"{scheme}://: no such store is known; valid are {known}, or a folder.")
+    if not match["rest"].startswith("/"):
+        raise AddressError(
+            f"{scheme}:/: an address has two slashes, {scheme}://bucket/folder; from Python, give "
+            "it as a string and not as a Path."
+        )
+    rest, _, query = match["rest"][1:].partition("?")
+    owner, at, _ = rest.partition("/")[0].rpartition("@")
+    if at and (scheme, owner) != ("gs", "anonymous"):
+        # The address is not shown: it holds the secret.
+        raise AddressError(
+            f"{scheme}://…@…: credentials do not belong in an address, which is shown and "
+            f"recorded; set {_CREDENTIALS[scheme]} instead."
+        )
+    path = "/".join(filter(None, rest.removeprefix(f"{owner}{at}").split("/")))
+    if not path or rest.removeprefix(f"{owner}{at}").startswith("/"):
+        raise AddressError(f"{scheme}://: the bucket is missing; write {scheme}://bucket/folder.")
+    return f"{scheme}://{owner}{at}", path, query
+
+
+def _connect(root: str, path: str, query: str) -> fs.FileSystem:
+    given = parse_qs(query, keep_blank_values=True)
+    defaults = _DEFAULTS[root.partition(":")[0]]
+    options = [f"{key}={value}" for key, value in defaults.items() if key not in given]
+    joined = "&".join(filter(None, [query, *options]))
+    filesystem, _ = fs.FileSystem.from_uri(f"{root}{path}?{joined}")
+    return filesystem
+
+
+_REASONS = {
+    r"configured region is|HTTP status 301|PermanentRedirect|AuthorizationHeaderMalformed": (
+        "the bucket is in another region than was asked for; leave ?region= out, or correct it"
+    ),
+    r"NO_SUCH_BUCKET|bucket does not exist|Bucket '[^']*' not found": (
+        "there is no such bucket; create it, or correct the address"
+    ),
+    r"ACCESS_DENIED|HTTP status 40[013]|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH"
+    r"|INVALID_CLIENT_TOKEN|EXPIRED|PERMISSION_DENIED|UNAUTHENTICATED|[Cc]redential": (
+        "access is denied: no credentials were found, or they may not use this bucket; set {keys}"
+    ),
+}
+_SILENCE = (
+    r"NETWORK_CONNECTION|curlCode|CURL error|UNAVAILABLE|SLOW_DOWN|INTERNAL_FAILURE"
+    r"|REQUEST_TIMEOUT|HTTP status 5\d\d|DEADLINE|[Tt]imed? ?out"
+)
+
+
+@contextmanager
+def _explained(shown: str, query: str) -> Iterator[None]:
+    """Turn what a store or the network answers into one sentence."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        text = str(error)
+        if re.search(_SILENCE, text):
+            host = parse_qs(query).get("endpoint_override", ["the store"])[0]
+            raise Unreachable(
+                f"{shown}: {host} cannot be reached; look at the network and the address, "
+                "then run again (all rows so far are kept)."
+            ) from error
+        keys = _CREDENTIALS[shown.partition(":")[0]]
+        for pattern, reason in _REASONS.items():
+            if re.search(pattern, text):
+                raise StoreError(f"{shown}: {reason.format(keys=keys)}.") from error
+        raise StoreError(f"{shown}: the store refuses: {text.splitlines()[0]}") from error
