@@ -171,6 +171,8 @@ class Pass:
             return False
         row, wanted = result["row"], self.stages.wanted[trial_id]
         self.recorder.add_row(trial_id, row)
+        if result.get("saved"):
+            self.recorder.note_checkpoint(trial_id)
         if "facts" in result:
             self.recorder.add_facts(trial_id, result["facts"])
         stop = self._races.arrive(wanted, row["epoch"], row["val_accuracy"])

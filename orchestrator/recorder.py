@@ -67,6 +67,8 @@ class Recorder:
         self._paces: dict[str, tuple[float | None, int | None]] = {}
         self._slots: dict[str, int] = {}
         self._finished: list[str] = []
+        self._saved: set[str] = set()
+        self._places = 1
         self._flushed_at = self._reached_at = time.monotonic()
         self._flush_seconds = 0.0
         self.problems: list[str] = []
@@ -121,6 +123,7 @@ class Recorder:
         if slot is None:
             slot = next(number for number in range(len(taken) + 1) if number not in taken)
         self._slots[trial_id] = slot
+        self._places = max(self._places, slot + 1)
         self._trials.update(
             trial_id,
             {
@@ -166,6 +169,10 @@ class Recorder:
             {**_progress(rows), "device": row.get("device"), "host": row.get("host")},
         )
         return True
+
+    def note_checkpoint(self, trial_id: str) -> None:
+        """Take note that a trial has a checkpoint, which goes once its rows are safe."""
+        self._saved.add(trial_id)
 
     def add_facts(self, trial_id: str, facts: Mapping[str, Any]) -> None:
         """Take what is known once per trial."""
@@ -225,7 +232,7 @@ class Recorder:
         return {trial_id: pace for trial_id, pace in self._paces.items() if trial_id in self._slots}
 
     def flush(self, *, force: bool = False) -> list[str]:
-        """Write what is new, at most about once a second.
+        """Write what is new, about once a second, or once there is a checkpoint per place.
 
         Returns
         -------
@@ -241,7 +248,9 @@ class Recorder:
         pause = FLUSH_SECONDS + _SECONDS_PER_PART * self._epochs.parts
         pause = max(pause, _FLUSH_SHARE * self._flush_seconds)
         started = time.monotonic()
-        if not force and started - self._flushed_at < pause:
+        # As many checkpoints as places: those of ended trials go before the next one is written.
+        crowded = len(self._saved) >= self._places and not self._saved.isdisjoint(self._finished)
+        if not (force or crowded) and started - self._flushed_at < pause:
             return []
         # Cut short between two of these, nothing is claimed that is not there: a trial is complete
         # by its last epoch, which comes with its predictions.
@@ -260,6 +269,7 @@ class Recorder:
         self._flushed_at = self._reached_at = time.monotonic()
         self._flush_seconds = self._flushed_at - started
         safe, self._finished = self._finished, []
+        self._saved.difference_update(safe)
         return safe
 
     def _end(self, trial_id: str, values: Mapping[str, Any]) -> None:

@@ -99,7 +99,7 @@ class Job:
         self._learner: Learner | None = None
         self._rows: list[dict[str, Any]] = []
         self._emitted = task.recorded
-        self._unsaved_seconds = 0.0
+        self._unsaved_seconds, self._is_saved = 0.0, False
         self._problems: list[str] = []
 
     def step(self) -> dict[str, Any]:
@@ -108,8 +108,9 @@ class Job:
         Returns
         -------
         dict
-            `row` (epoch columns), `finished`, `problems`; `facts` (trial columns) with the first
-            and the last row, `predictions` with the last; or `failure` and `message`, no row.
+            `row` (epoch columns), `finished`, `problems`, `saved` (whether a checkpoint exists);
+            `facts` (trial columns) with the first and the last row, `predictions` with the last;
+            or `failure` and `message`, no row.
         """
         try:
             return self._advance()
@@ -127,6 +128,7 @@ class Job:
         if self._learner is None:
             self._learner = self._make(self._task, self._trial)
             self._rows, self._problems = self._checkpoints.restore(self._learner, budget)
+            self._is_saved = bool(self._rows)
             # Rows recorded ahead of the checkpoint are trained again, and compared. The last row
             # is always given anew: facts and predictions come with it.
             self._emitted = min(self._emitted, self._learner.epoch, budget - 1)
@@ -141,6 +143,7 @@ class Job:
             "row": row,
             METRIC: row[METRIC],
             "finished": done,
+            "saved": self._is_saved,
             "problems": self._problems,
         }
         self._problems = []
@@ -170,7 +173,7 @@ class Job:
         best = self._task.keep_checkpoints in ("best", "all")
         if kept or due or costly or best:
             self._checkpoints.save(learner, self._rows)
-            self._unsaved_seconds = 0.0
+            self._unsaved_seconds, self._is_saved = 0.0, True
 
     def _failed(self, kind: str, message: str) -> dict[str, Any]:
         self._learner = None
