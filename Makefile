@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-long test-containers check format bench clean
+.PHONY: demo test test-long test-trackers test-containers check format bench clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -18,10 +18,15 @@ demo: $(INSTALLED)  ## train the example on the embedded images and leave a repo
 	@echo "The report: $(CURDIR)/runs/digits/report/index.html"
 
 test: $(INSTALLED)  ## all tests but the long ones
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long and not trackers"
 
 test-long: $(INSTALLED)  ## the long ones: many kills, ten thousand trials
 	$(BIN)/python -m pytest -m long --timeout 3600
+
+test-trackers:  ## MLflow and W&B, in an environment of their own: they slow every start of Ray Tune
+	$(PYTHON) -m venv .venv-trackers
+	.venv-trackers/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,trackers]"
+	.venv-trackers/bin/python -m pytest -m trackers
 
 test-containers: $(INSTALLED)  ## builds docker/ and runs a study through it; takes root, see the script
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt ".[containers]"

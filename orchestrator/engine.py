@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
@@ -15,6 +16,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 from orchestrator.adaptors import Dispatcher, Relay, Rungs
 from orchestrator.passes import Pass
 from orchestrator.stages import Wanted
+from orchestrator.tracking import Tracking, loggers_of
 from results.location import Location
 from trainables.actor import Actor
 from trainables.job import METRIC
@@ -72,6 +74,10 @@ def _tune(work: Pass, slots: int, checkpoint_folder: Location, relay: Relay) -> 
         }
 
     scratch = tempfile.mkdtemp(prefix="scalestudy-")
+    trackers = work.study.trackers
+    loggers = loggers_of(trackers, work.study.name) if trackers else {}
+    # Before the relay, which drops what it has recorded.
+    callbacks = [Tracking(work, loggers, Path(scratch))] if loggers else []
     try:
         Tuner(
             Actor,
@@ -93,7 +99,7 @@ def _tune(work: Pass, slots: int, checkpoint_folder: Location, relay: Relay) -> 
                 failure_config=FailureConfig(max_failures=0),
                 # Jobs keep their own checkpoints, with the rows behind them.
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[relay],
+                callbacks=[*callbacks, relay],
             ),
         ).fit()
     finally:

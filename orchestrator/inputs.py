@@ -128,6 +128,11 @@ def find_inputs(study: Study) -> Inputs:
     StudyError
         Data, weights or a model cannot be had; the message says which, where and what to do.
     """
+    for name, library in study.trackers.missing().items() if study.trackers else ():
+        raise StudyError(
+            f"trackers.{name}: this Python has no {library}; pip install 'scalestudy[trackers]', "
+            "or leave the tracker out."
+        )
     try:
         inputs = _simulated(study) if study.trainable == "simulated" else _real(study)
     except TrainableError as error:
