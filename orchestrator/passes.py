@@ -170,6 +170,13 @@ class Pass:
             self.lose(trial_id, result["failure"], result["message"])
             return False
         row, wanted = result["row"], self.stages.wanted[trial_id]
+        given, labels = result.get("predictions"), self.stages.inputs.test_labels
+        if given is not None and labels is not None and np.shape(given) != labels.shape:
+            message = (
+                f"predictions() returned shape {np.shape(given)}, the test set has {len(labels)}"
+            )
+            self.lose(trial_id, "refused", f"{wanted.trial.trainable}: {message} images")
+            return False
         self.recorder.add_row(trial_id, row)
         if result.get("saved"):
             self.recorder.note_checkpoint(trial_id)

@@ -10,6 +10,7 @@ from studies import a_pass, epochs, run, searched, study, trials
 
 from orchestrator.in_process import train_here
 from orchestrator.passes import Pass
+from orchestrator.runner import run_study
 from orchestrator.stages import Outcome, Wanted
 from orchestrator.study import Study
 from results.records import Stage, Status
@@ -363,3 +364,10 @@ def test_failed_trials_are_tried_again_by_every_run(tmp_path: Path) -> None:
         assert failed.attempts.tolist() == [attempts]
         assert failed.error.str.contains("epoch 2, step 1").all()
     assert len(epochs(tmp_path)) == 3 + 1
+
+
+def test_predictions_that_do_not_fit_the_test_set_fail_the_trial(tmp_path: Path) -> None:
+    declared = study(trainable="faulty:TooFew", data={"source": "digits"}, seeds=[0])
+    summary = run_study(declared, tmp_path, address="none")
+    assert summary.exit_code == 3
+    assert "faulty:TooFew: predictions() returned shape (3,), the test set has" in summary.failed[0]
