@@ -25,7 +25,7 @@ from trainables.job import METRIC
 def train(
     work: Pass,
     *,
-    slots: int,
+    limit: Callable[[], int],
     checkpoint_folder: Location,
     tick: Callable[[], None],
     safe: Callable[[list[str]], None],
@@ -36,8 +36,8 @@ def train(
     ----------
     work
         The pass; it takes every result at once.
-    slots
-        Trials at a time.
+    limit
+        Returns how many trials may run or wait for their place, now.
     checkpoint_folder
         Shared by the nodes, or in an object store, where it is to outlive one of them.
     tick
@@ -48,7 +48,7 @@ def train(
     actors: dict[str, str] = {}
     while not work.is_finished:
         try:
-            _tune(work, slots, checkpoint_folder, Relay(work, tick, safe, actors))
+            _tune(work, limit, checkpoint_folder, Relay(work, tick, safe, actors))
             return
         except RuntimeError as error:
             # Tune takes Ray's out-of-memory error for an unknown one and gives up all trials.
@@ -58,9 +58,9 @@ def train(
             work.regroup({trial_id for trial_id, actor in actors.items() if actor in killed})
 
 
-def _tune(work: Pass, slots: int, checkpoint_folder: Location, relay: Relay) -> None:
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)
-    work.slots = slots
+def _tune(work: Pass, limit: Callable[[], int], checkpoint_folder: Location, relay: Relay) -> None:
+    # The limit counts, which may change; Tune's own is read once.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "100000"
 
     def task(wanted: Wanted) -> dict[str, Any]:
         share = work.share(wanted.trial)
@@ -84,7 +84,7 @@ def _tune(work: Pass, slots: int, checkpoint_folder: Location, relay: Relay) -> 
             tune_config=TuneConfig(
                 metric=METRIC,
                 mode="max",
-                search_alg=Dispatcher(work, slots, task),
+                search_alg=Dispatcher(work, limit, task),
                 scheduler=Rungs(work),
                 num_samples=-1,
                 reuse_actors=True,
