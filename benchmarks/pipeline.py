@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from trainables.augment import Preparation, crop_and_flip
 from trainables.batches import Batches
 from trainables.data import Images
+from trainables.device import resolve_precision
 from trainables.examples import Examples
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
@@ -73,7 +74,8 @@ def main() -> None:
     loader = DataLoader(
         PixelArrays(images, labels.tolist(), augmenting()), arguments.batch, shuffle=True
     )
-    training = Variant("trainer", arguments.model, arguments.batch)
+    bf16 = resolve_precision("auto", CPU) == "bf16"
+    training = Variant("trainer, bf16" if bf16 else "trainer", arguments.model, arguments.batch)
     training.train()
 
     def theirs() -> None:

@@ -4,6 +4,7 @@ import time
 from functools import partial
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from training import Results, Training, parse
@@ -25,6 +26,8 @@ def train_cifar(
 def main() -> None:
     """Tune over the whole grid at once."""
     arguments, grid, options = parse(__doc__)
+    # `local`: Tune would join any Ray that runs on the machine.
+    ray.init(address="local")
     scheduler = None
     if arguments.asha:
         scheduler = ASHAScheduler(max_t=arguments.epochs, grace_period=1, reduction_factor=2)
