@@ -32,6 +32,22 @@ test-containers: $(INSTALLED)  ## builds docker/ and runs a study through it; ta
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt ".[containers]"
 	PATH=$(CURDIR)/$(BIN):$$PATH tests/containers.sh
 
+# Where CIFAR-10 lies as Parquet, for what `bench` trains.
+DATA ?= ../shared/data
+
+bench: $(INSTALLED)  ## every measurement of benchmarks/README.md, but those beside other hardware
+	@echo "Six to ten hours on two cores, nearly all of it side_by_side.py; what that has measured is"
+	@echo "kept in runs/side_by_side, so it can be interrupted and called again. Keep the machine quiet."
+	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/trainer.py --model resnet18 --batch 256
+	$(BIN)/python benchmarks/trainer.py --model resnet18 --batch 32
+	$(BIN)/python benchmarks/trainer.py --model resnet50 --batch 256
+	$(BIN)/python benchmarks/trainer.py --whole --model resnet18 --batch 256
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/large_studies.py
+	$(BIN)/python benchmarks/side_by_side.py $(DATA) --part time search
+
 check: $(INSTALLED)  ## what the code must pass before it lands
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

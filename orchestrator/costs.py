@@ -42,7 +42,7 @@ def work_of(inputs: Inputs) -> Callable[[Trial], Work]:
             return 2.0 * parameters(trial.model)
         if trial.trainable != "classifier":
             return None
-        from trainables.models import flops_per_image
+        from trainables.model_facts import flops_per_image
 
         side = trial.recipe.image_size or inputs.image_size or 224
         return float(flops_per_image(trial.model, trial.n_classes, trial.recipe.stem, (side, side)))
