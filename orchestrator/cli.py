@@ -9,6 +9,7 @@ import typer
 
 from orchestrator import cli_jobs
 from orchestrator.doctor import doctor
+from orchestrator.replaying import replay
 from orchestrator.reporting import compare, report
 from orchestrator.status import status
 from orchestrator.usage import (
@@ -158,6 +159,7 @@ app.command()(status)
 app.command()(doctor)
 app.command()(report)
 app.command()(compare)
+app.command()(replay)
 
 
 @app.command()
