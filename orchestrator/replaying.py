@@ -25,8 +25,9 @@ _COLUMNS = (
     *("contests", "kept", "lost", "regret", "worst", "test_regret"),
 )
 _LEGEND = (
-    "rule: which trials compete, grace/reduction factor; kept: winners that are the same as without stopping; given up: points of validation accuracy, "
-    "mean over winners, and the worst. *: the rule of the study as last run."
+    "rule: which trials compete, grace/reduction factor; kept: winners that are the same as "
+    "without stopping; given up: points of validation accuracy, mean over winners, and the worst. "
+    "*: the rule of the study as last run."
 )
 
 
