@@ -11,6 +11,7 @@ from orchestrator import cli_jobs
 from orchestrator.doctor import doctor
 from orchestrator.replaying import replay
 from orchestrator.reporting import compare, report
+from orchestrator.starting import init
 from orchestrator.status import status
 from orchestrator.usage import (
     Json,
@@ -35,23 +36,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
-def init(
-    file: Annotated[Path, typer.Argument(help="Where to write the study.")] = Path("study.yaml"),
-    preset: Annotated[str, typer.Option(help="digits, reference, search or images.")] = "digits",
-) -> None:
-    """Write a commented study file to start from."""
-    from orchestrator.errors import StudyError
-    from orchestrator.presets import preset_names, preset_text
-
-    if preset not in preset_names():
-        raise StudyError(f"--preset {preset}: valid are {', '.join(preset_names())}.")
-    if file.exists():
-        raise StudyError(f"{file}: the file is there already; name another, or remove it first.")
-    from results.files import write_whole
-
-    write_whole(file, preset_text(preset).encode())
-    typer.echo(f"{file} is written. Look at it, then: scalestudy plan {file}")
+app.command()(init)
 
 
 @app.command()
