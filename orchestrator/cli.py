@@ -39,6 +39,24 @@ app = typer.Typer(
 app.command()(init)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        typer.echo(f"scalestudy {metadata.version('scalestudy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _any_command(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print it and leave."),
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def plan(
     study: StudyFile,
@@ -176,6 +194,14 @@ def clean(
         document["items"] = [
             {"path": str(item.path), "bytes": item.size, "reason": item.reason} for item in items
         ]
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a study file, for editors and other tools."""
+    from orchestrator.schema import schema_text
+
+    typer.echo(schema_text(), nl=False)
 
 
 app.command()(cli_jobs.submit)
