@@ -111,7 +111,7 @@ def _factors(recipe: _Schema) -> _Schema:
             {"type": "string", "pattern": _FRACTION},
         ]
     }
-    levels = {
+    levels: _Schema = {
         "model": {"type": "string", "minLength": 1},
         "weights": weights,
         "fraction": fraction,

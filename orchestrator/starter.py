@@ -12,7 +12,7 @@ import yaml
 from orchestrator.budget import Affordable, Design, afford, designs
 from orchestrator.design import FEWEST_STEPS
 from orchestrator.errors import StudyError
-from orchestrator.levels import parse_size
+from orchestrator.levels import parse_size, parse_weights
 from orchestrator.price import Band, Price, price_plan
 from orchestrator.study import Study, study_from
 from trainables.source import BUILT_IN, Source
@@ -110,8 +110,12 @@ class Starter:
             raise StudyError(f"--data {wish.data}: {error}") from None
         self._pool = info.n_train - share_to_count(0.1, info.n_train)
         self._n_classes, self._side = info.n_classes, info.image_size
-        self._weights = list(wish.weights or ["none"])
-        self._notes: list[str] = []
+        self._weights = [_rooted(level) for level in wish.weights or ["none"]]
+        for share in wish.fractions or ():
+            try:
+                parse_size(_level(share))
+            except ValueError as error:
+                raise StudyError(f"--fractions {share}: {error}.") from None
 
     def start(self) -> Started:
         """Return the study.
@@ -212,11 +216,11 @@ class Starter:
     def _reasons(self, chosen: Affordable, wall: Band, price: Price) -> list[str]:
         design = chosen.design
         parts = [
-            f"{len(self._models)} models",
+            _counted(len(self._models), "model"),
             *([f"{len(self._weights)} weights"] if len(self._weights) > 1 else []),
-            f"{len(design.fractions)} data sizes",
+            _counted(len(design.fractions), "data size"),
             *([f"{len(_RATES)} learning rates searched in each cell"] if design.tuned else []),
-            f"{design.seeds} seeds",
+            _counted(design.seeds, "seed"),
         ]
         basis = ", ".join(price.total.basis)
         said = [
@@ -227,12 +231,12 @@ class Starter:
         ]
         if self._wish.hours is not None:
             said.append(
-                f"The most epochs that fit {self._wish.hours:g} h, with the richest design that "
-                f"trains long enough."
+                f"These are the most epochs that fit {self._wish.hours:g} h with the richest "
+                "design that trains long enough."
             )
             if chosen.left_out:
                 said.append(f"Left out to fit: {_listed(chosen.left_out)}.")
-        return said + self._notes
+        return said
 
     def _text(self, chosen: Affordable, reasons: Sequence[str]) -> str:
         values, design = self._values(chosen), chosen.design
@@ -242,10 +246,11 @@ class Starter:
             "batch_size": "examples per update",
             "augmentation": "random crop and flip; none where mirrored images mean something else",
             "image_size": "images are resized to this many pixels",
-            "lr": "one for all cells; to tune it in each: search: {lr: [3e-3, 1e-3, 3e-4, 1e-4]}",
-            "epochs": "passes over a cell's own images; steps instead trains all fractions as long",
+            "lr": "the same for all cells; search: {lr: […]} instead tunes it in each",
+            "epochs": "passes over a cell's own images; a budget in steps trains all alike",
         }
         path = self._source.get("path")
+        relative = "" if Path(path or "").is_absolute() else "relative to this file"
         lines = [
             *(
                 [f"# yaml-language-server: $schema={self._wish.schema}"]
@@ -261,7 +266,7 @@ class Starter:
             "",
             "data:",
             f"  source: {self._source['source']}",
-            *([_noted(f"  path: {_flow(path)}", "relative to this file")] if path else []),
+            *([_noted(f"  path: {_flow(path)}", relative)] if path else []),
             _noted("  validation: 0.1", "held out of train, before any fraction is drawn"),
             "",
             _noted("factors:", "every combination is one cell"),
@@ -347,6 +352,16 @@ def _flow(value: Any) -> str:
 
 def _noted(line: str, note: str) -> str:
     return f"{line:<27} # {note}" if note else line
+
+
+def _rooted(level: str) -> str:
+    """Return weights as the study file names them: a path is taken from here, not from the file."""
+    place = parse_weights(level).location
+    return level if place is None else str(Path(place).absolute())
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _listed(parts: Sequence[str]) -> str:
