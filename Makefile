@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-long test-trackers test-containers check format bench clean
+.PHONY: demo test test-long test-trackers test-containers check docs format bench clean
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +53,9 @@ check: $(INSTALLED)  ## what the code must pass before it lands
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PATH=$(CURDIR)/$(BIN):$$PATH .ci/check-containers
+
+docs: $(INSTALLED)  ## what is generated of docs/: the study file's page and its JSON Schema
+	$(BIN)/python docs/study_file.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -9,7 +9,9 @@ import typer
 
 from orchestrator import cli_jobs
 from orchestrator.doctor import doctor
+from orchestrator.replaying import replay
 from orchestrator.reporting import compare, report
+from orchestrator.starting import init
 from orchestrator.status import status
 from orchestrator.usage import (
     Json,
@@ -34,23 +36,25 @@ app = typer.Typer(
 )
 
 
-@app.command()
-def init(
-    file: Annotated[Path, typer.Argument(help="Where to write the study.")] = Path("study.yaml"),
-    preset: Annotated[str, typer.Option(help="digits, reference, search or images.")] = "digits",
+app.command()(init)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        typer.echo(f"scalestudy {metadata.version('scalestudy')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _any_command(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print it and leave."),
+    ] = False,
 ) -> None:
-    """Write a commented study file to start from."""
-    from orchestrator.errors import StudyError
-    from orchestrator.presets import preset_names, preset_text
-
-    if preset not in preset_names():
-        raise StudyError(f"--preset {preset}: valid are {', '.join(preset_names())}.")
-    if file.exists():
-        raise StudyError(f"{file}: the file is there already; name another, or remove it first.")
-    from results.files import write_whole
-
-    write_whole(file, preset_text(preset).encode())
-    typer.echo(f"{file} is written. Look at it, then: scalestudy plan {file}")
+    pass
 
 
 @app.command()
@@ -158,6 +162,7 @@ app.command()(status)
 app.command()(doctor)
 app.command()(report)
 app.command()(compare)
+app.command()(replay)
 
 
 @app.command()
@@ -189,6 +194,14 @@ def clean(
         document["items"] = [
             {"path": str(item.path), "bytes": item.size, "reason": item.reason} for item in items
         ]
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a study file, for editors and other tools."""
+    from orchestrator.schema import schema_text
+
+    typer.echo(schema_text(), nl=False)
 
 
 app.command()(cli_jobs.submit)

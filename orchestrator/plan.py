@@ -1,12 +1,12 @@
 """Wanted − recorded: what a run would train, and what is doubtful about it."""
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from orchestrator.design import design_warnings
 from orchestrator.errors import StudyError
 from orchestrator.foresight import parallel_caveats, shares_foreseen
 from orchestrator.history import History
@@ -19,8 +19,6 @@ from results.errors import StoreError
 from results.location import Location
 from results.records import Status
 from results.store import Store
-
-FEWEST_STEPS = 10
 
 
 class State(StrEnum):
@@ -122,7 +120,7 @@ def plan_study(study: Study, out: str | Location | None = None) -> Plan:
         inputs,
         _count(study, stages, history, states),
         _cells(stages, states),
-        [*_warnings(study, stages, inputs), *parallel_caveats(study, inputs), *_mixed(store)],
+        [*design_warnings(study, stages, inputs), *parallel_caveats(study, inputs), *_mixed(store)],
         shares_foreseen(
             study,
             inputs,
@@ -236,66 +234,6 @@ def _cells(stages: Stages, states: dict[str, State]) -> list[dict[str, Any]]:
 
 def _plain(level: Any) -> Any:
     return level if isinstance(level, bool | int | float | str) else str(level)
-
-
-def _warnings(study: Study, stages: Stages, inputs: Inputs) -> list[str]:
-    warnings = []
-    if len(study.seeds) == 1:
-        warnings.append(
-            "seeds: one seed gives no interval and no ranking; three or more do: seeds: [0, 1, 2]."
-        )
-    if study.data.validation == "test" and study.trainable != "simulated":
-        warnings.append(
-            "data.validation: test selects on the test set, so that test accuracies are too good; "
-            "0.1 holds a tenth of train out instead."
-        )
-    few: dict[str, int] = {}
-    for stages_of_cell in stages.cells:
-        recipe = stages_of_cell.recipes[0] if stages_of_cell.recipes else None
-        if recipe and recipe.epochs:
-            steps = math.ceil(inputs.count(stages_of_cell.cell["fraction"]) / recipe.batch_size)
-            if steps < FEWEST_STEPS:
-                few[str(stages_of_cell.cell)] = steps
-    if few:
-        cell, steps = next(iter(few.items()))
-        more = f" and {len(few) - 1} more cells" if len(few) > 1 else ""
-        warnings.append(
-            f"{cell}{more}: {steps} updates an epoch, fewer than {FEWEST_STEPS}; a smaller "
-            "batch_size, more epochs, or a budget in steps trains small fractions as long."
-        )
-    return [*warnings, *_idle_stopping(study, stages)]
-
-
-def _idle_stopping(study: Study, stages: Stages) -> list[str]:
-    """Say so where early stopping can never act."""
-    rule = study.stopping
-    if rule is None:
-        if isinstance(study.early_stopping, str | None):
-            return []
-        return [
-            "early_stopping: without search nothing competes inside a cell, so nothing is ever "
-            "stopped; add a search, or compare: [fraction] for a race."
-        ]
-    sizes: Counter[tuple[str, ...]] = Counter()
-    for wanted in stages.wanted.values():
-        group = stages.group(wanted)
-        if group:
-            sizes[group] += 1
-    expected = max((cell.expected for cell in stages.cells), default=0)
-    largest = max([expected, *sizes.values()])
-    budgets = [w.trial.recipe.intervals for w in stages.wanted.values()]
-    if largest <= rule.reduction_factor:
-        return [
-            f"early_stopping: at most {largest} trials compete and a rung stops nobody before it "
-            f"holds {rule.reduction_factor} results, so nothing is ever stopped; search more "
-            "recipes, or lower reduction_factor."
-        ]
-    if budgets and rule.grace >= max(budgets):
-        return [
-            f"early_stopping: the first rung (grace {rule.grace}) is not before the end of the "
-            f"longest trial ({max(budgets)} epochs), so nothing is ever stopped; lower grace."
-        ]
-    return []
 
 
 def _mixed(store: Store) -> list[str]:

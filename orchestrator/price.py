@@ -179,13 +179,18 @@ class Forecast:
         return low, high, {basis.value: seconds[basis] / total for basis in order}
 
 
-def forecast_of(study: Study, inputs: Inputs, store: Store) -> Forecast:
-    """Return a study's forecast, from its records and from what was probed on this machine."""
+def durations_here(study: Study, inputs: Inputs, store: Store) -> Durations:
+    """Return what is expected of trials, from records and from what was probed on this machine."""
     from orchestrator.probe import remembered
 
     trials = [wanted.trial for wanted in Stages(study, inputs).wanted.values()]
     probed = {} if study.trainable == "simulated" else remembered(inputs.fingerprint)
-    durations = durations_of(study, inputs, trials, store, probed)
+    return durations_of(study, inputs, trials, store, probed)
+
+
+def forecast_of(study: Study, inputs: Inputs, store: Store) -> Forecast:
+    """Return a study's forecast on a machine such as this one."""
+    durations = durations_here(study, inputs, store)
     return Forecast(study, inputs, store, durations, expected_share(study, durations.on_gpu))
 
 

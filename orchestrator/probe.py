@@ -17,7 +17,7 @@ from orchestrator.environment import describe
 from orchestrator.errors import StudyError
 from results.files import write_whole
 from trainables.errors import TrainableError
-from trainables.pace import Pace, measure, probe_trial
+from trainables.pace import Pace, measure
 from trainables.trial import Trial
 
 _SAME = ("host", "cpu_model", "torch", "torchvision", "scalestudy", "cpus")
@@ -64,7 +64,7 @@ def probe(
         asked = {
             pool.submit(
                 measure,
-                probe_trial(trial).model_dump(mode="json"),
+                trial.model_dump(mode="json"),
                 evaluated,
                 int(of.cpus),
                 None if of.on_gpu else "cpu",

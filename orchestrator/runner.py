@@ -5,8 +5,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
-from orchestrator.durations import durations_of
+from orchestrator.durations import Durations
 from orchestrator.environment import describe
 from orchestrator.errors import RunError, StudyError
 from orchestrator.history import History
@@ -16,6 +17,8 @@ from orchestrator.passes import Pass
 from orchestrator.placement import Node
 from orchestrator.placer import Placer
 from orchestrator.plan import check_owner, default_out
+from orchestrator.prediction import predict
+from orchestrator.price import durations_here
 from orchestrator.progress import Progress, Silent
 from orchestrator.recorder import Recorder
 from orchestrator.signals import Interrupted, Signals
@@ -110,14 +113,17 @@ def run_study(
         recorder = Recorder(store, history, pass_id, inputs.test_labels)
         recorder.problems.extend(problems)
         placer = Placer(study, inputs)
-        trials = [wanted.trial for wanted in stages.wanted.values()]
-        cost = durations_of(study, inputs, trials, store).seconds
-        work = Pass(study, stages, history, recorder, cost, placer.share, placer.enlarge)
+        # Before the pass takes stock: trials that it continues are no longer complete then.
+        durations = durations_here(study, inputs, store)
+        work = Pass(
+            study, stages, history, recorder, durations.seconds, placer.share, placer.enlarge
+        )
         store.write_study(study.written())
         recorder.flush(force=True)
         if not work.is_finished:
             _decode(study, inputs, show)
-            _train(work, store, placer, address, max_parallel, show, signals, still_held, pass_id)
+            record = partial(_record_environment, store, work, pass_id, placer, durations)
+            _train(work, store, placer, address, max_parallel, show, signals, still_held, record)
         store.merge(pass_id)
         left = {folder.name for folder in store.checkpoints.glob("*")}
         _drop_checkpoints(study, store, recorder, [*left.intersection(stages.wanted)])
@@ -133,7 +139,7 @@ def _train(
     show: Progress,
     signals: Signals,
     still_held: Callable[[], None],
-    pass_id: str,
+    record: Callable[[int | None], None],
 ) -> None:
     def tick() -> None:
         try:
@@ -168,7 +174,7 @@ def _train(
                     "none trains in this one alone; leave it out."
                 )
             placer.meet([Node("here", float(os.cpu_count() or 1), _own_gpus(work))])
-            _record_environment(store, work, pass_id, placer)
+            record(1)
             train_here(work, store.checkpoints.absolute(), tick, safe)
         else:
             from orchestrator.capacity import Capacity
@@ -181,7 +187,7 @@ def _train(
                 warnings = placer.meet(nodes)
                 left = [wanted.trial for wanted in work.left()]
                 warnings += placer.survey(left, show.note)
-                _record_environment(store, work, pass_id, placer)
+                record(max_parallel)
                 capacity = Capacity(
                     work,
                     Connected(),
@@ -244,11 +250,21 @@ def _decode(study: Study, inputs: Inputs, show: Progress) -> None:
             raise StudyError(f"{study.name}: {error}") from None
 
 
-def _record_environment(store: Store, work: Pass, pass_id: str, placer: Placer) -> None:
-    nodes = placer.nodes
+def _record_environment(
+    store: Store,
+    work: Pass,
+    pass_id: str,
+    placer: Placer,
+    durations: Durations,
+    max_parallel: int | None,
+) -> None:
+    nodes, inputs = placer.nodes, work.stages.inputs
+    left = [(wanted, placer.share(wanted.trial)) for wanted in work.left()]
+    forecast = predict(work.study, inputs, store, durations, left, nodes, max_parallel)
     row = {
         "pass_id": pass_id,
-        "data_fingerprint": work.stages.inputs.fingerprint,
+        "data_fingerprint": inputs.fingerprint,
+        "forecast": forecast,
         "gpu_footprints": placer.measurements(),
         "settings": json.dumps(work.study.written(), default=str),
         **describe(sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)),

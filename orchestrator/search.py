@@ -16,7 +16,7 @@ Algorithm = Literal["grid", "random", "optuna"]
 RECIPE_FIELDS = tuple(Recipe.model_fields)
 
 _RESERVED = ("samples", "seed", "algorithm")
-_DISTRIBUTIONS = ("choice", "uniform", "loguniform", "randint")
+DISTRIBUTIONS = ("choice", "uniform", "loguniform", "randint")
 _DEFAULT_SAMPLES = 8
 
 
@@ -144,11 +144,11 @@ def checked_values(field: Any, values: Any) -> Any:
             raise refused("at least one value is needed, such as lr: [1e-3, 1e-4]")
         return _distinct(field, values)
     if not isinstance(values, dict) or len(values) != 1:
-        kinds = ", ".join(_DISTRIBUTIONS)
+        kinds = ", ".join(DISTRIBUTIONS)
         raise refused(f"a list, or a block of one distribution ({kinds}), is needed")
     ((kind, arguments),) = values.items()
-    if kind not in _DISTRIBUTIONS:
-        raise refused(f"{shown(kind)} is no distribution; {unknown(str(kind), _DISTRIBUTIONS)}")
+    if kind not in DISTRIBUTIONS:
+        raise refused(f"{shown(kind)} is no distribution; {unknown(str(kind), DISTRIBUTIONS)}")
     if not isinstance(arguments, list) or not arguments:
         raise refused(f"{kind} needs a list")
     if kind == "choice":

@@ -10,7 +10,7 @@ import numpy as np
 
 from orchestrator.history import History
 from orchestrator.inputs import Inputs
-from orchestrator.stopping import Race
+from orchestrator.stopping import Race, group_of
 from orchestrator.study import Cell, Study
 from results.records import Stage, Status
 from trainables.recipe import Recipe
@@ -167,9 +167,7 @@ class Stages:
         if rule is None or wanted.stage is not Stage.SEARCH:
             return None
         cell = self.cells[wanted.cell].cell
-        factors = self.study.factors if rule.compare == "cell" else rule.compare
-        # Seeds never compete: a mean over those that survived would be biased upward.
-        return (*(str(cell[factor]) for factor in factors), f"seed {wanted.trial.seed}")
+        return group_of(rule.compare, dict(cell.levels), wanted.trial.seed)
 
     def _measure(self, stages: CellStages, winner: Trial) -> Iterator[Wanted]:
         for number, seed in enumerate(self.study.seeds):

@@ -8,8 +8,9 @@ what the rung held before. Other than there, a rung stops nobody before it holds
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,23 @@ class Stop:
     """The rung, in evaluation intervals."""
     cutoff: float
     """Validation accuracy that the trial fell below."""
+
+
+def group_of(compare: str | Iterable[str], levels: Mapping[str, Any], seed: int) -> tuple[str, ...]:
+    """Return the race that a trial runs in.
+
+    Parameters
+    ----------
+    compare
+        `cell`, or the factors whose levels competitors share.
+    levels
+        The trial's level of every factor.
+    seed
+        Of the trial.
+    """
+    factors = levels if compare == "cell" else compare
+    # Seeds never compete: a mean over those that survived would be biased upward.
+    return (*(str(levels[factor]) for factor in factors), f"seed {seed}")
 
 
 def cutoff_of(values: Sequence[float], reduction_factor: int) -> float:

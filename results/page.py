@@ -8,6 +8,7 @@ import yaml
 
 from results.cells import Cells, level_label, records_of
 from results.findings import by_severity
+from results.forecasts import predicted_and_actual
 from results.html import Picture, as_data, fill, resource, vega
 from results.payload import payload
 from results.run import Run
@@ -53,6 +54,7 @@ def render(
         cell_table=_cell_table(cells),
         recipes=_recipe_table(run),
         environments=_environment_table(run.environments()),
+        forecasts=_forecast_table(run),
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
         written_at=written_at,
         refresh=refresh,
@@ -113,12 +115,41 @@ def _recipe_table(run: Run) -> Table | None:
 
 
 def _environment_table(environments: pd.DataFrame) -> Table:
-    shown = environments.drop(columns=["settings"], errors="ignore").dropna(axis=1, how="all")
+    shown = environments.drop(columns=["settings", "forecast"], errors="ignore").dropna(
+        axis=1, how="all"
+    )
     rows = [
         ["" if pd.isna(value) else str(value) for value in row] for row in shown.to_numpy(object)
     ]
     columns = [column.replace("_", " ") for column in shown.columns]
     return Table("One row per pass", columns, rows)
+
+
+def _forecast_table(run: Run) -> Table | None:
+    found = predicted_and_actual(run.environments(), run.epochs())
+    if found.empty:
+        return None
+    rows = [
+        [
+            row["started_at"].strftime("%Y-%m-%d %H:%M UTC"),
+            *(row[name] for name in ("trials_predicted", "trials", "epochs_predicted", "epochs")),
+            round(row["seconds_predicted"]),
+            f"{row['seconds_low']:.0f} to {row['seconds_high']:.0f}",
+            None if row["seconds"] != row["seconds"] else round(row["seconds"]),
+            _rounded(round(row["ratio"], 2)),
+            row["basis"],
+        ]
+        for row in records_of(found)
+    ]
+    columns = [
+        *("pass", "trials predicted", "trials", "epochs predicted", "epochs"),
+        *("seconds predicted", "range", "seconds", "actual / predicted", "basis"),
+    ]
+    caption = (
+        "What each pass was expected to take at its start, and took to its last epoch; no ratio "
+        "where it was cut short"
+    )
+    return Table(caption, columns, rows)
 
 
 def _rounded(value: float) -> float | None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -319,3 +320,30 @@ def test_watching_a_run_that_has_ended_shows_it_once(scalestudy: Command) -> Non
     watched = scalestudy("status", "runs/small", "--watch")
     assert (watched.code, "no run is at work here" in watched.out) == (0, True)
     assert "8 completed" in watched.out
+
+
+def test_the_version(scalestudy: Command) -> None:
+    shown = scalestudy("--version")
+    assert (shown.code, shown.out) == (0, f"scalestudy {metadata.version('scalestudy')}\n")
+
+
+def test_the_shell_completes_commands_and_options(scalestudy: Command) -> None:
+    asked = "import sys; sys.argv = ['scalestudy']; from orchestrator.cli import main; main()"
+    for typed, place, found in (
+        ("scalestudy re", "1", {"report", "replay"}),
+        ("scalestudy plan --pri", "2", {"--price-per-hour"}),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", asked],
+            env={
+                **os.environ,
+                "_SCALESTUDY_COMPLETE": "complete_bash",
+                "COMP_WORDS": typed,
+                "COMP_CWORD": place,
+            },
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert {*done.stdout.split()} == found

@@ -92,5 +92,7 @@ def test_a_probe_is_the_same_kind_of_trial_but_short() -> None:
     trial = first("a")
     short = probe_trial(trial)
     assert kind(short) == kind(trial)
-    assert (short.recipe.intervals, short.recipe.steps_per_interval) == (2, 4)
+    assert (short.recipe.intervals, short.recipe.steps_per_interval) == (1, 4)
     assert short.n_train == trial.n_train
+    # 45,000/16 images make 21 whole batches of 128.
+    assert probe_trial(trial, 100).recipe.steps == 21
