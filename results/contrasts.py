@@ -66,7 +66,7 @@ def paired_differences(
     errors = [100 - mean_intervals(np.where(both, side, np.nan)).mean for side in (low, high)]
     needed = seeds_to_decide(found.mean, found.sd, level)
     levels = pd.Series(grid.levels[0])
-    columns = {
+    columns: dict[str, Any] = {
         "first": levels.take(first[pair]).array,
         "second": levels.take(second[pair]).array,
         **{name: values.take(cell).array for name, values in grid.cells.items()},
