@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.batches import Batch, grouped, mean_intervals, seeds_to_decide
+from results.bulk import Batch, grouped, mean_intervals, seeds_to_decide
 from results.estimates import ordered_levels
 from results.intervals import LEVEL
 from results.test_sets import PairedTestSet
@@ -69,7 +69,7 @@ def paired_differences(
     columns: dict[str, Any] = {
         "first": levels.take(first[pair]).array,
         "second": levels.take(second[pair]).array,
-        **{name: values.take(cell).array for name, values in grid.cells.items()},
+        **{str(name): values.take(cell).array for name, values in grid.cells.items()},
         "n_train": grid.n_train[cell, first[pair]],
         "error_first": errors[0],
         "error_second": errors[1],

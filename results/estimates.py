@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.batches import grouped, mean_intervals
+from results.bulk import grouped, mean_intervals
 from results.cells import STANDARD_FACTORS, cells_of, level_label
 from results.intervals import LEVEL, pooled_variance_of_cells
 from results.records import Stage, Status

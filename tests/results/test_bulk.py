@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from results.batches import grouped, mean_intervals, seeds_to_decide
+from results.bulk import grouped, mean_intervals, seeds_to_decide
 from results.intervals import mean_interval, paired_difference, seeds_needed
 
 
