@@ -129,7 +129,7 @@ def _divergence(
 
 
 def _outliers(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
-    for own in by_cell(runs, factors).values():
+    for own in by_cell(runs[[*factors, "seed", "accuracy"]], factors).values():
         if len(own) < 3:
             continue
         off = own["accuracy"] - own["accuracy"].median()
