@@ -97,8 +97,9 @@ def learning_curves(
         _logarithmic(axes, "both")
     for axes, panel in zip(grid.flat, drawn, strict=False):
         tidy(axes)
-        if panel:
-            axes.set_title(plain(described(panel), 60), fontsize=9.5, color=INK, loc="left")
+        varied = {name: panel[name] for name in panel if predicted[name].nunique(dropna=False) > 1}
+        if varied:
+            axes.set_title(plain(described(varied), 60), fontsize=9.5, color=INK, loc="left")
         for row in records_of(where(predicted, panel)):
             _draw_curve(axes, of_cells[cell_key(row, series)], row, models.index(row["model"]))
     for axes in grid[:, 0]:

@@ -15,6 +15,7 @@ from results.findings import Finding, Severity
 from results.fitting import Fit, curve_arrays, fitting
 from results.records import Stage, Status
 
+_STANDS_STILL = 0.005  # share of the loss that is written as 0 %
 _SPIKE = 5.0  # times the running median of the validation loss
 _CHANCE = 1.5  # times 1/classes
 _OUTLIER = 20.0  # points of accuracy between a seed and its cell's median
@@ -80,6 +81,8 @@ def _fit_findings(
 
 def _validation(fall: float) -> str:
     """Say what the validation loss did meanwhile, which a spike may have raised many times."""
+    if abs(fall) < _STANDS_STILL:
+        return " while the validation loss stood still"
     if fall >= 0:
         return f" and the validation loss by {fall:.0%}"
     rise = f"by {-fall:.0%}" if fall > -1 else f"to {1 - fall:.0f} times what it was"
