@@ -132,19 +132,19 @@ def _divergence(
 
 
 def _outliers(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
-    for own in by_cell(runs[[*factors, "seed", "accuracy"]], factors).values():
-        if len(own) < 3:
-            continue
-        off = own["accuracy"] - own["accuracy"].median()
-        for place in off.index[off.abs() > _OUTLIER]:
-            yield Finding(
-                "seed-outlier",
-                Severity.WARNING,
-                cell_name(own.iloc[0], factors),
-                f"seed {own.loc[place, 'seed']} ends at {own.loc[place, 'accuracy']:.1f} %, the "
-                f"median seed at {own['accuracy'].median():.1f} %",
-                "look at its curve: a diverged run hides in the mean; lower lr or add warm-up",
-            )
+    cells = runs.groupby(list(factors), dropna=False, observed=True, sort=False)["accuracy"]
+    middle = cells.transform("median")
+    off = (runs["accuracy"] - middle).abs() > _OUTLIER
+    odd = runs.assign(middle=middle)[off & (cells.transform("size") >= 3)]
+    for row in odd.to_dict("records"):
+        yield Finding(
+            "seed-outlier",
+            Severity.WARNING,
+            cell_name(row, factors),
+            f"seed {row['seed']} ends at {row['accuracy']:.1f} %, the median seed at "
+            f"{row['middle']:.1f} %",
+            "look at its curve: a diverged run hides in the mean; lower lr or add warm-up",
+        )
 
 
 def _spikes(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
