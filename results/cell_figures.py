@@ -38,6 +38,7 @@ from results.style import (
 )
 
 _MAX_REASONS = 14
+_MAX_COURSES = 30  # panels of a figure in which curves can still be told apart
 _MANY_LINES = 40  # in one panel, beyond which a vector per line makes files of megabytes
 _SEARCHED = "#B0B0B0"
 
@@ -65,7 +66,7 @@ def epochs(
         return empty(title, "No epoch is recorded yet.")
     fractions = cells.levels["fraction"]
     rows = combinations(cells.frame, cells.series)
-    drawn = rows[: max(1, MAX_PANELS // max(len(fractions), 1))]
+    drawn = rows[: max(1, _MAX_COURSES // max(len(fractions), 1))]
     note = f"Validation {metric} solid, train {metric} dashed."
     if cells.race:
         note += " Search, not comparison: what fell behind was stopped."
