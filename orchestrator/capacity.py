@@ -45,6 +45,9 @@ class Capacity:
         Says what changed, and what is waited for.
     max_parallel
         At most so many.
+    grows
+        Whether the cluster adds nodes where trials wait: then none need be there yet, and places
+        for `max_parallel` trials are asked for at once.
     clock
         Seconds.
 
@@ -64,17 +67,18 @@ class Capacity:
         note: Callable[[str], None],
         *,
         max_parallel: int | None = None,
+        grows: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work, self._cluster, self._shares = work, cluster, shares
         self._meet, self._note, self._clock = meet, note, clock
-        self._max_parallel = max_parallel
+        self._max_parallel, self._grows = max_parallel, grows
         self._nodes = nodes
-        self._fitting = max(slots(nodes, share) for share in shares())
+        self._fitting = self._room() if grows else max(slots(nodes, share) for share in shares())
         self._looked = self._moved = clock()
         self._begun: frozenset[str] = frozenset()
         self._speak_after = WAIT_SECONDS
-        work.slots = self.slots
+        work.slots = max(1, self.slots)
 
     @property
     def slots(self) -> int:
@@ -85,11 +89,13 @@ class Capacity:
     def limit(self) -> int:
         """Trials that may run or wait: one more than fit, so that a free worker is used again.
 
-        On a cluster that adds nodes where something waits it is also what is asked for: one node
-        at a time, and none once no trial is left.
+        On a cluster that adds nodes where something waits it is also what is asked for; nothing is
+        once no trial is left.
         """
         waiting = self._fitting + 1
-        return min(waiting, self._max_parallel or waiting)
+        if self._max_parallel:
+            return self._max_parallel if self._grows else min(waiting, self._max_parallel)
+        return waiting
 
     def tick(self) -> None:
         """Look at the cluster, if the last look is old.
@@ -113,13 +119,16 @@ class Capacity:
         came, went = list((now - then).elements()), list((then - now).elements())
         self._nodes, before = nodes, self.slots
         self._meet(nodes)
-        shares = list(self._shares())
-        self._fitting = max(sum(places(node, share) for node in nodes) for share in shares)
+        self._fitting = self._room()
         self._work.slots = max(1, self.slots)
         events = [f"joined: {described(came)}"] if came else []
         events += [f"left: {described(went)}"] if went else []
         change = "still" if self.slots == before else f"{before} before, now"
         self._note(f"{'; '.join(events)}; {change} {_trials(self.slots)} at a time")
+
+    def _room(self) -> int:
+        shares = list(self._shares())
+        return max(sum(places(node, share) for node in self._nodes) for share in shares)
 
     def _watch(self, now: float) -> None:
         """Say what is waited for where fewer trials run than could."""

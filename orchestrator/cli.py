@@ -12,6 +12,7 @@ from orchestrator.doctor import doctor
 from orchestrator.reporting import compare, report
 from orchestrator.status import status
 from orchestrator.usage import (
+    Autoscale,
     Json,
     Out,
     RunFolder,
@@ -105,6 +106,7 @@ def run(
     max_parallel: Annotated[
         int | None, typer.Option(min=1, help="Trials at a time, at most.")
     ] = None,
+    autoscale: Autoscale = False,
     report_too: Annotated[
         bool, typer.Option("--report/--no-report", help="Write the report at the end.")
     ] = True,
@@ -126,6 +128,7 @@ def run(
                 out,
                 address=address,
                 max_parallel=max_parallel,
+                autoscale=autoscale,
                 progress=show,
             )
         code = summary.exit_code

@@ -66,6 +66,7 @@ def run_study(
     *,
     address: str | None = None,
     max_parallel: int | None = None,
+    autoscale: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
     """Train what a study wants and its run directory lacks.
@@ -82,6 +83,9 @@ def run_study(
         trains in this process, one trial after another, without Ray.
     max_parallel
         At most so many trials at a time.
+    autoscale
+        Whether the cluster adds nodes where trials wait: it is asked for places for `max_parallel`
+        trials, by default for one more than fit, and none need be there yet.
     progress
         Shown while it runs; silent by default.
 
@@ -109,7 +113,7 @@ def run_study(
         stages = Stages(study, inputs)
         recorder = Recorder(store, history, pass_id, inputs.test_labels)
         recorder.problems.extend(problems)
-        placer = Placer(study, inputs)
+        placer = Placer(study, inputs, grows=autoscale)
         trials = [wanted.trial for wanted in stages.wanted.values()]
         cost = durations_of(study, inputs, trials, store).seconds
         work = Pass(study, stages, history, recorder, cost, placer.share, placer.enlarge)
@@ -117,7 +121,8 @@ def run_study(
         recorder.flush(force=True)
         if not work.is_finished:
             _decode(study, inputs, show)
-            _train(work, store, placer, address, max_parallel, show, signals, still_held, pass_id)
+            limits = (max_parallel, autoscale)
+            _train(work, store, placer, address, limits, show, signals, still_held, pass_id)
         store.merge(pass_id)
         left = {folder.name for folder in store.checkpoints.glob("*")}
         _drop_checkpoints(study, store, recorder, [*left.intersection(stages.wanted)])
@@ -129,7 +134,7 @@ def _train(
     store: Store,
     placer: Placer,
     address: str | None,
-    max_parallel: int | None,
+    limits: tuple[int | None, bool],
     show: Progress,
     signals: Signals,
     still_held: Callable[[], None],
@@ -189,12 +194,13 @@ def _train(
                     lambda: placer.shares(wanted.trial for wanted in work.left()),
                     placer.remeet,
                     show.note,
-                    max_parallel=max_parallel,
+                    max_parallel=limits[0],
+                    grows=limits[1],
                 )
                 work.recorder.problems.extend(warnings)
                 for warning in warnings:
                     show.note(f"warning: {warning}")
-                show.note(f"{capacity.slots} trial{'s' * (capacity.slots > 1)} at a time")
+                show.note(f"{capacity.slots} trial{'s' * (capacity.slots != 1)} at a time")
                 from orchestrator.engine import train
 
                 def beat() -> None:
