@@ -176,7 +176,7 @@ class Placer:
         rows = [
             {
                 "kind": kind,
-                **asdict(finding.hardware),
+                **(asdict(finding.hardware) if finding.hardware else {}),
                 **asdict(load),
                 **(asdict(finding.footprint) if finding.footprint else {}),
                 "trials_per_gpu": finding.k,
@@ -210,10 +210,10 @@ class Placer:
         gpus = sum(int(node.gpu) for node in self.nodes)
         most: dict[str, int] = {}
         for node in self.nodes:
-            if node.gpu:
+            if node.gpu >= 1:
                 by_cpu = int(node.cpu / int(node.gpu) // resources.cpu)
                 most[node.kind] = max(most.get(node.kind, 1), by_cpu)
-        wanted = math.ceil(n_trials / gpus)
+        wanted = math.ceil(n_trials / max(1, gpus))
         limit = min(wanted, resources.max_trials_per_gpu or wanted)
         return {kind: max(1, min(limit, number)) for kind, number in most.items()}
 
