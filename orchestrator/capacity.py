@@ -74,7 +74,10 @@ class Capacity:
         self._meet, self._note, self._clock = meet, note, clock
         self._max_parallel, self._grows = max_parallel, grows
         self._nodes = nodes
-        self._fitting = self._room() if grows else max(slots(nodes, share) for share in shares())
+        if not grows:
+            for share in shares():
+                slots(nodes, share)
+        self._count()
         self._looked = self._moved = clock()
         self._begun: frozenset[str] = frozenset()
         self._speak_after = WAIT_SECONDS
@@ -119,16 +122,16 @@ class Capacity:
         came, went = list((now - then).elements()), list((then - now).elements())
         self._nodes, before = nodes, self.slots
         self._meet(nodes)
-        self._fitting = self._room()
+        self._count()
         self._work.slots = max(1, self.slots)
         events = [f"joined: {described(came)}"] if came else []
         events += [f"left: {described(went)}"] if went else []
         change = "still" if self.slots == before else f"{before} before, now"
         self._note(f"{'; '.join(events)}; {change} {_trials(self.slots)} at a time")
 
-    def _room(self) -> int:
-        shares = list(self._shares())
-        return max(sum(places(node, share) for node in self._nodes) for share in shares)
+    def _count(self) -> None:
+        rooms = [sum(places(node, share) for node in self._nodes) for share in self._shares()]
+        self._fitting, self._sure = max(rooms), min(rooms)
 
     def _watch(self, now: float) -> None:
         """Say what is waited for where fewer trials run than could."""
@@ -139,8 +142,11 @@ class Capacity:
             if self._work.recorder.trial(trial_id).get("status") == Status.RUNNING.value
         )
         waiting = [wanted for trial_id, wanted in running.items() if trial_id not in begun]
-        is_full = len(begun) >= self.slots > 0
+        # Of unlike trials, as many as fit where all have the largest share.
+        is_full = len(begun) >= min(self._sure, self.slots) > 0
         if begun != self._begun or is_full or not waiting:
+            if self._speak_after > WAIT_SECONDS:
+                self._note(f"going on: {_trials(len(begun))} running")
             self._begun, self._moved, self._speak_after = begun, now, WAIT_SECONDS
             return
         waited = now - self._moved

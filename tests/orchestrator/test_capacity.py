@@ -106,7 +106,23 @@ def test_what_waits_says_for_what(tmp_path: Path) -> None:
     work.start(second.trial.trial_id, "b")
     work.next()
     yard.wait(capacity, 200)
-    assert len(yard.said) == 4
+    assert yard.said[4:] == ["going on: 2 trials running"]
+
+
+def test_of_unlike_trials_the_large_ones_wait_their_turn(tmp_path: Path) -> None:
+    yard, work = Yard(Node("a", 4, 0)), a_pass(study(), tmp_path)
+    capacity = yard.capacity(work, Share(4, 0))
+    capacity._shares = lambda: [Share(1, 0), Share(4, 0)]
+    yard.there.append(Node("b", 4, 0))
+    yard.wait(capacity, 6)
+    assert (capacity.slots, capacity.limit) == (8, 9)
+    for host in "ab":
+        wanted = work.next()
+        assert wanted is not None
+        work.start(wanted.trial.trial_id, host)
+    work.next()
+    yard.wait(capacity, 200)
+    assert len(yard.said) == 1
 
 
 def test_nobody_waits_for_ever_for_a_node_that_does_not_come_back(tmp_path: Path) -> None:
