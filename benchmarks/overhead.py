@@ -18,6 +18,10 @@ import time
 from pathlib import Path
 from statistics import median
 
+import pandas as pd
+
+import results
+
 CPUS = 2
 CHEAPEST = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -110,32 +114,32 @@ def _start(ray: object) -> None:
     )
 
 
+def use_of_slots(trials: pd.DataFrame) -> dict[str, float]:
+    """Return how a study used its slots.
+
+    Returns
+    -------
+    dict
+        `held`: share of the slots' time from first start to last end that trials held; `trained`:
+        that they trained and evaluated; `length`: the time over max(longest trial, work/slots).
+    """
+    done = trials[trials.started_at.notna() & trials.ended_at.notna()]
+    span = (done.ended_at.max() - done.started_at.min()).total_seconds()
+    slots = len(done[["host", "slot"]].drop_duplicates())
+    held = (done.ended_at - done.started_at).dt.total_seconds()
+    return {
+        "held": held.sum() / (span * slots),
+        "trained": done.seconds.sum() / (span * slots),
+        "length": span / max(held.max(), held.sum() / slots),
+    }
+
+
 def busy(run_directory: Path) -> None:
     """Print how a study used its slots."""
-    import pandas as pd
-
-    import results
-
-    trials = results.open(run_directory).trials()
-    trials = trials[trials.started_at.notna() & trials.ended_at.notna()]
-    span = (trials.ended_at.max() - trials.started_at.min()).total_seconds()
-    slots = len(trials[["host", "slot"]].drop_duplicates())
-    held = (trials.ended_at - trials.started_at).dt.total_seconds()
-    bound = max(held.max(), held.sum() / slots)
-    rows = {
-        "trials": f"{len(trials)} on {slots} slots",
-        "first start to last end": f"{span:.1f} s",
-        "held by trials": f"{100 * held.sum() / (span * slots):.1f} %",
-        "training and evaluating": f"{100 * trials.seconds.sum() / (span * slots):.1f} %",
-        "length over max(longest trial, work/slots)": f"{span / bound:.3f}",
-    }
-    print(pd.Series(rows).to_markdown() if _has_tabulate() else pd.Series(rows).to_string())
-
-
-def _has_tabulate() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("tabulate") is not None
+    use = use_of_slots(results.open(run_directory).trials())
+    print(f"held by trials: {100 * use['held']:.1f} % of the slots' time")
+    print(f"training and evaluating: {100 * use['trained']:.1f} %")
+    print(f"length over max(longest trial, work/slots): {use['length']:.3f}")
 
 
 def main() -> None:

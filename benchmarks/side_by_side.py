@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 from comparison import table
+from overhead import use_of_slots
 from PIL import Image
 from processes import measure
 
@@ -207,7 +208,7 @@ def _study(
             fraction=[labels[round(float(share), 9)] for share in epochs.fraction],
             accuracy=epochs.test_accuracy,
         )
-        return epochs[COLUMNS].assign(chosen=epochs.trial_id.isin(chosen))
+        return epochs[COLUMNS].assign(chosen=epochs.trial_id.isin(chosen), **use_of_slots(trials))
 
     return command, read
 
