@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
@@ -34,9 +35,12 @@ CHEAPEST = {
     "TUNE_MAX_PENDING_TRIALS_PG": str(CPUS + 1),
 }
 
+Times = tuple[float, float]
+"""Seconds, and CPU seconds of the driver."""
 
-def bare(trials: int) -> float:
-    """Return the seconds that bare Tune takes for trials of one result each."""
+
+def bare(trials: int) -> Times:
+    """Return what bare Tune takes for trials of one result each."""
     os.environ.update(CHEAPEST)
     import ray
     from ray import tune
@@ -63,13 +67,11 @@ def bare(trials: int) -> float:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
-        started = time.perf_counter()
-        tuner.fit()
-        return time.perf_counter() - started
+        return _timed(tuner.fit)
 
 
-def ours(trials: int) -> float:
-    """Return the seconds of the same with scalestudy, whose rows are all on disk at the end."""
+def ours(trials: int) -> Times:
+    """Return what the same takes with scalestudy, whose rows are all on disk at the end."""
     import orchestrator.engine as engine
     from orchestrator import load_study, run_study
     from orchestrator.connection import _prepare
@@ -82,9 +84,7 @@ def ours(trials: int) -> float:
     train = engine.train
 
     def timed(*given: object, **named: object) -> None:
-        started = time.perf_counter()
-        train(*given, **named)  # type: ignore[arg-type]
-        taken.append(time.perf_counter() - started)
+        taken.append(_timed(lambda: train(*given, **named)))
 
     engine.train = timed
     with tempfile.TemporaryDirectory() as folder:
@@ -101,6 +101,12 @@ def ours(trials: int) -> float:
         if summary.counts != {"completed": trials}:
             raise RuntimeError(f"not all trials are complete: {summary.counts}")
     return taken[0]
+
+
+def _timed(work: Callable[[], object]) -> Times:
+    started, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - started, time.process_time() - cpu
 
 
 def _start(ray: object) -> None:
@@ -157,24 +163,30 @@ def main() -> None:
         return
     if arguments.only:
         side = bare if arguments.only == "bare" else ours
-        print(f"seconds {side(arguments.trials)}")
+        print("seconds", *side(arguments.trials))
         return
-    taken: dict[str, list[float]] = {"bare": [], "scalestudy": []}
+    taken: dict[str, list[Times]] = {"bare": [], "scalestudy": []}
     for _ in range(arguments.rounds):
-        for side, seconds in taken.items():
+        for side, times in taken.items():
             command = [sys.executable, __file__, "--only", side, "--trials", str(arguments.trials)]
             done = subprocess.run(command, capture_output=True, text=True)
             lines = [line for line in done.stdout.splitlines() if line.startswith("seconds ")]
             if done.returncode or not lines:
                 raise RuntimeError(f"{' '.join(command)}:\n{done.stdout}\n{done.stderr}")
-            seconds.append(float(lines[-1].split()[1]))
-            print(f"{side}: {seconds[-1]:.1f} s, load {os.getloadavg()[0]:.1f}", flush=True)
-    print("| side | ms per trial | lowest to highest |\n| --- | ---: | ---: |")
-    for side, seconds in taken.items():
-        each = [1000 * s / arguments.trials for s in seconds]
-        print(f"| {side} | {median(each):.1f} | {min(each):.1f} to {max(each):.1f} |")
-    ratios = [a / b for a, b in zip(taken["scalestudy"], taken["bare"], strict=True)]
-    print(f"ratio {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+            seconds, cpu = map(float, lines[-1].split()[1:])
+            times.append((seconds, cpu))
+            load = os.getloadavg()[0]
+            print(f"{side}: {seconds:.1f} s, {cpu:.1f} s of CPU, load {load:.1f}", flush=True)
+    print("| side | ms per trial | lowest to highest | CPU ms of the driver per trial |")
+    print("| --- | ---: | ---: | ---: |")
+    for side, times in taken.items():
+        each, cpu = ([1000 * t[k] / arguments.trials for t in times] for k in (0, 1))
+        span = f"{min(each):.1f} to {max(each):.1f}"
+        print(f"| {side} | {median(each):.1f} | {span} | {median(cpu):.1f} |")
+    for kind, name in enumerate(("ratio", "ratio of CPU")):
+        both = zip(taken["scalestudy"], taken["bare"], strict=True)
+        ratios = [mine[kind] / other[kind] for mine, other in both]
+        print(f"{name} {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 if __name__ == "__main__":
