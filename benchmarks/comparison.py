@@ -30,12 +30,12 @@ def table(rows: pd.DataFrame, part: str) -> str:
     ]
     for program in _in_order(seconds):
         mine, own = seconds[program].dropna(), costs.xs(program, level="program")
-        beside = (mine / seconds.get("notebook", mine)).median()
+        beside = f"{(mine / seconds.notebook).median():.2f}" if "notebook" in seconds else "–"
         cells = finals[finals.program == program].groupby(CELL).accuracy.mean()
         each = ", ".join(f"{model} {share}: {100 * a:.1f}" for (model, share), a in cells.items())
         lines.append(
             f"| {program} | {mine.median():.0f} | {mine.min():.0f} to {mine.max():.0f} "
-            f"| {beside:.2f} | {own.cpu_seconds.median():.0f} "
+            f"| {beside} | {own.cpu_seconds.median():.0f} "
             f"| {own.memory.median() / MIB:.0f} MiB | {own.memory_driver.median() / MIB:.0f} MiB "
             f"| {own.memory_worker.median() / MIB:.0f} MiB | {100 * cells.mean():.1f} % | {each} |"
         )
