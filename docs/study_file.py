@@ -51,6 +51,9 @@ EXAMPLES: Mapping[str, Any] = {
     "checkpoint_seconds": 120,
     "keep_checkpoints": "best",
     "max_failures": 0,
+    "trackers.tensorboard": {"folder": "logs"},
+    "trackers.mlflow": {"uri": "http://host:5000"},
+    "trackers.wandb": {"project": "sizes"},
 }
 """One for every key; a key without one is an error."""
 
@@ -67,6 +70,9 @@ _ABOUT: Mapping[str, str] = {
     "without a search, a `compare` other than `cell` makes the study a race. "
     "`scalestudy replay` shows on recorded curves what other rules had saved and cost.",
     "resources": "",
+    "trackers": "Their libraries come with `pip install 'scalestudy[trackers]'`; keys and "
+    "passwords come from the environment, never from the file. One that fails is given up for the "
+    "pass, and the study goes on.",
 }
 _STANDARD = {
     "model": "torchvision's classification models, or `package.module:function` of your own.",

@@ -14,7 +14,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from orchestrator.passes import Pass
+from orchestrator.passes import NODE_LOST, Pass
 from orchestrator.stages import Wanted
 from trainables.job import OUT_OF_MEMORY
 
@@ -29,21 +29,23 @@ class Dispatcher(Searcher):  # type: ignore[misc]
     ----------
     work
         The pass.
-    slots
-        Places; one trial more waits, so that a free actor is reused.
+    limit
+        Returns how many may run or wait, now.
     task
         Wanted trial → Tune config.
     """
 
-    def __init__(self, work: Pass, slots: int, task: Callable[[Wanted], dict[str, Any]]) -> None:
+    def __init__(
+        self, work: Pass, limit: Callable[[], int], task: Callable[[Wanted], dict[str, Any]]
+    ) -> None:
         super().__init__()
-        self._work, self._limit, self._task = work, slots + 1, task
+        self._work, self._limit, self._task = work, limit, task
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next trial's config, None to be asked again, or that all is done."""
         if self._work.is_finished:
             return str(Searcher.FINISHED)
-        if len(self._work.running) >= self._limit:
+        if len(self._work.running) >= self._limit():
             return None
         wanted = self._work.next()
         return None if wanted is None else self._task(wanted)
@@ -178,6 +180,10 @@ def explain_loss(trial: TuneTrial) -> tuple[str, str]:
         text = ""
     if re.search(r"low on memory|memory monitor|memory pressure|OutOfMemoryError", text):
         return OUT_OF_MEMORY, "the machine ran short of memory and Ray ended the worker"
+    # Of a worker that dies alone Ray learns within the second it waits for that; a machine that is
+    # gone first leaves an actor that cannot be reached.
+    if "its node has died" in text or "actor is temporarily unavailable" in text:
+        return NODE_LOST, "the machine that it ran on was lost, or the connection to it"
     if "worker process has died" in text or "died unexpectedly" in text or not text.strip():
         return "crashed", "the worker process died, each time it was tried"
     return "crashed", [line.strip() for line in text.splitlines() if line.strip()][-1]

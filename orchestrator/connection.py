@@ -125,16 +125,31 @@ def _prepare() -> None:
 
 
 def _nodes(ray: Any) -> list[Node]:
-    return [
-        Node(
-            node["NodeManagerHostname"],
-            node["Resources"].get("CPU", 0.0),
-            node["Resources"].get("GPU", 0.0),
-            _kind(node["Resources"]),
-        )
-        for node in ray.nodes()
-        if node["Alive"]
-    ]
+    return [_node(node, node["Resources"]) for node in ray.nodes() if node["Alive"]]
+
+
+def _node(node: dict[str, Any], amounts: dict[str, float]) -> Node:
+    has = _kind(node["Resources"])
+    return Node(node["NodeManagerHostname"], amounts.get("CPU", 0.0), amounts.get("GPU", 0.0), has)
+
+
+class Connected:
+    """The cluster that this process is connected to."""
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that are alive."""
+        import ray
+
+        return _nodes(ray)
+
+    def free(self) -> list[Node]:
+        """Return the same, each with what nobody holds."""
+        import ray
+        from ray._private.state import available_resources_per_node
+
+        amounts = available_resources_per_node()
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        return [_node(node, amounts.get(node["NodeID"], {})) for node in alive]
 
 
 def _kind(resources: dict[str, float]) -> str:

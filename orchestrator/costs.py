@@ -49,7 +49,7 @@ def work_of(inputs: Inputs) -> Callable[[Trial], Work]:
             return 2.0 * parameters(trial.model), 0
         if trial.trainable != "classifier":
             return None, 0
-        from trainables.models import flops_per_image, n_layers
+        from trainables.model_facts import flops_per_image, n_layers
 
         side = trial.recipe.image_size or inputs.image_size or 224
         form = (trial.model, trial.n_classes, trial.recipe.stem)

@@ -2,9 +2,11 @@
 
 import math
 import statistics
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow.compute as pc
@@ -26,6 +28,9 @@ Small models with many layers, such as ShuffleNets, spend nearly all of their ti
 UNKNOWN_FLOPS = 1e8
 """Of one image's forward pass, where nobody knows: a ResNet-18 at 32×32, about."""
 _SETUP_SECONDS, _START_SECONDS = 0.5, 6.0
+_DEVICES = Path("/dev")
+_GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "kfd", "dxg")
+"""What the drivers leave there of every GPU that torch can use: CUDA's, Jetson's, ROCm's, WSL's."""
 
 
 class Basis(StrEnum):
@@ -233,6 +238,9 @@ def uses_gpu(study: Study, recorded: Mapping[Kind, Pace]) -> bool:
         return bool(gpu)
     if recorded or study.trainable == "simulated":
         return any(kind.on_gpu for kind in recorded)
+    if sys.platform == "linux" and not any(any(_DEVICES.glob(name)) for name in _GPU_FILES):
+        # Importing torch to be told so takes two seconds.
+        return False
     import torch
 
     return torch.cuda.is_available()

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
@@ -15,6 +16,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 from orchestrator.adaptors import Dispatcher, Relay, Rungs
 from orchestrator.passes import Pass
 from orchestrator.stages import Wanted
+from orchestrator.tracking import Tracking, loggers_of
 from results.location import Location
 from trainables.actor import Actor
 from trainables.job import METRIC
@@ -23,7 +25,7 @@ from trainables.job import METRIC
 def train(
     work: Pass,
     *,
-    slots: int,
+    limit: Callable[[], int],
     checkpoint_folder: Location,
     tick: Callable[[], None],
     safe: Callable[[list[str]], None],
@@ -34,8 +36,8 @@ def train(
     ----------
     work
         The pass; it takes every result at once.
-    slots
-        Trials at a time.
+    limit
+        Returns how many trials may run or wait for their place, now.
     checkpoint_folder
         Shared by the nodes, or in an object store, where it is to outlive one of them.
     tick
@@ -46,7 +48,7 @@ def train(
     actors: dict[str, str] = {}
     while not work.is_finished:
         try:
-            _tune(work, slots, checkpoint_folder, Relay(work, tick, safe, actors))
+            _tune(work, limit, checkpoint_folder, Relay(work, tick, safe, actors))
             return
         except RuntimeError as error:
             # Tune takes Ray's out-of-memory error for an unknown one and gives up all trials.
@@ -56,9 +58,9 @@ def train(
             work.regroup({trial_id for trial_id, actor in actors.items() if actor in killed})
 
 
-def _tune(work: Pass, slots: int, checkpoint_folder: Location, relay: Relay) -> None:
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots + 1)
-    work.slots = slots
+def _tune(work: Pass, limit: Callable[[], int], checkpoint_folder: Location, relay: Relay) -> None:
+    # The limit counts, which may change; Tune's own is read once.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "100000"
 
     def task(wanted: Wanted) -> dict[str, Any]:
         share = work.share(wanted.trial)
@@ -72,13 +74,17 @@ def _tune(work: Pass, slots: int, checkpoint_folder: Location, relay: Relay) -> 
         }
 
     scratch = tempfile.mkdtemp(prefix="scalestudy-")
+    trackers = work.study.trackers
+    loggers = loggers_of(trackers, work.study.name) if trackers else {}
+    # Before the relay, which drops what it has recorded.
+    callbacks = [Tracking(work, loggers, Path(scratch))] if loggers else []
     try:
         Tuner(
             Actor,
             tune_config=TuneConfig(
                 metric=METRIC,
                 mode="max",
-                search_alg=Dispatcher(work, slots, task),
+                search_alg=Dispatcher(work, limit, task),
                 scheduler=Rungs(work),
                 num_samples=-1,
                 reuse_actors=True,
@@ -93,7 +99,7 @@ def _tune(work: Pass, slots: int, checkpoint_folder: Location, relay: Relay) -> 
                 failure_config=FailureConfig(max_failures=0),
                 # Jobs keep their own checkpoints, with the rows behind them.
                 checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[relay],
+                callbacks=[*callbacks, relay],
             ),
         ).fit()
     finally:

@@ -141,6 +141,12 @@ def _copy(dashboard: Dashboard, node: str, name: str, target: Path) -> bool:
     return True
 
 
+def _stored(submission: Submission) -> Location | None:
+    """Return the place in an object store that a job writes to, which needs no fetching."""
+    out = str(submission.details().metadata["out"])
+    return located(out) if "://" in out else None
+
+
 @dataclass(frozen=True)
 class Opened:
     """A run directory to look at.
@@ -150,7 +156,7 @@ class Opened:
     folder
         The run directory itself, or a copy of a job's.
     job
-        Where it is a copy.
+        Whose it is, where a job is named.
     refresh
         Brings a copy up to date; a `RunError` where the cluster cannot be reached.
     """
@@ -171,6 +177,10 @@ def opened(run: str, address: str | None) -> Iterator[Opened]:
     if submission is None:
         yield Opened(located(run))
         return
+    stored = _stored(submission)
+    if stored:
+        yield Opened(stored, submission)
+        return
     with tempfile.TemporaryDirectory(prefix="scalestudy-") as scratch:
         folder = Path(scratch) / submission.job
 
@@ -188,13 +198,18 @@ def brought(run: str, address: str | None, out: str | None) -> Opened:
     Raises
     ------
     StudyError
-        `out` is named for a run directory, which is where it is.
+        `out` is named for a run directory, or for what a job put into a store: it stays there.
     """
     submission = referred(run, address)
     if submission is None:
         if out is not None:
             raise StudyError("--out: only what a job left is fetched; a run directory stays.")
         return Opened(located(run))
+    stored = _stored(submission)
+    if stored:
+        if out is not None:
+            raise StudyError(f"--out: the job writes to {stored}; the report goes there too.")
+        return Opened(stored, submission)
     folder = Path(out) if out else Path("runs") / submission.details().metadata["study"]
     fetch(submission, folder)
     return Opened(folder, submission, lambda: fetch(submission, folder))

@@ -128,6 +128,11 @@ def find_inputs(study: Study) -> Inputs:
     StudyError
         Data, weights or a model cannot be had; the message says which, where and what to do.
     """
+    for name, library in study.trackers.missing().items() if study.trackers else ():
+        raise StudyError(
+            f"trackers.{name}: this Python has no {library}; pip install 'scalestudy[trackers]', "
+            "or leave the tracker out."
+        )
     try:
         inputs = _simulated(study) if study.trainable == "simulated" else _real(study)
     except TrainableError as error:
@@ -200,7 +205,7 @@ def _check_trainable(name: str) -> None:
 def _check_images(study: Study, info: "DataInfo") -> frozenset[int | None]:
     """Refuse images that a model cannot take or that have no room; return the sides to decode."""
     from trainables.data import decode_size, room
-    from trainables.models import check_input, check_model
+    from trainables.model_facts import check_input, check_model
 
     sizes: set[int | None] = set()
     for stem, image_size in sorted(_forms(study), key=str):
@@ -224,12 +229,16 @@ def _forms(study: Study) -> set[tuple["Stem", int | None]]:
 
 
 def _find_weights(study: Study) -> dict[tuple[str, str], Weights]:
-    from trainables.weights import check_weights, resolve_weights
-
     stems = {stem for stem, _ in _forms(study)}
     found: dict[tuple[str, str], Weights] = {}
     for model in study.factors["model"]:
         for level in study.factors["weights"]:
+            if level.label == "none" and level.location is None:
+                # Without a look at torchvision, which takes seconds to import.
+                found[model, level.label] = Weights()
+                continue
+            from trainables.weights import check_weights, resolve_weights
+
             location = level.location and level.location.replace("{model}", model)
             weights = resolve_weights(model, level.label, location)
             for stem in stems:

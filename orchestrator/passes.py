@@ -36,6 +36,12 @@ class Share:
     """Images per second beside the trials that share the GPU, as a share of those alone."""
 
 
+NODE_LOST = "node lost"
+"""Kind of a trial's loss together with its machine, which is not the trial's doing."""
+_MOST_NODES = 20
+"""A trial that loses so many machines may well be what ends them."""
+
+
 class Pass:
     """The trials that are left, in their order, and what becomes of them.
 
@@ -66,7 +72,7 @@ class Pass:
         self.share, self._enlarge = share, enlarge
         self._cost_of = cost
         self._costs: dict[str, float] = {}
-        self._losses: Counter[str] = Counter()
+        self._losses: Counter[tuple[str, str]] = Counter()
         self._queue = Queue()
         self._races = Races(stages)
         self._outcomes: dict[str, Outcome] = {}
@@ -170,6 +176,13 @@ class Pass:
             self.lose(trial_id, result["failure"], result["message"])
             return False
         row, wanted = result["row"], self.stages.wanted[trial_id]
+        given, labels = result.get("predictions"), self.stages.inputs.test_labels
+        if given is not None and labels is not None and np.shape(given) != labels.shape:
+            message = (
+                f"predictions() returned shape {np.shape(given)}, the test set has {len(labels)}"
+            )
+            self.lose(trial_id, "refused", f"{wanted.trial.trainable}: {message} images")
+            return False
         self.recorder.add_row(trial_id, row)
         if result.get("saved"):
             self.recorder.note_checkpoint(trial_id)
@@ -190,18 +203,19 @@ class Pass:
         ----------
         kind
             A shortage of memory is tried with ever larger shares, `crashed` as often as the study
-            says, anything else would only happen again.
+            says, `node lost` whatever it says; anything else would only happen again.
         """
         if trial_id not in self.running:
             return
         trial = self.running[trial_id].trial
-        self._losses[trial_id] += 1
+        self._losses[trial_id, kind] += 1
         if kind in (OUT_OF_MEMORY, OUT_OF_GPU_MEMORY):
             end = self._enlarge(trial, kind)
             again = end is None
             message = message if again else f"{message}; {end}"
         else:
-            again = kind == "crashed" and self._losses[trial_id] <= self.study.max_failures
+            most = {"crashed": self.study.max_failures, NODE_LOST: _MOST_NODES}.get(kind, 0)
+            again = self._losses[trial_id, kind] <= most
         if again:
             self.recorder.requeue(trial_id, f"{kind}: {message}")
             self._push(self.running.pop(trial_id))

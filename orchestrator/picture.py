@@ -61,7 +61,7 @@ class Picture:
         yield from (
             Text(e.plain, e.style, no_wrap=self.fitted, overflow="ellipsis") for e in errors
         )
-        yield overall(shot.view, shot.seconds_left, self.notes, options.max_width)
+        yield overall(shot.view, shot.seconds_left, self.notes, options.max_width, shot.slots_busy)
 
 
 def _errors(view: StudyView) -> list[Text]:
@@ -252,10 +252,14 @@ def cell_text(cell: CellView | None) -> Text:
 
 
 def overall(
-    view: StudyView, eta_seconds: float | None, notes: Sequence[str] = (), width: int = 80
+    view: StudyView,
+    eta_seconds: float | None,
+    notes: Sequence[str] = (),
+    width: int = 80,
+    busy: float | None = None,
 ) -> RenderableType:
     """Return the lines under the tables: a bar, counts, what stopping saved, time left."""
-    words = Text(summary(view, eta_seconds))
+    words = Text(summary(view, eta_seconds, busy))
     bar = ProgressBar(total=1.0, completed=view.share_done, width=min(_BAR_WIDTH, width))
     line = Table.grid(padding=(0, 1))
     if words.cell_len + _BAR_WIDTH + 4 <= width:

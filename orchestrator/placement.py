@@ -1,7 +1,7 @@
 """How many trials fit where: pure arithmetic over the nodes of a cluster."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -50,14 +50,52 @@ def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) 
     """
     count = sum(places(node, share) for node in nodes)
     if not count:
-        largest = ", ".join(f"{node.host}: {node.cpu:g} CPUs, {node.gpu:g} GPUs" for node in nodes)
-        wants = f"{share.cpu:g} CPUs" + (f" and {share.gpu:g} GPUs" if share.gpu else "")
-        wants += f" of kind {share.kind}" if share.kind else ""
         raise RunError(
-            f"a trial needs {wants} on one machine, and no node has that ({largest}); "
-            "change resources.cpu or resources.gpu in the study."
+            f"a trial needs {needs(share)} on one machine, and no node has that "
+            f"(there is {described(nodes)}); {_advice(nodes, share)}."
         )
     return min(count, max_parallel) if max_parallel else count
+
+
+def needs(share: Share) -> str:
+    """Return a share in words, such as `1 CPU and 0.5 GPUs of kind T4`."""
+    words = " and ".join(_amounts(share.cpu, share.gpu)) or "nothing"
+    return f"{words} of kind {share.kind}" if share.kind else words
+
+
+def described(nodes: Iterable[Node]) -> str:
+    """Return what nodes have, alike ones together, such as `64 × 8 CPUs and 8 GPUs (H100)`."""
+    alike: dict[Node, list[str]] = {}
+    for node in nodes:
+        alike.setdefault(replace(node, host=""), []).append(node.host)
+    words = []
+    for kind, hosts in alike.items():
+        has = " and ".join(_amounts(kind.cpu, kind.gpu)) or "neither CPUs nor GPUs"
+        has += f" ({kind.kind})" if kind.kind and kind.gpu else ""
+        words.append(f"{hosts[0]}: {has}" if len(hosts) == 1 else f"{len(hosts)} × {has}")
+    return ", ".join(words) or "no node"
+
+
+def _amounts(cpu: float, gpu: float) -> list[str]:
+    amounts = ((cpu, "CPU"), (gpu, "GPU"))
+    return [f"{count:.4g} {name}{'' if count == 1 else 's'}" for count, name in amounts if count]
+
+
+def _advice(nodes: Sequence[Node], share: Share) -> str:
+    """Return what to change so that a trial fits on some node."""
+    right = [node for node in nodes if not share.kind or node.kind == share.kind]
+    # Of what is asked for, the node that comes nearest.
+    by_gpu = [node for node in right if node.gpu >= min(share.gpu, 1)] if share.gpu else right
+    best = max(by_gpu, key=lambda node: (min(node.gpu, share.gpu), node.cpu), default=None)
+    if best is None or not best.cpu:
+        wanted = needs(share)
+        return f"add a node with {wanted}, or ask for less in resources.cpu and resources.gpu"
+    changes = []
+    if best.cpu < share.cpu:
+        changes.append(f"resources.cpu: {math.floor(best.cpu) or best.cpu:g}")
+    if best.gpu < share.gpu:
+        changes.append(f"resources.gpu: {math.floor(best.gpu)}")
+    return f"with {' and '.join(changes)} it fits on {best.host}; or add a larger node"
 
 
 def copies(total_bytes: int, footprint: Footprint, image_bytes: int, most: int) -> int:

@@ -107,6 +107,10 @@ class Placer:
         self._has_gpu = torch.cuda.is_available()
         return [] if self._has_gpu else [_UNSEEN]
 
+    def remeet(self, nodes: list[Node]) -> None:
+        """Take note of nodes that joined or left during a run; what trials get stays."""
+        self.nodes = nodes
+
     def survey(self, trials: Iterable[Trial], note: Callable[[str], None]) -> list[str]:
         """Measure how many trials share a GPU, where that is asked for; return what is odd.
 

@@ -388,6 +388,6 @@ def _parameters(trial: Trial) -> int:
     if trial.trainable != "classifier":
         # A simulation saves its position alone; what one's own saves is not known.
         return 0
-    from trainables.models import n_parameters
+    from trainables.model_facts import n_parameters
 
     return n_parameters(trial.model, trial.n_classes, trial.recipe.stem)

@@ -217,4 +217,4 @@ def make_progress() -> Progress:
 
 def _line(source: "Pass | Store") -> str:
     shot = snapshot(source)
-    return summary(shot.view, shot.seconds_left)
+    return summary(shot.view, shot.seconds_left, shot.slots_busy)

@@ -14,7 +14,7 @@ from orchestrator.history import History
 from orchestrator.inputs import Inputs, find_inputs
 from orchestrator.lock import held
 from orchestrator.passes import Pass
-from orchestrator.placement import Node, slots
+from orchestrator.placement import Node
 from orchestrator.placer import Placer
 from orchestrator.plan import check_owner, default_out
 from orchestrator.prediction import predict
@@ -177,7 +177,8 @@ def _train(
             record(1)
             train_here(work, store.checkpoints.absolute(), tick, safe)
         else:
-            from orchestrator.connection import cluster
+            from orchestrator.capacity import Capacity
+            from orchestrator.connection import Connected, cluster
 
             show.note("starting Ray" if not address else f"connecting to {address}")
             with cluster(address) as nodes:
@@ -187,19 +188,31 @@ def _train(
                 left = [wanted.trial for wanted in work.left()]
                 warnings += placer.survey(left, show.note)
                 record(max_parallel)
-                places = max(slots(nodes, share, max_parallel) for share in placer.shares(left))
+                capacity = Capacity(
+                    work,
+                    Connected(),
+                    nodes,
+                    lambda: placer.shares(wanted.trial for wanted in work.left()),
+                    placer.remeet,
+                    show.note,
+                    max_parallel=max_parallel,
+                )
                 work.recorder.problems.extend(warnings)
                 for warning in warnings:
                     show.note(f"warning: {warning}")
-                show.note(f"{places} trial{'s' * (places > 1)} at a time")
+                show.note(f"{capacity.slots} trial{'s' * (capacity.slots > 1)} at a time")
                 from orchestrator.engine import train
+
+                def beat() -> None:
+                    tick()
+                    capacity.tick()
 
                 signals.deferred = True
                 train(
                     work,
-                    slots=places,
+                    limit=lambda: capacity.limit,
                     checkpoint_folder=store.checkpoints.absolute(),
-                    tick=tick,
+                    tick=beat,
                     safe=safe,
                 )
     except Interrupted:

@@ -7,9 +7,12 @@ are there, only `plan` can say.
 import json
 from typing import Any
 
+from pydantic import BaseModel
+
 from orchestrator.factors import STANDARD_FACTORS
 from orchestrator.search import DISTRIBUTIONS
 from orchestrator.study import EarlyStopping, Resources, Study
+from orchestrator.trackers import MLflow, TensorBoard, Wandb
 from trainables.recipe import BUDGETS, Recipe
 from trainables.source import Source
 
@@ -73,6 +76,9 @@ def study_schema() -> _Schema:
             {"const": "auto"},
         ]
     }
+    properties["trackers"] = _kept(properties["trackers"]) | {
+        "anyOf": [_closed(_trackers()), {"type": "null"}]
+    }
     return {
         "$schema": _DRAFT,
         "title": "A study of scalestudy",
@@ -90,6 +96,24 @@ def schema_text() -> str:
 def _recipe_fields() -> _Schema:
     fields: _Schema = _tidied(Recipe.model_json_schema())["properties"]
     return fields
+
+
+def _trackers() -> _Schema:
+    blocks: dict[str, type[BaseModel]] = {
+        "tensorboard": TensorBoard,
+        "mlflow": MLflow,
+        "wandb": Wandb,
+    }
+    found: _Schema = {}
+    for name, model in blocks.items():
+        block = _block(model, {})
+        needed = [key for key, field in model.model_fields.items() if field.is_required()]
+        found[name] = {
+            "description": block.pop("description"),
+            "default": None,
+            "anyOf": [{**block, "required": needed}, {"type": "null"}],
+        }
+    return found
 
 
 def _factors(recipe: _Schema) -> _Schema:
@@ -161,7 +185,7 @@ def _nullable(field: _Schema) -> _Schema:
     }
 
 
-def _block(model: type[Source] | type[EarlyStopping] | type[Resources], field: _Schema) -> _Schema:
+def _block(model: type[BaseModel], field: _Schema) -> _Schema:
     own = _tidied(model.model_json_schema())
     about = field.get("description") or own["description"]
     return {"description": about, **_closed(own["properties"])}

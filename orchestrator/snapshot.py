@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from orchestrator.view import SlotView, StudyView, seconds_left, slots_of, view_of
+from orchestrator.view import SlotView, StudyView, seconds_left, slots_busy, slots_of, view_of
 from results.records import IDENTITY_COLUMNS, RECIPE_COLUMNS, Status
 from results.store import Store
 
@@ -28,12 +28,15 @@ class Snapshot:
         Its cells, and the places with what runs on them.
     seconds_left
         Estimated; None where nothing runs, or nothing is known yet.
+    slots_busy
+        Share of the slots' time since the first start that trials held; None before any time.
     """
 
     name: str
     view: StudyView
     slots: list[SlotView]
     seconds_left: float | None
+    slots_busy: float | None = None
 
 
 def snapshot(source: "Pass | Store") -> Snapshot:
@@ -79,4 +82,5 @@ def _made(
     tuned: Sequence[str],
 ) -> Snapshot:
     view = view_of(rows, factors)
-    return Snapshot(name, view, slots_of(rows, paces, view, factors, tuned), seconds_left(rows))
+    slots = slots_of(rows, paces, view, factors, tuned)
+    return Snapshot(name, view, slots, seconds_left(rows), slots_busy(rows))

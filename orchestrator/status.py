@@ -75,6 +75,7 @@ def _document(shot: "Snapshot") -> dict[str, Any]:
         "trials": view.counts(),
         "share_done": view.share_done,
         "seconds_left": shot.seconds_left,
+        "slots_busy": shot.slots_busy,
         "epochs": {
             "done": view.total("epochs_done"),
             "asked": view.total("epochs_asked"),

@@ -24,6 +24,7 @@ from orchestrator.recipes import check_recipes, written_recipe
 from orchestrator.refusals import Refused, explain, unknown, unknown_key
 from orchestrator.search import RECIPE_FIELDS, Search, normal_value
 from orchestrator.study_text import override, read_values
+from orchestrator.trackers import Trackers
 from trainables.recipe import (
     BUDGET_FIELDS,
     Count,
@@ -149,6 +150,8 @@ class Study(_Settings):
     """Which checkpoints of finished trials stay."""
     max_failures: Tries = 2
     """How often a trial whose worker died or raised is tried again in one pass."""
+    trackers: Trackers | None = None
+    """Experiment trackers that are fed too: tensorboard, mlflow, wandb."""
 
     @field_validator("trainable")
     @classmethod
@@ -283,6 +286,7 @@ class Study(_Settings):
         gpu, most = self.resources.gpu, self.resources.max_trials_per_gpu
         order = [*type(self).model_fields]
         values |= {
+            "trackers": self.trackers.written() if self.trackers else None,
             "factors": {
                 factor: [_written(level) for level in levels]
                 for factor, levels in self.factors.items()

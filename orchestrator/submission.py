@@ -17,6 +17,7 @@ from orchestrator.errors import RunError, StudyError
 from orchestrator.parcel import Parcel, mebibytes, pack
 from orchestrator.study import Study, study_from
 from orchestrator.study_text import override, read_values
+from results.objects import check_address, is_address
 
 REFERENCE = "job:"
 """What a job's name begins with where a run directory could be named too."""
@@ -134,6 +135,9 @@ def submit(
             f"--out {where}: without --fetch this is a path on the cluster, which is absolute; "
             "with --fetch it is a folder here."
         )
+    # An address that holds a secret is refused here: what a job is told, its dashboard shows.
+    if is_address(where):
+        check_address(where)
     parcel = pack(study, base)
     parcel.check_size()
     dashboard = Dashboard(dashboard_address(address))

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from results.occupancy import busy_share
 from results.records import Status
 
 
@@ -243,6 +244,31 @@ def seconds_left(trials: Iterable[Mapping[str, Any]]) -> float | None:
     return float(left / at_once)
 
 
+def slots_busy(trials: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the share of the slots' time, from the first start on, that trials held; 0 to 1.
+
+    A trial that runs counts up to the latest start or end.
+
+    Parameters
+    ----------
+    trials
+        Rows of the trial table.
+    """
+    started = [trial for trial in trials if trial.get("started_at") is not None]
+    ends = [trial.get("ended_at") for trial in started]
+    latest = max([*(trial["started_at"] for trial in started), *filter(None, ends)], default=None)
+    if latest is None:
+        return None
+    return busy_share(
+        (
+            (trial.get("host"), trial.get("slot")),
+            trial["started_at"].timestamp(),
+            (ended or latest).timestamp(),
+        )
+        for trial, ended in zip(started, ends, strict=True)
+    )
+
+
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
@@ -311,14 +337,16 @@ def plain_table(title: str, first: str, *others: str) -> Table:
     return table
 
 
-def summary(view: StudyView, eta_seconds: float | None = None) -> str:
-    """Return one line: share done, trials by status, saved epochs, time left."""
+def summary(view: StudyView, eta_seconds: float | None = None, busy: float | None = None) -> str:
+    """Return one line: share done, trials by status, saved epochs, use of the slots, time left."""
     counts = view.counts()
     order = [s.value for s in Status if counts.get(s.value)]
     parts = [f"{100 * view.share_done:.0f} %", *(f"{counts[s]} {s}" for s in order)]
     saved = view.total("saved")
     if saved:
         parts.append(f"{saved} epochs saved by stopping")
+    if busy is not None:
+        parts.append(f"slots {100 * busy:.0f} % busy")
     if eta_seconds is not None:
         parts.append(f"about {duration(eta_seconds)} left")
     return ", ".join(parts)

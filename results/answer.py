@@ -23,7 +23,7 @@ from results.estimates import (
 from results.findings import Severity
 from results.intervals import paired_difference
 from results.overview import Overview
-from results.phrases import amount, count, few, fractions, listed, signed
+from results.phrases import amount, count, few, fractions, listed, resource_time, signed
 from results.series import crossovers, data_worths, extrapolations
 
 BOOTSTRAP_SEED = 0
@@ -350,10 +350,8 @@ def _cost(study: Overview) -> str:
         if len(table):
             row = table.iloc[0]
             step = f"{level_label(factor, before)} to {level_label(factor, after)}"
-            prices.append(
-                f"{row['seconds_per_point']:,.0f} {row['resource'].upper()}-seconds by {what} "
-                f"({step})"
-            )
+            price = resource_time(row["seconds_per_point"], row["resource"])
+            prices.append(f"{price} by {what} ({step})")
     if not prices:
         return ""
     return f"a point of accuracy costs {listed(prices)} where it pays most"

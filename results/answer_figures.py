@@ -104,21 +104,26 @@ def learning_curves(
 
 def _errors(cells: pd.DataFrame, predicted: pd.DataFrame) -> np.ndarray:
     """Return all errors that are drawn, intervals kept above a twentieth of their mean."""
-    half = (cells["accuracy"] - cells["accuracy_low"]).fillna(0)
-    low = (cells["error"] - half).clip(lower=0.05 * cells["error"])
+    low, high = _ends(cells)
     ends = [predicted[column] for column in ("low", "high", "headline")]
-    return np.concatenate([cells["error"], low, cells["error"] + half, *ends])
+    return np.concatenate([cells["error"], low, high, *ends])
+
+
+def _ends(cells: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Return the intervals of the errors; the lower end stays above 0, which has no logarithm."""
+    error = cells["error"]
+    low = (100 - cells["accuracy_high"]).fillna(error).clip(lower=0.05 * error)
+    return low, (100 - cells["accuracy_low"]).fillna(error)
 
 
 def _draw_curve(axes: Axes, cells: pd.DataFrame, row: dict[str, Any], place: int) -> None:
     style = look(place)
     colour, marker = style["color"], style["marker"]
-    mean, half = cells["error"], cells["accuracy"] - cells["accuracy_low"]
+    mean, (low, high) = cells["error"], _ends(cells)
     axes.errorbar(
         cells["n_train"],
         mean,
-        # The lower end stays above 0, which has no place on a logarithmic axis.
-        yerr=np.vstack([np.minimum(half.fillna(0), 0.95 * mean), half.fillna(0)]),
+        yerr=np.vstack([mean - low, high - mean]),
         fmt=marker,
         color=colour,
         markersize=5.5,

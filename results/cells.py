@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,9 @@ class Cells:
     frame
         One row per cell: the factors, `n_train`, `state`, `reason`, `seeds` (with a value) and
         `seeds_wanted`, of every accuracy and loss (accuracies from 0 to 1) the mean over seeds,
-        `_low` and `_high` (95 % t interval), `_min` and `_max`, the recipe where all compared
-        trials share it, `n_parameters`, `flops_per_image`, `seconds` (mean per trial), and how
-        many of the cell's trials are in each stage and state.
+        `_low` and `_high` (95 % t interval, cut where accuracies and losses end), `_min` and
+        `_max`, the recipe where all compared trials share it, `n_parameters`, `flops_per_image`,
+        `seconds` (mean per trial), and how many of the cell's trials are in each stage and state.
     factors
         Columns that name a cell.
     levels
@@ -128,6 +129,7 @@ def level_label(factor: str, level: Any) -> str:
     return text if factor in STANDARD_FACTORS else f"{factor} {text}"
 
 
+@lru_cache(maxsize=4096)
 def fraction_label(fraction: float) -> str:
     """Return a share as a fraction where it is a plain one, else in percent."""
     plain = Fraction(fraction).limit_denominator(4096)
@@ -182,7 +184,9 @@ def cells_of(trials: pd.DataFrame, study: Mapping[str, Any]) -> Cells:
         part = statistics[f"final_{metric}"].reindex(index)
         half = half_width(part["std"], part["count"])
         frame[metric] = part["mean"]
-        frame[f"{metric}_low"], frame[f"{metric}_high"] = part["mean"] - half, part["mean"] + half
+        most = 1.0 if metric.endswith("accuracy") else np.inf
+        frame[f"{metric}_low"] = (part["mean"] - half).clip(0.0, most)
+        frame[f"{metric}_high"] = (part["mean"] + half).clip(0.0, most)
         frame[f"{metric}_min"], frame[f"{metric}_max"] = part["min"], part["max"]
     for column in ("n_parameters", "flops_per_image"):
         frame[column] = _grouped(wanted, keys)[column].max()

@@ -7,15 +7,16 @@ any effect one is expected to look decided.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from results.bulk import Batch, grouped, mean_intervals, seeds_to_decide
 from results.estimates import ordered_levels
-from results.intervals import LEVEL, PairedDifference, paired_difference
-from results.intervals import seeds_needed as needed_seeds
+from results.intervals import LEVEL
 from results.test_sets import PairedTestSet
 from results.test_sets import paired_test_set as compare_test_set
 
@@ -47,36 +48,39 @@ def paired_differences(
         decide a difference of this size (NaN where it is decided, where one seed says nothing of
         the spread, and where more than 100 would be needed).
 
-        The difference's columns: `difference`, `low`, `high`, `sd` (points; NaN with one seed),
+        The difference's columns: `difference`, `low`, `high` (cut at ±100), `sd` (points; NaN with
+        one seed),
         `n_seeds`, `p_greater`, `p_less`, `p_two_sided`, `decided`.
     """
     others = [name for name in factors if name != factor]
     grid = _Grid(runs, others, [factor])
-    rows = []
-    for number, cell in enumerate(grid.cells):
-        for (i, first), (j, second) in combinations(enumerate(grid.levels[0]), 2):
-            low, high = grid.accuracy[number, i], grid.accuracy[number, j]
-            both = ~np.isnan(low + high)
-            if not both.any():
-                continue
-            clean = both & ~(grid.selected[number, i] | grid.selected[number, j])
-            found = paired_difference(high[both], low[both], level)
-            error_1, error_2 = 100 - low[both].mean(), 100 - high[both].mean()
-            rows.append(
-                {
-                    "first": first,
-                    "second": second,
-                    **cell,
-                    "n_train": grid.n_train[number, i],
-                    "error_first": error_1,
-                    "error_second": error_2,
-                    "error_ratio": error_2 / error_1 if error_1 > 0 else np.nan,
-                    **_columns(found),
-                    **_columns(_difference(high[clean], low[clean], level), "_without_selection"),
-                    "seeds_needed": _seeds_needed(found, level),
-                }
-            )
-    return pd.DataFrame(rows, columns=_difference_columns(others))
+    # A model's step at every cell is one array operation, not one of a million calls.
+    first, second = np.triu_indices(len(grid.levels[0]), 1)
+    low, high = grid.accuracy[:, first], grid.accuracy[:, second]
+    both = ~np.isnan(low + high)
+    cell, pair = np.nonzero(both.any(axis=2))
+    low, high, both = low[cell, pair], high[cell, pair], both[cell, pair]
+    selected = (grid.selected[:, first] | grid.selected[:, second])[cell, pair]
+    found = mean_intervals(high - low, level)
+    clean = mean_intervals(np.where(selected, np.nan, high - low), level)
+    errors = [100 - mean_intervals(np.where(both, side, np.nan)).mean for side in (low, high)]
+    needed = seeds_to_decide(found.mean, found.sd, level)
+    levels = pd.Series(grid.levels[0])
+    columns: dict[str, Any] = {
+        "first": levels.take(first[pair]).array,
+        "second": levels.take(second[pair]).array,
+        **{str(name): values.take(cell).array for name, values in grid.cells.items()},
+        "n_train": grid.n_train[cell, first[pair]],
+        "error_first": errors[0],
+        "error_second": errors[1],
+        "error_ratio": np.divide(
+            errors[1], errors[0], out=np.full(cell.size, np.nan), where=errors[0] > 0
+        ),
+        **_columns(found),
+        **_columns(clean, "_without_selection"),
+        "seeds_needed": np.where(found.is_decided, np.nan, needed),
+    }
+    return pd.DataFrame(columns, columns=_difference_columns(others))
 
 
 def main_effects(
@@ -110,21 +114,15 @@ def main_effects(
         over, `cells_left_out`, and the columns of a difference as in `paired_differences`, with
         and `_without_selection`.
     """
-    rows = []
+    effects = []
     for factor in factors if named is None else named:
         grid = _Grid(runs, [name for name in factors if name != factor], [factor])
         for (i, first), (j, second) in combinations(enumerate(grid.levels[0]), 2):
             differences = grid.accuracy[:, j] - grid.accuracy[:, i]
             selected = grid.selected[:, j] | grid.selected[:, i]
-            rows.append(
-                {
-                    "factor": factor,
-                    "first": first,
-                    "second": second,
-                    **_effect(differences, selected, level),
-                }
-            )
-    return pd.DataFrame([row for row in rows if row["n_cells"]], columns=_EFFECT_COLUMNS)
+            name = {"factor": factor, "first": first, "second": second}
+            effects.append(_Effect(name, differences, selected))
+    return _effects_frame(effects, _EFFECT_COLUMNS, 100.0, level)
 
 
 def interactions(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVEL) -> pd.DataFrame:
@@ -140,7 +138,7 @@ def interactions(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVE
         `other` with `other_first` → `other_second`, `n_cells`, `cells_left_out`, and the columns
         of a difference: how much more the step in `factor` gains at `other_second`.
     """
-    rows = []
+    effects = []
     for factor, other in combinations(factors, 2):
         rest = [name for name in factors if name not in (factor, other)]
         grid = _Grid(runs, rest, [factor, other])
@@ -149,19 +147,18 @@ def interactions(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVE
             corners = [(i, j), (0, 0), (i, 0), (0, j)]
             values = [grid.accuracy[:, row, column] for row, column in corners]
             selected = np.any([grid.selected[:, row, column] for row, column in corners], axis=0)
-            rows.append(
-                {
-                    "factor": factor,
-                    "first": levels[0],
-                    "second": levels[i],
-                    "other": other,
-                    "other_first": contexts[0],
-                    "other_second": contexts[j],
-                    **_effect(values[0] + values[1] - values[2] - values[3], selected, level),
-                }
-            )
+            name = {
+                "factor": factor,
+                "first": levels[0],
+                "second": levels[i],
+                "other": other,
+                "other_first": contexts[0],
+                "other_second": contexts[j],
+            }
+            differences = values[0] + values[1] - values[2] - values[3]
+            effects.append(_Effect(name, differences, selected))
     columns = [*_EFFECT_COLUMNS[:3], "other", "other_first", "other_second", *_EFFECT_COLUMNS[3:]]
-    return pd.DataFrame([row for row in rows if row["n_cells"]], columns=columns)
+    return _effects_frame(effects, columns, 200.0, level)
 
 
 def paired_test_set(
@@ -229,13 +226,9 @@ class _Grid:
         if others:
             groups = runs.groupby(list(others), dropna=False, sort=False)
             number = groups.ngroup().to_numpy()
-            firsts = groups.head(1)[list(others)]
-            self.cells = [
-                {str(name): value for name, value in row.items()}
-                for row in firsts.to_dict("records")
-            ]
+            self.cells = groups.head(1)[list(others)].reset_index(drop=True)
         else:
-            number, self.cells = np.zeros(len(runs), dtype=int), [{}]
+            number, self.cells = np.zeros(len(runs), dtype=int), pd.DataFrame(index=[0])
         codes = [
             pd.Categorical(runs[name], categories=levels).codes
             for name, levels in zip(named, self.levels, strict=True)
@@ -262,52 +255,58 @@ class _Grid:
             )
 
 
-def _difference(high: np.ndarray, low: np.ndarray, level: float) -> PairedDifference | None:
-    return paired_difference(high, low, level) if high.size else None
-
-
-def _columns(found: PairedDifference | None, ending: str = "") -> dict[str, Any]:
-    values: tuple[Any, ...] = (np.nan, None, None, None, 0, None, None, None, False)
-    if found is not None:
-        values = (
-            found.mean,
-            found.low,
-            found.high,
-            found.sd,
-            found.n,
-            found.p_greater,
-            found.p_less,
-            found.p_two_sided,
-            found.is_decided,
-        )
-    return {
-        f"{name}{ending}": np.nan if value is None else value
-        for name, value in zip(_DIFFERENCE, values, strict=True)
-    }
-
-
-def _seeds_needed(found: PairedDifference, level: float) -> float:
-    if found.is_decided:
-        return np.nan
-    needed = None if found.sd is None else needed_seeds(found.mean, found.sd, level)
-    return np.nan if needed is None else float(needed)
-
-
-def _effect(differences: np.ndarray, selected: np.ndarray, level: float) -> dict[str, Any]:
-    """Return the columns of an effect from differences of shape (cells, seeds)."""
-    known = ~np.isnan(differences)
-    per_seed, n_cells = _balanced(differences)
-    clean, _ = _balanced(np.where(selected, np.nan, differences))
-    found, without = (
-        paired_difference(values, np.zeros_like(values), level) if values.size else None
-        for values in (per_seed, clean)
+def _columns(found: Batch, ending: str = "", most: float = 100.0) -> dict[str, np.ndarray]:
+    """Return the columns of differences, their intervals cut at the most that there can be."""
+    values = (
+        found.mean,
+        found.low.clip(-most, most),
+        found.high.clip(-most, most),
+        found.sd,
+        found.n,
+        found.p_greater,
+        found.p_less,
+        found.p_two_sided,
+        found.is_decided,
     )
-    return {
+    return {f"{name}{ending}": value for name, value in zip(_DIFFERENCE, values, strict=True)}
+
+
+@dataclass(frozen=True)
+class _Effect:
+    """What an effect is called, and its differences of shape (cells, seeds)."""
+
+    name: dict[str, Any]
+    differences: np.ndarray
+    selected: np.ndarray
+
+
+def _effects_frame(
+    effects: Sequence[_Effect], columns: Sequence[str], most: float, level: float
+) -> pd.DataFrame:
+    """Return a row per effect that any seed shows; no difference can be above `most` points."""
+    whole = [_balanced(effect.differences) for effect in effects]
+    shown = [place for place, (_, cells) in enumerate(whole) if cells]
+    if not shown:
+        return pd.DataFrame(columns=list(columns))
+    clean = [
+        _balanced(np.where(effects[place].selected, np.nan, effects[place].differences))[0]
+        for place in shown
+    ]
+    known = [~np.isnan(effects[place].differences) for place in shown]
+    n_cells = np.array([whole[place][1] for place in shown])
+    frame = pd.DataFrame([effects[place].name for place in shown])
+    values = {
         "n_cells": n_cells,
-        "cells_left_out": int(known.any(axis=1).sum()) - n_cells,
-        **_columns(found),
-        **_columns(without, "_without_selection"),
+        "cells_left_out": np.array([own.any(axis=1).sum() for own in known]) - n_cells,
+        **_columns(_intervals([whole[place][0] for place in shown], level), most=most),
+        **_columns(_intervals(clean, level), "_without_selection", most),
     }
+    return pd.concat([frame, pd.DataFrame(values)], axis=1)[list(columns)]
+
+
+def _intervals(rows: Sequence[np.ndarray], level: float) -> Batch:
+    places = np.repeat(np.arange(len(rows)), [row.size for row in rows])
+    return mean_intervals(grouped(np.concatenate(rows), places, len(rows)), level)
 
 
 def _balanced(differences: np.ndarray) -> tuple[np.ndarray, int]:

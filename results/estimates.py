@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from results.bulk import grouped, mean_intervals
 from results.cells import STANDARD_FACTORS, cells_of, level_label
-from results.intervals import LEVEL, MeanInterval, mean_interval, pooled_variance_of_cells
+from results.intervals import LEVEL, pooled_variance_of_cells
 from results.records import Stage, Status
 
 
@@ -79,8 +80,9 @@ def cell_estimates(
     DataFrame
         One row per cell: the factors, `n_train`, `state` and `reason` (see `results.cells`),
         `seeds` present and `seeds_wanted`, `missing_seeds` (list), `accuracy` and `error` (means,
-        points), `accuracy_low`, `accuracy_high` (t interval, NaN with one seed), `accuracy_sd`,
-        `pooled_low`, `pooled_high` (variance v0 + v1/n pooled over cells, NaN with one seed),
+        points), `accuracy_low`, `accuracy_high` (t interval, cut at 0 and 100, NaN with one seed),
+        `accuracy_sd`, `pooled_low`, `pooled_high` (variance v0 + v1/n pooled over cells, NaN with
+        one seed),
         `selection_seed` (NA where the recipe was given), `accuracy_without_selection` with `_low`
         and `_high`, `train_accuracy` (points), `n_parameters`, `flops_per_image`, `seconds` (mean
         of a run), `resource` (gpu or cpu), `resource_seconds` (seconds times the share of it),
@@ -99,30 +101,13 @@ def cell_estimates(
     frame = cells_of(trials, study).frame
     frame = frame[[*keys, "n_train", "state", "reason", "seeds_wanted"]]
     runs = compared_runs(trials, race)
-    noise = pooled_variance_of_cells(
-        [
-            (float(rows["n_train"].iloc[0]), rows["error"].to_numpy(dtype=float))
-            for _, rows in runs.groupby(keys, dropna=False, sort=False)
-        ]
-    )
-    groups = by_cell(runs, keys)
-    searched = by_cell(wanted[wanted["stage"] == Stage.SEARCH], keys)
-    rows = []
-    for cell in frame[keys].to_dict("records"):
-        key = cell_key(cell, keys)
-        own = groups.get(key, runs.iloc[:0])
-        row = _cell_row(own, asked, level)
-        if len(own) > 1:
-            pooled = noise.interval(own["error"], float(own["n_train"].iloc[0]), level)
-            row |= {
-                "pooled_low": 100 - _number(pooled.high),
-                "pooled_high": 100 - _number(pooled.low),
-            }
-        search = searched.get(key)
-        row["search_resource_seconds"] = 0.0 if search is None else _resource_seconds(search).sum()
-        rows.append(row)
-    extra = pd.DataFrame(rows, index=frame.index)
-    return pd.concat([frame, extra], axis=1)
+    searched = wanted[wanted["stage"] == Stage.SEARCH]
+    extra = {
+        **_seed_columns(runs, _places(runs, frame, keys), asked, len(frame)),
+        **_value_columns(runs, _places(runs, frame, keys), len(frame), level),
+        **_spent("search_resource_seconds", searched, _places(searched, frame, keys), len(frame)),
+    }
+    return pd.concat([frame, pd.DataFrame(extra, index=frame.index)], axis=1)
 
 
 def by_cell(frame: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
@@ -158,11 +143,6 @@ def ordered_levels(runs: pd.DataFrame, factor: str) -> list[Any]:
     return sorted(levels, key=lambda name: (str(name) != "none", str(name)))
 
 
-def resource_of(runs: pd.DataFrame) -> str:
-    """Return which resource the runs are charged in: gpu where any had one, else cpu."""
-    return "gpu" if (runs["gpu"].fillna(0) > 0).any() else "cpu"
-
-
 def selection_optimism(epochs: pd.DataFrame) -> pd.DataFrame:
     """Return what choosing each run's best epoch on the test set would have added.
 
@@ -188,48 +168,108 @@ def selection_optimism(epochs: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(optimism=frame["by_test"] - frame["by_validation"])
 
 
-def _cell_row(own: pd.DataFrame, seeds: Sequence[int], level: float) -> dict[str, Any]:
-    present = sorted(int(seed) for seed in own["seed"].unique())
-    chosen = own[own["selected"]]
-    row: dict[str, Any] = {
-        "seeds": len(present),
-        "missing_seeds": [seed for seed in seeds if seed not in present],
-        "selection_seed": int(chosen["seed"].iloc[0]) if len(chosen) else pd.NA,
-        **_mean_columns("accuracy", own["accuracy"], level),
-        **_mean_columns("accuracy_without_selection", own.loc[~own["selected"], "accuracy"], level),
-        "pooled_low": np.nan,
-        "pooled_high": np.nan,
-        "train_accuracy": 100 * own["final_train_accuracy"].mean(),
-        "n_parameters": own["n_parameters"].max(),
-        "flops_per_image": own["flops_per_image"].max(),
-        "seconds": own["seconds"].mean(),
-        "resource": resource_of(own),
-        "resource_seconds": _resource_seconds(own).mean(),
-    }
-    row["error"] = 100 - row["accuracy"]
-    return row
+def _places(rows: pd.DataFrame, cells: pd.DataFrame, keys: Sequence[str]) -> np.ndarray:
+    """Return the place of each row's cell in a frame of cells; levels compare as written."""
+    groups = rows.groupby(list(keys), dropna=False, observed=True, sort=False)
+    known = {cell_key(cell, keys): place for place, cell in enumerate(cells.to_dict("records"))}
+    firsts = groups.head(1)[list(keys)].to_dict("records")
+    places = np.array([known[cell_key(cell, keys)] for cell in firsts], dtype=int)
+    return places[groups.ngroup().to_numpy()]
 
 
-def _mean_columns(name: str, values: pd.Series, level: float) -> dict[str, float]:
-    if values.empty:
-        found = MeanInterval(np.nan, None, None, None, 0, 0)
-    else:
-        found = mean_interval(values.to_numpy(dtype=float), level)
+def _seed_columns(
+    runs: pd.DataFrame, places: np.ndarray, asked: Sequence[int], cells: int
+) -> dict[str, Any]:
+    present: list[set[int]] = [set() for _ in range(cells)]
+    chosen_on: list[Any] = [pd.NA] * cells
+    # From the last to the first, so that the first run of a cell has the last word.
+    rows = zip(places[::-1], runs["seed"][::-1], runs["selected"][::-1], strict=True)
+    for place, seed, selected in rows:
+        present[place].add(int(seed))
+        if selected:
+            chosen_on[place] = int(seed)
+    missing = pd.Series(
+        [[seed for seed in asked if seed not in own] for own in present], dtype=object
+    )
     return {
-        name: found.mean,
-        f"{name}_low": _number(found.low),
-        f"{name}_high": _number(found.high),
-        f"{name}_sd": _number(found.sd),
+        "seeds": np.array([len(own) for own in present], dtype=int),
+        "missing_seeds": missing.to_numpy(),
+        "selection_seed": np.array(chosen_on, dtype=object),
     }
 
 
-def _resource_seconds(runs: pd.DataFrame) -> pd.Series:
-    share = runs["gpu"] if resource_of(runs) == "gpu" else runs["cpu"]
+def _value_columns(
+    runs: pd.DataFrame, places: np.ndarray, cells: int, level: float
+) -> dict[str, Any]:
+    accuracy = runs["accuracy"].to_numpy(dtype=float)
+    size = np.full(cells, np.nan)
+    size[places] = runs["n_train"]
+    columns: dict[str, Any] = {}
+    kept = ~runs["selected"].to_numpy(dtype=bool)
+    for ending, rows in (("", np.ones(len(runs), dtype=bool)), ("_without_selection", kept)):
+        found = mean_intervals(grouped(accuracy[rows], places[rows], cells), level)
+        columns |= {
+            f"accuracy{ending}": found.mean,
+            f"accuracy{ending}_low": found.low.clip(0, 100),
+            f"accuracy{ending}_high": found.high.clip(0, 100),
+            f"accuracy{ending}_sd": found.sd,
+        }
+    half = _pooled_half_width(100 - accuracy, places, size, level)
+    groups = runs.groupby(places)
+    largest = groups[["n_parameters", "flops_per_image"]].max().reindex(range(cells))
+    return {
+        **columns,
+        "pooled_low": (columns["accuracy"] - half).clip(0, 100),
+        "pooled_high": (columns["accuracy"] + half).clip(0, 100),
+        "train_accuracy": 100 * _means(runs["final_train_accuracy"], places, cells),
+        "n_parameters": largest["n_parameters"].to_numpy(),
+        "flops_per_image": largest["flops_per_image"].to_numpy(),
+        "seconds": _means(runs["seconds"], places, cells),
+        "resource": np.where(_on_gpu(runs, places, cells), "gpu", "cpu"),
+        "resource_seconds": _means(_resource_seconds(runs, places, cells), places, cells),
+        "error": 100 - columns["accuracy"],
+    }
+
+
+def _pooled_half_width(
+    errors: np.ndarray, places: np.ndarray, size: np.ndarray, level: float
+) -> np.ndarray:
+    """Return what follows the ± of each cell with the variance v0 + v1/n pooled over all."""
+    table = grouped(errors, places, size.size)
+    runs = (~np.isnan(table)).sum(axis=1)
+    repeated = np.flatnonzero(runs > 1)
+    noise = pooled_variance_of_cells(
+        [(float(size[place]), table[place, : runs[place]]) for place in repeated]
+    )
+    half = np.full(size.size, np.nan)
+    for images in np.unique(size[repeated]):
+        own = repeated[size[repeated] == images]
+        # The width depends on the cell by its runs alone, and the first of a count stands for all.
+        for count in np.unique(runs[own]):
+            same = own[runs[own] == count]
+            found = noise.interval(table[same[0], :count], float(images), level)
+            half[same] = np.nan if found.half_width is None else found.half_width
+    return half
+
+
+def _spent(name: str, trials: pd.DataFrame, places: np.ndarray, cells: int) -> dict[str, Any]:
+    seconds = _resource_seconds(trials, places, cells)
+    return {name: np.bincount(places, weights=seconds, minlength=cells)}
+
+
+def _resource_seconds(runs: pd.DataFrame, places: np.ndarray, cells: int) -> pd.Series:
+    share = runs["gpu"].where(_on_gpu(runs, places, cells)[places], runs["cpu"])
     return runs["seconds"].fillna(0) * share.fillna(1)
 
 
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
+def _on_gpu(runs: pd.DataFrame, places: np.ndarray, cells: int) -> np.ndarray:
+    """Tell which cells are charged in GPU time: those of which any run had one."""
+    return np.bincount(places, weights=runs["gpu"].fillna(0) > 0, minlength=cells) > 0
+
+
+def _means(column: pd.Series, places: np.ndarray, cells: int) -> np.ndarray:
+    means = column.astype(float).groupby(places).mean()
+    return means.reindex(range(cells)).to_numpy(dtype=float)
 
 
 def _require(trials: pd.DataFrame, columns: Sequence[str]) -> None:

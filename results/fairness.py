@@ -40,6 +40,7 @@ def fairness_findings(
         The table of environments, one row per pass.
     """
     return [
+        *_unrecorded(runs),
         *_unpaired(runs),
         *_unequal_starts(runs),
         *_weights_files(runs),
@@ -51,6 +52,24 @@ def fairness_findings(
         *_coarse_stem(runs),
         *_mixed_hardware(runs, factors, environments),
     ]
+
+
+def _unrecorded(runs: pd.DataFrame) -> Iterator[Finding]:
+    lacking = []
+    parts = runs[runs["fraction"] < 1]
+    if parts["subset_hash"].isna().any():
+        lacking.append("which images the subsets hold (subset_hash)")
+    if runs["fraction"].nunique() > 1 and runs["init_hash"].isna().any():
+        lacking.append("what the first step started from (init_hash)")
+    if lacking:
+        yield Finding(
+            "unrecorded",
+            Severity.NOTE,
+            "",
+            f"of some runs it is not recorded {' and '.join(lacking)}",
+            "nothing for runs that scalestudy trained; of others, make sure that every epoch "
+            "passes over one frozen subset and that no fraction starts from another's weights",
+        )
 
 
 def _unpaired(runs: pd.DataFrame) -> Iterator[Finding]:

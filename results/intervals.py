@@ -13,7 +13,8 @@ from scipy import special
 LEVEL = 0.95
 V0 = 0.02
 """Variance of the error that more data does not remove, in points² (Hoiem et al. 2021)."""
-_NOTHING = 1e-12
+NO_SPREAD = 1e-12
+"""Share of the mean below which values count as equal."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ def unpaired_difference(
     mean = float(a.mean() - b.mean())
     parts = np.array([a.var(ddof=1) / a.size, b.var(ddof=1) / b.size])
     error = float(np.sqrt(parts.sum()))
-    if error <= _NOTHING * max(abs(mean), 1.0):
+    if error <= NO_SPREAD * max(abs(mean), 1.0):
         return mean, mean, mean
     freedom = float(parts.sum() ** 2 / np.sum(parts**2 / np.array([a.size - 1, b.size - 1])))
     half = float(special.stdtrit(freedom, (1 + level) / 2)) * error
@@ -248,7 +249,7 @@ def one_sided_p(differences: ArrayLike) -> tuple[float, float]:
     """
     array = _vector(differences, "differences")
     mean, sd = float(array.mean()), float(array.std(ddof=1))
-    if sd <= _NOTHING * max(abs(mean), 1.0):
+    if sd <= NO_SPREAD * max(abs(mean), 1.0):
         return (0.5, 0.5) if mean == 0 else (float(mean < 0), float(mean > 0))
     t = mean / (sd / np.sqrt(array.size))
     return float(special.stdtr(array.size - 1, -t)), float(special.stdtr(array.size - 1, t))

@@ -239,6 +239,17 @@ class ObjectPath:
         return _explained(f"{self.root}{self.key}", self.query)
 
 
+def check_address(address: str) -> None:
+    """Check how an address is written, without asking the store.
+
+    Raises
+    ------
+    AddressError
+        It is no such address, or holds credentials.
+    """
+    _split(address)
+
+
 def _split(address: str) -> tuple[str, str, str]:
     """Return root, bucket with key, and options of an address that may be used."""
     match = _ADDRESS.fullmatch(address)

@@ -8,6 +8,8 @@ import numpy as np
 from results.cells import level_label
 
 _MOST = 3
+_LEAST_SECONDS = 0.001
+_UNITS = (("hour", 3600), ("minute", 60), ("second", 1))
 
 
 def signed(value: float) -> str:
@@ -25,6 +27,24 @@ def amount(mean: float, low: float, high: float, unit: str = " points") -> str:
     if low <= 0 <= high:
         return f"{signed(mean)}{unit} ({signed(low)} to {signed(high)})"
     return f"{mean:.1f}{unit} ({low:.1f} to {high:.1f})".replace("-", "−")
+
+
+def resource_time(seconds: float, resource: str) -> str:
+    """Return what was used of a resource, such as `0.03 CPU-seconds` or `2.5 GPU-hours`.
+
+    Parameters
+    ----------
+    seconds
+        Resource-seconds, 0 or more.
+    resource
+        gpu or cpu.
+    """
+    if 0 < seconds < _LEAST_SECONDS:
+        return f"less than {_LEAST_SECONDS:g} {resource.upper()}-seconds"
+    unit, size = next(((name, size) for name, size in _UNITS if seconds >= 2 * size), _UNITS[-1])
+    number = seconds / size
+    written = f"{number:,.0f}" if number >= 100 else f"{number:.2g}"
+    return f"{written} {resource.upper()}-{unit}{'' if written == '1' else 's'}"
 
 
 def listed(parts: Sequence[str], word: str = "and") -> str:

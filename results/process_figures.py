@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from results.cells import Cells, level_label, records_of
+from results.occupancy import busy_share
 from results.records import Stage, Status
 from results.style import (
     COLOURS,
@@ -131,7 +132,7 @@ def timeline(trials: pd.DataFrame, name: str) -> Figure:
     rows = spans["row"].to_numpy(float)
     begun, ended = spans["begun"].to_numpy(float), spans["ended"].to_numpy(float)
     total = float(ended.max())
-    busy = _busy_seconds(spans) / (max(total, 1e-9) * len(lines))
+    busy = busy_share(zip(rows, begun, ended, strict=True)) or 0.0
     units = (("h", 3600), ("min", 60))
     unit, per = next(((unit, size) for unit, size in units if total >= 2 * size), ("s", 1))
     note = (
@@ -190,12 +191,6 @@ def timeline(trials: pd.DataFrame, name: str) -> Figure:
     axes.set_xlabel(f"time since the first trial started ({unit})", fontsize=9)
     legend(figure, handles)
     return figure
-
-
-def _busy_seconds(spans: pd.DataFrame) -> float:
-    """Return the slots' time with a trial on it, time with two counted once."""
-    covered = spans.groupby("row")["ended"].cummax().groupby(spans["row"]).shift(fill_value=0.0)
-    return float((spans["ended"] - np.maximum(spans["begun"], covered)).clip(lower=0.0).sum())
 
 
 def slot_spans(trials: pd.DataFrame) -> pd.DataFrame:

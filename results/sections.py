@@ -17,6 +17,7 @@ from results.cells import level_label, records_of
 from results.costs import COSTS, cost_per_point, pareto_front
 from results.coverage import Interval, coverage_note
 from results.overview import Overview
+from results.phrases import resource_time
 
 _MAX_ROWS = 500
 _WITHOUT = {
@@ -249,7 +250,7 @@ def _costs(analysis: Analysis) -> Section:
             )
     spent = float(cells["search_resource_seconds"].sum())
     said = (
-        [f"The search took {spent:,.0f} {resource}-seconds, not counted here."]
+        [f"The search took {resource_time(spent, resource)}, not counted here."]
         if spent and not study.race
         else []
     )

@@ -205,6 +205,7 @@ def _lost_images(
             f"{int(row['n_train'])} images",
             "a pass must see the frozen subset once: keep the last batch, draw no new subset",
         )
+    own = epochs[epochs["trial_id"].isin(runs["trial_id"])]
     counted = own["train_correct"].notna() & (own["train_seen"] > 0)
     share = own["train_correct"].astype(float) / own["train_seen"].astype(float)
     off_by = (share - own["train_accuracy"]).abs() * own["train_seen"].astype(float)

@@ -10,7 +10,7 @@ from results.cells import records_of
 from results.estimates import cell_name
 from results.findings import Severity
 from results.pair import Basis, Pair
-from results.phrases import amount, count, few, listed
+from results.phrases import amount, count, few, listed, resource_time
 
 
 def verdict(pair: Pair) -> list[str]:
@@ -95,16 +95,12 @@ def _cost(pair: Pair, both: pd.DataFrame) -> str:
     if not known.any() or (costs[known].iloc[:, 0] <= 0).all():
         return ""
     before, after = costs[known].sum()
-    resource = str(both.loc[known, "resource_first"].iloc[0]).upper()
+    resource = str(both.loc[known, "resource_first"].iloc[0])
     first, second = pair.names
     return (
-        f"One run of each of these cells takes {_amount(after)} {resource}-seconds in {second} "
-        f"against {_amount(before)} in {first}, {after / before:.2g} times as many."
+        f"One run of each of these cells takes {resource_time(after, resource)} in {second} "
+        f"against {resource_time(before, resource)} in {first}, {after / before:.2g} times as much."
     )
-
-
-def _amount(seconds: float) -> str:
-    return f"{seconds:,.0f}" if seconds >= 100 else f"{seconds:.3g}"
 
 
 def _caveats(pair: Pair) -> str:

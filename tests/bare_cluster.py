@@ -21,6 +21,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def bare_python(folder: Path) -> tuple[Path, dict[str, str]]:
+    """Make a Python with this one's libraries but no .pth file, so no editable install.
+
+    Returns
+    -------
+    tuple[Path, dict[str, str]]
+        The interpreter, and the variables that it and its children need.
+    """
+    venv.create(folder, with_pip=False, symlinks=True)
+    python = folder / "bin" / "python"
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    return python, {"PATH": path, "PYTHONPATH": str(Path(numpy.__file__).parents[1])}
+
+
 @dataclass
 class BareCluster:
     """Started with `start`; ended, by the ids of its processes, with `end`.
@@ -39,6 +53,8 @@ class BareCluster:
     cpus: int = 2
     variables: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    python: Path = Path()
+    _bare: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -50,19 +66,13 @@ class BareCluster:
         return self.folder / "home"
 
     @property
-    def python(self) -> Path:
-        return self.folder / "python" / "bin" / "python"
-
-    @property
     def environment(self) -> dict[str, str]:
-        """Of its processes: this Python's libraries, but no .pth file, so no editable install."""
-        libraries = str(Path(numpy.__file__).parents[1])
+        """Of its processes."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
         return {
             **kept,
             "HOME": str(self.home),
-            "PATH": f"{self.python.parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": libraries,
+            **self._bare,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": TOKEN,
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -72,7 +82,7 @@ class BareCluster:
 
     def start(self) -> None:
         self.home.mkdir(parents=True)
-        venv.create(self.folder / "python", with_pip=False, symlinks=True)
+        self.python, self._bare = bare_python(self.folder / "python")
         words = "-m ray.scripts.scripts start --head --block --include-dashboard=true"
         options = {
             "port": free_port(),

@@ -5,6 +5,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trainables.errors import OutOfGpuMemory
 from trainables.simulated import Simulated
 
@@ -106,3 +109,48 @@ class Hungry(Simulated):
                 # Written to, since memory that is only asked for is not taken yet.
                 taken.append(b"x" * (64 * 2**20))
         return super().step()
+
+
+class Brief(Simulated):
+    """Returns no more than it must."""
+
+    def step(self) -> dict[str, Any]:
+        row = super().step()
+        return {"epoch": row["epoch"], "val_accuracy": row["val_accuracy"], "test_loss": None}
+
+
+class ReturnsNothing(Simulated):
+    """Forgets to return its row."""
+
+    def step(self) -> dict[str, Any]:
+        super().step()
+        return None  # type: ignore[return-value]
+
+
+class Unmeasured(Simulated):
+    """Leaves out what trials are compared by."""
+
+    def step(self) -> dict[str, Any]:
+        return {"epoch": super().step()["epoch"]}
+
+
+class Miscounts(Simulated):
+    """Counts its epochs from 0."""
+
+    def step(self) -> dict[str, Any]:
+        row = super().step()
+        return {**row, "epoch": row["epoch"] - 1}
+
+
+class Wordy(Simulated):
+    """Returns text where a number belongs."""
+
+    def step(self) -> dict[str, Any]:
+        return {**super().step(), "train_loss": "low"}
+
+
+class TooFew(Simulated):
+    """Predicts for three images, whatever the test set."""
+
+    def predictions(self) -> NDArray[np.int64]:
+        return np.zeros(3, dtype=np.int64)

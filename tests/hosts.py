@@ -72,7 +72,7 @@ class Host:
     def start(
         self, words: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> "subprocess.Popen[str]":
-        """Start a command on the host; its standard output and errors go to one pipe."""
+        """Start a command on the host, in its root; standard output and errors go to one pipe."""
         return subprocess.Popen(
             [*_TIED, "nsenter", "--target", str(self.init), "--all", "--", *words],
             env={
@@ -187,6 +187,8 @@ def start_ray(
     cpus: int = 0,
     gpus: int = 0,
     environment: Mapping[str, str] | None = None,
+    python: str = sys.executable,
+    dashboard: bool = False,
 ) -> "subprocess.Popen[str]":
     """Start Ray on a host, in the foreground, as `ray start` does there.
 
@@ -198,13 +200,18 @@ def start_ray(
         What Ray hands out there, in name only.
     environment
         Of the workers there; what a driver has in its own stays with it.
+    python
+        Whose Ray it is.
+    dashboard
+        Of a head, for the whole network.
     """
-    place = ["--head", f"--port={PORT}", "--include-dashboard=false"]
+    place = ["--head", f"--port={PORT}", f"--include-dashboard={str(dashboard).lower()}"]
+    place += [f"--dashboard-host={host.address}"] if dashboard else []
     join = [f"--address={head.address}:{PORT}"] if head else place
     shares = [f"--num-cpus={cpus}", f"--num-gpus={gpus}", f"--object-store-memory={80 * 2**20}"]
     options = [f"--node-ip-address={host.address}", "--disable-usage-stats", "--block"]
     return host.start(
-        [sys.executable, "-m", "ray.scripts.scripts", "start", *join, *shares, *options],
+        [python, "-m", "ray.scripts.scripts", "start", *join, *shares, *options],
         environment,
     )
 

@@ -44,7 +44,7 @@ def test_ray_is_imported_where_it_belongs() -> None:
     for file in modules("trainables"):
         assert ("ray" in imported(file)) == (file.name == "actor.py"), file.name
     users = {file.stem for file in modules("orchestrator") if "ray" in imported(file)}
-    assert users == {"adaptors", "connection", "dashboard", "engine", "survey"}
+    assert users == {"adaptors", "connection", "dashboard", "engine", "survey", "tracking"}
 
 
 def imported_at_once(file: Path) -> set[str]:
@@ -76,7 +76,7 @@ def test_what_plans_and_simulates_is_free_of_torch() -> None:
         }
         assert not top & {"torch", "torchvision"}, name
     # These alone are imported only once Ray is wanted.
-    late = {"engine", "survey"}
+    late = {"engine", "survey", "tracking"}
     for file in [file for file in modules("orchestrator") if file.stem not in late]:
         assert not {
             module

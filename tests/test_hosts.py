@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from bare_cluster import bare_python, scalestudy
 from harness import assert_same_tables
 from hosts import PORT, Host, Network, Watch, missing, network, start_ray
 
@@ -50,19 +51,24 @@ def net() -> Iterator[Network]:
 
 
 def cluster(
-    net: Network, gpus: int = 0, own: tuple[Path, ...] = (), pace: float = 0
+    net: Network,
+    gpus: int = 0,
+    own: tuple[Path, ...] = (),
+    pace: float = 0,
+    environment: dict[str, str] | None = None,
+    **of_ray: Any,
 ) -> tuple[list[Host], Watch]:
     """Start Ray on a head without places and on three workers with one each."""
     head = net.add("head")
-    start_ray(head)
+    start_ray(head, environment=environment, **of_ray)
     watch = Watch(head)
     watch.wait([head])
     hosts = [head]
     # One after another: where they share two cores, agents that start slowly end a node.
     for number in (1, 2, 3):
         hosts.append(net.add(f"worker{number}", own))
-        variables = {PACE_VARIABLE: str(pace)}
-        start_ray(hosts[-1], head, cpus=1, gpus=gpus, environment=variables)
+        variables = {**(environment or {}), PACE_VARIABLE: str(pace)}
+        start_ray(hosts[-1], head, cpus=1, gpus=gpus, environment=variables, **of_ray)
         watch.wait(hosts)
     return hosts, watch
 
@@ -96,25 +102,38 @@ def test_a_host_killed_and_a_link_cut_change_no_row(net: Network, tmp_path: Path
     (head, *workers), watch = cluster(net, gpus=1, pace=0.5)
     process = start(head, SIMULATED, out)
     wait_for_rows_of(workers, out, process)
-    killed, cut, _ = workers
-    killed.kill()
-    net.cut(cut.name)
-    began = time.monotonic()
-    noticed = [watch.wait([head], [killed]) - began, watch.wait([head], [killed, cut]) - began]
-    output, _ = process.communicate(timeout=300)
-    took = time.monotonic() - began
-    assert process.returncode == 0, output
-    trials = Store(out).read("trials").to_pandas()
-    print(
-        f"\nkilled host noticed after {noticed[0]:.0f} s, cut link after {noticed[1]:.0f} s; "
-        f"complete {took:.0f} s after the faults; attempts {dict(trials.attempts.value_counts())}"
-    )
-    assert noticed[0] < 60
-    assert noticed[1] < 120
-    assert (trials.status == "completed").all()
-    # Each of the two hosts had a trial at work.
-    assert (trials.attempts == 2).sum() == 2
+    end_under_faults(net, watch, [head, *workers], process)
+    assert_two_were_taken_up_again(out)
     assert_same_as_alone(out, SIMULATED, tmp_path)
+
+
+def test_submitted_to_hosts_that_do_not_have_it(net: Network, tmp_path: Path) -> None:
+    """The client sees the head's dashboard and none of the cluster's files.
+
+    The cluster's Python lacks these packages; its hosts share a home folder.
+    """
+    home, there = tmp_path / "home", tmp_path / "home/scalestudy/hosts"
+    home.mkdir()
+    python, variables = bare_python(tmp_path / "python")
+    variables = {**variables, "HOME": str(home), "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    ray: dict[str, Any] = {"python": str(python), "dashboard": True}
+    (head, *workers), watch = cluster(net, gpus=1, pace=0.5, environment=variables, **ray)
+    lacks = "import importlib.util as u; assert u.find_spec('ray') and not u.find_spec('results')"
+    for host in (head, *workers):
+        host.run([str(python), "-c", lacks], variables)
+    client, folder = net.add("client", (home,)), tmp_path / "client"
+    folder.mkdir()
+    (folder / "study.yaml").write_text(yaml.safe_dump(SIMULATED))
+    address = f"http://{head.address}:8265"
+    words = [str(folder / "study.yaml"), "--fetch", "--out", str(folder / "fetched")]
+    process = client.start(scalestudy("submit", *words, "--address", address))
+    wait_for_rows_of(workers, there, process)
+    assert client.run(["ls", "--almost-all", str(home)]) == ""
+    output = end_under_faults(net, watch, [head, *workers], process)
+    assert "job:hosts-" in output
+    assert_two_were_taken_up_again(folder / "fetched")
+    assert_same_tables(folder / "fetched", there)
+    assert_same_as_alone(folder / "fetched", SIMULATED, tmp_path)
 
 
 def test_a_killed_host_that_shared_no_files_is_made_good(net: Network, tmp_path: Path) -> None:
@@ -133,6 +152,35 @@ def test_a_killed_host_that_shared_no_files_is_made_good(net: Network, tmp_path:
     print(f"\nkilled host noticed after {noticed:.0f} s; attempts {list(trials.attempts)}")
     assert (trials.attempts == 2).sum() == 1
     assert_same_as_alone(out, TRAINED, tmp_path)
+
+
+def end_under_faults(
+    net: Network, watch: Watch, hosts: list[Host], process: "subprocess.Popen[str]"
+) -> str:
+    """Kill the first worker, cut the second off, and let the study end; return what it printed."""
+    head, killed, cut, _ = hosts
+    killed.kill()
+    net.cut(cut.name)
+    began = time.monotonic()
+    noticed = [watch.wait([head], [killed]) - began, watch.wait([head], [killed, cut]) - began]
+    output, _ = process.communicate(timeout=300)
+    took = time.monotonic() - began
+    assert process.returncode == 0, output
+    print(
+        f"\nkilled host noticed after {noticed[0]:.0f} s, cut link after {noticed[1]:.0f} s; "
+        f"complete {took:.0f} s after the faults"
+    )
+    assert noticed[0] < 60
+    assert noticed[1] < 120
+    return output
+
+
+def assert_two_were_taken_up_again(out: Path) -> None:
+    """Each of the two hosts had a trial at work when it was lost."""
+    trials = Store(out).read("trials").to_pandas()
+    print(f"attempts {dict(trials.attempts.value_counts())}")
+    assert (trials.status == "completed").all()
+    assert (trials.attempts == 2).sum() == 2
 
 
 def assert_same_as_alone(out: Path, study: dict[str, Any], folder: Path) -> None:

@@ -73,6 +73,7 @@ def test_kills_in_real_training_change_no_digit(s3: Server, tmp_path: Path) -> N
 
 
 @pytest.mark.ray
+@pytest.mark.long
 def test_workers_write_their_checkpoints_to_the_store(s3: Server, tmp_path: Path) -> None:
     study = {**PLAIN, "seeds": [0, 1], "recipe": {"epochs": 20}}
     killed = Command(tmp_path / "killed", study, flags=(), pace=0.1, place=s3.address())

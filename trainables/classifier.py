@@ -27,12 +27,13 @@ from trainables.device import (
 )
 from trainables.errors import CheckpointError, DataError, Diverged
 from trainables.examples import Examples
-from trainables.models import build_model, check_input, count_parameters, flops_per_image
+from trainables.model_facts import check_input, convolution_inputs, flops_per_image
+from trainables.models import build_model, count_parameters
 from trainables.optimizers import Schedule, build_optimizer, set_learning_rate
 from trainables.parallel import Group
 from trainables.saved_state import read_checkpoint
 from trainables.splits import carve, draw
-from trainables.taps import LiveTaps, convolution_inputs
+from trainables.taps import LiveTaps
 from trainables.trial import Trial
 from trainables.weights import load_weights, preprocessing
 

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any, Self
 
 from trainables.checkpoints import Checkpoints
@@ -17,6 +18,7 @@ from trainables.learner import Learner
 from trainables.trial import Trial
 
 METRIC = "val_accuracy"
+_WORDS = ("device", "host")
 
 OUT_OF_MEMORY = "out of memory"
 OUT_OF_GPU_MEMORY = "out of GPU memory"
@@ -157,7 +159,8 @@ class Job:
 
     def _train(self, learner: Learner) -> dict[str, Any]:
         started = time.perf_counter()
-        row = learner.step()
+        row = _checked(learner.step(), self._trial.trainable, learner.epoch)
+        row.setdefault("seconds", time.perf_counter() - started)
         if row.get("peak_memory_bytes") is None:
             row["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         row["host"] = os.uname().nodename
@@ -185,3 +188,23 @@ class Job:
             "finished": True,
             "problems": self._problems,
         }
+
+
+def _checked(row: Any, trainable: str, epoch: int) -> dict[str, Any]:
+    """Return a row that can be recorded; a learner of a user's own may return anything."""
+    if not isinstance(row, dict):
+        raise TrainableError(f"{trainable}: step() returned {type(row).__name__}, not a dict")
+    for name in ("epoch", METRIC):
+        if name not in row:
+            raise TrainableError(f"{trainable}: step() returned no {name}")
+    if row["epoch"] != epoch:
+        raise TrainableError(
+            f"{trainable}: step() returned epoch {row['epoch']!r}, and its own epoch is {epoch}; "
+            "both count from 1 after the first step"
+        )
+    for name, value in row.items():
+        if not isinstance(value, Real) and name not in _WORDS and value is not None:
+            raise TrainableError(
+                f"{trainable}: step() returned {type(value).__name__} as {name}; a number is needed"
+            )
+    return {name: value for name, value in row.items() if value is not None}

@@ -284,6 +284,20 @@ def test_planning_a_simulation_needs_neither(scalestudy: Command) -> None:
     assert not imported(done) & {"torch", "torchvision", "ray"}
 
 
+def test_planning_again_needs_neither_where_no_gpu_is(scalestudy: Command) -> None:
+    study = {
+        "name": "real",
+        "factors": {"model": ["resnet18"], "fraction": ["1/8"]},
+        "recipe": {"epochs": 1},
+    }
+    words = ("plan", scalestudy.study(study), "--json")
+    first, again = process(*words), process(*words)
+    assert first.returncode == again.returncode == 0
+    assert json.loads(again.stdout) == json.loads(first.stdout)
+    if not list(Path("/dev").glob("nvidia*")):
+        assert not imported(again) & {"torch", "torchvision", "ray"}
+
+
 def test_a_refusal_of_the_real_command(scalestudy: Command) -> None:
     done = process("plan", scalestudy.study({**PLAIN, "nmae": 1}), "--json")
     assert done.returncode == 2

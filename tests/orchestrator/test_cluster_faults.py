@@ -1,20 +1,16 @@
-"""Faults of a cluster: a node that goes, main memory that ends, a full object store."""
+"""Faults of a cluster: main memory that ends, a full object store."""
 
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from harness import assert_same_tables
 
 from orchestrator.connection import start_local
 from orchestrator.runner import run_study
 from orchestrator.study import study_from
 from results.store import Store
-from trainables.simulated import PACE_VARIABLE
 
 pytestmark = pytest.mark.ray
 
@@ -35,38 +31,6 @@ def no_ray() -> Iterator[None]:
     import ray
 
     ray.shutdown()
-
-
-def test_trials_of_a_lost_node_go_on_elsewhere(
-    no_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import ray
-    from ray.cluster_utils import Cluster
-
-    monkeypatch.setenv(PACE_VARIABLE, "0.4")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    doomed = cluster.add_node(num_cpus=1)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-
-    def pull_the_plug() -> None:
-        while not Store(tmp_path / "run").parts("epochs"):
-            time.sleep(0.2)
-        cluster.remove_node(doomed, allow_graceful=False)
-
-    plug = threading.Thread(target=pull_the_plug)
-    plug.start()
-    try:
-        summary = run_study(study_from(STUDY), tmp_path / "run")
-    finally:
-        plug.join()
-        ray.shutdown()
-        cluster.shutdown()
-    assert summary.exit_code == 0
-    trials = Store(tmp_path / "run").read("trials").to_pandas()
-    assert trials.attempts.max() == 2
-    monkeypatch.setenv(PACE_VARIABLE, "0")
-    run_study(study_from(STUDY), tmp_path / "whole", address="none")
-    assert_same_tables(tmp_path / "run", tmp_path / "whole")
 
 
 def test_main_memory_that_ends_is_said_and_the_rest_completes(

@@ -86,7 +86,7 @@ def test_places_are_parts_of_a_gpu(ray_cluster: Any, tmp_path: Path) -> None:
 
 
 def test_more_than_any_node_has_is_refused(ray_cluster: Any, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"no node has that .*2 CPUs, 4 GPUs"):
+    with pytest.raises(RunError, match=r"no node has that .*2 CPUs and 4 GPUs"):
         run_study(study(resources={"cpu": 3}), tmp_path)
 
 

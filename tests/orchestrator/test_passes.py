@@ -9,7 +9,8 @@ from harness import assert_same_tables
 from studies import a_pass, epochs, run, searched, study, trials
 
 from orchestrator.in_process import train_here
-from orchestrator.passes import Pass
+from orchestrator.passes import NODE_LOST, Pass
+from orchestrator.runner import run_study
 from orchestrator.stages import Outcome, Wanted
 from orchestrator.study import Study
 from results.records import Stage, Status
@@ -142,6 +143,15 @@ def test_a_crash_is_tried_again_as_often_as_the_study_says(tmp_path: Path) -> No
     # What is no longer running cannot be lost.
     work.lose(trial_id, "crashed", "again")
     assert work.recorder.trial(trial_id)["attempts"] == 3
+
+
+def test_a_lost_machine_is_no_failure_of_its_trials_up_to_a_point(tmp_path: Path) -> None:
+    work = a_pass(study(factors={"model": ["a"]}, seeds=[0], max_failures=0), tmp_path)
+    for attempt in range(1, 22):
+        trial_id = begin(work)
+        assert work.recorder.trial(trial_id)["attempts"] == attempt
+        work.lose(trial_id, NODE_LOST, "the machine was lost")
+    assert work.outcome(trial_id) == Outcome(Status.FAILED)
 
 
 def test_out_of_memory_is_tried_with_more_while_there_is_more(tmp_path: Path) -> None:
@@ -363,3 +373,10 @@ def test_failed_trials_are_tried_again_by_every_run(tmp_path: Path) -> None:
         assert failed.attempts.tolist() == [attempts]
         assert failed.error.str.contains("epoch 2, step 1").all()
     assert len(epochs(tmp_path)) == 3 + 1
+
+
+def test_predictions_that_do_not_fit_the_test_set_fail_the_trial(tmp_path: Path) -> None:
+    declared = study(trainable="faulty:TooFew", data={"source": "digits"}, seeds=[0])
+    summary = run_study(declared, tmp_path, address="none")
+    assert summary.exit_code == 3
+    assert "faulty:TooFew: predictions() returned shape (3,), the test set has" in summary.failed[0]

@@ -3,10 +3,13 @@
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ import torch
 import yaml
 from bare_cluster import TOKEN, BareCluster, scalestudy
 from harness import assert_same_tables
+from object_stores import SETTINGS, Server
 from studies import PLAIN
 from torch import nn
 
@@ -26,12 +30,13 @@ pytest.importorskip("aiohttp", reason="ray[default] is needed")
 pytestmark = pytest.mark.ray
 
 TIMEOUT = 200
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[BareCluster]:
     with tempfile.TemporaryDirectory(prefix="ss-") as folder:
-        started = BareCluster(Path(folder), variables={PACE_VARIABLE: "0.1"})
+        started = BareCluster(Path(folder), variables={PACE_VARIABLE: "0.1", **SETTINGS})
         try:
             started.start()
             assert started.has("ray")
@@ -199,6 +204,41 @@ def test_interrupted_stopped_and_gone_on_with(client: Client) -> None:
 
 
 @pytest.mark.long
+def test_results_in_an_object_store(client: Client, s3: Server) -> None:
+    """The workers write there, the client reads there; nothing is fetched through the head."""
+    place = s3.address()
+    file = client.study("small", **PLAIN)
+    sent = client.document("submit", file, "--out", place)
+    assert (sent["exit_code"], sent["out"]) == (0, place)
+    run = ("run", file, "--address", "none", "--out", "here", "--no-report")
+    subprocess.run(scalestudy(*run), cwd=client.folder, capture_output=True, check=True)
+    assert_same_tables(place, client.folder / "here")
+    job = f"job:{sent['job']}"
+    status = client.document("status", job)
+    assert (status["trials"], status["running"]) == ({"completed": 8}, False)
+    page, _ = client("report", job)
+    assert page.strip().startswith(place.partition("?")[0])
+    _, err = client("report", job, "--out", "home", code=2)
+    assert "the job writes to s3://" in err
+
+    # Stopped in the middle and submitted again, it goes on from what the store holds.
+    longer = client.study("longer", **{**PLAIN, "recipe": {"epochs": 40}, "checkpoint_seconds": 0})
+    place = s3.address()
+    first = client.document("submit", longer, "--out", place, "--no-follow")
+    store, ends = Store.at(place), time.monotonic() + TIMEOUT
+    while not store.parts("epochs") or not [*store.checkpoints.iterdir()]:
+        assert time.monotonic() < ends
+        time.sleep(0.5)
+    assert client.document("stop", f"job:{first['job']}") == {"stopped": True}
+    assert 0 < store.read("epochs").num_rows < 8 * 40
+    assert client.document("submit", longer, "--out", place)["exit_code"] == 0
+    assert len(store.read("environments")) == 2
+    run = ("run", longer, "--address", "none", "--out", "whole", "--no-report")
+    subprocess.run(scalestudy(*run), cwd=client.folder, capture_output=True, check=True)
+    assert_same_tables(place, client.folder / "whole")
+
+
+@pytest.mark.long
 def test_files_and_modules_go_along(client: Client) -> None:
     """Data and a model of one's own, weights from a file, trained on images."""
     (client.folder / "mine").mkdir()
@@ -243,6 +283,39 @@ def test_files_and_modules_go_along(client: Client) -> None:
     assert sorted(trials["weights"]) == ["mine", "none"]
 
 
+def test_rays_own_command_runs_it_from_a_checkout(client: Client, tmp_path: Path) -> None:
+    checkout, there = tmp_path / "checkout", client.cluster.home / "by-ray"
+    for package in ("orchestrator", "trainables", "results"):
+        unwanted = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, checkout / package, ignore=unwanted)
+    client.study("small", **PLAIN)
+    shutil.copy(tmp_path / "small.yaml", checkout / "study.yaml")
+
+    def submitted(*flags: str) -> "subprocess.CompletedProcess[str]":
+        words = ["run", "study.yaml", "--out", str(there), "--no-report", *flags]
+        ray = [sys.executable, "-m", "ray.scripts.scripts"]
+        options = ["--address", client.cluster.address, "--working-dir", str(checkout)]
+        return subprocess.run(
+            [*ray, "job", "submit", *options, "--", "python", "-m", "orchestrator", *words],
+            cwd=tmp_path,
+            env=client.cluster.client(PYTHONUNBUFFERED="1"),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+
+    done = submitted()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8 completed" in done.stdout
+    run = ("run", "small.yaml", "--address", "none", "--out", "here", "--no-report")
+    subprocess.run(scalestudy(*run), cwd=tmp_path, capture_output=True, check=True)
+    assert_same_tables(there, tmp_path / "here")
+    refused = submitted("--set", "recipe.epochs=none")
+    assert refused.returncode != 0
+    assert "recipe.epochs" in refused.stdout
+
+
 def test_the_exit_code_is_the_runs(client: Client) -> None:
     data = {"source": "imagefolder", "path": "/not/on/the/cluster"}
     out, err = client("submit", client.study("away", data=data), code=2)
@@ -255,6 +328,7 @@ def test_what_cannot_be_submitted_is_said_in_one_sentence(client: Client) -> Non
     for words, code, said in (
         (("submit", file, "--out", "here"), 2, "--out here: without --fetch this is a path"),
         (("submit", file, "--fetch", "--no-follow"), 2, "--fetch waits for the job"),
+        (("submit", file, "--out", "s3://me:hunter2@b/run"), 2, "s3://…@…: credentials do not"),
         (("status", "job:none"), 2, "job:none: no such job"),
         (("report", ".", "--out", "x"), 2, "--out: only what a job left is fetched"),
     ):

@@ -1,6 +1,8 @@
 """How far a study is, as people read it, at any width."""
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from studies import drawn, run, searched, study, trial_row
@@ -11,6 +13,7 @@ from orchestrator.view import (
     duration,
     fraction_label,
     seconds_left,
+    slots_busy,
     slots_of,
     split_levels,
     summary,
@@ -65,6 +68,23 @@ def test_a_study_without_trials() -> None:
     assert view.share_done == 0
     assert summary(view) == "0 %"
     assert seconds_left([]) is None
+
+
+def test_slots_are_busy_while_trials_hold_them() -> None:
+    def at(slot: int, begun: int, ended: int | None) -> dict[str, Any]:
+        times = {
+            name: None if second is None else datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
+            for name, second in (("started_at", begun), ("ended_at", ended))
+        }
+        return trial_row(slot=slot, host="here", **times)
+
+    assert slots_busy([]) is None
+    assert slots_busy([at(0, 0, 10), at(1, 0, 5)]) == pytest.approx(0.75)
+    # One that runs counts up to what is known.
+    rows = [at(0, 0, 10), at(1, 2, None)]
+    assert slots_busy(rows) == pytest.approx(0.9)
+    shown = summary(view_of(rows, FACTORS), 5.0, slots_busy(rows))
+    assert shown.endswith(", slots 90 % busy, about 5 s left")
 
 
 def test_rows_and_columns() -> None:

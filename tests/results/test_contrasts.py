@@ -146,3 +146,10 @@ def test_predictions_of_another_budget_are_of_another_model():
     small, big = runs[runs["model"] == SMALL], runs[runs["model"] == BIG]
     assert paired_test_set(small, big, table) is None
     assert paired_test_set(small, big, table.assign(epoch=3)).difference == 0
+
+
+def test_an_interval_ends_where_differences_do():
+    # Differences of 10 and 30 points: 20 ± 12.71·10 would reach 147.
+    rows = cell([0.3, 0.2]) + cell([0.4, 0.5], model=BIG)
+    row = paired_differences(runs_of(rows), FACTORS, "model").iloc[0]
+    assert (row["difference"], row["low"], row["high"]) == (pytest.approx(20), -100, 100)

@@ -153,3 +153,13 @@ def test_a_study_without_a_result():
     frame = cell_estimates(trials)
     assert frame["seeds"].tolist() == [0]
     assert frame["missing_seeds"].tolist() == [[0, 1]]
+
+
+def test_an_interval_ends_where_accuracies_do():
+    # Two seeds ten points apart: 94 ± 12.71·5 would reach 157.
+    row = cell_estimates(trials_frame(cell([0.89, 0.99]))).iloc[0]
+    assert row["accuracy_low"] == pytest.approx(94 - 12.7062 * 5, abs=1e-3)
+    assert row["accuracy_high"] == 100
+    assert row["pooled_high"] <= 100
+    row = cell_estimates(trials_frame(cell([0.01, 0.11]))).iloc[0]
+    assert (row["accuracy_low"], row["pooled_low"]) == (0, 0)

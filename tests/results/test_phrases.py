@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from results.phrases import amount, count, few, fractions, listed, setting, signed
+from results.phrases import (
+    amount,
+    count,
+    few,
+    fractions,
+    listed,
+    resource_time,
+    setting,
+    signed,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,3 +39,21 @@ def test_words():
     assert (signed(-0.26), signed(3)) == ("−0.3", "+3.0")
     assert (count(1, "error"), count(0, "error")) == ("1 error", "0 errors")
     assert setting({"weights": "none", "optimizer": "sgd"}) == "from scratch, optimizer sgd"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 CPU-seconds"),
+        (0.0002, "less than 0.001 CPU-seconds"),
+        (0.0312, "0.031 CPU-seconds"),
+        (1.0, "1 CPU-second"),
+        (46.4, "46 CPU-seconds"),
+        (119.0, "119 CPU-seconds"),
+        (150.0, "2.5 CPU-minutes"),
+        (9000.0, "2.5 CPU-hours"),
+        (4.4e6, "1,222 CPU-hours"),
+    ],
+)
+def test_what_was_used_of_a_resource(seconds, text):
+    assert resource_time(seconds, "cpu") == text

@@ -142,6 +142,10 @@ def test_a_damaged_checkpoint_is_said_once(tmp_path: Path) -> None:
         ({"trainable": "faulty:NeverEnoughMemory"}, None, ""),
         ({"trainable": "absent.module:Net"}, "refused", "absent.module"),
         ({"trainable": "faulty:Absent"}, "refused", "no function Absent"),
+        ({"trainable": "faulty:ReturnsNothing"}, "refused", "returned NoneType, not a dict"),
+        ({"trainable": "faulty:Unmeasured"}, "refused", "returned no val_accuracy"),
+        ({"trainable": "faulty:Miscounts"}, "refused", "returned epoch 0, and its own epoch is 1"),
+        ({"trainable": "faulty:Wordy"}, "refused", "str as train_loss; a number is needed"),
     ],
 )
 def test_failures_are_answers(
@@ -154,6 +158,13 @@ def test_failures_are_answers(
     if failure:
         assert "row" not in result
         assert result[METRIC] != result[METRIC]
+
+
+def test_a_row_need_not_be_complete(tmp_path: Path) -> None:
+    results = finish(Job(task(tmp_path, trainable="faulty:Brief")))
+    assert len(results) == 4
+    assert all(result["row"]["seconds"] > 0 for result in results)
+    assert "test_loss" not in results[0]["row"]
 
 
 def test_out_of_memory(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""A command in a process of its own: its wall time, and the memory of all that it starts."""
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_SAMPLE_SECONDS = 1.0
+_TAIL = 3000
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command took."""
+
+    seconds: float
+    """Wall time."""
+    cpu_seconds: float
+    """Of all processes, as far as samples once a second saw them."""
+    memory: int
+    """Peak resident bytes of all processes together; pages that several share count once."""
+    memory_driver: int
+    """Peak resident bytes of the first process."""
+    memory_worker: int
+    """Peak resident bytes of the largest of the others."""
+    load: float
+    """The machine's load of the last minute when the command was started."""
+
+
+def measure(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Cost:
+    """Run a command to its end.
+
+    Raises
+    ------
+    RuntimeError
+        It failed; the end of its output is in the message.
+    """
+    load = os.getloadavg()[0]
+    with log.open("w") as handle:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            stdout=handle,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+        )
+        sampler = _Sampler(process.pid)
+        sampler.start()
+        try:
+            code = process.wait()
+        except BaseException:
+            sampler.end_processes()
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            sampler.stop()
+    if code:
+        raise RuntimeError(f"{' '.join(command)} ended with {code}:\n{log.read_text()[-_TAIL:]}")
+    return Cost(
+        seconds,
+        sum(sampler.cpu.values()),
+        sampler.memory,
+        sampler.memory_driver,
+        sampler.memory_worker,
+        load,
+    )
+
+
+class _Sampler(threading.Thread):
+    """Looks at a process and all its descendants once a second."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._root = psutil.Process(pid)
+        self._ended = threading.Event()
+        self.memory = self.memory_driver = self.memory_worker = 0
+        self.cpu: dict[int, float] = {}
+
+    def run(self) -> None:
+        """Sample until stopped."""
+        while not self._ended.wait(_SAMPLE_SECONDS):
+            with suppress(psutil.Error):
+                self._sample([self._root, *self._root.children(recursive=True)])
+
+    def stop(self) -> None:
+        """End the sampling."""
+        self._ended.set()
+        self.join()
+
+    def end_processes(self) -> None:
+        """End the command and all that it started."""
+        with suppress(psutil.Error):
+            for process in [*self._root.children(recursive=True), self._root]:
+                with suppress(psutil.Error):
+                    process.kill()
+
+    def _sample(self, processes: Sequence[psutil.Process]) -> None:
+        together = 0
+        for process in processes:
+            try:
+                info = process.memory_full_info()
+                times = process.cpu_times()
+            except psutil.Error:
+                continue
+            together += info.pss
+            self.cpu[process.pid] = times.user + times.system
+            if process.pid == self._root.pid:
+                self.memory_driver = max(self.memory_driver, info.rss)
+            else:
+                self.memory_worker = max(self.memory_worker, info.rss)
+        self.memory = max(self.memory, together)
