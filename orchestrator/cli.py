@@ -112,9 +112,14 @@ def run(
     report_too: Annotated[
         bool, typer.Option("--report/--no-report", help="Write the report at the end.")
     ] = True,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Append what happens to trials to this file, as JSON lines."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train what the study wants and its run directory lacks, then report."""
+    from orchestrator.events import written_to
     from orchestrator.plan_text import doubts, print_summary
     from orchestrator.progress import Lines, make_progress
     from orchestrator.runner import run_study
@@ -124,7 +129,7 @@ def run(
     with one_document(as_json) as document:
         see_own_modules()
         show = Lines() if as_json else make_progress()
-        with named(study):
+        with named(study), written_to(log):
             summary = run_study(
                 load_study(study, settings or ()),
                 out,

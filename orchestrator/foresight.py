@@ -1,7 +1,9 @@
 """What a plan can say of GPUs without one: what was measured before, and what is not the same."""
 
+import os
 from collections.abc import Iterable, Sequence
 
+from orchestrator.durations import uses_gpu
 from orchestrator.inputs import Inputs
 from orchestrator.placement import copies
 from orchestrator.placer import asks_of
@@ -31,7 +33,7 @@ def shares_foreseen(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> li
                 sentences.append(f"{where}: {taken / _GIB:.1f} GiB a trial, so at most {k} at once")
             else:
                 sentences.append(f"{where}: not even one fits")
-    if unknown:
+    if unknown and (os.environ.get("RAY_ADDRESS") or uses_gpu(study, {})):
         sentences.append(
             f"gpu: auto: where Ray has GPUs, {unknown} kind{'s' * (unknown > 1)} of trial (model, "
             "batch size, image size, precision) will be measured first, about half a minute each"

@@ -56,6 +56,8 @@ class Pass:
     enlarge
         (trial, kind of shortage) → None where the trial gets more from then on, else why it
         cannot, and what would help.
+    tell
+        Told what happens: event, trial, its cell's name, and values by name.
     """
 
     def __init__(
@@ -67,9 +69,10 @@ class Pass:
         cost: Callable[[Trial], float],
         share: Callable[[Trial], Share],
         enlarge: Callable[[Trial, str], str | None],
+        tell: Callable[..., None] | None = None,
     ) -> None:
         self.study, self.stages, self.history, self.recorder = study, stages, history, recorder
-        self.share, self._enlarge = share, enlarge
+        self.share, self._enlarge, self._listener = share, enlarge, tell
         self._cost_of = cost
         self._costs: dict[str, float] = {}
         self._losses: Counter[tuple[str, str]] = Counter()
@@ -162,6 +165,7 @@ class Pass:
         """Note that a trial has been given a place."""
         share = self.share(self.stages.wanted[trial_id].trial)
         self.recorder.start(trial_id, host, share.cpu, share.gpu, share.speed)
+        self._tell("started", trial_id, cpu=share.cpu, gpu=share.gpu)
 
     def result(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take what a worker reports; return whether it trains on.
@@ -189,10 +193,12 @@ class Pass:
         if "facts" in result:
             self.recorder.add_facts(trial_id, result["facts"])
         stop = self._races.arrive(wanted, row["epoch"], row["val_accuracy"])
+        self._tell("epoch", trial_id, epoch=row["epoch"], val_accuracy=row["val_accuracy"])
         if result["finished"]:
             self._complete(trial_id, row["val_accuracy"], result.get("predictions"))
         elif stop:
             self.recorder.stop(trial_id, stop)
+            self._tell("stopped", trial_id, epoch=stop.epoch, cutoff=stop.cutoff)
             self._close(trial_id, Outcome(Status.STOPPED, row["val_accuracy"]))
         return trial_id in self.running
 
@@ -218,9 +224,11 @@ class Pass:
             again = self._losses[trial_id, kind] <= most
         if again:
             self.recorder.requeue(trial_id, f"{kind}: {message}")
+            self._tell("tried again", trial_id, kind=kind, error=message)
             self._push(self.running.pop(trial_id))
         else:
             self.recorder.fail(trial_id, f"{kind}: {message}")
+            self._tell("failed", trial_id, kind=kind, error=message)
             self._close(trial_id, Outcome(Status.FAILED))
 
     def regroup(self, short_of_memory: set[str]) -> None:
@@ -247,7 +255,13 @@ class Pass:
         self, trial_id: str, accuracy: float, predictions: NDArray[np.int64] | None
     ) -> None:
         self.recorder.complete(trial_id, predictions)
+        self._tell("completed", trial_id, val_accuracy=accuracy)
         self._close(trial_id, Outcome(Status.COMPLETED, accuracy))
+
+    def _tell(self, event: str, trial_id: str, **values: Any) -> None:
+        if self._listener:
+            wanted = self.stages.wanted[trial_id]
+            self._listener(event, wanted, str(self.stages.cells[wanted.cell].cell), **values)
 
     def _close(self, trial_id: str, outcome: Outcome) -> None:
         self.running.pop(trial_id, None)

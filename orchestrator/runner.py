@@ -10,6 +10,7 @@ from functools import partial
 from orchestrator.durations import Durations
 from orchestrator.environment import describe
 from orchestrator.errors import RunError, StudyError
+from orchestrator.events import tell
 from orchestrator.history import History
 from orchestrator.inputs import Inputs, find_inputs
 from orchestrator.lock import held
@@ -116,7 +117,7 @@ def run_study(
         # Before the pass takes stock: trials that it continues are no longer complete then.
         durations = durations_here(study, inputs, store)
         work = Pass(
-            study, stages, history, recorder, durations.seconds, placer.share, placer.enlarge
+            study, stages, history, recorder, durations.seconds, placer.share, placer.enlarge, tell
         )
         store.write_study(study.written())
         recorder.flush(force=True)
