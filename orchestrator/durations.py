@@ -22,6 +22,9 @@ from trainables.trial import Trial
 CPU_SPEED, GPU_SPEED = 60e9, 8e12
 """Floating-point operations a second of one CPU and one GPU, where nothing was measured. Small
 images on CPUs with and without units for bf16 reach 15 to 250e9."""
+CPU_LAYER, GPU_LAYER = 3e-4, 6e-5
+"""Seconds of a layer in one update besides its operations: what starts them, and the optimizer.
+Small models with many layers, such as ShuffleNets, spend nearly all of their time so."""
 UNKNOWN_FLOPS = 1e8
 """Of one image's forward pass, where nobody knows: a ResNet-18 at 32×32, about."""
 _SETUP_SECONDS, _START_SECONDS = 0.5, 6.0
@@ -152,12 +155,12 @@ class Durations:
                 interval = pace.train * work.trained + pace.evaluate * work.evaluated
                 return Expectation(interval, pace.setup, trial.recipe.intervals, basis)
         rates = self._rates.get((kind.cpus, kind.on_gpu))
+        train, evaluate = _reckoned(work, kind)
         if rates and work.flops:
-            train, evaluate = (statistics.median(column) for column in zip(*rates, strict=True))
-            interval = work.flops * (3 * train * work.trained + evaluate * work.evaluated)
+            ratios = [statistics.median(column) for column in zip(*rates, strict=True)]
+            interval = ratios[0] * train + ratios[1] * evaluate
             return Expectation(interval, self._setup, trial.recipe.intervals, Basis.SCALED)
-        speed = GPU_SPEED if kind.on_gpu else CPU_SPEED * kind.cpus
-        interval = work.operations / speed * (1.0 if work.flops else UNKNOWN_FLOPS)
+        interval = (train + evaluate) * (1.0 if work.flops else UNKNOWN_FLOPS)
         basis = Basis.FLOPS if work.flops else Basis.GUESS
         return Expectation(interval, self._setup, trial.recipe.intervals, basis)
 
@@ -168,7 +171,7 @@ class Durations:
     def _rates_of(
         self, trials: Iterable[Trial]
     ) -> dict[tuple[float, bool], list[tuple[float, float]]]:
-        """Return the seconds per operation, training and evaluating, of each measured kind."""
+        """Return measured over reckoned seconds, training and evaluating, of each known kind."""
         seen: set[Kind] = set()
         rates: dict[tuple[float, bool], list[tuple[float, float]]] = {}
         for trial in trials:
@@ -177,11 +180,25 @@ class Durations:
             if pace is None or kind in seen:
                 continue
             seen.add(kind)
-            flops = self._work(trial).flops
-            if flops:
+            work = self._work(trial)
+            if work.flops:
+                train, evaluate = _reckoned(work, kind)
                 of_place = rates.setdefault((kind.cpus, kind.on_gpu), [])
-                of_place.append((pace.train / (3 * flops), pace.evaluate / flops))
+                of_place.append(
+                    (
+                        pace.train * work.trained / train,
+                        pace.evaluate * work.evaluated / evaluate if evaluate else 1.0,
+                    )
+                )
         return rates
+
+
+def _reckoned(work: Work, kind: Kind) -> tuple[float, float]:
+    """Return the seconds of an interval, training and evaluating, by what is to be computed."""
+    speed = GPU_SPEED if kind.on_gpu else CPU_SPEED * kind.cpus
+    flops = work.flops or 1.0
+    layers = work.updates * work.layers * (GPU_LAYER if kind.on_gpu else CPU_LAYER)
+    return 3.0 * work.trained * flops / speed + layers, work.evaluated * flops / speed
 
 
 def durations_of(

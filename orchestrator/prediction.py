@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from orchestrator.durations import Durations
 from orchestrator.inputs import Inputs
 from orchestrator.passes import Share
-from orchestrator.placement import Node, slots
+from orchestrator.placement import Node, places
 from orchestrator.price import Forecast
 from orchestrator.stages import Wanted
 from orchestrator.study import Study
@@ -44,11 +44,15 @@ def predict(
     str or None
         JSON: `trials`, `epochs`, `seconds` with `low` and `high` (from the first start to the
         last epoch), `slots`, `basis` (share of the seconds by what they rest on). None where
-        nothing is left, of a simulation, whose time is its own, and of very many trials.
+        nothing is left or fits, of a simulation, whose time is its own, and of very many trials.
     """
     if not left or study.trainable == "simulated" or len(left) > _MOST_TRIALS:
         return None
     share = Counter(share for _, share in left).most_common(1)[0][0]
+    room = sum(places(node, share) for node in nodes)
+    if not room:
+        # Nodes that fit may yet join the cluster; what they will be nobody knows.
+        return None
     forecast = Forecast(study, inputs, store, durations, share)
     schedule = forecast.on(nodes, max_parallel=max_parallel)
     low, high, basis = forecast.band(schedule.stays)
@@ -60,7 +64,7 @@ def predict(
             "seconds": seconds,
             "low": seconds * low,
             "high": seconds * high,
-            "slots": slots(nodes, share, max_parallel),
+            "slots": min(room, max_parallel or room),
             "basis": basis,
         }
     )

@@ -174,9 +174,9 @@ def recorded_curves(study: Study, history: History) -> Recorded:
     for trial_id, row in history.trials.items():
         if not row["wanted"] or (study.search and row["seed"] != study.search_seed):
             continue
-        budget = row["epochs_budget"]
+        budget = row["epochs_budget"] or 0
         done = min(history.epochs_done(trial_id), budget)
-        whole = done == budget
+        whole = done == budget > 0
         curves[trial_id] = Curve(
             trial_id,
             {factor: row[factor] for factor in study.factors},

@@ -62,6 +62,18 @@ def n_parameters(name: str, n_classes: int, stem: "Stem" = "standard") -> int:
 
 
 @lru_cache(maxsize=256)
+def n_layers(name: str, n_classes: int, stem: "Stem" = "standard") -> int:
+    """Return a model's number of layers, as of `trainables.models.n_layers`."""
+
+    def count() -> int:
+        from trainables.models import n_layers
+
+        return n_layers(name, n_classes, stem)
+
+    return int(_known("layers", (name, n_classes, stem), count))
+
+
+@lru_cache(maxsize=256)
 def flops_per_image(
     name: str, n_classes: int, stem: "Stem" = "standard", sides: Sides = (224, 224)
 ) -> int:

@@ -168,6 +168,12 @@ def n_parameters(name: str, n_classes: int, stem: Stem = "standard") -> int:
 
 
 @lru_cache(maxsize=256)
+def n_layers(name: str, n_classes: int, stem: Stem = "standard") -> int:
+    """Return the number of modules without modules of their own, of a model that is not built."""
+    return sum(not [*module.children()] for module in skeleton(name, n_classes, stem).modules())
+
+
+@lru_cache(maxsize=256)
 def flops_per_image(
     name: str, n_classes: int, stem: Stem = "standard", sides: tuple[int, int] = (224, 224)
 ) -> int:

@@ -7,6 +7,7 @@ from studies import run, study
 
 from orchestrator.costs import Work
 from orchestrator.durations import (
+    CPU_LAYER,
     CPU_SPEED,
     UNKNOWN_FLOPS,
     Basis,
@@ -18,6 +19,7 @@ from orchestrator.durations import (
 from orchestrator.inputs import find_inputs
 from orchestrator.stages import Stages
 from results.store import Store
+from trainables.models import n_layers
 from trainables.pace import Pace, probe_trial
 from trainables.trial import Trial
 
@@ -47,6 +49,19 @@ def test_flops_alone() -> None:
     assert expected.basis is Basis.FLOPS
     assert expected.interval == pytest.approx((3 * 2813 + 1000) * 1e6 / CPU_SPEED)
     assert expected.seconds == pytest.approx(0.5 + 3 * expected.interval)
+
+
+def test_layers_cost_something_in_every_update() -> None:
+    # 22 updates of 170 layers beside 2,813 images of a million operations, thrice.
+    layered = Work(2813, 1000, 1e6, updates=22, layers=170)
+    expected = Durations(lambda trial: layered, kind).expect(first("a"))
+    by_flops = (3 * 2813 + 1000) * 1e6 / CPU_SPEED
+    assert expected.interval == pytest.approx(by_flops + 22 * 170 * CPU_LAYER)
+
+
+def test_the_layers_of_a_real_model() -> None:
+    # A ResNet-18: 20 convolutions and as many norms, 9 ReLUs, two pools, the last layer.
+    assert n_layers("resnet18", 10) == 20 + 20 + 9 + 2 + 1
 
 
 def test_what_is_measured_goes_before_flops_and_records_before_a_probe() -> None:

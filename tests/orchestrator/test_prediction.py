@@ -83,4 +83,7 @@ def test_very_many_trials_do_not_wait_for_it(
     assert (text is None) == (most < 4)
     if text:
         assert json.loads(text)["slots"] == 4
+        # Where nothing fits yet, nodes may join.
+        small = [Node("small", 0.5, 0.0)]
+        assert prediction.predict(declared, inputs, store, durations, left, small, None) is None
     assert not (tmp_path / "run").exists()

@@ -12,7 +12,7 @@ from trainables import model_facts
 from trainables.cache import FOLDER_VARIABLE
 from trainables.errors import ModelError
 
-LOOKED_UP = ("check_model", "check_input", "n_parameters", "flops_per_image")
+LOOKED_UP = ("check_model", "check_input", "n_parameters", "n_layers", "flops_per_image")
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +27,7 @@ def forget() -> None:
     """Forget what this process knows; what is in the folder stays."""
     for known in (
         model_facts.n_parameters,
+        model_facts.n_layers,
         model_facts.flops_per_image,
         model_facts.convolution_inputs,
         model_facts._versions,
@@ -39,6 +40,7 @@ def facts(model: str = "resnet18") -> tuple[Any, ...]:
     model_facts.check_input(model, 10, "standard", (32, 32))
     return (
         model_facts.n_parameters(model, 10),
+        model_facts.n_layers(model, 10),
         model_facts.flops_per_image(model, 10, "standard", (32, 32)),
         model_facts.convolution_inputs(model, 10, "standard", (32, 32)),
     )
@@ -56,6 +58,7 @@ def refuse_to_build(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_facts_are_those_of_the_model_and_are_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = (
         models.n_parameters("resnet18", 10),
+        models.n_layers("resnet18", 10),
         models.flops_per_image("resnet18", 10, "standard", (32, 32)),
         taps.convolution_inputs("resnet18", 10, "standard", (32, 32)),
     )
