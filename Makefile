@@ -36,7 +36,7 @@ test-containers: $(INSTALLED)  ## builds docker/ and runs a study through it; ta
 DATA ?= ../shared/data
 
 bench: $(INSTALLED)  ## every measurement of benchmarks/README.md, but those beside other hardware
-	@echo "Six to ten hours on two cores, nearly all of it side_by_side.py; what that has measured is"
+	@echo "Roughly six to ten hours on two cores, nearly all of it side_by_side.py; what that has measured is"
 	@echo "kept in runs/side_by_side, so it can be interrupted and called again. Keep the machine quiet."
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/trainer.py --model resnet18 --batch 256
@@ -46,7 +46,8 @@ bench: $(INSTALLED)  ## every measurement of benchmarks/README.md, but those bes
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/large_studies.py
-	$(BIN)/python benchmarks/side_by_side.py $(DATA) --part time search
+	$(BIN)/python benchmarks/side_by_side.py $(DATA) --part time --rounds 3
+	$(BIN)/python benchmarks/side_by_side.py $(DATA) --part search --rounds 1
 
 check: $(INSTALLED)  ## what the code must pass before it lands
 	$(BIN)/ruff check .

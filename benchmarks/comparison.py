@@ -30,16 +30,16 @@ def table(rows: pd.DataFrame, part: str) -> str:
     ]
     for program in _in_order(seconds):
         mine, own = seconds[program].dropna(), costs.xs(program, level="program")
-        beside = (mine / seconds.get("notebook", mine)).median()
+        beside = f"{(mine / seconds.notebook).median():.2f}" if "notebook" in seconds else "–"
         cells = finals[finals.program == program].groupby(CELL).accuracy.mean()
         each = ", ".join(f"{model} {share}: {100 * a:.1f}" for (model, share), a in cells.items())
         lines.append(
             f"| {program} | {mine.median():.0f} | {mine.min():.0f} to {mine.max():.0f} "
-            f"| {beside:.2f} | {own.cpu_seconds.median():.0f} "
+            f"| {beside} | {own.cpu_seconds.median():.0f} "
             f"| {own.memory.median() / MIB:.0f} MiB | {own.memory_driver.median() / MIB:.0f} MiB "
             f"| {own.memory_worker.median() / MIB:.0f} MiB | {100 * cells.mean():.1f} % | {each} |"
         )
-    lines += ["", *_ratios(seconds, part), *_spread(finals)]
+    lines += ["", *_ratios(seconds, part), *_spread(finals), *_use(costs)]
     if part == "search":
         lines += _search(rows, finals)
     return "\n".join(lines)
@@ -107,6 +107,18 @@ def _spread(finals: pd.DataFrame) -> list[str]:
         f"{100 * (means['scalestudy'] - means['notebook']).mean():+.2f} points on average, "
         f"{100 * apart.max():.2f} at most; the notebook's own rounds lie up to "
         f"{100 * (within['max'] - within['min']).max():.2f} apart"
+    ]
+
+
+def _use(costs: pd.DataFrame) -> list[str]:
+    """Say how scalestudy used its slots."""
+    if "held" not in costs or costs.held.isna().all():
+        return []
+    use = costs[costs.held.notna()][["held", "trained", "length"]].median()
+    return [
+        f"- scalestudy's slots, of the time from first start to last end: {100 * use.held:.1f} % "
+        f"held by trials, {100 * use.trained:.1f} % training and evaluating; that time over "
+        f"max(longest trial, work/slots): {use.length:.3f}"
     ]
 
 

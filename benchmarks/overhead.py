@@ -15,8 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+
+import pandas as pd
+
+import results
 
 CPUS = 2
 CHEAPEST = {
@@ -30,9 +35,12 @@ CHEAPEST = {
     "TUNE_MAX_PENDING_TRIALS_PG": str(CPUS + 1),
 }
 
+Times = tuple[float, float]
+"""Seconds, and CPU seconds of the driver."""
 
-def bare(trials: int) -> float:
-    """Return the seconds that bare Tune takes for trials of one result each."""
+
+def bare(trials: int) -> Times:
+    """Return what bare Tune takes for trials of one result each."""
     os.environ.update(CHEAPEST)
     import ray
     from ray import tune
@@ -59,13 +67,11 @@ def bare(trials: int) -> float:
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
-        started = time.perf_counter()
-        tuner.fit()
-        return time.perf_counter() - started
+        return _timed(tuner.fit)
 
 
-def ours(trials: int) -> float:
-    """Return the seconds of the same with scalestudy, whose rows are all on disk at the end."""
+def ours(trials: int) -> Times:
+    """Return what the same takes with scalestudy, whose rows are all on disk at the end."""
     import orchestrator.engine as engine
     from orchestrator import load_study, run_study
     from orchestrator.connection import _prepare
@@ -78,9 +84,7 @@ def ours(trials: int) -> float:
     train = engine.train
 
     def timed(*given: object, **named: object) -> None:
-        started = time.perf_counter()
-        train(*given, **named)  # type: ignore[arg-type]
-        taken.append(time.perf_counter() - started)
+        taken.append(_timed(lambda: train(*given, **named)))
 
     engine.train = timed
     with tempfile.TemporaryDirectory() as folder:
@@ -99,6 +103,12 @@ def ours(trials: int) -> float:
     return taken[0]
 
 
+def _timed(work: Callable[[], object]) -> Times:
+    started, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - started, time.process_time() - cpu
+
+
 def _start(ray: object) -> None:
     ray.init(  # type: ignore[attr-defined]
         address="local",
@@ -110,32 +120,32 @@ def _start(ray: object) -> None:
     )
 
 
+def use_of_slots(trials: pd.DataFrame) -> dict[str, float]:
+    """Return how a study used its slots.
+
+    Returns
+    -------
+    dict
+        `held`: share of the slots' time from first start to last end that trials held; `trained`:
+        that they trained and evaluated; `length`: the time over max(longest trial, work/slots).
+    """
+    done = trials[trials.started_at.notna() & trials.ended_at.notna()]
+    span = (done.ended_at.max() - done.started_at.min()).total_seconds()
+    slots = len(done[["host", "slot"]].drop_duplicates())
+    held = (done.ended_at - done.started_at).dt.total_seconds()
+    return {
+        "held": held.sum() / (span * slots),
+        "trained": done.seconds.sum() / (span * slots),
+        "length": span / max(held.max(), held.sum() / slots),
+    }
+
+
 def busy(run_directory: Path) -> None:
     """Print how a study used its slots."""
-    import pandas as pd
-
-    import results
-
-    trials = results.open(run_directory).trials()
-    trials = trials[trials.started_at.notna() & trials.ended_at.notna()]
-    span = (trials.ended_at.max() - trials.started_at.min()).total_seconds()
-    slots = len(trials[["host", "slot"]].drop_duplicates())
-    held = (trials.ended_at - trials.started_at).dt.total_seconds()
-    bound = max(held.max(), held.sum() / slots)
-    rows = {
-        "trials": f"{len(trials)} on {slots} slots",
-        "first start to last end": f"{span:.1f} s",
-        "held by trials": f"{100 * held.sum() / (span * slots):.1f} %",
-        "training and evaluating": f"{100 * trials.seconds.sum() / (span * slots):.1f} %",
-        "length over max(longest trial, work/slots)": f"{span / bound:.3f}",
-    }
-    print(pd.Series(rows).to_markdown() if _has_tabulate() else pd.Series(rows).to_string())
-
-
-def _has_tabulate() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("tabulate") is not None
+    use = use_of_slots(results.open(run_directory).trials())
+    print(f"held by trials: {100 * use['held']:.1f} % of the slots' time")
+    print(f"training and evaluating: {100 * use['trained']:.1f} %")
+    print(f"length over max(longest trial, work/slots): {use['length']:.3f}")
 
 
 def main() -> None:
@@ -153,24 +163,30 @@ def main() -> None:
         return
     if arguments.only:
         side = bare if arguments.only == "bare" else ours
-        print(f"seconds {side(arguments.trials)}")
+        print("seconds", *side(arguments.trials))
         return
-    taken: dict[str, list[float]] = {"bare": [], "scalestudy": []}
+    taken: dict[str, list[Times]] = {"bare": [], "scalestudy": []}
     for _ in range(arguments.rounds):
-        for side, seconds in taken.items():
+        for side, times in taken.items():
             command = [sys.executable, __file__, "--only", side, "--trials", str(arguments.trials)]
             done = subprocess.run(command, capture_output=True, text=True)
             lines = [line for line in done.stdout.splitlines() if line.startswith("seconds ")]
             if done.returncode or not lines:
                 raise RuntimeError(f"{' '.join(command)}:\n{done.stdout}\n{done.stderr}")
-            seconds.append(float(lines[-1].split()[1]))
-            print(f"{side}: {seconds[-1]:.1f} s, load {os.getloadavg()[0]:.1f}", flush=True)
-    print("| side | ms per trial | lowest to highest |\n| --- | ---: | ---: |")
-    for side, seconds in taken.items():
-        each = [1000 * s / arguments.trials for s in seconds]
-        print(f"| {side} | {median(each):.1f} | {min(each):.1f} to {max(each):.1f} |")
-    ratios = [a / b for a, b in zip(taken["scalestudy"], taken["bare"], strict=True)]
-    print(f"ratio {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+            seconds, cpu = map(float, lines[-1].split()[1:])
+            times.append((seconds, cpu))
+            load = os.getloadavg()[0]
+            print(f"{side}: {seconds:.1f} s, {cpu:.1f} s of CPU, load {load:.1f}", flush=True)
+    print("| side | ms per trial | lowest to highest | CPU ms of the driver per trial |")
+    print("| --- | ---: | ---: | ---: |")
+    for side, times in taken.items():
+        each, cpu = ([1000 * t[k] / arguments.trials for t in times] for k in (0, 1))
+        span = f"{min(each):.1f} to {max(each):.1f}"
+        print(f"| {side} | {median(each):.1f} | {span} | {median(cpu):.1f} |")
+    for kind, name in enumerate(("ratio", "ratio of CPU")):
+        both = zip(taken["scalestudy"], taken["bare"], strict=True)
+        ratios = [mine[kind] / other[kind] for mine, other in both]
+        print(f"{name} {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 if __name__ == "__main__":

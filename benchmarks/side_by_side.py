@@ -17,6 +17,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ import pyarrow.parquet as pq
 import torch
 import yaml
 from comparison import table
+from overhead import use_of_slots
 from PIL import Image
 from processes import measure
 
@@ -86,6 +88,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/side_by_side"))
     arguments = parser.parse_args()
+    # What is being measured ends with this process.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if not arguments.quick and not arguments.data:
         parser.error("name the folder of the data, or --quick")
     with tempfile.TemporaryDirectory(prefix="side-by-side-") as scratch:
@@ -207,7 +211,7 @@ def _study(
             fraction=[labels[round(float(share), 9)] for share in epochs.fraction],
             accuracy=epochs.test_accuracy,
         )
-        return epochs[COLUMNS].assign(chosen=epochs.trial_id.isin(chosen))
+        return epochs[COLUMNS].assign(chosen=epochs.trial_id.isin(chosen), **use_of_slots(trials))
 
     return command, read
 

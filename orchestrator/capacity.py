@@ -45,6 +45,9 @@ class Capacity:
         Says what changed, and what is waited for.
     max_parallel
         At most so many.
+    grows
+        Whether the cluster adds nodes where trials wait: then none need be there yet, and places
+        for `max_parallel` trials are asked for at once.
     clock
         Seconds.
 
@@ -64,17 +67,21 @@ class Capacity:
         note: Callable[[str], None],
         *,
         max_parallel: int | None = None,
+        grows: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._work, self._cluster, self._shares = work, cluster, shares
         self._meet, self._note, self._clock = meet, note, clock
-        self._max_parallel = max_parallel
+        self._max_parallel, self._grows = max_parallel, grows
         self._nodes = nodes
-        self._fitting = max(slots(nodes, share) for share in shares())
+        if not grows:
+            for share in shares():
+                slots(nodes, share)
+        self._count()
         self._looked = self._moved = clock()
         self._begun: frozenset[str] = frozenset()
         self._speak_after = WAIT_SECONDS
-        work.slots = self.slots
+        work.slots = max(1, self.slots)
 
     @property
     def slots(self) -> int:
@@ -85,11 +92,13 @@ class Capacity:
     def limit(self) -> int:
         """Trials that may run or wait: one more than fit, so that a free worker is used again.
 
-        On a cluster that adds nodes where something waits it is also what is asked for: one node
-        at a time, and none once no trial is left.
+        On a cluster that adds nodes where something waits it is also what is asked for; nothing is
+        once no trial is left.
         """
         waiting = self._fitting + 1
-        return min(waiting, self._max_parallel or waiting)
+        if self._max_parallel:
+            return self._max_parallel if self._grows else min(waiting, self._max_parallel)
+        return waiting
 
     def tick(self) -> None:
         """Look at the cluster, if the last look is old.
@@ -113,13 +122,16 @@ class Capacity:
         came, went = list((now - then).elements()), list((then - now).elements())
         self._nodes, before = nodes, self.slots
         self._meet(nodes)
-        shares = list(self._shares())
-        self._fitting = max(sum(places(node, share) for node in nodes) for share in shares)
+        self._count()
         self._work.slots = max(1, self.slots)
         events = [f"joined: {described(came)}"] if came else []
         events += [f"left: {described(went)}"] if went else []
         change = "still" if self.slots == before else f"{before} before, now"
         self._note(f"{'; '.join(events)}; {change} {_trials(self.slots)} at a time")
+
+    def _count(self) -> None:
+        rooms = [sum(places(node, share) for node in self._nodes) for share in self._shares()]
+        self._fitting, self._sure = max(rooms), min(rooms)
 
     def _watch(self, now: float) -> None:
         """Say what is waited for where fewer trials run than could."""
@@ -130,8 +142,11 @@ class Capacity:
             if self._work.recorder.trial(trial_id).get("status") == Status.RUNNING.value
         )
         waiting = [wanted for trial_id, wanted in running.items() if trial_id not in begun]
-        is_full = len(begun) >= self.slots > 0
+        # Of unlike trials, as many as fit where all have the largest share.
+        is_full = len(begun) >= min(self._sure, self.slots) > 0
         if begun != self._begun or is_full or not waiting:
+            if self._speak_after > WAIT_SECONDS:
+                self._note(f"going on: {_trials(len(begun))} running")
             self._begun, self._moved, self._speak_after = begun, now, WAIT_SECONDS
             return
         waited = now - self._moved

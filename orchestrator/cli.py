@@ -14,6 +14,7 @@ from orchestrator.reporting import compare, report
 from orchestrator.starting import init
 from orchestrator.status import status
 from orchestrator.usage import (
+    Autoscale,
     Json,
     Out,
     RunFolder,
@@ -109,6 +110,7 @@ def run(
     max_parallel: Annotated[
         int | None, typer.Option(min=1, help="Trials at a time, at most.")
     ] = None,
+    autoscale: Autoscale = False,
     report_too: Annotated[
         bool, typer.Option("--report/--no-report", help="Write the report at the end.")
     ] = True,
@@ -135,6 +137,7 @@ def run(
                 out,
                 address=address,
                 max_parallel=max_parallel,
+                autoscale=autoscale,
                 progress=show,
             )
         code = summary.exit_code

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.usage import (
+    Autoscale,
     Dashboard,
     Json,
     RunOrJob,
@@ -42,6 +43,7 @@ def submit(
     max_parallel: Annotated[
         int | None, typer.Option(min=1, help="Trials at a time, at most.")
     ] = None,
+    autoscale: Autoscale = False,
     follow: Annotated[
         bool, typer.Option("--follow/--no-follow", help="Show what it prints until it ends.")
     ] = True,
@@ -76,6 +78,7 @@ def submit(
                 address,
                 out=None if fetch else out,
                 max_parallel=max_parallel,
+                autoscale=autoscale,
                 note=note,
             )
         document.update(job=sent.job, address=sent.dashboard.address)

@@ -52,7 +52,8 @@ def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) 
     if not count:
         raise RunError(
             f"a trial needs {needs(share)} on one machine, and no node has that "
-            f"(there is {described(nodes)}); {_advice(nodes, share)}."
+            f"(there is {described(nodes)}); {_advice(nodes, share)}. On a cluster that adds nodes "
+            "by itself, --autoscale asks for them."
         )
     return min(count, max_parallel) if max_parallel else count
 

@@ -37,10 +37,18 @@ class Ask:
 
 
 class Placer:
-    """The shares of a study's trials: as declared, as measured, or larger after a shortage."""
+    """The shares of a study's trials: as declared, as measured, or larger after a shortage.
 
-    def __init__(self, study: Study, inputs: Inputs) -> None:
-        self._study, self._inputs = study, inputs
+    Parameters
+    ----------
+    study, inputs
+        What is asked for, and what was found.
+    grows
+        Whether nodes may come that are not there yet.
+    """
+
+    def __init__(self, study: Study, inputs: Inputs, *, grows: bool = False) -> None:
+        self._study, self._inputs, self._grows = study, inputs, grows
         self._enlarged: dict[str, Share] = {}
         self._measured: dict[Load, Share] = {}
         self._found: dict[str, dict[Load, Finding]] = {}
@@ -83,7 +91,7 @@ class Placer:
         gpu = resources.gpu
         if gpu == "auto":
             gpu = 1 if self._has_gpu and self._study.trainable != "simulated" else 0
-        elif gpu and not any(node.gpu for node in self.nodes) and self.nodes:
+        elif gpu and self.nodes and not (self._grows or any(node.gpu for node in self.nodes)):
             raise RunError(
                 f"resources.gpu: {gpu} asks for GPUs, and Ray counts none; "
                 "gpu: auto uses them where there are any."
@@ -95,9 +103,22 @@ class Placer:
         return {self.share(trial) for trial in trials} or {self.declared()}
 
     def meet(self, nodes: list[Node]) -> list[str]:
-        """Take note of the nodes there are; return what is odd about them."""
+        """Take note of the nodes there are; return what is odd about them.
+
+        Raises
+        ------
+        RunError
+            GPUs are to be measured that are not there yet.
+        """
         self.nodes = nodes
         self._has_gpu = any(node.gpu for node in nodes)
+        is_auto = self._study.resources.gpu == "auto" and self._study.trainable != "simulated"
+        if self._grows and is_auto and not self._has_gpu:
+            raise RunError(
+                "resources.gpu: auto measures what a GPU holds on one that is there, and the "
+                "cluster has none yet; with --autoscale say what a trial gets, such as "
+                "--set resources.gpu=1 (or 1/2, or 0 for CPUs)."
+            )
         if self._study.resources.gpu != "auto" or not self._has_gpu or len(nodes) > 1:
             # On other nodes than this one it is Ray's word that counts, until they are surveyed.
             return []
@@ -155,7 +176,7 @@ class Placer:
         rows = [
             {
                 "kind": kind,
-                **asdict(finding.hardware),
+                **(asdict(finding.hardware) if finding.hardware else {}),
                 **asdict(load),
                 **(asdict(finding.footprint) if finding.footprint else {}),
                 "trials_per_gpu": finding.k,
@@ -189,10 +210,10 @@ class Placer:
         gpus = sum(int(node.gpu) for node in self.nodes)
         most: dict[str, int] = {}
         for node in self.nodes:
-            if node.gpu:
+            if node.gpu >= 1:
                 by_cpu = int(node.cpu / int(node.gpu) // resources.cpu)
                 most[node.kind] = max(most.get(node.kind, 1), by_cpu)
-        wanted = math.ceil(n_trials / gpus)
+        wanted = math.ceil(n_trials / max(1, gpus))
         limit = min(wanted, resources.max_trials_per_gpu or wanted)
         return {kind: max(1, min(limit, number)) for kind, number in most.items()}
 

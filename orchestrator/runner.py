@@ -70,6 +70,7 @@ def run_study(
     *,
     address: str | None = None,
     max_parallel: int | None = None,
+    autoscale: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
     """Train what a study wants and its run directory lacks.
@@ -86,6 +87,9 @@ def run_study(
         trains in this process, one trial after another, without Ray.
     max_parallel
         At most so many trials at a time.
+    autoscale
+        Whether the cluster adds nodes where trials wait: it is asked for places for `max_parallel`
+        trials, by default for one more than fit, and none need be there yet.
     progress
         Shown while it runs; silent by default.
 
@@ -113,7 +117,7 @@ def run_study(
         stages = Stages(study, inputs)
         recorder = Recorder(store, history, pass_id, inputs.test_labels)
         recorder.problems.extend(problems)
-        placer = Placer(study, inputs)
+        placer = Placer(study, inputs, grows=autoscale)
         # Before the pass takes stock: trials that it continues are no longer complete then.
         durations = durations_here(study, inputs, store)
         work = Pass(
@@ -124,7 +128,8 @@ def run_study(
         if not work.is_finished:
             _decode(study, inputs, show)
             record = partial(_record_environment, store, work, pass_id, placer, durations)
-            _train(work, store, placer, address, max_parallel, show, signals, still_held, record)
+            limits = (max_parallel, autoscale)
+            _train(work, store, placer, address, limits, show, signals, still_held, record)
         store.merge(pass_id)
         left = {folder.name for folder in store.checkpoints.glob("*")}
         _drop_checkpoints(study, store, recorder, [*left.intersection(stages.wanted)])
@@ -136,7 +141,7 @@ def _train(
     store: Store,
     placer: Placer,
     address: str | None,
-    max_parallel: int | None,
+    limits: tuple[int | None, bool],
     show: Progress,
     signals: Signals,
     still_held: Callable[[], None],
@@ -188,7 +193,7 @@ def _train(
                 warnings = placer.meet(nodes)
                 left = [wanted.trial for wanted in work.left()]
                 warnings += placer.survey(left, show.note)
-                record(max_parallel)
+                record(limits[0])
                 capacity = Capacity(
                     work,
                     Connected(),
@@ -196,12 +201,13 @@ def _train(
                     lambda: placer.shares(wanted.trial for wanted in work.left()),
                     placer.remeet,
                     show.note,
-                    max_parallel=max_parallel,
+                    max_parallel=limits[0],
+                    grows=limits[1],
                 )
                 work.recorder.problems.extend(warnings)
                 for warning in warnings:
                     show.note(f"warning: {warning}")
-                show.note(f"{capacity.slots} trial{'s' * (capacity.slots > 1)} at a time")
+                show.note(f"{capacity.slots} trial{'s' * (capacity.slots != 1)} at a time")
                 from orchestrator.engine import train
 
                 def beat() -> None:

@@ -102,6 +102,7 @@ def submit(
     *,
     out: str | None = None,
     max_parallel: int | None = None,
+    autoscale: bool = False,
     note: Callable[[str], None] = lambda text: None,
 ) -> Submission:
     """Ship a study to a cluster and start it there.
@@ -117,8 +118,8 @@ def submit(
     out
         The run directory, as the cluster's nodes see it: absolute, or in a store; by default
         `~/scalestudy/<name>` of whoever runs the head. The same one goes on from what it holds.
-    max_parallel
-        Trials at a time, at most.
+    max_parallel, autoscale
+        As of `run_study`.
     note
         Told what is being done.
 
@@ -146,6 +147,7 @@ def submit(
         note(text)
     job = f"{study.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(2).hex()}"
     flags = ["--max-parallel", str(max_parallel)] if max_parallel else []
+    flags += ["--autoscale"] if autoscale else []
     command = shlex.join(["python", "-m", "orchestrator.submitted", job, where, *flags])
     variables = {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_SECONDS}
     commit = git_commit()

@@ -28,9 +28,9 @@ RATE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Finding:
-    """What one load takes of one kind of GPU; `footprint` is None where it was not measured."""
+    """What one load takes of one kind of GPU; None for what was not measured."""
 
-    hardware: Hardware
+    hardware: Hardware | None
     footprint: Footprint | None
     k: int
     """Trials that the GPU holds, 0 for none; 1 where it was not measured."""
@@ -69,7 +69,12 @@ class Survey:
         found: dict[str, dict[Load, Finding]] = {}
         for kind in self._most:
             ask = next(iter(asks.items()))
-            hardware = self._hardware(kind, *ask)
+            try:
+                hardware = self._hardware(kind, *ask)
+            except (RayError, RuntimeError) as error:
+                self._note(f"warning: not measured, so trials get whole GPUs: {_first(error)}")
+                found[kind] = dict.fromkeys(asks, Finding(None, None, 1))
+                continue
             if hardware:
                 found[kind] = {
                     load: self._finding(kind, hardware, load, asks[load]) for load in asks
@@ -79,7 +84,8 @@ class Survey:
     def _hardware(self, kind: str, load: Load, ask: Ask) -> Hardware | None:
         with self._place(kind, 1) as place:
             if place is None:
-                return None
+                # Taken by others is not unseen by torch: trials wait their turn for it.
+                raise RuntimeError("no GPU was free to look at")
             probe = self._probe(place, load, ask, 1)
             hardware: Hardware | None = ray.get(probe.hardware.remote())
             ray.kill(probe)
@@ -93,7 +99,7 @@ class Survey:
             try:
                 footprint = self._measured(kind, hardware, load, ask, footprint)
             except (RayError, RuntimeError) as error:
-                self._note(f"warning: {load} could not be measured: {str(error).splitlines()[0]}")
+                self._note(f"warning: {load} could not be measured: {_first(error)}")
                 return Finding(hardware, footprint, 1)
             if footprint:
                 record(load, hardware, footprint)
@@ -187,3 +193,7 @@ class Survey:
             yield place if held else None
         finally:
             remove_placement_group(place)
+
+
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

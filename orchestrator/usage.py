@@ -49,6 +49,13 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set recipe.epochs=3."),
 ]
+Autoscale = Annotated[
+    bool,
+    typer.Option(
+        "--autoscale",
+        help="The cluster adds nodes where trials wait: ask it for --max-parallel places.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
 

@@ -14,7 +14,7 @@ from results.contrasts import interactions, main_effects
 from results.crossover import DRAWS
 from results.fitting import fitting
 from results.overview import Overview
-from results.series import crossovers, data_worths, extrapolations
+from results.series import crossovers
 
 _MANY_MODELS = 5
 _MANY_PAIRS = 60
@@ -89,12 +89,12 @@ class Analysis:
     @cached_property
     def worths(self) -> pd.DataFrame:
         """What `results.series.data_worths` returns."""
-        return self._ordered(data_worths(self.overview.runs, self.factors))
+        return self._ordered(self.overview.worths)
 
     @cached_property
     def extrapolations(self) -> pd.DataFrame:
         """What `results.series.extrapolations` returns."""
-        return self._ordered(extrapolations(self.overview.runs, self.factors))
+        return self._ordered(self.overview.extrapolations)
 
     @cached_property
     def fits(self) -> pd.DataFrame:
@@ -108,12 +108,14 @@ class Analysis:
     def _ordered(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows in the order in which charts show cells."""
         named = [factor for factor in self.factors if factor in table]
-        if not named:
+        if not named or table.empty:
             return table
         keys = []
         for factor in named:
             labels = [level_label(factor, level) for level in self._levels[factor]]
             place = {label: number for number, label in enumerate(labels)}
-            keys.append([place[level_label(factor, level)] for level in table[factor]])
+            # A thousand models have a million differences, but few levels.
+            codes, found = pd.factorize(table[factor], use_na_sentinel=False)
+            keys.append(np.array([place[level_label(factor, level)] for level in found])[codes])
         # lexsort takes its most important key last, and keeps the order of equals.
         return table.iloc[np.lexsort(keys[::-1])].reset_index(drop=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.cells import State, level_label
+from results.cells import State, level_label, where
 from results.contrasts import main_effects, paired_test_set
 from results.costs import cost_per_point
 from results.coverage import Interval, coverage_note
@@ -24,7 +24,7 @@ from results.findings import Severity
 from results.intervals import paired_difference
 from results.overview import Overview
 from results.phrases import amount, count, few, fractions, listed, resource_time, signed
-from results.series import crossovers, data_worths, extrapolations
+from results.series import crossovers
 
 BOOTSTRAP_SEED = 0
 
@@ -135,8 +135,9 @@ def _best(study: Overview) -> str:
 
 def _ahead(study: Overview, best: pd.Series, second: pd.Series) -> str:
     """Compare the best cell with the next best on as much data."""
-    own = by_cell(study.runs, study.factors)
-    first, other = (own[cell_key(row, study.factors)] for row in (best, second))
+    first, other = (
+        where(study.runs, {name: row[name] for name in study.factors}) for row in (best, second)
+    )
     both = first.merge(other, on="seed", suffixes=("", "_other"))
     name = study.name(second)
     if len(both) < 2:
@@ -257,7 +258,7 @@ def _pretraining(study: Overview) -> str:
     text = f"Pretraining: against training from scratch, {listed(parts)}"
     if any(study.varies(name) for name in study.others("weights", "fraction")):
         text += ", on average over the other factors"
-    worths = data_worths(study.runs, study.factors)
+    worths = study.worths
     if len(worths):
         least = worths[worths["fraction"] == worths["fraction"].min()]
         needs = few([_worth(study, row) for row in least.to_dict("records")])
@@ -284,7 +285,7 @@ def _data(study: Overview) -> str:
     if study.race:
         return "What more data would buy is not predicted: a race's survivors are no fair mean."
     series = study.others("fraction")
-    table = extrapolations(study.runs, study.factors)
+    table = study.extrapolations
     row = _split(table, series)[cell_key(best, series)].iloc[0]
     name = study.name(row, "fraction") or "the model"
     if row["refusal"]:

@@ -35,6 +35,7 @@ from results.style import (
 
 _MAX_ROWS = 60
 _MAX_PANELS = 24
+_MAX_LINES = 8  # more would share colours
 _FEWEST_TICKS = 3
 
 
@@ -58,14 +59,19 @@ def learning_curves(
     if predicted.empty or cells["fraction"].nunique() < 2:
         return empty(title, "At least two amounts of data with a value are needed.")
     series = [factor for factor in factors if factor != "fraction"]
+    every = list(dict.fromkeys(cells["model"]))
+    models = every[:_MAX_LINES]
+    predicted = predicted[predicted["model"].isin(models)]
+    cells = cells[cells["model"].isin(models)]
     panels = combinations(predicted, [factor for factor in series if factor != "model"])
-    models = list(dict.fromkeys(cells["model"]))
     note = (
         "Both axes logarithmic; bars: 95 % t intervals. Line: fitted power law. Diamond: predicted "
         "error with twice the data, with its interval; a prediction, not a measurement."
     )
     if len(panels) > _MAX_PANELS:
         note += f" {len(panels) - _MAX_PANELS} more panels are left out; the page lists all."
+    if len(every) > len(models):
+        note += f" {len(every) - len(models)} more models are left out; the page lists all."
     drawn = panels[:_MAX_PANELS]
     columns = min(len(drawn), 2)
     handles = [
@@ -81,7 +87,8 @@ def learning_curves(
     for axes in grid.flat[len(drawn) :]:
         axes.set_axis_off()
     known = cells[cells["seeds"] > 0]
-    of_cells = by_cell(known, series)
+    ends = ["n_train", "error", "accuracy_low", "accuracy_high"]
+    of_cells = by_cell(known[[*factors, *ends]], series)
     sizes = np.concatenate([known["n_train"], predicted["at"]])
     same_limits(
         grid, common_range(sizes, log=True), common_range(_errors(known, predicted), log=True)
@@ -90,8 +97,9 @@ def learning_curves(
         _logarithmic(axes, "both")
     for axes, panel in zip(grid.flat, drawn, strict=False):
         tidy(axes)
-        if panel:
-            axes.set_title(plain(described(panel), 60), fontsize=9.5, color=INK, loc="left")
+        varied = {name: panel[name] for name in panel if predicted[name].nunique(dropna=False) > 1}
+        if varied:
+            axes.set_title(plain(described(varied), 60), fontsize=9.5, color=INK, loc="left")
         for row in records_of(where(predicted, panel)):
             _draw_curve(axes, of_cells[cell_key(row, series)], row, models.index(row["model"]))
     for axes in grid[:, 0]:

@@ -38,6 +38,8 @@ from results.style import (
 )
 
 _MAX_REASONS = 14
+_MAX_COURSES = 30  # panels of a figure in which curves can still be told apart
+_MANY_LINES = 40  # in one panel, beyond which a vector per line makes files of megabytes
 _SEARCHED = "#B0B0B0"
 
 
@@ -64,7 +66,7 @@ def epochs(
         return empty(title, "No epoch is recorded yet.")
     fractions = cells.levels["fraction"]
     rows = combinations(cells.frame, cells.series)
-    drawn = rows[: max(1, MAX_PANELS // max(len(fractions), 1))]
+    drawn = rows[: max(1, _MAX_COURSES // max(len(fractions), 1))]
     note = f"Validation {metric} solid, train {metric} dashed."
     if cells.race:
         note += " Search, not comparison: what fell behind was stopped."
@@ -136,12 +138,19 @@ def _draw_courses(axes: Axes, group: pd.DataFrame, metric: str, race: bool) -> N
         for of, dashes, alpha in parts:
             lines = _polylines(part, f"{of}_{metric}")
             collection = LineCollection(
-                lines, colors=colour, linewidths=width, linestyles=dashes, alpha=alpha
+                lines,
+                colors=colour,
+                linewidths=width,
+                linestyles=dashes,
+                alpha=alpha,
+                rasterized=len(lines) > _MANY_LINES,
             )
             axes.add_collection(collection)
     last = group.sort_values("epoch").groupby("trial_id", sort=False).tail(1)
     for status, marker, colour in ((Status.STOPPED, "x", PALE), (Status.FAILED, "X", FAULT)):
         ended = last[last["status"] == status]
+        if ended.empty:
+            continue
         axes.scatter(
             ended["epoch"],
             ended[f"val_{metric}"],
@@ -152,7 +161,8 @@ def _draw_courses(axes: Axes, group: pd.DataFrame, metric: str, race: bool) -> N
             linewidths=1.2 if marker == "x" else 0,
         )
     single = last[last["epoch"] == 1]
-    axes.scatter(single["epoch"], single[f"val_{metric}"], s=5, color=_SEARCHED)
+    if len(single):
+        axes.scatter(single["epoch"], single[f"val_{metric}"], s=5, color=_SEARCHED)
 
 
 def _polylines(frame: pd.DataFrame, metric: str) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from results.contrasts import paired_differences
-from results.estimates import by_cell, cell_key
+from results.estimates import cell_key
 
 COSTS = ("n_parameters", "flops_per_image", "resource_seconds")
 """Columns of a frame of cells that may stand against the error."""
@@ -46,7 +46,10 @@ def cost_per_point(
     table = paired_differences(runs, factors, factor) if differences is None else differences
     table = table.reset_index(drop=True)
     others = [name for name in factors if name != factor]
-    known = {key: rows.iloc[0] for key, rows in by_cell(cells, factors).items()}
+    known = {
+        cell_key(row, factors): row
+        for row in cells[[*factors, "resource_seconds", "resource"]].to_dict("records")
+    }
     extra, resources = [], []
     for row in table.to_dict("records"):
         sides = [

@@ -3,7 +3,7 @@
 Severities, codes and advice are listed in docs/statistics.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -59,11 +59,12 @@ def diagnose_cells(
     race: bool,
     environments: pd.DataFrame | None,
     predictions: pd.DataFrame | None,
+    differences: Callable[[str], pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
-    """Do as `diagnose`, for those who have the cells and the compared runs already."""
+    """Do as `diagnose`, for those who have cells, compared runs and differences already."""
     return findings_frame(
         [
-            *evidence_findings(trials, cells, runs, factors, race, predictions),
+            *evidence_findings(trials, cells, runs, factors, race, predictions, differences),
             *training_findings(trials, runs, epochs, factors, race),
             *fairness_findings(trials, runs, epochs, factors, environments),
             *_optimism(runs, epochs),

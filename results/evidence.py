@@ -1,6 +1,7 @@
 """Whether there is enough evidence: which runs are missing, and what more seeds would decide."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from results.records import Stage, Status
 
 RECOMMENDED_FRACTIONS = 5
 _MORE = "two more seeds here"
+_MANY_TIES = 60
 _RACED = (Status.STOPPED, Status.COMPLETED)
 
 
@@ -23,6 +25,7 @@ def evidence_findings(
     factors: Sequence[str] = STANDARD_FACTORS,
     race: bool = False,
     predictions: pd.DataFrame | None = None,
+    differences: Callable[[str], pd.DataFrame] | None = None,
 ) -> list[Finding]:
     """Return what is missing, too few, or chosen on what it is judged by.
 
@@ -40,12 +43,15 @@ def evidence_findings(
         The study has no measure stage.
     predictions
         The table of predictions, where there is one.
+    differences
+        Returns what `results.contrasts.paired_differences` does for a factor, where that is known.
     """
+    compare = differences or partial(paired_differences, runs, factors)
     return [
         *_missing(trials, cells, factors, race),
         *_stopped(trials, factors, race),
         *_few_seeds(cells, factors),
-        *([] if race else _undecided(runs, factors)),
+        *([] if race else _undecided(factors, compare)),
         *_selected(cells),
         *_curves(runs, factors),
         *_two_models(runs),
@@ -58,7 +64,10 @@ def _missing(
 ) -> Iterator[Finding]:
     wanted = wanted_trials(trials)
     measured = wanted if race else measured_trials(wanted)
-    by_name = {" × ".join(key): own for key, own in by_cell(measured, factors).items()}
+    fates = measured[[*factors, "seed", "status", "error", "stopped_at_epoch"]]
+    by_name: dict[str, pd.DataFrame] = {}
+    if cells["missing_seeds"].map(len).any():
+        by_name = {" × ".join(key): own for key, own in by_cell(fates, factors).items()}
     open_rows = wanted[wanted["status"].isin([Status.PLANNED, Status.RUNNING])]
     under_way = {" × ".join(key) for key in by_cell(open_rows, factors)}
     for row in cells.to_dict("records"):
@@ -143,7 +152,7 @@ def _stopped(trials: pd.DataFrame, factors: Sequence[str], race: bool) -> Iterat
             "a measured trial is never stopped; run the study again",
         )
     search = wanted[wanted["stage"] == Stage.SEARCH]
-    for own in by_cell(search, factors).values():
+    for own in by_cell(search[[*factors, "status", "stopped_at_epoch"]], factors).values():
         count = int((own["status"] == Status.STOPPED).sum())
         if not count:
             continue
@@ -171,14 +180,20 @@ def _few_seeds(cells: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]
         yield Finding("single-seed", Severity.WARNING, cell_name(row, factors), "one seed", advice)
 
 
-def _undecided(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+def _undecided(
+    factors: Sequence[str], differences: Callable[[str], pd.DataFrame]
+) -> Iterator[Finding]:
     for factor in ("model", "weights"):
         if factor not in factors:
             continue
         others = [name for name in factors if name != factor]
-        for row in paired_differences(runs, factors, factor).to_dict("records"):
-            if row["decided"] or row["n_seeds"] < 2:
-                continue
+        table = differences(factor)
+        tested = table[table["n_seeds"] > 1]
+        ties = tested[~tested["decided"].astype(bool)]
+        if len(ties) > _MANY_TIES:
+            yield _many_ties(factor, ties, len(tested))
+            continue
+        for row in ties.to_dict("records"):
             needed = row["seeds_needed"]
             more = needed - row["n_seeds"]
             if pd.isna(needed):
@@ -195,6 +210,19 @@ def _undecided(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
                 f"({row['low']:+.2f} to {row['high']:+.2f}, {row['n_seeds']} seeds)",
                 advice,
             )
+
+
+def _many_ties(factor: str, ties: pd.DataFrame, tested: int) -> Finding:
+    """Count differences that are too many to be read one by one."""
+    near = int((ties["seeds_needed"] - ties["n_seeds"] <= 2).sum())
+    return Finding(
+        "undecided",
+        Severity.NOTE,
+        "",
+        f"{len(ties):,} of {tested:,} differences between levels of {factor} are not told apart; "
+        f"the smallest are {ties['difference'].abs().min():.2f} points",
+        f"two more seeds should decide {near:,} of them; call the others ties",
+    )
 
 
 def _selected(cells: pd.DataFrame) -> Iterator[Finding]:
@@ -226,7 +254,8 @@ def _curves(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
             f"measure {RECOMMENDED_FRACTIONS} fractions before trusting a fit",
         )
     series = [name for name in factors if name != "fraction"]
-    parts = by_cell(runs, series).values() if series else [runs]
+    lines = runs[[*factors, "n_train", "error"]]
+    parts = by_cell(lines, series).values() if series else [lines]
     for own in parts:
         fault = ill_behaved(own["n_train"], own["error"])
         if fault is not None:

@@ -135,23 +135,25 @@ def _imbalance(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
         return
     largest = known[known["n_train"] == known["n_train"].max()]
     whole = _counts(str(largest["class_counts"].iloc[0]))
-    for own in by_cell(known, factors).values():
-        worst = 0.0
-        for text in own["class_counts"].unique():
-            counts = _counts(str(text))
-            if counts.shape != whole.shape:
-                continue
-            expected = whole / whole.sum() * counts.sum()
-            off = np.where(np.abs(counts - expected) > 1, np.abs(counts / expected - 1), 0)
-            worst = max(worst, float(off.max()))
-        if worst > _IMBALANCE:
-            yield Finding(
-                "class-imbalance",
-                Severity.WARNING,
-                cell_name(own.iloc[0], factors),
-                f"a class is off its share of the subset by {worst:.0%}",
-                "draw subsets class by class (stratified)",
-            )
+    off = {text: _off_share(_counts(text), whole) for text in known["class_counts"].unique()}
+    shares = known["class_counts"].map(off).astype(float)
+    for own in by_cell(known.assign(off=shares)[shares > _IMBALANCE], factors).values():
+        yield Finding(
+            "class-imbalance",
+            Severity.WARNING,
+            cell_name(own.iloc[0], factors),
+            f"a class is off its share of the subset by {own['off'].max():.0%}",
+            "draw subsets class by class (stratified)",
+        )
+
+
+def _off_share(counts: np.ndarray, whole: np.ndarray) -> float:
+    """Return by what share the worst class misses its part; one image is never a fault."""
+    if counts.shape != whole.shape:
+        return 0.0
+    expected = whole / whole.sum() * counts.sum()
+    missed = np.abs(counts - expected)
+    return float(np.max(missed / expected, initial=0.0, where=missed > 1))
 
 
 def _counts(text: str) -> np.ndarray:
@@ -163,8 +165,8 @@ def searched_fields(trials: pd.DataFrame, factors: Sequence[str]) -> list[str]:
     search = wanted_trials(trials)
     search = search[search["stage"] == Stage.SEARCH]
     names = [name for name in RECIPE_COLUMNS if name not in factors]
-    cells = by_cell(search, factors).values()
-    return [name for name in names if any(own[name].nunique() > 1 for own in cells)]
+    cells = search.groupby(list(factors), dropna=False, observed=True, sort=False)
+    return [name for name in names if (cells[name].nunique() > 1).any()]
 
 
 def _edges(trials: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
@@ -175,8 +177,11 @@ def _edges(trials: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
         for name in searched_fields(trials, factors)
         if pd.api.types.is_numeric_dtype(search[name]) and search[name].dtype != bool
     ]
-    measured = by_cell(measured_trials(wanted), factors)
-    for key, own in by_cell(search, factors).items():
+    if not numeric:
+        return
+    kept = [*factors, *numeric]
+    measured = by_cell(measured_trials(wanted)[kept], factors)
+    for key, own in by_cell(search[kept], factors).items():
         chosen = measured.get(key)
         if chosen is None:
             continue

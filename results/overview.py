@@ -11,6 +11,7 @@ from results.contrasts import paired_differences
 from results.diagnoses import diagnose_cells
 from results.estimates import cell_estimates, cell_name, compared_runs, ordered_levels
 from results.phrases import setting
+from results.series import data_worths, extrapolations
 
 
 class Overview:
@@ -69,7 +70,18 @@ class Overview:
             self.race,
             environments,
             self.predictions,
+            self.differences,
         )
+
+    @cached_property
+    def worths(self) -> pd.DataFrame:
+        """What `results.series.data_worths` returns."""
+        return data_worths(self.runs, self.factors)
+
+    @cached_property
+    def extrapolations(self) -> pd.DataFrame:
+        """What `results.series.extrapolations` returns."""
+        return extrapolations(self.runs, self.factors)
 
     def differences(self, factor: str) -> pd.DataFrame:
         """What `results.contrasts.paired_differences` returns for a factor."""

@@ -7,6 +7,7 @@ import pandas as pd
 import yaml
 
 from results.cells import Cells, level_label, records_of
+from results.coverage import Interval, coverage_note
 from results.findings import by_severity
 from results.forecasts import predicted_and_actual
 from results.html import Picture, as_data, fill, resource, vega
@@ -56,6 +57,7 @@ def render(
         environments=_environment_table(run.environments()),
         forecasts=_forecast_table(run),
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
+        t_coverage=coverage_note(Interval.MEAN),
         written_at=written_at,
         refresh=refresh,
     )

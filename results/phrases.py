@@ -26,7 +26,9 @@ def amount(mean: float, low: float, high: float, unit: str = " points") -> str:
         return f"{signed(mean)}{unit} (no ±)"
     if low <= 0 <= high:
         return f"{signed(mean)}{unit} ({signed(low)} to {signed(high)})"
-    return f"{mean:.1f}{unit} ({low:.1f} to {high:.1f})".replace("-", "−")
+    # An end that is written as 0.0 would look undecided.
+    places = 1 if min(abs(low), abs(high)) >= 0.05 else 2
+    return f"{mean:.{places}f}{unit} ({low:.{places}f} to {high:.{places}f})".replace("-", "−")
 
 
 def resource_time(seconds: float, resource: str) -> str:

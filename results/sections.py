@@ -303,9 +303,8 @@ def _differences(analysis: Analysis, factor: str) -> Table:
 def _one_step(analysis: Analysis, factor: str) -> pd.DataFrame:
     """Return the differences between neighbouring levels of a factor."""
     table = analysis.differences(factor)
-    steps = set(pairwise(analysis.overview.levels[factor]))
-    kept = [step in steps for step in zip(table["first"], table["second"], strict=True)]
-    return table[np.array(kept, dtype=bool)]
+    after = dict(pairwise(analysis.overview.levels[factor]))
+    return table[table["first"].map(after) == table["second"]]
 
 
 def _has_selection(table: pd.DataFrame) -> bool:

@@ -15,6 +15,7 @@ from results.curves import LAST_VALUE, LOCAL_LAW, POWER_LAW, predict_error
 from results.estimates import by_cell, ordered_levels
 from results.pretraining import worth_in_data
 
+_NEEDED = ("model", "weights", "fraction", "seed", "n_train", "error", "n_parameters")
 _EXTRAPOLATION = (
     "n_train",
     "at",
@@ -248,13 +249,14 @@ def paired_tables(
     Where runs are missing, the seeds or the sizes that lack one are left out, whichever keeps more
     runs. None with fewer than two sizes or no seed.
     """
-    tables = [own.pivot(index="seed", columns="n_train", values="error") for own in (first, second)]
-    sizes = tables[0].columns.intersection(tables[1].columns)
-    seeds = tables[0].index.intersection(tables[1].index)
+    sizes, seeds = (
+        np.intersect1d(first[name].to_numpy(), second[name].to_numpy())
+        for name in ("n_train", "seed")
+    )
     if len(sizes) < 2 or not len(seeds):
         return None
-    a, b = (table.loc[seeds, sizes].to_numpy(dtype=float) for table in tables)
-    n = sizes.to_numpy(dtype=float)
+    a, b = (_laid_out(own, seeds, sizes) for own in (first, second))
+    n = sizes.astype(float)
     whole = ~(np.isnan(a) | np.isnan(b))
     rows, columns = whole.all(axis=1), whole.all(axis=0)
     if columns.sum() > 1 and len(a) * columns.sum() > rows.sum() * n.size:
@@ -262,7 +264,22 @@ def paired_tables(
     return (n, a[rows], b[rows]) if rows.any() else None
 
 
+def _laid_out(runs: pd.DataFrame, seeds: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return errors of shape (seeds, sizes), NaN where there is no run."""
+    seed, size = runs["seed"].to_numpy(), runs["n_train"].to_numpy()
+    kept = np.isin(seed, seeds) & np.isin(size, sizes)
+    place = np.searchsorted(seeds, seed[kept]), np.searchsorted(sizes, size[kept])
+    if np.unique(np.ravel_multi_index(place, (seeds.size, sizes.size))).size < kept.sum():
+        raise ValueError(
+            "Two runs share seed and size: name every column in which runs differ in factors."
+        )
+    table = np.full((seeds.size, sizes.size), np.nan)
+    table[place] = runs["error"].to_numpy(dtype=float)[kept]
+    return table
+
+
 def _parts(runs: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    runs = runs[list(dict.fromkeys([*keys, *_NEEDED]))]
     if not keys:
         return [({}, runs)] if len(runs) else []
     return [

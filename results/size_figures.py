@@ -40,7 +40,8 @@ from results.style import (
     tidy,
 )
 
-_MAX_LINES = 16
+_MAX_LINES = 8  # more would share colours
+_MANY_POINTS = 500  # beyond which a vector per point makes files of megabytes
 _MAX_ROWS = 8
 
 
@@ -82,7 +83,10 @@ def data_size(
     handles = _legend_handles(cells, points, origin and not log)
     rows = -(-len(handles) // LEGEND_COLUMNS)
     figure, grid = new_grid(len(drawn), 2, (4.0, 2.5), title, note, rows)
-    of_cells = by_cell(cells.frame, cells.series)
+    measures = [
+        f"{part}_accuracy{end}" for part in ("test", "train") for end in ("", "_low", "_high")
+    ]
+    of_cells = by_cell(cells.frame[[*cells.factors, "state", "seeds", *measures]], cells.series)
     finals = [f"final_{part}_accuracy" for part in ("test", "train")]
     of_points = by_cell(points[[*cells.factors, "status", *finals]], cells.series)
     sizes = cells.frame.groupby("fraction", observed=True)["n_train"].max().sort_index()
@@ -159,12 +163,24 @@ def _draw_series(
     final = f"final_{metric}"
     complete = points[points["status"] == Status.COMPLETED]
     axes.scatter(
-        complete["fraction"], complete[final], s=9, color=style["color"], alpha=0.45, linewidths=0
+        complete["fraction"],
+        complete[final],
+        s=9,
+        color=style["color"],
+        alpha=0.45,
+        linewidths=0,
+        rasterized=len(complete) > _MANY_POINTS,
     )
     stopped = points[points["status"] == Status.STOPPED]
-    axes.scatter(
-        stopped["fraction"], stopped[final], s=34, marker="x", color=style["color"], linewidths=1.4
-    )
+    if len(stopped):
+        axes.scatter(
+            stopped["fraction"],
+            stopped[final],
+            s=34,
+            marker="x",
+            color=style["color"],
+            linewidths=1.4,
+        )
     # What was stopped has its own mark, at its last value.
     lost = cells[~cells["state"].isin([State.COMPLETE, State.PARTIAL, State.STOPPED])]
     middle = cells["fraction"].median()

@@ -15,6 +15,7 @@ from results.findings import Finding, Severity
 from results.fitting import Fit, curve_arrays, fitting
 from results.records import Stage, Status
 
+_STANDS_STILL = 0.005  # share of the loss that is written as 0 %
 _SPIKE = 5.0  # times the running median of the validation loss
 _CHANCE = 1.5  # times 1/classes
 _OUTLIER = 20.0  # points of accuracy between a seed and its cell's median
@@ -80,6 +81,8 @@ def _fit_findings(
 
 def _validation(fall: float) -> str:
     """Say what the validation loss did meanwhile, which a spike may have raised many times."""
+    if abs(fall) < _STANDS_STILL:
+        return " while the validation loss stood still"
     if fall >= 0:
         return f" and the validation loss by {fall:.0%}"
     rise = f"by {-fall:.0%}" if fall > -1 else f"to {1 - fall:.0f} times what it was"
@@ -129,19 +132,19 @@ def _divergence(
 
 
 def _outliers(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
-    for own in by_cell(runs, factors).values():
-        if len(own) < 3:
-            continue
-        off = own["accuracy"] - own["accuracy"].median()
-        for place in off.index[off.abs() > _OUTLIER]:
-            yield Finding(
-                "seed-outlier",
-                Severity.WARNING,
-                cell_name(own.iloc[0], factors),
-                f"seed {own.loc[place, 'seed']} ends at {own.loc[place, 'accuracy']:.1f} %, the "
-                f"median seed at {own['accuracy'].median():.1f} %",
-                "look at its curve: a diverged run hides in the mean; lower lr or add warm-up",
-            )
+    cells = runs.groupby(list(factors), dropna=False, observed=True, sort=False)["accuracy"]
+    middle = cells.transform("median")
+    off = (runs["accuracy"] - middle).abs() > _OUTLIER
+    odd = runs.assign(middle=middle)[off & (cells.transform("size") >= 3)]
+    for row in odd.to_dict("records"):
+        yield Finding(
+            "seed-outlier",
+            Severity.WARNING,
+            cell_name(row, factors),
+            f"seed {row['seed']} ends at {row['accuracy']:.1f} %, the median seed at "
+            f"{row['middle']:.1f} %",
+            "look at its curve: a diverged run hides in the mean; lower lr or add warm-up",
+        )
 
 
 def _spikes(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:

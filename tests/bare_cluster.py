@@ -8,6 +8,7 @@ import time
 import venv
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy
 import psutil
@@ -47,12 +48,19 @@ class BareCluster:
         To be handed out.
     variables
         More of its environment; workers see it.
+    host
+        Its address.
+    options
+        More for `ray start`.
     """
 
     folder: Path
     cpus: int = 2
     variables: dict[str, str] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    options: dict[str, Any] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    gcs_port: int = field(default_factory=free_port)
     python: Path = Path()
     _bare: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
@@ -60,6 +68,10 @@ class BareCluster:
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def gcs(self) -> str:
+        return f"{self.host}:{self.gcs_port}"
 
     @property
     def home(self) -> Path:
@@ -85,10 +97,10 @@ class BareCluster:
         self.python, self._bare = bare_python(self.folder / "python")
         words = "-m ray.scripts.scripts start --head --block --include-dashboard=true"
         options = {
-            "port": free_port(),
+            "port": self.gcs_port,
             "dashboard-host": "127.0.0.1",
             "dashboard-port": self.port,
-            "node-ip-address": "127.0.0.1",
+            "node-ip-address": self.host,
             "ray-client-server-port": free_port(),
             "dashboard-agent-listen-port": free_port(),
             "min-worker-port": 0,
@@ -97,6 +109,7 @@ class BareCluster:
             "num-gpus": 0,
             "object-store-memory": 2**28,
             "temp-dir": self.folder / "ray",
+            **self.options,
         }
         flags = [f"--{key}={value}" for key, value in options.items()]
         with (self.folder / "start.log").open("wb") as log:
@@ -114,7 +127,7 @@ class BareCluster:
             time.sleep(0.2)
 
     def end(self) -> None:
-        if self._process is None:
+        if self._process is None or self._process.poll() is not None:
             return
         head = psutil.Process(self._process.pid)
         all_of_it = [*head.children(recursive=True), head]

@@ -97,7 +97,8 @@ def prepare(device: torch.device, cpus: int, gpu: float = 1.0) -> None:
     gc.collect()
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(device).total_memory
-    torch.cuda.set_per_process_memory_fraction(memory_fraction(gpu, total), device)
+    # Of the one device that is seen: this function alone refuses a device without a number.
+    torch.cuda.set_per_process_memory_fraction(memory_fraction(gpu, total))
     torch.cuda.reset_peak_memory_stats(device)
 
 

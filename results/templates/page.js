@@ -100,7 +100,8 @@
     controls: [
       select("metric", "Show", [["both", "test and train accuracy"], ...METRICS], "both"),
       select("x", "Axis", factorOptions.length ? factorOptions : [[factors[0].name, factors[0].name]], chosen("fraction")),
-      select("colour", "Colour", factorOptions.length ? factorOptions : [[factors[0].name, factors[0].name]], chosen("model")),
+      // A line that changes its colour at every point is none.
+      select("colour", "Colour", many.some((one) => one.name !== "fraction") ? factorOptions : [["model", "model"], ...factorOptions], many.some((one) => one.name !== "fraction") ? chosen("model") : "model"),
       select("panel", "Panels", [NONE, ...factorOptions], many.some((one) => one.name === "weights") ? "weights" : ""),
       check("log", "logarithmic axis", false),
       check("logY", "logarithmic values", false),
@@ -246,7 +247,7 @@
       if (!values.length) return null;
       const title = charts.cost.controls[0].options.find((one) => one[0] === state.x)[1];
       const encoding = {
-        x: { field: "x", type: "quantitative", scale: state.log ? { type: "log", nice: false, padding: 14 } : { nice: false, padding: 14, zero: false }, axis: { title, format: "~s", tickCount: 6 } },
+        x: { field: "x", type: "quantitative", scale: state.log ? { type: "log", nice: false, padding: 14 } : { nice: false, padding: 14, zero: false }, axis: { title, format: Math.max(...values.map((row) => row.x)) < 1 ? "~g" : "~s", tickCount: 6 } },
         y: { field: "y", type: "quantitative", title: state.metric.replace("_", " "), scale: { zero: false } },
         color: { field: "colour", type: "nominal", title: state.colour, scale: scaleOf(state.colour) },
         tooltip: [{ field: "cell" }, { field: "y", title: state.metric.replace("_", " "), format: ".4f" }, { field: "x", title, format: ",.4~r" }, { field: "seeds" }],

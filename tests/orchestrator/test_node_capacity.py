@@ -1,18 +1,26 @@
 """Places that come and go: the arithmetic on made-up nodes, and real nodes of a Ray cluster."""
 
+import json
+import os
+import site
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bare_cluster import BareCluster
 from harness import Command, assert_same_tables
 from studies import a_pass, study
 
 from orchestrator.capacity import GIVE_UP_SECONDS, Capacity
 from orchestrator.errors import RunError
+from orchestrator.inputs import find_inputs
 from orchestrator.passes import Pass, Share
 from orchestrator.placement import Node
+from orchestrator.placer import Placer
 from orchestrator.runner import run_study
 from orchestrator.study import study_from
 from results.store import Store
@@ -32,7 +40,7 @@ class Yard:
     def free(self) -> list[Node]:
         return [Node(node.host, node.cpu - self.held, node.gpu) for node in self.there]
 
-    def capacity(self, work: Pass, share: Share, max_parallel: int | None = None) -> Capacity:
+    def capacity(self, work: Pass, share: Share, **flags: Any) -> Capacity:
         work.share = lambda trial: share
         return Capacity(
             work,
@@ -41,7 +49,7 @@ class Yard:
             lambda: {share},
             lambda nodes: None,
             self.said.append,
-            max_parallel=max_parallel,
+            **flags,
             clock=lambda: self.now,
         )
 
@@ -98,7 +106,23 @@ def test_what_waits_says_for_what(tmp_path: Path) -> None:
     work.start(second.trial.trial_id, "b")
     work.next()
     yard.wait(capacity, 200)
-    assert len(yard.said) == 4
+    assert yard.said[4:] == ["going on: 2 trials running"]
+
+
+def test_of_unlike_trials_the_large_ones_wait_their_turn(tmp_path: Path) -> None:
+    yard, work = Yard(Node("a", 4, 0)), a_pass(study(), tmp_path)
+    capacity = yard.capacity(work, Share(4, 0))
+    capacity._shares = lambda: [Share(1, 0), Share(4, 0)]
+    yard.there.append(Node("b", 4, 0))
+    yard.wait(capacity, 6)
+    assert (capacity.slots, capacity.limit) == (8, 9)
+    for host in "ab":
+        wanted = work.next()
+        assert wanted is not None
+        work.start(wanted.trial.trial_id, host)
+    work.next()
+    yard.wait(capacity, 200)
+    assert len(yard.said) == 1
 
 
 def test_nobody_waits_for_ever_for_a_node_that_does_not_come_back(tmp_path: Path) -> None:
@@ -118,6 +142,35 @@ def test_nobody_waits_for_ever_for_a_node_that_does_not_come_back(tmp_path: Path
     yard.there.append(Node("c", 4, 1))
     yard.wait(capacity, 6)
     assert capacity.slots == 2
+
+
+def test_a_cluster_that_grows_is_asked_for_what_is_needed(tmp_path: Path) -> None:
+    """Nothing need be there yet, and GPUs are named that nobody has seen."""
+    yard, work = Yard(Node("head", 0, 0)), a_pass(study(), tmp_path)
+    with pytest.raises(RunError, match="--autoscale asks for them"):
+        yard.capacity(work, Share(1, 1))
+    asked = yard.capacity(work, Share(1, 1), max_parallel=5, grows=True)
+    assert (asked.slots, asked.limit, work.slots) == (0, 5, 1)
+    # Without a number, one node after another is asked for.
+    capacity = yard.capacity(work, Share(1, 1), grows=True)
+    assert (capacity.slots, capacity.limit) == (0, 1)
+    yard.there.append(Node("a", 8, 4))
+    yard.wait(capacity, 6)
+    assert (capacity.slots, capacity.limit) == (4, 5)
+
+
+@pytest.mark.parametrize("gpu", ["auto", 1])
+def test_what_gpus_hold_is_not_known_before_they_are_there(gpu: str | int) -> None:
+    declared = study(
+        trainable="classifier", factors={"model": ["resnet18"]}, resources={"gpu": gpu}
+    )
+    placer = Placer(declared, find_inputs(declared), grows=True)
+    if gpu == 1:
+        assert placer.meet([Node("head", 0, 0)]) == []
+        assert placer.declared() == Share(1, 1)
+    else:
+        with pytest.raises(RunError, match="auto measures what a GPU holds on one that is there"):
+            placer.meet([Node("head", 0, 0)])
 
 
 STUDY: dict[str, Any] = {
@@ -204,3 +257,73 @@ def test_no_more_at_a_time_than_asked_for_and_none_that_fits_nowhere(
     shorter = {**STUDY, "recipe": {"epochs": 4}, "seeds": [0]}
     run_study(study_from(shorter), tmp_path / "small", max_parallel=2)
     assert most_at_once(tmp_path / "small") == 2
+
+
+@pytest.mark.ray
+@pytest.mark.long
+def test_a_real_cluster_grows_from_nothing_and_no_further_than_asked(tmp_path: Path) -> None:
+    """Ray's own autoscaler, with its provider whose nodes are processes of this machine."""
+    with tempfile.TemporaryDirectory(prefix="as-") as name, growing(Path(name)) as address:
+        study_file = {**STUDY, "recipe": {"epochs": 4}, "seeds": [0, 1], "resources": {"gpu": 0}}
+        flags = ("--address", address, "--autoscale", "--max-parallel", "3")
+        command = Command(tmp_path, study_file, flags)
+        said = " ".join(command.finish(timeout=120).split())
+        assert "0 trials at a time" in said
+        assert "0 before, now" in said
+        trials = command.store.read("trials").to_pandas()
+        assert (trials.status == "completed").all()
+        assert most_at_once(command.out) <= 3
+        # Nodes of two places each: two of the four that it may have.
+        assert said.count("joined: ") in (1, 2)
+        assert "3 before" not in said
+        assert "6 trials" not in said
+        run_study(study_from(study_file), tmp_path / "whole", address="none")
+        assert_same_tables(command.out, tmp_path / "whole")
+
+
+@contextmanager
+def growing(folder: Path) -> Iterator[str]:
+    """Start a head without places, which may start four nodes of two CPUs; yield its address."""
+    # Where the provider's nodes look for it.
+    from ray.util import get_node_ip_address
+
+    cluster = BareCluster(
+        folder,
+        cpus=0,
+        variables={
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_FAKE_CLUSTER": "1",
+            "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+            "PYTHONPATH": os.pathsep.join([*site.getsitepackages(), os.environ["PYTHONPATH"]]),
+            PACE_VARIABLE: "0.3",
+        },
+        host=get_node_ip_address(),
+        options={"autoscaling-config": folder / "autoscaling.json"},
+    )
+    worker = {"resources": {"CPU": 2}, "node_config": {}, "min_workers": 0, "max_workers": 4}
+    head = {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0}
+    config = {
+        "cluster_name": "growing",
+        "provider": {
+            "type": "fake_multinode",
+            "gcs_address": cluster.gcs,
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+        },
+        "auth": {"ssh_user": "nobody"},
+        "max_workers": 4,
+        "upscaling_speed": 10,
+        "idle_timeout_minutes": 5,
+        "head_node_type": "ray.head.default",
+        "available_node_types": {"ray.head.default": head, "worker": worker},
+    }
+    commands = ("initialization", "setup", "head_setup", "worker_setup")
+    starts = ("head_start_ray", "worker_start_ray")
+    config |= {f"{name}_commands": [] for name in (*commands, *starts)}
+    config |= {"file_mounts": {}, "cluster_synced_files": [], "rsync_exclude": []}
+    (folder / "autoscaling.json").write_text(json.dumps(config))
+    try:
+        cluster.start()
+        yield cluster.gcs
+    finally:
+        cluster.end()

@@ -219,3 +219,30 @@ def test_a_survey_measures_alone_and_together_once(ray_cluster: Any, own_cache: 
     placer.nodes, placer._has_gpu = ray_cluster, True
     placer.take(found)
     assert placer.share(trials[0]).gpu in (1 / 2, 1)
+
+
+@pytest.mark.ray
+def test_where_others_hold_all_gpus_trials_wait_for_whole_ones(
+    ray_cluster: Any, own_cache: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+    from ray.util import placement_group, remove_placement_group
+
+    from orchestrator.survey import Survey
+
+    monkeypatch.setattr("orchestrator.survey.PATIENCE_SECONDS", 0.5)
+    study = declared()
+    inputs, trials = trials_of(study)
+    notes: list[str] = []
+    others = placement_group([{"GPU": 4.0}])
+    ray.get(others.ready(), timeout=60)
+    try:
+        found = Survey(1, {"": 2}, notes.append, CountingGauge).take(asks_of(study, inputs, trials))
+    finally:
+        remove_placement_group(others)
+    assert notes == ["warning: not measured, so trials get whole GPUs: no GPU was free to look at"]
+    placer = Placer(study, inputs)
+    placer.nodes, placer._has_gpu = ray_cluster, True
+    assert placer.take(found) == []
+    assert {placer.share(each).gpu for each in trials} == {1}
+    assert '"trials_per_gpu": 1' in (placer.measurements() or "")

@@ -1,3 +1,4 @@
+import inspect
 import math
 
 import numpy as np
@@ -32,6 +33,20 @@ PUBLISHED = {
 def published(*sizes, per=1):
     pairs = [(per * size, error) for size in sizes for error in PUBLISHED[size]]
     return np.array([size for size, _ in pairs]), np.array([error for _, error in pairs])
+
+
+def test_what_callers_rely_on():
+    signature = inspect.signature(fit_power_law)
+    defaults = {name: one.default for name, one in signature.parameters.items()}
+    empty = inspect.Parameter.empty
+    assert list(defaults) == ["sizes", "errors", "gamma_prior_weight", "nonnegative_asymptote"]
+    assert list(defaults.values()) == [empty, empty, 5.0, True]
+    assert list(inspect.signature(predict_error).parameters) == ["sizes", "errors", "at"]
+    law = fit_power_law(*published(25, 100, 200))
+    assert law.predict(400) == pytest.approx(law.alpha + law.eta * 400**law.gamma)
+    found = predict_error(*published(25, 100, 200), at=400)
+    assert {LOCAL_LAW, POWER_LAW, LAST_VALUE} == set(found.forms)
+    assert found.interval[0] < found.headline < found.interval[1]
 
 
 def test_published_curve():

@@ -95,6 +95,24 @@ def test_undecided_difference_says_how_many_seeds():
     assert "seeds would decide a gap of this size" in far["advice"]
 
 
+def test_ties_that_are_too_many_to_read_are_counted():
+    rows = []
+    for place in range(12):
+        seeds = [0.60 + 0.001 * place, 0.61, 0.62 - 0.002 * place]
+        rows += cell(seeds, model=f"model-{place:02}", n_parameters=1000 + place)
+    table = diagnose(trials_frame(rows), NO_EPOCHS)
+    ties = table[table["code"] == "undecided"]
+    assert len(ties) == 1
+    row = ties.iloc[0]
+    assert (row["cell"], row["severity"]) == ("", "note")
+    # 12·11/2 pairs; neighbours' means are (0.1 − 0.2)/3 points apart.
+    assert row["evidence"] == (
+        "66 of 66 differences between levels of model are not told apart; the smallest are "
+        "0.03 points"
+    )
+    assert row["advice"].startswith("two more seeds should decide 0 of them")
+
+
 def test_race_and_its_survivors():
     rows = cell([0.8, 0.81], stage="search", measured=False)
     rows += [

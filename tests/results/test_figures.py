@@ -236,6 +236,24 @@ def test_more_panels_than_can_be_read_are_counted(tmp_path):
     assert cell_map(run.cells, "many").axes[0].get_ylabel().startswith("80 combinations")
 
 
+def test_more_models_than_have_colours_are_counted(tmp_path):
+    plan = Plan(models=[f"m{place}" for place in range(10)], weights=("none",), seeds=(0, 1))
+    run = opened(tmp_path, plan)
+    for name in ("data-size", "learning-curves"):
+        figure = run.figure(name)
+        assert any("2 more models are left out" in text for text in texts(figure)), name
+        assert "m7" in " ".join(texts(figure))
+        assert "m8" not in " ".join(texts(figure))
+
+
+def test_many_seeds_are_one_picture_in_svg(tmp_path):
+    run = opened(tmp_path, Plan(models=("m",), weights=("none",), seeds=range(200), epochs=1))
+    figure = run.figure("data-size")
+    marks = [one for axes in figure.axes for one in axes.collections if len(one.get_offsets()) > 99]
+    assert marks
+    assert all(one.get_rasterized() for one in marks)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.5, "0.5 s"), (119, "119 s"), (150, "2.5 min"), (9000, "2.5 h")]
 )

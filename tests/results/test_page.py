@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import time
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from sample import Plan, write
 
 import results
+from results.page import render
 
 webdriver = pytest.importorskip("selenium.webdriver")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -245,3 +248,44 @@ def test_paper_shows_static_figures_instead_of_charts(browser, page):
     )
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert seen == [False, True]
+
+
+def test_a_page_that_is_written_again_is_loaded_again(browser, tmp_path):
+    page = tmp_path / "index.html"
+    for name, fate in (("begun", lambda row: "planned" if row["seed"] else None), ("done", None)):
+        plan = Plan(models=("resnet18",), seeds=(0, 1))
+        arguments = [] if fate is None else [fate]
+        run = results.open(write(tmp_path / name, plan, np.random.default_rng(0), *arguments))
+        text = render(run, {}, datetime.now(UTC), refresh=1.0)
+        if name == "begun":
+            page.write_text(text, encoding="utf-8")
+            show(browser, page)
+            age = browser.execute_script("return document.getElementById('age').textContent")
+            assert "looks for a newer page every 1 s" in age
+            change(browser, "size", "metric", "test_loss")
+        else:
+            page.write_text(text, encoding="utf-8")
+    for _ in range(200):
+        if browser.execute_script("return !document.getElementById('age')"):
+            break
+        time.sleep(0.1)
+    assert "The study is not finished" not in browser.page_source
+    wait_for(browser, "size", 1)
+    # What the reader chose outlives it.
+    chosen = "return document.querySelector('[data-chart=size] [name=metric]').value"
+    assert browser.execute_script(chosen) == "test_loss"
+    assert complaints(browser) == []
+
+
+def test_a_line_joins_the_sizes_where_only_they_vary(browser, tmp_path):
+    plan = Plan(models=("resnet18",), weights=("none",), seeds=(0, 1))
+    run = results.open(write(tmp_path / "run", plan, np.random.default_rng(0)))
+    page = tmp_path / "index.html"
+    page.write_text(render(run, {}, datetime.now(UTC)), encoding="utf-8")
+    show(browser, page)
+    lines = browser.execute_script(
+        """return [...document.querySelectorAll("[data-chart=size] svg .mark-line path")]
+            .map((path) => (path.getAttribute("d").match(/[ML]/g) || []).length);"""
+    )
+    # Test and train accuracy, three sizes each.
+    assert lines == [3, 3]

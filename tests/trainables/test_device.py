@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -52,6 +53,41 @@ def test_threads_are_the_trials_cpus() -> None:
             assert torch.get_num_threads() == cpus
     finally:
         torch.set_num_threads(before)
+
+
+class Driver:
+    """What torch calls beneath its own checks of arguments, where a driver would answer."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.fractions: list[tuple[float, int]] = []
+        self.reset: list[int] = []
+        for module in (torch.cuda, torch.cuda.memory):
+            patch.setattr(module, "_lazy_init", lambda: None)
+        patch.setattr(torch.cuda, "is_available", lambda: True)
+        patch.setattr(torch.cuda, "device_count", lambda: 1)
+        patch.setattr(torch.cuda, "current_device", lambda: 0)
+        below = {
+            "_cuda_setMemoryFraction": lambda part, device: self.fractions.append((part, device)),
+            "_cuda_resetPeakMemoryStats": self.reset.append,
+        }
+        for name, call in below.items():
+            patch.setattr(torch._C, name, call, raising=False)
+        properties = SimpleNamespace(total_memory=16 * 2**30)
+        patch.setattr(torch.cuda, "_get_device_properties", lambda index: properties, raising=False)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_torch_takes_what_a_gpu_is_prepared_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver(monkeypatch)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    kept = torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32
+    try:
+        prepare(resolve_device("cuda"), 1, 1 / 4)
+    finally:
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32 = kept
+    # A quarter of 16 GiB, less half a GiB for the context.
+    assert driver.fractions == [(0.25 - 0.5 / 16, 0)]
+    assert driver.reset == [0]
 
 
 def test_peak_memory_grows_with_use() -> None:
