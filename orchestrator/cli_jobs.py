@@ -72,6 +72,9 @@ def submit(
         see_own_modules()
         with named(study):
             asked = submission.load_unrooted(study, settings or ())
+            target = Path(out or Path("runs") / asked.name)
+            if fetch:
+                fetching.check_target(target)
             sent = submission.submit(
                 asked,
                 study.parent,
@@ -90,11 +93,10 @@ def submit(
         else:
             note(f"look at it: scalestudy status {sent.words}")
         if fetch and code in (0, 3):
-            folder = Path(out or Path("runs") / asked.name)
             note(f"fetching {document['out']}")
-            fetching.fetch(sent, folder)
-            document["fetched"] = str(folder)
-            note(f"fetched: {folder}")
+            fetching.fetch(sent, target)
+            document["fetched"] = str(target)
+            note(f"fetched: {target}")
         elif follow and code:
             note(f"what is recorded: scalestudy report {sent.words}")
     raise typer.Exit(code)

@@ -286,6 +286,9 @@ def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
         values["batch_size"] = int(values["batch_size"])
         kind = Kind(**values, cpus=float(cpu), on_gpu=bool(gpu))
         middle = rows[["train", "evaluate"]].median()
+        if middle.isna().any():
+            # A trainable of one's own need not say how fast it is.
+            continue
         paces[kind] = Pace(float(middle["train"]), float(middle["evaluate"]), setup, start)
     return paces
 

@@ -15,6 +15,7 @@ from trainables.trial import TRAINING_VERSION
 
 # Flags whose values might be secrets never reach the records.
 _SHOWN_FLAGS = {"--out", "--max-parallel", "--set", "--json"}
+_SWITCHES = {"--report", "--no-report", "--autoscale"}
 COMMIT_VARIABLE = "SCALESTUDY_COMMIT"
 """Holds the commit that a study was submitted from: the cluster has no checkout."""
 
@@ -99,7 +100,7 @@ def _command() -> str:
             hide = False
         elif word.startswith("-") and flag not in _SHOWN_FLAGS:
             shown.append(flag)
-            hide = "=" not in word
+            hide = "=" not in word and flag not in _SWITCHES
         else:
             shown.append(shlex.quote(word))
     return " ".join(shown)

@@ -15,6 +15,7 @@ from typing import Any
 
 from orchestrator.errors import RunError
 from orchestrator.stages import Wanted
+from orchestrator.usage import plain
 
 LOGGER = logging.getLogger("scalestudy")
 # Python prints warnings of loggers without a handler; the progress says what is to be said.
@@ -43,7 +44,8 @@ class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         about = getattr(record, "about", {"event": record.getMessage()})
-        return json.dumps({"time": time, "level": record.levelname.lower(), **about}, default=str)
+        values = {"time": time, "level": record.levelname.lower(), **about}
+        return json.dumps(plain(values), allow_nan=False)
 
 
 @contextmanager

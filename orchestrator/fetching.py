@@ -15,11 +15,33 @@ from orchestrator.submission import REFERENCE, Submission, referred
 from results import merging
 from results.files import explained, write_whole
 from results.location import Location, located
+from results.objects import is_address
 from results.records import SCHEMAS
 from results.store import Store
 
 _MARK = ".fetched"
 """File of a fetched run directory that says where it came from."""
+
+
+def check_target(folder: Path) -> None:
+    """Refuse a folder that nothing can be fetched into, before a job is sent for it.
+
+    Raises
+    ------
+    StudyError
+        It is a file, an address, or holds something that was not fetched.
+    """
+    if is_address(str(folder)) or ":/" in str(folder):
+        raise StudyError(
+            f"--out {folder}: results are fetched into a folder here; without --fetch, the job "
+            "itself writes to an object store."
+        )
+    if folder.exists() and not folder.is_dir():
+        raise StudyError(f"--out {folder}: a file stands where a folder is needed; name another.")
+    if folder.exists() and any(folder.iterdir()) and _fetched(folder) is None:
+        raise StudyError(
+            f"--out {folder}: the folder holds something else than fetched results; name another."
+        )
 
 
 def fetch(submission: Submission, folder: Path) -> None:
@@ -32,6 +54,7 @@ def fetch(submission: Submission, folder: Path) -> None:
     RunError
         The run directory cannot be read.
     """
+    check_target(folder)
     source = _source(submission)
     known = _fetched(folder)
     if folder.exists() and any(folder.iterdir()) and (known is None or known["from"] != source):
@@ -119,7 +142,8 @@ def mirror(submission: Submission, folder: Path, left_out: Iterable[str] = ()) -
 
 def _walk(dashboard: Dashboard, node: str, folder: str) -> Iterator[str]:
     for name in dashboard.listing(node, folder):
-        if Path(name).name.startswith(".") or ".." in Path(name).parts:
+        inside = name.startswith(f"{folder}/") and not name[len(folder) + 1 :].startswith("/")
+        if not inside or Path(name).name.startswith(".") or ".." in Path(name).parts:
             continue
         if name.endswith("/"):
             if Path(name).name != "checkpoints":

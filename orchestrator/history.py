@@ -107,7 +107,10 @@ class History:
     def is_complete(self, trial_id: str, budget: int) -> bool:
         """Return whether a trial's epochs, facts and predictions are recorded up to a budget."""
         row = self.trials.get(trial_id)
-        if row is None or row.get("n_parameters") is None:
+        if row is None:
+            return False
+        # Facts come with the last row; a trainable of one's own need not count its parameters.
+        if row.get("n_parameters") is None and row.get("status") != Status.COMPLETED.value:
             return False
         if self._lost_predictions and max(self.predicted.get(trial_id, {0})) < budget:
             return False

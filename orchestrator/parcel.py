@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from orchestrator.errors import StudyError
+from orchestrator.errors import RunError, StudyError
 from orchestrator.levels import WeightsLevel
 from orchestrator.own_modules import OURS, own_modules, references, walked
 from orchestrator.study import Study
@@ -202,7 +202,10 @@ def _packages() -> dict[str, Path | bytes]:
     try:
         about = metadata.distribution("scalestudy")
     except metadata.PackageNotFoundError:
-        return shipped
+        raise RunError(
+            "submit ships what scalestudy needs, and it is not installed in this Python; "
+            "pip install it (pip install . in a checkout)."
+        ) from None
     text = about.read_text("METADATA") or about.read_text("PKG-INFO")
     if text:
         shipped[f"scalestudy-{about.version}.dist-info/METADATA"] = text.encode()

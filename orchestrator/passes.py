@@ -110,11 +110,6 @@ class Pass:
         """Whether nothing is left to start and nothing runs."""
         return not self._queue and not self.running and not self.stages.unknown_recipes()
 
-    @property
-    def queued(self) -> int:
-        """Trials that can start at once."""
-        return len(self._queue)
-
     def left(self) -> list[Wanted]:
         """Return the trials that are known and still to be trained."""
         wanted = self.stages.wanted.items()
@@ -123,14 +118,6 @@ class Pass:
     def outcome(self, trial_id: str) -> Outcome | None:
         """Return what became of a trial, None while it is open."""
         return self._outcomes.get(trial_id)
-
-    def work_total(self) -> float:
-        """Return the expected training work of all wanted trials, in the unit of `cost`."""
-        return sum(self._work(wanted)[1] for wanted in self.stages.wanted.values())
-
-    def work_done(self) -> float:
-        """Return the part of `work_total` that is done."""
-        return sum(self._work(wanted)[0] for wanted in self.stages.wanted.values())
 
     def _cost(self, wanted: Wanted) -> float:
         trial_id = wanted.trial.trial_id

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -80,22 +80,11 @@ class Placer:
         return None
 
     def declared(self) -> Share:
-        """Return the share of every trial that was not measured.
-
-        Raises
-        ------
-        RunError
-            GPUs are asked for and there are none.
-        """
+        """Return the share of every trial that was not measured."""
         resources = self._study.resources
         gpu = resources.gpu
         if gpu == "auto":
             gpu = 1 if self._has_gpu and self._study.trainable != "simulated" else 0
-        elif gpu and self.nodes and not (self._grows or any(node.gpu for node in self.nodes)):
-            raise RunError(
-                f"resources.gpu: {gpu} asks for GPUs, and Ray counts none; "
-                "gpu: auto uses them where there are any."
-            )
         return Share(float(resources.cpu), float(Fraction(gpu)))
 
     def shares(self, trials: Iterable[Trial]) -> set[Share]:
@@ -108,10 +97,16 @@ class Placer:
         Raises
         ------
         RunError
-            GPUs are to be measured that are not there yet.
+            GPUs are asked for and there are none, or none yet of those to be measured.
         """
         self.nodes = nodes
         self._has_gpu = any(node.gpu for node in nodes)
+        gpu = self._study.resources.gpu
+        if gpu not in ("auto", 0) and not (self._grows or self._has_gpu):
+            raise RunError(
+                f"resources.gpu: {gpu} asks for GPUs, and Ray counts none; "
+                "gpu: auto uses them where there are any."
+            )
         is_auto = self._study.resources.gpu == "auto" and self._study.trainable != "simulated"
         if self._grows and is_auto and not self._has_gpu:
             raise RunError(
@@ -132,7 +127,7 @@ class Placer:
         """Take note of nodes that joined or left during a run; what trials get stays."""
         self.nodes = nodes
 
-    def survey(self, trials: Iterable[Trial], note: Callable[[str], None]) -> list[str]:
+    def survey(self, trials: Sequence[Trial], note: Callable[[str], None]) -> list[str]:
         """Measure how many trials share a GPU, where that is asked for; return what is odd.
 
         Parameters
@@ -147,7 +142,7 @@ class Placer:
             return []
         from orchestrator.survey import Survey
 
-        survey = Survey(self._study.resources.cpu, self._most(sum(1 for _ in trials)), note)
+        survey = Survey(self._study.resources.cpu, self._most(len(trials)), note)
         return self.take(survey.take(asks))
 
     def take(self, found: dict[str, dict[Load, "Finding"]]) -> list[str]:

@@ -1,6 +1,7 @@
 """What a pass is expected to take, recorded at its start so that the report can hold it to that."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -57,6 +58,8 @@ def predict(
     schedule = forecast.on(nodes, max_parallel=max_parallel)
     low, high, basis = forecast.band(schedule.stays)
     seconds = durations.start + schedule.makespan
+    if not math.isfinite(seconds):
+        return None
     return json.dumps(
         {
             "trials": len(schedule.stays),

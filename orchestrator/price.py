@@ -152,7 +152,9 @@ class Forecast:
 
         def pace(wanted: Wanted) -> tuple[float, float]:
             expected = self.durations.expect(wanted.trial)
-            return expected.setup, expected.interval
+            # What was recorded was slowed down by sharing already.
+            shared = self.share.speed if expected.basis is not Basis.RECORDED else None
+            return expected.setup, expected.interval / (shared or 1.0)
 
         schedule = simulate(
             work, nodes, pace, np.random.default_rng(seed), max_parallel=max_parallel
@@ -230,6 +232,9 @@ def _probe(
 ) -> None:
     from orchestrator import probe
 
+    if study.trainable != "classifier":
+        show("--probe: only classifiers are tried; a trainable of your own tells once it has run")
+        return
     on_gpu = uses_gpu(study, {})
     share = expected_share(study, on_gpu)
     try:

@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from itertools import cycle, islice
 from pathlib import Path
@@ -76,6 +77,11 @@ def probe(
                 found[asked[done]].append(done.result())
             except TrainableError as error:
                 raise StudyError(f"--probe: {asked[done].model}: {error}") from None
+            except BrokenProcessPool:
+                raise StudyError(
+                    f"--probe: the process that tried {asked[done].model} was killed, most likely "
+                    "for its memory; try fewer at once (--max-parallel 1), or leave --probe out."
+                ) from None
             show(f"probing: {number} of {count}")
     return {of: _mean(paces) for of, paces in found.items()}
 

@@ -4,7 +4,6 @@ import io
 import itertools
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from orchestrator.replay import CellReplay, Recorded, Replay
     from orchestrator.study import EarlyStopping, Study
+    from results.location import Location
 
 _COMPARES, _GRACES, _FACTORS = ("cell", "[]"), (1, 3), (2, 3, 4)
 """Of the rules that are tried where none is named."""
@@ -58,8 +58,12 @@ def replay(
     ] = None,
     cells: Annotated[bool, typer.Option("--cells", help="Show every rule cell by cell.")] = False,
     out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FOLDER", help="Folder for the figure and the tables."),
+        str | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="For the figure and the tables.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -241,17 +245,18 @@ def _points(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.2f}"
 
 
-def _write(folder: Path, name: str, found: "Sequence[Replay]") -> list[Path]:
+def _write(out: str, name: str, found: "Sequence[Replay]") -> "list[Location]":
     """Write the figure, and a row per rule and cell as CSV and Parquet."""
     import pandas as pd
 
-    from results.errors import ResultsError
     from results.files import write_whole
     from results.html import write_picture
+    from results.location import located
     from results.replay_figures import stopping_rules
+    from results.store import refuse_run
 
-    if (folder / "study.yaml").exists():
-        raise ResultsError(f"{folder} is a run directory; name another --out.")
+    folder = located(out)
+    refuse_run(folder)
     rules = pd.DataFrame([_line(each, each.total) for each in found])
     write_picture(folder, "replay", *stopping_rules(rules, name))
     every = pd.DataFrame(

@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -96,8 +95,12 @@ def compare(
         ),
     ],
     out: Annotated[
-        Path | None,
-        typer.Option("--out", help="Folder for one page, its figure and the cells as files."),
+        str | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="For one page, its figure and the cells as files: a folder, or s3://… or gs://….",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

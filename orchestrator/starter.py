@@ -262,7 +262,7 @@ class Starter:
             f"# Look at it:  scalestudy plan {file.name}",
             f"# Run it:      scalestudy run {file.name}",
             "",
-            f"name: {values['name']}",
+            f"name: {_flow(values['name'])}",
             "",
             "data:",
             f"  source: {self._source['source']}",

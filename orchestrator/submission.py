@@ -220,14 +220,16 @@ def follow(submission: Submission, show: Callable[[str], None], already: int = 0
     while True:
         try:
             asyncio.run(tail())
-            if submission.is_ended():
-                return submission.exit_code()
+            is_ended = submission.is_ended()
         except RunError as error:
             lost = lost or time.monotonic()
             if time.monotonic() - lost > _PATIENCE:
                 raise RunError(
                     f"{error} The job may be going on: scalestudy status {submission.words}"
                 ) from None
+        else:
+            if is_ended:
+                return submission.exit_code()
         time.sleep(1.0)
 
 

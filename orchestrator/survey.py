@@ -59,6 +59,7 @@ class Survey:
         gauge: type[Gauge] = Gauge,
     ) -> None:
         self._cpus, self._most, self._note, self._gauge = cpus, most, note, gauge
+        self._busy: set[str] = set()
 
     def take(self, asks: Mapping[Load, Ask]) -> dict[str, dict[Load, Finding]]:
         """Return what is found by kind and load; kinds whose GPUs torch does not see are left out.
@@ -120,15 +121,24 @@ class Survey:
     def _measured(
         self, kind: str, hardware: Hardware, load: Load, ask: Ask, known: Footprint | None
     ) -> Footprint | None:
+        if kind in self._busy:
+            # Waited for once already.
+            return known
         with self._place(kind, self._most[kind]) as place:
             if place is None:
+                self._busy.add(kind)
                 self._note(f"warning: no GPU was free to measure {load}; trials get a whole one")
                 return known
             footprint = known or self._alone(place, load, ask)
             while (k := self._k(kind, hardware, footprint, ask)) > 1:
                 if k in footprint.shared:
                     break
-                rate = self._together(place, load, ask, k)
+                try:
+                    rate = self._together(place, load, ask, k)
+                except (RayError, RuntimeError):
+                    # What one takes alone is known, and worth keeping.
+                    record(load, hardware, footprint)
+                    raise
                 footprint = replace(footprint, shared={**footprint.shared, k: rate})
             return footprint
 

@@ -96,9 +96,9 @@ class StudyView:
 
 
 def fraction_label(share: float, n_train: int | None = None) -> str:
-    """Return a share of the data as people write it: 1/16, 1/2, 1, else the number of images."""
+    """Return a share of the data as people write it: 1/16, 3/4, 1, else the number of images."""
     near = Fraction(share).limit_denominator(1024)
-    if near.numerator == 1 and abs(float(near) - share) < 1e-9:
+    if near.numerator <= 9 and abs(float(near) - share) < 1e-9:
         return str(near)
     return f"{share:.3g}" if n_train is None else f"{n_train} images"
 

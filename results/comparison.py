@@ -2,17 +2,16 @@
 
 import io
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from results.errors import ResultsError
 from results.files import write_whole
-from results.location import Location
+from results.location import Location, located
 from results.run import Run, open
+from results.store import refuse_run
 
 if TYPE_CHECKING:
     from results.pair import Pair
@@ -48,8 +47,8 @@ def compare(first: str | Location | Run, second: str | Location | Run) -> pd.Dat
 
 
 def write_comparison(
-    first: str | Location | Run, second: str | Location | Run, folder: str | Path
-) -> Path:
+    first: str | Location | Run, second: str | Location | Run, folder: str | Location
+) -> Location:
     """Write two studies side by side as one page that needs nothing else.
 
     Parameters
@@ -61,7 +60,7 @@ def write_comparison(
 
     Returns
     -------
-    pathlib.Path
+    pathlib.Path or results.objects.ObjectPath
         `index.html` in it.
 
     Raises
@@ -69,17 +68,15 @@ def write_comparison(
     StoreError
         No study has run in one of them, or the disk refuses.
     ResultsError
-        The folder is one of the run directories.
+        The folder belongs to a run directory.
     """
     # Charts and templates take a second to import, which the frame should not cost.
     from results.comparison_page import render
     from results.html import write_picture
     from results.pair_figures import differences
 
-    pair, folder = _pair(first, second), Path(folder)
-    folders = [run.path for run in (pair.first, pair.second) if isinstance(run.path, Path)]
-    if folder.resolve() in [path.resolve() for path in folders]:
-        raise ResultsError(f"{folder} is a run directory; name another --out for the comparison.")
+    pair, folder = _pair(first, second), located(folder)
+    refuse_run(folder)
     picture = write_picture(folder, "differences", *differences(pair))
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pandas(pair.cells, preserve_index=False), buffer)

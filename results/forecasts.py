@@ -36,7 +36,9 @@ def predicted_and_actual(environments: pd.DataFrame, epochs: pd.DataFrame) -> pd
         for text, start, end in zip(_forecasts(passes), passes["started_at"], ends, strict=True)
         if isinstance(text, str)
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    # A time that is no number was once recorded of trainables that do not say how fast they are.
+    found = pd.DataFrame(rows, columns=list(COLUMNS))
+    return found[found["seconds_predicted"].notna()]
 
 
 def _forecasts(passes: pd.DataFrame) -> Any:

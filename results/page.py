@@ -117,9 +117,9 @@ def _recipe_table(run: Run) -> Table | None:
 
 
 def _environment_table(environments: pd.DataFrame) -> Table:
-    shown = environments.drop(columns=["settings", "forecast"], errors="ignore").dropna(
-        axis=1, how="all"
-    )
+    shown = environments.drop(
+        columns=["settings", "forecast", "gpu_footprints"], errors="ignore"
+    ).dropna(axis=1, how="all")
     rows = [
         ["" if pd.isna(value) else str(value) for value in row] for row in shown.to_numpy(object)
     ]

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from results import merging
-from results.errors import StoreError
+from results.errors import ResultsError, StoreError
 from results.files import move, source, write_whole
 from results.location import Location, located
 from results.objects import ObjectPath
@@ -35,6 +35,21 @@ _READ_ATTEMPTS = 5
 _READ_PAUSE = 0.2
 _READERS = 8
 """Parts that are looked at together: what takes time is the way to an object store and back."""
+
+
+def refuse_run(folder: Location) -> None:
+    """Refuse to write anything else where a run, or its report, is.
+
+    Raises
+    ------
+    ResultsError
+        The folder is a run directory, or lies at the top of one.
+    """
+    for place in (folder, folder.parent):
+        if (place / "study.yaml").exists() and (place / "trials").is_dir():
+            raise ResultsError(
+                f"{folder} belongs to the run directory {place}; name another --out."
+            )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,9 @@ sys.path.insert(0, str(TESTS))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _quiet_ray(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # What this machine remembers of earlier studies has no part in a test.
+    os.environ["SCALESTUDY_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     # Ray writes a token under the home folder otherwise, which a later start would expect.
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")

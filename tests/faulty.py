@@ -118,6 +118,9 @@ class Brief(Simulated):
         row = super().step()
         return {"epoch": row["epoch"], "val_accuracy": row["val_accuracy"], "test_loss": None}
 
+    def facts(self) -> dict[str, Any]:
+        return {}
+
 
 class ReturnsNothing(Simulated):
     """Forgets to return its row."""

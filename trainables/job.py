@@ -4,7 +4,6 @@ import json
 import os
 import resource
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from numbers import Real
@@ -183,7 +182,6 @@ class Job:
         return {
             "failure": kind,
             "message": message,
-            "trace": traceback.format_exc(limit=8),
             METRIC: float("nan"),
             "finished": True,
             "problems": self._problems,

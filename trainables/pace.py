@@ -3,6 +3,7 @@
 Torch-free, so that a plan can read what was measured without it.
 """
 
+import os
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,10 @@ def measure(trial: dict[str, Any], evaluated: int, cpus: int, device: str | None
     TrainableError
         Such a trial cannot be trained here.
     """
+    if device is None:
+        # A process sees one GPU, as a trial's does; which one makes no difference here.
+        first_gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+        os.environ["CUDA_VISIBLE_DEVICES"] = first_gpu
     began = time.perf_counter()
     declared = Trial.model_validate(trial)
     first = make_learner(probe_trial(declared), cpus, device)

@@ -327,3 +327,21 @@ def growing(folder: Path) -> Iterator[str]:
         yield cluster.gcs
     finally:
         cluster.end()
+
+
+def test_gpus_that_leave_are_waited_for(tmp_path: Path) -> None:
+    """Only before a run begins is a cluster without GPUs a mistake."""
+    declared = study_from(
+        {
+            "name": "gpus",
+            "trainable": "simulated",
+            "factors": {"model": ["a"]},
+            "resources": {"gpu": 1},
+        }
+    )
+    placer = Placer(declared, find_inputs(declared))
+    with pytest.raises(RunError, match="asks for GPUs, and Ray counts none"):
+        placer.meet([Node("head", 4.0, 0.0)])
+    placer.meet([Node("head", 4.0, 0.0), Node("worker", 4.0, 1.0)])
+    placer.remeet([Node("head", 4.0, 0.0)])
+    assert placer.declared() == Share(1.0, 1.0)

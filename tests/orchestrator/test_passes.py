@@ -100,13 +100,10 @@ def test_measuring_waits_its_turn_in_the_rounds(tmp_path: Path) -> None:
 def test_a_trial_is_trained_to_its_budget(tmp_path: Path) -> None:
     work = a_pass(study(), tmp_path, cost=by_images)
     trial_id = begin(work)
-    total = work.work_total()
     assert work.result(trial_id, row(work, trial_id, 1))
     assert work.result(trial_id, row(work, trial_id, 2))
-    assert work.work_done() == pytest.approx(45_000 * 2 / 3)
     assert not work.result(trial_id, row(work, trial_id, 3, 0.7))
     assert work.outcome(trial_id) == Outcome(Status.COMPLETED, 0.7)
-    assert work.work_total() == total
     assert trial_id not in work.running
 
 
@@ -116,12 +113,10 @@ def test_a_trial_below_the_cutoff_is_stopped(tmp_path: Path) -> None:
     first, second, third, fourth = (begin(work) for _ in range(4))
     for trial_id, accuracy in ((first, 0.3), (second, 0.6), (third, 0.9)):
         assert work.result(trial_id, row(work, trial_id, 1, accuracy))
-    before = work.work_total()
     # The 2/3 quantile of 0.3, 0.6, 0.9 is 0.7.
     assert not work.result(fourth, row(work, fourth, 1, 0.69))
     assert work.outcome(fourth) == Outcome(Status.STOPPED, 0.69)
     assert work.recorder.trial(fourth)["stopped_cutoff"] == pytest.approx(0.7)
-    assert work.work_total() == pytest.approx(before - 45_000 * 2 / 3)
 
 
 def test_a_trial_that_diverges_is_not_tried_again(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import pytest
 from studies import run, study
 
 import results
+from orchestrator.plan import plan_study
+from orchestrator.price import price_plan
 from orchestrator.study import study_from
 from results.forecasts import predicted_and_actual
 from results.records import ENVIRONMENT_SCHEMA
@@ -20,7 +22,12 @@ TINY = {
 }
 
 
-def test_a_run_is_held_to_what_it_was_expected_to_take(tmp_path: Path) -> None:
+def test_a_run_is_held_to_what_it_was_expected_to_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No pace that another test measured.
+    monkeypatch.setenv("SCALESTUDY_CACHE", str(tmp_path / "cache"))
+    tmp_path = tmp_path / "run"
     run(study_from(TINY), tmp_path)
     longer = study_from({**TINY, "recipe": {"epochs": 3, "batch_size": 32}})
     run(longer, tmp_path)
@@ -87,3 +94,22 @@ def test_very_many_trials_do_not_wait_for_it(
         small = [Node("small", 0.5, 0.0)]
         assert prediction.predict(declared, inputs, store, durations, left, small, None) is None
     assert not (tmp_path / "run").exists()
+
+
+def test_a_trainable_that_does_not_say_how_fast_it_is_can_go_on(tmp_path: Path) -> None:
+    declared = {
+        "name": "brief",
+        "trainable": "faulty:Brief",
+        "factors": {"model": ["a"], "fraction": ["1/4", 1]},
+        "recipe": {"epochs": 2},
+        "seeds": [0, 1],
+    }
+    run(study_from(declared), tmp_path)
+    more = study_from({**declared, "seeds": [0, 1, 2]})
+    plan = plan_study(more, tmp_path)
+    assert plan.trials["reused"] == 4
+    price = price_plan(plan)
+    assert price.wall == price.wall
+    run(more, tmp_path)
+    assert plan_study(more, tmp_path).trials["reused"] == 6
+    assert results.write_report(tmp_path).exists()

@@ -241,7 +241,7 @@ def test_refusals(whole: Path, tmp_path: Path) -> None:
     for words, said in (
         ((whole, "--compare", "fractoin"), "did you mean fraction?"),
         ((tmp_path / "absent",), "no study has run"),
-        ((whole, "--out", whole), "is a run directory"),
+        ((whole, "--out", whole), "belongs to the run directory"),
     ):
         refused = command(*words)
         assert refused.exit_code == 1

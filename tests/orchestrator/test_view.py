@@ -112,7 +112,7 @@ def test_levels_that_are_alike_in_all_cells_go_into_the_title() -> None:
         (1 / 3, "1/3"),
         (1 / 64, "1/64"),
         (500 / 45_000, "1/90"),
-        (0.75, "33750 images"),
+        (0.75, "3/4"),
         (501 / 45_000, "501 images"),
     ],
 )

@@ -104,5 +104,5 @@ def test_the_page_stands_alone_and_escapes(tmp_path):
     }
     names = {file.name for file in page.parent.iterdir()}
     assert names >= {"differences.png", "differences.svg", "comparison.csv", "comparison.parquet"}
-    with pytest.raises(ResultsError, match="is a run directory"):
+    with pytest.raises(ResultsError, match="belongs to the run directory"):
         results.write_comparison(first, second, first.path)

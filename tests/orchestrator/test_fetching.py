@@ -1,0 +1,84 @@
+"""Where a job's results may go, and a job that failed before it began."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from orchestrator.dashboard import Dashboard
+from orchestrator.errors import RunError, StudyError
+from orchestrator.fetching import check_target, mirror
+from orchestrator.submission import Submission, follow
+
+
+class FakeDashboard:
+    """Stands in for a cluster's dashboard, which answers whatever the test wants."""
+
+    address = "http://head:8265"
+
+    def __init__(self, status: str = "RUNNING", names: dict[str, list[str]] | None = None) -> None:
+        self.status, self.names = status, names or {}
+
+    def job(self, job: str) -> Any:
+        return SimpleNamespace(
+            status=SimpleNamespace(value=self.status),
+            driver_exit_code=None,
+            driver_node_id="node",
+            message="the runtime environment could not be made\nno space left",
+            metadata={"out": "/runs/x"},
+        )
+
+    async def log(self, job: str) -> Any:
+        yield "some text\n"
+
+    def listing(self, node: str, folder: str) -> list[str]:
+        return self.names.get(folder, [])
+
+    def download(self, node: str, name: str, target: Path) -> bool:
+        target.write_text(name)
+        return True
+
+
+def submission(**about: Any) -> Submission:
+    return Submission(cast(Dashboard, FakeDashboard(**about)), "job-1")
+
+
+def test_a_job_that_failed_before_it_began_is_no_lost_connection() -> None:
+    shown: list[str] = []
+    with pytest.raises(RunError, match="failed before the run began: no space left") as refusal:
+        follow(submission(status="FAILED"), shown.append)
+    assert "may be going on" not in str(refusal.value)
+    assert shown == ["some text\n"]
+
+
+def test_targets_are_looked_at_before_a_job_is_sent(tmp_path: Path) -> None:
+    check_target(tmp_path / "absent")
+    check_target(tmp_path)
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(StudyError, match="a file stands where a folder is needed"):
+        check_target(file)
+    with pytest.raises(StudyError, match="something else than fetched results"):
+        check_target(tmp_path)
+    with pytest.raises(StudyError, match="fetched into a folder here"):
+        check_target(Path("s3://bucket/run"))
+
+
+def test_names_that_lead_out_of_the_folder_are_left_alone(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    root = "scalestudy/job-1"
+    names = {
+        root: [
+            f"{root}/study.yaml",
+            f"{root}//{outside}",
+            f"{root}/../escaped",
+            f"{outside}",
+            f"{root}/trials/",
+        ],
+        f"{root}/trials": [f"{root}/trials/a.parquet", f"{root}/trials/../../up.parquet"],
+    }
+    found = mirror(submission(names=names), tmp_path / "run")
+    assert sorted(found) == ["study.yaml", "trials/a.parquet"]
+    files = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
+    assert files == {"run/study.yaml", "run/trials/a.parquet"}
