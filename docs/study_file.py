@@ -72,7 +72,7 @@ _ABOUT: Mapping[str, str] = {
     "resources": "",
     "trackers": "Their libraries come with `pip install 'scalestudy[trackers]'`; keys and "
     "passwords come from the environment, never from the file. One that fails is given up for the "
-    "pass, and the study goes on. They are called while the study runs: a server that does not answer "
+    "pass, and the study goes on. They are called while the study runs: a server that is silent "
     "holds it up for as long as its library waits (`MLFLOW_HTTP_REQUEST_TIMEOUT`).",
 }
 _STANDARD = {
