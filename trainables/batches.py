@@ -36,8 +36,10 @@ class Batches:
     n
         Examples of the subset.
     batch_size
-        Examples of a batch. The last one of a pass takes what is left; a single example left over
-        joins the batch before, because batch norm cannot train on one.
+        Examples of a batch, at most. A pass is divided evenly among as few batches as that takes:
+        a last one of what is left over, of two examples at worst, would end every pass with an
+        update whose batch norm knows next to nothing. None has a single example, on which batch
+        norm cannot train, unless that is the size asked for.
     sides
         Height and width of the images to crop and mirror; None for no augmentation.
     device
@@ -54,10 +56,10 @@ class Batches:
         device: torch.device,
     ) -> None:
         self._n, self._seed, self._sides, self._device = n, seed, sides, device
-        starts = list(range(0, n, batch_size))
-        if len(starts) > 1 and n - starts[-1] == 1 and batch_size > 1:
-            starts.pop()
-        self._edges = [*starts, n]
+        count = -(-n // batch_size)
+        if batch_size > 1:
+            count = min(count, max(1, n // 2))
+        self._edges = [number * n // count for number in range(count + 1)]
         self._turn = -1
         self._order = torch.empty(0, dtype=torch.int64)
         self._crops: Tensor | None = None

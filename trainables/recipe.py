@@ -48,7 +48,7 @@ class Recipe(BaseModel):
     """With `steps` or `examples`: into how many equal intervals the budget is cut (default 5).
     Each ends with an evaluation and is one "epoch" record."""
     batch_size: Count = 128
-    """Examples per update. A last batch of one example joins the batch before it."""
+    """Examples per update, at most: an epoch is divided evenly among as few as that takes."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     """Update rule, with torch's own defaults where no field is named here."""
     lr: Positive = 1e-3

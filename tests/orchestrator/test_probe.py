@@ -168,8 +168,14 @@ def test_where_torch_sees_no_gpu_trials_run_on_the_cpu() -> None:
     assert {placer.share(each).gpu for each in trials} == {0}
 
 
-def test_a_plan_says_what_will_be_measured_or_is_known(own_cache: None, tmp_path: Path) -> None:
+def test_a_plan_says_what_will_be_measured_or_is_known(
+    own_cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study = declared()
+    # Without a GPU here, and no cluster named, there is nothing to say.
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert plan_study(study, tmp_path / "run").placement == []
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     (sentence,) = plan_study(study, tmp_path / "run").placement
     assert "1 kind of trial" in sentence
     inputs, trials = trials_of(study)

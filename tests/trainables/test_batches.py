@@ -17,17 +17,26 @@ def sizes(n: int, batch_size: int) -> list[int]:
     ("n", "batch_size", "expected"),
     [
         (12, 4, [4, 4, 4]),
-        (14, 4, [4, 4, 4, 2]),
-        (13, 4, [4, 4, 5]),  # the last one of all joins the batch before it
-        (5, 4, [5]),
+        (14, 4, [3, 4, 3, 4]),
+        (13, 4, [3, 3, 3, 4]),
+        (5, 4, [2, 3]),
         (3, 4, [3]),
-        (1, 4, [1]),  # there is no batch before
+        (1, 4, [1]),  # there is no more
         (3, 1, [1, 1, 1]),
-        (3, 2, [3]),
+        (3, 2, [3]),  # rather than one of a single example
+        (7, 2, [2, 2, 3]),
     ],
 )
 def test_sizes_of_the_batches_of_a_pass(n: int, batch_size: int, expected: list[int]) -> None:
     assert sizes(n, batch_size) == expected
+
+
+def test_no_batch_is_much_smaller_than_the_others() -> None:
+    for n in range(2, 400):
+        found = sizes(n, 64)
+        assert sum(found) == n
+        assert max(found) <= 64
+        assert max(found) - min(found) <= 1
 
 
 def test_each_pass_sees_every_example_once_in_another_order() -> None:

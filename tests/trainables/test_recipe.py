@@ -28,7 +28,7 @@ def test_a_recipe_without_fields_is_five_epochs_of_adam() -> None:
         ({"steps": 100, "evaluations": 4}, 4, 25),
         # 1,000 examples in batches of 50 are 20 updates.
         ({"examples": 1000, "batch_size": 50}, 5, 4),
-        # The last batch may be smaller: 1,001 are 21 updates.
+        # 1,001 are 21 updates.
         ({"examples": 1001, "batch_size": 50, "evaluations": 3}, 3, 7),
     ],
 )
