@@ -125,6 +125,7 @@ def run(
     from orchestrator.plan_text import doubts, print_summary
     from orchestrator.progress import Lines, make_progress
     from orchestrator.runner import run_study
+    from orchestrator.signals import Interrupted
     from orchestrator.study import load_study
 
     code = 0
@@ -146,10 +147,16 @@ def run(
             import results
 
             show.note("writing the report")
-            recorded = results.open(summary.out)
-            page = results.write_report(recorded)
-            answer = [sentence.text for sentence in recorded.analysis.answer.sentences]
-            doubtful = doubts(recorded.analysis.overview.findings)
+            try:
+                recorded = results.open(summary.out)
+                page = results.write_report(recorded)
+                answer = [sentence.text for sentence in recorded.analysis.answer.sentences]
+                doubtful = doubts(recorded.analysis.overview.findings)
+            except KeyboardInterrupt:
+                raise Interrupted(
+                    f"{summary.out}: interrupted while the report was written; the study is done. "
+                    f"scalestudy report {summary.out} writes it."
+                ) from None
         document.update(
             out=str(summary.out),
             exit_code=code,
@@ -195,7 +202,7 @@ def clean(
             for item in items:
                 typer.echo(f"{item.path}  {item.size / 2**20:.1f} MiB  {item.reason}")
             typer.echo(f"{len(items)} items, {size:.1f} MiB in all")
-        if items and (yes or (not as_json and typer.confirm("Remove them?"))):
+        if items and (yes or (not as_json and _confirmed("Remove them?"))):
             with held(store.lock):
                 remove(items)
             document["removed"] = True
@@ -214,6 +221,15 @@ def schema() -> None:
 
 app.command()(cli_jobs.submit)
 app.command()(cli_jobs.stop)
+
+
+def _confirmed(question: str) -> bool:
+    """Ask; where nobody can answer, say what answers."""
+    from orchestrator.errors import StudyError
+
+    if not sys.stdin.isatty():
+        raise StudyError("clean asks before it removes anything; without a terminal, add --yes.")
+    return typer.confirm(question)
 
 
 def _again(study: Path, out: str | None, settings: list[str] | None) -> str:

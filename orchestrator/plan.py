@@ -1,6 +1,7 @@
 """Wanted − recorded: what a run would train, and what is doubtful about it."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -120,13 +121,35 @@ def plan_study(study: Study, out: str | Location | None = None) -> Plan:
         inputs,
         _count(study, stages, history, states),
         _cells(stages, states),
-        [*design_warnings(study, stages, inputs), *parallel_caveats(study, inputs), *_mixed(store)],
+        [
+            *design_warnings(study, stages, inputs),
+            *parallel_caveats(study, inputs),
+            *_mixed(store),
+            *_afresh(store, states),
+        ],
         shares_foreseen(
             study,
             inputs,
             (stages.wanted[trial_id].trial for trial_id in states if not outcomes[trial_id]),
         ),
     )
+
+
+def _afresh(store: Store, states: Mapping[str, State]) -> list[str]:
+    """Say which trials cannot go on from where they were."""
+    if State.CONTINUED not in states.values():
+        return []
+    left = {folder.name for folder in store.checkpoints.glob("*")}
+    count = sum(
+        state is State.CONTINUED and trial_id not in left for trial_id, state in states.items()
+    )
+    if not count:
+        return []
+    return [
+        f"{count} of the continued trials begin again at epoch 1, and are compared with what is "
+        "recorded of them: no checkpoint of them is left. keep_checkpoints: last keeps those to "
+        "come, so that more epochs go on from there."
+    ]
 
 
 def state_of(history: History, trial_id: str, outcome: Outcome | None) -> State:

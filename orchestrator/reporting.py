@@ -129,6 +129,9 @@ def compare(
     Console(highlight=False).print(_table(pair))
     for sentence in said:
         console.print(sentence, markup=False)
+    for caveat in _rows(pair.caveats):
+        about = f"{caveat['cell']}: " if caveat["cell"] else ""
+        console.print(f"{caveat['severity']}: {about}{caveat['evidence']}", markup=False)
     if page is not None:
         console.print(f"page: {page}", markup=False)
 

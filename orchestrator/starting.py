@@ -73,7 +73,7 @@ def init(
         named |= _asked([key for key in _QUESTIONS if key not in named])
     beside = file.parent / "study.schema.json"
     if preset is not None or not named:
-        text, said = preset_text(preset or "digits"), []
+        text, said = preset_text(preset or "digits", str(file)), []
         if schema:
             text = f"# yaml-language-server: $schema={beside.name}\n{text}"
     else:

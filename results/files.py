@@ -34,7 +34,7 @@ def explained(path: Location) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}")
+        reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}; mend that")
         raise StoreError(
             f"{path} cannot be written: {reason}, then run again (all rows so far are kept)."
         ) from error

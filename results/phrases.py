@@ -9,6 +9,7 @@ from results.cells import level_label
 
 _MOST = 3
 _LEAST_SECONDS = 0.001
+_POINTS = " points"
 _UNITS = (("hour", 3600), ("minute", 60), ("second", 1))
 
 
@@ -17,13 +18,16 @@ def signed(value: float) -> str:
     return f"{value:+.1f}".replace("-", "−")
 
 
-def amount(mean: float, low: float, high: float, unit: str = " points") -> str:
+def amount(mean: float, low: float, high: float, unit: str = _POINTS) -> str:
     """Return a difference with its interval, such as `4.1 points (2.6 to 5.5)`.
 
     Signs are written where the interval holds both; NaN ends mean that there is no interval.
+    Points of accuracy end at ±100.
     """
     if np.isnan(low) or np.isnan(high):
         return f"{signed(mean)}{unit} (no ±)"
+    if unit == _POINTS:
+        low, high = max(low, -100.0), min(high, 100.0)
     if low <= 0 <= high:
         return f"{signed(mean)}{unit} ({signed(low)} to {signed(high)})"
     # An end that is written as 0.0 would look undecided.

@@ -17,7 +17,9 @@ from results.records import Stage, Status
 
 _STANDS_STILL = 0.005  # share of the loss that is written as 0 %
 _SPIKE = 5.0  # times the running median of the validation loss
-_CHANCE = 1.5  # times 1/classes
+_CHANCE = 1.5  # times 1/classes, and no more than
+_ABOVE_CHANCE = 0.05  # of what is left above it
+_EXPLODED = 1.5  # times the loss of guessing
 _OUTLIER = 20.0  # points of accuracy between a seed and its cell's median
 
 
@@ -113,21 +115,27 @@ def _divergence(
     losses = runs[["final_train_loss", "final_val_loss", "final_test_loss"]].to_numpy(dtype=float)
     missing = np.isnan(losses)
     infinite = np.isinf(losses).any(axis=1) | (missing.any(axis=1) & ~missing.all(axis=1))
-    guesses = runs["final_test_accuracy"] <= _CHANCE * chance
-    for place in np.flatnonzero(infinite | guesses.to_numpy()):
+    limit = np.minimum(_CHANCE * chance, chance + _ABOVE_CHANCE * (1 - chance))
+    guesses = (runs["final_test_accuracy"] <= limit).to_numpy()
+    exploded = infinite | (losses[:, 0] > -_EXPLODED * np.log(chance.to_numpy()))
+    for place in np.flatnonzero(infinite | guesses):
         run = runs.iloc[place]
         reasons = ["a final loss is not finite"] if infinite[place] else []
-        if guesses.iloc[place]:
+        if guesses[place]:
             reasons.append(
                 f"test accuracy {run['accuracy']:.1f} % is that of guessing "
                 f"({100 * chance.iloc[place]:.1f} %)"
             )
+            if run["final_train_accuracy"] == run["final_train_accuracy"]:
+                reasons.append(f"train accuracy {100 * run['final_train_accuracy']:.1f} %")
         yield Finding(
-            "diverged",
+            "diverged" if exploded[place] else "at-chance",
             Severity.ERROR,
             cell_name(run, factors),
             f"seed {run['seed']}: {'; '.join(reasons)}",
-            "lower lr, add warm-up, or fp32; until then read the cell without this seed",
+            "lower lr, add warm-up, or fp32; until then read the cell without this seed"
+            if exploded[place]
+            else "more epochs or updates, or another lr: so far it tells nothing of the cell",
         )
 
 

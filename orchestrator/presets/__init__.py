@@ -9,6 +9,11 @@ def preset_names() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
-def preset_text(name: str) -> str:
-    """Return a preset's text."""
-    return resources.files(__name__).joinpath(f"{name}.yaml").read_text()
+def preset_text(name: str, file: str | None = None) -> str:
+    """Return a preset's text; its commands name the file that it is written to."""
+    text = resources.files(__name__).joinpath(f"{name}.yaml").read_text()
+    return (
+        text
+        if file is None
+        else text.replace(f"scalestudy run {name}.yaml", f"scalestudy run {file}")
+    )

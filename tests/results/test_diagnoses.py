@@ -243,7 +243,20 @@ def test_accuracy_of_guessing():
     counts = json.dumps([160] * 10)
     rows = cell([0.80, 0.81, 0.11], class_counts=counts)
     codes = found(rows)
-    assert "test accuracy 11.0 % is that of guessing (10.0 %)" in codes["diverged"]["evidence"]
+    assert "test accuracy 11.0 % is that of guessing (10.0 %)" in codes["at-chance"]["evidence"]
+    rows = cell([0.80, 0.81, 0.11], class_counts=counts)
+    rows[2]["final_train_loss"] = 7.0  # guessing has ln 10 = 2.3
+    assert "test accuracy 11.0 % is that of guessing" in found(rows)["diverged"]["evidence"]
+
+
+def test_half_right_of_two_classes_is_more_than_guessing_where_it_is_well_above():
+    counts = json.dumps([800] * 2)
+    assert "at-chance" not in found(cell([0.60, 0.61, 0.59], class_counts=counts))
+    assert "at-chance" in found(cell([0.51, 0.52, 0.50], class_counts=counts))
+
+
+def test_what_follows_guessing_is_an_outlier():
+    codes = found(cell([0.80, 0.81, 0.11], class_counts=json.dumps([160] * 10)))
     assert "seed 2 ends at 11.0 %, the median seed at 80.0 %" in codes["seed-outlier"]["evidence"]
 
 

@@ -306,7 +306,7 @@ IN_CELLS = [
     ("missing-seed", "resnet18 × none × 1", "2 of 3 seeds: seed 2 has no record"),
     ("diverged", "resnet50 × none × 1/2", "seed 1, lr 0.001: Diverged: train loss became nan"),
     ("missing-seed", "resnet50 × none × 1/2", "seed 1 failed (Diverged: train loss became nan"),
-    ("diverged", "resnet50 × none × 1/4", "test accuracy 10.0 % is that of guessing"),
+    ("at-chance", "resnet50 × none × 1/4", "test accuracy 10.0 % is that of guessing"),
     ("seed-outlier", "resnet50 × none × 1/4", "seed 2 ends at 10.0 %"),
     ("ill-behaved", "resnet50 × none", "one has diverged"),
     ("stopped-search", "squeezenet1_1 × none × 1/16", "2 of 3 recipes were stopped early"),
