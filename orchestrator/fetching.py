@@ -40,7 +40,8 @@ def check_target(folder: Path) -> None:
         raise StudyError(f"--out {folder}: a file stands where a folder is needed; name another.")
     if folder.exists() and any(folder.iterdir()) and _fetched(folder) is None:
         raise StudyError(
-            f"--out {folder}: the folder holds something else than fetched results; name another."
+            f"--out {folder}: the folder holds something else than results fetched from a job; "
+            "name another."
         )
 
 

@@ -59,7 +59,7 @@ def test_targets_are_looked_at_before_a_job_is_sent(tmp_path: Path) -> None:
     file.touch()
     with pytest.raises(StudyError, match="a file stands where a folder is needed"):
         check_target(file)
-    with pytest.raises(StudyError, match="something else than fetched results"):
+    with pytest.raises(StudyError, match="something else than results fetched from a job"):
         check_target(tmp_path)
     with pytest.raises(StudyError, match="fetched into a folder here"):
         check_target(Path("s3://bucket/run"))
