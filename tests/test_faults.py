@@ -293,7 +293,10 @@ def test_a_truncated_checkpoint_is_named_and_not_used(tmp_path: Path) -> None:
     states: list[Path] = []
     # Between two trials there is none.
     while not states:
-        process = command.recording()
+        process = command.start()
+        while not list(Store(command.out).checkpoints.glob("*/*.state")):
+            assert process.poll() is None
+            time.sleep(0.005)
         process.kill()
         process.communicate()
         states = [Path(str(state)) for state in Store(command.out).checkpoints.glob("*/*.state")]
