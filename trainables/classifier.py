@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.augment import Preparation, crop_and_flip
 from trainables.batches import Batches, derive_seed
@@ -28,10 +28,10 @@ from trainables.device import (
 from trainables.errors import CheckpointError, DataError, Diverged
 from trainables.examples import Examples
 from trainables.model_facts import check_input, convolution_inputs, flops_per_image
+from trainables.model_state import hash_state, read_checkpoint, shapes
 from trainables.models import build_model, count_parameters
 from trainables.optimizers import Schedule, build_optimizer, set_learning_rate
 from trainables.parallel import Group
-from trainables.saved_state import read_checkpoint
 from trainables.splits import carve, draw
 from trainables.taps import LiveTaps
 from trainables.trial import Trial
@@ -206,7 +206,7 @@ class Classifier:
                     f"{state.get(key)}, this trial's is {ours}"
                 )
         try:
-            if _shapes(state["model"]) != _shapes(self._taps.whole(self._model.state_dict())):
+            if shapes(state["model"]) != shapes(self._taps.whole(self._model.state_dict())):
                 raise CheckpointError(f"{file} holds another model than this version builds")
             self._optimizer.load_state_dict(state["optimizer"])
             self._model.load_state_dict(self._taps.cut(state["model"]))
@@ -270,7 +270,7 @@ class Classifier:
             size = sides[0] if sides[0] == sides[1] else None
             model = build_model(trial.model, trial.n_classes, stem, size)
         load_weights(model, trial.weights, trial.model)
-        self._init_hash = _hash_state(model)
+        self._init_hash = hash_state(model)
         self._n_parameters = count_parameters(model)
         inputs = convolution_inputs(trial.model, trial.n_classes, stem, sides)
         self._taps = LiveTaps(model, inputs)
@@ -390,16 +390,3 @@ def _open(trial: Trial) -> Dataset:
     """Open the trial's data, decoded at the size that its source and recipe come to."""
     side = decode_size(trial.data, trial.recipe.image_size)
     return open_dataset(trial.data, trial.fingerprint, side)
-
-
-def _shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: values.shape for name, values in state.items()}
-
-
-def _hash_state(model: nn.Module) -> str:
-    """Return 16 hex digits over all parameters and buffers, with their names."""
-    digest = hashlib.sha256()
-    for name, values in model.state_dict().items():
-        digest.update(f"{name}{values.dtype}{tuple(values.shape)}".encode())
-        digest.update(values.contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]

@@ -1,11 +1,13 @@
-"""Reads a learner's checkpoints."""
+"""States of models: read from checkpoints without running code, compared and hashed."""
 
+import hashlib
 import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from trainables.errors import CheckpointError
 
@@ -32,3 +34,17 @@ def read_checkpoint(file: Path, device: torch.device) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CheckpointError(f"{file} is not a checkpoint of this program")
     return state
+
+
+def shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the shape of every entry."""
+    return {name: values.shape for name, values in state.items()}
+
+
+def hash_state(model: nn.Module) -> str:
+    """Return 16 hex digits over all parameters and buffers, with their names."""
+    digest = hashlib.sha256()
+    for name, values in model.state_dict().items():
+        digest.update(f"{name}{values.dtype}{tuple(values.shape)}".encode())
+        digest.update(values.contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
