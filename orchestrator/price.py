@@ -3,7 +3,7 @@
 import math
 import os
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -168,10 +168,10 @@ class Forecast:
 
     def band(self, stays: Sequence[Stay]) -> tuple[float, float, dict[str, float]]:
         """Return the factors of the range's ends, and the shares of what the times rest on."""
-        seconds: Counter[Basis] = Counter()
+        seconds: defaultdict[Basis, float] = defaultdict(float)
         for stay in stays:
             basis = self.durations.expect(self.wanted[stay.trial_id].trial).basis
-            seconds[basis] += stay.end - stay.start  # type: ignore[assignment]
+            seconds[basis] += stay.end - stay.start
         total = sum(seconds.values())
         if not total:
             return 1.0, 1.0, {}
@@ -183,7 +183,7 @@ class Forecast:
 
 def durations_here(study: Study, inputs: Inputs, store: Store) -> Durations:
     """Return what is expected of trials, from records and from what was probed on this machine."""
-    from orchestrator.probe import remembered
+    from orchestrator.paces import remembered
 
     trials = [wanted.trial for wanted in Stages(study, inputs).wanted.values()]
     probed = {} if study.trainable == "simulated" else remembered(inputs.fingerprint)
@@ -230,7 +230,7 @@ def price_plan(
 def _probe(
     study: Study, inputs: Inputs, max_parallel: int | None, show: Callable[[str], None]
 ) -> None:
-    from orchestrator import probe
+    from orchestrator import paces
 
     if study.trainable != "classifier":
         show("--probe: only classifiers are tried; a trainable of your own tells once it has run")
@@ -243,14 +243,14 @@ def _probe(
         raise StudyError(f"--probe: {error}") from None
     trials = [wanted.trial for wanted in Stages(study, inputs).wanted.values()]
     show(f"probing each kind of trial, {places} at a time, a few updates each")
-    paces = probe.probe(
+    measured = paces.probe(
         trials,
         lambda trial: kind_of(trial, study.resources.cpu, on_gpu),
         inputs.n_evaluated,
         places,
         show,
     )
-    probe.remember(inputs.fingerprint, paces)
+    paces.remember(inputs.fingerprint, measured)
 
 
 def _say(text: str) -> None:
