@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import RunError, StudyError
+from orchestrator.errors import RunError, StudyError, first_line
 
 WINDOW = "scalestudy"
 """Folder among a node's Ray logs that holds a link to the run directory of each job."""
@@ -125,7 +125,7 @@ class Dashboard:
             async for text in self._client.tail_job_logs(job):
                 yield text
         except (aiohttp.ClientError, RuntimeError, OSError) as error:
-            raise RunError(f"{self.address}: {_first_line(error)}") from error
+            raise RunError(f"{self.address}: {first_line(error)}") from error
 
     def listing(self, node: str, folder: str) -> list[str]:
         """Return what is in a folder among a node's logs; folders end in a slash."""
@@ -170,7 +170,7 @@ class Dashboard:
         except ConnectionError as error:
             raise RunError(_unreachable(self.address, error)) from None
         except RuntimeError as error:
-            raise RunError(f"{self.address}: {_first_line(error)}") from None
+            raise RunError(f"{self.address}: {first_line(error)}") from None
 
 
 def _check_there(address: str) -> None:
@@ -200,7 +200,7 @@ def _check_there(address: str) -> None:
 def _unreachable(address: str, error: Exception) -> str:
     why = "it does not answer in time" if "imed out" in str(error) else "nothing answers there"
     if "SSL" in type(error).__name__:
-        why = f"its certificate is not accepted ({_first_line(error)})"
+        why = f"its certificate is not accepted ({first_line(error)})"
     return (
         f"{address}: no Ray dashboard can be reached ({why}). Is the cluster up, was it started "
         "with its dashboard, and does this machine reach that port (a tunnel, a port-forward)?"
@@ -212,10 +212,3 @@ def _unauthorized(address: str, reason: str) -> str:
     if reason.startswith("Authentication failed"):
         return f"{address}: the cluster refuses the token given; {how}."
     return f"{address}: the cluster is protected by a token; {how}."
-
-
-def _first_line(error: Exception) -> str:
-    """Return the line that says it, of an error that may hold a page of traceback."""
-    text = str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[-1] if "Traceback" in text else lines[0]) if lines else type(error).__name__

@@ -13,6 +13,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from orchestrator.errors import first_line
 from orchestrator.placement import copies
 from orchestrator.placer import Ask
 from trainables.actor import countable
@@ -73,7 +74,7 @@ class Survey:
             try:
                 hardware = self._hardware(kind, *ask)
             except (RayError, RuntimeError) as error:
-                self._note(f"warning: not measured, so trials get whole GPUs: {_first(error)}")
+                self._note(f"warning: not measured, so trials get whole GPUs: {first_line(error)}")
                 found[kind] = dict.fromkeys(asks, Finding(None, None, 1))
                 continue
             if hardware:
@@ -100,7 +101,7 @@ class Survey:
             try:
                 footprint = self._measured(kind, hardware, load, ask, footprint)
             except (RayError, RuntimeError) as error:
-                self._note(f"warning: {load} could not be measured: {_first(error)}")
+                self._note(f"warning: {load} could not be measured: {first_line(error)}")
                 return Finding(hardware, footprint, 1)
             if footprint:
                 record(load, hardware, footprint)
@@ -203,7 +204,3 @@ class Survey:
             yield place if held else None
         finally:
             remove_placement_group(place)
-
-
-def _first(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -6,7 +6,6 @@ the rest of the pass; the study goes on.
 
 import math
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.logger import LoggerCallback, TBXLoggerCallback
 
+from orchestrator.errors import first_line
 from orchestrator.passes import Pass
 from orchestrator.stages import Wanted
 from orchestrator.trackers import Trackers
@@ -42,15 +42,20 @@ class Tracked:
         }
         self.trial_id = trial.trial_id
         self.experiment_dir_name = group
-        self.local_path = str(folder / str(self))
+        self._folder = folder / str(self)
 
     def __str__(self) -> str:
         cell = str(self.config["cell"]).replace(" × ", "-").replace("/", "_")
         return f"{cell}-seed{self.config['seed']}-{self.trial_id[:6]}"
 
+    @property
+    def local_path(self) -> str:
+        """The trial's folder, which loggers expect to be there."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return str(self._folder)
+
     def init_local_path(self) -> None:
-        """Make the folder."""
-        Path(self.local_path).mkdir(parents=True, exist_ok=True)
+        """Nothing: `local_path` makes the folder."""
 
 
 class Tracking(Callback):  # type: ignore[misc]
@@ -79,7 +84,7 @@ class Tracking(Callback):  # type: ignore[misc]
     def setup(self, **info: Any) -> None:
         """Let every tracker find its server."""
         for name in [*self._loggers]:
-            self._call(name, _set_up)
+            self._call(name, "setup")
 
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
@@ -90,7 +95,7 @@ class Tracking(Callback):  # type: ignore[misc]
         for name in [*self._loggers]:
             tracked = Tracked(wanted, cell, self._folders[name], self._work.study.name)
             tracked = self._tracked.setdefault((name, tracked.trial_id), tracked)
-            self._call(name, _begin, tracked)
+            self._call(name, "log_trial_start", tracked)
 
     def on_trial_result(
         self,
@@ -111,7 +116,7 @@ class Tracking(Callback):  # type: ignore[misc]
         }
         numbers["training_iteration"] = row["epoch"]
         for name, tracked in self._of(trial):
-            self._call(name, _log, tracked, iteration, dict(numbers))
+            self._call(name, "log_trial_result", iteration, tracked, dict(numbers))
 
     def on_trial_complete(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
@@ -129,11 +134,11 @@ class Tracking(Callback):  # type: ignore[misc]
     def on_experiment_end(self, trials: list[TuneTrial], **info: Any) -> None:
         """Wait for what is still on its way."""
         for name in [*self._loggers]:
-            self._call(name, _wait)
+            self._call(name, "on_experiment_end", [])
 
     def _end(self, trial: TuneTrial, *, failed: bool) -> None:
         for name, tracked in self._of(trial):
-            self._call(name, _end, tracked, failed)
+            self._call(name, "log_trial_end", tracked, failed)
             self._tracked.pop((name, tracked.trial_id))
 
     def _of(self, trial: TuneTrial) -> list[tuple[str, Tracked]]:
@@ -144,42 +149,17 @@ class Tracking(Callback):  # type: ignore[misc]
             if (name, trial_id) in self._tracked
         ]
 
-    def _call(self, name: str, what: Callable[..., object], *values: object) -> None:
+    def _call(self, name: str, method: str, *values: object) -> None:
         try:
-            what(self._loggers[name], *values)
+            getattr(self._loggers[name], method)(*values)
         except Exception as error:
             # Whatever a tracker and its server may raise: it is no part of the study.
             del self._loggers[name]
-            reason = (str(error).strip().splitlines() or [""])[0]
-            self._work.recorder.problems.append(
-                f"trackers.{name}: given up for this run: {type(error).__name__}: {reason}"
-            )
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            self._work.recorder.problems.append(f"trackers.{name}: given up for this run: {reason}")
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
-
-
-def _set_up(logger: LoggerCallback) -> None:
-    logger.setup()
-
-
-def _begin(logger: LoggerCallback, tracked: Tracked) -> None:
-    tracked.init_local_path()
-    logger.log_trial_start(tracked)
-
-
-def _log(
-    logger: LoggerCallback, tracked: Tracked, iteration: int, numbers: dict[str, float]
-) -> None:
-    logger.log_trial_result(iteration, tracked, numbers)
-
-
-def _end(logger: LoggerCallback, tracked: Tracked, failed: bool) -> None:
-    logger.log_trial_end(tracked, failed=failed)
-
-
-def _wait(logger: LoggerCallback) -> None:
-    logger.on_experiment_end(trials=[])
 
 
 def loggers_of(trackers: Trackers, study_name: str) -> dict[str, LoggerCallback]:
