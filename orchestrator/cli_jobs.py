@@ -6,7 +6,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -72,9 +71,8 @@ def submit(
         see_own_modules()
         with named(study):
             asked = submission.load_unrooted(study, settings or ())
-            target = Path(out or Path("runs") / asked.name)
-            if fetch:
-                fetching.check_target(target)
+            # Looked at before a job is sent for it.
+            folder = fetching.target(out, asked.name) if fetch else None
             sent = submission.submit(
                 asked,
                 study.parent,
@@ -92,11 +90,11 @@ def submit(
             document.update(exit_code=code, state=sent.state())
         else:
             note(f"look at it: scalestudy status {sent.words}")
-        if fetch and code in (0, 3):
+        if folder and code in (0, 3):
             note(f"fetching {document['out']}")
-            fetching.fetch(sent, target)
-            document["fetched"] = str(target)
-            note(f"fetched: {target}")
+            fetching.fetch(sent, folder)
+            document["fetched"] = str(folder)
+            note(f"fetched: {folder}")
         elif follow and code:
             note(f"what is recorded: scalestudy report {sent.words}")
     raise typer.Exit(code)

@@ -23,19 +23,20 @@ _MARK = ".fetched"
 """File of a fetched run directory that says where it came from."""
 
 
-def check_target(folder: Path) -> None:
-    """Refuse a folder that nothing can be fetched into, before a job is sent for it.
+def target(out: str | None, name: str) -> Path:
+    """Return the folder that a study's results are fetched into, `runs/<name>` by default.
 
     Raises
     ------
     StudyError
         It is a file, an address, or holds something that was not fetched.
     """
-    if is_address(str(folder)) or ":/" in str(folder):
+    if out is not None and is_address(out):
         raise StudyError(
-            f"--out {folder}: results are fetched into a folder here; without --fetch, the job "
+            f"--out {out}: results are fetched into a folder here; without --fetch, the job "
             "itself writes to an object store."
         )
+    folder = Path(out) if out else Path("runs") / name
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"--out {folder}: a file stands where a folder is needed; name another.")
     if folder.exists() and any(folder.iterdir()) and _fetched(folder) is None:
@@ -43,6 +44,7 @@ def check_target(folder: Path) -> None:
             f"--out {folder}: the folder holds something else than results fetched from a job; "
             "name another."
         )
+    return folder
 
 
 def fetch(submission: Submission, folder: Path) -> None:
@@ -55,7 +57,6 @@ def fetch(submission: Submission, folder: Path) -> None:
     RunError
         The run directory cannot be read.
     """
-    check_target(folder)
     source = _source(submission)
     known = _fetched(folder)
     if folder.exists() and any(folder.iterdir()) and (known is None or known["from"] != source):
@@ -235,6 +236,6 @@ def brought(run: str, address: str | None, out: str | None) -> Opened:
         if out is not None:
             raise StudyError(f"--out: the job writes to {stored}; the report goes there too.")
         return Opened(stored, submission)
-    folder = Path(out) if out else Path("runs") / submission.details().metadata["study"]
+    folder = target(out, submission.details().metadata["study"])
     fetch(submission, folder)
     return Opened(folder, submission, lambda: fetch(submission, folder))

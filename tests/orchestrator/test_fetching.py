@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.dashboard import Dashboard
 from orchestrator.errors import RunError, StudyError
-from orchestrator.fetching import check_target, mirror
+from orchestrator.fetching import mirror, target
 from orchestrator.submission import Submission, follow
 
 
@@ -53,16 +53,17 @@ def test_a_job_that_failed_before_it_began_is_no_lost_connection() -> None:
 
 
 def test_targets_are_looked_at_before_a_job_is_sent(tmp_path: Path) -> None:
-    check_target(tmp_path / "absent")
-    check_target(tmp_path)
+    assert target(str(tmp_path / "absent"), "x") == tmp_path / "absent"
+    assert target(str(tmp_path), "x") == tmp_path
+    assert target(None, "x") == Path("runs/x")
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(StudyError, match="a file stands where a folder is needed"):
-        check_target(file)
+        target(str(file), "x")
     with pytest.raises(StudyError, match="something else than results fetched from a job"):
-        check_target(tmp_path)
+        target(str(tmp_path), "x")
     with pytest.raises(StudyError, match="fetched into a folder here"):
-        check_target(Path("s3://bucket/run"))
+        target("s3://bucket/run", "x")
 
 
 def test_names_that_lead_out_of_the_folder_are_left_alone(tmp_path: Path) -> None:
