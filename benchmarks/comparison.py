@@ -53,7 +53,7 @@ def final_accuracies(rows: pd.DataFrame) -> pd.DataFrame:
     """
     last = rows[rows.epoch == rows.epoch.max()]
     if "chosen" in last:
-        last = last[last.chosen.isna() | (last.chosen == True)]  # noqa: E712
+        last = last[last.chosen.isna() | last.chosen.eq(True)]
     return last.groupby(["program", "round", *CELL], as_index=False).accuracy.max()
 
 

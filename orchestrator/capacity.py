@@ -8,6 +8,7 @@ from typing import Protocol
 from orchestrator.errors import RunError
 from orchestrator.passes import Pass, Share
 from orchestrator.placement import Node, described, needs, places, slots
+from results.phrases import count
 from results.records import Status
 
 LOOK_SECONDS = 5.0
@@ -127,7 +128,7 @@ class Capacity:
         events = [f"joined: {described(came)}"] if came else []
         events += [f"left: {described(went)}"] if went else []
         change = "still" if self.slots == before else f"{before} before, now"
-        self._note(f"{'; '.join(events)}; {change} {_trials(self.slots)} at a time")
+        self._note(f"{'; '.join(events)}; {change} {count(self.slots, 'trial')} at a time")
 
     def _count(self) -> None:
         rooms = [sum(places(node, share) for node in self._nodes) for share in self._shares()]
@@ -146,7 +147,7 @@ class Capacity:
         is_full = len(begun) >= min(self._sure, self.slots) > 0
         if begun != self._begun or is_full or not waiting:
             if self._speak_after > WAIT_SECONDS:
-                self._note(f"going on: {_trials(len(begun))} running")
+                self._note(f"going on: {count(len(begun), 'trial')} running")
             self._begun, self._moved, self._speak_after = begun, now, WAIT_SECONDS
             return
         waited = now - self._moved
@@ -161,12 +162,9 @@ class Capacity:
         if waited >= self._speak_after:
             self._speak_after *= 2
             free = described(self._cluster.free())
+            waiters = count(len(waiting), "trial")
             what = "free" if fits else "no node has that; free"
             self._note(
-                f"{len(begun)} running; {_trials(len(waiting))} waiting for {needs(share)} on one "
+                f"{len(begun)} running; {waiters} waiting for {needs(share)} on one "
                 f"machine since {waited:.0f} s ({what}: {free})"
             )
-
-
-def _trials(count: int) -> str:
-    return f"{count} trial{'' if count == 1 else 's'}"

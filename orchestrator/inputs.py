@@ -128,7 +128,9 @@ def find_inputs(study: Study) -> Inputs:
     StudyError
         Data, weights or a model cannot be had; the message says which, where and what to do.
     """
-    for name, library in study.trackers.missing().items() if study.trackers else ():
+    missing = study.trackers.missing() if study.trackers else {}
+    if missing:
+        name, library = next(iter(missing.items()))
         raise StudyError(
             f"trackers.{name}: this Python has no {library}; pip install 'scalestudy[trackers]', "
             "or leave the tracker out."

@@ -15,6 +15,7 @@ from orchestrator.errors import StudyError
 from orchestrator.levels import parse_size, parse_weights
 from orchestrator.price import Band, Price, price_plan
 from orchestrator.study import Study, study_from
+from results.phrases import count, listed
 from trainables.source import BUILT_IN, Source
 from trainables.splits import share_to_count
 
@@ -216,15 +217,15 @@ class Starter:
     def _reasons(self, chosen: Affordable, wall: Band, price: Price) -> list[str]:
         design = chosen.design
         parts = [
-            _counted(len(self._models), "model"),
+            count(len(self._models), "model"),
             *([f"{len(self._weights)} weights"] if len(self._weights) > 1 else []),
-            _counted(len(design.fractions), "data size"),
+            count(len(design.fractions), "data size"),
             *([f"{len(_RATES)} learning rates searched in each cell"] if design.tuned else []),
-            _counted(design.seeds, "seed"),
+            count(design.seeds, "seed"),
         ]
         basis = ", ".join(price.total.basis)
         said = [
-            f"{_listed(parts)}: {price.total.trials} trials of {chosen.epochs} epochs.",
+            f"{listed(parts)}: {price.total.trials} trials of {chosen.epochs} epochs.",
             f"Expected here: about {_hours(wall.value)} ({_hours(wall.low)} to "
             f"{_hours(wall.high)}), from {basis}"
             + ("." if "a probe" in price.total.basis else "; plan --probe measures it."),
@@ -235,7 +236,7 @@ class Starter:
                 "design that trains long enough."
             )
             if chosen.left_out:
-                said.append(f"Left out to fit: {_listed(chosen.left_out)}.")
+                said.append(f"Left out to fit: {listed(chosen.left_out)}.")
         return said
 
     def _text(self, chosen: Affordable, reasons: Sequence[str]) -> str:
@@ -358,15 +359,6 @@ def _rooted(level: str) -> str:
     """Return weights as the study file names them: a path is taken from here, not from the file."""
     place = parse_weights(level).location
     return level if place is None else str(Path(place).absolute())
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def _listed(parts: Sequence[str]) -> str:
-    *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _hours(seconds: float) -> str:
