@@ -4,6 +4,8 @@ import base64
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DOTS_PER_INCH = 150
+_BUNDLE = """
+import sys, vl_convert
+script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+sys.stdout.buffer.write(script.encode())
+"""
 _SMALL = 150_000  # bytes of SVG that the page takes even where PNG is smaller
 
 
@@ -101,12 +108,31 @@ def resource(name: str) -> str:
 
 
 @cache
-def vega() -> str:
-    """Return the charting library as one script."""
-    # Half of the time that importing the page would take.
-    import vl_convert
+def begin_vega() -> "subprocess.Popen[bytes]":
+    """Have the charting library made into one script, beside whatever this process does next."""
+    # More than a second, during which a thread would keep all others waiting.
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", _BUNDLE], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+@cache
+def vega() -> str:
+    """Return the charting library as one script.
+
+    Raises
+    ------
+    RuntimeError
+        It cannot be made.
+    """
+    making = begin_vega()
+    script, complaint = making.communicate()
+    if making.returncode:
+        raise RuntimeError(
+            "the charting library of the report cannot be made into a script; is vl-convert-python "
+            f"installed whole? {complaint.decode(errors='replace')}"
+        )
+    return script.decode()
 
 
 def _drawn(figure: "Figure") -> dict[str, bytes]:

@@ -34,11 +34,12 @@ def write_report(run: str | Location | Run, refresh: float | None = None) -> Loc
         No study has run there, or the disk refuses.
     """
     # Charts and templates take a second to import, which reading frames should not cost.
-    from results.html import write_picture
+    from results.html import begin_vega, write_picture
     from results.page import render
 
     run = run if isinstance(run, Run) else open(run)
     folder = run.path / "report"
+    begin_vega()
     pictures = {
         name: write_picture(folder, name, drawing.draw(), drawing.alt)
         for name, drawing in run.drawings.items()
