@@ -146,15 +146,18 @@ def _study(file: Path) -> Check:
     from orchestrator.errors import StudyError
     from orchestrator.inputs import find_inputs
     from orchestrator.study import load_study
+    from results.phrases import count, listed
 
     try:
         study = load_study(file)
         inputs = find_inputs(study)
     except StudyError as error:
         return checks.study_check(str(error), "")
-    weights = len(inputs.weights)
-    found = f"{inputs.n_train} training images, {inputs.n_classes} classes, {weights} weights found"
-    return checks.study_check(None, f"{file}: {found}")
+    found = [f"{inputs.n_train} training images", f"{inputs.n_classes} classes"]
+    pretrained = sum(label != "none" for _, label in inputs.weights)
+    if pretrained:
+        found.append(count(pretrained, "pretrained model"))
+    return checks.study_check(None, f"{file}: {listed(found)}")
 
 
 def _print(check: Check) -> None:

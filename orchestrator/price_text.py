@@ -40,7 +40,8 @@ def lines(price: Price) -> list[str]:
     at_a_time = f"{price.slots} trial{'s' * (price.slots > 1)} at a time"
     said = [
         f"time: about {duration(price.wall.value)} with {at_a_time} ({_times(price.wall)}), "
-        f"{total.hours.value:.3g} {unit}-hours; no order could beat {duration(price.bound)}.",
+        f"{total.hours.value:.3g} {unit}-hours; no order could beat {duration(price.bound)}. "
+        "Starting Ray and writing the report take some ten seconds more.",
         f"basis: {_basis(total.basis)}."
         + (
             " --probe measures a few updates of each kind of trial."

@@ -28,7 +28,7 @@ _LARGEST_SIDE = 128
 _PER_CLASS = 8
 """Images of a class that the smallest share should hold."""
 _RATES = [3e-3, 1e-3, 3e-4, 1e-4]
-_MODELS = {"digits": ["shufflenet_v2_x0_5", "resnet18"]}
+_MODELS = {"digits": ["resnet18", "resnet34"]}
 _NOWHERE = "scalestudy-init-writes-no-records"
 
 

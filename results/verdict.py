@@ -12,6 +12,9 @@ from results.findings import Severity
 from results.pair import Basis, Pair
 from results.phrases import amount, count, few, listed, resource_time
 
+_NO_WIDTH = 1e-9
+"""Points."""
+
 
 def verdict(pair: Pair) -> list[str]:
     """Return the sentences: what is matched, how much it differs, what it costs, what to mind."""
@@ -38,6 +41,15 @@ def _overall(pair: Pair) -> str:
     if pair.overall.empty:
         return ""
     row = pair.overall.iloc[0]
+    cells, seeds = count(int(row["n_cells"]), "cell"), count(int(row["n_seeds"]), "seed")
+    if row["n_seeds"] > 1 and row["high"] - row["low"] <= _NO_WIDTH:
+        # Equal by chance, as few seeds and a coarse accuracy make likely: an interval of no width
+        # would claim more than anybody knows.
+        return (
+            f"On average over {cells}, {second} has {row['difference']:+.1f} points of test "
+            f"accuracy; its {seeds} gain exactly the same, which leaves no spread to tell chance "
+            "by: more seeds would."
+        )
     change = amount(row["difference"], row["low"], row["high"])
     verb = (
         "is not told apart:"
@@ -49,8 +61,7 @@ def _overall(pair: Pair) -> str:
     if row["decided"] and row["difference"] < 0:
         change = amount(-row["difference"], -row["high"], -row["low"])
     text = (
-        f"On average over {count(int(row['n_cells']), 'cell')}, {second} {verb} {change} of test "
-        f"accuracy, paired over {count(int(row['n_seeds']), 'seed')}"
+        f"On average over {cells}, {second} {verb} {change} of test accuracy, paired over {seeds}"
     )
     without = row["difference_without_selection"]
     if row["n_seeds_without_selection"] not in (0, row["n_seeds"]) and not pd.isna(without):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from orchestrator.cli import app
 
@@ -51,24 +52,67 @@ def test_walk(page: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     for name, content in files(page).items():
         (tmp_path / name).write_text(content)
+    for command in commands(page):
+        follow(command, tmp_path)
+
+
+ELSEWHERE = {
+    "make demo": "installs everything anew",
+    "make test": "is what this test is part of",
+    "scalestudy submit study.yaml --address http://head:8265 --fetch": "takes a cluster: "
+    "tests/orchestrator/test_submission.py",
+}
+"""Commands of README.md that its walk leaves out, and why."""
+
+
+@pytest.mark.ray
+def test_readme(tmp_path: Path) -> None:
+    """In the order in which they stand, with a study that is made small."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    follow("python examples/make_images.py images", tmp_path)
+    (tmp_path / "search.yaml").write_text(SEARCH)
+    follow("scalestudy run search.yaml --out runs/search --address none --no-report", tmp_path)
+    followed = [command for command in commands("README.md") if command not in ELSEWHERE]
+    assert len(followed) == len([*commands("README.md")]) - len(ELSEWHERE)
+    for command in followed:
+        follow(command, tmp_path)
+        if command == "scalestudy init study.yaml":
+            study = yaml.safe_load((tmp_path / "study.yaml").read_text())
+            study["factors"] |= {"model": ["mobilenet_v3_small"], "fraction": ["1/8"]}
+            study["recipe"]["epochs"] = 1
+            (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+            longer = "--set recipe.epochs=2 --out runs/longer --address none --no-report"
+            follow(f"scalestudy run study.yaml {longer}", tmp_path)
+    for left in ("mine.yaml", "events.jsonl", "runs/digits/report", "pages/longer"):
+        assert (tmp_path / left).exists(), left
+
+
+SEARCH = """
+name: search
+trainable: simulated
+factors: {model: [resnet18], fraction: [1/4, 1]}
+recipe: {epochs: 4}
+search: {lr: [1e-2, 1e-3, 1e-4]}
+early_stopping: none
+"""
+
+
+def follow(command: str, folder: Path) -> None:
+    """Carry out a command of ours in a folder."""
+    words = shlex.split(command)
+    programs = {"scalestudy": [sys.executable, "-m", "orchestrator"], "python": [sys.executable]}
+    assert words[0] in programs, f"{command}: a walk is made of our commands"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("RAY_ADDRESS", None)
-    for command in commands(page):
-        words = shlex.split(command)
-        programs = {
-            "scalestudy": [sys.executable, "-m", "orchestrator"],
-            "python": [sys.executable],
-        }
-        assert words[0] in programs, f"{command}: a walk is made of our commands"
-        done = subprocess.run(
-            [*programs[words[0]], *words[1:]],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    done = subprocess.run(
+        [*programs[words[0]], *words[1:]],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
 OURS = [

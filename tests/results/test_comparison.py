@@ -67,6 +67,18 @@ def test_seeds_that_are_not_shared_are_not_paired(tmp_path):
     assert table["low"].isna().all()
 
 
+@pytest.mark.parametrize("gain", [0.0, 0.25])
+def test_seeds_that_gain_exactly_the_same_have_no_interval(tmp_path, gain):
+    """As two seeds and few test images often do, by chance."""
+    pair = Pair(*(run(tmp_path, name, seeds=(0, 1), fractions=(1.0,)) for name in "ab"))
+    pair.runs[1]["accuracy"] = pair.runs[0]["accuracy"].to_numpy() + 100 * gain
+    pair.runs[1]["trial_id"] += "-other"
+    said = verdict(pair)[1]
+    assert f"+{100 * gain:.1f} points" in said
+    assert "its 2 seeds gain exactly the same" in said
+    assert "to" not in said.split("seeds")[0].split()
+
+
 def test_a_race_is_not_compared(tmp_path):
     pair = Pair(run(tmp_path, "a"), run(tmp_path, "b", race=True))
     assert pair.cells["difference"].isna().all()
