@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orchestrator.errors import OrchestratorError, RunError, StudyError
     from orchestrator.plan import Plan, plan_study
+    from orchestrator.progress import make_progress
     from orchestrator.runner import Summary, run_study
     from orchestrator.study import Study, load_study
 
@@ -16,6 +17,7 @@ _HOMES = {
     "StudyError": "errors",
     "Summary": "runner",
     "load_study": "study",
+    "make_progress": "progress",
     "plan_study": "plan",
     "run_study": "runner",
 }
@@ -28,6 +30,7 @@ __all__ = [
     "StudyError",
     "Summary",
     "load_study",
+    "make_progress",
     "plan_study",
     "run_study",
 ]

@@ -91,7 +91,7 @@ def run_study(
         Whether the cluster adds nodes where trials wait: it is asked for places for `max_parallel`
         trials, by default for one more than fit, and none need be there yet.
     progress
-        Shown while it runs; silent by default.
+        Shown while it runs, such as what `orchestrator.make_progress` returns; silent by default.
 
     Raises
     ------

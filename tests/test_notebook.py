@@ -1,5 +1,7 @@
 """The example notebook runs, and holds no output that could grow old."""
 
+import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,7 @@ def test_the_file_holds_no_output() -> None:
 
 
 def test_tables_answer_and_figures(executed: Any) -> None:
-    assert output(executed, "run_study(") == "0"
+    assert output(executed, "run_study(").endswith("0")
     assert "final_test_accuracy" in output(executed, "run.trials()")
     assert "\n11 " in output(executed, "run.summary()")
     answer = output(executed, "answer.question")
@@ -44,6 +46,15 @@ def test_tables_answer_and_figures(executed: Any) -> None:
     assert answer.count("\n- ") == 5
     assert "headline" in output(executed, "analysis.extrapolations")
     assert "local power law" in output(executed, "predict_error(sizes")
+
+
+def test_a_run_shows_its_cells(executed: Any) -> None:
+    cell = next(cell for cell in executed.cells if "run_study(" in cell.source)
+    shown = "".join(part["data"].get("text/html", "") for part in cell.outputs if "data" in part)
+    text = html.unescape(re.sub(r"<[^>]+>", "", shown))
+    assert "best" in text
+    assert "resnet50" in text
+    assert "100 %" in text
 
 
 @pytest.mark.parametrize("name", ["data-size", "learning-curves"])

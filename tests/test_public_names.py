@@ -18,6 +18,7 @@ def test_orchestrator() -> None:
         "StudyError",
         "Summary",
         "load_study",
+        "make_progress",
         "plan_study",
         "run_study",
     ]
