@@ -4,9 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from orchestrator.errors import RunError
@@ -56,8 +54,6 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
         if address:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         else:
-            # The rest of the way waits for Ray's processes: what is needed next is imported then.
-            Thread(target=import_module, args=("orchestrator.engine",), daemon=True).start()
             start_local()
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
