@@ -39,9 +39,10 @@ def lines(price: Price) -> list[str]:
     total, unit = price.total, price.resource.upper()
     at_a_time = f"{price.slots} trial{'s' * (price.slots > 1)} at a time"
     said = [
-        f"time: about {duration(price.wall.value)} with {at_a_time} ({_times(price.wall)}), "
+        f"time: about {duration(price.wall.value)} from first start to last end with {at_a_time} "
+        f"({_times(price.wall)}), "
         f"{total.hours.value:.3g} {unit}-hours; no order could beat {duration(price.bound)}. "
-        "Starting Ray and writing the report take some ten seconds more.",
+        "Starting Ray and writing the report come on top.",
         f"basis: {_basis(total.basis)}."
         + (
             " --probe measures a few updates of each kind of trial."

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
+from results.errors import ResultsError
 from results.files import write_whole
 from results.location import Location
 
@@ -122,15 +123,18 @@ def vega() -> str:
 
     Raises
     ------
-    RuntimeError
+    ResultsError
         It cannot be made.
     """
     making = begin_vega()
     script, complaint = making.communicate()
     if making.returncode:
-        raise RuntimeError(
-            "the charting library of the report cannot be made into a script; is vl-convert-python "
-            f"installed whole? {complaint.decode(errors='replace')}"
+        reason = (complaint.decode(errors="replace").strip().splitlines() or ["no reason given"])[
+            -1
+        ]
+        raise ResultsError(
+            f"the report's charting library cannot be made into a script ({reason}); install "
+            "vl-convert-python again. The figures in the report's folder are whole."
         )
     return script.decode()
 

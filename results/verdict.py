@@ -10,7 +10,7 @@ from results.cells import records_of
 from results.estimates import cell_name
 from results.findings import Severity
 from results.pair import Basis, Pair
-from results.phrases import amount, count, few, listed, resource_time
+from results.phrases import amount, count, few, listed, resource_time, signed
 
 _NO_WIDTH = 1e-9
 """Points."""
@@ -46,7 +46,7 @@ def _overall(pair: Pair) -> str:
         # Equal by chance, as few seeds and a coarse accuracy make likely: an interval of no width
         # would claim more than anybody knows.
         return (
-            f"On average over {cells}, {second} has {row['difference']:+.1f} points of test "
+            f"On average over {cells}, {second} has {signed(row['difference'])} points of test "
             f"accuracy; its {seeds} gain exactly the same, which leaves no spread to tell chance "
             "by: more seeds would."
         )

@@ -106,3 +106,10 @@ def test_what_a_trial_costs_beside_bare_tune(tmp_path: Path) -> None:
 )
 def test_steps_are_measured(name: str, words: tuple[str, ...], last: str, tmp_path: Path) -> None:
     assert last in run(name, *words, folder=tmp_path).splitlines()[-1]
+
+
+@pytest.mark.long
+@pytest.mark.ray
+def test_a_forecast_is_set_beside_what_was_taken(tmp_path: Path) -> None:
+    said = run("forecast.py", "--quick", folder=tmp_path)
+    assert "| digits, 2 trials |" in said

@@ -10,7 +10,8 @@ import pytest
 from sample import Plan, write
 
 import results
-from results.errors import StoreError
+from results import html
+from results.errors import ResultsError, StoreError
 from results.page import render
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\u2028"
@@ -203,3 +204,16 @@ def test_a_folder_without_a_study_is_refused(tmp_path):
     with pytest.raises(StoreError, match="no study has run here"):
         results.write_report(tmp_path)
     assert not (tmp_path / "report").exists()
+
+
+def test_a_charting_library_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(html, "_BUNDLE", "import absent_library")
+    making = (html.begin_vega, html.vega)
+    for made in making:
+        made.cache_clear()
+    try:
+        with pytest.raises(ResultsError, match=r"absent_library.*install vl-convert-python again"):
+            html.vega()
+    finally:
+        for made in making:
+            made.cache_clear()
