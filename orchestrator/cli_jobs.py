@@ -90,11 +90,16 @@ def submit(
             document.update(exit_code=code, state=sent.state())
         else:
             note(f"look at it: scalestudy status {sent.words}")
+            note(f"end it: scalestudy stop {sent.words}")
+            note(f"bring its results: scalestudy report {sent.words}")
         if folder and code in (0, 3):
             note(f"fetching {document['out']}")
             fetching.fetch(sent, folder)
             document["fetched"] = str(folder)
             note(f"fetched: {folder}")
+            page = folder / "report" / "index.html"
+            if page.exists():
+                note(f"its report here: {page}")
         elif follow and code:
             note(f"what is recorded: scalestudy report {sent.words}")
     raise typer.Exit(code)
@@ -158,7 +163,8 @@ def stop(run_folder: RunOrJob, address: Dashboard = None, as_json: Json = False)
             document["stopped"] = not job.is_ended()
             job.stop()
     if not as_json:
-        said = "stopped; all that was recorded is safe" if document["stopped"] else "no run"
+        stopped = document["stopped"]
+        said = "stopped; all that was recorded is safe" if stopped else "no run is at work there"
         typer.echo(f"{run_folder}: {said}.")
 
 

@@ -203,7 +203,8 @@ def _unreachable(address: str, error: Exception) -> str:
         why = f"its certificate is not accepted ({first_line(error)})"
     return (
         f"{address}: no Ray dashboard can be reached ({why}). Is the cluster up, was it started "
-        "with its dashboard, and does this machine reach that port (a tunnel, a port-forward)?"
+        "with its dashboard, and does this machine reach that port (a tunnel, a port-forward)? The "
+        "dashboard's port is 8265 unless told otherwise, not Ray's own 6379."
     )
 
 

@@ -122,7 +122,7 @@ def mirror(submission: Submission, folder: Path, left_out: Iterable[str] = ()) -
     """
     details = submission.details()
     if details.driver_node_id is None:
-        raise RunError(f"{REFERENCE}{submission.job}: it has not begun yet; nothing is recorded.")
+        raise RunError(_unrecorded(submission))
     root = f"{WINDOW}/{submission.job}"
     dashboard, node = submission.dashboard, details.driver_node_id
     # Parts are merged now and then: what vanishes between a look and a copy is looked for again.
@@ -133,13 +133,24 @@ def mirror(submission: Submission, folder: Path, left_out: Iterable[str] = ()) -
             if name.removeprefix(f"{root}/").partition("/")[0] not in left_out
         ]
         if all(_copy(dashboard, node, name, folder / name[len(root) + 1 :]) for name in names):
-            if not names:
-                raise RunError(
-                    f"{REFERENCE}{submission.job}: the cluster shows no results of it; has it "
-                    f"begun, and is {details.metadata['out']} still there?"
-                )
+            # A job that refused its folder shows what others have put there.
+            if f"{root}/study.yaml" not in names:
+                raise RunError(_unrecorded(submission))
             return [name[len(root) + 1 :] for name in names]
     raise RunError(f"{REFERENCE}{submission.job}: its results change too fast; try again.")
+
+
+def _unrecorded(submission: Submission) -> str:
+    """Return why a job shows no results, and what to do about it."""
+    details, job = submission.details(), f"{REFERENCE}{submission.job}"
+    if not submission.is_ended():
+        return f"{job}: it is starting; nothing is recorded yet. Look again in some seconds."
+    out, state = details.metadata["out"], submission.state()
+    return (
+        f"{job}: it has ended ({state}) and shows no results in {out}: either it recorded none, or "
+        f"they are gone since. Why: ray job logs {submission.job} "
+        f"--address {submission.dashboard.address}"
+    )
 
 
 def _walk(dashboard: Dashboard, node: str, folder: str) -> Iterator[str]:

@@ -283,6 +283,21 @@ def test_files_and_modules_go_along(client: Client) -> None:
     assert sorted(trials["weights"]) == ["mine", "none"]
 
 
+def test_a_folder_that_a_job_refused_is_not_taken_for_its_results(client: Client) -> None:
+    occupied = client.cluster.home / "occupied"
+    occupied.mkdir()
+    (occupied / "notes.txt").write_text("mine")
+    file = client.study("refused", **PLAIN)
+    said = "".join(client("submit", file, "--out", str(occupied), code=2))
+    job = said[said.index("job:") :].split()[0]
+    for command in ("status", "report"):
+        _, err = client(command, job, code=1)
+        assert "it has ended (failed) and shows no results" in " ".join(err.split())
+        assert "ray job logs" in err
+    assert client.document("stop", job) == {"stopped": False}
+    assert [*occupied.iterdir()] == [occupied / "notes.txt"]
+
+
 def test_rays_own_command_runs_it_from_a_checkout(client: Client, tmp_path: Path) -> None:
     checkout, there = tmp_path / "checkout", client.cluster.home / "by-ray"
     for package in ("orchestrator", "trainables", "results"):
