@@ -1,5 +1,6 @@
 """A command in a process of its own: its wall time, and the memory of all that it starts."""
 
+import compileall
 import os
 import subprocess
 import threading
@@ -10,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+import orchestrator
+import results
+import trainables
 
 _SAMPLE_SECONDS = 1.0
 _TAIL = 3000
@@ -31,6 +36,16 @@ class Cost:
     """Peak resident bytes of the largest of the others."""
     load: float
     """The machine's load of the last minute when the command was started."""
+
+
+def compile_packages() -> None:
+    """Compile scalestudy's modules as pip does when it installs a package.
+
+    A checkout that is installed in place, where Python may not write bytecode
+    (`PYTHONDONTWRITEBYTECODE`), is compiled anew by every process.
+    """
+    for package in (orchestrator, results, trainables):
+        compileall.compile_dir(str(Path(str(package.__file__)).parent), quiet=1)
 
 
 def measure(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Cost:

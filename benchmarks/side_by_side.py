@@ -34,7 +34,7 @@ import yaml
 from comparison import table
 from overhead import use_of_slots
 from PIL import Image
-from processes import measure
+from processes import compile_packages, measure
 
 import results
 from trainables.cache import FOLDER_VARIABLE
@@ -90,6 +90,7 @@ def main() -> None:
     arguments = parser.parse_args()
     # What is being measured ends with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    compile_packages()
     if not arguments.quick and not arguments.data:
         parser.error("name the folder of the data, or --quick")
     with tempfile.TemporaryDirectory(prefix="side-by-side-") as scratch:

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from processes import compile_packages
+
 import results
 
 SCALESTUDY = (sys.executable, "-m", "orchestrator")
@@ -50,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
+    compile_packages()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "plan.yaml").write_text(PLAN.replace("{SEEDS}", str(list(range(50)))))

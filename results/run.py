@@ -212,12 +212,14 @@ class Run:
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:
-    """Return rows as a frame, in the order in which they arrived."""
+    """Return rows as a frame, in the order in which they arrived; the table is used up."""
     if "sequence" in rows.column_names:
         order = rows["sequence"].to_numpy()
         # Parts are named in that order, so that there is seldom anything to sort.
         if (order[1:] < order[:-1]).any():
             rows = rows.sort_by("sequence")
-    # Blocks of many columns would all be copied together once more.
-    frame: pd.DataFrame = rows.to_pandas(split_blocks=True)
+        del order
+    # Blocks of many columns would all be copied together once more; and a column that was copied
+    # is given back before the next one, so that the rows are not held twice.
+    frame: pd.DataFrame = rows.to_pandas(split_blocks=True, self_destruct=True)
     return frame
