@@ -206,6 +206,12 @@ class Opened:
         """Return whether a run writes to it."""
         return not self.job.is_ended() if self.job else is_held(Store(self.folder).lock)
 
+    def state(self) -> str:
+        """Return in words whether a run writes to it, and how a job that does not has ended."""
+        if self.job:
+            return f"{REFERENCE}{self.job.job}: {self.job.outcome()}"
+        return "a run is at work here" if self.is_at_work() else "no run is at work here"
+
 
 @contextmanager
 def opened(run: str, address: str | None) -> Iterator[Opened]:

@@ -32,14 +32,15 @@ def status(
     with one_document(as_json) as document, opened(run_folder, address) as run:
         shot, at_work = snapshot(Store(run.folder)), run.is_at_work()
         document.update(_document(shot), running=at_work)
+        if run.job:
+            document["job"] = run.job.state()
         if as_json:
             return
         if watch and at_work:
             _follow(run)
-            at_work = run.is_at_work()
         else:
             _print(shot)
-        typer.echo("a run is at work here" if at_work else "no run is at work here")
+        typer.echo(run.state())
 
 
 def _follow(run: "Opened") -> None:

@@ -61,6 +61,12 @@ class Submission:
         """Return whether it will do no more."""
         return self.state().upper() in _ENDED
 
+    def outcome(self) -> str:
+        """Return its state; of one that failed, with the exit code of the run."""
+        details = self.details()
+        state, code = str(details.status.value).lower(), details.driver_exit_code
+        return f"{state} (exit code {code})" if state == "failed" and code is not None else state
+
     def exit_code(self) -> int:
         """Wait until it has ended; return the exit code of the run.
 

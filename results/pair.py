@@ -22,6 +22,8 @@ from results.intervals import paired_difference, unpaired_difference
 from results.records import RECIPE_COLUMNS
 from results.run import Run
 
+NO_WIDTH = 1e-9
+"""Width of an interval that counts as none, in points."""
 _SIDES = ("first", "second")
 
 
@@ -32,6 +34,9 @@ class Basis(StrEnum):
     """The very same trials: there is nothing to tell apart."""
     BOTH = "paired over seeds and test images"
     SEEDS = "paired over seeds"
+    EQUAL = "paired over seeds that gain exactly the same"
+    """Equal by chance, as few seeds and a coarse accuracy make likely: no interval, since one of no
+    width would claim more than anybody knows."""
     UNPAIRED = "seeds, unpaired"
     """The seeds do not share subsets, so that Welch's interval is all there is."""
     IMAGES = "paired over test images of one seed"
@@ -43,7 +48,7 @@ class Basis(StrEnum):
     @property
     def is_paired(self) -> bool:
         """Whether seeds are compared one by one."""
-        return self in (Basis.BOTH, Basis.SEEDS)
+        return self in (Basis.BOTH, Basis.SEEDS, Basis.EQUAL)
 
 
 @dataclass(frozen=True)
@@ -261,6 +266,8 @@ def _contrast(
     exact = paired_test_set(own[1], own[0], predictions)
     if exact is not None and exact.n_seeds == len(shared):
         basis, mean, low, high = Basis.BOTH, exact.difference, exact.low, exact.high
+    if low is not None and high is not None and high - low <= NO_WIDTH:
+        basis = Basis.EQUAL
     clean = shared[~(shared["selected"] | shared["selected_second"])]
     return {
         **_columns(mean, low, high),
@@ -296,7 +303,7 @@ def _unpaired(
 def _columns(
     mean: float, low: float | None, high: float | None, ending: str = ""
 ) -> dict[str, Any]:
-    known = low is not None and high is not None
+    known = low is not None and high is not None and high - low > NO_WIDTH
     values = (
         mean,
         low if known else np.nan,

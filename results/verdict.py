@@ -9,12 +9,8 @@ from results.caveats import not_comparable
 from results.cells import records_of
 from results.estimates import cell_name
 from results.findings import Severity
-from results.pair import Basis, Pair
+from results.pair import NO_WIDTH, Basis, Pair
 from results.phrases import amount, count, few, listed, resource_time, signed
-
-_NO_WIDTH = 1e-9
-"""Points."""
-
 
 def verdict(pair: Pair) -> list[str]:
     """Return the sentences: what is matched, how much it differs, what it costs, what to mind."""
@@ -42,7 +38,7 @@ def _overall(pair: Pair) -> str:
         return ""
     row = pair.overall.iloc[0]
     cells, seeds = count(int(row["n_cells"]), "cell"), count(int(row["n_seeds"]), "seed")
-    if row["n_seeds"] > 1 and row["high"] - row["low"] <= _NO_WIDTH:
+    if row["n_seeds"] > 1 and row["high"] - row["low"] <= NO_WIDTH:
         # Equal by chance, as few seeds and a coarse accuracy make likely: an interval of no width
         # would claim more than anybody knows.
         return (
@@ -84,8 +80,11 @@ def _cells(pair: Pair, both: pd.DataFrame) -> str:
     if left:
         parts.append(f"{left} not told apart")
     bare = both[both["low"].isna() & both["difference"].notna()]
-    if len(bare):
-        parts.append(f"{len(bare)} with one seed and so without ±")
+    single = int((bare["n_seeds"] == 1).sum())
+    if single:
+        parts.append(f"{single} with one seed and so without ±")
+    if len(bare) > single:
+        parts.append(f"{len(bare) - single} whose seeds gain exactly the same and so without ±")
     if len(same):
         parts.append(f"{len(same)} the very same trials")
     none = int((both["basis"] == Basis.NONE).sum())

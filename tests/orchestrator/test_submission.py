@@ -130,6 +130,9 @@ def test_from_submission_to_report(client: Client) -> None:
     job = f"job:{sent['job']}"
     status = client.document("status", job)
     assert (status["trials"], status["running"]) == ({"completed": 8}, False)
+    assert status["job"] == "succeeded"
+    said, _ = client("status", job)
+    assert said.splitlines()[-1] == f"{job}: succeeded"
     assert client.document("stop", job) == {"stopped": False}
     again, _ = client("report", job)
     assert again.split() == ["runs/small/report/index.html"]
@@ -173,7 +176,7 @@ def test_interrupted_stopped_and_gone_on_with(client: Client) -> None:
     assert client.document("status", job)["running"]
     assert client.document("stop", job) == {"stopped": True}
     stopped = client.document("status", job)
-    assert not stopped["running"]
+    assert (stopped["running"], stopped["job"]) == (False, "stopped")
     done = stopped["epochs"]["done"]
     assert 0 < done < 240
 

@@ -76,6 +76,11 @@ def test_seeds_that_gain_exactly_the_same_have_no_interval(tmp_path, gain):
     said = verdict(pair)[1]
     assert f"+{100 * gain:.1f} points" in said
     assert "its 2 seeds gain exactly the same" in said
+    row = pair.cells.iloc[0]
+    assert (row["basis"], row["n_seeds"], row["decided"]) == (Basis.EQUAL, 2, False)
+    assert row["difference"] == pytest.approx(100 * gain)
+    assert row[["low", "high"]].isna().all()
+    assert "1 whose seeds gain exactly the same and so without ±" in verdict(pair)[2]
     assert "to" not in said.split("seeds")[0].split()
 
 
