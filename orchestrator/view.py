@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from results.labels import fraction_label
 from results.occupancy import busy_share
 from results.records import Status
 
@@ -93,14 +93,6 @@ class StudyView:
         """Return the share of the epochs asked for that is done, 0 to 1."""
         asked = self.total("epochs_asked")
         return self.total("epochs_done") / asked if asked else 0.0
-
-
-def fraction_label(share: float, n_train: int | None = None) -> str:
-    """Return a share of the data as people write it: 1/16, 3/4, 1, else the number of images."""
-    near = Fraction(share).limit_denominator(1024)
-    if near.numerator <= 9 and abs(float(near) - share) < 1e-9:
-        return str(near)
-    return f"{share:.3g}" if n_train is None else f"{n_train} images"
 
 
 def view_of(trials: Iterable[Mapping[str, Any]], factors: Sequence[str]) -> StudyView:

@@ -17,8 +17,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from results.cells import Cells, State, combinations, fraction_label, records_of, where
+from results.cells import Cells, State, combinations, records_of, where
 from results.estimates import by_cell, cell_key
+from results.labels import fraction_label
 from results.records import Stage, Status
 from results.style import (
     COLOURS,

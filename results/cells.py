@@ -6,13 +6,12 @@ One row per cell, whatever happened to it: a cell without a value says why.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from results.labels import fraction_label
 from results.records import RECIPE_COLUMNS, Stage, Status
 
 STANDARD_FACTORS = ("model", "weights", "fraction")
@@ -127,15 +126,6 @@ def level_label(factor: str, level: Any) -> str:
         level = f"{float(level):.6g}"
     text = str(level)
     return text if factor in STANDARD_FACTORS else f"{factor} {text}"
-
-
-@lru_cache(maxsize=4096)
-def fraction_label(fraction: float) -> str:
-    """Return a share as a fraction where it is a plain one, else in percent."""
-    plain = Fraction(fraction).limit_denominator(4096)
-    if abs(float(plain) - fraction) > 1e-9 or (plain.numerator > 9 and plain.denominator > 100):
-        return f"{100 * fraction:.3g} %"
-    return str(plain)
 
 
 def factors_of(study: Mapping[str, Any]) -> tuple[str, ...]:

@@ -14,11 +14,11 @@ from results.cells import (
     combinations,
     compared_trials,
     described,
-    fraction_label,
     records_of,
     where,
 )
 from results.estimates import by_cell, cell_key
+from results.labels import fraction_label
 from results.records import Status
 from results.style import (
     COLOURS,

@@ -12,6 +12,7 @@ from results.findings import Severity
 from results.pair import NO_WIDTH, Basis, Pair
 from results.phrases import amount, count, few, listed, resource_time, signed
 
+
 def verdict(pair: Pair) -> list[str]:
     """Return the sentences: what is matched, how much it differs, what it costs, what to mind."""
     first, second = pair.names

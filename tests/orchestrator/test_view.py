@@ -11,7 +11,6 @@ from orchestrator.plan import plan_study
 from orchestrator.plan_text import cells_table, print_plan
 from orchestrator.view import (
     duration,
-    fraction_label,
     seconds_left,
     slots_busy,
     slots_of,
@@ -102,22 +101,6 @@ def test_levels_that_are_alike_in_all_cells_go_into_the_title() -> None:
     assert split_levels(["a", "b"], [["1", "x"]]) == ([0], {"b": "x"})
     assert titled("name", {}) == "name"
     assert titled("name", {"b": "x", "c": "y"}) == "name · b x, c y"
-
-
-@pytest.mark.parametrize(
-    ("share", "label"),
-    [
-        (1.0, "1"),
-        (0.5, "1/2"),
-        (1 / 3, "1/3"),
-        (1 / 64, "1/64"),
-        (500 / 45_000, "1/90"),
-        (0.75, "3/4"),
-        (501 / 45_000, "501 images"),
-    ],
-)
-def test_amounts_of_data(share: float, label: str) -> None:
-    assert fraction_label(share, round(45_000 * share)) == label
 
 
 @pytest.mark.parametrize(

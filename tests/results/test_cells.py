@@ -9,7 +9,6 @@ from results.cells import (
     State,
     cells_of,
     described,
-    fraction_label,
     half_width,
     is_race,
     level_label,
@@ -22,15 +21,6 @@ CELL = ["model", "weights", "fraction"]
 def cells(tmp_path, plan=None, fate=lambda row: None):
     run = results.open(write(tmp_path / "run", plan or Plan(), np.random.default_rng(0), fate))
     return run.cells, run.trials()
-
-
-@pytest.mark.parametrize(
-    ("share", "label"),
-    [(1 / 16, "1/16"), (0.5, "1/2"), (1.0, "1"), (0.75, "3/4"), (1000 / 45000, "1/45"),
-     (0.123456, "12.3 %"), (1 / 1024, "1/1024")],
-)  # fmt: skip
-def test_a_share_is_written_as_people_write_it(share, label):
-    assert fraction_label(share) == label
 
 
 def test_levels_are_written_with_the_factor_where_it_is_not_plain():
