@@ -14,6 +14,8 @@ FEWEST_UPDATES = 1000
 """Of a whole trial; with fewer, that a small fraction is trained less shows beside its size."""
 FEWEST_SIZES = 4
 """Data sizes: a power law has three parameters, and the fourth size is the first to check it."""
+MOST_SEEN = 0.001
+"""Share of the test images that may be training images too: a tenth of a point at most."""
 _EDGED = ("lr", "weight_decay")
 """Tuned fields of which too little and too much both do harm."""
 _NARROW = 5
@@ -25,6 +27,7 @@ def design_warnings(study: Study, stages: Stages, inputs: Inputs) -> list[str]:
     return [
         *_seeds(study),
         *_selection(study),
+        *_seen_images(inputs),
         *_few_steps(stages, inputs),
         *_unequal_updates(study, stages, inputs),
         *_few_sizes(study),
@@ -46,6 +49,15 @@ def _selection(study: Study) -> Iterator[str]:
         yield (
             "data.validation: test selects on the test set, so that test accuracies are too good; "
             "0.1 holds a tenth of train out instead."
+        )
+
+
+def _seen_images(inputs: Inputs) -> Iterator[str]:
+    if inputs.n_seen > MOST_SEEN * inputs.n_test:
+        yield (
+            f"data: {inputs.n_seen:,} of {inputs.n_test:,} test images are training images too, to "
+            "the last byte, so that test accuracy rewards learning by heart; take them out of one "
+            "of the two."
         )
 
 

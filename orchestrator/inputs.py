@@ -44,6 +44,8 @@ class Inputs:
         Of the test images, (n_test,); None where a trainable predicts nothing.
     image_size
         Side of the images as they are, in pixels; None where it differs.
+    n_seen
+        Test images that are training images too.
     decode_sizes
         Sides that the images are decoded to; None is as they are.
     """
@@ -55,6 +57,7 @@ class Inputs:
     n_validation: int
     test_labels: NDArray[np.int64] | None
     image_size: int | None = None
+    n_seen: int = 0
     decode_sizes: frozenset[int | None] = frozenset()
 
     @property
@@ -185,6 +188,7 @@ def _real(study: Study) -> Inputs:
         n_validation=len(validation),
         test_labels=info.test_labels,
         image_size=info.image_size,
+        n_seen=info.n_seen,
         decode_sizes=_check_images(study, info),
     )
     smallest = min(inputs.count(size) for size in study.factors["fraction"])

@@ -1,11 +1,14 @@
 """What a plan says of a study's design, and that its advice is good."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from orchestrator.plan import plan_study
 from orchestrator.study import study_from
@@ -84,6 +87,29 @@ def test_selection_on_the_test_set() -> None:
     }
     (warning,) = plan_study(study_from(values), "/nowhere/at/all").warnings
     assert warning.startswith("data.validation: test selects on the test set")
+
+
+def test_a_test_set_that_was_copied_from_train(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(256, size=(12, 3), dtype=np.uint8)
+    for number, colour in enumerate(colours):
+        folder = tmp_path / ("train" if number < 8 else "test") / ("cat", "dog")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8, 3), colour)).save(folder / f"{number}.png")
+    values = {
+        "name": "copied",
+        "data": {"source": "imagefolder", "path": str(tmp_path), "validation": 2},
+        "factors": {"model": ["resnet18"]},
+        "recipe": {"steps": 1500, "evaluations": 3, "batch_size": 1},
+        "seeds": [0, 1, 2],
+    }
+
+    def said() -> list[str]:
+        return plan_study(study_from(values), "/nowhere/at/all").warnings
+
+    assert not any("learning by heart" in warning for warning in said())
+    shutil.copy(tmp_path / "train/cat/0.png", tmp_path / "test/cat/copy.png")
+    (warning,) = (warning for warning in said() if "learning by heart" in warning)
+    assert warning.startswith("data: 1 of 5 test images are training images too")
 
 
 def test_enough_epochs_are_not_doubted() -> None:

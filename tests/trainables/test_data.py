@@ -75,6 +75,12 @@ class TestInspect:
         assert found.image_size == 6
         assert len(found.fingerprint) == 32
 
+    def test_test_images_that_are_in_train_are_counted(self, folder, source):
+        assert inspect(source).n_seen == 0
+        for name in ("cat/b", "dog/b"):
+            shutil.copy(folder / f"train/{name}.png", folder / f"test/{name}.png")
+        assert inspect(source).n_seen == 2
+
     def test_labels_cannot_be_changed(self, source):
         with pytest.raises(ValueError, match="read-only"):
             inspect(source).train_labels[0] = 1
