@@ -18,6 +18,9 @@ import trainables
 
 _SAMPLE_SECONDS = 1.0
 _TAIL = 3000
+_PATIENCE = 120.0
+_WORKED = 1.0
+"""CPU seconds that are more than waiting takes."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,32 @@ def compile_packages() -> None:
     (`PYTHONDONTWRITEBYTECODE`), is compiled anew by every process.
     """
     for package in (orchestrator, results, trainables):
-        compileall.compile_dir(str(Path(str(package.__file__)).parent), quiet=1)
+        folder = Path(str(package.__file__)).parent
+        if not compileall.compile_dir(folder, quiet=1):
+            print(f"{folder} could not be compiled: starts are slower than installed", flush=True)
 
 
-def measure(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> Cost:
+def measure(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    patience: float = _PATIENCE,
+) -> Cost:
     """Run a command to its end.
+
+    Parameters
+    ----------
+    command, environment
+        What to run, and what to add to this process's environment.
+    log
+        File for its output.
+    patience
+        Seconds for which it may compute nothing before it is ended.
 
     Raises
     ------
     RuntimeError
-        It failed; the end of its output is in the message.
+        It failed, or hangs; the end of its output is in the message.
     """
     load = os.getloadavg()[0]
     with log.open("w") as handle:
@@ -65,7 +84,7 @@ def measure(command: Sequence[str], log: Path, environment: Mapping[str, str]) -
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
         )
-        sampler = _Sampler(process.pid)
+        sampler = _Sampler(process.pid, patience)
         sampler.start()
         try:
             code = process.wait()
@@ -76,7 +95,8 @@ def measure(command: Sequence[str], log: Path, environment: Mapping[str, str]) -
             seconds = time.perf_counter() - started
             sampler.stop()
     if code:
-        raise RuntimeError(f"{' '.join(command)} ended with {code}:\n{log.read_text()[-_TAIL:]}")
+        fate = f"hung for {patience:.0f} s" if sampler.hung else f"ended with {code}"
+        raise RuntimeError(f"{' '.join(command)} {fate}:\n{log.read_text()[-_TAIL:]}")
     return Cost(
         seconds,
         sum(sampler.cpu.values()),
@@ -90,18 +110,27 @@ def measure(command: Sequence[str], log: Path, environment: Mapping[str, str]) -
 class _Sampler(threading.Thread):
     """Looks at a process and all its descendants once a second."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, patience: float) -> None:
         super().__init__(daemon=True)
-        self._root = psutil.Process(pid)
+        self._root, self._patience = psutil.Process(pid), patience
         self._ended = threading.Event()
+        self.hung = False
         self.memory = self.memory_driver = self.memory_worker = 0
         self.cpu: dict[int, float] = {}
 
     def run(self) -> None:
-        """Sample until stopped."""
+        """Sample until stopped; end the command where it hangs."""
+        worked, since = 0.0, time.monotonic()
         while not self._ended.wait(_SAMPLE_SECONDS):
             with suppress(psutil.Error):
                 self._sample([self._root, *self._root.children(recursive=True)])
+            spent = sum(self.cpu.values())
+            if spent > worked + _WORKED:
+                worked, since = spent, time.monotonic()
+            elif time.monotonic() - since > self._patience:
+                self.hung = True
+                self.end_processes()
+                return
 
     def stop(self) -> None:
         """End the sampling."""

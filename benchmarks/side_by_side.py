@@ -90,9 +90,9 @@ def main() -> None:
     arguments = parser.parse_args()
     # What is being measured ends with this process.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    compile_packages()
     if not arguments.quick and not arguments.data:
         parser.error("name the folder of the data, or --quick")
+    compile_packages()
     with tempfile.TemporaryDirectory(prefix="side-by-side-") as scratch:
         folder = _made_up(Path(scratch)) if arguments.quick else arguments.data
         if arguments.quick:
@@ -142,7 +142,14 @@ def _measured(
         make = _study if program.startswith("scalestudy") else _peer
         command, read = make(settings, program, round_, source, scratch, work)
         print(f"round {round_ + 1}, {settings.part}: {program} …", flush=True)
-        cost = measure(command, work / "log", {"RAY_USAGE_STATS_ENABLED": "0"})
+        try:
+            cost = measure(command, work / "log", {"RAY_USAGE_STATS_ENABLED": "0"})
+        except RuntimeError as error:
+            if program.startswith("scalestudy"):
+                raise
+            # Optuna's threads fork loaders, which may find a lock held for ever.
+            print(f"    not measured: {error}", flush=True)
+            return
         rows = read()
     print(f"    {cost.seconds:.0f} s, load before {cost.load:.1f}", flush=True)
     rows = rows.assign(**asdict(cost), program=program, round=round_, settings=text)

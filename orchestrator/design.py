@@ -55,9 +55,9 @@ def _selection(study: Study) -> Iterator[str]:
 def _seen_images(inputs: Inputs) -> Iterator[str]:
     if inputs.n_seen > MOST_SEEN * inputs.n_test:
         yield (
-            f"data: {inputs.n_seen:,} of {inputs.n_test:,} test images are training images too, to "
-            "the last byte, so that test accuracy rewards learning by heart; take them out of one "
-            "of the two."
+            f"data: {inputs.n_seen:,} of {inputs.n_test:,} test images, such as {inputs.seen}, are "
+            "training images too, to the last byte, so that test accuracy rewards learning by "
+            "heart; take them out of one of the two."
         )
 
 

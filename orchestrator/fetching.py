@@ -11,7 +11,14 @@ from typing import Any
 from orchestrator.dashboard import WINDOW, Dashboard
 from orchestrator.errors import RunError, StudyError
 from orchestrator.lock import is_held
-from orchestrator.submission import REFERENCE, Submission, referred
+from orchestrator.submission import (
+    REFERENCE,
+    Submission,
+    exit_code,
+    has_ended,
+    outcome,
+    referred,
+)
 from results import merging
 from results.files import explained, write_whole
 from results.location import Location, located
@@ -143,12 +150,12 @@ def mirror(submission: Submission, folder: Path, left_out: Iterable[str] = ()) -
 def _unrecorded(submission: Submission) -> str:
     """Return why a job shows no results, and what to do about it."""
     details, job = submission.details(), f"{REFERENCE}{submission.job}"
-    if not submission.is_ended():
+    if not has_ended(details):
         return f"{job}: it is starting; nothing is recorded yet. Look again in some seconds."
-    out, state = details.metadata["out"], submission.state()
+    out = details.metadata["out"]
     return (
-        f"{job}: it has ended ({state}) and shows no results in {out}: either it recorded none, or "
-        f"they are gone since. Why: ray job logs {submission.job} "
+        f"{job}: it has ended ({outcome(details)}) and shows no results in {out}: either it "
+        f"recorded none, or they are gone since. Why: ray job logs {submission.job} "
         f"--address {submission.dashboard.address}"
     )
 
@@ -206,11 +213,22 @@ class Opened:
         """Return whether a run writes to it."""
         return not self.job.is_ended() if self.job else is_held(Store(self.folder).lock)
 
-    def state(self) -> str:
-        """Return in words whether a run writes to it, and how a job that does not has ended."""
-        if self.job:
-            return f"{REFERENCE}{self.job.job}: {self.job.outcome()}"
-        return "a run is at work here" if self.is_at_work() else "no run is at work here"
+    def standing(self) -> tuple[dict[str, Any], str]:
+        """Return whether a run writes to it and how a job has ended, as values and as a sentence.
+
+        The values are `running` and, of a job, `job`, `state` and `exit_code`.
+        """
+        if self.job is None:
+            running = self.is_at_work()
+            return {"running": running}, f"{'a' if running else 'no'} run is at work here"
+        details = self.job.details()
+        values = {
+            "running": not has_ended(details),
+            "job": self.job.job,
+            "state": str(details.status.value).lower(),
+            "exit_code": exit_code(details),
+        }
+        return values, f"{REFERENCE}{self.job.job}: {outcome(details)}"
 
 
 @contextmanager

@@ -44,8 +44,8 @@ class Inputs:
         Of the test images, (n_test,); None where a trainable predicts nothing.
     image_size
         Side of the images as they are, in pixels; None where it differs.
-    n_seen
-        Test images that are training images too.
+    n_seen, seen
+        Test images that are training images too, and where the first of them is.
     decode_sizes
         Sides that the images are decoded to; None is as they are.
     """
@@ -58,6 +58,7 @@ class Inputs:
     test_labels: NDArray[np.int64] | None
     image_size: int | None = None
     n_seen: int = 0
+    seen: str = ""
     decode_sizes: frozenset[int | None] = frozenset()
 
     @property
@@ -189,6 +190,7 @@ def _real(study: Study) -> Inputs:
         test_labels=info.test_labels,
         image_size=info.image_size,
         n_seen=info.n_seen,
+        seen=info.seen,
         decode_sizes=_check_images(study, info),
     )
     smallest = min(inputs.count(size) for size in study.factors["fraction"])

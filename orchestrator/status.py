@@ -30,17 +30,17 @@ def status(
     if watch and as_json:
         raise typer.BadParameter("--watch and --json do not go together: leave one out.")
     with one_document(as_json) as document, opened(run_folder, address) as run:
-        shot, at_work = snapshot(Store(run.folder)), run.is_at_work()
-        document.update(_document(shot), running=at_work)
-        if run.job:
-            document["job"] = run.job.state()
+        shot = snapshot(Store(run.folder))
+        standing, said = run.standing()
+        document.update(_document(shot), **standing)
         if as_json:
             return
-        if watch and at_work:
+        if watch and standing["running"]:
             _follow(run)
+            _, said = run.standing()
         else:
             _print(shot)
-        typer.echo(run.state())
+        typer.echo(said)
 
 
 def _follow(run: "Opened") -> None:

@@ -59,13 +59,7 @@ class Submission:
 
     def is_ended(self) -> bool:
         """Return whether it will do no more."""
-        return self.state().upper() in _ENDED
-
-    def outcome(self) -> str:
-        """Return its state; of one that failed, with the exit code of the run."""
-        details = self.details()
-        state, code = str(details.status.value).lower(), details.driver_exit_code
-        return f"{state} (exit code {code})" if state == "failed" and code is not None else state
+        return has_ended(self.details())
 
     def exit_code(self) -> int:
         """Wait until it has ended; return the exit code of the run.
@@ -75,22 +69,41 @@ class Submission:
         RunError
             It failed before the run could begin.
         """
-        while (details := self.details()).status.value not in _ENDED:
+        while not has_ended(details := self.details()):
             time.sleep(0.5)
-        state = details.status.value
-        if state in _STATES:
-            return _STATES[state]
-        code = details.driver_exit_code
+        code = exit_code(details)
         if code is None:
-            lines = str(details.message or "no reason is given").strip().splitlines()
-            raise RunError(f"{REFERENCE}{self.job}: failed before the run began: {lines[-1]}")
-        return int(code)
+            raise RunError(f"{REFERENCE}{self.job}: {outcome(details)}")
+        return code
 
     def stop(self) -> None:
         """Ask it to end, and wait until it has."""
         self.dashboard.stop(self.job)
         while not self.is_ended():
             time.sleep(0.5)
+
+
+def has_ended(details: Any) -> bool:
+    """Return whether a job will do no more."""
+    return details.status.value in _ENDED
+
+
+def exit_code(details: Any) -> int | None:
+    """Return the exit code of a job's run; None while it goes on, and where it never began."""
+    state, code = details.status.value, details.driver_exit_code
+    return _STATES.get(state, None if code is None else int(code))
+
+
+def outcome(details: Any) -> str:
+    """Return in words how a job stands; of one that failed, with which exit code or why."""
+    state = str(details.status.value).lower()
+    if state != "failed":
+        return state
+    code = exit_code(details)
+    if code is not None:
+        return f"failed with exit code {code}"
+    lines = str(details.message or "").strip().splitlines() or ["no reason is given"]
+    return f"failed before the run began: {lines[-1]}"
 
 
 def load_unrooted(path: Path, settings: Iterable[str] = ()) -> Study:

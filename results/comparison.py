@@ -31,12 +31,12 @@ def compare(first: str | Location | Run, second: str | Location | Run) -> pd.Dat
         The factors; `where` (both, first, second); then, of each study with `_first` and
         `_second`: `images`, `state`, `seeds`, `accuracy` with `accuracy_low` and `accuracy_high`
         (points; t interval), `seconds` and `resource_seconds` (of one run), `resource` (gpu or
-        cpu). Of the difference second − first, in points: `difference`, `low`, `high`, `n_seeds`,
-        `basis` (see `results.pair.Basis`), `decided`, the same without seeds on which a recipe
-        was chosen (ending in `_without_selection`), `error_ratio` (second / first), `cost_ratio`
-        (of resource-seconds, where both are of one resource), `recipe` (which recipe fields
-        differ, as `lr 0.001 → 0.01`), and `reason` (why a cell is not compared, empty where it
-        is).
+        cpu). Of the difference second − first, in points: `difference`, `low` and `high` (NaN
+        where nothing gives an interval), `n_seeds`, `basis` (see `results.pair.Basis`, which says
+        where that is so), `decided`, the same without seeds on which a recipe was chosen (ending
+        in `_without_selection`), `error_ratio` (second / first), `cost_ratio` (of
+        resource-seconds, where both are of one resource), `recipe` (which recipe fields differ, as
+        `lr 0.001 → 0.01`), and `reason` (why a cell is not compared, empty where it is).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How a share of the data is written, in the terminal and in the report."""
+"""How a share of the data is written: a plain fraction, or images (terminal), percent (report)."""
 
 from fractions import Fraction
 from functools import lru_cache

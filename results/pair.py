@@ -264,10 +264,11 @@ def _contrast(
     mean, low, high = found.mean, found.low, found.high
     own = [side[side["seed"].isin(shared["seed"])] for side in (first, second)]
     exact = paired_test_set(own[1], own[0], predictions)
-    if exact is not None and exact.n_seeds == len(shared):
-        basis, mean, low, high = Basis.BOTH, exact.difference, exact.low, exact.high
     if low is not None and high is not None and high - low <= NO_WIDTH:
+        # The test images alone would say nothing of other seeds.
         basis = Basis.EQUAL
+    elif exact is not None and exact.n_seeds == len(shared):
+        basis, mean, low, high = Basis.BOTH, exact.difference, exact.low, exact.high
     clean = shared[~(shared["selected"] | shared["selected_second"])]
     return {
         **_columns(mean, low, high),

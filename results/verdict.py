@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from results.caveats import not_comparable
@@ -40,8 +41,6 @@ def _overall(pair: Pair) -> str:
     row = pair.overall.iloc[0]
     cells, seeds = count(int(row["n_cells"]), "cell"), count(int(row["n_seeds"]), "seed")
     if row["n_seeds"] > 1 and row["high"] - row["low"] <= NO_WIDTH:
-        # Equal by chance, as few seeds and a coarse accuracy make likely: an interval of no width
-        # would claim more than anybody knows.
         return (
             f"On average over {cells}, {second} has {signed(row['difference'])} points of test "
             f"accuracy; its {seeds} gain exactly the same, which leaves no spread to tell chance "
@@ -63,6 +62,8 @@ def _overall(pair: Pair) -> str:
     without = row["difference_without_selection"]
     if row["n_seeds_without_selection"] not in (0, row["n_seeds"]) and not pd.isna(without):
         ends = row["low_without_selection"], row["high_without_selection"]
+        if ends[1] - ends[0] <= NO_WIDTH:
+            ends = np.nan, np.nan
         text += f"; {amount(without, *ends)} without the seed that a recipe was chosen on"
     return f"{text}."
 
@@ -85,7 +86,7 @@ def _cells(pair: Pair, both: pd.DataFrame) -> str:
     if single:
         parts.append(f"{single} with one seed and so without ±")
     if len(bare) > single:
-        parts.append(f"{len(bare) - single} whose seeds gain exactly the same and so without ±")
+        parts.append(f"{len(bare) - single} without any spread over seeds and so without ±")
     if len(same):
         parts.append(f"{len(same)} the very same trials")
     none = int((both["basis"] == Basis.NONE).sum())

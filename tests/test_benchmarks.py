@@ -75,6 +75,17 @@ def test_a_search_is_held_against_the_best_of_the_whole_grid(comparison: object)
     assert "ray_tune: 1 to 1 of 1 cells complete" in table
 
 
+def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import processes
+
+    sleeping = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with pytest.raises(RuntimeError, match=r"sleep\(600\) hung for 2 s"):
+        processes.measure(sleeping, tmp_path / "log", {}, patience=2)
+    cost = processes.measure([sys.executable, "-c", "pass"], tmp_path / "log", {})
+    assert 0 < cost.seconds < 60
+
+
 @pytest.mark.long
 @pytest.mark.ray
 def test_side_by_side(tmp_path: Path) -> None:

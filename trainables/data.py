@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,8 +57,10 @@ class DataInfo:
     class_names: tuple[str, ...]
     image_size: int | None
     """Side in pixels of all images as they are; None where they differ or are not square."""
-    n_seen: int = 0
+    n_seen: int
     """Test images that are training images too, to the last byte as stored."""
+    seen: str
+    """Where the first of them is; empty where there is none."""
 
     def __post_init__(self) -> None:
         self.train_labels.setflags(write=False)
@@ -139,6 +141,7 @@ def inspect(source: Source) -> DataInfo:
             class_names=tuple(known["class_names"]),
             image_size=known["image_size"],
             n_seen=known["n_seen"],
+            seen=known["seen"],
         )
     info = _inspected(found.read())
     if key is not None:
@@ -150,16 +153,16 @@ def inspect(source: Source) -> DataInfo:
 def _inspected(reading: Reading) -> DataInfo:
     content = _content_hash(reading)
     sizes: set[tuple[int, int]] = set()
-    items = chain(reading.train.items(), reading.test.items())
-    n_train = reading.train.labels.size
     # The first bytes of the digests: two unlike images share them once in 10¹⁹ pairs.
-    heads = np.empty(n_train + reading.test.labels.size, dtype=np.uint64)
+    heads = bytearray()
+    items = chain(reading.train.items(), reading.test.items())
     with decoder.quiet():
-        for place, found in enumerate(decoder.in_order(decoder.examine, items)):
-            digest, width, height = found
+        for digest, width, height in decoder.in_order(decoder.examine, items):
             content.update(digest)
             sizes.add((width, height))
-            heads[place] = int.from_bytes(digest[:8])
+            heads += digest[:8]
+    trained, tested = np.split(np.frombuffer(heads, dtype=np.uint64), [reading.train.labels.size])
+    seen = np.flatnonzero(np.isin(tested, trained))
     width, height = sizes.pop()
     return DataInfo(
         fingerprint=content.hexdigest()[:32],
@@ -167,7 +170,8 @@ def _inspected(reading: Reading) -> DataInfo:
         test_labels=reading.test.labels,
         class_names=reading.class_names,
         image_size=width if width == height and not sizes else None,
-        n_seen=int(np.isin(heads[n_train:], heads[:n_train]).sum()),
+        n_seen=seen.size,
+        seen=next(islice(reading.test.items(), int(seen[0]), None)).where if seen.size else "",
     )
 
 

@@ -109,7 +109,8 @@ def test_a_test_set_that_was_copied_from_train(tmp_path: Path) -> None:
     assert not any("learning by heart" in warning for warning in said())
     shutil.copy(tmp_path / "train/cat/0.png", tmp_path / "test/cat/copy.png")
     (warning,) = (warning for warning in said() if "learning by heart" in warning)
-    assert warning.startswith("data: 1 of 5 test images are training images too")
+    assert warning.startswith("data: 1 of 5 test images, such as ")
+    assert "test/cat/copy.png, are training images too" in warning
 
 
 def test_enough_epochs_are_not_doubted() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.dashboard import Dashboard
 from orchestrator.errors import RunError, StudyError
-from orchestrator.fetching import mirror, target
+from orchestrator.fetching import Opened, mirror, target
 from orchestrator.submission import Submission, follow
 
 
@@ -17,13 +17,18 @@ class FakeDashboard:
 
     address = "http://head:8265"
 
-    def __init__(self, status: str = "RUNNING", names: dict[str, list[str]] | None = None) -> None:
-        self.status, self.names = status, names or {}
+    def __init__(
+        self,
+        status: str = "RUNNING",
+        code: int | None = None,
+        names: dict[str, list[str]] | None = None,
+    ) -> None:
+        self.status, self.code, self.names = status, code, names or {}
 
     def job(self, job: str) -> Any:
         return SimpleNamespace(
             status=SimpleNamespace(value=self.status),
-            driver_exit_code=None,
+            driver_exit_code=self.code,
             driver_node_id="node",
             message="the runtime environment could not be made\nno space left",
             metadata={"out": "/runs/x"},
@@ -50,6 +55,27 @@ def test_a_job_that_failed_before_it_began_is_no_lost_connection() -> None:
         follow(submission(status="FAILED"), shown.append)
     assert "may be going on" not in str(refusal.value)
     assert shown == ["some text\n"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "exit_code", "said"),
+    [
+        ("RUNNING", None, None, "running"),
+        ("SUCCEEDED", 0, 0, "succeeded"),
+        ("STOPPED", None, 130, "stopped"),
+        ("FAILED", 3, 3, "failed with exit code 3"),
+        ("FAILED", None, None, "failed before the run began: no space left"),
+    ],
+)
+def test_how_a_job_stands(status: str, code: int | None, exit_code: int | None, said: str) -> None:
+    values, sentence = Opened(Path(), submission(status=status, code=code)).standing()
+    assert sentence == f"job:job-1: {said}"
+    assert values == {
+        "running": status == "RUNNING",
+        "job": "job-1",
+        "state": status.lower(),
+        "exit_code": exit_code,
+    }
 
 
 def test_targets_are_looked_at_before_a_job_is_sent(tmp_path: Path) -> None:

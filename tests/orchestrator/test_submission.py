@@ -130,7 +130,8 @@ def test_from_submission_to_report(client: Client) -> None:
     job = f"job:{sent['job']}"
     status = client.document("status", job)
     assert (status["trials"], status["running"]) == ({"completed": 8}, False)
-    assert status["job"] == "succeeded"
+    ended = {"job": sent["job"], "state": "succeeded", "exit_code": 0}
+    assert {key: status[key] for key in ended} == ended
     said, _ = client("status", job)
     assert said.splitlines()[-1] == f"{job}: succeeded"
     assert client.document("stop", job) == {"stopped": False}
@@ -176,7 +177,7 @@ def test_interrupted_stopped_and_gone_on_with(client: Client) -> None:
     assert client.document("status", job)["running"]
     assert client.document("stop", job) == {"stopped": True}
     stopped = client.document("status", job)
-    assert (stopped["running"], stopped["job"]) == (False, "stopped")
+    assert (stopped["running"], stopped["state"], stopped["exit_code"]) == (False, "stopped", 130)
     done = stopped["epochs"]["done"]
     assert 0 < done < 240
 
@@ -295,7 +296,8 @@ def test_a_folder_that_a_job_refused_is_not_taken_for_its_results(client: Client
     job = said[said.index("job:") :].split()[0]
     for command in ("status", "report"):
         _, err = client(command, job, code=1)
-        assert "it has ended (failed) and shows no results" in " ".join(err.split())
+        ended = "it has ended (failed with exit code 2) and shows no results"
+        assert ended in " ".join(err.split())
         assert "ray job logs" in err
     assert client.document("stop", job) == {"stopped": False}
     assert [*occupied.iterdir()] == [occupied / "notes.txt"]

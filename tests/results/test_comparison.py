@@ -21,6 +21,16 @@ def run(folder, name, seed=0, fate=lambda row: None, **fields):
     return results.open(write(folder / name, plan, np.random.default_rng(seed), fate))
 
 
+def outcomes(row, right, start):
+    """Return predictions of 80 images of which `right` are right, from `start` on."""
+    example = np.arange(80)
+    correct = (example - start) % 80 < right
+    return pd.DataFrame(
+        {"trial_id": row.trial_id, "epoch": row.epochs_budget, "example": example,
+         "correct": correct}
+    )  # fmt: skip
+
+
 def test_welch_agrees_with_scipy():
     values = [5.0, 6.0, 7.0], [0.0, 2.0, 4.0]
     mean, low, high = unpaired_difference(*values)
@@ -67,12 +77,20 @@ def test_seeds_that_are_not_shared_are_not_paired(tmp_path):
     assert table["low"].isna().all()
 
 
+@pytest.mark.parametrize("with_images", [False, True])
 @pytest.mark.parametrize("gain", [0.0, 0.25])
-def test_seeds_that_gain_exactly_the_same_have_no_interval(tmp_path, gain):
+def test_seeds_that_gain_exactly_the_same_have_no_interval(tmp_path, gain, with_images):
     """As two seeds and few test images often do, by chance."""
     pair = Pair(*(run(tmp_path, name, seeds=(0, 1), fractions=(1.0,)) for name in "ab"))
     pair.runs[1]["accuracy"] = pair.runs[0]["accuracy"].to_numpy() + 100 * gain
     pair.runs[1]["trial_id"] += "-other"
+    if with_images:
+        # Each seed gains on images of its own, the same number of them.
+        pair.__dict__["_predictions"] = pd.concat(
+            outcomes(row, right=20 + 20 * gain * side, start=30 * row.seed)
+            for side, runs in enumerate(pair.runs)
+            for row in runs.itertuples()
+        )
     said = verdict(pair)[1]
     assert f"+{100 * gain:.1f} points" in said
     assert "its 2 seeds gain exactly the same" in said
@@ -80,7 +98,7 @@ def test_seeds_that_gain_exactly_the_same_have_no_interval(tmp_path, gain):
     assert (row["basis"], row["n_seeds"], row["decided"]) == (Basis.EQUAL, 2, False)
     assert row["difference"] == pytest.approx(100 * gain)
     assert row[["low", "high"]].isna().all()
-    assert "1 whose seeds gain exactly the same and so without ±" in verdict(pair)[2]
+    assert "1 without any spread over seeds and so without ±" in verdict(pair)[2]
     assert "to" not in said.split("seeds")[0].split()
 
 

@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import pickle
@@ -62,7 +63,7 @@ def opened(source, image_size=None, progress=None):
 
 def info(n_train=90, n_test=10, image_size=32):
     labels = [np.arange(n, dtype=np.int64) % 2 for n in (n_train, n_test)]
-    return DataInfo("f" * 32, *labels, ("a", "b"), image_size)
+    return DataInfo("f" * 32, *labels, ("a", "b"), image_size, n_seen=0, seen="")
 
 
 class TestInspect:
@@ -76,10 +77,12 @@ class TestInspect:
         assert len(found.fingerprint) == 32
 
     def test_test_images_that_are_in_train_are_counted(self, folder, source):
-        assert inspect(source).n_seen == 0
+        none = inspect(source)
+        assert (none.n_seen, none.seen) == (0, "")
         for name in ("cat/b", "dog/b"):
             shutil.copy(folder / f"train/{name}.png", folder / f"test/{name}.png")
-        assert inspect(source).n_seen == 2
+        found = inspect(source)
+        assert (found.n_seen, found.seen) == (2, str(folder / "test/cat/b.png"))
 
     def test_labels_cannot_be_changed(self, source):
         with pytest.raises(ValueError, match="read-only"):
@@ -156,9 +159,11 @@ class TestMemory:
     def test_an_inspection_is_kept(self, cache):
         first = inspect(Source())
         (kept,) = (cache / "inspected").iterdir()
-        kept.write_text(kept.read_text().replace(first.fingerprint, "0" * 32))
+        changed = {"fingerprint": "0" * 32, "n_seen": 3, "seen": "some file"}
+        kept.write_text(json.dumps(json.loads(kept.read_text()) | changed))
         second = inspect(Source())
         assert second.fingerprint == "0" * 32
+        assert (second.n_seen, second.seen) == (3, "some file")
         assert second.class_names == first.class_names
         assert second.image_size == first.image_size == 32
         assert np.array_equal(second.train_labels, first.train_labels)
