@@ -34,7 +34,7 @@ from trainables.reading import Pixels, Reading, Split
 from trainables.source import Source
 from trainables.sources import origin
 
-_INSPECTION = 2
+_INSPECTION = 3
 """Raised when the same files give another `DataInfo`."""
 _REPORTED = 1024
 """Images between two calls of a progress function."""
