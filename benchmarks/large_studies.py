@@ -8,10 +8,12 @@ It writes studies of simulated curves to a temporary folder and prints seconds a
 
 import argparse
 import json
+import resource
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -180,10 +182,10 @@ def _table(name: str, columns: dict[str, np.ndarray]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def read(root: Path) -> float:
-    """Read all epoch rows, average the curves of every cell, summarise; return the seconds."""
-    import scipy.special  # noqa: F401 - counted for nobody, as pandas is not
-
+def read(root: Path) -> tuple[float, int]:
+    """Read all epoch rows, average every cell's curves, summarise; return seconds and peak MiB."""
+    # What the summary imports is not counted, as what this module imports is not.
+    import_module("scipy.special")
     started = time.perf_counter()
     run = results.open(root)
     curves = run.epochs().groupby(["model", "weights", "fraction", "epoch"])["test_accuracy"].mean()
@@ -191,7 +193,7 @@ def read(root: Path) -> float:
     seconds = time.perf_counter() - started
     if summary["test_accuracy"].isna().any() or curves.isna().any():
         raise ValueError(f"{root}: not every cell has a value")
-    return seconds
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 def main() -> None:
@@ -211,10 +213,12 @@ def main() -> None:
         root = write_study(Path(folder) / "rows", size, generator)
         # Each time in a process of its own, all of whose memory is new.
         with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
-            taken = sorted(processes.map(read, [root] * rounds))
+            costs = list(processes.map(read, [root] * rounds))
+        taken = sorted(seconds for seconds, _ in costs)
         print(
             f"{size.trials * size.epochs:,} epoch rows read and summarised in {size.cells} cells: "
-            f"{median(taken):.2f} s, {taken[0]:.2f} to {taken[-1]:.2f} in {rounds} processes"
+            f"{median(taken):.2f} s, {taken[0]:.2f} to {taken[-1]:.2f} in {rounds} processes "
+            f"of at most {max(memory for _, memory in costs)} MiB"
         )
         for name, size in (
             ("few cells", Size(5, 2, 5, less(200), 5)),
