@@ -87,7 +87,7 @@ def submit(
         note(f"job:{sent.job} writes {document['out']} on the cluster")
         if follow:
             code = _follow(sent, show)
-            document.update(exit_code=code, state=sent.state())
+            document.update(exit_code=code, state=sent.standing().state)
         else:
             note(f"look at it: scalestudy status {sent.words}")
             note(f"end it: scalestudy stop {sent.words}")

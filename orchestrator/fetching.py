@@ -11,14 +11,7 @@ from typing import Any
 from orchestrator.dashboard import WINDOW, Dashboard
 from orchestrator.errors import RunError, StudyError
 from orchestrator.lock import is_held
-from orchestrator.submission import (
-    REFERENCE,
-    Submission,
-    exit_code,
-    has_ended,
-    outcome,
-    referred,
-)
+from orchestrator.submission import REFERENCE, Standing, Submission, referred
 from results import merging
 from results.files import explained, write_whole
 from results.location import Location, located
@@ -150,11 +143,12 @@ def mirror(submission: Submission, folder: Path, left_out: Iterable[str] = ()) -
 def _unrecorded(submission: Submission) -> str:
     """Return why a job shows no results, and what to do about it."""
     details, job = submission.details(), f"{REFERENCE}{submission.job}"
-    if not has_ended(details):
+    standing = Standing.of(details)
+    if not standing.has_ended:
         return f"{job}: it is starting; nothing is recorded yet. Look again in some seconds."
     out = details.metadata["out"]
     return (
-        f"{job}: it has ended ({outcome(details)}) and shows no results in {out}: either it "
+        f"{job}: it has ended ({standing}) and shows no results in {out}: either it "
         f"recorded none, or they are gone since. Why: ray job logs {submission.job} "
         f"--address {submission.dashboard.address}"
     )
@@ -221,14 +215,14 @@ class Opened:
         if self.job is None:
             running = self.is_at_work()
             return {"running": running}, f"{'a' if running else 'no'} run is at work here"
-        details = self.job.details()
+        standing = self.job.standing()
         values = {
-            "running": not has_ended(details),
+            "running": not standing.has_ended,
             "job": self.job.job,
-            "state": str(details.status.value).lower(),
-            "exit_code": exit_code(details),
+            "state": standing.state,
+            "exit_code": standing.exit_code,
         }
-        return values, f"{REFERENCE}{self.job.job}: {outcome(details)}"
+        return values, f"{REFERENCE}{self.job.job}: {standing}"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from orchestrator.dashboard import Dashboard, dashboard_address
 from orchestrator.environment import COMMIT_VARIABLE, git_commit
@@ -25,8 +25,47 @@ _STOP_SECONDS = "30"
 """How long Ray waits for a job that is asked to stop before it is killed."""
 _PATIENCE = 60.0
 """Seconds for which a dashboard that was lost sight of is looked for."""
-_STATES = {"SUCCEEDED": 0, "STOPPED": 130}
-_ENDED = {"SUCCEEDED", "STOPPED", "FAILED"}
+_EXIT_CODES = {"succeeded": 0, "stopped": 130}
+_ENDED = {"succeeded", "stopped", "failed"}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a job stands, as its cluster said at one moment.
+
+    Parameters
+    ----------
+    state
+        pending, running, succeeded, failed or stopped.
+    exit_code
+        Of the run; None while it goes on, and where it never began.
+    reason
+        What the cluster says of it last.
+    """
+
+    state: str
+    exit_code: int | None
+    reason: str
+
+    @classmethod
+    def of(cls, details: Any) -> Self:
+        """Return what a cluster's details of a job come to."""
+        state, code = str(details.status.value).lower(), details.driver_exit_code
+        lines = str(details.message or "").strip().splitlines() or ["no reason is given"]
+        return cls(state, _EXIT_CODES.get(state, None if code is None else int(code)), lines[-1])
+
+    def __str__(self) -> str:
+        """Return it in words; of a job that failed, with which exit code or why."""
+        if self.state != "failed":
+            return self.state
+        if self.exit_code is not None:
+            return f"failed with exit code {self.exit_code}"
+        return f"failed before the run began: {self.reason}"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the job will do no more."""
+        return self.state in _ENDED
 
 
 @dataclass(frozen=True)
@@ -53,13 +92,13 @@ class Submission:
         """Return what the cluster knows of it."""
         return self.dashboard.job(self.job)
 
-    def state(self) -> str:
-        """Return pending, running, succeeded, failed or stopped."""
-        return str(self.details().status.value).lower()
+    def standing(self) -> Standing:
+        """Return how it stands."""
+        return Standing.of(self.details())
 
     def is_ended(self) -> bool:
         """Return whether it will do no more."""
-        return has_ended(self.details())
+        return self.standing().has_ended
 
     def exit_code(self) -> int:
         """Wait until it has ended; return the exit code of the run.
@@ -69,41 +108,17 @@ class Submission:
         RunError
             It failed before the run could begin.
         """
-        while not has_ended(details := self.details()):
+        while not (standing := self.standing()).has_ended:
             time.sleep(0.5)
-        code = exit_code(details)
-        if code is None:
-            raise RunError(f"{REFERENCE}{self.job}: {outcome(details)}")
-        return code
+        if standing.exit_code is None:
+            raise RunError(f"{REFERENCE}{self.job}: {standing}")
+        return standing.exit_code
 
     def stop(self) -> None:
         """Ask it to end, and wait until it has."""
         self.dashboard.stop(self.job)
         while not self.is_ended():
             time.sleep(0.5)
-
-
-def has_ended(details: Any) -> bool:
-    """Return whether a job will do no more."""
-    return details.status.value in _ENDED
-
-
-def exit_code(details: Any) -> int | None:
-    """Return the exit code of a job's run; None while it goes on, and where it never began."""
-    state, code = details.status.value, details.driver_exit_code
-    return _STATES.get(state, None if code is None else int(code))
-
-
-def outcome(details: Any) -> str:
-    """Return in words how a job stands; of one that failed, with which exit code or why."""
-    state = str(details.status.value).lower()
-    if state != "failed":
-        return state
-    code = exit_code(details)
-    if code is not None:
-        return f"failed with exit code {code}"
-    lines = str(details.message or "").strip().splitlines() or ["no reason is given"]
-    return f"failed before the run began: {lines[-1]}"
 
 
 def load_unrooted(path: Path, settings: Iterable[str] = ()) -> Study:
@@ -182,7 +197,7 @@ def submit(
 
 def _check_free(dashboard: Dashboard, out: str) -> None:
     for job in dashboard.jobs():
-        if job.metadata.get("out") == out and job.status.value not in _ENDED:
+        if job.metadata.get("out") == out and not Standing.of(job).has_ended:
             words = Submission(dashboard, job.submission_id).words
             raise RunError(
                 f"{REFERENCE}{job.submission_id} is at work on {out} already. Look at it "
