@@ -12,39 +12,96 @@ from results.records import RECIPE_COLUMNS
 from trainables.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("orchestrator", "trainables", "results")
 FORBIDDEN = {
     "results": {"torch", "torchvision", "ray", "orchestrator", "trainables"},
     "trainables": {"orchestrator", "results"},
 }
+CIRCLES = [  # still there, to be opened
+    {"orchestrator.placer", "orchestrator.survey"},
+    {"orchestrator.recipes", "orchestrator.study"},
+    {"results.figures", "results.run"},
+]
 
 
 def modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
+def name_of(file: Path) -> str:
+    """Return a module's dotted name; a package's file stands for the package."""
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+ALL = {name_of(file): file for package in PACKAGES for file in modules(package)}
+
+
 def imported(file: Path) -> set[str]:
-    """Return the top-level packages that a module imports, inside functions too."""
+    """Return the names of all that a module imports: in functions and for types alike.
+
+    `from a import b` is an import of `a.b` where that is a module of ours, else of `a`.
+    """
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.partition(".")[0])
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file}: imports are absolute"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {name if name in ALL else str(node.module) for name in inner}
     return names
+
+
+def top(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
 
 
 @pytest.mark.parametrize("package", sorted(FORBIDDEN))
 def test_directions(package: str) -> None:
     assert modules(package)
     for file in modules(package):
-        assert not imported(file) & FORBIDDEN[package], file.name
+        assert not top(imported(file)) & FORBIDDEN[package], file.name
 
 
 def test_ray_is_imported_where_it_belongs() -> None:
     for file in modules("trainables"):
-        assert ("ray" in imported(file)) == (file.name == "actor.py"), file.name
-    users = {file.stem for file in modules("orchestrator") if "ray" in imported(file)}
+        assert ("ray" in top(imported(file))) == (file.name == "actor.py"), file.name
+    users = {file.stem for file in modules("orchestrator") if "ray" in top(imported(file))}
     assert users == {"adaptors", "connection", "dashboard", "engine", "survey", "tracking"}
+
+
+def test_lazy_imports_and_those_for_types_are_seen(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    import results.run\n"
+        "def late():\n    from results import errors\n    import ray.tune\n"
+    )
+    assert imported(file) == {"typing", "results.run", "results.errors", "ray.tune"}
+
+
+def circles(needs: dict[str, set[str]]) -> list[set[str]]:
+    """Return the groups of names that need each other, whatever the way."""
+    reached = {name: set(others) for name, others in needs.items()}
+    for between in needs:
+        for others in reached.values():
+            if between in others:
+                others |= reached[between]
+    groups: list[set[str]] = []
+    for name, others in reached.items():
+        if name in others and not any(name in group for group in groups):
+            groups.append({other for other in others if name in reached[other]})
+    return groups
+
+
+def test_circles_are_seen() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [{"b", "c"}]
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    needs = {name: (imported(file) & ALL.keys()) - {name} for name, file in ALL.items()}
+    assert sorted(map(sorted, circles(needs))) == sorted(map(sorted, CIRCLES))
 
 
 def imported_at_once(file: Path) -> set[str]:
@@ -83,17 +140,6 @@ def test_what_plans_and_simulates_is_free_of_torch() -> None:
             for module in imported_at_once(file)
             if module.startswith("trainables.") and module.split(".")[1] not in TORCH_FREE
         }, file.name
-
-
-@pytest.mark.parametrize("package", ["orchestrator", "trainables", "results"])
-def test_modules_do_not_import_each_other_in_a_circle(package: str) -> None:
-    names = {f"{package}.{file.stem}": file for file in (ROOT / package).glob("*.py")}
-    needs = {name: imported_at_once(file) & names.keys() for name, file in names.items()}
-    while needs:
-        free = {name for name, others in needs.items() if not others & needs.keys()}
-        assert free, f"a circle among {sorted(needs)}"
-        for name in free:
-            del needs[name]
 
 
 def test_packages_are_these_three() -> None:
