@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from results.crossover import find_crossover
-from results.curves import LAST_VALUE, LOCAL_LAW, POWER_LAW, predict_error
-from results.intervals import (
+from results.statistics.correctness import accuracy_standard_error, paired_test_set
+from results.statistics.crossover import find_crossover
+from results.statistics.curves import LAST_VALUE, LOCAL_LAW, POWER_LAW, predict_error
+from results.statistics.intervals import (
     MeanInterval,
     mean_interval,
     paired_difference,
     pooled_variance_of_cells,
 )
-from results.pretraining import worth_in_data
-from results.test_sets import accuracy_standard_error, paired_test_set
+from results.statistics.worth import worth_in_data
 
 Array = NDArray[np.float64]
 Truth = Callable[[Array], Array]

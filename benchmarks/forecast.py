@@ -22,8 +22,8 @@ from typing import Any
 import yaml
 
 import results
-from results.cells import level_label
-from trainables.cache import FOLDER_VARIABLE
+from results.analysis.cells import level_label
+from trainables.data.cache import FOLDER_VARIABLE
 
 SCALESTUDY = (sys.executable, "-m", "orchestrator")
 QUICK: dict[str, dict[str, Any]] = {

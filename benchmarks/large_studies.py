@@ -23,7 +23,7 @@ import pyarrow as pa
 
 import results
 from results.records import SCHEMAS
-from results.store import Store
+from results.store.store import Store
 
 POOL, CLASSES, BATCH = 50_000, 10, 256
 METRICS = [

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import results
 from orchestrator import load_study, run_study
-from orchestrator.study import Study
-from results.files import remove
-from results.location import Location, located
-from trainables.simulated import PACE_VARIABLE
+from orchestrator.study.study import Study
+from results.store.files import remove
+from results.store.location import Location, located
+from trainables.training.simulated import PACE_VARIABLE
 
 STUDY = """
 name: object-store

@@ -72,9 +72,9 @@ def bare(trials: int) -> Times:
 
 def ours(trials: int) -> Times:
     """Return what the same takes with scalestudy, whose rows are all on disk at the end."""
-    import orchestrator.engine as engine
+    import orchestrator.drivers.tuner as engine
     from orchestrator import load_study, run_study
-    from orchestrator.connection import _prepare
+    from orchestrator.drivers.connection import _prepare
 
     _prepare()
     import ray

@@ -19,19 +19,19 @@ from typing import Any
 import numpy as np
 import psutil
 
-from orchestrator.costs import work_of
-from orchestrator.durations import Durations, kind_of
-from orchestrator.history import History
-from orchestrator.inputs import find_inputs
-from orchestrator.passes import Pass, Share
-from orchestrator.placement import Node
-from orchestrator.progress import Silent
-from orchestrator.recorder import Recorder
-from orchestrator.runner import run_study
-from orchestrator.schedule import Schedule, simulate
-from orchestrator.stages import Stages, Wanted
-from orchestrator.study import Study, study_from
-from results.store import Store
+from orchestrator.ledger.history import History
+from orchestrator.ledger.passes import Pass, Share
+from orchestrator.ledger.stages import Stages, Wanted
+from orchestrator.placement.shares import Node
+from orchestrator.plan.costs import work_of
+from orchestrator.plan.durations import Durations, kind_of
+from orchestrator.plan.schedule import Schedule, simulate
+from orchestrator.run.recorder import Recorder
+from orchestrator.run.runner import run_study
+from orchestrator.screen.progress import Silent
+from orchestrator.study.inputs import find_inputs
+from orchestrator.study.study import Study, study_from
+from results.store.store import Store
 from trainables.trial import Trial
 
 MODELS = {
@@ -184,7 +184,7 @@ def drives(trials: int, epochs: int) -> None:
     """Print what trials and results cost the driver, and the most results that one handles."""
     import ray
 
-    from orchestrator.connection import start_local
+    from orchestrator.drivers.connection import start_local
 
     start_local(cpus=2)
     with tempfile.TemporaryDirectory() as name:

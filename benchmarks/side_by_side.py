@@ -37,10 +37,10 @@ from PIL import Image
 from processes import compile_packages, measure
 
 import results
-from trainables.cache import FOLDER_VARIABLE
-from trainables.data import decode_size, inspect, open_dataset
-from trainables.device import resolve_precision
+from trainables.data.cache import FOLDER_VARIABLE
+from trainables.data.dataset import decode_size, inspect, open_dataset
 from trainables.source import Source
+from trainables.training.device import resolve_precision
 
 HERE = Path(__file__).parent
 ONE = {"lr": [1e-3], "batch_size": [256], "optimizer": ["adam"]}

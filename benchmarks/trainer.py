@@ -28,12 +28,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.classifier import Classifier
-from trainables.data import Dataset, Images
-from trainables.device import resolve_precision
-from trainables.models import build_model
+from trainables.data.dataset import Dataset, Images
+from trainables.models.networks import build_model
+from trainables.models.taps import LiveTaps, convolution_inputs
 from trainables.source import Source
-from trainables.taps import LiveTaps, convolution_inputs
+from trainables.training.classifier import Classifier
+from trainables.training.device import resolve_precision
 from trainables.trial import Trial
 
 VARIANTS = ("plain", "layout", "trainer", "trainer, bf16")

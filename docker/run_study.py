@@ -25,7 +25,7 @@ def main() -> None:
             f"ray rsync-up docker/cluster.yaml {words[0]} {words[0]}"
         )
     try:
-        from orchestrator import cli
+        from orchestrator.commands import app as cli
     except ImportError as error:
         sys.exit(
             f"run_study: scalestudy is not installed on the head ({error}); install it there, or "

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.errors import OrchestratorError, RunError, StudyError
-    from orchestrator.plan import Plan, plan_study
-    from orchestrator.progress import make_progress
-    from orchestrator.runner import Summary, run_study
-    from orchestrator.study import Study, load_study
+    from orchestrator.plan.plan import Plan, plan_study
+    from orchestrator.run.runner import Summary, run_study
+    from orchestrator.screen.progress import make_progress
+    from orchestrator.study.study import Study, load_study
 
 _HOMES = {
     "OrchestratorError": "errors",

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from results.cells import level_label
+from results.analysis.cells import level_label
 
 _MOST = 3
 _LEAST_SECONDS = 0.001

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 
-from results.cells import Cells, cells_of
+from results.analysis.cells import Cells, cells_of
 from results.errors import ResultsError
-from results.location import Location
 from results.records import RECIPE_COLUMNS
-from results.store import Store
+from results.store.location import Location
+from results.store.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from results.analysis import Analysis
+    from results.analysis.analysis import Analysis
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,8 @@ class Run:
     def analysis(self) -> "Analysis":
         """All statistics over the compared trials."""
         # scipy takes longer to import than a table takes to read.
-        from results.analysis import Analysis
-        from results.overview import Overview
+        from results.analysis.analysis import Analysis
+        from results.analysis.overview import Overview
 
         trials, epochs = self._table("trials"), self.epochs(compared=True)
         predictions = self._table("predictions")
@@ -190,7 +190,7 @@ class Run:
     def drawings(self) -> dict[str, Drawing]:
         """Every figure with its description."""
         # matplotlib takes longer to import than a table takes to read.
-        from results.figures import drawings_of
+        from results.figures.catalogue import drawings_of
 
         return drawings_of(self)
 
@@ -198,7 +198,7 @@ class Run:
         rows = self._table(table).copy(deep=False)
         if not compared:
             return rows
-        from results.estimates import compared_runs
+        from results.analysis.estimates import compared_runs
 
         runs = compared_runs(self._table("trials"), self.cells.race)
         budget = rows["trial_id"].map(runs.set_index("trial_id")["epochs_budget"]).astype(float)

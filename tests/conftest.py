@@ -42,7 +42,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def ray_cluster(faults: Path) -> Iterator[Any]:
     """Start a Ray with two CPUs and four GPUs in name only."""
-    from orchestrator.connection import cluster, start_local
+    from orchestrator.drivers.connection import cluster, start_local
 
     start_local(cpus=2, gpus=4)
     with cluster(None) as nodes:

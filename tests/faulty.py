@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.errors import OutOfGpuMemory
-from trainables.simulated import Simulated
+from trainables.training.simulated import Simulated
 
 FOLDER_VARIABLE = "FAULTY_FOLDER"
 """Environment variable: where learners leave marks for each other and for the test."""

@@ -12,8 +12,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from trainables.footprint import Hardware
-from trainables.probe import Gauge
+from trainables.measure.footprint import Hardware
+from trainables.measure.probe import Gauge
 
 CONTEXT = 2**20
 

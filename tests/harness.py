@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from results.store import Store
-from trainables.simulated import PACE_VARIABLE
+from results.store.store import Store
+from trainables.training.simulated import PACE_VARIABLE
 
 VARIES = {
     "epochs": {

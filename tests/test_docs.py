@@ -13,7 +13,7 @@ import pytest
 import typer
 import yaml
 
-from orchestrator.cli import app
+from orchestrator.commands.app import app
 
 ROOT = Path(__file__).parents[1]
 WALKS = ("docs/tutorial.md", "docs/extending.md")

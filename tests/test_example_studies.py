@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from conftest import SHARED
 
-from orchestrator.plan import plan_study
-from orchestrator.presets import preset_names, preset_text
-from orchestrator.runner import run_study
-from orchestrator.study import load_study
-from results.store import Store
+from orchestrator.plan.plan import plan_study
+from orchestrator.run.runner import run_study
+from orchestrator.study.presets import preset_names, preset_text
+from orchestrator.study.study import load_study
+from results.store.store import Store
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 WEIGHTS = f"{{cifar100: '{SHARED}/weights/{{model}}-cifar100.safetensors'}}"

@@ -15,12 +15,12 @@ import pytest
 import torch
 from harness import Command, assert_same_tables, end, kill_at_random, table
 
-from orchestrator.history import History
-from orchestrator.inputs import find_inputs
-from orchestrator.races import Races
-from orchestrator.stages import Stages
-from orchestrator.study import study_from
-from results.store import Store
+from orchestrator.ledger.history import History
+from orchestrator.ledger.races import Races
+from orchestrator.ledger.stages import Stages
+from orchestrator.study.inputs import find_inputs
+from orchestrator.study.study import study_from
+from results.store.store import Store
 
 PLAIN: dict[str, Any] = {
     "name": "kills",

@@ -13,10 +13,10 @@ from bare_cluster import bare_python, scalestudy
 from harness import assert_same_tables
 from hosts import PORT, Host, Network, Watch, missing, network, start_ray
 
-from orchestrator.runner import run_study
-from orchestrator.study import study_from
-from results.store import Store
-from trainables.simulated import PACE_VARIABLE
+from orchestrator.run.runner import run_study
+from orchestrator.study.study import study_from
+from results.store.store import Store
+from trainables.training.simulated import PACE_VARIABLE
 
 pytestmark = [
     pytest.mark.ray,

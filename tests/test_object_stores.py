@@ -13,13 +13,13 @@ from object_stores import Server
 from test_faults import PLAIN, SEARCH, TRAINED
 
 import results
-from orchestrator.history import History
-from orchestrator.recorder import Recorder
+from orchestrator.ledger.history import History
+from orchestrator.run.recorder import Recorder
 from results.errors import Unreachable
-from results.files import write_whole
-from results.location import located
-from results.objects import ObjectPath
-from results.store import Store
+from results.store.files import write_whole
+from results.store.location import located
+from results.store.objects import ObjectPath
+from results.store.store import Store
 
 
 @pytest.fixture(params=["s3", pytest.param("gs", marks=pytest.mark.long)])
@@ -189,8 +189,8 @@ def test_a_store_that_does_not_answer_for_a_while(
         write(self, content)
 
     monkeypatch.setattr(ObjectPath, "write_bytes", flaky)
-    monkeypatch.setattr("orchestrator.recorder.FLUSH_SECONDS", 0.0)
-    monkeypatch.setattr("orchestrator.recorder._FLUSH_SHARE", 0.0)
+    monkeypatch.setattr("orchestrator.run.recorder.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("orchestrator.run.recorder._FLUSH_SHARE", 0.0)
     assert recorder.flush() == []
     assert store.parts("trials") == []
     assert len(recorder.problems) == 1
@@ -198,6 +198,6 @@ def test_a_store_that_does_not_answer_for_a_while(
     assert store.read("trials")["trial_id"].to_pylist() == ["t"]
     recorder._trials.update("t", {"status": "completed"})
     answers[:] = [False]
-    monkeypatch.setattr("orchestrator.recorder.OUTAGE_SECONDS", -1.0)
+    monkeypatch.setattr("orchestrator.run.recorder.OUTAGE_SECONDS", -1.0)
     with pytest.raises(Unreachable):
         recorder.flush()

@@ -40,7 +40,7 @@ def test_results() -> None:
 
 
 def test_curves_can_be_fitted_without_a_run() -> None:
-    from results import curves
+    from results.statistics import curves
 
     assert callable(curves.fit_power_law)
     assert callable(curves.predict_error)

@@ -10,7 +10,7 @@ import pytest
 from harness import Command
 
 import results
-from results.store import Store
+from results.store.store import Store
 
 TRIALS, EPOCHS = 10_000, 5
 STUDY: dict[str, Any] = {

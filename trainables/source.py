@@ -1,4 +1,4 @@
-"""Where a study's images come from. Torch-free; `trainables.data` reads them."""
+"""Where a study's images come from. Torch-free; `trainables.data.dataset` reads them."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal

@@ -8,15 +8,15 @@ import pandas as pd
 import yaml
 from rich.console import Console
 
-from orchestrator.costs import work_of
-from orchestrator.history import History
-from orchestrator.inputs import find_inputs
-from orchestrator.passes import Pass, Share
-from orchestrator.recorder import Recorder
-from orchestrator.runner import Summary, run_study
-from orchestrator.stages import Stages
-from orchestrator.study import Study, study_from
-from results.store import Store
+from orchestrator.ledger.history import History
+from orchestrator.ledger.passes import Pass, Share
+from orchestrator.ledger.stages import Stages
+from orchestrator.plan.costs import work_of
+from orchestrator.run.recorder import Recorder
+from orchestrator.run.runner import Summary, run_study
+from orchestrator.study.inputs import find_inputs
+from orchestrator.study.study import Study, study_from
+from results.store.store import Store
 from trainables.trial import Trial
 
 PLAIN: dict[str, Any] = {

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from results.records import EPOCH_SCHEMA, SCHEMAS, TRIAL_SCHEMA, Stage, Status
-from results.store import Store
+from results.store.store import Store
 
 POOL = 45_000
 START = datetime(2025, 3, 1, 9, 0, tzinfo=UTC)

@@ -20,10 +20,10 @@ sys.path[:0] = [str(TESTS), str(TESTS.parents[1])]
 
 
 def train(job: dict[str, Any], group: Any, folder: Path) -> dict[str, Any]:
-    from test_classifier import digits
+    from digit_trials import digits
 
-    from trainables.classifier import Classifier
     from trainables.errors import TrainableError
+    from trainables.training.classifier import Classifier
     from trainables.trial import Trial
 
     try:
@@ -48,7 +48,7 @@ def train(job: dict[str, Any], group: Any, folder: Path) -> dict[str, Any]:
 
 
 def main(rank: int, size: int, jobs: list[dict[str, Any]], folder: Path) -> None:
-    from trainables.parallel import ProcessGroup
+    from trainables.training.parallel import ProcessGroup
 
     torch.set_num_threads(1)
     for job in jobs:

@@ -1,0 +1,1 @@
+"""The command `scalestudy`, one module per command or family."""

@@ -1,0 +1,189 @@
+"""The commands `submit` and `stop`: studies as jobs of a Ray cluster."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.commands.usage import (
+    Autoscale,
+    Dashboard,
+    Json,
+    RunOrJob,
+    Settings,
+    StudyFile,
+    named,
+    one_document,
+    see_own_modules,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.jobs.submission import Submission
+
+
+def submit(
+    study: StudyFile,
+    address: Dashboard = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            help="The run directory as the cluster sees it, such as a shared path; with --fetch, "
+            "the folder here that it is fetched into.",
+            show_default="~/scalestudy/<name> on the head; with --fetch also runs/<name> here",
+        ),
+    ] = None,
+    settings: Settings = None,
+    max_parallel: Annotated[
+        int | None, typer.Option(min=1, help="Trials at a time, at most.")
+    ] = None,
+    autoscale: Autoscale = False,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Show what it prints until it ends.")
+    ] = True,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Bring the results here at the end.")] = (
+        False
+    ),
+    as_json: Json = False,
+) -> None:
+    """Run a study on a Ray cluster that need not have scalestudy; ends as the run does."""
+    from orchestrator.errors import StudyError
+    from orchestrator.jobs import fetching, submission
+
+    def note(text: str) -> None:
+        typer.echo(text, err=True)
+
+    def show(text: str) -> None:
+        typer.echo(text, nl=False, err=as_json)
+
+    code = 0
+    with one_document(as_json) as document:
+        if fetch and not follow:
+            raise StudyError(
+                "--fetch waits for the job and --no-follow does not; afterwards, "
+                "`scalestudy report job:ID` fetches too."
+            )
+        see_own_modules()
+        with named(study):
+            asked = submission.load_unrooted(study, settings or ())
+            # Looked at before a job is sent for it.
+            folder = fetching.target(out, asked.name) if fetch else None
+            sent = submission.submit(
+                asked,
+                study.parent,
+                address,
+                out=None if fetch else out,
+                max_parallel=max_parallel,
+                autoscale=autoscale,
+                note=note,
+            )
+        document.update(job=sent.job, address=sent.dashboard.address)
+        document["out"] = sent.details().metadata["out"]
+        note(f"job:{sent.job} writes {document['out']} on the cluster")
+        if follow:
+            code = _follow(sent, show)
+            document.update(exit_code=code, state=sent.standing().state)
+        else:
+            note(f"look at it: scalestudy status {sent.words}")
+            note(f"end it: scalestudy stop {sent.words}")
+            note(f"bring its results: scalestudy report {sent.words}")
+        if folder and code in (0, 3):
+            note(f"fetching {document['out']}")
+            fetching.fetch(sent, folder)
+            document["fetched"] = str(folder)
+            note(f"fetched: {folder}")
+            page = folder / "report" / "index.html"
+            if page.exists():
+                note(f"its report here: {page}")
+        elif follow and code:
+            note(f"what is recorded: scalestudy report {sent.words}")
+    raise typer.Exit(code)
+
+
+def _follow(sent: "Submission", show: Callable[[str], None]) -> int:
+    """Follow a job; on Ctrl-C ask what is meant."""
+    from orchestrator.jobs.submission import follow
+    from orchestrator.run.signals import Interrupted
+
+    shown = 0
+
+    def count(text: str) -> None:
+        nonlocal shown
+        shown += len(text)
+        show(text)
+
+    while True:
+        try:
+            return follow(sent, count, shown)
+        except KeyboardInterrupt:
+            meant = _meant()
+        if meant == "stop":
+            typer.echo("stopping the job; it records what it has", err=True)
+            sent.stop()
+            raise Interrupted(
+                f"job:{sent.job} is stopped; submitted again, the study goes on from there."
+            )
+        if meant == "leave":
+            raise Interrupted(
+                f"job:{sent.job} goes on without being followed. "
+                f"Look at it: scalestudy status {sent.words}; "
+                f"end it: scalestudy stop {sent.words}"
+            )
+
+
+def _meant() -> str:
+    """Ask whether Ctrl-C means the job or the following of it; without a terminal, the latter."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return "leave"
+    question = "Stop the job, leave it running, or go on following? (stop, leave, follow)"
+    answer = ""
+    try:
+        while answer not in ("stop", "leave", "follow"):
+            answer = typer.prompt(question, default="leave", err=True).strip().lower()
+    except (KeyboardInterrupt, typer.Abort):
+        # Asked twice to go away.
+        return "leave"
+    return answer
+
+
+def stop(run_folder: RunOrJob, address: Dashboard = None, as_json: Json = False) -> None:
+    """End a submitted job, or a run on this machine; all that is recorded is safe."""
+    from orchestrator.jobs.submission import referred
+
+    with one_document(as_json) as document:
+        job = referred(run_folder, address)
+        if job is None:
+            document["stopped"] = _stop_here(run_folder)
+        else:
+            document["stopped"] = not job.is_ended()
+            job.stop()
+    if not as_json:
+        stopped = document["stopped"]
+        said = "stopped; all that was recorded is safe" if stopped else "no run is at work there"
+        typer.echo(f"{run_folder}: {said}.")
+
+
+def _stop_here(folder: str) -> bool:
+    """Ask a run on this machine to end, and wait until it has; return whether there was one."""
+    from orchestrator.errors import RunError
+    from orchestrator.run.lock import holder, is_held
+    from results.store.store import Store
+
+    lock = Store.at(folder).lock
+    if not is_held(lock):
+        return False
+    who = holder(lock) or {}
+    host, process = who.get("host"), who.get("pid")
+    if host != socket.gethostname() or not isinstance(process, int):
+        raise RunError(
+            f"{folder}: the run is on host {host or 'unknown'} (process {process}); stop it there."
+        )
+    os.kill(process, signal.SIGTERM)
+    while is_held(lock):
+        time.sleep(0.2)
+    return True

@@ -1,0 +1,1 @@
+"""Who carries trials out: this process, or workers of a Ray cluster."""

@@ -1,0 +1,170 @@
+"""How many trials run at a time while nodes come and go, and what a trial that waits waits for."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from orchestrator.errors import RunError
+from orchestrator.ledger.passes import Pass, Share
+from orchestrator.placement.shares import Node, described, needs, places, slots
+from results.phrases import count
+from results.records import Status
+
+LOOK_SECONDS = 5.0
+"""Between two looks at the cluster."""
+WAIT_SECONDS = 30.0
+"""A trial that waits for so long is spoken of, and again each time the wait has doubled."""
+GIVE_UP_SECONDS = 3600.0
+"""Nothing has run for so long because no node is there on which a trial fits: the run ends."""
+
+
+class Cluster(Protocol):
+    """What there is to run on, as of now."""
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that are alive."""
+
+    def free(self) -> list[Node]:
+        """Return the same, each with what nobody holds."""
+
+
+class Capacity:
+    """Trials at a time, as of the last look.
+
+    Parameters
+    ----------
+    work
+        The pass; it is told.
+    cluster
+        Looked at now and then.
+    shares
+        Returns what the trials that are left are given.
+    meet
+        Told of the nodes whenever they have changed.
+    note
+        Says what changed, and what is waited for.
+    max_parallel
+        At most so many.
+    grows
+        Whether the cluster adds nodes where trials wait: then none need be there yet, and places
+        for `max_parallel` trials are asked for at once.
+    clock
+        Seconds.
+
+    Raises
+    ------
+    RunError
+        Some trial fits on no node: it would wait for ever.
+    """
+
+    def __init__(
+        self,
+        work: Pass,
+        cluster: Cluster,
+        nodes: list[Node],
+        shares: Callable[[], Iterable[Share]],
+        meet: Callable[[list[Node]], None],
+        note: Callable[[str], None],
+        *,
+        max_parallel: int | None = None,
+        grows: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._work, self._cluster, self._shares = work, cluster, shares
+        self._meet, self._note, self._clock = meet, note, clock
+        self._max_parallel, self._grows = max_parallel, grows
+        self._nodes = nodes
+        if not grows:
+            for share in shares():
+                slots(nodes, share)
+        self._count()
+        self._looked = self._moved = clock()
+        self._begun: frozenset[str] = frozenset()
+        self._speak_after = WAIT_SECONDS
+        work.slots = max(1, self.slots)
+
+    @property
+    def slots(self) -> int:
+        """Trials that run at a time; 0 while no node is there on which one fits."""
+        return min(self._fitting, self._max_parallel or self._fitting)
+
+    @property
+    def limit(self) -> int:
+        """Trials that may run or wait: one more than fit, so that a free worker is used again.
+
+        On a cluster that adds nodes where something waits it is also what is asked for; nothing is
+        once no trial is left.
+        """
+        waiting = self._fitting + 1
+        if self._max_parallel:
+            return self._max_parallel if self._grows else min(waiting, self._max_parallel)
+        return waiting
+
+    def tick(self) -> None:
+        """Look at the cluster, if the last look is old.
+
+        Raises
+        ------
+        RunError
+            Nothing has run for an hour, because no node is there on which a trial fits.
+        """
+        now = self._clock()
+        if now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        nodes = self._cluster.nodes()
+        if Counter(nodes) != Counter(self._nodes):
+            self._change(nodes)
+        self._watch(now)
+
+    def _change(self, nodes: list[Node]) -> None:
+        now, then = Counter(nodes), Counter(self._nodes)
+        came, went = list((now - then).elements()), list((then - now).elements())
+        self._nodes, before = nodes, self.slots
+        self._meet(nodes)
+        self._count()
+        self._work.slots = max(1, self.slots)
+        events = [f"joined: {described(came)}"] if came else []
+        events += [f"left: {described(went)}"] if went else []
+        change = "still" if self.slots == before else f"{before} before, now"
+        self._note(f"{'; '.join(events)}; {change} {count(self.slots, 'trial')} at a time")
+
+    def _count(self) -> None:
+        rooms = [sum(places(node, share) for node in self._nodes) for share in self._shares()]
+        self._fitting, self._sure = max(rooms), min(rooms)
+
+    def _watch(self, now: float) -> None:
+        """Say what is waited for where fewer trials run than could."""
+        running = self._work.running
+        begun = frozenset(
+            trial_id
+            for trial_id in running
+            if self._work.recorder.trial(trial_id).get("status") == Status.RUNNING.value
+        )
+        waiting = [wanted for trial_id, wanted in running.items() if trial_id not in begun]
+        # Of unlike trials, as many as fit where all have the largest share.
+        is_full = len(begun) >= min(self._sure, self.slots) > 0
+        if begun != self._begun or is_full or not waiting:
+            if self._speak_after > WAIT_SECONDS:
+                self._note(f"going on: {count(len(begun), 'trial')} running")
+            self._begun, self._moved, self._speak_after = begun, now, WAIT_SECONDS
+            return
+        waited = now - self._moved
+        share = self._work.share(waiting[0].trial)
+        fits = any(places(node, share) for node in self._nodes)
+        if not begun and not fits and waited >= GIVE_UP_SECONDS:
+            raise RunError(
+                f"a trial needs {needs(share)} on one machine, and for an hour no node had that "
+                f"(there is {described(self._nodes)}). All that was recorded is safe: run again "
+                "when there are such nodes."
+            )
+        if waited >= self._speak_after:
+            self._speak_after *= 2
+            free = described(self._cluster.free())
+            waiters = count(len(waiting), "trial")
+            what = "free" if fits else "no node has that; free"
+            self._note(
+                f"{len(begun)} running; {waiters} waiting for {needs(share)} on one "
+                f"machine since {waited:.0f} s ({what}: {free})"
+            )

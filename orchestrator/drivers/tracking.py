@@ -1,0 +1,201 @@
+"""What trials report, handed on to experiment trackers by Tune's own loggers.
+
+Trackers are a view: the records decide. One that fails is said to have failed and left alone for
+the rest of the pass; the study goes on.
+"""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.logger import LoggerCallback, TBXLoggerCallback
+
+from orchestrator.errors import first_line
+from orchestrator.ledger.passes import Pass
+from orchestrator.ledger.stages import Wanted
+from orchestrator.study.trackers import Trackers
+
+
+class Tracked:
+    """A trial as Tune's loggers look at it: its name, and settings that people know.
+
+    Parameters
+    ----------
+    wanted
+        The trial.
+    cell
+        Its cell's name.
+    folder
+        Where a logger may write files of it.
+    group
+        What trials of this study have in common.
+    """
+
+    def __init__(self, wanted: Wanted, cell: str, folder: Path, group: str) -> None:
+        trial = wanted.trial
+        values = {"cell": cell, "stage": wanted.stage.value, **trial.columns()}
+        self.config = self.evaluated_params = {
+            name: value for name, value in values.items() if value is not None
+        }
+        self.trial_id = trial.trial_id
+        self.experiment_dir_name = group
+        self._folder = folder / str(self)
+
+    def __str__(self) -> str:
+        cell = str(self.config["cell"]).replace(" × ", "-").replace("/", "_")
+        return f"{cell}-seed{self.config['seed']}-{self.trial_id[:6]}"
+
+    @property
+    def local_path(self) -> str:
+        """The trial's folder, which loggers expect to be there."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return str(self._folder)
+
+    def init_local_path(self) -> None:
+        """Nothing: `local_path` makes the folder."""
+
+
+class Tracking(Callback):  # type: ignore[misc]
+    """Hands starts, rows and ends on to the loggers of a study's trackers.
+
+    Parameters
+    ----------
+    work
+        The pass.
+    loggers
+        Tune's loggers by tracker.
+    scratch
+        Folder for files of loggers that are not asked to keep any.
+    """
+
+    def __init__(self, work: Pass, loggers: dict[str, LoggerCallback], scratch: Path) -> None:
+        super().__init__()
+        self._work, self._loggers = work, loggers
+        keep = work.study.trackers.tensorboard if work.study.trackers else None
+        self._folders = {
+            name: Path(keep.folder).absolute() if keep and name == "tensorboard" else scratch / name
+            for name in loggers
+        }
+        self._tracked: dict[tuple[str, str], Tracked] = {}
+
+    def setup(self, **info: Any) -> None:
+        """Let every tracker find its server."""
+        for name in [*self._loggers]:
+            self._call(name, "setup")
+
+    def on_trial_start(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """Begin a trial's run."""
+        wanted = self._work.stages.wanted[trial.config["trial_id"]]
+        cell = str(self._work.stages.cells[wanted.cell].cell)
+        for name in [*self._loggers]:
+            tracked = Tracked(wanted, cell, self._folders[name], self._work.study.name)
+            tracked = self._tracked.setdefault((name, tracked.trial_id), tracked)
+            self._call(name, "log_trial_start", tracked)
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[TuneTrial],
+        trial: TuneTrial,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        """Log an epoch's numbers, with the epoch as step."""
+        row = result.get("report", [{}])[0].get("row")
+        if row is None:
+            return
+        numbers = {
+            name: float(value)
+            for name, value in row.items()
+            if isinstance(value, int | float) and math.isfinite(value)
+        }
+        numbers["training_iteration"] = row["epoch"]
+        for name, tracked in self._of(trial):
+            self._call(name, "log_trial_result", iteration, tracked, dict(numbers))
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """End a trial's run."""
+        status = self._work.recorder.trial(trial.config["trial_id"]).get("status")
+        self._end(trial, failed=status == "failed")
+
+    def on_trial_error(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """End the run of a trial whose worker was lost."""
+        self._end(trial, failed=True)
+
+    def on_experiment_end(self, trials: list[TuneTrial], **info: Any) -> None:
+        """Wait for what is still on its way."""
+        for name in [*self._loggers]:
+            self._call(name, "on_experiment_end", [])
+
+    def _end(self, trial: TuneTrial, *, failed: bool) -> None:
+        for name, tracked in self._of(trial):
+            self._call(name, "log_trial_end", tracked, failed)
+            self._tracked.pop((name, tracked.trial_id))
+
+    def _of(self, trial: TuneTrial) -> list[tuple[str, Tracked]]:
+        trial_id = trial.config["trial_id"]
+        return [
+            (name, self._tracked[name, trial_id])
+            for name in self._loggers
+            if (name, trial_id) in self._tracked
+        ]
+
+    def _call(self, name: str, method: str, *values: object) -> None:
+        try:
+            getattr(self._loggers[name], method)(*values)
+        except Exception as error:
+            # Whatever a tracker and its server may raise: it is no part of the study.
+            del self._loggers[name]
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            self._work.recorder.problems.append(f"trackers.{name}: given up for this run: {reason}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+def loggers_of(trackers: Trackers, study_name: str) -> dict[str, LoggerCallback]:
+    """Return Tune's logger for every tracker that a study names.
+
+    Parameters
+    ----------
+    trackers
+        As the study file has them; their libraries are there (`Trackers.missing`).
+    study_name
+        Group and experiment of the trials.
+    """
+    loggers: dict[str, LoggerCallback] = {}
+    if trackers.tensorboard:
+        loggers["tensorboard"] = TBXLoggerCallback()
+    if trackers.mlflow:
+        from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+        loggers["mlflow"] = MLflowLoggerCallback(
+            tracking_uri=trackers.mlflow.uri,
+            experiment_name=trackers.mlflow.experiment or study_name,
+            tags={"study": study_name},
+        )
+    if trackers.wandb:
+        from ray.air.integrations.wandb import WandbLoggerCallback
+
+        if trackers.wandb.mode == "offline":
+            # Tune's logger asks for a key unless it is said here.
+            os.environ["WANDB_MODE"] = "offline"
+        loggers["wandb"] = WandbLoggerCallback(
+            project=trackers.wandb.project,
+            entity=trackers.wandb.entity,
+            mode=trackers.wandb.mode,
+            dir=str(Path.cwd()),
+            group=study_name,
+            # A trial that goes on in another pass goes on here too.
+            resume="allow",
+        )
+    return loggers

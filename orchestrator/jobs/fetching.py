@@ -1,0 +1,270 @@
+"""What a job recorded, brought here: once, or again and again while one looks."""
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import RunError, StudyError
+from orchestrator.jobs.dashboard import WINDOW, Dashboard
+from orchestrator.jobs.submission import REFERENCE, Standing, Submission, referred
+from orchestrator.run.lock import is_held
+from results.records import SCHEMAS
+from results.store import merging
+from results.store.files import explained, write_whole
+from results.store.location import Location, located
+from results.store.objects import is_address
+from results.store.store import Store
+
+_MARK = ".fetched"
+"""File of a fetched run directory that says where it came from."""
+
+
+def target(out: str | None, name: str) -> Path:
+    """Return the folder that a study's results are fetched into, `runs/<name>` by default.
+
+    Raises
+    ------
+    StudyError
+        It is a file, an address, or holds something that was not fetched.
+    """
+    if out is not None and is_address(out):
+        raise StudyError(
+            f"--out {out}: results are fetched into a folder here; without --fetch, the job "
+            "itself writes to an object store."
+        )
+    folder = Path(out) if out else Path("runs") / name
+    if folder.exists() and not folder.is_dir():
+        raise StudyError(f"--out {folder}: a file stands where a folder is needed; name another.")
+    if folder.exists() and any(folder.iterdir()) and _fetched(folder) is None:
+        raise StudyError(
+            f"--out {folder}: the folder holds something else than results fetched from a job; "
+            "name another."
+        )
+    return folder
+
+
+def fetch(submission: Submission, folder: Path) -> None:
+    """Bring a job's run directory here, checkpoints left out; again later, only what it has now.
+
+    Raises
+    ------
+    StudyError
+        The folder holds results that did not come from there.
+    RunError
+        The run directory cannot be read.
+    """
+    source = _source(submission)
+    known = _fetched(folder)
+    if folder.exists() and any(folder.iterdir()) and (known is None or known["from"] != source):
+        raise StudyError(
+            f"--out {folder}: the folder holds something else than results fetched from "
+            f"{source}; name another."
+        )
+    own = [
+        str(part.relative_to(folder))
+        for part in _parts(folder)
+        if known is None or str(part.relative_to(folder)) not in known["files"]
+    ]
+    if own:
+        raise StudyError(
+            f"--out {folder}: it was added to since it was fetched ({own[0]}); name another, so "
+            "that nothing recorded is lost."
+        )
+    files = mirror(submission, folder, ("checkpoints", "run.lock", "damaged"))
+    mark = {"from": source, "files": files}
+    write_whole(folder / _MARK, json.dumps(mark, indent=2).encode())
+    _drop_parts(folder, files)
+
+
+def _drop_parts(folder: Path, files: Sequence[str]) -> None:
+    """Remove the parts that are not among files: they were merged into others since."""
+    for part in _parts(folder):
+        if str(part.relative_to(folder)) not in files:
+            part.unlink()
+
+
+def _source(submission: Submission) -> str:
+    return f"{submission.dashboard.address} {submission.details().metadata['out']}"
+
+
+def _fetched(folder: Path) -> dict[str, Any] | None:
+    try:
+        known = json.loads((folder / _MARK).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return known if isinstance(known, dict) and {"from", "files"} <= known.keys() else None
+
+
+def _parts(folder: Path) -> list[Path]:
+    return [part for table in SCHEMAS for part in merging.parts(folder, table)]
+
+
+def mirror(submission: Submission, folder: Path, left_out: Iterable[str] = ()) -> list[str]:
+    """Copy what a job's run directory holds right now; return the names of the files.
+
+    Parameters
+    ----------
+    submission
+        The job.
+    folder
+        To copy into; made if need be.
+    left_out
+        Names at the top that are not copied.
+
+    Raises
+    ------
+    RunError
+        The cluster shows no run directory of the job.
+    """
+    details = submission.details()
+    if details.driver_node_id is None:
+        raise RunError(_unrecorded(submission))
+    root = f"{WINDOW}/{submission.job}"
+    dashboard, node = submission.dashboard, details.driver_node_id
+    # Parts are merged now and then: what vanishes between a look and a copy is looked for again.
+    for _ in range(5):
+        names = [
+            name
+            for name in _walk(dashboard, node, root)
+            if name.removeprefix(f"{root}/").partition("/")[0] not in left_out
+        ]
+        if all(_copy(dashboard, node, name, folder / name[len(root) + 1 :]) for name in names):
+            # A job that refused its folder shows what others have put there.
+            if f"{root}/study.yaml" not in names:
+                raise RunError(_unrecorded(submission))
+            return [name[len(root) + 1 :] for name in names]
+    raise RunError(f"{REFERENCE}{submission.job}: its results change too fast; try again.")
+
+
+def _unrecorded(submission: Submission) -> str:
+    """Return why a job shows no results, and what to do about it."""
+    details, job = submission.details(), f"{REFERENCE}{submission.job}"
+    standing = Standing.of(details)
+    if not standing.has_ended:
+        return f"{job}: it is starting; nothing is recorded yet. Look again in some seconds."
+    out = details.metadata["out"]
+    return (
+        f"{job}: it has ended ({standing}) and shows no results in {out}: either it "
+        f"recorded none, or they are gone since. Why: ray job logs {submission.job} "
+        f"--address {submission.dashboard.address}"
+    )
+
+
+def _walk(dashboard: Dashboard, node: str, folder: str) -> Iterator[str]:
+    for name in dashboard.listing(node, folder):
+        inside = name.startswith(f"{folder}/") and not name[len(folder) + 1 :].startswith("/")
+        if not inside or Path(name).name.startswith(".") or ".." in Path(name).parts:
+            continue
+        if name.endswith("/"):
+            if Path(name).name != "checkpoints":
+                yield from _walk(dashboard, node, name.rstrip("/"))
+        else:
+            yield name
+
+
+def _copy(dashboard: Dashboard, node: str, name: str, target: Path) -> bool:
+    scrap = target.with_name(f".{target.name}.coming")
+    with explained(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if not dashboard.download(node, name, scrap):
+                return False
+            scrap.replace(target)
+        finally:
+            scrap.unlink(missing_ok=True)
+    return True
+
+
+def _stored(submission: Submission) -> Location | None:
+    """Return the place in an object store that a job writes to, which needs no fetching."""
+    out = str(submission.details().metadata["out"])
+    return located(out) if "://" in out else None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run directory to look at.
+
+    Parameters
+    ----------
+    folder
+        The run directory itself, or a copy of a job's.
+    job
+        Whose it is, where a job is named.
+    refresh
+        Brings a copy up to date; a `RunError` where the cluster cannot be reached.
+    """
+
+    folder: Location
+    job: Submission | None = None
+    refresh: Callable[[], None] = lambda: None
+
+    def is_at_work(self) -> bool:
+        """Return whether a run writes to it."""
+        return not self.job.is_ended() if self.job else is_held(Store(self.folder).lock)
+
+    def standing(self) -> tuple[dict[str, Any], str]:
+        """Return whether a run writes to it and how a job has ended, as values and as a sentence.
+
+        The values are `running` and, of a job, `job`, `state` and `exit_code`.
+        """
+        if self.job is None:
+            running = self.is_at_work()
+            return {"running": running}, f"{'a' if running else 'no'} run is at work here"
+        standing = self.job.standing()
+        values = {
+            "running": not standing.has_ended,
+            "job": self.job.job,
+            "state": standing.state,
+            "exit_code": standing.exit_code,
+        }
+        return values, f"{REFERENCE}{self.job.job}: {standing}"
+
+
+@contextmanager
+def opened(run: str, address: str | None) -> Iterator[Opened]:
+    """Yield what a command names: a run directory, or a job's copied for as long as needed."""
+    submission = referred(run, address)
+    if submission is None:
+        yield Opened(located(run))
+        return
+    stored = _stored(submission)
+    if stored:
+        yield Opened(stored, submission)
+        return
+    with tempfile.TemporaryDirectory(prefix="scalestudy-") as scratch:
+        folder = Path(scratch) / submission.job
+
+        def refresh() -> None:
+            files = mirror(submission, folder, ("predictions", "report", "run.lock", "damaged"))
+            _drop_parts(folder, files)
+
+        refresh()
+        yield Opened(folder, submission, refresh)
+
+
+def brought(run: str, address: str | None, out: str | None) -> Opened:
+    """Return the run directory that a command names; a job's is fetched into `out`.
+
+    Raises
+    ------
+    StudyError
+        `out` is named for a run directory, or for what a job put into a store: it stays there.
+    """
+    submission = referred(run, address)
+    if submission is None:
+        if out is not None:
+            raise StudyError("--out: only what a job left is fetched; a run directory stays.")
+        return Opened(located(run))
+    stored = _stored(submission)
+    if stored:
+        if out is not None:
+            raise StudyError(f"--out: the job writes to {stored}; the report goes there too.")
+        return Opened(stored, submission)
+    folder = target(out, submission.details().metadata["study"])
+    fetch(submission, folder)
+    return Opened(folder, submission, lambda: fetch(submission, folder))

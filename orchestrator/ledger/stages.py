@@ -1,0 +1,237 @@
+"""From search to measurement, cell by cell, without a barrier between them."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from orchestrator.ledger.history import History
+from orchestrator.ledger.stopping import Race, group_of
+from orchestrator.study.inputs import Inputs
+from orchestrator.study.study import Cell, Study
+from results.records import Stage, Status
+from trainables.recipe import Recipe
+from trainables.trial import Trial
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A trial that the study asks for."""
+
+    trial: Trial
+    cell: int
+    """Position of its cell in `Study.cells()`."""
+    stage: Stage
+    round: int
+    """Place among the trials of its cell and stage: which recipe, or which seed."""
+
+
+@dataclass
+class Outcome:
+    """What is known of a trial that has ended."""
+
+    status: Status
+    val_accuracy: float | None = None
+    """At the last epoch trained."""
+
+
+@dataclass
+class CellStages:
+    """Where one cell stands.
+
+    Parameters
+    ----------
+    recipes
+        Tried in this order; more may follow where a searcher proposes them.
+    expected
+        How many recipes the search will have tried.
+    """
+
+    cell: Cell
+    index: int
+    recipes: list[Recipe]
+    expected: int
+    search: list[Wanted] = field(default_factory=list)
+    winner: Trial | None = None
+    lost: str | None = None
+    """Why the cell cannot be measured, once that is so."""
+
+
+class Stages:
+    """Which trials a study wants, as far as is known, and what each outcome brings.
+
+    Parameters
+    ----------
+    study, inputs
+        What is asked for, and what was found.
+    """
+
+    def __init__(self, study: Study, inputs: Inputs) -> None:
+        self.study, self.inputs = study, inputs
+        self.cells = [
+            CellStages(cell, index, self._recipes(cell), self._expected(cell))
+            for index, cell in enumerate(study.cells())
+        ]
+        self.wanted: dict[str, Wanted] = {}
+        for stages in self.cells:
+            if study.search:
+                for recipe in stages.recipes:
+                    self.add_recipe(stages, recipe)
+            else:
+                stage = Stage.SEARCH if study.is_race else Stage.MEASURE
+                for number, seed in enumerate(study.seeds):
+                    trial = inputs.trial(study, stages.cell, stages.recipes[0], seed)
+                    self._want(Wanted(trial, stages.index, stage, number))
+
+    def add_recipe(self, stages: CellStages, recipe: Recipe) -> Wanted | None:
+        """Add a recipe to a cell's search; None where the cell has it already."""
+        trial = self.inputs.trial(self.study, stages.cell, recipe, self.study.search_seed)
+        if trial.trial_id in self.wanted:
+            return None
+        wanted = Wanted(trial, stages.index, Stage.SEARCH, len(stages.search))
+        stages.search.append(wanted)
+        self._want(wanted)
+        return wanted
+
+    def settle(self, stages: CellStages, outcome: Callable[[str], Outcome | None]) -> list[Wanted]:
+        """Choose a cell's winner once its search has ended; return what is to be measured.
+
+        Parameters
+        ----------
+        stages
+            The cell.
+        outcome
+            trial_id → what became of it, None while it is open.
+        """
+        if not self.study.search or stages.winner or stages.lost:
+            return []
+        if len(stages.search) < stages.expected:
+            return []
+        ended = [(wanted.trial, outcome(wanted.trial.trial_id)) for wanted in stages.search]
+        if any(result is None for _, result in ended):
+            return []
+        completed = [
+            (trial, result.val_accuracy if result.val_accuracy is not None else -np.inf)
+            for trial, result in ended
+            if result is not None and result.status is Status.COMPLETED
+        ]
+        if not completed:
+            counts = Counter(result.status.value for _, result in ended if result is not None)
+            became = [f"{number} {status}" for status, number in sorted(counts.items())]
+            stages.lost = f"none of its recipes completed ({', '.join(became) or 'none tried'})"
+            return []
+        stages.winner = min(completed, key=lambda pair: (-pair[1], pair[0].trial_id))[0]
+        return list(self._measure(stages, stages.winner))
+
+    def is_measured(self, trial_id: str) -> bool:
+        """Return whether comparisons use a trial."""
+        wanted = self.wanted.get(trial_id)
+        if wanted is None or self.study.is_race:
+            return False
+        if wanted.stage is Stage.MEASURE:
+            return True
+        winner = self.cells[wanted.cell].winner
+        chosen = winner is not None and winner.trial_id == trial_id
+        return chosen and wanted.trial.seed in self.study.seeds
+
+    def possible_measures(self, stages: CellStages) -> set[str]:
+        """Return the trials that a cell without a winner yet may come to measure."""
+        if not self.study.search or stages.winner or stages.lost:
+            return set()
+        return {
+            wanted.trial.with_seed(seed).trial_id
+            for wanted in stages.search
+            for seed in self.study.seeds
+            if seed != self.study.search_seed
+        }
+
+    def unknown_measures(self) -> int:
+        """Return how many measure trials will be known once their cell has a winner."""
+        if not self.study.search:
+            return 0
+        more = sum(seed != self.study.search_seed for seed in self.study.seeds)
+        return more * sum(1 for stages in self.cells if not stages.winner and not stages.lost)
+
+    def unknown_recipes(self) -> int:
+        """Return how many recipes a searcher has yet to propose."""
+        if not self.study.search:
+            return 0
+        return sum(max(0, stages.expected - len(stages.search)) for stages in self.cells)
+
+    def group(self, wanted: Wanted) -> tuple[str, ...] | None:
+        """Return the race that a trial runs in, or None where nothing stops it."""
+        rule = self.study.stopping
+        if rule is None or wanted.stage is not Stage.SEARCH:
+            return None
+        cell = self.cells[wanted.cell].cell
+        return group_of(rule.compare, dict(cell.levels), wanted.trial.seed)
+
+    def _measure(self, stages: CellStages, winner: Trial) -> Iterator[Wanted]:
+        for number, seed in enumerate(self.study.seeds):
+            if seed == self.study.search_seed:
+                continue
+            trial = winner.with_seed(seed)
+            wanted = Wanted(trial, stages.index, Stage.MEASURE, number)
+            self._want(wanted)
+            yield wanted
+
+    def _want(self, wanted: Wanted) -> None:
+        self.wanted[wanted.trial.trial_id] = wanted
+
+    @cached_property
+    def _draws(self) -> list[dict[str, object]]:
+        search = self.study.search
+        return search.draws(self.study.search_seed) if search else []
+
+    def _recipes(self, cell: Cell) -> list[Recipe]:
+        if not self.study.search:
+            return [self.study.recipe_of(cell)]
+        # A field without bearing, such as adam's momentum, makes no recipe of its own; and the
+        # order of fields in the file makes no other order.
+        found: dict[str, Recipe] = {}
+        for draw in self._draws:
+            recipe = self.study.recipe_of(cell, draw)
+            found.setdefault(str(sorted(recipe.identity().items())), recipe)
+        recipes = [found[key] for key in sorted(found)]
+        digest = hashlib.sha256(f"{self.study.search_seed} {cell}".encode()).digest()
+        order = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(len(recipes))
+        return [recipes[position] for position in order]
+
+    def _expected(self, cell: Cell) -> int:
+        search = self.study.search
+        if not search or search.algorithm != "optuna":
+            return len(self._recipes(cell))
+        if not search.is_finite:
+            return search.size
+        distinct: set[str] = set()
+        for draw in search.corners():
+            distinct.add(str(self.study.recipe_of(cell, draw).identity()))
+            if len(distinct) == search.size:
+                break
+        return len(distinct)
+
+
+def recorded_outcome(
+    history: History, study: Study, wanted: Wanted | None, trial_id: str
+) -> Outcome | None:
+    """Return what the records say became of a wanted trial; None where training is left.
+
+    A failed trial counts as open: every run tries it again.
+    """
+    if wanted is None:
+        return None
+    budget = wanted.trial.recipe.intervals
+    if history.is_complete(trial_id, budget):
+        return Outcome(Status.COMPLETED, float(history.curve(trial_id)[budget - 1]))
+    stopped = history.status(trial_id) is Status.STOPPED
+    rule = study.stopping
+    if stopped and wanted.stage is Stage.SEARCH and rule is not None:
+        at = history.trials[trial_id]["stopped_at_epoch"] or 0
+        # Where the rule has no rung any more, its stops do not stand.
+        rung = Race(rule.grace, rule.reduction_factor).is_rung(at)
+        if rung and 0 < at <= history.epochs_done(trial_id):
+            return Outcome(Status.STOPPED, float(history.curve(trial_id)[-1]))
+    return None

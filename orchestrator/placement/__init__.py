@@ -1,0 +1,1 @@
+"""What of a machine a trial is given."""

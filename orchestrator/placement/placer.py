@@ -1,0 +1,240 @@
+"""What each trial is given, on the nodes there are."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import RunError
+from orchestrator.ledger.passes import Share
+from orchestrator.placement.shares import Node, larger, remedy, share_for, speed, worth_sharing
+from orchestrator.study.inputs import Inputs
+from orchestrator.study.study import Study
+from trainables.measure.footprint import Load, resident_bytes
+from trainables.trial import Trial
+
+if TYPE_CHECKING:
+    from orchestrator.placement.survey import Finding
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One load to measure.
+
+    Parameters
+    ----------
+    trial
+        One of those with the load.
+    image_bytes
+        Of the trial that keeps the most images.
+    """
+
+    trial: Trial
+    image_bytes: int
+
+
+class Placer:
+    """The shares of a study's trials: as declared, as measured, or larger after a shortage.
+
+    Parameters
+    ----------
+    study, inputs
+        What is asked for, and what was found.
+    grows
+        Whether nodes may come that are not there yet.
+    """
+
+    def __init__(self, study: Study, inputs: Inputs, *, grows: bool = False) -> None:
+        self._study, self._inputs, self._grows = study, inputs, grows
+        self._enlarged: dict[str, Share] = {}
+        self._measured: dict[Load, Share] = {}
+        self._found: dict[str, dict[Load, Finding]] = {}
+        self.nodes: list[Node] = []
+        self._has_gpu = False
+
+    def share(self, trial: Trial) -> Share:
+        """Return a trial's CPUs and GPUs."""
+        return self._enlarged.get(trial.trial_id) or self._first(trial)
+
+    def enlarge(self, trial: Trial, shortage: str) -> str | None:
+        """Give a trial more from now on.
+
+        Parameters
+        ----------
+        shortage
+            Of what memory, as of `trainables.work.job`.
+
+        Returns
+        -------
+        str or None
+            None where it gets more; else why it cannot, and what would help.
+        """
+        now = self.share(trial)
+        share = larger(now, self.nodes, shortage)
+        if share is None:
+            return remedy(now, shortage)
+        self._enlarged[trial.trial_id] = share
+        return None
+
+    def declared(self) -> Share:
+        """Return the share of every trial that was not measured."""
+        resources = self._study.resources
+        gpu = resources.gpu
+        if gpu == "auto":
+            gpu = 1 if self._has_gpu and self._study.trainable != "simulated" else 0
+        return Share(float(resources.cpu), float(Fraction(gpu)))
+
+    def shares(self, trials: Iterable[Trial]) -> set[Share]:
+        """Return the different shares that trials begin with."""
+        return {self.share(trial) for trial in trials} or {self.declared()}
+
+    def meet(self, nodes: list[Node]) -> list[str]:
+        """Take note of the nodes there are; return what is odd about them.
+
+        Raises
+        ------
+        RunError
+            GPUs are asked for and there are none, or none yet of those to be measured.
+        """
+        self.nodes = nodes
+        self._has_gpu = any(node.gpu for node in nodes)
+        gpu = self._study.resources.gpu
+        if gpu not in ("auto", 0) and not (self._grows or self._has_gpu):
+            raise RunError(
+                f"resources.gpu: {gpu} asks for GPUs, and Ray counts none; "
+                "gpu: auto uses them where there are any."
+            )
+        is_auto = self._study.resources.gpu == "auto" and self._study.trainable != "simulated"
+        if self._grows and is_auto and not self._has_gpu:
+            raise RunError(
+                "resources.gpu: auto measures what a GPU holds on one that is there, and the "
+                "cluster has none yet; with --autoscale say what a trial gets, such as "
+                "--set resources.gpu=1 (or 1/2, or 0 for CPUs)."
+            )
+        if self._study.resources.gpu != "auto" or not self._has_gpu or len(nodes) > 1:
+            # On other nodes than this one it is Ray's word that counts, until they are surveyed.
+            return []
+        import torch
+
+        # Ray's count may be declared; only a device that torch sees trains anything.
+        self._has_gpu = torch.cuda.is_available()
+        return [] if self._has_gpu else [_UNSEEN]
+
+    def remeet(self, nodes: list[Node]) -> None:
+        """Take note of nodes that joined or left during a run; what trials get stays."""
+        self.nodes = nodes
+
+    def survey(self, trials: Sequence[Trial], note: Callable[[str], None]) -> list[str]:
+        """Measure how many trials share a GPU, where that is asked for; return what is odd.
+
+        Parameters
+        ----------
+        trials
+            Those that are left to train.
+        note
+            Says what is being measured.
+        """
+        asks = asks_of(self._study, self._inputs, trials)
+        if not (asks and self._has_gpu and self._study.resources.gpu == "auto"):
+            return []
+        from orchestrator.placement.survey import Survey
+
+        survey = Survey(self._study.resources.cpu, self._most(len(trials)), note)
+        return self.take(survey.take(asks))
+
+    def take(self, found: dict[str, dict[Load, "Finding"]]) -> list[str]:
+        """Place trials by what was found on each kind of GPU; return what is odd."""
+        self._found = found
+        if not found:
+            self._has_gpu = False
+            return [_UNSEEN]
+        gpus: Counter[str] = Counter()
+        for node in self.nodes:
+            gpus[node.kind] += int(node.gpu)
+        declared = self.declared()
+        # A GPU that torch does not see is one on which nothing fits.
+        unseen = {node.kind for node in self.nodes if node.gpu} - found.keys()
+        for load in next(iter(found.values())):
+            fits: dict[str, tuple[int, float | None]] = dict.fromkeys(unseen, (0, None))
+            for kind, findings in found.items():
+                k, footprint = findings[load].k, findings[load].footprint
+                k = worth_sharing(footprint, k) if footprint else k
+                fits[kind] = (k, speed(footprint, k) if footprint else None)
+            self._measured[load] = share_for(declared.cpu, fits, gpus)
+        return []
+
+    def measurements(self) -> str | None:
+        """Return what was found, as the environment record holds it."""
+        rows = [
+            {
+                "kind": kind,
+                **(asdict(finding.hardware) if finding.hardware else {}),
+                **asdict(load),
+                **(asdict(finding.footprint) if finding.footprint else {}),
+                "trials_per_gpu": finding.k,
+            }
+            for kind, findings in self._found.items()
+            for load, finding in findings.items()
+        ]
+        return json.dumps(rows) if rows else None
+
+    def _first(self, trial: Trial) -> Share:
+        declared = self.declared()
+        if not self._measured or not declared.gpu:
+            return declared
+        load = load_of(trial, self._inputs)
+        if load in self._measured:
+            return self._measured[load]
+        # Proposed since: larger batches of the same are sure to take no less.
+        larger_batches = [
+            known.batch_size
+            for known in self._measured
+            if known.batch_size > load.batch_size
+            and replace(known, batch_size=load.batch_size) == load
+        ]
+        if not larger_batches:
+            return declared
+        return self._measured[replace(load, batch_size=min(larger_batches))]
+
+    def _most(self, n_trials: int) -> dict[str, int]:
+        """Return by kind how many trials may share a GPU: no more than CPUs and trials allow."""
+        resources = self._study.resources
+        gpus = sum(int(node.gpu) for node in self.nodes)
+        most: dict[str, int] = {}
+        for node in self.nodes:
+            if node.gpu >= 1:
+                by_cpu = int(node.cpu / int(node.gpu) // resources.cpu)
+                most[node.kind] = max(most.get(node.kind, 1), by_cpu)
+        wanted = math.ceil(n_trials / max(1, gpus))
+        limit = min(wanted, resources.max_trials_per_gpu or wanted)
+        return {kind: max(1, min(limit, number)) for kind, number in most.items()}
+
+
+def asks_of(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> dict[Load, Ask]:
+    """Return what there is to measure of trials."""
+    asks: dict[Load, Ask] = {}
+    # What a user's own takes cannot be tried on made-up images.
+    for trial in trials if study.trainable == "classifier" else ():
+        load = load_of(trial, inputs)
+        n_images = trial.n_train + inputs.n_validation + inputs.n_test
+        images = resident_bytes(n_images, trial.n_train, load.side)
+        if load not in asks or asks[load].image_bytes < images:
+            asks[load] = Ask(trial, images)
+    return asks
+
+
+def load_of(trial: Trial, inputs: Inputs) -> Load:
+    """Return all that a trial's memory on a GPU depends on, but for the number of its images."""
+    from trainables.data.dataset import decode_size
+
+    side = decode_size(trial.data, trial.recipe.image_size) or inputs.image_size or 0
+    return Load.of(trial, side, max(inputs.n_validation, inputs.n_test))
+
+
+_UNSEEN = (
+    "resources.gpu: auto: Ray counts GPUs here and torch sees none, so trials run on the "
+    "CPU; a torch built for CUDA uses them."
+)

@@ -1,0 +1,199 @@
+"""How many trials fit where: pure arithmetic over the nodes of a cluster."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from orchestrator.errors import RunError
+from orchestrator.ledger.passes import Share
+from trainables.measure.footprint import Footprint
+from trainables.work.job import OUT_OF_GPU_MEMORY
+
+HEADROOM = 1.1
+"""Of what a trial was seen to take, so much is reckoned with."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What Ray may hand out on one machine."""
+
+    host: str
+    cpu: float
+    gpu: float
+    kind: str = ""
+    """What Ray calls its GPUs, such as H100; empty where it has none, or knows no name."""
+
+
+def places(node: Node, share: Share) -> int:
+    """Return how many trials with a share fit on a node at once."""
+    if share.kind and share.kind != node.kind:
+        return 0
+    by_cpu = math.floor(node.cpu / share.cpu + 1e-9) if share.cpu else math.inf
+    if not share.gpu:
+        return int(by_cpu)
+    # A fraction never spans two GPUs: 1/3 fits three times on each.
+    if share.gpu < 1:
+        by_gpu = math.floor(node.gpu) * math.floor(1 / Fraction(share.gpu).limit_denominator(1000))
+    else:
+        by_gpu = math.floor(node.gpu / share.gpu + 1e-9)
+    return int(min(by_cpu, by_gpu))
+
+
+def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) -> int:
+    """Return how many trials run at once.
+
+    Raises
+    ------
+    RunError
+        Not even one fits on any node: it would wait for ever.
+    """
+    count = sum(places(node, share) for node in nodes)
+    if not count:
+        raise RunError(
+            f"a trial needs {needs(share)} on one machine, and no node has that "
+            f"(there is {described(nodes)}); {_advice(nodes, share)}. On a cluster that adds nodes "
+            "by itself, --autoscale asks for them."
+        )
+    return min(count, max_parallel) if max_parallel else count
+
+
+def needs(share: Share) -> str:
+    """Return a share in words, such as `1 CPU and 0.5 GPUs of kind T4`."""
+    words = " and ".join(_amounts(share.cpu, share.gpu)) or "nothing"
+    return f"{words} of kind {share.kind}" if share.kind else words
+
+
+def described(nodes: Iterable[Node]) -> str:
+    """Return what nodes have, alike ones together, such as `64 × 8 CPUs and 8 GPUs (H100)`."""
+    alike: dict[Node, list[str]] = {}
+    for node in nodes:
+        alike.setdefault(replace(node, host=""), []).append(node.host)
+    words = []
+    for kind, hosts in alike.items():
+        has = " and ".join(_amounts(kind.cpu, kind.gpu)) or "neither CPUs nor GPUs"
+        has += f" ({kind.kind})" if kind.kind and kind.gpu else ""
+        words.append(f"{hosts[0]}: {has}" if len(hosts) == 1 else f"{len(hosts)} × {has}")
+    return ", ".join(words) or "no node"
+
+
+def _amounts(cpu: float, gpu: float) -> list[str]:
+    amounts = ((cpu, "CPU"), (gpu, "GPU"))
+    return [f"{count:.4g} {name}{'' if count == 1 else 's'}" for count, name in amounts if count]
+
+
+def _advice(nodes: Sequence[Node], share: Share) -> str:
+    """Return what to change so that a trial fits on some node."""
+    right = [node for node in nodes if not share.kind or node.kind == share.kind]
+    # Of what is asked for, the node that comes nearest.
+    by_gpu = [node for node in right if node.gpu >= min(share.gpu, 1)] if share.gpu else right
+    best = max(by_gpu, key=lambda node: (min(node.gpu, share.gpu), node.cpu), default=None)
+    if best is None or not best.cpu:
+        wanted = needs(share)
+        return f"add a node with {wanted}, or ask for less in resources.cpu and resources.gpu"
+    changes = []
+    if best.cpu < share.cpu:
+        changes.append(f"resources.cpu: {math.floor(best.cpu) or best.cpu:g}")
+    if best.gpu < share.gpu:
+        changes.append(f"resources.gpu: {math.floor(best.gpu)}")
+    return f"with {' and '.join(changes)} it fits on {best.host}; or add a larger node"
+
+
+def copies(total_bytes: int, footprint: Footprint, image_bytes: int, most: int) -> int:
+    """Return how many trials of one kind a GPU holds at once; 0 where not even one fits.
+
+    Parameters
+    ----------
+    total_bytes
+        Memory of the GPU.
+    footprint
+        What one trial takes of it besides its images.
+    image_bytes
+        Of the images of one trial.
+    most
+        At most so many.
+    """
+    if footprint.peak_bytes is None:
+        return 0
+    tensors = math.ceil((footprint.peak_bytes + image_bytes) * HEADROOM)
+    # A trial alone may use the headroom too.
+    if footprint.context_bytes + footprint.peak_bytes + image_bytes > total_bytes:
+        return 0
+    return max(1, min(most, total_bytes // (footprint.context_bytes + tensors)))
+
+
+def speed(footprint: Footprint, k: int) -> float | None:
+    """Return the images per second of one of k trials that share a GPU, as a share of one alone."""
+    if k == 1:
+        return 1.0
+    shared, alone = footprint.shared.get(k), footprint.images_per_second
+    return shared / alone if shared and alone else None
+
+
+def worth_sharing(footprint: Footprint, k: int) -> int:
+    """Return k, or 1 where k trials at once were seen to train no more images than one alone."""
+    measured = speed(footprint, k)
+    return 1 if measured is not None and measured * k <= 1 else k
+
+
+def share_for(
+    cpu: float,
+    fits: Mapping[str, tuple[int, float | None]],
+    gpus: Mapping[str, float],
+) -> Share:
+    """Return the share of a trial, safe wherever Ray may place it.
+
+    The kind of GPU that holds the fewest trials decides, so that any GPU will do. Where the trial
+    does not fit on some kind at all, it is kept to the kind, of those where it fits, with the most
+    GPUs.
+
+    Parameters
+    ----------
+    fits
+        By kind of GPU: how many trials one holds, 0 for none, and their `speed`.
+    gpus
+        By kind: how many GPUs there are.
+    """
+    fitting = {kind: found for kind, found in fits.items() if found[0]}
+    if not fitting:
+        return Share(cpu, 1.0)
+    if len(fitting) == len(fits):
+        k, measured = min(fitting.values(), key=lambda found: found[0])
+        return Share(cpu, 1 / k, speed=measured)
+    kind = max(fitting, key=lambda kind: (gpus[kind], kind))
+    k, measured = fitting[kind]
+    return Share(cpu, 1 / k, kind, measured)
+
+
+def larger(share: Share, nodes: Sequence[Node], shortage: str) -> Share | None:
+    """Return the next larger share, for a trial that ran out of memory; None where none helps.
+
+    For a GPU's memory, a part of it grows from 1/k to 1/(k − 1); a whole GPU has no more to give.
+    For main memory a trial reserves twice the CPUs, so that fewer run beside it; its threads, and
+    so its numbers, stay.
+
+    Parameters
+    ----------
+    shortage
+        The kind of failure, as of `trainables.work.job`.
+    """
+    if shortage == OUT_OF_GPU_MEMORY:
+        k = round(1 / share.gpu) if 0 < share.gpu < 1 else 1
+        return replace(share, gpu=1 / (k - 1), speed=None) if k > 1 else None
+    fitting = (node.cpu for node in nodes if places(node, share))
+    most = max(fitting, default=0.0)
+    return replace(share, cpu=min(most, 2 * share.cpu)) if share.cpu < most else None
+
+
+def remedy(share: Share, shortage: str) -> str:
+    """Return what would help a trial that had the largest share and ran out of memory."""
+    if shortage != OUT_OF_GPU_MEMORY:
+        return (
+            "it had the largest share there is, all CPUs of a machine; one with more memory helps"
+        )
+    gpus = max(1, round(share.gpu))
+    had = "a whole GPU" if gpus == 1 else f"{gpus} whole GPUs"
+    return (
+        f"it had {had}; a smaller recipe.batch_size takes less, and resources.gpu: {2 * gpus} "
+        f"divides each batch among {2 * gpus} GPUs"
+    )

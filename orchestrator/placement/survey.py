@@ -1,0 +1,206 @@
+"""What the study's trials take of each kind of GPU there is: remembered, or measured on one.
+
+Imported once there is a connection to Ray.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.util import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from orchestrator.errors import first_line
+from orchestrator.placement.placer import Ask
+from orchestrator.placement.shares import copies
+from trainables.errors import OutOfGpuMemory
+from trainables.measure.footprint import Footprint, Hardware, Load, record, recorded
+from trainables.measure.probe import Gauge, Probe
+from trainables.work.actor import countable
+
+PATIENCE_SECONDS = 120.0
+"""How long a GPU may be taken by others before trials go on without having been measured."""
+RATE_SECONDS = 3.0
+"""Of training, for images per second."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one load takes of one kind of GPU; None for what was not measured."""
+
+    hardware: Hardware | None
+    footprint: Footprint | None
+    k: int
+    """Trials that the GPU holds, 0 for none; 1 where it was not measured."""
+
+
+class Survey:
+    """Measures loads on the kinds of GPU of a cluster, one after another.
+
+    Parameters
+    ----------
+    cpus
+        Per trial.
+    most
+        By Ray's name of each kind: the most trials that may share one of its GPUs.
+    note
+        Says what is being measured.
+    gauge
+        Counts memory; tests count on the CPU.
+    """
+
+    def __init__(
+        self,
+        cpus: int,
+        most: Mapping[str, int],
+        note: Callable[[str], None],
+        gauge: type[Gauge] = Gauge,
+    ) -> None:
+        self._cpus, self._most, self._note, self._gauge = cpus, most, note, gauge
+        self._busy: set[str] = set()
+
+    def take(self, asks: Mapping[Load, Ask]) -> dict[str, dict[Load, Finding]]:
+        """Return what is found by kind and load; kinds whose GPUs torch does not see are left out.
+
+        Where no GPU is free within two minutes, or a probe fails in another way than for want of
+        memory, a trial gets a whole GPU: nothing waits for ever.
+        """
+        found: dict[str, dict[Load, Finding]] = {}
+        for kind in self._most:
+            ask = next(iter(asks.items()))
+            try:
+                hardware = self._hardware(kind, *ask)
+            except (RayError, RuntimeError) as error:
+                self._note(f"warning: not measured, so trials get whole GPUs: {first_line(error)}")
+                found[kind] = dict.fromkeys(asks, Finding(None, None, 1))
+                continue
+            if hardware:
+                found[kind] = {
+                    load: self._finding(kind, hardware, load, asks[load]) for load in asks
+                }
+        return found
+
+    def _hardware(self, kind: str, load: Load, ask: Ask) -> Hardware | None:
+        with self._place(kind, 1) as place:
+            if place is None:
+                # Taken by others is not unseen by torch: trials wait their turn for it.
+                raise RuntimeError("no GPU was free to look at")
+            probe = self._probe(place, load, ask, 1)
+            hardware: Hardware | None = ray.get(probe.hardware.remote())
+            ray.kill(probe)
+            return hardware
+
+    def _finding(self, kind: str, hardware: Hardware, load: Load, ask: Ask) -> Finding:
+        footprint = dict(recorded(load)).get(hardware)
+        k = self._k(kind, hardware, footprint, ask)
+        if footprint is None or (k > 1 and k not in footprint.shared):
+            self._note(f"measuring {load} on {hardware.gpu}")
+            try:
+                footprint = self._measured(kind, hardware, load, ask, footprint)
+            except (RayError, RuntimeError) as error:
+                self._note(f"warning: {load} could not be measured: {first_line(error)}")
+                return Finding(hardware, footprint, 1)
+            if footprint:
+                record(load, hardware, footprint)
+            k = self._k(kind, hardware, footprint, ask)
+        return Finding(hardware, footprint, k)
+
+    def _k(self, kind: str, hardware: Hardware, footprint: Footprint | None, ask: Ask) -> int:
+        if footprint is None:
+            return 1
+        most = self._most[kind]
+        # A number of trials that was tried and did not fit is not tried again.
+        while (k := copies(hardware.total_bytes, footprint, ask.image_bytes, most)) > 1:
+            if footprint.shared.get(k) != 0:
+                return k
+            most = k - 1
+        return k
+
+    def _measured(
+        self, kind: str, hardware: Hardware, load: Load, ask: Ask, known: Footprint | None
+    ) -> Footprint | None:
+        if kind in self._busy:
+            # Waited for once already.
+            return known
+        with self._place(kind, self._most[kind]) as place:
+            if place is None:
+                self._busy.add(kind)
+                self._note(f"warning: no GPU was free to measure {load}; trials get a whole one")
+                return known
+            footprint = known or self._alone(place, load, ask)
+            while (k := self._k(kind, hardware, footprint, ask)) > 1:
+                if k in footprint.shared:
+                    break
+                try:
+                    rate = self._together(place, load, ask, k)
+                except (RayError, RuntimeError):
+                    # What one takes alone is known, and worth keeping.
+                    record(load, hardware, footprint)
+                    raise
+                footprint = replace(footprint, shared={**footprint.shared, k: rate})
+            return footprint
+
+    def _alone(self, place: Any, load: Load, ask: Ask) -> Footprint:
+        probe = self._probe(place, load, ask, 1)
+        try:
+            peak, context = ray.get(probe.measure.remote())
+            return Footprint(context, peak, ray.get(probe.rate.remote(RATE_SECONDS)))
+        except RayTaskError as error:
+            if not isinstance(error.cause, OutOfGpuMemory):
+                raise
+            return Footprint(0, None, None)
+        finally:
+            ray.kill(probe)
+
+    def _together(self, place: Any, load: Load, ask: Ask, k: int) -> float:
+        """Return the images per second of each of k trials at once; 0 where they do not fit."""
+        probes = [self._probe(place, load, ask, k) for _ in range(k)]
+        try:
+            ray.get([probe.measure.remote() for probe in probes])
+            rates = ray.get([probe.rate.remote(RATE_SECONDS) for probe in probes])
+            return float(sum(rates) / k)
+        except RayTaskError as error:
+            if not isinstance(error.cause, OutOfGpuMemory):
+                raise
+            return 0.0
+        finally:
+            for probe in probes:
+                ray.kill(probe)
+
+    def _probe(self, place: Any, load: Load, ask: Ask, k: int) -> Any:
+        return (
+            ray.remote(Probe)
+            .options(
+                num_cpus=self._cpus,
+                num_gpus=countable(1 / k),
+                scheduling_strategy=PlacementGroupSchedulingStrategy(place, 0),
+            )
+            .remote(
+                ask.trial.model_dump(mode="json"),
+                load.side,
+                load.evaluated,
+                self._cpus,
+                1 / k,
+                self._gauge,
+            )
+        )
+
+    @contextmanager
+    def _place(self, kind: str, most: int) -> Iterator[Any]:
+        """Hold one whole GPU of a kind, with CPUs for so many trials; None where none is free."""
+        bundle = {"GPU": 1.0, "CPU": float(self._cpus * most)}
+        if kind:
+            bundle[f"accelerator_type:{kind}"] = 0.001
+        place = placement_group([bundle])
+        try:
+            ray.get(place.ready(), timeout=PATIENCE_SECONDS)
+            held = True
+        except GetTimeoutError:
+            held = False
+        try:
+            yield place if held else None
+        finally:
+            remove_placement_group(place)

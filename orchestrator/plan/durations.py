@@ -1,0 +1,297 @@
+"""How long trials will take, from what is best known of their like: records, a probe, or FLOPs."""
+
+import math
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.compute as pc
+
+from orchestrator.plan.costs import Work, work_of
+from orchestrator.study.inputs import Inputs
+from orchestrator.study.study import Study
+from results.records import Status
+from results.store.store import Store
+from trainables.measure.pace import Pace
+from trainables.trial import Trial
+
+CPU_SPEED, GPU_SPEED = 60e9, 8e12
+"""Floating-point operations a second of one CPU and one GPU, where nothing was measured. Small
+images on CPUs with and without units for bf16 reach 15 to 250e9."""
+CPU_LAYER, GPU_LAYER = 3e-4, 6e-5
+"""Seconds of a layer in one update besides its operations: what starts them, and the optimizer.
+Small models with many layers, such as ShuffleNets, spend nearly all of their time so."""
+UNKNOWN_FLOPS = 1e8
+"""Of one image's forward pass, where nobody knows: a ResNet-18 at 32×32, about."""
+_SETUP_SECONDS, _START_SECONDS = 0.5, 6.0
+_DEVICES = Path("/dev")
+_GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "kfd", "dxg")
+"""What the drivers leave there of every GPU that torch can use: CUDA's, Jetson's, ROCm's, WSL's."""
+
+
+class Basis(StrEnum):
+    """What an expected time rests on, the best first."""
+
+    RECORDED = "recorded trials"
+    PROBE = "a probe"
+    SCALED = "other trials, scaled by FLOPs"
+    FLOPS = "FLOPs"
+    GUESS = "a guess"
+
+
+FACTORS = {
+    Basis.RECORDED: 1.2,
+    Basis.PROBE: 1.25,
+    Basis.SCALED: 2.0,
+    Basis.FLOPS: 4.0,
+    Basis.GUESS: 10.0,
+}
+"""The true time is expected between 1/factor and factor times what is said."""
+
+
+class Kind(NamedTuple):
+    """What trials of one pace share."""
+
+    model: str
+    stem: str
+    image_size: int | None
+    batch_size: int
+    optimizer: str
+    precision: str
+    cpus: float
+    on_gpu: bool
+
+
+def kind_of(trial: Trial, cpus: float, on_gpu: bool) -> Kind:
+    """Return a trial's kind, given what it is trained on."""
+    recipe = trial.recipe
+    return Kind(
+        trial.model,
+        recipe.stem,
+        recipe.image_size,
+        recipe.batch_size,
+        recipe.optimizer,
+        recipe.precision,
+        float(cpus),
+        on_gpu,
+    )
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What is expected of a trial.
+
+    Parameters
+    ----------
+    interval, setup
+        Seconds of one evaluation interval, and once per trial.
+    intervals
+        Of the whole trial.
+    basis
+        What the figures rest on.
+    """
+
+    interval: float
+    setup: float
+    intervals: int
+    basis: Basis
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of the whole trial."""
+        return self.setup + self.interval * self.intervals
+
+
+class Durations:
+    """Expected seconds of trials.
+
+    Parameters
+    ----------
+    work
+        trial → what an interval of it computes.
+    kind
+        trial → its kind.
+    recorded, probed
+        Paces by kind.
+    examples
+        Trials, those of measured kinds among which tell how fast others may be.
+    on_gpu
+        Whether trials are expected to train on GPUs.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Trial], Work],
+        kind: Callable[[Trial], Kind],
+        recorded: Mapping[Kind, Pace] | None = None,
+        probed: Mapping[Kind, Pace] | None = None,
+        examples: Iterable[Trial] = (),
+        on_gpu: bool = False,
+    ) -> None:
+        self.on_gpu = on_gpu
+        self._work, self._kind = work, kind
+        self._recorded, self._probed = dict(recorded or {}), dict(probed or {})
+        known = [*self._recorded.values(), *self._probed.values()]
+        self._setup = _median([pace.setup for pace in known], _SETUP_SECONDS)
+        self.start = _median([pace.start for pace in known if pace.start], _START_SECONDS)
+        """Seconds that a worker takes before its first trial."""
+        self._rates = self._rates_of(examples) if known else {}
+
+    def knows(self, trial: Trial) -> bool:
+        """Return whether the pace of this very kind of trial was measured."""
+        kind = self._kind(trial)
+        return kind in self._recorded or kind in self._probed
+
+    def expect(self, trial: Trial) -> Expectation:
+        """Return what is expected of a trial, from its beginning to its budget."""
+        kind, work = self._kind(trial), self._work(trial)
+        for basis, paces in ((Basis.RECORDED, self._recorded), (Basis.PROBE, self._probed)):
+            if kind in paces:
+                pace = paces[kind]
+                interval = pace.train * work.trained + pace.evaluate * work.evaluated
+                return Expectation(interval, pace.setup, trial.recipe.intervals, basis)
+        rates = self._rates.get((kind.cpus, kind.on_gpu))
+        train, evaluate = _reckoned(work, kind)
+        if rates and work.flops:
+            ratios = [statistics.median(column) for column in zip(*rates, strict=True)]
+            interval = ratios[0] * train + ratios[1] * evaluate
+            return Expectation(interval, self._setup, trial.recipe.intervals, Basis.SCALED)
+        interval = (train + evaluate) * (1.0 if work.flops else UNKNOWN_FLOPS)
+        basis = Basis.FLOPS if work.flops else Basis.GUESS
+        return Expectation(interval, self._setup, trial.recipe.intervals, basis)
+
+    def seconds(self, trial: Trial) -> float:
+        """Return the seconds of a whole trial."""
+        return self.expect(trial).seconds
+
+    def _rates_of(
+        self, trials: Iterable[Trial]
+    ) -> dict[tuple[float, bool], list[tuple[float, float]]]:
+        """Return measured over reckoned seconds, training and evaluating, of each known kind."""
+        seen: set[Kind] = set()
+        rates: dict[tuple[float, bool], list[tuple[float, float]]] = {}
+        for trial in trials:
+            kind = self._kind(trial)
+            pace = self._recorded.get(kind) or self._probed.get(kind)
+            if pace is None or kind in seen:
+                continue
+            seen.add(kind)
+            work = self._work(trial)
+            if work.flops:
+                train, evaluate = _reckoned(work, kind)
+                of_place = rates.setdefault((kind.cpus, kind.on_gpu), [])
+                of_place.append(
+                    (
+                        pace.train * work.trained / train,
+                        pace.evaluate * work.evaluated / evaluate if evaluate else 1.0,
+                    )
+                )
+        return rates
+
+
+def _reckoned(work: Work, kind: Kind) -> tuple[float, float]:
+    """Return the seconds of an interval, training and evaluating, by what is to be computed."""
+    speed = GPU_SPEED if kind.on_gpu else CPU_SPEED * kind.cpus
+    flops = work.flops or 1.0
+    layers = work.updates * work.layers * (GPU_LAYER if kind.on_gpu else CPU_LAYER)
+    return 3.0 * work.trained * flops / speed + layers, work.evaluated * flops / speed
+
+
+def durations_of(
+    study: Study,
+    inputs: Inputs,
+    trials: Iterable[Trial],
+    store: Store,
+    probed: Mapping[Kind, Pace] | None = None,
+) -> Durations:
+    """Return what is expected of a study's trials, from its records and from probes.
+
+    Parameters
+    ----------
+    study, inputs
+        What is asked for, and what was found.
+    trials
+        As far as they are known.
+    store
+        The run directory, which need not exist.
+    probed
+        What was measured beforehand.
+    """
+    work = work_of(inputs)
+    recorded = recorded_paces(store, inputs.n_evaluated)
+    on_gpu = uses_gpu(study, recorded)
+
+    def kind(trial: Trial) -> Kind:
+        return kind_of(trial, study.resources.cpu, on_gpu)
+
+    return Durations(work, kind, recorded, probed, trials, on_gpu)
+
+
+def uses_gpu(study: Study, recorded: Mapping[Kind, Pace]) -> bool:
+    """Return whether trials are expected to train on GPUs: as asked, as before, else as here."""
+    gpu = study.resources.gpu
+    if gpu != "auto":
+        return bool(gpu)
+    if recorded or study.trainable == "simulated":
+        return any(kind.on_gpu for kind in recorded)
+    if sys.platform == "linux" and not any(any(_DEVICES.glob(name)) for name in _GPU_FILES):
+        # Importing torch to be told so takes two seconds.
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
+    """Return the pace of every kind of trial that a run directory holds: medians over its epochs.
+
+    Parameters
+    ----------
+    store
+        The run directory, which need not exist.
+    evaluated
+        Images of the validation and test sets.
+    """
+    if not store.root.is_dir():
+        return {}
+    fields = [name for name in Kind._fields if name not in ("cpus", "on_gpu")]
+    measured = ["trial_id", "train_seen", "seconds", "images_per_second"]
+    epochs = store.read("epochs", [*fields, *measured]).to_pandas()
+    facts = ["trial_id", "cpu", "gpu", "slot", "attempts", "seconds", "started_at", "ended_at"]
+    done = pc.field("status") == Status.COMPLETED.value
+    trials = store.read("trials", facts, where=done).to_pandas()
+    if epochs.empty or trials.empty:
+        return {}
+    once = trials[trials["attempts"] == 1]
+    spent = (once["ended_at"] - once["started_at"]).dt.total_seconds()
+    beside = (spent - once["seconds"]).clip(lower=0)
+    setup = float(beside.median()) if len(once) else _SETUP_SECONDS
+    # The first trial of each place waits for its worker's imports.
+    first = beside[once.sort_values("started_at").groupby("slot").head(1).index]
+    start = max(0.0, float(first.median()) - setup) if len(once) else 0.0
+    epochs["training"] = epochs["train_seen"] / epochs["images_per_second"]
+    epochs["train"] = 1 / epochs["images_per_second"]
+    epochs["evaluate"] = (epochs["seconds"] - epochs["training"]).clip(lower=0) / max(1, evaluated)
+    epochs = epochs.merge(trials[["trial_id", "cpu", "gpu"]], on="trial_id")
+    paces = {}
+    for key, rows in epochs.groupby([*fields, "cpu", "gpu"], dropna=False, sort=False):
+        *form, cpu, gpu = key
+        values = dict(zip(fields, form, strict=True))
+        size = values["image_size"]
+        values["image_size"] = None if size is None or math.isnan(size) else int(size)
+        values["batch_size"] = int(values["batch_size"])
+        kind = Kind(**values, cpus=float(cpu), on_gpu=bool(gpu))
+        middle = rows[["train", "evaluate"]].median()
+        if middle.isna().any():
+            # A trainable of one's own need not say how fast it is.
+            continue
+        paces[kind] = Pace(float(middle["train"]), float(middle["evaluate"]), setup, start)
+    return paces
+
+
+def _median(values: list[float], default: float) -> float:
+    return statistics.median(values) if values else default

@@ -1,0 +1,122 @@
+"""Paces measured beforehand: a few updates of each kind of trial, remembered for this machine."""
+
+import json
+import multiprocessing
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from orchestrator.errors import StudyError
+from orchestrator.plan.durations import Kind
+from orchestrator.run.environment import describe
+from results.store.files import write_whole
+from trainables.errors import TrainableError
+from trainables.measure.pace import Pace, measure
+from trainables.trial import Trial
+
+_SAME = ("host", "cpu_model", "torch", "torchvision", "scalestudy", "cpus")
+"""What a remembered pace holds for, besides the data: environment columns."""
+
+
+def probe(
+    trials: Iterable[Trial],
+    kind: Callable[[Trial], Kind],
+    evaluated: int,
+    slots: int,
+    show: Callable[[str], None],
+) -> dict[Kind, Pace]:
+    """Measure every kind of trial, as many at once as the study will train.
+
+    Parameters
+    ----------
+    trials
+        Of which one of each kind is tried.
+    kind
+        trial → its kind.
+    evaluated
+        Images of the validation and test sets.
+    slots
+        Trials at a time: they slow each other down, and the probe does so alike.
+    show
+        Told what is being done.
+
+    Raises
+    ------
+    StudyError
+        Such a trial cannot be trained here.
+    """
+    # The largest of each kind, so that it makes full batches.
+    examples = {kind(trial): trial for trial in sorted(trials, key=lambda trial: trial.n_train)}
+    if not examples:
+        return {}
+    # Places left over train something too.
+    count = -(-len(examples) // slots) * slots
+    chosen = list(islice(cycle(examples.items()), count))
+    found: dict[Kind, list[Pace]] = defaultdict(list)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(slots, mp_context=context, max_tasks_per_child=1) as pool:
+        asked = {
+            pool.submit(
+                measure,
+                trial.model_dump(mode="json"),
+                evaluated,
+                int(of.cpus),
+                None if of.on_gpu else "cpu",
+            ): of
+            for of, trial in chosen
+        }
+        for number, done in enumerate(as_completed(asked), 1):
+            try:
+                found[asked[done]].append(done.result())
+            except TrainableError as error:
+                raise StudyError(f"--probe: {asked[done].model}: {error}") from None
+            except BrokenProcessPool:
+                raise StudyError(
+                    f"--probe: the process that tried {asked[done].model} was killed, most likely "
+                    "for its memory; try fewer at once (--max-parallel 1), or leave --probe out."
+                ) from None
+            show(f"probing: {number} of {count}")
+    return {of: _mean(paces) for of, paces in found.items()}
+
+
+def remember(fingerprint: str, paces: Mapping[Kind, Pace]) -> None:
+    """Keep paces for later plans and runs on this machine."""
+    held = {**remembered(fingerprint), **paces}
+    rows = [{"kind": kind._asdict(), "pace": asdict(pace)} for kind, pace in held.items()]
+    file = _file(fingerprint)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, json.dumps({"for": _here(), "paces": rows}, indent=1).encode())
+
+
+def remembered(fingerprint: str) -> dict[Kind, Pace]:
+    """Return what was measured of this data on this machine with these versions."""
+    try:
+        values = json.loads(_file(fingerprint).read_text())
+        if values["for"] != _here():
+            return {}
+        return {Kind(**row["kind"]): Pace(**row["pace"]) for row in values["paces"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _mean(paces: list[Pace]) -> Pace:
+    rows = [asdict(pace).values() for pace in paces]
+    return Pace(*(fmean(column) for column in zip(*rows, strict=True)))
+
+
+def _file(fingerprint: str) -> Path:
+    from trainables.data.cache import cache_folder
+
+    return cache_folder() / "paces" / f"{fingerprint[:32]}.json"
+
+
+def _here() -> dict[str, Any]:
+    facts = describe(float(os.cpu_count() or 1), 0.0)
+    return {name: facts[name] for name in _SAME}

@@ -1,0 +1,317 @@
+"""Other stopping rules on recorded curves: what they would have saved, and what that had cost."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from orchestrator.ledger.history import History
+from orchestrator.ledger.stopping import Race, group_of
+from orchestrator.study.study import EarlyStopping, Study
+from results.analysis.cells import level_label
+from results.records import Status
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What is recorded of one trial that a rule may stop.
+
+    Parameters
+    ----------
+    trial_id, levels, seed
+        Which trial, and its level of every factor.
+    budget
+        Evaluation intervals of the whole trial.
+    done
+        Intervals recorded without a gap, at most the budget.
+    failed
+        Whether it ended in an error: no rule would have trained it further.
+    val_accuracy, test_accuracy
+        At the end of the budget (0 to 1); NaN where the curve does not reach it.
+    """
+
+    trial_id: str
+    levels: dict[str, Any]
+    seed: int
+    budget: int
+    done: int
+    failed: bool = False
+    val_accuracy: float = math.nan
+    test_accuracy: float = math.nan
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the budget is trained, and recorded, to its end."""
+        return not self.failed and self.done >= self.budget
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a rule might have trained it beyond what is recorded."""
+        return not self.failed and self.done < self.budget
+
+    @property
+    def asked(self) -> int:
+        """Intervals that training takes where no rule stops it."""
+        return self.done if self.failed else self.budget
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """All curves of a run that compete or may compete, and the order in which they arrived.
+
+    Parameters
+    ----------
+    curves
+        By trial_id, in the order of the trial records.
+    arrivals
+        (trial_id, epoch, val_accuracy), as recorded.
+    """
+
+    curves: dict[str, Curve]
+    arrivals: Sequence[tuple[str, int, float]]
+
+    @property
+    def longest(self) -> int:
+        """Intervals of the longest trial."""
+        return max((curve.budget for curve in self.curves.values()), default=0)
+
+    @property
+    def cut(self) -> int:
+        """Trials that are recorded only up to where the run stopped them, or has come to."""
+        return sum(curve.is_cut for curve in self.curves.values())
+
+
+@dataclass(frozen=True)
+class CellReplay:
+    """What a rule makes of one cell.
+
+    Parameters
+    ----------
+    cell
+        Its name.
+    trials, stopped
+        That compete, and that the rule stops.
+    asked, trained
+        Epochs without any rule, and with this one.
+    unknown
+        Further epochs that the rule might have trained of cut curves: nobody knows.
+    open
+        Curves cut before the rule has decided about them.
+    contests
+        Choices to be made: one in a search; one per seed where each seed is a trial of its own.
+    kept, lost
+        Contests whose winner is the same as without stopping, and those without any winner.
+    regrets
+        Points of validation accuracy given up, one per contest that has a winner.
+    test_regrets
+        The same in test accuracy; below zero where the other choice is better there.
+    """
+
+    cell: str
+    trials: int
+    stopped: int
+    asked: int
+    trained: int
+    unknown: int
+    open: int
+    contests: int
+    kept: int
+    lost: int
+    regrets: tuple[float, ...]
+    test_regrets: tuple[float, ...]
+
+    @property
+    def saved(self) -> int:
+        """Epochs that the rule is sure to save; `unknown` more at most."""
+        return self.asked - self.trained - self.unknown
+
+    @property
+    def regret(self) -> float:
+        """Mean points of validation accuracy given up; NaN where no winner is left."""
+        return _mean(self.regrets)
+
+    @property
+    def test_regret(self) -> float:
+        """Mean points of test accuracy given up; NaN where no winner is left."""
+        return _mean(self.test_regrets)
+
+    @property
+    def worst(self) -> float:
+        """Most points of validation accuracy given up in one contest."""
+        return max(self.regrets, default=math.nan)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a rule makes of a run.
+
+    Parameters
+    ----------
+    rule
+        The rule.
+    is_own
+        Whether the study as last run has this very rule.
+    cells
+        In the order of the study.
+    total
+        Of all cells.
+    """
+
+    rule: EarlyStopping
+    is_own: bool
+    cells: list[CellReplay]
+    total: CellReplay
+
+
+def recorded_curves(study: Study, history: History) -> Recorded:
+    """Return the curves of a run that stopping rules can be replayed on.
+
+    Those of the search where there is one, else all: a study without a search becomes a race.
+    """
+    curves = {}
+    for trial_id, row in history.trials.items():
+        if not row["wanted"] or (study.search and row["seed"] != study.search_seed):
+            continue
+        budget = row["epochs_budget"] or 0
+        done = min(history.epochs_done(trial_id), budget)
+        whole = done == budget > 0
+        curves[trial_id] = Curve(
+            trial_id,
+            {factor: row[factor] for factor in study.factors},
+            row["seed"],
+            budget,
+            done,
+            failed=row["status"] == Status.FAILED.value,
+            val_accuracy=history.curve(trial_id)[budget - 1] if whole else math.nan,
+            test_accuracy=_known(history.column(trial_id, "test_accuracy")[budget - 1])
+            if whole
+            else math.nan,
+        )
+    arrivals = [
+        (trial_id, epoch, value)
+        for trial_id, epoch, value in history.arrivals()
+        if trial_id in curves and epoch <= curves[trial_id].done
+    ]
+    return Recorded(curves, arrivals)
+
+
+def stops(rule: EarlyStopping, recorded: Recorded) -> dict[str, int]:
+    """Return the epoch at which a rule stops each trial that it stops.
+
+    Results arrive in the order in which they were recorded. In a run of its own the rule would free
+    places earlier and so bring about another order.
+    """
+    races: dict[tuple[str, ...], Race] = {}
+    stopped: dict[str, int] = {}
+    for trial_id, epoch, value in recorded.arrivals:
+        if trial_id in stopped:
+            continue
+        curve = recorded.curves[trial_id]
+        group = group_of(rule.compare, curve.levels, curve.seed)
+        race = races.setdefault(group, Race(rule.grace, rule.reduction_factor))
+        if race.arrive(epoch, value, budget=curve.budget):
+            stopped[trial_id] = epoch
+    return stopped
+
+
+def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
+    """Return what a rule would have made of a run.
+
+    Parameters
+    ----------
+    study
+        As last run.
+    recorded
+        What `recorded_curves` returned.
+    rule
+        Any, also the study's own.
+    """
+    stopped = stops(rule, recorded)
+    by_cell: dict[tuple[Any, ...], list[Curve]] = defaultdict(list)
+    for curve in recorded.curves.values():
+        by_cell[tuple(curve.levels.values())].append(curve)
+    names = _names(list(study.factors), list(by_cell))
+    cells = [
+        _cell(name, curves, stopped, bool(study.search))
+        for name, curves in zip(names, by_cell.values(), strict=True)
+    ]
+    return Replay(rule, rule == study.stopping, cells, _total(cells))
+
+
+def _cell(name: str, curves: list[Curve], stopped: dict[str, int], is_search: bool) -> CellReplay:
+    contests: dict[int, list[Curve]] = defaultdict(list)
+    for curve in curves:
+        contests[0 if is_search else curve.seed].append(curve)
+    kept, lost, regrets, test_regrets, decided = 0, 0, [], [], 0
+    for contest in contests.values():
+        best = _winner(contest)
+        if best is None:
+            continue
+        decided += 1
+        chosen = _winner([curve for curve in contest if curve.trial_id not in stopped])
+        if chosen is None:
+            lost += 1
+            continue
+        kept += chosen is best
+        regrets.append(100 * (_ranked(best) - _ranked(chosen)))
+        test_regrets.append(100 * (best.test_accuracy - chosen.test_accuracy))
+    left = [curve for curve in curves if curve.trial_id not in stopped]
+    return CellReplay(
+        cell=name,
+        trials=len(curves),
+        stopped=len(curves) - len(left),
+        asked=sum(curve.asked for curve in curves),
+        trained=sum(stopped.get(curve.trial_id, curve.done) for curve in curves),
+        unknown=sum(curve.asked - curve.done for curve in left),
+        open=sum(curve.is_cut for curve in left),
+        contests=decided,
+        kept=kept,
+        lost=lost,
+        regrets=tuple(regrets),
+        test_regrets=tuple(test_regrets),
+    )
+
+
+def _winner(curves: Sequence[Curve]) -> Curve | None:
+    """Return the trial that a search would choose, as `Stages.settle` does."""
+    whole = [curve for curve in curves if curve.is_whole]
+    return min(whole, key=lambda curve: (-_ranked(curve), curve.trial_id), default=None)
+
+
+def _ranked(curve: Curve) -> float:
+    return 0.0 if math.isnan(curve.val_accuracy) else curve.val_accuracy
+
+
+def _total(cells: Sequence[CellReplay]) -> CellReplay:
+    return CellReplay(
+        cell="all",
+        regrets=tuple(regret for cell in cells for regret in cell.regrets),
+        test_regrets=tuple(regret for cell in cells for regret in cell.test_regrets),
+        **{name: sum(getattr(cell, name) for cell in cells) for name in _COUNTS},
+    )
+
+
+_COUNTS = (
+    *("trials", "stopped", "asked", "trained", "unknown", "open"),
+    *("contests", "kept", "lost"),
+)
+
+
+def _known(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return fmean(known) if known else math.nan
+
+
+def _names(factors: Sequence[str], cells: Sequence[tuple[Any, ...]]) -> list[str]:
+    """Return what tells each cell apart from the others."""
+    varying = [place for place in range(len(factors)) if len({cell[place] for cell in cells}) > 1]
+    return [
+        " × ".join(level_label(factors[place], cell[place]) for place in varying or [0])
+        for cell in cells
+    ]

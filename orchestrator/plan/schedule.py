@@ -1,0 +1,249 @@
+"""A study's course in virtual time: the real order and the real races, with expected durations.
+
+No Ray and no clock: ten thousand trials take seconds, so that a plan can say what a cluster makes
+of a study before anyone pays for it.
+"""
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TypeVar
+
+import numpy as np
+
+from orchestrator.ledger.passes import Pass, Share
+from orchestrator.ledger.stages import Wanted
+from orchestrator.ledger.stopping import Race
+from orchestrator.placement.shares import Node, places
+
+
+@dataclass(frozen=True)
+class Stay:
+    """One trial's time on a node, in seconds from the start of the pass."""
+
+    trial_id: str
+    cell: int
+    start: float
+    end: float
+    share: Share
+    intervals: int
+    """Evaluation intervals trained, those recorded before included."""
+
+
+@dataclass
+class Schedule:
+    """When each trial would run.
+
+    Parameters
+    ----------
+    nodes
+        What the trials were placed on.
+    max_parallel
+        Trials at a time, at most.
+    stays
+        In order of their ends.
+    """
+
+    nodes: Sequence[Node]
+    max_parallel: int | None
+    stays: list[Stay] = field(default_factory=list)
+
+    @property
+    def makespan(self) -> float:
+        """Return the seconds from the first start to the last end."""
+        return max((stay.end for stay in self.stays), default=0.0)
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds of all trials together."""
+        return sum(stay.end - stay.start for stay in self.stays)
+
+    def resource_seconds(self, resource: str) -> float:
+        """Return the `cpu`- or `gpu`-seconds that trials hold."""
+        held = ((stay.end - stay.start) * getattr(stay.share, resource) for stay in self.stays)
+        return float(sum(held))
+
+    @property
+    def lower_bound(self) -> float:
+        """Return what no order could beat: the longest trial, or all work spread evenly."""
+        longest = max((stay.end - stay.start for stay in self.stays), default=0.0)
+        bounds = [longest]
+        for resource in ("cpu", "gpu"):
+            there = sum(getattr(node, resource) for node in self.nodes)
+            bounds.append(self.resource_seconds(resource) / there if there else 0.0)
+        if self.max_parallel:
+            bounds.append(self.seconds / self.max_parallel)
+        shares = {stay.share for stay in self.stays}
+        if len(shares) == 1:
+            (share,) = shares
+            room = sum(places(node, share) for node in self.nodes)
+            bounds.append(self.seconds / room if room else 0.0)
+        return max(bounds)
+
+
+def simulate(
+    work: Pass,
+    nodes: Sequence[Node],
+    pace: Callable[[Wanted], tuple[float, float]],
+    generator: np.random.Generator,
+    *,
+    max_parallel: int | None = None,
+) -> Schedule:
+    """Let a pass run in virtual time.
+
+    Parameters
+    ----------
+    work
+        Whose recorder is never flushed: nothing is written.
+    nodes
+        What there is to run on.
+    pace
+        Trial → seconds before its first interval, and of each interval.
+    generator
+        Draws how good each recipe turns out: validation accuracies keep one random order over the
+        whole of training, in which a race stops the worse. Nothing is assumed of how curves look.
+    max_parallel
+        Trials at a time, at most.
+    """
+    rule = work.study.stopping
+    rungs = Race(rule.grace, rule.reduction_factor) if rule else None
+    room = _Room(nodes)
+    schedule = Schedule(nodes, max_parallel)
+    events: list[tuple[float, int, str, int, float]] = []
+    places_taken: dict[str, tuple[_Place, Share, float]] = {}
+    number, now = 0, 0.0
+    work.slots = _slots(work, nodes, max_parallel)
+    hand = work.next()
+    while True:
+        # As with Ray, one trial waits in hand, chosen before its place is free.
+        while hand and (not max_parallel or len(places_taken) < max_parallel):
+            share = work.share(hand.trial)
+            place = room.take(share)
+            if place is None:
+                break
+            trial_id = hand.trial.trial_id
+            before = work.recorder.trial(trial_id).get("epochs_done") or 0
+            setup, interval = pace(hand)
+            work.start(trial_id, None)
+            places_taken[trial_id] = (place, share, now)
+            number += 1
+            stop = _next_look(hand, before, rungs if work.stages.group(hand) else None)
+            ends = now + setup + interval * (stop - before)
+            heapq.heappush(events, (ends, number, trial_id, stop, generator.random()))
+            hand = work.next()
+        if not events:
+            break
+        now, _, trial_id, epoch, quality = heapq.heappop(events)
+        wanted = work.running[trial_id]
+        budget = wanted.trial.recipe.intervals
+        row = {"epoch": epoch, "val_accuracy": quality, "seconds": 0.0, **_UNKNOWN}
+        if work.result(trial_id, {"row": row, "finished": epoch == budget, "facts": _FACTS}):
+            stop = _next_look(wanted, epoch, rungs)
+            number += 1
+            ends = now + pace(wanted)[1] * (stop - epoch)
+            heapq.heappush(events, (ends, number, trial_id, stop, quality))
+        else:
+            place, share, start = places_taken.pop(trial_id)
+            room.give(place, share)
+            schedule.stays.append(Stay(trial_id, wanted.cell, start, now, share, epoch))
+            hand = hand or work.next()
+    return schedule
+
+
+def _slots(work: Pass, nodes: Sequence[Node], max_parallel: int | None) -> int:
+    """Return how many trials run at a time, on average over unlike shares."""
+    counts = Counter(work.share(wanted.trial) for wanted in work.stages.wanted.values())
+    room = {share: sum(places(node, share) for node in nodes) for share in counts}
+    taken = sum(number / room[share] for share, number in counts.items() if room[share])
+    slots = round(counts.total() / taken) if taken else 0
+    return min(slots, max_parallel) if max_parallel else slots
+
+
+_FACTS = {"n_parameters": 1}
+_UNKNOWN = {
+    f"{split}_{kind}": None
+    for split in ("train", "val", "test")
+    for kind in ("loss", "accuracy")
+    if (split, kind) != ("val", "accuracy")
+}
+
+
+def _next_look(wanted: Wanted, epoch: int, rungs: Race | None) -> int:
+    """Return the next epoch at which something is decided: a rung, or the end."""
+    budget = wanted.trial.recipe.intervals
+    if rungs is None:
+        return budget
+    return next((later for later in range(epoch + 1, budget) if rungs.is_rung(later)), budget)
+
+
+_Free = TypeVar("_Free")
+_Item = TypeVar("_Item")
+_Place = tuple[int, tuple[int, ...]]
+"""A node, and those of its GPUs that are used."""
+
+
+class _Room:
+    """What is free on the nodes. A part of a GPU goes where least is left that suffices."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self._cpu = [node.cpu for node in nodes]
+        self._gpus = [[Fraction(1)] * int(node.gpu) for node in nodes]
+        self._by_cpu: dict[float, set[int]] = defaultdict(set)
+        self._by_gpu: dict[Fraction, set[tuple[int, int]]] = defaultdict(set)
+        for number, node in enumerate(nodes):
+            self._by_cpu[node.cpu].add(number)
+            self._by_gpu[Fraction(1)] |= {(number, gpu) for gpu in range(int(node.gpu))}
+
+    def take(self, share: Share) -> _Place | None:
+        """Return a place for a share, now taken; None where there is none."""
+        place = self._find(share)
+        if place:
+            self._move(place, share, -1)
+        return place
+
+    def give(self, place: _Place, share: Share) -> None:
+        """Free a place again."""
+        self._move(place, share, 1)
+
+    def _find(self, share: Share) -> _Place | None:
+        if not share.gpu:
+            enough = (cpu for cpu in sorted(self._by_cpu) if cpu >= share.cpu - 1e-9)
+            return next(((min(self._by_cpu[cpu]), ()) for cpu in enough if self._by_cpu[cpu]), None)
+        if share.gpu <= 1:
+            need = _part(share.gpu)
+            for free in sorted(self._by_gpu):
+                if free < need:
+                    continue
+                for node, gpu in self._by_gpu[free]:
+                    if self._cpu[node] >= share.cpu - 1e-9:
+                        return node, (gpu,)
+            return None
+        for node, gpus in enumerate(self._gpus):
+            whole = [gpu for gpu, free in enumerate(gpus) if free == 1]
+            if len(whole) >= share.gpu and self._cpu[node] >= share.cpu - 1e-9:
+                return node, tuple(whole[: int(share.gpu)])
+        return None
+
+    def _move(self, place: _Place, share: Share, sign: int) -> None:
+        node, gpus = place
+        cpu = self._cpu[node] + sign * share.cpu
+        self._put(self._by_cpu, self._cpu[node], cpu, node)
+        self._cpu[node] = cpu
+        for gpu in gpus:
+            free = self._gpus[node][gpu]
+            after = free + sign * min(Fraction(1), _part(share.gpu))
+            self._put(self._by_gpu, free, after, (node, gpu))
+            self._gpus[node][gpu] = after
+
+    @staticmethod
+    def _put(buckets: dict[_Free, set[_Item]], before: _Free, after: _Free, item: _Item) -> None:
+        buckets[before].discard(item)
+        if not buckets[before]:
+            del buckets[before]
+        buckets[after].add(item)
+
+
+def _part(gpu: float) -> Fraction:
+    return Fraction(gpu).limit_denominator(1000)

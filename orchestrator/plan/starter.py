@@ -1,0 +1,365 @@
+"""A study to start from, made for one's own data, models and time, and written with comments."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator.errors import StudyError
+from orchestrator.plan.budget import Affordable, Design, afford, designs
+from orchestrator.plan.design import FEWEST_STEPS
+from orchestrator.plan.price import Band, Price, price_plan
+from orchestrator.study.levels import parse_size, parse_weights
+from orchestrator.study.study import Study, study_from
+from results.phrases import count, listed
+from trainables.data.splits import share_to_count
+from trainables.source import BUILT_IN, Source
+
+FRACTIONS = ("1/16", "1/8", "1/4", "1/2", "1")
+EPOCHS, SEEDS = 10, 3
+"""Where no budget decides."""
+_BATCH_SIZES = (128, 64, 32, 16)
+_LARGEST_SIDE = 128
+"""Pixels, that larger images are resized to."""
+_PER_CLASS = 8
+"""Images of a class that the smallest share should hold."""
+_RATES = [3e-3, 1e-3, 3e-4, 1e-4]
+_MODELS = {"digits": ["resnet18", "resnet34"]}
+_NOWHERE = "scalestudy-init-writes-no-records"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user wants to start from; None is left to the starter.
+
+    Parameters
+    ----------
+    file
+        Where the study is to be written.
+    data
+        A folder of images or of Parquet files, or digits, cifar10, cifar100.
+    models, weights, fractions
+        Levels, as a study file writes them.
+    hours
+        The time there is on this machine.
+    schema
+        Name of a JSON Schema beside the file, for editors.
+    """
+
+    file: Path
+    data: str = "digits"
+    models: Sequence[str] | None = None
+    weights: Sequence[str] | None = None
+    fractions: Sequence[str] | None = None
+    hours: float | None = None
+    schema: str | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """A study file, not yet written.
+
+    Parameters
+    ----------
+    study, text
+        What it declares, and how it is written.
+    price
+        What it is expected to cost here.
+    reasons
+        A sentence each on what was chosen and why.
+    """
+
+    study: Study
+    text: str
+    price: Price
+    reasons: list[str]
+
+
+class Starter:
+    """Makes a study of a wish.
+
+    Parameters
+    ----------
+    wish
+        What is wanted.
+    probe
+        Whether to time a few updates of each kind of trial here first.
+
+    Raises
+    ------
+    StudyError
+        The data, a model or the weights cannot be had.
+    """
+
+    def __init__(self, wish: Wish, *, probe: bool = False) -> None:
+        from trainables.data.dataset import inspect
+        from trainables.errors import TrainableError
+
+        self._wish, self._probe = wish, probe
+        self._source = _source(wish)
+        folder = wish.file.absolute().parent
+        path = self._source.get("path")
+        try:
+            info = inspect(
+                Source(**{**self._source, "path": folder / path} if path else self._source)
+            )
+        except TrainableError as error:
+            raise StudyError(f"--data {wish.data}: {error}") from None
+        self._pool = info.n_train - share_to_count(0.1, info.n_train)
+        self._n_classes, self._side = info.n_classes, info.image_size
+        self._weights = [_rooted(level) for level in wish.weights or ["none"]]
+        for share in wish.fractions or ():
+            try:
+                parse_size(_level(share))
+            except ValueError as error:
+                raise StudyError(f"--fractions {share}: {error}.") from None
+
+    def start(self) -> Started:
+        """Return the study.
+
+        Raises
+        ------
+        StudyError
+            Not even the smallest study fits the time, or the study cannot be run.
+        """
+        hours = self._wish.hours
+        fractions = self._wish.fractions or self._possible_fractions()
+        if hours is None:
+            chosen = Affordable(Design(tuple(fractions), SEEDS, False), EPOCHS)
+        else:
+            ladder = designs(
+                fractions,
+                fixed=self._wish.fractions is not None,
+                tuned=len({label == "none" for label in self._weights}) > 1,
+            )
+            found = afford(ladder, 3600 * hours, self._seconds)
+            if found is None:
+                least = self._seconds(ladder[-1], 1)
+                raise StudyError(
+                    f"--budget {hours:g}: even one epoch, one seed and "
+                    f"{len(ladder[-1].fractions)} data sizes take about {least / 3600:.2g} hours "
+                    "here; name fewer or smaller models, smaller fractions, or more hours."
+                )
+            chosen = found
+        study, price = self._study(chosen), self._price(chosen)
+        reasons = self._reasons(chosen, price.wall, price)
+        return Started(study, self._text(chosen, reasons), price, reasons)
+
+    def _possible_fractions(self) -> list[str]:
+        least = max(_PER_CLASS * self._n_classes, 2 * _BATCH_SIZES[-1])
+        held = [
+            share
+            for share in FRACTIONS
+            if share_to_count(float(parse_size(share).share or 1), self._pool) >= least
+        ]
+        return held or ["1"]
+
+    def _seconds(self, design: Design, epochs: int) -> float:
+        return self._price(Affordable(design, epochs)).wall.value
+
+    def _price(self, chosen: Affordable) -> Price:
+        from orchestrator.plan.plan import plan_study
+
+        plan = plan_study(self._study(chosen), self._wish.file.absolute().parent / _NOWHERE)
+        price = price_plan(plan, probe=self._probe)
+        # Once is enough: what was measured is remembered.
+        self._probe = False
+        return price
+
+    def _study(self, chosen: Affordable) -> Study:
+        folder = self._wish.file.absolute().parent
+        return study_from(self._values(chosen), base=folder, file=str(self._wish.file))
+
+    def _values(self, chosen: Affordable) -> dict[str, Any]:
+        design = chosen.design
+        recipe = {"epochs": chosen.epochs, **self._recipe(design)}
+        if design.tuned:
+            del recipe["lr"]
+        return {
+            "name": _name(self._wish, self._source),
+            "data": self._source,
+            "factors": {
+                "model": self._models,
+                "weights": self._weights,
+                "fraction": [_level(share) for share in design.fractions],
+            },
+            "recipe": recipe,
+            **({"search": {"lr": _RATES}} if design.tuned else {}),
+            "seeds": list(range(design.seeds)),
+        }
+
+    @property
+    def _models(self) -> list[str]:
+        fallback = _MODELS.get(self._source["source"], ["resnet18", "resnet50"])
+        return list(self._wish.models or fallback)
+
+    def _recipe(self, design: Design) -> dict[str, Any]:
+        sizes = [parse_size(_level(share)) for share in design.fractions]
+        smallest = min(
+            size.count or share_to_count(float(size.share or 1), self._pool) for size in sizes
+        )
+        batch = next(
+            (size for size in _BATCH_SIZES if math.ceil(smallest / size) >= FEWEST_STEPS),
+            _BATCH_SIZES[-1],
+        )
+        recipe: dict[str, Any] = {"batch_size": batch, "optimizer": "adamw", "lr": 1e-3}
+        recipe["weight_decay"] = 0.01
+        if self._source["source"] != "digits":
+            recipe["augmentation"] = "standard"
+        if self._side is None or self._side > _LARGEST_SIDE:
+            recipe["image_size"] = _LARGEST_SIDE
+        return recipe
+
+    def _reasons(self, chosen: Affordable, wall: Band, price: Price) -> list[str]:
+        design = chosen.design
+        parts = [
+            count(len(self._models), "model"),
+            *([f"{len(self._weights)} weights"] if len(self._weights) > 1 else []),
+            count(len(design.fractions), "data size"),
+            *([f"{len(_RATES)} learning rates searched in each cell"] if design.tuned else []),
+            count(design.seeds, "seed"),
+        ]
+        basis = ", ".join(price.total.basis)
+        said = [
+            f"{listed(parts)}: {price.total.trials} trials of {chosen.epochs} epochs.",
+            f"Expected here: about {_hours(wall.value)} ({_hours(wall.low)} to "
+            f"{_hours(wall.high)}), from {basis}"
+            + ("." if "a probe" in price.total.basis else "; plan --probe measures it."),
+        ]
+        if self._wish.hours is not None:
+            said.append(
+                f"These are the most epochs that fit {self._wish.hours:g} h with the richest "
+                "design that trains long enough."
+            )
+            if chosen.left_out:
+                said.append(f"Left out to fit: {listed(chosen.left_out)}.")
+        return said
+
+    def _text(self, chosen: Affordable, reasons: Sequence[str]) -> str:
+        values, design = self._values(chosen), chosen.design
+        file, recipe = self._wish.file, values["recipe"]
+        factors = values["factors"]
+        notes = {
+            "batch_size": "examples per update",
+            "augmentation": "random crop and flip; none where mirrored images mean something else",
+            "image_size": "images are resized to this many pixels",
+            "lr": "the same for all cells; search: {lr: […]} instead tunes it in each",
+            "epochs": "passes over a cell's own images; a budget in steps trains all alike",
+        }
+        path = self._source.get("path")
+        relative = "" if Path(path or "").is_absolute() else "relative to this file"
+        lines = [
+            *(
+                [f"# yaml-language-server: $schema={self._wish.schema}"]
+                if self._wish.schema
+                else []
+            ),
+            "# How do model size, pretraining and the amount of data relate here?",
+            *(f"# {reason}" for reason in reasons),
+            f"# Look at it:  scalestudy plan {file.name}",
+            f"# Run it:      scalestudy run {file.name}",
+            "",
+            f"name: {_flow(values['name'])}",
+            "",
+            "data:",
+            f"  source: {self._source['source']}",
+            *([_noted(f"  path: {_flow(path)}", relative)] if path else []),
+            _noted("  validation: 0.1", "held out of train, before any fraction is drawn"),
+            "",
+            _noted("factors:", "every combination is one cell"),
+            f"  model: {_flow(factors['model'])}",
+            _noted(
+                f"  weights: {_flow(factors['weights'])}",
+                "torchvision's, such as IMAGENET1K_V1, or {label: path}",
+            ),
+            _noted(
+                f"  fraction: {_flow(factors['fraction'])}",
+                "shares of the training images, nested; or numbers of images",
+            ),
+            "",
+            _noted("recipe:", "how each cell is trained"),
+            *(
+                _noted(f"  {key}: {_flow(value)}", notes.get(key, ""))
+                for key, value in recipe.items()
+            ),
+            "",
+        ]
+        if design.tuned:
+            lines += [
+                _noted("search:", "tuned inside every cell, with the same values for each"),
+                f"  lr: {_flow(_RATES)}",
+                "",
+            ]
+        lines.append(
+            _noted(
+                f"seeds: {_flow(values['seeds'])}",
+                "each fixes subset, initial weights and batch order together",
+            )
+        )
+        return "\n".join(lines) + "\n"
+
+
+def _source(wish: Wish) -> dict[str, Any]:
+    """Return the data block of a wish, its path from the file's folder.
+
+    Raises
+    ------
+    StudyError
+        It names nothing that can be read.
+    """
+    named = [name for name in BUILT_IN if name not in ("parquet", "imagefolder")]
+    if wish.data in named:
+        found: dict[str, Any] = {"source": wish.data}
+        return found if wish.data == "digits" else {**found, "path": "data"}
+    place = Path(wish.data)
+    if not place.is_dir():
+        raise StudyError(
+            f"--data {wish.data}: no folder; a folder of train/<class>/… and test/<class>/…, one "
+            f"of Parquet files, or {', '.join(named)} is needed."
+        )
+    is_parquet = any(place.glob("*.parquet")) or any(place.glob("*/*.parquet"))
+    folder = wish.file.absolute().parent
+    path = place.absolute()
+    inside = path.is_relative_to(folder) and path != folder
+    return {
+        "source": "parquet" if is_parquet else "imagefolder",
+        "path": os.path.relpath(path, folder) if inside else str(path),
+    }
+
+
+def _name(wish: Wish, source: dict[str, Any]) -> str:
+    if "path" not in source or source["source"].startswith("cifar"):
+        return str(source["source"])
+    letters = (sign if sign.isascii() and sign.isalnum() else "-" for sign in Path(wish.data).name)
+    return "".join(letters).strip("-")[:60] or "my-images"
+
+
+def _level(share: str) -> str | int:
+    return int(share) if share.isdigit() else share
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return f"[{', '.join(_flow(entry) for entry in value)}]"
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
+    return text.removesuffix("\n...").strip()
+
+
+def _noted(line: str, note: str) -> str:
+    return f"{line:<27} # {note}" if note else line
+
+
+def _rooted(level: str) -> str:
+    """Return weights as the study file names them: a path is taken from here, not from the file."""
+    place = parse_weights(level).location
+    return level if place is None else str(Path(place).absolute())
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.2g} h" if seconds >= 3600 else f"{max(1, seconds / 60):.0f} min"

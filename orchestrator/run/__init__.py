@@ -1,0 +1,1 @@
+"""What a run does: one pass after another, written down."""

@@ -1,0 +1,220 @@
+"""What a person sees while a study runs: a live table, or a line now and then in a log."""
+
+import io
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rich.console import Console
+from rich.live import Live
+
+from orchestrator.screen.picture import Picture
+from orchestrator.screen.snapshot import snapshot
+from orchestrator.screen.view import summary
+from results.store.store import Store
+
+if TYPE_CHECKING:
+    from orchestrator.ledger.passes import Pass
+
+_LIVE_SECONDS = 0.5
+_DRAWING_SHARE = 20
+"""Drawing may take one part in so many of the driver's time."""
+_LOG_SECONDS = (2.0, 5.0, 10.0, 30.0, 60.0)
+"""Pauses between log lines: the first soon, then ever rarer."""
+
+
+_LEGEND = "validation accuracy: best so far, mean of measured trials; (best) where none is measured"
+
+
+class Progress(Protocol):
+    """Shown while a study runs. What is shown is a pass, or a run directory that one writes to."""
+
+    def note(self, text: str) -> None:
+        """Say what is being done before training."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """Say how many images are decoded."""
+
+    def start(self, source: "Pass | Store") -> None:
+        """Begin to show how far it is."""
+
+    def update(self, source: "Pass | Store") -> None:
+        """Show how far it is now; called several times a second."""
+
+    def stop(self, source: "Pass | Store") -> None:
+        """Show it a last time."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def start(self, source: "Pass | Store") -> None:
+        """Show nothing."""
+
+    def update(self, source: "Pass | Store") -> None:
+        """Show nothing."""
+
+    def stop(self, source: "Pass | Store") -> None:
+        """Show nothing."""
+
+
+class Lines:
+    """A plain line now and then, for logs and pipes.
+
+    Parameters
+    ----------
+    console
+        Where to write; standard error by default, since standard output may be a document.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._started = time.monotonic()
+        self._last = self._started
+        self._shown = 0
+
+    def note(self, text: str) -> None:
+        """Write a line."""
+        self._write(text)
+
+    def decoding(self, done: int, total: int) -> None:
+        """Write a line when it takes long, and at the end."""
+        if time.monotonic() - self._last > 2.0:
+            self._write(f"decoding images: {done} of {total}")
+
+    def start(self, source: "Pass | Store") -> None:
+        """Write how much there is to do."""
+        self._write(_line(source))
+
+    def update(self, source: "Pass | Store") -> None:
+        """Write a line if the last one is old."""
+        pause = _LOG_SECONDS[min(self._shown, len(_LOG_SECONDS) - 1)]
+        if time.monotonic() - self._last >= pause:
+            self._shown += 1
+            self._write(_line(source))
+
+    def stop(self, source: "Pass | Store") -> None:
+        """Write the last line."""
+        self._write(_line(source))
+
+    def _write(self, text: str) -> None:
+        self._last = time.monotonic()
+        self._console.print(f"[{self._last - self._started:6.0f} s] {text}", markup=False)
+
+
+class Table:
+    """A table of cells that is redrawn in place, for terminals."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._status = self._console.status("starting")
+        self._live: Live | None = None
+        self._due = 0.0
+        self._note = ""
+
+    def note(self, text: str) -> None:
+        """Show what is being done, with a spinner before the table is there."""
+        self._note = text
+        if self._live is None:
+            self._status.update(text)
+            self._status.start()
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many images are decoded."""
+        if self._live is None:
+            self._status.update(f"decoding images, once for all trials: {done} of {total}")
+            self._status.start()
+
+    def start(self, source: "Pass | Store") -> None:
+        """Draw the table."""
+        self._status.stop()
+        self._note = ""
+        self._live = Live(self._picture(source), console=self._console, auto_refresh=False)
+        self._live.start(refresh=True)
+
+    def update(self, source: "Pass | Store") -> None:
+        """Redraw, twice a second at most, and less often where drawing takes long."""
+        started = time.monotonic()
+        if self._live and started >= self._due:
+            self._live.update(self._picture(source), refresh=True)
+            ended = time.monotonic()
+            self._due = ended + max(_LIVE_SECONDS, _DRAWING_SHARE * (ended - started))
+
+    def stop(self, source: "Pass | Store") -> None:
+        """Leave the last state on the screen."""
+        self._status.stop()
+        if self._live:
+            self._note = ""
+            self._live.update(self._picture(source), refresh=True)
+            self._live.stop()
+            self._live = None
+
+    def _picture(self, source: "Pass | Store") -> Picture:
+        notes = [_LEGEND, *([self._note] if self._note else [])]
+        return Picture(snapshot(source), notes, fitted=True)
+
+
+class Notebook:
+    """A table of cells in a notebook's output, redrawn in place."""
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._output = display(_html("starting"), display_id=True)
+        self._due = 0.0
+
+    def note(self, text: str) -> None:
+        """Show what is being done."""
+        self._output.update(_html(text))
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many images are decoded."""
+        self.note(f"decoding images, once for all trials: {done} of {total}")
+
+    def start(self, source: "Pass | Store") -> None:
+        """Draw the table."""
+        self._draw(source)
+
+    def update(self, source: "Pass | Store") -> None:
+        """Redraw, at most every second, and less often where drawing takes long."""
+        if time.monotonic() >= self._due:
+            self._draw(source)
+
+    def stop(self, source: "Pass | Store") -> None:
+        """Leave the last state."""
+        self._draw(source)
+
+    def _draw(self, source: "Pass | Store") -> None:
+        started = time.monotonic()
+        self._output.update(_html(Picture(snapshot(source), [_LEGEND])))
+        ended = time.monotonic()
+        self._due = ended + max(2 * _LIVE_SECONDS, _DRAWING_SHARE * (ended - started))
+
+
+def _html(renderable: Any) -> Any:
+    from IPython.display import HTML
+
+    # Not rich's own notebook console: it prints to the output of whatever cell runs.
+    console = Console(record=True, width=100, file=io.StringIO(), force_jupyter=False)
+    console.print(renderable, markup=False, highlight=False)
+    code = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
+    return HTML(code)
+
+
+def make_progress() -> Progress:
+    """Return what suits the place: a live table in terminals and notebooks, else plain lines."""
+    console = Console(stderr=True)
+    if console.is_jupyter:
+        return Notebook()
+    return Table(console) if console.is_terminal and sys.stderr.isatty() else Lines()
+
+
+def _line(source: "Pass | Store") -> str:
+    shot = snapshot(source)
+    return summary(shot.view, shot.seconds_left, shot.slots_busy)

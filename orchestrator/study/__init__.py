@@ -1,0 +1,1 @@
+"""The declared experiment: its file, levels, search, recipes and what it refers to."""

@@ -1,0 +1,277 @@
+"""What a study needs from outside its file: images, weights and models, found before training."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import StudyError
+from orchestrator.study.levels import Size, WeightsLevel
+from orchestrator.study.recipes import possible_recipes
+from orchestrator.study.study import TRAINABLES, Cell, Study
+from trainables.data.splits import share_to_count
+from trainables.errors import TrainableError
+from trainables.functions import load_function
+from trainables.recipe import Recipe
+from trainables.trial import Trial, Weights
+
+if TYPE_CHECKING:
+    from trainables.data.dataset import DataInfo
+    from trainables.models.networks import Stem
+
+_SIMULATED_IMAGES, _SIMULATED_CLASSES = 50_000, 10
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Content hashes and sizes of all that a study names.
+
+    Parameters
+    ----------
+    fingerprint
+        Content hash of the data.
+    pool_labels
+        Of the training images once validation is carved out, (n_pool,).
+    n_classes
+        Classes of the data.
+    weights
+        By (model, label).
+    n_validation
+        Images held out of train.
+    test_labels
+        Of the test images, (n_test,); None where a trainable predicts nothing.
+    image_size
+        Side of the images as they are, in pixels; None where it differs.
+    n_seen, seen
+        Test images that are training images too, and where the first of them is.
+    decode_sizes
+        Sides that the images are decoded to; None is as they are.
+    """
+
+    fingerprint: str
+    pool_labels: NDArray[np.int64]
+    n_classes: int
+    weights: dict[tuple[str, str], Weights]
+    n_validation: int
+    test_labels: NDArray[np.int64] | None
+    image_size: int | None = None
+    n_seen: int = 0
+    seen: str = ""
+    decode_sizes: frozenset[int | None] = frozenset()
+
+    @property
+    def n_train(self) -> int:
+        """Images of the training pool."""
+        return len(self.pool_labels)
+
+    @property
+    def n_test(self) -> int:
+        """Images of the test set; 0 where a trainable predicts nothing."""
+        return 0 if self.test_labels is None else len(self.test_labels)
+
+    @property
+    def n_evaluated(self) -> int:
+        """Images evaluated after each interval; a test set that also validates counts once."""
+        return self.n_validation + self.n_test
+
+    def count(self, size: Size) -> int:
+        """Return the number of images that a level of `fraction` comes to.
+
+        Raises
+        ------
+        StudyError
+            The data holds fewer, or a class would be left empty.
+        """
+        if size.count is not None:
+            if size.count < self.n_classes:
+                raise StudyError(
+                    f"factors.fraction: {size.count}: a number of images is at least the number of "
+                    f"classes ({self.n_classes}); write a share as 1/16 or 0.5."
+                )
+            if size.count > self.n_train:
+                raise StudyError(
+                    f"factors.fraction: {size.count}: the training pool holds "
+                    f"{self.n_train} images."
+                )
+            return size.count
+        count = share_to_count(float(size.share or 1), self.n_train)
+        if count < self.n_classes:
+            raise StudyError(
+                f"factors.fraction: {size}: comes to {count} of {self.n_train} images, fewer than "
+                f"the {self.n_classes} classes; each class needs one at least."
+            )
+        return count
+
+    def trial(self, study: Study, cell: Cell, recipe: Recipe, seed: int) -> Trial:
+        """Return the trial of a cell with a recipe and a seed."""
+        size: Size = cell["fraction"]
+        n_train = self.count(size)
+        share = n_train / self.n_train if size.share is None else float(size.share)
+        return Trial(
+            trainable=study.trainable,
+            data=study.data,
+            fingerprint=self.fingerprint,
+            n_pool=self.n_train,
+            n_classes=self.n_classes,
+            model=cell["model"],
+            weights=self.weights[cell["model"], cell["weights"].label],
+            fraction=share,
+            n_train=n_train,
+            seed=seed,
+            recipe=recipe,
+        )
+
+
+def find_inputs(study: Study) -> Inputs:
+    """Find everything that a study names outside its file, without training anything.
+
+    Raises
+    ------
+    StudyError
+        Data, weights or a model cannot be had; the message says which, where and what to do.
+    """
+    missing = study.trackers.missing() if study.trackers else {}
+    if missing:
+        name, library = next(iter(missing.items()))
+        raise StudyError(
+            f"trackers.{name}: this Python has no {library}; pip install 'scalestudy[trackers]', "
+            "or leave the tracker out."
+        )
+    try:
+        inputs = _simulated(study) if study.trainable == "simulated" else _real(study)
+    except TrainableError as error:
+        raise StudyError(str(error)) from None
+    _check_levels(study, inputs)
+    return inputs
+
+
+def _simulated(study: Study) -> Inputs:
+    declared = study.data.validation
+    held_out = 0 if declared == "test" else int(declared)
+    if declared != "test" and declared < 1:
+        held_out = share_to_count(declared, _SIMULATED_IMAGES)
+    most = _SIMULATED_IMAGES - _SIMULATED_CLASSES
+    if held_out > most:
+        raise StudyError(
+            f"data.validation: {declared}: at most {most} of the {_SIMULATED_IMAGES} images that "
+            "are simulated can be held out."
+        )
+    labels = np.arange(_SIMULATED_IMAGES - held_out, dtype=np.int64) % _SIMULATED_CLASSES
+    weights = {
+        (model, level.label): Weights(label=level.label, digest=_declared_digest(level))
+        for model in study.factors["model"]
+        for level in study.factors["weights"]
+    }
+    return Inputs("simulated", labels, _SIMULATED_CLASSES, weights, held_out, test_labels=None)
+
+
+def _declared_digest(level: WeightsLevel) -> str | None:
+    """Return a digest of the label: nothing is read for a simulation, wherever it lies."""
+    if level.label == "none":
+        return None
+    return hashlib.sha256(level.label.encode()).hexdigest()
+
+
+def _real(study: Study) -> Inputs:
+    _check_trainable(study.trainable)
+    from trainables.data.dataset import inspect
+    from trainables.data.splits import carve, draw, smallest_draw
+
+    info = inspect(study.data)
+    pool, validation = carve(info.train_labels, study.data.validation, info.class_names)
+    inputs = Inputs(
+        fingerprint=info.fingerprint,
+        pool_labels=info.train_labels[pool],
+        n_classes=info.n_classes,
+        weights=_find_weights(study),
+        n_validation=len(validation),
+        test_labels=info.test_labels,
+        image_size=info.image_size,
+        n_seen=info.n_seen,
+        seen=info.seen,
+        decode_sizes=_check_images(study, info),
+    )
+    smallest = min(inputs.count(size) for size in study.factors["fraction"])
+    for seed in study.seeds:
+        if smallest < smallest_draw(inputs.pool_labels, seed):
+            # Raises, with the class that would be empty and the smallest number that works.
+            draw(inputs.pool_labels, smallest, seed, info.class_names)
+    return inputs
+
+
+def _check_trainable(name: str) -> None:
+    if name in TRAINABLES:
+        return
+    try:
+        load_function(name)
+    except ImportError as error:
+        raise StudyError(f"trainable: {error}.") from None
+
+
+def _check_images(study: Study, info: "DataInfo") -> frozenset[int | None]:
+    """Refuse images that a model cannot take or that have no room; return the sides to decode."""
+    from trainables.data.dataset import decode_size, room
+    from trainables.models.facts import check_input, check_model
+
+    sizes: set[int | None] = set()
+    for stem, image_size in sorted(_forms(study), key=str):
+        info.decoded_bytes(image_size)
+        sizes.add(decode_size(study.data, image_size))
+        if study.trainable == "classifier":
+            side = image_size or info.image_size or 0
+            for model in study.factors["model"]:
+                check_model(model, stem)
+                check_input(model, info.n_classes, stem, (side, side))
+    for size in sizes:
+        problem = room(info, size)
+        if problem:
+            raise StudyError(problem)
+    return frozenset(sizes)
+
+
+def _forms(study: Study) -> set[tuple["Stem", int | None]]:
+    """Return every stem and image size that a model may be built for, the search's included."""
+    return {(recipe.stem, recipe.image_size) for _, recipe in possible_recipes(study)}
+
+
+def _find_weights(study: Study) -> dict[tuple[str, str], Weights]:
+    stems = {stem for stem, _ in _forms(study)}
+    found: dict[tuple[str, str], Weights] = {}
+    for model in study.factors["model"]:
+        for level in study.factors["weights"]:
+            if level.label == "none" and level.location is None:
+                # Without a look at torchvision, which takes seconds to import.
+                found[model, level.label] = Weights()
+                continue
+            from trainables.models.weights import check_weights, resolve_weights
+
+            location = level.location and level.location.replace("{model}", model)
+            weights = resolve_weights(model, level.label, location)
+            for stem in stems:
+                check_weights(weights, model, stem)
+            found[model, level.label] = weights
+    return found
+
+
+def _check_levels(study: Study, inputs: Inputs) -> None:
+    """Refuse levels that turn out to be one once sizes and file contents are known."""
+    seen: dict[int, Size] = {}
+    for size in study.factors["fraction"]:
+        count = inputs.count(size)
+        if count in seen:
+            raise StudyError(
+                f"factors.fraction: {seen[count]} and {size} are one level: {count} images each."
+            )
+        seen[count] = size
+    for model in study.factors["model"]:
+        digests: dict[str | None, str] = {}
+        for level in study.factors["weights"]:
+            digest = inputs.weights[model, level.label].digest
+            if digest in digests:
+                raise StudyError(
+                    f"factors.weights: {digests[digest]} and {level.label} are one level: "
+                    f"the same content for {model}."
+                )
+            digests[digest] = level.label

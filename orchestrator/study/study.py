@@ -1,0 +1,369 @@
+"""A declared experiment, as a value object: read from YAML, checked wholly when it is made."""
+
+import itertools
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from orchestrator.errors import StudyError
+from orchestrator.study.factors import STANDARD_FACTORS, parse_factors
+from orchestrator.study.levels import Size, WeightsLevel, is_function, parse_gpu
+from orchestrator.study.recipes import check_recipes, written_recipe
+from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
+from orchestrator.study.search import RECIPE_FIELDS, Search, normal_value
+from orchestrator.study.text import override, read_values
+from orchestrator.study.trackers import Trackers
+from trainables.recipe import (
+    BUDGET_FIELDS,
+    Count,
+    NonNegative,
+    Recipe,
+    Seed,
+    Tries,
+)
+from trainables.source import BUILT_IN, Source
+
+TRAINABLES = ("classifier", "simulated")
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        arbitrary_types_allowed=True,
+    )
+
+
+def _compared(value: Any) -> Any:
+    if value == "cell" or (isinstance(value, list) and all(isinstance(f, str) for f in value)):
+        return value
+    raise Refused(
+        "valid are cell, a list of factors such as [fraction], and [] for one race over all"
+    )
+
+
+class EarlyStopping(_Settings):
+    """Asynchronous successive halving (Li et al., MLSys 2020), one race per group of trials."""
+
+    compare: Annotated[Literal["cell"] | list[str], BeforeValidator(_compared)] = "cell"
+    """Which trials compete: those of one `cell`, those that share the levels of the factors named,
+    or, with [], all of the study. Seeds never compete."""
+    grace: Count = 1
+    """Evaluation intervals that every trial is sure of: the first rung."""
+    reduction_factor: Annotated[Count, Field(ge=2)] = 3
+    """Each rung keeps about one in so many, and the next is so many times later."""
+
+
+def _early_stopping(value: Any) -> Any:
+    if isinstance(value, dict):
+        return EarlyStopping.model_validate(value)
+    # YAML reads `no` and `off` as false.
+    if value is False or value == "none":
+        return "none"
+    if value is None or isinstance(value, EarlyStopping):
+        return value
+    raise Refused("valid are none, and a block such as {compare: cell, grace: 1}")
+
+
+class Resources(_Settings):
+    """What one trial gets."""
+
+    cpu: Count = 1
+    """CPUs, and torch threads, per trial; those of several GPUs are divided among them."""
+    gpu: Annotated[Any, BeforeValidator(parse_gpu)] = "auto"
+    """auto, 0, 1/k of a GPU (0.25, "1/3"), 1, or several, by data parallelism on one machine. auto
+    measures how many trials a GPU holds."""
+    max_trials_per_gpu: Count | None = None
+    """With `gpu: auto`: at most so many trials share a GPU."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One level of every factor: the unit that charts compare."""
+
+    levels: tuple[tuple[str, Any], ...]
+
+    def __getitem__(self, factor: str) -> Any:
+        return dict(self.levels)[factor]
+
+    def __str__(self) -> str:
+        return " × ".join(str(level) for _, level in self.levels)
+
+    def recipe_fields(self) -> dict[str, Any]:
+        """Return the levels that are recipe fields."""
+        return {key: level for key, level in self.levels if key not in STANDARD_FACTORS}
+
+
+def _name(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+        return value
+    quote = "" if isinstance(value, str) else ", in quotes where it looks like a number or a date"
+    raise Refused(
+        "no name; letters, digits, dots, dashes and underscores make one, beginning with a letter "
+        f"or digit{quote} (it becomes a folder's name)"
+    )
+
+
+class Study(_Settings):
+    """The declared experiment: data, factors, recipe, search, seeds, stopping and resources."""
+
+    name: Annotated[str, BeforeValidator(_name)]
+    """Also the default folder: runs/<name>."""
+    trainable: str = "classifier"
+    """classifier, simulated, or package.module:Class of your own."""
+    data: Source = Source()
+    """Where the images come from."""
+    factors: Annotated[dict[str, list[Any]], BeforeValidator(parse_factors)] = Field(
+        default_factory=dict, validate_default=True
+    )
+    """Levels of `model`, `weights`, `fraction` and any recipe field."""
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    """Recipe fields that all cells share."""
+    search: Search | None = None
+    """Recipe fields tuned inside each cell."""
+    early_stopping: Annotated[
+        EarlyStopping | Literal["none"] | None, BeforeValidator(_early_stopping)
+    ] = None
+    """Of the search stage. On by default with `search`; none turns it off."""
+    seeds: list[Seed] = Field(default=[0], min_length=1, examples=[[0, 1, 2]])
+    """Each fixes subset, initial weights and batch order together."""
+    resources: Resources = Resources()
+    """What one trial gets."""
+    order: Literal["fair", "longest-first"] = "fair"
+    """fair: one recipe or seed of every cell per round, longest first within a round."""
+    checkpoint_seconds: NonNegative = 30.0
+    """Training time between two checkpoints of a trial, at least."""
+    keep_checkpoints: Literal["none", "best", "last", "all"] = "none"
+    """Which checkpoints of finished trials stay."""
+    max_failures: Tries = 2
+    """How often a trial whose worker died or raised is tried again in one pass."""
+    trackers: Trackers | None = None
+    """Experiment trackers that are fed too: tensorboard, mlflow, wandb."""
+
+    @field_validator("trainable")
+    @classmethod
+    def _know_trainable(cls, value: str) -> str:
+        if value not in TRAINABLES and not is_function(value):
+            raise Refused(unknown(value, (*TRAINABLES, "package.module:Class")))
+        return value
+
+    @field_validator("data")
+    @classmethod
+    def _know_source(cls, value: Source) -> Source:
+        if value.source not in BUILT_IN and not is_function(value.source):
+            raise Refused(
+                unknown(value.source, (*BUILT_IN, "package.module:function")),
+                key=("source",),
+                value=value.source,
+            )
+        return value
+
+    @field_validator("recipe", mode="before")
+    @classmethod
+    def _check_recipe(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise Refused("a block of recipe fields is needed, such as {epochs: 5, lr: 1e-3}")
+        for field, given in value.items():
+            if field not in RECIPE_FIELDS:
+                raise Refused(unknown_key(field, RECIPE_FIELDS))
+            if isinstance(given, list | dict):
+                raise Refused(
+                    f"a recipe has one {field}; to tune it inside every cell, move it to search, "
+                    "to compare its values, to factors",
+                    key=(field,),
+                    value=given,
+                )
+        # How fields go together shows once those of factors and search have joined them.
+        return {
+            field: normal_value(field, given)
+            for field, given in value.items()
+            if given is not None or field not in BUDGET_FIELDS
+        }
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, seeds: list[int]) -> list[int]:
+        repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+        if repeated:
+            raise Refused(f"{repeated[0]} is listed twice; seeds differ from each other")
+        return seeds
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        for field in self.recipe_factors:
+            if field in self.recipe:
+                raise Refused("named in factors too; name it once", key=("recipe", field))
+        for field in self.search.fields if self.search else ():
+            for block in ("factors", "recipe"):
+                if field in getattr(self, block):
+                    raise Refused(
+                        f"named in {block} too; a field is the same for all, compared or tuned",
+                        key=("search", field),
+                    )
+        gpu = self.resources.gpu
+        if self.trainable not in TRAINABLES and gpu != "auto" and gpu > 1:
+            raise Refused(
+                "a trainable of your own trains in one process; valid are auto, 0, 1 and 1/k",
+                key=("resources", "gpu"),
+                value=gpu,
+            )
+        if self.resources.max_trials_per_gpu and gpu != "auto":
+            raise Refused(
+                f"goes with gpu: auto; gpu: {gpu} says already how many trials share one",
+                key=("resources", "max_trials_per_gpu"),
+            )
+        rule = self.early_stopping
+        compare = rule.compare if isinstance(rule, EarlyStopping) else "cell"
+        for factor in compare if isinstance(compare, list) else ():
+            if factor not in self.factors:
+                raise Refused(
+                    f"no factor of this study; {unknown(factor, self.factors)}",
+                    key=("early_stopping", "compare"),
+                    value=factor,
+                )
+        check_recipes(self)
+        return self
+
+    @property
+    def recipe_factors(self) -> list[str]:
+        """Factors that are recipe fields."""
+        return [factor for factor in self.factors if factor not in STANDARD_FACTORS]
+
+    @property
+    def stopping(self) -> EarlyStopping | None:
+        """The rule in force, or None where nothing is ever stopped."""
+        if self.early_stopping == "none":
+            return None
+        if self.search:
+            return self.early_stopping or EarlyStopping()
+        return self.early_stopping if self.is_race else None
+
+    @property
+    def is_race(self) -> bool:
+        """Whether unlike cells compete and nothing is measured."""
+        rule = self.early_stopping
+        return not self.search and isinstance(rule, EarlyStopping) and rule.compare != "cell"
+
+    @property
+    def search_seed(self) -> int:
+        """The seed that every search trial is trained with."""
+        chosen = self.search.seed if self.search else None
+        return self.seeds[0] if chosen is None else chosen
+
+    def cells(self) -> list[Cell]:
+        """Return every combination of levels, in the order in which the study lists them."""
+        factors = list(self.factors)
+        rows = itertools.product(*self.factors.values())
+        return [Cell(tuple(zip(factors, row, strict=True))) for row in rows]
+
+    def recipe_of(self, cell: Cell, draw: dict[str, Any] | None = None) -> Recipe:
+        """Return how a cell is trained, with a draw of the search filled in.
+
+        Raises
+        ------
+        ValueError
+            The fields do not go together.
+        """
+        fields = {**self.recipe, **cell.recipe_fields(), **(draw or {})}
+        return Recipe.model_validate(fields)
+
+    def written(self) -> dict[str, Any]:
+        """Return the study as a file holds it, every default filled in."""
+        values = self.model_dump(mode="json", exclude={"factors", "search", "recipe", "resources"})
+        gpu, most = self.resources.gpu, self.resources.max_trials_per_gpu
+        order = [*type(self).model_fields]
+        values |= {
+            "trackers": self.trackers.written() if self.trackers else None,
+            "factors": {
+                factor: [_written(level) for level in levels]
+                for factor, levels in self.factors.items()
+            },
+            "recipe": written_recipe(self),
+            "search": self.search.written() if self.search else None,
+            "resources": {
+                "cpu": self.resources.cpu,
+                "gpu": gpu if isinstance(gpu, int | str) else str(gpu),
+                **({"max_trials_per_gpu": most} if most else {}),
+            },
+        }
+        return {key: values[key] for key in order if values[key] is not None}
+
+
+def _written(level: Any) -> Any:
+    return level.written() if isinstance(level, Size | WeightsLevel) else level
+
+
+def load_study(path: str | Path, settings: Iterable[str] = ()) -> Study:
+    """Read and check a study file.
+
+    Parameters
+    ----------
+    path
+        A YAML file. Relative paths in it are taken from its folder.
+    settings
+        `key=value` pairs that override keys of the file, such as `recipe.epochs=3`.
+
+    Raises
+    ------
+    StudyError
+        One message that names file, key, value, what is valid and the nearest valid spelling.
+    """
+    file = Path(path)
+    values = read_values(file)
+    for setting in settings:
+        override(values, setting)
+    return study_from(values, base=file.parent, file=str(path))
+
+
+def study_from(values: Any, base: Path | None = None, file: str = "study") -> Study:
+    """Check a study's values; `base` is the folder that relative paths start from.
+
+    Raises
+    ------
+    StudyError
+        As `load_study`.
+    """
+    if not isinstance(values, dict):
+        raise StudyError(f"{file}: no study; keys such as name, data and factors are needed.")
+    try:
+        study = Study.model_validate(values)
+    except ValidationError as error:
+        raise StudyError(f"{file}: {explain(error, Study)}") from None
+    return study if base is None else _rooted(study, base.absolute())
+
+
+def _rooted(study: Study, base: Path) -> Study:
+    path = study.data.path
+    if isinstance(path, dict):
+        rooted: Any = {split: base / part for split, part in path.items()}
+    else:
+        rooted = None if path is None else base / path
+    weights = [
+        level if level.location is None else WeightsLevel(level.label, _located(base, level))
+        for level in study.factors["weights"]
+    ]
+    return study.model_copy(
+        update={
+            "data": study.data.model_copy(update={"path": rooted}),
+            "factors": {**study.factors, "weights": weights},
+        }
+    )
+
+
+def _located(base: Path, level: WeightsLevel) -> str:
+    location = level.location or ""
+    # A torchvision name under a label of one's own is no path.
+    return location if re.fullmatch(r"\w+", location) else str(base / location)

@@ -1,0 +1,337 @@
+"""Differences between levels of a factor, paired over seeds. Frame in, frame out.
+
+Every difference is second level minus first, in points of final test accuracy. Seeds draw nested
+subsets that are the same for every model and weights, so that differences are taken seed by seed
+and Student's t is applied to them; each interval stands alone, so that of 20 contrasts without
+any effect one is expected to look decided.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.analysis.estimates import ordered_levels
+from results.statistics.bulk import Batch, grouped, mean_intervals, seeds_to_decide
+from results.statistics.correctness import PairedTestSet
+from results.statistics.correctness import paired_test_set as compare_test_set
+from results.statistics.intervals import LEVEL
+
+
+def paired_differences(
+    runs: pd.DataFrame, factors: Sequence[str], factor: str, level: float = LEVEL
+) -> pd.DataFrame:
+    """Compare every two levels of a factor, in every cell of the others.
+
+    Parameters
+    ----------
+    runs
+        What `results.analysis.estimates.compared_runs` returns.
+    factors
+        Columns that name a cell, `factor` among them.
+    factor
+        The column to compare levels of.
+    level
+        Nominal coverage of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair of levels and cell of the other factors, pairs without a common seed left
+        out: `first`, `second` (levels, least first), the other factors, `n_train` (of the first),
+        `error_first`, `error_second` (points), `error_ratio` (second / first: gaps shrink at the
+        ceiling, ratios do not), the difference's columns (below), the same ending in
+        `_without_selection` for the seeds on which no recipe was chosen, and `seeds_needed` to
+        decide a difference of this size (NaN where it is decided, where one seed says nothing of
+        the spread, and where more than 100 would be needed).
+
+        The difference's columns: `difference`, `low`, `high` (cut at ±100), `sd` (points; NaN with
+        one seed),
+        `n_seeds`, `p_greater`, `p_less`, `p_two_sided`, `decided`.
+    """
+    others = [name for name in factors if name != factor]
+    grid = _Grid(runs, others, [factor])
+    # A model's step at every cell is one array operation, not one of a million calls.
+    first, second = np.triu_indices(len(grid.levels[0]), 1)
+    low, high = grid.accuracy[:, first], grid.accuracy[:, second]
+    both = ~np.isnan(low + high)
+    cell, pair = np.nonzero(both.any(axis=2))
+    low, high, both = low[cell, pair], high[cell, pair], both[cell, pair]
+    selected = (grid.selected[:, first] | grid.selected[:, second])[cell, pair]
+    found = mean_intervals(high - low, level)
+    clean = mean_intervals(np.where(selected, np.nan, high - low), level)
+    errors = [100 - mean_intervals(np.where(both, side, np.nan)).mean for side in (low, high)]
+    needed = seeds_to_decide(found.mean, found.sd, level)
+    levels = pd.Series(grid.levels[0])
+    columns: dict[str, Any] = {
+        "first": levels.take(first[pair]).array,
+        "second": levels.take(second[pair]).array,
+        **{str(name): values.take(cell).array for name, values in grid.cells.items()},
+        "n_train": grid.n_train[cell, first[pair]],
+        "error_first": errors[0],
+        "error_second": errors[1],
+        "error_ratio": np.divide(
+            errors[1], errors[0], out=np.full(cell.size, np.nan), where=errors[0] > 0
+        ),
+        **_columns(found),
+        **_columns(clean, "_without_selection"),
+        "seeds_needed": np.where(found.is_decided, np.nan, needed),
+    }
+    return pd.DataFrame(columns, columns=_difference_columns(others))
+
+
+def main_effects(
+    runs: pd.DataFrame,
+    factors: Sequence[str],
+    level: float = LEVEL,
+    named: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Average what each factor's levels differ by over the cells of the others.
+
+    A seed counts once: its differences are averaged over the cells first, and the t interval is
+    over seeds. Only cells in which both levels have the same seeds enter, so that every seed's
+    average is over the same cells: where runs are missing, either the seeds or the cells that
+    lack one are left out, whichever keeps more runs and at least two seeds.
+
+    Parameters
+    ----------
+    runs
+        What `results.analysis.estimates.compared_runs` returns.
+    factors
+        Columns that name a cell.
+    level
+        Nominal coverage of the intervals.
+    named
+        The factors whose effects are wanted; all by default.
+
+    Returns
+    -------
+    DataFrame
+        One row per factor and pair of levels: `factor`, `first`, `second`, `n_cells` averaged
+        over, `cells_left_out`, and the columns of a difference as in `paired_differences`, with
+        and `_without_selection`.
+    """
+    effects = []
+    for factor in factors if named is None else named:
+        grid = _Grid(runs, [name for name in factors if name != factor], [factor])
+        for (i, first), (j, second) in combinations(enumerate(grid.levels[0]), 2):
+            differences = grid.accuracy[:, j] - grid.accuracy[:, i]
+            selected = grid.selected[:, j] | grid.selected[:, i]
+            name = {"factor": factor, "first": first, "second": second}
+            effects.append(_Effect(name, differences, selected))
+    return _effects_frame(effects, _EFFECT_COLUMNS, 100.0, level)
+
+
+def interactions(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVEL) -> pd.DataFrame:
+    """Tell how far one factor's effect depends on another's level.
+
+    The difference of differences between the lowest level of both factors and each higher one,
+    averaged over the cells of the remaining factors as in `main_effects`.
+
+    Returns
+    -------
+    DataFrame
+        One row per pair of factors and pair of higher levels: `factor` with `first` → `second`,
+        `other` with `other_first` → `other_second`, `n_cells`, `cells_left_out`, and the columns
+        of a difference: how much more the step in `factor` gains at `other_second`.
+    """
+    effects = []
+    for factor, other in combinations(factors, 2):
+        rest = [name for name in factors if name not in (factor, other)]
+        grid = _Grid(runs, rest, [factor, other])
+        levels, contexts = grid.levels
+        for i, j in product(range(1, len(levels)), range(1, len(contexts))):
+            corners = [(i, j), (0, 0), (i, 0), (0, j)]
+            values = [grid.accuracy[:, row, column] for row, column in corners]
+            selected = np.any([grid.selected[:, row, column] for row, column in corners], axis=0)
+            name = {
+                "factor": factor,
+                "first": levels[0],
+                "second": levels[i],
+                "other": other,
+                "other_first": contexts[0],
+                "other_second": contexts[j],
+            }
+            differences = values[0] + values[1] - values[2] - values[3]
+            effects.append(_Effect(name, differences, selected))
+    columns = [*_EFFECT_COLUMNS[:3], "other", "other_first", "other_second", *_EFFECT_COLUMNS[3:]]
+    return _effects_frame(effects, columns, 200.0, level)
+
+
+def paired_test_set(
+    first: pd.DataFrame, second: pd.DataFrame, predictions: pd.DataFrame, level: float = LEVEL
+) -> PairedTestSet | None:
+    """Compare two cells on the same test examples, over the seeds that both have.
+
+    Parameters
+    ----------
+    first, second
+        Compared runs of one cell each.
+    predictions
+        The table of predictions.
+    level
+        Nominal coverage of the interval.
+
+    Returns
+    -------
+    PairedTestSet or None
+        First minus second; None where no seed has predictions of both on the same examples, at
+        the final epoch that the study as last run asks for.
+    """
+    tables = [_correctness(runs, predictions) for runs in (first, second)]
+    seeds = tables[0].index.intersection(tables[1].index)
+    examples = tables[0].columns.intersection(tables[1].columns)
+    if seeds.empty or len(examples) < 2:
+        return None
+    a, b = (table.loc[seeds, examples].to_numpy() for table in tables)
+    whole = ~(np.isnan(a) | np.isnan(b)).any(axis=0)
+    if whole.sum() < 2:
+        return None
+    return compare_test_set(a[:, whole], b[:, whole], level)
+
+
+_DIFFERENCE = (
+    "difference",
+    "low",
+    "high",
+    "sd",
+    "n_seeds",
+    "p_greater",
+    "p_less",
+    "p_two_sided",
+    "decided",
+)
+_BOTH_DIFFERENCES = [*_DIFFERENCE, *(f"{name}_without_selection" for name in _DIFFERENCE)]
+_EFFECT_COLUMNS = ["factor", "first", "second", "n_cells", "cells_left_out", *_BOTH_DIFFERENCES]
+
+
+def _difference_columns(others: Sequence[str]) -> list[str]:
+    measured = ["n_train", "error_first", "error_second", "error_ratio"]
+    return ["first", "second", *others, *measured, *_BOTH_DIFFERENCES, "seeds_needed"]
+
+
+class _Grid:
+    """Runs laid out as arrays, so that any contrast is a subtraction.
+
+    `accuracy` (points, NaN where there is no run) and `selected` have the shape (cells of the other
+    factors, *levels of the named ones, seeds); `n_train` lacks the seeds.
+    """
+
+    def __init__(self, runs: pd.DataFrame, others: Sequence[str], named: Sequence[str]) -> None:
+        self.levels = [ordered_levels(runs, name) for name in named]
+        runs = runs.dropna(subset=list(named))
+        if others:
+            groups = runs.groupby(list(others), dropna=False, sort=False)
+            number = groups.ngroup().to_numpy()
+            self.cells = groups.head(1)[list(others)].reset_index(drop=True)
+        else:
+            number, self.cells = np.zeros(len(runs), dtype=int), pd.DataFrame(index=[0])
+        codes = [
+            pd.Categorical(runs[name], categories=levels).codes
+            for name, levels in zip(named, self.levels, strict=True)
+        ]
+        seeds, seed = np.unique(runs["seed"].to_numpy(), return_inverse=True)
+        place = (number, *codes, seed)
+        shape = (len(self.cells), *(len(levels) for levels in self.levels), len(seeds))
+        self._refuse_twins(runs, np.ravel_multi_index(place, shape) if len(runs) else number)
+        self.accuracy = np.full(shape, np.nan)
+        self.accuracy[place] = runs["accuracy"]
+        self.selected = np.zeros(shape, dtype=bool)
+        self.selected[place] = runs["selected"]
+        self.n_train = np.full(shape[:-1], np.nan)
+        self.n_train[place[:-1]] = runs["n_train"]
+
+    @staticmethod
+    def _refuse_twins(runs: pd.DataFrame, place: np.ndarray) -> None:
+        twins = pd.Series(place).duplicated().to_numpy()
+        if twins.any():
+            row = runs[twins].iloc[0]
+            raise ValueError(
+                f"Two runs of {row['model']} × {row['weights']} share seed {row['seed']}: name "
+                "every column in which runs differ in factors."
+            )
+
+
+def _columns(found: Batch, ending: str = "", most: float = 100.0) -> dict[str, np.ndarray]:
+    """Return the columns of differences, their intervals cut at the most that there can be."""
+    values = (
+        found.mean,
+        found.low.clip(-most, most),
+        found.high.clip(-most, most),
+        found.sd,
+        found.n,
+        found.p_greater,
+        found.p_less,
+        found.p_two_sided,
+        found.is_decided,
+    )
+    return {f"{name}{ending}": value for name, value in zip(_DIFFERENCE, values, strict=True)}
+
+
+@dataclass(frozen=True)
+class _Effect:
+    """What an effect is called, and its differences of shape (cells, seeds)."""
+
+    name: dict[str, Any]
+    differences: np.ndarray
+    selected: np.ndarray
+
+
+def _effects_frame(
+    effects: Sequence[_Effect], columns: Sequence[str], most: float, level: float
+) -> pd.DataFrame:
+    """Return a row per effect that any seed shows; no difference can be above `most` points."""
+    whole = [_balanced(effect.differences) for effect in effects]
+    shown = [place for place, (_, cells) in enumerate(whole) if cells]
+    if not shown:
+        return pd.DataFrame(columns=list(columns))
+    clean = [
+        _balanced(np.where(effects[place].selected, np.nan, effects[place].differences))[0]
+        for place in shown
+    ]
+    known = [~np.isnan(effects[place].differences) for place in shown]
+    n_cells = np.array([whole[place][1] for place in shown])
+    frame = pd.DataFrame([effects[place].name for place in shown])
+    values = {
+        "n_cells": n_cells,
+        "cells_left_out": np.array([own.any(axis=1).sum() for own in known]) - n_cells,
+        **_columns(_intervals([whole[place][0] for place in shown], level), most=most),
+        **_columns(_intervals(clean, level), "_without_selection", most),
+    }
+    return pd.concat([frame, pd.DataFrame(values)], axis=1)[list(columns)]
+
+
+def _intervals(rows: Sequence[np.ndarray], level: float) -> Batch:
+    places = np.repeat(np.arange(len(rows)), [row.size for row in rows])
+    return mean_intervals(grouped(np.concatenate(rows), places, len(rows)), level)
+
+
+def _balanced(differences: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return each seed's mean difference over one set of cells, and how many cells those are."""
+    known = ~np.isnan(differences)
+    table = differences[known.any(axis=1)][:, known.any(axis=0)]
+    if not table.size:
+        return np.array([]), 0
+    known = ~np.isnan(table)
+    choices = [table[:, known.all(axis=0)], table[known.all(axis=1)]]
+    whole = max(choices, key=lambda choice: (choice.shape[1] > 1, choice.size, choice.shape[1]))
+    if not whole.size:
+        # No cell has every seed and no seed every cell: the best filled seed speaks.
+        best = int(known.sum(axis=0).argmax())
+        whole = table[known[:, best], best : best + 1]
+    return whole.mean(axis=0), whole.shape[0]
+
+
+def _correctness(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    seeds = runs.set_index("trial_id")["seed"]
+    own = predictions[predictions["trial_id"].isin(seeds.index)]
+    # A trial that was continued has predictions of its earlier final epochs too, and one whose
+    # budget was lowered of a later one alone: those of another epoch are of another model.
+    budgets = runs.set_index("trial_id")["epochs_budget"].astype(float)
+    own = own[own["epoch"].to_numpy(float) == own["trial_id"].map(budgets).to_numpy(float)]
+    own = own.assign(seed=own["trial_id"].map(seeds), correct=own["correct"].astype(float))
+    table: pd.DataFrame = own.pivot(index="seed", columns="example", values="correct")
+    return table

@@ -1,0 +1,92 @@
+"""The figures that a run has, by name: data-size, cells, epochs and so on."""
+
+from functools import partial
+
+from results.figures import answers as answer_figures
+from results.figures import cells as cell_figures
+from results.figures import process as process_figures
+from results.figures import sizes as size_figures
+from results.run import Drawing, Run
+
+_SIZE = (
+    "Line chart of the share of training data against test accuracy (left) and train accuracy "
+    "(right): one line per model, one row of panels per level of weights, bars for the spread "
+    "over seeds. "
+)
+_TABLE = "The table of cells holds all values."
+_COURSE = (
+    "Small charts, one per cell, of validation and train {} over epochs; trials that were stopped "
+    "early end in a cross."
+)
+
+
+def drawings_of(run: Run) -> dict[str, Drawing]:
+    """Return the figures of a run, those that the report shows first at the front."""
+    cells, name, trials, curves = run.cells, run.name, run.trials(), run.epochs()
+    size = partial(size_figures.data_size, cells, trials, name)
+    course = partial(cell_figures.epochs, cells, trials, curves, name)
+    drawings = {
+        "data-size": Drawing(size, _SIZE + _TABLE),
+        "data-size-log": Drawing(
+            partial(size, log=True), f"{_SIZE}Logarithmic axis of data size. {_TABLE}"
+        ),
+        "data-size-origin": Drawing(
+            partial(size, origin=True), f"{_SIZE}Both axes from 0 to 1. {_TABLE}"
+        ),
+        "cells": Drawing(
+            partial(cell_figures.cell_map, cells, name),
+            "Heat map of test accuracy: a row per combination of the other factors, a column per "
+            f"share of the data; cells without a value are hatched and named. {_TABLE}",
+        ),
+        "epochs": Drawing(course, _COURSE.format("accuracy")),
+        "loss": Drawing(partial(course, metric="loss"), _COURSE.format("loss")),
+        "timeline": Drawing(
+            partial(process_figures.timeline, trials, name),
+            "Bars of every trial along time, one line per slot; gaps are idle time.",
+        ),
+    }
+    if not cells.frame.empty:
+        drawings |= _answers(run)
+    if run.tuned:
+        drawings["search"] = Drawing(
+            partial(process_figures.search, cells, trials, run.tuned, name),
+            "For each cell, the validation accuracy of every recipe that was tried; the chosen one "
+            "is a star, with its values at the right.",
+        )
+    return drawings
+
+
+def _answers(run: Run) -> dict[str, Drawing]:
+    """Return the figures of the answer; a race compares nothing, and has its cost only."""
+    name, cells = run.name, run.cells
+    varies = {factor: len(levels) > 1 for factor, levels in cells.levels.items()}
+    found = {
+        "cost": Drawing(
+            lambda: answer_figures.cost(run.analysis.cells, cells.factors, name),
+            "Scatter chart of test error against the time of one training run, one mark per cell; "
+            f"a line joins the cells that no other beats. {_TABLE}",
+        )
+    }
+    if cells.race:
+        return found
+    if varies["fraction"]:
+        found["learning-curves"] = Drawing(
+            lambda: answer_figures.learning_curves(
+                run.analysis.cells, run.analysis.extrapolations, cells.factors, name
+            ),
+            "Test error against training images on logarithmic axes, with fitted power laws and "
+            "the error predicted with twice the data. The table of predictions holds all values.",
+        )
+    if varies["weights"] and varies["fraction"]:
+        found["pretraining"] = Drawing(
+            lambda: answer_figures.pretraining(run.analysis.worths, cells.factors, name),
+            "How many times the data a model from scratch needs for a pretrained model's error, "
+            "against training images. The table holds all values.",
+        )
+    if any(varies.values()):
+        found["effects"] = Drawing(
+            lambda: answer_figures.effects(run.analysis.effects, name),
+            "Differences in test accuracy between the levels of each factor, averaged over the "
+            "cells of the others, with 95 % intervals. The table of effects holds all values.",
+        )
+    return found

@@ -1,0 +1,1 @@
+"""What stands against comparisons, and what finds it."""

@@ -1,0 +1,303 @@
+"""Whether there is enough evidence: which runs are missing, and what more seeds would decide."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import pandas as pd
+
+from results.analysis.cells import STANDARD_FACTORS
+from results.analysis.contrasts import paired_differences
+from results.analysis.estimates import by_cell, cell_name, measured_trials, wanted_trials
+from results.findings.finding import Finding, Severity
+from results.records import Stage, Status
+from results.statistics.curves import ill_behaved
+
+RECOMMENDED_FRACTIONS = 5
+_MORE = "two more seeds here"
+_MANY_TIES = 60
+_RACED = (Status.STOPPED, Status.COMPLETED)
+
+
+def evidence_findings(
+    trials: pd.DataFrame,
+    cells: pd.DataFrame,
+    runs: pd.DataFrame,
+    factors: Sequence[str] = STANDARD_FACTORS,
+    race: bool = False,
+    predictions: pd.DataFrame | None = None,
+    differences: Callable[[str], pd.DataFrame] | None = None,
+) -> list[Finding]:
+    """Return what is missing, too few, or chosen on what it is judged by.
+
+    Parameters
+    ----------
+    trials
+        The table of trials.
+    cells
+        What `results.analysis.estimates.cell_estimates` returns.
+    runs
+        What `results.analysis.estimates.compared_runs` returns.
+    factors
+        Columns that name a cell.
+    race
+        The study has no measure stage.
+    predictions
+        The table of predictions, where there is one.
+    differences
+        Returns what `contrasts.paired_differences` does for a factor, where that is known.
+    """
+    compare = differences or partial(paired_differences, runs, factors)
+    return [
+        *_missing(trials, cells, factors, race),
+        *_stopped(trials, factors, race),
+        *_few_seeds(cells, factors),
+        *([] if race else _undecided(factors, compare)),
+        *_selected(cells),
+        *_curves(runs, factors),
+        *_two_models(runs),
+        *_other_predictions(runs, factors, predictions),
+    ]
+
+
+def _missing(
+    trials: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str], race: bool
+) -> Iterator[Finding]:
+    wanted = wanted_trials(trials)
+    measured = wanted if race else measured_trials(wanted)
+    fates = measured[[*factors, "seed", "status", "error", "stopped_at_epoch"]]
+    by_name: dict[str, pd.DataFrame] = {}
+    if cells["missing_seeds"].map(len).any():
+        by_name = {" × ".join(key): own for key, own in by_cell(fates, factors).items()}
+    open_rows = wanted[wanted["status"].isin([Status.PLANNED, Status.RUNNING])]
+    under_way = {" × ".join(key) for key in by_cell(open_rows, factors)}
+    for row in cells.to_dict("records"):
+        name = cell_name(row, factors)
+        missing = row["missing_seeds"]
+        if race:
+            missing = [seed for seed in missing if _status(by_name.get(name), seed) not in _RACED]
+        if not missing:
+            continue
+        if not row["seeds"]:
+            to_come = name in under_way
+            yield Finding(
+                "missing-cell",
+                Severity.NOTE if to_come else Severity.ERROR,
+                name,
+                f"no seed completed: {row['reason']}",
+                "nothing while the study runs; comparisons leave the cell out"
+                if to_come
+                else "mend the cause and run the study again; comparisons leave the cell out",
+            )
+            continue
+        parts = [_fate(by_name.get(name), seed) for seed in missing]
+        to_come = all(part.endswith(("planned", "running")) for part in parts)
+        yield Finding(
+            "missing-seed",
+            Severity.NOTE if to_come else Severity.ERROR,
+            name,
+            f"{row['seeds']} of {row['seeds_wanted']} seeds: {'; '.join(parts)}",
+            "run the study again: it trains what is missing; until then the mean is over fewer "
+            "seeds than its neighbours'",
+        )
+
+
+def _status(own: pd.DataFrame | None, seed: int) -> str | None:
+    rows = [] if own is None else own.loc[own["seed"] == seed, "status"].tolist()
+    return str(rows[0]) if rows else None
+
+
+def _fate(own: pd.DataFrame | None, seed: int) -> str:
+    rows = [] if own is None else own[own["seed"] == seed].to_dict("records")
+    if not rows:
+        return f"seed {seed} has no record"
+    row = rows[0]
+    if row["status"] == Status.FAILED:
+        reason = str(row["error"] or "no message was recorded").splitlines()[0]
+        return f"seed {seed} failed ({reason})"
+    if row["status"] == Status.STOPPED:
+        return f"seed {seed} was stopped at epoch {row['stopped_at_epoch']:g}"
+    return f"seed {seed} is {row['status']}"
+
+
+def _stopped(trials: pd.DataFrame, factors: Sequence[str], race: bool) -> Iterator[Finding]:
+    wanted = wanted_trials(trials)
+    stopped = wanted[wanted["status"] == Status.STOPPED]
+    if race:
+        yield Finding(
+            "race",
+            Severity.ERROR,
+            "",
+            f"unlike trials competed: {len(stopped)} of {len(wanted)} were stopped early",
+            "a search, not a comparison; early_stopping.compare: cell trains every cell to its end",
+        )
+        for own in by_cell(wanted, factors).values():
+            count = int((own["status"] == Status.STOPPED).sum())
+            if count:
+                yield Finding(
+                    "race",
+                    Severity.ERROR,
+                    cell_name(own.iloc[0], factors),
+                    f"{count} of {len(own)} trials were stopped while competing with other cells",
+                    "this is a search, not a comparison: a mean over survivors is biased upward; "
+                    "compare: cell keeps every cell",
+                )
+        return
+    measured = measured_trials(stopped)
+    for row in measured.to_dict("records"):
+        yield Finding(
+            "stopped-measurement",
+            Severity.ERROR,
+            cell_name(row, factors),
+            f"seed {row['seed']} was stopped at epoch {row['stopped_at_epoch']:g}",
+            "a measured trial is never stopped; run the study again",
+        )
+    search = wanted[wanted["stage"] == Stage.SEARCH]
+    for own in by_cell(search[[*factors, "status", "stopped_at_epoch"]], factors).values():
+        count = int((own["status"] == Status.STOPPED).sum())
+        if not count:
+            continue
+        done = int((own["status"] == Status.COMPLETED).sum())
+        epochs = own.loc[own["status"] == Status.STOPPED, "stopped_at_epoch"]
+        yield Finding(
+            "stopped-search",
+            Severity.WARNING if done == 1 else Severity.NOTE,
+            cell_name(own.iloc[0], factors),
+            f"{count} of {len(own)} recipes were stopped early (epochs {epochs.min():g} to "
+            f"{epochs.max():g}); the recipe was chosen among {done} that completed",
+            "a larger grace or a smaller reduction_factor leaves it more to choose from"
+            if done == 1
+            else "nothing: stopped recipes enter no comparison",
+        )
+
+
+def _few_seeds(cells: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+    single = cells[cells["seeds"] == 1]
+    advice = f"{_MORE}: with one there is no ± and no ranking"
+    if len(single) and len(single) == int((cells["seeds"] > 0).sum()):
+        yield Finding("single-seed", Severity.WARNING, "", "every cell has one seed", advice)
+        return
+    for row in single.to_dict("records"):
+        yield Finding("single-seed", Severity.WARNING, cell_name(row, factors), "one seed", advice)
+
+
+def _undecided(
+    factors: Sequence[str], differences: Callable[[str], pd.DataFrame]
+) -> Iterator[Finding]:
+    for factor in ("model", "weights"):
+        if factor not in factors:
+            continue
+        others = [name for name in factors if name != factor]
+        table = differences(factor)
+        tested = table[table["n_seeds"] > 1]
+        ties = tested[~tested["decided"].astype(bool)]
+        if len(ties) > _MANY_TIES:
+            yield _many_ties(factor, ties, len(tested))
+            continue
+        for row in ties.to_dict("records"):
+            needed = row["seeds_needed"]
+            more = needed - row["n_seeds"]
+            if pd.isna(needed):
+                advice = "call it a tie: more than 100 seeds would be needed for so small a gap"
+            elif more <= 2:
+                advice = f"{_MORE} should decide it ({needed:.0f} in all)"
+            else:
+                advice = f"about {needed:.0f} seeds would decide a gap of this size; else a tie"
+            yield Finding(
+                "undecided",
+                Severity.NOTE,
+                cell_name(row, others),
+                f"{row['second']} minus {row['first']}: {row['difference']:+.2f} points "
+                f"({row['low']:+.2f} to {row['high']:+.2f}, {row['n_seeds']} seeds)",
+                advice,
+            )
+
+
+def _many_ties(factor: str, ties: pd.DataFrame, tested: int) -> Finding:
+    """Count differences that are too many to be read one by one."""
+    near = int((ties["seeds_needed"] - ties["n_seeds"] <= 2).sum())
+    return Finding(
+        "undecided",
+        Severity.NOTE,
+        "",
+        f"{len(ties):,} of {tested:,} differences between levels of {factor} are not told apart; "
+        f"the smallest are {ties['difference'].abs().min():.2f} points",
+        f"two more seeds should decide {near:,} of them; call the others ties",
+    )
+
+
+def _selected(cells: pd.DataFrame) -> Iterator[Finding]:
+    chosen = cells[cells["selection_seed"].notna() & (cells["seeds"] > 1)]
+    if chosen.empty:
+        return
+    shift = (chosen["accuracy"] - chosen["accuracy_without_selection"]).mean()
+    yield Finding(
+        "selection-seed",
+        Severity.NOTE,
+        "",
+        f"{len(chosen)} cells were tuned on one of their own seeds; with it their means are "
+        f"{shift:+.2f} points against without",
+        "read the contrasts without the selection seed beside the others",
+    )
+
+
+def _curves(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+    if "fraction" not in factors or runs.empty:
+        return
+    fractions = runs["fraction"].nunique()
+    if 1 < fractions < RECOMMENDED_FRACTIONS:
+        freedom = max(fractions - 3, 0)
+        yield Finding(
+            "few-fractions",
+            Severity.NOTE,
+            "",
+            f"{fractions} fractions: {freedom} residual degrees of freedom for a power law",
+            f"measure {RECOMMENDED_FRACTIONS} fractions before trusting a fit",
+        )
+    series = [name for name in factors if name != "fraction"]
+    lines = runs[[*factors, "n_train", "error"]]
+    parts = by_cell(lines, series).values() if series else [lines]
+    for own in parts:
+        fault = ill_behaved(own["n_train"], own["error"])
+        if fault is not None:
+            yield Finding(
+                "ill-behaved",
+                Severity.WARNING,
+                cell_name(own.iloc[0], series),
+                fault,
+                "no curve is fitted; look for under-trained or diverged cells first",
+            )
+
+
+def _two_models(runs: pd.DataFrame) -> Iterator[Finding]:
+    models = runs.groupby("model")["n_parameters"].max()
+    if len(models) == 2:
+        sizes = ", ".join(f"{name} {count:,.0f}" for name, count in models.items())
+        yield Finding(
+            "two-models",
+            Severity.NOTE,
+            "",
+            f"two model sizes ({sizes} parameters)",
+            "a contrast between two models, not a scaling law; a third size would tell more",
+        )
+
+
+def _other_predictions(
+    runs: pd.DataFrame, factors: Sequence[str], predictions: pd.DataFrame | None
+) -> Iterator[Finding]:
+    if predictions is None:
+        return
+    held = predictions[["trial_id", "epoch"]].drop_duplicates()
+    pairs = runs[["trial_id", *factors, "epochs_budget"]].merge(held, on="trial_id")
+    fits = (pairs["epoch"] == pairs["epochs_budget"]).groupby(pairs["trial_id"]).any()
+    odd = pairs[~pairs["trial_id"].map(fits).astype(bool)]
+    for own in by_cell(odd, factors).values():
+        recorded = ", ".join(f"{epoch:g}" for epoch in sorted(own["epoch"].unique()))
+        yield Finding(
+            "other-predictions",
+            Severity.NOTE,
+            cell_name(own.iloc[0], factors),
+            f"predictions are of epoch {recorded}, the study as last run asks for "
+            f"{own['epochs_budget'].iloc[0]:g}; {own['trial_id'].nunique()} trials",
+            "comparisons over the same test images leave the cell out; a budget that was trained "
+            "to its end has them",
+        )

@@ -1,0 +1,300 @@
+"""Whether the compared runs differ in nothing but the factors, as far as records tell."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.analysis.cells import STANDARD_FACTORS, level_label
+from results.analysis.estimates import by_cell, cell_name, measured_trials, wanted_trials
+from results.findings.finding import Finding, Severity
+from results.records import RECIPE_COLUMNS, Stage
+
+_UNEQUAL_UPDATES = 2.0  # ratio of updates between fractions from which budgets are not alike
+_IMBALANCE = 0.1  # share by which a class may miss its part of a subset
+_SMALL_IMAGE_FLOPS = 3e8  # a ResNet-18 at 64 pixels takes 1.5e8, at 224 pixels 1.8e9
+
+
+def fairness_findings(
+    trials: pd.DataFrame,
+    runs: pd.DataFrame,
+    epochs: pd.DataFrame,
+    factors: Sequence[str] = STANDARD_FACTORS,
+    environments: pd.DataFrame | None = None,
+) -> list[Finding]:
+    """Return what makes comparisons between cells unfair.
+
+    Parameters
+    ----------
+    trials
+        The table of trials.
+    runs
+        What `results.analysis.estimates.compared_runs` returns.
+    epochs
+        The table of epochs.
+    factors
+        Columns that name a cell.
+    environments
+        The table of environments, one row per pass.
+    """
+    return [
+        *_unrecorded(runs),
+        *_unpaired(runs),
+        *_unequal_starts(runs),
+        *_weights_files(runs),
+        *_imbalance(runs, factors),
+        *_edges(trials, factors),
+        *_one_lr(trials, runs, factors),
+        *_unequal_updates(runs, epochs),
+        *_validation_on_test(runs),
+        *_coarse_stem(runs),
+        *_mixed_hardware(runs, factors, environments),
+    ]
+
+
+def _unrecorded(runs: pd.DataFrame) -> Iterator[Finding]:
+    lacking = []
+    parts = runs[runs["fraction"] < 1]
+    if parts["subset_hash"].isna().any():
+        lacking.append("which images the subsets hold (subset_hash)")
+    if runs["fraction"].nunique() > 1 and runs["init_hash"].isna().any():
+        lacking.append("what the first step started from (init_hash)")
+    if lacking:
+        yield Finding(
+            "unrecorded",
+            Severity.NOTE,
+            "",
+            f"of some runs it is not recorded {' and '.join(lacking)}",
+            "nothing for runs that scalestudy trained; of others, make sure that every epoch "
+            "passes over one frozen subset and that no fraction starts from another's weights",
+        )
+
+
+def _unpaired(runs: pd.DataFrame) -> Iterator[Finding]:
+    known = runs[runs["subset_hash"].notna()]
+    for (fraction, seed), rows in known.groupby(["fraction", "seed"]):
+        if rows["subset_hash"].nunique() < 2:
+            continue
+        hashes = ", ".join(
+            f"{row['model']} × {row['weights']} {row['subset_hash'][:8]}"
+            for row in rows.drop_duplicates("subset_hash").to_dict("records")
+        )
+        yield Finding(
+            "unpaired",
+            Severity.ERROR,
+            level_label("fraction", fraction),
+            f"seed {seed} drew different subsets: {hashes}",
+            "differences are not paired; draw one subset per fraction and seed for all models",
+        )
+    partial = known[known["fraction"] < 1]
+    for fraction, rows in partial.groupby("fraction"):
+        if rows["seed"].nunique() > 1 and rows["subset_hash"].nunique() == 1:
+            yield Finding(
+                "one-subset",
+                Severity.WARNING,
+                level_label("fraction", fraction),
+                f"{rows['seed'].nunique()} seeds share one subset",
+                "intervals leave out the luck of the draw; let each seed draw its own",
+            )
+
+
+def _unequal_starts(runs: pd.DataFrame) -> Iterator[Finding]:
+    keys = ["model", "weights", "seed", "stem", "image_size"]
+    known = runs[runs["init_hash"].notna()]
+    for _, rows in known.groupby(keys, dropna=False):
+        if rows["init_hash"].nunique() > 1 and rows["fraction"].nunique() > 1:
+            row = rows.iloc[0]
+            yield Finding(
+                "unequal-start",
+                Severity.ERROR,
+                f"{row['model']} × {row['weights']}",
+                f"seed {row['seed']} has {rows['init_hash'].nunique()} different initial weights "
+                f"over {rows['fraction'].nunique()} fractions",
+                "start every cell afresh; carried-on weights generalise worse (Ash & Adams 2020)",
+            )
+
+
+def _weights_files(runs: pd.DataFrame) -> Iterator[Finding]:
+    known = runs[runs["weights_hash"].notna()]
+    for (model, weights), rows in known.groupby(["model", "weights"]):
+        if weights == "none" or rows["weights_hash"].nunique() > 1:
+            yield Finding(
+                "weights-file",
+                Severity.ERROR,
+                f"{model} × {weights}",
+                f"weights files with hash {', '.join(rows['weights_hash'].str[:8].unique())}",
+                "one label must mean one file, and none no file; give each file its own label",
+            )
+
+
+def _imbalance(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+    known = runs[runs["class_counts"].notna()]
+    if known.empty:
+        return
+    largest = known[known["n_train"] == known["n_train"].max()]
+    whole = _counts(str(largest["class_counts"].iloc[0]))
+    off = {text: _off_share(_counts(text), whole) for text in known["class_counts"].unique()}
+    shares = known["class_counts"].map(off).astype(float)
+    for own in by_cell(known.assign(off=shares)[shares > _IMBALANCE], factors).values():
+        yield Finding(
+            "class-imbalance",
+            Severity.WARNING,
+            cell_name(own.iloc[0], factors),
+            f"a class is off its share of the subset by {own['off'].max():.0%}",
+            "draw subsets class by class (stratified)",
+        )
+
+
+def _off_share(counts: np.ndarray, whole: np.ndarray) -> float:
+    """Return by what share the worst class misses its part; one image is never a fault."""
+    if counts.shape != whole.shape:
+        return 0.0
+    expected = whole / whole.sum() * counts.sum()
+    missed = np.abs(counts - expected)
+    return float(np.max(missed / expected, initial=0.0, where=missed > 1))
+
+
+def _counts(text: str) -> np.ndarray:
+    return np.array(json.loads(text), dtype=float)
+
+
+def searched_fields(trials: pd.DataFrame, factors: Sequence[str]) -> list[str]:
+    """Return the recipe fields that were tuned inside cells."""
+    search = wanted_trials(trials)
+    search = search[search["stage"] == Stage.SEARCH]
+    names = [name for name in RECIPE_COLUMNS if name not in factors]
+    cells = search.groupby(list(factors), dropna=False, observed=True, sort=False)
+    return [name for name in names if (cells[name].nunique() > 1).any()]
+
+
+def _edges(trials: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+    wanted = wanted_trials(trials)
+    search = wanted[wanted["stage"] == Stage.SEARCH]
+    numeric = [
+        name
+        for name in searched_fields(trials, factors)
+        if pd.api.types.is_numeric_dtype(search[name]) and search[name].dtype != bool
+    ]
+    if not numeric:
+        return
+    kept = [*factors, *numeric]
+    measured = by_cell(measured_trials(wanted)[kept], factors)
+    for key, own in by_cell(search[kept], factors).items():
+        chosen = measured.get(key)
+        if chosen is None:
+            continue
+        for name in numeric:
+            tried = sorted(own[name].dropna().unique())
+            value = chosen[name].iloc[0]
+            if len(tried) < 2 or value not in (tried[0], tried[-1]):
+                continue
+            side, beyond = ("lowest", "below") if value == tried[0] else ("highest", "above")
+            yield Finding(
+                "edge-of-grid",
+                Severity.WARNING,
+                cell_name(chosen.iloc[0], factors),
+                f"the chosen {name} {value:g} is the {side} of those tried "
+                f"({', '.join(f'{v:g}' for v in tried)})",
+                f"widen the grid: add a {name} {beyond} {value:g}",
+            )
+
+
+def _one_lr(trials: pd.DataFrame, runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+    mixed = runs["weights"].nunique() > 1 and (runs["weights"] == "none").any()
+    fixed = "lr" not in factors and "lr" not in searched_fields(trials, factors)
+    if mixed and fixed and runs["lr"].nunique() == 1:
+        yield Finding(
+            "one-lr",
+            Severity.WARNING,
+            "",
+            f"training from scratch and fine-tuning share lr {runs['lr'].iloc[0]:g}",
+            "search lr inside every cell; fine-tuning usually wants a lower one",
+        )
+
+
+def _unequal_updates(runs: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Finding]:
+    by_epochs = runs[runs["epochs"].notna()]
+    if by_epochs["fraction"].nunique() < 2:
+        return
+    last = epochs.groupby("trial_id")["step"].max()
+    counted = (
+        np.ceil(by_epochs["n_train"] / by_epochs["batch_size"].astype(float)) * by_epochs["epochs"]
+    )
+    updates = by_epochs["trial_id"].map(last).astype(float).fillna(counted)
+    means = updates.groupby(by_epochs["fraction"]).mean().sort_values()
+    labels = [level_label("fraction", fraction) for fraction in means.index]
+    few, many = float(means.iloc[0]), float(means.iloc[-1])
+    if many >= _UNEQUAL_UPDATES * few:
+        yield Finding(
+            "unequal-updates",
+            Severity.WARNING,
+            "",
+            f"equal epochs give {few:.0f} updates at {labels[0]} and {many:.0f} at {labels[-1]}, "
+            f"{many / few:.0f} times as many",
+            "small fractions may lack updates, not data: more epochs, or a budget in steps",
+        )
+
+
+def _validation_on_test(runs: pd.DataFrame) -> Iterator[Finding]:
+    pairs = runs[
+        ["final_val_loss", "final_test_loss", "final_val_accuracy", "final_test_accuracy"]
+    ].dropna()
+    if pairs.empty:
+        return
+    same = (pairs["final_val_loss"] == pairs["final_test_loss"]) & (
+        pairs["final_val_accuracy"] == pairs["final_test_accuracy"]
+    )
+    if same.all():
+        yield Finding(
+            "validation-on-test",
+            Severity.WARNING,
+            "",
+            "validation and test results are equal in every run: the test set served as validation",
+            "carve validation from train (data.validation: 0.1); accuracies here are optimistic "
+            "where a recipe or an epoch was chosen",
+        )
+
+
+def _coarse_stem(runs: pd.DataFrame) -> Iterator[Finding]:
+    small = runs["flops_per_image"] < _SMALL_IMAGE_FLOPS
+    coarse = runs[small & (runs["stem"] == "standard") & runs["model"].str.match(r"resnet\d")]
+    if not coarse.empty:
+        yield Finding(
+            "coarse-stem",
+            Severity.WARNING,
+            "",
+            f"{', '.join(sorted(coarse['model'].unique()))}: the 7×7 stride-2 stem on small images",
+            "stem: cifar; on 32×32 images the coarse stem costs about 10 points and handicaps "
+            "deep models",
+        )
+
+
+def _mixed_hardware(
+    runs: pd.DataFrame, factors: Sequence[str], environments: pd.DataFrame | None
+) -> Iterator[Finding]:
+    kinds = runs["device"].dropna().astype(str).str.split(":").str[0]
+    mixes: dict[str, list[Any]] = {
+        "device": sorted(kinds.unique()),
+        "CPUs per trial": sorted(runs["cpu"].dropna().unique()),
+    }
+    if "precision" not in factors:
+        mixes["precision"] = sorted(runs["resolved_precision"].dropna().unique())
+    if environments is not None:
+        for name in ("gpu_model", "cpu_model", "torch"):
+            mixes[name] = sorted(environments[name].dropna().unique())
+    mixed = [
+        f"{name}: {', '.join(map(str, values))}"
+        for name, values in mixes.items()
+        if len(values) > 1
+    ]
+    if mixed:
+        yield Finding(
+            "mixed-hardware",
+            Severity.WARNING,
+            "",
+            "; ".join(mixed),
+            "numbers agree to rounding only, and times are not comparable; run compared cells on "
+            "one kind of machine",
+        )

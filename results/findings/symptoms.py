@@ -1,0 +1,237 @@
+"""What recorded training curves show: under- and over-fitting, divergence, spikes, lost images.
+
+Thresholds are shares of a loss or points of accuracy, each named once below.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from results.analysis.cells import STANDARD_FACTORS
+from results.analysis.estimates import by_cell, cell_name, wanted_trials
+from results.analysis.fitting import Fit, curve_arrays, fitting
+from results.findings.finding import Finding, Severity
+from results.records import Stage, Status
+
+_STANDS_STILL = 0.005  # share of the loss that is written as 0 %
+_SPIKE = 5.0  # times the running median of the validation loss
+_CHANCE = 1.5  # times 1/classes, and no more than
+_ABOVE_CHANCE = 0.05  # of what is left above it
+_EXPLODED = 1.5  # times the loss of guessing
+_OUTLIER = 20.0  # points of accuracy between a seed and its cell's median
+
+
+def training_findings(
+    trials: pd.DataFrame,
+    runs: pd.DataFrame,
+    epochs: pd.DataFrame,
+    factors: Sequence[str] = STANDARD_FACTORS,
+    race: bool = False,
+) -> list[Finding]:
+    """Return what the runs' own curves warn of.
+
+    Parameters
+    ----------
+    trials
+        The table of trials.
+    runs
+        What `results.analysis.estimates.compared_runs` returns.
+    epochs
+        The table of epochs.
+    factors
+        Columns that name a cell.
+    race
+        The study has no measure stage.
+    """
+    return [
+        *_fit_findings(runs, epochs, factors),
+        *_divergence(trials, runs, factors, race),
+        *_outliers(runs, factors),
+        *_spikes(runs, epochs, factors),
+        *_few_steps(runs, epochs, factors),
+        *_lost_images(runs, epochs, factors),
+    ]
+
+
+def _fit_findings(
+    runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]
+) -> Iterator[Finding]:
+    for row in fitting(runs, epochs, factors).to_dict("records"):
+        cell = cell_name(row, factors)
+        if row["fit"] == Fit.UNDER:
+            yield Finding(
+                "under-trained",
+                Severity.WARNING,
+                cell,
+                f"over the last quarter of the budget the train loss still fell by "
+                f"{row['train_fall']:.0%}{_validation(row['val_fall'])}; train accuracy is "
+                f"{row['train_accuracy']:.0f} %",
+                "more epochs: the cell is limited by its budget, not by its data",
+            )
+        elif row["fit"] == Fit.OVER:
+            yield Finding(
+                "over-fitting",
+                Severity.NOTE,
+                cell,
+                f"the validation loss is {row['val_rise']:.0%} above its lowest, train accuracy "
+                f"{row['gap']:.0f} points above validation",
+                "more data, augmentation or weight decay; fewer epochs cost no accuracy here",
+            )
+
+
+def _validation(fall: float) -> str:
+    """Say what the validation loss did meanwhile, which a spike may have raised many times."""
+    if abs(fall) < _STANDS_STILL:
+        return " while the validation loss stood still"
+    if fall >= 0:
+        return f" and the validation loss by {fall:.0%}"
+    rise = f"by {-fall:.0%}" if fall > -1 else f"to {1 - fall:.0f} times what it was"
+    return f", while the validation loss rose {rise}"
+
+
+def _divergence(
+    trials: pd.DataFrame, runs: pd.DataFrame, factors: Sequence[str], race: bool
+) -> Iterator[Finding]:
+    wanted = wanted_trials(trials)
+    errors = wanted["error"].fillna("").astype(str)
+    broken = (wanted["status"] == Status.FAILED) & errors.str.contains(
+        r"not finite|non-finite|\bnan\b|\binf(?:inite)?\b|diverged", case=False, regex=True
+    )
+    for row in wanted[broken].to_dict("records"):
+        losing = not race and not row["measured"] and row["stage"] == Stage.SEARCH
+        yield Finding(
+            "diverged",
+            Severity.NOTE if losing else Severity.ERROR,
+            cell_name(row, factors),
+            f"seed {row['seed']}, lr {row['lr']:g}: {str(row['error']).splitlines()[0]}",
+            "a recipe of the search that lost; nothing to do"
+            if losing
+            else "lower lr, add warm-up, or fp32; the cell's mean lacks this seed",
+        )
+    chances = {text: _chance(text) for text in runs["class_counts"].dropna().unique()}
+    chance = runs["class_counts"].map(chances).astype(float)
+    losses = runs[["final_train_loss", "final_val_loss", "final_test_loss"]].to_numpy(dtype=float)
+    missing = np.isnan(losses)
+    infinite = np.isinf(losses).any(axis=1) | (missing.any(axis=1) & ~missing.all(axis=1))
+    limit = np.minimum(_CHANCE * chance, chance + _ABOVE_CHANCE * (1 - chance))
+    guesses = (runs["final_test_accuracy"] <= limit).to_numpy()
+    exploded = infinite | (losses[:, 0] > -_EXPLODED * np.log(chance.to_numpy()))
+    for place in np.flatnonzero(infinite | guesses):
+        run = runs.iloc[place]
+        reasons = ["a final loss is not finite"] if infinite[place] else []
+        if guesses[place]:
+            reasons.append(
+                f"test accuracy {run['accuracy']:.1f} % is that of guessing "
+                f"({100 * chance.iloc[place]:.1f} %)"
+            )
+            if run["final_train_accuracy"] == run["final_train_accuracy"]:
+                reasons.append(f"train accuracy {100 * run['final_train_accuracy']:.1f} %")
+        yield Finding(
+            "diverged" if exploded[place] else "at-chance",
+            Severity.ERROR,
+            cell_name(run, factors),
+            f"seed {run['seed']}: {'; '.join(reasons)}",
+            "lower lr, add warm-up, or fp32; until then read the cell without this seed"
+            if exploded[place]
+            else "more epochs or updates, or another lr: so far it tells nothing of the cell",
+        )
+
+
+def _outliers(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+    cells = runs.groupby(list(factors), dropna=False, observed=True, sort=False)["accuracy"]
+    middle = cells.transform("median")
+    off = (runs["accuracy"] - middle).abs() > _OUTLIER
+    odd = runs.assign(middle=middle)[off & (cells.transform("size") >= 3)]
+    for row in odd.to_dict("records"):
+        yield Finding(
+            "seed-outlier",
+            Severity.WARNING,
+            cell_name(row, factors),
+            f"seed {row['seed']} ends at {row['accuracy']:.1f} %, the median seed at "
+            f"{row['middle']:.1f} %",
+            "look at its curve: a diverged run hides in the mean; lower lr or add warm-up",
+        )
+
+
+def _spikes(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+    curves, lengths = curve_arrays(runs, epochs, ["val_loss"])
+    losses = curves["val_loss"]
+    # A loss above five times the median until then is above five times the least until then.
+    least = np.fmin.accumulate(losses, axis=1)
+    suspects = (losses[:, 1:] > _SPIKE * least[:, :-1]).any(axis=1)
+    for place in np.flatnonzero(suspects):
+        loss = losses[place, : lengths[place]]
+        before = pd.Series(loss).expanding().median().to_numpy()
+        hits = np.flatnonzero(loss[1:] > _SPIKE * before[:-1]) + 1
+        if not hits.size:
+            continue
+        worst = int(max(hits, key=lambda hit: loss[hit] / before[hit - 1]))
+        at_end = hits[-1] == loss.size - 1
+        run = runs.iloc[place]
+        yield Finding(
+            "loss-spike",
+            Severity.WARNING if at_end else Severity.NOTE,
+            cell_name(run, factors),
+            f"seed {run['seed']}: validation loss {loss[worst]:.3g} at epoch "
+            f"{worst + 1}, {loss[worst] / before[worst - 1]:.0f} times its "
+            f"median until then{', at the final epoch' if at_end else ''}",
+            "lower lr, a schedule that decays, or a larger batch (batch norm)",
+        )
+
+
+def _few_steps(
+    runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]
+) -> Iterator[Finding]:
+    first = epochs[epochs["epoch"] == 1].set_index("trial_id")["step"]
+    by_epochs = runs[runs["epochs"].notna()]
+    steps = by_epochs["trial_id"].map(first).astype(float)
+    counted = np.ceil(by_epochs["n_train"] / by_epochs["batch_size"].astype(float))
+    few = by_epochs.assign(updates=steps.fillna(counted)).query("updates < 10")
+    for own in by_cell(few, factors).values():
+        row = own.iloc[0]
+        yield Finding(
+            "few-steps",
+            Severity.WARNING,
+            cell_name(row, factors),
+            f"{int(row['updates'])} updates an epoch ({row['n_train']} images, batch "
+            f"{int(row['batch_size'])})",
+            "a smaller batch, or a budget in steps",
+        )
+
+
+def _lost_images(
+    runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]
+) -> Iterator[Finding]:
+    own = epochs[epochs["trial_id"].isin(runs.loc[runs["epochs"].notna(), "trial_id"])]
+    odd = own[own["train_seen"].notna() & (own["train_seen"] != own["n_train"])]
+    for part in by_cell(odd, factors).values():
+        row = part.iloc[0]
+        yield Finding(
+            "lost-images",
+            Severity.ERROR,
+            cell_name(row, factors),
+            f"epoch {row['epoch']} of seed {row['seed']} saw {int(row['train_seen'])} of "
+            f"{int(row['n_train'])} images",
+            "a pass must see the frozen subset once: keep the last batch, draw no new subset",
+        )
+    own = epochs[epochs["trial_id"].isin(runs["trial_id"])]
+    counted = own["train_correct"].notna() & (own["train_seen"] > 0)
+    share = own["train_correct"].astype(float) / own["train_seen"].astype(float)
+    off_by = (share - own["train_accuracy"]).abs() * own["train_seen"].astype(float)
+    wrong = own[counted & (off_by > 1)]
+    for part in by_cell(wrong, factors).values():
+        row = part.iloc[0]
+        yield Finding(
+            "wrong-denominator",
+            Severity.ERROR,
+            cell_name(row, factors),
+            f"train accuracy {row['train_accuracy']:.4f} is not {int(row['train_correct'])} of "
+            f"{int(row['train_seen'])}",
+            "divide by the images seen, not by the full data set's size",
+        )
+
+
+def _chance(class_counts: str) -> float:
+    return float(1 / len(json.loads(class_counts)))

@@ -1,0 +1,122 @@
+"""What two studies say side by side, in sentences whose hedges follow the tests."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.analysis.cells import records_of
+from results.analysis.estimates import cell_name
+from results.findings.finding import Severity
+from results.pairs.caveats import not_comparable
+from results.pairs.pair import NO_WIDTH, Basis, Pair
+from results.phrases import amount, count, few, listed, resource_time, signed
+
+
+def verdict(pair: Pair) -> list[str]:
+    """Return the sentences: what is matched, how much it differs, what it costs, what to mind."""
+    first, second = pair.names
+    cells = pair.cells
+    both = cells[cells["where"] == "both"]
+    said = [
+        f"{first} has {count(int((cells['where'] != 'second').sum()), 'cell')}, {second} "
+        f"{int((cells['where'] != 'first').sum())}; {len(both)} have the same level of every "
+        "factor."
+    ]
+    if not both.empty:
+        refusal = not_comparable(pair.first, pair.second)
+        if refusal:
+            said.append(f"Nothing is compared: {refusal}.")
+        else:
+            said += [_overall(pair), _cells(pair, both)]
+        said.append(_cost(pair, both))
+    return [sentence for sentence in [*said, _caveats(pair)] if sentence]
+
+
+def _overall(pair: Pair) -> str:
+    second = pair.names[1]
+    if pair.overall.empty:
+        return ""
+    row = pair.overall.iloc[0]
+    cells, seeds = count(int(row["n_cells"]), "cell"), count(int(row["n_seeds"]), "seed")
+    if row["n_seeds"] > 1 and row["high"] - row["low"] <= NO_WIDTH:
+        return (
+            f"On average over {cells}, {second} has {signed(row['difference'])} points of test "
+            f"accuracy; its {seeds} gain exactly the same, which leaves no spread to tell chance "
+            "by: more seeds would."
+        )
+    change = amount(row["difference"], row["low"], row["high"])
+    verb = (
+        "is not told apart:"
+        if not row["decided"]
+        else "gains"
+        if row["difference"] > 0
+        else "loses"
+    )
+    if row["decided"] and row["difference"] < 0:
+        change = amount(-row["difference"], -row["high"], -row["low"])
+    text = (
+        f"On average over {cells}, {second} {verb} {change} of test accuracy, paired over {seeds}"
+    )
+    without = row["difference_without_selection"]
+    if row["n_seeds_without_selection"] not in (0, row["n_seeds"]) and not pd.isna(without):
+        ends = row["low_without_selection"], row["high_without_selection"]
+        if ends[1] - ends[0] <= NO_WIDTH:
+            ends = np.nan, np.nan
+        text += f"; {amount(without, *ends)} without the seed that a recipe was chosen on"
+    return f"{text}."
+
+
+def _cells(pair: Pair, both: pd.DataFrame) -> str:
+    same = both[both["basis"] == Basis.SAME]
+    tested = both[both["low"].notna() & (both["basis"] != Basis.SAME)]
+    decided = tested[tested["decided"].astype(bool)]
+    parts = []
+    for word, rows in (("better", decided["difference"] > 0), ("worse", decided["difference"] < 0)):
+        own = decided[rows]
+        if len(own):
+            names = [_change(pair, row) for row in records_of(own)]
+            parts.append(f"{len(own)} {word} ({'; '.join(few(names))})")
+    left = len(tested) - len(decided)
+    if left:
+        parts.append(f"{left} not told apart")
+    bare = both[both["low"].isna() & both["difference"].notna()]
+    single = int((bare["n_seeds"] == 1).sum())
+    if single:
+        parts.append(f"{single} with one seed and so without ±")
+    if len(bare) > single:
+        parts.append(f"{len(bare) - single} without any spread over seeds and so without ±")
+    if len(same):
+        parts.append(f"{len(same)} the very same trials")
+    none = int((both["basis"] == Basis.NONE).sum())
+    if none:
+        parts.append(f"{none} without a value in both")
+    return f"Cell by cell, {pair.names[1]} is: {listed(parts)}." if parts else ""
+
+
+def _change(pair: Pair, row: Mapping[str, Any]) -> str:
+    varying = [name for name in pair.factors if pair.cells[name].nunique(dropna=False) > 1]
+    change = amount(row["difference"], row["low"], row["high"])
+    return f"{cell_name(row, varying) or 'the only cell'}: {change}"
+
+
+def _cost(pair: Pair, both: pd.DataFrame) -> str:
+    costs = both[["resource_seconds_first", "resource_seconds_second"]].astype(float)
+    known = costs.notna().all(axis=1) & (both["resource_first"] == both["resource_second"])
+    if not known.any() or (costs[known].iloc[:, 0] <= 0).all():
+        return ""
+    before, after = costs[known].sum()
+    resource = str(both.loc[known, "resource_first"].iloc[0])
+    first, second = pair.names
+    return (
+        f"One run of each of these cells takes {resource_time(after, resource)} in {second} "
+        f"against {resource_time(before, resource)} in {first}, {after / before:.2g} times as much."
+    )
+
+
+def _caveats(pair: Pair) -> str:
+    grave = pair.caveats[pair.caveats["severity"] != Severity.NOTE]
+    if grave.empty:
+        return ""
+    return f"To mind: {'; '.join(grave['evidence'])}."

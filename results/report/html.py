@@ -1,0 +1,167 @@
+"""What every page is made of: templates beside this package, figures and scripts held within."""
+
+import base64
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from markupsafe import Markup
+
+from results.errors import ResultsError
+from results.store.files import write_whole
+from results.store.location import Location
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DOTS_PER_INCH = 150
+_BUNDLE = """
+import sys, vl_convert
+script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+sys.stdout.buffer.write(script.encode())
+"""
+_SMALL = 150_000  # bytes of SVG that the page takes even where PNG is smaller
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A static figure as a page shows it.
+
+    Parameters
+    ----------
+    name
+        Of its files beside the page.
+    alt
+        What is to be seen.
+    source
+        Data URI.
+    """
+
+    name: str
+    alt: str
+    source: str
+
+
+def write_picture(folder: Location, name: str, figure: "Figure", alt: str) -> Picture:
+    """Write a figure as PNG and SVG, and return the smaller one for a page.
+
+    Raises
+    ------
+    StoreError
+        The disk refuses.
+    """
+    files = _drawn(figure)
+    for ending, content in files.items():
+        write_whole(folder / f"{name}.{ending}", content)
+    sharp = len(files["svg"]) <= max(_SMALL, len(files["png"]))
+    kind, ending = ("svg+xml", "svg") if sharp else ("png", "png")
+    source = f"data:image/{kind};base64,{base64.b64encode(files[ending]).decode()}"
+    return Picture(name, alt, source)
+
+
+def fill(template: str, scripts: Sequence[str], **values: Any) -> str:
+    """Return a page.
+
+    Parameters
+    ----------
+    template
+        Name of its file.
+    scripts
+        The only ones that the page's policy lets run.
+    values
+        What the template names.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("results.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    return environment.get_template(template).render(
+        style=Markup(resource("page.css")),
+        scripts=[Markup(script) for script in scripts],
+        hashes=[_digest(script) for script in scripts],
+        **values,
+    )
+
+
+def as_data(value: Any) -> Markup:
+    """Return JSON that stays data inside a script element, whatever text it holds."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
+
+
+def resource(name: str) -> str:
+    """Return the text of a file that lies beside the templates."""
+    return resources.files("results.report").joinpath("templates", name).read_text("utf-8")
+
+
+@cache
+def begin_vega() -> "subprocess.Popen[bytes]":
+    """Have the charting library made into one script, beside whatever this process does next."""
+    # More than a second, during which a thread would keep all others waiting.
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", _BUNDLE], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+@cache
+def vega() -> str:
+    """Return the charting library as one script.
+
+    Raises
+    ------
+    ResultsError
+        It cannot be made.
+    """
+    making = begin_vega()
+    script, complaint = making.communicate()
+    if making.returncode:
+        reason = (complaint.decode(errors="replace").strip().splitlines() or ["no reason given"])[
+            -1
+        ]
+        raise ResultsError(
+            f"the report's charting library cannot be made into a script ({reason}); install "
+            "vl-convert-python again. The figures in the report's folder are whole."
+        )
+    return script.decode()
+
+
+def _drawn(figure: "Figure") -> dict[str, bytes]:
+    import matplotlib
+
+    files = {}
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        # Measured once, rather than for each file.
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    # Text stays text in SVG, and the same figure gives the same file.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "scalestudy"}):
+        for ending in ("png", "svg"):
+            buffer = io.BytesIO()
+            metadata = {"Date": None} if ending == "svg" else None
+            figure.savefig(buffer, format=ending, dpi=_DOTS_PER_INCH, metadata=metadata)
+            files[ending] = buffer.getvalue()
+    return files
+
+
+def _number(value: float, decimals: int) -> str:
+    return "–" if value != value else f"{value:,.{decimals}f}".replace("-", "−")
+
+
+def _digest(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"

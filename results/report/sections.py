@@ -1,0 +1,379 @@
+"""What the page says below the answer: one section per question, as text and tables.
+
+Numbers are those of `results.analysis.overview`: points of test accuracy or error, seconds, images.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.analysis.analysis import Analysis
+from results.analysis.cells import level_label, records_of
+from results.analysis.costs import COSTS, cost_per_point, pareto_front
+from results.analysis.overview import Overview
+from results.answer.coverage import Interval, coverage_note
+from results.phrases import resource_time
+
+_MAX_ROWS = 500
+_WITHOUT = {
+    "difference_without_selection": "without the selection seed",
+    "low_without_selection": "95 % from without it",
+    "high_without_selection": "to without it",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as the page shows them.
+
+    Parameters
+    ----------
+    caption
+        What the rows are.
+    columns
+        Headings.
+    rows
+        Text and numbers.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    @cached_property
+    def decimals(self) -> list[int]:
+        """Decimals per column, so that its largest number shows four significant digits."""
+        return [_decimals([row[place] for row in self.rows]) for place in range(len(self.columns))]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question and what the study says to it.
+
+    Parameters
+    ----------
+    name
+        Its anchor on the page.
+    title
+        The question.
+    text
+        Paragraphs.
+    tables
+        Behind a fold.
+    picture
+        Name of the static figure.
+    chart
+        Name of the interactive chart that stands for the figure, where there is one.
+    """
+
+    name: str
+    title: str
+    text: Sequence[str] = ()
+    tables: Sequence[Table] = field(default_factory=tuple)
+    picture: str | None = None
+    chart: str | None = None
+
+
+def sections_of(analysis: Analysis) -> list[Section]:
+    """Return the sections of a study, none where it has no value yet.
+
+    In a race nothing is compared: what remains is what the survivors cost and how they trained.
+    """
+    if not analysis.has_value:
+        return []
+    study = analysis.overview
+    compared: list[tuple[bool, Callable[[Analysis], Section]]] = [
+        (study.varies("model"), _models),
+        (study.varies("weights"), _pretraining),
+        (study.varies("fraction"), _more_data),
+        (True, _effects),
+    ]
+    made = [make(analysis) for fits, make in compared if fits and not study.race]
+    return [*made, _costs(analysis), _training(analysis)]
+
+
+def _models(analysis: Analysis) -> Section:
+    study = analysis.overview
+    tables = [_differences(analysis, "model")]
+    if study.varies("fraction"):
+        found = analysis.crossovers
+        tables.append(
+            _table(
+                "Does a bigger model overtake a smaller one as data grows? Sizes in images; "
+                f"{coverage_note(Interval.CROSSOVER)}",
+                found,
+                {
+                    **_names(study, found, "model", "fraction"),
+                    "small": "small",
+                    "big": "big",
+                    "verdict": "verdict",
+                    "location": "means cross at",
+                    "low": "95 % from",
+                    "high": "to",
+                    "p_value": "p",
+                },
+            )
+        )
+    title = "Which model for which amount of data?"
+    return Section("model", title, _said(analysis, "model"), tables)
+
+
+def _pretraining(analysis: Analysis) -> Section:
+    study, worths = analysis.overview, analysis.worths
+    tables = [_differences(analysis, "weights")]
+    if len(worths):
+        tables.append(
+            _table(
+                "How many times the data a model from scratch needs for the pretrained error; "
+                f"{coverage_note(Interval.WORTH)}",
+                worths,
+                {
+                    **_names(study, worths, "fraction"),
+                    "fraction": "pretrained on",
+                    "error": "its error (%)",
+                    "text": "worth",
+                    "low": "95 % from",
+                    "high": "to",
+                    "n_seeds": "seeds",
+                },
+            )
+        )
+    said = _said(analysis, "pretraining")
+    return Section("pretraining", "What is pretraining worth?", said, tables, "pretraining")
+
+
+def _more_data(analysis: Analysis) -> Section:
+    study, found = analysis.overview, analysis.extrapolations
+    table = _table(
+        f"Predicted error with twice the data; {coverage_note(Interval.EXTRAPOLATION)}",
+        found,
+        {
+            **_names(study, found, "fraction"),
+            "n_train": "images now",
+            "error": "error now (%)",
+            "headline": "predicted (%)",
+            "low": "95 % from",
+            "high": "to",
+            "local_power_law": "local law",
+            "power_law": "power law",
+            "data_reliance": "data reliance",
+            "residual_degrees_of_freedom": "degrees of freedom left",
+            "back_test": "back-test missed by",
+            "refusal": "not predicted because",
+        },
+    )
+    said = _said(analysis, "data")
+    return Section("data", "What would twice the data buy?", said, [table], "learning-curves")
+
+
+def _effects(analysis: Analysis) -> Section:
+    wanted = {
+        "difference": "points gained",
+        "low": "95 % from",
+        "high": "to",
+        "decided": "decided",
+        "n_seeds": "seeds",
+        **(_WITHOUT if _has_selection(analysis.effects) else {}),
+        "n_cells": "cells averaged",
+    }
+    tables = [
+        _table(
+            "One step in one factor, averaged over the cells of the others",
+            _labelled(analysis.effects),
+            {"factor": "factor", "first": "from", "second": "to level", **wanted},
+        ),
+        _table(
+            "How much more a step in one factor gains at another factor's higher level",
+            _labelled(analysis.interactions),
+            {
+                "factor": "step in",
+                "first": "from",
+                "second": "to level",
+                "other": "where",
+                "other_first": "instead of",
+                "other_second": "is",
+                **wanted,
+            },
+        ),
+    ]
+    return Section("effects", "Which factor matters most?", (), tables, "effects")
+
+
+def _costs(analysis: Analysis) -> Section:
+    study = analysis.overview
+    cells = analysis.cells[analysis.cells["seeds"] > 0]
+    resource = "GPU" if (cells["resource"] == "gpu").any() else "CPU"
+    fronts = pd.DataFrame({cost: pareto_front(cells, cost) for cost in COSTS})
+    named = [study.name(row) or "the only cell" for row in records_of(cells)]
+    shown = cells.assign(cell=named, **fronts.add_prefix("on_"))
+    tables = [
+        _table(
+            "Cells that no other beats: less error at the same cost or less",
+            shown[fronts.any(axis=1)].sort_values("error"),
+            {
+                "cell": "cell",
+                "error": "error (%)",
+                "resource_seconds": f"{resource}-seconds a run",
+                "n_parameters": "parameters",
+                "flops_per_image": "FLOPs an image",
+                "on_resource_seconds": "best for its time",
+                "on_n_parameters": "best for its size",
+                "on_flops_per_image": "best for its FLOPs",
+            },
+        )
+    ]
+    for factor in () if study.race else ("model", "fraction"):
+        if study.varies(factor):
+            prices = cost_per_point(
+                study.runs, study.cells, study.factors, factor, _one_step(analysis, factor)
+            )
+            tables.append(
+                _table(
+                    f"What a point of accuracy costs by the next level of {factor}",
+                    _labelled(prices.assign(factor=factor)),
+                    {
+                        "first": "from",
+                        "second": "to",
+                        **_names(study, prices, factor),
+                        "difference": "points gained",
+                        "extra_seconds": f"more {resource}-seconds a run",
+                        "seconds_per_point": f"{resource}-seconds a point",
+                        "seconds_per_point_low": "from",
+                        "seconds_per_point_high": "to",
+                    },
+                )
+            )
+    spent = float(cells["search_resource_seconds"].sum())
+    said = (
+        [f"The search took {resource_time(spent, resource)}, not counted here."]
+        if spent and not study.race
+        else []
+    )
+    return Section("cost", "What does accuracy cost?", said, tables, "cost", "cost")
+
+
+def _training(analysis: Analysis) -> Section:
+    study, found = analysis.overview, analysis.fits
+    counts = found["fit"].value_counts()
+    text = ", ".join(f"{number} {fit}" for fit, number in counts.items())
+    table = _table(
+        "Means over each cell's runs; falls and rises are shares of the loss",
+        found,
+        {
+            **_names(study, found),
+            "fit": "verdict",
+            "train_accuracy": "train accuracy (%)",
+            "val_accuracy": "validation accuracy (%)",
+            "gap": "gap (points)",
+            "train_fall": "train loss fell, last quarter",
+            "val_fall": "validation loss fell",
+            "val_rise": "validation loss above its lowest",
+        },
+    )
+    said = [f"Cells by their curves: {text}."] if text else []
+    return Section("training", "Was training long enough?", said, [table], "epochs", "curves")
+
+
+def _differences(analysis: Analysis, factor: str) -> Table:
+    study, table = analysis.overview, analysis.differences(factor)
+    return _table(
+        "Paired differences in test accuracy, in points",
+        _labelled(table.assign(factor=factor)),
+        {
+            "first": "from",
+            "second": "to",
+            **_names(study, table, factor),
+            "difference": "points gained",
+            "low": "95 % from",
+            "high": "to",
+            "decided": "decided",
+            "n_seeds": "seeds",
+            "error_ratio": "error ratio",
+            **(_WITHOUT if _has_selection(table) else {}),
+            "seeds_needed": "seeds to decide",
+        },
+    )
+
+
+def _one_step(analysis: Analysis, factor: str) -> pd.DataFrame:
+    """Return the differences between neighbouring levels of a factor."""
+    table = analysis.differences(factor)
+    after = dict(pairwise(analysis.overview.levels[factor]))
+    return table[table["first"].map(after) == table["second"]]
+
+
+def _has_selection(table: pd.DataFrame) -> bool:
+    """Whether leaving out the seed that chose the recipe changes anything."""
+    return bool((table["n_seeds"] != table["n_seeds_without_selection"]).any())
+
+
+def _said(analysis: Analysis, topic: str) -> list[str]:
+    return [said.text for said in analysis.answer.sentences if said.topic == topic]
+
+
+def _names(study: Overview, table: pd.DataFrame, *without: str) -> dict[str, str]:
+    """Return the factor columns that tell the rows of a table apart."""
+    return {
+        name: name
+        for name in study.others(*without)
+        if name in table and (study.varies(name) or table[name].nunique(dropna=False) > 1)
+    }
+
+
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """Write the levels in columns such as `first` as people do, by the row's factor."""
+    labelled = table.copy()
+    for column, factor in (
+        ("first", "factor"),
+        ("second", "factor"),
+        ("other_first", "other"),
+        ("other_second", "other"),
+    ):
+        if column in labelled:
+            labelled[column] = [
+                level_label(str(name), level)
+                for name, level in zip(labelled[factor], labelled[column], strict=True)
+            ]
+    return labelled
+
+
+def _table(caption: str, frame: pd.DataFrame, columns: dict[str, str]) -> Table:
+    """Return a table of some columns; those without any value are left out."""
+    shown = {
+        name: heading
+        for name, heading in columns.items()
+        if name in frame and (frame[name].notna() & (frame[name].astype(str) != "")).any()
+    }
+    if len(frame) > _MAX_ROWS:
+        caption += f" (the first {_MAX_ROWS:,} of {len(frame):,})"
+    rows = [
+        [_value(name, row[name]) for name in shown] for row in records_of(frame.head(_MAX_ROWS))
+    ]
+    return Table(caption, list(shown.values()), rows)
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if name in ("fraction", "model", "weights"):
+        return level_label(name, value)
+    if isinstance(value, float | np.floating):
+        if np.isnan(value):
+            return None
+        # Counts that pandas holds as floats, beside absent ones.
+        return int(value) if float(value).is_integer() and value >= 1000 else float(f"{value:.4g}")
+    if isinstance(value, int | np.integer):
+        return int(value)
+    return "" if value is None or value is pd.NA else str(value)
+
+
+def _decimals(values: Sequence[Any]) -> int:
+    numbers = [abs(value) for value in values if isinstance(value, int | float)]
+    if all(isinstance(value, int) for value in numbers) or not max(numbers, default=0):
+        return 0
+    return int(np.clip(3 - np.floor(np.log10(max(numbers))), 0, 5))

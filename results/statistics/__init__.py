@@ -1,0 +1,1 @@
+"""Array to number: intervals, curves, crossovers, worth."""

@@ -1,0 +1,133 @@
+"""What pretraining is worth in data. Arrays in, numbers out.
+
+Sizes are in examples, errors in points; a row of errors is one seed over all sizes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from results.statistics.interpolation import (
+    RULES,
+    Array,
+    first_rise_through_zero,
+    places_between,
+    seed_tables,
+    smooth,
+    zero_range,
+)
+from results.statistics.intervals import LEVEL
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class DataWorth:
+    """How many times the data a model from scratch needs for a pretrained one's error.
+
+    Parameters
+    ----------
+    size
+        Training size of the pretrained model, in examples.
+    error
+        Its mean error, in points.
+    factor
+        The answer; None where the pretrained error is off the chart of the scratch model.
+    more_than
+        Set where even the largest measured size does not suffice: at least this many times.
+    less_than
+        Set where the smallest measured size is already better: at most this many times.
+    interval
+        Factors that a two-sided paired t test cannot rule out. An end that reaches the largest
+        measured size is None ("more than"), as is one at the smallest. None with one seed.
+    n_seeds
+        Seeds, rows of the tables.
+    """
+
+    size: float
+    error: float
+    factor: float | None
+    more_than: float | None
+    less_than: float | None
+    interval: tuple[float | None, float | None] | None
+    n_seeds: int
+
+    @property
+    def text(self) -> str:
+        """The factor as people write it, such as `5.2 times` or `more than 16 times`."""
+        if self.factor is not None:
+            return f"{self.factor:.2g} times"
+        if self.more_than is not None:
+            return f"more than {self.more_than:.3g} times"
+        return f"less than {self.less_than:.3g} times"
+
+
+def worth_in_data(
+    sizes: ArrayLike, scratch: ArrayLike, pretrained: ArrayLike, level: float = LEVEL
+) -> list[DataWorth]:
+    """Return, at every size, how many times the data replaces pretraining.
+
+    The scratch model's error between measured sizes is interpolated seed by seed; beyond them
+    nothing is claimed but "more than". The interval holds the sizes at which the paired difference
+    scratch − pretrained may be 0 (test inversion), the union over both rules of
+    `results.statistics.interpolation`, so that it needs two seeds.
+
+    Parameters
+    ----------
+    sizes
+        Training sizes in examples, shape (sizes,), distinct, at least two.
+    scratch, pretrained
+        Errors in points, shape (seeds, sizes), the same seed in the same row.
+    level
+        Nominal coverage of the intervals.
+
+    Returns
+    -------
+    list of DataWorth
+        One per size, smallest first.
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, sizes that repeat, or values that are not finite.
+    """
+    n, (a, b) = seed_tables(sizes, scratch, pretrained)
+    places = places_between(n)
+    along = [rule(n, a, places) for rule in RULES]
+    mean_along = smooth(n, a.mean(axis=0)[None], places)[0]
+    return [
+        _worth(places, along, mean_along, float(size), b[:, column], level)
+        for column, size in enumerate(n)
+    ]
+
+
+def _worth(
+    places: Array,
+    along: list[Array],
+    mean_along: Array,
+    size: float,
+    pretrained: Array,
+    level: float,
+) -> DataWorth:
+    target = float(pretrained.mean())
+    factor = more = less = None
+    # Interpolation passes through the measured errors only to rounding.
+    reached = target * (1 + _ROUNDING)
+    if mean_along[0] < target * (1 - _ROUNDING):
+        less, around = float(places[0] / size), float(places[0])
+    elif mean_along.min() > reached:
+        more, around = float(places[-1] / size), float(places[-1])
+    else:
+        rise = first_rise_through_zero(places, reached - mean_along[None])[0]
+        around = float(places[0] if np.isnan(rise) else rise)
+        factor = around / size
+    interval = None
+    if len(pretrained) > 1:
+        ends = [zero_range(places, a - pretrained[:, None], around, level) for a in along]
+        low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+        interval = (
+            None if low <= places[0] else low / size,
+            None if high >= places[-1] else high / size,
+        )
+    return DataWorth(size, target, factor, more, less, interval, len(pretrained))

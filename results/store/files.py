@@ -1,0 +1,112 @@
+"""Files that are either whole or absent, whatever happens while they are written.
+
+What a file system and an object store do in different ways is done here, and told apart.
+"""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from results.errors import StoreError
+from results.store.location import Location
+from results.store.objects import ObjectPath
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "the disk quota is used up; make room",
+    errno.EROFS: "the file system is read-only; choose another --out",
+    errno.EACCES: "permission is denied; choose another --out, or mend the folder's permissions",
+    errno.EPERM: "permission is denied; choose another --out, or mend the folder's permissions",
+    errno.EEXIST: "a file stands where a folder is needed; choose another --out",
+    errno.ENOTDIR: "a file stands where a folder is needed; choose another --out",
+}
+
+
+@contextmanager
+def explained(path: Location) -> Iterator[None]:
+    """Turn an operating system's refusal to write `path` into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, f"{error.strerror or error}; mend that")
+        raise StoreError(
+            f"{path} cannot be written: {reason}, then run again (all rows so far are kept)."
+        ) from error
+
+
+def write_whole(path: Location, content: bytes) -> None:
+    """Write a file so that a reader, or a crash, meets the old content or the new, never a part.
+
+    Raises
+    ------
+    StoreError
+        The file system or the store refuses; the old content is untouched and no scrap is left.
+    """
+    if isinstance(path, ObjectPath):
+        # A put is whole or absent by itself.
+        path.write_bytes(content)
+        return
+    # A leading dot keeps half-written files out of every reader's glob.
+    scrap = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with scrap.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            scrap.replace(path)
+        except BaseException:
+            scrap.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+def move(file: Location, target: Location) -> None:
+    """Give a file another place in the same run directory; its folder is made where needed."""
+    if isinstance(file, ObjectPath) and isinstance(target, ObjectPath):
+        file.move(target)
+    elif isinstance(file, Path) and isinstance(target, Path):
+        with explained(target):
+            target.parent.mkdir(exist_ok=True)
+            file.replace(target)
+    else:
+        raise TypeError("a run directory lies in one place")
+
+
+def remove(place: Location) -> None:
+    """Remove a file, or a folder with all in it; nothing where there is none."""
+    if isinstance(place, ObjectPath):
+        place.remove()
+    elif place.is_dir():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)
+
+
+def size(place: Location) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    if isinstance(place, ObjectPath):
+        return place.size()
+    files = place.rglob("*") if place.is_dir() else [place]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def source(part: Location) -> Path | pa.BufferReader:
+    """Return what one reads a Parquet file from; an object is fetched whole, in one request."""
+    return pa.BufferReader(part.read_bytes()) if isinstance(part, ObjectPath) else part
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or the renames and removals in a folder, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

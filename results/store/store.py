@@ -1,0 +1,312 @@
+"""A run directory: all its paths, and its tables as they are read and merged.
+
+Parts of a table are whole Parquet files in one folder per table, so that any tool can read the
+folder while a study runs. On a file system, files are merged under the run's lock, when no pass
+runs; in an object store, which cannot put one listing in the place of another, they stay as they
+are.
+"""
+
+import io
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count, repeat
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import yaml
+
+from results.errors import ResultsError, StoreError
+from results.records import SCHEMAS
+from results.store import merging
+from results.store.files import move, source, write_whole
+from results.store.location import Location, located
+from results.store.objects import ObjectPath
+from results.store.replacement import replacement
+
+MERGE_ABOVE = 8
+"""Number of small parts that a table may have before `merge` makes fewer, larger ones."""
+_READ_ATTEMPTS = 5
+_READ_PAUSE = 0.2
+_READERS = 8
+"""Parts that are looked at together: what takes time is the way to an object store and back."""
+
+
+def refuse_run(folder: Location) -> None:
+    """Refuse to write anything else where a run, or its report, is.
+
+    Raises
+    ------
+    ResultsError
+        The folder is a run directory, or lies at the top of one.
+    """
+    for place in (folder, folder.parent):
+        if (place / "study.yaml").exists() and (place / "trials").is_dir():
+            raise ResultsError(
+                f"{folder} belongs to the run directory {place}; name another --out."
+            )
+
+
+@dataclass(frozen=True)
+class Store:
+    """One run directory, which need not exist yet.
+
+    Parameters
+    ----------
+    root
+        What `--out` names: a folder, or a place in an object store.
+    """
+
+    root: Location
+
+    @classmethod
+    def at(cls, place: str | Location) -> Self:
+        """Return the run directory of a name: a folder, or an address such as `s3://bucket/run`.
+
+        Raises
+        ------
+        StoreError
+            It is an address that cannot be used.
+        """
+        return cls(located(place))
+
+    @property
+    def study_file(self) -> Location:
+        """The study as last run, with every default filled in."""
+        return self.root / "study.yaml"
+
+    @property
+    def checkpoints(self) -> Location:
+        """One folder per trial that has a checkpoint."""
+        return self.root / "checkpoints"
+
+    @property
+    def report(self) -> Location:
+        """Page, figures and summary."""
+        return self.root / "report"
+
+    @property
+    def damaged(self) -> Location:
+        """Where parts that cannot be read are set aside."""
+        return self.root / "damaged"
+
+    @property
+    def lock(self) -> Location:
+        """Held by the one `run` that may write."""
+        return self.root / "run.lock"
+
+    @property
+    def names(self) -> set[str]:
+        """What a run directory holds: anything else is not ours."""
+        files = (self.study_file, self.checkpoints, self.report, self.damaged, self.lock)
+        return {*SCHEMAS, *(file.name for file in files)}
+
+    def folder(self, table: str) -> Location:
+        """Return the folder of a table's parts."""
+        return self.root / table
+
+    def parts(self, table: str) -> list[Location]:
+        """Return the parts of a table, oldest name first."""
+        if isinstance(self.root, Path):
+            return [*merging.parts(self.root, table)]
+        return sorted(self.folder(table).glob("[!.]*.parquet"))
+
+    def read(
+        self,
+        table: str,
+        columns: Sequence[str] | None = None,
+        where: pc.Expression | None = None,
+    ) -> pa.Table:
+        """Return the rows of a table.
+
+        Parameters
+        ----------
+        table
+            `trials`, `epochs`, `predictions` or `environments`.
+        columns
+            Those to read; all by default.
+        where
+            Which rows; all by default.
+
+        Returns
+        -------
+        pyarrow.Table
+            With the table's full schema, also when there is no row yet.
+
+        Raises
+        ------
+        StoreError
+            There is no run directory, or a part is damaged.
+        """
+        schema = SCHEMAS[table]
+        parts = self.parts(table)
+        if not parts:
+            if not self.root.is_dir():
+                raise StoreError(
+                    f"{self.root}: no run directory is there; `scalestudy run` makes one."
+                )
+            empty = schema.empty_table()
+            return empty.select(list(columns)) if columns else empty
+        wanted = list(columns) if columns else None
+        for attempt in count(1):
+            try:
+                return _dataset(parts, table).to_table(wanted, filter=where)
+            except (pa.ArrowException, OSError) as error:
+                now = self.parts(table)
+                # Parts that were merged while they were read are there under other names.
+                if now == parts:
+                    broken = [part.name for part in parts if not _is_sound(part, table)]
+                    # An object that is replaced while it is read looks broken, and is not.
+                    if isinstance(self.root, Path) or attempt >= _READ_ATTEMPTS:
+                        raise self._unreadable(table, broken, error) from error
+                    time.sleep(_READ_PAUSE)
+                parts = now
+        raise AssertionError("the loop above has no end of its own")
+
+    def read_part(self, table: str, part: Location) -> pa.Table:
+        """Return the rows of one part, with the table's full schema."""
+        return pq.read_table(source(part), schema=SCHEMAS[table], partitioning=None)
+
+    def study(self) -> dict[str, Any]:
+        """Return the resolved study, as last run.
+
+        Raises
+        ------
+        StoreError
+            There is none, or it cannot be read.
+        """
+        try:
+            study = yaml.safe_load(self.study_file.read_text())
+        except NotADirectoryError:
+            raise StoreError(
+                f"{self.root}: a file, where a run directory is expected: the folder that "
+                "`scalestudy run` was given as --out, runs/<name> by default."
+            ) from None
+        except FileNotFoundError:
+            raise StoreError(
+                f"{self.root}: no study has run here (study.yaml is absent). "
+                "Name the folder that `scalestudy run` was given as --out."
+            ) from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise StoreError(f"{self.study_file} cannot be read: {error}") from error
+        if not isinstance(study, dict):
+            raise StoreError(f"{self.study_file} does not hold a study.")
+        return study
+
+    def write_study(self, study: dict[str, Any]) -> None:
+        """Replace the resolved study."""
+        text = yaml.safe_dump(study, sort_keys=False, allow_unicode=True, width=100)
+        write_whole(self.study_file, text.encode())
+
+    def write_part(self, table: str, name: str, groups: Sequence[pa.Table]) -> None:
+        """Write one part; each of `groups` becomes a row group."""
+        buffer = io.BytesIO()
+        with pq.ParquetWriter(buffer, SCHEMAS[table], compression="zstd") as writer:
+            for group in groups:
+                writer.write_table(group)
+        write_whole(self._part(table, name), buffer.getvalue())
+
+    def replace_part(self, table: str, name: str, rows: pa.Table) -> None:
+        """Write a part again, or for the first time, so that whoever is reading it reads on."""
+        file = self._part(table, name)
+        try:
+            old = file.read_bytes()
+        except OSError:
+            old = b""
+        write_whole(file, replacement(old, rows))
+
+    def _part(self, table: str, name: str) -> Location:
+        return self.folder(table) / f"{name}.parquet"
+
+    def repair(self) -> list[str]:
+        """Finish a merge that was cut short and set damaged parts aside; needs the lock.
+
+        Returns
+        -------
+        list of str
+            A sentence for each part that was set aside.
+
+        Raises
+        ------
+        StoreError
+            A part may be sound, but the file system does not let it be read.
+        """
+        messages = []
+        for table in SCHEMAS:
+            if isinstance(self.root, Path):
+                merging.finish(self.root, table)
+                for scrap in (self.root / table).glob(".*.parquet.*"):
+                    scrap.unlink(missing_ok=True)
+            parts = self.parts(table)
+            with ThreadPoolExecutor(_READERS) as readers:
+                sound = list(readers.map(_is_sound, parts, repeat(table)))
+            for part in (part for part, good in zip(parts, sound, strict=True) if not good):
+                aside = self.damaged / f"{table}-{part.name}"
+                move(part, aside)
+                messages.append(
+                    f"{part} is damaged and was set aside as {aside}; "
+                    "what only it held is trained again."
+                )
+        return messages
+
+    def merge(self, name: str, above: int = MERGE_ABOVE) -> None:
+        """Merge the small parts of every table that has many; needs the lock, and no running pass.
+
+        In an object store nothing is merged: between a put and the deletions every reader would
+        meet rows twice.
+
+        Parameters
+        ----------
+        name
+            Beginning of the new parts' names.
+        above
+            Number of small parts that a table may keep.
+        """
+        if isinstance(self.root, Path):
+            for table in SCHEMAS:
+                merging.merge(self.root, table, name, above)
+
+    def _unreadable(self, table: str, broken: Sequence[str], error: Exception) -> StoreError:
+        return StoreError(
+            f"{self.folder(table)}: {', '.join(broken) or error} cannot be read. "
+            "`scalestudy run` sets damaged parts aside and trains again what they held."
+        )
+
+
+def _dataset(parts: Sequence[Location], table: str) -> ds.Dataset:
+    first = parts[0]
+    if isinstance(first, ObjectPath):
+        keys = [part.key for part in parts if isinstance(part, ObjectPath)]
+        return ds.dataset(keys, SCHEMAS[table], "parquet", first.filesystem)
+    return ds.dataset(parts, schema=SCHEMAS[table], format="parquet")
+
+
+def _is_sound(part: Location, table: str) -> bool:
+    """Return whether every row can be read, with this table's columns.
+
+    Raises
+    ------
+    StoreError
+        The part cannot be had, whatever it holds.
+    """
+    try:
+        file = pq.ParquetFile(source(part))
+        ours = SCHEMAS[table]
+        known = [field for field in file.schema_arrow if field.name in ours.names]
+        if ours.names[0] not in file.schema_arrow.names or any(
+            not field.type.equals(ours.field(field.name).type) for field in known
+        ):
+            return False
+        # Only a full read finds damage between the magic bytes.
+        for _ in file.iter_batches():
+            pass
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise StoreError(f"{part} cannot be read: {error.strerror}.") from error
+        return False
+    return True

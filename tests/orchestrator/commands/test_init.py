@@ -1,0 +1,189 @@
+"""`init`: what it writes loads, plans, fits the budget, and is asked for only on a terminal."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+from orchestrator.commands.app import app
+from orchestrator.plan.plan import plan_study
+from orchestrator.plan.price import price_plan
+from orchestrator.plan.starter import Starter, Wish
+from orchestrator.study.study import Study, load_study
+
+ROOT = Path(__file__).parents[3]
+
+
+def init(*words: object) -> Any:
+    return CliRunner().invoke(app, ["init", *map(str, words)])
+
+
+def seconds(study: Study) -> float:
+    return price_plan(plan_study(study, "/nowhere/at/all")).wall.value
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 160 small training images in two classes, and 8 for the test."""
+    folder = tmp_path_factory.mktemp("mine") / "my pictures"
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 80), ("test", 4)):
+        for label in ("cat", "dog"):
+            place = folder / part / label
+            place.mkdir(parents=True)
+            for number in range(count):
+                pixels = generator.integers(0, 255, (24, 24, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(place / f"{number}.png")
+    return folder
+
+
+def test_what_is_written_loads_and_fits(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    done = init(file, "--models", "shufflenet_v2_x0_5", "--budget", 0.01)
+    assert done.exit_code == 0, done.exception
+    study = load_study(file)
+    assert study.factors["model"] == ["shufflenet_v2_x0_5"]
+    fits = seconds(study)
+    assert fits <= 36
+    # The next more epochs would not.
+    more = load_study(file, [f"recipe.epochs={round(1.5 * study.recipe['epochs']) + 1}"])
+    assert study.recipe["epochs"] == 50 or seconds(more) > 36
+    text = file.read_text()
+    assert "These are the most epochs that fit 0.01 h" in text
+    # What is said of it stands in the file, too.
+    for sentence in done.stdout.splitlines()[:-1]:
+        assert f"# {sentence}" in text
+
+
+def test_more_time_buys_more(tmp_path: Path) -> None:
+    starts = []
+    for name, hours in (("short", 0.01), ("long", 10.0)):
+        wish = Wish(tmp_path / f"{name}.yaml", models=["shufflenet_v2_x0_5"], hours=hours)
+        starts.append(Starter(wish).start())
+    short, long = starts
+    assert long.study.recipe["epochs"] == 50
+    assert len(long.study.seeds) == 5
+    assert short.price.wall.value < long.price.wall.value < 36_000
+
+
+def test_a_folder_of_images(images: Path) -> None:
+    file = images.parent / "study.yaml"
+    done = init(file, "--data", images, "--models", "resnet18", "--budget", 1, "--schema")
+    assert done.exit_code == 0, done.exception
+    values = yaml.safe_load(file.read_text())
+    assert values["name"] == "my-pictures"
+    assert values["data"] == {"source": "imagefolder", "path": "my pictures", "validation": 0.1}
+    # 144 images remain, of which 1/4 holds 32 and 1/8 does not.
+    assert values["factors"]["fraction"] == ["1/4", "1/2", 1]
+    assert values["recipe"]["batch_size"] == 16
+    assert "image_size" not in values["recipe"]
+    study = load_study(file)
+    assert plan_study(study, images.parent / "run").trials["new"] > 0
+    first = file.read_text().splitlines()[0]
+    assert first == "# yaml-language-server: $schema=study.schema.json"
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = yaml.safe_load((images.parent / "study.schema.json").read_text())
+    assert jsonschema.Draft202012Validator(schema).is_valid(values)
+
+
+def test_unlike_weights_search_their_learning_rates(images: Path, tmp_path: Path) -> None:
+    import torchvision
+    from torch import save
+
+    weights = tmp_path / "mine.pth"
+    save(torchvision.models.resnet18(num_classes=5).state_dict(), weights)
+    file = tmp_path / "study.yaml"
+    words = ("--data", images, "--models", "resnet18", "--weights", f"none,{weights}")
+    assert init(file, *words, "--budget", 5).exit_code == 0
+    study = load_study(file)
+    assert study.search is not None
+    assert set(study.search.fields) == {"lr"}
+    assert "lr" not in study.recipe
+    warnings = plan_study(study, tmp_path / "run").warnings
+    assert not [said for said in warnings if "one lr" in said or "early_stopping" in said]
+
+
+def test_fractions_that_are_named_stay(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    words = ("--models", "shufflenet_v2_x0_5", "--fractions", "1/3,200,1")
+    assert init(file, *words).exit_code == 0
+    study = load_study(file)
+    assert [str(level) for level in study.factors["fraction"]] == ["1/3", "200", "1"]
+    # Without a budget there is no fit, but a price.
+    assert study.recipe["epochs"] == 10
+    assert "Expected here: about" in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--budget", 1e-6), "even one epoch, one seed and 3 data sizes take about"),
+        (("--budget", 0), "a number of hours above 0 is needed"),
+        (("--data", "absent"), "--data absent: no folder"),
+        (("--fractions", "half"), "--fractions half: no amount of data"),
+        (("--models", "resnet19"), "resnet19"),
+        (("--preset", "digits", "--budget", 1), "--preset goes without --budget"),
+    ],
+)
+def test_refusals(words: tuple[object, ...], said: str, tmp_path: Path) -> None:
+    refused = init(tmp_path / "study.yaml", *words)
+    assert getattr(refused.exception, "exit_code", None) == 2
+    assert said in str(refused.exception)
+    assert not (tmp_path / "study.yaml").exists()
+
+
+def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-m", "orchestrator", "init", "s.yaml", "--models", "resnet18"]
+    process = subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    os.write(ours, b"\nnone\n1/2,1\n0.5\n")
+    shown = b""
+    while chunk := _read(ours):
+        shown += chunk
+    assert process.wait() == 0, shown.decode()
+    for asked in (b"Your images", b"Weights to start from", b"Shares of", b"Hours that it may"):
+        assert asked in shown
+    # What was given is not asked.
+    assert b"Models to compare" not in shown
+    study = load_study(tmp_path / "s.yaml")
+    assert study.factors["model"] == ["resnet18"]
+    assert [str(level) for level in study.factors["fraction"]] == ["1/2", "1"]
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 1024)
+    except OSError:
+        # Linux says so when the other side is closed.
+        return b""
+
+
+def test_without_a_terminal_it_never_asks(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "init", "s.yaml"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "?" not in done.stdout
+    assert load_study(tmp_path / "s.yaml").name == "digits"

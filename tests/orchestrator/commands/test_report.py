@@ -1,0 +1,82 @@
+"""`report --watch` and `compare`, as commands."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+STUDY = {
+    "name": "watched",
+    "trainable": "simulated",
+    "factors": {"model": ["resnet18"], "fraction": ["1/4", 1]},
+    "recipe": {"epochs": 2},
+    "seeds": [0, 1],
+}
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "orchestrator", *map(str, words)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("reporting")
+    (folder / "study.yaml").write_text(yaml.safe_dump(STUDY))
+    words = ("run", folder / "study.yaml", "--out", folder / "run", "--address", "none")
+    subprocess.run(command(*words, "--no-report"), check=True, capture_output=True)
+    return folder / "run"
+
+
+def test_a_complete_study_is_watched_once(run: Path) -> None:
+    done = subprocess.run(
+        command("report", run, "--watch"), check=True, capture_output=True, text=True
+    )
+    assert "2 complete" in done.stdout
+    page = (run / "report/index.html").read_text()
+    assert 'id="age"' not in page
+    assert "<noscript>" not in page
+
+
+def test_an_unfinished_study_is_watched_until_it_is_interrupted(run: Path, tmp_path: Path) -> None:
+    from results.store.store import Store
+    from results.store.tables import TrialTable
+
+    other = tmp_path / "run"
+    shutil.copytree(run, other, ignore=shutil.ignore_patterns("report"))
+    table = TrialTable(Store(other), "x")
+    last = list(table)[-1]
+    table.update(last, {"status": "planned"})
+    table.flush()
+    process = subprocess.Popen(
+        command("report", other, "--watch", "--interval", 1),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    page = other / "report/index.html"
+    until = time.monotonic() + 60
+    while not page.exists() and time.monotonic() < until:
+        time.sleep(0.2)
+    text = page.read_text()
+    assert "The study is not finished" in text
+    assert 'data-refresh="1.0"' in text
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "no longer watching" in errors
+    assert "Traceback" not in errors
+
+
+def test_compare_prints_one_document(run: Path) -> None:
+    done = subprocess.run(
+        command("compare", run, run, "--json"), check=True, capture_output=True, text=True
+    )
+    document = json.loads(done.stdout)
+    assert [cell["basis"] for cell in document["cells"]] == ["same trials"] * 2
+    assert document["page"] is None

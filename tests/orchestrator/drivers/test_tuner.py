@@ -1,0 +1,193 @@
+"""Passes on a real Ray: the same rows as without it, and faults that are survived."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from orchestrator.errors import RunError
+from orchestrator.ledger.history import COMPARED
+from orchestrator.run.runner import Summary, run_study
+from orchestrator.study.study import Study, study_from
+from results.store.store import Store
+
+pytestmark = pytest.mark.ray
+
+SIMULATED: dict[str, Any] = {
+    "name": "engine",
+    "trainable": "simulated",
+    "factors": {"model": ["a", "b"], "weights": ["none", "big"], "fraction": ["1/4", 1]},
+    "recipe": {"epochs": 3},
+    "seeds": [0, 1],
+}
+FAULTY: dict[str, Any] = {
+    "name": "faulty",
+    "factors": {"model": ["a"], "fraction": [1]},
+    "recipe": {"epochs": 4},
+    "seeds": [0, 1, 2],
+    "checkpoint_seconds": 0,
+}
+
+
+def study(**values: Any) -> Study:
+    return study_from({**SIMULATED, **values})
+
+
+def table(out: Path, name: str, columns: list[str]) -> pd.DataFrame:
+    rows = Store(out).read(name).to_pandas()
+    keys = [key for key in ("trial_id", "epoch") if key in rows]
+    return rows.sort_values(keys)[[*keys, *columns]].reset_index(drop=True)
+
+
+def run_faulty(trainable: str, out: Path, **values: Any) -> tuple[Summary, pd.DataFrame]:
+    summary = run_study(study_from({**FAULTY, "trainable": f"faulty:{trainable}", **values}), out)
+    return summary, Store(out).read("trials").to_pandas().set_index("seed")
+
+
+def test_rows_are_those_of_a_run_without_ray(ray_cluster: Any, tmp_path: Path) -> None:
+    run_study(study(), tmp_path / "ray")
+    run_study(study(), tmp_path / "here", address="none")
+    for name, columns in (("epochs", [*COMPARED]), ("trials", ["status", "final_test_accuracy"])):
+        ray_rows, here_rows = (table(tmp_path / out, name, columns) for out in ("ray", "here"))
+        assert len(ray_rows) == 16 * (3 if name == "epochs" else 1)
+        pd.testing.assert_frame_equal(ray_rows, here_rows, check_exact=True)
+
+
+def test_search_measures_every_cell_with_every_seed(ray_cluster: Any, tmp_path: Path) -> None:
+    search = {"lr": ["1e-2", "1e-3", "1e-4"], "batch_size": [32, 256]}
+    summary = run_study(study(search=search, recipe={"epochs": 9}), tmp_path)
+    assert summary.exit_code == 0
+    trials = Store(tmp_path).read("trials").to_pandas()
+    measured = trials[trials.measured]
+    assert (measured.groupby(["model", "weights", "fraction"]).seed.nunique() == 2).all()
+    assert len(measured) == 8 * 2
+    assert (measured.status == "completed").all()
+    stopped = trials[trials.status == "stopped"]
+    assert len(stopped) > 0
+    assert (stopped.stage == "search").all()
+    assert set(stopped.stopped_at_epoch) <= {1, 3}
+
+
+def test_a_second_run_trains_nothing(ray_cluster: Any, tmp_path: Path) -> None:
+    run_study(study(), tmp_path)
+    before = Store(tmp_path).read("epochs").to_pandas()
+    environments = len(Store(tmp_path).parts("environments"))
+    assert run_study(study(), tmp_path).exit_code == 0
+    pd.testing.assert_frame_equal(Store(tmp_path).read("epochs").to_pandas(), before)
+    assert len(Store(tmp_path).parts("environments")) == environments
+
+
+def test_places_are_parts_of_a_gpu(ray_cluster: Any, tmp_path: Path) -> None:
+    run_study(study(resources={"cpu": 1, "gpu": "1/2"}), tmp_path)
+    trials = Store(tmp_path).read("trials").to_pandas()
+    assert set(trials.gpu) == {0.5}
+    assert set(trials.slot) <= {0, 1}  # two CPUs
+
+
+def test_more_than_any_node_has_is_refused(ray_cluster: Any, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no node has that .*2 CPUs and 4 GPUs"):
+        run_study(study(resources={"cpu": 3}), tmp_path)
+
+
+def test_a_killed_worker_goes_on_from_its_checkpoint(
+    ray_cluster: Any, faults: Path, tmp_path: Path
+) -> None:
+    summary, trials = run_faulty("DiesOnce", tmp_path / "killed")
+    assert summary.exit_code == 0
+    assert list(trials.attempts.sort_index()) == [1, 2, 1]
+    run_faulty("DiesOnce", tmp_path / "whole")
+    killed, whole = (table(tmp_path / out, "epochs", [*COMPARED]) for out in ("killed", "whole"))
+    pd.testing.assert_frame_equal(killed, whole, check_exact=True)
+    assert not list(Store(tmp_path / "killed").checkpoints.glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("trainable", "error"),
+    [
+        ("DiesAlways", "crashed: the worker process died, each time it was tried"),
+        ("Raises", "ZeroDivisionError: the user's own mistake"),
+    ],
+)
+def test_what_keeps_failing_fails_alone(
+    ray_cluster: Any, tmp_path: Path, trainable: str, error: str
+) -> None:
+    summary, trials = run_faulty(trainable, tmp_path)
+    assert summary.exit_code == 3
+    assert trials.status[1] == "failed"
+    assert error in trials.error[1]
+    assert trials.attempts[1] == 3
+    assert list(trials.status[[0, 2]]) == ["completed"] * 2
+    assert len(summary.failed) == 1
+    assert "seed 1" in summary.failed[0]
+
+
+def test_a_full_gpu_is_tried_with_a_larger_part(
+    ray_cluster: Any, faults: Path, tmp_path: Path
+) -> None:
+    summary, trials = run_faulty("ShortOfGpuMemory", tmp_path, resources={"gpu": "1/4"})
+    assert summary.exit_code == 0
+    assert trials.attempts[1] == 3
+    assert trials.gpu[1] == pytest.approx(1 / 2)
+    assert trials.gpu[0] == 0.25
+
+
+PARALLEL: dict[str, Any] = {
+    "name": "parallel",
+    "factors": {"model": ["faulty:sound_net"], "fraction": ["1/8"]},
+    "recipe": {"epochs": 2, "batch_size": 50, "precision": "fp32", "augmentation": "standard"},
+    "checkpoint_seconds": 0,
+    "resources": {"cpu": 2, "gpu": 2},
+}
+
+
+def test_a_trial_on_two_gpus_has_the_numbers_of_one(ray_cluster: Any, tmp_path: Path) -> None:
+    # The GPUs are Ray's in name only; the two processes train on the CPU, over gloo.
+    summary = run_study(study_from(PARALLEL), tmp_path / "two")
+    assert summary.problems == []
+    trials = Store(tmp_path / "two").read("trials").to_pandas()
+    assert (list(trials.gpu), list(trials.cpu), list(trials.status)) == ([2], [2], ["completed"])
+    run_study(study_from({**PARALLEL, "resources": {"gpu": 0}}), tmp_path / "one", address="none")
+    two, one = (table(tmp_path / out, "epochs", [*COMPARED]) for out in ("two", "one"))
+    assert len(two) == 2
+    pd.testing.assert_frame_equal(two, one, rtol=1e-4)
+
+
+def test_a_process_of_a_trial_that_dies_fails_it_by_name(
+    ray_cluster: Any, faults: Path, tmp_path: Path
+) -> None:
+    declared = {
+        **PARALLEL,
+        "factors": {"model": ["faulty:second_process_dies"], "fraction": ["1/8"]},
+        "max_failures": 0,
+    }
+    run_study(study_from(declared), tmp_path)
+    trials = Store(tmp_path).read("trials").to_pandas()
+    assert list(trials.status) == ["failed"]
+    assert "process 2 of 2 of the trial died" in trials.error[0]
+    assert list(trials.attempts) == [1]
+
+
+def test_no_part_of_a_gpu_is_enough(ray_cluster: Any, tmp_path: Path) -> None:
+    summary, trials = run_faulty("NeverEnoughMemory", tmp_path, resources={"gpu": "1/2"})
+    assert summary.exit_code == 3
+    assert trials.status[1] == "failed"
+    assert "out of GPU memory" in trials.error[1]
+    assert "it had a whole GPU; a smaller recipe.batch_size" in trials.error[1]
+    assert trials.attempts[1] == 2
+    assert list(trials.status[[0, 2]]) == ["completed"] * 2
+
+
+def test_a_reused_worker_gives_the_numbers_of_a_fresh_one(ray_cluster: Any, tmp_path: Path) -> None:
+    trained: dict[str, Any] = {
+        "name": "reuse",
+        "factors": {"model": ["squeezenet1_1"], "fraction": ["1/8"]},
+        "recipe": {"epochs": 1, "batch_size": 32, "augmentation": "standard"},
+    }
+    run_study(study_from({**trained, "seeds": [0, 1]}), tmp_path / "reused", max_parallel=1)
+    run_study(study_from({**trained, "seeds": [1]}), tmp_path / "fresh")
+    columns = [*COMPARED]
+    reused, fresh = (table(tmp_path / out, "epochs", columns) for out in ("reused", "fresh"))
+    assert len(reused) == 2
+    same = reused[reused.trial_id == fresh.trial_id[0]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(same, fresh, check_exact=True)

@@ -1,0 +1,154 @@
+"""What earlier passes recorded, read back."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from studies import epochs, run, searched, study, trials
+
+from orchestrator.ledger.history import COMPARED, History
+from results.records import PREDICTION_SCHEMA, Status
+from results.store.store import Store
+from results.store.tables import GrowingTable, table_of
+
+
+def epoch_row(trial_id: str, epoch: int, sequence: int, accuracy: float = 0.5) -> dict[str, Any]:
+    return {
+        "trial_id": trial_id,
+        "epoch": epoch,
+        "sequence": sequence,
+        "seconds": 1.0,
+        "val_accuracy": accuracy,
+    }
+
+
+def store_of(out: Path, rows: list[dict[str, Any]], **facts: Any) -> Store:
+    store = Store(out)
+    store.write_part("epochs", "one", [table_of("epochs", rows)])
+    ids = dict.fromkeys(row["trial_id"] for row in rows)
+    known = [{"trial_id": name, "status": "running", "n_parameters": 9, **facts} for name in ids]
+    store.write_part("trials", "one", [table_of("trials", known)])
+    return store
+
+
+def test_a_directory_that_is_not_there_has_no_history(tmp_path: Path) -> None:
+    history = History(Store(tmp_path / "none"))
+    assert len(history) == history.last_sequence == history.epochs_done("a") == 0
+    assert history.status("a") is None
+    assert history.rows("a") == [*history.arrivals()] == []
+    assert not history.is_complete("a", 0)
+
+
+def test_an_empty_directory_has_none_either(tmp_path: Path) -> None:
+    assert len(History(Store(tmp_path))) == 0
+
+
+def test_rows_by_trial_and_epoch_whatever_their_order(tmp_path: Path) -> None:
+    rows = [
+        epoch_row("b", 1, 1, 0.1),
+        epoch_row("a", 1, 2, 0.2),
+        epoch_row("b", 2, 4, 0.4),
+        epoch_row("a", 2, 3, 0.3),
+    ]
+    history = History(store_of(tmp_path, rows[::-1]))
+    assert (history.last_sequence, history.epochs_done("a"), history.epochs_done("b")) == (4, 2, 2)
+    np.testing.assert_array_equal(history.curve("b"), [0.1, 0.4])
+    np.testing.assert_array_equal(history.column("a", "seconds"), [1.0, 1.0])
+    assert [row["val_accuracy"] for row in history.rows("a")] == [0.2, 0.3]
+    assert [*history.arrivals()] == [
+        ("b", 1, 0.1),
+        ("a", 1, 0.2),
+        ("a", 2, 0.3),
+        ("b", 2, 0.4),
+    ]
+    assert history.status("a") is Status.RUNNING
+
+
+def test_nothing_after_a_gap_counts(tmp_path: Path) -> None:
+    rows = [epoch_row("a", epoch, epoch) for epoch in (1, 2, 4)] + [epoch_row("b", 2, 9)]
+    history = History(store_of(tmp_path, rows))
+    assert history.epochs_done("a") == 2
+    assert len(history.rows("a")) == len(history.curve("a")) == 2
+    assert history.epochs_done("b") == 0
+
+
+def test_complete_is_what_has_its_epochs_and_its_facts(tmp_path: Path) -> None:
+    rows = [epoch_row("a", epoch, epoch) for epoch in (1, 2, 3)]
+    history = History(store_of(tmp_path / "one", rows))
+    assert history.is_complete("a", 3)
+    assert history.is_complete("a", 2)
+    assert not history.is_complete("a", 4)
+    # A crash between the first row and the facts that come with it.
+    assert not History(store_of(tmp_path / "two", rows, n_parameters=None)).is_complete("a", 3)
+    # A part of the trial table was damaged: the epochs alone do not say enough.
+    (tmp_path / "one" / "trials" / "one.parquet").unlink()
+    assert not History(Store(tmp_path / "one")).is_complete("a", 3)
+
+
+def predictions(trial_id: str, epoch: int) -> Any:
+    import pyarrow as pa
+
+    rows = [
+        {
+            "trial_id": trial_id,
+            "epoch": epoch,
+            "example": example,
+            "label": 1,
+            "prediction": 1,
+            "correct": True,
+        }
+        for example in range(4)
+    ]
+    return pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA)
+
+
+def test_where_a_part_of_predictions_was_lost_trials_without_theirs_are_open(
+    tmp_path: Path,
+) -> None:
+    rows = [epoch_row(name, epoch, epoch) for name in ("a", "b", "c") for epoch in (1, 2, 3)]
+    store = store_of(tmp_path, rows)
+    table = GrowingTable(store, "predictions", "one")
+    table.append_table(predictions("a", 3))
+    table.append_table(predictions("b", 2))
+    table.flush()
+    history = History(store)
+    assert history.predicted == {"a": {3}, "b": {2}}
+    assert all(history.is_complete(name, 3) for name in ("a", "b", "c"))
+    store.damaged.mkdir()
+    (store.damaged / "predictions-two.parquet").touch()
+    history = History(store)
+    assert [history.is_complete(name, 3) for name in ("a", "b", "c")] == [True, False, False]
+    # Predictions of a later epoch mean that those asked for were never to be had.
+    assert history.is_complete("a", 2)
+    assert history.is_complete("b", 2)
+
+
+def test_a_whole_study_is_read_back(tmp_path: Path) -> None:
+    declared = searched()
+    run(declared, tmp_path)
+    history, rows, recorded = History(Store(tmp_path)), epochs(tmp_path), trials(tmp_path)
+    assert len(history) == len(recorded)
+    assert history.last_sequence == len(rows) == rows.sequence.max()
+    assert [trial_id for trial_id, _, _ in history.arrivals()] == rows.trial_id.tolist()
+    for trial_id, curve in rows.groupby("trial_id"):
+        assert history.epochs_done(str(trial_id)) == len(curve)
+        np.testing.assert_array_equal(history.curve(str(trial_id)), curve.val_accuracy)
+        first = history.rows(str(trial_id))[0]
+        assert [first[name] for name in COMPARED] == curve.iloc[0][[*COMPARED]].tolist()
+
+
+@pytest.mark.parametrize("status", [*Status])
+def test_every_status_is_known(tmp_path: Path, status: Status) -> None:
+    store = store_of(tmp_path, [epoch_row("a", 1, 1)], status=status.value)
+    assert History(store).status("a") is status
+
+
+def test_a_study_without_rows_yet(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    planned = [{"trial_id": "a", "status": "planned"}]
+    store.write_part("trials", "one", [table_of("trials", planned)])
+    store.write_study(study().written())
+    history = History(store)
+    assert history.status("a") is Status.PLANNED
+    assert history.epochs_done("a") == 0

@@ -1,0 +1,377 @@
+"""One pass: the order of trials, what becomes of them, and that a cut at any moment is mended."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import assert_same_tables
+from studies import a_pass, epochs, run, searched, study, trials
+
+from orchestrator.drivers.here import train_here
+from orchestrator.ledger.passes import NODE_LOST, Pass
+from orchestrator.ledger.stages import Outcome, Wanted
+from orchestrator.run.runner import run_study
+from orchestrator.study.study import Study
+from results.records import Stage, Status
+from results.store.store import Store
+from trainables.trial import Trial
+from trainables.work.job import Job
+
+
+def by_images(trial: Trial) -> float:
+    return float(trial.n_train)
+
+
+def drain(work: Pass) -> list[Wanted]:
+    """Take every trial that can start now."""
+    taken = []
+    while wanted := work.next():
+        taken.append(wanted)
+    return taken
+
+
+def row(work: Pass, trial_id: str, epoch: int, accuracy: float = 0.5) -> dict[str, Any]:
+    """Return what a worker reports of an epoch."""
+    budget = work.stages.wanted[trial_id].trial.recipe.intervals
+    metrics = {
+        "epoch": epoch,
+        "val_accuracy": accuracy,
+        "seconds": 1.0,
+        **{
+            f"{split}_{kind}": 0.5
+            for split in ("train", "val", "test")
+            for kind in ("loss", "accuracy")
+            if (split, kind) != ("val", "accuracy")
+        },
+    }
+    return {"row": metrics, "finished": epoch == budget, "facts": {"n_parameters": 1}}
+
+
+def begin(work: Pass) -> str:
+    """Start the next trial; return its id."""
+    wanted = work.next()
+    assert wanted
+    work.start(wanted.trial.trial_id, None)
+    return wanted.trial.trial_id
+
+
+# Order.
+
+
+def test_fair_is_one_seed_of_every_cell_per_round_longest_first(tmp_path: Path) -> None:
+    taken = drain(a_pass(study(), tmp_path, cost=by_images))
+    order = [(wanted.trial.seed, wanted.trial.model, wanted.trial.n_train) for wanted in taken]
+    assert order == [
+        (seed, model, n_train)
+        for seed in (0, 1)
+        for n_train in (45_000, 2_813)
+        for model in ("a", "b")
+    ]
+
+
+def test_longest_first_is_that_alone(tmp_path: Path) -> None:
+    taken = drain(a_pass(study(order="longest-first"), tmp_path, cost=by_images))
+    sizes = [wanted.trial.n_train for wanted in taken]
+    assert sizes == sorted(sizes, reverse=True)
+    assert [(wanted.trial.model, wanted.trial.seed) for wanted in taken[:4]] == [
+        ("a", 0),
+        ("a", 1),
+        ("b", 0),
+        ("b", 1),
+    ]
+
+
+def test_measuring_waits_its_turn_in_the_rounds(tmp_path: Path) -> None:
+    work = a_pass(searched(early_stopping="none"), tmp_path)
+    assert {wanted.stage for wanted in drain(work)} == {Stage.SEARCH}
+    assert not work.is_finished
+    cell = work.stages.cells[0]
+    for number, wanted in enumerate(cell.search):
+        for epoch in range(1, 10):
+            work.result(wanted.trial.trial_id, row(work, wanted.trial.trial_id, epoch, number / 20))
+    (measure,) = drain(work)
+    assert (measure.stage, measure.cell, measure.trial.seed) == (Stage.MEASURE, 0, 1)
+
+
+# What becomes of a trial.
+
+
+def test_a_trial_is_trained_to_its_budget(tmp_path: Path) -> None:
+    work = a_pass(study(), tmp_path, cost=by_images)
+    trial_id = begin(work)
+    assert work.result(trial_id, row(work, trial_id, 1))
+    assert work.result(trial_id, row(work, trial_id, 2))
+    assert not work.result(trial_id, row(work, trial_id, 3, 0.7))
+    assert work.outcome(trial_id) == Outcome(Status.COMPLETED, 0.7)
+    assert trial_id not in work.running
+
+
+def test_a_trial_below_the_cutoff_is_stopped(tmp_path: Path) -> None:
+    declared = study(factors={"model": list("abcd")}, early_stopping={"compare": []})
+    work = a_pass(declared, tmp_path, cost=by_images)
+    first, second, third, fourth = (begin(work) for _ in range(4))
+    for trial_id, accuracy in ((first, 0.3), (second, 0.6), (third, 0.9)):
+        assert work.result(trial_id, row(work, trial_id, 1, accuracy))
+    # The 2/3 quantile of 0.3, 0.6, 0.9 is 0.7.
+    assert not work.result(fourth, row(work, fourth, 1, 0.69))
+    assert work.outcome(fourth) == Outcome(Status.STOPPED, 0.69)
+    assert work.recorder.trial(fourth)["stopped_cutoff"] == pytest.approx(0.7)
+
+
+def test_a_trial_that_diverges_is_not_tried_again(tmp_path: Path) -> None:
+    work = a_pass(study(), tmp_path)
+    trial_id = begin(work)
+    assert not work.result(trial_id, {"failure": "diverged", "message": "epoch 2, step 7"})
+    assert work.outcome(trial_id) == Outcome(Status.FAILED)
+    assert work.recorder.trial(trial_id)["error"] == "diverged: epoch 2, step 7"
+
+
+def test_a_crash_is_tried_again_as_often_as_the_study_says(tmp_path: Path) -> None:
+    work = a_pass(study(factors={"model": ["a"]}, seeds=[0], max_failures=2), tmp_path)
+    for attempt in (1, 2, 3):
+        trial_id = begin(work)
+        assert work.recorder.trial(trial_id)["attempts"] == attempt
+        work.lose(trial_id, "crashed", "the worker died")
+    assert work.outcome(trial_id) == Outcome(Status.FAILED)
+    assert work.is_finished
+    # What is no longer running cannot be lost.
+    work.lose(trial_id, "crashed", "again")
+    assert work.recorder.trial(trial_id)["attempts"] == 3
+
+
+def test_a_lost_machine_is_no_failure_of_its_trials_up_to_a_point(tmp_path: Path) -> None:
+    work = a_pass(study(factors={"model": ["a"]}, seeds=[0], max_failures=0), tmp_path)
+    for attempt in range(1, 22):
+        trial_id = begin(work)
+        assert work.recorder.trial(trial_id)["attempts"] == attempt
+        work.lose(trial_id, NODE_LOST, "the machine was lost")
+    assert work.outcome(trial_id) == Outcome(Status.FAILED)
+
+
+def test_out_of_memory_is_tried_with_more_while_there_is_more(tmp_path: Path) -> None:
+    work = a_pass(study(factors={"model": ["a"]}, seeds=[0], max_failures=0), tmp_path)
+    answers = iter([None, None, "it had a whole GPU"])
+    shortages = []
+
+    def enlarge(trial: Trial, shortage: str) -> str | None:
+        shortages.append(shortage)
+        return next(answers)
+
+    work._enlarge = enlarge
+    for kind in ("out of memory", "out of GPU memory", "out of GPU memory"):
+        trial_id = begin(work)
+        assert not work.result(trial_id, {"failure": kind, "message": "no room"})
+    error = work.recorder.trial(trial_id)["error"]
+    assert error == "out of GPU memory: no room; it had a whole GPU"
+    assert shortages == ["out of memory", "out of GPU memory", "out of GPU memory"]
+    assert work.outcome(trial_id) == Outcome(Status.FAILED)
+
+
+def test_problems_of_workers_are_kept(tmp_path: Path) -> None:
+    work = a_pass(study(), tmp_path)
+    trial_id = begin(work)
+    work.result(trial_id, {**row(work, trial_id, 1), "problems": ["a checkpoint was damaged"]})
+    assert work.recorder.problems == ["a checkpoint was damaged"]
+
+
+def test_a_task_says_all_that_a_worker_needs(tmp_path: Path) -> None:
+    declared = study(checkpoint_seconds=5, keep_checkpoints="best", resources={"cpu": 2})
+    work = a_pass(declared, tmp_path)
+    trial_id = begin(work)
+    work.result(trial_id, row(work, trial_id, 1))
+    task = work.task(work.stages.wanted[trial_id], tmp_path / "checkpoints")
+    assert (task.recorded, task.cpus, task.checkpoint_seconds) == (1, 2, 5)
+    assert (task.keep_checkpoints, task.checkpoint_folder) == (
+        "best",
+        str(tmp_path / "checkpoints"),
+    )
+    assert Job(task).step()["row"]["epoch"] == 1
+
+
+# Cuts.
+
+
+class Cut(BaseException):
+    """Stands in for SIGKILL: nothing between here and the test handles it."""
+
+
+def train_until_cut(work: Pass, out: Path, generator: random.Random) -> bool:
+    """Train a few epochs, with a flush now and then; return whether a cut ended it."""
+    left = generator.randint(0, 5)
+
+    def tick() -> None:
+        nonlocal left
+        left -= 1
+        if generator.random() < 0.4:
+            work.recorder.flush(force=True)
+        if left < 0:
+            raise Cut
+
+    try:
+        train_here(work, Store(out).checkpoints, tick, lambda ids: None)
+    except Cut:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        study(checkpoint_seconds=0),
+        study(recipe={"epochs": 5, "schedule": "cosine"}, checkpoint_seconds=0),
+        searched(factors={"model": ["a", "b"]}, checkpoint_seconds=0),
+        searched(factors={"model": ["a", "b"]}),
+        searched(factors={"model": ["a", "b"]}, early_stopping={"compare": []}),
+        searched(factors={"model": ["a", "b"]}, early_stopping="none", order="longest-first"),
+    ],
+    ids=["plain", "cosine", "search", "no checkpoints", "search, all", "longest first"],
+)
+def test_cut_at_any_moment_and_gone_on_the_tables_are_those_of_one_run(
+    tmp_path: Path, declared: Study
+) -> None:
+    run(declared, tmp_path / "whole")
+    generator = random.Random(7)
+    out = tmp_path / "cut"
+    Store(out).write_study(declared.written())
+    hits = sum(
+        train_until_cut(a_pass(declared, out, f"pass-{number:02d}"), out, generator)
+        for number in range(25)
+    )
+    assert hits > 5
+    summary = run(declared, out)
+    assert (summary.exit_code, summary.problems) == (0, [])
+    assert_same_tables(tmp_path / "whole", out)
+    sequence = epochs(out).sequence
+    assert sequence.is_unique
+
+
+def test_a_stop_that_a_cut_kept_unrecorded_is_made_up_for(tmp_path: Path) -> None:
+    declared = searched(factors={"model": ["a"]})
+    run(declared, tmp_path)
+    before = trials(tmp_path)
+    stopped = before[before.status == "stopped"].index
+    # The epochs were flushed, the trials not.
+    store = Store(tmp_path)
+    for part in store.parts("trials"):
+        rows = store.read("trials").to_pylist()
+        for each in rows:
+            if each["trial_id"] in stopped:
+                each |= {"status": "running", "stopped_at_epoch": None, "stopped_cutoff": None}
+        from results.store.tables import table_of
+
+        store.write_part("trials", part.stem, [table_of("trials", rows)])
+    work = a_pass(declared, tmp_path, "next")
+    assert work.is_finished
+    work.recorder.flush(force=True)
+    after = trials(tmp_path)
+    for column in ("status", "stopped_at_epoch", "stopped_cutoff", "final_val_accuracy"):
+        assert after[column].equals(before[column]), column
+
+
+# Studies that change between passes.
+
+
+def test_a_finished_study_has_nothing_to_do_and_writes_nothing(tmp_path: Path) -> None:
+    declared = searched()
+    run(declared, tmp_path)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.parquet")}
+    assert a_pass(declared, tmp_path, "next").is_finished
+    run(declared, tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.parquet")} == before
+
+
+def test_a_search_opened_again_keeps_what_it_measured_until_its_winner_is_known(
+    tmp_path: Path,
+) -> None:
+    run(searched(factors={"model": ["a"]}), tmp_path)
+    before = trials(tmp_path)
+    measured = before[before.stage == "measure"].index
+    values = {"lr": [1e-2, 1e-3, 1e-4, 0.09], "batch_size": [32, 128, 256]}
+    wider = searched(factors={"model": ["a"]}, search=values)
+    work = a_pass(wider, tmp_path, "next")
+    work.recorder.flush(force=True)
+    during = trials(tmp_path)
+    assert during.loc[measured, "wanted"].all()
+    assert during.loc[measured, "measured"].all()
+    run(wider, tmp_path)
+    after = trials(tmp_path)
+    # The new rate is far off: the winner is the same, and nothing is measured again.
+    assert after[after.stage == "measure"].index.equals(measured)
+    assert after.loc[measured, "measured"].all()
+    assert len(epochs(tmp_path)) == after.epochs_done.sum()
+
+
+def test_a_search_whose_winner_changes_disowns_what_it_measured(tmp_path: Path) -> None:
+    worse = study(factors={"model": ["a"]}, search={"lr": [0.05, 0.09]})
+    run(worse, tmp_path)
+    old = trials(tmp_path)
+    run(study(factors={"model": ["a"]}, search={"lr": [0.05, 0.09, 1e-3]}), tmp_path)
+    new = trials(tmp_path)
+    former = old[old.measured].index
+    assert not new.loc[former, "measured"].any()
+    # What was searched is still wanted; what was measured alone is not.
+    assert new.loc[former].set_index("stage").wanted.to_dict() == {
+        "search": True,
+        "measure": False,
+    }
+    assert new[new.measured].lr.tolist() == [1e-3, 1e-3]
+    run(worse, tmp_path)
+    back = trials(tmp_path)
+    assert back[back.measured].index.equals(former)
+    assert len(epochs(tmp_path)) == new.epochs_done.sum()
+
+
+def test_more_epochs_continue_where_the_schedule_is_constant(tmp_path: Path) -> None:
+    run(study(keep_checkpoints="last"), tmp_path)
+    before = epochs(tmp_path)
+    run(study(recipe={"epochs": 5}), tmp_path)
+    after = epochs(tmp_path)
+    assert after[: len(before)].equals(before)
+    assert set(after[len(before) :].epoch) == {4, 5}
+    assert (trials(tmp_path).epochs_done == 5).all()
+    run(study(recipe={"epochs": 5}), tmp_path / "at once")
+    assert_same_metrics(tmp_path, tmp_path / "at once")
+
+
+def assert_same_metrics(one: Path, other: Path) -> None:
+    columns = ["trial_id", "epoch", "val_accuracy", "test_accuracy", "train_loss", "step"]
+    keys = ["trial_id", "epoch"]
+    ours, theirs = (
+        epochs(out)[columns].sort_values(keys, ignore_index=True) for out in (one, other)
+    )
+    assert ours.equals(theirs)
+
+
+@pytest.mark.parametrize("early_stopping", ["none", {"compare": "cell"}])
+def test_stopped_trials_go_on_where_nothing_is_stopped_any_more(
+    tmp_path: Path, early_stopping: Any
+) -> None:
+    run(searched(factors={"model": ["a"]}), tmp_path)
+    before = trials(tmp_path)
+    assert (before.status == "stopped").any()
+    run(searched(factors={"model": ["a"]}, early_stopping=early_stopping), tmp_path)
+    after = trials(tmp_path)
+    if early_stopping == "none":
+        assert (after.status == "completed").all()
+        assert after.stopped_cutoff.isna().all()
+        assert len(epochs(tmp_path)) == 9 * len(after)
+    else:
+        assert after.status.equals(before.status)
+
+
+def test_failed_trials_are_tried_again_by_every_run(tmp_path: Path) -> None:
+    declared = study(factors={"model": ["a"], "lr": [1e-3, 0.5]}, seeds=[0])
+    for attempts in (1, 2):
+        assert run(declared, tmp_path).exit_code == 3
+        failed = trials(tmp_path).query("status == 'failed'")
+        assert failed.attempts.tolist() == [attempts]
+        assert failed.error.str.contains("epoch 2, step 1").all()
+    assert len(epochs(tmp_path)) == 3 + 1
+
+
+def test_predictions_that_do_not_fit_the_test_set_fail_the_trial(tmp_path: Path) -> None:
+    declared = study(trainable="faulty:TooFew", data={"source": "digits"}, seeds=[0])
+    summary = run_study(declared, tmp_path, address="none")
+    assert summary.exit_code == 3
+    assert "faulty:TooFew: predictions() returned shape (3,), the test set has" in summary.failed[0]

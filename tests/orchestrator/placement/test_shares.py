@@ -1,0 +1,185 @@
+"""How many trials fit where, worked out by hand."""
+
+import pytest
+
+from orchestrator.errors import RunError
+from orchestrator.ledger.passes import Share
+from orchestrator.placement.shares import (
+    Node,
+    copies,
+    larger,
+    places,
+    remedy,
+    share_for,
+    slots,
+    speed,
+    worth_sharing,
+)
+from trainables.measure.footprint import Footprint
+from trainables.training.device import memory_fraction
+from trainables.work.actor import countable
+from trainables.work.job import OUT_OF_GPU_MEMORY, OUT_OF_MEMORY
+
+
+@pytest.mark.parametrize(
+    ("cpu", "gpu", "share", "count"),
+    [
+        (2, 0, Share(1, 0), 2),
+        (2, 0, Share(2, 0), 1),
+        (3, 0, Share(2, 0), 1),
+        (1, 0, Share(2, 0), 0),
+        (16, 4, Share(1, 1), 4),
+        (16, 4, Share(1, 2), 2),
+        (16, 4, Share(1, 3), 1),
+        (16, 4, Share(8, 1), 2),
+        (16, 0, Share(1, 1), 0),
+        # A third fits three times on each GPU, although 3 · 0.333… is less than 1.
+        (16, 4, Share(1, 1 / 3), 12),
+        (16, 1, Share(1, 1 / 7), 7),
+        (4, 4, Share(1, 1 / 4), 4),
+        # 0.1 + 0.2 is a little more than 0.3: no place may get lost to that.
+        (0.3, 0, Share(0.1, 0), 3),
+    ],
+)
+def test_places(cpu: float, gpu: float, share: Share, count: int) -> None:
+    assert places(Node("host", cpu, gpu), share) == count
+
+
+def test_slots_are_counted_per_node() -> None:
+    # Together there are six CPUs; a trial of four fits on one of the nodes alone.
+    nodes = [Node("a", 4, 0), Node("b", 2, 0)]
+    assert slots(nodes, Share(1, 0)) == 6
+    assert slots(nodes, Share(4, 0)) == 1
+    assert slots(nodes, Share(1, 0), max_parallel=3) == 3
+    assert slots(nodes, Share(1, 0), max_parallel=30) == 6
+
+
+def test_what_fits_nowhere_is_refused_and_does_not_wait() -> None:
+    # Four GPUs in the cluster, and none of its nodes has two.
+    nodes = [Node(name, 8, 1) for name in "abcd"]
+    with pytest.raises(RunError, match="1 CPU and 2 GPUs on one machine") as error:
+        slots(nodes, Share(1, 2))
+    assert "(there is 4 × 8 CPUs and 1 GPU); with resources.gpu: 1 it fits on a" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("share", "advice"),
+    [
+        (Share(16, 0), "with resources.cpu: 8 it fits on b"),
+        (Share(16, 1), "with resources.cpu: 4 it fits on a"),
+        (Share(6, 4), "with resources.cpu: 4 and resources.gpu: 2 it fits on a"),
+        (Share(1, 1 / 2, "H100"), "add a node with 1 CPU and 0.5 GPUs of kind H100"),
+    ],
+)
+def test_what_to_change_is_said(share: Share, advice: str) -> None:
+    nodes = [Node("a", 4, 2, "T4"), Node("b", 8, 0)]
+    with pytest.raises(RunError) as error:
+        slots(nodes, share)
+    assert "(there is a: 4 CPUs and 2 GPUs (T4), b: 8 CPUs); " in str(error.value)
+    assert advice in str(error.value)
+
+
+def test_a_kind_of_gpu_is_looked_for_where_it_is() -> None:
+    nodes = [Node("a", 8, 2, "T4"), Node("b", 8, 4, "A100")]
+    assert slots(nodes, Share(1, 1)) == 6
+    assert slots(nodes, Share(1, 1, "A100")) == 4
+    assert slots(nodes, Share(1, 1 / 2, "T4")) == 4
+    with pytest.raises(RunError, match="1 CPU and 1 GPU of kind H100"):
+        slots(nodes, Share(1, 1, "H100"))
+
+
+GIB = 2**30
+
+
+def footprint(peak: int | None, alone: float = 100.0, **shared: float) -> Footprint:
+    rates = {int(k.removeprefix("of_")): rate for k, rate in shared.items()}
+    return Footprint(GIB // 2, peak, alone, rates)
+
+
+@pytest.mark.parametrize(
+    ("total", "peak", "images", "most", "k"),
+    [
+        # 16 / (0.5 + 1.1 · 2) = 5.9
+        (16 * GIB, 2 * GIB, 0, 100, 5),
+        # The images count too: 16 / (0.5 + 1.1 · 3) = 4.2
+        (16 * GIB, 2 * GIB, GIB, 100, 4),
+        (16 * GIB, 2 * GIB, GIB, 3, 3),
+        # 14 + 0.5 fit once, if without all of the headroom.
+        (16 * GIB, 14 * GIB, 0, 100, 1),
+        (16 * GIB, 15 * GIB, 0, 100, 1),
+        (16 * GIB, 15 * GIB, GIB, 100, 0),
+        (16 * GIB, None, 0, 100, 0),
+    ],
+)
+def test_copies_in_memory(total: int, peak: int | None, images: int, most: int, k: int) -> None:
+    assert copies(total, footprint(peak), images, most) == k
+    if k > 1:
+        # What each may take, it has room for.
+        assert memory_fraction(1 / k, total) * total >= 1.1 * ((peak or 0) + images)
+
+
+def test_what_sharing_costs() -> None:
+    found = footprint(GIB, of_4=30.0, of_8=12.5)
+    assert speed(found, 1) == 1.0
+    assert speed(found, 4) == pytest.approx(0.3)
+    assert speed(found, 3) is None
+    # Four at 30 % train more than one alone; eight at 12.5 % just as much.
+    assert worth_sharing(found, 4) == 4
+    assert worth_sharing(found, 8) == 1
+    assert worth_sharing(found, 3) == 3
+
+
+def test_a_share_that_is_safe_on_every_kind_of_gpu() -> None:
+    gpus = {"T4": 8.0, "A100": 4.0, "H100": 2.0}
+    assert share_for(2, {"A100": (7, 0.5)}, gpus) == Share(2, 1 / 7, speed=0.5)
+    both = {"T4": (2, 0.7), "A100": (7, 0.5)}
+    assert share_for(2, both, gpus) == Share(2, 1 / 2, speed=0.7)
+    # Too large for a T4: kept to the A100s, of which there are more than H100s.
+    some = {"T4": (0, None), "A100": (1, 1.0), "H100": (3, 0.6)}
+    assert share_for(2, some, gpus) == Share(2, 1, "A100", 1.0)
+    assert share_for(2, {"T4": (0, None)}, gpus) == Share(2, 1)
+
+
+def test_shares_as_ray_counts_them_fit() -> None:
+    for k in range(1, 1000):
+        assert k * round(countable(1 / k) * 10_000) <= 10_000
+        assert 1 / k - countable(1 / k) < 1 / 10_000
+    assert countable(1.0) == 1
+
+
+GPU, MAIN = OUT_OF_GPU_MEMORY, OUT_OF_MEMORY
+NODES = [Node("small", 4, 0), Node("large", 8, 2)]
+
+
+def ladder(share: Share, shortage: str) -> list[tuple[float, float]]:
+    """Enlarge a share until there is no more; return the CPUs and GPUs of each rung."""
+    rungs = []
+    while larger_share := larger(share, NODES, shortage):
+        share = larger_share
+        rungs.append((share.cpu, share.gpu))
+    return rungs
+
+
+def test_a_larger_part_of_a_gpu_up_to_the_whole() -> None:
+    assert ladder(Share(1, 1 / 4), GPU) == [(1, 1 / 3), (1, 1 / 2), (1, 1)]
+    # More CPUs give a GPU no more memory.
+    assert ladder(Share(1, 1), GPU) == []
+    assert ladder(Share(1, 2), GPU) == []
+    kept = larger(Share(1, 1 / 2, "T4"), NODES, GPU)
+    assert kept == Share(1, 1, "T4")
+
+
+def test_more_cpus_where_main_memory_ends() -> None:
+    assert ladder(Share(1, 0), MAIN) == [(2, 0), (4, 0), (8, 0)]
+    assert ladder(Share(3, 0), MAIN) == [(6, 0), (8, 0)]
+    assert ladder(Share(4, 1 / 4), MAIN) == [(8, 1 / 4)]
+    assert ladder(Share(8, 0), MAIN) == []
+    assert larger(Share(1, 0), [], MAIN) is None
+
+
+def test_what_would_help_is_said() -> None:
+    assert "it had a whole GPU; a smaller recipe.batch_size" in remedy(Share(1, 1), GPU)
+    assert "resources.gpu: 2 divides" in remedy(Share(1, 1), GPU)
+    assert "it had 2 whole GPUs" in remedy(Share(1, 2), GPU)
+    assert "resources.gpu: 4 divides" in remedy(Share(1, 2), GPU)
+    assert "more memory helps" in remedy(Share(8, 1), MAIN)

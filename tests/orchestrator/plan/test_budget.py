@@ -1,0 +1,71 @@
+"""Designs that fit a time, with costs made up by hand."""
+
+import pytest
+
+from orchestrator.plan.budget import EPOCHS, Affordable, Design, afford, designs
+
+FIVE = ("1/16", "1/8", "1/4", "1/2", "1")
+LADDER = designs(FIVE, fixed=False, tuned=False)
+
+
+def by_trials(design: Design, epochs: int) -> float:
+    """One second an epoch of each size and seed, and of four recipes where they are searched."""
+    return len(design.fractions) * (design.seeds + 3 * design.tuned) * epochs
+
+
+def test_the_ladder() -> None:
+    few = ("1/16", "1/4", "1")
+    assert [
+        Design(FIVE, 5, False),
+        Design(FIVE, 3, False),
+        Design(few, 3, False),
+        Design(few, 2, False),
+        Design(few, 1, False),
+    ] == LADDER
+    tuned = designs(FIVE, fixed=False, tuned=True)
+    assert [design.tuned for design in tuned] == [True] * 3 + [False] * 5
+    # Named by the user: none is dropped.
+    assert {design.fractions for design in designs(FIVE, fixed=True, tuned=True)} == {FIVE}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        # 25 trials of 50 epochs.
+        (1250, Affordable(LADDER[0], 50)),
+        (1249, Affordable(LADDER[0], 30)),
+        (250, Affordable(LADDER[0], 10)),
+        # 25 trials leave 7 epochs, 15 leave 15.
+        (249, Affordable(LADDER[1], 15, ("5 seeds",))),
+        (90, Affordable(LADDER[2], 10, ("5 data sizes", "5 seeds"))),
+        # Ten epochs of a single seed rather than fewer of more.
+        (30, Affordable(LADDER[4], 10, ("5 data sizes", "5 seeds"))),
+        # Where no design affords ten epochs, five are enough, then two.
+        (29, Affordable(LADDER[4], 7, ("5 data sizes", "5 seeds"))),
+        (14, Affordable(LADDER[3], 2, ("5 data sizes", "5 seeds"))),
+        (3, Affordable(LADDER[4], 1, ("5 data sizes", "5 seeds"))),
+        (2.9, None),
+    ],
+)
+def test_by_hand(seconds: float, expected: Affordable | None) -> None:
+    assert afford(LADDER, seconds, by_trials) == expected
+
+
+def test_a_search_is_left_out_where_it_does_not_fit() -> None:
+    ladder = designs(FIVE, fixed=True, tuned=True)
+    # 5 sizes × (5 seeds + 3 more recipes) × 10 epochs, with three seeds, and without a search.
+    assert afford(ladder, 400, by_trials) == Affordable(ladder[0], 10)
+    found = afford(ladder, 399, by_trials)
+    assert found == Affordable(Design(FIVE, 3, True), 10, ("5 seeds",))
+    found = afford(ladder, 299, by_trials)
+    assert found == Affordable(
+        Design(FIVE, 5, False), 10, ("a search of each cell's learning rate",)
+    )
+
+
+def test_more_time_never_gives_fewer_epochs_of_a_design() -> None:
+    alone = [Design(FIVE, 3, False)]
+    affordable = [afford(alone, seconds, by_trials) for seconds in range(15, 800, 5)]
+    epochs = [found.epochs for found in affordable if found]
+    assert epochs == sorted(epochs)
+    assert {*epochs} == {*EPOCHS}

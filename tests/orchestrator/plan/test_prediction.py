@@ -1,0 +1,115 @@
+"""What a pass records of its own price, and that the report shows it beside what it took."""
+
+import json
+from pathlib import Path
+
+import pytest
+from studies import run, study
+
+import results
+from orchestrator.plan.plan import plan_study
+from orchestrator.plan.price import price_plan
+from orchestrator.study.study import study_from
+from results.analysis.forecasts import predicted_and_actual
+from results.records import ENVIRONMENT_SCHEMA
+from results.store.store import Store
+
+TINY = {
+    "name": "tiny",
+    "factors": {"model": ["shufflenet_v2_x0_5"], "fraction": [64, 128]},
+    "recipe": {"epochs": 1, "batch_size": 32},
+    "seeds": [0],
+}
+
+
+def test_a_run_is_held_to_what_it_was_expected_to_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No pace that another test measured.
+    monkeypatch.setenv("SCALESTUDY_CACHE", str(tmp_path / "cache"))
+    tmp_path = tmp_path / "run"
+    run(study_from(TINY), tmp_path)
+    longer = study_from({**TINY, "recipe": {"epochs": 3, "batch_size": 32}})
+    run(longer, tmp_path)
+    recorded = results.open(tmp_path)
+    texts = list(recorded.environments()["forecast"])
+    first, second = map(json.loads, texts)
+    assert (first["trials"], first["epochs"], first["slots"]) == (2, 2, 1)
+    assert first["basis"].keys() == {"FLOPs"}
+    # The second pass knows the first, and trains what it lacks.
+    assert (second["trials"], second["epochs"]) == (2, 4)
+    assert second["basis"].keys() == {"recorded trials"}
+    assert second["low"] < second["seconds"] < second["high"]
+    rows = predicted_and_actual(recorded.environments(), recorded.epochs())
+    assert rows["trials"].tolist() == [2, 2]
+    assert rows["epochs"].tolist() == [2, 4]
+    assert rows["ratio"].notna().all()
+    page = results.write_report(recorded).read_text()
+    assert 'id="forecast-table"' in page
+    assert "took to its last epoch" in page
+
+
+def test_a_simulation_has_no_time_to_predict(tmp_path: Path) -> None:
+    run(study(), tmp_path)
+    recorded = results.open(tmp_path)
+    assert recorded.environments()["forecast"].isna().all()
+    assert 'id="forecast-table"' not in results.write_report(recorded).read_text()
+
+
+def test_records_of_earlier_versions_have_none(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    run(study(), tmp_path)
+    (part,) = Store(tmp_path).parts("environments")
+    table = pq.read_table(part).drop_columns(["forecast"])
+    pq.write_table(table, part)
+    assert "forecast" in ENVIRONMENT_SCHEMA.names
+    recorded = results.open(tmp_path)
+    assert predicted_and_actual(recorded.environments(), recorded.epochs()).empty
+
+
+@pytest.mark.parametrize("most", [2_000, 3])
+def test_very_many_trials_do_not_wait_for_it(
+    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.ledger.passes import Share
+    from orchestrator.ledger.stages import Stages
+    from orchestrator.placement.shares import Node
+    from orchestrator.plan import prediction
+    from orchestrator.plan.price import durations_here
+    from orchestrator.study.inputs import find_inputs
+
+    monkeypatch.setattr(prediction, "_MOST_TRIALS", most)
+    declared = study_from({**TINY, "seeds": [0, 1]})
+    inputs = find_inputs(declared)
+    left = [(wanted, Share(1.0, 0.0)) for wanted in Stages(declared, inputs).wanted.values()]
+    nodes = [Node("here", 4.0, 0.0)]
+    store = Store(tmp_path / "run")
+    durations = durations_here(declared, inputs, store)
+    text = prediction.predict(declared, inputs, store, durations, left, nodes, None)
+    assert (text is None) == (most < 4)
+    if text:
+        assert json.loads(text)["slots"] == 4
+        # Where nothing fits yet, nodes may join.
+        small = [Node("small", 0.5, 0.0)]
+        assert prediction.predict(declared, inputs, store, durations, left, small, None) is None
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_trainable_that_does_not_say_how_fast_it_is_can_go_on(tmp_path: Path) -> None:
+    declared = {
+        "name": "brief",
+        "trainable": "faulty:Brief",
+        "factors": {"model": ["a"], "fraction": ["1/4", 1]},
+        "recipe": {"epochs": 2},
+        "seeds": [0, 1],
+    }
+    run(study_from(declared), tmp_path)
+    more = study_from({**declared, "seeds": [0, 1, 2]})
+    plan = plan_study(more, tmp_path)
+    assert plan.trials["reused"] == 4
+    price = price_plan(plan)
+    assert price.wall == price.wall
+    run(more, tmp_path)
+    assert plan_study(more, tmp_path).trials["reused"] == 6
+    assert results.write_report(tmp_path).exists()

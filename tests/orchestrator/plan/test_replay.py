@@ -1,0 +1,248 @@
+"""Stopping rules on recorded curves: cases worked out by hand, and runs that know the truth."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from studies import run, searched, study, trials
+from typer.testing import CliRunner
+
+from orchestrator.commands.app import app
+from orchestrator.ledger.history import History
+from orchestrator.ledger.stopping import group_of
+from orchestrator.plan.replay import Curve, Recorded, Replay, recorded_curves, replay, stops
+from orchestrator.study.study import EarlyStopping, Study
+from results.store.store import Store
+
+
+def curves_of(values: dict[str, list[float]], model: str = "a", budget: int = 3) -> list[Curve]:
+    return [
+        Curve(
+            name,
+            {"model": model, "weights": "none", "fraction": 1.0},
+            0,
+            budget,
+            len(curve),
+            val_accuracy=curve[-1] if len(curve) == budget else math.nan,
+            test_accuracy=curve[-1] - 0.1 if len(curve) == budget else math.nan,
+        )
+        for name, curve in values.items()
+    ]
+
+
+def recorded(values: dict[str, list[float]], *curves: Curve) -> Recorded:
+    """Return curves that arrived epoch by epoch, all trials together."""
+    arrivals = [
+        (name, epoch, curve[epoch - 1])
+        for epoch in range(1, 1 + max(map(len, values.values())))
+        for name, curve in values.items()
+        if epoch <= len(curve)
+    ]
+    return Recorded({curve.trial_id: curve for curve in curves}, arrivals)
+
+
+SEARCH: Study = searched()
+RULE = EarlyStopping(grace=1, reduction_factor=2)
+# The rung after epoch 1 holds p 0.5, q 0.6 when r comes: its cut-off is the median, 0.55. s
+# meets the median of 0.5, 0.6 and 0.5: 0.5.
+FOUR = {"p": [0.5, 0.5, 0.9], "q": [0.6, 0.7, 0.8], "r": [0.5, 0.6, 0.95], "s": [0.52, 0.6, 0.7]}
+
+
+def replayed(values: dict[str, list[float]], rule: EarlyStopping = RULE) -> Replay:
+    return replay(SEARCH, recorded(values, *curves_of(values)), rule)
+
+
+def test_stops_by_hand() -> None:
+    # The second rung, at epoch 2, holds p 0.5 and q 0.7 when s comes with 0.6: their median.
+    assert stops(RULE, recorded(FOUR, *curves_of(FOUR))) == {"r": 1}
+    total = replayed(FOUR).total
+    # p, q and s to the end, r one epoch.
+    assert (total.trials, total.asked, total.trained, total.saved) == (4, 12, 10, 2)
+    below = {**FOUR, "s": [0.52, 0.59, 0.7]}
+    assert stops(RULE, recorded(below, *curves_of(below))) == {"r": 1, "s": 2}
+    assert replayed(below).total.saved == 3
+
+
+def test_regret_by_hand() -> None:
+    total = replayed(FOUR).total
+    # The best of all, r with 0.95, is stopped; p with 0.9 is chosen.
+    assert (total.contests, total.kept, total.lost) == (1, 0, 0)
+    assert total.regret == total.worst == pytest.approx(5.0)
+    assert total.test_regret == pytest.approx(5.0)
+    late = EarlyStopping(grace=3, reduction_factor=2)
+    kept = replayed(FOUR, late).total
+    assert (kept.saved, kept.kept, kept.regret) == (0, 1, 0.0)
+
+
+def test_cut_curves_are_said_to_be_unknown() -> None:
+    # As if the run itself had stopped s after epoch 1, and r after epoch 2.
+    values = {**FOUR, "r": FOUR["r"][:2], "s": FOUR["s"][:1]}
+    known = recorded(values, *curves_of(values))
+    assert known.cut == 2
+    total = replay(SEARCH, known, RULE).total
+    # r is stopped at 1 whatever comes later; s goes on, and nobody knows for how long.
+    assert (total.stopped, total.open) == (1, 1)
+    assert (total.trained, total.unknown, total.saved) == (3 + 3 + 1 + 1, 2, 2)
+    # Of what is recorded to its end, p is best.
+    assert (total.kept, total.regret) == (1, 0.0)
+
+
+def test_failed_trials_neither_win_nor_count_as_saved() -> None:
+    *others, last = curves_of({**FOUR, "s": [0.52]})
+    failed = Curve(**{**vars(last), "failed": True})
+    total = replay(SEARCH, recorded({**FOUR, "s": [0.52]}, *others, failed), RULE).total
+    assert (total.asked, total.trained, total.saved, total.unknown, total.open) == (10, 8, 2, 0, 0)
+
+
+def test_one_race_over_unlike_cells_leaves_some_without_a_winner() -> None:
+    values = {
+        "p": [0.8, 0.8, 0.9],
+        "q": [0.8, 0.8, 0.8],
+        "r": [0.2, 0.3, 0.4],
+        "s": [0.1, 0.3, 0.5],
+    }
+    good, bad = list(values)[:2], list(values)[2:]
+    both = [
+        *curves_of({name: values[name] for name in good}),
+        *curves_of({name: values[name] for name in bad}, "b"),
+    ]
+    known = recorded(values, *both)
+    alone = replay(SEARCH, known, RULE)
+    assert [(cell.cell, cell.kept, cell.lost) for cell in alone.cells] == [("a", 1, 0), ("b", 1, 0)]
+    pooled = replay(SEARCH, known, EarlyStopping(compare=[], grace=1, reduction_factor=2))
+    assert [(cell.cell, cell.kept, cell.lost) for cell in pooled.cells] == [
+        ("a", 1, 0),
+        ("b", 0, 1),
+    ]
+    assert math.isnan(pooled.cells[1].regret)
+    assert pooled.total.saved == 4
+
+
+def test_seeds_never_compete() -> None:
+    assert group_of([], {"model": "a"}, 0) != group_of([], {"model": "a"}, 1)
+    assert group_of("cell", {"model": "a"}, 0) == group_of(["model"], {"model": "a"}, 0)
+
+
+# Runs of the real thing.
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a searched study whose trials all ran to their ends."""
+    out = tmp_path_factory.mktemp("whole")
+    run(searched(early_stopping="none"), out)
+    return out
+
+
+def of_run(declared: Study, out: Path) -> Recorded:
+    return recorded_curves(declared, History(Store(out)))
+
+
+def test_a_rule_replayed_on_its_own_run_stops_what_it_stopped(tmp_path: Path) -> None:
+    declared = searched()
+    run(declared, tmp_path)
+    rows = trials(tmp_path)
+    ended = rows[rows.status == "stopped"].stopped_at_epoch.astype(int).to_dict()
+    assert ended
+    known = of_run(declared, tmp_path)
+    assert declared.stopping is not None
+    assert stops(declared.stopping, known) == ended
+    assert known.cut == len(ended)
+    own = replay(declared, known, declared.stopping)
+    assert own.is_own
+    assert (own.total.unknown, own.total.open) == (0, 0)
+    search = rows[rows.seed == 0]
+    assert own.total.trained == search.epochs_done.sum()
+    assert own.total.saved == (search.epochs_budget - search.epochs_done).sum()
+
+
+def test_a_rule_replayed_on_a_whole_run_foresees_a_run_under_it(
+    whole: Path, tmp_path: Path
+) -> None:
+    # One after another, trials arrive in one order, whatever is stopped.
+    ran = searched()
+    run(ran, tmp_path)
+    assert ran.stopping is not None
+    foreseen = replay(searched(early_stopping="none"), of_run(ran, whole), ran.stopping).total
+    search = trials(tmp_path).query("seed == 0")
+    assert foreseen.unknown == 0
+    assert foreseen.trained == search.epochs_done.sum()
+    winners = [frame.query("seed == 0 and measured") for frame in (trials(whole), trials(tmp_path))]
+    lost = [
+        100 * (a - b) for a, b in zip(*(frame.final_val_accuracy for frame in winners), strict=True)
+    ]
+    assert foreseen.regret == pytest.approx(sum(lost) / len(lost))
+    assert foreseen.kept == len(set(winners[0].trial_id) & set(winners[1].trial_id))
+
+
+def command(*words: object) -> Any:
+    return CliRunner().invoke(app, ["replay", *map(str, words)])
+
+
+def test_the_document(whole: Path) -> None:
+    words = ("--compare", "cell", "--compare", "[fraction]", "--grace", 1, "--grace", 3)
+    document = json.loads(command(whole, *words, "--json").stdout)
+    asked = [
+        (each["compare"], each["grace"], each["reduction_factor"]) for each in document["rules"]
+    ]
+    assert asked == [("cell", 1, 3), ("cell", 3, 3), (["fraction"], 1, 3), (["fraction"], 3, 3)]
+    assert (document["curves"], document["cut"]) == (36, 0)
+    first = document["rules"][0]
+    assert [cell["cell"] for cell in first["cells"]] == ["a × 1/16", "a × 1", "b × 1/16", "b × 1"]
+    for count in ("asked", "trained", "saved", "kept", "contests"):
+        assert first[count] == sum(cell[count] for cell in first["cells"])
+    assert first["saved"] > document["rules"][1]["saved"] > 0
+
+
+def test_table_figure_and_files(whole: Path, tmp_path: Path) -> None:
+    done = command(whole, "--cells", "--out", tmp_path / "replay")
+    assert done.exit_code == 0
+    assert "order in which they were recorded" in done.stdout
+    assert "are cut" not in done.stdout
+    assert {file.suffix for file in (tmp_path / "replay").iterdir()} == {
+        ".png",
+        ".svg",
+        ".csv",
+        ".parquet",
+    }
+    rows = pd.read_parquet(tmp_path / "replay" / "replay.parquet")
+    # Twelve rules, each in total and for four cells.
+    assert len(rows) == 60
+    text = pd.read_csv(tmp_path / "replay" / "replay.csv")
+    pd.testing.assert_frame_equal(rows, text, check_dtype=False)
+
+
+def test_a_study_without_search_shows_what_a_race_would_cost(tmp_path: Path) -> None:
+    run(study(), tmp_path)
+    shown = command(tmp_path, "--compare", "[]", "--reduction-factor", 2)
+    assert "has no search" in shown.stdout
+    document = json.loads(
+        command(tmp_path, "--compare", "[]", "--reduction-factor", 2, "--json").stdout
+    )
+    (rule,) = document["rules"]
+    # Four cells with two seeds each.
+    assert rule["contests"] == 8
+    assert rule["kept"] + rule["lost"] == 8
+    assert rule["lost"] > 0
+    assert rule["regret"] == 0
+
+
+def test_cut_runs_say_so(tmp_path: Path) -> None:
+    run(searched(), tmp_path)
+    shown = command(tmp_path, "--grace", 3)
+    assert "curves are cut: the run stopped these trials" in shown.stdout
+    assert "cell 1/3 *" in shown.stdout
+
+
+def test_refusals(whole: Path, tmp_path: Path) -> None:
+    for words, said in (
+        ((whole, "--compare", "fractoin"), "did you mean fraction?"),
+        ((tmp_path / "absent",), "no study has run"),
+        ((whole, "--out", whole), "belongs to the run directory"),
+    ):
+        refused = command(*words)
+        assert refused.exit_code == 1
+        assert said in str(refused.exception)

@@ -1,0 +1,305 @@
+"""From what workers report to rows on disk."""
+
+import math
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from studies import study
+
+from orchestrator.ledger.history import COMPARED, History
+from orchestrator.ledger.stages import Stages, Wanted
+from orchestrator.ledger.stopping import Stop
+from orchestrator.run.recorder import Recorder
+from orchestrator.study.inputs import find_inputs
+from results.errors import StoreError
+from results.records import EPOCH_SCHEMA, TRIAL_SCHEMA
+from results.store.store import Store
+
+ONE = study(factors={"model": ["a"]}, seeds=[0, 1, 2])
+LABELS = np.array([0, 1, 1, 2])
+
+
+def wanted_trials(epochs: int = 3) -> list[Wanted]:
+    declared = ONE.model_copy(update={"recipe": {"epochs": epochs}})
+    return [*Stages(declared, find_inputs(declared)).wanted.values()]
+
+
+def recorder(out: Path, pass_id: str = "p1", labels: Any = LABELS) -> Recorder:
+    store = Store(out)
+    return Recorder(store, History(store), pass_id, labels)
+
+
+def row(epoch: int, accuracy: float = 0.5, **values: Any) -> dict[str, Any]:
+    metrics: dict[str, Any] = dict.fromkeys(COMPARED, 0.25)
+    counts = dict.fromkeys(("step", "examples_seen", "train_correct", "train_seen"), 10 * epoch)
+    return {
+        **metrics,
+        **counts,
+        "epoch": epoch,
+        "val_accuracy": accuracy,
+        "seconds": 2.0,
+        "device": "cpu",
+        "host": "here",
+        **values,
+    }
+
+
+def declare(made: Recorder, wanted: Wanted, **values: bool) -> str:
+    made.declare(wanted, **{"measured": True, "complete": False, "stopped": False, **values})
+    return wanted.trial.trial_id
+
+
+def read(out: Path, table: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = Store(out).read(table).to_pylist()
+    return rows
+
+
+def test_a_trial_from_plan_to_completion(tmp_path: Path) -> None:
+    made, wanted = recorder(tmp_path), wanted_trials()[0]
+    trial_id = declare(made, wanted)
+    made.flush(force=True)
+    (planned,) = read(tmp_path, "trials")
+    assert planned["status"] == "planned"
+    assert (planned["epochs_done"], planned["epochs_budget"], planned["attempts"]) == (0, 3, 0)
+    assert planned["final_val_accuracy"] is None
+
+    made.start(trial_id, None, 1.0, 0.0, None)
+    for epoch, accuracy in enumerate([0.4, 0.7, 0.7], start=1):
+        assert made.add_row(trial_id, row(epoch, accuracy, val_loss=1 / epoch))
+    made.add_facts(trial_id, {"n_parameters": 7})
+    made.flush(force=True)
+    (running,) = read(tmp_path, "trials")
+    assert (running["status"], running["epochs_done"]) == ("running", 3)
+    assert (running["latest_val_accuracy"], running["seconds"]) == (0.7, 6.0)
+    assert running["final_val_accuracy"] is None
+
+    made.complete(trial_id, np.array([0, 1, 0, 2]))
+    assert made.flush(force=True) == [trial_id]
+    (done,) = read(tmp_path, "trials")
+    assert (done["status"], done["n_parameters"], done["attempts"]) == ("completed", 7, 1)
+    # The earliest of equals is the best.
+    assert (done["best_epoch"], done["best_val_loss"], done["final_val_loss"]) == (2, 0.5, 1 / 3)
+    assert done["started_at"] <= done["ended_at"] <= datetime.now(UTC)
+    epochs = read(tmp_path, "epochs")
+    assert [each["sequence"] for each in epochs] == [1, 2, 3]
+    assert {each["model"] for each in epochs} == {"a"}
+    assert {each["stage"] for each in epochs} == {"measure"}
+    assert {each["lr"] for each in epochs} == {1e-3}
+    assert [each["correct"] for each in read(tmp_path, "predictions")] == [True, True, False, True]
+    assert {each["epoch"] for each in read(tmp_path, "predictions")} == {3}
+
+
+def test_every_table_has_its_whole_schema(tmp_path: Path) -> None:
+    made = recorder(tmp_path)
+    trial_id = declare(made, wanted_trials()[0])
+    made.start(trial_id, "host", 1.0, 0.0, None)
+    made.add_row(trial_id, row(1))
+    made.flush(force=True)
+    assert Store(tmp_path).read("epochs").schema == EPOCH_SCHEMA
+    assert Store(tmp_path).read("trials").schema == TRIAL_SCHEMA
+
+
+def test_sequence_goes_on_from_pass_to_pass(tmp_path: Path) -> None:
+    wanted = wanted_trials()[0]
+    for number in (1, 2, 3):
+        made = recorder(tmp_path, f"p{number}")
+        trial_id = declare(made, wanted)
+        made.start(trial_id, None, 1.0, 0.0, None)
+        made.add_row(trial_id, row(number))
+        made.flush(force=True)
+    assert [each["sequence"] for each in read(tmp_path, "epochs")] == [1, 2, 3]
+    (trial,) = read(tmp_path, "trials")
+    assert (trial["epochs_done"], trial["attempts"], trial["seconds"]) == (3, 3, 6.0)
+
+
+def test_rows_trained_again_are_compared_and_not_written(tmp_path: Path) -> None:
+    wanted = wanted_trials()[0]
+    made = recorder(tmp_path)
+    trial_id = declare(made, wanted)
+    made.start(trial_id, None, 1.0, 0.0, None)
+    made.add_row(trial_id, row(1, train_loss=math.nan))
+    made.add_row(trial_id, row(2))
+    made.flush(force=True)
+    again = recorder(tmp_path, "p2")
+    declare(again, wanted)
+    again.start(trial_id, None, 1.0, 0.0, None)
+    # NaN is equal to NaN, and times may differ.
+    assert not again.add_row(trial_id, row(1, train_loss=math.nan, seconds=9.0))
+    assert again.problems == []
+    assert not again.add_row(trial_id, row(2, test_loss=0.26))
+    (problem,) = again.problems
+    assert f"trial {trial_id}, epoch 2: test_loss was recorded as 0.25 and came out as 0.26" in (
+        problem
+    )
+    assert again.add_row(trial_id, row(3))
+    again.flush(force=True)
+    assert [each["test_loss"] for each in read(tmp_path, "epochs")] == [0.25, 0.25, 0.25]
+
+
+def test_stopped_and_failed_trials(tmp_path: Path) -> None:
+    made, (first, second, third) = recorder(tmp_path), wanted_trials()
+    for wanted in (first, second, third):
+        trial_id = declare(made, wanted)
+        made.start(trial_id, None, 1.0, 0.0, None)
+        made.add_row(trial_id, row(1, 0.3))
+    made.stop(first.trial.trial_id, Stop(1, 0.4))
+    made.fail(second.trial.trial_id, "diverged: epoch 2, step 7")
+    made.flush(force=True)
+    rows = {each["seed"]: each for each in read(tmp_path, "trials")}
+    assert (rows[0]["status"], rows[0]["stopped_at_epoch"], rows[0]["stopped_cutoff"]) == (
+        "stopped",
+        1,
+        0.4,
+    )
+    assert rows[0]["final_val_accuracy"] == 0.3
+    assert (rows[1]["status"], rows[1]["error"]) == ("failed", "diverged: epoch 2, step 7")
+    assert rows[1]["final_val_accuracy"] is None
+    made.interrupt()
+    made.flush(force=True)
+    rows = {each["seed"]: each for each in read(tmp_path, "trials")}
+    assert [rows[seed]["status"] for seed in (0, 1, 2)] == ["stopped", "failed", "planned"]
+
+
+def test_what_is_open_again_claims_no_finals(tmp_path: Path) -> None:
+    first = wanted_trials(epochs=2)[0]
+    made = recorder(tmp_path)
+    trial_id = declare(made, first)
+    made.start(trial_id, None, 1.0, 0.0, None)
+    made.add_row(trial_id, row(1, 0.3))
+    made.add_row(trial_id, row(2, 0.6))
+    made.add_facts(trial_id, {"n_parameters": 7})
+    made.complete(trial_id, None)
+    made.flush(force=True)
+    # Two epochs more are asked for: the same trial, as yet without an end.
+    more = recorder(tmp_path, "p2")
+    assert declare(more, wanted_trials(epochs=4)[0]) == trial_id
+    more.flush(force=True)
+    (row_now,) = read(tmp_path, "trials")
+    assert (row_now["status"], row_now["epochs_done"], row_now["epochs_budget"]) == (
+        "planned",
+        2,
+        4,
+    )
+    assert (row_now["epochs"], row_now["latest_val_accuracy"]) == (4, 0.6)
+    assert row_now["final_val_accuracy"] is None
+    assert row_now["best_epoch"] is None
+    # One epoch less: the recorded rows up to there are all that is needed.
+    fewer = recorder(tmp_path, "p3")
+    declare(fewer, wanted_trials(epochs=1)[0], complete=True)
+    fewer.flush(force=True)
+    (row_now,) = read(tmp_path, "trials")
+    assert (row_now["status"], row_now["epochs_done"], row_now["final_val_accuracy"]) == (
+        "completed",
+        1,
+        0.3,
+    )
+
+
+def test_a_trial_claims_no_epoch_that_is_lost(tmp_path: Path) -> None:
+    made, wanted = recorder(tmp_path), wanted_trials()[0]
+    trial_id = declare(made, wanted)
+    made.start(trial_id, None, 1.0, 0.0, None)
+    made.add_row(trial_id, row(1))
+    made.flush(force=True)
+    (Store(tmp_path).parts("epochs")[0]).unlink()
+    again = recorder(tmp_path, "p2")
+    declare(again, wanted)
+    assert again.trial(trial_id)["epochs_done"] == 0
+    assert again.trial(trial_id)["latest_val_accuracy"] is None
+
+
+def test_predictions_are_written_once(tmp_path: Path) -> None:
+    wanted = wanted_trials(epochs=2)[0]
+    for number, epochs in enumerate([2, 2, 3], start=1):
+        wanted = wanted_trials(epochs)[0]
+        made = recorder(tmp_path, f"p{number}")
+        trial_id = declare(made, wanted)
+        made.start(trial_id, None, 1.0, 0.0, None)
+        for epoch in range(1, epochs + 1):
+            made.add_row(trial_id, row(epoch))
+        made.complete(trial_id, LABELS)
+        made.flush(force=True)
+    written = [each["epoch"] for each in read(tmp_path, "predictions")]
+    # Once for the end at epoch 2, although that was reached twice; once for the end at epoch 3.
+    assert written == [2] * 4 + [3] * 4
+
+
+def test_completion_at_a_lower_budget_sums_up_no_more_than_that(tmp_path: Path) -> None:
+    made = recorder(tmp_path)
+    trial_id = declare(made, wanted_trials(epochs=3)[0])
+    made.start(trial_id, None, 1.0, 0.0, None)
+    for epoch in (1, 2, 3):
+        made.add_row(trial_id, row(epoch, epoch / 10))
+    made.flush(force=True)
+    fewer = recorder(tmp_path, "p2")
+    declare(fewer, wanted_trials(epochs=2)[0])
+    fewer.start(trial_id, None, 1.0, 0.0, None)
+    fewer.add_row(trial_id, row(2, 0.2))
+    fewer.complete(trial_id, LABELS)
+    fewer.flush(force=True)
+    (done,) = read(tmp_path, "trials")
+    assert (done["epochs_done"], done["final_val_accuracy"], done["best_epoch"]) == (2, 0.2, 2)
+    assert {each["epoch"] for each in read(tmp_path, "predictions")} == {2}
+
+
+@pytest.mark.parametrize(("labels", "predicted"), [(None, LABELS), (LABELS, None)])
+def test_without_labels_or_predictions_none_are_written(
+    tmp_path: Path, labels: Any, predicted: Any
+) -> None:
+    made = recorder(tmp_path, labels=labels)
+    trial_id = declare(made, wanted_trials(epochs=1)[0])
+    made.start(trial_id, None, 1.0, 0.0, None)
+    made.add_row(trial_id, row(1))
+    made.complete(trial_id, predicted)
+    made.flush(force=True)
+    assert Store(tmp_path).parts("predictions") == []
+
+
+def test_rows_wait_for_their_turn_unless_forced(tmp_path: Path) -> None:
+    made = recorder(tmp_path)
+    trial_id = declare(made, wanted_trials()[0])
+    made.start(trial_id, None, 1.0, 0.0, None)
+    made.add_row(trial_id, row(1))
+    assert made.flush() == []
+    assert Store(tmp_path).parts("epochs") == []
+    made.flush(force=True)
+    assert len(read(tmp_path, "epochs")) == 1
+
+
+@pytest.mark.parametrize("refusing", ["epochs", "trials", "predictions"])
+def test_what_the_disk_refuses_is_written_by_the_next_flush(tmp_path: Path, refusing: str) -> None:
+    made = recorder(tmp_path)
+    trial_id = declare(made, wanted_trials(epochs=1)[0])
+    made.start(trial_id, None, 1.0, 0.0, None)
+    made.add_row(trial_id, row(1))
+    made.complete(trial_id, LABELS)
+    (tmp_path / refusing).write_text("a file where a folder is needed")
+    with pytest.raises(StoreError, match="a file stands where a folder is needed"):
+        made.flush(force=True)
+    (tmp_path / refusing).unlink()
+    assert made.flush(force=True) == [trial_id]
+    assert [len(read(tmp_path, name)) for name in ("epochs", "trials", "predictions")] == [1, 1, 4]
+
+
+def test_slots_are_numbered_from_zero_and_used_again(tmp_path: Path) -> None:
+    made, (first, second, third) = recorder(tmp_path), wanted_trials()
+    ids = [declare(made, wanted) for wanted in (first, second, third)]
+    made.start(ids[0], None, 1.0, 0.0, None)
+    made.start(ids[1], None, 1.0, 0.0, None)
+    made.add_row(ids[0], row(1))
+    made.fail(ids[0], "crashed")
+    made.start(ids[2], None, 1.0, 0.0, None)
+    assert [made.trial(trial_id)["slot"] for trial_id in ids] == [0, 1, 0]
+
+
+def test_trials_no_longer_wanted_stay(tmp_path: Path) -> None:
+    made, (first, second, _) = recorder(tmp_path), wanted_trials()
+    declare(made, first)
+    made.disown([declare(made, second)])
+    made.measure(first.trial.trial_id, False)
+    made.flush(force=True)
+    rows = {each["seed"]: (each["wanted"], each["measured"]) for each in read(tmp_path, "trials")}
+    assert rows == {0: (True, False), 1: (False, False)}

@@ -1,0 +1,174 @@
+"""What a terminal shows of a study, at any width and height."""
+
+import dataclasses
+
+import pytest
+from rich.console import Console
+from studies import drawn, trial_row
+
+from orchestrator.screen.picture import CellsTable, Picture, SlotsTable, cell_text, overall
+from orchestrator.screen.snapshot import Snapshot
+from orchestrator.screen.view import CellView, SlotView, StudyView, seconds_left, view_of
+
+FACTORS = ["model", "weights", "fraction"]
+
+
+def view(models: int = 2, fractions: tuple[float, ...] = (1 / 16, 1 / 2, 1.0)) -> StudyView:
+    rows = [
+        trial_row(f"resnet{number}", fraction, weights=weights)
+        for number in range(models)
+        for weights in ("none", "cifar100")
+        for fraction in fractions
+    ]
+    return view_of(rows, FACTORS)
+
+
+def test_a_row_for_every_cell() -> None:
+    rows = [
+        trial_row(seed=0, measured=False, latest_val_accuracy=0.6),
+        trial_row(seed=1, measured=False, status="stopped", epochs_done=1, latest_val_accuracy=0.2),
+        trial_row("b", status="running", epochs_done=1, latest_val_accuracy=0.71),
+        trial_row("b", latest_val_accuracy=0.7),
+    ]
+    lines = drawn(CellsTable(view_of(rows, FACTORS), "demo"), 80)
+    assert lines[0] == "demo · weights none"
+    assert lines[2].split() == [
+        "cell",
+        "data",
+        "state",
+        "trials",
+        "epochs",
+        "best",
+        "mean",
+        "stopped",
+    ]
+    assert lines[4].split() == ["a", "1", "completed", "2/2", "4/4", "60.0", "%", "–", "1"]
+    assert lines[5].split() == ["b", "1", "running", "1/2", "4/6", "71.0", "%", "70.0", "%", "–"]
+
+
+def test_the_grid() -> None:
+    many = view(models=2, fractions=(1 / 16, 1 / 2, 1.0))
+    assert drawn(CellsTable(many, "demo", most=8), 80) == [
+        "demo",
+        "",
+        " cell                        1/16           1/2             1",
+        " " + "─" * 60,
+        " resnet0 × none      50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
+        " resnet0 × cifar100  50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
+        " resnet1 × none      50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
+        " resnet1 × cifar100  50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
+        "",
+    ]
+
+
+def test_where_there_is_no_room_for_all_cells() -> None:
+    rows = [trial_row(f"m{n}", fraction) for n in range(20) for fraction in (0.5, 1.0)]
+    rows[30] |= {"status": "running", "epochs_done": 1}
+    lines = drawn(CellsTable(view_of(rows, FACTORS), "demo", most=6), 80)
+    assert len(lines) <= 6 + 6
+    # What is under way comes first.
+    assert lines[4].split()[0] == "m15"
+    assert any("… and 35 more cells" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize(
+    "fractions", [(1.0,), (1 / 16, 1 / 2, 1.0), (*(2.0**-n for n in range(9)),)]
+)
+def test_every_cell_fits_at_every_width(width: int, fractions: tuple[float, ...]) -> None:
+    shown = view(fractions=fractions)
+    lines = drawn(CellsTable(shown, "demo"), width)
+    assert all(len(line) <= width for line in lines)
+    # No value is ever folded or cut: one per cell, whatever the layout.
+    said = sum(line.count("50.0 % 1/1 ✓") + line.count("50.0 %  50.0 %") for line in lines)
+    assert said == 4 * len(fractions)
+    if width >= 60:
+        assert sum(line.count("resnet1 × cifar100") for line in lines) in (1, len(fractions))
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (None, "·"),
+        (CellView({"planned": 3}), "–   0/3"),
+        (CellView({"completed": 3}, accuracy=0.812, is_measured=True), "81.2 % 3/3 ✓"),
+        (CellView({"completed": 1, "stopped": 2}, accuracy=0.812), "(81.2 %) 3/3 ⊘2 ✓"),
+        (
+            CellView({"running": 1, "planned": 1}, epochs_done=1, epochs_asked=4, accuracy=0.5),
+            "(50.0 %) 0/2 25%",
+        ),
+        (CellView({"failed": 2, "completed": 1}, accuracy=0.5), "(50.0 %) 1/3 ✗2"),
+    ],
+)
+def test_what_a_cell_says(cell: CellView | None, text: str) -> None:
+    assert cell_text(cell).plain.strip() == text
+
+
+def test_names_with_brackets_are_no_markup() -> None:
+    shown = view_of([trial_row("[bold]a[/]")], ["model", "fraction"])
+    assert "[bold]a[/]" in drawn(CellsTable(shown, "[red]name[/]"), 80)[-2]
+    assert drawn(CellsTable(shown, "[red]name[/]"), 80)[0] == "[red]name[/]"
+
+
+SLOTS = [
+    SlotView(n, f"resnet50 × IMAGENET1K_V1 × 1/16, seed {n}", 2, 5, 0.5, 1834.2, 3 * 2**30)
+    for n in range(12)
+]
+
+
+def test_slots() -> None:
+    lines = drawn(SlotsTable(SLOTS[:2]), 100)
+    assert lines[1].split() == ["slot", "trains", "epoch", "val", "images/s", "memory"]
+    assert lines[3].split()[-7:] == ["0", "2/5", "50.0", "%", "1,834", "3.0", "GiB"]
+    fresh = dataclasses.replace(SLOTS[0], images_per_second=None, memory_bytes=None)
+    assert drawn(SlotsTable([fresh]), 100)[3].split()[-2:] == ["–", "–"]
+    narrow = drawn(SlotsTable(SLOTS, most=4), 60)
+    assert all(len(line) <= 60 for line in narrow)
+    assert any("… and 8 more slots at work" in line for line in narrow)
+
+
+def snapshot(models: int = 4) -> Snapshot:
+    rows = [
+        trial_row(f"resnet{n}", f, seconds=9.0) for n in range(models) for f in (0.25, 0.5, 1.0)
+    ]
+    rows[-1] |= {"status": "running", "epochs_done": 1}
+    rows[0] |= {"status": "failed", "error": "out of memory: no room"}
+    return Snapshot("demo", view_of(rows, FACTORS), SLOTS, seconds_left(rows))
+
+
+@pytest.mark.parametrize("width", [40, 60, 100, 160])
+@pytest.mark.parametrize("height", [24, 40, 60])
+def test_what_is_redrawn_in_place_fits(width: int, height: int) -> None:
+    lines = drawn(Picture(snapshot(models=30), ["a note"], fitted=True), width, height)
+    assert len(lines) <= height
+    assert all(len(line) <= width for line in lines)
+    words = " ".join(" ".join(lines).split())
+    assert "failed: resnet0" in words
+    assert "88 completed" in words
+    assert "a note" in words
+
+
+def test_what_is_printed_once_is_whole() -> None:
+    lines = drawn(Picture(snapshot()), 100)
+    assert sum("resnet50 × IMAGENET1K_V1" in line for line in lines) == 12
+    assert sum(line.startswith(" resnet") for line in lines) == 12
+
+
+@pytest.mark.parametrize("width", [50, 100])
+def test_the_lines_below(width: int) -> None:
+    words = " ".join(
+        " ".join(drawn(overall(view(), 100.0, ["starting Ray"], width), width)).split()
+    )
+    assert "100 %, 12 completed, about 2 min left starting Ray" in words
+
+
+def test_no_colour_means_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shown() -> str:
+        console = Console(width=100, force_terminal=True, color_system="truecolor")
+        with console.capture() as capture:
+            console.print(Picture(snapshot()))
+        return capture.get()
+
+    assert "\x1b[3" in shown()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not any(f"\x1b[3{digit}" in shown() for digit in range(1, 8))

@@ -1,0 +1,150 @@
+"""Levels as people write them."""
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from orchestrator.study.levels import (
+    Size,
+    WeightsLevel,
+    is_function,
+    parse_gpu,
+    parse_size,
+    parse_weights,
+)
+
+
+@pytest.mark.parametrize("value", ["1/16", 0.0625, "0.0625", "6.25e-2", " 1 / 16 "])
+def test_one_share_written_in_many_ways(value: Any) -> None:
+    assert parse_size(value) == Size(share=Fraction(1, 16))
+
+
+@pytest.mark.parametrize("value", [1, 1.0, "1", "1.0", "3/3"])
+def test_one_is_all_of_the_data(value: Any) -> None:
+    assert parse_size(value) == Size(share=Fraction(1))
+
+
+@pytest.mark.parametrize("value", [500, "500", "1000/2"])
+def test_whole_numbers_above_one_are_images(value: Any) -> None:
+    assert parse_size(value) == Size(count=500)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (0, "not above 0"),
+        (-0.5, "not above 0"),
+        ("-1/2", "not above 0"),
+        (1.5, "share above 1"),
+        ("3/2", "share above 1"),
+        (500.0, "share above 1"),
+        ("1/0", "no amount"),
+        ("half", "no amount"),
+        ("", "no amount"),
+        (True, "no amount"),
+        (None, "no amount"),
+        ([1], "no amount"),
+        (float("nan"), "no amount"),
+        (float("inf"), "no amount"),
+        # Worked out in full, this number would fill the memory.
+        ("1e-999999999", "no amount"),
+        ("1e999999999", "no amount"),
+    ],
+)
+def test_what_is_no_amount_of_data(value: Any, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem) as refused:
+        parse_size(value)
+    assert "1/16" in str(refused.value)
+
+
+@pytest.mark.parametrize("size", [Size(share=Fraction(1, 16)), Size(count=500)])
+def test_sizes_are_written_as_they_are_read(size: Size) -> None:
+    assert parse_size(size.written()) == size
+    assert parse_size(size) == size
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [
+        ("none", WeightsLevel("none")),
+        (None, WeightsLevel("none")),
+        ("IMAGENET1K_V1", WeightsLevel("IMAGENET1K_V1")),
+        ("my.pth", WeightsLevel("my.pth", "my.pth")),
+        ("w/{model}", WeightsLevel("w/{model}", "w/{model}")),
+        ({"cifar100": "w/{model}.pt"}, WeightsLevel("cifar100", "w/{model}.pt")),
+    ],
+)
+def test_weights(value: Any, level: WeightsLevel) -> None:
+    assert parse_weights(value) == level
+    assert parse_weights(level.written()) == level
+
+
+@pytest.mark.parametrize(
+    "value", [5, True, "", [], {}, {"a": 1}, {"a": ""}, {1: "a"}, {"a": "b", "c": "d"}]
+)
+def test_what_names_no_weights(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"valid are none, .*\{label: path\}"):
+        parse_weights(value)
+
+
+def test_the_label_none_is_taken() -> None:
+    with pytest.raises(ValueError, match="choose another label"):
+        parse_weights({"none": "some.pth"})
+
+
+@pytest.mark.parametrize(
+    ("value", "share"),
+    [
+        ("auto", "auto"),
+        (0, 0),
+        (2, 2),
+        ("2", 2),
+        (1.0, 1),
+        (0.25, Fraction(1, 4)),
+        ("1/3", Fraction(1, 3)),
+        (0.333, Fraction(1, 3)),
+        ("0.1667", Fraction(1, 6)),
+    ],
+)
+def test_shares_of_a_gpu(value: Any, share: Any) -> None:
+    assert parse_gpu(value) == share
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (0.3, "nearest is 1/3"),
+        (0.6, "nearest is 1/2"),
+        ("2/3", "nearest is 1/2"),
+        (1.5, "nearest is 2"),
+        (-1, "negative"),
+        ("1/0", "no number of GPUs"),
+        ("all", "no number of GPUs"),
+        (True, "no number of GPUs"),
+        (None, "no number of GPUs"),
+        ("1/100000", "less than 1/1000"),
+        ("1e-999999999", "no number of GPUs"),
+    ],
+)
+def test_what_ray_could_not_count(value: Any, hint: str) -> None:
+    with pytest.raises(ValueError, match=hint) as refused:
+        parse_gpu(value)
+    assert "1/k" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mine:net", True),
+        ("my.own.module:net", True),
+        ("resnet18", False),
+        ("mine:", False),
+        (":net", False),
+        ("mine:net.block", False),
+        ("mine:net()", False),
+        ("http://host", False),
+    ],
+)
+def test_functions_of_ones_own(name: str, expected: bool) -> None:
+    assert is_function(name) is expected

@@ -1,0 +1,143 @@
+"""Two studies side by side."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sample import Plan, write
+from scipy import stats
+
+import results
+from results.errors import ResultsError
+from results.pairs.caveats import not_comparable
+from results.pairs.pair import Basis, Pair
+from results.pairs.verdict import verdict
+from results.statistics.intervals import unpaired_difference
+
+ONE = {"models": ("resnet18",), "weights": ("none",)}
+
+
+def run(folder, name, seed=0, fate=lambda row: None, **fields):
+    plan = Plan(name=name, **{**ONE, **fields})
+    return results.open(write(folder / name, plan, np.random.default_rng(seed), fate))
+
+
+def outcomes(row, right, start):
+    """Return predictions of 80 images of which `right` are right, from `start` on."""
+    example = np.arange(80)
+    correct = (example - start) % 80 < right
+    return pd.DataFrame(
+        {"trial_id": row.trial_id, "epoch": row.epochs_budget, "example": example,
+         "correct": correct}
+    )  # fmt: skip
+
+
+def test_welch_agrees_with_scipy():
+    values = [5.0, 6.0, 7.0], [0.0, 2.0, 4.0]
+    mean, low, high = unpaired_difference(*values)
+    expected = stats.ttest_ind(*values, equal_var=False).confidence_interval(0.95)
+    assert mean == 4
+    assert (low, high) == pytest.approx((expected.low, expected.high))
+    with pytest.raises(ValueError, match="Two values of each"):
+        unpaired_difference([1], [1, 2])
+
+
+def test_cells_are_matched_and_paired_over_seeds(tmp_path):
+    first = run(tmp_path, "a", fractions=(0.5, 1.0))
+    second = run(tmp_path, "b", seed=1, fractions=(0.25, 1.0), epochs=9)
+    table = results.compare(first, second)
+    assert table["where"].tolist() == ["second", "first", "both"]
+    row = table.iloc[2]
+    values = [
+        one.trials().query("fraction == 1").set_index("seed")["final_test_accuracy"]
+        for one in (first, second)
+    ]
+    gains = 100 * (values[1] - values[0])
+    assert row["basis"] == Basis.SEEDS
+    assert row["difference"] == pytest.approx(gains.mean())
+    half = 4.302653 * gains.std() / np.sqrt(3)
+    assert row["low"] == pytest.approx(gains.mean() - half, rel=1e-5)
+    assert row["recipe"] == "epochs 5 → 9"
+    assert row["cost_ratio"] == pytest.approx(9 / 5)
+    assert table.loc[0, "reason"] == "only in b"
+
+
+def test_the_same_trials_have_nothing_to_tell_apart(tmp_path):
+    first = run(tmp_path, "a")
+    table = results.compare(first, first.path)
+    assert set(table["basis"]) == {Basis.SAME}
+    assert (table["difference"] == 0).all()
+    assert not table["decided"].any()
+
+
+def test_seeds_that_are_not_shared_are_not_paired(tmp_path):
+    table = results.compare(run(tmp_path, "a"), run(tmp_path, "b", seeds=(7, 8)))
+    assert set(table["basis"]) == {Basis.UNPAIRED}
+    table = results.compare(run(tmp_path, "c"), run(tmp_path, "d", seeds=(7,)))
+    assert set(table["basis"]) == {Basis.ONE_SEED}
+    assert table["low"].isna().all()
+
+
+@pytest.mark.parametrize("with_images", [False, True])
+@pytest.mark.parametrize("gain", [0.0, 0.25])
+def test_seeds_that_gain_exactly_the_same_have_no_interval(tmp_path, gain, with_images):
+    """As two seeds and few test images often do, by chance."""
+    pair = Pair(*(run(tmp_path, name, seeds=(0, 1), fractions=(1.0,)) for name in "ab"))
+    pair.runs[1]["accuracy"] = pair.runs[0]["accuracy"].to_numpy() + 100 * gain
+    pair.runs[1]["trial_id"] += "-other"
+    if with_images:
+        # Each seed gains on images of its own, the same number of them.
+        pair.__dict__["_predictions"] = pd.concat(
+            outcomes(row, right=20 + 20 * gain * side, start=30 * row.seed)
+            for side, runs in enumerate(pair.runs)
+            for row in runs.itertuples()
+        )
+    said = verdict(pair)[1]
+    assert f"+{100 * gain:.1f} points" in said
+    assert "its 2 seeds gain exactly the same" in said
+    row = pair.cells.iloc[0]
+    assert (row["basis"], row["n_seeds"], row["decided"]) == (Basis.EQUAL, 2, False)
+    assert row["difference"] == pytest.approx(100 * gain)
+    assert row[["low", "high"]].isna().all()
+    assert "1 without any spread over seeds and so without ±" in verdict(pair)[2]
+    assert "to" not in said.split("seeds")[0].split()
+
+
+def test_a_race_is_not_compared(tmp_path):
+    pair = Pair(run(tmp_path, "a"), run(tmp_path, "b", race=True))
+    assert pair.cells["difference"].isna().all()
+    assert "search, not a comparison" in " ".join(verdict(pair))
+    assert pair.caveats.iloc[0]["code"] == "race"
+
+
+def test_other_data_are_not_compared(tmp_path):
+    first, second = run(tmp_path, "a"), run(tmp_path, "b")
+    first.study["data"] = {"source": "cifar10"}
+    assert "not known to be the same test images" in not_comparable(first, second)
+    for one, content in ((first, "aa"), (second, "bb")):
+        one._tables["environments"] = pd.DataFrame({"data_fingerprint": [content]})
+    assert not_comparable(first, second) == "not the same data, so not the same test images"
+    second._tables["environments"] = pd.DataFrame({"data_fingerprint": ["aa"]})
+    assert not_comparable(first, second) == ""
+
+
+def test_a_search_against_a_given_recipe_is_said(tmp_path):
+    first = run(tmp_path, "a", search={"lr": [1e-2, 1e-3]})
+    pair = Pair(first, run(tmp_path, "b", seed=1))
+    assert "search-against-given" in set(pair.caveats["code"])
+    assert pair.cells["difference_without_selection"].notna().all()
+
+
+def test_the_page_stands_alone_and_escapes(tmp_path):
+    first = run(tmp_path, "a")
+    second = run(tmp_path, "b", seed=1)
+    second.study["name"] = "<img src=x onerror=alert(1)>"
+    page = results.write_comparison(first, second, tmp_path / "page")
+    text = page.read_text()
+    assert "<img src=x" not in text
+    assert {"http-equiv", "sortable"} <= {
+        word for word in ("http-equiv", "sortable") if word in text
+    }
+    names = {file.name for file in page.parent.iterdir()}
+    assert names >= {"differences.png", "differences.svg", "comparison.csv", "comparison.parquet"}
+    with pytest.raises(ResultsError, match="belongs to the run directory"):
+        results.write_comparison(first, second, first.path)

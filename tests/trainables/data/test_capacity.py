@@ -1,0 +1,89 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from trainables.data.capacity import available_memory, free_disk, in_words
+
+MEMINFO = (
+    "MemTotal:       24684084 kB\nMemFree:  100 kB\nMemAvailable:   1000 kB\nHugePages_Free: 0\n"
+)
+NOWHERE = Path("/nonexistent")
+
+
+def written(folder, **files):
+    for name, text in files.items():
+        file = folder / name.replace("__", "/").replace("_DOT_", ".")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return folder
+
+
+@pytest.fixture
+def meminfo(tmp_path):
+    return written(tmp_path, meminfo=MEMINFO) / "meminfo"
+
+
+def test_the_system_says_what_is_available(meminfo):
+    assert available_memory(meminfo, NOWHERE) == 1000 * 1024
+
+
+def test_a_containers_limit_counts_without_its_page_cache(meminfo, tmp_path):
+    groups = written(
+        tmp_path / "v2",
+        memory_DOT_max="500000\n",
+        memory_DOT_current="300000\n",
+        memory_DOT_stat="anon 150000\ninactive_file 90000\nactive_file 10000\n",
+    )
+    assert available_memory(meminfo, groups) == 300_000  # 500,000 − 300,000 + 100,000
+
+
+def test_no_limit(meminfo, tmp_path):
+    groups = written(
+        tmp_path / "v2", memory_DOT_max="max\n", memory_DOT_current="1\n", memory_DOT_stat=""
+    )
+    assert available_memory(meminfo, groups) == 1000 * 1024
+
+
+def test_the_older_kind_of_limit(meminfo, tmp_path):
+    groups = written(
+        tmp_path / "v1",
+        memory__memory_DOT_limit_in_bytes="500000\n",
+        memory__memory_DOT_usage_in_bytes="450000\n",
+        memory__memory_DOT_stat="total_inactive_file 20000\ntotal_active_file 0\n",
+    )
+    assert available_memory(meminfo, groups) == 70_000
+
+
+def test_never_below_nothing(meminfo, tmp_path):
+    groups = written(
+        tmp_path / "v2", memory_DOT_max="5\n", memory_DOT_current="9\n", memory_DOT_stat=""
+    )
+    assert available_memory(meminfo, groups) == 0
+
+
+def test_elsewhere_all_memory_is_taken_for_available():
+    assert available_memory(NOWHERE, NOWHERE) == os.sysconf("SC_PHYS_PAGES") * 4096
+
+
+def test_this_machine():
+    assert 2**20 < available_memory() <= available_memory(NOWHERE, NOWHERE)
+
+
+def test_disk_of_a_folder_yet_to_be_made(tmp_path):
+    assert free_disk(tmp_path / "a" / "b") > 0
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1536, "1.5 KiB"),
+        (184_320_000, "175.8 MiB"),
+        (5 * 2**40, "5.0 TiB"),
+        (2**62, "4096.0 PiB"),
+    ],
+)
+def test_sizes_in_words(size, words):
+    assert in_words(size) == words

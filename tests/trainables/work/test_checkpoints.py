@@ -1,0 +1,205 @@
+"""Saved states: whole or absent, with the rows they stand behind."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainables.errors import CheckpointError
+from trainables.recipe import Recipe
+from trainables.source import Source
+from trainables.training.simulated import Simulated
+from trainables.trial import Trial, Weights
+from trainables.work.checkpoints import Checkpoints
+
+
+def learner(**changes: Any) -> Simulated:
+    values: dict[str, Any] = {
+        "trainable": "simulated",
+        "data": Source(),
+        "fingerprint": "simulated",
+        "n_pool": 45_000,
+        "n_classes": 10,
+        "model": "a",
+        "weights": Weights(),
+        "fraction": 1.0,
+        "n_train": 45_000,
+        "seed": 0,
+        "recipe": Recipe(epochs=9),
+    }
+    return Simulated(Trial(**{**values, **changes}))
+
+
+def train(checkpoints: Checkpoints, epochs: int, made: Simulated | None = None) -> list[Any]:
+    """Train and save after every epoch; return the rows."""
+    made, rows = made or learner(), []
+    for _ in range(epochs):
+        rows.append(made.step())
+        checkpoints.save(made, rows)
+    return rows
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_what_was_saved_is_restored(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "trial")
+    rows = train(checkpoints, 3)
+    again = learner()
+    assert checkpoints.restore(again, 9) == (rows, [])
+    assert again.epoch == 3
+    assert names(tmp_path / "trial") == ["000003.json", "000003.state"]
+
+
+def test_without_a_state_the_learner_stays_as_it_is(tmp_path: Path) -> None:
+    made = learner()
+    assert Checkpoints(tmp_path / "none").restore(made, 9) == ([], [])
+    assert made.epoch == 0
+
+
+@pytest.mark.parametrize(
+    ("keep", "left"),
+    [
+        ("none", ["000004"]),
+        ("last", ["000004"]),
+        ("best", ["000002", "000004"]),
+        ("all", ["000001", "000002", "000003", "000004"]),
+    ],
+)
+def test_what_is_kept(tmp_path: Path, keep: str, left: list[str]) -> None:
+    checkpoints, made, rows = Checkpoints(tmp_path, keep), learner(), []
+    for accuracy in (0.5, 0.9, 0.7, 0.9):
+        rows.append({**made.step(), "val_accuracy": accuracy})
+        checkpoints.save(made, rows)
+    # Of two equals, the earlier is the best.
+    assert names(tmp_path) == sorted(
+        f"{name}.{kind}" for name in left for kind in ("json", "state")
+    )
+
+
+def test_states_beyond_the_budget_are_passed_over(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, "all")
+    rows = train(checkpoints, 5)
+    again = learner()
+    assert checkpoints.restore(again, 3) == (rows[:3], [])
+    assert again.epoch == 3
+    latest_only = Checkpoints(tmp_path / "last")
+    train(latest_only, 5)
+    other = learner()
+    assert latest_only.restore(other, 3) == ([], [])
+    assert other.epoch == 0
+
+
+DAMAGE: dict[str, Any] = {
+    "truncated state": (".state", b'{"trial_id": "'),
+    "empty state": (".state", b""),
+    "binary state": (".state", bytes(range(256))),
+    "state of another kind": (".state", b"[1, 2]"),
+    "truncated rows": (".json", b'[{"epoch": 1'),
+    "empty rows": (".json", b""),
+    "rows of another kind": (".json", b'{"epoch": 1}'),
+    "rows that are no rows": (".json", b"[1, 2, 3]"),
+    "too few rows": (".json", b'[{"epoch": 1}, {"epoch": 2}]'),
+    "no rows": (".json", b"[]"),
+    "null": (".json", b"null"),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(DAMAGE))
+def test_a_damaged_state_is_set_aside_and_an_older_one_taken(tmp_path: Path, kind: str) -> None:
+    suffix, content = DAMAGE[kind]
+    checkpoints = Checkpoints(tmp_path, "all")
+    rows = train(checkpoints, 3)
+    (tmp_path / f"000003{suffix}").write_bytes(content)
+    again = learner()
+    restored, (problem,) = checkpoints.restore(again, 9)
+    assert (restored, again.epoch) == (rows[:2], 2)
+    assert "000003.state cannot be used" in problem
+    assert "000003.damaged" in names(tmp_path)
+    assert "000003.state" not in names(tmp_path)
+    # Said once.
+    assert checkpoints.restore(learner(), 9) == (rows[:2], [])
+
+
+def test_without_its_rows_a_state_does_not_count(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    train(checkpoints, 1)
+    (tmp_path / "000001.json").unlink()
+    made = learner()
+    restored, problems = checkpoints.restore(made, 9)
+    assert (restored, made.epoch, len(problems)) == ([], 0, 1)
+
+
+def test_another_trials_state_is_refused(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    train(checkpoints, 2)
+    other = learner(seed=1)
+    restored, (problem,) = checkpoints.restore(other, 9)
+    assert (restored, other.epoch) == ([], 0)
+    assert "written by another trial" in problem
+
+
+def test_a_crash_while_writing_leaves_the_states_so_far(tmp_path: Path) -> None:
+    class Crash(BaseException):
+        pass
+
+    class Crashing(Simulated):
+        def save(self, file: Path) -> None:
+            file.write_text('{"trial_id": ')
+            raise Crash
+
+    checkpoints = Checkpoints(tmp_path)
+    rows = train(checkpoints, 2)
+    crashing = Crashing(learner()._trial)
+    checkpoints.restore(crashing, 9)
+    with pytest.raises(Crash):
+        checkpoints.save(crashing, [*rows, crashing.step()])
+    assert checkpoints.restore(learner(), 9) == (rows, [])
+    # The next save clears up after it.
+    rows_then = train(checkpoints, 3)
+    assert checkpoints.restore(learner(), 9) == (rows_then, [])
+    assert names(tmp_path) == ["000003.json", "000003.state"]
+
+
+def test_a_disk_that_refuses_leaves_the_states_so_far(tmp_path: Path) -> None:
+    class Full(Simulated):
+        def save(self, file: Path) -> None:
+            file.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    checkpoints = Checkpoints(tmp_path)
+    rows = train(checkpoints, 2)
+    full = Full(learner()._trial)
+    checkpoints.restore(full, 9)
+    with pytest.raises(CheckpointError, match=r"000003.state cannot be written \(No space left"):
+        checkpoints.save(full, [*rows, full.step()])
+    assert checkpoints.restore(learner(), 9) == (rows, [])
+    assert not list(tmp_path.glob("*.writing"))
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    made = learner()
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        Checkpoints(tmp_path / "file" / "trial").save(made, [made.step()])
+
+
+def test_metrics_that_are_not_numbers_are_kept(tmp_path: Path) -> None:
+    checkpoints, made = Checkpoints(tmp_path), learner()
+    row = {**made.step(), "train_loss": float("nan"), "val_loss": float("inf")}
+    checkpoints.save(made, [row])
+    ((restored,), problems) = checkpoints.restore(learner(), 9)
+    assert problems == []
+    assert restored["train_loss"] != restored["train_loss"]
+    assert restored["val_loss"] == float("inf")
+    assert json.loads((tmp_path / "000001.json").read_text())[0]["epoch"] == 1
+
+
+def test_clear(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "trial")
+    train(checkpoints, 2)
+    checkpoints.clear()
+    assert not (tmp_path / "trial").exists()
+    checkpoints.clear()

@@ -1,0 +1,200 @@
+"""What a worker does with one trial: restored, trained, checkpointed, reported."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainables.recipe import Recipe
+from trainables.source import Source
+from trainables.trial import Trial, Weights
+from trainables.work.checkpoints import Checkpoints
+from trainables.work.job import METRIC, Job, Task
+
+
+def task(folder: Path, recorded: int = 0, **changes: Any) -> Task:
+    recipe = {"epochs": 4, **changes.pop("recipe", {})}
+    trial = Trial(
+        trainable=changes.pop("trainable", "simulated"),
+        data=Source(),
+        fingerprint="simulated",
+        n_pool=45_000,
+        n_classes=10,
+        model="a",
+        weights=Weights(),
+        fraction=1.0,
+        n_train=45_000,
+        seed=0,
+        recipe=Recipe(**recipe),
+    )
+    made = Task(
+        trial=trial.model_dump(mode="json"),
+        recorded=recorded,
+        cpus=1,
+        checkpoint_folder=str(folder),
+        checkpoint_seconds=0.0,
+        keep_checkpoints="none",
+        device="cpu",
+        gpu=0.0,
+    )
+    return replace(made, **changes)
+
+
+def finish(job: Job) -> list[dict[str, Any]]:
+    """Step until the job says that it is finished."""
+    results = [job.step()]
+    while not results[-1]["finished"]:
+        results.append(job.step())
+        assert len(results) < 50
+    return results
+
+
+def states(folder: Path) -> list[str]:
+    return sorted(file.stem for file in folder.rglob("*.state"))
+
+
+def metrics(results: list[dict[str, Any]]) -> list[tuple[int, float]]:
+    return [(result["row"]["epoch"], result["row"]["test_accuracy"]) for result in results]
+
+
+def test_from_start_to_end(tmp_path: Path) -> None:
+    results = finish(Job(task(tmp_path)))
+    assert [result["row"]["epoch"] for result in results] == [1, 2, 3, 4]
+    assert [result["finished"] for result in results] == [False] * 3 + [True]
+    assert all(result[METRIC] == result["row"][METRIC] for result in results)
+    assert all(result["row"]["host"] and result["row"]["peak_memory_bytes"] for result in results)
+    assert ["facts" in result for result in results] == [True, False, False, True]
+    assert results[0]["facts"]["n_parameters"] > 0
+
+
+@pytest.mark.parametrize("saved", [1, 2, 3, 4])
+@pytest.mark.parametrize("recorded", [0, 1, 2, 3, 4])
+def test_gone_on_from_any_checkpoint_with_any_rows_recorded(
+    tmp_path: Path, saved: int, recorded: int
+) -> None:
+    whole = metrics(finish(Job(task(tmp_path / "whole"))))
+    first = Job(task(tmp_path / "cut"))
+    for _ in range(saved):
+        first.step()
+    results = finish(Job(task(tmp_path / "cut", recorded=recorded)))
+    # Rows between the records and the checkpoint are replayed, those between the checkpoint and
+    # the records trained again; the last one always comes, with what goes with it.
+    begin = min(recorded, saved, 3)
+    assert metrics(results) == whole[begin:]
+    assert "facts" in results[-1]
+
+
+def test_without_a_checkpoint_all_is_trained_again(tmp_path: Path) -> None:
+    job = Job(task(tmp_path, recorded=3, checkpoint_seconds=1e6))
+    assert [result["row"]["epoch"] for result in finish(job)] == [1, 2, 3, 4]
+    assert states(tmp_path) == []
+
+
+def test_a_checkpoint_beyond_a_lower_budget_is_not_used(tmp_path: Path) -> None:
+    longer = finish(Job(task(tmp_path, recipe={"epochs": 4})))
+    shorter = finish(Job(task(tmp_path, recorded=1, recipe={"epochs": 2})))
+    assert metrics(shorter) == metrics(longer)[:2]
+
+
+def test_more_epochs_are_gone_on_to(tmp_path: Path) -> None:
+    finish(Job(task(tmp_path)))
+    more = Job(task(tmp_path, recorded=4, recipe={"epochs": 6}))
+    assert [result["row"]["epoch"] for result in finish(more)] == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("keep", "seconds", "left"),
+    [
+        ("none", 1e6, []),
+        ("none", 0.0, ["000004"]),
+        ("last", 1e6, ["000004"]),
+        ("all", 1e6, ["000001", "000002", "000003", "000004"]),
+    ],
+)
+def test_when_states_are_saved(tmp_path: Path, keep: str, seconds: float, left: list[str]) -> None:
+    finish(Job(task(tmp_path, keep_checkpoints=keep, checkpoint_seconds=seconds)))
+    assert states(tmp_path) == left
+
+
+def test_the_best_state_is_kept_beside_the_last(tmp_path: Path) -> None:
+    results = finish(Job(task(tmp_path, keep_checkpoints="best", checkpoint_seconds=1e6)))
+    best = max(results, key=lambda result: result[METRIC])["row"]["epoch"]
+    assert states(tmp_path) == sorted({f"{best:06d}", "000004"})
+
+
+def test_a_damaged_checkpoint_is_said_once(tmp_path: Path) -> None:
+    made = task(tmp_path)
+    first = Job(made)
+    first.step()
+    folder = tmp_path / Trial.model_validate(made.trial).trial_id
+    (folder / "000001.state").write_bytes(b"\x00")
+    results = finish(Job(made))
+    assert [result["row"]["epoch"] for result in results] == [1, 2, 3, 4]
+    assert [len(result["problems"]) for result in results] == [1, 0, 0, 0]
+    assert Checkpoints(folder).states() == ["000004.state"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "failure", "message"),
+    [
+        ({"recipe": {"lr": 0.5}}, "diverged", "epoch 2, step 1"),
+        ({"trainable": "faulty:NeverEnoughMemory"}, None, ""),
+        ({"trainable": "absent.module:Net"}, "refused", "absent.module"),
+        ({"trainable": "faulty:Absent"}, "refused", "no function Absent"),
+        ({"trainable": "faulty:ReturnsNothing"}, "refused", "returned NoneType, not a dict"),
+        ({"trainable": "faulty:Unmeasured"}, "refused", "returned no val_accuracy"),
+        ({"trainable": "faulty:Miscounts"}, "refused", "returned epoch 0, and its own epoch is 1"),
+        ({"trainable": "faulty:Wordy"}, "refused", "str as train_loss; a number is needed"),
+    ],
+)
+def test_failures_are_answers(
+    tmp_path: Path, changes: dict[str, Any], failure: str | None, message: str
+) -> None:
+    result = finish(Job(task(tmp_path, **changes)))[-1]
+    assert result.get("failure") == failure
+    assert message in result.get("message", "")
+    assert result["finished"]
+    if failure:
+        assert "row" not in result
+        assert result[METRIC] != result[METRIC]
+
+
+def test_a_row_need_not_be_complete(tmp_path: Path) -> None:
+    results = finish(Job(task(tmp_path, trainable="faulty:Brief")))
+    assert len(results) == 4
+    assert all(result["row"]["seconds"] > 0 for result in results)
+    assert "test_loss" not in results[0]["row"]
+
+
+def test_out_of_memory(tmp_path: Path) -> None:
+    made = task(tmp_path, trainable="faulty:NeverEnoughMemory")
+    made.trial["seed"] = 1
+    result = Job(made).step()
+    assert (result["failure"], result["message"]) == (
+        "out of GPU memory",
+        "CUDA out of memory",
+    )
+
+
+def test_a_disk_that_refuses_checkpoints_is_an_answer(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = Job(task(tmp_path / "file")).step()
+    assert result["failure"] == "refused"
+    assert "cannot be written" in result["message"]
+
+
+def test_what_a_learner_raises_of_its_own_is_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = task(tmp_path, trainable="faulty:Raises")
+    made.trial["seed"] = 1
+    job = Job(made)
+    job.step()
+    with pytest.raises(ZeroDivisionError, match="the user's own mistake"):
+        job.step()
+
+
+def test_tasks_travel_as_text(tmp_path: Path) -> None:
+    made = task(tmp_path, recorded=2)
+    assert Task.unpack(made.packed()) == made

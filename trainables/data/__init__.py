@@ -1,0 +1,1 @@
+"""Images: read, decoded once per node, split, drawn in batches."""

@@ -1,0 +1,1 @@
+"""What a trial takes of a machine, measured beforehand."""

@@ -1,0 +1,177 @@
+"""Measures what a trial takes of a GPU: the real learner, on made-up images, for a few updates."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trainables.data.dataset import Dataset, Images
+from trainables.measure.footprint import Hardware, resident_bytes
+from trainables.recipe import Recipe
+from trainables.source import Source
+from trainables.training.classifier import Classifier, evaluation_batch
+from trainables.training.device import CONTEXT_BYTES
+from trainables.trial import Trial, Weights
+
+UPDATES = 8
+"""Between two evaluations."""
+
+_ENDLESS = 10**6
+"""Intervals of the probe's budget; it trains as many as its time allows."""
+
+
+class Gauge:
+    """The edge to the device: CUDA's own counters, of the one GPU that this process sees."""
+
+    device = "cuda"
+
+    def hardware(self) -> Hardware | None:
+        """Return what this process computes on, or None where torch sees no GPU."""
+        if not torch.cuda.is_available():
+            return None
+        properties = torch.cuda.get_device_properties(0)
+        try:
+            driver = Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
+        except OSError:
+            driver = "unknown"
+        return Hardware(
+            gpu=properties.name,
+            total_bytes=properties.total_memory,
+            torch=torch.__version__,
+            cuda=torch.version.cuda or "",
+            driver=driver,
+        )
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count what is taken from here on: on CUDA the learner itself begins anew."""
+        yield
+
+    def peak_bytes(self) -> int:
+        """Return the most that torch held, what it keeps for later use included."""
+        return torch.cuda.max_memory_reserved(0)
+
+    def context_bytes(self) -> int:
+        """Return what is taken of the GPU besides: at least what is reckoned with elsewhere.
+
+        Of a GPU that others use too, that is counted as if each trial took it.
+        """
+        free, total = torch.cuda.mem_get_info(0)
+        return max(CONTEXT_BYTES, total - free - torch.cuda.memory_reserved(0))
+
+
+class Probe:
+    """One of the trials that share a GPU, in its own process.
+
+    Parameters
+    ----------
+    trial
+        `Trial.model_dump(mode="json")`; its data, weights and budget are not looked at.
+    side
+        Of the stored images, in pixels.
+    evaluated
+        Images of the larger of validation and test.
+    cpus
+        Threads.
+    gpu
+        Share of the GPU.
+    gauge
+        Counts memory.
+    """
+
+    def __init__(
+        self,
+        trial: dict[str, object],
+        side: int,
+        evaluated: int,
+        cpus: int,
+        gpu: float = 1.0,
+        gauge: type[Gauge] = Gauge,
+    ) -> None:
+        self._trial, self._side, self._evaluated = Trial.model_validate(trial), side, evaluated
+        self._cpus, self._gpu, self._gauge = cpus, gpu, gauge()
+        self._learner: Classifier | None = None
+
+    def hardware(self) -> Hardware | None:
+        """Return what this process computes on, or None where torch sees no GPU."""
+        return self._gauge.hardware()
+
+    def measure(self) -> tuple[int, int]:
+        """Build the model, train a few updates and evaluate.
+
+        Returns
+        -------
+        peak_bytes, context_bytes
+            As of `Footprint`: images and labels are taken off.
+
+        Raises
+        ------
+        OutOfGpuMemory
+            There is no room.
+        """
+        recipe = self._trial.recipe
+        n_train = max(recipe.batch_size, self._trial.n_classes, 2)
+        side = recipe.image_size or self._side
+        most = evaluation_batch(self._gauge.device, (side, side))
+        n_test = max(self._trial.n_classes, min(self._evaluated, most))
+        with self._gauge.counting():
+            self._learner = Classifier(
+                _stand_in(self._trial, n_train),
+                cpus=self._cpus,
+                device=self._gauge.device,
+                dataset=_made_up(n_train, n_test, self._side, self._trial.n_classes),
+                gpu=self._gpu,
+            )
+            self._learner.step()
+        images = resident_bytes(n_train + n_test, n_train, self._side)
+        return max(0, self._gauge.peak_bytes() - images), self._gauge.context_bytes()
+
+    def rate(self, seconds: float) -> float:
+        """Train for a while; return the images of a second, evaluation aside."""
+        if self._learner is None:
+            raise RuntimeError("a probe is measured before it is timed")
+        images, busy, end = 0, 0.0, time.perf_counter() + seconds
+        while not images or time.perf_counter() < end:
+            row = self._learner.step()
+            images += row["train_seen"]
+            busy += row["train_seen"] / row["images_per_second"]
+        return images / busy
+
+
+def _stand_in(trial: Trial, n_train: int) -> Trial:
+    """Return a trial of the same load on made-up images."""
+    budget = {"epochs": None, "examples": None, "evaluations": _ENDLESS}
+    recipe = Recipe(
+        **{
+            **trial.recipe.model_dump(),
+            **budget,
+            "steps": UPDATES * _ENDLESS,
+            "schedule": "constant",
+            "warmup": 0.0,
+            # Nothing can be learnt, and nothing may diverge.
+            "lr": 1e-12,
+        }
+    )
+    return Trial(
+        **{
+            **dict(trial),
+            "data": Source(validation="test"),
+            "weights": Weights(),
+            "n_pool": n_train,
+            "n_train": n_train,
+            "recipe": recipe,
+        }
+    )
+
+
+def _made_up(n_train: int, n_test: int, side: int, n_classes: int) -> Dataset:
+    generator = np.random.default_rng(0)
+
+    def images(n: int) -> Images:
+        pixels = np.frombuffer(generator.bytes(n * side * side * 3), np.uint8)
+        return Images(pixels.reshape(n, side, side, 3), np.arange(n) % n_classes)
+
+    return Dataset(images(n_train), images(n_test), tuple(map(str, range(n_classes))))

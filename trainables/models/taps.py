@@ -1,0 +1,210 @@
+"""Convolutions cut to the taps of their kernels that ever meet a pixel: equal up to rounding.
+
+On images of 32×32 a ResNet ends in maps of one pixel, where a padded 3×3 kernel multiplies eight
+of its nine taps with nothing but padding. These taps have no bearing on any score and their
+gradients are zero, yet they are computed, and the optimizer carries them along.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainables.models.networks import Stem, is_own, skeleton
+
+Sides = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Which taps are live along one side, and the padding that they need."""
+
+    taps: slice
+    padding: int
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """A kernel that was cut."""
+
+    whole: Tensor
+    """As it was built, on the CPU."""
+    rows: slice
+    columns: slice
+
+
+class LiveTaps:
+    """Cuts a model's convolutions in place, and translates its state to whole kernels and back.
+
+    Weight decay no longer reaches the taps that are cut away: they stay as they were built.
+
+    Parameters
+    ----------
+    model
+        Freshly built, its weights loaded.
+    inputs
+        Height and width of what each convolution is given, by the convolution's name, as
+        `convolution_inputs` finds them. Those that are not named stay whole.
+    """
+
+    def __init__(self, model: nn.Module, inputs: Mapping[str, Sides]) -> None:
+        self._kernels: dict[str, _Kernel] = {}
+        for name, sides in inputs.items():
+            layer = model.get_submodule(name)
+            if not isinstance(layer, nn.Conv2d) or not _is_plain(layer):
+                continue
+            self._cut(f"{name}.weight", layer, sides)
+            if _sees_all(layer, sides):
+                parent, _, own = name.rpartition(".")
+                setattr(model.get_submodule(parent), own, Dense(layer, sides))
+
+    def whole(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return a model's state with whole kernels, as any copy of the model can load it."""
+        return {name: self._filled(name, values) for name, values in state.items()}
+
+    def cut(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what `whole` was given."""
+        cut = dict(state)
+        for name, kernel in self._kernels.items():
+            cut[name] = state[name][:, :, kernel.rows, kernel.columns]
+        return cut
+
+    def _cut(self, name: str, layer: nn.Conv2d, sides: Sides) -> None:
+        rows, columns = (_live(layer, axis, side) for axis, side in enumerate(sides))
+        whole = layer.weight.detach()
+        live = whole[:, :, rows.taps, columns.taps]
+        if live.shape == whole.shape:
+            return
+        self._kernels[name] = _Kernel(whole, rows.taps, columns.taps)
+        layer.weight = nn.Parameter(live.clone(memory_format=torch.contiguous_format))
+        layer.kernel_size = (live.shape[2], live.shape[3])
+        layer.padding = (rows.padding, columns.padding)
+
+    def _filled(self, name: str, values: Tensor) -> Tensor:
+        kernel = self._kernels.get(name)
+        if kernel is None:
+            return values
+        whole = kernel.whole.clone()
+        whole[:, :, kernel.rows, kernel.columns] = values.to(whole.device)
+        return whole
+
+
+class Dense(nn.Module):
+    """A convolution all of whose outputs see all pixels, as the matrix product that it is.
+
+    On maps of 2×2, a padded 3×3 convolution makes 9 products where 4 meet a pixel.
+
+    Parameters
+    ----------
+    layer
+        Such a convolution; its weights are taken over, under their names.
+    sides
+        Height and width of its input.
+    """
+
+    _index: Tensor
+
+    def __init__(self, layer: nn.Conv2d, sides: Sides) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        rows, columns = (_taps(layer, axis, side) for axis, side in enumerate(sides))
+        self._sides = (len(rows), len(columns))
+        width = layer.kernel_size[1]
+        taps = [
+            [row * width + column for row in seen_rows for column in seen_columns]
+            for seen_rows in rows
+            for seen_columns in columns
+        ]
+        self._in_order = taps == [list(range(width * layer.kernel_size[0]))]
+        self.register_buffer("_index", torch.tensor(taps), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the convolution of images of shape (batch, channels, height, width)."""
+        pixels = images.permute(0, 2, 3, 1).flatten(1)
+        outputs = F.linear(pixels, self._matrix(), self._biases())
+        return outputs.view(len(images), *self._sides, -1).permute(0, 3, 1, 2)
+
+    def _matrix(self) -> Tensor:
+        """Return the weights, (outputs × channels out, pixels × channels in)."""
+        if self._in_order:
+            return self.weight.permute(0, 2, 3, 1).flatten(1)
+        kernels = self.weight.permute(2, 3, 0, 1).flatten(0, 1)
+        return kernels[self._index].transpose(1, 2).flatten(2).flatten(0, 1)
+
+    def _biases(self) -> Tensor | None:
+        return None if self.bias is None else self.bias.repeat(len(self._index))
+
+
+@lru_cache(maxsize=256)
+def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> Mapping[str, Sides]:
+    """Return the height and width of what each convolution of a model is given.
+
+    A convolution that is used at more than one size is left out; so is all of a user's own model,
+    which may look at its kernels.
+
+    Parameters
+    ----------
+    sides
+        Height and width of the images in pixels.
+    """
+    if is_own(name):
+        return {}
+    model = skeleton(name, n_classes, stem, sides[0] if sides[0] == sides[1] else None).eval()
+    found: dict[str, set[Sides]] = {}
+    for place, layer in model.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            seen = found.setdefault(place, set())
+            layer.register_forward_pre_hook(
+                lambda _, given, seen=seen: seen.add(tuple(given[0].shape[2:]))
+            )
+    with torch.no_grad():
+        model(torch.zeros(1, 3, *sides, device="meta"))
+    return {place: seen.pop() for place, seen in found.items() if len(seen) == 1}
+
+
+def _live(layer: nn.Conv2d, axis: int, side: int) -> _Span:
+    """Return the span of taps that meet a pixel of a side; all where no padding fits a part."""
+    size, padding = layer.kernel_size[axis], int(layer.padding[axis])
+    stride, dilation = layer.stride[axis], layer.dilation[axis]
+    everything = slice(0, size)
+
+    def outputs(taps: int, pad: int) -> int:
+        return (side + 2 * pad - dilation * (taps - 1) - 1) // stride + 1
+
+    count = outputs(size, padding)
+    live = sorted({tap for taps in _taps(layer, axis, side) for tap in taps})
+    if not live:
+        return _Span(everything, padding)
+    first, last = live[0], live[-1]
+    fitting = padding - first * dilation
+    # One number pads both ends: it must start where the first live tap did and end where it did.
+    if fitting < 0 or outputs(last - first + 1, fitting) != count:
+        return _Span(everything, padding)
+    return _Span(slice(first, last + 1), fitting)
+
+
+def _taps(layer: nn.Conv2d, axis: int, side: int) -> list[list[int]]:
+    """Return for each output along a side the taps that meet a pixel, in the pixels' order."""
+    size, padding = layer.kernel_size[axis], int(layer.padding[axis])
+    stride, dilation = layer.stride[axis], layer.dilation[axis]
+    count = (side + 2 * padding - dilation * (size - 1) - 1) // stride + 1
+    starts = [place * stride - padding for place in range(count)]
+    return [[tap for tap in range(size) if 0 <= start + tap * dilation < side] for start in starts]
+
+
+def _is_plain(layer: nn.Conv2d) -> bool:
+    """Return whether a convolution is torch's own, padded with zeros, alike at both ends."""
+    in_numbers = not isinstance(layer.padding, str)
+    return type(layer) is nn.Conv2d and in_numbers and layer.padding_mode == "zeros"
+
+
+def _sees_all(layer: nn.Conv2d, sides: Sides) -> bool:
+    """Return whether each output sees every pixel."""
+    seen = (_taps(layer, axis, side) for axis, side in enumerate(sides))
+    everything = all(
+        len(taps) == side for side, outputs in zip(sides, seen, strict=True) for taps in outputs
+    )
+    return everything and layer.groups == 1

@@ -1,0 +1,1 @@
+"""What trains: the learners, and what they train with."""

@@ -1,0 +1,392 @@
+"""The learner that trains an image classifier with torch."""
+
+import hashlib
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.data.augment import Preparation, crop_and_flip
+from trainables.data.batches import Batches, derive_seed
+from trainables.data.dataset import Dataset, channel_statistics, decode_size, open_dataset
+from trainables.data.examples import Examples
+from trainables.data.splits import carve, draw
+from trainables.errors import CheckpointError, DataError, Diverged
+from trainables.models.facts import check_input, convolution_inputs, flops_per_image
+from trainables.models.networks import build_model, count_parameters
+from trainables.models.states import hash_state, read_checkpoint, shapes
+from trainables.models.taps import LiveTaps
+from trainables.models.weights import load_weights, preprocessing
+from trainables.training.device import (
+    device_name,
+    memory_shortage_named,
+    peak_memory_bytes,
+    prepare,
+    resolve_device,
+    resolve_precision,
+)
+from trainables.training.optimizers import Schedule, build_optimizer, set_learning_rate
+from trainables.training.parallel import Group
+from trainables.trial import Trial
+
+_EVALUATION_PIXELS = {"cpu": 2**18, "cuda": 2**23}
+"""Pixels of one evaluation batch: 256 images of 32×32, whose maps stay in cache, and 8192."""
+
+_CHECKPOINT_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the model does on one set of examples."""
+
+    loss: float
+    """Mean cross-entropy, never smoothed."""
+    accuracy: float
+    predictions: NDArray[np.int64]
+    """Shape (n,), the most likely class of each."""
+
+
+class Classifier:
+    """One trial of a torchvision classifier or a user's own, one interval at a time.
+
+    All randomness follows from the trial's seed and the position in training; torch's global
+    generators are as before after every call. So the state that must be saved is the model, the
+    optimizer and the position, and any model and weights see the same examples in the same order.
+
+    Parameters
+    ----------
+    trial
+        What to train.
+    cpus
+        Threads of this process.
+    device
+        `cpu` or `cuda`; by default a GPU where torch sees one.
+    dataset
+        The trial's data set, where it is open already.
+    group
+        The processes that train the trial together, each with a learner; by default this one.
+    gpu
+        GPUs per process: less than one caps the memory that it may take.
+
+    Raises
+    ------
+    TrainableError
+        Data, model, weights or device are not as the trial needs them.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        *,
+        cpus: int = 1,
+        device: str | None = None,
+        dataset: Dataset | None = None,
+        group: Group | None = None,
+        gpu: float = 1.0,
+    ) -> None:
+        self.epoch = 0
+        self._group = group or Group()
+        self._steps = self._examples_seen = 0
+        self._trial = trial
+        self._device = resolve_device(device)
+        prepare(self._device, cpus, gpu)
+        self._precision = resolve_precision(trial.recipe.precision, self._device)
+        with memory_shortage_named(self._device, f"{trial.model} and its data"):
+            self._open(dataset or _open(trial))
+            self._build()
+        self._test_predictions: NDArray[np.int64] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is known once per trial, under the names of the trial table's columns."""
+        trial = self._trial
+        return {
+            "n_parameters": self._n_parameters,
+            "flops_per_image": flops_per_image(
+                trial.model, trial.n_classes, trial.recipe.stem, self._input_sides()
+            ),
+            "subset_hash": self._subset_hash,
+            "class_counts": json.dumps(self._class_counts),
+            "init_hash": self._init_hash,
+            "weights_hash": trial.weights.digest,
+            "normalization_mean": json.dumps(self._mean),
+            "normalization_std": json.dumps(self._std),
+            "resolved_precision": self._precision,
+            "device": device_name(self._device),
+        }
+
+    def step(self) -> dict[str, Any]:
+        """Train one interval and evaluate; return the metrics, named as the epoch columns.
+
+        `train_` metrics are the running ones of the interval, under augmentation and as the
+        weights change.
+
+        Raises
+        ------
+        Diverged
+            The loss became NaN or infinite; the epoch and the update are named, from 1.
+        OutOfMemory
+            The device has no room for the trial.
+        """
+        started = time.perf_counter()
+        batch = self._trial.recipe.batch_size
+        with memory_shortage_named(self._device, f"{self._trial.model}, batches of {batch}"):
+            trained = self._train()
+            training_seconds = time.perf_counter() - started
+            test = self._evaluate(self._test)
+            validation = test if self._validation is None else self._evaluate(self._validation)
+        self._refuse_diverged("validation", validation.loss, self._steps)
+        self._refuse_diverged("test", test.loss, self._steps)
+        self.epoch += 1
+        self._test_predictions = test.predictions
+        return {
+            "epoch": self.epoch,
+            "step": self._steps,
+            "examples_seen": self._examples_seen,
+            **trained,
+            "val_loss": validation.loss,
+            "val_accuracy": validation.accuracy,
+            "test_loss": test.loss,
+            "test_accuracy": test.accuracy,
+            "seconds": time.perf_counter() - started,
+            "images_per_second": trained["train_seen"] / training_seconds,
+            "peak_memory_bytes": peak_memory_bytes(self._device),
+            "device": device_name(self._device),
+        }
+
+    def predictions(self) -> NDArray[np.int64]:
+        """Return the class predicted for every test example by the model as it stands."""
+        if self._test_predictions is None:
+            self._test_predictions = self._evaluate(self._test).predictions
+        return self._test_predictions
+
+    def save(self, file: Path) -> None:
+        """Write all that is needed to go on from here to the last digit.
+
+        Raises
+        ------
+        OSError
+            The disk refuses.
+        """
+        # Through Python's own file: torch's writer hides why the disk refused.
+        with file.open("wb") as handle:
+            torch.save(
+                {
+                    **self._belonging(),
+                    "epoch": self.epoch,
+                    "step": self._steps,
+                    "examples_seen": self._examples_seen,
+                    "model": self._taps.whole(self._model.state_dict()),
+                    "optimizer": self._optimizer.state_dict(),
+                },
+                handle,
+            )
+
+    def load(self, file: Path) -> None:
+        """Go on from a saved state; no code in the file is ever executed.
+
+        Raises
+        ------
+        CheckpointError
+            The file is damaged, or was written by another trial, on another kind of device or in
+            another precision. The learner is as it was.
+        """
+        state = read_checkpoint(file, self._device)
+        for key, ours in self._belonging().items():
+            if state.get(key) != ours:
+                raise CheckpointError(
+                    f"{file} cannot be continued here: its {key.replace('_', ' ')} is "
+                    f"{state.get(key)}, this trial's is {ours}"
+                )
+        try:
+            if shapes(state["model"]) != shapes(self._taps.whole(self._model.state_dict())):
+                raise CheckpointError(f"{file} holds another model than this version builds")
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._model.load_state_dict(self._taps.cut(state["model"]))
+        except ValueError as error:
+            raise CheckpointError(
+                f"{file} holds another optimizer than this version builds"
+            ) from error
+        self.epoch, self._steps = state["epoch"], state["step"]
+        self._examples_seen = state["examples_seen"]
+        self._test_predictions = None
+
+    def _open(self, dataset: Dataset) -> None:
+        trial, train = self._trial, dataset.train
+        pool, held_out = carve(train.labels, trial.data.validation, dataset.class_names)
+        found = {"images to draw from": len(pool), "classes": len(dataset.class_names)}
+        declared = {"images to draw from": trial.n_pool, "classes": trial.n_classes}
+        if found != declared:
+            raise DataError(f"data {trial.data.source}: {found} found, {declared} declared")
+        subset = pool[draw(train.labels[pool], trial.n_train, trial.seed, dataset.class_names)]
+        self._subset_hash = hashlib.sha256(np.sort(subset).tobytes()).hexdigest()[:16]
+        counts = np.bincount(train.labels[subset], minlength=trial.n_classes)
+        self._class_counts: list[int] = counts.tolist()
+        self._train_examples = Examples(train, subset, self._device)
+        self._validation = Examples(train, held_out, self._device) if len(held_out) else None
+        self._test = Examples(dataset.test, None, self._device)
+        self._mean, self._std = self._normalization(train.images, subset)
+        self._prepared = Preparation(
+            self._mean,
+            self._std,
+            self._train_examples.sides,
+            trial.recipe.image_size,
+            self._device,
+        )
+        self._batches = Batches(
+            trial.n_train,
+            trial.recipe.batch_size,
+            trial.seed,
+            self._train_examples.sides if trial.recipe.augmentation == "standard" else None,
+            self._device,
+        )
+
+    def _normalization(
+        self, images: NDArray[np.uint8], subset: NDArray[np.int64]
+    ) -> tuple[list[float], list[float]]:
+        kind = self._trial.recipe.normalization
+        if kind == "none":
+            return [0.0] * 3, [1.0] * 3
+        expected = preprocessing(self._trial.weights, self._trial.model)
+        if kind == "auto" and expected is not None:
+            return expected
+        mean, deviation = channel_statistics(images, subset)
+        return mean.tolist(), deviation.tolist()
+
+    def _build(self) -> None:
+        trial, sides = self._trial, self._input_sides()
+        stem = trial.recipe.stem
+        check_input(trial.model, trial.n_classes, stem, sides)
+        with torch.random.fork_rng(devices=[]):
+            # On the CPU whatever the device, so that every device starts from the same weights.
+            torch.manual_seed(derive_seed(trial.seed, "initial weights"))
+            size = sides[0] if sides[0] == sides[1] else None
+            model = build_model(trial.model, trial.n_classes, stem, size)
+        load_weights(model, trial.weights, trial.model)
+        self._init_hash = hash_state(model)
+        self._n_parameters = count_parameters(model)
+        inputs = convolution_inputs(trial.model, trial.n_classes, stem, sides)
+        self._taps = LiveTaps(model, inputs)
+        model = self._group.prepare(model).to(device=self._device)
+        self._model = model.to(memory_format=torch.channels_last)
+        self._parallel = self._group.parallel(self._model)
+        self._optimizer = build_optimizer(self._model.parameters(), trial.recipe)
+        self._per_interval = trial.recipe.steps_per_interval or self._batches.per_pass
+        self._schedule = Schedule(trial.recipe, self._per_interval)
+
+    def _input_sides(self) -> tuple[int, int]:
+        side = self._trial.recipe.image_size
+        return (side, side) if side is not None else self._train_examples.sides
+
+    def _train(self) -> dict[str, Any]:
+        """Train one interval; nothing is read from the device before its end."""
+        first, end = self._steps, self._steps + self._per_interval
+        losses = torch.zeros(self._per_interval, device=self._device)
+        correct = torch.zeros((), dtype=torch.int64, device=self._device)
+        self._model.train()
+        devices = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            # A process draws masks for its own examples: not those of the others again.
+            others = (self._group.rank,) if self._group.rank else ()
+            torch.manual_seed(derive_seed(self._trial.seed, "dropout", self.epoch, *others))
+            for step in range(first, end):
+                losses[step - first] = self._update(step, correct)
+        self._steps = end
+        sizes = [self._batches.size(step) for step in range(first, end)]
+        self._group.agree(self._model)
+        losses = self._group.sum(losses) / self._group.size
+        per_step, n_correct = losses.double().cpu(), int(self._group.sum(correct))
+        seen = sum(sizes)
+        for step, loss in enumerate(per_step.tolist(), start=first + 1):
+            self._refuse_diverged("training", loss, step)
+        self._examples_seen += seen
+        weighted = per_step @ torch.tensor(sizes, dtype=torch.float64)
+        return {
+            "train_loss": weighted.item() / seen,
+            "train_accuracy": n_correct / seen,
+            "train_correct": n_correct,
+            "train_seen": seen,
+            "lr_last": self._schedule.lr(end - 1),
+        }
+
+    def _update(self, step: int, correct: Tensor) -> Tensor:
+        """Make one update and return its loss; hits are added to `correct`."""
+        batch, weight = self._group.part(self._batches.batch(step))
+        images = self._train_examples.images(batch.examples)
+        if batch.crops is not None:
+            images = crop_and_flip(images, batch.crops)
+        labels = self._train_examples.labels.index_select(0, batch.examples)
+        set_learning_rate(self._optimizer, self._schedule.lr(step))
+        scores = self._scores(self._prepared(images))
+        smoothing = self._trial.recipe.label_smoothing
+        loss = F.cross_entropy(scores, labels, label_smoothing=smoothing)
+        if weight != 1:
+            loss = loss * weight
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self._optimizer.step()
+        if weight:
+            correct += (scores.detach().argmax(1) == labels).sum()
+        return loss.detach()
+
+    def _scores(self, inputs: Tensor) -> Tensor:
+        """Return float32 scores of shape (batch, n_classes)."""
+        bf16 = self._precision == "bf16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
+            model = self._parallel if self._model.training else self._model
+            scores: Tensor = model(inputs)
+        return scores.float()
+
+    @torch.inference_mode()
+    def _evaluate(self, examples: Examples) -> Evaluation:
+        self._model.eval()
+        size = evaluation_batch(self._device.type, self._input_sides())
+        total = torch.zeros((), dtype=torch.float64, device=self._device)
+        predicted = []
+        for images, labels in examples.chunks(size, self._group.span(len(examples))):
+            scores = self._scores(self._prepared(images))
+            total += F.cross_entropy(scores, labels, reduction="sum")
+            predicted.append(scores.argmax(1))
+        predictions = self._group.gather(predicted, len(examples))
+        hits = (predictions == examples.labels).sum()
+        return Evaluation(
+            loss=float(self._group.sum(total)) / len(examples),
+            accuracy=int(hits) / len(examples),
+            predictions=predictions.cpu().numpy(),
+        )
+
+    def _refuse_diverged(self, kind: str, loss: float, step: int) -> None:
+        if math.isfinite(loss):
+            return
+        became = "NaN" if math.isnan(loss) else "infinite"
+        raise Diverged(
+            f"the {kind} loss became {became} at epoch {self.epoch + 1}, step {step}; "
+            f"a lower lr than {self._trial.recipe.lr:g}, or a warm-up, may help"
+        )
+
+    def _belonging(self) -> dict[str, Any]:
+        """Return what a checkpoint must agree in, or its numbers would not go on."""
+        return {
+            "version": _CHECKPOINT_VERSION,
+            "trial_id": self._trial.trial_id,
+            "device_kind": self._device.type,
+            "precision": self._precision,
+        }
+
+
+def evaluation_batch(device_kind: str, sides: tuple[int, int]) -> int:
+    """Return how many images of these sides are evaluated at once."""
+    return max(1, _EVALUATION_PIXELS[device_kind] // (sides[0] * sides[1]))
+
+
+def _open(trial: Trial) -> Dataset:
+    """Open the trial's data, decoded at the size that its source and recipe come to."""
+    side = decode_size(trial.data, trial.recipe.image_size)
+    return open_dataset(trial.data, trial.fingerprint, side)

@@ -1,0 +1,162 @@
+"""Data parallelism: several processes train one trial together, each on a device of its own.
+
+Every process holds the whole model and draws the same batches; it computes its part of each, and
+the gradients are averaged over the parts before every update (Li et al., PyTorch Distributed,
+VLDB 2020). So one update is that of one process up to rounding, but for what a layer does with a
+whole batch: batch norm is synchronised, on CUDA, and dropout draws other masks.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.distributed_c10d import Store
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parallel import DistributedDataParallel
+
+from trainables.data.batches import Batch
+from trainables.errors import ModelError
+
+PATIENCE = timedelta(minutes=10)
+"""How long a process waits for the others before it fails: longer than they ever differ."""
+
+
+class Group:
+    """The processes of a trial; this one is alone, so there is nothing to divide or to gather."""
+
+    rank = 0
+    """Which of the processes this is, from 0."""
+    size = 1
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Return the model with its layers fit for a group; to be called before it is moved."""
+        return model
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        """Return what computes the scores in training."""
+        return model
+
+    def part(self, batch: Batch) -> tuple[Batch, float]:
+        """Return this process's part of a batch, and its weight in the mean over processes.
+
+        The weight is 1 where all parts are equally long, and 0 for a process without a part of
+        its own: it computes one example for the others' sake.
+        """
+        return batch, 1.0
+
+    def span(self, n: int) -> slice:
+        """Return which of `n` examples this process evaluates."""
+        return slice(0, n)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum over the processes."""
+        return values
+
+    def gather(self, parts: Sequence[Tensor], n: int) -> Tensor:
+        """Return what all processes found for `n` examples, in order; `parts` is this one's."""
+        return torch.cat(list(parts))
+
+    def agree(self, model: nn.Module) -> None:
+        """Take over the buffers of process 0, which are the ones that are saved."""
+
+
+class ProcessGroup(Group):
+    """Several processes, joined through torch.distributed: NCCL between GPUs, gloo between CPUs.
+
+    Parameters
+    ----------
+    store
+        Where the processes find each other.
+    rank, size
+        Which process this is, and of how many.
+    device
+        Of this process.
+    """
+
+    def __init__(self, store: Store, rank: int, size: int, device: torch.device) -> None:
+        self.rank, self.size, self._device = rank, size, device
+        is_cuda = device.type == "cuda"
+        dist.init_process_group(
+            "nccl" if is_cuda else "gloo",
+            store=store,
+            rank=rank,
+            world_size=size,
+            timeout=PATIENCE,
+            device_id=torch.device("cuda", torch.cuda.current_device()) if is_cuda else None,
+        )
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Return the model with batch norm over the whole batch; the state keeps its names.
+
+        Raises
+        ------
+        ModelError
+            It has batch norm and there is no CUDA: torch synchronises it there only.
+        """
+        if not has_batch_norm(model):
+            return model
+        if self._device.type != "cuda":
+            raise ModelError(
+                "batch norm over several processes is synchronised on CUDA only, and this is the "
+                f"{self._device.type}; set resources.gpu to at most 1"
+            )
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return converted
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        """Return the model with its gradients averaged over the processes."""
+        # A user's own model may have parameters that its scores do not depend on.
+        return DistributedDataParallel(
+            model, broadcast_buffers=False, gradient_as_bucket_view=True, static_graph=True
+        )
+
+    def part(self, batch: Batch) -> tuple[Batch, float]:
+        """Return this process's part of a batch and its weight, as of `Group.part`."""
+        n = len(batch.examples)
+        span = self.span(n)
+        weight = (span.stop - span.start) * self.size / n
+        if not weight:
+            span = slice(0, 1)
+        crops = None if batch.crops is None else batch.crops[span]
+        return Batch(batch.examples[span], crops), weight
+
+    def span(self, n: int) -> slice:
+        """Return which of `n` examples are this process's: parts differ by one at most."""
+        return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum over the processes, the same in each."""
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    def gather(self, parts: Sequence[Tensor], n: int) -> Tensor:
+        """Return what all processes found for `n` examples, in order."""
+        longest = -(-n // self.size)
+        ours = torch.zeros(longest, dtype=torch.int64, device=self._device)
+        span = self.span(n)
+        if parts:
+            ours[: span.stop - span.start] = torch.cat(list(parts))
+        everyone = [torch.empty_like(ours) for _ in range(self.size)]
+        dist.all_gather(everyone, ours)
+        bounds = [n * rank // self.size for rank in range(self.size + 1)]
+        lengths = [bounds[rank + 1] - bounds[rank] for rank in range(self.size)]
+        return torch.cat([part[:n] for part, n in zip(everyone, lengths, strict=True)])
+
+    def agree(self, model: nn.Module) -> None:
+        """Take over the buffers of process 0."""
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def has_dropout(model: nn.Module) -> bool:
+    """Return whether a model draws masks as it trains."""
+    return any(isinstance(layer, _DropoutNd) and layer.p > 0 for layer in model.modules())
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Return whether a model has layers whose numbers depend on the whole batch."""
+    return any(isinstance(layer, _BatchNorm) for layer in model.modules())

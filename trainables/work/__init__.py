@@ -1,0 +1,1 @@
+"""One trial as a worker carries it out."""

@@ -1,0 +1,200 @@
+"""The one place where a trial meets Ray: a reusable Tune trainable around a job."""
+
+import contextlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from ray import tune
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
+from ray.tune import PlacementGroupFactory
+from ray.util import get_current_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from trainables.errors import OutOfMemory, TrainableError
+from trainables.training.learner import Learner
+from trainables.trial import Trial
+from trainables.work.job import METRIC, Job, Task, make_learner
+
+_GRACE_SECONDS = 3.0
+"""After one process failed: time for the one that is to blame to say so too."""
+
+
+class Actor(tune.Trainable):  # type: ignore[misc]
+    """Carries out one job after another, in one worker process or in one per GPU."""
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
+        """Return one bundle with the CPUs and GPUs that the config asks for.
+
+        Of several GPUs each has its own bundle, all on one machine, with its part of the CPUs; the
+        actor itself takes nothing.
+        """
+        cpu, gpu = config["cpu"], config["gpu"]
+        kind = {f"accelerator_type:{config['gpu_kind']}": 0.001} if config["gpu_kind"] else {}
+        if gpu <= 1:
+            gpus = {"GPU": countable(gpu), **kind} if gpu else {}
+            return PlacementGroupFactory([{"CPU": cpu, **gpus}])
+        bundles = [{"CPU": cpu / gpu, "GPU": 1.0, **kind}] * round(gpu)
+        return PlacementGroupFactory([{}, *bundles], strategy="STRICT_PACK")
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the first job."""
+        self._crew: Crew | None = None
+        self._job: Job | None = Job(Task.unpack(config["task"]), self._make)
+
+    def reset_config(self, config: dict[str, Any]) -> bool:
+        """Take another job; nothing of the last one is carried over."""
+        # The last job's memory is given back before the next one takes its own.
+        self.cleanup()
+        self.setup(config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Return the next result of the job, under `report`."""
+        if self._job is None:
+            raise RuntimeError("the worker was asked to train after it was cleaned up")
+        result = self._job.step()
+        # Tune keeps statistics of every number in a result for as long as it runs; in a list it
+        # looks for none.
+        return {"report": [result], METRIC: result[METRIC]}
+
+    def cleanup(self) -> None:
+        """Give the job's memory back."""
+        self._job = None
+        if self._crew:
+            self._crew.end()
+            self._crew = None
+
+    def _make(self, task: Task, trial: Trial) -> Learner:
+        if task.gpu <= 1 or trial.trainable != "classifier":
+            return make_learner(trial, task.cpus, task.device, task.gpu)
+        self._crew = Crew(task)
+        return self._crew
+
+
+def countable(gpu: float) -> float:
+    """Return a share of a GPU as Ray counts, in ten-thousandths, rounded down.
+
+    Ray rounds to the nearest, and six times 0.1667 would be more than a GPU.
+    """
+    return math.floor(gpu * 10_000 + 1e-6) / 10_000
+
+
+class Crew:
+    """A learner of several processes, one in each bundle of the trial's placement group.
+
+    A process that fails, or dies, ends all: none waits for it. What is read or written here is
+    that of process 0, of which the others' model and optimizer are copies.
+
+    Parameters
+    ----------
+    task
+        What is asked for.
+
+    Raises
+    ------
+    TrainableError
+        As of the learner.
+    RuntimeError
+        A process died.
+    """
+
+    def __init__(self, task: Task) -> None:
+        # A process of a trial needs torch; this one does not.
+        from trainables.work.rank import Rank
+
+        self.epoch = 0
+        placement = get_current_placement_group()
+        bundles = list(enumerate(placement.bundle_specs))[-round(task.gpu) :]
+        self._ranks = [
+            ray.remote(Rank)
+            .options(
+                num_cpus=bundle["CPU"],
+                num_gpus=1,
+                scheduling_strategy=PlacementGroupSchedulingStrategy(
+                    placement, placement_group_bundle_index=index
+                ),
+            )
+            .remote(task.packed(), rank, len(bundles))
+            for rank, (index, bundle) in enumerate(bundles)
+        ]
+        try:
+            port = self._results([self._ranks[0].open.remote()])[0]
+            self._results([rank.join.remote(port) for rank in self._ranks])
+        except BaseException:
+            self.end()
+            raise
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is known once per trial, as of `Learner.facts`."""
+        facts: dict[str, Any] = self._results([self._ranks[0].call.remote("facts")])[0]
+        return facts
+
+    def step(self) -> dict[str, Any]:
+        """Train one interval in all processes, as of `Learner.step`; memory is of the fullest."""
+        rows = self._all("step")
+        self.epoch = rows[0]["epoch"]
+        return {**rows[0], "peak_memory_bytes": max(row["peak_memory_bytes"] for row in rows)}
+
+    def predictions(self) -> NDArray[np.int64]:
+        """Return the class predicted for every test example by the model as it stands."""
+        predictions: NDArray[np.int64] = self._all("predictions")[0]
+        return predictions
+
+    def save(self, file: Path) -> None:
+        """Write what any number of processes can go on from."""
+        self._results([self._ranks[0].call.remote("save", file)])
+
+    def load(self, file: Path) -> None:
+        """Go on from a saved state in all processes, as of `Learner.load`."""
+        self.epoch = self._results([rank.load.remote(file) for rank in self._ranks])[0]
+
+    def end(self) -> None:
+        """End the processes, whatever they wait for."""
+        for rank in self._ranks:
+            with contextlib.suppress(RayError):
+                ray.kill(rank)
+
+    def _all(self, method: str, *arguments: Any) -> list[Any]:
+        return self._results([rank.call.remote(method, *arguments) for rank in self._ranks])
+
+    def _results(self, calls: list[Any]) -> list[Any]:
+        """Return what the processes return; where one fails, end all and raise what it raised."""
+        failures: dict[int, Exception] = {}
+        waiting, patience = list(calls), None
+        while waiting:
+            ready, waiting = ray.wait(waiting, timeout=patience)
+            if not ready:
+                break
+            try:
+                ray.get(ready)
+            except RayError as error:
+                failures[calls.index(ready[0])] = error
+                patience = _GRACE_SECONDS
+        if not failures:
+            return list(ray.get(calls))
+        reasons = {rank: _reason(error) for rank, error in failures.items()}
+        named = [error for error in reasons.values() if isinstance(error, TrainableError)]
+        # All refuse alike, such as a damaged checkpoint: they can go on together.
+        if len(named) < len(calls):
+            self.end()
+        if named:
+            raise named[0]
+        # One that died leaves the others with a broken connection.
+        died = [rank for rank, error in failures.items() if not isinstance(error, RayTaskError)]
+        rank = min(died or failures)
+        process = f"process {rank + 1} of {len(self._ranks)} of the trial"
+        if any(isinstance(error, OutOfMemoryError) for error in failures.values()):
+            raise OutOfMemory(f"the machine ran short of memory and Ray ended {process}")
+        what = "died" if died else f"failed: {type(reasons[rank]).__name__}: {reasons[rank]}"
+        raise RuntimeError(f"{process} {what}")
+
+
+def _reason(error: Exception) -> Exception:
+    """Return what a process raised, without Ray's wrapping."""
+    cause = error.cause if isinstance(error, RayTaskError) else None
+    return cause if isinstance(cause, Exception) else error
