@@ -20,9 +20,9 @@ import numpy as np
 import psutil
 
 from orchestrator.ledger.history import History
-from orchestrator.ledger.passes import Pass, Share
+from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Stages, Wanted
-from orchestrator.placement.shares import Node
+from orchestrator.placement.shares import Node, Share
 from orchestrator.plan.costs import work_of
 from orchestrator.plan.durations import Durations, kind_of
 from orchestrator.plan.schedule import Schedule, simulate

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "OrchestratorError": "errors",
-    "Plan": "plan",
+    "Plan": "plan.plan",
     "RunError": "errors",
-    "Study": "study",
+    "Study": "study.study",
     "StudyError": "errors",
-    "Summary": "runner",
-    "load_study": "study",
-    "make_progress": "progress",
-    "plan_study": "plan",
-    "run_study": "runner",
+    "Summary": "run.runner",
+    "load_study": "study.study",
+    "make_progress": "screen.progress",
+    "plan_study": "plan.plan",
+    "run_study": "run.runner",
 }
 
 __all__ = [

@@ -1,8 +1,41 @@
 """Results of a study: frames, figures and the report. Needs neither torch nor Ray."""
 
-from results.errors import ResultsError
-from results.pairs.comparison import compare, write_comparison
-from results.report.report import write_report
-from results.run import Run, open
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["ResultsError", "Run", "compare", "open", "write_comparison", "write_report"]
+if TYPE_CHECKING:
+    from results.errors import ResultsError
+    from results.pairs.comparison import compare, write_comparison
+    from results.report.report import write_report
+    from results.run import Run, open
+    from results.statistics.curves import fit_power_law, predict_error
+
+_HOMES = {
+    "ResultsError": "errors",
+    "Run": "run",
+    "compare": "pairs.comparison",
+    "fit_power_law": "statistics.curves",
+    "open": "run",
+    "predict_error": "statistics.curves",
+    "write_comparison": "pairs.comparison",
+    "write_report": "report.report",
+}
+
+__all__ = [
+    "ResultsError",
+    "Run",
+    "compare",
+    "fit_power_law",
+    "open",
+    "predict_error",
+    "write_comparison",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Resolved when asked for: workers import a leaf of this package, and no frames with it.
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"results.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'results' has no attribute {name!r}")

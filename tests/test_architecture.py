@@ -19,7 +19,6 @@ FORBIDDEN = {
     "trainables": {"orchestrator", "results"},
 }
 CIRCLES = [  # still there, to be opened
-    {"orchestrator.placement.placer", "orchestrator.placement.survey"},
     {"orchestrator.study.recipes", "orchestrator.study.study"},
     {"results.figures.catalogue", "results.run"},
 ]

@@ -31,19 +31,14 @@ def test_results() -> None:
         "ResultsError",
         "Run",
         "compare",
+        "fit_power_law",
         "open",
+        "predict_error",
         "write_comparison",
         "write_report",
     ]
     for name in results.__all__:
         assert getattr(results, name).__name__ == name
-
-
-def test_curves_can_be_fitted_without_a_run() -> None:
-    from results.statistics import curves
-
-    assert callable(curves.fit_power_law)
-    assert callable(curves.predict_error)
 
 
 def test_trainables() -> None:

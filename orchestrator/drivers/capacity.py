@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from orchestrator.errors import RunError
-from orchestrator.ledger.passes import Pass, Share
-from orchestrator.placement.shares import Node, described, needs, places, slots
+from orchestrator.ledger.passes import Pass
+from orchestrator.placement.shares import Node, Share, described, needs, places, slots
 from results.phrases import count
 from results.records import Status
 

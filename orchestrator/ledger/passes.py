@@ -5,7 +5,6 @@ No Ray here: `engine` drives a pass with workers of a cluster, `in_process` with
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,25 +15,13 @@ from orchestrator.ledger.proposer import Proposer
 from orchestrator.ledger.queue import Queue
 from orchestrator.ledger.races import Races
 from orchestrator.ledger.stages import Outcome, Stages, Wanted, recorded_outcome
+from orchestrator.placement.shares import Share
 from orchestrator.run.recorder import Recorder
 from orchestrator.study.study import Study
 from results.records import Status
 from results.store.location import Location
 from trainables.trial import Trial
 from trainables.work.job import OUT_OF_GPU_MEMORY, OUT_OF_MEMORY, Task
-
-
-@dataclass(frozen=True)
-class Share:
-    """What a trial is given: CPUs and GPUs (a fraction, or a whole number)."""
-
-    cpu: float
-    gpu: float
-    kind: str = ""
-    """Ray's name of the only kind of GPU that will do; empty where any does."""
-    speed: float | None = None
-    """Images per second beside the trials that share the GPU, as a share of those alone."""
-
 
 NODE_LOST = "node lost"
 """Kind of a trial's loss together with its machine, which is not the trial's doing."""

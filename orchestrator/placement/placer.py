@@ -4,36 +4,24 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from orchestrator.errors import RunError
-from orchestrator.ledger.passes import Share
-from orchestrator.placement.shares import Node, larger, remedy, share_for, speed, worth_sharing
+from orchestrator.placement.asks import Finding, asks_of, load_of
+from orchestrator.placement.shares import (
+    Node,
+    Share,
+    larger,
+    remedy,
+    share_for,
+    speed,
+    worth_sharing,
+)
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
-from trainables.measure.footprint import Load, resident_bytes
+from trainables.measure.footprint import Load
 from trainables.trial import Trial
-
-if TYPE_CHECKING:
-    from orchestrator.placement.survey import Finding
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One load to measure.
-
-    Parameters
-    ----------
-    trial
-        One of those with the load.
-    image_bytes
-        Of the trial that keeps the most images.
-    """
-
-    trial: Trial
-    image_bytes: int
 
 
 class Placer:
@@ -145,7 +133,7 @@ class Placer:
         survey = Survey(self._study.resources.cpu, self._most(len(trials)), note)
         return self.take(survey.take(asks))
 
-    def take(self, found: dict[str, dict[Load, "Finding"]]) -> list[str]:
+    def take(self, found: dict[str, dict[Load, Finding]]) -> list[str]:
         """Place trials by what was found on each kind of GPU; return what is odd."""
         self._found = found
         if not found:
@@ -211,27 +199,6 @@ class Placer:
         wanted = math.ceil(n_trials / max(1, gpus))
         limit = min(wanted, resources.max_trials_per_gpu or wanted)
         return {kind: max(1, min(limit, number)) for kind, number in most.items()}
-
-
-def asks_of(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> dict[Load, Ask]:
-    """Return what there is to measure of trials."""
-    asks: dict[Load, Ask] = {}
-    # What a user's own takes cannot be tried on made-up images.
-    for trial in trials if study.trainable == "classifier" else ():
-        load = load_of(trial, inputs)
-        n_images = trial.n_train + inputs.n_validation + inputs.n_test
-        images = resident_bytes(n_images, trial.n_train, load.side)
-        if load not in asks or asks[load].image_bytes < images:
-            asks[load] = Ask(trial, images)
-    return asks
-
-
-def load_of(trial: Trial, inputs: Inputs) -> Load:
-    """Return all that a trial's memory on a GPU depends on, but for the number of its images."""
-    from trainables.data.dataset import decode_size
-
-    side = decode_size(trial.data, trial.recipe.image_size) or inputs.image_size or 0
-    return Load.of(trial, side, max(inputs.n_validation, inputs.n_test))
 
 
 _UNSEEN = (

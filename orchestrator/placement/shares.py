@@ -6,12 +6,23 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from orchestrator.errors import RunError
-from orchestrator.ledger.passes import Share
 from trainables.measure.footprint import Footprint
 from trainables.work.job import OUT_OF_GPU_MEMORY
 
 HEADROOM = 1.1
 """Of what a trial was seen to take, so much is reckoned with."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a trial is given: CPUs and GPUs (a fraction, or a whole number)."""
+
+    cpu: float
+    gpu: float
+    kind: str = ""
+    """Ray's name of the only kind of GPU that will do; empty where any does."""
+    speed: float | None = None
+    """Images per second beside the trials that share the GPU, as a share of those alone."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Imported once there is a connection to Ray.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -14,7 +14,7 @@ from ray.util import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.errors import first_line
-from orchestrator.placement.placer import Ask
+from orchestrator.placement.asks import Ask, Finding
 from orchestrator.placement.shares import copies
 from trainables.errors import OutOfGpuMemory
 from trainables.measure.footprint import Footprint, Hardware, Load, record, recorded
@@ -25,16 +25,6 @@ PATIENCE_SECONDS = 120.0
 """How long a GPU may be taken by others before trials go on without having been measured."""
 RATE_SECONDS = 3.0
 """Of training, for images per second."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one load takes of one kind of GPU; None for what was not measured."""
-
-    hardware: Hardware | None
-    footprint: Footprint | None
-    k: int
-    """Trials that the GPU holds, 0 for none; 1 where it was not measured."""
 
 
 class Survey:

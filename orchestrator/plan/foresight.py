@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 
-from orchestrator.placement.placer import asks_of
+from orchestrator.placement.asks import asks_of
 from orchestrator.placement.shares import copies
 from orchestrator.plan.durations import uses_gpu
 from orchestrator.study.inputs import Inputs

@@ -5,9 +5,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from orchestrator.ledger.passes import Share
 from orchestrator.ledger.stages import Wanted
-from orchestrator.placement.shares import Node, places
+from orchestrator.placement.shares import Node, Share, places
 from orchestrator.plan.durations import Durations
 from orchestrator.plan.price import Forecast
 from orchestrator.study.inputs import Inputs

@@ -13,9 +13,9 @@ import numpy as np
 
 from orchestrator.errors import RunError, StudyError
 from orchestrator.ledger.history import History
-from orchestrator.ledger.passes import Pass, Share
+from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Stages, Wanted
-from orchestrator.placement.shares import Node, slots
+from orchestrator.placement.shares import Node, Share, slots
 from orchestrator.plan.durations import FACTORS, Basis, Durations, durations_of, kind_of, uses_gpu
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.schedule import Schedule, Stay, simulate

@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from orchestrator.ledger.passes import Pass, Share
+from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from orchestrator.ledger.stopping import Race
-from orchestrator.placement.shares import Node, places
+from orchestrator.placement.shares import Node, Share, places
 
 
 @dataclass(frozen=True)

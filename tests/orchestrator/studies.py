@@ -9,8 +9,9 @@ import yaml
 from rich.console import Console
 
 from orchestrator.ledger.history import History
-from orchestrator.ledger.passes import Pass, Share
+from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Stages
+from orchestrator.placement.shares import Share
 from orchestrator.plan.costs import work_of
 from orchestrator.run.recorder import Recorder
 from orchestrator.run.runner import Summary, run_study

@@ -17,9 +17,9 @@ from studies import a_pass, study
 
 from orchestrator.drivers.capacity import GIVE_UP_SECONDS, Capacity
 from orchestrator.errors import RunError
-from orchestrator.ledger.passes import Pass, Share
+from orchestrator.ledger.passes import Pass
 from orchestrator.placement.placer import Placer
-from orchestrator.placement.shares import Node
+from orchestrator.placement.shares import Node, Share
 from orchestrator.run.runner import run_study
 from orchestrator.study.inputs import find_inputs
 from orchestrator.study.study import study_from

@@ -3,9 +3,9 @@
 import pytest
 
 from orchestrator.errors import RunError
-from orchestrator.ledger.passes import Share
 from orchestrator.placement.shares import (
     Node,
+    Share,
     copies,
     larger,
     places,

@@ -7,7 +7,8 @@ import pytest
 from gauges import CONTEXT, CountingGauge
 
 from orchestrator.ledger.stages import Stages
-from orchestrator.placement.placer import Placer, asks_of, load_of
+from orchestrator.placement.asks import asks_of, load_of
+from orchestrator.placement.placer import Placer
 from orchestrator.placement.shares import Node
 from orchestrator.plan.plan import plan_study
 from orchestrator.study.study import Study, study_from
@@ -127,7 +128,7 @@ def trials_of(study: Study) -> tuple[Any, list[Trial]]:
 
 
 def test_each_trial_gets_the_share_of_its_load() -> None:
-    from orchestrator.placement.survey import Finding
+    from orchestrator.placement.asks import Finding
 
     study = declared(factors={"model": ["squeezenet1_1"], "batch_size": [8, 64]}, recipe={})
     inputs, trials = trials_of(study)

@@ -72,9 +72,8 @@ def test_records_of_earlier_versions_have_none(tmp_path: Path) -> None:
 def test_very_many_trials_do_not_wait_for_it(
     most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator.ledger.passes import Share
     from orchestrator.ledger.stages import Stages
-    from orchestrator.placement.shares import Node
+    from orchestrator.placement.shares import Node, Share
     from orchestrator.plan import prediction
     from orchestrator.plan.price import durations_here
     from orchestrator.study.inputs import find_inputs

@@ -8,9 +8,8 @@ from studies import PLAIN, run, searched, study
 from typer.testing import CliRunner
 
 from orchestrator.commands.app import app
-from orchestrator.ledger.passes import Share
 from orchestrator.ledger.stages import Stages
-from orchestrator.placement.shares import Node
+from orchestrator.placement.shares import Node, Share
 from orchestrator.plan import price as pricing
 from orchestrator.plan.costs import work_of
 from orchestrator.plan.durations import Durations, kind_of

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from studies import a_pass, searched, study
 
-from orchestrator.ledger.passes import Pass, Share
+from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
-from orchestrator.placement.shares import Node
+from orchestrator.placement.shares import Node, Share
 from orchestrator.plan.schedule import Schedule, simulate
 from orchestrator.study.study import Study
 from trainables.trial import Trial
