@@ -37,7 +37,6 @@ UPWARD = {  # still there, to be mended
     ("results.phrases", "results.analysis.cells"),
 }
 CIRCLES = [  # still there, to be opened
-    {"orchestrator.study.recipes", "orchestrator.study.study"},
     {"results.figures.catalogue", "results.run"},
 ]
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import StudyError
 from orchestrator.study.levels import Size, WeightsLevel
-from orchestrator.study.recipes import possible_recipes
 from orchestrator.study.study import TRAINABLES, Cell, Study
 from trainables.data.splits import share_to_count
 from trainables.errors import TrainableError
@@ -233,7 +232,7 @@ def _check_images(study: Study, info: "DataInfo") -> frozenset[int | None]:
 
 def _forms(study: Study) -> set[tuple["Stem", int | None]]:
     """Return every stem and image size that a model may be built for, the search's included."""
-    return {(recipe.stem, recipe.image_size) for _, recipe in possible_recipes(study)}
+    return {(recipe.stem, recipe.image_size) for _, recipe in study.recipe_space.recipes()}
 
 
 def _find_weights(study: Study) -> dict[tuple[str, str], Weights]:

@@ -1,6 +1,7 @@
 """A declared experiment, as a value object: read from YAML, checked wholly when it is made."""
 
 import itertools
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pydantic import (
 from orchestrator.errors import StudyError
 from orchestrator.study.factors import STANDARD_FACTORS, parse_factors
 from orchestrator.study.levels import Size, WeightsLevel, is_function, parse_gpu
-from orchestrator.study.recipes import check_recipes, written_recipe
+from orchestrator.study.recipes import RecipeSpace
 from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
 from orchestrator.study.search import RECIPE_FIELDS, Search, normal_value
 from orchestrator.study.text import override, read_values
@@ -36,6 +37,7 @@ from trainables.recipe import (
 from trainables.source import BUILT_IN, Source
 
 TRAINABLES = ("classifier", "simulated")
+_MOST_TRIALS = 1_000_000
 
 
 class _Settings(BaseModel):
@@ -234,13 +236,26 @@ class Study(_Settings):
                     key=("early_stopping", "compare"),
                     value=factor,
                 )
-        check_recipes(self)
+        cells = math.prod(map(len, self.factors.values()))
+        draws = self.search.size if self.search else 1
+        if cells * (draws + len(self.seeds)) > _MOST_TRIALS:
+            raise Refused(
+                f"{cells} cells × {draws} recipes and {len(self.seeds)} seeds make more than "
+                f"{_MOST_TRIALS:,} trials; fewer levels, values or samples are needed"
+            )
+        self.recipe_space.check()
         return self
 
     @property
     def recipe_factors(self) -> list[str]:
         """Factors that are recipe fields."""
         return [factor for factor in self.factors if factor not in STANDARD_FACTORS]
+
+    @property
+    def recipe_space(self) -> RecipeSpace:
+        """Every recipe that a cell may be trained with."""
+        compared = {field: self.factors[field] for field in self.recipe_factors}
+        return RecipeSpace(self.recipe, compared, self.search, self.search_seed)
 
     @property
     def stopping(self) -> EarlyStopping | None:
@@ -291,7 +306,7 @@ class Study(_Settings):
                 factor: [_written(level) for level in levels]
                 for factor, levels in self.factors.items()
             },
-            "recipe": written_recipe(self),
+            "recipe": self.recipe_space.written(),
             "search": self.search.written() if self.search else None,
             "resources": {
                 "cpu": self.resources.cpu,
