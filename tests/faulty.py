@@ -60,6 +60,14 @@ class ShortOfGpuMemory(Simulated):
         return super().step()
 
 
+class WithoutNumber(Simulated):
+    """Its validation accuracy is no number at learning rates below 1e-3."""
+
+    def step(self) -> dict[str, Any]:
+        row = super().step()
+        return {**row, "val_accuracy": float("nan")} if self._trial.recipe.lr < 1e-3 else row
+
+
 class NeverEnoughMemory(Simulated):
     """Out of memory at any share, for seed 1."""
 

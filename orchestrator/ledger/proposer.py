@@ -11,6 +11,7 @@ from orchestrator.errors import StudyError
 from orchestrator.ledger.history import History
 from orchestrator.ledger.stages import CellStages, Outcome, Stages, Wanted, recorded_outcome
 from orchestrator.study.study import Study
+from results.ranking import rank
 from results.records import Stage, Status
 from trainables.recipe import Recipe
 
@@ -82,9 +83,9 @@ class Proposer:
             return
         search, states = self._searches[wanted.cell], self._optuna.trial.TrialState
         if outcome.status is Status.COMPLETED:
-            search.tell(asked, outcome.val_accuracy)
+            search.tell(asked, -rank(outcome.val_accuracy))
         elif outcome.status is Status.STOPPED and outcome.val_accuracy is not None:
-            asked.report(outcome.val_accuracy, step=1)
+            asked.report(-rank(outcome.val_accuracy), step=1)
             search.tell(asked, state=states.PRUNED)
         else:
             search.tell(asked, state=states.FAIL)

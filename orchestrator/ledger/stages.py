@@ -12,6 +12,7 @@ from orchestrator.ledger.history import History
 from orchestrator.ledger.stopping import Race, group_of
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Cell, Study
+from results.ranking import rank
 from results.records import Stage, Status
 from trainables.recipe import Recipe
 from trainables.trial import Trial
@@ -114,7 +115,7 @@ class Stages:
         if any(result is None for _, result in ended):
             return []
         completed = [
-            (trial, result.val_accuracy if result.val_accuracy is not None else -np.inf)
+            (rank(result.val_accuracy), trial.trial_id, trial)
             for trial, result in ended
             if result is not None and result.status is Status.COMPLETED
         ]
@@ -123,7 +124,7 @@ class Stages:
             became = [f"{number} {status}" for status, number in sorted(counts.items())]
             stages.lost = f"none of its recipes completed ({', '.join(became) or 'none tried'})"
             return []
-        stages.winner = min(completed, key=lambda pair: (-pair[1], pair[0].trial_id))[0]
+        stages.winner = min(completed, key=lambda entry: entry[:2])[-1]
         return list(self._measure(stages, stages.winner))
 
     def is_measured(self, trial_id: str) -> bool:

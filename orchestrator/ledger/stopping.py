@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from results.ranking import rank
+
 
 @dataclass(frozen=True)
 class Stop:
@@ -58,7 +60,7 @@ def cutoff_of(values: Sequence[float], reduction_factor: int) -> float:
     """
     if len(values) < reduction_factor:
         return -math.inf
-    ranked = sorted(-math.inf if math.isnan(value) else value for value in values)
+    ranked = sorted(-rank(value) for value in values)
     position = (1 - 1 / reduction_factor) * (len(ranked) - 1)
     low = math.floor(position)
     share = position - low
@@ -110,7 +112,6 @@ class Race:
         held = self.rungs.setdefault(epoch, [])
         cutoff = cutoff_of(held, self.reduction_factor)
         held.append(value)
-        comparable = -math.inf if math.isnan(value) else value
-        if epoch < budget and comparable < cutoff:
+        if epoch < budget and -rank(value) < cutoff:
             return Stop(epoch, cutoff)
         return None

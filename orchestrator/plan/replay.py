@@ -11,6 +11,7 @@ from orchestrator.ledger.history import History
 from orchestrator.ledger.stopping import Race, group_of
 from orchestrator.study.study import EarlyStopping, Study
 from results.analysis.cells import level_label
+from results.ranking import rank
 from results.records import Status
 
 
@@ -255,7 +256,7 @@ def _cell(name: str, curves: list[Curve], stopped: dict[str, int], is_search: bo
             lost += 1
             continue
         kept += chosen is best
-        regrets.append(100 * (_ranked(best) - _ranked(chosen)))
+        regrets.append(100 * (_worth(best) - _worth(chosen)))
         test_regrets.append(100 * (best.test_accuracy - chosen.test_accuracy))
     left = [curve for curve in curves if curve.trial_id not in stopped]
     return CellReplay(
@@ -277,10 +278,11 @@ def _cell(name: str, curves: list[Curve], stopped: dict[str, int], is_search: bo
 def _winner(curves: Sequence[Curve]) -> Curve | None:
     """Return the trial that a search would choose, as `Stages.settle` does."""
     whole = [curve for curve in curves if curve.is_whole]
-    return min(whole, key=lambda curve: (-_ranked(curve), curve.trial_id), default=None)
+    return min(whole, key=lambda curve: (rank(curve.val_accuracy), curve.trial_id), default=None)
 
 
-def _ranked(curve: Curve) -> float:
+def _worth(curve: Curve) -> float:
+    # A winner that diverged is as bad as one that is always wrong.
     return 0.0 if math.isnan(curve.val_accuracy) else curve.val_accuracy
 
 

@@ -14,6 +14,7 @@ from orchestrator.ledger.history import COMPARED, History
 from orchestrator.ledger.stages import Wanted
 from orchestrator.ledger.stopping import Stop
 from results.errors import Unreachable
+from results.ranking import rank
 from results.records import PREDICTION_SCHEMA, Status
 from results.store.store import Store
 from results.store.tables import GrowingTable, TrialTable
@@ -303,17 +304,13 @@ def _progress(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _finals(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the trial columns that sum up its epochs."""
-    best = max(rows, key=lambda row: (_rank(row["val_accuracy"]), -row["epoch"]))
+    best = min(rows, key=lambda row: (rank(row["val_accuracy"]), row["epoch"]))
     return {
         **_progress(rows),
         "best_epoch": best["epoch"],
         **{f"final_{name}": rows[-1][name] for name in _MEASURES},
         **{f"best_{name}": best[name] for name in _MEASURES},
     }
-
-
-def _rank(value: float) -> float:
-    return -math.inf if math.isnan(value) else value
 
 
 def _now() -> datetime:

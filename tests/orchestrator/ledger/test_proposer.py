@@ -92,6 +92,18 @@ def test_after_a_resume_the_proposals_are_those_of_one_run(
     assert (plan["new"], plan["continued"], plan["orphaned"]) == (0, 0, 0)
 
 
+def test_what_ends_without_a_number_is_the_worst_that_a_sampler_hears_of(tmp_path: Path) -> None:
+    search = {"lr": {"loguniform": [1e-4, 1e-2]}, "algorithm": "optuna", "samples": 8}
+    values = {"trainable": "faulty:WithoutNumber", "data": {"source": "digits"}, "seeds": [0]}
+    declared = tuned(search, factors={"model": ["a"]}, early_stopping="none", **values)
+    assert run(declared, tmp_path).exit_code == 0
+    rows = trials(tmp_path)
+    assert len(rows) == 8
+    assert rows.final_val_accuracy.isna().any()
+    (winner,) = rows[rows.measured].index
+    assert winner == rows.final_val_accuracy.idxmax()
+
+
 def test_lists_as_yaml_writes_them_are_known_again(tmp_path: Path) -> None:
     # YAML reads 1e-3 as text: recorded as a number, it must still be the value listed.
     search = {"lr": ["1e-3", "1e-2", 0.1], "algorithm": "optuna", "samples": 2}

@@ -1,5 +1,6 @@
 """From search to measurement: winners, lost cells, and what is wanted when."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,18 @@ def test_ties_go_to_the_smaller_trial_id() -> None:
     settled(stages, stages.cells[0], dict.fromkeys(ids(stages.cells[0]), 0.5))
     assert stages.cells[0].winner is not None
     assert stages.cells[0].winner.trial_id == min(ids(stages.cells[0]))
+
+
+def test_no_number_wins_nothing_that_a_number_can_win() -> None:
+    stages = stages_of(searched())
+    one, other = stages.cells[:2]
+    first, *others = ids(one)
+    settled(stages, one, {first: math.nan, **dict.fromkeys(others, 0.0)})
+    assert one.winner is not None
+    assert one.winner.trial_id == min(others)
+    settled(stages, other, dict.fromkeys(ids(other), math.nan))
+    assert other.winner is not None
+    assert other.winner.trial_id == min(ids(other))
 
 
 def test_an_open_recipe_keeps_its_cell_waiting_and_no_other() -> None:
@@ -218,6 +231,18 @@ def test_a_failed_recipe_leaves_its_cell_complete(tmp_path: Path) -> None:
     assert (len(summary.failed), summary.incomplete) == (1, [])
     rows = trials(tmp_path)
     assert rows[rows.measured].lr.tolist() == [1e-3, 1e-3]
+
+
+def test_a_recipe_that_completes_without_a_number_is_not_measured(tmp_path: Path) -> None:
+    # 1e-4 comes first and ends with NaN as its validation accuracy.
+    search = {"lr": [1e-4, 1e-3, 1e-2]}
+    declared = study(trainable="faulty:WithoutNumber", data={"source": "digits"}, search=search)
+    assert run(declared, tmp_path).exit_code == 0
+    rows = trials(tmp_path)
+    assert rows[rows.lr == 1e-4].final_val_accuracy.isna().all()
+    assert (rows.status == "completed").all()
+    assert set(rows[rows.measured].lr) <= {1e-3, 1e-2}
+    assert rows.measured.sum() == 4 * 2
 
 
 def test_a_race_end_to_end(tmp_path: Path) -> None:

@@ -77,6 +77,18 @@ def test_regret_by_hand() -> None:
     assert (kept.saved, kept.kept, kept.regret) == (0, 1, 0.0)
 
 
+def test_a_curve_that_ends_without_a_number_wins_nothing() -> None:
+    values = {"a": [0.5, 0.5, math.nan], "b": [0.1, 0.1, 0.0], "c": [0.6, 0.6, 0.4]}
+    # The rung after epoch 1 holds a 0.5 when b comes with 0.1, then c.
+    early = replayed({**values, "c": [0.2, 0.2, 0.4]}).total
+    assert (early.contests, early.kept) == (1, 0)
+    # c is stopped, and b is chosen rather than a.
+    assert early.regret == pytest.approx(40.0)
+    assert replayed(values).total.kept == 1
+    only = replayed({"a": [0.5, 0.5, math.nan]}).total
+    assert (only.kept, only.regret) == (1, 0.0)
+
+
 def test_cut_curves_are_said_to_be_unknown() -> None:
     # As if the run itself had stopped s after epoch 1, and r after epoch 2.
     values = {**FOUR, "r": FOUR["r"][:2], "s": FOUR["s"][:1]}

@@ -92,6 +92,16 @@ def test_a_trial_from_plan_to_completion(tmp_path: Path) -> None:
     assert {each["epoch"] for each in read(tmp_path, "predictions")} == {3}
 
 
+def test_the_best_epoch_is_one_with_a_number(tmp_path: Path) -> None:
+    made, wanted = recorder(tmp_path), wanted_trials()[0]
+    trial_id = declare(made, wanted)
+    made.start(trial_id, None, 1.0, 0.0, None)
+    for epoch, accuracy in enumerate([math.nan, 0.0, math.nan], start=1):
+        made.add_row(trial_id, row(epoch, accuracy))
+    made.complete(trial_id, None)
+    assert made.trial(trial_id)["best_epoch"] == 2
+
+
 def test_every_table_has_its_whole_schema(tmp_path: Path) -> None:
     made = recorder(tmp_path)
     trial_id = declare(made, wanted_trials()[0])
