@@ -15,7 +15,7 @@ import results
 from orchestrator import load_study, run_study
 from orchestrator.study.study import Study
 from results.store.files import remove
-from results.store.location import Location, located
+from results.store.objects import Location, located
 from trainables.training.simulated import PACE_VARIABLE
 
 STUDY = """

@@ -12,7 +12,7 @@ import pyarrow as pa
 from results.analysis.cells import Cells, cells_of
 from results.errors import ResultsError
 from results.records import RECIPE_COLUMNS
-from results.store.location import Location
+from results.store.objects import Location
 from results.store.store import Store
 
 if TYPE_CHECKING:

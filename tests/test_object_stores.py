@@ -17,8 +17,7 @@ from orchestrator.ledger.history import History
 from orchestrator.run.recorder import Recorder
 from results.errors import Unreachable
 from results.store.files import write_whole
-from results.store.location import located
-from results.store.objects import ObjectPath
+from results.store.objects import ObjectPath, located
 from results.store.store import Store
 
 

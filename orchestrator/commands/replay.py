@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from orchestrator.plan.replay import CellReplay, Recorded, Replay
     from orchestrator.study.study import EarlyStopping, Study
-    from results.store.location import Location
+    from results.store.objects import Location
 
 _COMPARES, _GRACES, _FACTORS = ("cell", "[]"), (1, 3), (2, 3, 4)
 """Of the rules that are tried where none is named."""
@@ -252,7 +252,7 @@ def _write(out: str, name: str, found: "Sequence[Replay]") -> "list[Location]":
     from results.figures.replay import stopping_rules
     from results.report.html import write_picture
     from results.store.files import write_whole
-    from results.store.location import located
+    from results.store.objects import located
     from results.store.store import refuse_run
 
     folder = located(out)

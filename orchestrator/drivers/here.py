@@ -6,7 +6,7 @@ For debugging a study or one's own trainable with an ordinary debugger, and for 
 from collections.abc import Callable
 
 from orchestrator.ledger.passes import Pass
-from results.store.location import Location
+from results.store.objects import Location
 from trainables.work.job import Job
 
 

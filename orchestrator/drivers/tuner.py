@@ -17,7 +17,7 @@ from orchestrator.drivers.tracking import Tracking, loggers_of
 from orchestrator.drivers.wires import Dispatcher, Relay, Rungs
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
-from results.store.location import Location
+from results.store.objects import Location
 from trainables.work.actor import Actor
 from trainables.work.job import METRIC
 

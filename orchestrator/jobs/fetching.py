@@ -15,8 +15,7 @@ from orchestrator.run.lock import is_held
 from results.records import SCHEMAS
 from results.store import merging
 from results.store.files import explained, write_whole
-from results.store.location import Location, located
-from results.store.objects import is_address
+from results.store.objects import Location, is_address, located
 from results.store.store import Store
 
 _MARK = ".fetched"

@@ -19,7 +19,7 @@ from orchestrator.placement.shares import Share
 from orchestrator.run.recorder import Recorder
 from orchestrator.study.study import Study
 from results.records import Status
-from results.store.location import Location
+from results.store.objects import Location
 from trainables.trial import Trial
 from trainables.work.job import OUT_OF_GPU_MEMORY, OUT_OF_MEMORY, Task
 

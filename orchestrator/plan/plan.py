@@ -18,7 +18,7 @@ from orchestrator.study.inputs import Inputs, find_inputs
 from orchestrator.study.study import Study
 from results.errors import StoreError
 from results.records import Status
-from results.store.location import Location
+from results.store.objects import Location
 from results.store.store import Store
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from results.records import Status
 from results.store import files
-from results.store.location import Location
+from results.store.objects import Location
 from results.store.store import Store
 
 

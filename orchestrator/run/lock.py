@@ -16,8 +16,7 @@ from orchestrator.errors import RunError
 from orchestrator.run import advisory
 from orchestrator.run.advisory import HEARTBEAT_SECONDS, STALE_SECONDS, refusal
 from results.store.files import explained
-from results.store.location import Location
-from results.store.objects import ObjectPath
+from results.store.objects import Location, ObjectPath
 
 
 @contextmanager

@@ -26,8 +26,7 @@ from orchestrator.screen.progress import Progress, Silent
 from orchestrator.study.inputs import Inputs, find_inputs
 from orchestrator.study.study import Study
 from results.records import Status
-from results.store.location import Location
-from results.store.objects import ObjectPath
+from results.store.objects import Location, ObjectPath
 from results.store.store import Store
 from results.store.tables import table_of
 from trainables.errors import TrainableError

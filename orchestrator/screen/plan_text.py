@@ -10,7 +10,7 @@ from rich.text import Text
 from orchestrator.plan.plan import Plan, State
 from orchestrator.run.runner import Summary
 from orchestrator.screen.view import plain_table, split_levels, titled
-from results.store.location import Location
+from results.store.objects import Location
 
 _MOST_CELLS = 60
 

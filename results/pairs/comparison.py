@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from results.run import Run, open
 from results.store.files import write_whole
-from results.store.location import Location, located
+from results.store.objects import Location, located
 from results.store.store import refuse_run
 
 if TYPE_CHECKING:

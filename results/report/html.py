@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from results.errors import ResultsError
 from results.store.files import write_whole
-from results.store.location import Location
+from results.store.objects import Location
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

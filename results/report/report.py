@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from results.run import Run, open
 from results.store.files import write_whole
-from results.store.location import Location
+from results.store.objects import Location
 
 
 def write_report(run: str | Location | Run, refresh: float | None = None) -> Location:

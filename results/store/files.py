@@ -1,6 +1,6 @@
 """Files that are either whole or absent, whatever happens while they are written.
 
-What a file system and an object store do in different ways is done here, and told apart.
+What a file system and an object store do in different ways is done here, for either place.
 """
 
 import errno
@@ -14,8 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from results.errors import StoreError
-from results.store.location import Location
-from results.store.objects import ObjectPath
+from results.store.objects import Location, ObjectPath
 
 _REASONS = {
     errno.ENOSPC: "the disk is full; make room",
@@ -41,7 +40,7 @@ def explained(path: Location) -> Iterator[None]:
 
 
 def write_whole(path: Location, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, meets the old content or the new, never a part.
+    """Write a file so that a reader or a crash meets the old content or the new, never a part.
 
     Raises
     ------
@@ -81,7 +80,7 @@ def move(file: Location, target: Location) -> None:
 
 
 def remove(place: Location) -> None:
-    """Remove a file, or a folder with all in it; nothing where there is none."""
+    """Remove a file, or a folder with all in it; do nothing where there is none."""
     if isinstance(place, ObjectPath):
         place.remove()
     elif place.is_dir():
@@ -91,7 +90,7 @@ def remove(place: Location) -> None:
 
 
 def size(place: Location) -> int:
-    """Return the bytes of a file, or of all files in a folder."""
+    """Return the size in bytes of a file, or of all files in a folder."""
     if isinstance(place, ObjectPath):
         return place.size()
     files = place.rglob("*") if place.is_dir() else [place]
@@ -99,7 +98,7 @@ def size(place: Location) -> int:
 
 
 def source(part: Location) -> Path | pa.BufferReader:
-    """Return what one reads a Parquet file from; an object is fetched whole, in one request."""
+    """Return what pyarrow reads a part from: a path, or an object's content, had in one request."""
     return pa.BufferReader(part.read_bytes()) if isinstance(part, ObjectPath) else part
 
 

@@ -30,7 +30,7 @@ def parts(root: Path, table: str) -> list[Path]:
 
 
 def merge(root: Path, table: str, name: str, above: int) -> None:
-    """Merge the small parts of a table, if it has more of them than it may keep.
+    """Merge the small parts of a table where it has more of them than it may keep.
 
     Two renames replace the folder, so that no reader ever sees a row twice. Large parts, and
     files that are no parts, go along as they are.
@@ -42,7 +42,7 @@ def merge(root: Path, table: str, name: str, above: int) -> None:
     table
         Name of the table.
     name
-        Beginning of the new parts' names.
+        Beginning of the new parts' names, unique to this merge.
     above
         Number of small parts that may stay.
     """

@@ -1,7 +1,8 @@
-"""A run directory in an object store: the verbs of `pathlib.Path` that one needs, on pyarrow.
+"""Places in an object store, with those verbs of `pathlib.Path` that a run directory needs.
 
 A put is whole or absent by itself, and a listing shows it at once; nothing is ever renamed in
-place, since an object store has no such thing.
+place, since an object store has no such thing. What is done to a `Location`, be it on a file system
+or in an object store, is in `results.store.files`.
 """
 
 import fnmatch
@@ -11,7 +12,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import total_ordering
 from pathlib import Path, PurePosixPath
 from typing import Self
 from urllib.parse import parse_qs
@@ -43,27 +43,26 @@ def is_address(text: str | Path) -> bool:
     return match is not None and len(match["scheme"]) > 1
 
 
-@total_ordering
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, order=True)
 class ObjectPath:
-    """A key, or what begins with it and a slash, in a bucket.
+    """An object in a bucket, or a folder: all objects whose keys begin with its own and a slash.
 
     Parameters
     ----------
     root
-        What the address begins with: `s3://`, `gs://` or `gs://anonymous@`.
+        Beginning of the address: `s3://`, `gs://` or `gs://anonymous@`.
     key
         Bucket and key, as pyarrow takes them: `bucket/runs/digits`.
     query
-        Options of the address; they hold no secret.
+        Options of the address, such as `region=eu-west-1`; they hold no secret.
     filesystem
-        Of pyarrow.
+        The pyarrow file system that reaches the store.
     """
 
     root: str
     key: str
     query: str
-    filesystem: fs.FileSystem = field(repr=False)
+    filesystem: fs.FileSystem = field(repr=False, compare=False)
 
     @classmethod
     def at(cls, address: str) -> Self:
@@ -103,15 +102,6 @@ class ObjectPath:
     def __truediv__(self, name: str) -> Self:
         return replace(self, key=f"{self.key}/{name}")
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ObjectPath) and str(self) == str(other)
-
-    def __lt__(self, other: "ObjectPath") -> bool:
-        return str(self) < str(other)
-
-    def __hash__(self) -> int:
-        return hash(str(self))
-
     @property
     def name(self) -> str:
         """The last part of the key."""
@@ -119,12 +109,12 @@ class ObjectPath:
 
     @property
     def stem(self) -> str:
-        """The name without its ending."""
+        """The last part of the key without its ending."""
         return PurePosixPath(self.key).stem
 
     @property
     def parent(self) -> Self:
-        """What the key lies in."""
+        """The place that holds this one."""
         return replace(self, key=str(PurePosixPath(self.key).parent))
 
     def absolute(self) -> Self:
@@ -147,11 +137,11 @@ class ObjectPath:
         return (self / name for name in sorted(names - {""}))
 
     def glob(self, pattern: str) -> Iterator[Self]:
-        """Yield what lies directly below this key and has a name like the pattern."""
+        """Yield what lies directly below this key and whose name fits the pattern."""
         return (entry for entry in self.iterdir() if fnmatch.fnmatchcase(entry.name, pattern))
 
     def size(self) -> int:
-        """Return the bytes of the object, or of all that lie below this key."""
+        """Return the size in bytes of the object, or of all objects below this key."""
         return sum(info.size or 0 for info in [*self._list(recursive=True), self._info()])
 
     def modified(self) -> float:
@@ -168,7 +158,7 @@ class ObjectPath:
         return nanoseconds / 1e9
 
     def read_bytes(self) -> bytes:
-        """Return the object.
+        """Return the object's content.
 
         Raises
         ------
@@ -182,7 +172,7 @@ class ObjectPath:
         return content
 
     def read_text(self) -> str:
-        """Return the object as text."""
+        """Return the object's content as UTF-8 text."""
         return self.read_bytes().decode()
 
     def write_bytes(self, content: bytes) -> None:
@@ -221,7 +211,7 @@ class ObjectPath:
                     raise
 
     def remove(self) -> None:
-        """Delete the object, or all that lie below this key; nothing where there is none."""
+        """Delete the object, or all objects below this key; do nothing where there is none."""
         kind = self._info().type
         with self._explained():
             if kind is fs.FileType.File:
@@ -329,3 +319,22 @@ def _explained(shown: str, query: str) -> Iterator[None]:
             if re.search(pattern, text):
                 raise StoreError(f"{shown}: {reason.format(keys=keys)}.") from error
         raise StoreError(f"{shown}: the store refuses: {text.splitlines()[0]}") from error
+
+
+Location = Path | ObjectPath
+"""Where a run directory lies, or a file in it: on a file system, or in an object store."""
+
+
+def located(place: str | Location) -> Location:
+    """Return the place of a run directory, as `--out` names it.
+
+    Raises
+    ------
+    AddressError
+        It is an address that cannot be used.
+    StoreError
+        The bucket is not there, or may not be used.
+    """
+    if isinstance(place, ObjectPath):
+        return place
+    return ObjectPath.at(str(place)) if is_address(place) else Path(place)

@@ -25,8 +25,7 @@ from results.errors import ResultsError, StoreError
 from results.records import SCHEMAS
 from results.store import merging
 from results.store.files import move, source, write_whole
-from results.store.location import Location, located
-from results.store.objects import ObjectPath
+from results.store.objects import Location, ObjectPath, located
 from results.store.replacement import replacement
 
 MERGE_ABOVE = 8
@@ -38,7 +37,7 @@ _READERS = 8
 
 
 def refuse_run(folder: Location) -> None:
-    """Refuse to write anything else where a run, or its report, is.
+    """Refuse a folder in which a run or its report lies, for anything else that is written.
 
     Raises
     ------
@@ -82,27 +81,27 @@ class Store:
 
     @property
     def checkpoints(self) -> Location:
-        """One folder per trial that has a checkpoint."""
+        """The folder that holds one folder per trial with a checkpoint."""
         return self.root / "checkpoints"
 
     @property
     def report(self) -> Location:
-        """Page, figures and summary."""
+        """The folder of page, figures and summary."""
         return self.root / "report"
 
     @property
     def damaged(self) -> Location:
-        """Where parts that cannot be read are set aside."""
+        """The folder that parts are set aside in when they cannot be read."""
         return self.root / "damaged"
 
     @property
     def lock(self) -> Location:
-        """Held by the one `run` that may write."""
+        """The lock file, held by the one `run` that may write."""
         return self.root / "run.lock"
 
     @property
     def names(self) -> set[str]:
-        """What a run directory holds: anything else is not ours."""
+        """Names of all that a run directory holds; anything else in it is not ours."""
         files = (self.study_file, self.checkpoints, self.report, self.damaged, self.lock)
         return {*SCHEMAS, *(file.name for file in files)}
 
@@ -129,9 +128,9 @@ class Store:
         table
             `trials`, `epochs`, `predictions` or `environments`.
         columns
-            Those to read; all by default.
+            Names of the columns to read; all by default.
         where
-            Which rows; all by default.
+            Condition on the rows to read; all by default.
 
         Returns
         -------
@@ -143,30 +142,25 @@ class Store:
         StoreError
             There is no run directory, or a part is damaged.
         """
-        schema = SCHEMAS[table]
-        parts = self.parts(table)
-        if not parts:
-            if not self.root.is_dir():
-                raise StoreError(
-                    f"{self.root}: no run directory is there; `scalestudy run` makes one."
-                )
-            empty = schema.empty_table()
-            return empty.select(list(columns)) if columns else empty
-        wanted = list(columns) if columns else None
+        wanted = list(columns or SCHEMAS[table].names)
         for attempt in count(1):
+            parts = self.parts(table)
+            if not parts:
+                break
             try:
                 return _dataset(parts, table).to_table(wanted, filter=where)
             except (pa.ArrowException, OSError) as error:
-                now = self.parts(table)
                 # Parts that were merged while they were read are there under other names.
-                if now == parts:
-                    broken = [part.name for part in parts if not _is_sound(part, table)]
-                    # An object that is replaced while it is read looks broken, and is not.
-                    if isinstance(self.root, Path) or attempt >= _READ_ATTEMPTS:
-                        raise self._unreadable(table, broken, error) from error
-                    time.sleep(_READ_PAUSE)
-                parts = now
-        raise AssertionError("the loop above has no end of its own")
+                if self.parts(table) != parts:
+                    continue
+                broken = [part.name for part in parts if not _is_sound(part, table)]
+                # An object that is replaced while it is read looks broken, and is not.
+                if isinstance(self.root, Path) or attempt >= _READ_ATTEMPTS:
+                    raise self._unreadable(table, broken, error) from error
+                time.sleep(_READ_PAUSE)
+        if not self.root.is_dir():
+            raise StoreError(f"{self.root}: no run directory is there; `scalestudy run` makes one.")
+        return SCHEMAS[table].empty_table().select(wanted)
 
     def read_part(self, table: str, part: Location) -> pa.Table:
         """Return the rows of one part, with the table's full schema."""
@@ -204,7 +198,7 @@ class Store:
         write_whole(self.study_file, text.encode())
 
     def write_part(self, table: str, name: str, groups: Sequence[pa.Table]) -> None:
-        """Write one part; each of `groups` becomes a row group."""
+        """Write one part; each table of `groups` becomes a row group of the file."""
         buffer = io.BytesIO()
         with pq.ParquetWriter(buffer, SCHEMAS[table], compression="zstd") as writer:
             for group in groups:
@@ -212,7 +206,7 @@ class Store:
         write_whole(self._part(table, name), buffer.getvalue())
 
     def replace_part(self, table: str, name: str, rows: pa.Table) -> None:
-        """Write a part again, or for the first time, so that whoever is reading it reads on."""
+        """Write a part, for the first time or again; whoever is reading it reads on undisturbed."""
         file = self._part(table, name)
         try:
             old = file.read_bytes()

@@ -1,4 +1,4 @@
-"""Tables as a running study writes them: rows that are added, and rows that change."""
+"""Tables as a running study writes them: one that rows are added to, and one whose rows change."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ class GrowingTable:
     store
         The run directory.
     table
-        `epochs`, say.
+        Name of the table, such as `epochs`.
     prefix
         Beginning of the parts' names, unique to the pass.
     """
@@ -57,12 +57,12 @@ class GrowingTable:
 
 
 class TrialTable:
-    """The trial records: one row per `trial_id`, in one part, however often it changes.
+    """The table of trials: one row per `trial_id`, in one part however often the row changes.
 
     Parameters
     ----------
     store
-        The run directory, whose records are read.
+        The run directory; the trials that it records are read at once.
     prefix
         Beginning of the new parts' names, unique to the pass.
     """
@@ -85,7 +85,7 @@ class TrialTable:
         return iter(self._part_of)
 
     def get(self, trial_id: str) -> dict[str, Any] | None:
-        """Return a trial's row as it stands, or None."""
+        """Return a trial's row as it stands, or None where the trial is not known."""
         part = self._part_of.get(trial_id)
         return None if part is None else self._parts[part][trial_id]
 

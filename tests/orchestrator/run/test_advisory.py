@@ -13,12 +13,11 @@ from object_stores import Server
 from orchestrator.errors import RunError
 from orchestrator.run import advisory
 from orchestrator.run.lock import held, is_held
-from results.store.location import located
-from results.store.objects import ObjectPath
+from results.store.objects import ObjectPath, located
 
 HOLD = (
     "import sys, time\nfrom orchestrator.run.lock import held\n"
-    "from results.store.location import located\n"
+    "from results.store.objects import located\n"
     "with held(located(sys.argv[1])):\n    print('held', flush=True); time.sleep(60)"
 )
 

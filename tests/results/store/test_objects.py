@@ -12,8 +12,7 @@ from object_stores import Server, free_port
 
 from results.errors import AddressError, StoreError, Unreachable
 from results.store.files import move, remove, size, source, write_whole
-from results.store.location import located
-from results.store.objects import ObjectPath, is_address
+from results.store.objects import ObjectPath, is_address, located
 from results.store.store import Store
 from results.store.tables import table_of
 
