@@ -1,4 +1,4 @@
-"""What is doubtful about a study's design: a sentence each, with what to change."""
+"""What stands against a study's design before it runs: the rules of `results.findings.rules`."""
 
 import math
 from collections import Counter
@@ -7,29 +7,22 @@ from collections.abc import Iterator, Sequence
 from orchestrator.ledger.stages import Stages
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
+from results.findings import rules
+from results.findings.finding import Finding, Severity
 
-FEWEST_STEPS = 10
-"""Updates an epoch."""
-FEWEST_UPDATES = 1000
-"""Of a whole trial; with fewer, that a small fraction is trained less shows beside its size."""
-FEWEST_SIZES = 4
-"""Data sizes: a power law has three parameters, and the fourth size is the first to check it."""
-MOST_SEEN = 0.001
-"""Share of the test images that may be training images too: a tenth of a point at most."""
 _EDGED = ("lr", "weight_decay")
 """Tuned fields of which too little and too much both do harm."""
-_NARROW = 5
-"""Largest over smallest value of a grid, below which its best is likely at an edge."""
+_IDLE_STOPPING = rules.Rule("idle-stopping", Severity.WARNING)
 
 
-def design_warnings(study: Study, stages: Stages, inputs: Inputs) -> list[str]:
-    """Return what is doubtful about a study that is otherwise sound."""
+def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Finding]:
+    """Return what stands against the comparisons of a study that is otherwise sound."""
     return [
         *_seeds(study),
         *_selection(study),
         *_seen_images(inputs),
         *_few_steps(stages, inputs),
-        *_unequal_updates(study, stages, inputs),
+        *_unequal_updates(stages, inputs),
         *_few_sizes(study),
         *_one_lr(study),
         *_edges(study),
@@ -37,48 +30,51 @@ def design_warnings(study: Study, stages: Stages, inputs: Inputs) -> list[str]:
     ]
 
 
-def _seeds(study: Study) -> Iterator[str]:
-    if len(study.seeds) == 1:
-        yield (
-            "seeds: one seed gives no interval and no ranking; three or more do: seeds: [0, 1, 2]."
+def _seeds(study: Study) -> Iterator[Finding]:
+    if rules.has_few_seeds(len(study.seeds)):
+        yield rules.SEEDS.broken(
+            "seeds: one seed gives no interval and no ranking",
+            "three or more do: seeds: [0, 1, 2]",
         )
 
 
-def _selection(study: Study) -> Iterator[str]:
+def _selection(study: Study) -> Iterator[Finding]:
     if study.data.validation == "test" and study.trainable != "simulated":
-        yield (
-            "data.validation: test selects on the test set, so that test accuracies are too good; "
-            "0.1 holds a tenth of train out instead."
+        yield rules.SELECTION.broken(
+            "data.validation: test selects on the test set, so that test accuracies are too good",
+            "0.1 holds a tenth of train out instead",
         )
 
 
-def _seen_images(inputs: Inputs) -> Iterator[str]:
-    if inputs.n_seen > MOST_SEEN * inputs.n_test:
-        yield (
+def _seen_images(inputs: Inputs) -> Iterator[Finding]:
+    if inputs.n_seen > rules.MOST_SEEN * inputs.n_test:
+        yield rules.SEEN_IMAGES.broken(
             f"data: {inputs.n_seen:,} of {inputs.n_test:,} test images, such as {inputs.seen}, are "
             "training images too, to the last byte, so that test accuracy rewards learning by "
-            "heart; take them out of one of the two."
+            "heart",
+            "take them out of one of the two",
         )
 
 
-def _few_steps(stages: Stages, inputs: Inputs) -> Iterator[str]:
+def _few_steps(stages: Stages, inputs: Inputs) -> Iterator[Finding]:
     few = {}
     for cell in stages.cells:
         recipe = cell.recipes[0] if cell.recipes else None
         if recipe and recipe.epochs:
             steps = math.ceil(inputs.count(cell.cell["fraction"]) / recipe.batch_size)
-            if steps < FEWEST_STEPS:
+            if rules.has_few_steps(steps):
                 few[str(cell.cell)] = steps
     if few:
         cell_name, steps = next(iter(few.items()))
         more = f" and {len(few) - 1} more cells" if len(few) > 1 else ""
-        yield (
-            f"{cell_name}{more}: {steps} updates an epoch, fewer than {FEWEST_STEPS}; a smaller "
-            "batch_size, more epochs, or a budget in steps trains small fractions as long."
+        yield rules.STEPS.broken(
+            f"{cell_name}{more}: {steps} updates an epoch, fewer than {rules.FEWEST_STEPS}",
+            "a smaller batch_size, more epochs, or a budget in steps trains small fractions as "
+            "long",
         )
 
 
-def _unequal_updates(study: Study, stages: Stages, inputs: Inputs) -> Iterator[str]:
+def _unequal_updates(stages: Stages, inputs: Inputs) -> Iterator[Finding]:
     """Say so where small fractions get less training, not only less data."""
     updates: dict[str, int] = {}
     for cell in stages.cells:
@@ -92,47 +88,49 @@ def _unequal_updates(study: Study, stages: Stages, inputs: Inputs) -> Iterator[s
     (small, fewest), (large, most) = (
         pick(updates.items(), key=lambda entry: entry[1]) for pick in (min, max)
     )
-    if fewest < FEWEST_UPDATES and most >= 2 * fewest:
+    if rules.has_unequal_updates(fewest, most):
         parts = stages.cells[0].recipes[0].intervals
         budget = math.ceil(most / parts) * parts
-        yield (
+        yield rules.UPDATES.broken(
             f"recipe.epochs: equal epochs are not equal updates: {fewest:,} at fraction {small}, "
-            f"{most:,} at {large}, so that small fractions are trained less, not only on less "
-            f"data; recipe: {{steps: {budget}, evaluations: {parts}}} instead of epochs trains all "
-            "as long."
+            f"{most:,} at {large}, so that small fractions are trained less, not only on less data",
+            f"recipe: {{steps: {budget}, evaluations: {parts}}} instead of epochs trains all as "
+            "long",
         )
 
 
-def _few_sizes(study: Study) -> Iterator[str]:
+def _few_sizes(study: Study) -> Iterator[Finding]:
     sizes = len(study.factors["fraction"])
-    if not 1 < sizes < FEWEST_SIZES or study.is_race:
+    if not rules.has_few_sizes(sizes) or study.is_race:
         return
     lacks = (
         "no curve can be fitted"
         if sizes < 3
         else "a fitted curve has nothing left to be checked by"
     )
-    yield (
+    yield rules.SIZES.broken(
         f"factors.fraction: with {sizes} data sizes {lacks}, so that what more data would bring "
-        "stays a guess; five tell more: fraction: [1/16, 1/8, 1/4, 1/2, 1]."
+        "stays a guess",
+        f"five tell more: fraction: [{', '.join(rules.ADVISED_SIZES)}]",
     )
 
 
-def _one_lr(study: Study) -> Iterator[str]:
+def _one_lr(study: Study) -> Iterator[Finding]:
     """Say so where models from scratch and pretrained ones share an untuned learning rate."""
     weights = [str(level) for level in study.factors["weights"]]
     tuned = study.search is not None and "lr" in study.search.fields
-    pretrained = [label for label in weights if label != "none"]
-    if "none" in weights and pretrained and not tuned and "lr" not in study.factors:
+    if rules.shares_lr(weights, tuned or "lr" in study.factors):
         lr = study.recipe_of(study.cells()[0]).lr
-        yield (
+        pretrained = next(label for label in weights if label != "none")
+        yield rules.ONE_LR.broken(
             f"recipe.lr: one lr ({lr:g}) for training from scratch and for fine-tuning "
-            f"{pretrained[0]}, which seldom share their best, so that part of the difference may "
-            "be the lr's; search: {lr: [3e-3, 1e-3, 3e-4, 1e-4]} tunes it in every cell."
+            f"{pretrained}, which seldom share their best, so that part of the difference may be "
+            "the lr's",
+            "search: {lr: [3e-3, 1e-3, 3e-4, 1e-4]} tunes it in every cell",
         )
 
 
-def _edges(study: Study) -> Iterator[str]:
+def _edges(study: Study) -> Iterator[Finding]:
     if study.search is None:
         return
     for field in _EDGED:
@@ -140,16 +138,20 @@ def _edges(study: Study) -> Iterator[str]:
         if not isinstance(values, list) or len(values) < 2:
             continue
         ordered = sorted(values)
-        wider = ", ".join(f"{value:g}" for value in _widened(ordered))
+        if not rules.is_narrow(ordered):
+            continue
+        wider = f"{field}: [{', '.join(f'{value:g}' for value in _widened(ordered))}]"
         if len(ordered) == 2:
-            yield (
+            yield rules.GRID.broken(
                 f"search.{field}: of two values the winner is always at an edge, and a better one "
-                f"may lie beyond; try more: {field}: [{wider}]."
+                "may lie beyond",
+                f"try more: {wider}",
             )
-        elif ordered[0] > 0 and ordered[-1] < _NARROW * ordered[0]:
-            yield (
+        else:
+            yield rules.GRID.broken(
                 f"search.{field}: from {ordered[0]:g} to {ordered[-1]:g} is a narrow grid, so that "
-                f"its best is likely at an edge; reach further: {field}: [{wider}]."
+                "its best is likely at an edge",
+                f"reach further: {wider}",
             )
 
 
@@ -160,14 +162,15 @@ def _widened(ordered: Sequence[float]) -> list[float]:
     return [*low, *ordered, ordered[-1] * step]
 
 
-def _idle_stopping(study: Study, stages: Stages) -> Iterator[str]:
+def _idle_stopping(study: Study, stages: Stages) -> Iterator[Finding]:
     """Say so where early stopping can never act."""
     rule = study.stopping
     if rule is None:
         if not isinstance(study.early_stopping, str | None):
-            yield (
+            yield _IDLE_STOPPING.broken(
                 "early_stopping: without search nothing competes inside a cell, so nothing is ever "
-                "stopped; add a search, or compare: [fraction] for a race."
+                "stopped",
+                "add a search, or compare: [fraction] for a race",
             )
         return
     sizes: Counter[tuple[str, ...]] = Counter()
@@ -179,13 +182,14 @@ def _idle_stopping(study: Study, stages: Stages) -> Iterator[str]:
     largest = max([expected, *sizes.values()])
     budgets = [w.trial.recipe.intervals for w in stages.wanted.values()]
     if largest <= rule.reduction_factor:
-        yield (
+        yield _IDLE_STOPPING.broken(
             f"early_stopping: at most {largest} trials compete and a rung stops nobody before it "
-            f"holds {rule.reduction_factor} results, so nothing is ever stopped; search more "
-            "recipes, or lower reduction_factor."
+            f"holds {rule.reduction_factor} results, so nothing is ever stopped",
+            "search more recipes, or lower reduction_factor",
         )
     elif budgets and rule.grace >= max(budgets):
-        yield (
+        yield _IDLE_STOPPING.broken(
             f"early_stopping: the first rung (grace {rule.grace}) is not before the end of the "
-            f"longest trial ({max(budgets)} epochs), so nothing is ever stopped; lower grace."
+            f"longest trial ({max(budgets)} epochs), so nothing is ever stopped",
+            "lower grace",
         )

@@ -8,6 +8,7 @@ from orchestrator.placement.shares import copies
 from orchestrator.plan.durations import uses_gpu
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
+from results.findings.finding import Finding, Severity
 from trainables.measure.footprint import recorded
 from trainables.trial import Trial
 
@@ -41,7 +42,7 @@ def shares_foreseen(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> li
     return sentences
 
 
-def parallel_caveats(study: Study, inputs: Inputs) -> list[str]:
+def parallel_caveats(study: Study, inputs: Inputs) -> list[Finding]:
     """Return what is not the same on several GPUs as on one, for the models of a study."""
     gpu = study.resources.gpu
     if study.trainable != "classifier" or gpu == "auto" or gpu <= 1:
@@ -56,14 +57,14 @@ def parallel_caveats(study: Study, inputs: Inputs) -> list[str]:
     if normed:
         caveats.append(
             f"resources.gpu: {gpu}: {_some(normed)} with batch norm, which is synchronised by "
-            "torch's SyncBatchNorm on CUDA; no test of this program has run that."
+            "torch's SyncBatchNorm on CUDA; no test of this program has run that"
         )
     if masked:
         caveats.append(
             f"resources.gpu: {gpu}: {_some(masked)} with dropout, whose masks are others on "
-            "another number of GPUs, as with another seed."
+            "another number of GPUs, as with another seed"
         )
-    return caveats
+    return [Finding("several-gpus", Severity.WARNING, "", text, "") for text in caveats]
 
 
 def _some(names: Sequence[str]) -> str:

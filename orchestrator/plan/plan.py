@@ -12,11 +12,12 @@ from orchestrator.ledger.history import History
 from orchestrator.ledger.proposer import Proposer
 from orchestrator.ledger.races import Races
 from orchestrator.ledger.stages import Outcome, Stages, recorded_outcome
-from orchestrator.plan.design import design_warnings
+from orchestrator.plan.design import design_findings
 from orchestrator.plan.foresight import parallel_caveats, shares_foreseen
 from orchestrator.study.inputs import Inputs, find_inputs
 from orchestrator.study.study import Study
 from results.errors import StoreError
+from results.findings.finding import Finding, Severity
 from results.records import Status
 from results.store.objects import Location
 from results.store.store import Store
@@ -42,8 +43,8 @@ class Plan:
         Counts: wanted = new + reused + continued, recorded = reused + continued + orphaned.
     cells
         One entry per cell: its levels, and counts of its trials.
-    warnings
-        A sentence each: the study is sound, but look at this.
+    findings
+        What stands against the comparisons of a study that is otherwise sound.
     placement
         A sentence each on what trials take of a GPU, as far as it is known.
     """
@@ -53,8 +54,13 @@ class Plan:
     inputs: Inputs
     trials: dict[str, int]
     cells: list[dict[str, Any]]
-    warnings: list[str]
+    findings: list[Finding]
     placement: list[str]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Each finding as a sentence."""
+        return [str(finding) for finding in self.findings]
 
     def as_json(self) -> dict[str, Any]:
         """Return the document that `plan --json` prints."""
@@ -122,7 +128,7 @@ def plan_study(study: Study, out: str | Location | None = None) -> Plan:
         _count(study, stages, history, states),
         _cells(stages, states),
         [
-            *design_warnings(study, stages, inputs),
+            *design_findings(study, stages, inputs),
             *parallel_caveats(study, inputs),
             *_mixed(store),
             *_afresh(store, states),
@@ -135,7 +141,7 @@ def plan_study(study: Study, out: str | Location | None = None) -> Plan:
     )
 
 
-def _afresh(store: Store, states: Mapping[str, State]) -> list[str]:
+def _afresh(store: Store, states: Mapping[str, State]) -> list[Finding]:
     """Say which trials cannot go on from where they were."""
     if State.CONTINUED not in states.values():
         return []
@@ -145,11 +151,12 @@ def _afresh(store: Store, states: Mapping[str, State]) -> list[str]:
     )
     if not count:
         return []
-    return [
+    evidence = (
         f"{count} of the continued trials begin again at epoch 1, and are compared with what is "
         "recorded of them: no checkpoint of them is left. keep_checkpoints: last keeps those to "
-        "come, so that more epochs go on from there."
-    ]
+        "come, so that more epochs go on from there"
+    )
+    return [Finding("no-checkpoint", Severity.WARNING, "", evidence, "")]
 
 
 def state_of(history: History, trial_id: str, outcome: Outcome | None) -> State:
@@ -259,15 +266,20 @@ def _plain(level: Any) -> Any:
     return level if isinstance(level, bool | int | float | str) else str(level)
 
 
-def _mixed(store: Store) -> list[str]:
-    """Warn of records from unlike machines or library versions."""
+def _mixed(store: Store) -> list[Finding]:
+    """Return a finding on records from unlike machines or library versions."""
     if not store.study_file.exists():
         return []
     columns = ["cpu_model", "gpu_model", "torch", "torchvision", "ray"]
     rows = store.read("environments", columns).to_pydict()
     return [
-        f"records: passes ran with different {name} ({', '.join(sorted(kinds))}); "
-        "numbers repeat to the last digit only on the same."
+        Finding(
+            "mixed-hardware",
+            Severity.WARNING,
+            "",
+            f"records: passes ran with different {name} ({', '.join(sorted(kinds))})",
+            "numbers repeat to the last digit only on the same",
+        )
         for name, values in rows.items()
         if len(kinds := {str(value) for value in values if value is not None}) > 1
     ]

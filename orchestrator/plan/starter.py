@@ -11,15 +11,14 @@ import yaml
 
 from orchestrator.errors import StudyError
 from orchestrator.plan.budget import Affordable, Design, afford, designs
-from orchestrator.plan.design import FEWEST_STEPS
 from orchestrator.plan.price import Band, Price, price_plan
 from orchestrator.study.levels import parse_size, parse_weights
 from orchestrator.study.study import Study, study_from
+from results.findings.rules import ADVISED_SIZES, FEWEST_STEPS
 from results.phrases import count, listed
 from trainables.data.splits import share_to_count
 from trainables.source import BUILT_IN, Source
 
-FRACTIONS = ("1/16", "1/8", "1/4", "1/2", "1")
 EPOCHS, SEEDS = 10, 3
 """Where no budget decides."""
 _BATCH_SIZES = (128, 64, 32, 16)
@@ -153,7 +152,7 @@ class Starter:
         least = max(_PER_CLASS * self._n_classes, 2 * _BATCH_SIZES[-1])
         held = [
             share
-            for share in FRACTIONS
+            for share in ADVISED_SIZES
             if share_to_count(float(parse_size(share).share or 1), self._pool) >= least
         ]
         return held or ["1"]

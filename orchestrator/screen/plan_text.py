@@ -16,7 +16,7 @@ _MOST_CELLS = 60
 
 
 def print_plan(plan: Plan, command: str) -> None:
-    """Print cells, counts and warnings, and the command that comes next."""
+    """Print cells, counts and findings, and the command that comes next."""
     console = Console(highlight=False)
     console.print(cells_table(plan))
     if len(plan.cells) > _MOST_CELLS:
@@ -26,8 +26,8 @@ def print_plan(plan: Plan, command: str) -> None:
     orphaned = counts["orphaned"]
     left = f"; {orphaned} recorded no longer wanted, and kept" if orphaned else ""
     console.print(f"{counts['wanted']} trials wanted: {states or 'none'}{left}.")
-    for warning in plan.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False)
+    for finding in plan.findings:
+        console.print(f"{finding.severity}: {finding}", style="yellow", markup=False)
     for sentence in plan.placement:
         console.print(f"GPUs: {sentence}.", markup=False)
     console.print(f"run directory: {plan.out}", markup=False)

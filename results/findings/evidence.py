@@ -8,11 +8,11 @@ import pandas as pd
 from results.analysis.cells import STANDARD_FACTORS
 from results.analysis.contrasts import paired_differences
 from results.analysis.estimates import by_cell, cell_name, measured_trials, wanted_trials
+from results.findings import rules
 from results.findings.finding import Finding, Severity
 from results.records import Stage, Status
 from results.statistics.curves import ill_behaved
 
-RECOMMENDED_FRACTIONS = 5
 _MORE = "two more seeds here"
 _MANY_TIES = 60
 _RACED = (Status.STOPPED, Status.COMPLETED)
@@ -171,13 +171,13 @@ def _stopped(trials: pd.DataFrame, factors: Sequence[str], race: bool) -> Iterat
 
 
 def _few_seeds(cells: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
-    single = cells[cells["seeds"] == 1]
+    single = cells[cells["seeds"].map(rules.has_few_seeds)]
     advice = f"{_MORE}: with one there is no ± and no ranking"
     if len(single) and len(single) == int((cells["seeds"] > 0).sum()):
-        yield Finding("single-seed", Severity.WARNING, "", "every cell has one seed", advice)
+        yield rules.SEEDS.broken("every cell has one seed", advice)
         return
     for row in single.to_dict("records"):
-        yield Finding("single-seed", Severity.WARNING, cell_name(row, factors), "one seed", advice)
+        yield rules.SEEDS.broken("one seed", advice, cell_name(row, factors))
 
 
 def _undecided(
@@ -244,14 +244,10 @@ def _curves(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
     if "fraction" not in factors or runs.empty:
         return
     fractions = runs["fraction"].nunique()
-    if 1 < fractions < RECOMMENDED_FRACTIONS:
-        freedom = max(fractions - 3, 0)
-        yield Finding(
-            "few-fractions",
-            Severity.NOTE,
-            "",
-            f"{fractions} fractions: {freedom} residual degrees of freedom for a power law",
-            f"measure {RECOMMENDED_FRACTIONS} fractions before trusting a fit",
+    if rules.has_few_sizes(fractions):
+        yield rules.SIZES.broken(
+            f"{fractions} fractions: 0 residual degrees of freedom for a power law",
+            f"measure {len(rules.ADVISED_SIZES)} fractions before trusting a fit",
         )
     series = [name for name in factors if name != "fraction"]
     lines = runs[[*factors, "n_train", "error"]]

@@ -9,10 +9,10 @@ import pandas as pd
 
 from results.analysis.cells import STANDARD_FACTORS, level_label
 from results.analysis.estimates import by_cell, cell_name, measured_trials, wanted_trials
+from results.findings import rules
 from results.findings.finding import Finding, Severity
 from results.records import RECIPE_COLUMNS, Stage
 
-_UNEQUAL_UPDATES = 2.0  # ratio of updates between fractions from which budgets are not alike
 _IMBALANCE = 0.1  # share by which a class may miss its part of a subset
 _SMALL_IMAGE_FLOPS = 3e8  # a ResNet-18 at 64 pixels takes 1.5e8, at 224 pixels 1.8e9
 
@@ -188,27 +188,21 @@ def _edges(trials: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
         for name in numeric:
             tried = sorted(own[name].dropna().unique())
             value = chosen[name].iloc[0]
-            if len(tried) < 2 or value not in (tried[0], tried[-1]):
+            if not rules.is_at_edge(value, tried):
                 continue
             side, beyond = ("lowest", "below") if value == tried[0] else ("highest", "above")
-            yield Finding(
-                "edge-of-grid",
-                Severity.WARNING,
-                cell_name(chosen.iloc[0], factors),
+            yield rules.GRID.broken(
                 f"the chosen {name} {value:g} is the {side} of those tried "
                 f"({', '.join(f'{v:g}' for v in tried)})",
                 f"widen the grid: add a {name} {beyond} {value:g}",
+                cell_name(chosen.iloc[0], factors),
             )
 
 
 def _one_lr(trials: pd.DataFrame, runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
-    mixed = runs["weights"].nunique() > 1 and (runs["weights"] == "none").any()
-    fixed = "lr" not in factors and "lr" not in searched_fields(trials, factors)
-    if mixed and fixed and runs["lr"].nunique() == 1:
-        yield Finding(
-            "one-lr",
-            Severity.WARNING,
-            "",
+    varies = "lr" in factors or "lr" in searched_fields(trials, factors)
+    if rules.shares_lr(runs["weights"].unique(), varies) and runs["lr"].nunique() == 1:
+        yield rules.ONE_LR.broken(
             f"training from scratch and fine-tuning share lr {runs['lr'].iloc[0]:g}",
             "search lr inside every cell; fine-tuning usually wants a lower one",
         )
@@ -226,11 +220,8 @@ def _unequal_updates(runs: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Findi
     means = updates.groupby(by_epochs["fraction"]).mean().sort_values()
     labels = [level_label("fraction", fraction) for fraction in means.index]
     few, many = float(means.iloc[0]), float(means.iloc[-1])
-    if many >= _UNEQUAL_UPDATES * few:
-        yield Finding(
-            "unequal-updates",
-            Severity.WARNING,
-            "",
+    if rules.has_unequal_updates(few, many):
+        yield rules.UPDATES.broken(
             f"equal epochs give {few:.0f} updates at {labels[0]} and {many:.0f} at {labels[-1]}, "
             f"{many / few:.0f} times as many",
             "small fractions may lack updates, not data: more epochs, or a budget in steps",
@@ -247,10 +238,7 @@ def _validation_on_test(runs: pd.DataFrame) -> Iterator[Finding]:
         pairs["final_val_accuracy"] == pairs["final_test_accuracy"]
     )
     if same.all():
-        yield Finding(
-            "validation-on-test",
-            Severity.WARNING,
-            "",
+        yield rules.SELECTION.broken(
             "validation and test results are equal in every run: the test set served as validation",
             "carve validation from train (data.validation: 0.1); accuracies here are optimistic "
             "where a recipe or an epoch was chosen",

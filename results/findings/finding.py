@@ -1,4 +1,4 @@
-"""What a report warns of: where, what was seen, and what to do."""
+"""What stands against a comparison: where, how much it weighs, what was seen, what to do."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One warning.
+    """What stands against a comparison.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Finding:
     evidence
         What was seen, with numbers.
     advice
-        What to do.
+        What to do; empty where nothing can be done.
     """
 
     code: str
@@ -49,6 +49,10 @@ class Finding:
     cell: str
     evidence: str
     advice: str
+
+    def __str__(self) -> str:
+        """Return evidence and advice, where there is one, as one sentence."""
+        return "; ".join(filter(None, (self.evidence, self.advice))) + "."
 
 
 COLUMNS = ("severity", "code", "cell", "evidence", "advice")

@@ -12,6 +12,7 @@ import pandas as pd
 from results.analysis.cells import STANDARD_FACTORS
 from results.analysis.estimates import by_cell, cell_name, wanted_trials
 from results.analysis.fitting import Fit, curve_arrays, fitting
+from results.findings import rules
 from results.findings.finding import Finding, Severity
 from results.records import Stage, Status
 
@@ -188,16 +189,15 @@ def _few_steps(
     by_epochs = runs[runs["epochs"].notna()]
     steps = by_epochs["trial_id"].map(first).astype(float)
     counted = np.ceil(by_epochs["n_train"] / by_epochs["batch_size"].astype(float))
-    few = by_epochs.assign(updates=steps.fillna(counted)).query("updates < 10")
+    counted = by_epochs.assign(updates=steps.fillna(counted))
+    few = counted[counted["updates"].map(rules.has_few_steps).astype(bool)]
     for own in by_cell(few, factors).values():
         row = own.iloc[0]
-        yield Finding(
-            "few-steps",
-            Severity.WARNING,
-            cell_name(row, factors),
+        yield rules.STEPS.broken(
             f"{int(row['updates'])} updates an epoch ({row['n_train']} images, batch "
             f"{int(row['batch_size'])})",
             "a smaller batch, or a budget in steps",
+            cell_name(row, factors),
         )
 
 

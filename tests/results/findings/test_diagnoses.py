@@ -419,10 +419,9 @@ def test_fewer_factors(factors):
 def test_every_code_is_documented():
     root = Path(__file__).parents[3]
     page = (root / "docs/statistics.md").read_text(encoding="utf-8")
-    sources = [
-        (root / f"results/{name}.py").read_text(encoding="utf-8")
-        for name in ("symptoms", "fairness", "evidence", "diagnoses")
-    ]
-    codes = {code for text in sources for code in re.findall(r'Finding\(\s*"([a-z-]+)"', text)}
+    files = (root / "results" / "findings").glob("*.py")
+    sources = [file.read_text(encoding="utf-8") for file in files]
+    made = r'(?:Finding|Rule)\(\s*"([a-z-]+)"'
+    codes = {code for text in sources for code in re.findall(made, text)}
     assert len(codes) > 25
     assert [code for code in sorted(codes) if f"`{code}`" not in page] == []

@@ -1,0 +1,106 @@
+"""The design rules of a study: from when on its design is too small or too uneven to compare.
+
+Each is judged by one function, before a run (`orchestrator.plan.design`) and after it
+(`results.findings`). Sources stand in docs/statistics.md.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from results.findings.finding import Finding, Severity
+
+FEWEST_SEEDS = 2
+"""Seeds of a cell from which on it has an interval: Student's t needs a spread."""
+FEWEST_SIZES = 4
+"""Data sizes from which on a power law can be judged: it has three parameters, so that the fourth
+size is the first that it may miss."""
+ADVISED_SIZES = ("1/16", "1/8", "1/4", "1/2", "1")
+"""Shares of the training pool that are advised: with five, two check the law, and the back-test,
+which sees at most half of the data, still rests on four."""
+FEWEST_STEPS = 10
+"""Optimizer updates an epoch, below which an epoch hardly trains."""
+ENOUGH_UPDATES = 1000
+"""Optimizer updates of a whole trial, from which on a smaller size is no longer held back by being
+trained less."""
+UNEQUAL_UPDATES = 2.0
+"""Ratio of two sizes' updates, from which on their training is not alike."""
+NARROW_GRID = 5.0
+"""Largest over smallest value of a grid, below which its best is likely at an edge."""
+MOST_SEEN = 0.001
+"""Share of the test images that may be training images too: a tenth of a point at most."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A design rule.
+
+    Parameters
+    ----------
+    code
+        Its stable name, that of the finding where it is broken.
+    severity
+        How much such a finding weighs.
+    """
+
+    code: str
+    severity: Severity
+
+    def broken(self, evidence: str, advice: str, cell: str = "") -> Finding:
+        """Return the finding on a cell, or on the whole study, that breaks the rule."""
+        return Finding(self.code, self.severity, cell, evidence, advice)
+
+
+SEEDS = Rule("single-seed", Severity.WARNING)
+SIZES = Rule("few-fractions", Severity.NOTE)
+STEPS = Rule("few-steps", Severity.WARNING)
+UPDATES = Rule("unequal-updates", Severity.WARNING)
+ONE_LR = Rule("one-lr", Severity.WARNING)
+GRID = Rule("edge-of-grid", Severity.WARNING)
+SELECTION = Rule("validation-on-test", Severity.WARNING)
+SEEN_IMAGES = Rule("seen-images", Severity.WARNING)
+
+
+def has_few_seeds(seeds: int) -> bool:
+    """Return whether a cell's completed seeds give it no interval and no rank."""
+    return 0 < seeds < FEWEST_SEEDS
+
+
+def has_few_sizes(sizes: int) -> bool:
+    """Return whether a line over so many data sizes has a law that nothing checks.
+
+    One size asks nothing of data sizes, and breaks no rule.
+    """
+    return 1 < sizes < FEWEST_SIZES
+
+
+def has_few_steps(steps: float) -> bool:
+    """Return whether an epoch has too few updates."""
+    return steps < FEWEST_STEPS
+
+
+def has_unequal_updates(fewest: float, most: float) -> bool:
+    """Return whether a size is held back by fewer updates than another, not by its data alone."""
+    return fewest < ENOUGH_UPDATES and most >= UNEQUAL_UPDATES * fewest
+
+
+def shares_lr(weights: Collection[str], varies: bool) -> bool:
+    """Return whether training from scratch and fine-tuning share one learning rate.
+
+    Parameters
+    ----------
+    weights
+        Levels of `weights`.
+    varies
+        Whether the learning rate is a factor, or tuned in every cell.
+    """
+    return "none" in weights and len(set(weights)) > 1 and not varies
+
+
+def is_at_edge(value: float, tried: Sequence[float]) -> bool:
+    """Return whether a chosen value is the smallest or the largest of those tried, in order."""
+    return len(tried) > 1 and value in (tried[0], tried[-1])
+
+
+def is_narrow(tried: Sequence[float]) -> bool:
+    """Return whether the best of a grid, its values in order, is likely at its edge."""
+    return len(tried) == 2 or (tried[0] > 0 and tried[-1] < NARROW_GRID * tried[0])
