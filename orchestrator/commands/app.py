@@ -14,6 +14,7 @@ from orchestrator.commands.replay import replay
 from orchestrator.commands.report import compare, report
 from orchestrator.commands.status import status
 from orchestrator.commands.usage import (
+    BAD_USAGE,
     Autoscale,
     Json,
     Out,
@@ -248,13 +249,12 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted.", err=True)
         sys.exit(130)
+    except BAD_USAGE as error:
+        if "--json" in sys.argv:
+            print_json({"error": error.format_message(), "exit_code": 2})
+        error.show()
+        sys.exit(2)
     except Exception as error:
-        # Bad usage, whichever library finds it: it knows how to say so.
-        if hasattr(error, "format_message") and hasattr(error, "show"):
-            if "--json" in sys.argv:
-                print_json({"error": error.format_message(), "exit_code": 2})
-            error.show()
-            sys.exit(2)
         known = explained(error)
         if known is None:
             raise

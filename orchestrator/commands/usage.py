@@ -58,6 +58,10 @@ Autoscale = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
+# Of the click that typer was built on: newer versions bring their own copy of it.
+BAD_USAGE: type[Any] = typer.BadParameter.__mro__[1]
+"""What typer raises where a command, an option or a value cannot be meant."""
+
 
 @contextmanager
 def one_document(as_json: bool) -> Iterator[dict[str, Any]]:

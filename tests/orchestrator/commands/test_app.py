@@ -184,6 +184,24 @@ def test_refusals(scalestudy: Command, words: tuple[str, ...], code: int, said: 
     assert [*scalestudy.folder.iterdir()] == [scalestudy.folder / "s.yaml"]
 
 
+def test_errors_are_told_apart_by_their_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lookalike(Exception):
+        """A bug of some library, with the methods of bad usage."""
+
+        def format_message(self) -> str:
+            raise AssertionError
+
+        def show(self) -> None:
+            raise AssertionError
+
+    def broken(**_: object) -> None:
+        raise Lookalike
+
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(Lookalike):
+        cli.main()
+
+
 def test_a_directory_of_another_study_is_not_touched(scalestudy: Command) -> None:
     assert scalestudy(*here(scalestudy.study(PLAIN), "--out", "out")).code == 0
     out = scalestudy.folder / "out"
