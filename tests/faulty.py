@@ -160,6 +160,13 @@ class Wordy(Simulated):
         return {**super().step(), "train_loss": "low"}
 
 
+class Factless(Simulated):
+    """Forgets to return its facts."""
+
+    def facts(self) -> dict[str, Any]:
+        return None  # type: ignore[return-value]
+
+
 class TooFew(Simulated):
     """Predicts for three images, whatever the test set."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from orchestrator.ledger.passes import Pass
 from results.store.objects import Location
 from trainables.work.job import Job
+from trainables.work.reports import FailureKind
 
 
 def train_here(
@@ -26,11 +27,11 @@ def train_here(
         work.start(trial_id, None)
         while trial_id in work.running:
             try:
-                result = job.step()
+                report = job.step()
             except Exception as error:
                 # A user's own trainable may raise anything; with Ray its worker would be lost.
-                work.lose(trial_id, "crashed", f"{type(error).__name__}: {error}")
+                work.lose(trial_id, FailureKind.CRASHED, f"{type(error).__name__}: {error}")
                 break
-            work.result(trial_id, result)
+            work.result(trial_id, report)
             safe(work.recorder.flush())
             tick()

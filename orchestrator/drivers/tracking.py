@@ -17,6 +17,7 @@ from orchestrator.errors import first_line
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from orchestrator.study.trackers import Trackers
+from trainables.work.reports import EpochDone
 
 
 class Tracked:
@@ -106,15 +107,15 @@ class Tracking(Callback):  # type: ignore[misc]
         **info: Any,
     ) -> None:
         """Log an epoch's numbers, with the epoch as step."""
-        row = result.get("report", [{}])[0].get("row")
-        if row is None:
+        (report,) = result.get("report", [None])
+        if not isinstance(report, EpochDone):
             return
         numbers = {
             name: float(value)
-            for name, value in row.items()
+            for name, value in report.row.items()
             if isinstance(value, int | float) and math.isfinite(value)
         }
-        numbers["training_iteration"] = row["epoch"]
+        numbers["training_iteration"] = report.epoch
         for name, tracked in self._of(trial):
             self._call(name, "log_trial_result", iteration, tracked, dict(numbers))
 

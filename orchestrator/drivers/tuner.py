@@ -19,7 +19,7 @@ from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from results.store.objects import Location
 from trainables.work.actor import Actor
-from trainables.work.job import METRIC
+from trainables.work.reports import METRIC
 
 
 def train(
@@ -66,7 +66,7 @@ def _tune(work: Pass, limit: Callable[[], int], checkpoint_folder: Location, rel
         share = work.share(wanted.trial)
         return {
             # One string: Tune flattens and copies whatever is nested.
-            "task": work.task(wanted, checkpoint_folder).packed(),
+            "task": work.task(wanted, checkpoint_folder).model_dump_json(),
             "trial_id": wanted.trial.trial_id,
             "cpu": share.cpu,
             "gpu": share.gpu,

@@ -14,9 +14,9 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from orchestrator.ledger.passes import NODE_LOST, Pass
+from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
-from trainables.work.job import OUT_OF_MEMORY
+from trainables.work.reports import FailureKind
 
 _REMEMBERED = 64
 """Tune may hold so many trials before those that have ended are dropped."""
@@ -172,18 +172,18 @@ def _forget(trials: list[TuneTrial]) -> None:
     trials[:] = [trial for trial in trials if not trial.is_finished()]
 
 
-def explain_loss(trial: TuneTrial) -> tuple[str, str]:
+def explain_loss(trial: TuneTrial) -> tuple[FailureKind, str]:
     """Return the kind of a lost trial's failure, and what happened, in one line."""
     try:
         text = Path(trial.error_file or "").read_text(errors="replace")
     except OSError:
         text = ""
     if re.search(r"low on memory|memory monitor|memory pressure|OutOfMemoryError", text):
-        return OUT_OF_MEMORY, "the machine ran short of memory and Ray ended the worker"
+        return FailureKind.OUT_OF_MEMORY, "the machine ran short of memory and Ray ended the worker"
     # Of a worker that dies alone Ray learns within the second it waits for that; a machine that is
     # gone first leaves an actor that cannot be reached.
     if "its node has died" in text or "actor is temporarily unavailable" in text:
-        return NODE_LOST, "the machine that it ran on was lost, or the connection to it"
+        return FailureKind.NODE_LOST, "the machine that it ran on was lost, or the connection to it"
     if "worker process has died" in text or "died unexpectedly" in text or not text.strip():
-        return "crashed", "the worker process died, each time it was tried"
-    return "crashed", [line.strip() for line in text.splitlines() if line.strip()][-1]
+        return FailureKind.CRASHED, "the worker process died, each time it was tried"
+    return FailureKind.CRASHED, [line.strip() for line in text.splitlines() if line.strip()][-1]

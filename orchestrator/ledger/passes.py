@@ -21,10 +21,8 @@ from orchestrator.study.study import Study
 from results.records import Status
 from results.store.objects import Location
 from trainables.trial import Trial
-from trainables.work.job import OUT_OF_GPU_MEMORY, OUT_OF_MEMORY, Task
+from trainables.work.reports import Failed, FailureKind, Report, Task
 
-NODE_LOST = "node lost"
-"""Kind of a trial's loss together with its machine, which is not the trial's doing."""
 _MOST_NODES = 20
 """A trial that loses so many machines may well be what ends them."""
 
@@ -55,14 +53,14 @@ class Pass:
         recorder: Recorder,
         cost: Callable[[Trial], float],
         share: Callable[[Trial], Share],
-        enlarge: Callable[[Trial, str], str | None],
+        enlarge: Callable[[Trial, FailureKind], str | None],
         tell: Callable[..., None] | None = None,
     ) -> None:
         self.study, self.stages, self.history, self.recorder = study, stages, history, recorder
         self.share, self._enlarge, self._listener = share, enlarge, tell
         self._cost_of = cost
         self._costs: dict[str, float] = {}
-        self._losses: Counter[tuple[str, str]] = Counter()
+        self._losses: Counter[tuple[str, FailureKind]] = Counter()
         self._queue = Queue()
         self._races = Races(stages)
         self._outcomes: dict[str, Outcome] = {}
@@ -125,7 +123,7 @@ class Pass:
         """Return what a worker is asked to do."""
         share = self.share(wanted.trial)
         return Task(
-            trial=wanted.trial.model_dump(mode="json"),
+            trial=wanted.trial,
             recorded=self.recorder.trial(wanted.trial.trial_id).get("epochs_done") or 0,
             cpus=self.study.resources.cpu,
             device=None if share.gpu else "cpu",
@@ -141,42 +139,36 @@ class Pass:
         self.recorder.start(trial_id, host, share.cpu, share.gpu, share.speed)
         self._tell("started", trial_id, cpu=share.cpu, gpu=share.gpu)
 
-    def result(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Take what a worker reports; return whether it trains on.
-
-        Parameters
-        ----------
-        result
-            As `trainables.work.job.Job.step` returns it.
-        """
-        self.recorder.problems.extend(result.get("problems", ()))
-        if "failure" in result:
-            self.lose(trial_id, result["failure"], result["message"])
+    def result(self, trial_id: str, report: Report) -> bool:
+        """Take what a worker reports of a trial; return whether the trial goes on."""
+        self.recorder.problems.extend(report.problems)
+        if isinstance(report, Failed):
+            self.lose(trial_id, report.kind, report.message)
             return False
-        row, wanted = result["row"], self.stages.wanted[trial_id]
-        given, labels = result.get("predictions"), self.stages.inputs.test_labels
+        wanted, accuracy = self.stages.wanted[trial_id], report.val_accuracy
+        given, labels = report.predictions, self.stages.inputs.test_labels
         if given is not None and labels is not None and np.shape(given) != labels.shape:
             message = (
                 f"predictions() returned shape {np.shape(given)}, the test set has {len(labels)}"
             )
-            self.lose(trial_id, "refused", f"{wanted.trial.trainable}: {message} images")
+            self.lose(trial_id, FailureKind.REFUSED, f"{wanted.trial.trainable}: {message} images")
             return False
-        self.recorder.add_row(trial_id, row)
-        if result.get("saved"):
+        self.recorder.add_row(trial_id, report.row)
+        if report.saved:
             self.recorder.note_checkpoint(trial_id)
-        if "facts" in result:
-            self.recorder.add_facts(trial_id, result["facts"])
-        stop = self._races.arrive(wanted, row["epoch"], row["val_accuracy"])
-        self._tell("epoch", trial_id, epoch=row["epoch"], val_accuracy=row["val_accuracy"])
-        if result["finished"]:
-            self._complete(trial_id, row["val_accuracy"], result.get("predictions"))
+        if report.facts is not None:
+            self.recorder.add_facts(trial_id, report.facts)
+        stop = self._races.arrive(wanted, report.epoch, accuracy)
+        self._tell("epoch", trial_id, epoch=report.epoch, val_accuracy=accuracy)
+        if report.finished:
+            self._complete(trial_id, accuracy, report.predictions)
         elif stop:
             self.recorder.stop(trial_id, stop)
             self._tell("stopped", trial_id, epoch=stop.epoch, cutoff=stop.cutoff)
-            self._close(trial_id, Outcome(Status.STOPPED, row["val_accuracy"]))
+            self._close(trial_id, Outcome(Status.STOPPED, accuracy))
         return trial_id in self.running
 
-    def lose(self, trial_id: str, kind: str, message: str) -> None:
+    def lose(self, trial_id: str, kind: FailureKind, message: str) -> None:
         """Note that a trial could not go on: try it again where that may help, else give it up.
 
         Parameters
@@ -189,12 +181,15 @@ class Pass:
             return
         trial = self.running[trial_id].trial
         self._losses[trial_id, kind] += 1
-        if kind in (OUT_OF_MEMORY, OUT_OF_GPU_MEMORY):
+        if kind.is_shortage:
             end = self._enlarge(trial, kind)
             again = end is None
             message = message if again else f"{message}; {end}"
         else:
-            most = {"crashed": self.study.max_failures, NODE_LOST: _MOST_NODES}.get(kind, 0)
+            most = {
+                FailureKind.CRASHED: self.study.max_failures,
+                FailureKind.NODE_LOST: _MOST_NODES,
+            }.get(kind, 0)
             again = self._losses[trial_id, kind] <= most
         if again:
             self.recorder.requeue(trial_id, f"{kind}: {message}")
@@ -218,9 +213,13 @@ class Pass:
         blamed = short_of_memory.intersection(self.running)
         for trial_id in list(self.running):
             if trial_id in blamed:
-                self.lose(trial_id, OUT_OF_MEMORY, "Ray ended the worker to save the machine")
+                self.lose(
+                    trial_id,
+                    FailureKind.OUT_OF_MEMORY,
+                    "Ray ended the worker to save the machine",
+                )
             elif not blamed:
-                self.lose(trial_id, "crashed", "the machine ran short of memory")
+                self.lose(trial_id, FailureKind.CRASHED, "the machine ran short of memory")
             else:
                 self.recorder.requeue(trial_id, None)
                 self._push(self.running.pop(trial_id))

@@ -22,6 +22,7 @@ from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from trainables.measure.footprint import Load
 from trainables.trial import Trial
+from trainables.work.reports import FailureKind
 
 
 class Placer:
@@ -47,13 +48,13 @@ class Placer:
         """Return a trial's CPUs and GPUs."""
         return self._enlarged.get(trial.trial_id) or self._first(trial)
 
-    def enlarge(self, trial: Trial, shortage: str) -> str | None:
+    def enlarge(self, trial: Trial, shortage: FailureKind) -> str | None:
         """Give a trial more from now on.
 
         Parameters
         ----------
         shortage
-            Of what memory, as of `trainables.work.job`.
+            `OUT_OF_MEMORY` or `OUT_OF_GPU_MEMORY`: the memory that it ran out of.
 
         Returns
         -------

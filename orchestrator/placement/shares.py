@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from orchestrator.errors import RunError
 from trainables.measure.footprint import Footprint
-from trainables.work.job import OUT_OF_GPU_MEMORY
+from trainables.work.reports import FailureKind
 
 HEADROOM = 1.1
 """Of what a trial was seen to take, so much is reckoned with."""
@@ -176,7 +176,7 @@ def share_for(
     return Share(cpu, 1 / k, kind, measured)
 
 
-def larger(share: Share, nodes: Sequence[Node], shortage: str) -> Share | None:
+def larger(share: Share, nodes: Sequence[Node], shortage: FailureKind) -> Share | None:
     """Return the next larger share, for a trial that ran out of memory; None where none helps.
 
     For a GPU's memory, a part of it grows from 1/k to 1/(k − 1); a whole GPU has no more to give.
@@ -186,9 +186,9 @@ def larger(share: Share, nodes: Sequence[Node], shortage: str) -> Share | None:
     Parameters
     ----------
     shortage
-        The kind of failure, as of `trainables.work.job`.
+        `OUT_OF_MEMORY` or `OUT_OF_GPU_MEMORY`.
     """
-    if shortage == OUT_OF_GPU_MEMORY:
+    if shortage == FailureKind.OUT_OF_GPU_MEMORY:
         k = round(1 / share.gpu) if 0 < share.gpu < 1 else 1
         return replace(share, gpu=1 / (k - 1), speed=None) if k > 1 else None
     fitting = (node.cpu for node in nodes if places(node, share))
@@ -196,9 +196,9 @@ def larger(share: Share, nodes: Sequence[Node], shortage: str) -> Share | None:
     return replace(share, cpu=min(most, 2 * share.cpu)) if share.cpu < most else None
 
 
-def remedy(share: Share, shortage: str) -> str:
+def remedy(share: Share, shortage: FailureKind) -> str:
     """Return what would help a trial that had the largest share and ran out of memory."""
-    if shortage != OUT_OF_GPU_MEMORY:
+    if shortage != FailureKind.OUT_OF_GPU_MEMORY:
         return (
             "it had the largest share there is, all CPUs of a machine; one with more memory helps"
         )

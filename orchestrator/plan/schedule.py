@@ -17,6 +17,7 @@ from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from orchestrator.ledger.stopping import Race
 from orchestrator.placement.shares import Node, Share, places
+from trainables.work.reports import EpochDone
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def simulate(
         wanted = work.running[trial_id]
         budget = wanted.trial.recipe.intervals
         row = {"epoch": epoch, "val_accuracy": quality, "seconds": 0.0, **_UNKNOWN}
-        if work.result(trial_id, {"row": row, "finished": epoch == budget, "facts": _FACTS}):
+        if work.result(trial_id, EpochDone(row, finished=epoch == budget, facts=_FACTS)):
             stop = _next_look(wanted, epoch, rungs)
             number += 1
             ends = now + pace(wanted)[1] * (stop - epoch)

@@ -33,6 +33,7 @@ from trainables.training.device import (
     resolve_device,
     resolve_precision,
 )
+from trainables.training.learner import Facts, Row
 from trainables.training.optimizers import Schedule, build_optimizer, set_learning_rate
 from trainables.training.parallel import Group
 from trainables.trial import Trial
@@ -104,7 +105,7 @@ class Classifier:
             self._build()
         self._test_predictions: NDArray[np.int64] | None = None
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """Return what is known once per trial, under the names of the trial table's columns."""
         trial = self._trial
         return {
@@ -122,7 +123,7 @@ class Classifier:
             "device": device_name(self._device),
         }
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> Row:
         """Train one interval and evaluate; return the metrics, named as the epoch columns.
 
         `train_` metrics are the running ones of the interval, under augmentation and as the

@@ -6,6 +6,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+Row = dict[str, Any]
+"""What was measured in one epoch, by the names of the epoch table's columns.
+
+A mapping, and no class with fields: it goes to Parquet by column name, `epoch` and `val_accuracy`
+are all that is looked at on the way, and a learner of a user's own leaves columns out.
+"""
+Facts = dict[str, Any]
+"""What is known once per trial, by the names of the trial table's columns: a mapping, as `Row`."""
+
 
 class Learner(Protocol):
     """One trial, trained one evaluation interval at a time, in this process."""
@@ -13,12 +22,12 @@ class Learner(Protocol):
     epoch: int
     """Evaluation intervals done; 0 before the first step."""
 
-    def facts(self) -> dict[str, Any]:
-        """Return what is known once per trial, under the names of the trial table's columns."""
+    def facts(self) -> Facts:
+        """Return what is known once per trial."""
         ...
 
-    def step(self) -> dict[str, Any]:
-        """Train one interval and evaluate; return the metrics, named as the epoch columns.
+    def step(self) -> Row:
+        """Train one interval and evaluate; return the row of its epoch.
 
         Raises
         ------

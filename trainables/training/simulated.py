@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.errors import CheckpointError, Diverged
+from trainables.training.learner import Facts, Row
 from trainables.trial import Trial
 
 PACE_VARIABLE = "SCALESTUDY_SIMULATED_SECONDS"
@@ -71,7 +72,7 @@ class Simulated:
         self._diverges = trial.recipe.lr > _DIVERGES_ABOVE * _BEST_LR[trial.recipe.optimizer]
         self.epoch = 0
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """Return what a real trial would know of itself."""
         trial = self._trial
         return {
@@ -89,7 +90,7 @@ class Simulated:
             "device": "cpu",
         }
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> Row:
         """Return the next epoch's metrics."""
         started = time.perf_counter()
         if self._pace:

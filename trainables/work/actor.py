@@ -15,9 +15,10 @@ from ray.util import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from trainables.errors import OutOfMemory, TrainableError
-from trainables.training.learner import Learner
+from trainables.training.learner import Facts, Learner, Row
 from trainables.trial import Trial
-from trainables.work.job import METRIC, Job, Task, make_learner
+from trainables.work.job import Job, make_learner
+from trainables.work.reports import METRIC, EpochDone, Task
 
 _GRACE_SECONDS = 3.0
 """After one process failed: time for the one that is to blame to say so too."""
@@ -44,7 +45,7 @@ class Actor(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job."""
         self._crew: Crew | None = None
-        self._job: Job | None = Job(Task.unpack(config["task"]), self._make)
+        self._job: Job | None = Job(Task.model_validate_json(config["task"]), self._make)
 
     def reset_config(self, config: dict[str, Any]) -> bool:
         """Take another job; nothing of the last one is carried over."""
@@ -57,10 +58,11 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         """Return the next result of the job, under `report`."""
         if self._job is None:
             raise RuntimeError("the worker was asked to train after it was cleaned up")
-        result = self._job.step()
+        report = self._job.step()
         # Tune keeps statistics of every number in a result for as long as it runs; in a list it
         # looks for none.
-        return {"report": [result], METRIC: result[METRIC]}
+        accuracy = report.val_accuracy if isinstance(report, EpochDone) else math.nan
+        return {"report": [report], METRIC: accuracy}
 
     def cleanup(self) -> None:
         """Give the job's memory back."""
@@ -119,7 +121,7 @@ class Crew:
                     placement, placement_group_bundle_index=index
                 ),
             )
-            .remote(task.packed(), rank, len(bundles))
+            .remote(task, rank, len(bundles))
             for rank, (index, bundle) in enumerate(bundles)
         ]
         try:
@@ -129,12 +131,12 @@ class Crew:
             self.end()
             raise
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """Return what is known once per trial, as of `Learner.facts`."""
-        facts: dict[str, Any] = self._results([self._ranks[0].call.remote("facts")])[0]
+        facts: Facts = self._results([self._ranks[0].call.remote("facts")])[0]
         return facts
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> Row:
         """Train one interval in all processes, as of `Learner.step`; memory is of the fullest."""
         rows = self._all("step")
         self.epoch = rows[0]["epoch"]

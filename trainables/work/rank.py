@@ -9,8 +9,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from trainables.training.classifier import Classifier
 from trainables.training.device import resolve_device
 from trainables.training.parallel import PATIENCE, ProcessGroup
-from trainables.trial import Trial
-from trainables.work.job import Task
+from trainables.work.reports import Task
 
 _HOST = "127.0.0.1"
 """All processes of a trial are on one machine."""
@@ -22,14 +21,13 @@ class Rank:
     Parameters
     ----------
     task
-        Packed.
+        What the trial's worker was asked to do.
     rank, size
         Which process this is, and of how many.
     """
 
-    def __init__(self, task: str, rank: int, size: int) -> None:
-        self._task = Task.unpack(task)
-        self._rank, self._size = rank, size
+    def __init__(self, task: Task, rank: int, size: int) -> None:
+        self._task, self._rank, self._size = task, rank, size
         self._store: TCPStore | None = None
         self._learner: Classifier | None = None
 
@@ -49,7 +47,7 @@ class Rank:
         store = self._store or TCPStore(_HOST, port, is_master=False, timeout=PATIENCE)
         device: torch.device = resolve_device(self._task.device)
         self._learner = Classifier(
-            Trial.model_validate(self._task.trial),
+            self._task.trial,
             cpus=max(1, self._task.cpus // self._size),
             device=self._task.device,
             group=ProcessGroup(store, self._rank, self._size, device),

@@ -1,6 +1,7 @@
 """One pass: the order of trials, what becomes of them, and that a cut at any moment is mended."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from harness import assert_same_tables
 from studies import a_pass, epochs, run, searched, study, trials
 
 from orchestrator.drivers.here import train_here
-from orchestrator.ledger.passes import NODE_LOST, Pass
+from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Outcome, Wanted
 from orchestrator.run.runner import run_study
 from orchestrator.study.study import Study
@@ -17,6 +18,7 @@ from results.records import Stage, Status
 from results.store.store import Store
 from trainables.trial import Trial
 from trainables.work.job import Job
+from trainables.work.reports import EpochDone, Failed, FailureKind
 
 
 def by_images(trial: Trial) -> float:
@@ -31,7 +33,7 @@ def drain(work: Pass) -> list[Wanted]:
     return taken
 
 
-def row(work: Pass, trial_id: str, epoch: int, accuracy: float = 0.5) -> dict[str, Any]:
+def row(work: Pass, trial_id: str, epoch: int, accuracy: float = 0.5) -> EpochDone:
     """Return what a worker reports of an epoch."""
     budget = work.stages.wanted[trial_id].trial.recipe.intervals
     metrics = {
@@ -45,7 +47,7 @@ def row(work: Pass, trial_id: str, epoch: int, accuracy: float = 0.5) -> dict[st
             if (split, kind) != ("val", "accuracy")
         },
     }
-    return {"row": metrics, "finished": epoch == budget, "facts": {"n_parameters": 1}}
+    return EpochDone(metrics, finished=epoch == budget, facts={"n_parameters": 1})
 
 
 def begin(work: Pass) -> str:
@@ -122,7 +124,7 @@ def test_a_trial_below_the_cutoff_is_stopped(tmp_path: Path) -> None:
 def test_a_trial_that_diverges_is_not_tried_again(tmp_path: Path) -> None:
     work = a_pass(study(), tmp_path)
     trial_id = begin(work)
-    assert not work.result(trial_id, {"failure": "diverged", "message": "epoch 2, step 7"})
+    assert not work.result(trial_id, Failed(FailureKind.DIVERGED, "epoch 2, step 7"))
     assert work.outcome(trial_id) == Outcome(Status.FAILED)
     assert work.recorder.trial(trial_id)["error"] == "diverged: epoch 2, step 7"
 
@@ -132,11 +134,11 @@ def test_a_crash_is_tried_again_as_often_as_the_study_says(tmp_path: Path) -> No
     for attempt in (1, 2, 3):
         trial_id = begin(work)
         assert work.recorder.trial(trial_id)["attempts"] == attempt
-        work.lose(trial_id, "crashed", "the worker died")
+        work.lose(trial_id, FailureKind.CRASHED, "the worker died")
     assert work.outcome(trial_id) == Outcome(Status.FAILED)
     assert work.is_finished
     # What is no longer running cannot be lost.
-    work.lose(trial_id, "crashed", "again")
+    work.lose(trial_id, FailureKind.CRASHED, "again")
     assert work.recorder.trial(trial_id)["attempts"] == 3
 
 
@@ -145,7 +147,7 @@ def test_a_lost_machine_is_no_failure_of_its_trials_up_to_a_point(tmp_path: Path
     for attempt in range(1, 22):
         trial_id = begin(work)
         assert work.recorder.trial(trial_id)["attempts"] == attempt
-        work.lose(trial_id, NODE_LOST, "the machine was lost")
+        work.lose(trial_id, FailureKind.NODE_LOST, "the machine was lost")
     assert work.outcome(trial_id) == Outcome(Status.FAILED)
 
 
@@ -154,14 +156,14 @@ def test_out_of_memory_is_tried_with_more_while_there_is_more(tmp_path: Path) ->
     answers = iter([None, None, "it had a whole GPU"])
     shortages = []
 
-    def enlarge(trial: Trial, shortage: str) -> str | None:
+    def enlarge(trial: Trial, shortage: FailureKind) -> str | None:
         shortages.append(shortage)
         return next(answers)
 
     work._enlarge = enlarge
-    for kind in ("out of memory", "out of GPU memory", "out of GPU memory"):
+    for kind in map(FailureKind, ("out of memory", "out of GPU memory", "out of GPU memory")):
         trial_id = begin(work)
-        assert not work.result(trial_id, {"failure": kind, "message": "no room"})
+        assert not work.result(trial_id, Failed(kind, "no room"))
     error = work.recorder.trial(trial_id)["error"]
     assert error == "out of GPU memory: no room; it had a whole GPU"
     assert shortages == ["out of memory", "out of GPU memory", "out of GPU memory"]
@@ -171,7 +173,7 @@ def test_out_of_memory_is_tried_with_more_while_there_is_more(tmp_path: Path) ->
 def test_problems_of_workers_are_kept(tmp_path: Path) -> None:
     work = a_pass(study(), tmp_path)
     trial_id = begin(work)
-    work.result(trial_id, {**row(work, trial_id, 1), "problems": ["a checkpoint was damaged"]})
+    work.result(trial_id, replace(row(work, trial_id, 1), problems=("a checkpoint was damaged",)))
     assert work.recorder.problems == ["a checkpoint was damaged"]
 
 
@@ -186,7 +188,9 @@ def test_a_task_says_all_that_a_worker_needs(tmp_path: Path) -> None:
         "best",
         str(tmp_path / "checkpoints"),
     )
-    assert Job(task).step()["row"]["epoch"] == 1
+    report = Job(task).step()
+    assert isinstance(report, EpochDone)
+    assert report.epoch == 1
 
 
 # Cuts.

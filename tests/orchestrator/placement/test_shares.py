@@ -18,7 +18,7 @@ from orchestrator.placement.shares import (
 from trainables.measure.footprint import Footprint
 from trainables.training.device import memory_fraction
 from trainables.work.actor import countable
-from trainables.work.job import OUT_OF_GPU_MEMORY, OUT_OF_MEMORY
+from trainables.work.reports import FailureKind
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_shares_as_ray_counts_them_fit() -> None:
     assert countable(1.0) == 1
 
 
-GPU, MAIN = OUT_OF_GPU_MEMORY, OUT_OF_MEMORY
+GPU, MAIN = FailureKind.OUT_OF_GPU_MEMORY, FailureKind.OUT_OF_MEMORY
 NODES = [Node("small", 4, 0), Node("large", 8, 2)]
 
 

@@ -1,6 +1,5 @@
 """What a worker does with one trial: restored, trained, checkpointed, reported."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ from trainables.recipe import Recipe
 from trainables.source import Source
 from trainables.trial import Trial, Weights
 from trainables.work.checkpoints import Checkpoints
-from trainables.work.job import METRIC, Job, Task
+from trainables.work.job import Job
+from trainables.work.reports import EpochDone, Failed, FailureKind, Report, Task
 
 
 def task(folder: Path, recorded: int = 0, **changes: Any) -> Task:
@@ -25,11 +25,11 @@ def task(folder: Path, recorded: int = 0, **changes: Any) -> Task:
         weights=Weights(),
         fraction=1.0,
         n_train=45_000,
-        seed=0,
+        seed=changes.pop("seed", 0),
         recipe=Recipe(**recipe),
     )
     made = Task(
-        trial=trial.model_dump(mode="json"),
+        trial=trial,
         recorded=recorded,
         cpus=1,
         checkpoint_folder=str(folder),
@@ -38,34 +38,42 @@ def task(folder: Path, recorded: int = 0, **changes: Any) -> Task:
         device="cpu",
         gpu=0.0,
     )
-    return replace(made, **changes)
+    return made.model_copy(update=changes)
 
 
-def finish(job: Job) -> list[dict[str, Any]]:
-    """Step until the job says that it is finished."""
-    results = [job.step()]
-    while not results[-1]["finished"]:
-        results.append(job.step())
-        assert len(results) < 50
-    return results
+def reports(job: Job) -> list[Report]:
+    """Step until the job says that it is finished, or has failed."""
+    found = [job.step()]
+    while isinstance(found[-1], EpochDone) and not found[-1].finished:
+        found.append(job.step())
+        assert len(found) < 50
+    return found
+
+
+def finish(job: Job) -> list[EpochDone]:
+    """Step through all epochs."""
+    done = reports(job)
+    assert all(isinstance(report, EpochDone) for report in done)
+    return [report for report in done if isinstance(report, EpochDone)]
 
 
 def states(folder: Path) -> list[str]:
     return sorted(file.stem for file in folder.rglob("*.state"))
 
 
-def metrics(results: list[dict[str, Any]]) -> list[tuple[int, float]]:
-    return [(result["row"]["epoch"], result["row"]["test_accuracy"]) for result in results]
+def metrics(results: list[EpochDone]) -> list[tuple[int, float]]:
+    return [(result.epoch, result.row["test_accuracy"]) for result in results]
 
 
 def test_from_start_to_end(tmp_path: Path) -> None:
     results = finish(Job(task(tmp_path)))
-    assert [result["row"]["epoch"] for result in results] == [1, 2, 3, 4]
-    assert [result["finished"] for result in results] == [False] * 3 + [True]
-    assert all(result[METRIC] == result["row"][METRIC] for result in results)
-    assert all(result["row"]["host"] and result["row"]["peak_memory_bytes"] for result in results)
-    assert ["facts" in result for result in results] == [True, False, False, True]
-    assert results[0]["facts"]["n_parameters"] > 0
+    assert [result.epoch for result in results] == [1, 2, 3, 4]
+    assert [result.finished for result in results] == [False] * 3 + [True]
+    assert all(result.val_accuracy == result.row["val_accuracy"] for result in results)
+    assert all(result.row["host"] and result.row["peak_memory_bytes"] for result in results)
+    assert [result.facts is not None for result in results] == [True, False, False, True]
+    assert results[0].facts
+    assert results[0].facts["n_parameters"] > 0
 
 
 @pytest.mark.parametrize("saved", [1, 2, 3, 4])
@@ -82,12 +90,12 @@ def test_gone_on_from_any_checkpoint_with_any_rows_recorded(
     # the records trained again; the last one always comes, with what goes with it.
     begin = min(recorded, saved, 3)
     assert metrics(results) == whole[begin:]
-    assert "facts" in results[-1]
+    assert results[-1].facts
 
 
 def test_without_a_checkpoint_all_is_trained_again(tmp_path: Path) -> None:
     job = Job(task(tmp_path, recorded=3, checkpoint_seconds=1e6))
-    assert [result["row"]["epoch"] for result in finish(job)] == [1, 2, 3, 4]
+    assert [result.epoch for result in finish(job)] == [1, 2, 3, 4]
     assert states(tmp_path) == []
 
 
@@ -100,7 +108,7 @@ def test_a_checkpoint_beyond_a_lower_budget_is_not_used(tmp_path: Path) -> None:
 def test_more_epochs_are_gone_on_to(tmp_path: Path) -> None:
     finish(Job(task(tmp_path)))
     more = Job(task(tmp_path, recorded=4, recipe={"epochs": 6}))
-    assert [result["row"]["epoch"] for result in finish(more)] == [5, 6]
+    assert [result.epoch for result in finish(more)] == [5, 6]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +127,7 @@ def test_when_states_are_saved(tmp_path: Path, keep: str, seconds: float, left: 
 
 def test_the_best_state_is_kept_beside_the_last(tmp_path: Path) -> None:
     results = finish(Job(task(tmp_path, keep_checkpoints="best", checkpoint_seconds=1e6)))
-    best = max(results, key=lambda result: result[METRIC])["row"]["epoch"]
+    best = max(results, key=lambda result: result.val_accuracy).epoch
     assert states(tmp_path) == sorted({f"{best:06d}", "000004"})
 
 
@@ -127,11 +135,11 @@ def test_a_damaged_checkpoint_is_said_once(tmp_path: Path) -> None:
     made = task(tmp_path)
     first = Job(made)
     first.step()
-    folder = tmp_path / Trial.model_validate(made.trial).trial_id
+    folder = tmp_path / made.trial.trial_id
     (folder / "000001.state").write_bytes(b"\x00")
     results = finish(Job(made))
-    assert [result["row"]["epoch"] for result in results] == [1, 2, 3, 4]
-    assert [len(result["problems"]) for result in results] == [1, 0, 0, 0]
+    assert [result.epoch for result in results] == [1, 2, 3, 4]
+    assert [len(result.problems) for result in results] == [1, 0, 0, 0]
     assert Checkpoints(folder).states() == ["000004.state"]
 
 
@@ -146,50 +154,45 @@ def test_a_damaged_checkpoint_is_said_once(tmp_path: Path) -> None:
         ({"trainable": "faulty:Unmeasured"}, "refused", "returned no val_accuracy"),
         ({"trainable": "faulty:Miscounts"}, "refused", "returned epoch 0, and its own epoch is 1"),
         ({"trainable": "faulty:Wordy"}, "refused", "str as train_loss; a number is needed"),
+        ({"trainable": "faulty:Factless"}, "refused", "facts() returned NoneType, not a dict"),
     ],
 )
 def test_failures_are_answers(
     tmp_path: Path, changes: dict[str, Any], failure: str | None, message: str
 ) -> None:
-    result = finish(Job(task(tmp_path, **changes)))[-1]
-    assert result.get("failure") == failure
-    assert message in result.get("message", "")
-    assert result["finished"]
-    if failure:
-        assert "row" not in result
-        assert result[METRIC] != result[METRIC]
+    last = reports(Job(task(tmp_path, **changes)))[-1]
+    if isinstance(last, EpochDone):
+        assert failure is None
+        assert last.finished
+    else:
+        assert last.kind == failure
+        assert message in last.message
 
 
 def test_a_row_need_not_be_complete(tmp_path: Path) -> None:
     results = finish(Job(task(tmp_path, trainable="faulty:Brief")))
     assert len(results) == 4
-    assert all(result["row"]["seconds"] > 0 for result in results)
-    assert "test_loss" not in results[0]["row"]
+    assert all(result.row["seconds"] > 0 for result in results)
+    assert "test_loss" not in results[0].row
 
 
 def test_out_of_memory(tmp_path: Path) -> None:
-    made = task(tmp_path, trainable="faulty:NeverEnoughMemory")
-    made.trial["seed"] = 1
-    result = Job(made).step()
-    assert (result["failure"], result["message"]) == (
-        "out of GPU memory",
-        "CUDA out of memory",
-    )
+    made = task(tmp_path, trainable="faulty:NeverEnoughMemory", seed=1)
+    assert Job(made).step() == Failed(FailureKind.OUT_OF_GPU_MEMORY, "CUDA out of memory")
 
 
 def test_a_disk_that_refuses_checkpoints_is_an_answer(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = Job(task(tmp_path / "file")).step()
-    assert result["failure"] == "refused"
-    assert "cannot be written" in result["message"]
+    assert isinstance(result, Failed)
+    assert result.kind is FailureKind.REFUSED
+    assert "cannot be written" in result.message
 
 
 def test_what_a_learner_raises_of_its_own_is_not_hidden(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = task(tmp_path, trainable="faulty:Raises")
-    made.trial["seed"] = 1
-    job = Job(made)
+    job = Job(task(tmp_path, trainable="faulty:Raises", seed=1))
     job.step()
     with pytest.raises(ZeroDivisionError, match="the user's own mistake"):
         job.step()
@@ -197,4 +200,4 @@ def test_what_a_learner_raises_of_its_own_is_not_hidden(
 
 def test_tasks_travel_as_text(tmp_path: Path) -> None:
     made = task(tmp_path, recorded=2)
-    assert Task.unpack(made.packed()) == made
+    assert Task.model_validate_json(made.model_dump_json()) == made

@@ -1,0 +1,151 @@
+"""What a worker is asked, and what it answers: values that travel between it and the driver.
+
+What a learner returns, a user's own too, becomes typed here and nowhere else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from trainables.errors import TrainableError
+from trainables.training.learner import Facts, Learner, Row
+from trainables.trial import Trial
+
+METRIC = "val_accuracy"
+"""The column by which trials are compared."""
+_WORDS = ("device", "host")
+"""Epoch columns that hold text."""
+
+
+class Task(BaseModel):
+    """What a worker is asked to do: train a trial, from which epoch on, and how to keep it safe."""
+
+    model_config = ConfigDict(frozen=True)
+
+    trial: Trial
+    recorded: int
+    """Epochs whose rows are recorded already."""
+    cpus: int
+    """Threads of all its processes together."""
+    device: str | None
+    """`cpu`, or None for the GPU where torch sees one: a trial without a share of it must not."""
+    gpu: float
+    """Share of a GPU, or how many."""
+    checkpoint_folder: str
+    """A path, or an address in an object store."""
+    checkpoint_seconds: float
+    """Seconds of training after which the state is saved again."""
+    keep_checkpoints: str
+    """States that outlive the trial: none, last, best or all."""
+
+
+class FailureKind(StrEnum):
+    """Why a trial could not go on, as its row and the events name it."""
+
+    DIVERGED = "diverged"
+    REFUSED = "refused"
+    """The trial cannot be trained as it is declared."""
+    OUT_OF_MEMORY = "out of memory"
+    OUT_OF_GPU_MEMORY = "out of GPU memory"
+    CRASHED = "crashed"
+    """Its process died, or a user's own code raised."""
+    NODE_LOST = "node lost"
+    """The machine that it ran on is gone, which is not the trial's doing."""
+
+    @property
+    def is_shortage(self) -> bool:
+        """Whether a larger share of the machine may help."""
+        return self in (FailureKind.OUT_OF_MEMORY, FailureKind.OUT_OF_GPU_MEMORY)
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """One epoch of a trial, trained now or replayed from a checkpoint."""
+
+    row: Row
+    finished: bool
+    """Whether it is the last epoch of the budget."""
+    saved: bool = False
+    """Whether the trial has a checkpoint."""
+    facts: Facts | None = None
+    """With the first and the last epoch."""
+    predictions: NDArray[np.int64] | None = None
+    """Class of every test example, (n_test,); with the last epoch of a learner that predicts."""
+    problems: tuple[str, ...] = ()
+    """A sentence for each thing that went wrong and was mended."""
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch, from 1."""
+        return int(self.row["epoch"])
+
+    @property
+    def val_accuracy(self) -> float:
+        """Validation accuracy (0 to 1), or NaN."""
+        return float(self.row[METRIC])
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The end of a trial that could not be trained further, told by the trial itself."""
+
+    kind: FailureKind
+    message: str
+    problems: tuple[str, ...] = ()
+    """A sentence for each thing that went wrong and was mended before."""
+
+
+Report = EpochDone | Failed
+
+
+def take_row(learner: Learner, trainable: str) -> Row:
+    """Train one epoch; return its row, without the columns that are not known.
+
+    Raises
+    ------
+    TrainableError
+        What `step` returned cannot be recorded.
+    """
+    row: Any = learner.step()
+    if not isinstance(row, dict):
+        raise TrainableError(f"{trainable}: step() returned {type(row).__name__}, not a dict")
+    for name in ("epoch", METRIC):
+        if name not in row:
+            raise TrainableError(f"{trainable}: step() returned no {name}")
+    if row["epoch"] != learner.epoch:
+        raise TrainableError(
+            f"{trainable}: step() returned epoch {row['epoch']!r}, and its own epoch is "
+            f"{learner.epoch}; both count from 1 after the first step"
+        )
+    for name, value in row.items():
+        if not isinstance(value, Real) and name not in _WORDS and value is not None:
+            raise TrainableError(
+                f"{trainable}: step() returned {type(value).__name__} as {name}; a number is needed"
+            )
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def take_facts(learner: Learner, trainable: str) -> Facts:
+    """Return the facts of a trial.
+
+    Raises
+    ------
+    TrainableError
+        What `facts` returned has no columns.
+    """
+    facts: Any = learner.facts()
+    if not isinstance(facts, Mapping):
+        raise TrainableError(f"{trainable}: facts() returned {type(facts).__name__}, not a dict")
+    return dict(facts)
+
+
+def take_predictions(learner: Learner) -> NDArray[np.int64] | None:
+    """Return the class predicted for every test example, (n_test,); None where there are none."""
+    predictions = np.asarray(learner.predictions())
+    return predictions if len(predictions) else None
