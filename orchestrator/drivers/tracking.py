@@ -16,7 +16,7 @@ from ray.tune.logger import LoggerCallback, TBXLoggerCallback
 from orchestrator.errors import first_line
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
-from orchestrator.study.trackers import Trackers
+from orchestrator.study.blocks import Trackers
 from trainables.work.reports import EpochDone
 
 

@@ -15,8 +15,8 @@ from orchestrator.errors import RunError, StudyError
 from orchestrator.jobs.dashboard import Dashboard, dashboard_address
 from orchestrator.jobs.parcel import Parcel, mebibytes, pack
 from orchestrator.run.environment import COMMIT_VARIABLE, git_commit
+from orchestrator.study.file import override, read_values
 from orchestrator.study.study import Study, study_from
-from orchestrator.study.text import override, read_values
 from results.store.objects import check_address, is_address
 
 REFERENCE = "job:"

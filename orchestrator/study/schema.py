@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from orchestrator.study.blocks import MLflow, TensorBoard, Wandb
 from orchestrator.study.factors import STANDARD_FACTORS
 from orchestrator.study.search import DISTRIBUTIONS
 from orchestrator.study.study import EarlyStopping, Resources, Study
-from orchestrator.study.trackers import MLflow, TensorBoard, Wandb
 from trainables.recipe import BUDGETS, Recipe
 from trainables.source import Source
 

@@ -19,13 +19,13 @@ from pydantic import (
 )
 
 from orchestrator.errors import StudyError
+from orchestrator.study.blocks import Trackers
 from orchestrator.study.factors import STANDARD_FACTORS, parse_factors
+from orchestrator.study.file import override, read_values
 from orchestrator.study.levels import Size, WeightsLevel, is_function, parse_gpu
 from orchestrator.study.recipes import RecipeSpace
 from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
 from orchestrator.study.search import RECIPE_FIELDS, Search, normal_value
-from orchestrator.study.text import override, read_values
-from orchestrator.study.trackers import Trackers
 from trainables.recipe import (
     BUDGET_FIELDS,
     Count,

@@ -8,8 +8,8 @@ from tensorboardX.proto.event_pb2 import Event
 
 from orchestrator.errors import StudyError
 from orchestrator.run.runner import run_study
+from orchestrator.study.blocks import Trackers
 from orchestrator.study.study import study_from
-from orchestrator.study.trackers import Trackers
 from results.store.store import Store
 
 STUDY: dict[str, Any] = {
@@ -139,7 +139,7 @@ def test_wandb_keeps_a_run_per_trial(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_library_that_is_missing_is_named_before_anything_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.study.trackers.find_spec", lambda name: None)
+    monkeypatch.setattr("orchestrator.study.blocks.find_spec", lambda name: None)
     study = study_from({**STUDY, "trackers": {"wandb": {"project": "p"}}}, base=tmp_path)
     with pytest.raises(StudyError, match=r"trackers\.wandb: this Python has no wandb; pip install"):
         run_study(study, tmp_path / "run")
