@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     from orchestrator.plan.plan import Plan, plan_study
     from orchestrator.run.runner import Summary, run_study
     from orchestrator.screen.progress import make_progress
-    from orchestrator.study.study import Study, load_study
+    from orchestrator.study.file import load_study
+    from orchestrator.study.study import Study
 
 _HOMES = {
     "OrchestratorError": "errors",
@@ -16,7 +17,7 @@ _HOMES = {
     "Study": "study.study",
     "StudyError": "errors",
     "Summary": "run.runner",
-    "load_study": "study.study",
+    "load_study": "study.file",
     "make_progress": "screen.progress",
     "plan_study": "plan.plan",
     "run_study": "run.runner",

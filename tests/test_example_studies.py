@@ -7,8 +7,8 @@ from conftest import SHARED
 
 from orchestrator.plan.plan import plan_study
 from orchestrator.run.runner import run_study
+from orchestrator.study.file import load_study
 from orchestrator.study.presets import preset_names, preset_text
-from orchestrator.study.study import load_study
 from results.store.store import Store
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -78,7 +78,7 @@ def plan(
     """Say what a run would train, what it costs, and what is doubtful about the study."""
     from orchestrator.plan.plan import plan_study
     from orchestrator.plan.price import price_plan
-    from orchestrator.study.study import load_study
+    from orchestrator.study.file import load_study
 
     with one_document(as_json) as document:
         see_own_modules()
@@ -127,7 +127,7 @@ def run(
     from orchestrator.run.signals import Interrupted
     from orchestrator.screen.plan_text import doubts, print_summary
     from orchestrator.screen.progress import Lines, make_progress
-    from orchestrator.study.study import load_study
+    from orchestrator.study.file import load_study
 
     code = 0
     with one_document(as_json) as document:

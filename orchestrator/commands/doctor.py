@@ -144,8 +144,8 @@ def _is_reachable(host: str, port: int) -> bool:
 
 def _study(file: Path) -> Check:
     from orchestrator.errors import StudyError
+    from orchestrator.study.file import load_study
     from orchestrator.study.inputs import find_inputs
-    from orchestrator.study.study import load_study
     from results.phrases import count, listed
 
     try:

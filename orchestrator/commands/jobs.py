@@ -54,6 +54,7 @@ def submit(
     """Run a study on a Ray cluster that need not have scalestudy; ends as the run does."""
     from orchestrator.errors import StudyError
     from orchestrator.jobs import fetching, submission
+    from orchestrator.study.file import load_study
 
     def note(text: str) -> None:
         typer.echo(text, err=True)
@@ -70,7 +71,7 @@ def submit(
             )
         see_own_modules()
         with named(study):
-            asked = submission.load_unrooted(study, settings or ())
+            asked = load_study(study, settings or (), rooted=False)
             # Looked at before a job is sent for it.
             folder = fetching.target(out, asked.name) if fetch else None
             sent = submission.submit(

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from orchestrator.plan.replay import CellReplay, Recorded, Replay
-    from orchestrator.study.study import EarlyStopping, Study
+    from orchestrator.study.blocks import EarlyStopping
+    from orchestrator.study.study import Study
     from results.store.objects import Location
 
 _COMPARES, _GRACES, _FACTORS = ("cell", "[]"), (1, 3), (2, 3, 4)
@@ -136,7 +137,7 @@ def _rules(
     reduction_factor: Sequence[int] | None,
 ) -> "list[EarlyStopping]":
     """Return the study's own rule, and every combination of what is asked for."""
-    from orchestrator.study.study import EarlyStopping
+    from orchestrator.study.blocks import EarlyStopping
 
     own = study.stopping
     base = own or EarlyStopping()

@@ -5,7 +5,7 @@ import os
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,7 @@ from orchestrator.errors import RunError, StudyError
 from orchestrator.jobs.dashboard import Dashboard, dashboard_address
 from orchestrator.jobs.parcel import Parcel, mebibytes, pack
 from orchestrator.run.environment import COMMIT_VARIABLE, git_commit
-from orchestrator.study.file import override, read_values
-from orchestrator.study.study import Study, study_from
+from orchestrator.study.study import Study
 from results.store.objects import check_address, is_address
 
 REFERENCE = "job:"
@@ -119,14 +118,6 @@ class Submission:
         self.dashboard.stop(self.job)
         while not self.is_ended():
             time.sleep(0.5)
-
-
-def load_unrooted(path: Path, settings: Iterable[str] = ()) -> Study:
-    """Read and check a study file as `load_study` does, its paths left as they are written."""
-    values = read_values(path)
-    for setting in settings:
-        override(values, setting)
-    return study_from(values, file=str(path))
 
 
 def submit(

@@ -9,7 +9,8 @@ from typing import Any
 
 from orchestrator.ledger.history import History
 from orchestrator.ledger.stopping import Race, group_of
-from orchestrator.study.study import EarlyStopping, Study
+from orchestrator.study.blocks import EarlyStopping
+from orchestrator.study.study import Study
 from results.analysis.cells import level_label
 from results.ranking import rank
 from results.records import Status

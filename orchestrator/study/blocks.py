@@ -1,18 +1,106 @@
-"""Experiment trackers that a study may feed beside its own records."""
+"""Blocks of a study file: early stopping, resources and experiment trackers."""
 
+from fractions import Fraction
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from orchestrator.study.levels import exact
 from orchestrator.study.refusals import Refused
+from trainables.recipe import Count
 
+_SMALLEST_SHARE = Fraction(1, 1000)
+"""Of a GPU; Ray counts in steps of a ten-thousandth."""
+_MOST_GPUS = 64
 _LIBRARIES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """Base of a study's blocks: they never change once made, and refuse keys they do not know."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _compared(value: Any) -> Any:
+    if value == "cell" or (isinstance(value, list) and all(isinstance(f, str) for f in value)):
+        return value
+    raise Refused(
+        "valid are cell, a list of factors such as [fraction], and [] for one race over all"
+    )
+
+
+class EarlyStopping(Settings):
+    """Asynchronous successive halving (Li et al., MLSys 2020), one race per group of trials."""
+
+    compare: Annotated[Literal["cell"] | list[str], BeforeValidator(_compared)] = "cell"
+    """Which trials compete: those of one `cell`, those that share the levels of the factors named,
+    or, with [], all of the study. Seeds never compete."""
+    grace: Count = 1
+    """Evaluation intervals that every trial is sure of: the first rung."""
+    reduction_factor: Annotated[Count, Field(ge=2)] = 3
+    """Each rung keeps about one in so many, and the next is so many times later."""
+
+
+def parse_early_stopping(value: Any) -> Any:
+    """Return the `early_stopping` block, none, or None where a study does not name it.
+
+    Raises
+    ------
+    Refused
+        It is no such block.
+    """
+    if isinstance(value, dict):
+        return EarlyStopping.model_validate(value)
+    # YAML reads `no` and `off` as false.
+    if value is False or value == "none":
+        return "none"
+    if value is None or isinstance(value, EarlyStopping):
+        return value
+    raise Refused("valid are none, and a block such as {compare: cell, grace: 1}")
+
+
+def parse_gpu(value: Any) -> str | int | Fraction:
+    """Read `auto`, a whole number of GPUs, or one k-th of a GPU.
+
+    Raises
+    ------
+    ValueError
+        It is none of these; of a fraction other than 1/k, Ray would count places that do not exist.
+    """
+    if value == "auto":
+        return "auto"
+    valid = "valid are auto, a whole number, and 1/k such as 0.5, 0.25 or 1/3"
+    share = exact(value)
+    if share is None:
+        raise ValueError(f"no number of GPUs; {valid}")
+    if share < 0:
+        raise ValueError(f"negative; {valid}")
+    if share > _MOST_GPUS:
+        raise ValueError(f"more GPUs than a machine has, and a trial stays on one; {valid}")
+    if share.denominator == 1:
+        return int(share)
+    if share < _SMALLEST_SHARE:
+        raise ValueError(f"less than {_SMALLEST_SHARE} of a GPU; {valid}")
+    # A decimal such as 0.333 means the k it is within one percent of.
+    k = round(1 / share)
+    if share < 1 and (share.numerator == 1 or (k > 1 and abs(share * k - 1) < Fraction(1, 200))):
+        return Fraction(1, k)
+    nearest = f"1/{max(k, 1)}" if share < 1 else str(round(share))
+    raise ValueError(f"would leave a part of a GPU unused; {valid}; nearest is {nearest}")
+
+
+class Resources(Settings):
+    """What one trial gets."""
+
+    cpu: Count = 1
+    """CPUs, and torch threads, per trial; those of several GPUs are divided among them."""
+    gpu: Annotated[Any, BeforeValidator(parse_gpu)] = "auto"
+    """auto, 0, 1/k of a GPU (0.25, "1/3"), 1, or several, by data parallelism on one machine. auto
+    measures how many trials a GPU holds."""
+    max_trials_per_gpu: Count | None = None
+    """With `gpu: auto`: at most so many trials share a GPU."""
 
 
 def _without_secret(uri: str) -> str:
@@ -32,23 +120,24 @@ def _without_secret(uri: str) -> str:
 _Text = Annotated[str, Field(min_length=1)]
 
 
-class TensorBoard(_Settings):
+class TensorBoard(Settings):
     """Event files, one folder per trial."""
 
     folder: _Text
     """Where they go, on the machine where the run works; a relative one starts there."""
 
 
-class MLflow(_Settings):
+class MLflow(Settings):
     """One run per trial and pass, in one experiment."""
 
     uri: Annotated[_Text, AfterValidator(_without_secret)]
-    """Of the tracking server or data base, such as http://host:5000 or sqlite:///mlflow.db."""
+    """Address of the tracking server or data base, such as http://host:5000 or
+    sqlite:///mlflow.db."""
     experiment: _Text | None = None
-    """By default the study's name."""
+    """Name of the experiment; by default the study's name."""
 
 
-class Wandb(_Settings):
+class Wandb(Settings):
     """One run of Weights & Biases per trial, in one group; the key is taken from WANDB_API_KEY."""
 
     project: _Text
@@ -59,7 +148,7 @@ class Wandb(_Settings):
     """offline keeps the runs on disk for `wandb sync`."""
 
 
-class Trackers(_Settings):
+class Trackers(Settings):
     """Experiment trackers, all off by default; their libraries are optional dependencies."""
 
     tensorboard: TensorBoard | None = None
@@ -76,5 +165,5 @@ class Trackers(_Settings):
         }
 
     def written(self) -> dict[str, Any]:
-        """Return what a study file says of them."""
+        """Return the block as a study file holds it."""
         return self.model_dump(mode="json", exclude_none=True)

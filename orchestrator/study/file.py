@@ -1,11 +1,13 @@
-"""The text of a study file: YAML without surprises, and `key=value` settings on top of it."""
+"""A study file: YAML without surprises, and `key=value` settings on top of it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from orchestrator.errors import StudyError
+from orchestrator.study.study import Study, study_from
 
 _LARGEST = 2**20
 """Bytes of a study file."""
@@ -37,14 +39,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def read_values(file: Path) -> dict[str, Any]:
-    """Return what a study file holds, unchecked but for its being a block of keys.
-
-    Raises
-    ------
-    StudyError
-        The file cannot be read, or is no YAML.
-    """
+def _read(file: Path) -> dict[str, Any]:
+    """Return what a study file holds, unchecked but for its being a block of keys."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -69,21 +65,8 @@ def read_values(file: Path) -> dict[str, Any]:
     return values
 
 
-def override(values: dict[str, Any], setting: str) -> None:
-    """Change one key of a study's values.
-
-    Parameters
-    ----------
-    values
-        As `read_values` returns them.
-    setting
-        `key=value`, such as `recipe.epochs=3`; the value is YAML.
-
-    Raises
-    ------
-    StudyError
-        The setting cannot be meant.
-    """
+def _override(values: dict[str, Any], setting: str) -> None:
+    """Change one key of a study's values; the value of `key=value` is YAML."""
     key, equals, text = setting.partition("=")
     if not equals or not key:
         raise StudyError(f"--set {setting}: key=value is needed, such as recipe.epochs=3.")
@@ -100,3 +83,27 @@ def override(values: dict[str, Any], setting: str) -> None:
         if not isinstance(block, dict):
             raise StudyError(f"--set {setting}: {'.'.join(path[:depth])} is no block of keys.")
     block[last] = value
+
+
+def load_study(path: str | Path, settings: Iterable[str] = (), *, rooted: bool = True) -> Study:
+    """Read and check a study file.
+
+    Parameters
+    ----------
+    path
+        A YAML file.
+    settings
+        `key=value` pairs that override keys of the file, such as `recipe.epochs=3`.
+    rooted
+        Whether relative paths in the file are taken from its folder, or left as they are written.
+
+    Raises
+    ------
+    StudyError
+        One message that names file, key, value, what is valid and the nearest valid spelling.
+    """
+    file = Path(path)
+    values = _read(file)
+    for setting in settings:
+        _override(values, setting)
+    return study_from(values, base=file.parent if rooted else None, file=str(path))

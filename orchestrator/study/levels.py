@@ -1,16 +1,22 @@
-"""Levels of the standard factors, as a study file writes them."""
+"""The `factors` block: what a study compares, and its levels as a study file writes them."""
 
 import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from orchestrator.study.recipes import RECIPE_FIELDS, distinct, normal_value
+from orchestrator.study.refusals import Refused, unknown_key
+
+STANDARD_FACTORS: dict[str, list[Any]] = {
+    "model": ["resnet18"],
+    "weights": ["none"],
+    "fraction": [1],
+}
+"""The factors that every study has, and their levels where it names none."""
 _FILE_SUFFIXES = (".pth", ".pt", ".safetensors")
 # Bounded, because an exponent of a billion would be worked out in full.
 _NUMBER = re.compile(r"-?\d{0,15}(\.\d{0,20})?(e[+-]?\d{1,3})?(/\d{1,15})?", re.IGNORECASE)
-_SMALLEST_SHARE = Fraction(1, 1000)
-"""Of a GPU; Ray counts in steps of a ten-thousandth."""
-_MOST_GPUS = 64
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ def parse_size(value: Any) -> Size:
     valid = "valid are shares above 0 and up to 1 (1/16, 0.5, 1) and whole numbers of images"
     if isinstance(value, Size):
         return value
-    number = _exact(value)
+    number = exact(value)
     if number is None:
         raise ValueError(f"no amount of data; {valid}")
     if number <= 0:
@@ -51,8 +57,8 @@ def parse_size(value: Any) -> Size:
     return Size(count=int(number))
 
 
-def _exact(value: Any) -> Fraction | None:
-    """Return a number as it was written, or None where it is none."""
+def exact(value: Any) -> Fraction | None:
+    """Return a number exactly as a study file writes it (0.1, "1/3"); None where it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
         return None
     if isinstance(value, int | Fraction):
@@ -73,6 +79,13 @@ class WeightsLevel:
 
     def __str__(self) -> str:
         return self.label
+
+    @property
+    def path(self) -> str | None:
+        """Path of a weights file, which may hold `{model}`; None where torchvision has them."""
+        location = self.location
+        # A torchvision name under a label of one's own is no path.
+        return None if location is None or re.fullmatch(r"\w+", location) else location
 
     def written(self) -> str | dict[str, str]:
         """Return the level as a study file holds it."""
@@ -106,36 +119,60 @@ def parse_weights(value: Any) -> WeightsLevel:
     )
 
 
-def parse_gpu(value: Any) -> str | int | Fraction:
-    """Read `auto`, a whole number of GPUs, or one k-th of a GPU.
-
-    Raises
-    ------
-    ValueError
-        A fraction that is no 1/k: Ray would count places that do not exist.
-    """
-    if value == "auto":
-        return "auto"
-    valid = "valid are auto, a whole number, and 1/k such as 0.5, 0.25 or 1/3"
-    share = _exact(value)
-    if share is None:
-        raise ValueError(f"no number of GPUs; {valid}")
-    if share < 0:
-        raise ValueError(f"negative; {valid}")
-    if share > _MOST_GPUS:
-        raise ValueError(f"more GPUs than a machine has, and a trial stays on one; {valid}")
-    if share.denominator == 1:
-        return int(share)
-    if share < _SMALLEST_SHARE:
-        raise ValueError(f"less than {_SMALLEST_SHARE} of a GPU; {valid}")
-    # A decimal such as 0.333 means the k it is within one percent of.
-    k = round(1 / share)
-    if share < 1 and (share.numerator == 1 or (k > 1 and abs(share * k - 1) < Fraction(1, 200))):
-        return Fraction(1, k)
-    nearest = f"1/{max(k, 1)}" if share < 1 else str(round(share))
-    raise ValueError(f"would leave a part of a GPU unused; {valid}; nearest is {nearest}")
-
-
 def is_function(name: str) -> bool:
     """Return whether a name has the form package.module:function."""
     return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name) is not None
+
+
+def parse_factors(value: Any) -> dict[str, list[Any]]:
+    """Return every factor's levels, as the study holds them.
+
+    Parameters
+    ----------
+    value
+        The block as a study file writes it; standard factors it leaves out have one level.
+
+    Raises
+    ------
+    Refused
+        It is no such block, or a level is impossible or named twice.
+    """
+    if not isinstance(value, dict):
+        raise Refused("a block of factors is needed, such as {model: [resnet18, resnet50]}")
+    valid = (*STANDARD_FACTORS, *RECIPE_FIELDS)
+    for factor, levels in value.items():
+        if factor not in valid:
+            raise Refused(unknown_key(factor, valid))
+        if not isinstance(levels, list) or not levels:
+            example = STANDARD_FACTORS.get(factor, ["…"])
+            raise Refused(
+                f"a list with at least one level is needed, such as [{example[0]}]",
+                key=(factor,),
+                value=levels,
+            )
+    return {
+        factor: distinct(factor, levels, _level, "level")
+        for factor, levels in {**STANDARD_FACTORS, **value}.items()
+    }
+
+
+def _level(factor: str, level: Any) -> Any:
+    """Return a level as the study holds it, so that 0.5 equals 1/2 and 1e-3 equals "0.001"."""
+    try:
+        if factor == "fraction":
+            return parse_size(level)
+        if factor == "weights":
+            return parse_weights(level)
+        if factor != "model":
+            return normal_value(factor, level)
+    except Refused:
+        raise
+    except ValueError as error:
+        raise Refused(str(error), key=(factor,), value=level) from None
+    if not isinstance(level, str) or not level:
+        raise Refused(
+            "no model's name; valid are names such as resnet18, and package.module:function",
+            key=(factor,),
+            value=level,
+        )
+    return level

@@ -1,17 +1,245 @@
-"""Every recipe that a study can come to: whether its fields go together, and how it is written."""
+"""The recipes of a study: which are tried inside each cell, and all that it can come to."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from orchestrator.study.refusals import Refused, shown
-from orchestrator.study.search import RECIPE_FIELDS, Search
-from trainables.recipe import BUDGET_FIELDS, BUDGETS, DEFAULT_EPOCHS, Recipe
+from orchestrator.study.refusals import Refused, reason, shown, unknown, unknown_key
+from trainables.recipe import BUDGET_FIELDS, BUDGETS, DEFAULT_EPOCHS, Count, Recipe, Seed
 
+Algorithm = Literal["grid", "random", "optuna"]
+RECIPE_FIELDS = tuple(Recipe.model_fields)
+
+_RESERVED = ("samples", "seed", "algorithm")
+DISTRIBUTIONS = ("choice", "uniform", "loguniform", "randint")
+_DEFAULT_SAMPLES = 8
 _MOST_CORNERS = 10_000
+
+
+class Search(BaseModel):
+    """The `search` block: recipe fields with lists or distributions, and how to draw from them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    fields: dict[str, Any]
+    """Values of each tuned recipe field: a list, or one distribution: {choice: […]},
+    {uniform: [low, high]}, {loguniform: [low, high]}, {randint: [low, high]} (high included)."""
+    algorithm: Algorithm
+    """grid (every combination, the default for lists), random (the default with distributions or
+    `samples`), or optuna (one TPE sampler per cell)."""
+    samples: Annotated[Count, Field(le=100_000)] | None = None
+    """Recipes per cell; 8 by default where not every combination is tried."""
+    seed: Seed | None = None
+    """Of the draws, of the order within a cell, and of the search trials; `seeds[0]` by default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_fields(cls, block: Any) -> Any:
+        if isinstance(block, Search):
+            return block
+        example = "{lr: [1e-3, 1e-4]}"
+        if not isinstance(block, dict):
+            raise Refused(f"a block of recipe fields to tune is needed, such as {example}")
+        fields = {
+            key: checked_values(key, value) for key, value in block.items() if key not in _RESERVED
+        }
+        rest = {key: block[key] for key in _RESERVED if block.get(key) is not None}
+        if not fields:
+            raise Refused(f"names no recipe field to tune; valid is a block such as {example}")
+        all_lists = all(isinstance(value, list) for value in fields.values())
+        rest.setdefault("algorithm", "grid" if all_lists and "samples" not in rest else "random")
+        if rest["algorithm"] != "grid":
+            rest.setdefault("samples", _DEFAULT_SAMPLES)
+        elif not all_lists:
+            raise Refused(
+                "needs lists; distributions go with random and optuna",
+                key=("algorithm",),
+                value="grid",
+            )
+        elif "samples" in rest:
+            raise Refused(
+                "a grid tries every combination; leave samples out, or choose algorithm: random",
+                key=("samples",),
+                value=rest["samples"],
+            )
+        return {"fields": fields, **rest}
+
+    def written(self) -> dict[str, Any]:
+        """Return the block as a study file holds it."""
+        rest = {key: getattr(self, key) for key in _RESERVED if getattr(self, key) is not None}
+        return {**self.fields, **rest}
+
+    @property
+    def size(self) -> int:
+        """Number of recipes that a search draws for each cell."""
+        if self.algorithm == "grid":
+            return math.prod(len(values) for values in self.fields.values())
+        return self.samples or _DEFAULT_SAMPLES
+
+    def draws(self, seed: int) -> list[dict[str, Any]]:
+        """Return the recipe fields of every draw; empty for `optuna`, which asks as it goes.
+
+        Parameters
+        ----------
+        seed
+            Of random draws.
+        """
+        if self.algorithm == "optuna":
+            return []
+        if self.algorithm == "grid":
+            rows = itertools.product(*self.fields.values())
+            return [dict(zip(self.fields, row, strict=True)) for row in rows]
+        # A stream of its own for each field: neither their order in the file nor another field
+        # changes what is drawn of one.
+        streams = {key: np.random.default_rng([seed, *key.encode()]) for key in self.fields}
+        return [
+            {key: _sample(value, streams[key]) for key, value in self.fields.items()}
+            for _ in range(self.size)
+        ]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all recipes that may be drawn can be listed."""
+        return all(
+            isinstance(values, list) or "choice" in values for values in self.fields.values()
+        )
+
+    def corners(self) -> Iterator[dict[str, Any]]:
+        """Yield every combination of values, of a range its two ends: what a searcher may ask."""
+        ends = [
+            values if isinstance(values, list) else next(iter(values.values()))
+            for values in self.fields.values()
+        ]
+        return (dict(zip(self.fields, row, strict=True)) for row in itertools.product(*ends))
+
+
+def checked_values(field: Any, values: Any) -> Any:
+    """Return what is to be tried of a recipe field, its values as the recipe holds them.
+
+    Parameters
+    ----------
+    field
+        Name of a recipe field.
+    values
+        A list, or a block of one distribution.
+
+    Raises
+    ------
+    Refused
+        There is no such field, or a value that it cannot have.
+    """
+    if field not in RECIPE_FIELDS:
+        names = [*RECIPE_FIELDS, *_RESERVED]
+        raise Refused(unknown_key(field, names))
+
+    def refused(why: str) -> Refused:
+        return Refused(why, key=(field,), value=values)
+
+    if isinstance(values, list):
+        if not values:
+            raise refused("at least one value is needed, such as lr: [1e-3, 1e-4]")
+        return distinct(field, values, normal_value, "value")
+    if not isinstance(values, dict) or len(values) != 1:
+        kinds = ", ".join(DISTRIBUTIONS)
+        raise refused(f"a list, or a block of one distribution ({kinds}), is needed")
+    ((kind, arguments),) = values.items()
+    if kind not in DISTRIBUTIONS:
+        raise refused(f"{shown(kind)} is no distribution; {unknown(str(kind), DISTRIBUTIONS)}")
+    if not isinstance(arguments, list) or not arguments:
+        raise refused(f"{kind} needs a list")
+    if kind == "choice":
+        return {kind: [normal_value(field, value) for value in arguments]}
+    return {kind: _range(field, kind, arguments, refused)}
+
+
+def distinct(
+    field: str, values: list[Any], parse: Callable[[str, Any], Any], noun: str
+) -> list[Any]:
+    """Return each value as `parse(field, value)` reads it.
+
+    Raises
+    ------
+    Refused
+        Two of them are one; the message calls them by the noun.
+    """
+    seen: dict[str, Any] = {}
+    parsed = []
+    for value in values:
+        parsed.append(parse(field, value))
+        name = str(parsed[-1])
+        if name in seen:
+            raise Refused(
+                f"{shown(seen[name])} and {shown(value)} are one {noun}; list it once",
+                key=(field,),
+                value=values,
+            )
+        seen[name] = value
+    return parsed
+
+
+def _range(field: str, kind: str, arguments: list[Any], refused: Any) -> list[Any]:
+    if len(arguments) != 2:
+        raise refused(f"{kind} needs two numbers, low and high")
+    low, high = (normal_value(field, argument) for argument in arguments)
+    if isinstance(low, bool) or not isinstance(low, int | float):
+        raise refused(f"{kind} draws numbers, and {field} is none; list the values to try")
+    if not low < high:
+        raise refused(f"{kind} needs low below high")
+    if kind == "loguniform" and low <= 0:
+        raise refused("loguniform needs a low above 0")
+    if kind == "randint" and (low % 1 or high % 1):
+        raise refused("randint needs whole numbers")
+    if kind != "randint" and isinstance(low, int):
+        raise refused(f"{kind} draws fractions, and {field} is a whole number; use randint")
+    return [low, high]
+
+
+def _sample(value: list[Any] | dict[str, list[Any]], generator: np.random.Generator) -> Any:
+    if isinstance(value, list):
+        return value[generator.integers(len(value))]
+    ((kind, arguments),) = value.items()
+    if kind == "choice":
+        return arguments[generator.integers(len(arguments))]
+    low, high = arguments
+    if kind == "uniform":
+        return float(generator.uniform(low, high))
+    if kind == "loguniform":
+        return float(np.exp(generator.uniform(np.log(low), np.log(high))))
+    return int(generator.integers(int(low), int(high), endpoint=True))
+
+
+def normal_value(field: str, value: Any) -> Any:
+    """Return a recipe field's value as the recipe holds it, so that 1e-3 equals "0.001".
+
+    Raises
+    ------
+    Refused
+        The field cannot have the value.
+    """
+    if value is None and field in BUDGETS:
+        raise Refused("a whole number is needed", key=(field,), value=value)
+    declared = Recipe.model_fields[field]
+    try:
+        return _adapter(field).validate_python(value)
+    except ValidationError as error:
+        why = reason(error, declared.annotation, declared.metadata)
+        raise Refused(why, key=(field,), value=value) from None
+
+
+@cache
+def _adapter(field: str) -> TypeAdapter[Any]:
+    declared = Recipe.model_fields[field]
+    annotation: Any = declared.annotation
+    for mark in declared.metadata:
+        annotation = Annotated[annotation, mark]
+    return TypeAdapter(annotation)
+
 
 _Levels = tuple[Any, ...]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from orchestrator.study.blocks import MLflow, TensorBoard, Wandb
-from orchestrator.study.factors import STANDARD_FACTORS
-from orchestrator.study.search import DISTRIBUTIONS
-from orchestrator.study.study import EarlyStopping, Resources, Study
+from orchestrator.study.blocks import EarlyStopping, MLflow, Resources, TensorBoard, Wandb
+from orchestrator.study.levels import STANDARD_FACTORS
+from orchestrator.study.recipes import DISTRIBUTIONS, Search
+from orchestrator.study.study import Study
 from trainables.recipe import BUDGETS, Recipe
 from trainables.source import Source
 
@@ -147,8 +147,6 @@ def _factors(recipe: _Schema) -> _Schema:
 
 
 def _search(recipe: _Schema) -> _Schema:
-    from orchestrator.study.search import Search
-
     rest = _tidied(Search.model_json_schema())["properties"]
     del rest["fields"]
     # What a search is, unless it says so itself, depends on its fields.

@@ -1,95 +1,36 @@
-"""A declared experiment, as a value object: read from YAML, checked wholly when it is made."""
+"""A declared experiment, as a value object that is checked wholly when it is made."""
 
 import itertools
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from orchestrator.errors import StudyError
-from orchestrator.study.blocks import Trackers
-from orchestrator.study.factors import STANDARD_FACTORS, parse_factors
-from orchestrator.study.file import override, read_values
-from orchestrator.study.levels import Size, WeightsLevel, is_function, parse_gpu
-from orchestrator.study.recipes import RecipeSpace
-from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
-from orchestrator.study.search import RECIPE_FIELDS, Search, normal_value
-from trainables.recipe import (
-    BUDGET_FIELDS,
-    Count,
-    NonNegative,
-    Recipe,
-    Seed,
-    Tries,
+from orchestrator.study.blocks import (
+    EarlyStopping,
+    Resources,
+    Settings,
+    Trackers,
+    parse_early_stopping,
 )
+from orchestrator.study.levels import (
+    STANDARD_FACTORS,
+    Size,
+    WeightsLevel,
+    is_function,
+    parse_factors,
+)
+from orchestrator.study.recipes import RECIPE_FIELDS, RecipeSpace, Search, normal_value
+from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
+from trainables.recipe import BUDGET_FIELDS, NonNegative, Recipe, Seed, Tries
 from trainables.source import BUILT_IN, Source
 
 TRAINABLES = ("classifier", "simulated")
 _MOST_TRIALS = 1_000_000
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        arbitrary_types_allowed=True,
-    )
-
-
-def _compared(value: Any) -> Any:
-    if value == "cell" or (isinstance(value, list) and all(isinstance(f, str) for f in value)):
-        return value
-    raise Refused(
-        "valid are cell, a list of factors such as [fraction], and [] for one race over all"
-    )
-
-
-class EarlyStopping(_Settings):
-    """Asynchronous successive halving (Li et al., MLSys 2020), one race per group of trials."""
-
-    compare: Annotated[Literal["cell"] | list[str], BeforeValidator(_compared)] = "cell"
-    """Which trials compete: those of one `cell`, those that share the levels of the factors named,
-    or, with [], all of the study. Seeds never compete."""
-    grace: Count = 1
-    """Evaluation intervals that every trial is sure of: the first rung."""
-    reduction_factor: Annotated[Count, Field(ge=2)] = 3
-    """Each rung keeps about one in so many, and the next is so many times later."""
-
-
-def _early_stopping(value: Any) -> Any:
-    if isinstance(value, dict):
-        return EarlyStopping.model_validate(value)
-    # YAML reads `no` and `off` as false.
-    if value is False or value == "none":
-        return "none"
-    if value is None or isinstance(value, EarlyStopping):
-        return value
-    raise Refused("valid are none, and a block such as {compare: cell, grace: 1}")
-
-
-class Resources(_Settings):
-    """What one trial gets."""
-
-    cpu: Count = 1
-    """CPUs, and torch threads, per trial; those of several GPUs are divided among them."""
-    gpu: Annotated[Any, BeforeValidator(parse_gpu)] = "auto"
-    """auto, 0, 1/k of a GPU (0.25, "1/3"), 1, or several, by data parallelism on one machine. auto
-    measures how many trials a GPU holds."""
-    max_trials_per_gpu: Count | None = None
-    """With `gpu: auto`: at most so many trials share a GPU."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +60,7 @@ def _name(value: Any) -> Any:
     )
 
 
-class Study(_Settings):
+class Study(Settings):
     """The declared experiment: data, factors, recipe, search, seeds, stopping and resources."""
 
     name: Annotated[str, BeforeValidator(_name)]
@@ -137,7 +78,7 @@ class Study(_Settings):
     search: Search | None = None
     """Recipe fields tuned inside each cell."""
     early_stopping: Annotated[
-        EarlyStopping | Literal["none"] | None, BeforeValidator(_early_stopping)
+        EarlyStopping | Literal["none"] | None, BeforeValidator(parse_early_stopping)
     ] = None
     """Of the search stage. On by default with `search`; none turns it off."""
     seeds: list[Seed] = Field(default=[0], min_length=1, examples=[[0, 1, 2]])
@@ -295,6 +236,24 @@ class Study(_Settings):
         fields = {**self.recipe, **cell.recipe_fields(), **(draw or {})}
         return Recipe.model_validate(fields)
 
+    def rooted(self, base: Path) -> Self:
+        """Return the study with relative paths of data and weights taken from a folder."""
+        path = self.data.path
+        if isinstance(path, dict):
+            rooted: Any = {split: base / part for split, part in path.items()}
+        else:
+            rooted = None if path is None else base / path
+        weights = [
+            WeightsLevel(level.label, str(base / level.path)) if level.path else level
+            for level in self.factors["weights"]
+        ]
+        return self.model_copy(
+            update={
+                "data": self.data.model_copy(update={"path": rooted}),
+                "factors": {**self.factors, "weights": weights},
+            }
+        )
+
     def written(self) -> dict[str, Any]:
         """Return the study as a file holds it, every default filled in."""
         values = self.model_dump(mode="json", exclude={"factors", "search", "recipe", "resources"})
@@ -321,35 +280,22 @@ def _written(level: Any) -> Any:
     return level.written() if isinstance(level, Size | WeightsLevel) else level
 
 
-def load_study(path: str | Path, settings: Iterable[str] = ()) -> Study:
-    """Read and check a study file.
+def study_from(values: Any, base: Path | None = None, file: str = "study") -> Study:
+    """Return the study that some values declare.
 
     Parameters
     ----------
-    path
-        A YAML file. Relative paths in it are taken from its folder.
-    settings
-        `key=value` pairs that override keys of the file, such as `recipe.epochs=3`.
+    values
+        What a study file holds.
+    base
+        The folder that relative paths are taken from; None leaves them as they are written.
+    file
+        What messages call the study.
 
     Raises
     ------
     StudyError
         One message that names file, key, value, what is valid and the nearest valid spelling.
-    """
-    file = Path(path)
-    values = read_values(file)
-    for setting in settings:
-        override(values, setting)
-    return study_from(values, base=file.parent, file=str(path))
-
-
-def study_from(values: Any, base: Path | None = None, file: str = "study") -> Study:
-    """Check a study's values; `base` is the folder that relative paths start from.
-
-    Raises
-    ------
-    StudyError
-        As `load_study`.
     """
     if not isinstance(values, dict):
         raise StudyError(f"{file}: no study; keys such as name, data and factors are needed.")
@@ -357,28 +303,4 @@ def study_from(values: Any, base: Path | None = None, file: str = "study") -> St
         study = Study.model_validate(values)
     except ValidationError as error:
         raise StudyError(f"{file}: {explain(error, Study)}") from None
-    return study if base is None else _rooted(study, base.absolute())
-
-
-def _rooted(study: Study, base: Path) -> Study:
-    path = study.data.path
-    if isinstance(path, dict):
-        rooted: Any = {split: base / part for split, part in path.items()}
-    else:
-        rooted = None if path is None else base / path
-    weights = [
-        level if level.location is None else WeightsLevel(level.label, _located(base, level))
-        for level in study.factors["weights"]
-    ]
-    return study.model_copy(
-        update={
-            "data": study.data.model_copy(update={"path": rooted}),
-            "factors": {**study.factors, "weights": weights},
-        }
-    )
-
-
-def _located(base: Path, level: WeightsLevel) -> str:
-    location = level.location or ""
-    # A torchvision name under a label of one's own is no path.
-    return location if re.fullmatch(r"\w+", location) else str(base / location)
+    return study if base is None else study.rooted(base.absolute())

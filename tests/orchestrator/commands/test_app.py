@@ -13,8 +13,8 @@ import pytest
 from studies import PLAIN, SEARCHED, write
 
 from orchestrator.commands import app as cli
+from orchestrator.study.file import load_study
 from orchestrator.study.presets import preset_names
-from orchestrator.study.study import load_study
 from results.store.store import Store
 
 ROOT = Path(__file__).parents[3]

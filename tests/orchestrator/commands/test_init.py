@@ -17,7 +17,8 @@ from orchestrator.commands.app import app
 from orchestrator.plan.plan import plan_study
 from orchestrator.plan.price import price_plan
 from orchestrator.plan.starter import Starter, Wish
-from orchestrator.study.study import Study, load_study
+from orchestrator.study.file import load_study
+from orchestrator.study.study import Study
 
 ROOT = Path(__file__).parents[3]
 

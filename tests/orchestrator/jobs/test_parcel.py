@@ -12,8 +12,9 @@ import yaml
 
 from orchestrator.errors import StudyError
 from orchestrator.jobs.parcel import LARGEST, Parcel, pack
+from orchestrator.study.file import load_study
 from orchestrator.study.inputs import find_inputs
-from orchestrator.study.study import Study, load_study, study_from
+from orchestrator.study.study import Study, study_from
 
 DIGITS: dict[str, Any] = {"name": "tiny", "factors": {"model": ["resnet18", "resnet50"]}}
 

@@ -14,7 +14,8 @@ from orchestrator.commands.app import app
 from orchestrator.ledger.history import History
 from orchestrator.ledger.stopping import group_of
 from orchestrator.plan.replay import Curve, Recorded, Replay, recorded_curves, replay, stops
-from orchestrator.study.study import EarlyStopping, Study
+from orchestrator.study.blocks import EarlyStopping
+from orchestrator.study.study import Study
 from results.store.store import Store
 
 

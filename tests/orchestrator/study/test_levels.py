@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.study.blocks import parse_gpu
 from orchestrator.study.levels import (
     Size,
     WeightsLevel,
     is_function,
-    parse_gpu,
     parse_size,
     parse_weights,
 )

@@ -20,10 +20,12 @@ from orchestrator.commands.app import main
 from orchestrator.errors import StudyError
 from orchestrator.ledger.stages import Stages
 from orchestrator.plan.plan import plan_study
+from orchestrator.study.blocks import EarlyStopping
+from orchestrator.study.file import load_study
 from orchestrator.study.inputs import find_inputs
 from orchestrator.study.levels import Size, WeightsLevel
-from orchestrator.study.search import RECIPE_FIELDS
-from orchestrator.study.study import EarlyStopping, Study, load_study, study_from
+from orchestrator.study.recipes import RECIPE_FIELDS
+from orchestrator.study.study import Study, study_from
 
 BASE: dict[str, Any] = {"name": "s", "trainable": "simulated"}
 

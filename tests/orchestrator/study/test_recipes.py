@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.study.search import Search, normal_value
+from orchestrator.study.recipes import Search, normal_value
 
 
 def search(**block: Any) -> Search:
