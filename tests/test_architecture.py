@@ -16,8 +16,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("orchestrator", "trainables", "results")
 FORBIDDEN = {
     "results": {"torch", "torchvision", "ray", "orchestrator", "trainables"},
-    "trainables": {"orchestrator", "results"},
+    "trainables": {"orchestrator"},
 }
+LEAVES = {"results.errors", "results.ranking", "results.store.objects"}
+"""What trainables may import of results, and what imports nothing else of ours."""
 ROOMS = {
     "orchestrator": "errors study placement ledger plan drivers run screen jobs commands",
     "results": "errors records ranking labels phrases store statistics analysis findings answer "
@@ -79,6 +81,13 @@ def test_directions(package: str) -> None:
     assert modules(package)
     for file in modules(package):
         assert not top(imported(file)) & FORBIDDEN[package], file.name
+
+
+def test_leaves_of_results_are_all_that_trainables_import() -> None:
+    for file in modules("trainables"):
+        assert {name for name in imported(file) if name.startswith("results")} <= LEAVES, file.name
+    for leaf in LEAVES:
+        assert imported(ALL[leaf]) & ALL.keys() <= {"results.errors"}, leaf
 
 
 def test_ray_is_imported_where_it_belongs() -> None:
@@ -205,6 +214,10 @@ def test_modules_are_short() -> None:
     [
         ("import results", {"torch", "ray", "trainables", "orchestrator"}),
         ("import results; results.open, results.write_report", {"torch", "ray"}),
+        (
+            "import results.errors, results.ranking, results.store.objects",
+            {"torch", "ray", "pandas", "matplotlib", "trainables", "orchestrator"},
+        ),
         ("import orchestrator.commands.app", {"torch", "ray", "pyarrow", "pandas", "matplotlib"}),
         (
             "import orchestrator.study.study, orchestrator.screen.view",

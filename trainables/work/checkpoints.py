@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from results.ranking import rank
 from trainables.errors import CheckpointError, TrainableError
 from trainables.training.learner import Learner
 from trainables.work.folders import open_folder
@@ -105,7 +106,7 @@ class Checkpoints:
             return set(self.states())
         kept = {_name(epoch)}
         if self._keep == "best":
-            best = max(rows, key=lambda row: (row["val_accuracy"], -row["epoch"]))
+            best = min(rows, key=lambda row: (rank(row["val_accuracy"]), row["epoch"]))
             kept.add(_name(best["epoch"]))
         return kept
 

@@ -1,6 +1,7 @@
 """Saved states: whole or absent, with the rows they stand behind."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,25 @@ def test_what_is_kept(tmp_path: Path, keep: str, left: list[str]) -> None:
     assert names(tmp_path) == sorted(
         f"{name}.{kind}" for name in left for kind in ("json", "state")
     )
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "best"),
+    [
+        ((math.nan, 0.5, 0.9, math.nan), 3),
+        ((0.5, math.nan, 0.9, 0.1), 3),
+        ((0.9, 0.5, math.nan, 0.1), 1),
+        ((math.nan, math.nan), 1),
+    ],
+)
+def test_an_accuracy_that_is_no_number_is_never_the_best(
+    tmp_path: Path, accuracies: tuple[float, ...], best: int
+) -> None:
+    checkpoints, made, rows = Checkpoints(tmp_path, "best"), learner(), []
+    for accuracy in accuracies:
+        rows.append({**made.step(), "val_accuracy": accuracy})
+        checkpoints.save(made, rows)
+    assert checkpoints.states() == [f"{epoch:06d}.state" for epoch in (best, len(accuracies))]
 
 
 def test_states_beyond_the_budget_are_passed_over(tmp_path: Path) -> None:
