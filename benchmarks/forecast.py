@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 import results
-from results.analysis.cells import level_label
+from results.phrases import level_label
 from trainables.data.cache import FOLDER_VARIABLE
 
 SCALESTUDY = (sys.executable, "-m", "orchestrator")

@@ -1,16 +1,110 @@
-"""How numbers are written in sentences."""
+"""How levels, cells and numbers are written, in sentences and tables and beside charts."""
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from functools import lru_cache
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import pandas as pd
 
-from results.analysis.cells import level_label
+STANDARD_FACTORS = ("model", "weights", "fraction")
+"""The factors that every study has; their levels say by themselves what they are of."""
 
 _MOST = 3
 _LEAST_SECONDS = 0.001
 _POINTS = " points"
 _UNITS = (("hour", 3600), ("minute", 60), ("second", 1))
+
+
+@lru_cache(maxsize=4096)
+def fraction_label(fraction: float, n_train: int | None = None) -> str:
+    """Return a share of the data as people write it: 1/16, 3/4, 1; else in images or percent.
+
+    Parameters
+    ----------
+    fraction
+        Share of the training pool, above 0 and up to 1.
+    n_train
+        The images that it came to; without them a share that is no plain fraction is written in
+        percent.
+    """
+    plain = Fraction(fraction).limit_denominator(4096)
+    if abs(float(plain) - fraction) < 1e-9 and (plain.numerator <= 9 or plain.denominator <= 100):
+        return str(plain)
+    return f"{100 * fraction:.3g} %" if n_train is None else f"{n_train} images"
+
+
+def level_label(factor: str, level: Any, bare: bool = False) -> str:
+    """Return a level as people write it: `1/16` for 0.0625, `lr 0.001`, `default` where absent.
+
+    Parameters
+    ----------
+    factor
+        The factor, or any recipe field.
+    level
+        Its value; None, NaN and pandas' NA are absent.
+    bare
+        Leave out the name that precedes the levels of all but the standard factors.
+    """
+    if is_absent(level):
+        return "default"
+    if factor == "fraction":
+        return fraction_label(float(level))
+    number = isinstance(level, Real) and not isinstance(level, Integral)
+    text = f"{float(level):.6g}" if number else str(level)
+    return text if bare or factor in STANDARD_FACTORS else f"{factor} {text}"
+
+
+def is_absent(level: Any) -> bool:
+    """Return whether a value is None, NaN or pandas' NA."""
+    # Told by its name: this module is imported where pandas, which takes long to, is not.
+    if level is None or type(level).__name__ == "NAType":
+        return True
+    return isinstance(level, Real) and math.isnan(level)
+
+
+def cell_key(row: "Mapping[Any, Any] | pd.Series", factors: Sequence[str]) -> tuple[str, ...]:
+    """Return a cell's levels as they are written, which also compare where a level is absent."""
+    return tuple(level_label(name, row[name]) for name in factors)
+
+
+def cell_name(row: "Mapping[Any, Any] | pd.Series", factors: Sequence[str]) -> str:
+    """Return a cell's name, such as `resnet18 × none × 1/16`.
+
+    Parameters
+    ----------
+    row
+        Anything that gives a level for each factor's name.
+    factors
+        The factors to name it by, in this order.
+    """
+    return " × ".join(cell_key(row, factors))
+
+
+def described(levels: Mapping[str, Any]) -> str:
+    """Return factors with their levels, such as `weights: none, optimizer: sgd`."""
+    return ", ".join(
+        f"{name}: {level_label(name, level, bare=True)}" for name, level in levels.items()
+    )
+
+
+def setting(levels: Mapping[str, Any]) -> str:
+    """Return what holds besides the factor in question, such as `from scratch, optimizer sgd`."""
+    parts = []
+    for factor, level in levels.items():
+        if factor == "weights":
+            parts.append("from scratch" if level == "none" else f"with {level} weights")
+        else:
+            parts.append(level_label(factor, level))
+    return ", ".join(parts)
+
+
+def fractions(values: Sequence[float]) -> str:
+    """Return shares of the data as prose lists them, such as `1/16, 1/2 and 1`."""
+    return listed([fraction_label(value) for value in sorted(values)])
 
 
 def signed(value: float) -> str:
@@ -21,10 +115,16 @@ def signed(value: float) -> str:
 def amount(mean: float, low: float, high: float, unit: str = _POINTS) -> str:
     """Return a difference with its interval, such as `4.1 points (2.6 to 5.5)`.
 
-    Signs are written where the interval holds both; NaN ends mean that there is no interval.
-    Points of accuracy end at ±100.
+    Parameters
+    ----------
+    mean
+        The difference; it has a sign where the interval holds 0.
+    low, high
+        Ends of the interval, cut at ±100 points; NaN where there is none.
+    unit
+        What follows the number.
     """
-    if np.isnan(low) or np.isnan(high):
+    if math.isnan(low) or math.isnan(high):
         return f"{signed(mean)}{unit} (no ±)"
     if unit == _POINTS:
         low, high = max(low, -100.0), min(high, 100.0)
@@ -54,14 +154,14 @@ def resource_time(seconds: float, resource: str) -> str:
 
 
 def listed(parts: Sequence[str], word: str = "and") -> str:
-    """Join parts as prose does: `a, b and c`."""
+    """Return parts joined as prose does, such as `a, b and c`."""
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} {word} {parts[-1]}"
 
 
 def few(parts: Sequence[str]) -> list[str]:
-    """Keep the first three parts, and say how many follow."""
+    """Return the first three parts, and after them how many more there are."""
     more = len(parts) - _MOST
     return [*parts[:_MOST], *([f"{more} more below"] if more > 0 else [])]
 
@@ -69,19 +169,3 @@ def few(parts: Sequence[str]) -> list[str]:
 def count(number: int, noun: str) -> str:
     """Return a number with its noun, such as `1 error` or `2 errors`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def fractions(values: Sequence[float]) -> str:
-    """Return fractions as prose lists them, such as `1/16, 1/2 and 1`."""
-    return listed([level_label("fraction", value) for value in sorted(values)])
-
-
-def setting(levels: dict[str, Any]) -> str:
-    """Return what holds besides the factor in question, such as `from scratch, optimizer sgd`."""
-    parts = []
-    for factor, level in levels.items():
-        if factor == "weights":
-            parts.append("from scratch" if level == "none" else f"with {level} weights")
-        else:
-            parts.append(level_label(factor, level))
-    return ", ".join(parts)

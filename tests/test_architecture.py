@@ -22,7 +22,7 @@ LEAVES = {"results.errors", "results.ranking", "results.store.objects"}
 """What trainables may import of results, and what imports nothing else of ours."""
 ROOMS = {
     "orchestrator": "errors study placement ledger plan drivers run screen jobs commands",
-    "results": "errors records ranking labels phrases store statistics analysis findings answer "
+    "results": "errors records ranking phrases store statistics analysis findings answer "
     "figures run report pairs",
     "trainables": "errors functions source recipe trial data models training work measure",
 }
@@ -36,7 +36,6 @@ UPWARD = {  # still there, to be mended
     ("results.analysis.analysis", "results.answer.answer"),
     ("results.analysis.overview", "results.findings.diagnoses"),
     ("results.figures.catalogue", "results.run"),
-    ("results.phrases", "results.analysis.cells"),
 }
 CIRCLES = [  # still there, to be opened
     {"results.figures.catalogue", "results.run"},

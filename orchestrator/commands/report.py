@@ -147,9 +147,8 @@ def _table(pair: "Pair") -> "RenderableType":
     """Return the cells of both studies as a terminal shows them."""
     from orchestrator.screen.view import plain_table
     from results.analysis.cells import records_of
-    from results.analysis.estimates import cell_name
     from results.pairs.caveats import not_comparable
-    from results.phrases import signed
+    from results.phrases import cell_name, signed
 
     refusal = not_comparable(pair.first, pair.second)
     first, second = pair.names

@@ -11,7 +11,7 @@ from orchestrator.ledger.history import History
 from orchestrator.ledger.stopping import Race, group_of
 from orchestrator.study.blocks import EarlyStopping
 from orchestrator.study.study import Study
-from results.analysis.cells import level_label
+from results.phrases import level_label
 from results.ranking import rank
 from results.records import Status
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results.analysis.occupancy import busy_share
-from results.labels import fraction_label
+from results.phrases import fraction_label
 from results.records import Status
 
 

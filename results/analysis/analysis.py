@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.analysis.cells import level_label
 from results.analysis.contrasts import interactions, main_effects
 from results.analysis.fitting import fitting
 from results.analysis.overview import Overview
 from results.analysis.series import crossovers
 from results.answer.answer import BOOTSTRAP_SEED, Answer, answer
+from results.phrases import level_label
 from results.statistics.crossover import DRAWS
 
 _MANY_MODELS = 5

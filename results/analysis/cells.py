@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.labels import fraction_label
+from results.phrases import STANDARD_FACTORS, cell_name, level_label
 from results.records import RECIPE_COLUMNS, Stage, Status
 
-STANDARD_FACTORS = ("model", "weights", "fraction")
 METRICS = tuple(
     f"{part}_{measure}" for part in ("test", "val", "train") for measure in ("accuracy", "loss")
 )
@@ -102,30 +101,12 @@ class Cells:
         """
         names = [f for f in (factors or self.factors) if len(self.levels.get(f, ())) > 1]
         names = names or list(factors or self.factors)[:1]
-        return " × ".join(level_label(factor, row[factor]) for factor in names)
-
-
-def described(levels: Mapping[str, Any]) -> str:
-    """Return factors with their levels, such as `weights: none, optimizer: sgd`."""
-    bare = {factor: level_label(factor, level) for factor, level in levels.items()}
-    return ", ".join(f"{name}: {label.removeprefix(f'{name} ')}" for name, label in bare.items())
+        return cell_name(row, names)
 
 
 def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a small frame as dictionaries."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def level_label(factor: str, level: Any) -> str:
-    """Return a level as people write it: 0.0625 as 1/16, 0.001 as 0.001, absent as default."""
-    if level is None or level is pd.NA or (isinstance(level, float) and np.isnan(level)):
-        return "default"
-    if factor == "fraction":
-        return fraction_label(float(level))
-    if isinstance(level, float | np.floating):
-        level = f"{float(level):.6g}"
-    text = str(level)
-    return text if factor in STANDARD_FACTORS else f"{factor} {text}"
 
 
 def factors_of(study: Mapping[str, Any]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from results.analysis.estimates import ordered_levels
+from results.phrases import STANDARD_FACTORS, cell_name
 from results.statistics.bulk import Batch, grouped, mean_intervals, seeds_to_decide
 from results.statistics.correctness import PairedTestSet
 from results.statistics.correctness import paired_test_set as compare_test_set
@@ -250,8 +251,8 @@ class _Grid:
         if twins.any():
             row = runs[twins].iloc[0]
             raise ValueError(
-                f"Two runs of {row['model']} × {row['weights']} share seed {row['seed']}: name "
-                "every column in which runs differ in factors."
+                f"Two runs of {cell_name(row, STANDARD_FACTORS[:2])} share seed {row['seed']}: "
+                "name every column in which runs differ in factors."
             )
 
 

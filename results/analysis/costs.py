@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from results.analysis.contrasts import paired_differences
-from results.analysis.estimates import cell_key
+from results.phrases import cell_key
 
 COSTS = ("n_parameters", "flops_per_image", "resource_seconds")
 """Columns of a frame of cells that may stand against the error."""

@@ -4,13 +4,14 @@ Accuracies and errors are in points (percentage points, 0 to 100) of the final e
 accuracy; records hold shares from 0 to 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from results.analysis.cells import STANDARD_FACTORS, cells_of, level_label
+from results.analysis.cells import cells_of
+from results.phrases import STANDARD_FACTORS, cell_key
 from results.records import Stage, Status
 from results.statistics.bulk import grouped, mean_intervals
 from results.statistics.intervals import LEVEL, pooled_variance_of_cells
@@ -117,16 +118,6 @@ def by_cell(frame: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], p
         cell_key(dict(zip(names, levels, strict=True)), names): rows
         for levels, rows in frame.groupby(names, dropna=False, observed=True, sort=False)
     }
-
-
-def cell_key(row: Mapping[Any, Any] | pd.Series, keys: Sequence[str]) -> tuple[str, ...]:
-    """Return a cell's levels as they are written, which also hold where a level is null."""
-    return tuple(level_label(name, row[name]) for name in keys)
-
-
-def cell_name(row: Mapping[Any, Any] | pd.Series, keys: Sequence[str]) -> str:
-    """Return a cell's name, such as `resnet18 × none × 1/16`."""
-    return " × ".join(cell_key(row, keys))
 
 
 def ordered_levels(runs: pd.DataFrame, factor: str) -> list[Any]:

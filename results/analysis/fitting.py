@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from results.analysis.cells import STANDARD_FACTORS
+from results.phrases import STANDARD_FACTORS
 
 _STILL_FALLS = 0.03  # share of the loss lost over the last quarter of the budget
 _SATURATED = 90.0  # % train accuracy from which more epochs have little left to fit

@@ -6,12 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from results.analysis.cells import STANDARD_FACTORS
 from results.analysis.contrasts import paired_differences
-from results.analysis.estimates import cell_estimates, cell_name, compared_runs, ordered_levels
+from results.analysis.estimates import cell_estimates, compared_runs, ordered_levels
 from results.analysis.series import data_worths, extrapolations
 from results.findings.diagnoses import diagnose_cells
-from results.phrases import setting
+from results.phrases import STANDARD_FACTORS, cell_name, setting
 
 
 class Overview:

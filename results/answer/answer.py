@@ -11,19 +11,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.analysis.cells import State, level_label, where
+from results.analysis.cells import State, where
 from results.analysis.contrasts import main_effects, paired_test_set
 from results.analysis.costs import cost_per_point
-from results.analysis.estimates import (
-    by_cell,
-    cell_key,
-    cell_name,
-)
+from results.analysis.estimates import by_cell
 from results.analysis.overview import Overview
 from results.analysis.series import crossovers
 from results.answer.coverage import Interval, coverage_note
 from results.findings.finding import Severity
-from results.phrases import amount, count, few, fractions, listed, resource_time, signed
+from results.phrases import (
+    amount,
+    cell_key,
+    cell_name,
+    count,
+    few,
+    fractions,
+    level_label,
+    listed,
+    resource_time,
+    signed,
+)
 from results.statistics.intervals import paired_difference
 
 BOOTSTRAP_SEED = 0

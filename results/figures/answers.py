@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from results.analysis.cells import combinations, described, level_label, records_of, where
+from results.analysis.cells import combinations, records_of, where
 from results.analysis.costs import pareto_front
-from results.analysis.estimates import by_cell, cell_key, cell_name
+from results.analysis.estimates import by_cell
 from results.figures.style import (
     COLOURS,
     INK,
@@ -32,6 +32,7 @@ from results.figures.style import (
     same_limits,
     tidy,
 )
+from results.phrases import cell_key, cell_name, described, level_label
 
 _MAX_ROWS = 60
 _MAX_PANELS = 24
@@ -209,7 +210,7 @@ def effects(table: pd.DataFrame, name: str) -> Figure:
         [
             plain(
                 f"{described({row['factor']: row['first']})} → "
-                f"{level_label(row['factor'], row['second']).removeprefix(row['factor'] + ' ')}",
+                f"{level_label(row['factor'], row['second'], bare=True)}",
                 60,
             )
             for row in drawn

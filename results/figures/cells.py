@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from results.analysis.cells import Cells, State, combinations, records_of, where
-from results.analysis.estimates import by_cell, cell_key
+from results.analysis.estimates import by_cell
 from results.figures.style import (
     COLOURS,
     FAULT,
@@ -35,7 +35,7 @@ from results.figures.style import (
     same_limits,
     tidy,
 )
-from results.labels import fraction_label
+from results.phrases import cell_key, fraction_label
 from results.records import Stage, Status
 
 _MAX_REASONS = 14

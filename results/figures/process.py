@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from results.analysis.cells import Cells, level_label, records_of
+from results.analysis.cells import Cells, records_of
 from results.analysis.occupancy import busy_share
 from results.figures.style import (
     COLOURS,
@@ -24,6 +24,7 @@ from results.figures.style import (
     plain,
     tidy,
 )
+from results.phrases import level_label
 from results.records import Stage, Status
 
 _FATE_COLOURS = {Status.STOPPED: "#D9D9D9", Status.FAILED: "#F2B8B5"}
@@ -111,7 +112,7 @@ def search(cells: Cells, trials: pd.DataFrame, tuned: list[str], name: str) -> F
 def _recipe(trial: dict[str, Any] | None, tuned: list[str]) -> str:
     if trial is None:
         return "none chosen"
-    return ", ".join(f"{field} {level_label('model', trial[field])}" for field in tuned)
+    return ", ".join(f"{field} {level_label(field, trial[field], bare=True)}" for field in tuned)
 
 
 def timeline(trials: pd.DataFrame, name: str) -> Figure:

@@ -8,16 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from results.analysis.cells import (
-    Cells,
-    State,
-    combinations,
-    compared_trials,
-    described,
-    records_of,
-    where,
-)
-from results.analysis.estimates import by_cell, cell_key
+from results.analysis.cells import Cells, State, combinations, compared_trials, records_of, where
+from results.analysis.estimates import by_cell
 from results.figures.style import (
     COLOURS,
     FAULT,
@@ -37,7 +29,7 @@ from results.figures.style import (
     size_axes,
     tidy,
 )
-from results.labels import fraction_label
+from results.phrases import cell_key, described, fraction_label
 from results.records import Status
 
 _MAX_LINES = 8  # more would share colours

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from results.analysis.cells import STANDARD_FACTORS
 from results.analysis.estimates import cell_estimates, compared_runs, selection_optimism
 from results.findings.evidence import evidence_findings
 from results.findings.fairness import fairness_findings
 from results.findings.finding import Finding, Severity, findings_frame
 from results.findings.symptoms import training_findings
+from results.phrases import STANDARD_FACTORS
 
 _OPTIMISM = 0.1  # points below which it is not worth a line
 

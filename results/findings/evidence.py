@@ -5,11 +5,11 @@ from functools import partial
 
 import pandas as pd
 
-from results.analysis.cells import STANDARD_FACTORS
 from results.analysis.contrasts import paired_differences
-from results.analysis.estimates import by_cell, cell_name, measured_trials, wanted_trials
+from results.analysis.estimates import by_cell, measured_trials, wanted_trials
 from results.findings import rules
 from results.findings.finding import Finding, Severity
+from results.phrases import STANDARD_FACTORS, cell_key, cell_name
 from results.records import Stage, Status
 from results.statistics.curves import ill_behaved
 
@@ -65,20 +65,20 @@ def _missing(
     wanted = wanted_trials(trials)
     measured = wanted if race else measured_trials(wanted)
     fates = measured[[*factors, "seed", "status", "error", "stopped_at_epoch"]]
-    by_name: dict[str, pd.DataFrame] = {}
+    by_name: dict[tuple[str, ...], pd.DataFrame] = {}
     if cells["missing_seeds"].map(len).any():
-        by_name = {" × ".join(key): own for key, own in by_cell(fates, factors).items()}
+        by_name = by_cell(fates, factors)
     open_rows = wanted[wanted["status"].isin([Status.PLANNED, Status.RUNNING])]
-    under_way = {" × ".join(key) for key in by_cell(open_rows, factors)}
+    under_way = by_cell(open_rows, factors).keys()
     for row in cells.to_dict("records"):
-        name = cell_name(row, factors)
+        key, name = cell_key(row, factors), cell_name(row, factors)
         missing = row["missing_seeds"]
         if race:
-            missing = [seed for seed in missing if _status(by_name.get(name), seed) not in _RACED]
+            missing = [seed for seed in missing if _status(by_name.get(key), seed) not in _RACED]
         if not missing:
             continue
         if not row["seeds"]:
-            to_come = name in under_way
+            to_come = key in under_way
             yield Finding(
                 "missing-cell",
                 Severity.NOTE if to_come else Severity.ERROR,
@@ -89,7 +89,7 @@ def _missing(
                 else "mend the cause and run the study again; comparisons leave the cell out",
             )
             continue
-        parts = [_fate(by_name.get(name), seed) for seed in missing]
+        parts = [_fate(by_name.get(key), seed) for seed in missing]
         to_come = all(part.endswith(("planned", "running")) for part in parts)
         yield Finding(
             "missing-seed",

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.analysis.cells import STANDARD_FACTORS, level_label
-from results.analysis.estimates import by_cell, cell_name, measured_trials, wanted_trials
+from results.analysis.estimates import by_cell, measured_trials, wanted_trials
 from results.findings import rules
 from results.findings.finding import Finding, Severity
+from results.phrases import STANDARD_FACTORS, cell_name, level_label
 from results.records import RECIPE_COLUMNS, Stage
 
 _IMBALANCE = 0.1  # share by which a class may miss its part of a subset
+_MODEL = ("model", "weights")
 _SMALL_IMAGE_FLOPS = 3e8  # a ResNet-18 at 64 pixels takes 1.5e8, at 224 pixels 1.8e9
 
 
@@ -78,7 +79,7 @@ def _unpaired(runs: pd.DataFrame) -> Iterator[Finding]:
         if rows["subset_hash"].nunique() < 2:
             continue
         hashes = ", ".join(
-            f"{row['model']} × {row['weights']} {row['subset_hash'][:8]}"
+            f"{cell_name(row, _MODEL)} {row['subset_hash'][:8]}"
             for row in rows.drop_duplicates("subset_hash").to_dict("records")
         )
         yield Finding(
@@ -109,7 +110,7 @@ def _unequal_starts(runs: pd.DataFrame) -> Iterator[Finding]:
             yield Finding(
                 "unequal-start",
                 Severity.ERROR,
-                f"{row['model']} × {row['weights']}",
+                cell_name(row, _MODEL),
                 f"seed {row['seed']} has {rows['init_hash'].nunique()} different initial weights "
                 f"over {rows['fraction'].nunique()} fractions",
                 "start every cell afresh; carried-on weights generalise worse (Ash & Adams 2020)",
@@ -118,12 +119,12 @@ def _unequal_starts(runs: pd.DataFrame) -> Iterator[Finding]:
 
 def _weights_files(runs: pd.DataFrame) -> Iterator[Finding]:
     known = runs[runs["weights_hash"].notna()]
-    for (model, weights), rows in known.groupby(["model", "weights"]):
+    for (_, weights), rows in known.groupby(list(_MODEL)):
         if weights == "none" or rows["weights_hash"].nunique() > 1:
             yield Finding(
                 "weights-file",
                 Severity.ERROR,
-                f"{model} × {weights}",
+                cell_name(rows.iloc[0], _MODEL),
                 f"weights files with hash {', '.join(rows['weights_hash'].str[:8].unique())}",
                 "one label must mean one file, and none no file; give each file its own label",
             )

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from results.analysis.cells import STANDARD_FACTORS
-from results.analysis.estimates import by_cell, cell_name, wanted_trials
+from results.analysis.estimates import by_cell, wanted_trials
 from results.analysis.fitting import Fit, curve_arrays, fitting
 from results.findings import rules
 from results.findings.finding import Finding, Severity
+from results.phrases import STANDARD_FACTORS, cell_name
 from results.records import Stage, Status
 
 _STANDS_STILL = 0.005  # share of the loss that is written as 0 %

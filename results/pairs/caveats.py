@@ -5,9 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from results.analysis.cells import level_label
 from results.findings.finding import Finding, Severity, findings_frame
-from results.phrases import count, few, listed
+from results.phrases import count, few, level_label, listed
 from results.run import Run
 
 _HARDWARE = ("cpu_model", "gpu_model", "torch")
@@ -241,8 +240,8 @@ def _data(run: Run) -> tuple[Any, dict[str, Any]]:
 def _changes(first: Any, second: Any) -> str:
     first, second = dict(first or {}), dict(second or {})
     parts = [
-        f"{key} {level_label('model', first.get(key, 'absent'))} → "
-        f"{level_label('model', second.get(key, 'absent'))}"
+        f"{key} {level_label(key, first.get(key, 'absent'), bare=True)} → "
+        f"{level_label(key, second.get(key, 'absent'), bare=True)}"
         for key in dict.fromkeys([*first, *second])
         if first.get(key) != second.get(key)
     ]

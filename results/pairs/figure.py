@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from results.analysis.cells import records_of
-from results.analysis.estimates import cell_name
 from results.figures.style import COLOURS, INK, PALE, empty, legend, new_figure, plain, tidy
 from results.pairs.pair import Basis, Pair
+from results.phrases import cell_name
 
 _MAX_ROWS = 60
 _ALT = (

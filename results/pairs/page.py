@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from results.analysis.cells import level_label, records_of
-from results.analysis.estimates import cell_name
+from results.analysis.cells import records_of
 from results.findings.finding import by_severity
 from results.pairs.pair import Pair
 from results.pairs.verdict import verdict
+from results.phrases import cell_name, level_label
 from results.report.html import Picture, fill, resource
 from results.report.sections import Table
 from results.run import Run

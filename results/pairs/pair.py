@@ -14,16 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.analysis.cells import STANDARD_FACTORS, level_label
 from results.analysis.contrasts import main_effects, paired_test_set
-from results.analysis.estimates import (
-    by_cell,
-    cell_estimates,
-    cell_key,
-    compared_runs,
-    measured_trials,
-)
+from results.analysis.estimates import by_cell, cell_estimates, compared_runs, measured_trials
 from results.pairs.caveats import caveats, not_comparable
+from results.phrases import STANDARD_FACTORS, cell_key, level_label
 from results.records import RECIPE_COLUMNS
 from results.run import Run
 from results.statistics.intervals import paired_difference, unpaired_difference
@@ -340,5 +334,5 @@ def _recipe_changes(first: pd.DataFrame, second: pd.DataFrame, factors: tuple[st
 
 
 def _values(column: pd.Series) -> str:
-    labels = dict.fromkeys(level_label("model", value) for value in column)
+    labels = dict.fromkeys(level_label(str(column.name), value, bare=True) for value in column)
     return " or ".join(sorted(labels))

@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 
 from results.analysis.cells import records_of
-from results.analysis.estimates import cell_name
 from results.findings.finding import Severity
 from results.pairs.caveats import not_comparable
 from results.pairs.pair import NO_WIDTH, Basis, Pair
-from results.phrases import amount, count, few, listed, resource_time, signed
+from results.phrases import amount, cell_name, count, few, listed, resource_time, signed
 
 
 def verdict(pair: Pair) -> list[str]:

@@ -6,10 +6,11 @@ from datetime import datetime
 import pandas as pd
 import yaml
 
-from results.analysis.cells import Cells, level_label, records_of
+from results.analysis.cells import Cells, records_of
 from results.analysis.forecasts import predicted_and_actual
 from results.answer.coverage import Interval, coverage_note
 from results.findings.finding import by_severity
+from results.phrases import level_label
 from results.report.html import Picture, as_data, fill, resource, vega
 from results.report.payload import payload
 from results.report.sections import Table, sections_of
@@ -104,7 +105,7 @@ def _recipe_table(run: Run) -> Table | None:
         [
             run.cells.name(row),
             *(
-                level_label("model", row.get(field)) if row["seeds"] else "not chosen"
+                level_label(field, row.get(field), bare=True) if row["seeds"] else "not chosen"
                 for field in tuned
             ),
             int(row["search_completed"]),

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.analysis.cells import METRICS, Cells, level_label, records_of
+from results.analysis.cells import METRICS, Cells, records_of
+from results.phrases import level_label
 from results.records import Status
 from results.run import Run
 

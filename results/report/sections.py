@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from results.analysis.analysis import Analysis
-from results.analysis.cells import level_label, records_of
+from results.analysis.cells import records_of
 from results.analysis.costs import COSTS, cost_per_point, pareto_front
 from results.analysis.overview import Overview
 from results.answer.coverage import Interval, coverage_note
-from results.phrases import resource_time
+from results.phrases import level_label, resource_time
 
 _MAX_ROWS = 500
 _WITHOUT = {

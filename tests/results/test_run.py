@@ -16,17 +16,6 @@ def run(tmp_path):
     return results.open(write(tmp_path / "run", Plan(), np.random.default_rng(0)))
 
 
-def test_the_public_names():
-    assert sorted(results.__all__) == [
-        "ResultsError",
-        "Run",
-        "compare",
-        "open",
-        "write_comparison",
-        "write_report",
-    ]
-
-
 def test_tables_are_frames_with_the_columns_of_the_records(run):
     assert list(run.trials().columns) == SCHEMAS["trials"].names
     assert len(run.trials()) == 36

@@ -5,14 +5,8 @@ from sample import Plan, Row, write
 from scipy import stats
 
 import results
-from results.analysis.cells import (
-    State,
-    cells_of,
-    described,
-    half_width,
-    is_race,
-    level_label,
-)
+from results.analysis.cells import State, cells_of, half_width, is_race
+from results.phrases import described, level_label
 from results.statistics.intervals import mean_interval
 
 CELL = ["model", "weights", "fraction"]
