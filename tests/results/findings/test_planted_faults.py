@@ -393,8 +393,8 @@ def test_every_documented_pitfall_is_planted():
     named = set(re.findall(r"`([a-z-]+)`", "".join(re.findall(r"\|([^|]*)\|\n", table))))
     planted = {code for code, *_ in IN_CELLS} | {code for _, code, _ in OF_THE_STUDY}
     assert planted - named == set()
-    # Cells that planted faults leave alone are decided; test_diagnoses has its numbers by hand. What
-    # test images are training images too is seen before a run alone.
+    # Cells that planted faults leave alone are decided; test_diagnoses has its numbers by hand.
+    # That test images are training images too is seen by a plan alone.
     assert named - planted == {"undecided", "seen-images"}
 
 
