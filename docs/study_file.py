@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.study.schema import schema_text, study_schema
+from orchestrator.study.file import schema_text, study_schema
 
 _HERE = Path(__file__).parent
 

@@ -24,13 +24,14 @@ def _finite(value: Any) -> Any:
     return value
 
 
-_Number = (BeforeValidator(_no_bool), BeforeValidator(_finite))
-Count = Annotated[int, *_Number, Field(ge=1, lt=2**53)]
-Positive = Annotated[float, *_Number, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, *_Number, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, *_Number, Field(ge=0, lt=1, allow_inf_nan=False)]
-Tries = Annotated[int, *_Number, Field(ge=0, lt=2**31)]
-Seed = Annotated[int, *_Number, Field(ge=0, lt=2**31)]
+NUMBER = (BeforeValidator(_no_bool), BeforeValidator(_finite))
+"""Marks of a field that holds a finite number; its limits are named before them."""
+Count = Annotated[int, Field(ge=1, lt=2**53), *NUMBER]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), *NUMBER]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), *NUMBER]
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), *NUMBER]
+Tries = Annotated[int, Field(ge=0, lt=2**31), *NUMBER]
+Seed = Annotated[int, Field(ge=0, lt=2**31), *NUMBER]
 
 
 class Recipe(BaseModel):
@@ -72,7 +73,7 @@ class Recipe(BaseModel):
     """Of the forward and backward pass. `auto`: bf16 where the device computes it natively."""
     stem: Literal["standard", "cifar"] = "standard"
     """`cifar`: 3×3 stride-1 first convolution and no max-pool, for ResNets on small images."""
-    image_size: Annotated[int, *_Number, Field(ge=8, le=1024)] | None = None
+    image_size: Annotated[int, Field(ge=8, le=1024), *NUMBER] | None = None
     """Side in pixels that images are resized to; by default as they are in the data."""
     normalization: Literal["auto", "data", "none"] = "auto"
     """`auto`: the pretrained weights' own mean and deviation where known, else the data's."""

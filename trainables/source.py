@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
 BUILT_IN = ("digits", "cifar10", "cifar100", "parquet", "imagefolder")
 
@@ -26,7 +26,21 @@ def _validation(value: Any) -> Any:
     raise ValueError(valid)
 
 
-Validation = Annotated[float | int | Literal["test"], BeforeValidator(_validation)]
+Validation = Annotated[
+    Annotated[float, Field(gt=0)] | Annotated[int, Field(gt=0)] | Literal["test"],
+    BeforeValidator(_validation),
+]
+_Splits = Annotated[
+    dict[str, Path],
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"train": {"type": "string"}, "test": {"type": "string"}},
+            "required": ["train", "test"],
+            "additionalProperties": False,
+        }
+    ),
+]
 
 
 class Source(BaseModel):
@@ -38,7 +52,7 @@ class Source(BaseModel):
     """digits (embedded), cifar10, cifar100 (torchvision), parquet, imagefolder, or
     package.module:function, which returns ((train_images, train_labels), (test_images,
     test_labels)) as arrays: uint8 N×H×W×3 (or N×H×W) and integers."""
-    path: Path | dict[str, Path] | None = Field(
+    path: Path | _Splits | None = Field(
         default=None, examples=[{"train": "train.parquet", "test": "test.parquet"}]
     )
     """Folder or files of the data, relative to the study file. parquet: a folder, or {train: …,

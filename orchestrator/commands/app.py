@@ -215,7 +215,7 @@ def clean(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of a study file, for editors and other tools."""
-    from orchestrator.study.schema import schema_text
+    from orchestrator.study.file import schema_text
 
     typer.echo(schema_text(), nl=False)
 

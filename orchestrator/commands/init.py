@@ -92,7 +92,7 @@ def init(
         started = Starter(wish, probe=probe).start()
         text, said = started.text, started.reasons
     if schema:
-        from orchestrator.study.schema import schema_text
+        from orchestrator.study.file import schema_text
 
         write_whole(beside, schema_text().encode())
     write_whole(file, text.encode())

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from orchestrator.study.levels import exact
 from orchestrator.study.refusals import Refused
-from trainables.recipe import Count
+from orchestrator.study.schema import Name, read_as, share
+from trainables.recipe import NUMBER, Count
 
 _SMALLEST_SHARE = Fraction(1, 1000)
 """Of a GPU; Ray counts in steps of a ten-thousandth."""
@@ -39,7 +40,7 @@ class EarlyStopping(Settings):
     or, with [], all of the study. Seeds never compete."""
     grace: Count = 1
     """Evaluation intervals that every trial is sure of: the first rung."""
-    reduction_factor: Annotated[Count, Field(ge=2)] = 3
+    reduction_factor: Annotated[int, Field(ge=2, lt=2**53), *NUMBER] = 3
     """Each rung keeps about one in so many, and the next is so many times later."""
 
 
@@ -96,7 +97,9 @@ class Resources(Settings):
 
     cpu: Count = 1
     """CPUs, and torch threads, per trial; those of several GPUs are divided among them."""
-    gpu: Annotated[Any, BeforeValidator(parse_gpu)] = "auto"
+    gpu: Annotated[Any, BeforeValidator(parse_gpu), read_as(share(minimum=0) | Literal["auto"])] = (
+        "auto"
+    )
     """auto, 0, 1/k of a GPU (0.25, "1/3"), 1, or several, by data parallelism on one machine. auto
     measures how many trials a GPU holds."""
     max_trials_per_gpu: Count | None = None
@@ -117,32 +120,29 @@ def _without_secret(uri: str) -> str:
     return uri
 
 
-_Text = Annotated[str, Field(min_length=1)]
-
-
 class TensorBoard(Settings):
     """Event files, one folder per trial."""
 
-    folder: _Text
+    folder: Name
     """Where they go, on the machine where the run works; a relative one starts there."""
 
 
 class MLflow(Settings):
     """One run per trial and pass, in one experiment."""
 
-    uri: Annotated[_Text, AfterValidator(_without_secret)]
+    uri: Annotated[Name, AfterValidator(_without_secret)]
     """Address of the tracking server or data base, such as http://host:5000 or
     sqlite:///mlflow.db."""
-    experiment: _Text | None = None
+    experiment: Name | None = None
     """Name of the experiment; by default the study's name."""
 
 
 class Wandb(Settings):
     """One run of Weights & Biases per trial, in one group; the key is taken from WANDB_API_KEY."""
 
-    project: _Text
+    project: Name
     """A project's name."""
-    entity: _Text | None = None
+    entity: Name | None = None
     """User or team; by default the key's own."""
     mode: Literal["online", "offline"] = "online"
     """offline keeps the runs on disk for `wandb sync`."""
@@ -152,11 +152,11 @@ class Trackers(Settings):
     """Experiment trackers, all off by default; their libraries are optional dependencies."""
 
     tensorboard: TensorBoard | None = None
-    """Event files."""
+    """Event files, one folder per trial."""
     mlflow: MLflow | None = None
-    """An MLflow server or data base."""
+    """One run per trial and pass, in one experiment."""
     wandb: Wandb | None = None
-    """Weights & Biases."""
+    """One run of Weights & Biases per trial, in one group; the key is taken from WANDB_API_KEY."""
 
     def missing(self) -> dict[str, str]:
         """Return the library of each tracker named here that this Python lacks."""

@@ -1,5 +1,6 @@
 """A study file: YAML without surprises, and `key=value` settings on top of it."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import StudyError
+from orchestrator.study.schema import schema_of
 from orchestrator.study.study import Study, study_from
 
 _LARGEST = 2**20
@@ -83,6 +85,16 @@ def _override(values: dict[str, Any], setting: str) -> None:
         if not isinstance(block, dict):
             raise StudyError(f"--set {setting}: {'.'.join(path[:depth])} is no block of keys.")
     block[last] = value
+
+
+def study_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of a study file."""
+    return schema_of(Study) | {"title": "A study of scalestudy"}
+
+
+def schema_text() -> str:
+    """Return the schema as a file holds it."""
+    return json.dumps(study_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def load_study(path: str | Path, settings: Iterable[str] = (), *, rooted: bool = True) -> Study:

@@ -3,10 +3,13 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Annotated, Any
 
-from orchestrator.study.recipes import RECIPE_FIELDS, distinct, normal_value
+from pydantic import Field
+
+from orchestrator.study.recipes import RECIPE_FIELDS, distinct, normal_value, value_of
 from orchestrator.study.refusals import Refused, unknown_key
+from orchestrator.study.schema import Name, block_of, list_of, share
 
 STANDARD_FACTORS: dict[str, list[Any]] = {
     "model": ["resnet18"],
@@ -154,6 +157,21 @@ def parse_factors(value: Any) -> dict[str, list[Any]]:
         factor: distinct(factor, levels, _level, "level")
         for factor, levels in {**STANDARD_FACTORS, **value}.items()
     }
+
+
+def factors_block() -> Any:
+    """Return the type of the `factors` block as a study file writes it."""
+    label_and_path = Annotated[dict[str, Name], Field(min_length=1, max_length=1)]
+    levels = {
+        "model": Name,
+        "weights": Name | None | label_and_path,
+        "fraction": share(exclusiveMinimum=0),
+    }
+    standard = {
+        factor: Annotated[list_of(levels[factor]), Field(json_schema_extra={"default": default})]
+        for factor, default in STANDARD_FACTORS.items()
+    }
+    return block_of({**standard, **{field: list_of(value_of(field)) for field in RECIPE_FIELDS}})
 
 
 def _level(factor: str, level: Any) -> Any:

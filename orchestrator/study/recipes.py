@@ -5,13 +5,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from orchestrator.study.refusals import Refused, reason, shown, unknown, unknown_key
-from trainables.recipe import BUDGET_FIELDS, BUDGETS, DEFAULT_EPOCHS, Count, Recipe, Seed
+from orchestrator.study.schema import block_of, list_of
+from trainables.recipe import BUDGET_FIELDS, BUDGETS, DEFAULT_EPOCHS, NUMBER, Recipe, Seed
 
 Algorithm = Literal["grid", "random", "optuna"]
 RECIPE_FIELDS = tuple(Recipe.model_fields)
@@ -33,7 +34,7 @@ class Search(BaseModel):
     algorithm: Algorithm
     """grid (every combination, the default for lists), random (the default with distributions or
     `samples`), or optuna (one TPE sampler per cell)."""
-    samples: Annotated[Count, Field(le=100_000)] | None = None
+    samples: Annotated[int, Field(ge=1, le=100_000), *NUMBER] | None = None
     """Recipes per cell; 8 by default where not every combination is tried."""
     seed: Seed | None = None
     """Of the draws, of the order within a cell, and of the search trials; `seeds[0]` by default."""
@@ -234,11 +235,35 @@ def normal_value(field: str, value: Any) -> Any:
 
 @cache
 def _adapter(field: str) -> TypeAdapter[Any]:
+    return TypeAdapter(Recipe.model_fields[field].rebuild_annotation())
+
+
+def value_of(field: str) -> Any:
+    """Return the type of a recipe field's value where it is compared or tuned."""
+    annotation = Recipe.model_fields[field].rebuild_annotation()
+    # A budget that is not meant is left out.
+    return get_args(annotation)[0] if field in BUDGET_FIELDS else annotation
+
+
+def search_block() -> Any:
+    """Return the type of the `search` block as a study file writes it."""
+    rest = {
+        key: Annotated[field.rebuild_annotation() | None, Field(description=field.description)]
+        for key, field in Search.model_fields.items()
+        if key in _RESERVED
+    }
+    needed = [{"required": [field]} for field in RECIPE_FIELDS]
+    return block_of({**{field: _tuned(field) for field in RECIPE_FIELDS}, **rest}, anyOf=needed)
+
+
+def _tuned(field: str) -> Any:
     declared = Recipe.model_fields[field]
-    annotation: Any = declared.annotation
-    for mark in declared.metadata:
-        annotation = Annotated[annotation, mark]
-    return TypeAdapter(annotation)
+    values: Any = list_of(value_of(field))
+    ends = Annotated[values, Field(min_length=2, max_length=2)]
+    kinds = {kind: values if kind == "choice" else ends for kind in DISTRIBUTIONS}
+    about = {"description": declared.description, "default": declared.default}
+    distribution = block_of(kinds, minProperties=1, maxProperties=1)
+    return Annotated[values | distribution, Field(json_schema_extra=about)]
 
 
 _Levels = tuple[Any, ...]

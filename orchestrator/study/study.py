@@ -21,15 +21,24 @@ from orchestrator.study.levels import (
     STANDARD_FACTORS,
     Size,
     WeightsLevel,
+    factors_block,
     is_function,
     parse_factors,
 )
-from orchestrator.study.recipes import RECIPE_FIELDS, RecipeSpace, Search, normal_value
+from orchestrator.study.recipes import (
+    RECIPE_FIELDS,
+    RecipeSpace,
+    Search,
+    normal_value,
+    search_block,
+)
 from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
+from orchestrator.study.schema import read_as
 from trainables.recipe import BUDGET_FIELDS, NonNegative, Recipe, Seed, Tries
 from trainables.source import BUILT_IN, Source
 
 TRAINABLES = ("classifier", "simulated")
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 _MOST_TRIALS = 1_000_000
 
 
@@ -51,7 +60,7 @@ class Cell:
 
 
 def _name(value: Any) -> Any:
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+    if isinstance(value, str) and re.fullmatch(_NAME, value):
         return value
     quote = "" if isinstance(value, str) else ", in quotes where it looks like a number or a date"
     raise Refused(
@@ -63,27 +72,34 @@ def _name(value: Any) -> Any:
 class Study(Settings):
     """The declared experiment: data, factors, recipe, search, seeds, stopping and resources."""
 
-    name: Annotated[str, BeforeValidator(_name)]
+    name: Annotated[str, BeforeValidator(_name), read_as(Annotated[str, Field(pattern=_NAME)])]
     """Also the default folder: runs/<name>."""
     trainable: str = "classifier"
     """classifier, simulated, or package.module:Class of your own."""
-    data: Source = Source()
+    data: Source = Field(default_factory=Source)
     """Where the images come from."""
-    factors: Annotated[dict[str, list[Any]], BeforeValidator(parse_factors)] = Field(
-        default_factory=dict, validate_default=True
-    )
+    factors: Annotated[
+        dict[str, list[Any]], BeforeValidator(parse_factors), read_as(factors_block())
+    ] = Field(default_factory=dict, validate_default=True)
     """Levels of `model`, `weights`, `fraction` and any recipe field."""
-    recipe: dict[str, Any] = Field(default_factory=dict)
+    recipe: Annotated[dict[str, Any], read_as(Recipe)] = Field(default_factory=dict)
     """Recipe fields that all cells share."""
-    search: Search | None = None
+    search: Annotated[Search | None, read_as(search_block() | None)] = None
     """Recipe fields tuned inside each cell."""
     early_stopping: Annotated[
-        EarlyStopping | Literal["none"] | None, BeforeValidator(parse_early_stopping)
+        EarlyStopping | Literal["none"] | None,
+        BeforeValidator(parse_early_stopping),
+        read_as(EarlyStopping | Literal["none", False] | None),
     ] = None
     """Of the search stage. On by default with `search`; none turns it off."""
-    seeds: list[Seed] = Field(default=[0], min_length=1, examples=[[0, 1, 2]])
+    seeds: list[Seed] = Field(
+        default=[0],
+        min_length=1,
+        examples=[[0, 1, 2]],
+        json_schema_extra={"uniqueItems": True},
+    )
     """Each fixes subset, initial weights and batch order together."""
-    resources: Resources = Resources()
+    resources: Resources = Field(default_factory=Resources)
     """What one trial gets."""
     order: Literal["fair", "longest-first"] = "fair"
     """fair: one recipe or seed of every cell per round, longest first within a round."""

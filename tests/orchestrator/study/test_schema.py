@@ -12,9 +12,8 @@ import yaml
 from studies import write
 
 from orchestrator.errors import StudyError
-from orchestrator.study.file import load_study
+from orchestrator.study.file import load_study, schema_text, study_schema
 from orchestrator.study.presets import preset_names, preset_text
-from orchestrator.study.schema import schema_text, study_schema
 from trainables.recipe import Recipe
 
 jsonschema = pytest.importorskip("jsonschema")
