@@ -16,7 +16,9 @@ STANDARD_FACTORS = ("model", "weights", "fraction")
 _MOST = 3
 _LEAST_SECONDS = 0.001
 _POINTS = " points"
-_UNITS = (("hour", 3600), ("minute", 60), ("second", 1))
+_RESOURCE_UNITS = (("hour", 3600), ("minute", 60), ("second", 1))
+_UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_BINARY_UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 @lru_cache(maxsize=4096)
@@ -147,10 +149,34 @@ def resource_time(seconds: float, resource: str) -> str:
     """
     if 0 < seconds < _LEAST_SECONDS:
         return f"less than {_LEAST_SECONDS:g} {resource.upper()}-seconds"
-    unit, size = next(((name, size) for name, size in _UNITS if seconds >= 2 * size), _UNITS[-1])
+    number, unit = _in_largest(seconds, _RESOURCE_UNITS)
+    return f"{number} {resource.upper()}-{unit}{'' if number == '1' else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span with its unit, such as `40 s`, `2.5 min` or `12 h`.
+
+    Parameters
+    ----------
+    seconds
+        0 or more.
+    """
+    return " ".join(_in_largest(seconds, _UNITS))
+
+
+def _in_largest(seconds: float, units: Sequence[tuple[str, int]]) -> tuple[str, str]:
+    """Return the number and the name of the largest unit that a time holds two of."""
+    unit, size = next(((name, size) for name, size in units if seconds >= 2 * size), units[-1])
     number = seconds / size
-    written = f"{number:,.0f}" if number >= 100 else f"{number:.2g}"
-    return f"{written} {resource.upper()}-{unit}{'' if written == '1' else 's'}"
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}", unit
+
+
+def byte_size(n_bytes: float) -> str:
+    """Return a size of a file or of memory, such as `1.5 GiB` or `812 bytes`."""
+    if n_bytes < 1024:
+        return f"{n_bytes:.0f} bytes"
+    power = min(int(math.log2(n_bytes) / 10), len(_BINARY_UNITS))
+    return f"{n_bytes / 1024**power:,.1f} {_BINARY_UNITS[power - 1]}"
 
 
 def listed(parts: Sequence[str], word: str = "and") -> str:

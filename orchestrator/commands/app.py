@@ -27,6 +27,7 @@ from orchestrator.commands.usage import (
     print_json,
     see_own_modules,
 )
+from results.phrases import byte_size
 
 app = typer.Typer(
     name="scalestudy",
@@ -198,11 +199,11 @@ def clean(
     with one_document(as_json) as document:
         store = Store.at(run_folder)
         items = leftovers(store, kept_checkpoints=kept)
-        size = sum(item.size for item in items) / 2**20
+        size = sum(item.size for item in items)
         if not as_json:
             for item in items:
-                typer.echo(f"{item.path}  {item.size / 2**20:.1f} MiB  {item.reason}")
-            typer.echo(f"{len(items)} items, {size:.1f} MiB in all")
+                typer.echo(f"{item.path}  {byte_size(item.size)}  {item.reason}")
+            typer.echo(f"{len(items)} items, {byte_size(size)} in all")
         if items and (yes or (not as_json and _confirmed("Remove them?"))):
             with held(store.lock):
                 remove(items)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from results.phrases import byte_size
+
 _FREE_BYTES = 5 * 2**30
 """Below that a decoded data set and a few checkpoints may not fit."""
 _SLOW_DISK = 50e6
@@ -132,7 +134,7 @@ def devices_check(torch_gpus: int, ray_gpus: float, ray_cpus: float, nodes: int)
 
 def disk_check(name: str, free: int, bytes_per_second: float) -> Check:
     """Judge the room and the writing speed of a folder's disk."""
-    seen = f"{free / 2**30:.0f} GiB free, {bytes_per_second / 1e6:.0f} MB/s written"
+    seen = f"{byte_size(free)} free, {bytes_per_second / 1e6:.0f} MB/s written"
     if free < _FREE_BYTES / 10:
         return Check(name, State.BROKEN, seen, "make room: a run needs half a GiB at least")
     if free < _FREE_BYTES:

@@ -17,6 +17,7 @@ from orchestrator.errors import RunError, StudyError
 from orchestrator.jobs.own_modules import OURS, own_modules, references, walked
 from orchestrator.study.levels import WeightsLevel
 from orchestrator.study.study import Study
+from results.phrases import byte_size
 
 LARGEST = 100 * 2**20
 """Bytes that Ray's job server takes in one upload (ray-project/ray#55877)."""
@@ -72,10 +73,10 @@ class Parcel:
             part = self.origins.get(place) or place.partition("/")[0]
             parts[part] = parts.get(part, 0) + _size(content)
         biggest = sorted(parts, key=lambda part: -parts[part])[:3]
-        listed = ", ".join(f"{part} ({mebibytes(parts[part])})" for part in biggest)
+        listed = ", ".join(f"{part} ({byte_size(parts[part])})" for part in biggest)
         raise StudyError(
-            f"{len(self.code) + len(self.files):,} files of {mebibytes(self.size)} in all would be "
-            f"shipped, and Ray takes at most {mebibytes(largest)} with a job; largest: {listed}. "
+            f"{len(self.code) + len(self.files):,} files of {byte_size(self.size)} in all would be "
+            f"shipped, and Ray takes at most {byte_size(largest)} with a job; largest: {listed}. "
             "Put them where every node can read them and name them by absolute path: such paths "
             "are read on the cluster and not shipped."
         )
@@ -120,11 +121,6 @@ def pack(study: Study, base: Path) -> Parcel:
         STUDY_FILE: yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode(),
     }
     return Parcel(code, named.files, named.origins, named.elsewhere, installed)
-
-
-def mebibytes(size: float) -> str:
-    """Return a size as people read it."""
-    return f"{size / 2**20:,.1f} MiB"
 
 
 def _shipped_data(study: Study, named: "_Named", written: dict[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from typing import Any, Self
 
 from orchestrator.errors import RunError, StudyError
 from orchestrator.jobs.dashboard import Dashboard, dashboard_address
-from orchestrator.jobs.parcel import Parcel, mebibytes, pack
+from orchestrator.jobs.parcel import Parcel, pack
 from orchestrator.run.environment import COMMIT_VARIABLE, git_commit
 from orchestrator.study.study import Study
+from results.phrases import byte_size
 from results.store.objects import check_address, is_address
 
 REFERENCE = "job:"
@@ -200,7 +201,7 @@ def _check_free(dashboard: Dashboard, out: str) -> None:
 def _said(parcel: Parcel, address: str) -> Iterator[str]:
     count = len(parcel.files)
     files = f", {count:,} file{'s' * (count > 1)} that it names among it" if count else ""
-    yield f"shipping the study to {address}: {mebibytes(parcel.size)}{files}"
+    yield f"shipping the study to {address}: {byte_size(parcel.size)}{files}"
     if parcel.elsewhere:
         yield f"read on the cluster, not shipped: {', '.join(parcel.elsewhere)}"
     if parcel.needed:

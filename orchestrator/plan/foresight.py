@@ -9,12 +9,12 @@ from orchestrator.plan.durations import uses_gpu
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from results.findings.finding import Finding, Severity
+from results.phrases import byte_size
 from trainables.measure.footprint import recorded
 from trainables.trial import Trial
 
 _MOST = 10_000
 """Trials on a GPU: as good as no limit."""
-_GIB = 2**30
 
 
 def shares_foreseen(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> list[str]:
@@ -26,12 +26,12 @@ def shares_foreseen(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> li
         known = recorded(load)
         unknown += not known
         for hardware, footprint in known:
-            where = f"{load} on {hardware.gpu} ({hardware.total_bytes / _GIB:.1f} GiB)"
+            where = f"{load} on {hardware.gpu} ({byte_size(hardware.total_bytes)})"
             most = study.resources.max_trials_per_gpu or _MOST
             k = copies(hardware.total_bytes, footprint, ask.image_bytes, most)
             if k and footprint.peak_bytes is not None:
                 taken = footprint.context_bytes + footprint.peak_bytes + ask.image_bytes
-                sentences.append(f"{where}: {taken / _GIB:.1f} GiB a trial, so at most {k} at once")
+                sentences.append(f"{where}: {byte_size(taken)} a trial, so at most {k} at once")
             else:
                 sentences.append(f"{where}: not even one fits")
     if unknown and (os.environ.get("RAY_ADDRESS") or uses_gpu(study, {})):

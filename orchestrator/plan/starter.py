@@ -15,7 +15,7 @@ from orchestrator.plan.price import Band, Price, price_plan
 from orchestrator.study.levels import parse_size, parse_weights
 from orchestrator.study.study import Study, study_from
 from results.findings.rules import ADVISED_SIZES, FEWEST_STEPS
-from results.phrases import count, listed
+from results.phrases import count, duration, listed
 from trainables.data.splits import share_to_count
 from trainables.source import BUILT_IN, Source
 
@@ -140,7 +140,7 @@ class Starter:
                 least = self._seconds(ladder[-1], 1)
                 raise StudyError(
                     f"--budget {hours:g}: even one epoch, one seed and "
-                    f"{len(ladder[-1].fractions)} data sizes take about {least / 3600:.2g} hours "
+                    f"{len(ladder[-1].fractions)} data sizes take about {duration(least)} "
                     "here; name fewer or smaller models, smaller fractions, or more hours."
                 )
             chosen = found
@@ -225,8 +225,8 @@ class Starter:
         basis = ", ".join(price.total.basis)
         said = [
             f"{listed(parts)}: {price.total.trials} trials of {chosen.epochs} epochs.",
-            f"Expected here: about {_hours(wall.value)} ({_hours(wall.low)} to "
-            f"{_hours(wall.high)}), from {basis}"
+            f"Expected here: about {duration(wall.value)} ({duration(wall.low)} to "
+            f"{duration(wall.high)}), from {basis}"
             + ("." if "a probe" in price.total.basis else "; plan --probe measures it."),
         ]
         if self._wish.hours is not None:
@@ -358,7 +358,3 @@ def _rooted(level: str) -> str:
     """Return weights as the study file names them: a path is taken from here, not from the file."""
     place = parse_weights(level).location
     return level if place is None else str(Path(place).absolute())
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:.2g} h" if seconds >= 3600 else f"{max(1, seconds / 60):.0f} min"

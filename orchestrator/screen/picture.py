@@ -12,6 +12,7 @@ from rich.text import Text
 
 from orchestrator.screen.snapshot import Snapshot
 from orchestrator.screen.view import CellView, SlotView, StudyView, plain_table, summary, titled
+from results.phrases import byte_size
 
 _STYLES = {
     "failed": "red",
@@ -228,7 +229,7 @@ def _number(value: float | None, style: str = "") -> Text:
 
 
 def _memory(size: int | None) -> Text:
-    return Text("–", style="dim") if size is None else Text(f"{size / 2**30:.1f} GiB")
+    return Text("–", style="dim") if size is None else Text(byte_size(size))
 
 
 def cell_text(cell: CellView | None) -> Text:

@@ -8,7 +8,8 @@ from rich.text import Text
 
 from orchestrator.plan.durations import Basis
 from orchestrator.plan.price import Band, Cost, Price
-from orchestrator.screen.view import duration, plain_table
+from orchestrator.screen.view import plain_table
+from results.phrases import byte_size, duration
 
 _MOST_CELLS = 20
 
@@ -59,8 +60,8 @@ def lines(price: Price) -> list[str]:
     places = "GPUs" if price.resource == "gpu" else "places on CPUs"
     falls = ", ".join(f"{count}: {duration(wall)}" for count, wall in price.sizes.items())
     said.append(f"with more {places}: {falls}.")
-    disk = ", ".join(f"{name} {_bytes(size)}" for name, size in price.disk.items() if size)
-    said.append(f"disk: about {_bytes(sum(price.disk.values()))} ({disk}).")
+    disk = ", ".join(f"{name} {byte_size(size)}" for name, size in price.disk.items() if size)
+    said.append(f"disk: about {byte_size(sum(price.disk.values()))} ({disk}).")
     if price.money:
         said.append(
             f"money: about {price.money.value:,.2f} "
@@ -86,10 +87,3 @@ def _times(band: Band) -> str:
 
 def _basis(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in shares.items())
-
-
-def _bytes(size: float) -> str:
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if size >= factor:
-            return f"{size / factor:.3g} {unit}"
-    return f"{size / 1e3:.3g} kB"

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from results.analysis.occupancy import busy_share
-from results.phrases import fraction_label
+from results.phrases import duration, fraction_label
 from results.records import Status
 
 
@@ -342,12 +342,3 @@ def summary(view: StudyView, eta_seconds: float | None = None, busy: float | Non
     if eta_seconds is not None:
         parts.append(f"about {duration(eta_seconds)} left")
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -17,14 +17,13 @@ from results.figures.style import (
     MAX_PANELS,
     PALE,
     count,
-    duration,
     empty,
     legend,
     new_figure,
     plain,
     tidy,
 )
-from results.phrases import level_label
+from results.phrases import duration, level_label
 from results.records import Stage, Status
 
 _FATE_COLOURS = {Status.STOPPED: "#D9D9D9", Status.FAILED: "#F2B8B5"}

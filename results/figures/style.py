@@ -234,14 +234,6 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
-def duration(seconds: float) -> str:
-    """Return a time span in its largest sensible unit."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
-
-
 def legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a figure's legend below its charts."""
     if not handles:

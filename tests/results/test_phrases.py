@@ -3,7 +3,9 @@ import pytest
 
 from results.phrases import (
     amount,
+    byte_size,
     count,
+    duration,
     few,
     fraction_label,
     fractions,
@@ -73,3 +75,36 @@ def test_a_share_is_written_as_people_write_it(share, label):
 def test_a_share_that_is_no_plain_fraction_is_written_in_images_or_percent():
     assert fraction_label(501 / 45_000, 501) == "501 images"
     assert fraction_label(0.123456) == "12.3 %"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.527, "0.53 s"),
+        (89, "89 s"),
+        (119, "119 s"),
+        (150, "2.5 min"),
+        (5000, "83 min"),
+        (9000, "2.5 h"),
+        (90_000, "25 h"),
+        (86_400 * 9.96, "10 d"),
+    ],
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KiB"),
+        (99.5 * 2**20, "99.5 MiB"),
+        (3 * 2**30, "3.0 GiB"),
+        (2**50, "1,024.0 TiB"),
+    ],
+)
+def test_sizes(size, text):
+    assert byte_size(size) == text

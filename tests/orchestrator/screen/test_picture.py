@@ -159,7 +159,7 @@ def test_the_lines_below(width: int) -> None:
     words = " ".join(
         " ".join(drawn(overall(view(), 100.0, ["starting Ray"], width), width)).split()
     )
-    assert "100 %, 12 completed, about 2 min left starting Ray" in words
+    assert "100 %, 12 completed, about 100 s left starting Ray" in words
 
 
 def test_no_colour_means_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:

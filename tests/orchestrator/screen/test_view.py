@@ -10,7 +10,6 @@ from studies import drawn, run, searched, study, trial_row
 from orchestrator.plan.plan import plan_study
 from orchestrator.screen.plan_text import cells_table, print_plan
 from orchestrator.screen.view import (
-    duration,
     seconds_left,
     slots_busy,
     slots_of,
@@ -101,21 +100,6 @@ def test_levels_that_are_alike_in_all_cells_go_into_the_title() -> None:
     assert split_levels(["a", "b"], [["1", "x"]]) == ([0], {"b": "x"})
     assert titled("name", {}) == "name"
     assert titled("name", {"b": "x", "c": "y"}) == "name · b x, c y"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0, "0 s"),
-        (89, "89 s"),
-        (90, "2 min"),
-        (5000, "83 min"),
-        (5400, "1.5 h"),
-        (90_000, "25.0 h"),
-    ],
-)
-def test_times(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
 
 
 # The plan.

@@ -13,7 +13,7 @@ from results.analysis.cells import cells_of
 from results.figures.cells import cell_map
 from results.figures.process import slot_spans, timeline
 from results.figures.sizes import data_size
-from results.figures.style import COLOURS, count, duration, look, plain
+from results.figures.style import COLOURS, count, look, plain
 from results.records import SCHEMAS
 
 SHARED = Path(__file__).parents[3].parent / "shared"
@@ -252,13 +252,6 @@ def test_many_seeds_are_one_picture_in_svg(tmp_path):
     marks = [one for axes in figure.axes for one in axes.collections if len(one.get_offsets()) > 99]
     assert marks
     assert all(one.get_rasterized() for one in marks)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.5, "0.5 s"), (119, "119 s"), (150, "2.5 min"), (9000, "2.5 h")]
-)
-def test_durations(seconds, text):
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
