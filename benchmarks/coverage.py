@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from results.statistics.correctness import accuracy_standard_error, paired_test_set
+from results.statistics.correctness import paired_test_set
 from results.statistics.crossover import find_crossover
 from results.statistics.curves import LAST_VALUE, LOCAL_LAW, POWER_LAW, predict_error
 from results.statistics.intervals import (
-    MeanInterval,
-    mean_interval,
+    mean_intervals,
     paired_difference,
     pooled_variance_of_cells,
 )
@@ -72,9 +71,9 @@ def intervals(repeats: int) -> pd.DataFrame:
                 pair = paired_difference(values + shared, other + shared)
                 means = values[generator.integers(seeds, size=(200, seeds))].mean(axis=1)
                 hits += [
-                    _holds(mean_interval(values)),
+                    not mean_intervals(values).is_decided,
                     pair.low <= 0 <= pair.high,
-                    _holds(_pooled(generator, draw, seeds)),
+                    _pooled_holds(generator, draw, seeds),
                     np.percentile(means, 2.5) <= 0 <= np.percentile(means, 97.5),
                 ]
             share = hits / (4 * repeats)
@@ -103,9 +102,8 @@ def test_sets(repeats: int) -> pd.DataFrame:
             noise = generator.normal(0, 0.5, size=(2, seeds, 1000))
             first, second = skill - difficulty + noise > 0
             found = paired_test_set(first, second)
-            half = 1.96 * np.hypot(
-                *(accuracy_standard_error(float(part.mean()), 1000) for part in (first, second))
-            )
+            shares = np.array([first.mean(), second.mean()])
+            half = 1.96 * 100 * np.sqrt(np.sum(shares * (1 - shares)) / 1000)
             paired += found.low <= 0 <= found.high
             unpaired += abs(found.difference) <= half
         rows.append(
@@ -228,20 +226,17 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _holds(interval: MeanInterval) -> bool:
-    return interval.low <= 0 <= interval.high
-
-
-def _pooled(
+def _pooled_holds(
     generator: np.random.Generator,
     draw: Callable[[np.random.Generator, tuple[int, ...]], Array],
     seeds: int,
-) -> MeanInterval:
-    """Return the first of six cells' interval, around a true mean of 0."""
+) -> bool:
+    """Return whether the first of six cells' interval holds its true mean of 0."""
     sizes = POOL * np.array([1 / 16, 1 / 16, 1 / 2, 1 / 2, 1.0, 1.0])
     sds = np.sqrt(0.02 + 2000 / sizes)
-    cells = [(size, sd * draw(generator, (seeds,))) for size, sd in zip(sizes, sds, strict=True)]
-    return pooled_variance_of_cells(cells).interval(cells[0][1], cells[0][0])
+    cells = np.array([sd * draw(generator, (seeds,)) for sd in sds])
+    half = pooled_variance_of_cells(sizes, cells).half_width(sizes[0], seeds)
+    return bool(abs(cells[0].mean()) <= half)
 
 
 def _runs(generator: np.random.Generator, truth: Truth, sizes: Array, seeds: int) -> Array:

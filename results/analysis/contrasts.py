@@ -16,10 +16,16 @@ import pandas as pd
 
 from results.analysis.estimates import ordered_levels
 from results.phrases import STANDARD_FACTORS, cell_name
-from results.statistics.bulk import Batch, grouped, mean_intervals, seeds_to_decide
 from results.statistics.correctness import PairedTestSet
 from results.statistics.correctness import paired_test_set as compare_test_set
-from results.statistics.intervals import LEVEL
+from results.statistics.intervals import (
+    LEVEL,
+    Array,
+    Means,
+    grouped,
+    mean_intervals,
+    seeds_to_decide,
+)
 
 
 def paired_differences(
@@ -256,7 +262,7 @@ class _Grid:
             )
 
 
-def _columns(found: Batch, ending: str = "", most: float = 100.0) -> dict[str, np.ndarray]:
+def _columns(found: Means[Array], ending: str = "", most: float = 100.0) -> dict[str, np.ndarray]:
     """Return the columns of differences, their intervals cut at the most that there can be."""
     values = (
         found.mean,
@@ -305,7 +311,7 @@ def _effects_frame(
     return pd.concat([frame, pd.DataFrame(values)], axis=1)[list(columns)]
 
 
-def _intervals(rows: Sequence[np.ndarray], level: float) -> Batch:
+def _intervals(rows: Sequence[np.ndarray], level: float) -> Means[Array]:
     places = np.repeat(np.arange(len(rows)), [row.size for row in rows])
     return mean_intervals(grouped(np.concatenate(rows), places, len(rows)), level)
 

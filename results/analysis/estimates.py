@@ -13,8 +13,7 @@ import pandas as pd
 from results.analysis.cells import cells_of
 from results.phrases import STANDARD_FACTORS, cell_key
 from results.records import Stage, Status
-from results.statistics.bulk import grouped, mean_intervals
-from results.statistics.intervals import LEVEL, pooled_variance_of_cells
+from results.statistics.intervals import LEVEL, grouped, mean_intervals, pooled_variance_of_cells
 
 
 def compared_runs(trials: pd.DataFrame, race: bool = False) -> pd.DataFrame:
@@ -205,7 +204,7 @@ def _value_columns(
             f"accuracy{ending}_high": found.high.clip(0, 100),
             f"accuracy{ending}_sd": found.sd,
         }
-    half = _pooled_half_width(100 - accuracy, places, size, level)
+    half = _pooled_half_width(100 - accuracy, places, size)
     groups = runs.groupby(places)
     largest = groups[["n_parameters", "flops_per_image"]].max().reindex(range(cells))
     return {
@@ -222,25 +221,12 @@ def _value_columns(
     }
 
 
-def _pooled_half_width(
-    errors: np.ndarray, places: np.ndarray, size: np.ndarray, level: float
-) -> np.ndarray:
+def _pooled_half_width(errors: np.ndarray, places: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Return what follows the ± of each cell with the variance v0 + v1/n pooled over all."""
     table = grouped(errors, places, size.size)
     runs = (~np.isnan(table)).sum(axis=1)
-    repeated = np.flatnonzero(runs > 1)
-    noise = pooled_variance_of_cells(
-        [(float(size[place]), table[place, : runs[place]]) for place in repeated]
-    )
-    half = np.full(size.size, np.nan)
-    for images in np.unique(size[repeated]):
-        own = repeated[size[repeated] == images]
-        # The width depends on the cell by its runs alone, and the first of a count stands for all.
-        for count in np.unique(runs[own]):
-            same = own[runs[own] == count]
-            found = noise.interval(table[same[0], :count], float(images), level)
-            half[same] = np.nan if found.half_width is None else found.half_width
-    return half
+    half = pooled_variance_of_cells(size, table).half_width(size, np.maximum(runs, 1))
+    return np.where(runs > 1, half, np.nan)
 
 
 def _spent(name: str, trials: pd.DataFrame, places: np.ndarray, cells: int) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def _ahead(study: Overview, best: pd.Series, second: pd.Series) -> str:
     if len(both) < 2:
         return f"not compared with {name}, with which it shares fewer than two seeds"
     seeds = paired_difference(both["accuracy"], both["accuracy_other"])
-    mean, low, high, basis = seeds.mean, seeds.low or np.nan, seeds.high or np.nan, "seeds"
+    mean, low, high, basis = seeds.mean, seeds.low, seeds.high, "seeds"
     if study.predictions is not None:
         exact = paired_test_set(first, other, study.predictions)
         if exact is not None and exact.covers_seeds:

@@ -264,7 +264,7 @@ def _contrast(
     mean, low, high = found.mean, found.low, found.high
     own = [side[side["seed"].isin(shared["seed"])] for side in (first, second)]
     exact = paired_test_set(own[1], own[0], predictions)
-    if low is not None and high is not None and high - low <= NO_WIDTH:
+    if high - low <= NO_WIDTH:
         # The test images alone would say nothing of other seeds.
         basis = Basis.EQUAL
     elif exact is not None and exact.n_seeds == len(shared):
@@ -298,19 +298,13 @@ def _unpaired(
             found = _columns(exact.difference, exact.low, exact.high)
             return {**found, "n_seeds": 1, "basis": Basis.IMAGES, "decided": False}
     mean = float(after.mean() - before.mean())
-    return {**_columns(mean, None, None), "n_seeds": 1, "basis": Basis.ONE_SEED}
+    return {**_columns(mean, np.nan, np.nan), "n_seeds": 1, "basis": Basis.ONE_SEED}
 
 
-def _columns(
-    mean: float, low: float | None, high: float | None, ending: str = ""
-) -> dict[str, Any]:
-    known = low is not None and high is not None and high - low > NO_WIDTH
-    values = (
-        mean,
-        low if known else np.nan,
-        high if known else np.nan,
-        known and not (low or 0.0) <= 0 <= (high or 0.0),
-    )
+def _columns(mean: float, low: float, high: float, ending: str = "") -> dict[str, Any]:
+    known = high - low > NO_WIDTH
+    ends = (low, high) if known else (np.nan, np.nan)
+    values = (mean, *ends, known and not low <= 0 <= high)
     return {f"{name}{ending}": value for name, value in zip(_CONTRAST, values, strict=True)}
 
 

@@ -7,10 +7,9 @@ so that a paired comparison is far sharper than two accuracies side by side.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from numpy.typing import ArrayLike
 
-from results.statistics.intervals import LEVEL
+from results.statistics.intervals import LEVEL, Array, quantile
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,8 @@ class PairedTestSet:
         Standard error from the finite test set, these seeds held fixed.
     seed_error
         Standard error from the seeds, this test set held fixed; None with one seed.
-    unpaired_error
-        What `test_set_error` would be had the two been tested on different examples.
-    only_first, only_second
-        Examples (mean per seed) that only the first, only the second gets right.
+    n_seeds, n_examples
+        What both were tested with.
     """
 
     difference: float
@@ -39,9 +36,6 @@ class PairedTestSet:
     high: float
     test_set_error: float
     seed_error: float | None
-    unpaired_error: float
-    only_first: float
-    only_second: float
     n_seeds: int
     n_examples: int
 
@@ -81,14 +75,13 @@ def paired_test_set(first: ArrayLike, second: ArrayLike, level: float = LEVEL) -
     d = a - b
     by_example, by_seed = d.mean(axis=0), d.mean(axis=1)
     test_set = float(by_example.std(ddof=1) / np.sqrt(examples))
-    unpaired = float(np.sqrt((a.mean(axis=0).var(ddof=1) + b.mean(axis=0).var(ddof=1)) / examples))
     if seeds == 1:
         seed_error = None
         error, freedom = test_set, float(examples - 1)
     else:
         seed_error = float(by_seed.std(ddof=1) / np.sqrt(seeds))
         error, freedom = _crossed(d, by_seed, by_example)
-    half = float(special.stdtrit(freedom, (1 + level) / 2)) * error
+    half = float(quantile(freedom, level)) * error
     mean = float(d.mean())
     return PairedTestSet(
         difference=100 * mean,
@@ -96,32 +89,12 @@ def paired_test_set(first: ArrayLike, second: ArrayLike, level: float = LEVEL) -
         high=100 * (mean + half),
         test_set_error=100 * test_set,
         seed_error=None if seed_error is None else 100 * seed_error,
-        unpaired_error=100 * unpaired,
-        only_first=float((d > 0).sum() / seeds),
-        only_second=float((d < 0).sum() / seeds),
         n_seeds=seeds,
         n_examples=examples,
     )
 
 
-def accuracy_standard_error(accuracy: float, examples: int) -> float:
-    """Return the standard error of an accuracy on a finite test set, in points.
-
-    Parameters
-    ----------
-    accuracy
-        0 to 1.
-    examples
-        Size of the test set.
-    """
-    if not 0 <= accuracy <= 1 or examples < 1:
-        raise ValueError(f"accuracy is 0 to 1 and examples ≥ 1, not {accuracy} and {examples}.")
-    return float(100 * np.sqrt(accuracy * (1 - accuracy) / examples))
-
-
-def _crossed(
-    d: NDArray[np.float64], by_seed: NDArray[np.float64], by_example: NDArray[np.float64]
-) -> tuple[float, float]:
+def _crossed(d: Array, by_seed: Array, by_example: Array) -> tuple[float, float]:
     """Return the standard error of the grand mean of a crossed table, and its freedom."""
     seeds, examples = d.shape
     grand = d.mean()
@@ -146,7 +119,7 @@ def _crossed(
     return float(np.sqrt(total / d.size)), max(freedom, 1.0)
 
 
-def _correctness(values: ArrayLike, name: str) -> NDArray[np.float64]:
+def _correctness(values: ArrayLike, name: str) -> Array:
     array = np.asarray(values, dtype=float)
     if array.ndim != 2 or array.shape[0] < 1 or array.shape[1] < 2:
         raise ValueError(f"{name}: correctness has shape (seeds, examples), not {array.shape}.")

@@ -11,14 +11,13 @@ from numpy.typing import ArrayLike
 
 from results.statistics.interpolation import (
     RULES,
-    Array,
     first_rise_through_zero,
     places_between,
     seed_tables,
     smooth,
     zero_range,
 )
-from results.statistics.intervals import LEVEL, one_sided_p
+from results.statistics.intervals import LEVEL, Array, mean_intervals
 from results.statistics.laws import MOST_EXTRAPOLATION
 
 DRAWS = 2000
@@ -150,9 +149,9 @@ def _intersection_union(n: Array, difference: Array) -> tuple[float, tuple[float
     D > 0, each at 5 % and only while the one before it passed: each side then errs in 5 % at most
     however many sizes there are, and so does the claim, which needs both.
     """
-    p = np.array([one_sided_p(difference[:, place]) for place in range(n.size)])
-    big_leads, small_leads = p[:, 0] < TEST_LEVEL, p[:, 1] < TEST_LEVEL
-    p_value = float(max(p[0, 1], p[-1, 0]))
+    tested = mean_intervals(difference.T)
+    big_leads, small_leads = tested.p_greater < TEST_LEVEL, tested.p_less < TEST_LEVEL
+    p_value = float(max(tested.p_less[0], tested.p_greater[-1]))
     if not (small_leads[0] and big_leads[-1]):
         return p_value, None
     last_small = int(np.cumprod(small_leads).sum()) - 1

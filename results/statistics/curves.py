@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from numpy.typing import ArrayLike
 
-from results.errors import CurveError, ExtrapolationRefused, IllBehavedCurve
-from results.statistics.intervals import LEVEL, PooledVariance, checked_runs, pooled_variance
+from results.errors import CurveError, IllBehavedCurve
+from results.statistics.intervals import Array, checked_runs, pooled_variance, quantile
 from results.statistics.laws import (
     GAMMA_PRIOR_WEIGHT,
     MOST_EXTRAPOLATION,
@@ -22,22 +21,6 @@ from results.statistics.laws import (
     power_law,
     refuse_beyond,
 )
-
-__all__ = [
-    "LAST_VALUE",
-    "LOCAL_LAW",
-    "MOST_EXTRAPOLATION",
-    "POWER_LAW",
-    "CurveError",
-    "ExtrapolationRefused",
-    "IllBehavedCurve",
-    "PowerLaw",
-    "Prediction",
-    "fit_power_law",
-    "ill_behaved",
-    "local_power_law",
-    "predict_error",
-]
 
 LOCAL_LAW, POWER_LAW, LAST_VALUE = "local power law", "power law", "last value"
 _RISE = 1.0  # points that the error must rise to count as more than a plateau
@@ -132,25 +115,6 @@ def fit_power_law(
     return power_law(n, e, pooled_variance(n, e), gamma_prior_weight, nonnegative_asymptote)
 
 
-def local_power_law(sizes: ArrayLike, errors: ArrayLike, at: float) -> float:
-    """Return e_N·(e_N/e_M)^ρ, ρ = ln(at/N)/ln(N/M), M and N the last two sizes; in points.
-
-    The straight line through the last two mean errors in log error against log size, followed on.
-    Where each size is twice the one before it is e(2N) = e(N)²/e(N/2).
-
-    Raises
-    ------
-    CurveError
-        Fewer than two sizes.
-    ValueError
-        Entries that are not sizes and errors of runs.
-    """
-    n, e = checked_runs(sizes, errors)
-    if np.unique(n).size < 2:
-        raise CurveError("A local power law needs at least two training sizes.")
-    return local_law(n, e, at, pooled_variance(n, e))[0]
-
-
 def predict_error(sizes: ArrayLike, errors: ArrayLike, at: float) -> Prediction:
     """Predict the mean error of runs on more data.
 
@@ -208,8 +172,8 @@ def ill_behaved(sizes: ArrayLike, errors: ArrayLike) -> str | None:
         As in `fit_power_law`.
     """
     n, e = checked_runs(sizes, errors)
-    levels = np.unique(n)
     noise = pooled_variance(n, e)
+    levels = np.unique(n)
     runs = [e[n == size] for size in levels]
     for size, values in zip(levels, runs, strict=True):
         if np.ptp(values) > _SPREAD:
@@ -218,17 +182,12 @@ def ill_behaved(sizes: ArrayLike, errors: ArrayLike) -> str | None:
                 f"({values.min():.1f} to {values.max():.1f}): one has diverged; mend or leave out"
             )
     means = np.array([values.mean() for values in runs])
-    squared = np.array(
-        [noise.at(float(size)) / len(values) for size, values in zip(levels, runs, strict=True)]
-    )
+    squared = noise.at(levels) / [values.size for values in runs]
+    widths = quantile(noise.degrees_of_freedom(levels)) if noise.repeats else np.zeros(levels.size)
     for later in range(1, levels.size):
         best = int(np.argmin(means[:later]))
         rise = means[later] - means[best]
-        allowed = _RISE
-        if noise.repeats:
-            quantile = _quantile(noise, float(levels[best]))
-            allowed = max(_RISE, quantile * float(np.sqrt(squared[later] + squared[best])))
-        if rise > allowed:
+        if rise > max(_RISE, widths[best] * np.sqrt(squared[later] + squared[best])):
             return (
                 f"the error rises with more data, from {means[best]:.1f} points on "
                 f"{levels[best]:g} examples to {means[later]:.1f} on {levels[later]:g}"
@@ -236,7 +195,7 @@ def ill_behaved(sizes: ArrayLike, errors: ArrayLike) -> str | None:
     return None
 
 
-def _predict(n: NDArray[np.float64], e: NDArray[np.float64], at: float, last: float) -> Prediction:
+def _predict(n: Array, e: Array, at: float, last: float) -> Prediction:
     noise = pooled_variance(n, e)
     law = power_law(n, e, noise, GAMMA_PRIOR_WEIGHT, nonnegative=True)
     local, local_variance = local_law(n, e, at, noise)
@@ -255,8 +214,8 @@ def _predict(n: NDArray[np.float64], e: NDArray[np.float64], at: float, last: fl
         wider = abs(missed) * np.log(at / n.max()) / steps
     interval = None
     if noise.repeats:
-        quantile = _quantile(noise, float(n.max()))
-        halves = (quantile * np.sqrt(local_variance), quantile * law.standard_error(at))
+        width = quantile(noise.degrees_of_freedom(n.max()))
+        halves = (width * np.sqrt(local_variance), width * law.standard_error(at))
         low = min(local - halves[0], fitted - halves[1]) - wider
         high = max(local + halves[0], fitted + halves[1]) + wider
         interval = (max(float(low), 0.0), min(float(high), 100.0))
@@ -271,11 +230,7 @@ def _predict(n: NDArray[np.float64], e: NDArray[np.float64], at: float, last: fl
     )
 
 
-def _quantile(noise: PooledVariance, size: float) -> float:
-    return float(special.stdtrit(noise.degrees_of_freedom(size), (1 + LEVEL) / 2))
-
-
-def _back_test(n: NDArray[np.float64], e: NDArray[np.float64]) -> tuple[float, float] | None:
+def _back_test(n: Array, e: Array) -> tuple[float, float] | None:
     """Predict the error at the largest size from at most half of it.
 
     Returns predicted − measured in points, and over how long a stretch of log size.

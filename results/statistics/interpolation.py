@@ -6,11 +6,10 @@ Sizes are in examples, errors in points. A table has one seed per row and one si
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import special
+from numpy.typing import ArrayLike
 from scipy.interpolate import PchipInterpolator
 
-Array = NDArray[np.float64]
+from results.statistics.intervals import Array, mean_intervals
 
 _PLACES = 400
 _FLOOR = 1e-6  # points: an error of 0 has no logarithm
@@ -89,10 +88,7 @@ def zero_range(
     level
         Nominal coverage: the two-sided paired t test is at 1 − level.
     """
-    seeds = len(differences)
-    error = differences.std(axis=0, ddof=1) / np.sqrt(seeds)
-    allowed = float(special.stdtrit(seeds - 1, (1 + level) / 2)) * error
-    possible = np.abs(differences.mean(axis=0)) <= allowed
+    possible = ~mean_intervals(differences.T, level).is_decided
     low = high = int(np.argmin(np.abs(np.log(places / around))))
     while low > 0 and possible[low - 1]:
         low -= 1

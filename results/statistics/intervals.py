@@ -1,180 +1,99 @@
-"""Intervals of means and differences over few seeds. Arrays in, numbers out.
+"""Intervals and tests of means over few seeds. Arrays in, arrays out.
 
 A percentile bootstrap of a mean covers 72 % with three seeds and 84 % with five where it promises
 95 %; Student's t keeps its promise, so every interval here is a t interval. One seed has none.
+A study of a thousand models has a million differences: each function takes all at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
+
+Array = NDArray[np.float64]
+Values = TypeVar("Values", Array, float)
 
 LEVEL = 0.95
 V0 = 0.02
 """Variance of the error that more data does not remove, in points² (Hoiem et al. 2021)."""
 NO_SPREAD = 1e-12
 """Share of the mean below which values count as equal."""
+MOST_SEEDS = 100
+"""Seeds beyond which it is not said how many would decide a difference."""
+_POWER = 0.8
+_BISECTIONS = 60
 
 
 @dataclass(frozen=True)
-class MeanInterval:
-    """A mean and what is known of it. Units are those of the values.
-
-    `low` and `high` are None where there is one value, or where `sd` came from elsewhere and has
-    no degrees of freedom: such a mean has no ± and enters no ranking.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    sd: float | None
-    n: int
-    degrees_of_freedom: float
-
-    @property
-    def half_width(self) -> float | None:
-        """What follows the ±."""
-        return None if self.high is None else self.high - self.mean
-
-
-@dataclass(frozen=True)
-class PooledVariance:
-    """Variance between seeds as a function of the training size, v0 + v1/n, in points².
+class Means(Generic[Values]):
+    """Means over seeds and what is known of them, as arrays of one shape or as single numbers.
 
     Parameters
     ----------
-    v0, v1
-        Variance at infinite data (points²), and what small data adds (points² · examples).
-    repeats
-        Σ(k−1) over the cells with repeats; 0 where no cell has any.
-    v1_variance
-        Sampling variance of v1.
+    mean
+        NaN without a value.
+    low, high, sd
+        Ends of Student's t interval, and the standard deviation over seeds; NaN with fewer than two
+        values: such a mean has no ± and enters no ranking.
+    n
+        Number of values.
+    p_greater, p_less, p_two_sided
+        Of the t tests of "above 0", of "below 0", and of either; NaN with fewer than two values.
+        Values that are all equal leave no spread to test with: the p is then 0 on the side where
+        they lie, 1 on the other, and 0.5 on both where they are 0.
     """
 
-    v0: float
-    v1: float
-    repeats: int
-    v1_variance: float = 0.0
-
-    def at(self, size: float) -> float:
-        """Return the variance of one run on `size` examples, in points²."""
-        return self.v0 + self.v1 / size
-
-    def degrees_of_freedom(self, size: float) -> float:
-        """Return what the variance at a size is worth in degrees of freedom, at most `repeats`.
-
-        By Satterthwaite, 2·σ̂⁴/Var(σ̂²): cells with little data weigh most in v1, so that it rests
-        on fewer repeats than were counted.
-        """
-        if self.v1_variance <= 0 or not self.repeats:
-            return float(self.repeats)
-        worth = 2 * self.at(size) ** 2 / (self.v1_variance / size**2)
-        return float(min(max(worth, 1.0), self.repeats))
-
-    def interval(self, values: ArrayLike, size: float, level: float = LEVEL) -> MeanInterval:
-        """Return the mean of one cell with an interval that borrows the other cells' spread.
-
-        Parameters
-        ----------
-        values
-            Errors in points of the cell's runs, shape (k,).
-        size
-            The cell's training size, in examples.
-        level
-            Nominal coverage, 0 to 1.
-        """
-        errors = _vector(values, "values")
-        sd = float(np.sqrt(self.at(size)))
-        return _mean_interval(errors, sd, self.degrees_of_freedom(size), level)
-
-
-@dataclass(frozen=True)
-class PairedDifference:
-    """First minus second over the seeds that both have. Units are those of the values.
-
-    `p_greater` is the one-sided p of "the difference is above 0", `p_less` of "below 0"; both and
-    the interval are None with one seed.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    sd: float | None
-    n: int
-    p_two_sided: float | None
-    p_greater: float | None
-    p_less: float | None
+    mean: Values
+    low: Values
+    high: Values
+    sd: Values
+    n: Any
+    p_greater: Values
+    p_less: Values
+    p_two_sided: Values
 
     @property
-    def is_decided(self) -> bool:
+    def is_decided(self) -> Any:
         """Whether the interval leaves 0 out, so that the sign may be stated."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+        return (self.low > 0) | (self.high < 0)
 
 
-def mean_interval(values: ArrayLike, level: float = LEVEL) -> MeanInterval:
-    """Return the mean with Student's t interval, mean ± t(n−1)·s/√n.
+def mean_intervals(values: ArrayLike, level: float = LEVEL) -> Means[Array]:
+    """Return means with Student's t interval, mean ± t(n−1)·s/√n, and tests against 0.
 
     Parameters
     ----------
     values
-        One value per seed, shape (n,), n ≥ 1.
+        One value per seed along the last axis, NaN where there is none; shape (…, seeds).
     level
         Nominal coverage, 0 to 1.
-
-    Raises
-    ------
-    ValueError
-        No values, or one that is not finite.
     """
-    array = _vector(values, "values")
-    sd = float(array.std(ddof=1)) if array.size > 1 else None
-    return _mean_interval(array, sd, array.size - 1, level)
+    values = np.asarray(values, dtype=float)
+    known = ~np.isnan(values)
+    n = known.sum(axis=-1)
+    nothing = np.full(n.shape, np.nan)
+    mean = np.divide(np.where(known, values, 0.0).sum(axis=-1), n, out=nothing.copy(), where=n > 0)
+    squares = np.where(known, (values - mean[..., None]) ** 2, 0.0).sum(axis=-1)
+    many = n > 1
+    sd = np.sqrt(np.divide(squares, n - 1, out=nothing.copy(), where=many))
+    freedom = np.where(many, n - 1, np.nan)
+    error = sd / np.sqrt(np.maximum(n, 1))
+    half = quantile(freedom, level) * error
+    flat = many & (sd <= NO_SPREAD * np.maximum(np.abs(mean), 1.0))
+    t = np.divide(mean, error, out=nothing.copy(), where=many & ~flat)
+    sides = []
+    for sign in (-1, 1):
+        certain = np.where(mean == 0, 0.5, (sign * mean > 0).astype(float))
+        sides.append(np.where(flat, certain, special.stdtr(freedom, sign * t)))
+    greater, less = sides
+    both = np.minimum(2 * np.minimum(greater, less), 1.0)
+    return Means(mean, mean - half, mean + half, sd, n, greater, less, both)
 
 
-def pooled_variance(sizes: ArrayLike, errors: ArrayLike, v0: float = V0) -> PooledVariance:
-    """Fit v0 + v1/n to the spread of runs that share a size.
-
-    v1 = Σ(k−1)(s²−v0)(1/n) / Σ(k−1)(1/n²) over the sizes with k > 1 runs (Hoiem et al., *Learning
-    Curves for Analysis of Deep Networks*, ICML 2021, §3), and never below 0.
-
-    Parameters
-    ----------
-    sizes
-        Training examples of each run, shape (runs,). To pool over cells of one size, see
-        `pooled_variance_of_cells`.
-    errors
-        Errors in points, shape (runs,).
-    v0
-        Variance at infinite data, in points².
-    """
-    n, e = checked_runs(sizes, errors)
-    return pooled_variance_of_cells([(float(size), e[n == size]) for size in np.unique(n)], v0)
-
-
-def pooled_variance_of_cells(
-    cells: list[tuple[float, NDArray[np.float64]]], v0: float = V0
-) -> PooledVariance:
-    """Fit v0 + v1/n to the spread within cells, each given as (examples, errors in points)."""
-    upper = lower = spread = 0.0
-    repeats = 0
-    for size, errors in cells:
-        if len(errors) < 2:
-            continue
-        more = len(errors) - 1
-        variance = float(np.var(errors, ddof=1))
-        repeats += more
-        upper += more * (variance - v0) / size
-        lower += more / size**2
-        spread += 2 * more * variance**2 / size**2
-    if not repeats:
-        return PooledVariance(v0, 0.0, 0)
-    return PooledVariance(v0, max(upper / lower, 0.0), repeats, spread / lower**2)
-
-
-def paired_difference(
-    first: ArrayLike, second: ArrayLike, level: float = LEVEL
-) -> PairedDifference:
+def paired_difference(first: ArrayLike, second: ArrayLike, level: float = LEVEL) -> Means[float]:
     """Return first − second over seeds, with the paired t interval and tests.
 
     Parameters
@@ -192,14 +111,8 @@ def paired_difference(
     a, b = _vector(first, "first"), _vector(second, "second")
     if a.shape != b.shape:
         raise ValueError(f"Pairs are needed: first has {a.size} seeds, second {b.size}.")
-    interval = mean_interval(a - b, level)
-    greater = less = both = None
-    if interval.sd is not None:
-        greater, less = one_sided_p(a - b)
-        both = min(2 * min(greater, less), 1.0)
-    return PairedDifference(
-        interval.mean, interval.low, interval.high, interval.sd, interval.n, both, greater, less
-    )
+    found = mean_intervals(a - b, level)
+    return Means(*(getattr(found, field.name).item() for field in fields(found)))
 
 
 def unpaired_difference(
@@ -237,77 +150,169 @@ def unpaired_difference(
     if error <= NO_SPREAD * max(abs(mean), 1.0):
         return mean, mean, mean
     freedom = float(parts.sum() ** 2 / np.sum(parts**2 / np.array([a.size - 1, b.size - 1])))
-    half = float(special.stdtrit(freedom, (1 + level) / 2)) * error
+    half = float(quantile(freedom, level)) * error
     return mean, mean - half, mean + half
 
 
-def one_sided_p(differences: ArrayLike) -> tuple[float, float]:
-    """Return the one-sided p values of the t test for "mean > 0" and for "mean < 0".
-
-    Differences that are all equal leave no spread to test with: the p is then 0 on the side where
-    they lie, 1 on the other, and 0.5 on both where they are 0.
-    """
-    array = _vector(differences, "differences")
-    mean, sd = float(array.mean()), float(array.std(ddof=1))
-    if sd <= NO_SPREAD * max(abs(mean), 1.0):
-        return (0.5, 0.5) if mean == 0 else (float(mean < 0), float(mean > 0))
-    t = mean / (sd / np.sqrt(array.size))
-    return float(special.stdtr(array.size - 1, -t)), float(special.stdtr(array.size - 1, t))
+def quantile(freedom: ArrayLike, level: float = LEVEL) -> Array:
+    """Return how many standard errors the ± of a t interval has, for degrees of freedom."""
+    if not 0 < level < 1:
+        raise ValueError(f"level is a share between 0 and 1, not {level}.")
+    freedom = np.asarray(freedom, dtype=float)
+    return np.asarray(special.stdtrit(freedom, (1 + level) / 2), dtype=float)
 
 
-def seeds_needed(
-    difference: float, sd: float, level: float = LEVEL, power: float = 0.8, most: int = 100
-) -> int | None:
-    """Return how many seeds a paired t test needs to decide a difference of this size.
+def seeds_to_decide(difference: Array, sd: Array, level: float = LEVEL) -> Array:
+    """Return how many seeds a paired t test needs for each difference, at 80 % power.
 
     Parameters
     ----------
     difference, sd
-        Mean and standard deviation of the paired differences, in one unit.
+        Means and standard deviations of paired differences, in one unit and of one shape.
     level
         Nominal coverage of the interval that is to leave 0 out.
-    power
-        Wanted chance that it does.
-    most
-        Where to give up.
 
     Returns
     -------
-    int or None
-        At least 2; None where more than `most` would be needed.
+    ndarray of float
+        At least 2; NaN where more than 100 would be needed or where the spread is not known.
     """
-    if sd <= 0:
-        return 2 if difference else None
-    n = np.arange(2, most + 1)
-    critical = special.stdtrit(n - 1, (1 + level) / 2)
-    reached = 1 - special.nctdtr(n - 1, abs(difference) / sd * np.sqrt(n), critical) >= power
-    return int(n[reached.argmax()]) if reached.any() else None
+    spread = sd > 0
+    ratio = np.divide(np.abs(difference), sd, out=np.zeros(np.shape(sd)), where=spread)
+    least = _least_ratios(level)
+    place = np.searchsorted(-least, -ratio)
+    needed = np.where(place < least.size, place + 2.0, np.nan)
+    needed = np.where((sd == 0) & (difference != 0), 2.0, needed)
+    return np.where(spread | (sd == 0), needed, np.nan)
 
 
-def _mean_interval(
-    values: NDArray[np.float64], sd: float | None, freedom: float, level: float
-) -> MeanInterval:
-    if not 0 < level < 1:
-        raise ValueError(f"level is a share between 0 and 1, not {level}.")
-    mean = float(values.mean())
-    if sd is None or freedom < 1:
-        return MeanInterval(mean, None, None, None, values.size, freedom)
-    half = float(special.stdtrit(freedom, (1 + level) / 2)) * sd / float(np.sqrt(values.size))
-    return MeanInterval(mean, mean - half, mean + half, sd, values.size, freedom)
+@lru_cache(maxsize=8)
+def _least_ratios(level: float) -> Array:
+    """Return the least difference in standard deviations that 2, 3, … seeds decide.
+
+    More seeds decide less, so that the ratios fall and can be searched.
+    """
+    n = np.arange(2, MOST_SEEDS + 1)
+    critical = quantile(n - 1, level)
+    low, high = np.zeros(n.size), np.full(n.size, 100.0)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        # Far from the critical value the function returns NaN in place of 0.
+        enough = ~(special.nctdtr(n - 1, middle * np.sqrt(n), critical) > 1 - _POWER)
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return high
 
 
-def _vector(values: ArrayLike, name: str) -> NDArray[np.float64]:
-    array = np.asarray(values, dtype=float)
-    if array.ndim != 1 or not array.size:
-        raise ValueError(f"{name}: one value per run is needed, not an array {array.shape}.")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name}: every value must be finite; leave out the runs that failed.")
-    return array
+@dataclass(frozen=True)
+class PooledVariance:
+    """Variance between seeds as a function of the training size, v0 + v1/n, in points².
+
+    Parameters
+    ----------
+    v0, v1
+        Variance at infinite data (points²), and what small data adds (points² · examples).
+    repeats
+        Σ(k−1) over the cells with repeats; 0 where no cell has any.
+    v1_variance
+        Sampling variance of v1.
+    """
+
+    v0: float
+    v1: float
+    repeats: int
+    v1_variance: float = 0.0
+
+    def at(self, sizes: ArrayLike) -> Array:
+        """Return the variance of one run at training sizes (examples), in points²."""
+        return self.v0 + self.v1 / np.asarray(sizes, dtype=float)
+
+    def degrees_of_freedom(self, sizes: ArrayLike) -> Array:
+        """Return what the variance at sizes is worth in degrees of freedom, at most `repeats`.
+
+        By Satterthwaite, 2·σ̂⁴/Var(σ̂²): cells with little data weigh most in v1, so that it rests
+        on fewer repeats than were counted.
+        """
+        n = np.asarray(sizes, dtype=float)
+        if self.v1_variance <= 0:
+            return np.full(n.shape, float(self.repeats))
+        worth = 2 * self.at(n) ** 2 / (self.v1_variance / n**2)
+        return np.clip(worth, 1.0, self.repeats)
+
+    def half_width(self, sizes: ArrayLike, runs: ArrayLike) -> Array:
+        """Return what follows the ± of means over runs, borrowing the spread of all cells.
+
+        Parameters
+        ----------
+        sizes
+            Training size of each mean's runs, in examples.
+        runs
+            Number of runs of each mean.
+
+        Returns
+        -------
+        ndarray of float
+            In points, at nominal 95 %; NaN where no size has repeats.
+        """
+        freedom = self.degrees_of_freedom(sizes) if self.repeats else np.nan
+        return quantile(freedom) * np.sqrt(self.at(sizes)) / np.sqrt(runs)
 
 
-def checked_runs(
-    sizes: ArrayLike, errors: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def pooled_variance(sizes: ArrayLike, errors: ArrayLike, v0: float = V0) -> PooledVariance:
+    """Fit v0 + v1/n to the spread of runs that share a size.
+
+    v1 = Σ(k−1)(s²−v0)(1/n) / Σ(k−1)(1/n²) over the sizes with k > 1 runs (Hoiem et al., *Learning
+    Curves for Analysis of Deep Networks*, ICML 2021, §3), and never below 0.
+
+    Parameters
+    ----------
+    sizes
+        Training examples of each run, shape (runs,). To pool over cells of one size, see
+        `pooled_variance_of_cells`.
+    errors
+        Errors in points, shape (runs,).
+    v0
+        Variance at infinite data, in points².
+    """
+    n, e = checked_runs(sizes, errors)
+    levels, places = np.unique(n, return_inverse=True)
+    return pooled_variance_of_cells(levels, grouped(e, places, levels.size), v0)
+
+
+def pooled_variance_of_cells(sizes: Array, errors: Array, v0: float = V0) -> PooledVariance:
+    """Fit v0 + v1/n to the spread within cells, as `pooled_variance` does.
+
+    Parameters
+    ----------
+    sizes
+        Training examples of each cell, shape (cells,).
+    errors
+        Errors of its runs in points, NaN where there is none, shape (cells, runs).
+    v0
+        Variance at infinite data, in points².
+    """
+    found = mean_intervals(errors)
+    repeated = found.n > 1
+    n, more, variance = sizes[repeated], found.n[repeated] - 1, found.sd[repeated] ** 2
+    if not more.size:
+        return PooledVariance(v0, 0.0, 0)
+    weights = float(np.sum(more / n**2))
+    v1 = float(np.sum(more * (variance - v0) / n)) / weights
+    spread = float(np.sum(2 * more * variance**2 / n**2)) / weights**2
+    return PooledVariance(v0, max(v1, 0.0), int(more.sum()), spread)
+
+
+def grouped(values: Array, places: NDArray[np.int64], rows: int) -> Array:
+    """Lay values out by row, first come first; shape (rows, most values of a row), else NaN."""
+    counts = np.bincount(places, minlength=rows)
+    order = np.argsort(places, kind="stable")
+    starts = np.cumsum(counts) - counts
+    column = np.arange(places.size) - np.repeat(starts, counts)
+    table = np.full((rows, int(counts.max(initial=0))), np.nan)
+    table[places[order], column] = values[order]
+    return table
+
+
+def checked_runs(sizes: ArrayLike, errors: ArrayLike) -> tuple[Array, Array]:
     """Return sizes (examples) and errors (points) as arrays, one entry per run.
 
     Raises
@@ -325,3 +330,12 @@ def checked_runs(
         odd = e[(e < 0) | (e > 100)][0]
         raise ValueError(f"errors: points between 0 and 100 are needed, not {odd:g}.")
     return n, e
+
+
+def _vector(values: ArrayLike, name: str) -> Array:
+    array = np.asarray(values, dtype=float)
+    if array.ndim != 1 or not array.size:
+        raise ValueError(f"{name}: one value per run is needed, not an array {array.shape}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: every value must be finite; leave out the runs that failed.")
+    return array

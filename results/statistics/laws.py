@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from results.errors import ExtrapolationRefused
-from results.statistics.intervals import PooledVariance
+from results.statistics.intervals import Array, PooledVariance
 
 MOST_EXTRAPOLATION = 4.0
 """How many times the largest measured size a curve may be asked for."""
@@ -49,7 +48,7 @@ class PowerLaw:
     gamma: float
     largest: float
     residual_degrees_of_freedom: int
-    covariance: NDArray[np.float64] = field(compare=False, repr=False)
+    covariance: Array = field(compare=False, repr=False)
     repeats: int
     notes: tuple[str, ...] = ()
 
@@ -83,15 +82,15 @@ class PowerLaw:
 
 
 def power_law(
-    n: NDArray[np.float64],
-    e: NDArray[np.float64],
+    n: Array,
+    e: Array,
     noise: PooledVariance,
     prior_weight: float,
     nonnegative: bool,
 ) -> PowerLaw:
     """Fit α + η·n^γ; see `results.statistics.curves.fit_power_law` for the objective."""
     levels, inverse, counts = np.unique(n, return_inverse=True, return_counts=True)
-    variances = noise.v0 + noise.v1 / levels
+    variances = noise.at(levels)
     means = np.bincount(inverse, weights=e) / counts
     # Every run of a size has the weight 1/(σ̂²·k), so that a size weighs 1/σ̂² and only its mean
     # matters; the scatter within sizes is the same for every γ.
@@ -116,9 +115,7 @@ def power_law(
     )
 
 
-def local_law(
-    n: NDArray[np.float64], e: NDArray[np.float64], at: float, noise: PooledVariance
-) -> tuple[float, float]:
+def local_law(n: Array, e: Array, at: float, noise: PooledVariance) -> tuple[float, float]:
     """Return the local law's value in points and its noise variance by the delta method.
 
     At ρ = 1 the variance is 4r²·σ²_N + r⁴·σ²_{N/2} with r = e(N)/e(N/2). A rise within the noise
@@ -128,8 +125,8 @@ def local_law(
     steps = float(np.log(at / last) / np.log(last / before))
     error, error_before = float(e[n == last].mean()), float(e[n == before].mean())
     ratio = min(error / error_before, 1.0) if error_before > 0 else 1.0
-    variance = noise.at(float(last)) / np.count_nonzero(n == last)
-    variance_before = noise.at(float(before)) / np.count_nonzero(n == before)
+    variance = noise.at(last) / np.count_nonzero(n == last)
+    variance_before = noise.at(before) / np.count_nonzero(n == before)
     return error * ratio**steps, float(
         (1 + steps) ** 2 * ratio ** (2 * steps) * variance
         + steps**2 * ratio ** (2 * steps + 2) * variance_before
@@ -147,11 +144,11 @@ def refuse_beyond(at: float, largest: float) -> None:
 
 
 def _solutions(
-    powers: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    means: NDArray[np.float64],
+    powers: Array,
+    weights: Array,
+    means: Array,
     nonnegative: bool,
-) -> NDArray[np.float64]:
+) -> Array:
     """Return, for each γ, the matrix that turns means into (α, η ≥ 0) by weighted least squares.
 
     Shape (gammas, 2, sizes), for powers n^γ of shape (gammas, sizes).
@@ -171,7 +168,7 @@ def _solutions(
 
 
 def _notes(
-    levels: NDArray[np.float64], alpha: float, eta: float, noise: PooledVariance, nonnegative: bool
+    levels: Array, alpha: float, eta: float, noise: PooledVariance, nonnegative: bool
 ) -> tuple[str, ...]:
     notes = []
     if levels.size < 3:

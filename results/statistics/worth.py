@@ -10,14 +10,13 @@ from numpy.typing import ArrayLike
 
 from results.statistics.interpolation import (
     RULES,
-    Array,
     first_rise_through_zero,
     places_between,
     seed_tables,
     smooth,
     zero_range,
 )
-from results.statistics.intervals import LEVEL
+from results.statistics.intervals import LEVEL, Array
 
 _ROUNDING = 1e-9
 

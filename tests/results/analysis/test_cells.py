@@ -7,7 +7,7 @@ from scipy import stats
 import results
 from results.analysis.cells import State, cells_of, half_width, is_race
 from results.phrases import described, level_label
-from results.statistics.intervals import mean_interval
+from results.statistics.intervals import mean_intervals
 
 CELL = ["model", "weights", "fraction"]
 
@@ -39,7 +39,7 @@ def test_a_cell_holds_mean_and_interval_over_its_seeds(tmp_path):
     assert tuple(row[CELL]) == ("resnet18", "none", 1 / 16)
     own = trials[(trials["model"] == "resnet18") & (trials["weights"] == "none")]
     values = own.loc[own["fraction"] == 1 / 16, "final_test_accuracy"]
-    expected = mean_interval(values)
+    expected = mean_intervals(values)
     assert row["test_accuracy"] == pytest.approx(expected.mean)
     assert row["test_accuracy_low"] == pytest.approx(expected.low)
     assert row["test_accuracy_high"] == pytest.approx(expected.high)

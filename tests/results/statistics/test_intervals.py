@@ -4,35 +4,35 @@ import numpy as np
 import pytest
 
 from results.statistics.intervals import (
-    mean_interval,
-    one_sided_p,
+    grouped,
+    mean_intervals,
     paired_difference,
     pooled_variance,
     pooled_variance_of_cells,
-    seeds_needed,
+    seeds_to_decide,
 )
 
 T2, T3 = 4.302653, 3.182446  # 97.5 % quantiles of Student's t, from printed tables
 
 
 def test_mean_of_three():
-    found = mean_interval([1.0, 2.0, 3.0])
-    assert (found.mean, found.sd, found.n, found.degrees_of_freedom) == (2.0, 1.0, 3, 2)
-    assert found.half_width == pytest.approx(T2 / math.sqrt(3), rel=1e-6)
+    found = mean_intervals([1.0, 2.0, 3.0])
+    assert (found.mean, found.sd, found.n) == (2.0, 1.0, 3)
+    assert found.high - found.mean == pytest.approx(T2 / math.sqrt(3), rel=1e-6)
     assert found.low == pytest.approx(2 - T2 / math.sqrt(3), rel=1e-6)
 
 
 def test_level_widens():
     # 99 % of t with two degrees of freedom reaches 9.925.
-    assert mean_interval([1, 2, 3], 0.99).half_width == pytest.approx(9.92484 / math.sqrt(3))
+    found = mean_intervals([1, 2, 3], 0.99)
+    assert found.high - found.mean == pytest.approx(9.92484 / math.sqrt(3))
 
 
 def test_one_seed_has_no_interval():
-    found = mean_interval([5.0])
+    found = mean_intervals([5.0])
     assert found.mean == 5.0
-    assert found.low is None
-    assert found.high is None
-    assert found.half_width is None
+    assert np.isnan([found.low, found.high, found.sd, found.p_two_sided]).all()
+    assert not found.is_decided
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,45 @@ def test_one_seed_has_no_interval():
 )
 def test_bad_values_are_refused(values, words):
     with pytest.raises(ValueError, match=words):
-        mean_interval(values)
+        paired_difference(values, values)
 
 
 def test_level_outside_0_to_1():
     with pytest.raises(ValueError, match="level"):
-        mean_interval([1, 2], 95)
+        mean_intervals([1, 2], 95)
+
+
+def test_every_row_is_as_if_it_stood_alone():
+    generator = np.random.default_rng(0)
+    values = generator.normal(0.5, 1.0, (200, 6))
+    values[generator.random(values.shape) < 0.4] = np.nan
+    values[0], values[1], values[2], values[3] = np.nan, 1.0, 0.0, -2.0
+    found = mean_intervals(values)
+    for place, row in enumerate(values):
+        own = row[~np.isnan(row)]
+        assert found.n[place] == own.size
+        if not own.size:
+            assert np.isnan([found.mean[place], found.low[place], found.p_less[place]]).all()
+            continue
+        alone = paired_difference(own, np.zeros_like(own))
+        for name in ("mean", "low", "high", "sd", "p_greater", "p_less", "p_two_sided"):
+            expected = pytest.approx(getattr(alone, name), nan_ok=True)
+            assert getattr(found, name)[place] == expected, name
+        assert found.is_decided[place] == alone.is_decided
+
+
+def test_shape_is_that_of_the_rows():
+    found = mean_intervals([[[1.0, 2.0, 3.0], [4.0, 4.5, np.nan]]], 0.99)
+    assert found.mean.shape == (1, 2)
+    assert found.high[0, 0] == pytest.approx(mean_intervals([1, 2, 3], 0.99).high)
+    assert found.high[0, 1] == pytest.approx(mean_intervals([4.0, 4.5], 0.99).high)
+
+
+def test_values_are_laid_out_by_row():
+    table = grouped(np.array([1.0, 2.0, 3.0, 4.0]), np.array([2, 0, 2, 2]), 4)
+    expected = [[2, np.nan, np.nan], [np.nan] * 3, [1, 3, 4], [np.nan] * 3]
+    assert np.array_equal(table, expected, equal_nan=True)
+    assert grouped(np.array([]), np.array([], dtype=int), 2).shape == (2, 0)
 
 
 def test_paired_difference_by_hand():
@@ -68,15 +101,15 @@ def test_paired_difference_by_hand():
 def test_pairing_removes_what_seeds_share():
     first, second = [70.0, 80.0, 90.0], [69.0, 78.9, 89.1]
     assert paired_difference(first, second).is_decided
-    spread = mean_interval(first).half_width
-    assert spread > 20
+    alone = mean_intervals(first)
+    assert alone.high - alone.mean > 20
 
 
 def test_paired_difference_of_one_seed():
     found = paired_difference([3.0], [2.0])
     assert found.mean == 1.0
-    assert found.low is None
-    assert found.p_greater is None
+    assert math.isnan(found.low)
+    assert math.isnan(found.p_greater)
     assert not found.is_decided
 
 
@@ -89,7 +122,8 @@ def test_pairs_must_match():
     ("differences", "p"), [([1, 1], (0.0, 1.0)), ([-1, -1], (1.0, 0.0)), ([0, 0], (0.5, 0.5))]
 )
 def test_differences_without_spread(differences, p):
-    assert one_sided_p(differences) == p
+    found = mean_intervals(differences)
+    assert (found.p_greater, found.p_less) == p
 
 
 def test_pooled_variance_by_hand():
@@ -112,21 +146,20 @@ def test_pooled_variance_never_falls_below_v0():
 def test_pooled_variance_without_repeats():
     found = pooled_variance([100, 200], [5.0, 4.0])
     assert (found.v1, found.repeats) == (0.0, 0)
-    assert found.interval([5.0], 100).low is None
+    assert np.isnan(found.half_width(100, 1))
 
 
 def test_degrees_of_freedom_of_one_size_are_its_repeats():
     # With v0 = 0 all weight lies on one size, and Satterthwaite gives back k − 1.
     found = pooled_variance([100, 100, 100], [1.0, 2.0, 3.0], v0=0.0)
     assert found.degrees_of_freedom(100) == pytest.approx(2)
-    interval = found.interval([1.0, 2.0, 3.0], 100)
-    assert interval.half_width == pytest.approx(T2 / math.sqrt(3), rel=1e-6)
+    assert found.half_width(100, 3) == pytest.approx(T2 / math.sqrt(3), rel=1e-6)
 
 
 def test_small_cells_dominate_the_pool():
     # Equal k: the cell with 1/16 of the data has 256 times the weight.
-    cells = [(100.0, np.array([1.0, 3.0, 5.0])), (1600.0, np.array([1.0, 1.5, 2.0]))]
-    found = pooled_variance_of_cells(cells)
+    errors = np.array([[1.0, 3.0, 5.0], [1.0, 1.5, 2.0]])
+    found = pooled_variance_of_cells(np.array([100.0, 1600.0]), errors)
     assert found.repeats == 4
     assert 2 <= found.degrees_of_freedom(100) < 2.2
 
@@ -145,13 +178,12 @@ def test_runs_are_checked(sizes, errors, words):
         pooled_variance(sizes, errors)
 
 
-@pytest.mark.parametrize(("effect", "n"), [(1.0, 10), (0.8, 15), (0.5, 34)])
+@pytest.mark.parametrize(("effect", "n"), [(1.0, 10), (0.8, 15), (0.5, 34), (2.0, 5)])
 def test_seeds_needed_as_in_power_tables(effect, n):
-    assert seeds_needed(effect, 1.0) == n
-    assert seeds_needed(-effect, 1.0) == n
+    found = seeds_to_decide(np.array([effect, -effect]), np.array([1.0, 1.0]))
+    assert found.tolist() == [n, n]
 
 
 def test_seeds_needed_gives_up():
-    assert seeds_needed(0.01, 1.0) is None
-    assert seeds_needed(0.0, 0.0) is None
-    assert seeds_needed(1.0, 0.0) == 2
+    found = seeds_to_decide(np.array([0.01, 0.0, 1.0, 1.0]), np.array([1.0, 0.0, 0.0, np.nan]))
+    assert found == pytest.approx([np.nan, np.nan, 2, np.nan], nan_ok=True)
