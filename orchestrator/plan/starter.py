@@ -239,67 +239,22 @@ class Starter:
         return said
 
     def _text(self, chosen: Affordable, reasons: Sequence[str]) -> str:
-        values, design = self._values(chosen), chosen.design
-        file, recipe = self._wish.file, values["recipe"]
-        factors = values["factors"]
-        notes = {
-            "batch_size": "examples per update",
-            "augmentation": "random crop and flip; none where mirrored images mean something else",
-            "image_size": "images are resized to this many pixels",
-            "lr": "the same for all cells; search: {lr: […]} instead tunes it in each",
-            "epochs": "passes over a cell's own images; a budget in steps trains all alike",
-        }
-        path = self._source.get("path")
-        relative = "" if Path(path or "").is_absolute() else "relative to this file"
-        lines = [
-            *(
-                [f"# yaml-language-server: $schema={self._wish.schema}"]
-                if self._wish.schema
-                else []
-            ),
-            "# How do model size, pretraining and the amount of data relate here?",
-            *(f"# {reason}" for reason in reasons),
-            f"# Look at it:  scalestudy plan {file.name}",
-            f"# Run it:      scalestudy run {file.name}",
-            "",
-            f"name: {_flow(values['name'])}",
-            "",
-            "data:",
-            f"  source: {self._source['source']}",
-            *([_noted(f"  path: {_flow(path)}", relative)] if path else []),
-            _noted("  validation: 0.1", "held out of train, before any fraction is drawn"),
-            "",
-            _noted("factors:", "every combination is one cell"),
-            f"  model: {_flow(factors['model'])}",
-            _noted(
-                f"  weights: {_flow(factors['weights'])}",
-                "torchvision's, such as IMAGENET1K_V1, or {label: path}",
-            ),
-            _noted(
-                f"  fraction: {_flow(factors['fraction'])}",
-                "shares of the training images, nested; or numbers of images",
-            ),
-            "",
-            _noted("recipe:", "how each cell is trained"),
-            *(
-                _noted(f"  {key}: {_flow(value)}", notes.get(key, ""))
-                for key, value in recipe.items()
-            ),
-            "",
-        ]
-        if design.tuned:
-            lines += [
-                _noted("search:", "tuned inside every cell, with the same values for each"),
-                f"  lr: {_flow(_RATES)}",
-                "",
-            ]
-        lines.append(
-            _noted(
-                f"seeds: {_flow(values['seeds'])}",
-                "each fixes subset, initial weights and batch order together",
-            )
+        # Loaded here, so that a study is planned and priced without it.
+        import jinja2
+
+        pages = jinja2.Environment(
+            loader=jinja2.PackageLoader("orchestrator.plan", "templates"),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            keep_trailing_newline=True,
         )
-        return "\n".join(lines) + "\n"
+        pages.filters["flow"] = _flow
+        return pages.get_template("study.yaml").render(
+            self._values(chosen),
+            reasons=reasons,
+            file=self._wish.file.name,
+            schema=self._wish.schema,
+        )
 
 
 def _source(wish: Wish) -> dict[str, Any]:
@@ -342,16 +297,8 @@ def _level(share: str) -> str | int:
 
 
 def _flow(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list):
-        return f"[{', '.join(_flow(entry) for entry in value)}]"
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
-    return text.removesuffix("\n...").strip()
-
-
-def _noted(line: str, note: str) -> str:
-    return f"{line:<27} # {note}" if note else line
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+    return text.strip().removesuffix("...").strip()
 
 
 def _rooted(level: str) -> str:
