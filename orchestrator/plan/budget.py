@@ -1,24 +1,25 @@
-"""A study that fits the time there is: which epochs, seeds and data sizes can be afforded."""
+"""A study that fits a given time: which epochs, seeds and data sizes can be afforded."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 EPOCHS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
-"""That a study may be given."""
+"""Numbers of epochs that a study may be given."""
 _ENOUGH = (10, 5, 2, 1)
 """Epochs that a design should afford: where none does, the next lower number is tried."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """What of a study the time there is decides.
+    """The part of a study that the time decides.
 
     Parameters
     ----------
     fractions
         Shares of the training pool, as a study file writes them.
     seeds
-        How many.
+        Number of seeds.
     tuned
         Whether each cell searches its own learning rate.
     """
@@ -30,14 +31,16 @@ class Design:
 
 @dataclass(frozen=True)
 class Affordable:
-    """A design with the most epochs that fit.
+    """A design, and the most epochs that fit.
 
     Parameters
     ----------
-    design, epochs
-        What is chosen.
+    design
+        The design that is chosen.
+    epochs
+        Epochs of each trial.
     left_out
-        What a richer design had, in words; empty where the richest fits.
+        What the richest design has besides, in words; empty where that one fits.
     """
 
     design: Design
@@ -46,14 +49,14 @@ class Affordable:
 
 
 def designs(fractions: Sequence[str], *, fixed: bool, tuned: bool) -> list[Design]:
-    """Return designs, the richest first.
+    """Return the designs to choose from, the richest first.
 
     Parameters
     ----------
     fractions
-        Of the richest.
+        Data sizes of the richest design.
     fixed
-        Whether the user named them, so that none is dropped.
+        Whether the user named them, so that none may be dropped.
     tuned
         Whether a search of the learning rate is worth its cost: with several kinds of weights.
     """
@@ -77,9 +80,9 @@ def afford(
     ladder
         Designs, the richest first.
     seconds
-        There are.
+        The time that the study may take.
     cost
-        (design, epochs) → expected seconds; it grows with the epochs.
+        (design, epochs) → expected seconds, which grow with the epochs.
 
     Returns
     -------
@@ -98,14 +101,8 @@ def afford(
 
 def _most_epochs(design: Design, seconds: float, cost: Callable[[Design, int], float]) -> int:
     """Return the most epochs that fit, 0 where not even one does."""
-    low, high = 0, len(EPOCHS)
-    while low < high:
-        middle = (low + high) // 2
-        if cost(design, EPOCHS[middle]) <= seconds:
-            low = middle + 1
-        else:
-            high = middle
-    return EPOCHS[low - 1] if low else 0
+    fitting = bisect_right(EPOCHS, seconds, key=lambda epochs: cost(design, epochs))
+    return EPOCHS[fitting - 1] if fitting else 0
 
 
 def _left_out(richest: Design, chosen: Design) -> tuple[str, ...]:

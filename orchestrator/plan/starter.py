@@ -11,19 +11,19 @@ import yaml
 
 from orchestrator.errors import StudyError
 from orchestrator.plan.budget import Affordable, Design, afford, designs
-from orchestrator.plan.price import Band, Price, price_plan
+from orchestrator.plan.price import Price, price_plan
 from orchestrator.study.levels import parse_size, parse_weights
 from orchestrator.study.study import Study, study_from
-from results.findings.rules import ADVISED_SIZES, FEWEST_STEPS
+from results.findings.rules import ADVISED_SIZES, has_few_steps
 from results.phrases import count, duration, listed
 from trainables.data.splits import share_to_count
 from trainables.source import BUILT_IN, Source
 
-EPOCHS, SEEDS = 10, 3
+_EPOCHS, _SEEDS = 10, 3
 """Where no budget decides."""
 _BATCH_SIZES = (128, 64, 32, 16)
 _LARGEST_SIDE = 128
-"""Pixels, that larger images are resized to."""
+"""Side in pixels that larger images are resized to."""
 _PER_CLASS = 8
 """Images of a class that the smallest share should hold."""
 _RATES = [3e-3, 1e-3, 3e-4, 1e-4]
@@ -33,7 +33,7 @@ _NOWHERE = "scalestudy-init-writes-no-records"
 
 @dataclass(frozen=True)
 class Wish:
-    """What a user wants to start from; None is left to the starter.
+    """What a user wants a study to be about; what is None, the starter chooses.
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ class Wish:
     data
         A folder of images or of Parquet files, or digits, cifar10, cifar100.
     models, weights, fractions
-        Levels, as a study file writes them.
+        Levels of the factor, as a study file writes them.
     hours
-        The time there is on this machine.
+        Hours that the study may take on this machine.
     schema
-        Name of a JSON Schema beside the file, for editors.
+        Name of a JSON Schema beside the file, which editors check it by.
     """
 
     file: Path
@@ -64,12 +64,14 @@ class Started:
 
     Parameters
     ----------
-    study, text
-        What it declares, and how it is written.
+    study
+        What the file declares.
+    text
+        The file's text, with comments.
     price
-        What it is expected to cost here.
+        What the study is expected to cost on this machine.
     reasons
-        A sentence each on what was chosen and why.
+        Sentences on what was chosen and why.
     """
 
     study: Study
@@ -79,12 +81,12 @@ class Started:
 
 
 class Starter:
-    """Makes a study of a wish.
+    """Makes a study of what a user wishes, and of the data that it names.
 
     Parameters
     ----------
     wish
-        What is wanted.
+        What the study is to be about.
     probe
         Whether to time a few updates of each kind of trial here first.
 
@@ -128,7 +130,7 @@ class Starter:
         hours = self._wish.hours
         fractions = self._wish.fractions or self._possible_fractions()
         if hours is None:
-            chosen = Affordable(Design(tuple(fractions), SEEDS, False), EPOCHS)
+            chosen = Affordable(Design(tuple(fractions), _SEEDS, False), _EPOCHS)
         else:
             ladder = designs(
                 fractions,
@@ -145,17 +147,16 @@ class Starter:
                 )
             chosen = found
         study, price = self._study(chosen), self._price(chosen)
-        reasons = self._reasons(chosen, price.wall, price)
+        reasons = self._reasons(chosen, price)
         return Started(study, self._text(chosen, reasons), price, reasons)
 
     def _possible_fractions(self) -> list[str]:
         least = max(_PER_CLASS * self._n_classes, 2 * _BATCH_SIZES[-1])
-        held = [
-            share
-            for share in ADVISED_SIZES
-            if share_to_count(float(parse_size(share).share or 1), self._pool) >= least
-        ]
-        return held or ["1"]
+        return [share for share in ADVISED_SIZES if self._images(share) >= least] or ["1"]
+
+    def _images(self, fraction: str) -> int:
+        size = parse_size(_level(fraction))
+        return size.count or share_to_count(float(size.share or 1), self._pool)
 
     def _seconds(self, design: Design, epochs: int) -> float:
         return self._price(Affordable(design, epochs)).wall.value
@@ -197,14 +198,9 @@ class Starter:
         return list(self._wish.models or fallback)
 
     def _recipe(self, design: Design) -> dict[str, Any]:
-        sizes = [parse_size(_level(share)) for share in design.fractions]
-        smallest = min(
-            size.count or share_to_count(float(size.share or 1), self._pool) for size in sizes
-        )
-        batch = next(
-            (size for size in _BATCH_SIZES if math.ceil(smallest / size) >= FEWEST_STEPS),
-            _BATCH_SIZES[-1],
-        )
+        smallest = min(map(self._images, design.fractions))
+        fitting = [size for size in _BATCH_SIZES if not has_few_steps(math.ceil(smallest / size))]
+        batch = fitting[0] if fitting else _BATCH_SIZES[-1]
         recipe: dict[str, Any] = {"batch_size": batch, "optimizer": "adamw", "lr": 1e-3}
         recipe["weight_decay"] = 0.01
         if self._source["source"] != "digits":
@@ -213,8 +209,8 @@ class Starter:
             recipe["image_size"] = _LARGEST_SIDE
         return recipe
 
-    def _reasons(self, chosen: Affordable, wall: Band, price: Price) -> list[str]:
-        design = chosen.design
+    def _reasons(self, chosen: Affordable, price: Price) -> list[str]:
+        design, wall = chosen.design, price.wall
         parts = [
             count(len(self._models), "model"),
             *([f"{len(self._weights)} weights"] if len(self._weights) > 1 else []),
