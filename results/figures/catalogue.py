@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from results.figures import answers as answer_figures
+from results.figures import curves
 from results.figures import cells as cell_figures
 from results.figures import process as process_figures
 from results.figures import sizes as size_figures
@@ -62,7 +62,7 @@ def _answers(run: Run) -> dict[str, Drawing]:
     varies = {factor: len(levels) > 1 for factor, levels in cells.levels.items()}
     found = {
         "cost": Drawing(
-            lambda: answer_figures.cost(run.analysis.cells, cells.factors, name),
+            lambda: curves.cost(run.analysis.cells, cells.factors, name),
             "Scatter chart of test error against the time of one training run, one mark per cell; "
             f"a line joins the cells that no other beats. {_TABLE}",
         )
@@ -71,7 +71,7 @@ def _answers(run: Run) -> dict[str, Drawing]:
         return found
     if varies["fraction"]:
         found["learning-curves"] = Drawing(
-            lambda: answer_figures.learning_curves(
+            lambda: curves.learning_curves(
                 run.analysis.cells, run.analysis.extrapolations, cells.factors, name
             ),
             "Test error against training images on logarithmic axes, with fitted power laws and "
@@ -79,13 +79,13 @@ def _answers(run: Run) -> dict[str, Drawing]:
         )
     if varies["weights"] and varies["fraction"]:
         found["pretraining"] = Drawing(
-            lambda: answer_figures.pretraining(run.analysis.worths, cells.factors, name),
+            lambda: curves.pretraining(run.analysis.worths, cells.factors, name),
             "How many times the data a model from scratch needs for a pretrained model's error, "
             "against training images. The table holds all values.",
         )
     if any(varies.values()):
         found["effects"] = Drawing(
-            lambda: answer_figures.effects(run.analysis.effects, name),
+            lambda: curves.effects(run.analysis.effects, name),
             "Differences in test accuracy between the levels of each factor, averaged over the "
             "cells of the others, with 95 % intervals. The table of effects holds all values.",
         )
