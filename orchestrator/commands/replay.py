@@ -250,7 +250,7 @@ def _write(out: str, name: str, found: "Sequence[Replay]") -> "list[Location]":
     """Write the figure, and a row per rule and cell as CSV and Parquet."""
     import pandas as pd
 
-    from results.figures.replay import stopping_rules
+    from results.figures.process import stopping_rules
     from results.report.html import write_picture
     from results.store.files import write_whole
     from results.store.objects import located
@@ -259,7 +259,7 @@ def _write(out: str, name: str, found: "Sequence[Replay]") -> "list[Location]":
     folder = located(out)
     refuse_run(folder)
     rules = pd.DataFrame([_line(each, each.total) for each in found])
-    write_picture(folder, "replay", *stopping_rules(rules, name))
+    write_picture(folder, "replay", stopping_rules(rules, name))
     every = pd.DataFrame(
         [_line(each, cell) for each in found for cell in (each.total, *each.cells)]
     )

@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from results.figures import curves
 from results.figures import cells as cell_figures
+from results.figures import curves, differences
 from results.figures import process as process_figures
 from results.figures import sizes as size_figures
 from results.run import Drawing, Run
@@ -85,7 +85,7 @@ def _answers(run: Run) -> dict[str, Drawing]:
         )
     if any(varies.values()):
         found["effects"] = Drawing(
-            lambda: curves.effects(run.analysis.effects, name),
+            lambda: differences.effects(run.analysis.effects, name),
             "Differences in test accuracy between the levels of each factor, averaged over the "
             "cells of the others, with 95 % intervals. The table of effects holds all values.",
         )

@@ -4,36 +4,34 @@ Whatever was stopped, failed or is missing is marked and named.
 """
 
 import textwrap
-from collections.abc import Sequence
-from typing import Any
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from results.analysis.cells import Cells, State, combinations, records_of, where
-from results.analysis.estimates import by_cell
+from results.analysis.estimates import by_cell, wanted_trials
 from results.figures.style import (
     COLOURS,
     FAULT,
     INK,
-    MAX_PANELS,
+    MAX_ROWS,
     PALE,
     SEQUENTIAL,
     common_range,
     empty,
-    legend,
+    left_out,
+    mark,
     new_figure,
     new_grid,
     plain,
     same_limits,
-    tidy,
 )
 from results.phrases import cell_key, fraction_label
 from results.records import Stage, Status
@@ -42,6 +40,7 @@ _MAX_REASONS = 14
 _MAX_COURSES = 30  # panels of a figure in which curves can still be told apart
 _MANY_LINES = 40  # in one panel, beyond which a vector per line makes files of megabytes
 _SEARCHED = "#B0B0B0"
+_BLANK = "#F0F0F0"
 
 
 def epochs(
@@ -52,18 +51,20 @@ def epochs(
     Parameters
     ----------
     cells
-        One panel each: a row per series, a column per data size.
+        Every cell of the study: a row of panels per series, a column per data size.
     trials
         One row per trial.
     curves
         One row per trial and epoch.
     name
-        Of the study.
+        Name of the study.
     metric
         `accuracy` or `loss`.
     """
     title = f"{plain(name)}: {metric} over epochs"
-    if curves.empty:
+    fates = wanted_trials(trials).set_index("trial_id")[["status", "measured"]]
+    joined = curves.join(fates, on="trial_id", how="inner")
+    if joined.empty:
         return empty(title, "No epoch is recorded yet.")
     fractions = cells.levels["fraction"]
     rows = combinations(cells.frame, cells.series)
@@ -71,74 +72,64 @@ def epochs(
     note = f"Validation {metric} solid, train {metric} dashed."
     if cells.race:
         note += " Search, not comparison: what fell behind was stopped."
-    if len(drawn) < len(rows):
-        note += f" {len(rows) - len(drawn)} more rows are left out; the page shows all."
+    note += left_out(len(rows) - len(drawn), "rows")
     columns = max(len(fractions), 2)
-    figure, grid = new_grid(len(drawn), columns, (2.4, 1.75), title, note, 1)
-    for unused in grid[:, len(fractions) :].flat:
-        unused.set_axis_off()
-    fates = trials.set_index("trial_id")[["status", "measured", "stopped_at_epoch"]]
-    joined = curves.join(fates, on="trial_id", how="inner")
-    joined = joined[joined["trial_id"].isin(trials.loc[trials["wanted"], "trial_id"])]
+    figure, grid = new_grid(len(drawn), columns, (2.4, 1.75), title, note, _course_handles(joined))
     shown = [f"{part}_{metric}" for part in ("train", "val")]
-    kept = [*cells.factors, "trial_id", "epoch", "stage", "status", "measured", *shown]
+    _set_limits(grid, joined["epoch"], joined[shown].to_numpy(float))
+    kept = [*cells.factors, "trial_id", "epoch", "status", "measured", *shown]
     groups = by_cell(joined[kept], cells.factors)
-    _set_limits(grid, joined, metric)
-    for row, series in enumerate(drawn):
-        for column, fraction in enumerate(fractions):
-            axes: Axes = grid[row, column]
-            tidy(axes)
+    for row, series in zip(grid, drawn, strict=True):
+        for axes, fraction in zip(row, fractions, strict=False):
             cell = {**series, "fraction": fraction}
             group = groups.get(cell_key(cell, cells.factors))
             if group is None:
                 _say_absent(axes, where(cells.frame, cell))
             else:
                 _draw_courses(axes, group, metric, cells.race)
-            if row == 0:
-                axes.set_title(f"fraction {fraction_label(fraction)}", fontsize=9, color=INK)
-            if column == 0:
-                label = plain(cells.name(series, cells.series), 60).replace(" × ", "\n× ")
-                axes.set_ylabel(label, fontsize=8)
-            if row == len(drawn) - 1:
-                axes.set_xlabel("epoch", fontsize=9)
-    ends = joined["status"].isin([Status.STOPPED, Status.FAILED])
-    grey: dict[str, Any] = {"color": PALE, "linestyle": "none"}
-    handles = [Line2D([], [], color=COLOURS[0], label="measured: one line per seed")]
-    if (joined["stage"] == Stage.SEARCH).any():
-        handles.append(Line2D([], [], color=_SEARCHED, label="search: one line per recipe"))
-    if (joined["status"] == Status.STOPPED).any():
-        handles.append(Line2D([], [], marker="x", label="stopped early", **grey))
-    if (ends & (joined["status"] == Status.FAILED)).any():
-        handles.append(Line2D([], [], marker="X", color=FAULT, linestyle="none", label="failed"))
-    legend(figure, handles)
+        label = plain(cells.name(series, cells.series), 60).replace(" × ", "\n× ")
+        row[0].set_ylabel(label, fontsize=8)
+    for axes, fraction in zip(grid[0], fractions, strict=False):
+        axes.set_title(f"fraction {fraction_label(fraction)}", fontsize=9, color=INK)
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch")
+    for axes in grid[:, len(fractions) :].flat:
+        axes.set_axis_off()
     return figure
 
 
-def _set_limits(grid: np.ndarray, curves: pd.DataFrame, metric: str) -> None:
-    values = curves[[f"val_{metric}", f"train_{metric}"]].to_numpy(float)
+def _course_handles(curves: pd.DataFrame) -> list[Line2D]:
+    handles = [mark("measured: one line per seed", color=COLOURS[0], linestyle="-")]
+    if (curves["stage"] == Stage.SEARCH).any():
+        handles.append(mark("search: one line per recipe", color=_SEARCHED, linestyle="-"))
+    if (curves["status"] == Status.STOPPED).any():
+        handles.append(mark("stopped early", color=PALE, marker="x"))
+    if (curves["status"] == Status.FAILED).any():
+        handles.append(mark("failed", color=FAULT, marker="X"))
+    return handles
+
+
+def _set_limits(grid: np.ndarray, epoch: pd.Series, values: np.ndarray) -> None:
     finite = values[np.isfinite(values)]
     # A diverged trial must not flatten all others.
     most = 3 * float(np.percentile(finite, 95)) if finite.size else 1.0
-    last = float(curves["epoch"].max())
+    last = float(epoch.max())
     same_limits(grid, (1 - 0.04 * last, last + 0.04 * last), common_range(finite.clip(max=most)))
     for axes in grid.flat:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _draw_courses(axes: Axes, group: pd.DataFrame, metric: str, race: bool) -> None:
-    measured = group["measured"].fillna(False).astype(bool) | race
-    for kept, colour, width in ((~measured, _SEARCHED, 0.7), (measured, COLOURS[0], 1.4)):
-        part = group[kept]
-        if part.empty:
-            continue
-        parts = (
-            (("val", "-", 1.0), ("train", "--", 0.55))
-            if colour == COLOURS[0]
-            else (("val", "-", 1.0),)
-        )
-        for of, dashes, alpha in parts:
-            lines = _polylines(part, f"{of}_{metric}")
-            collection = LineCollection(
+def _draw_courses(axes: Axes, curves: pd.DataFrame, metric: str, race: bool) -> None:
+    """Draw one cell's trials over epochs: those measured in colour, with their train values."""
+    measured = curves["measured"].fillna(False).astype(bool) | race
+    for part, own, colour, width, dashes, alpha in (
+        ("val", ~measured, _SEARCHED, 0.7, "-", 1.0),
+        ("val", measured, COLOURS[0], 1.4, "-", 1.0),
+        ("train", measured, COLOURS[0], 1.4, "--", 0.55),
+    ):
+        lines = _polylines(curves[own], f"{part}_{metric}")
+        axes.add_collection(
+            LineCollection(
                 lines,
                 colors=colour,
                 linewidths=width,
@@ -146,12 +137,13 @@ def _draw_courses(axes: Axes, group: pd.DataFrame, metric: str, race: bool) -> N
                 alpha=alpha,
                 rasterized=len(lines) > _MANY_LINES,
             )
-            axes.add_collection(collection)
-    last = group.sort_values("epoch").groupby("trial_id", sort=False).tail(1)
-    for status, marker, colour in ((Status.STOPPED, "x", PALE), (Status.FAILED, "X", FAULT)):
+        )
+    last = curves.sort_values("epoch").groupby("trial_id", sort=False).tail(1)
+    for status, marker, colour, width in (
+        (Status.STOPPED, "x", PALE, 1.2),
+        (Status.FAILED, "X", FAULT, 0),
+    ):
         ended = last[last["status"] == status]
-        if ended.empty:
-            continue
         axes.scatter(
             ended["epoch"],
             ended[f"val_{metric}"],
@@ -159,25 +151,24 @@ def _draw_courses(axes: Axes, group: pd.DataFrame, metric: str, race: bool) -> N
             s=26,
             color=colour,
             zorder=3,
-            linewidths=1.2 if marker == "x" else 0,
+            linewidths=width,
         )
     single = last[last["epoch"] == 1]
-    if len(single):
-        axes.scatter(single["epoch"], single[f"val_{metric}"], s=5, color=_SEARCHED)
+    axes.scatter(single["epoch"], single[f"val_{metric}"], s=5, color=_SEARCHED)
 
 
-def _polylines(frame: pd.DataFrame, metric: str) -> list[np.ndarray]:
-    ordered = frame.sort_values(["trial_id", "epoch"])
-    xy = ordered[["epoch", metric]].to_numpy(float)
+def _polylines(curves: pd.DataFrame, metric: str) -> list[np.ndarray]:
+    """Return a line of shape (epochs, 2) for each trial."""
+    ordered = curves.sort_values(["trial_id", "epoch"])
     names = ordered["trial_id"].to_numpy()
-    starts = np.flatnonzero(names[1:] != names[:-1])
-    return np.split(xy, starts + 1)
+    starts = np.flatnonzero(names[1:] != names[:-1]) + 1
+    return np.split(ordered[["epoch", metric]].to_numpy(float), starts) if len(names) else []
 
 
 def _say_absent(axes: Axes, cell: pd.DataFrame) -> None:
-    text = (
-        "not in this study" if cell.empty else f"{cell.iloc[0]['state']}:\n{cell.iloc[0]['reason']}"
-    )
+    text = "not in this study"
+    for state, reason in zip(cell["state"], cell["reason"], strict=True):
+        text = f"{state}:\n{reason}"
     axes.set_facecolor("#F4F4F4")
     axes.text(
         0.5,
@@ -197,100 +188,93 @@ def cell_map(cells: Cells, name: str, metric: str = "test_accuracy") -> Figure:
     Parameters
     ----------
     cells
-        Rows are series, columns data sizes.
+        Every cell of the study: rows are series, columns data sizes.
     name
-        Of the study.
+        Name of the study.
     metric
         Column of the cells' frame that gives the colour.
     """
-    title = f"{plain(name)}: {metric.replace('_', ' ')} of every cell"
+    words = metric.replace("_", " ")
+    title = f"{plain(name)}: {words} of every cell"
     if cells.frame.empty:
         return empty(title, "No trial is planned yet.")
-    fractions = cells.levels["fraction"]
     rows = combinations(cells.frame, cells.series)
-    values = np.full((len(rows), len(fractions)), np.nan)
-    states = np.full(values.shape, "", dtype=object)
-    reasons = np.full(values.shape, "", dtype=object)
-    row_of = {tuple(map(str, row.values())): place for place, row in enumerate(rows)}
-    column_of = {fraction: place for place, fraction in enumerate(fractions)}
-    for record in records_of(cells.frame):
-        place = (
-            row_of[tuple(str(record[factor]) for factor in cells.series)],
-            column_of[record["fraction"]],
-        )
-        values[place], states[place] = record[metric], record["state"]
-        reasons[place] = record["reason"]
-    counts = ", ".join(f"{number} {state}" for state, number in cells.counts.items() if number)
-    lost = [(row, column) for row, column in np.argwhere(np.isnan(values) & (states != ""))]
-    written = len(rows) <= MAX_PANELS
-    foot = _reasons_text(cells, rows, fractions, states, reasons) if written else []
-    height = max(0.8 + (0.42 if written else 0.05) * len(rows), 2.0)
-    note = f"{len(cells.frame)} cells: {counts}."
+    fractions = cells.levels["fraction"]
+    note = f"{len(cells.frame)} cells: {cells.progress}."
     if cells.race:
         note += " Search, not comparison."
+    written = len(rows) <= MAX_ROWS
+    reasons = _reasons_text(cells) if written else []
+    foot = ["share of the training pool", *([""] if reasons else []), *reasons]
+    height = max(0.8 + (0.42 if written else 0.05) * len(rows), 2.0)
     width = 3.6 + 1.05 * max(len(fractions), 4)
-    figure = new_figure(width, height + 0.17 * len(foot), title, note)
+    figure = new_figure(width, height + 0.17 * len(reasons), title, note)
     axes = figure.subplots()
-    colours = matplotlib.colormaps[SEQUENTIAL]
-    image = axes.imshow(np.ma.masked_invalid(values), aspect="auto", cmap=colours)
-    axes.set_facecolor("#F0F0F0")
+    axes.set_facecolor(_BLANK)
     axes.set_xticks(range(len(fractions)), [fraction_label(f) for f in fractions])
-    axes.set_xlabel("share of the training pool", fontsize=9)
-    if written:
-        axes.set_yticks(
-            range(len(rows)), [plain(cells.name(row, cells.series), 40) for row in rows]
-        )
-        for row, column in np.argwhere(states != ""):
-            _write_cell(axes, row, column, values, states, image)
-    else:
-        axes.set_ylabel(f"{len(rows)} combinations of {', '.join(cells.series)}", fontsize=9)
-    for row, column in lost:
-        hatch = "xxx" if states[row, column] == State.FAILED else "///"
-        axes.add_patch(
-            Rectangle(
-                (column - 0.5, row - 0.5), 1, 1, fill=False, hatch=hatch, edgecolor="#BBBBBB", lw=0
-            )
-        )
     axes.tick_params(length=0, labelsize=8.5)
     axes.spines[:].set_visible(False)
+    axes.set_xlabel("\n".join(foot), fontsize=8.5, loc="left" if reasons else "center")
+    values = _laid_out(cells, metric, np.nan)
+    states = _laid_out(cells, "state", "")
+    image = axes.imshow(np.ma.masked_invalid(values), aspect="auto", cmap=SEQUENTIAL)
+    if written:
+        names = [plain(cells.name(row, cells.series), 40) for row in rows]
+        axes.set_yticks(range(len(rows)), names)
+        _write_values(axes, values, states, image)
+    else:
+        axes.set_ylabel(f"{len(rows)} combinations of {', '.join(cells.series)}", fontsize=9)
+    _hatch(axes, values, states)
     if not np.isnan(values).all():
         bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 3.0 / height), pad=0.02)
-        bar.set_label(metric.replace("_", " "), fontsize=9)
+        bar.set_label(words, fontsize=9)
         bar.ax.tick_params(labelsize=8)
         bar.outline.set_visible(False)
-    if foot:
-        axes.set_xlabel(
-            "\n".join(["share of the training pool", "", *foot]), fontsize=8.5, loc="left"
-        )
     return figure
 
 
-def _write_cell(
-    axes: Axes, row: int, column: int, values: np.ndarray, states: np.ndarray, image: Any
-) -> None:
-    value, state = values[row, column], states[row, column]
-    if np.isnan(value):
-        text, colour = str(state), FAULT if state == State.FAILED else INK
-    else:
-        text = f"{value:.3f}" + ("*" if state == State.PARTIAL else "")
-        colour = "white" if image.norm(value) < 0.55 else "black"
-    back = {"facecolor": "#F0F0F0", "edgecolor": "none", "pad": 1.5} if np.isnan(value) else None
-    axes.text(column, row, text, ha="center", va="center", fontsize=8.5, color=colour, bbox=back)
+def _laid_out(cells: Cells, column: str, blank: float | str) -> np.ndarray:
+    """Return a column of the cells as an array of shape (series, data sizes)."""
+    frame, sizes = cells.frame, pd.Index(cells.levels["fraction"])
+    series = frame.groupby(list(cells.series), dropna=False, observed=True, sort=False).ngroup()
+    shape = (series.max() + 1, len(sizes))
+    laid_out = np.full(shape, blank, dtype=float if blank != blank else object)
+    laid_out[series, sizes.get_indexer(frame["fraction"])] = frame[column]
+    return laid_out
 
 
-def _reasons_text(
-    cells: Cells,
-    rows: list[dict[str, Any]],
-    fractions: Sequence[float],
-    states: np.ndarray,
-    reasons: np.ndarray,
-) -> list[str]:
-    unfinished = np.argwhere((states != "") & (states != State.COMPLETE))
+def _write_values(axes: Axes, values: np.ndarray, states: np.ndarray, image: AxesImage) -> None:
+    """Write each cell's value, or its state where it has none."""
+    low, high = image.get_clim()
+    for row, column in np.argwhere(states != ""):
+        value, state = values[row, column], states[row, column]
+        back = None
+        if np.isnan(value):
+            text, colour = str(state), FAULT if state == State.FAILED else INK
+            back = {"facecolor": _BLANK, "edgecolor": "none", "pad": 1.5}
+        else:
+            text = f"{value:.3f}" + ("*" if state == State.PARTIAL else "")
+            colour = "white" if value <= low + 0.55 * (high - low) else "black"
+        axes.text(
+            column, row, text, ha="center", va="center", fontsize=8.5, color=colour, bbox=back
+        )
+
+
+def _hatch(axes: Axes, values: np.ndarray, states: np.ndarray) -> None:
+    """Hatch the cells without a value."""
+    for row, column in np.argwhere(np.isnan(values) & (states != "")):
+        hatch = "xxx" if states[row, column] == State.FAILED else "///"
+        corner = (column - 0.5, row - 0.5)
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch=hatch, edgecolor="#BBBBBB", lw=0))
+
+
+def _reasons_text(cells: Cells) -> list[str]:
+    """Return lines that say why cells are not complete."""
+    unfinished = cells.frame[cells.frame["state"] != State.COMPLETE]
     lines = []
-    for row, column in unfinished[:_MAX_REASONS]:
-        cell = cells.name({**rows[row], "fraction": fractions[column]})
-        mark = "* " if states[row, column] == State.PARTIAL else ""
-        text = f"{mark}{plain(cell, 50)}: {plain(reasons[row, column], 160)}"
+    for row in records_of(unfinished.head(_MAX_REASONS)):
+        mark = "* " if row["state"] == State.PARTIAL else ""
+        text = f"{mark}{plain(cells.name(row), 50)}: {plain(row['reason'], 160)}"
         lines.extend(textwrap.wrap(text, 76, subsequent_indent="    "))
     if len(unfinished) > _MAX_REASONS:
         lines.append(f"and {len(unfinished) - _MAX_REASONS} more, listed on the page")

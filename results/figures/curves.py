@@ -1,4 +1,4 @@
-"""Figures of a study's answer: curves, effects, worth of pretraining, cost. Frames in, figure out.
+"""Figures of error against data and cost, on logarithmic axes. Frames in, figure out.
 
 Errors are in points (percentage points) of test error, sizes in images.
 """
@@ -10,33 +10,28 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from results.analysis.cells import combinations, records_of, where
 from results.analysis.costs import pareto_front
 from results.analysis.estimates import by_cell
 from results.figures.style import (
-    COLOURS,
     INK,
-    LEGEND_COLUMNS,
-    MARKERS,
+    MAX_LINES,
     PALE,
     common_range,
+    draw_intervals,
     empty,
-    legend,
+    left_out,
     look,
-    new_figure,
+    mark,
     new_grid,
     plain,
     same_limits,
-    tidy,
 )
-from results.phrases import cell_key, cell_name, described, level_label
+from results.phrases import cell_key, cell_name, described
 
-_MAX_ROWS = 60
-_MAX_PANELS = 24
-_MAX_LINES = 8  # more would share colours
+_MAX_PANELS = _MAX_SERIES = 24
 _FEWEST_TICKS = 3
 
 
@@ -54,171 +49,77 @@ def learning_curves(
     factors
         Columns that name a cell.
     name
-        Of the study.
+        Name of the study.
     """
     title = f"{plain(name)}: what more data would buy"
     if predicted.empty or cells["fraction"].nunique() < 2:
         return empty(title, "At least two amounts of data with a value are needed.")
     series = [factor for factor in factors if factor != "fraction"]
     every = list(dict.fromkeys(cells["model"]))
-    models = every[:_MAX_LINES]
+    models = every[:MAX_LINES]
     predicted = predicted[predicted["model"].isin(models)]
-    cells = cells[cells["model"].isin(models)]
-    panels = combinations(predicted, [factor for factor in series if factor != "model"])
+    predicted = predicted.assign(low=predicted["low"].clip(lower=0.05 * predicted["headline"]))
+    known = _with_ends(cells[cells["model"].isin(models) & (cells["seeds"] > 0)])
+    found = combinations(predicted, [factor for factor in series if factor != "model"])
+    panels = found[:_MAX_PANELS]
     note = (
         "Both axes logarithmic; bars: 95 % t intervals. Line: fitted power law. Diamond: predicted "
         "error with twice the data, with its interval; a prediction, not a measurement."
+        + left_out(len(found) - len(panels), "panels")
+        + left_out(len(every) - len(models), "models")
     )
-    if len(panels) > _MAX_PANELS:
-        note += f" {len(panels) - _MAX_PANELS} more panels are left out; the page lists all."
-    if len(every) > len(models):
-        note += f" {len(every) - len(models)} more models are left out; the page lists all."
-    drawn = panels[:_MAX_PANELS]
-    columns = min(len(drawn), 2)
-    handles = [
-        Line2D([], [], label=plain(model), **_colour_and_marker(place))
-        for place, model in enumerate(models)
-    ]
-    handles.append(
-        Line2D([], [], color=PALE, marker="D", mfc="white", ls=":", label="twice the data")
-    )
-    rows = -(-len(drawn) // columns)
-    legend_rows = -(-len(handles) // LEGEND_COLUMNS)
-    figure, grid = new_grid(rows, columns, (4.4, 3.0), title, note, legend_rows)
-    for axes in grid.flat[len(drawn) :]:
-        axes.set_axis_off()
-    known = cells[cells["seeds"] > 0]
-    ends = ["n_train", "error", "accuracy_low", "accuracy_high"]
-    of_cells = by_cell(known[[*factors, *ends]], series)
+    handles = [mark(plain(model), **look(place)) for place, model in enumerate(models)]
+    handles.append(mark("twice the data", color=PALE, marker="D", mfc="white", linestyle=":"))
+    columns = min(len(panels), 2)
+    figure, grid = new_grid(-(-len(panels) // columns), columns, (4.4, 3.0), title, note, handles)
     sizes = np.concatenate([known["n_train"], predicted["at"]])
-    same_limits(
-        grid, common_range(sizes, log=True), common_range(_errors(known, predicted), log=True)
-    )
-    for axes in grid.flat[: len(drawn)]:
-        _logarithmic(axes, "both")
-    for axes, panel in zip(grid.flat, drawn, strict=False):
-        tidy(axes)
+    errors = pd.concat([known[["error", "low", "high"]], predicted[["headline", "low", "high"]]])
+    same_limits(grid, common_range(sizes, log=True), common_range(errors.to_numpy(), log=True))
+    of_series = by_cell(known, series)
+    for axes, panel in zip(grid.flat, panels, strict=False):
+        _logarithmic(axes)
         varied = {name: panel[name] for name in panel if predicted[name].nunique(dropna=False) > 1}
         if varied:
             axes.set_title(plain(described(varied), 60), fontsize=9.5, color=INK, loc="left")
         for row in records_of(where(predicted, panel)):
-            _draw_curve(axes, of_cells[cell_key(row, series)], row, models.index(row["model"]))
+            place = models.index(row["model"])
+            _draw_measured(axes, of_series[cell_key(row, series)], row, place)
+            _draw_predicted(axes, row, look(place)["color"])
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
     for axes in grid[:, 0]:
-        axes.set_ylabel("test error (%)", fontsize=9)
+        axes.set_ylabel("test error (%)")
     for axes in grid[-1]:
-        axes.set_xlabel("training images", fontsize=9)
-    legend(figure, handles)
+        axes.set_xlabel("training images")
     return figure
 
 
-def _errors(cells: pd.DataFrame, predicted: pd.DataFrame) -> np.ndarray:
-    """Return all errors that are drawn, intervals kept above a twentieth of their mean."""
-    low, high = _ends(cells)
-    ends = [predicted[column] for column in ("low", "high", "headline")]
-    return np.concatenate([cells["error"], low, high, *ends])
+def _with_ends(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return cells with the intervals of their errors, kept above 0, which has no logarithm."""
+    low = (100 - cells["accuracy_high"]).clip(lower=0.05 * cells["error"])
+    return cells.assign(low=low, high=100 - cells["accuracy_low"])
 
 
-def _ends(cells: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Return the intervals of the errors; the lower end stays above 0, which has no logarithm."""
-    error = cells["error"]
-    low = (100 - cells["accuracy_high"]).fillna(error).clip(lower=0.05 * error)
-    return low, (100 - cells["accuracy_low"]).fillna(error)
-
-
-def _draw_curve(axes: Axes, cells: pd.DataFrame, row: dict[str, Any], place: int) -> None:
-    style = look(place)
-    colour, marker = style["color"], style["marker"]
-    mean, (low, high) = cells["error"], _ends(cells)
-    axes.errorbar(
-        cells["n_train"],
-        mean,
-        yerr=np.vstack([mean - low, high - mean]),
-        fmt=marker,
-        color=colour,
-        markersize=5.5,
-        capsize=3,
-        elinewidth=1.1,
-    )
-    if np.isnan(row["headline"]):
-        axes.plot(cells["n_train"], mean, color=colour, alpha=0.4, linewidth=1)
+def _draw_measured(axes: Axes, cells: pd.DataFrame, law: dict[str, Any], place: int) -> None:
+    """Draw the cells of one series and the law fitted to them; a pale line where none was."""
+    style, sizes = look(place), cells["n_train"]
+    colour = style["color"]
+    axes.plot(sizes, cells["error"], style["marker"], color=colour, markersize=5.5)
+    draw_intervals(axes, sizes, cells["error"], cells["low"], cells["high"], colour)
+    if np.isnan(law["headline"]):
+        axes.plot(sizes, cells["error"], color=colour, alpha=0.4, linewidth=1)
         return
-    sizes = np.geomspace(cells["n_train"].min(), row["n_train"], 60)
-    axes.plot(sizes, row["alpha"] + row["eta"] * sizes ** row["gamma"], color=colour, linewidth=1.4)
-    axes.plot(
-        [row["n_train"], row["at"]], [row["error"], row["headline"]], color=colour, linestyle=":"
-    )
-    low, high = row["low"], row["high"]
-    bars = None
-    if not np.isnan(low):
-        bars = [[row["headline"] - max(low, 0.05 * row["headline"])], [high - row["headline"]]]
-    axes.errorbar(
-        [row["at"]],
-        [row["headline"]],
-        yerr=bars,
-        fmt="D",
-        mfc="white",
-        color=colour,
-        markersize=6,
-        capsize=3,
-        elinewidth=1.1,
-    )
+    fine = np.geomspace(sizes.min(), law["n_train"], 60)
+    errors = law["alpha"] + law["eta"] * fine ** law["gamma"]
+    axes.plot(fine, errors, color=colour, linewidth=1.4)
 
 
-def effects(table: pd.DataFrame, name: str) -> Figure:
-    """Draw what each step in a factor is worth, averaged over the cells of the others.
-
-    Parameters
-    ----------
-    table
-        What `results.analysis.contrasts.main_effects` returns.
-    name
-        Of the study.
-    """
-    title = f"{plain(name)}: what each factor is worth"
-    if table.empty:
-        return empty(title, "No two levels of a factor have a seed in common.")
-    drawn = records_of(table.head(_MAX_ROWS))
-    note = (
-        "Difference in test accuracy, averaged over the cells of the other factors, paired over "
-        "seeds. Filled: the 95 % t interval leaves 0 out."
-    )
-    if (
-        table["difference_without_selection"].notna().any()
-        and (table["n_seeds"] != table["n_seeds_without_selection"]).any()
-    ):
-        note += " Triangle: without the seed on which recipes were chosen."
-    if table["low"].isna().all():
-        note += " One seed: nothing is tested."
-    if len(table) > len(drawn):
-        note += f" {len(table) - len(drawn)} more pairs are left out; the page lists all."
-    figure = new_figure(8.5, 0.8 + 0.32 * len(drawn), title, note)
-    axes = figure.subplots()
-    tidy(axes, "x")
-    axes.axvline(0, color=PALE, linewidth=1)
-    colours = {factor: COLOURS[i] for i, factor in enumerate(dict.fromkeys(table["factor"]))}
-    for place, row in enumerate(drawn):
-        colour = colours[row["factor"]]
-        if not np.isnan(row["low"]):
-            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.8)
-        face = colour if row["decided"] else "white"
-        axes.plot(row["difference"], place, "o", color=colour, mfc=face, markersize=6.5)
-        if row["n_seeds"] != row["n_seeds_without_selection"]:
-            shifted = row["difference_without_selection"]
-            axes.plot(shifted, place + 0.27, "^", color=colour, mfc="white", markersize=4.5)
-    axes.set_yticks(
-        range(len(drawn)),
-        [
-            plain(
-                f"{described({row['factor']: row['first']})} → "
-                f"{level_label(row['factor'], row['second'], bare=True)}",
-                60,
-            )
-            for row in drawn
-        ],
-    )
-    axes.set_ylim(len(drawn) - 0.4, -0.6)
-    axes.set_xlabel("points of test accuracy gained by the second level", fontsize=9)
-    return figure
+def _draw_predicted(axes: Axes, row: dict[str, Any], colour: str) -> None:
+    """Draw the error predicted for more data, joined to the last one that was measured."""
+    at, error = row["at"], row["headline"]
+    axes.plot([row["n_train"], at], [row["error"], error], color=colour, linestyle=":")
+    axes.plot(at, error, "D", color=colour, mfc="white", markersize=6)
+    draw_intervals(axes, [at], [error], [row["low"]], [row["high"]], colour)
 
 
 def pretraining(worths: pd.DataFrame, factors: Sequence[str], name: str) -> Figure:
@@ -231,62 +132,49 @@ def pretraining(worths: pd.DataFrame, factors: Sequence[str], name: str) -> Figu
     factors
         Columns that name a cell.
     name
-        Of the study.
+        Name of the study.
     """
     title = f"{plain(name)}: what pretraining is worth in data"
     if worths.empty:
         return empty(title, "Runs from scratch and pretrained, at two sizes or more, are needed.")
-    keys = [factor for factor in factors if factor not in ("fraction",)]
+    keys = [factor for factor in factors if factor != "fraction"]
     series = list(by_cell(worths, keys).values())
     note = (
         "How many times the data a model from scratch needs for the same test error. Hollow, with "
         "an arrow: more (or less) than that. Bars: 95 %, by inverting a paired t test."
     )
+    varied = [key for key in keys if worths[key].nunique(dropna=False) > 1] or keys[:1]
     handles = [
-        Line2D([], [], label=plain(label, 40), **_colour_and_marker(i))
-        for i, label in enumerate(_series_name(own.iloc[0], worths, keys) for own in series[:24])
+        mark(plain(cell_name(own.iloc[0], varied), 40), **look(place))
+        for place, own in enumerate(series[:_MAX_SERIES])
     ]
-    rows = -(-len(handles) // LEGEND_COLUMNS)
-    figure, grid = new_grid(1, 1, (7.4, 3.6), title, note, rows)
+    figure, grid = new_grid(1, 1, (7.4, 3.6), title, note, handles)
     axes: Axes = grid[0, 0]
-    tidy(axes)
     axes.axhline(1, color=PALE, linewidth=1)
-    for place, own in enumerate(series[:24]):
-        style = look(place)
+    for place, own in enumerate(series[:_MAX_SERIES]):
         # Side by side, so that intervals at one size stay apart.
         shift = 1.03 ** (place - (len(series) - 1) / 2)
-        x = own["n_train"] * shift
-        axes.plot(x, own["factor"], color=style["color"], marker=style["marker"], linewidth=1.2)
-        for bound in ("more_than", "less_than"):
-            axes.plot(x, own[bound], ls="none", mfc="white", **_colour_and_marker(place))
-        for at, row in zip(x, records_of(own), strict=True):
-            low, high = row["low"], row["high"]
-            if not (np.isnan(low) or np.isnan(high)):
-                axes.plot([at, at], [low, high], color=style["color"], linewidth=1.1)
-            for side, sign in (("more_than", 1), ("less_than", -1)):
-                if not np.isnan(row[side]):
-                    axes.plot(at, row[side] * 1.9**sign, alpha=0)
-                    axes.annotate(
-                        "",
-                        (at, row[side] * 1.6**sign),
-                        (at, row[side]),
-                        arrowprops={"arrowstyle": "->", "color": style["color"]},
-                    )
+        _draw_worth(axes, own["n_train"] * shift, own, place)
     axes.margins(y=0.15)
-    _logarithmic(axes, "both")
-    axes.set_ylabel("times the data", fontsize=9)
-    axes.set_xlabel("training images of the pretrained model", fontsize=9)
-    legend(figure, handles)
+    _logarithmic(axes)
+    axes.set_ylabel("times the data")
+    axes.set_xlabel("training images of the pretrained model")
     return figure
 
 
-def _colour_and_marker(place: int) -> dict[str, Any]:
-    return {key: value for key, value in look(place).items() if key != "linestyle"}
-
-
-def _series_name(row: Any, table: pd.DataFrame, keys: Sequence[str]) -> str:
-    varied = [key for key in keys if table[key].nunique(dropna=False) > 1]
-    return cell_name(row, varied or keys[:1])
+def _draw_worth(axes: Axes, x: pd.Series, own: pd.DataFrame, place: int) -> None:
+    """Draw one series: its factors with their intervals, bounds where no factor is known."""
+    style = look(place)
+    axes.plot(x, own["factor"], linewidth=1.2, **style)
+    axes.vlines(x, own["low"], own["high"], color=style["color"], linewidth=1.1)
+    for bound, sign in (("more_than", 1), ("less_than", -1)):
+        axes.plot(x, own[bound], style["marker"], color=style["color"], mfc="white")
+        # Room for the arrow's head.
+        axes.plot(x, own[bound] * 1.9**sign, alpha=0)
+        for at, value in zip(x, own[bound], strict=True):
+            if not np.isnan(value):
+                arrow = {"arrowstyle": "->", "color": style["color"]}
+                axes.annotate("", (at, value * 1.6**sign), (at, value), arrowprops=arrow)
 
 
 def cost(cells: pd.DataFrame, factors: Sequence[str], name: str) -> Figure:
@@ -299,33 +187,29 @@ def cost(cells: pd.DataFrame, factors: Sequence[str], name: str) -> Figure:
     factors
         Columns that name a cell.
     name
-        Of the study.
+        Name of the study.
     """
     title = f"{plain(name)}: what accuracy costs"
     known = cells[(cells["seeds"] > 0) & (cells["resource_seconds"] > 0)]
     if known.empty:
         return empty(title, "No cell has a value yet.")
     resource = "GPU" if (known["resource"] == "gpu").any() else "CPU"
-    front = known[pareto_front(known, "resource_seconds")].sort_values("resource_seconds")
     note = (
         f"One mark per cell: mean test error against {resource}-seconds of one training run. "
         "Line: cells that no other beats, named where there is room. Search time is not counted."
     )
-    models = list(dict.fromkeys(known["model"]))
-    weights = list(dict.fromkeys(known["weights"]))
+    models, weights = (list(known[factor].unique()) for factor in ("model", "weights"))
+    colours = {model: look(place)["color"] for place, model in enumerate(models)}
+    markers = {level: look(place)["marker"] for place, level in enumerate(weights)}
     handles = [
-        Line2D([], [], ls="none", marker="o", color=look(i)["color"], label=plain(model))
-        for i, model in enumerate(models[:24])
+        mark(plain(model), color=colour, marker="o")
+        for model, colour in list(colours.items())[:_MAX_SERIES]
     ]
-    if len(weights) > 1:
-        handles += [
-            Line2D([], [], ls="none", marker=MARKERS[i % 8], color=PALE, label=plain(level))
-            for i, level in enumerate(weights)
-        ]
-    rows = -(-len(handles) // LEGEND_COLUMNS)
-    figure, grid = new_grid(1, 1, (7.4, 4.0), title, note, rows)
+    if len(markers) > 1:
+        handles += [mark(plain(level), color=PALE, marker=each) for level, each in markers.items()]
+    figure, grid = new_grid(1, 1, (7.4, 4.0), title, note, handles)
     axes: Axes = grid[0, 0]
-    tidy(axes)
+    front = known[pareto_front(known, "resource_seconds")].sort_values("resource_seconds")
     axes.step(
         front["resource_seconds"], front["error"], where="post", color=PALE, linewidth=1.2, zorder=1
     )
@@ -333,43 +217,43 @@ def cost(cells: pd.DataFrame, factors: Sequence[str], name: str) -> Figure:
         axes.scatter(
             own["resource_seconds"],
             own["error"],
-            color=look(models.index(model))["color"],
-            marker=MARKERS[weights.index(level) % len(MARKERS)],
+            color=colours[model],
+            marker=markers[level],
             s=40,
             zorder=2,
         )
-    varied = [factor for factor in factors if front[factor].nunique(dropna=False) > 1]
     axes.margins(x=0.12, y=0.12)
-    _logarithmic(axes, "both")
+    _logarithmic(axes)
+    varied = [factor for factor in factors if front[factor].nunique(dropna=False) > 1]
+    _name_front(axes, front, varied or factors[:1])
+    axes.set_ylabel("test error (%)")
+    axes.set_xlabel(f"{resource}-seconds of one training run (logarithmic axis)")
+    return figure
+
+
+def _name_front(axes: Axes, front: pd.DataFrame, factors: Sequence[str]) -> None:
+    """Write the names of cells below and left of them, where there is nothing but other names."""
     taken = np.inf
     for row in records_of(front):
-        across, height = axes.transAxes.inverted().transform(
-            axes.transData.transform((row["resource_seconds"], row["error"]))
-        )
-        # Below and left of the front there is nothing but other names.
+        point = row["resource_seconds"], row["error"]
+        across, height = axes.transAxes.inverted().transform(axes.transData.transform(point))
         if taken - height < 0.05:
             continue
         taken = height
         axes.annotate(
-            plain(cell_name(row, varied or factors[:1]), 48),
-            (row["resource_seconds"], row["error"]),
+            plain(cell_name(row, factors), 48),
+            point,
             xytext=(-4, -11),
             textcoords="offset points",
             ha="right" if across > 0.35 else "left",
             fontsize=7.5,
             color=INK,
         )
-    axes.set_ylabel("test error (%)", fontsize=9)
-    axes.set_xlabel(f"{resource}-seconds of one training run (logarithmic axis)", fontsize=9)
-    legend(figure, handles)
-    return figure
 
 
-def _logarithmic(axes: Axes, which: str) -> None:
+def _logarithmic(axes: Axes) -> None:
     """Use logarithmic axes with plain numbers, if possible 1, 2 and 5 times powers of ten."""
     for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
-        if which not in ("both", axis.axis_name):
-            continue
         set_scale("log")
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())

@@ -1,33 +1,44 @@
-"""Figures of how a study went: the search inside each cell, and the use of the slots."""
-
-from typing import Any
+"""Figures of how a study went: search, use of the slots, stopping rules. Frames in, figure out."""
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from results.analysis.cells import Cells, records_of
+from results.analysis.estimates import measured_trials, wanted_trials
 from results.analysis.occupancy import busy_share
 from results.figures.style import (
     COLOURS,
     FAULT,
-    MAX_PANELS,
+    INK,
+    MAX_ROWS,
     PALE,
     count,
     empty,
-    legend,
+    left_out,
+    mark,
     new_figure,
+    new_rows,
     plain,
     tidy,
 )
 from results.phrases import duration, level_label
 from results.records import Stage, Status
 
-_FATE_COLOURS = {Status.STOPPED: "#D9D9D9", Status.FAILED: "#F2B8B5"}
+_MANY_BARS = 2000
+_FEW_SLOTS = 40
+_RECIPES = {
+    Status.COMPLETED: ("trained to its end", "o", "#7FA8C9"),
+    Status.STOPPED: ("stopped early: last value", "x", PALE),
+    Status.FAILED: ("failed: last value", "X", FAULT),
+}
+"""Words, marker and colour of recipes by what became of them."""
 _STAGE_COLOURS = {Stage.SEARCH: "#9DB7C9", Stage.MEASURE: COLOURS[0]}
+_FATES = ((Status.STOPPED, "#D9D9D9", "////"), (Status.FAILED, "#F2B8B5", "xxxx"))
+"""What may become of a trial besides completion, with colour and hatch."""
 
 
 def search(cells: Cells, trials: pd.DataFrame, tuned: list[str], name: str) -> Figure:
@@ -36,82 +47,71 @@ def search(cells: Cells, trials: pd.DataFrame, tuned: list[str], name: str) -> F
     Parameters
     ----------
     cells
-        One line each.
+        Every cell of the study, one row each.
     trials
         One row per trial.
     tuned
         Recipe fields that were searched.
     name
-        Of the study.
+        Name of the study.
     """
     title = f"{plain(name)}: recipes tried in each cell"
-    wanted = trials[trials["wanted"].fillna(False).astype(bool)]
+    wanted = wanted_trials(trials)
     tried = wanted[(wanted["stage"] == Stage.SEARCH) & wanted["final_val_accuracy"].notna()]
     if tried.empty or not tuned:
         return empty(title, "No recipe was searched.")
     keys = list(cells.factors)
-    frame = cells.frame.head(MAX_PANELS)
-    places = pd.Series(range(len(frame)), index=pd.MultiIndex.from_frame(frame[keys]))
-    tried = tried.join(places.rename("_place"), on=keys, how="inner")
-    left_out = len(cells.frame) - len(frame)
+    frame = cells.frame.head(MAX_ROWS)
     note = f"Each mark is one recipe ({', '.join(tuned)}), trained with the search seed."
-    if left_out:
-        note += f" {left_out} more cells are left out; the page lists all."
-    figure = new_figure(9.5, 1.0 + 0.3 * len(frame), title, note)
-    axes = figure.subplots()
-    tidy(axes, "x")
-    fates: tuple[tuple[Status, dict[str, Any]], ...] = (
-        (Status.COMPLETED, {"marker": "o", "s": 22, "color": "#7FA8C9", "linewidths": 0}),
-        (Status.STOPPED, {"marker": "x", "s": 22, "color": PALE, "linewidths": 1.1}),
-        (Status.FAILED, {"marker": "X", "s": 26, "color": FAULT, "linewidths": 0}),
-    )
-    names = {
-        Status.COMPLETED: "trained to its end",
-        Status.STOPPED: "stopped early: last value",
-        Status.FAILED: "failed: last value",
-    }
-    handles = []
-    for status, style in fates:
-        part = tried[tried["status"] == status]
-        if part.empty:
-            continue
-        axes.scatter(part["final_val_accuracy"], part["_place"], alpha=0.85, **style)
-        label = {"marker": style["marker"], "color": style["color"], "linestyle": "none"}
-        handles.append(Line2D([], [], label=names[status], **label))
-    chosen = tried[tried["measured"].fillna(False).astype(bool)]
+    note += left_out(len(cells.frame) - len(frame), "cells")
+    places = pd.Series(range(len(frame)), index=pd.MultiIndex.from_frame(frame[keys]))
+    tried = tried.join(places.rename("place"), on=keys, how="inner")
+    handles = [
+        mark(words, marker=marker, color=colour)
+        for status, (words, marker, colour) in _RECIPES.items()
+        if (tried["status"] == status).any()
+    ]
+    handles.append(mark("chosen recipe", marker="*", color=COLOURS[1], ms=10))
+    names = [plain(cells.name(row), 44) for row in records_of(frame)]
+    figure, (axes,) = new_rows(names, (9.5,), title, note, handles)
+    for status, (_, marker, colour) in _RECIPES.items():
+        own = tried[tried["status"] == status]
+        width = 1.1 if marker == "x" else 0
+        axes.scatter(
+            own["final_val_accuracy"],
+            own["place"],
+            s=24,
+            marker=marker,
+            color=colour,
+            linewidths=width,
+            alpha=0.85,
+        )
+    chosen = measured_trials(tried)
     axes.scatter(
         chosen["final_val_accuracy"],
-        chosen["_place"],
-        marker="*",
+        chosen["place"],
         s=130,
+        marker="*",
         color=COLOURS[1],
         edgecolors="white",
         linewidths=0.6,
         zorder=3,
     )
-    handles.append(
-        Line2D([], [], marker="*", color=COLOURS[1], ms=10, linestyle="none", label="chosen recipe")
-    )
-    labels = [plain(cells.name(row), 44) for row in records_of(frame)]
-    axes.set_yticks(range(len(frame)), labels)
-    axes.set_ylim(len(frame) - 0.4, -0.6)
-    axes.set_xlabel("validation accuracy at the last epoch (0 to 1)", fontsize=9)
-    chosen_at = {int(row["_place"]): row for row in records_of(chosen)}
-    right = axes.secondary_yaxis("right")
-    right.set_yticks(
-        range(len(frame)),
-        [plain(_recipe(chosen_at.get(place), tuned), 44) for place in range(len(frame))],
-    )
-    right.tick_params(length=0, labelsize=8)
-    right.spines[:].set_visible(False)
-    legend(figure, handles)
+    axes.set_xlabel("validation accuracy at the last epoch (0 to 1)")
+    _write_recipes(axes, len(frame), chosen, tuned)
     return figure
 
 
-def _recipe(trial: dict[str, Any] | None, tuned: list[str]) -> str:
-    if trial is None:
-        return "none chosen"
-    return ", ".join(f"{field} {level_label(field, trial[field], bare=True)}" for field in tuned)
+def _write_recipes(axes: Axes, rows: int, chosen: pd.DataFrame, tuned: list[str]) -> None:
+    """Write each cell's chosen recipe at the right of its row."""
+    recipes = ["none chosen"] * rows
+    for row in records_of(chosen):
+        fields = (f"{field} {level_label(field, row[field], bare=True)}" for field in tuned)
+        recipes[row["place"]] = plain(", ".join(fields), 44)
+    right = axes.secondary_yaxis("right")
+    right.set_yticks(range(rows), recipes)
+    right.tick_params(length=0, labelsize=8)
+    right.spines[:].set_visible(False)
 
 
 def timeline(trials: pd.DataFrame, name: str) -> Figure:
@@ -122,75 +122,64 @@ def timeline(trials: pd.DataFrame, name: str) -> Figure:
     trials
         One row per trial, with `slot`, `host`, `started_at` and `ended_at`.
     name
-        Of the study.
+        Name of the study.
     """
     title = f"{plain(name)}: use of the slots"
     spans = slot_spans(trials)
     if spans.empty:
         return empty(title, "No trial has started yet.")
-    lines = list(dict.fromkeys(zip(spans["host"], spans["slot"], strict=True)))
-    rows = spans["row"].to_numpy(float)
-    begun, ended = spans["begun"].to_numpy(float), spans["ended"].to_numpy(float)
-    total = float(ended.max())
-    busy = busy_share(zip(rows, begun, ended, strict=True)) or 0.0
-    units = (("h", 3600), ("min", 60))
-    unit, per = next(((unit, size) for unit, size in units if total >= 2 * size), ("s", 1))
+    slots = list(dict.fromkeys(zip(spans["host"], spans["slot"], strict=True)))
+    total = float(spans["ended"].max())
+    busy = busy_share(spans[["row", "begun", "ended"]].itertuples(index=False, name=None)) or 0.0
     note = (
-        f"{count(len(spans))} trials on {len(lines)} slots in {duration(total)}; "
+        f"{count(len(spans))} trials on {len(slots)} slots in {duration(total)}; "
         f"{100 * busy:.0f} % of the slots' time between first start and last end was a trial's."
     )
-    thick = 0.28 if len(lines) <= 40 else 0.06
-    figure = new_figure(9.5, 1.2 + thick * len(lines), title, note)
+    units = (("h", 3600), ("min", 60))
+    unit, per = next(((unit, size) for unit, size in units if total >= 2 * size), ("s", 1))
+    bars = _bars(spans, per)
+    few = len(slots) <= _FEW_SLOTS
+    figure = new_figure(9.5, 1.2 + (0.28 if few else 0.06) * len(slots), title, note, bars)
     axes = figure.subplots()
     tidy(axes, "x")
-    corners = np.stack(
-        [
-            np.column_stack([begun, rows - 0.4]),
-            np.column_stack([begun, rows + 0.4]),
-            np.column_stack([ended, rows + 0.4]),
-            np.column_stack([ended, rows - 0.4]),
-        ],
-        axis=1,
-    )
-    corners[:, :, 0] /= per
-    handles: list[Any] = []
-    many = len(spans) > 2000
+    for own in bars:
+        axes.add_collection(own)
+    axes.set_xlim(0, total / per * 1.01)
+    axes.set_ylim(len(slots) - 0.4, -0.6)
+    axes.set_xlabel(f"time since the first trial started ({unit})")
+    if few:
+        hosts = len({host for host, _ in slots})
+        names = [f"{plain(host, 20) if hosts > 1 else 'slot'} {slot}" for host, slot in slots]
+        axes.set_yticks(range(len(slots)), names)
+    else:
+        axes.set_ylabel(f"{len(slots)} slots")
+    return figure
+
+
+def _bars(spans: pd.DataFrame, per: float) -> list[PolyCollection]:
+    """Return a bar per span, those of one stage and fate together, `per` seconds to the unit."""
+    many = len(spans) > _MANY_BARS
+    fates = spans["status"].where(spans["status"].isin([fate for fate, _, _ in _FATES]), "")
+    bars = []
     for stage, colour in _STAGE_COLOURS.items():
-        for status, hatch in ((None, ""), (Status.STOPPED, "////"), (Status.FAILED, "xxxx")):
-            special = spans["status"].isin([Status.STOPPED, Status.FAILED])
-            # Thousands of hatched bars take seconds and show nothing.
-            hatch = "" if many else hatch
-            kept = (spans["stage"] == stage) & (
-                ~special if status is None else spans["status"] == status
-            )
-            if not kept.any():
-                continue
-            face = _FATE_COLOURS[status] if status else colour
-            axes.add_collection(
-                PolyCollection(
-                    list(corners[kept.to_numpy()]),
+        for fate, face, hatch in (("", colour, ""), *_FATES):
+            own = spans[(spans["stage"] == stage) & (fates == fate)]
+            x = own[["begun", "ended"]].to_numpy(float) / per
+            y = own["row"].to_numpy(float)[:, np.newaxis] + [-0.4, 0.4]
+            corners = np.stack([x[:, [0, 0, 1, 1]], y[:, [0, 1, 1, 0]]], axis=2)
+            if len(own):
+                kind = PolyCollection(
+                    list(corners),
                     facecolors=face,
                     edgecolors="white",
                     linewidths=0.0 if many else 0.5,
-                    hatch=hatch,
+                    # Thousands of hatched bars take seconds and show nothing.
+                    hatch="" if many else hatch,
                     rasterized=many,
+                    label=f"{stage}, {fate}" if fate else str(stage),
                 )
-            )
-            label = f"{stage}" + (f", {status}" if status else "")
-            handles.append(Patch(facecolor=face, edgecolor="white", hatch=hatch, label=label))
-    axes.set_xlim(0, total / per * 1.01)
-    axes.set_ylim(len(lines) - 0.4, -0.6)
-    if len(lines) <= 40:
-        one_host = len({host for host, _ in lines}) == 1
-        labels = [
-            f"slot {slot}" if one_host else f"{plain(host, 20)} {slot}" for host, slot in lines
-        ]
-        axes.set_yticks(range(len(lines)), labels)
-    else:
-        axes.set_ylabel(f"{len(lines)} slots", fontsize=9)
-    axes.set_xlabel(f"time since the first trial started ({unit})", fontsize=9)
-    legend(figure, handles)
-    return figure
+                bars.append(kind)
+    return bars
 
 
 def slot_spans(trials: pd.DataFrame) -> pd.DataFrame:
@@ -219,3 +208,68 @@ def slot_spans(trials: pd.DataFrame) -> pd.DataFrame:
     ).sort_values(["host", "slot", "begun"], ignore_index=True)
     spans["row"] = spans.groupby(["host", "slot"], sort=False).ngroup()
     return spans
+
+
+def stopping_rules(rules: pd.DataFrame, name: str) -> Figure:
+    """Draw what each stopping rule saves and costs.
+
+    Parameters
+    ----------
+    rules
+        One row per rule: `rule` (its name), `asked`, `saved` and `unknown` (epochs), `contests`,
+        `kept` and `lost` (counts), `regret` and `worst` (points).
+    name
+        Name of the study.
+    """
+    title = f"{plain(name)}: other stopping rules on the recorded curves"
+    if rules.empty or not rules["asked"].any():
+        return empty(title, "No curve is recorded that a rule could act on.")
+    shown = rules.head(MAX_ROWS)
+    note = (
+        "Left: epochs saved of those without stopping. Right: validation accuracy that the winners "
+        "lose against those without stopping, in points, and how many winners stay the same."
+    )
+    if shown["unknown"].any():
+        note += " Pale: epochs of curves that end before the rule would have decided."
+    note += left_out(len(rules) - len(shown), "rules", "the table")
+    handles = [
+        Patch(color=COLOURS[0], label="saved"),
+        mark("given up, mean", color=INK, marker="D"),
+        mark("in the worst case", color=PALE, marker="|"),
+    ]
+    names = [plain(rule) for rule in shown["rule"]]
+    figure, (left, right) = new_rows(names, (4.8, 4.8), title, note, handles)
+    places = np.arange(len(shown))
+    asked = shown["asked"].to_numpy(float)
+    sure, perhaps = (100 * shown[column].to_numpy(float) / asked for column in ("saved", "unknown"))
+    left.barh(places, sure, height=0.55, color=COLOURS[0])
+    left.barh(places, perhaps, left=sure, height=0.55, color=COLOURS[0], alpha=0.3)
+    left.set_xlim(0, 100)
+    left.set_xlabel("epochs saved (%)")
+    _draw_regrets(right, shown, places)
+    return figure
+
+
+def _draw_regrets(axes: Axes, shown: pd.DataFrame, places: np.ndarray) -> None:
+    mean, worst = (shown[column].to_numpy(float) for column in ("regret", "worst"))
+    axes.hlines(places, mean, worst, color=PALE, lw=1.2)
+    axes.plot(worst, places, "|", color=PALE, ms=9)
+    axes.plot(mean, places, "D", color=INK, ms=5.5, ls="")
+    most = np.nanmax([*worst[~np.isnan(worst)], 0.5])
+    # Room for the words at the right.
+    axes.set_xlim(-0.04 * most, 1.7 * most)
+    axes.set_xlabel("validation accuracy given up (points)")
+    columns = ("kept", "contests", "lost")
+    for place, (kept, contests, lost) in enumerate(
+        zip(*(shown[column] for column in columns), strict=True)
+    ):
+        words = f"{kept} of {contests} kept" + (f", {lost} without any" if lost else "")
+        axes.annotate(
+            words,
+            (0.99, place),
+            xycoords=("axes fraction", "data"),
+            fontsize=8,
+            color=FAULT if lost else PALE,
+            ha="right",
+            va="center",
+        )

@@ -1,7 +1,5 @@
 """The main figure: accuracy against the amount of training data. Frames in, a figure out."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,27 +12,28 @@ from results.figures.style import (
     COLOURS,
     FAULT,
     INK,
-    LEGEND_COLUMNS,
-    MAX_PANELS,
+    MAX_LINES,
+    MAX_ROWS,
     PALE,
     common_range,
     count,
+    draw_intervals,
     empty,
-    legend,
+    left_out,
     look,
-    new_figure,
+    mark,
     new_grid,
+    new_rows,
     plain,
     same_limits,
     size_axes,
-    tidy,
 )
 from results.phrases import cell_key, described, fraction_label
 from results.records import Status
 
-_MAX_LINES = 8  # more would share colours
 _MANY_POINTS = 500  # beyond which a vector per point makes files of megabytes
-_MAX_ROWS = 8
+_MAX_PANEL_ROWS = 8
+_PARTS = ("test", "train")
 
 
 def data_size(
@@ -48,11 +47,11 @@ def data_size(
     Parameters
     ----------
     cells
-        What is drawn.
+        Every cell of the study.
     trials
         One row per trial: every compared seed is a point.
     name
-        Of the study.
+        Name of the study.
     log
         Logarithmic axis of data size.
     origin
@@ -65,139 +64,121 @@ def data_size(
     if len(cells.levels["fraction"]) < 2:
         return _one_size(cells, points, name)
     panels = combinations(cells.frame, cells.panels)
-    drawn, left_out = panels[:_MAX_ROWS], len(panels[_MAX_ROWS:])
+    drawn = panels[:_MAX_PANEL_ROWS]
     models = cells.levels["model"]
-    note = _seed_note(cells)
-    if left_out:
-        note += f" {left_out} more rows of panels are left out; the page shows all."
-    if len(models) > _MAX_LINES:
-        note += f" {len(models) - _MAX_LINES} more models are left out; the page shows all."
-    handles = _legend_handles(cells, points, origin and not log)
-    rows = -(-len(handles) // LEGEND_COLUMNS)
-    figure, grid = new_grid(len(drawn), 2, (4.0, 2.5), title, note, rows)
-    measures = [
-        f"{part}_accuracy{end}" for part in ("test", "train") for end in ("", "_low", "_high")
-    ]
-    of_cells = by_cell(cells.frame[[*cells.factors, "state", "seeds", *measures]], cells.series)
-    finals = [f"final_{part}_accuracy" for part in ("test", "train")]
-    of_points = by_cell(points[[*cells.factors, "status", *finals]], cells.series)
+    note = (
+        _seed_note(cells)
+        + left_out(len(panels) - len(drawn), "rows of panels")
+        + left_out(len(models) - MAX_LINES, "models")
+    )
+    handles = _handles(cells, points, origin)
+    figure, grid = new_grid(len(drawn), len(_PARTS), (4.0, 2.5), title, note, handles)
     sizes = cells.frame.groupby("fraction", observed=True)["n_train"].max().sort_index()
-    size_axes(grid, list(sizes.index), list(sizes), log, origin and not log)
-    same_limits(grid, y=(0.0, 1.0) if origin and not log else _accuracies(cells, points))
-    for row, panel in enumerate(drawn):
-        for column, part in enumerate(("test", "train")):
-            axes: Axes = grid[row, column]
-            tidy(axes)
-            for place, model in enumerate(models[:_MAX_LINES]):
+    size_axes(grid, list(sizes.index), list(sizes), log, origin)
+    same_limits(grid, y=(0.0, 1.0) if origin else _accuracies(cells, points))
+    of_cells, of_points = (by_cell(frame, cells.series) for frame in (cells.frame, points))
+    for row, panel in zip(grid, drawn, strict=True):
+        for axes, part in zip(row, _PARTS, strict=True):
+            axes.set_ylabel(f"{part} accuracy")
+            for place, model in enumerate(models[:MAX_LINES]):
                 key = cell_key({**panel, "model": model}, cells.series)
-                if key not in of_cells:
-                    continue
-                own = of_points.get(key, points.iloc[:0])
-                _draw_series(axes, of_cells[key], own, part, place)
-                if origin:
-                    _draw_origin(axes, of_cells[key], part, place)
-            if column == 0 and panel:
-                axes.set_title(plain(described(panel), 90), fontsize=9.5, color=INK, loc="left")
-            axes.set_ylabel(f"{part} accuracy", fontsize=9)
-            if row == len(drawn) - 1:
-                kind = "logarithmic axis" if log else "below: images"
-                axes.set_xlabel(f"share of the training pool ({kind})", fontsize=9)
-    legend(figure, handles)
+                if key in of_cells:
+                    _draw_cells(axes, of_cells[key], part, place)
+                    _draw_absent(axes, of_cells[key], place)
+                    if origin:
+                        _draw_origin(axes, of_cells[key], part, place)
+                if key in of_points:
+                    _draw_seeds(axes, of_points[key], part, place)
+        if panel:
+            row[0].set_title(plain(described(panel), 90), fontsize=9.5, color=INK, loc="left")
+    for axes in grid[-1]:
+        kind = "logarithmic axis" if log else "below: images"
+        axes.set_xlabel(f"share of the training pool ({kind})")
     return figure
 
 
 def _accuracies(cells: Cells, points: pd.DataFrame) -> tuple[float, float] | None:
     """Return limits for all that is drawn, intervals cut at 0 and 1."""
-    columns = [f"{of}_accuracy{end}" for of in ("test", "train") for end in ("_low", "_high")]
-    finals = points[["final_test_accuracy", "final_train_accuracy"]].to_numpy(float)
+    columns = [f"{part}_accuracy{end}" for part in _PARTS for end in ("_low", "_high")]
+    finals = points[[f"final_{part}_accuracy" for part in _PARTS]].to_numpy(float)
     drawn = [cells.frame[columns].to_numpy(float).ravel(), finals.ravel()]
     return common_range(np.concatenate(drawn).clip(0.0, 1.0))
 
 
-def _draw_series(
-    axes: Axes, cells: pd.DataFrame, points: pd.DataFrame, part: str, place: int
-) -> None:
-    style = look(place)
+def _draw_cells(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
+    """Draw the means of one model's cells, joined by a line, with their intervals."""
+    style, metric = look(place), f"{part}_accuracy"
+    colour = style["color"]
     known = cells[cells["seeds"] > 0]
-    metric = f"{part}_accuracy"
+    sizes, means = known["fraction"], known[metric]
     if len(known) > 1:
         # A gap is bridged by a pale dotted line, so that no missing size looks measured.
-        axes.plot(known["fraction"], known[metric], color=style["color"], alpha=0.35, linestyle=":")
-        axes.plot(
-            cells["fraction"],
-            cells[metric],
-            color=style["color"],
-            linestyle=style["linestyle"],
-            lw=1.8,
-        )
-    axes.plot(
-        known["fraction"],
-        known[metric],
-        linestyle="none",
-        marker=style["marker"],
-        color=style["color"],
-        markersize=6,
-        zorder=3,
-    )
-    several = known[known["seeds"] > 1]
-    if not several.empty:
-        mean = several[metric]
-        axes.errorbar(
-            several["fraction"],
-            mean,
-            yerr=np.vstack([mean - several[f"{metric}_low"], several[f"{metric}_high"] - mean]),
-            fmt="none",
-            ecolor=style["color"],
-            elinewidth=1.2,
-            capsize=3,
-            zorder=2,
-        )
-    final = f"final_{metric}"
-    complete = points[points["status"] == Status.COMPLETED]
-    axes.scatter(
-        complete["fraction"],
-        complete[final],
-        s=9,
-        color=style["color"],
-        alpha=0.45,
-        linewidths=0,
-        rasterized=len(complete) > _MANY_POINTS,
-    )
-    stopped = points[points["status"] == Status.STOPPED]
-    if len(stopped):
-        axes.scatter(
-            stopped["fraction"],
-            stopped[final],
-            s=34,
-            marker="x",
-            color=style["color"],
-            linewidths=1.4,
-        )
+        axes.plot(sizes, means, color=colour, alpha=0.35, linestyle=":")
+        line = {"color": colour, "linestyle": style["linestyle"], "lw": 1.8}
+        axes.plot(cells["fraction"], cells[metric], **line)
+    axes.plot(sizes, means, style["marker"], color=colour, markersize=6, zorder=3)
+    draw_intervals(axes, sizes, means, known[f"{metric}_low"], known[f"{metric}_high"], colour)
+
+
+def _draw_seeds(axes: Axes, points: pd.DataFrame, part: str, place: int) -> None:
+    """Draw every seed of one model as a point, and what was stopped as a cross."""
+    colour, final = look(place)["color"], f"final_{part}_accuracy"
+    for status, style in (
+        (Status.COMPLETED, {"s": 9, "alpha": 0.45, "linewidths": 0}),
+        (Status.STOPPED, {"s": 34, "marker": "x", "linewidths": 1.4}),
+    ):
+        own = points[points["status"] == status]
+        if len(own):
+            many = len(own) > _MANY_POINTS
+            axes.scatter(own["fraction"], own[final], color=colour, rasterized=many, **style)
+
+
+def _draw_absent(axes: Axes, cells: pd.DataFrame, place: int) -> None:
+    """Name the state of one model's cells without a value, at the foot of the panel."""
     # What was stopped has its own mark, at its last value.
-    lost = cells[~cells["state"].isin([State.COMPLETE, State.PARTIAL, State.STOPPED])]
-    middle = cells["fraction"].median()
-    for fraction, state in zip(lost["fraction"], lost["state"], strict=True):
+    shown = [State.COMPLETE, State.PARTIAL, State.STOPPED]
+    absent = cells[~cells["state"].isin(shown)]
+    style, across = look(place), axes.get_xaxis_transform()
+    height, middle = 0.04 + 0.07 * (place % 8), cells["fraction"].median()
+    hollow = {"color": style["color"], "mfc": "white", "markersize": 5, "clip_on": False}
+    for fraction, state in zip(absent["fraction"], absent["state"], strict=True):
         right = fraction > middle
         axes.annotate(
             f"{state}  " if right else f"  {state}",
-            (fraction, 0.04 + 0.07 * (place % 8)),
-            xycoords=axes.get_xaxis_transform(),
+            (fraction, height),
+            xycoords=across,
             ha="right" if right else "left",
             va="center",
             fontsize=7.5,
             color=style["color"],
         )
-        axes.plot(
-            fraction,
-            0.04 + 0.07 * (place % 8),
-            transform=axes.get_xaxis_transform(),
-            marker=style["marker"],
-            markersize=5,
-            markerfacecolor="white",
-            markeredgecolor=style["color"],
-            clip_on=False,
-            linestyle="none",
-        )
+        axes.plot(fraction, height, style["marker"], transform=across, **hollow)
+
+
+def _draw_origin(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
+    """Draw a dotted line from the origin to the smallest size with a value."""
+    first = cells[cells["seeds"] > 0].nsmallest(1, "fraction")
+    for fraction, accuracy in zip(first["fraction"], first[f"{part}_accuracy"], strict=True):
+        style = {"color": look(place)["color"], "linestyle": ":", "linewidth": 1.2}
+        axes.plot([0, fraction], [0, accuracy], **style)
+
+
+def _handles(cells: Cells, points: pd.DataFrame, origin: bool) -> list[Line2D]:
+    parameters = cells.frame.groupby("model", observed=True)["n_parameters"].max()
+    handles = []
+    for place, model in enumerate(cells.levels["model"][:MAX_LINES]):
+        size = parameters.get(model)
+        known = f" ({count(float(size))} parameters)" if size is not None and size == size else ""
+        handles.append(mark(plain(model) + known, lw=1.8, **look(place)))
+    if (points["status"] == Status.COMPLETED).sum() > (cells.frame["seeds"] > 0).sum():
+        handles.append(mark("single seed", color=PALE, marker="o", markersize=3))
+    if (points["status"] == Status.STOPPED).any():
+        handles.append(mark("stopped early: last value", color=PALE, marker="x"))
+    if cells.frame["state"].isin([State.MISSING, State.FAILED, State.RUNNING]).any():
+        handles.append(mark("no value (see foot)", color=PALE, marker="o", mfc="white"))
+    if origin:
+        handles.append(mark("to the origin, not measured", color=PALE, linestyle=":"))
+    return handles
 
 
 def _one_size(cells: Cells, points: pd.DataFrame, name: str) -> Figure:
@@ -205,22 +186,24 @@ def _one_size(cells: Cells, points: pd.DataFrame, name: str) -> Figure:
     fraction = fraction_label(cells.levels["fraction"][0])
     share = "all" if fraction == "1" else fraction
     title = f"{plain(name)}: accuracy on {share} of the training pool"
-    frame = cells.frame.head(MAX_PANELS)
-    note = _seed_note(cells)
-    if len(frame) < len(cells.frame):
-        note += f" {len(cells.frame) - len(frame)} more cells are left out; the page shows all."
-    figure = new_figure(8.0, 1.0 + 0.34 * len(frame), title, note)
-    axes = figure.subplots()
-    tidy(axes, "x")
-    for place, row in enumerate(records_of(frame)):
+    frame = cells.frame.head(MAX_ROWS)
+    note = _seed_note(cells) + left_out(len(cells.frame) - len(frame), "cells")
+    looks = {"test": (COLOURS[0], "o", -0.12), "train": (COLOURS[1], "s", 0.12)}
+    handles = [
+        mark(f"{part} accuracy", color=colour, marker=marker)
+        for part, (colour, marker, _) in looks.items()
+    ]
+    rows = records_of(frame)
+    names = [plain(cells.name(row), 44) for row in rows]
+    figure, (axes,) = new_rows(names, (8.0,), title, note, handles)
+    for place, row in enumerate(rows):
         own = where(points, {factor: row[factor] for factor in cells.factors})
-        for part, colour, marker, shift in (("test", 0, "o", -0.12), ("train", 1, "s", 0.12)):
+        for part, (colour, marker, shift) in looks.items():
             at, metric = place + shift, f"{part}_accuracy"
-            style: dict[str, Any] = {"color": COLOURS[colour], "marker": marker}
-            axes.plot(row[metric], at, linestyle="none", **style)
-            axes.plot([row[f"{metric}_low"], row[f"{metric}_high"]], [at, at], color=style["color"])
-            values = own[f"final_{metric}"]
-            axes.plot(values, np.full(len(own), at), ".", color=style["color"], ms=3, alpha=0.5)
+            axes.plot(row[metric], at, marker, color=colour)
+            axes.hlines(at, row[f"{metric}_low"], row[f"{metric}_high"], color=colour)
+            seeds = own[f"final_{metric}"]
+            axes.plot(seeds, np.full(len(own), at), ".", color=colour, ms=3, alpha=0.5)
         if not row["seeds"]:
             axes.annotate(
                 f" {row['state']}",
@@ -230,59 +213,8 @@ def _one_size(cells: Cells, points: pd.DataFrame, name: str) -> Figure:
                 fontsize=8,
                 color=FAULT,
             )
-    axes.set_yticks(range(len(frame)), [plain(cells.name(row), 44) for row in records_of(frame)])
-    axes.set_ylim(len(frame) - 0.4, -0.6)
-    axes.set_xlabel("accuracy (0 to 1)", fontsize=9)
-    handles = [
-        Line2D([], [], linestyle="none", color=COLOURS[0], marker="o", label="test accuracy"),
-        Line2D([], [], linestyle="none", color=COLOURS[1], marker="s", label="train accuracy"),
-    ]
-    legend(figure, handles)
+    axes.set_xlabel("accuracy (0 to 1)")
     return figure
-
-
-def _draw_origin(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
-    known = cells[cells["seeds"] > 0]
-    if known.empty:
-        return
-    first = known.sort_values("fraction").iloc[0]
-    axes.plot(
-        [0, first["fraction"]],
-        [0, first[f"{part}_accuracy"]],
-        color=COLOURS[place % len(COLOURS)],
-        linestyle=":",
-        linewidth=1.2,
-    )
-
-
-def _legend_handles(cells: Cells, points: pd.DataFrame, origin: bool) -> list[Line2D]:
-    parameters = cells.frame.groupby("model", observed=True)["n_parameters"].max()
-    handles = []
-    for place, model in enumerate(cells.levels["model"][:_MAX_LINES]):
-        size = parameters.get(model)
-        known = f" ({count(float(size))} parameters)" if size is not None and size == size else ""
-        handles.append(Line2D([], [], label=plain(model) + known, lw=1.8, **look(place)))
-    grey: dict[str, Any] = {"color": PALE, "linestyle": "none"}
-    if (points["status"] == Status.COMPLETED).sum() > (cells.frame["seeds"] > 0).sum():
-        handles.append(Line2D([], [], marker="o", markersize=3, label="single seed", **grey))
-    if (points["status"] == Status.STOPPED).any():
-        handles.append(Line2D([], [], marker="x", label="stopped early: last value", **grey))
-    if cells.frame["state"].isin([State.MISSING, State.FAILED, State.RUNNING]).any():
-        handles.append(
-            Line2D(
-                [],
-                [],
-                marker="o",
-                markerfacecolor="white",
-                label="no value (see foot)",
-                **grey,
-            )
-        )
-    if origin:
-        handles.append(
-            Line2D([], [], color=PALE, linestyle=":", label="to the origin, not measured")
-        )
-    return handles
 
 
 def _seed_note(cells: Cells) -> str:

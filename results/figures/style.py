@@ -4,12 +4,14 @@ import math
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 from results.phrases import fraction_label
 
@@ -22,9 +24,12 @@ FAULT = "#B3261E"
 QUIET = "#555555"
 SEQUENTIAL = "cividis"
 """Even in lightness, and the same to colour-blind eyes."""
-MAX_PANELS = 48
-"""More panels than this are no longer read; a figure then says how many it leaves out."""
-LEGEND_COLUMNS = 4
+MAX_ROWS = 60
+"""More rows than this are no longer read; a figure then says how many it leaves out."""
+MAX_LINES = 8
+"""More lines than this in one panel would share colours."""
+_LEGEND_COLUMNS = 4
+_Place = Literal["lower left", "outside lower left"]
 _TALLEST = 200.0  # inches; matplotlib cannot draw much beyond
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+")
@@ -57,8 +62,20 @@ def look(place: int) -> dict[str, Any]:
     }
 
 
-def new_figure(width: float, height: float, title: str, note: str = "") -> Figure:
-    """Return an empty figure with a title and a line below it on how to read it.
+def mark(label: str, **look: Any) -> Line2D:
+    """Return a legend's entry: a marker, and a line only where `linestyle` is given."""
+    return Line2D([], [], label=label, **{"linestyle": "none", **look})
+
+
+def left_out(number: int, what: str, holder: str = "the page") -> str:
+    """Return a note's sentence on what a figure has no room for; empty where it has for all."""
+    return f" {number} more {what} are left out; {holder} lists all." if number > 0 else ""
+
+
+def new_figure(
+    width: float, height: float, title: str, note: str = "", handles: Sequence[Artist] = ()
+) -> Figure:
+    """Return a figure without axes: a title, a line below it on how to read it, and a legend.
 
     Parameters
     ----------
@@ -66,6 +83,8 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
         In inches; the height is that of the charts, without title and note.
     title, note
         Already plain. The note is wrapped.
+    handles
+        Entries of the legend, which stands below the charts.
     """
     lines = textwrap.wrap(note, int(13 * width))
     head = _head(lines)
@@ -73,11 +92,50 @@ def new_figure(width: float, height: float, title: str, note: str = "") -> Figur
     figure = Figure(figsize=(width, height), facecolor="white")
     figure.set_layout_engine("constrained", rect=(0.0, 0.0, 1.0, 1.0 - head / height))
     _write_head(figure, title, lines)
+    _add_legend(figure, handles, "outside lower left")
     return figure
 
 
+def new_rows(
+    names: Sequence[str],
+    widths: Sequence[float],
+    title: str,
+    note: str,
+    handles: Sequence[Artist] = (),
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a named row for each thing that it shows, the first at the top.
+
+    Parameters
+    ----------
+    names
+        Names of the rows, already plain; row 0 has its marks at the height 0, row 1 at 1.
+    widths
+        Width of each axes in inches; all share the rows.
+    title, note, handles
+        As in `new_figure`.
+
+    Returns
+    -------
+    tuple
+        The figure, and its axes from left to right.
+    """
+    height = (1.1 if handles else 0.8) + 0.32 * len(names)
+    figure = new_figure(sum(widths), height, title, note, handles)
+    row = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
+    for axes in row:
+        tidy(axes, "x")
+    row[0].set_yticks(range(len(names)), names)
+    row[0].set_ylim(len(names) - 0.4, -0.6)
+    return figure, list(row)
+
+
 def new_grid(
-    rows: int, columns: int, panel: tuple[float, float], title: str, note: str, legend_rows: int
+    rows: int,
+    columns: int,
+    panel: tuple[float, float],
+    title: str,
+    note: str,
+    handles: Sequence[Artist],
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure with many panels, laid out without measuring any text.
 
@@ -88,19 +146,18 @@ def new_grid(
     Parameters
     ----------
     rows, columns
-        Of panels.
+        Number of panels.
     panel
         Width and height of one in inches, with the gap to the next.
-    title, note
-        Already plain. The note is wrapped.
-    legend_rows
-        Lines to leave room for at the foot.
+    title, note, handles
+        As in `new_figure`.
 
     Returns
     -------
     tuple
         The figure, and its axes of shape (rows, columns).
     """
+    legend_rows = -(-len(handles) // _LEGEND_COLUMNS)
     left, right, top, foot = 0.75, 0.2, 0.3, 0.65 + 0.22 * legend_rows
     gap = (0.3, 0.35)
     width = left + columns * panel[0] + right
@@ -109,6 +166,7 @@ def new_grid(
     height = min(head + rows * panel[1] + foot, _TALLEST)
     figure = Figure(figsize=(width, height), facecolor="white")
     _write_head(figure, title, lines)
+    _add_legend(figure, handles, "lower left")
     grid = figure.subplots(
         rows,
         columns,
@@ -122,6 +180,8 @@ def new_grid(
             "hspace": gap[1] / (panel[1] - gap[1]),
         },
     )
+    for axes in grid.flat:
+        tidy(axes)
     return figure, grid
 
 
@@ -172,14 +232,41 @@ def _write_head(figure: Figure, title: str, lines: Sequence[str]) -> None:
     )
 
 
+def _add_legend(figure: Figure, handles: Sequence[Artist], place: _Place) -> None:
+    if handles:
+        columns = min(len(handles), _LEGEND_COLUMNS)
+        figure.legend(handles=list(handles), loc=place, ncols=columns, fontsize=8.5, frameon=False)
+
+
 def tidy(axes: Axes, grid: str = "both") -> None:
-    """Draw an axes quietly: no box, a pale grid behind the data."""
+    """Draw an axes quietly: no box, small letters, a pale grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_fontsize(9)
     axes.spines[["left", "bottom"]].set_color(PALE)
     axes.tick_params(colors=INK, labelsize=8.5)
     if grid:
         axes.grid(axis=grid, color=GRID, linewidth=0.6)  # type: ignore[arg-type]
     axes.set_axisbelow(True)
+
+
+def draw_intervals(
+    axes: Axes, x: ArrayLike, mean: ArrayLike, low: ArrayLike, high: ArrayLike, colour: str
+) -> None:
+    """Draw a bar from low to high where there is one; x, mean, low and high have one shape (n)."""
+    places, middle = np.asarray(x, float), np.asarray(mean, float)
+    known = ~np.isnan(np.asarray(low, float))
+    if known.any():
+        sides = np.stack([middle - np.asarray(low, float), np.asarray(high, float) - middle])
+        axes.errorbar(
+            places[known],
+            middle[known],
+            yerr=sides[:, known],
+            fmt="none",
+            ecolor=colour,
+            elinewidth=1.2,
+            capsize=3,
+        )
 
 
 def empty(title: str, message: str) -> Figure:
@@ -232,17 +319,3 @@ def count(number: float) -> str:
     if abs(number) >= 1e6:
         return f"{number / 1e6:.3g} M"
     return f"{number:,.0f}"
-
-
-def legend(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Put a figure's legend below its charts."""
-    if not handles:
-        return
-    own_layout = figure.get_layout_engine() is not None
-    figure.legend(
-        handles=list(handles),
-        loc="outside lower left" if own_layout else "lower left",
-        ncols=min(len(handles), LEGEND_COLUMNS),
-        fontsize=8.5,
-        frameon=False,
-    )

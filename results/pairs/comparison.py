@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from results.analysis.cells import records_of
 from results.run import Run, open
 from results.store.files import write_whole
 from results.store.objects import Location, located
@@ -71,13 +72,16 @@ def write_comparison(
         The folder belongs to a run directory.
     """
     # Charts and templates take a second to import, which the frame should not cost.
-    from results.pairs.figure import differences
-    from results.pairs.page import render
+    from results.figures.differences import studies
+    from results.pairs.page import ALT, render
     from results.report.html import write_picture
 
     pair, folder = _pair(first, second), located(folder)
     refuse_run(folder)
-    picture = write_picture(folder, "differences", *differences(pair))
+    both = pair.cells[pair.cells["where"] == "both"]
+    both = both[both[["accuracy_first", "accuracy_second"]].notna().any(axis=1)]
+    names = [pair.cell_name(row) for row in records_of(both)]
+    picture = write_picture(folder, "differences", studies(both, names, pair.names), ALT)
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pandas(pair.cells, preserve_index=False), buffer)
     write_whole(folder / "comparison.parquet", buffer.getvalue())

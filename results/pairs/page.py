@@ -14,7 +14,11 @@ from results.report.html import Picture, fill, resource
 from results.report.sections import Table
 from results.run import Run
 
-_NUMBERS = ("accuracy", "accuracy_low", "accuracy_high")
+ALT = (
+    "One row per cell that both studies have: at the left the test accuracy of each with 95 % t "
+    "intervals, at the right the difference, second minus first, with its interval. The table of "
+    "cells holds all values."
+)
 
 
 def render(pair: Pair, picture: Picture, written_at: str) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 from results.analysis.contrasts import main_effects, paired_test_set
 from results.analysis.estimates import by_cell, cell_estimates, compared_runs, measured_trials
 from results.pairs.caveats import caveats, not_comparable
-from results.phrases import STANDARD_FACTORS, cell_key, level_label
+from results.phrases import STANDARD_FACTORS, cell_key, cell_name, level_label
 from results.records import RECIPE_COLUMNS
 from results.run import Run
 from results.statistics.intervals import paired_difference, unpaired_difference
@@ -107,6 +107,15 @@ class Pair:
             row |= self._difference(row, pair, refusal)
             rows.append(row)
         return pd.DataFrame(rows, columns=[*self.factors, *_COLUMNS])
+
+    @cached_property
+    def varying(self) -> list[str]:
+        """The factors of which the cells have more than one level."""
+        return [name for name in self.factors if self.cells[name].nunique(dropna=False) > 1]
+
+    def cell_name(self, row: Mapping[str, Any]) -> str:
+        """Name a row of `cells` by the factors that vary."""
+        return cell_name(row, self.varying) or "the only cell"
 
     @cached_property
     def overall(self) -> pd.DataFrame:

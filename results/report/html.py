@@ -50,7 +50,7 @@ class Picture:
     source: str
 
 
-def write_picture(folder: Location, name: str, figure: "Figure", alt: str) -> Picture:
+def write_picture(folder: Location, name: str, figure: "Figure", alt: str = "") -> Picture:
     """Write a figure as PNG and SVG, and return the smaller one for a page.
 
     Raises

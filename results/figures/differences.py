@@ -1,0 +1,142 @@
+"""Figures of differences between levels of a factor or two studies. Frames in, a figure out.
+
+All are in points (percentage points) of test accuracy.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from results.analysis.cells import records_of
+from results.figures.style import (
+    COLOURS,
+    INK,
+    MAX_ROWS,
+    PALE,
+    empty,
+    left_out,
+    look,
+    mark,
+    new_rows,
+    plain,
+)
+from results.phrases import described, level_label
+
+
+def effects(table: pd.DataFrame, name: str) -> Figure:
+    """Draw what each step in a factor is worth, averaged over the cells of the others.
+
+    Parameters
+    ----------
+    table
+        What `results.analysis.contrasts.main_effects` returns.
+    name
+        Name of the study.
+    """
+    title = f"{plain(name)}: what each factor is worth"
+    if table.empty:
+        return empty(title, "No two levels of a factor have a seed in common.")
+    shown = table.head(MAX_ROWS)
+    others = table["n_seeds"] != table["n_seeds_without_selection"]
+    note = (
+        "Difference in test accuracy, averaged over the cells of the other factors, paired over "
+        "seeds. Filled: the 95 % t interval leaves 0 out."
+    )
+    if (others & table["difference_without_selection"].notna()).any():
+        note += " Triangle: without the seed on which recipes were chosen."
+    if table["low"].isna().all():
+        note += " One seed: nothing is tested."
+    note += left_out(len(table) - len(shown), "pairs")
+    names = [
+        plain(
+            f"{described({factor: first})} → {level_label(factor, second, bare=True)}",
+            60,
+        )
+        for factor, first, second in shown[["factor", "first", "second"]].itertuples(index=False)
+    ]
+    figure, (axes,) = new_rows(names, (8.5,), title, note)
+    axes.axvline(0, color=PALE, linewidth=1)
+    for place, factor in enumerate(shown["factor"].unique()):
+        rows, colour = np.flatnonzero(shown["factor"] == factor), look(place)["color"]
+        own = shown.iloc[rows]
+        axes.hlines(rows, own["low"], own["high"], color=colour, linewidth=1.8)
+        _draw_decided(axes, own, rows, "o", colour)
+        without = own["difference_without_selection"].where(others)
+        axes.plot(without, rows + 0.27, "^", color=colour, mfc="white", markersize=4.5)
+    axes.set_xlabel("points of test accuracy gained by the second level")
+    return figure
+
+
+def studies(cells: pd.DataFrame, rows: Sequence[str], names: tuple[str, str]) -> Figure:
+    """Draw both studies' accuracies and their difference, one row per cell.
+
+    Parameters
+    ----------
+    cells
+        What `results.pairs.pair.compare` returns, of the cells that both studies have.
+    rows
+        Names of the cells.
+    names
+        Names of the studies.
+    """
+    first, second = (plain(name) for name in names)
+    title = f"{second} against {first}"
+    if cells.empty:
+        return empty(title, "No cell has a value in both studies.")
+    shown = cells.head(MAX_ROWS)
+    note = (
+        "Left: test accuracy, bars are 95 % t intervals over seeds. Right: second minus first in "
+        "points; filled where the interval leaves 0 out, hollow where it does not or there is none."
+        + left_out(len(cells) - len(shown), "cells", "the table")
+    )
+    sides = (("first", first, "o", -0.13), ("second", second, "s", 0.13))
+    handles = [
+        mark(name, color=colour, marker=marker)
+        for colour, (_, name, marker, _) in zip(COLOURS, sides, strict=False)
+    ]
+    labels = [plain(row, 44) for row in rows[:MAX_ROWS]]
+    figure, (left, right) = new_rows(labels, (5.2, 4.4), title, note, handles)
+    places = np.arange(len(shown))
+    for colour, (side, _, marker, offset) in zip(COLOURS, sides, strict=False):
+        low, high = shown[f"accuracy_low_{side}"], shown[f"accuracy_high_{side}"]
+        left.hlines(places + offset, low, high, color=colour, lw=1.4, alpha=0.7)
+        left.plot(shown[f"accuracy_{side}"], places + offset, marker, color=colour, ms=5.5)
+    left.set_xlabel("test accuracy (%)")
+    _draw_gains(right, shown, places)
+    right.set_xlabel("difference (points)")
+    return figure
+
+
+def _draw_gains(axes: Axes, shown: pd.DataFrame, places: np.ndarray) -> None:
+    axes.axvline(0, color=PALE, lw=1)
+    axes.hlines(places, shown["low"], shown["high"], color=INK, lw=1.4)
+    _draw_decided(axes, shown, places, "D", INK)
+    if shown["difference"].isna().all():
+        axes.set_xlim(-1, 1)
+    # Drawn last, once the limits are known.
+    for place, row in zip(places, records_of(shown), strict=True):
+        compared = not np.isnan(row["difference"])
+        # The very same trials have an interval of no width.
+        if not compared or row["low"] == row["high"]:
+            axes.annotate(
+                str(row["basis"]),
+                (0.5, place),
+                xycoords=("axes fraction", "data"),
+                fontsize=7.5,
+                color=PALE,
+                ha="center",
+                va="bottom" if compared else "center",
+            )
+
+
+def _draw_decided(
+    axes: Axes, shown: pd.DataFrame, places: np.ndarray, marker: str, colour: str
+) -> None:
+    """Draw differences, filled where they are decided and hollow where they are not."""
+    decided = shown["decided"].to_numpy(bool)
+    for chosen, face in ((decided, colour), (~decided, "white")):
+        values = shown["difference"][chosen]
+        axes.plot(values, places[chosen], marker, color=colour, mfc=face, markersize=6)
