@@ -9,26 +9,29 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunError, StudyError, first_line
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobDetails
 
 WINDOW = "scalestudy"
 """Folder among a node's Ray logs that holds a link to the run directory of each job."""
 _OLDEST = (2, 40)
 _PATIENCE = 10.0
-"""Seconds that a dashboard may take to answer at all."""
+"""Seconds within which a dashboard answers."""
 _READING = 3600
-"""Seconds that one file may take to come."""
+"""Seconds within which one file is read."""
 
 
 def dashboard_address(given: str | None) -> str:
-    """Return the address of the dashboard: as given, else as Ray's own variables say.
+    """Return the address of a dashboard: as given, else as Ray's own variables say.
 
     Raises
     ------
     StudyError
-        There is none, or it is of another kind.
+        No address is known, or it is no dashboard's.
     """
     address = given or os.environ.get("RAY_API_SERVER_ADDRESS")
     if not address and "://" in os.environ.get("RAY_ADDRESS", ""):
@@ -49,17 +52,17 @@ def dashboard_address(given: str | None) -> str:
 
 
 class Dashboard:
-    """The jobs of one cluster.
+    """The jobs of one cluster, as its dashboard shows them.
 
     Parameters
     ----------
     address
-        Such as http://head:8265.
+        Address of the dashboard, such as http://head:8265.
 
     Raises
     ------
     RunError
-        Nothing there, no Ray, a Ray too old, a token that is missing or wrong.
+        Nothing answers there, or no Ray, or one that is too old or refuses the token.
     """
 
     def __init__(self, address: str) -> None:
@@ -80,9 +83,28 @@ class Dashboard:
             self._client = JobSubmissionClient(address)
 
     def submit(
-        self, job: str, entrypoint: str, archive: Path, variables: dict[str, str], about: Any
+        self,
+        job: str,
+        entrypoint: str,
+        archive: Path,
+        variables: dict[str, str],
+        about: dict[str, str],
     ) -> None:
-        """Upload an archive and start a job in the folder it unpacks to, on every node."""
+        """Upload an archive and start a job in the folder to which each node unpacks it.
+
+        Parameters
+        ----------
+        job
+            Name of the job.
+        entrypoint
+            Command line that the job runs.
+        archive
+            Zip file to upload.
+        variables
+            Environment variables of the job.
+        about
+            Texts by their key that the cluster keeps with the job.
+        """
         with self._explained():
             self._client.submit_job(
                 submission_id=job,
@@ -91,15 +113,15 @@ class Dashboard:
                 metadata=about,
             )
 
-    def jobs(self) -> list[Any]:
-        """Return the details of every job that this command submitted, the latest first."""
+    def jobs(self) -> list["JobDetails"]:
+        """Return the details (Ray's `JobDetails`) of every job of scalestudy, the latest first."""
         with self._explained():
             jobs = self._client.list_jobs()
         ours = [job for job in jobs if job.submission_id and "scalestudy" in (job.metadata or {})]
         return sorted(ours, key=lambda job: -(job.start_time or 0))
 
-    def job(self, job: str) -> Any:
-        """Return a job's details.
+    def job(self, job: str) -> "JobDetails":
+        """Return the details (Ray's `JobDetails`) of one job of scalestudy.
 
         Raises
         ------
@@ -113,12 +135,18 @@ class Dashboard:
         return found[job]
 
     def stop(self, job: str) -> None:
-        """Ask a job to end; it records what it has and ends in order."""
+        """Ask a job to end, which it does once it has recorded what it has."""
         with self._explained():
             self._client.stop_job(job)
 
     async def log(self, job: str) -> AsyncIterator[str]:
-        """Yield what a job prints, from its beginning until it ends."""
+        """Yield the text that a job prints, from its beginning until it ends.
+
+        Raises
+        ------
+        RunError
+            The connection was lost.
+        """
         import aiohttp
 
         try:
@@ -128,7 +156,13 @@ class Dashboard:
             raise RunError(f"{self.address}: {first_line(error)}") from error
 
     def listing(self, node: str, folder: str) -> list[str]:
-        """Return what is in a folder among a node's logs; folders end in a slash."""
+        """Return the names in a folder among a node's Ray logs; those of folders end in a slash.
+
+        Raises
+        ------
+        RunError
+            The folder cannot be listed.
+        """
         reply = self._get("/api/v0/logs", {"node_id": node, "glob": f"{folder}/*"})
         try:
             answer = reply.json()
@@ -139,7 +173,13 @@ class Dashboard:
         return sorted(name for names in answer["data"]["result"].values() for name in names)
 
     def download(self, node: str, name: str, into: Path) -> bool:
-        """Write a file that is among a node's logs; return False where it is gone by now."""
+        """Copy a file among a node's Ray logs into a file here.
+
+        Returns
+        -------
+        bool
+            False where the node no longer has the file.
+        """
         query = {"node_id": node, "filename": name, "lines": "-1", "timeout": str(_READING)}
         with self._get("/api/v0/logs/file", query) as reply, into.open("wb") as file:
             if reply.status_code != 200:

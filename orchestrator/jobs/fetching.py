@@ -1,4 +1,4 @@
-"""What a job recorded, brought here: once, or again and again while one looks."""
+"""A job's run directory, copied here: once, or again and again while one looks."""
 
 import json
 import tempfile
@@ -28,7 +28,7 @@ def target(out: str | None, name: str) -> Path:
     Raises
     ------
     StudyError
-        It is a file, an address, or holds something that was not fetched.
+        `out` is a file or an address of an object store, or holds something that was not fetched.
     """
     if out is not None and is_address(out):
         raise StudyError(
@@ -47,7 +47,9 @@ def target(out: str | None, name: str) -> Path:
 
 
 def fetch(submission: Submission, folder: Path) -> None:
-    """Bring a job's run directory here, checkpoints left out; again later, only what it has now.
+    """Copy a job's run directory into a folder here, its checkpoints left out.
+
+    Fetched again, the folder holds what the run directory has by then, and no more.
 
     Raises
     ------
@@ -193,9 +195,9 @@ class Opened:
     folder
         The run directory itself, or a copy of a job's.
     job
-        Whose it is, where a job is named.
+        The job whose run directory it is, or None where a run directory is named.
     refresh
-        Brings a copy up to date; a `RunError` where the cluster cannot be reached.
+        Brings a copy up to date; raises `RunError` where the cluster cannot be reached.
     """
 
     folder: Location
@@ -203,13 +205,18 @@ class Opened:
     refresh: Callable[[], None] = lambda: None
 
     def is_at_work(self) -> bool:
-        """Return whether a run writes to it."""
+        """Return whether a run writes to the run directory."""
         return not self.job.is_ended() if self.job else is_held(Store(self.folder).lock)
 
     def standing(self) -> tuple[dict[str, Any], str]:
-        """Return whether a run writes to it and how a job has ended, as values and as a sentence.
+        """Return whether a run is at work, and how a job stands.
 
-        The values are `running` and, of a job, `job`, `state` and `exit_code`.
+        Returns
+        -------
+        values : dict
+            `running`, and of a job `job`, `state` and `exit_code`.
+        sentence : str
+            The same in words.
         """
         if self.job is None:
             running = self.is_at_work()
@@ -226,7 +233,7 @@ class Opened:
 
 @contextmanager
 def opened(run: str, address: str | None) -> Iterator[Opened]:
-    """Yield what a command names: a run directory, or a job's copied for as long as needed."""
+    """Yield the run directory that a command names; of a job, a copy that is removed afterwards."""
     submission = referred(run, address)
     if submission is None:
         yield Opened(located(run))

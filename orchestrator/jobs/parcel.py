@@ -3,47 +3,55 @@
 A relative path of a study file is shipped; an absolute one is read on the cluster.
 """
 
+import ast
+import importlib.util
 import os
-import re
+import sys
+import sysconfig
 import zipfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from orchestrator.errors import RunError, StudyError
-from orchestrator.jobs.own_modules import OURS, own_modules, references, walked
-from orchestrator.study.levels import WeightsLevel
+from orchestrator.study.levels import WeightsLevel, is_function
 from orchestrator.study.study import Study
 from results.phrases import byte_size
 
 LARGEST = 100 * 2**20
 """Bytes that Ray's job server takes in one upload (ray-project/ray#55877)."""
 _ENTRY_BYTES = 250
-"""Of the archive's own, per file, about."""
+"""Bytes that an archive holds of each file besides its content, about."""
 STUDY_FILE = "study.yaml"
 FILES = "files"
 """Folder of an archive that holds the files a study names."""
+_OURS = ("orchestrator", "trainables", "results")
+_INSTALLED = {"site-packages", "dist-packages"}
+_LEFT = {"__pycache__", "node_modules"}
+"""Folders that are never shipped."""
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """Contents by their place in the folder in which the study is run.
+    """What is shipped, by its place in the folder in which the study is run.
 
     Parameters
     ----------
     code
-        The study, these packages and the user's own modules.
+        The study, these packages and the user's own modules: files, or content of a file.
     files
-        Weights and images.
+        Files of weights and images.
     origins
-        For each file, what the study calls it or the folder it is in.
+        The path that the study names for each of the files, or for the folder it is in.
     elsewhere
-        Absolute paths of the study: they are read on the cluster.
+        Absolute paths that the study names, which are read on the cluster.
     needed
-        Installed packages that the study names: the cluster must have them.
+        Names of installed packages that the study names, which the cluster must have.
     """
 
     code: dict[str, Path | bytes]
@@ -54,17 +62,17 @@ class Parcel:
 
     @property
     def size(self) -> int:
-        """Bytes of the archive, at most: files are not compressed, nor would they shrink."""
+        """Bytes of the archive at most; weights and images are not compressed, nor would shrink."""
         sizes = [_size(content) for content in (*self.code.values(), *self.files.values())]
         return sum(sizes) + _ENTRY_BYTES * len(sizes)
 
     def check_size(self, largest: int = LARGEST) -> None:
-        """Refuse what would not go through.
+        """Refuse a parcel of more than `largest` bytes.
 
         Raises
         ------
         StudyError
-            With the largest parts and what to do.
+            The message names the largest parts and what to do.
         """
         if self.size <= largest:
             return
@@ -96,9 +104,9 @@ def pack(study: Study, base: Path) -> Parcel:
     Parameters
     ----------
     study
-        As its file declares it, paths not yet rooted.
+        The study as its file declares it, its relative paths left as they are written.
     base
-        The folder that relative paths start from.
+        The folder that relative paths are taken from.
 
     Raises
     ------
@@ -109,7 +117,13 @@ def pack(study: Study, base: Path) -> Parcel:
     values = study.written()
     # A simulation reads neither data nor weights, whatever the study says of them.
     if study.trainable != "simulated":
-        values["data"] = _shipped_data(study, named, values["data"])
+        path = study.data.path
+        if isinstance(path, dict):
+            values["data"]["path"] = {
+                split: named.take(f"data.path.{split}", str(part)) for split, part in path.items()
+            }
+        elif path is not None:
+            values["data"]["path"] = named.take("data.path", str(path))
         models = [str(model) for model in study.factors["model"]]
         values["factors"]["weights"] = [
             _shipped_weights(level, models, named) for level in study.factors["weights"]
@@ -123,33 +137,18 @@ def pack(study: Study, base: Path) -> Parcel:
     return Parcel(code, named.files, named.origins, named.elsewhere, installed)
 
 
-def _shipped_data(study: Study, named: "_Named", written: dict[str, Any]) -> dict[str, Any]:
-    path = study.data.path
-    if path is None:
-        return written
-    if isinstance(path, dict):
-        moved: Any = {
-            split: named.take(f"data.path.{split}", str(part)) for split, part in path.items()
-        }
-    else:
-        moved = named.take("data.path", str(path))
-    return {**written, "path": moved}
-
-
 def _shipped_weights(level: WeightsLevel, models: list[str], named: "_Named") -> Any:
-    location = level.location
-    # A torchvision name under a label of one's own is no path.
-    if location is None or re.fullmatch(r"\w+", location):
+    if level.path is None:
         return level.written()
     key = f"factors.weights: {level.label}"
-    moved = {named.take(key, location.replace("{model}", model)) for model in models}
-    place = moved.pop() if "{model}" not in location else named.place(location)
+    for model in models:
+        named.take(key, level.path.replace("{model}", model))
     # A path that was its own label keeps it: tables and charts show the label.
-    return {level.label: place}
+    return {level.label: named.place(level.path)}
 
 
 class _Named:
-    """Files that a study names, as they are found."""
+    """The files that a study names, gathered one path after another."""
 
     def __init__(self, base: Path) -> None:
         self._base = base
@@ -192,7 +191,7 @@ def _packages() -> dict[str, Path | bytes]:
     """Return the files of these packages, wherever they are installed, and what they need."""
     root = Path(__file__).parents[2]
     shipped: dict[str, Path | bytes] = {}
-    for package in OURS:
+    for package in _OURS:
         for file in walked(root / package):
             shipped[file.relative_to(root).as_posix()] = file
     try:
@@ -218,3 +217,116 @@ def _add(archive: zipfile.ZipFile, place: str, content: Path | bytes, how: int) 
     entry.compress_type = how
     data = content if isinstance(content, bytes) else content.read_bytes()
     archive.writestr(entry, data)
+
+
+def references(study: Study) -> list[str]:
+    """Return every `package.module:function` that a study names, each once."""
+    named = [study.trainable, study.data.source, *map(str, study.factors["model"])]
+    return [name for name in dict.fromkeys(named) if is_function(name)]
+
+
+def own_modules(names: Iterable[str]) -> tuple[dict[str, Path], list[str]]:
+    """Find the files of a user's own modules, and of those that they import; nothing is run.
+
+    Ray ships a module that is named to it (`py_modules`), but none that this one imports, and with
+    it what Python and git leave beside it.
+
+    Parameters
+    ----------
+    names
+        Names of the form `package.module:function`.
+
+    Returns
+    -------
+    files : dict of str to Path
+        By their place under a folder on the module search path.
+    installed : list of str
+        Packages among those asked for that are installed: whoever runs the study needs them too.
+
+    Raises
+    ------
+    StudyError
+        A module cannot be found from here.
+    """
+    files: dict[str, Path] = {}
+    installed: list[str] = []
+    waiting = [(name.partition(":")[0].partition(".")[0], name) for name in names]
+    seen = set(_OURS) | sys.stdlib_module_names
+    while waiting:
+        top, name = waiting.pop()
+        if top in seen:
+            continue
+        seen.add(top)
+        spec = _spec(top)
+        if spec is None:
+            if not name:
+                # Imported by a module, perhaps only where it is there.
+                continue
+            raise StudyError(
+                f"{name}: no module {top} on the search path here; is its folder on PYTHONPATH?"
+            )
+        if _is_installed(spec):
+            installed += [top] if name else []
+            continue
+        found = dict(_files(top, spec))
+        files |= found
+        waiting += [
+            (used, "") for file in found.values() if file.suffix == ".py" for used in _imports(file)
+        ]
+    return files, installed
+
+
+def _spec(top: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+
+
+def _is_installed(spec: ModuleSpec) -> bool:
+    if spec.origin in ("built-in", "frozen"):
+        return True
+    places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
+    standard = Path(sysconfig.get_path("stdlib"))
+    return any(
+        _INSTALLED & set(Path(place).parts) or Path(place).is_relative_to(standard)
+        for place in places
+    )
+
+
+def _files(top: str, spec: ModuleSpec) -> Iterator[tuple[str, Path]]:
+    """Yield the files of one top-level module or package, and their places."""
+    if spec.submodule_search_locations is None:
+        file = Path(spec.origin or "")
+        yield file.name, file
+        return
+    for root in map(Path, spec.submodule_search_locations):
+        for file in walked(root):
+            yield f"{top}/{file.relative_to(root).as_posix()}", file
+
+
+def walked(folder: Path) -> Iterator[Path]:
+    """Yield the files under a folder in order, without hidden ones and what Python leaves."""
+    for entry in sorted(folder.iterdir()):
+        if entry.name[0] == "." or entry.name in _LEFT or entry.suffix == ".pyc":
+            continue
+        if entry.is_dir():
+            yield from walked(entry)
+        elif entry.is_file():
+            yield entry
+
+
+def _imports(file: Path) -> set[str]:
+    """Return the top-level names that a module imports, wherever in it."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        # It says so itself, once it is called.
+        return set()
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names

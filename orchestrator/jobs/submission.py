@@ -1,4 +1,4 @@
-"""A study as a job of a Ray cluster: sent, followed, asked for, brought home."""
+"""A study as a job of a Ray cluster: how it is sent, followed, asked for and stopped."""
 
 import asyncio
 import os
@@ -20,11 +20,11 @@ from results.phrases import byte_size
 from results.store.objects import check_address, is_address
 
 REFERENCE = "job:"
-"""What a job's name begins with where a run directory could be named too."""
+"""Prefix of a job's name where a run directory could be named too."""
 _STOP_SECONDS = "30"
-"""How long Ray waits for a job that is asked to stop before it is killed."""
+"""Seconds that Ray gives a job that is asked to stop, before it is killed."""
 _PATIENCE = 60.0
-"""Seconds for which a dashboard that was lost sight of is looked for."""
+"""Seconds for which a dashboard that no longer answers is asked again."""
 _EXIT_CODES = {"succeeded": 0, "stopped": 130}
 _ENDED = {"succeeded", "stopped", "failed"}
 
@@ -38,9 +38,9 @@ class Standing:
     state
         pending, running, succeeded, failed or stopped.
     exit_code
-        Of the run; None while it goes on, and where it never began.
+        Exit code of the run; None while it goes on, and where it never began.
     reason
-        What the cluster says of it last.
+        The last line of what the cluster says of the job.
     """
 
     state: str
@@ -49,13 +49,13 @@ class Standing:
 
     @classmethod
     def of(cls, details: Any) -> Self:
-        """Return what a cluster's details of a job come to."""
+        """Return the standing that the cluster's details of a job (Ray's `JobDetails`) tell."""
         state, code = str(details.status.value).lower(), details.driver_exit_code
         lines = str(details.message or "").strip().splitlines() or ["no reason is given"]
         return cls(state, _EXIT_CODES.get(state, None if code is None else int(code)), lines[-1])
 
     def __str__(self) -> str:
-        """Return it in words; of a job that failed, with which exit code or why."""
+        """Return the state in words; of a job that failed, also its exit code, or why it failed."""
         if self.state != "failed":
             return self.state
         if self.exit_code is not None:
@@ -75,9 +75,9 @@ class Submission:
     Parameters
     ----------
     dashboard
-        Of the cluster.
+        The cluster's dashboard.
     job
-        Its name there.
+        The job's name there (Ray's submission id).
     """
 
     dashboard: Dashboard
@@ -85,28 +85,28 @@ class Submission:
 
     @property
     def words(self) -> str:
-        """How the commands call it."""
+        """The words that name the job on a command line."""
         return shlex.join([f"{REFERENCE}{self.job}", "--address", self.dashboard.address])
 
     def details(self) -> Any:
-        """Return what the cluster knows of it."""
+        """Return the cluster's details of the job (Ray's `JobDetails`)."""
         return self.dashboard.job(self.job)
 
     def standing(self) -> Standing:
-        """Return how it stands."""
+        """Return how the job stands now."""
         return Standing.of(self.details())
 
     def is_ended(self) -> bool:
-        """Return whether it will do no more."""
+        """Return whether the job will do no more."""
         return self.standing().has_ended
 
     def exit_code(self) -> int:
-        """Wait until it has ended; return the exit code of the run.
+        """Wait until the job has ended; return the exit code of the run.
 
         Raises
         ------
         RunError
-            It failed before the run could begin.
+            The job failed before the run could begin.
         """
         while not (standing := self.standing()).has_ended:
             time.sleep(0.5)
@@ -115,7 +115,7 @@ class Submission:
         return standing.exit_code
 
     def stop(self) -> None:
-        """Ask it to end, and wait until it has."""
+        """Ask the job to end, and wait until it has."""
         self.dashboard.stop(self.job)
         while not self.is_ended():
             time.sleep(0.5)
@@ -136,18 +136,18 @@ def submit(
     Parameters
     ----------
     study
-        As its file declares it, paths not rooted.
+        The study as its file declares it, its relative paths left as they are written.
     base
-        The folder that relative paths start from.
+        The folder that relative paths are taken from.
     address
-        Of the cluster's dashboard.
+        Address of the cluster's dashboard; by default that of `dashboard_address`.
     out
         The run directory, as the cluster's nodes see it: absolute, or in a store; by default
         `~/scalestudy/<name>` of whoever runs the head. The same one goes on from what it holds.
     max_parallel, autoscale
-        As of `run_study`.
+        Those of `run_study`.
     note
-        Told what is being done.
+        Called with each sentence on what is being done.
 
     Raises
     ------
@@ -216,18 +216,19 @@ def follow(submission: Submission, show: Callable[[str], None], already: int = 0
     submission
         The job.
     show
-        Told each piece of text.
+        Called with each new piece of text.
     already
-        Characters that were shown before.
+        Number of characters that were shown before.
 
     Returns
     -------
-    The exit code of the run.
+    int
+        The exit code of the run.
 
     Raises
     ------
     RunError
-        The dashboard was lost sight of; the job may well go on.
+        The dashboard no longer answers; the job may well go on.
     """
     shown = already
     lost: float | None = None
@@ -260,7 +261,7 @@ def follow(submission: Submission, show: Callable[[str], None], already: int = 0
 
 
 def referred(reference: str, address: str | None) -> Submission | None:
-    """Return the job that `job:ID` names; None where a folder is named.
+    """Return the job that `job:ID` names; None where a run directory is named.
 
     Raises
     ------

@@ -7,7 +7,7 @@ import pytest
 from studies import study
 
 from orchestrator.errors import StudyError
-from orchestrator.jobs.own_modules import own_modules, references, walked
+from orchestrator.jobs.parcel import own_modules, references, walked
 
 
 @pytest.fixture
