@@ -285,7 +285,7 @@ def _drop_checkpoints(study: Study, store: Store, recorder: Recorder, trial_ids:
     for trial_id in trial_ids:
         status = recorder.trial(trial_id).get("status")
         if status in (Status.COMPLETED.value, Status.STOPPED.value):
-            Checkpoints(str(store.checkpoints / trial_id)).clear()
+            Checkpoints(store.checkpoints / trial_id).clear()
 
 
 def _summary(study: Study, store: Store, work: Pass) -> Summary:

@@ -8,6 +8,7 @@ or in an object store, is in `results.store.files`.
 import fnmatch
 import mimetypes
 import re
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -34,6 +35,8 @@ _DEFAULTS = {
     "gs": {"retry_limit_seconds": "20"},
 }
 """Options that hold where the address says nothing else."""
+_PIECE = 2**24
+"""Bytes of a file that are held in memory while it goes to the store or comes from there."""
 
 
 def is_address(text: str | Path) -> bool:
@@ -79,28 +82,43 @@ class ObjectPath:
         Unreachable
             The store does not answer.
         """
+        place = cls.named(address)
+        bucket = place.key.partition("/")[0]
+        if not replace(place, key=bucket).exists():
+            raise StoreError(
+                f"{place.shown}: there is no bucket {bucket!r}; create it, or correct the address."
+            )
+        return place
+
+    @classmethod
+    def named(cls, address: str) -> Self:
+        """Return the place of an address, without asking the store whether the bucket is there.
+
+        Raises
+        ------
+        AddressError
+            It is no such address, or holds credentials.
+        """
         root, path, query = _split(address)
-        bucket = path.partition("/")[0]
         with _explained(f"{root}{path}", query):
             try:
-                filesystem = _connect(root, path, query)
+                return cls(root, path, query, _connect(root, path, query))
             except pa.ArrowInvalid as error:
                 reason = str(error).partition(". Detail:")[0]
                 raise AddressError(
                     f"{root}{path}: the address is not understood: {reason}."
                 ) from None
-            there = filesystem.get_file_info(bucket).type is not fs.FileType.NotFound
-        if not there:
-            raise StoreError(
-                f"{root}{path}: there is no bucket {bucket!r}; create it, or correct the address."
-            )
-        return cls(root, path, query, filesystem)
 
     def __str__(self) -> str:
-        return f"{self.root}{self.key}" + (f"?{self.query}" if self.query else "")
+        return self.shown + (f"?{self.query}" if self.query else "")
 
     def __truediv__(self, name: str) -> Self:
         return replace(self, key=f"{self.key}/{name}")
+
+    @property
+    def shown(self) -> str:
+        """The address without its options, as messages name it."""
+        return f"{self.root}{self.key}"
 
     @property
     def name(self) -> str:
@@ -195,6 +213,30 @@ class ObjectPath:
         with self._explained(), ThreadPoolExecutor(1) as thread:
             thread.submit(put).result()
 
+    def upload(self, file: Path) -> None:
+        """Put a file of any size as this object, without holding all of it in memory."""
+        with (
+            self._explained(),
+            file.open("rb") as source,
+            self.filesystem.open_output_stream(self.key) as stream,
+        ):
+            shutil.copyfileobj(source, stream, _PIECE)
+
+    def download(self, file: Path) -> None:
+        """Write the object's content to a file, without holding all of it in memory.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such object.
+        """
+        with (
+            self._explained(),
+            file.open("wb") as target,
+            self.filesystem.open_input_stream(self.key) as stream,
+        ):
+            shutil.copyfileobj(stream, target, _PIECE)
+
     def move(self, target: Self) -> None:
         """Copy the object to another key and delete it here."""
         with self._explained():
@@ -232,7 +274,7 @@ class ObjectPath:
         return found
 
     def _explained(self) -> AbstractContextManager[None]:
-        return _explained(f"{self.root}{self.key}", self.query)
+        return _explained(self.shown, self.query)
 
 
 def check_address(address: str) -> None:

@@ -5,15 +5,33 @@ from being recorded are replayed, not lost and not trained again.
 """
 
 import json
-from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path, PurePath
+from typing import TypeVar
 
+from results.errors import StoreError
 from results.ranking import rank
+from results.store.objects import Location, ObjectPath, is_address
 from trainables.errors import CheckpointError, TrainableError
-from trainables.training.learner import Learner
-from trainables.work.folders import open_folder
+from trainables.training.learner import Learner, Row
+
+T = TypeVar("T")
+_PATIENCE = 60.0
+"""Seconds for which a store that refuses is asked again."""
+_PAUSE = 2.0
+"""Seconds between two attempts."""
+
+
+@cache
+def folder_at(place: str) -> Location:
+    """Return the folder at a path or an address, with one connection for all trials of a worker."""
+    return ObjectPath.named(place) if is_address(place) else Path(place)
 
 
 class Checkpoints:
@@ -22,16 +40,17 @@ class Checkpoints:
     Parameters
     ----------
     folder
-        A path, or an address in an object store; made at the first save.
+        On a disk or in an object store; made at the first save.
     keep
         `none` and `last` keep the latest state, `best` also that of the best epoch by validation
         accuracy, `all` every saved one.
     """
 
-    def __init__(self, folder: str | Path, keep: str = "none") -> None:
-        self._folder, self._keep = open_folder(folder), keep
+    def __init__(self, folder: Location, keep: str = "none") -> None:
+        self._folder, self._keep = folder, keep
+        self._shown = folder.shown if isinstance(folder, ObjectPath) else str(folder)
 
-    def save(self, learner: Learner, rows: Sequence[dict[str, Any]]) -> None:
+    def save(self, learner: Learner, rows: Sequence[Row]) -> None:
         """Write the learner's state and its rows, then drop the states no longer kept.
 
         Raises
@@ -43,22 +62,22 @@ class Checkpoints:
         try:
             # The rows come first: a state counts only once its rows are there.
             content = json.dumps(list(rows)).encode()
-            self._folder.write(_rows(state), lambda file: file.write_bytes(content))
-            self._folder.write(state, learner.save)
+            _write(self._folder / _rows(state), lambda file: file.write_bytes(content))
+            _write(self._folder / state, learner.save)
             kept = self._kept(rows, learner.epoch)
             for old in self.states():
                 if old not in kept:
-                    self._folder.remove(old)
-                    self._folder.remove(_rows(old))
+                    _remove(self._folder / old)
+                    _remove(self._folder / _rows(old))
         except OSError as error:
-            # A store's errors have no number.
-            hint = "make room" if error.errno else "look at the network and the credentials"
             raise CheckpointError(
-                f"{self._folder}/{state} cannot be written ({error.strerror or error}); "
-                f"{hint} and run again"
+                f"{self._shown}/{state} cannot be written ({error.strerror or error}); "
+                "make room and run again"
             ) from error
+        except StoreError as error:
+            raise CheckpointError(f"a checkpoint cannot be written: {error}") from error
 
-    def restore(self, learner: Learner, budget: int) -> tuple[list[dict[str, Any]], list[str]]:
+    def restore(self, learner: Learner, budget: int) -> tuple[list[Row], list[str]]:
         """Bring the learner to the latest state within its budget that can be read.
 
         Parameters
@@ -80,28 +99,35 @@ class Checkpoints:
             if _epoch(state) > budget:
                 continue
             try:
-                rows = _read_rows(self._folder.read(_rows(state)), epochs=_epoch(state))
-                with self._folder.file(state) as file:
+                content = _persistently((self._folder / _rows(state)).read_bytes)
+                rows = _read_rows(content, epochs=_epoch(state))
+                with _readable(self._folder / state) as file:
                     learner.load(file)
-            except (TrainableError, OSError, ValueError) as error:
+            except (TrainableError, StoreError, OSError, ValueError) as error:
                 problems.append(
-                    f"{self._folder}/{state} cannot be used ({error}); an older state or none is"
+                    f"{self._shown}/{state} cannot be used ({error}); an older state or none is"
                 )
-                with suppress(OSError):
-                    self._folder.rename(state, str(Path(state).with_suffix(".damaged")))
+                with suppress(StoreError, OSError):
+                    _set_aside(self._folder / state)
                 continue
             return rows, problems
         return [], problems
 
     def states(self) -> list[str]:
         """Return the names of the saved states, oldest first."""
-        return [name for name in self._folder.names() if Path(name).match("[0-9]*.state")]
+        return _persistently(
+            lambda: sorted(file.name for file in self._folder.glob("[0-9]*.state"))
+        )
 
     def clear(self) -> None:
-        """Remove the folder."""
-        self._folder.clear()
+        """Remove the folder, as far as that can be done now: what is left harms nobody."""
+        if isinstance(self._folder, Path):
+            shutil.rmtree(self._folder, ignore_errors=True)
+        else:
+            with suppress(StoreError):
+                self._folder.remove()
 
-    def _kept(self, rows: Sequence[dict[str, Any]], epoch: int) -> set[str]:
+    def _kept(self, rows: Sequence[Row], epoch: int) -> set[str]:
         if self._keep == "all":
             return set(self.states())
         kept = {_name(epoch)}
@@ -116,16 +142,84 @@ def _name(epoch: int) -> str:
 
 
 def _epoch(state: str) -> int:
-    return int(Path(state).stem)
+    return int(PurePath(state).stem)
 
 
 def _rows(state: str) -> str:
-    return str(Path(state).with_suffix(".json"))
+    return str(PurePath(state).with_suffix(".json"))
 
 
-def _read_rows(content: bytes, epochs: int) -> list[dict[str, Any]]:
+def _read_rows(content: bytes, epochs: int) -> list[Row]:
     rows = json.loads(content)
     found = [row.get("epoch") for row in rows if isinstance(row, dict)] if rows else None
     if not isinstance(rows, list) or found != list(range(1, epochs + 1)):
         raise ValueError(f"its rows are not the metrics of epochs 1 to {epochs}")
     return rows
+
+
+def _write(place: Location, write: Callable[[Path], object]) -> None:
+    """Write a file whole or not at all; `write` is given the path of a scrap.
+
+    On a disk the scrap is synced and renamed; in an object store a put is whole or absent.
+    """
+    if isinstance(place, ObjectPath):
+        with tempfile.TemporaryDirectory(prefix="scalestudy-") as scratch:
+            file = Path(scratch) / place.name
+            write(file)
+            _persistently(lambda: place.upload(file))
+        return
+    scrap = place.with_name(f"{place.name}.writing")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write(scrap)
+        _sync(scrap)
+        scrap.replace(place)
+    except OSError:
+        with suppress(OSError):
+            scrap.unlink(missing_ok=True)
+        raise
+    _sync(place.parent)
+
+
+@contextmanager
+def _readable(place: Location) -> Iterator[Path]:
+    """Give a path at which a file can be read until the block ends."""
+    if isinstance(place, Path):
+        yield place
+        return
+    with tempfile.TemporaryDirectory(prefix="scalestudy-") as scratch:
+        file = Path(scratch) / place.name
+        _persistently(lambda: place.download(file))
+        yield file
+
+
+def _set_aside(state: Location) -> None:
+    name = str(PurePath(state.name).with_suffix(".damaged"))
+    if isinstance(state, Path):
+        state.replace(state.with_name(name))
+    else:
+        state.move(state.parent / name)
+
+
+def _remove(file: Location) -> None:
+    _persistently(lambda: file.unlink(missing_ok=True))
+
+
+def _persistently(ask: Callable[[], T]) -> T:
+    """Return what a store answers, asked again for a while: training must not end for a hiccup."""
+    ends = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return ask()
+        except StoreError:
+            if time.monotonic() > ends:
+                raise
+        time.sleep(_PAUSE)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

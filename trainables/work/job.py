@@ -9,8 +9,7 @@ from trainables.errors import Diverged, OutOfGpuMemory, OutOfMemory, TrainableEr
 from trainables.functions import load_function
 from trainables.training.learner import Learner, Row
 from trainables.trial import Trial
-from trainables.work.checkpoints import Checkpoints
-from trainables.work.folders import within
+from trainables.work.checkpoints import Checkpoints, folder_at
 from trainables.work.reports import (
     EpochDone,
     Failed,
@@ -65,7 +64,7 @@ class Job:
     def __init__(self, task: Task, make: Callable[[Task, Trial], Learner] = _make_here) -> None:
         self._task, self._make = task, make
         self._trial = task.trial
-        folder = within(task.checkpoint_folder, self._trial.trial_id)
+        folder = folder_at(task.checkpoint_folder) / self._trial.trial_id
         self._checkpoints = Checkpoints(folder, task.keep_checkpoints)
         self._learner: Learner | None = None
         self._rows: list[Row] = []

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from object_stores import Server, free_port
 
+from results.store.objects import Location, ObjectPath
 from trainables.errors import CheckpointError
 from trainables.recipe import Recipe
 from trainables.source import Source
 from trainables.training.simulated import Simulated
 from trainables.trial import Trial, Weights
-from trainables.work.checkpoints import Checkpoints
+from trainables.work import checkpoints as kept_states
+from trainables.work.checkpoints import Checkpoints, folder_at
 
 
 def learner(**changes: Any) -> Simulated:
@@ -183,22 +186,6 @@ def test_a_crash_while_writing_leaves_the_states_so_far(tmp_path: Path) -> None:
     assert names(tmp_path) == ["000003.json", "000003.state"]
 
 
-def test_a_disk_that_refuses_leaves_the_states_so_far(tmp_path: Path) -> None:
-    class Full(Simulated):
-        def save(self, file: Path) -> None:
-            file.write_text("half")
-            raise OSError(28, "No space left on device")
-
-    checkpoints = Checkpoints(tmp_path)
-    rows = train(checkpoints, 2)
-    full = Full(learner()._trial)
-    checkpoints.restore(full, 9)
-    with pytest.raises(CheckpointError, match=r"000003.state cannot be written \(No space left"):
-        checkpoints.save(full, [*rows, full.step()])
-    assert checkpoints.restore(learner(), 9) == (rows, [])
-    assert not list(tmp_path.glob("*.writing"))
-
-
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     made = learner()
@@ -223,3 +210,96 @@ def test_clear(tmp_path: Path) -> None:
     checkpoints.clear()
     assert not (tmp_path / "trial").exists()
     checkpoints.clear()
+
+
+@pytest.fixture(params=["disk", "s3", "gs"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, store_credentials: None) -> Location:
+    if request.param == "disk":
+        return folder_at(str(tmp_path / "odd?name")) / "abc"
+    server: Server = request.getfixturevalue(f"{request.param}_server")
+    return folder_at(server.address("run/checkpoints")) / "abc"
+
+
+def test_states_are_saved_and_restored_wherever_they_lie(place: Location) -> None:
+    made = Checkpoints(place)
+    assert made.states() == []
+    rows = train(made, 3)
+    assert made.states() == ["000003.state"]
+    assert Checkpoints(place.parent / "ab").states() == []
+    again = learner()
+    assert made.restore(again, 9) == (rows, [])
+    assert again.epoch == 3
+    # Damage is set aside there too.
+    (place / "000003.state").write_bytes(b"half")
+    fresh = learner()
+    restored, (problem,) = made.restore(fresh, 9)
+    assert (restored, fresh.epoch) == ([], 0)
+    assert "/abc/000003.state cannot be used" in problem
+    assert made.states() == []
+    assert (place / "000003.damaged").read_bytes() == b"half"
+    made.clear()
+    made.clear()
+    assert not place.exists()
+
+
+def test_a_state_that_cannot_be_written_leaves_what_was_there(place: Location) -> None:
+    class Full(Simulated):
+        def save(self, file: Path) -> None:
+            file.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    checkpoints = Checkpoints(place)
+    rows = train(checkpoints, 2)
+    full = Full(learner()._trial)
+    checkpoints.restore(full, 9)
+    with pytest.raises(CheckpointError, match=r"000003.state cannot be written \(No space left"):
+        checkpoints.save(full, [*rows, full.step()])
+    assert checkpoints.restore(learner(), 9) == (rows, [])
+    assert not list(place.glob("*.writing"))
+
+
+def test_a_large_state_is_not_held_in_memory(place: Location) -> None:
+    class Large(Simulated):
+        def save(self, file: Path) -> None:
+            file.write_bytes(b"x" * 20_000_000)
+
+        def load(self, file: Path) -> None:
+            assert file.read_bytes() == b"x" * 20_000_000
+            self.epoch = 1
+
+    checkpoints, made = Checkpoints(place), Large(learner()._trial)
+    rows = [made.step()]
+    checkpoints.save(made, rows)
+    assert checkpoints.restore(Large(made._trial), 9) == (rows, [])
+
+
+def test_a_store_is_asked_again_and_then_named(s3: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_states, "_PATIENCE", 0.1)
+    monkeypatch.setattr(kept_states, "_PAUSE", 0.01)
+    nowhere = f"s3://bucket/run?scheme=http&endpoint_override=127.0.0.1:{free_port()}"
+    made = learner()
+    with pytest.raises(CheckpointError, match="cannot be reached; look at the network and the"):
+        Checkpoints(folder_at(nowhere) / "abc").save(made, [made.step()])
+
+
+def test_a_store_that_answers_again_is_no_loss(s3: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_states, "_PAUSE", 0.01)
+    place = folder_at(s3.address("run")) / "abc"
+    assert isinstance(place, ObjectPath)
+    checkpoints = Checkpoints(place)
+    rows = train(checkpoints, 1)
+    store, asked = place.filesystem, []
+
+    class Hiccup:
+        def open_input_stream(self, key: str) -> object:
+            asked.append(key)
+            if len(asked) < 3:
+                raise OSError("AWS Error NETWORK_CONNECTION")
+            return store.open_input_stream(key)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(store, name)
+
+    object.__setattr__(place, "filesystem", Hiccup())
+    assert checkpoints.restore(learner(), 9) == (rows, [])
+    assert len(asked) == 4, "the rows at the third attempt, then the state"
