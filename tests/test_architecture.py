@@ -217,6 +217,7 @@ def test_modules_are_short() -> None:
             "import results.errors, results.ranking, results.store.objects",
             {"torch", "ray", "pandas", "matplotlib", "trainables", "orchestrator"},
         ),
+        ("import trainables; trainables.Learner, trainables.CheckpointError", {"torch", "pandas"}),
         ("import orchestrator.commands.app", {"torch", "ray", "pyarrow", "pandas", "matplotlib"}),
         (
             "import orchestrator.study.study, orchestrator.screen.view",
