@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from results.errors import ResultsError
-    from results.pairs.comparison import compare, write_comparison
+    from results.pairs.page import write_comparison
+    from results.pairs.pair import compare
     from results.report.report import write_report
     from results.run import Run, open
     from results.statistics.curves import fit_power_law, predict_error
@@ -12,11 +13,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "ResultsError": "errors",
     "Run": "run",
-    "compare": "pairs.comparison",
+    "compare": "pairs.pair",
     "fit_power_law": "statistics.curves",
     "open": "run",
     "predict_error": "statistics.curves",
-    "write_comparison": "pairs.comparison",
+    "write_comparison": "pairs.page",
     "write_report": "report.report",
 }
 

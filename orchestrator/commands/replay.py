@@ -1,6 +1,5 @@
 """The command `replay`: choose a stopping rule from what is recorded."""
 
-import io
 import itertools
 import math
 from collections.abc import Sequence
@@ -251,8 +250,7 @@ def _write(out: str, name: str, found: "Sequence[Replay]") -> "list[Location]":
     import pandas as pd
 
     from results.figures.process import stopping_rules
-    from results.report.html import write_picture
-    from results.store.files import write_whole
+    from results.report.html import write_frame, write_picture
     from results.store.objects import located
     from results.store.store import refuse_run
 
@@ -263,10 +261,7 @@ def _write(out: str, name: str, found: "Sequence[Replay]") -> "list[Location]":
     every = pd.DataFrame(
         [_line(each, cell) for each in found for cell in (each.total, *each.cells)]
     )
-    buffer = io.BytesIO()
-    every.to_parquet(buffer, index=False)
-    write_whole(folder / "replay.parquet", buffer.getvalue())
-    write_whole(folder / "replay.csv", every.to_csv(index=False).encode())
+    write_frame(folder, "replay", every)
     return [folder / f"replay.{suffix}" for suffix in ("png", "svg", "csv", "parquet")]
 
 

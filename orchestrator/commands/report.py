@@ -105,20 +105,24 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Put two studies side by side: what each cell gained, and what it costs."""
-    import results
+    from results.pairs.findings import findings
     from results.pairs.pair import Pair
     from results.pairs.verdict import verdict
 
     with one_document(as_json) as document:
-        pair = Pair(results.open(first), results.open(second))
-        page = None if out is None else results.write_comparison(pair.first, pair.second, out)
-        said = verdict(pair)
+        pair = Pair.of(first, second)
+        page = None
+        if out is not None:
+            from results.pairs.page import write_page
+
+            page = write_page(pair, out)
+        said, found = verdict(pair), findings(pair)
         document.update(
             first={"name": pair.names[0], "path": str(first)},
             second={"name": pair.names[1], "path": str(second)},
             verdict=said,
             cells=_rows(pair.cells),
-            caveats=_rows(pair.caveats),
+            caveats=_rows(found),
             page=None if page is None else str(page),
         )
     if as_json:
@@ -129,9 +133,8 @@ def compare(
     Console(highlight=False).print(_table(pair))
     for sentence in said:
         console.print(sentence, markup=False)
-    for caveat in _rows(pair.caveats):
-        about = f"{caveat['cell']}: " if caveat["cell"] else ""
-        console.print(f"{caveat['severity']}: {about}{caveat['evidence']}", markup=False)
+    for finding in _rows(found):
+        console.print(f"{finding['severity']}: {finding['evidence']}", markup=False)
     if page is not None:
         console.print(f"page: {page}", markup=False)
 
@@ -147,10 +150,9 @@ def _table(pair: "Pair") -> "RenderableType":
     """Return the cells of both studies as a terminal shows them."""
     from orchestrator.screen.view import plain_table
     from results.analysis.cells import records_of
-    from results.pairs.caveats import not_comparable
-    from results.phrases import cell_name, signed
+    from results.phrases import signed
 
-    refusal = not_comparable(pair.first, pair.second)
+    refusal = pair.refusal
     first, second = pair.names
     table = plain_table(
         f"{second} against {first}: test accuracy (%), points gained", "cell", first, second
@@ -158,12 +160,11 @@ def _table(pair: "Pair") -> "RenderableType":
     for heading in ("gain", "95 % interval", "cost"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", overflow="fold")
-    varying = [name for name in pair.factors if pair.cells[name].nunique(dropna=False) > 1]
     for row in records_of(pair.cells):
         known = row["difference"] == row["difference"]
         tested = row["low"] == row["low"]
         table.add_row(
-            cell_name(row, varying) or "the only cell",
+            pair.cell_name(row),
             *(_percent(row[f"accuracy_{side}"]) for side in ("first", "second")),
             signed(row["difference"]) if known else "–",
             f"{signed(row['low'])} to {signed(row['high'])}" if tested else "–",

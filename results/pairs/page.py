@@ -1,41 +1,82 @@
 """The page of two studies side by side: one HTML file that needs nothing else."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import yaml
 
 from results.analysis.cells import records_of
+from results.figures.differences import studies
 from results.findings.finding import by_severity
+from results.pairs.findings import findings
 from results.pairs.pair import Pair
 from results.pairs.verdict import verdict
-from results.phrases import cell_name, level_label
-from results.report.html import Picture, fill, resource
-from results.report.sections import Table
+from results.phrases import level_label
+from results.report.html import (
+    Picture,
+    Table,
+    fill,
+    resource,
+    table_of,
+    write_frame,
+    write_picture,
+)
 from results.run import Run
+from results.store.files import write_whole
+from results.store.objects import Location, located
+from results.store.store import refuse_run
 
-ALT = (
+_ALT = (
     "One row per cell that both studies have: at the left the test accuracy of each with 95 % t "
     "intervals, at the right the difference, second minus first, with its interval. The table of "
     "cells holds all values."
 )
 
 
-def render(pair: Pair, picture: Picture, written_at: str) -> str:
-    """Return the page.
+def write_comparison(
+    first: str | Location | Run, second: str | Location | Run, folder: str | Location
+) -> Location:
+    """Write two studies side by side as one page that needs nothing else.
 
     Parameters
     ----------
-    pair
-        The studies.
-    picture
-        What `results.pairs.figure.differences` draws.
-    written_at
-        Time of writing, as text.
+    first, second
+        Run directories, or what `results.open` returned for them.
+    folder
+        Where the page goes, its figure as PNG and SVG, and the cells as CSV and Parquet.
+
+    Returns
+    -------
+    pathlib.Path or results.store.objects.ObjectPath
+        `index.html` in it.
+
+    Raises
+    ------
+    StoreError
+        No study has run in one of them, or the disk refuses.
+    ResultsError
+        The folder belongs to a run directory.
     """
+    return write_page(Pair.of(first, second), folder)
+
+
+def write_page(pair: Pair, folder: str | Location) -> Location:
+    """Write the page of a pair, as `write_comparison` does."""
+    folder = located(folder)
+    refuse_run(folder)
+    both = pair.cells[pair.cells["where"] == "both"]
+    both = both[both[["accuracy_first", "accuracy_second"]].notna().any(axis=1)]
+    rows = [pair.cell_name(row) for row in records_of(both)]
+    picture = write_picture(folder, "differences", studies(both, rows, pair.names), _ALT)
+    write_frame(folder, "comparison", pair.cells)
+    page = folder / "index.html"
+    write_whole(page, _render(pair, picture).encode())
+    return page
+
+
+def _render(pair: Pair, picture: Picture) -> str:
     cells = pair.cells
-    varying = [name for name in pair.factors if cells[name].nunique(dropna=False) > 1]
-    common = [name for name in pair.factors if name not in varying and len(cells)]
+    common = [name for name in pair.factors if name not in pair.varying and len(cells)]
     return fill(
         "comparison.html.j2",
         [resource("tables.js")],
@@ -44,73 +85,60 @@ def render(pair: Pair, picture: Picture, written_at: str) -> str:
         sentences=verdict(pair),
         common=[level_label(name, cells[name].iloc[0]) for name in common],
         pictures={picture.name: picture},
-        cells=_cell_table(pair, varying),
+        cells=_cell_table(pair),
         alone=[
-            (cell_name(row, varying), str(row["reason"]))
+            (pair.cell_name(row), str(row["reason"]))
             for row in records_of(cells[cells["where"] != "both"])
         ],
-        caveats=by_severity(pair.caveats),
+        findings=by_severity(findings(pair)),
         settings=_settings(pair),
-        written_at=written_at,
+        written_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
 
-def _cell_table(pair: Pair, varying: list[str]) -> Table:
+def _cell_table(pair: Pair) -> Table:
     """Return the cells that both have, the difference first."""
     first, second = pair.names
-    rows = records_of(pair.cells[pair.cells["where"] == "both"])
-    columns: dict[str, list[Any]] = {
-        name: [level_label(name, row[name]) for row in rows] for name in varying
+    both = pair.cells[pair.cells["where"] == "both"]
+    seeds = both["seeds_first"].astype(str) + " and " + both["seeds_second"].astype(str)
+    columns = {
+        **{name: name for name in pair.varying},
+        "accuracy_first": f"{first} (%)",
+        "accuracy_second": f"{second} (%)",
+        "difference": "points gained",
+        "low": "95 % from",
+        "high": "to",
+        "decided": "decided",
+        "basis": "interval over",
+        "seeds": "seeds",
+        "difference_without_selection": "without the selection seed",
+        "error_ratio": "error ratio",
+        "cost_ratio": "cost ratio",
+        "recipe": "recipe",
+        "reason": "not compared because",
     }
-    for name, side in ((first, "first"), (second, "second")):
-        columns[f"{name} (%)"] = [_rounded(row[f"accuracy_{side}"]) for row in rows]
-    for column, heading in (("difference", "points gained"), ("low", "95 % from"), ("high", "to")):
-        columns[heading] = [_rounded(row[column]) for row in rows]
-    columns["decided"] = ["yes" if row["decided"] else "no" for row in rows]
-    columns["interval over"] = [str(row["basis"]) for row in rows]
-    columns["seeds"] = [f"{row['seeds_first']} and {row['seeds_second']}" for row in rows]
-    for column, heading in (
-        ("difference_without_selection", "without the selection seed"),
-        ("error_ratio", "error ratio"),
-        ("cost_ratio", "cost ratio"),
-    ):
-        values = [_rounded(row[column]) for row in rows]
-        if any(value is not None for value in values):
-            columns[heading] = values
-    for column, heading in (("recipe", "recipe"), ("reason", "not compared because")):
-        texts = [row[column] if isinstance(row[column], str) else "" for row in rows]
-        if any(texts):
-            columns[heading] = texts
     caption = f"Cells of both: {second} minus {first}, in points of test accuracy"
-    return Table(caption, list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
+    frame = both.assign(seeds=seeds, decided=both["decided"].astype(bool))
+    return table_of(caption, frame, columns, pair.varying, len(frame))
 
 
 def _settings(pair: Pair) -> Table:
     """Return every setting in which the studies as declared differ."""
-    flat = [_flat(run) for run in (pair.first, pair.second)]
-    names = dict.fromkeys([*flat[0], *flat[1]])
+    first, second = (_flat(run.study) for run in (pair.first, pair.second))
     rows = [
-        [name, flat[0].get(name, "–"), flat[1].get(name, "–")]
-        for name in names
-        if flat[0].get(name) != flat[1].get(name)
+        [name, first.get(name, "–"), second.get(name, "–")]
+        for name in dict.fromkeys([*first, *second])
+        if first.get(name) != second.get(name)
     ]
     return Table("Settings that differ", ["setting", *pair.names], rows)
 
 
-def _flat(run: Run) -> dict[str, str]:
-    flat: dict[str, str] = {}
-
-    def add(name: str, value: Any) -> None:
-        if isinstance(value, dict):
-            for key, entry in value.items():
-                add(f"{name}.{key}" if name else str(key), entry)
-        else:
-            text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1000)
-            flat[name] = text.strip().removesuffix("...").strip()
-
-    add("", run.study)
-    return flat
-
-
-def _rounded(value: Any) -> float | None:
-    return None if value is None or np.isnan(value) else float(f"{value:.4g}")
+def _flat(value: Any, name: str = "") -> dict[str, str]:
+    """Return settings by their dotted names, as YAML writes them on one line."""
+    if isinstance(value, dict):
+        parts = (
+            _flat(entry, f"{name}.{key}" if name else str(key)) for key, entry in value.items()
+        )
+        return {key: entry for part in parts for key, entry in part.items()}
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1000)
+    return {name: text.strip().removesuffix("...").strip()}

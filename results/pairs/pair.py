@@ -9,22 +9,43 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from results.analysis.contrasts import main_effects, paired_test_set
 from results.analysis.estimates import by_cell, cell_estimates, compared_runs, measured_trials
-from results.pairs.caveats import caveats, not_comparable
 from results.phrases import STANDARD_FACTORS, cell_key, cell_name, level_label
 from results.records import RECIPE_COLUMNS
-from results.run import Run
+from results.run import Run, open
+from results.statistics.correctness import PairedTestSet
 from results.statistics.intervals import paired_difference, unpaired_difference
+from results.store.objects import Location
 
 NO_WIDTH = 1e-9
 """Width of an interval that counts as none, in points."""
 _SIDES = ("first", "second")
+_OF_SIDE = {
+    "images": "n_train",
+    "state": "state",
+    "seeds": "seeds",
+    "accuracy": "accuracy",
+    "accuracy_low": "accuracy_low",
+    "accuracy_high": "accuracy_high",
+    "seconds": "seconds",
+    "resource_seconds": "resource_seconds",
+    "resource": "resource",
+}
+"""Columns that a table of pairs has of each study, and those of its cells that they come from."""
+_CONTRAST = ("difference", "low", "high", "decided")
+_COLUMNS = [
+    "where",
+    *(f"{name}_{side}" for side in _SIDES for name in _OF_SIDE),
+    *("difference", "low", "high", "n_seeds", "basis", "decided"),
+    *(f"{name}_without_selection" for name in _CONTRAST),
+    *("error_ratio", "cost_ratio", "recipe", "reason"),
+]
 
 
 class Basis(StrEnum):
@@ -64,20 +85,55 @@ class Pair:
     first: Run
     second: Run
 
+    @classmethod
+    def of(cls, first: str | Location | Run, second: str | Location | Run) -> Self:
+        """Return the pair of two run directories, or of what `results.open` returned for them."""
+        return cls(*(run if isinstance(run, Run) else open(run) for run in (first, second)))
+
     @cached_property
     def names(self) -> tuple[str, str]:
-        """What the two are called: by their study, by their folder where that is the same."""
-        runs = (self.first, self.second)
-        for names in ([run.name for run in runs], [run.path.name for run in runs]):
-            if names[0] != names[1]:
-                return names[0], names[1]
+        """Names of the two: their studies', or their folders' where those are the same."""
+        for first, second in (
+            (self.first.name, self.second.name),
+            (self.first.path.name, self.second.path.name),
+        ):
+            if first != second:
+                return first, second
         return str(self.first.path), str(self.second.path)
 
     @cached_property
     def factors(self) -> tuple[str, ...]:
         """Columns that name a cell: the factors of either study."""
-        own = [name for run in (self.first, self.second) for name in run.factors]
-        return tuple(dict.fromkeys([*STANDARD_FACTORS, *own]))
+        return tuple(dict.fromkeys([*STANDARD_FACTORS, *self.first.factors, *self.second.factors]))
+
+    @cached_property
+    def varying(self) -> list[str]:
+        """The factors of which the cells have more than one level."""
+        return [name for name in self.factors if self.cells[name].nunique(dropna=False) > 1]
+
+    def cell_name(self, row: Mapping[str, Any]) -> str:
+        """Name a row of `cells` by the factors that vary."""
+        return cell_name(row, self.varying) or "the only cell"
+
+    @property
+    def refusal(self) -> str:
+        """Why no difference between the studies may be made; empty where one may."""
+        if self.first.cells.race or self.second.cells.race:
+            return "a race is a search, not a comparison: its survivors are no fair mean"
+        first, second = self.fingerprints
+        if first and second:
+            return "" if first == second else "not the same data, so not the same test images"
+        if _declared_data(self.first) == _declared_data(self.second):
+            return ""
+        return "data without a fingerprint, under other names: not known to be the same test images"
+
+    @property
+    def fingerprints(self) -> list[set[str]]:
+        """Fingerprints of each study's data, as its passes recorded them."""
+        return [
+            set(run.environments()["data_fingerprint"].dropna())
+            for run in (self.first, self.second)
+        ]
 
     @cached_property
     def runs(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -89,33 +145,33 @@ class Pair:
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """What `results.pairs.comparison.compare` returns."""
+        """What `compare` returns."""
         known = [self._estimates(run) for run in (self.first, self.second)]
         own = [by_cell(frame, self.factors) for frame in known]
-        groups = [by_cell(runs, self.factors) for runs in self.runs]
-        refusal = not_comparable(self.first, self.second)
+        runs = [by_cell(frame, self.factors) for frame in self.runs]
+        refusal = self.refusal
         rows = []
         for key in self._ordered(known):
-            sides = [None if key not in side else side[key].iloc[0] for side in own]
-            levels = next(side for side in sides if side is not None)
+            sides = {
+                name: one[key].iloc[0] for name, one in zip(_SIDES, own, strict=True) if key in one
+            }
+            levels = next(iter(sides.values()))
             row: dict[str, Any] = {name: levels[name] for name in self.factors}
-            row["where"] = "both" if all(side is not None for side in sides) else ""
-            for name, side in zip(_SIDES, sides, strict=True):
-                row["where"] = row["where"] or (name if side is not None else "")
-                row |= _side_columns(name, side)
-            pair = [side.get(key) for side in groups]
-            row |= self._difference(row, pair, refusal)
+            row["where"] = "both" if len(sides) == 2 else next(iter(sides))
+            for side in _SIDES:
+                row |= {f"seeds_{side}": 0, f"state_{side}": "absent"}
+            for side, found in sides.items():
+                row |= {f"{name}_{side}": found[column] for name, column in _OF_SIDE.items()}
+            missing = self._missing(row)
+            if missing or refusal:
+                row |= {"basis": Basis.NONE, "decided": False, "reason": missing or refusal}
+            else:
+                row |= _ratios(row)
+                row |= _contrast(runs[0][key], runs[1][key], self._predictions)
+                row["recipe"] = _recipe_changes(runs[0][key], runs[1][key], self.factors)
+                row["reason"] = ""
             rows.append(row)
         return pd.DataFrame(rows, columns=[*self.factors, *_COLUMNS])
-
-    @cached_property
-    def varying(self) -> list[str]:
-        """The factors of which the cells have more than one level."""
-        return [name for name in self.factors if self.cells[name].nunique(dropna=False) > 1]
-
-    def cell_name(self, row: Mapping[str, Any]) -> str:
-        """Name a row of `cells` by the factors that vary."""
-        return cell_name(row, self.varying) or "the only cell"
 
     @cached_property
     def overall(self) -> pd.DataFrame:
@@ -135,11 +191,6 @@ class Pair:
             return main_effects(self.runs[0].iloc[:0], ())
         both = pd.concat(own, ignore_index=True)
         return main_effects(both, (*self.factors, "study"), named=("study",))
-
-    @cached_property
-    def caveats(self) -> pd.DataFrame:
-        """What to know when reading the differences, the gravest first; see `findings`."""
-        return caveats(self.first, self.second, self.names, self.factors, self.cells)
 
     def _estimates(self, run: Run) -> pd.DataFrame:
         trials = run.trials()
@@ -167,23 +218,15 @@ class Pair:
             keys, key=lambda key: [order[label] for order, label in zip(places, key, strict=True)]
         )
 
-    def _difference(
-        self, row: Mapping[str, Any], pair: list[pd.DataFrame | None], refusal: str
-    ) -> dict[str, Any]:
-        missing = _missing(row, self.names)
-        if missing or refusal or pair[0] is None or pair[1] is None:
-            return {"basis": Basis.NONE, "decided": False, "reason": missing or refusal}
-        found = _contrast(pair[0], pair[1], self._predictions)
-        errors = 100 - row["accuracy_first"], 100 - row["accuracy_second"]
-        same = row["resource_first"] == row["resource_second"]
-        costs = row["resource_seconds_first"], row["resource_seconds_second"]
-        return {
-            **found,
-            "error_ratio": errors[1] / errors[0] if errors[0] > 0 else np.nan,
-            "cost_ratio": costs[1] / costs[0] if same and costs[0] > 0 else np.nan,
-            "recipe": _recipe_changes(pair[0], pair[1], self.factors),
-            "reason": "",
-        }
+    def _missing(self, row: Mapping[str, Any]) -> str:
+        """Return why a cell has no two values; empty where it has."""
+        if row["where"] != "both":
+            return f"only in {self.names[_SIDES.index(row['where'])]}"
+        return "; ".join(
+            f"no value in {name} ({row[f'state_{side}']})"
+            for name, side in zip(self.names, _SIDES, strict=True)
+            if not row[f"seeds_{side}"]
+        )
 
     @cached_property
     def _predictions(self) -> pd.DataFrame:
@@ -195,62 +238,51 @@ class Pair:
         return both.drop_duplicates(["trial_id", "epoch", "example"])
 
 
-_CONTRAST = ("difference", "low", "high", "decided")
-_COLUMNS = [
-    "where",
-    *(
-        f"{name}_{side}"
-        for side in _SIDES
-        for name in (
-            "images",
-            "state",
-            "seeds",
-            "accuracy",
-            "accuracy_low",
-            "accuracy_high",
-            "seconds",
-            "resource_seconds",
-            "resource",
-        )
-    ),
-    *_CONTRAST[:3],
-    "n_seeds",
-    "basis",
-    "decided",
-    *(f"{name}_without_selection" for name in _CONTRAST),
-    "error_ratio",
-    "cost_ratio",
-    "recipe",
-    "reason",
-]
+def compare(first: str | Location | Run, second: str | Location | Run) -> pd.DataFrame:
+    """Put two studies side by side, one row per cell of either.
+
+    Parameters
+    ----------
+    first, second
+        Run directories, or what `results.open` returned for them.
+
+    Returns
+    -------
+    DataFrame
+        The factors; `where` (both, first, second); then, of each study with `_first` and
+        `_second`: `images`, `state`, `seeds`, `accuracy` with `accuracy_low` and `accuracy_high`
+        (points; t interval), `seconds` and `resource_seconds` (of one run), `resource` (gpu or
+        cpu). Of the difference second − first, in points: `difference`, `low` and `high` (NaN
+        where nothing gives an interval), `n_seeds`, `basis` (see `Basis`, which says where
+        that is so), `decided`, the same without seeds on which a recipe was chosen (ending
+        in `_without_selection`), `error_ratio` (second / first), `cost_ratio` (of
+        resource-seconds, where both are of one resource), `recipe` (which recipe fields differ, as
+        `lr 0.001 → 0.01`), and `reason` (why a cell is not compared, empty where it is).
+
+    Raises
+    ------
+    StoreError
+        No study has run in one of them, or it cannot be read.
+    """
+    return Pair.of(first, second).cells
 
 
-def _side_columns(name: str, side: pd.Series | None) -> dict[str, Any]:
-    if side is None:
-        return {f"seeds_{name}": 0, f"state_{name}": "absent"}
+def _declared_data(run: Run) -> tuple[Any, dict[str, Any]]:
+    """Return the trainable and where the data are, but for the share that validates."""
+    declared = dict(run.study.get("data") or {})
+    declared.pop("validation", None)
+    return run.study.get("trainable"), declared
+
+
+def _ratios(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return error and cost of the second study by those of the first; NaN where not to be had."""
+    errors = [100 - row[f"accuracy_{side}"] for side in _SIDES]
+    costs = [row[f"resource_seconds_{side}"] for side in _SIDES]
+    same = row["resource_first"] == row["resource_second"]
     return {
-        f"images_{name}": int(side["n_train"]),
-        f"state_{name}": str(side["state"]),
-        f"seeds_{name}": int(side["seeds"]),
-        **{
-            f"{column}_{name}": side[column]
-            for column in ("accuracy", "accuracy_low", "accuracy_high", "seconds")
-        },
-        f"resource_seconds_{name}": side["resource_seconds"],
-        f"resource_{name}": str(side["resource"]),
+        "error_ratio": errors[1] / errors[0] if errors[0] > 0 else np.nan,
+        "cost_ratio": costs[1] / costs[0] if same and costs[0] > 0 else np.nan,
     }
-
-
-def _missing(row: Mapping[str, Any], names: tuple[str, str]) -> str:
-    """Return why there are no two values, empty where there are."""
-    if row["where"] != "both":
-        return f"only in {names[_SIDES.index(row['where'])]}"
-    without = [
-        f"no value in {name} ({row[f'state_{side}']})"
-        for name, side in zip(names, _SIDES, strict=True)
-        if not row[f"seeds_{side}"]
-    ]
-    return "; ".join(without)
 
 
 def _contrast(
@@ -258,33 +290,23 @@ def _contrast(
 ) -> dict[str, Any]:
     """Compare the runs of one cell in both studies, second minus first."""
     if _trials(first) == _trials(second):
-        row = dict.fromkeys(_CONTRAST[:3], 0.0)
-        return {**row, "basis": Basis.SAME, "decided": False, "n_seeds": len(first)}
-    shared = first.merge(second, on="seed", suffixes=("", "_second"))
-    same = (shared["n_train"] == shared["n_train_second"]) & (
-        (shared["subset_hash"] == shared["subset_hash_second"])
-        | (shared["subset_hash"].isna() & shared["subset_hash_second"].isna())
-    )
-    shared = shared[same]
-    if len(shared) < 2:
-        return _unpaired(first, second, shared, predictions)
-    basis = Basis.SEEDS
-    found = paired_difference(shared["accuracy_second"], shared["accuracy"])
-    mean, low, high = found.mean, found.low, found.high
-    own = [side[side["seed"].isin(shared["seed"])] for side in (first, second)]
-    exact = paired_test_set(own[1], own[0], predictions)
-    if high - low <= NO_WIDTH:
-        # The test images alone would say nothing of other seeds.
-        basis = Basis.EQUAL
-    elif exact is not None and exact.n_seeds == len(shared):
-        basis, mean, low, high = Basis.BOTH, exact.difference, exact.low, exact.high
-    clean = shared[~(shared["selected"] | shared["selected_second"])]
-    return {
-        **_columns(mean, low, high),
-        "n_seeds": len(shared),
-        "basis": basis,
-        **_without_selection(clean),
-    }
+        values = dict(zip(_CONTRAST, (0.0, 0.0, 0.0, False), strict=True))
+        return {**values, "n_seeds": len(first), "basis": Basis.SAME}
+    shared = _shared(first, second)
+    before, after = (side[side["seed"].isin(shared["seed"])] for side in (first, second))
+    exact = paired_test_set(after, before, predictions) if len(shared) else None
+    if len(shared) > 1:
+        return _paired(shared, exact)
+    seeds = min(len(first), len(second))
+    if seeds > 1:
+        found = _difference(*unpaired_difference(second["accuracy"], first["accuracy"]))
+        return {**found, "n_seeds": seeds, "basis": Basis.UNPAIRED}
+    if exact is not None:
+        found = _difference(exact.difference, exact.low, exact.high)
+        return {**found, "decided": False, "n_seeds": 1, "basis": Basis.IMAGES}
+    mean = float(second["accuracy"].mean() - first["accuracy"].mean())
+    found = _difference(mean, np.nan, np.nan)
+    return {**found, "n_seeds": 1, "basis": Basis.ONE_SEED}
 
 
 def _trials(runs: pd.DataFrame) -> set[tuple[Any, ...]]:
@@ -292,36 +314,44 @@ def _trials(runs: pd.DataFrame) -> set[tuple[Any, ...]]:
     return set(runs[["trial_id", "epochs_budget"]].itertuples(index=False, name=None))
 
 
-def _unpaired(
-    first: pd.DataFrame, second: pd.DataFrame, shared: pd.DataFrame, predictions: pd.DataFrame
-) -> dict[str, Any]:
-    before, after = (side["accuracy"].to_numpy(dtype=float) for side in (first, second))
-    seeds = min(before.size, after.size)
-    if seeds > 1:
-        mean, low, high = unpaired_difference(after, before)
-        return {**_columns(mean, low, high), "n_seeds": seeds, "basis": Basis.UNPAIRED}
-    if len(shared):
-        own = [side[side["seed"].isin(shared["seed"])] for side in (first, second)]
-        exact = paired_test_set(own[1], own[0], predictions)
-        if exact is not None:
-            found = _columns(exact.difference, exact.low, exact.high)
-            return {**found, "n_seeds": 1, "basis": Basis.IMAGES, "decided": False}
-    mean = float(after.mean() - before.mean())
-    return {**_columns(mean, np.nan, np.nan), "n_seeds": 1, "basis": Basis.ONE_SEED}
+def _shared(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each seed that drew the same subset in both studies."""
+    shared = first.merge(second, on="seed", suffixes=("", "_second"))
+    same = (shared["n_train"] == shared["n_train_second"]) & (
+        (shared["subset_hash"] == shared["subset_hash_second"])
+        | (shared["subset_hash"].isna() & shared["subset_hash_second"].isna())
+    )
+    return shared[same]
 
 
-def _columns(mean: float, low: float, high: float, ending: str = "") -> dict[str, Any]:
+def _paired(shared: pd.DataFrame, exact: PairedTestSet | None) -> dict[str, Any]:
+    """Return the difference over two seeds or more, and over the test images where they allow."""
+    found, basis = _over_seeds(shared), Basis.SEEDS
+    if np.isnan(found["low"]):
+        # The test images alone would say nothing of other seeds.
+        basis = Basis.EQUAL
+    elif exact is not None and exact.n_seeds == len(shared):
+        found, basis = _difference(exact.difference, exact.low, exact.high), Basis.BOTH
+    clean = shared[~(shared["selected"] | shared["selected_second"])]
+    without = {} if clean.empty else _over_seeds(clean)
+    return {
+        **found,
+        "n_seeds": len(shared),
+        "basis": basis,
+        **{f"{name}_without_selection": value for name, value in without.items()},
+    }
+
+
+def _over_seeds(shared: pd.DataFrame) -> dict[str, Any]:
+    found = paired_difference(shared["accuracy_second"], shared["accuracy"])
+    return _difference(found.mean, found.low, found.high)
+
+
+def _difference(mean: float, low: float, high: float) -> dict[str, Any]:
+    """Return the columns of a difference; an interval without width is none."""
     known = high - low > NO_WIDTH
     ends = (low, high) if known else (np.nan, np.nan)
-    values = (mean, *ends, known and not low <= 0 <= high)
-    return {f"{name}{ending}": value for name, value in zip(_CONTRAST, values, strict=True)}
-
-
-def _without_selection(clean: pd.DataFrame) -> dict[str, Any]:
-    if clean.empty:
-        return {}
-    found = paired_difference(clean["accuracy_second"], clean["accuracy"])
-    return _columns(found.mean, found.low, found.high, "_without_selection")
+    return dict(zip(_CONTRAST, (mean, *ends, known and not low <= 0 <= high), strict=True))
 
 
 def _recipe_changes(first: pd.DataFrame, second: pd.DataFrame, factors: tuple[str, ...]) -> str:

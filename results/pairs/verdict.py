@@ -1,16 +1,13 @@
 """What two studies say side by side, in sentences whose hedges follow the tests."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from results.analysis.cells import records_of
 from results.findings.finding import Severity
-from results.pairs.caveats import not_comparable
+from results.pairs.findings import findings
 from results.pairs.pair import NO_WIDTH, Basis, Pair
-from results.phrases import amount, cell_name, count, few, listed, resource_time, signed
+from results.phrases import amount, count, few, listed, resource_time, signed
 
 
 def verdict(pair: Pair) -> list[str]:
@@ -23,14 +20,12 @@ def verdict(pair: Pair) -> list[str]:
         f"{int((cells['where'] != 'first').sum())}; {len(both)} have the same level of every "
         "factor."
     ]
-    if not both.empty:
-        refusal = not_comparable(pair.first, pair.second)
-        if refusal:
-            said.append(f"Nothing is compared: {refusal}.")
-        else:
-            said += [_overall(pair), _cells(pair, both)]
-        said.append(_cost(pair, both))
-    return [sentence for sentence in [*said, _caveats(pair)] if sentence]
+    if pair.refusal and not both.empty:
+        said.append(f"Nothing is compared: {pair.refusal}.")
+    elif not both.empty:
+        said += [_overall(pair), _cells(pair, both)]
+    said += [_cost(pair, both), _findings(pair)]
+    return [sentence for sentence in said if sentence]
 
 
 def _overall(pair: Pair) -> str:
@@ -45,18 +40,14 @@ def _overall(pair: Pair) -> str:
             f"accuracy; its {seeds} gain exactly the same, which leaves no spread to tell chance "
             "by: more seeds would."
         )
-    change = amount(row["difference"], row["low"], row["high"])
-    verb = (
-        "is not told apart:"
-        if not row["decided"]
-        else "gains"
-        if row["difference"] > 0
-        else "loses"
-    )
-    if row["decided"] and row["difference"] < 0:
-        change = amount(-row["difference"], -row["high"], -row["low"])
+    verb, change = "is not told apart:", (row["difference"], row["low"], row["high"])
+    if row["decided"]:
+        verb = "gains" if row["difference"] > 0 else "loses"
+    if verb == "loses":
+        change = (-row["difference"], -row["high"], -row["low"])
     text = (
-        f"On average over {cells}, {second} {verb} {change} of test accuracy, paired over {seeds}"
+        f"On average over {cells}, {second} {verb} {amount(*change)} of test accuracy, paired over "
+        f"{seeds}"
     )
     without = row["difference_without_selection"]
     if row["n_seeds_without_selection"] not in (0, row["n_seeds"]) and not pd.isna(without):
@@ -68,36 +59,29 @@ def _overall(pair: Pair) -> str:
 
 
 def _cells(pair: Pair, both: pd.DataFrame) -> str:
-    same = both[both["basis"] == Basis.SAME]
     tested = both[both["low"].notna() & (both["basis"] != Basis.SAME)]
     decided = tested[tested["decided"].astype(bool)]
     parts = []
     for word, rows in (("better", decided["difference"] > 0), ("worse", decided["difference"] < 0)):
         own = decided[rows]
         if len(own):
-            names = [_change(pair, row) for row in records_of(own)]
-            parts.append(f"{len(own)} {word} ({'; '.join(few(names))})")
-    left = len(tested) - len(decided)
-    if left:
-        parts.append(f"{left} not told apart")
+            changes = [
+                f"{pair.cell_name(row)}: {amount(row['difference'], row['low'], row['high'])}"
+                for row in records_of(own)
+            ]
+            parts.append(f"{len(own)} {word} ({'; '.join(few(changes))})")
     bare = both[both["low"].isna() & both["difference"].notna()]
     single = int((bare["n_seeds"] == 1).sum())
-    if single:
-        parts.append(f"{single} with one seed and so without ±")
-    if len(bare) > single:
-        parts.append(f"{len(bare) - single} without any spread over seeds and so without ±")
-    if len(same):
-        parts.append(f"{len(same)} the very same trials")
-    none = int((both["basis"] == Basis.NONE).sum())
-    if none:
-        parts.append(f"{none} without a value in both")
+    for number, words in (
+        (len(tested) - len(decided), "not told apart"),
+        (single, "with one seed and so without ±"),
+        (len(bare) - single, "without any spread over seeds and so without ±"),
+        (int((both["basis"] == Basis.SAME).sum()), "the very same trials"),
+        (int((both["basis"] == Basis.NONE).sum()), "without a value in both"),
+    ):
+        if number:
+            parts.append(f"{number} {words}")
     return f"Cell by cell, {pair.names[1]} is: {listed(parts)}." if parts else ""
-
-
-def _change(pair: Pair, row: Mapping[str, Any]) -> str:
-    varying = [name for name in pair.factors if pair.cells[name].nunique(dropna=False) > 1]
-    change = amount(row["difference"], row["low"], row["high"])
-    return f"{cell_name(row, varying) or 'the only cell'}: {change}"
 
 
 def _cost(pair: Pair, both: pd.DataFrame) -> str:
@@ -114,8 +98,7 @@ def _cost(pair: Pair, both: pd.DataFrame) -> str:
     )
 
 
-def _caveats(pair: Pair) -> str:
-    grave = pair.caveats[pair.caveats["severity"] != Severity.NOTE]
-    if grave.empty:
-        return ""
-    return f"To mind: {'; '.join(grave['evidence'])}."
+def _findings(pair: Pair) -> str:
+    found = findings(pair)
+    grave = found.loc[found["severity"] != Severity.NOTE, "evidence"]
+    return f"To mind: {'; '.join(grave)}." if len(grave) else ""

@@ -6,16 +6,20 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
+from results.analysis.cells import records_of
 from results.errors import ResultsError
+from results.phrases import is_absent, level_label
 from results.store.files import write_whole
 from results.store.objects import Location
 
@@ -50,6 +54,30 @@ class Picture:
     source: str
 
 
+@dataclass(frozen=True)
+class Table:
+    """Rows as the page shows them.
+
+    Parameters
+    ----------
+    caption
+        What the rows are.
+    columns
+        Headings.
+    rows
+        Text and numbers.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    @cached_property
+    def decimals(self) -> list[int]:
+        """Decimals per column, so that its largest number shows four significant digits."""
+        return [_decimals([row[place] for row in self.rows]) for place in range(len(self.columns))]
+
+
 def write_picture(folder: Location, name: str, figure: "Figure", alt: str = "") -> Picture:
     """Write a figure as PNG and SVG, and return the smaller one for a page.
 
@@ -65,6 +93,79 @@ def write_picture(folder: Location, name: str, figure: "Figure", alt: str = "") 
     kind, ending = ("svg+xml", "svg") if sharp else ("png", "png")
     source = f"data:image/{kind};base64,{base64.b64encode(files[ending]).decode()}"
     return Picture(name, alt, source)
+
+
+def write_frame(folder: Location, name: str, frame: pd.DataFrame) -> None:
+    """Write a frame as Parquet and as CSV.
+
+    Raises
+    ------
+    StoreError
+        The disk refuses.
+    """
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    write_whole(folder / f"{name}.parquet", buffer.getvalue())
+    write_whole(folder / f"{name}.csv", frame.to_csv(index=False).encode())
+
+
+def table_of(
+    caption: str,
+    frame: pd.DataFrame,
+    columns: Mapping[str, str],
+    factors: Sequence[str] = (),
+    most: int = 500,
+) -> Table:
+    """Return a table of some columns of a frame; those without any value are left out.
+
+    Parameters
+    ----------
+    caption
+        What the rows are.
+    frame
+        Values; bools are shown as yes and no, what is absent as –.
+    columns
+        Headings by the names of columns, in order.
+    factors
+        Columns that hold levels, which are written as people write them.
+    most
+        Number of rows to show; the caption says where there are more.
+    """
+    shown = {
+        name: heading
+        for name, heading in columns.items()
+        if name in frame and (frame[name].notna() & (frame[name].astype(str) != "")).any()
+    }
+    if len(frame) > most:
+        caption += f" (the first {most:,} of {len(frame):,})"
+    rows = [
+        [
+            level_label(name, row[name], bare=True) if name in factors else _value(row[name])
+            for name in shown
+        ]
+        for row in records_of(frame.head(most))
+    ]
+    return Table(caption, list(shown.values()), rows)
+
+
+def _value(value: Any) -> str | int | float | None:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if is_absent(value):
+        return None
+    if isinstance(value, float | np.floating):
+        # Counts that pandas holds as floats, beside absent ones.
+        return int(value) if float(value).is_integer() and value >= 1000 else float(f"{value:.4g}")
+    if isinstance(value, int | np.integer):
+        return int(value)
+    return str(value)
+
+
+def _decimals(values: Sequence[Any]) -> int:
+    numbers = [abs(value) for value in values if isinstance(value, int | float)]
+    if all(isinstance(value, int) for value in numbers) or not max(numbers, default=0):
+        return 0
+    return int(np.clip(3 - np.floor(np.log10(max(numbers))), 0, 5))
 
 
 def fill(template: str, scripts: Sequence[str], **values: Any) -> str:

@@ -11,9 +11,9 @@ from results.analysis.forecasts import predicted_and_actual
 from results.answer.coverage import Interval, coverage_note
 from results.findings.finding import by_severity
 from results.phrases import level_label
-from results.report.html import Picture, as_data, fill, resource, vega
+from results.report.html import Picture, Table, as_data, fill, resource, vega
 from results.report.payload import payload
-from results.report.sections import Table, sections_of
+from results.report.sections import sections_of
 from results.run import Run
 
 _NOTHING = "No trial is recorded yet: `scalestudy run` trains, and this page fills as it does."

@@ -1,10 +1,6 @@
 """The report: page, figures and summary, written into the run directory."""
 
-import io
 from datetime import UTC, datetime
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from results.run import Run, open
 from results.store.files import write_whole
@@ -34,7 +30,7 @@ def write_report(run: str | Location | Run, refresh: float | None = None) -> Loc
         No study has run there, or the disk refuses.
     """
     # Charts and templates take a second to import, which reading frames should not cost.
-    from results.report.html import begin_vega, write_picture
+    from results.report.html import begin_vega, write_frame, write_picture
     from results.report.page import render
 
     run = run if isinstance(run, Run) else open(run)
@@ -44,11 +40,7 @@ def write_report(run: str | Location | Run, refresh: float | None = None) -> Loc
         name: write_picture(folder, name, drawing.draw(), drawing.alt)
         for name, drawing in run.drawings.items()
     }
-    summary = run.summary()
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(summary, preserve_index=False), buffer)
-    write_whole(folder / "summary.parquet", buffer.getvalue())
-    write_whole(folder / "summary.csv", summary.to_csv(index=False).encode())
+    write_frame(folder, "summary", run.summary())
     page = folder / "index.html"
     write_whole(page, render(run, pictures, datetime.now(UTC), refresh).encode())
     return page

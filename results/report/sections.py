@@ -5,11 +5,8 @@ Numbers are those of `results.analysis.overview`: points of test accuracy or err
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from results.analysis.analysis import Analysis
@@ -18,37 +15,13 @@ from results.analysis.costs import COSTS, cost_per_point, pareto_front
 from results.analysis.overview import Overview
 from results.answer.coverage import Interval, coverage_note
 from results.phrases import level_label, resource_time
+from results.report.html import Table, table_of
 
-_MAX_ROWS = 500
 _WITHOUT = {
     "difference_without_selection": "without the selection seed",
     "low_without_selection": "95 % from without it",
     "high_without_selection": "to without it",
 }
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows as the page shows them.
-
-    Parameters
-    ----------
-    caption
-        What the rows are.
-    columns
-        Headings.
-    rows
-        Text and numbers.
-    """
-
-    caption: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Any]]
-
-    @cached_property
-    def decimals(self) -> list[int]:
-        """Decimals per column, so that its largest number shows four significant digits."""
-        return [_decimals([row[place] for row in self.rows]) for place in range(len(self.columns))]
 
 
 @dataclass(frozen=True)
@@ -103,7 +76,7 @@ def _models(analysis: Analysis) -> Section:
     if study.varies("fraction"):
         found = analysis.crossovers
         tables.append(
-            _table(
+            table_of(
                 "Does a bigger model overtake a smaller one as data grows? Sizes in images; "
                 f"{coverage_note(Interval.CROSSOVER)}",
                 found,
@@ -117,6 +90,7 @@ def _models(analysis: Analysis) -> Section:
                     "high": "to",
                     "p_value": "p",
                 },
+                study.factors,
             )
         )
     title = "Which model for which amount of data?"
@@ -128,7 +102,7 @@ def _pretraining(analysis: Analysis) -> Section:
     tables = [_differences(analysis, "weights")]
     if len(worths):
         tables.append(
-            _table(
+            table_of(
                 "How many times the data a model from scratch needs for the pretrained error; "
                 f"{coverage_note(Interval.WORTH)}",
                 worths,
@@ -141,6 +115,7 @@ def _pretraining(analysis: Analysis) -> Section:
                     "high": "to",
                     "n_seeds": "seeds",
                 },
+                study.factors,
             )
         )
     said = _said(analysis, "pretraining")
@@ -149,7 +124,7 @@ def _pretraining(analysis: Analysis) -> Section:
 
 def _more_data(analysis: Analysis) -> Section:
     study, found = analysis.overview, analysis.extrapolations
-    table = _table(
+    table = table_of(
         f"Predicted error with twice the data; {coverage_note(Interval.EXTRAPOLATION)}",
         found,
         {
@@ -166,6 +141,7 @@ def _more_data(analysis: Analysis) -> Section:
             "back_test": "back-test missed by",
             "refusal": "not predicted because",
         },
+        study.factors,
     )
     said = _said(analysis, "data")
     return Section("data", "What would twice the data buy?", said, [table], "learning-curves")
@@ -182,12 +158,12 @@ def _effects(analysis: Analysis) -> Section:
         "n_cells": "cells averaged",
     }
     tables = [
-        _table(
+        table_of(
             "One step in one factor, averaged over the cells of the others",
             _labelled(analysis.effects),
             {"factor": "factor", "first": "from", "second": "to level", **wanted},
         ),
-        _table(
+        table_of(
             "How much more a step in one factor gains at another factor's higher level",
             _labelled(analysis.interactions),
             {
@@ -212,7 +188,7 @@ def _costs(analysis: Analysis) -> Section:
     named = [study.name(row) or "the only cell" for row in records_of(cells)]
     shown = cells.assign(cell=named, **fronts.add_prefix("on_"))
     tables = [
-        _table(
+        table_of(
             "Cells that no other beats: less error at the same cost or less",
             shown[fronts.any(axis=1)].sort_values("error"),
             {
@@ -233,7 +209,7 @@ def _costs(analysis: Analysis) -> Section:
                 study.runs, study.cells, study.factors, factor, _one_step(analysis, factor)
             )
             tables.append(
-                _table(
+                table_of(
                     f"What a point of accuracy costs by the next level of {factor}",
                     _labelled(prices.assign(factor=factor)),
                     {
@@ -246,6 +222,7 @@ def _costs(analysis: Analysis) -> Section:
                         "seconds_per_point_low": "from",
                         "seconds_per_point_high": "to",
                     },
+                    study.factors,
                 )
             )
     spent = float(cells["search_resource_seconds"].sum())
@@ -261,7 +238,7 @@ def _training(analysis: Analysis) -> Section:
     study, found = analysis.overview, analysis.fits
     counts = found["fit"].value_counts()
     text = ", ".join(f"{number} {fit}" for fit, number in counts.items())
-    table = _table(
+    table = table_of(
         "Means over each cell's runs; falls and rises are shares of the loss",
         found,
         {
@@ -274,6 +251,7 @@ def _training(analysis: Analysis) -> Section:
             "val_fall": "validation loss fell",
             "val_rise": "validation loss above its lowest",
         },
+        study.factors,
     )
     said = [f"Cells by their curves: {text}."] if text else []
     return Section("training", "Was training long enough?", said, [table], "epochs", "curves")
@@ -281,7 +259,7 @@ def _training(analysis: Analysis) -> Section:
 
 def _differences(analysis: Analysis, factor: str) -> Table:
     study, table = analysis.overview, analysis.differences(factor)
-    return _table(
+    return table_of(
         "Paired differences in test accuracy, in points",
         _labelled(table.assign(factor=factor)),
         {
@@ -297,6 +275,7 @@ def _differences(analysis: Analysis, factor: str) -> Table:
             **(_WITHOUT if _has_selection(table) else {}),
             "seeds_needed": "seeds to decide",
         },
+        study.factors,
     )
 
 
@@ -340,40 +319,3 @@ def _labelled(table: pd.DataFrame) -> pd.DataFrame:
                 for name, level in zip(labelled[factor], labelled[column], strict=True)
             ]
     return labelled
-
-
-def _table(caption: str, frame: pd.DataFrame, columns: dict[str, str]) -> Table:
-    """Return a table of some columns; those without any value are left out."""
-    shown = {
-        name: heading
-        for name, heading in columns.items()
-        if name in frame and (frame[name].notna() & (frame[name].astype(str) != "")).any()
-    }
-    if len(frame) > _MAX_ROWS:
-        caption += f" (the first {_MAX_ROWS:,} of {len(frame):,})"
-    rows = [
-        [_value(name, row[name]) for name in shown] for row in records_of(frame.head(_MAX_ROWS))
-    ]
-    return Table(caption, list(shown.values()), rows)
-
-
-def _value(name: str, value: Any) -> Any:
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    if name in ("fraction", "model", "weights"):
-        return level_label(name, value)
-    if isinstance(value, float | np.floating):
-        if np.isnan(value):
-            return None
-        # Counts that pandas holds as floats, beside absent ones.
-        return int(value) if float(value).is_integer() and value >= 1000 else float(f"{value:.4g}")
-    if isinstance(value, int | np.integer):
-        return int(value)
-    return "" if value is None or value is pd.NA else str(value)
-
-
-def _decimals(values: Sequence[Any]) -> int:
-    numbers = [abs(value) for value in values if isinstance(value, int | float)]
-    if all(isinstance(value, int) for value in numbers) or not max(numbers, default=0):
-        return 0
-    return int(np.clip(3 - np.floor(np.log10(max(numbers))), 0, 5))

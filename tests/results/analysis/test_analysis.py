@@ -5,7 +5,8 @@ from sample import Plan, write
 import results
 from results.analysis.analysis import Analysis
 from results.analysis.series import crossovers
-from results.report.sections import Table, sections_of
+from results.report.html import Table
+from results.report.sections import sections_of
 
 
 def analysis(tmp_path, plan=None, fate=lambda row: None) -> Analysis:

@@ -8,7 +8,7 @@ from scipy import stats
 
 import results
 from results.errors import ResultsError
-from results.pairs.caveats import not_comparable
+from results.pairs.findings import findings
 from results.pairs.pair import Basis, Pair
 from results.pairs.verdict import verdict
 from results.statistics.intervals import unpaired_difference
@@ -106,24 +106,24 @@ def test_a_race_is_not_compared(tmp_path):
     pair = Pair(run(tmp_path, "a"), run(tmp_path, "b", race=True))
     assert pair.cells["difference"].isna().all()
     assert "search, not a comparison" in " ".join(verdict(pair))
-    assert pair.caveats.iloc[0]["code"] == "race"
+    assert findings(pair).iloc[0]["code"] == "race"
 
 
 def test_other_data_are_not_compared(tmp_path):
     first, second = run(tmp_path, "a"), run(tmp_path, "b")
     first.study["data"] = {"source": "cifar10"}
-    assert "not known to be the same test images" in not_comparable(first, second)
+    assert "not known to be the same test images" in Pair(first, second).refusal
     for one, content in ((first, "aa"), (second, "bb")):
         one._tables["environments"] = pd.DataFrame({"data_fingerprint": [content]})
-    assert not_comparable(first, second) == "not the same data, so not the same test images"
+    assert Pair(first, second).refusal == "not the same data, so not the same test images"
     second._tables["environments"] = pd.DataFrame({"data_fingerprint": ["aa"]})
-    assert not_comparable(first, second) == ""
+    assert Pair(first, second).refusal == ""
 
 
 def test_a_search_against_a_given_recipe_is_said(tmp_path):
     first = run(tmp_path, "a", search={"lr": [1e-2, 1e-3]})
     pair = Pair(first, run(tmp_path, "b", seed=1))
-    assert "search-against-given" in set(pair.caveats["code"])
+    assert "search-against-given" in set(findings(pair)["code"])
     assert pair.cells["difference_without_selection"].notna().all()
 
 
