@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +38,19 @@ def target(out: str | None, name: str) -> Path:
     folder = Path(out) if out else Path("runs") / name
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"--out {folder}: a file stands where a folder is needed; name another.")
-    if folder.exists() and any(folder.iterdir()) and _fetched(folder) is None:
-        raise StudyError(
-            f"--out {folder}: the folder holds something else than results fetched from a job; "
-            "name another."
-        )
+    _check_fetched(folder)
     return folder
+
+
+def _check_fetched(folder: Path, source: str | None = None) -> None:
+    """Refuse a folder that holds something else than results of a source, or of any job."""
+    if folder.exists() and any(folder.iterdir()):
+        known = _fetched(folder)
+        if known is None or source not in (None, known["from"]):
+            raise StudyError(
+                f"--out {folder}: the folder holds something else than results fetched from "
+                f"{source or 'a job'}; name another."
+            )
 
 
 def fetch(submission: Submission, folder: Path) -> None:
@@ -59,21 +66,12 @@ def fetch(submission: Submission, folder: Path) -> None:
         The run directory cannot be read.
     """
     source = _source(submission)
-    known = _fetched(folder)
-    if folder.exists() and any(folder.iterdir()) and (known is None or known["from"] != source):
-        raise StudyError(
-            f"--out {folder}: the folder holds something else than results fetched from "
-            f"{source}; name another."
-        )
-    own = [
-        str(part.relative_to(folder))
-        for part in _parts(folder)
-        if known is None or str(part.relative_to(folder)) not in known["files"]
-    ]
+    _check_fetched(folder, source)
+    own = _parts_beside(folder, (_fetched(folder) or {"files": ()})["files"])
     if own:
         raise StudyError(
-            f"--out {folder}: it was added to since it was fetched ({own[0]}); name another, so "
-            "that nothing recorded is lost."
+            f"--out {folder}: it was added to since it was fetched ({own[0].relative_to(folder)}); "
+            "name another, so that nothing recorded is lost."
         )
     files = mirror(submission, folder, ("checkpoints", "run.lock", "damaged"))
     mark = {"from": source, "files": files}
@@ -81,11 +79,10 @@ def fetch(submission: Submission, folder: Path) -> None:
     _drop_parts(folder, files)
 
 
-def _drop_parts(folder: Path, files: Sequence[str]) -> None:
+def _drop_parts(folder: Path, files: Collection[str]) -> None:
     """Remove the parts that are not among files: they were merged into others since."""
-    for part in _parts(folder):
-        if str(part.relative_to(folder)) not in files:
-            part.unlink()
+    for part in _parts_beside(folder, files):
+        part.unlink()
 
 
 def _source(submission: Submission) -> str:
@@ -100,21 +97,27 @@ def _fetched(folder: Path) -> dict[str, Any] | None:
     return known if isinstance(known, dict) and {"from", "files"} <= known.keys() else None
 
 
-def _parts(folder: Path) -> list[Path]:
-    return [part for table in SCHEMAS for part in merging.parts(folder, table)]
+def _parts_beside(folder: Path, files: Collection[str]) -> list[Path]:
+    parts = (part for table in SCHEMAS for part in merging.parts(folder, table))
+    return [part for part in parts if str(part.relative_to(folder)) not in files]
 
 
-def mirror(submission: Submission, folder: Path, left_out: Iterable[str] = ()) -> list[str]:
-    """Copy what a job's run directory holds right now; return the names of the files.
+def mirror(submission: Submission, folder: Path, left_out: Collection[str] = ()) -> list[str]:
+    """Copy what a job's run directory holds right now.
 
     Parameters
     ----------
     submission
         The job.
     folder
-        To copy into; made if need be.
+        The folder to copy into, which is made if need be.
     left_out
-        Names at the top that are not copied.
+        Names of files and folders of the run directory that are not copied.
+
+    Returns
+    -------
+    list of str
+        Names of the files, as paths below the run directory.
 
     Raises
     ------
@@ -128,16 +131,13 @@ def mirror(submission: Submission, folder: Path, left_out: Iterable[str] = ()) -
     dashboard, node = submission.dashboard, details.driver_node_id
     # Parts are merged now and then: what vanishes between a look and a copy is looked for again.
     for _ in range(5):
-        names = [
-            name
-            for name in _walk(dashboard, node, root)
-            if name.removeprefix(f"{root}/").partition("/")[0] not in left_out
-        ]
-        if all(_copy(dashboard, node, name, folder / name[len(root) + 1 :]) for name in names):
+        found = (name.removeprefix(f"{root}/") for name in _walk(dashboard, node, root))
+        names = [name for name in found if name.partition("/")[0] not in left_out]
+        if all(_copy(dashboard, node, f"{root}/{name}", folder / name) for name in names):
             # A job that refused its folder shows what others have put there.
-            if f"{root}/study.yaml" not in names:
+            if "study.yaml" not in names:
                 raise RunError(_unrecorded(submission))
-            return [name[len(root) + 1 :] for name in names]
+            return names
     raise RunError(f"{REFERENCE}{submission.job}: its results change too fast; try again.")
 
 
