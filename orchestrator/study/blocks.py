@@ -5,23 +5,18 @@ from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.study.levels import exact
 from orchestrator.study.refusals import Refused
-from orchestrator.study.schema import Name, read_as, share
+from orchestrator.study.schema import Name, Settings, read_as, share
 from trainables.recipe import NUMBER, Count
 
 _SMALLEST_SHARE = Fraction(1, 1000)
-"""Of a GPU; Ray counts in steps of a ten-thousandth."""
+"""Share of a GPU that a trial gets at least; Ray counts in steps of a ten-thousandth."""
 _MOST_GPUS = 64
+"""GPUs that a trial gets at most."""
 _LIBRARIES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
-
-
-class Settings(BaseModel):
-    """Base of a study's blocks: they never change once made, and refuse keys they do not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def _compared(value: Any) -> Any:
@@ -45,12 +40,12 @@ class EarlyStopping(Settings):
 
 
 def parse_early_stopping(value: Any) -> Any:
-    """Return the `early_stopping` block, none, or None where a study does not name it.
+    """Read the `early_stopping` block, or none; None stands for a study that names neither.
 
     Raises
     ------
     Refused
-        It is no such block.
+        The value is no such block.
     """
     if isinstance(value, dict):
         return EarlyStopping.model_validate(value)
@@ -68,7 +63,8 @@ def parse_gpu(value: Any) -> str | int | Fraction:
     Raises
     ------
     ValueError
-        It is none of these; of a fraction other than 1/k, Ray would count places that do not exist.
+        The value is none of these. Of a fraction other than 1/k, Ray would count places that do
+        not exist.
     """
     if value == "auto":
         return "auto"
@@ -124,7 +120,8 @@ class TensorBoard(Settings):
     """Event files, one folder per trial."""
 
     folder: Name
-    """Where they go, on the machine where the run works; a relative one starts there."""
+    """Folder that they are written to, on the machine where the run works; a relative one starts
+    there."""
 
 
 class MLflow(Settings):
@@ -141,9 +138,9 @@ class Wandb(Settings):
     """One run of Weights & Biases per trial, in one group; the key is taken from WANDB_API_KEY."""
 
     project: Name
-    """A project's name."""
+    """Name of the project."""
     entity: Name | None = None
-    """User or team; by default the key's own."""
+    """User or team of the project; by default the one that the key belongs to."""
     mode: Literal["online", "offline"] = "online"
     """offline keeps the runs on disk for `wandb sync`."""
 

@@ -32,21 +32,23 @@ class Inputs:
     fingerprint
         Content hash of the data.
     pool_labels
-        Of the training images once validation is carved out, (n_pool,).
+        Classes of the training images once validation is carved out, (n_pool,).
     n_classes
-        Classes of the data.
+        Number of classes.
     weights
-        By (model, label).
+        Initial weights by (model, label).
     n_validation
-        Images held out of train.
+        Number of images held out of train.
     test_labels
-        Of the test images, (n_test,); None where a trainable predicts nothing.
+        Classes of the test images, (n_test,); None where a trainable predicts nothing.
     image_size
-        Side of the images as they are, in pixels; None where it differs.
-    n_seen, seen
-        Test images that are training images too, and where the first of them is.
+        Side of the images in pixels; None where they differ.
+    n_seen
+        Number of test images that are training images too.
+    seen
+        Where the first of those lies.
     decode_sizes
-        Sides that the images are decoded to; None is as they are.
+        Sides in pixels that images are decoded to; None is as they are.
     """
 
     fingerprint: str
@@ -62,17 +64,17 @@ class Inputs:
 
     @property
     def n_train(self) -> int:
-        """Images of the training pool."""
+        """Number of images of the training pool."""
         return len(self.pool_labels)
 
     @property
     def n_test(self) -> int:
-        """Images of the test set; 0 where a trainable predicts nothing."""
+        """Number of test images; 0 where a trainable predicts nothing."""
         return 0 if self.test_labels is None else len(self.test_labels)
 
     @property
     def n_evaluated(self) -> int:
-        """Images evaluated after each interval; a test set that also validates counts once."""
+        """Number of images evaluated after each interval; those that also validate count once."""
         return self.n_validation + self.n_test
 
     def count(self, size: Size) -> int:
@@ -81,7 +83,7 @@ class Inputs:
         Raises
         ------
         StudyError
-            The data holds fewer, or a class would be left empty.
+            The data holds fewer images, or a class would be left empty.
         """
         if size.count is not None:
             if size.count < self.n_classes:

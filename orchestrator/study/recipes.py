@@ -8,10 +8,10 @@ from functools import cache
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from orchestrator.study.refusals import Refused, reason, shown, unknown, unknown_key
-from orchestrator.study.schema import block_of, list_of
+from orchestrator.study.schema import Settings, block_of, list_of
 from trainables.recipe import BUDGET_FIELDS, BUDGETS, DEFAULT_EPOCHS, NUMBER, Recipe, Seed
 
 Algorithm = Literal["grid", "random", "optuna"]
@@ -23,10 +23,8 @@ _DEFAULT_SAMPLES = 8
 _MOST_CORNERS = 10_000
 
 
-class Search(BaseModel):
+class Search(Settings):
     """The `search` block: recipe fields with lists or distributions, and how to draw from them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     fields: dict[str, Any]
     """Values of each tuned recipe field: a list, or one distribution: {choice: […]},
@@ -35,9 +33,10 @@ class Search(BaseModel):
     """grid (every combination, the default for lists), random (the default with distributions or
     `samples`), or optuna (one TPE sampler per cell)."""
     samples: Annotated[int, Field(ge=1, le=100_000), *NUMBER] | None = None
-    """Recipes per cell; 8 by default where not every combination is tried."""
+    """Recipes that each cell tries; 8 by default where not every combination is tried."""
     seed: Seed | None = None
-    """Of the draws, of the order within a cell, and of the search trials; `seeds[0]` by default."""
+    """Seed of the draws, of their order within a cell, and of the search trials; by default the
+    first of `seeds`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -84,12 +83,12 @@ class Search(BaseModel):
         return self.samples or _DEFAULT_SAMPLES
 
     def draws(self, seed: int) -> list[dict[str, Any]]:
-        """Return the recipe fields of every draw; empty for `optuna`, which asks as it goes.
+        """Return the recipe fields of every draw, empty for `optuna`, which asks as it goes.
 
         Parameters
         ----------
         seed
-            Of random draws.
+            Seed of the random draws.
         """
         if self.algorithm == "optuna":
             return []
@@ -106,13 +105,13 @@ class Search(BaseModel):
 
     @property
     def is_finite(self) -> bool:
-        """Whether all recipes that may be drawn can be listed."""
+        """Whether all recipes that may be drawn can be listed: no field has a range."""
         return all(
             isinstance(values, list) or "choice" in values for values in self.fields.values()
         )
 
     def corners(self) -> Iterator[dict[str, Any]]:
-        """Yield every combination of values, of a range its two ends: what a searcher may ask."""
+        """Yield the recipe fields of every combination of values, of a range of its two ends."""
         ends = [
             values if isinstance(values, list) else next(iter(values.values()))
             for values in self.fields.values()
@@ -121,7 +120,7 @@ class Search(BaseModel):
 
 
 def checked_values(field: Any, values: Any) -> Any:
-    """Return what is to be tried of a recipe field, its values as the recipe holds them.
+    """Return the values of a recipe field that are to be tried, as the recipe holds them.
 
     Parameters
     ----------
@@ -133,7 +132,7 @@ def checked_values(field: Any, values: Any) -> Any:
     Raises
     ------
     Refused
-        There is no such field, or a value that it cannot have.
+        There is no such field, or it cannot have one of the values.
     """
     if field not in RECIPE_FIELDS:
         names = [*RECIPE_FIELDS, *_RESERVED]

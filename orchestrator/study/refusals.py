@@ -13,7 +13,7 @@ from trainables.recipe import Recipe
 
 _ABSENT: Any = object()
 _LONGEST = 60
-"""Characters of a value, as messages show it."""
+"""Characters of a value that messages show."""
 
 
 class Refused(ValueError):
@@ -22,11 +22,11 @@ class Refused(ValueError):
     Parameters
     ----------
     reason
-        What is wrong and what is valid, without the key and the value.
+        Text on what is wrong and what is valid, without the key and the value.
     key
-        Where it stands, from where the error is raised.
+        Keys that lead to the value, below the block whose check raises the error.
     value
-        What stands there; by default what the failing validator was given.
+        The value that is shown; by default the one that the check was given.
     """
 
     def __init__(self, reason: str, *, key: Sequence[str] = (), value: Any = _ABSENT) -> None:
@@ -44,12 +44,12 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def unknown_key(key: Any, valid: Iterable[str]) -> str:
-    """Return why a key is refused that is not known."""
+    """Return why an unknown key is refused, and which keys are valid."""
     return f"key {shown(key)} is not known; {unknown(str(key), valid)}"
 
 
 def unknown(key: str, valid: Iterable[str]) -> str:
-    """Return what is valid instead of a name, the nearest spelling first."""
+    """Return which names are valid instead of one that is not, the nearest spelling first."""
     names = list(valid)
     close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
     listed = ", ".join(names)
@@ -57,13 +57,13 @@ def unknown(key: str, valid: Iterable[str]) -> str:
 
 
 def reason(error: ValidationError, annotation: Any, metadata: Sequence[Any] = ()) -> str:
-    """Return why one field's value was refused, for a field validated on its own."""
+    """Return why a value was refused that was validated on its own, not as a block's."""
     refusal = error.errors(include_url=False)[0]
     return _own_reason(refusal) or _needed(refusal, annotation, metadata)
 
 
 def shown(value: Any, depth: int = 2) -> str:
-    """Return a value as a study file would hold it, short whatever it is."""
+    """Return a value as a study file would hold it, cut to a line whatever it is."""
     if isinstance(value, bool) or value is None:
         text = {True: "true", False: "false", None: "null"}[value]
     elif isinstance(value, int):
@@ -182,15 +182,12 @@ def _path(refusal: Any, model: type[BaseModel]) -> list[str]:
 
 def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     """Return the keys that are valid in the block at a path."""
-    annotation: Any = model
-    for part in path:
-        annotation = Recipe if part == "recipe" else _field(_block(annotation), [part])[0]
-    block = _block(annotation)
+    block = _block(_field(model, path)[0])
     return list(block.model_fields) if block is not None else []
 
 
-def _field(model: type[BaseModel] | None, path: Sequence[str]) -> tuple[Any, Sequence[Any]]:
-    """Return the annotation and the metadata of the field at a path."""
+def _field(model: type[BaseModel], path: Sequence[str]) -> tuple[Any, Sequence[Any]]:
+    """Return the annotation and the metadata of the field at a path; of none, the model's own."""
     annotation: Any = model
     metadata: Sequence[Any] = ()
     for part in path:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
+    ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetPydanticSchema,
@@ -32,6 +33,12 @@ def share(**limits: float) -> Any:
     """Return the type of a number, or of text such as 1/16; JSON Schema calls the limits so."""
     text = {"type": "string", "pattern": _SHARE}
     return Annotated[Any, WithJsonSchema({"anyOf": [{"type": "number", **limits}, text]})]
+
+
+class Settings(BaseModel):
+    """Base of a study and its blocks, which never change once made and refuse unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def read_as(annotation: Any) -> Any:

@@ -13,7 +13,6 @@ from orchestrator.errors import StudyError
 from orchestrator.study.blocks import (
     EarlyStopping,
     Resources,
-    Settings,
     Trackers,
     parse_early_stopping,
 )
@@ -33,7 +32,7 @@ from orchestrator.study.recipes import (
     search_block,
 )
 from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
-from orchestrator.study.schema import read_as
+from orchestrator.study.schema import Settings, read_as
 from trainables.recipe import BUDGET_FIELDS, NonNegative, Recipe, Seed, Tries
 from trainables.source import BUILT_IN, Source
 
@@ -55,7 +54,7 @@ class Cell:
         return " × ".join(str(level) for _, level in self.levels)
 
     def recipe_fields(self) -> dict[str, Any]:
-        """Return the levels that are recipe fields."""
+        """Return the levels of the factors that are recipe fields."""
         return {key: level for key, level in self.levels if key not in STANDARD_FACTORS}
 
 
@@ -73,9 +72,9 @@ class Study(Settings):
     """The declared experiment: data, factors, recipe, search, seeds, stopping and resources."""
 
     name: Annotated[str, BeforeValidator(_name), read_as(Annotated[str, Field(pattern=_NAME)])]
-    """Also the default folder: runs/<name>."""
+    """Name of the study; its results go to runs/<name> by default."""
     trainable: str = "classifier"
-    """classifier, simulated, or package.module:Class of your own."""
+    """What one trial does: classifier, simulated, or package.module:Class of your own."""
     data: Source = Field(default_factory=Source)
     """Where the images come from."""
     factors: Annotated[
@@ -91,22 +90,25 @@ class Study(Settings):
         BeforeValidator(parse_early_stopping),
         read_as(EarlyStopping | Literal["none", False] | None),
     ] = None
-    """Of the search stage. On by default with `search`; none turns it off."""
+    """Rule that stops recipes of the search stage early. On by default with `search`; none turns it
+    off."""
     seeds: list[Seed] = Field(
         default=[0],
         min_length=1,
         examples=[[0, 1, 2]],
         json_schema_extra={"uniqueItems": True},
     )
-    """Each fixes subset, initial weights and batch order together."""
+    """Seeds that every cell is trained with: each fixes subset, initial weights and batch order
+    together."""
     resources: Resources = Field(default_factory=Resources)
     """What one trial gets."""
     order: Literal["fair", "longest-first"] = "fair"
-    """fair: one recipe or seed of every cell per round, longest first within a round."""
+    """Order in which trials start. fair: one recipe or seed of every cell per round, longest first
+    within a round."""
     checkpoint_seconds: NonNegative = 30.0
-    """Training time between two checkpoints of a trial, at least."""
+    """Seconds of training between two checkpoints of a trial, at least."""
     keep_checkpoints: Literal["none", "best", "last", "all"] = "none"
-    """Which checkpoints of finished trials stay."""
+    """Which checkpoints of a finished trial stay."""
     max_failures: Tries = 2
     """How often a trial whose worker died or raised is tried again in one pass."""
     trackers: Trackers | None = None
@@ -205,7 +207,7 @@ class Study(Settings):
 
     @property
     def recipe_factors(self) -> list[str]:
-        """Factors that are recipe fields."""
+        """Names of the factors that are recipe fields."""
         return [factor for factor in self.factors if factor not in STANDARD_FACTORS]
 
     @property
@@ -216,7 +218,7 @@ class Study(Settings):
 
     @property
     def stopping(self) -> EarlyStopping | None:
-        """The rule in force, or None where nothing is ever stopped."""
+        """The rule of early stopping in force, or None where nothing is ever stopped."""
         if self.early_stopping == "none":
             return None
         if self.search:
@@ -242,7 +244,7 @@ class Study(Settings):
         return [Cell(tuple(zip(factors, row, strict=True))) for row in rows]
 
     def recipe_of(self, cell: Cell, draw: dict[str, Any] | None = None) -> Recipe:
-        """Return how a cell is trained, with a draw of the search filled in.
+        """Return the recipe that a cell is trained with, a draw of the search filled in.
 
         Raises
         ------
