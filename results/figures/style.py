@@ -86,12 +86,8 @@ def new_figure(
     handles
         Entries of the legend, which stands below the charts.
     """
-    lines = textwrap.wrap(note, int(13 * width))
-    head = _head(lines)
-    height = min(height + head, _TALLEST)
-    figure = Figure(figsize=(width, height), facecolor="white")
-    figure.set_layout_engine("constrained", rect=(0.0, 0.0, 1.0, 1.0 - head / height))
-    _write_head(figure, title, lines)
+    figure, head = _with_head(width, height, title, note)
+    figure.set_layout_engine("constrained", rect=(0.0, 0.0, 1.0, 1.0 - head))
     _add_legend(figure, handles, "outside lower left")
     return figure
 
@@ -161,11 +157,8 @@ def new_grid(
     left, right, top, foot = 0.75, 0.2, 0.3, 0.65 + 0.22 * legend_rows
     gap = (0.3, 0.35)
     width = left + columns * panel[0] + right
-    lines = textwrap.wrap(note, int(13 * width))
-    head = _head(lines) + top
-    height = min(head + rows * panel[1] + foot, _TALLEST)
-    figure = Figure(figsize=(width, height), facecolor="white")
-    _write_head(figure, title, lines)
+    figure, head = _with_head(width, top + rows * panel[1] + foot, title, note)
+    height = figure.get_figheight()
     _add_legend(figure, handles, "lower left")
     grid = figure.subplots(
         rows,
@@ -174,7 +167,7 @@ def new_grid(
         gridspec_kw={
             "left": left / width,
             "right": 1 - right / width,
-            "top": 1 - head / height,
+            "top": 1 - head - top / height,
             "bottom": foot / height,
             "wspace": gap[0] / (panel[0] - gap[0]),
             "hspace": gap[1] / (panel[1] - gap[1]),
@@ -212,24 +205,20 @@ def common_range(
     return low - margin, high + margin
 
 
-def _head(lines: Sequence[str]) -> float:
-    """Return inches for the title, each line of the note, and air below them."""
-    return 0.38 + 0.17 * len(lines)
+def _with_head(width: float, height: float, title: str, note: str) -> tuple[Figure, float]:
+    """Return a figure with its title and note, and the share of its height that they take.
 
-
-def _write_head(figure: Figure, title: str, lines: Sequence[str]) -> None:
-    width, height = figure.get_size_inches()
-    left = 0.1 / width
-    figure.text(left, 1 - 0.1 / height, title, va="top", fontsize=12, fontweight="bold", color=INK)
-    figure.text(
-        left,
-        1 - 0.33 / height,
-        "\n".join(lines),
-        va="top",
-        fontsize=8.5,
-        color=QUIET,
-        linespacing=1.3,
-    )
+    The charts below them are `height` inches high.
+    """
+    lines = textwrap.wrap(note, int(13 * width))
+    head = 0.38 + 0.17 * len(lines)
+    height = min(height + head, _TALLEST)
+    figure = Figure(figsize=(width, height), facecolor="white")
+    left, top, below = 0.1 / width, 1 - 0.1 / height, 1 - 0.33 / height
+    figure.text(left, top, title, va="top", fontsize=12, fontweight="bold", color=INK)
+    words = "\n".join(lines)
+    figure.text(left, below, words, va="top", fontsize=8.5, color=QUIET, linespacing=1.3)
+    return figure, head / height
 
 
 def _add_legend(figure: Figure, handles: Sequence[Artist], place: _Place) -> None:
