@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import forks
 import pandas as pd
 import yaml
 
 from results.store.store import Store
 from trainables.training.simulated import PACE_VARIABLE
 
+AUDITED = Path(__file__).with_name("audited.py")
 VARIES = {
     "epochs": {
         "sequence",
@@ -47,6 +49,8 @@ class Command:
         Seconds of a simulated epoch.
     place
         Address of the run directory, where it is not the folder `run`.
+    anew
+        Whether an interpreter is started for it, instead of a child forked that has imported.
     """
 
     folder: Path
@@ -55,6 +59,7 @@ class Command:
     pace: float = 0.0
     place: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    anew: bool = False
 
     @property
     def out(self) -> Path:
@@ -64,18 +69,19 @@ class Command:
     def store(self) -> Store:
         return Store.at(self.place or self.out)
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, *program: str) -> forks.Process:
+        """Start it, as the last words of another program where one is given."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "study.yaml"
         file.write_text(yaml.safe_dump(self.study))
         words = ["run", str(file), "--out", self.place or str(self.out), "--no-report", *self.flags]
-        return subprocess.Popen(
-            [sys.executable, "-m", "orchestrator", *words],
-            env={**os.environ, PACE_VARIABLE: str(self.pace), **self.environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        words = [*(program or ("-m", "orchestrator")), *words]
+        env = {**os.environ, PACE_VARIABLE: str(self.pace), **self.environment}
+        if not self.anew:
+            return forks.start(words, env=env, stderr=forks.STDOUT)
+        pipe, both = subprocess.PIPE, subprocess.STDOUT
+        words = [sys.executable, *words]
+        return subprocess.Popen(words, env=env, stdout=pipe, stderr=both, text=True)
 
     def finish(self, timeout: float = 300) -> str:
         """Run to the end; return what it printed."""
@@ -84,7 +90,7 @@ class Command:
         assert process.returncode == 0, output
         return output
 
-    def started(self, process: subprocess.Popen[str], timeout: float = 120) -> None:
+    def started(self, process: forks.Process, timeout: float = 120) -> None:
         """Wait until rows are planned: the process is past its imports."""
         ends = time.monotonic() + timeout
         lock = self.store.lock
@@ -92,13 +98,34 @@ class Command:
             assert time.monotonic() < ends
             time.sleep(0.01)
 
-    def recording(self) -> subprocess.Popen[str]:
+    def recording(self) -> forks.Process:
         """Start, and wait until the first epochs are on disk."""
         process, store = self.start(), Store(self.out)
         while not (store.root.is_dir() and store.parts("epochs")):
             assert process.poll() is None
             time.sleep(0.2)
         return process
+
+    def kill_before(self, operation: int) -> bool:
+        """Kill a run before an operation on the files of its folder; return whether it got there.
+
+        Parameters
+        ----------
+        operation
+            Its number, from 1. A run begins with about thirty.
+        """
+        process = self.start(str(AUDITED), "kill", str(operation), str(self.out))
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode in (0, -signal.SIGKILL), output
+        return process.returncode != 0
+
+    def most_checkpoints(self) -> int:
+        """Run to the end; return how many checkpoint folders there were at most at a time."""
+        file, folder = self.folder / "most", self.store.checkpoints
+        process = self.start(str(AUDITED), "most", str(file), str(folder))
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+        return int(file.read_text())
 
     def kill_after(self, seconds: float) -> bool:
         """Kill a run so long after it took its lock; return whether it was still under way."""
@@ -113,6 +140,12 @@ class Command:
         output, _ = process.communicate()
         assert process.returncode == 0, output
         return False
+
+
+def kill_at_random_operations(command: Command, kills: int, last: int, seed: int) -> int:
+    """Kill the run before random operations, each time going on; return how often it was hit."""
+    generator = random.Random(seed)
+    return sum(command.kill_before(generator.randint(1, last)) for _ in range(kills))
 
 
 def kill_at_random(command: Command, kills: int, longest: float, seed: int) -> int:
@@ -137,9 +170,8 @@ def assert_same_tables(one: Path | str, other: Path | str, but: Collection[str] 
         pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
 
 
-def end(process: subprocess.Popen[str], number: signal.Signals) -> tuple[float, str]:
-    """Send a signal; return how long the process took to end, and what it printed."""
-    sent = time.monotonic()
+def end(process: forks.Process, number: signal.Signals) -> str:
+    """Send a signal; return what the process printed until its end."""
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
-    return time.monotonic() - sent, output
+    return output

@@ -4,11 +4,10 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import forks
 import pytest
 import typer
 import yaml
@@ -100,18 +99,11 @@ early_stopping: none
 def follow(command: str, folder: Path) -> None:
     """Carry out a command of ours in a folder."""
     words = shlex.split(command)
-    programs = {"scalestudy": [sys.executable, "-m", "orchestrator"], "python": [sys.executable]}
+    programs = {"scalestudy": ["-m", "orchestrator"], "python": []}
     assert words[0] in programs, f"{command}: a walk is made of our commands"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("RAY_ADDRESS", None)
-    done = subprocess.run(
-        [*programs[words[0]], *words[1:]],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = forks.run([*programs[words[0]], *words[1:]], cwd=folder, env=environment, timeout=600)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 

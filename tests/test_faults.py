@@ -3,17 +3,24 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forks
 import pandas as pd
 import psutil
 import pytest
 import torch
-from harness import Command, assert_same_tables, end, kill_at_random, table
+from harness import (
+    Command,
+    assert_same_tables,
+    end,
+    kill_at_random,
+    kill_at_random_operations,
+    table,
+)
 
 from orchestrator.ledger.history import History
 from orchestrator.ledger.races import Races
@@ -52,23 +59,43 @@ TRAINED: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("study", "seed"), [(PLAIN, 1), (SEARCH, 2)], ids=["plain", "search"])
+STUDIES = pytest.mark.parametrize(
+    ("study", "seed"), [(PLAIN, 1), (SEARCH, 2)], ids=["plain", "search"]
+)
+
+
+@STUDIES
 def test_twenty_kills_change_no_row(study: dict[str, Any], seed: int, tmp_path: Path) -> None:
-    killed = Command(tmp_path / "killed", study, pace=0.02)
-    hits = kill_at_random(killed, 20, 0.6, seed)
+    killed = Command(tmp_path / "killed", study)
+    # A whole run has over a thousand, and each that goes on begins with thirty.
+    assert kill_at_random_operations(killed, 20, 100, seed) == 20
     killed.finish()
-    whole = Command(tmp_path / "whole", study)
+    # Numbers depend neither on the process nor on how Python hashes in it.
+    whole = Command(tmp_path / "whole", study, anew=True)
     whole.finish()
-    assert hits >= 5
     assert_same_tables(killed.out, whole.out)
     assert not list(Store(killed.out).checkpoints.glob("*"))
 
 
+@pytest.mark.long
+@STUDIES
+def test_twenty_kills_at_any_time(study: dict[str, Any], seed: int, tmp_path: Path) -> None:
+    """From outside, between two operations and in the middle of one."""
+    killed = Command(tmp_path / "killed", study, pace=0.02, anew=True)
+    hits = kill_at_random(killed, 20, 0.6, seed)
+    killed.finish()
+    whole = Command(tmp_path / "whole", study)
+    whole.finish()
+    assert hits > 0
+    assert_same_tables(killed.out, whole.out)
+
+
 def test_kills_in_real_training_change_no_digit(tmp_path: Path) -> None:
     killed = Command(tmp_path / "killed", TRAINED)
-    kill_at_random(killed, 3, 6.0, 3)
+    # The first while it takes stock, the others while it trains: an epoch is seven operations.
+    assert [killed.kill_before(operation) for operation in (25, 45, 50)] == [True] * 3
     killed.finish()
-    whole = Command(tmp_path / "whole", TRAINED)
+    whole = Command(tmp_path / "whole", TRAINED, anew=True)
     whole.finish()
     assert_same_tables(killed.out, whole.out)
 
@@ -83,16 +110,17 @@ def assert_goes_on_as_if_uninterrupted(command: Command, folder: Path) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_a_signal_ends_a_run_in_order(number: signal.Signals, tmp_path: Path) -> None:
     command = Command(tmp_path, PLAIN, flags=(), pace=0.3)
     process = command.recording()
     family = psutil.Process(process.pid).children(recursive=True)
-    seconds, output = end(process, number)
+    output = end(process, number)
     assert process.returncode == 130, output
     assert "The same command goes on from there" in output
     assert "Traceback" not in output
-    assert seconds < 15
     psutil.wait_procs(family, timeout=5)
     assert [each.name() for each in family if each.is_running()] == []
     statuses = set(Store(command.out).read("trials")["status"].to_pylist())
@@ -105,11 +133,12 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
     command = Command(tmp_path, PLAIN, flags=(), pace=0.3)
     process = command.recording()
     family = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
-    seconds, output = end(process, signal.SIGINT)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    output, _ = process.communicate()
     assert process.returncode == 130, output
-    assert seconds < 2
+    assert "left at once" in output
     assert "Traceback" not in output
     psutil.wait_procs(family, timeout=5)
     assert [each.name() for each in family if each.is_running()] == []
@@ -117,46 +146,43 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-def test_sigterm_and_sigkill_three_seconds_later_lose_nothing(tmp_path: Path) -> None:
-    """As `ray job stop` does it; what was seen is on disk within two seconds."""
+def test_sigterm_and_then_sigkill_lose_nothing(tmp_path: Path) -> None:
+    """As `ray job stop` does it, which then kills: what was seen is on disk before Ray ends."""
     command = Command(tmp_path, PLAIN, flags=(), pace=0.3)
     process = command.recording()
     process.send_signal(signal.SIGTERM)
-    time.sleep(2)
-    assert "running" not in set(Store(command.out).read("trials")["status"].to_pylist())
-    time.sleep(1)
+    while "running" in Store(command.out).read("trials")["status"].to_pylist():
+        assert process.poll() is None
     process.kill()
     process.communicate()
     assert_goes_on_as_if_uninterrupted(command, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("flags", "seeds", "pace", "places"),
-    [
-        (("--address", "none"), 1, 0.4, 1),
-        (("--address", "none"), 13, 0.01, 1),
-        ((), 13, 0.03, 2),
-    ],
-    ids=["long trials", "a hundred short ones", "a hundred short ones at once"],
-)
-def test_checkpoints_are_those_of_what_runs(
-    flags: tuple[str, ...], seeds: int, pace: float, places: int, tmp_path: Path
-) -> None:
-    """As many as places, and those of trials whose end has not been looked at yet."""
+@pytest.mark.parametrize("seeds", [1, 13], ids=["eight trials", "a hundred"])
+def test_checkpoints_are_those_of_what_runs(seeds: int, tmp_path: Path) -> None:
+    """One, and that of a trial whose end has not been looked at yet is none."""
     study = {**PLAIN, "seeds": list(range(seeds)), "recipe": {"epochs": 3}}
-    command = Command(tmp_path, study, pace=pace, flags=(*flags, "--max-parallel", str(places)))
+    command = Command(tmp_path, study)
+    assert command.most_checkpoints() == 1
+    assert len(table(command.out, "trials")) == 8 * seeds
+    assert list(command.store.checkpoints.glob("*")) == []
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("seeds", [3, pytest.param(13, marks=pytest.mark.long)])
+def test_checkpoints_are_those_of_what_runs_at_once(seeds: int, tmp_path: Path) -> None:
+    study = {**PLAIN, "seeds": list(range(seeds)), "recipe": {"epochs": 3}}
+    command = Command(tmp_path, study, pace=0.03, flags=("--max-parallel", "2"))
     process = command.start()
-    checkpoints, most, looks = Store(command.out).checkpoints, 0, 0
+    checkpoints, most = command.store.checkpoints, 0
     while process.poll() is None:
         most = max(most, len(list(checkpoints.glob("*"))))
-        looks += 1
         time.sleep(0.01)
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert len(table(command.out, "trials")) == 8 * seeds
-    assert looks > 100
     # A worker writes its next one while the driver looks at the last.
-    assert 1 <= most <= (places if "none" in flags else 2 * places)
+    assert 1 <= most <= 4
     assert list(checkpoints.glob("*")) == []
 
 
@@ -172,14 +198,8 @@ class Malicious:
 
 def test_a_malicious_checkpoint_is_refused(tmp_path: Path) -> None:
     command = Command(tmp_path / "one", {**TRAINED, "seeds": [0]})
-    process = command.start()
-    checkpoints = Store(command.out).checkpoints
-    while not list(checkpoints.glob("*/*.state")):
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.kill()
-    process.communicate()
-    states = list(checkpoints.glob("*/*.state"))
+    assert command.kill_before(40)
+    states = list(command.store.checkpoints.glob("*/*.state"))
     assert states
     for state in states:
         torch.save({"trial_id": Malicious(tmp_path / "executed")}, state)
@@ -200,8 +220,8 @@ def test_no_secret_is_written_out(tmp_path: Path) -> None:
     }
     command = Command(tmp_path, PLAIN, environment=secrets)
     output = command.finish()
-    report = [sys.executable, "-m", "orchestrator", "report", str(command.out)]
-    subprocess.run(report, check=True, capture_output=True, env={**os.environ, **secrets})
+    report = ["-m", "orchestrator", "report", str(command.out)]
+    forks.run(report, check=True, env={**os.environ, **secrets})
     written = [file for file in command.out.rglob("*") if file.is_file()]
     assert {file.suffix for file in written} >= {".parquet", ".html", ".yaml"}
     for secret in secrets.values():
@@ -271,8 +291,8 @@ def test_twenty_kills_with_ray(tmp_path: Path) -> None:
 
 
 def test_a_damaged_part_is_set_aside_and_only_its_rows_are_trained_again(tmp_path: Path) -> None:
-    command = Command(tmp_path / "one", PLAIN, pace=0.02)
-    command.kill_after(0.8)
+    command = Command(tmp_path / "one", PLAIN)
+    assert command.kill_before(300)
     command.finish()
     store = Store(command.out)
     *others, part = store.parts("epochs")
@@ -289,17 +309,11 @@ def test_a_damaged_part_is_set_aside_and_only_its_rows_are_trained_again(tmp_pat
 
 def test_a_truncated_checkpoint_is_named_and_not_used(tmp_path: Path) -> None:
     study = {**PLAIN, "recipe": {"epochs": 40}, "seeds": [0]}
-    command = Command(tmp_path / "one", study, pace=0.02)
-    states: list[Path] = []
-    # Between two trials there is none.
-    while not states:
-        process = command.start()
-        while not list(Store(command.out).checkpoints.glob("*/*.state")):
-            assert process.poll() is None
-            time.sleep(0.005)
-        process.kill()
-        process.communicate()
-        states = [Path(str(state)) for state in Store(command.out).checkpoints.glob("*/*.state")]
+    command = Command(tmp_path / "one", study)
+    # In the middle of the first trial.
+    assert command.kill_before(100)
+    states = [Path(str(state)) for state in command.store.checkpoints.glob("*/*.state")]
+    assert states
     for state in states:
         state.write_bytes(b"")
     output = " ".join(command.finish().split())
@@ -346,9 +360,9 @@ def test_a_read_only_folder_is_refused(small_disk: Path) -> None:
     process = command.start()
     process.communicate()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    run = [sys.executable, "-m", "orchestrator", "run", str(small_disk / "study.yaml")]
+    run = ["-m", "orchestrator", "run", str(small_disk / "study.yaml")]
     where = ["--address", "none", "--out", str(small_disk / "new"), "--no-report"]
-    done = subprocess.run([*run, *where], capture_output=True, text=True, check=False)
+    done = forks.run([*run, *where])
     assert done.returncode == 1
     assert "the file system is read-only; choose another --out" in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr

@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from harness import Command, assert_same_tables, kill_at_random, table
 from object_stores import Server
@@ -29,9 +29,7 @@ def server(request: pytest.FixtureRequest, store_credentials: None) -> Server:
 
 
 def scalestudy(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *words], capture_output=True, text=True, check=False
-    )
+    return forks.run(["-m", "orchestrator", *words])
 
 
 def finished_here(folder: Path, study: dict[str, Any]) -> Path:

@@ -2,11 +2,10 @@
 
 import os
 import pty
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forks
 import numpy as np
 import pytest
 import yaml
@@ -143,8 +142,8 @@ def test_refusals(words: tuple[object, ...], said: str, tmp_path: Path) -> None:
 
 def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    words = [sys.executable, "-m", "orchestrator", "init", "s.yaml", "--models", "resnet18"]
-    process = subprocess.Popen(
+    words = ["-m", "orchestrator", "init", "s.yaml", "--models", "resnet18"]
+    process = forks.start(
         words,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -176,15 +175,8 @@ def _read(terminal: int) -> bytes:
 
 
 def test_without_a_terminal_it_never_asks(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "init", "s.yaml"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = ["-m", "orchestrator", "init", "s.yaml"]
+    done = forks.run(words, cwd=tmp_path, env=environment, check=True, timeout=60)
     assert "?" not in done.stdout
     assert load_study(tmp_path / "s.yaml").name == "digits"

@@ -3,11 +3,10 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forks
 import pytest
 import yaml
 
@@ -21,7 +20,7 @@ STUDY = {
 
 
 def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "orchestrator", *map(str, words)]
+    return ["-m", "orchestrator", *map(str, words)]
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +28,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reporting")
     (folder / "study.yaml").write_text(yaml.safe_dump(STUDY))
     words = ("run", folder / "study.yaml", "--out", folder / "run", "--address", "none")
-    subprocess.run(command(*words, "--no-report"), check=True, capture_output=True)
+    forks.run(command(*words, "--no-report"), check=True)
     return folder / "run"
 
 
 def test_a_complete_study_is_watched_once(run: Path) -> None:
-    done = subprocess.run(
-        command("report", run, "--watch"), check=True, capture_output=True, text=True
-    )
+    done = forks.run(command("report", run, "--watch"), check=True)
     assert "2 complete" in done.stdout
     page = (run / "report/index.html").read_text()
     assert 'id="age"' not in page
@@ -53,12 +50,7 @@ def test_an_unfinished_study_is_watched_until_it_is_interrupted(run: Path, tmp_p
     last = list(table)[-1]
     table.update(last, {"status": "planned"})
     table.flush()
-    process = subprocess.Popen(
-        command("report", other, "--watch", "--interval", 1),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = forks.start(command("report", other, "--watch", "--interval", 1))
     page = other / "report/index.html"
     until = time.monotonic() + 60
     while not page.exists() and time.monotonic() < until:
@@ -74,9 +66,7 @@ def test_an_unfinished_study_is_watched_until_it_is_interrupted(run: Path, tmp_p
 
 
 def test_compare_prints_one_document(run: Path) -> None:
-    done = subprocess.run(
-        command("compare", run, run, "--json"), check=True, capture_output=True, text=True
-    )
+    done = forks.run(command("compare", run, run, "--json"), check=True)
     document = json.loads(done.stdout)
     assert [cell["basis"] for cell in document["cells"]] == ["same trials"] * 2
     assert document["page"] is None

@@ -2,11 +2,10 @@
 
 import json
 import os
-import subprocess
-import sys
 import time
 from typing import Any
 
+import forks
 import pytest
 from object_stores import Server
 
@@ -22,10 +21,8 @@ HOLD = (
 )
 
 
-def hold(path: ObjectPath) -> "subprocess.Popen[str]":
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True
-    )
+def hold(path: ObjectPath) -> forks.Process:
+    process = forks.start(["-c", HOLD, str(path)])
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process

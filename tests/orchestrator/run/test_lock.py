@@ -3,11 +3,10 @@
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forks
 import pytest
 
 from orchestrator.errors import RunError
@@ -19,10 +18,8 @@ HOLD = "import sys, time; from pathlib import Path; from orchestrator.run.lock i
 )
 
 
-def hold(path: Path) -> "subprocess.Popen[str]":
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True
-    )
+def hold(path: Path) -> forks.Process:
+    process = forks.start(["-c", HOLD, str(path)])
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
@@ -126,12 +123,7 @@ def test_a_second_run_of_the_command_is_refused(tmp_path: Path) -> None:
     process = hold(out / "run.lock")
     words = ["run", str(file), "--out", str(out), "--address", "none", "--json"]
     try:
-        second = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *words],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        second = forks.run(["-m", "orchestrator", *words])
     finally:
         process.kill()
         process.communicate()
