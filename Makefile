@@ -17,11 +17,13 @@ demo: $(INSTALLED)  ## train the example on the embedded images and leave a repo
 	$(BIN)/scalestudy run examples/digits.yaml --out runs/digits
 	@echo "The report: $(CURDIR)/runs/digits/report/index.html"
 
+# Each process takes whole files, and one of them takes all that starts Ray.
 test: $(INSTALLED)  ## all tests but the long ones
-	$(BIN)/python -m pytest -m "not long and not trackers"
+	$(BIN)/python -m pytest -m "not long and not trackers" --durations 10 \
+		--numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 test-long: $(INSTALLED)  ## the long ones: many kills, ten thousand trials
-	$(BIN)/python -m pytest -m long --timeout 3600
+	$(BIN)/python -m pytest -m long --timeout 3600 --durations 10
 
 test-trackers:  ## MLflow and W&B, in an environment of their own: they slow every start of Ray Tune
 	$(PYTHON) -m venv .venv-trackers

@@ -1,4 +1,4 @@
-"""Shared by all tests: where the sample files are, and one Ray per module."""
+"""Shared by all tests: where the sample files are, one Ray, and who runs what."""
 
 import os
 import sys
@@ -30,7 +30,23 @@ def _own_surroundings(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 
 
-@pytest.fixture(scope="module")
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the tests that share a Ray first, and give each process whole files, or all of Ray."""
+    items.sort(key=lambda item: _turn(item))
+    if getattr(config.option, "loadgroup", False):
+        for item in items:
+            ray = item.get_closest_marker("ray")
+            item.add_marker(pytest.mark.xdist_group("ray" if ray else item.location[0]))
+
+
+def _turn(item: pytest.Item) -> int:
+    if not item.get_closest_marker("ray"):
+        return 2
+    return 0 if "ray_cluster" in getattr(item, "fixturenames", ()) else 1
+
+
+@pytest.fixture(scope="session")
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return the folder in which faulty learners leave their marks."""
     folder = tmp_path_factory.mktemp("faults")
@@ -39,16 +55,34 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     del os.environ["FAULTY_FOLDER"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def ray_cluster(faults: Path) -> Iterator[Any]:
-    """Start a Ray with two CPUs and four GPUs in name only."""
-    from orchestrator.drivers.connection import cluster, start_local
-
-    start_local(cpus=2, gpus=4)
-    with cluster(None) as nodes:
-        yield nodes
+    """Return the nodes of the session's Ray: two CPUs, and four GPUs in name only."""
     import ray
 
+    from orchestrator.drivers.connection import cluster, start_local
+
+    if not ray.is_initialized():
+        start_local(cpus=2, gpus=4)
+    with cluster(None) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def ray_address(ray_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands use the session's Ray, where they would start one of their own."""
+    import ray
+
+    monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
+
+
+@pytest.fixture
+def no_ray() -> Iterator[None]:
+    """Leave no Ray behind, whatever the test starts, and let it find none."""
+    import ray
+
+    ray.shutdown()
+    yield
     ray.shutdown()
 
 

@@ -170,8 +170,8 @@ def assert_same_tables(one: Path | str, other: Path | str, but: Collection[str] 
         pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
 
 
-def end(process: forks.Process, number: signal.Signals) -> str:
-    """Send a signal; return what the process printed until its end."""
+def end(process: forks.Process, number: signal.Signals, limit: float) -> str:
+    """Send a signal; return what was printed until the end, `limit` seconds later at most."""
     process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=limit)
     return output

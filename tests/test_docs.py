@@ -65,7 +65,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.ray
-def test_readme(tmp_path: Path) -> None:
+def test_readme(ray_address: None, tmp_path: Path) -> None:
     """In the order in which they stand, with a study that is made small."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     follow("python examples/make_images.py images", tmp_path)
@@ -102,7 +102,6 @@ def follow(command: str, folder: Path) -> None:
     programs = {"scalestudy": ["-m", "orchestrator"], "python": []}
     assert words[0] in programs, f"{command}: a walk is made of our commands"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("RAY_ADDRESS", None)
     done = forks.run([*programs[words[0]], *words[1:]], cwd=folder, env=environment, timeout=600)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 

@@ -23,7 +23,7 @@ def test_this_machine(tmp_path: Path) -> None:
     assert "10 classes" in found["study"]["seen"]
 
 
-def test_a_cluster_that_is_not_there_and_a_study_without_data(tmp_path: Path) -> None:
+def test_a_cluster_that_is_not_there_and_a_study_without_data(no_ray: None, tmp_path: Path) -> None:
     data = {"source": "imagefolder", "path": "nowhere"}
     file = write(tmp_path / "s.yaml", {"name": "d", "data": data})
     found = {check.name: check for check in examine(file, "127.0.0.1:1")}

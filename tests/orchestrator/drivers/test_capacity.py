@@ -186,7 +186,7 @@ STUDY: dict[str, Any] = {
 
 
 @pytest.fixture
-def ray_nodes() -> Iterator[Any]:
+def ray_nodes(no_ray: None) -> Iterator[Any]:
     """Return a Ray cluster whose head has no places."""
     import ray
     from ray.cluster_utils import Cluster

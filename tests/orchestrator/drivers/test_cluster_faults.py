@@ -1,6 +1,5 @@
 """Faults of a cluster: main memory that ends, a full object store."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,6 @@ STUDY: dict[str, Any] = {
     "seeds": [0, 1],
     "checkpoint_seconds": 0,
 }
-
-
-@pytest.fixture
-def no_ray() -> Iterator[None]:
-    """Leave no Ray behind, whatever the test starts."""
-    yield
-    import ray
-
-    ray.shutdown()
 
 
 def test_main_memory_that_ends_is_said_and_the_rest_completes(

@@ -57,7 +57,7 @@ def logged(file: Path) -> list[bytes]:
 
 
 @pytest.mark.ray
-def test_tensorboard_holds_every_epoch_of_every_trial(tmp_path: Path) -> None:
+def test_tensorboard_holds_every_epoch_of_every_trial(ray_cluster: Any, tmp_path: Path) -> None:
     recorded, problems = run(tmp_path, {"tensorboard": {"folder": str(tmp_path / "logs")}})
     assert problems == []
     folders = sorted((tmp_path / "logs").iterdir())
@@ -82,7 +82,9 @@ def test_tensorboard_holds_every_epoch_of_every_trial(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-def test_a_tracker_that_fails_is_given_up_and_the_study_goes_on(tmp_path: Path) -> None:
+def test_a_tracker_that_fails_is_given_up_and_the_study_goes_on(
+    ray_cluster: Any, tmp_path: Path
+) -> None:
     (tmp_path / "taken").write_text("no folder")
     _, problems = run(tmp_path, {"tensorboard": {"folder": str(tmp_path / "taken")}})
     assert len(problems) == 1
