@@ -66,15 +66,15 @@ class Parcel:
         sizes = [_size(content) for content in (*self.code.values(), *self.files.values())]
         return sum(sizes) + _ENTRY_BYTES * len(sizes)
 
-    def check_size(self, largest: int = LARGEST) -> None:
-        """Refuse a parcel of more than `largest` bytes.
+    def check_size(self) -> None:
+        """Refuse a parcel of more than `LARGEST` bytes.
 
         Raises
         ------
         StudyError
             The message names the largest parts and what to do.
         """
-        if self.size <= largest:
+        if self.size <= LARGEST:
             return
         parts: dict[str, int] = {}
         for place, content in (*self.code.items(), *self.files.items()):
@@ -84,7 +84,7 @@ class Parcel:
         listed = ", ".join(f"{part} ({byte_size(parts[part])})" for part in biggest)
         raise StudyError(
             f"{len(self.code) + len(self.files):,} files of {byte_size(self.size)} in all would be "
-            f"shipped, and Ray takes at most {byte_size(largest)} with a job; largest: {listed}. "
+            f"shipped, and Ray takes at most {byte_size(LARGEST)} with a job; largest: {listed}. "
             "Put them where every node can read them and name them by absolute path: such paths "
             "are read on the cluster and not shipped."
         )

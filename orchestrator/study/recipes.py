@@ -18,7 +18,7 @@ Algorithm = Literal["grid", "random", "optuna"]
 RECIPE_FIELDS = tuple(Recipe.model_fields)
 
 _RESERVED = ("samples", "seed", "algorithm")
-DISTRIBUTIONS = ("choice", "uniform", "loguniform", "randint")
+_DISTRIBUTIONS = ("choice", "uniform", "loguniform", "randint")
 _DEFAULT_SAMPLES = 8
 _MOST_CORNERS = 10_000
 
@@ -46,9 +46,7 @@ class Search(Settings):
         example = "{lr: [1e-3, 1e-4]}"
         if not isinstance(block, dict):
             raise Refused(f"a block of recipe fields to tune is needed, such as {example}")
-        fields = {
-            key: checked_values(key, value) for key, value in block.items() if key not in _RESERVED
-        }
+        fields = {key: _tried(key, value) for key, value in block.items() if key not in _RESERVED}
         rest = {key: block[key] for key in _RESERVED if block.get(key) is not None}
         if not fields:
             raise Refused(f"names no recipe field to tune; valid is a block such as {example}")
@@ -93,8 +91,7 @@ class Search(Settings):
         if self.algorithm == "optuna":
             return []
         if self.algorithm == "grid":
-            rows = itertools.product(*self.fields.values())
-            return [dict(zip(self.fields, row, strict=True)) for row in rows]
+            return list(self.corners())
         # A stream of its own for each field: neither their order in the file nor another field
         # changes what is drawn of one.
         streams = {key: np.random.default_rng([seed, *key.encode()]) for key in self.fields}
@@ -119,24 +116,10 @@ class Search(Settings):
         return (dict(zip(self.fields, row, strict=True)) for row in itertools.product(*ends))
 
 
-def checked_values(field: Any, values: Any) -> Any:
-    """Return the values of a recipe field that are to be tried, as the recipe holds them.
-
-    Parameters
-    ----------
-    field
-        Name of a recipe field.
-    values
-        A list, or a block of one distribution.
-
-    Raises
-    ------
-    Refused
-        There is no such field, or it cannot have one of the values.
-    """
+def _tried(field: Any, values: Any) -> Any:
+    """Return the values of a recipe field that are to be tried, as the recipe holds them."""
     if field not in RECIPE_FIELDS:
-        names = [*RECIPE_FIELDS, *_RESERVED]
-        raise Refused(unknown_key(field, names))
+        raise Refused(unknown_key(field, [*RECIPE_FIELDS, *_RESERVED]))
 
     def refused(why: str) -> Refused:
         return Refused(why, key=(field,), value=values)
@@ -146,11 +129,11 @@ def checked_values(field: Any, values: Any) -> Any:
             raise refused("at least one value is needed, such as lr: [1e-3, 1e-4]")
         return distinct(field, values, normal_value, "value")
     if not isinstance(values, dict) or len(values) != 1:
-        kinds = ", ".join(DISTRIBUTIONS)
+        kinds = ", ".join(_DISTRIBUTIONS)
         raise refused(f"a list, or a block of one distribution ({kinds}), is needed")
     ((kind, arguments),) = values.items()
-    if kind not in DISTRIBUTIONS:
-        raise refused(f"{shown(kind)} is no distribution; {unknown(str(kind), DISTRIBUTIONS)}")
+    if kind not in _DISTRIBUTIONS:
+        raise refused(f"{shown(kind)} is no distribution; {unknown(str(kind), _DISTRIBUTIONS)}")
     if not isinstance(arguments, list) or not arguments:
         raise refused(f"{kind} needs a list")
     if kind == "choice":
@@ -259,7 +242,7 @@ def _tuned(field: str) -> Any:
     declared = Recipe.model_fields[field]
     values: Any = list_of(value_of(field))
     ends = Annotated[values, Field(min_length=2, max_length=2)]
-    kinds = {kind: values if kind == "choice" else ends for kind in DISTRIBUTIONS}
+    kinds = {kind: values if kind == "choice" else ends for kind in _DISTRIBUTIONS}
     about = {"description": declared.description, "default": declared.default}
     distribution = block_of(kinds, minProperties=1, maxProperties=1)
     return Annotated[values | distribution, Field(json_schema_extra=about)]

@@ -31,7 +31,7 @@ class Refused(ValueError):
 
     def __init__(self, reason: str, *, key: Sequence[str] = (), value: Any = _ABSENT) -> None:
         super().__init__(reason)
-        self.reason, self.key, self.value = reason, tuple(key), value
+        self.key, self.value = tuple(key), value
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
