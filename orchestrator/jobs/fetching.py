@@ -46,7 +46,7 @@ def _check_fetched(folder: Path, source: str | None = None) -> None:
     """Refuse a folder that holds something else than results of a source, or of any job."""
     if folder.exists() and any(folder.iterdir()):
         known = _fetched(folder)
-        if known is None or source not in (None, known["from"]):
+        if known is None or source not in (None, known[0]):
             raise StudyError(
                 f"--out {folder}: the folder holds something else than results fetched from "
                 f"{source or 'a job'}; name another."
@@ -67,7 +67,8 @@ def fetch(submission: Submission, folder: Path) -> None:
     """
     source = _source(submission)
     _check_fetched(folder, source)
-    own = _parts_beside(folder, (_fetched(folder) or {"files": ()})["files"])
+    _, files = _fetched(folder) or (source, [])
+    own = _parts_beside(folder, files)
     if own:
         raise StudyError(
             f"--out {folder}: it was added to since it was fetched ({own[0].relative_to(folder)}); "
@@ -89,12 +90,13 @@ def _source(submission: Submission) -> str:
     return f"{submission.dashboard.address} {submission.details().metadata['out']}"
 
 
-def _fetched(folder: Path) -> dict[str, Any] | None:
+def _fetched(folder: Path) -> tuple[str, list[str]] | None:
+    """Return the source that a folder was fetched from, and the files; None where it was not."""
     try:
         known = json.loads((folder / _MARK).read_bytes())
-    except (OSError, ValueError):
+        return known["from"], known["files"]
+    except (OSError, ValueError, TypeError, KeyError):
         return None
-    return known if isinstance(known, dict) and {"from", "files"} <= known.keys() else None
 
 
 def _parts_beside(folder: Path, files: Collection[str]) -> list[Path]:
