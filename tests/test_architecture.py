@@ -29,7 +29,6 @@ ROOMS = {
 """Folders and modules at the top of each package: each may import those to its left."""
 UPWARD = {  # still there, to be mended
     ("orchestrator.ledger.passes", "orchestrator.run.recorder"),
-    ("orchestrator.plan.paces", "orchestrator.run.environment"),
     ("orchestrator.plan.price", "orchestrator.run.recorder"),
     ("orchestrator.run.events", "orchestrator.commands.usage"),
     ("orchestrator.run.runner", "orchestrator.screen.progress"),

@@ -14,7 +14,7 @@ from typing import Any, Self
 from orchestrator.errors import RunError, StudyError
 from orchestrator.jobs.dashboard import Dashboard, dashboard_address
 from orchestrator.jobs.parcel import Parcel, pack
-from orchestrator.run.environment import COMMIT_VARIABLE, git_commit
+from orchestrator.placement.environment import COMMIT_VARIABLE, git_commit
 from orchestrator.study.study import Study
 from results.phrases import byte_size
 from results.store.objects import check_address, is_address

@@ -14,8 +14,8 @@ from statistics import fmean
 from typing import Any
 
 from orchestrator.errors import StudyError
+from orchestrator.placement.environment import describe
 from orchestrator.plan.durations import Kind
-from orchestrator.run.environment import describe
 from results.store.files import write_whole
 from trainables.errors import TrainableError
 from trainables.measure.pace import Pace, measure

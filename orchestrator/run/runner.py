@@ -11,13 +11,13 @@ from orchestrator.errors import RunError, StudyError
 from orchestrator.ledger.history import History
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Stages
+from orchestrator.placement.environment import describe
 from orchestrator.placement.placer import Placer
 from orchestrator.placement.shares import Node
 from orchestrator.plan.durations import Durations
 from orchestrator.plan.plan import check_owner, default_out
 from orchestrator.plan.prediction import predict
 from orchestrator.plan.price import durations_here
-from orchestrator.run.environment import describe
 from orchestrator.run.events import tell
 from orchestrator.run.lock import held
 from orchestrator.run.recorder import Recorder
