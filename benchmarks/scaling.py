@@ -20,15 +20,14 @@ import numpy as np
 import psutil
 
 from orchestrator.ledger.history import History
+from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.passes import Pass
-from orchestrator.ledger.stages import Stages, Wanted
+from orchestrator.ledger.stages import Wanted
 from orchestrator.placement.shares import Node, Share
-from orchestrator.plan.costs import work_of
-from orchestrator.plan.durations import Durations, kind_of
+from orchestrator.plan.durations import Durations, kind_of, work_of
 from orchestrator.plan.schedule import Schedule, simulate
-from orchestrator.run.recorder import Recorder
+from orchestrator.run.events import Silent
 from orchestrator.run.runner import run_study
-from orchestrator.screen.progress import Silent
 from orchestrator.study.inputs import find_inputs
 from orchestrator.study.study import Study, study_from
 from results.store.store import Store
@@ -65,14 +64,12 @@ def mixed(seeds: int) -> Study:
 
 def course(study: Study, out: Path, nodes: list[Node], share: Callable[[Trial], Share]) -> Schedule:
     """Play a study in virtual time; its trials take as long as FLOPs make expect on a GPU."""
-    inputs, store = find_inputs(study), Store(out)
-    stages, history = Stages(study, inputs), History(store)
-    durations = Durations(work_of(inputs), lambda trial: kind_of(trial, 1, True), on_gpu=True)
+    ledger = Ledger(study, find_inputs(study), History(Store(out)))
+    durations = Durations(
+        work_of(ledger.inputs), lambda trial: kind_of(trial, 1, True), on_gpu=True
+    )
     work = Pass(
-        study,
-        stages,
-        history,
-        Recorder(store, history, "paper"),
+        ledger,
         cost=durations.seconds,
         share=share,
         enlarge=lambda trial, shortage: shortage,
@@ -155,7 +152,7 @@ class Scale(Silent):
         """Note how many trials have ended, and the memory, once a second."""
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + 1.0
-            ended = sum(row["status"] == "completed" for row in source.recorder.rows())
+            ended = sum(row["status"] == "completed" for row in source.rows.values())
             self.samples.append((ended, psutil.Process().memory_info().rss / 2**20))
 
 

@@ -23,8 +23,8 @@ from harness import (
 )
 
 from orchestrator.ledger.history import History
-from orchestrator.ledger.races import Races
-from orchestrator.ledger.stages import Stages
+from orchestrator.ledger.ledger import Ledger
+from orchestrator.ledger.stopping import Races
 from orchestrator.study.inputs import find_inputs
 from orchestrator.study.study import study_from
 from results.store.store import Store
@@ -252,8 +252,7 @@ def test_kills_of_a_parallel_search(tmp_path: Path) -> None:
     killed.finish()
     assert hits >= 12
     study = study_from(LONG_SEARCH)
-    history = History(Store(killed.out))
-    stages = Stages(study, find_inputs(study))
+    ledger = Ledger(study, find_inputs(study), History(Store(killed.out)))
     trials = Store(killed.out).read("trials").to_pandas().set_index("trial_id")
     epochs = Store(killed.out).read("epochs").to_pandas()
     assert not epochs.duplicated(["trial_id", "epoch"]).any()
@@ -269,9 +268,10 @@ def test_kills_of_a_parallel_search(tmp_path: Path) -> None:
     ours, theirs = (rows.loc[shared].drop(columns="stage") for rows in (ours, theirs))
     pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
     # The rungs rebuilt from the records give every stop, and no other.
+    ledger.races = Races(study.stopping)
     stops = {
         wanted.trial.trial_id: (stop.epoch, stop.cutoff)
-        for wanted, stop, _ in Races(stages).replay(history)
+        for wanted, stop, _ in ledger.recorded_stops()
     }
     stopped = trials[trials.status == "stopped"]
     assert len(stopped) > 0

@@ -14,6 +14,7 @@ from test_faults import PLAIN, SEARCH, TRAINED
 
 import results
 from orchestrator.ledger.history import History
+from orchestrator.ledger.rows import Rows
 from orchestrator.run.recorder import Recorder
 from results.errors import Unreachable
 from results.store.files import write_whole
@@ -176,8 +177,9 @@ def test_a_store_that_does_not_answer_for_a_while(
     s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store.at(s3.address())
-    recorder = Recorder(store, History(store), "pass")
-    recorder._trials.update("t", {"status": "planned"})
+    rows = Rows(History(store))
+    recorder = Recorder(store, rows, "pass")
+    rows.update("t", {"status": "planned"})
     write, answers = ObjectPath.write_bytes, [False, True]
 
     def flaky(self: ObjectPath, content: bytes) -> None:
@@ -190,10 +192,10 @@ def test_a_store_that_does_not_answer_for_a_while(
     monkeypatch.setattr("orchestrator.run.recorder._FLUSH_SHARE", 0.0)
     assert recorder.flush() == []
     assert store.parts("trials") == []
-    assert len(recorder.problems) == 1
+    assert len(rows.problems) == 1
     recorder.flush()
     assert store.read("trials")["trial_id"].to_pylist() == ["t"]
-    recorder._trials.update("t", {"status": "completed"})
+    rows.update("t", {"status": "completed"})
     answers[:] = [False]
     monkeypatch.setattr("orchestrator.run.recorder.OUTAGE_SECONDS", -1.0)
     with pytest.raises(Unreachable):

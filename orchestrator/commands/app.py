@@ -78,15 +78,15 @@ def plan(
 ) -> None:
     """Say what a run would train, what it costs, and what is doubtful about the study."""
     from orchestrator.plan.plan import plan_study
-    from orchestrator.plan.price import price_plan
+    from orchestrator.plan.price import price_study
     from orchestrator.study.file import load_study
 
     with one_document(as_json) as document:
         see_own_modules()
         with named(study):
             made = plan_study(load_study(study, settings or ()), out)
-            price = price_plan(
-                made, probe=probe, max_parallel=max_parallel, per_hour=price_per_hour
+            price = price_study(
+                made.ledger, probe=probe, max_parallel=max_parallel, per_hour=price_per_hour
             )
         document.update(made.as_json(), price=price.as_json())
     if not as_json:

@@ -4,7 +4,6 @@ Imports nothing heavy: every command begins here.
 """
 
 import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from orchestrator.run.events import plain
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
 RunFolder = Annotated[
@@ -81,17 +82,6 @@ def one_document(as_json: bool) -> Iterator[dict[str, Any]]:
 def print_json(document: dict[str, Any]) -> None:
     """Print a document on standard output; what JSON lacks (NaN, infinity) becomes null."""
     typer.echo(json.dumps(plain(document), indent=2, allow_nan=False))
-
-
-def plain(value: Any) -> Any:
-    """Return what JSON knows: no NaN, no infinity, no paths."""
-    if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 @contextmanager

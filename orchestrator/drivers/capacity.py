@@ -137,11 +137,8 @@ class Capacity:
     def _watch(self, now: float) -> None:
         """Say what is waited for where fewer trials run than could."""
         running = self._work.running
-        begun = frozenset(
-            trial_id
-            for trial_id in running
-            if self._work.recorder.trial(trial_id).get("status") == Status.RUNNING.value
-        )
+        rows = self._work.ledger.rows
+        begun = frozenset(name for name in running if rows[name]["status"] == Status.RUNNING)
         waiting = [wanted for trial_id, wanted in running.items() if trial_id not in begun]
         # Of unlike trials, as many as fit where all have the largest share.
         is_full = len(begun) >= min(self._sure, self.slots) > 0

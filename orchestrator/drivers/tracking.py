@@ -17,6 +17,7 @@ from orchestrator.errors import first_line
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from orchestrator.study.blocks import Trackers
+from results.records import Status
 from trainables.work.reports import EpochDone
 
 
@@ -75,7 +76,8 @@ class Tracking(Callback):  # type: ignore[misc]
     def __init__(self, work: Pass, loggers: dict[str, LoggerCallback], scratch: Path) -> None:
         super().__init__()
         self._work, self._loggers = work, loggers
-        keep = work.study.trackers.tensorboard if work.study.trackers else None
+        trackers = work.ledger.study.trackers
+        keep = trackers.tensorboard if trackers else None
         self._folders = {
             name: Path(keep.folder).absolute() if keep and name == "tensorboard" else scratch / name
             for name in loggers
@@ -91,10 +93,11 @@ class Tracking(Callback):  # type: ignore[misc]
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         """Begin a trial's run."""
-        wanted = self._work.stages.wanted[trial.config["trial_id"]]
-        cell = str(self._work.stages.cells[wanted.cell].cell)
+        ledger = self._work.ledger
+        wanted = ledger.stages.wanted[trial.config["trial_id"]]
         for name in [*self._loggers]:
-            tracked = Tracked(wanted, cell, self._folders[name], self._work.study.name)
+            cell, group = ledger.cell_name(wanted), ledger.study.name
+            tracked = Tracked(wanted, cell, self._folders[name], group)
             tracked = self._tracked.setdefault((name, tracked.trial_id), tracked)
             self._call(name, "log_trial_start", tracked)
 
@@ -123,8 +126,8 @@ class Tracking(Callback):  # type: ignore[misc]
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         """End a trial's run."""
-        status = self._work.recorder.trial(trial.config["trial_id"]).get("status")
-        self._end(trial, failed=status == "failed")
+        status = self._work.ledger.rows[trial.config["trial_id"]]["status"]
+        self._end(trial, failed=status == Status.FAILED)
 
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
@@ -157,7 +160,8 @@ class Tracking(Callback):  # type: ignore[misc]
             # Whatever a tracker and its server may raise: it is no part of the study.
             del self._loggers[name]
             reason = f"{type(error).__name__}: {first_line(error)}"
-            self._work.recorder.problems.append(f"trackers.{name}: given up for this run: {reason}")
+            problem = f"trackers.{name}: given up for this run: {reason}"
+            self._work.ledger.rows.problems.append(problem)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -1,6 +1,8 @@
 """The only place that builds a `Tuner`: a pass, trained by workers of a Ray cluster.
 
-Imported once there is a connection, which sets what Ray reads when it is imported.
+Tune's searcher, scheduler and callback are thin wires to the one pass that decides. Tune pickles
+them for an experiment state that nobody reads: none takes its pass along. Imported once there is a
+connection, which sets what Ray reads when it is imported.
 """
 
 import os
@@ -11,44 +13,40 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
 
+from orchestrator.drivers.capacity import Capacity
 from orchestrator.drivers.tracking import Tracking, loggers_of
-from orchestrator.drivers.wires import Dispatcher, Relay, Rungs
 from orchestrator.ledger.passes import Pass
-from orchestrator.ledger.stages import Wanted
 from results.store.objects import Location
 from trainables.work.actor import Actor
-from trainables.work.reports import METRIC
+from trainables.work.reports import METRIC, FailureKind
+
+_REMEMBERED = 64
+"""Tune may hold so many trials before those that have ended are dropped."""
 
 
-def train(
-    work: Pass,
-    *,
-    limit: Callable[[], int],
-    checkpoint_folder: Location,
-    tick: Callable[[], None],
-    safe: Callable[[list[str]], None],
-) -> None:
+def train(work: Pass, capacity: Capacity, checkpoints: Location, beat: Callable[[], None]) -> None:
     """Train what a pass has left, with one `Tuner`.
 
     Parameters
     ----------
     work
         The pass; it takes every result at once.
-    limit
-        Returns how many trials may run or wait for their place, now.
-    checkpoint_folder
+    capacity
+        Says how many trials may run or wait for their place, now.
+    checkpoints
         Shared by the nodes, or in an object store, where it is to outlive one of them.
-    tick
+    beat
         Called several times a second; an exception from it ends the pass.
-    safe
-        Called with the trials that have ended and whose rows are on disk.
     """
     actors: dict[str, str] = {}
     while not work.is_finished:
         try:
-            _tune(work, limit, checkpoint_folder, Relay(work, tick, safe, actors))
+            _tune(work, capacity, checkpoints, Relay(work, capacity, beat, actors))
             return
         except RuntimeError as error:
             # Tune takes Ray's out-of-memory error for an unknown one and gives up all trials.
@@ -58,24 +56,12 @@ def train(
             work.regroup({trial_id for trial_id, actor in actors.items() if actor in killed})
 
 
-def _tune(work: Pass, limit: Callable[[], int], checkpoint_folder: Location, relay: Relay) -> None:
+def _tune(work: Pass, capacity: Capacity, checkpoints: Location, relay: "Relay") -> None:
     # The limit counts, which may change; Tune's own is read once.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "100000"
-
-    def task(wanted: Wanted) -> dict[str, Any]:
-        share = work.share(wanted.trial)
-        return {
-            # One string: Tune flattens and copies whatever is nested.
-            "task": work.task(wanted, checkpoint_folder).model_dump_json(),
-            "trial_id": wanted.trial.trial_id,
-            "cpu": share.cpu,
-            "gpu": share.gpu,
-            "gpu_kind": share.kind,
-        }
-
     scratch = tempfile.mkdtemp(prefix="scalestudy-")
-    trackers = work.study.trackers
-    loggers = loggers_of(trackers, work.study.name) if trackers else {}
+    study = work.ledger.study
+    loggers = loggers_of(study.trackers, study.name) if study.trackers else {}
     # Before the relay, which drops what it has recorded.
     callbacks = [Tracking(work, loggers, Path(scratch))] if loggers else []
     try:
@@ -84,7 +70,7 @@ def _tune(work: Pass, limit: Callable[[], int], checkpoint_folder: Location, rel
             tune_config=TuneConfig(
                 metric=METRIC,
                 mode="max",
-                search_alg=Dispatcher(work, limit, task),
+                search_alg=Dispatcher(work, capacity, checkpoints),
                 scheduler=Rungs(work),
                 num_samples=-1,
                 reuse_actors=True,
@@ -104,3 +90,170 @@ def _tune(work: Pass, limit: Callable[[], int], checkpoint_folder: Location, rel
         ).fit()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+class _Wire:
+    """Leaves all behind where Tune pickles it."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Dispatcher(_Wire, Searcher):  # type: ignore[misc]
+    """Hands out the pass's trials, never many more than there are places.
+
+    Parameters
+    ----------
+    work
+        The pass.
+    capacity
+        Says how many may run or wait, now.
+    checkpoints
+        Where they are kept.
+    """
+
+    def __init__(self, work: Pass, capacity: Capacity, checkpoints: Location) -> None:
+        super().__init__()
+        self._work, self._capacity, self._checkpoints = work, capacity, checkpoints
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the next trial's config, None to be asked again, or that all is done."""
+        if self._work.is_finished:
+            return str(Searcher.FINISHED)
+        if len(self._work.running) >= self._capacity.limit:
+            return None
+        wanted = self._work.next()
+        if wanted is None:
+            return None
+        share = self._work.share(wanted.trial)
+        return {
+            # One string: Tune flattens and copies whatever is nested.
+            "task": self._work.task(wanted, self._checkpoints).model_dump_json(),
+            "trial_id": wanted.trial.trial_id,
+            "cpu": share.cpu,
+            "gpu": share.gpu,
+            "gpu_kind": share.kind,
+        }
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: the pass knows already."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the records are the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the records are the state."""
+
+
+class Rungs(_Wire, FIFOScheduler):  # type: ignore[misc]
+    """Stops a trial where the pass says so, and records every row before the next is trained."""
+
+    def __init__(self, work: Pass) -> None:
+        super().__init__()
+        self._work = work
+        self._waiting: list[TuneTrial] = []
+
+    def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
+        """Line a trial up."""
+        self._waiting.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
+        """Return the trial that has waited longest, without a look at those that have ended."""
+        self._waiting = [trial for trial in self._waiting if trial.status == TuneTrial.PENDING]
+        return self._waiting[0] if self._waiting else None
+
+    def on_trial_result(
+        self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]
+    ) -> str:
+        """Let the pass take the row and decide."""
+        # A result that Tune knows as `done` would never get here: jobs say `finished`.
+        go_on = self._work.result(trial.config["trial_id"], result["report"][0])
+        return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
+
+
+class Relay(_Wire, Callback):  # type: ignore[misc]
+    """Tells the pass of starts and losses, writes rows in time, and keeps the clock.
+
+    Parameters
+    ----------
+    work, capacity
+        The pass, and the places that it has.
+    beat
+        Called several times a second.
+    actors
+        Filled with the Ray actor (32 hex digits) that each trial runs in.
+    """
+
+    def __init__(
+        self, work: Pass, capacity: Capacity, beat: Callable[[], None], actors: dict[str, str]
+    ) -> None:
+        self._work, self._capacity, self._beat, self._actors = work, capacity, beat, actors
+
+    def on_trial_start(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """Note the place of a trial."""
+        self._actors[trial.config["trial_id"]] = trial.temporary_state.ray_actor._actor_id.hex()
+        self._work.start(trial.config["trial_id"])
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[TuneTrial],
+        trial: TuneTrial,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        """Drop what is recorded: Tune would hold every trial's last result to the end."""
+        result.pop("report", None)
+        result.pop("config", None)
+
+    def on_trial_error(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
+    ) -> None:
+        """Give a trial up whose worker kept failing."""
+        kind, message = explain_loss(trial)
+        self._work.lose(trial.config["trial_id"], kind, message)
+
+    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """Forget what has ended, have what is new written, and look at the cluster."""
+        if len(trials) > _REMEMBERED:
+            _forget(trials)
+        self._beat()
+        self._capacity.tick()
+
+
+def _forget(trials: list[TuneTrial]) -> None:
+    """Drop ended trials from Tune's own list, and what is large in them: the records have it all.
+
+    Tune keeps every trial to the end, some 50 kB each (ray-project/ray#64231).
+    """
+    ended = [trial for trial in trials if trial.is_finished()]
+    for trial in ended:
+        trial.config = trial.evaluated_params = {}
+        trial.experiment_tag = ""
+        trial._Trial__unresolved_config = {}
+        # A reference to a value in the object store.
+        trial._default_result_or_future = None
+        known = trial.run_metadata
+        known.last_result, known.metric_analysis, known.metric_n_steps = {}, {}, {}
+    trials[:] = [trial for trial in trials if not trial.is_finished()]
+
+
+def explain_loss(trial: TuneTrial) -> tuple[FailureKind, str]:
+    """Return the kind of a lost trial's failure, and what happened, in one line."""
+    try:
+        text = Path(trial.error_file or "").read_text(errors="replace")
+    except OSError:
+        text = ""
+    if re.search(r"low on memory|memory monitor|memory pressure|OutOfMemoryError", text):
+        return FailureKind.OUT_OF_MEMORY, "the machine ran short of memory and Ray ended the worker"
+    # Of a worker that dies alone Ray learns within the second it waits for that; a machine that is
+    # gone first leaves an actor that cannot be reached.
+    if "its node has died" in text or "actor is temporarily unavailable" in text:
+        return FailureKind.NODE_LOST, "the machine that it ran on was lost, or the connection to it"
+    if "worker process has died" in text or "died unexpectedly" in text or not text.strip():
+        return FailureKind.CRASHED, "the worker process died, each time it was tried"
+    return FailureKind.CRASHED, [line.strip() for line in text.splitlines() if line.strip()][-1]

@@ -39,6 +39,7 @@ class History:
     """
 
     def __init__(self, store: Store) -> None:
+        self.store = store
         self.trials: dict[str, dict[str, Any]] = {}
         self._epochs = pa.table({name: [] for name in _READ})
         self._spans: dict[str, tuple[int, int]] = {}

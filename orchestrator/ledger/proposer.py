@@ -2,7 +2,8 @@
 
 import hashlib
 import warnings
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 from pydantic import ValidationError
@@ -10,7 +11,6 @@ from pydantic import ValidationError
 from orchestrator.errors import StudyError
 from orchestrator.ledger.history import History
 from orchestrator.ledger.stages import CellStages, Outcome, Stages, Wanted, recorded_outcome
-from orchestrator.study.study import Study
 from results.ranking import rank
 from results.records import Stage, Status
 from trainables.recipe import Recipe
@@ -26,7 +26,7 @@ class Proposer:
 
     Parameters
     ----------
-    study, stages
+    stages
         What is asked for; recorded recipes are added to their cells at once.
     history
         What the samplers are refilled from.
@@ -37,7 +37,7 @@ class Proposer:
         Optuna is not installed.
     """
 
-    def __init__(self, study: Study, stages: Stages, history: History) -> None:
+    def __init__(self, stages: Stages, history: History) -> None:
         try:
             import optuna
         except ImportError:
@@ -46,15 +46,26 @@ class Proposer:
                 "install it with `pip install scalestudy[search]`."
             ) from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._optuna, self._study, self._stages = optuna, study, stages
+        self._optuna, self._study, self._stages = optuna, stages.study, stages
         self._searches = [optuna.create_study(direction="maximize") for _ in stages.cells]
         self._asked: dict[str, Any] = {}
-        self._space = {
-            key: self._distribution(values)
-            for key, values in sorted((study.search.fields if study.search else {}).items())
-        }
+        fields = self._study.search.fields if self._study.search else {}
+        self._space = {key: self._distribution(fields[key]) for key in sorted(fields)}
         for cell in stages.cells:
             self._refill(cell, history)
+
+    def copy(self, stages: Stages) -> Self:
+        """Return a proposer that goes on by itself, for a copy of the stages."""
+        made = copy(self)
+        made._stages = stages
+        made._searches = [self._optuna.create_study(direction="maximize") for _ in stages.cells]
+        for search, mine in zip(made._searches, self._searches, strict=True):
+            search.add_trials(mine.get_trials())
+        made._asked = {
+            trial_id: self._optuna.trial.Trial(made._searches[stages.wanted[trial_id].cell], number)
+            for trial_id, number in ((name, asked.number) for name, asked in self._asked.items())
+        }
+        return made
 
     def propose(self, cell: CellStages) -> Wanted | None:
         """Return the cell's next trial; None where no recipe is left that it has not tried.
@@ -154,7 +165,7 @@ class Proposer:
                 self._searches[cell.index].enqueue_trial(draw)
                 asked = self._searches[cell.index].ask(self._space)
             wanted = self._take(cell, asked)
-            outcome = wanted and recorded_outcome(history, self._study, wanted, row["trial_id"])
+            outcome = wanted and recorded_outcome(history, self._study, wanted)
             if wanted and outcome:
                 self.tell(wanted, outcome)
 

@@ -3,8 +3,9 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class CellStages:
     recipes
         Tried in this order; more may follow where a searcher proposes them.
     expected
-        How many recipes the search will have tried.
+        How many recipes the search will have tried; 0 without a search.
     """
 
     cell: Cell
@@ -59,6 +60,11 @@ class CellStages:
     winner: Trial | None = None
     lost: str | None = None
     """Why the cell cannot be measured, once that is so."""
+
+    @property
+    def unknown_recipes(self) -> int:
+        """How many recipes a searcher has yet to propose."""
+        return max(0, self.expected - len(self.search))
 
 
 class Stages:
@@ -73,8 +79,8 @@ class Stages:
     def __init__(self, study: Study, inputs: Inputs) -> None:
         self.study, self.inputs = study, inputs
         self.cells = [
-            CellStages(cell, index, self._recipes(cell), self._expected(cell))
-            for index, cell in enumerate(study.cells())
+            CellStages(cell, index, recipes, self._expected(cell, recipes))
+            for index, (cell, recipes) in enumerate(self._recipes())
         ]
         self.wanted: dict[str, Wanted] = {}
         for stages in self.cells:
@@ -86,6 +92,13 @@ class Stages:
                 for number, seed in enumerate(study.seeds):
                     trial = inputs.trial(study, stages.cell, stages.recipes[0], seed)
                     self._want(Wanted(trial, stages.index, stage, number))
+
+    def copy(self) -> Self:
+        """Return stages that go on by themselves from where these stand."""
+        made = copy(self)
+        made.cells = [replace(cell, search=[*cell.search]) for cell in self.cells]
+        made.wanted = dict(self.wanted)
+        return made
 
     def add_recipe(self, stages: CellStages, recipe: Recipe) -> Wanted | None:
         """Add a recipe to a cell's search; None where the cell has it already."""
@@ -109,7 +122,7 @@ class Stages:
         """
         if not self.study.search or stages.winner or stages.lost:
             return []
-        if len(stages.search) < stages.expected:
+        if stages.unknown_recipes:
             return []
         ended = [(wanted.trial, outcome(wanted.trial.trial_id)) for wanted in stages.search]
         if any(result is None for _, result in ended):
@@ -149,18 +162,15 @@ class Stages:
             if seed != self.study.search_seed
         }
 
-    def unknown_measures(self) -> int:
-        """Return how many measure trials will be known once their cell has a winner."""
-        if not self.study.search:
+    def unknown_measures(self, cell: CellStages) -> int:
+        """Return how many measure trials of a cell will be known once it has a winner."""
+        if not self.study.search or cell.winner or cell.lost:
             return 0
-        more = sum(seed != self.study.search_seed for seed in self.study.seeds)
-        return more * sum(1 for stages in self.cells if not stages.winner and not stages.lost)
+        return sum(seed != self.study.search_seed for seed in self.study.seeds)
 
     def unknown_recipes(self) -> int:
-        """Return how many recipes a searcher has yet to propose."""
-        if not self.study.search:
-            return 0
-        return sum(max(0, stages.expected - len(stages.search)) for stages in self.cells)
+        """Return how many recipes a searcher has yet to propose in all cells."""
+        return sum(cell.unknown_recipes for cell in self.cells)
 
     def group(self, wanted: Wanted) -> tuple[str, ...] | None:
         """Return the race that a trial runs in, or None where nothing stops it."""
@@ -182,29 +192,26 @@ class Stages:
     def _want(self, wanted: Wanted) -> None:
         self.wanted[wanted.trial.trial_id] = wanted
 
-    @cached_property
-    def _draws(self) -> list[dict[str, object]]:
-        search = self.study.search
-        return search.draws(self.study.search_seed) if search else []
+    def _recipes(self) -> Iterator[tuple[Cell, list[Recipe]]]:
+        """Yield each cell with its recipes, in the cell's own random order."""
+        study, seed = self.study, self.study.search_seed
+        draws = study.search.draws(seed) if study.search else [{}]
+        for cell in study.cells():
+            # A field without bearing, such as adam's momentum, makes no recipe of its own; and the
+            # order of fields in the file makes no other order.
+            found: dict[str, Recipe] = {}
+            for draw in draws:
+                recipe = study.recipe_of(cell, draw)
+                found.setdefault(str(sorted(recipe.identity().items())), recipe)
+            recipes = [found[key] for key in sorted(found)]
+            digest = hashlib.sha256(f"{seed} {cell}".encode()).digest()
+            generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+            yield cell, [recipes[position] for position in generator.permutation(len(recipes))]
 
-    def _recipes(self, cell: Cell) -> list[Recipe]:
-        if not self.study.search:
-            return [self.study.recipe_of(cell)]
-        # A field without bearing, such as adam's momentum, makes no recipe of its own; and the
-        # order of fields in the file makes no other order.
-        found: dict[str, Recipe] = {}
-        for draw in self._draws:
-            recipe = self.study.recipe_of(cell, draw)
-            found.setdefault(str(sorted(recipe.identity().items())), recipe)
-        recipes = [found[key] for key in sorted(found)]
-        digest = hashlib.sha256(f"{self.study.search_seed} {cell}".encode()).digest()
-        order = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(len(recipes))
-        return [recipes[position] for position in order]
-
-    def _expected(self, cell: Cell) -> int:
+    def _expected(self, cell: Cell, recipes: list[Recipe]) -> int:
         search = self.study.search
         if not search or search.algorithm != "optuna":
-            return len(self._recipes(cell))
+            return len(recipes) if search else 0
         if not search.is_finite:
             return search.size
         distinct: set[str] = set()
@@ -215,16 +222,12 @@ class Stages:
         return len(distinct)
 
 
-def recorded_outcome(
-    history: History, study: Study, wanted: Wanted | None, trial_id: str
-) -> Outcome | None:
+def recorded_outcome(history: History, study: Study, wanted: Wanted) -> Outcome | None:
     """Return what the records say became of a wanted trial; None where training is left.
 
     A failed trial counts as open: every run tries it again.
     """
-    if wanted is None:
-        return None
-    budget = wanted.trial.recipe.intervals
+    trial_id, budget = wanted.trial.trial_id, wanted.trial.recipe.intervals
     if history.is_complete(trial_id, budget):
         return Outcome(Status.COMPLETED, float(history.curve(trial_id)[budget - 1]))
     stopped = history.status(trial_id) is Status.STOPPED

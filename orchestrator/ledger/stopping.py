@@ -9,9 +9,11 @@ what the rung held before. Other than there, a rung stops nobody before it holds
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
+from orchestrator.study.blocks import EarlyStopping
 from results.ranking import rank
 
 
@@ -115,3 +117,41 @@ class Race:
         if epoch < budget and -rank(value) < cutoff:
             return Stop(epoch, cutoff)
         return None
+
+
+class Races:
+    """The races of a study, one per group of trials.
+
+    Parameters
+    ----------
+    rule
+        The rule in force; None where nothing is ever stopped.
+    """
+
+    def __init__(self, rule: EarlyStopping | None) -> None:
+        self._rule = rule
+        self._races: dict[tuple[str, ...], Race] = {}
+        self._seen: dict[str, int] = {}
+
+    def copy(self) -> Self:
+        """Return races that go on by themselves from what these hold."""
+        return deepcopy(self)
+
+    def arrive(
+        self, trial_id: str, group: tuple[str, ...] | None, epoch: int, value: float, budget: int
+    ) -> Stop | None:
+        """Enter a trial's validation accuracy at an epoch, once; return a stop if it is one.
+
+        Parameters
+        ----------
+        trial_id, group
+            The trial, and the race that it runs in; None where nothing stops it.
+        epoch, value, budget
+            Evaluation intervals done, the validation accuracy there, and the intervals of the whole
+            trial.
+        """
+        if group is None or self._rule is None or epoch <= self._seen.get(trial_id, 0):
+            return None
+        self._seen[trial_id] = epoch
+        race = self._races.setdefault(group, Race(self._rule.grace, self._rule.reduction_factor))
+        return race.arrive(epoch, value, budget=budget)

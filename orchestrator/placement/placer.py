@@ -70,11 +70,7 @@ class Placer:
 
     def declared(self) -> Share:
         """Return the share of every trial that was not measured."""
-        resources = self._study.resources
-        gpu = resources.gpu
-        if gpu == "auto":
-            gpu = 1 if self._has_gpu and self._study.trainable != "simulated" else 0
-        return Share(float(resources.cpu), float(Fraction(gpu)))
+        return declared_share(self._study, self._has_gpu and self._study.trainable != "simulated")
 
     def shares(self, trials: Iterable[Trial]) -> set[Share]:
         """Return the different shares that trials begin with."""
@@ -206,3 +202,19 @@ _UNSEEN = (
     "resources.gpu: auto: Ray counts GPUs here and torch sees none, so trials run on the "
     "CPU; a torch built for CUDA uses them."
 )
+
+
+def declared_share(study: Study, on_gpu: bool) -> Share:
+    """Return what each trial is given by the study's word; with `auto`, a whole GPU or none.
+
+    Parameters
+    ----------
+    study
+        What is asked for.
+    on_gpu
+        Whether `auto` comes to GPUs.
+    """
+    gpu = study.resources.gpu
+    if gpu == "auto":
+        gpu = int(on_gpu)
+    return Share(float(study.resources.cpu), float(Fraction(gpu)))

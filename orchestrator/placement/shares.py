@@ -1,6 +1,7 @@
 """How many trials fit where: pure arithmetic over the nodes of a cluster."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -34,6 +35,16 @@ class Node:
     gpu: float
     kind: str = ""
     """What Ray calls its GPUs, such as H100; empty where it has none, or knows no name."""
+
+
+def own_machine(with_gpus: bool) -> Node:
+    """Return this machine as a node, without starting Ray; GPUs are counted by torch."""
+    gpus = 0.0
+    if with_gpus:
+        import torch
+
+        gpus = float(torch.cuda.device_count())
+    return Node("here", float(os.cpu_count() or 1), gpus)
 
 
 def places(node: Node, share: Share) -> int:

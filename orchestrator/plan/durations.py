@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyarrow.compute as pc
 
-from orchestrator.plan.costs import Work, work_of
+from orchestrator.ledger.ledger import Ledger
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from results.records import Status
@@ -31,6 +31,56 @@ _SETUP_SECONDS, _START_SECONDS = 0.5, 6.0
 _DEVICES = Path("/dev")
 _GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "kfd", "dxg")
 """What the drivers leave there of every GPU that torch can use: CUDA's, Jetson's, ROCm's, WSL's."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """One evaluation interval of a trial.
+
+    Parameters
+    ----------
+    trained, evaluated
+        Images.
+    flops
+        Of one image's forward pass; None where nobody knows, as of a trainable of one's own.
+    updates, layers
+        Of the optimizer, and of the model: each layer costs something in each update, however few
+        its operations; 0 where nobody knows.
+    """
+
+    trained: int
+    evaluated: int
+    flops: float | None
+    updates: int = 0
+    layers: int = 0
+
+
+def work_of(inputs: Inputs) -> Callable[[Trial], Work]:
+    """Return a function trial → what an interval of it computes."""
+
+    def model(trial: Trial) -> tuple[float | None, int]:
+        """Return FLOPs of an image, and layers."""
+        if trial.trainable == "simulated":
+            from trainables.training.simulated import parameters
+
+            return 2.0 * parameters(trial.model), 0
+        if trial.trainable != "classifier":
+            return None, 0
+        from trainables.models.facts import flops_per_image, n_layers
+
+        side = trial.recipe.image_size or inputs.image_size or 224
+        form = (trial.model, trial.n_classes, trial.recipe.stem)
+        return float(flops_per_image(*form, (side, side))), n_layers(*form)
+
+    def work(trial: Trial) -> Work:
+        recipe = trial.recipe
+        per_interval = recipe.steps_per_interval
+        trained = per_interval * recipe.batch_size if per_interval else trial.n_train
+        flops, layers = model(trial)
+        updates = per_interval or math.ceil(trained / recipe.batch_size)
+        return Work(trained, inputs.n_evaluated, flops, updates, layers)
+
+    return work
 
 
 class Basis(StrEnum):
@@ -141,11 +191,6 @@ class Durations:
         """Seconds that a worker takes before its first trial."""
         self._rates = self._rates_of(examples) if known else {}
 
-    def knows(self, trial: Trial) -> bool:
-        """Return whether the pace of this very kind of trial was measured."""
-        kind = self._kind(trial)
-        return kind in self._recorded or kind in self._probed
-
     def expect(self, trial: Trial) -> Expectation:
         """Return what is expected of a trial, from its beginning to its budget."""
         kind, work = self._kind(trial), self._work(trial)
@@ -201,43 +246,43 @@ def _reckoned(work: Work, kind: Kind) -> tuple[float, float]:
     return 3.0 * work.trained * flops / speed + layers, work.evaluated * flops / speed
 
 
-def durations_of(
-    study: Study,
-    inputs: Inputs,
-    trials: Iterable[Trial],
-    store: Store,
-    probed: Mapping[Kind, Pace] | None = None,
-) -> Durations:
+def durations_of(ledger: Ledger, probed: Mapping[Kind, Pace]) -> Durations:
     """Return what is expected of a study's trials, from its records and from probes.
 
     Parameters
     ----------
-    study, inputs
-        What is asked for, and what was found.
-    trials
-        As far as they are known.
-    store
-        The run directory, which need not exist.
+    ledger
+        Its trials, as far as they are known, are examples of their kinds.
     probed
-        What was measured beforehand.
+        Paces by kind that were measured beforehand.
     """
-    work = work_of(inputs)
-    recorded = recorded_paces(store, inputs.n_evaluated)
+    study, inputs = ledger.study, ledger.inputs
+    recorded = recorded_paces(ledger.history.store, inputs.n_evaluated)
     on_gpu = uses_gpu(study, recorded)
+    trials = [wanted.trial for wanted in ledger.stages.wanted.values()]
 
     def kind(trial: Trial) -> Kind:
         return kind_of(trial, study.resources.cpu, on_gpu)
 
-    return Durations(work, kind, recorded, probed, trials, on_gpu)
+    return Durations(work_of(inputs), kind, recorded, probed, trials, on_gpu)
 
 
-def uses_gpu(study: Study, recorded: Mapping[Kind, Pace]) -> bool:
-    """Return whether trials are expected to train on GPUs: as asked, as before, else as here."""
+def uses_gpu(study: Study, recorded: Iterable[Kind] = ()) -> bool:
+    """Return whether trials are expected to train on GPUs.
+
+    Parameters
+    ----------
+    study
+        What it asks for decides, unless that is `auto`.
+    recorded
+        Kinds of trial that were trained before; where there are none, this machine decides.
+    """
     gpu = study.resources.gpu
     if gpu != "auto":
         return bool(gpu)
-    if recorded or study.trainable == "simulated":
-        return any(kind.on_gpu for kind in recorded)
+    kinds = [*recorded]
+    if kinds or study.trainable == "simulated":
+        return any(kind.on_gpu for kind in kinds)
     if sys.platform == "linux" and not any(any(_DEVICES.glob(name)) for name in _GPU_FILES):
         # Importing torch to be told so takes two seconds.
         return False

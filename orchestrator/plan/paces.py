@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,9 +14,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from orchestrator.errors import StudyError
+from orchestrator.errors import RunError, StudyError
+from orchestrator.ledger.ledger import Ledger
 from orchestrator.placement.environment import describe
-from orchestrator.plan.durations import Kind
+from orchestrator.placement.placer import declared_share
+from orchestrator.placement.shares import own_machine, slots
+from orchestrator.plan.durations import Durations, Kind, durations_of, kind_of, uses_gpu
 from results.store.files import write_whole
 from trainables.errors import TrainableError
 from trainables.measure.pace import Pace, measure
@@ -23,6 +27,57 @@ from trainables.trial import Trial
 
 _SAME = ("host", "cpu_model", "torch", "torchvision", "scalestudy", "cpus")
 """What a remembered pace holds for, besides the data: environment columns."""
+
+
+def durations_here(ledger: Ledger) -> Durations:
+    """Return what is expected of trials, from records and from what was probed on this machine."""
+    is_simulated = ledger.study.trainable == "simulated"
+    return durations_of(ledger, {} if is_simulated else remembered(ledger.inputs.fingerprint))
+
+
+def probe_study(
+    ledger: Ledger,
+    max_parallel: int | None,
+    show: Callable[[str], None] | None = None,
+) -> None:
+    """Measure every kind of trial of a study on this machine, and remember that.
+
+    Parameters
+    ----------
+    ledger
+        Its trials, as far as they are known.
+    max_parallel
+        Trials at a time, at most.
+    show
+        Told what is being done; standard error by default.
+
+    Raises
+    ------
+    StudyError
+        Such a trial cannot be trained here.
+    """
+    study, show = ledger.study, show or _say
+    if study.trainable != "classifier":
+        show("--probe: only classifiers are tried; a trainable of your own tells once it has run")
+        return
+    on_gpu = uses_gpu(study)
+    try:
+        places = slots([own_machine(on_gpu)], declared_share(study, on_gpu), max_parallel)
+    except RunError as error:
+        raise StudyError(f"--probe: {error}") from None
+    show(f"probing each kind of trial, {places} at a time, a few updates each")
+    measured = probe(
+        (wanted.trial for wanted in ledger.stages.wanted.values()),
+        lambda trial: kind_of(trial, study.resources.cpu, on_gpu),
+        ledger.inputs.n_evaluated,
+        places,
+        show,
+    )
+    remember(ledger.inputs.fingerprint, measured)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def probe(

@@ -1,34 +1,24 @@
 """Wanted − recorded: what a run would train, and what is doubtful about it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import StudyError
 from orchestrator.ledger.history import History
-from orchestrator.ledger.proposer import Proposer
-from orchestrator.ledger.races import Races
-from orchestrator.ledger.stages import Outcome, Stages, recorded_outcome
+from orchestrator.ledger.ledger import Ledger, State
+from orchestrator.placement.asks import shares_foreseen
 from orchestrator.plan.design import design_findings
-from orchestrator.plan.foresight import parallel_caveats, shares_foreseen
+from orchestrator.plan.durations import uses_gpu
 from orchestrator.study.inputs import Inputs, find_inputs
 from orchestrator.study.study import Study
 from results.errors import StoreError
 from results.findings.finding import Finding, Severity
-from results.records import Status
 from results.store.objects import Location
 from results.store.store import Store
-
-
-class State(StrEnum):
-    """What the records mean for a wanted trial."""
-
-    NEW = "new"
-    REUSED = "reused"
-    CONTINUED = "continued"
 
 
 @dataclass(frozen=True)
@@ -37,30 +27,73 @@ class Plan:
 
     Parameters
     ----------
-    study, out, inputs
-        What is asked for, where, and what was found.
-    trials
-        Counts: wanted = new + reused + continued, recorded = reused + continued + orphaned.
-    cells
-        One entry per cell: its levels, and counts of its trials.
+    ledger
+        What is wanted, known and left.
     findings
         What stands against the comparisons of a study that is otherwise sound.
     placement
         A sentence each on what trials take of a GPU, as far as it is known.
     """
 
-    study: Study
-    out: Location
-    inputs: Inputs
-    trials: dict[str, int]
-    cells: list[dict[str, Any]]
+    ledger: Ledger
     findings: list[Finding]
     placement: list[str]
+
+    @property
+    def study(self) -> Study:
+        """What is asked for."""
+        return self.ledger.study
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the study names outside its file, as it was found."""
+        return self.ledger.inputs
+
+    @property
+    def out(self) -> Location:
+        """The run directory, which need not exist."""
+        return self.ledger.history.store.root
 
     @property
     def warnings(self) -> list[str]:
         """Each finding as a sentence."""
         return [str(finding) for finding in self.findings]
+
+    @cached_property
+    def trials(self) -> dict[str, int]:
+        """Counts: wanted = new + reused + continued, recorded = reused + continued + orphaned."""
+        counts = {key: sum(row[key] for row in self.cells) for key in ("trials", *map(str, State))}
+        recorded = counts[State.REUSED] + counts[State.CONTINUED]
+        orphaned = len(self.ledger.orphaned())
+        return {
+            "wanted": counts.pop("trials"),
+            "recorded": recorded + orphaned,
+            **counts,
+            "orphaned": orphaned,
+        }
+
+    @cached_property
+    def cells(self) -> list[dict[str, Any]]:
+        """A row per cell, as the document has it: its levels, and counts of its trials."""
+        ledger, stages = self.ledger, self.ledger.stages
+        counts: list[Counter[State]] = [Counter() for _ in stages.cells]
+        for trial_id, wanted in stages.wanted.items():
+            counts[wanted.cell][ledger.state(trial_id)] += 1
+        rows = []
+        for cell, count in zip(stages.cells, counts, strict=True):
+            unknown = cell.unknown_recipes + stages.unknown_measures(cell)
+            count[State.NEW] += unknown
+            rows.append(
+                {
+                    "cell": str(cell.cell),
+                    "levels": {key: _plain(level) for key, level in cell.cell.levels},
+                    "n_train": self.inputs.count(cell.cell["fraction"]),
+                    "recipes": max(cell.expected, len(cell.recipes)),
+                    "trials": count.total(),
+                    **{state.value: count[state] for state in State},
+                }
+            )
+        return rows
 
     def as_json(self) -> dict[str, Any]:
         """Return the document that `plan --json` prints."""
@@ -98,74 +131,19 @@ def plan_study(study: Study, out: str | Location | None = None) -> Plan:
     inputs = find_inputs(study)
     store = Store.at(out or default_out(study))
     check_owner(study, inputs, store)
-    history = History(store)
-    stages = Stages(study, inputs)
-    if stages.unknown_recipes():
-        Proposer(study, stages, history)
-    outcomes = {
-        trial_id: recorded_outcome(history, study, wanted, trial_id)
-        for trial_id, wanted in stages.wanted.items()
-    }
-
-    for wanted, _, accuracy in Races(stages).replay(history):
-        trial_id = wanted.trial.trial_id
-        outcomes[trial_id] = outcomes[trial_id] or Outcome(Status.STOPPED, accuracy)
-
-    def outcome(trial_id: str) -> Outcome | None:
-        return outcomes.get(trial_id)
-
-    for cell in stages.cells:
-        for wanted in stages.settle(cell, outcome):
-            trial_id = wanted.trial.trial_id
-            outcomes[trial_id] = recorded_outcome(history, study, wanted, trial_id)
-    states = {
-        trial_id: state_of(history, trial_id, outcomes[trial_id]) for trial_id in stages.wanted
-    }
+    ledger = Ledger(study, inputs, History(store))
+    left = [wanted.trial for wanted in ledger.left()]
+    is_auto = study.resources.gpu == "auto"
     return Plan(
-        study,
-        store.root,
-        inputs,
-        _count(study, stages, history, states),
-        _cells(stages, states),
+        ledger,
         [
-            *design_findings(study, stages, inputs),
-            *parallel_caveats(study, inputs),
+            *design_findings(study, ledger.stages, inputs),
+            *_several_gpus(study, inputs),
             *_mixed(store),
-            *_afresh(store, states),
+            *_afresh(ledger),
         ],
-        shares_foreseen(
-            study,
-            inputs,
-            (stages.wanted[trial_id].trial for trial_id in states if not outcomes[trial_id]),
-        ),
+        shares_foreseen(study, inputs, left, uses_gpu(study)) if is_auto else [],
     )
-
-
-def _afresh(store: Store, states: Mapping[str, State]) -> list[Finding]:
-    """Say which trials cannot go on from where they were."""
-    if State.CONTINUED not in states.values():
-        return []
-    left = {folder.name for folder in store.checkpoints.glob("*")}
-    count = sum(
-        state is State.CONTINUED and trial_id not in left for trial_id, state in states.items()
-    )
-    if not count:
-        return []
-    evidence = (
-        f"{count} of the continued trials begin again at epoch 1, and are compared with what is "
-        "recorded of them: no checkpoint of them is left. keep_checkpoints: last keeps those to "
-        "come, so that more epochs go on from there"
-    )
-    return [Finding("no-checkpoint", Severity.WARNING, "", evidence, "")]
-
-
-def state_of(history: History, trial_id: str, outcome: Outcome | None) -> State:
-    """Return what the records mean for a wanted trial."""
-    if outcome is not None:
-        return State.REUSED
-    if history.epochs_done(trial_id) and history.status(trial_id) is not Status.FAILED:
-        return State.CONTINUED
-    return State.NEW
 
 
 def check_owner(study: Study, inputs: Inputs, store: Store) -> None:
@@ -214,56 +192,24 @@ def check_owner(study: Study, inputs: Inputs, store: Store) -> None:
             )
 
 
-def _count(
-    study: Study, stages: Stages, history: History, states: dict[str, State]
-) -> dict[str, int]:
-    by_state = Counter(states.values())
-    unknown = stages.unknown_recipes() + stages.unknown_measures()
-    orphaned = sum(
-        1
-        for trial_id in history.trials
-        if trial_id not in states
-        and history.epochs_done(trial_id)
-        and history.status(trial_id) is not Status.FAILED
-    )
-    reused, continued = by_state[State.REUSED], by_state[State.CONTINUED]
-    return {
-        "wanted": len(states) + unknown,
-        "recorded": reused + continued + orphaned,
-        "new": by_state[State.NEW] + unknown,
-        "reused": reused,
-        "continued": continued,
-        "orphaned": orphaned,
-    }
-
-
-def _cells(stages: Stages, states: dict[str, State]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    counts: list[Counter[State]] = [Counter() for _ in stages.cells]
-    for trial_id, wanted in stages.wanted.items():
-        counts[wanted.cell][states[trial_id]] += 1
-    seeds = stages.study.seeds
-    later = sum(seed != stages.study.search_seed for seed in seeds) if stages.study.search else 0
-    for cell, count in zip(stages.cells, counts, strict=True):
-        open_measures = 0 if cell.winner or cell.lost else later
-        unknown = max(0, cell.expected - len(cell.search)) if stages.study.search else 0
-        rows.append(
-            {
-                "cell": str(cell.cell),
-                "levels": {key: _plain(level) for key, level in cell.cell.levels},
-                "n_train": stages.inputs.count(cell.cell["fraction"]),
-                "recipes": max(cell.expected, len(cell.recipes)),
-                "trials": sum(count.values()) + open_measures + unknown,
-                "new": count[State.NEW] + open_measures + unknown,
-                "reused": count[State.REUSED],
-                "continued": count[State.CONTINUED],
-            }
-        )
-    return rows
-
-
 def _plain(level: Any) -> Any:
     return level if isinstance(level, bool | int | float | str) else str(level)
+
+
+def _afresh(ledger: Ledger) -> list[Finding]:
+    """Return a finding on trials that cannot go on from where they were."""
+    wanted = ledger.stages.wanted
+    continued = {trial_id for trial_id in wanted if ledger.state(trial_id) is State.CONTINUED}
+    if continued:
+        continued -= {folder.name for folder in ledger.history.store.checkpoints.glob("*")}
+    if not continued:
+        return []
+    evidence = (
+        f"{len(continued)} of the continued trials begin again at epoch 1, and are compared with "
+        "what is recorded of them: no checkpoint of them is left. keep_checkpoints: last keeps "
+        "those to come, so that more epochs go on from there"
+    )
+    return [Finding("no-checkpoint", Severity.WARNING, "", evidence, "")]
 
 
 def _mixed(store: Store) -> list[Finding]:
@@ -283,3 +229,33 @@ def _mixed(store: Store) -> list[Finding]:
         for name, values in rows.items()
         if len(kinds := {str(value) for value in values if value is not None}) > 1
     ]
+
+
+def _several_gpus(study: Study, inputs: Inputs) -> list[Finding]:
+    """Return findings on what is not the same on several GPUs as on one."""
+    gpu = study.resources.gpu
+    if study.trainable != "classifier" or gpu == "auto" or gpu <= 1:
+        return []
+    from trainables.models.networks import skeleton
+    from trainables.training.parallel import has_batch_norm, has_dropout
+
+    models = {name: skeleton(name, inputs.n_classes) for name in study.factors["model"]}
+    normed = [name for name, model in models.items() if has_batch_norm(model)]
+    masked = [name for name, model in models.items() if has_dropout(model)]
+    caveats = []
+    if normed:
+        caveats.append(
+            f"resources.gpu: {gpu}: {_some(normed)} with batch norm, which is synchronised by "
+            "torch's SyncBatchNorm on CUDA; no test of this program has run that"
+        )
+    if masked:
+        caveats.append(
+            f"resources.gpu: {gpu}: {_some(masked)} with dropout, whose masks are others on "
+            "another number of GPUs, as with another seed"
+        )
+    return [Finding("several-gpus", Severity.WARNING, "", text, "") for text in caveats]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more models" if len(names) > 1 else ""
+    return f"{names[0]}{more}"

@@ -5,32 +5,52 @@ of a study before anyone pays for it.
 """
 
 import heapq
+import json
+import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeVar
 
 import numpy as np
 
+from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from orchestrator.ledger.stopping import Race
 from orchestrator.placement.shares import Node, Share, places
-from trainables.work.reports import EpochDone
+from orchestrator.plan.durations import FACTORS, Basis, Durations
+
+_MOST_PREDICTED = 2_000
+"""Trials beyond which playing a pass through would keep it waiting."""
 
 
 @dataclass(frozen=True)
 class Stay:
     """One trial's time on a node, in seconds from the start of the pass."""
 
-    trial_id: str
-    cell: int
+    wanted: Wanted
     start: float
     end: float
     share: Share
     intervals: int
     """Evaluation intervals trained, those recorded before included."""
+
+    @property
+    def cell(self) -> int:
+        """Position of its cell in `Study.cells()`."""
+        return self.wanted.cell
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes."""
+        return self.end - self.start
+
+    @property
+    def saved(self) -> int:
+        """Intervals that early stopping saves of it."""
+        return self.wanted.trial.recipe.intervals - self.intervals
 
 
 @dataclass
@@ -45,11 +65,14 @@ class Schedule:
         Trials at a time, at most.
     stays
         In order of their ends.
+    wanted
+        All trials that the study has come to want, recorded ones included.
     """
 
     nodes: Sequence[Node]
     max_parallel: int | None
     stays: list[Stay] = field(default_factory=list)
+    wanted: list[Wanted] = field(default_factory=list)
 
     @property
     def makespan(self) -> float:
@@ -59,17 +82,17 @@ class Schedule:
     @property
     def seconds(self) -> float:
         """Return the seconds of all trials together."""
-        return sum(stay.end - stay.start for stay in self.stays)
+        return sum(stay.seconds for stay in self.stays)
 
     def resource_seconds(self, resource: str) -> float:
         """Return the `cpu`- or `gpu`-seconds that trials hold."""
-        held = ((stay.end - stay.start) * getattr(stay.share, resource) for stay in self.stays)
+        held = (stay.seconds * getattr(stay.share, resource) for stay in self.stays)
         return float(sum(held))
 
     @property
     def lower_bound(self) -> float:
         """Return what no order could beat: the longest trial, or all work spread evenly."""
-        longest = max((stay.end - stay.start for stay in self.stays), default=0.0)
+        longest = max((stay.seconds for stay in self.stays), default=0.0)
         bounds = [longest]
         for resource in ("cpu", "gpu"):
             there = sum(getattr(node, resource) for node in self.nodes)
@@ -97,7 +120,7 @@ def simulate(
     Parameters
     ----------
     work
-        Whose recorder is never flushed: nothing is written.
+        A pass over a ledger of its own: what happens is entered there.
     nodes
         What there is to run on.
     pace
@@ -108,7 +131,7 @@ def simulate(
     max_parallel
         Trials at a time, at most.
     """
-    rule = work.study.stopping
+    rule = work.ledger.study.stopping
     rungs = Race(rule.grace, rule.reduction_factor) if rule else None
     room = _Room(nodes)
     schedule = Schedule(nodes, max_parallel)
@@ -125,12 +148,12 @@ def simulate(
             if place is None:
                 break
             trial_id = hand.trial.trial_id
-            before = work.recorder.trial(trial_id).get("epochs_done") or 0
+            before = work.done(hand)
             setup, interval = pace(hand)
-            work.start(trial_id, None)
+            work.start(trial_id)
             places_taken[trial_id] = (place, share, now)
             number += 1
-            stop = _next_look(hand, before, rungs if work.stages.group(hand) else None)
+            stop = _next_look(hand, before, rungs if work.ledger.stages.group(hand) else None)
             ends = now + setup + interval * (stop - before)
             heapq.heappush(events, (ends, number, trial_id, stop, generator.random()))
             hand = work.next()
@@ -138,9 +161,8 @@ def simulate(
             break
         now, _, trial_id, epoch, quality = heapq.heappop(events)
         wanted = work.running[trial_id]
-        budget = wanted.trial.recipe.intervals
-        row = {"epoch": epoch, "val_accuracy": quality, "seconds": 0.0, **_UNKNOWN}
-        if work.result(trial_id, EpochDone(row, finished=epoch == budget, facts=_FACTS)):
+        finished = epoch == wanted.trial.recipe.intervals
+        if work.reached(trial_id, epoch, quality, finished):
             stop = _next_look(wanted, epoch, rungs)
             number += 1
             ends = now + pace(wanted)[1] * (stop - epoch)
@@ -148,27 +170,19 @@ def simulate(
         else:
             place, share, start = places_taken.pop(trial_id)
             room.give(place, share)
-            schedule.stays.append(Stay(trial_id, wanted.cell, start, now, share, epoch))
+            schedule.stays.append(Stay(wanted, start, now, share, epoch))
             hand = hand or work.next()
+    schedule.wanted = [*work.ledger.stages.wanted.values()]
     return schedule
 
 
 def _slots(work: Pass, nodes: Sequence[Node], max_parallel: int | None) -> int:
     """Return how many trials run at a time, on average over unlike shares."""
-    counts = Counter(work.share(wanted.trial) for wanted in work.stages.wanted.values())
+    counts = Counter(work.share(wanted.trial) for wanted in work.ledger.stages.wanted.values())
     room = {share: sum(places(node, share) for node in nodes) for share in counts}
     taken = sum(number / room[share] for share, number in counts.items() if room[share])
     slots = round(counts.total() / taken) if taken else 0
     return min(slots, max_parallel) if max_parallel else slots
-
-
-_FACTS = {"n_parameters": 1}
-_UNKNOWN = {
-    f"{split}_{kind}": None
-    for split in ("train", "val", "test")
-    for kind in ("loss", "accuracy")
-    if (split, kind) != ("val", "accuracy")
-}
 
 
 def _next_look(wanted: Wanted, epoch: int, rungs: Race | None) -> int:
@@ -248,3 +262,109 @@ class _Room:
 
 def _part(gpu: float) -> Fraction:
     return Fraction(gpu).limit_denominator(1000)
+
+
+class Forecast:
+    """A study that is played in virtual time as often as asked; its ledger stays as it is.
+
+    Parameters
+    ----------
+    ledger
+        What is wanted, known and left before the first trial starts.
+    durations
+        What is expected of trials.
+    share
+        What each trial is given.
+    """
+
+    def __init__(self, ledger: Ledger, durations: Durations, share: Share) -> None:
+        self.ledger, self.durations, self.share = ledger, durations, share
+
+    def on(self, nodes: Sequence[Node], *, max_parallel: int | None = None) -> Schedule:
+        """Return the schedule of what is left on some nodes."""
+        work = Pass(
+            self.ledger.copy(),
+            cost=self.durations.seconds,
+            share=lambda trial: self.share,
+            enlarge=lambda trial, shortage: shortage,
+        )
+        return simulate(
+            work, nodes, self._pace, np.random.default_rng(0), max_parallel=max_parallel
+        )
+
+    def epochs(self, stays: Iterable[Stay]) -> int:
+        """Return the epochs that are trained, what is recorded left out."""
+        done = self.ledger.history.epochs_done
+        return sum(stay.intervals - done(stay.wanted.trial.trial_id) for stay in stays)
+
+    def band(self, stays: Iterable[Stay]) -> tuple[float, float, dict[str, float]]:
+        """Return the factors of the range's ends, and the shares of what the times rest on."""
+        seconds: defaultdict[Basis, float] = defaultdict(float)
+        for stay in stays:
+            seconds[self.durations.expect(stay.wanted.trial).basis] += stay.seconds
+        total = sum(seconds.values())
+        if not total:
+            return 1.0, 1.0, {}
+        low = sum(spent / FACTORS[basis] for basis, spent in seconds.items()) / total
+        high = sum(spent * FACTORS[basis] for basis, spent in seconds.items()) / total
+        order = [basis for basis in reversed(Basis) if seconds[basis]]
+        return low, high, {basis.value: seconds[basis] / total for basis in order}
+
+    def _pace(self, wanted: Wanted) -> tuple[float, float]:
+        expected = self.durations.expect(wanted.trial)
+        # What was recorded was slowed down by sharing already.
+        shared = self.share.speed if expected.basis is not Basis.RECORDED else None
+        return expected.setup, expected.interval / (shared or 1.0)
+
+
+def predict(
+    ledger: Ledger,
+    durations: Durations,
+    shares: Sequence[Share],
+    nodes: Sequence[Node],
+    max_parallel: int | None,
+) -> str | None:
+    """Return what a pass is expected to take, as its environment record holds it.
+
+    Recorded at the pass's start, so that the report can hold it to that.
+
+    Parameters
+    ----------
+    ledger, durations
+        What is left, and what is expected of trials.
+    shares
+        What each trial is given that is known to be left.
+    nodes, max_parallel
+        What they are trained on, and how many at a time at most.
+
+    Returns
+    -------
+    str or None
+        JSON: `trials`, `epochs`, `seconds` with `low` and `high` (from the first start to the
+        last epoch), `slots`, `basis` (share of the seconds by what they rest on). None where
+        nothing is left or fits, of a simulation, whose time is its own, and of very many trials.
+    """
+    if ledger.study.trainable == "simulated" or not 0 < len(shares) <= _MOST_PREDICTED:
+        return None
+    share = Counter(shares).most_common(1)[0][0]
+    room = sum(places(node, share) for node in nodes)
+    if not room:
+        # Nodes that fit may yet join the cluster; what they will be nobody knows.
+        return None
+    forecast = Forecast(ledger, durations, share)
+    schedule = forecast.on(nodes, max_parallel=max_parallel)
+    low, high, basis = forecast.band(schedule.stays)
+    seconds = durations.start + schedule.makespan
+    if not math.isfinite(seconds):
+        return None
+    return json.dumps(
+        {
+            "trials": len(schedule.stays),
+            "epochs": forecast.epochs(schedule.stays),
+            "seconds": seconds,
+            "low": seconds * low,
+            "high": seconds * high,
+            "slots": min(room, max_parallel or room),
+            "basis": basis,
+        }
+    )

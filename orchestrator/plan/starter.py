@@ -11,7 +11,7 @@ import yaml
 
 from orchestrator.errors import StudyError
 from orchestrator.plan.budget import Affordable, Design, afford, designs
-from orchestrator.plan.price import Price, price_plan
+from orchestrator.plan.price import Price, price_study
 from orchestrator.study.levels import parse_size, parse_weights
 from orchestrator.study.study import Study, study_from
 from results.findings.rules import ADVISED_SIZES, has_few_steps
@@ -165,7 +165,7 @@ class Starter:
         from orchestrator.plan.plan import plan_study
 
         plan = plan_study(self._study(chosen), self._wish.file.absolute().parent / _NOWHERE)
-        price = price_plan(plan, probe=self._probe)
+        price = price_study(plan.ledger, probe=self._probe, sizes=())
         # Once is enough: what was measured is remembered.
         self._probe = False
         return price

@@ -1,28 +1,32 @@
-"""What happens to trials, as records of Python's logging: the logger `scalestudy`.
+"""What a run tells: the events of its trials, and how far it is.
 
-Each record bears what it is about in its attribute `about` (event, trial, cell, seed, stage and
-what the event brings), so that handlers of one's own need not read text. `--log FILE` writes them
-as JSON lines.
+Events are records of Python's logging, the logger `scalestudy`. Each bears what it is about in its
+attribute `about` (event, trial, cell, seed, stage and what the event brings), so that handlers of
+one's own need not read text. `--log FILE` writes them as JSON lines.
 """
 
 import json
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.commands.usage import plain
 from orchestrator.errors import RunError
-from orchestrator.ledger.stages import Wanted
+
+if TYPE_CHECKING:
+    from orchestrator.ledger.ledger import Ledger
+    from orchestrator.ledger.stages import Wanted
+    from results.store.store import Store
 
 LOGGER = logging.getLogger("scalestudy")
 # Python prints warnings of loggers without a handler; the progress says what is to be said.
 LOGGER.addHandler(logging.NullHandler())
 
 
-def tell(event: str, wanted: Wanted, cell: str, **values: Any) -> None:
+def tell(event: str, wanted: "Wanted", cell: str, **values: Any) -> None:
     """Log an event of a trial; a failure as a warning, all else as information."""
     level = logging.WARNING if event in ("failed", "tried again") else logging.INFO
     if not LOGGER.isEnabledFor(level):
@@ -46,6 +50,17 @@ class _JsonLines(logging.Formatter):
         about = getattr(record, "about", {"event": record.getMessage()})
         values = {"time": time, "level": record.levelname.lower(), **about}
         return json.dumps(plain(values), allow_nan=False)
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON knows: no NaN, no infinity, no paths."""
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 @contextmanager
@@ -74,3 +89,41 @@ def written_to(file: Path | None) -> Iterator[None]:
         LOGGER.removeHandler(handler)
         LOGGER.setLevel(level)
         handler.close()
+
+
+class Progress(Protocol):
+    """Shown while a study runs, from its ledger or from the run directory that it writes to."""
+
+    def note(self, text: str) -> None:
+        """Say what is being done before training."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """Say how many images are decoded."""
+
+    def start(self, source: "Ledger | Store") -> None:
+        """Begin to show how far it is."""
+
+    def update(self, source: "Ledger | Store") -> None:
+        """Show how far it is now; called several times a second."""
+
+    def stop(self, source: "Ledger | Store") -> None:
+        """Show it a last time."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show nothing."""
+
+    def start(self, source: "Ledger | Store") -> None:
+        """Show nothing."""
+
+    def update(self, source: "Ledger | Store") -> None:
+        """Show nothing."""
+
+    def stop(self, source: "Ledger | Store") -> None:
+        """Show nothing."""

@@ -1,34 +1,32 @@
-"""A run: one pass after another until nothing that can be trained is left."""
+"""A run: a pass over what a study wants and its run directory lacks."""
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from typing import Any
 
-from orchestrator.errors import RunError, StudyError
+from orchestrator.drivers.driver import Driver, Here, OnRay
+from orchestrator.errors import StudyError
 from orchestrator.ledger.history import History
+from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.passes import Pass
-from orchestrator.ledger.stages import Stages
 from orchestrator.placement.environment import describe
 from orchestrator.placement.placer import Placer
-from orchestrator.placement.shares import Node
 from orchestrator.plan.durations import Durations
+from orchestrator.plan.paces import durations_here
 from orchestrator.plan.plan import check_owner, default_out
-from orchestrator.plan.prediction import predict
-from orchestrator.plan.price import durations_here
-from orchestrator.run.events import tell
+from orchestrator.plan.schedule import predict
+from orchestrator.run.events import Progress, Silent, tell
 from orchestrator.run.lock import held
 from orchestrator.run.recorder import Recorder
 from orchestrator.run.signals import Interrupted, Signals
-from orchestrator.screen.progress import Progress, Silent
 from orchestrator.study.inputs import Inputs, find_inputs
 from orchestrator.study.study import Study
 from results.records import Status
 from results.store.objects import Location, ObjectPath
 from results.store.store import Store
-from results.store.tables import table_of
 from trainables.errors import TrainableError
 from trainables.work.checkpoints import Checkpoints
 
@@ -112,135 +110,89 @@ def run_study(
         problems = store.repair()
         pass_id = _pass_id()
         store.merge(pass_id)
-        history = History(store)
-        stages = Stages(study, inputs)
-        recorder = Recorder(store, history, pass_id, inputs.test_labels)
-        recorder.problems.extend(problems)
+        ledger = Ledger(study, inputs, History(store))
+        ledger.rows.problems.extend(problems)
+        recorder = Recorder(store, ledger.rows, pass_id, inputs.test_labels)
+        # Before the first flush: trials that are continued are no longer complete then.
+        durations = durations_here(ledger)
         placer = Placer(study, inputs, grows=autoscale)
-        # Before the pass takes stock: trials that it continues are no longer complete then.
-        durations = durations_here(study, inputs, store)
-        work = Pass(
-            study, stages, history, recorder, durations.seconds, placer.share, placer.enlarge, tell
-        )
+        work = Pass(ledger, durations.seconds, placer.share, placer.enlarge, tell)
         store.write_study(study.written())
         recorder.flush(force=True)
         if not work.is_finished:
             _decode(study, inputs, show)
-            record = partial(_record_environment, store, work, pass_id, placer, durations)
-            limits = (max_parallel, autoscale)
-            _train(work, store, placer, address, limits, show, signals, still_held, record)
+            address = address or os.environ.get("RAY_ADDRESS") or None
+            on_ray = OnRay(address, max_parallel, autoscale)
+            watch = _Watch(work, placer, durations, recorder, signals, still_held, show)
+            watch.train(Here() if address == "none" else on_ray)
         store.merge(pass_id)
         left = {folder.name for folder in store.checkpoints.glob("*")}
-        _drop_checkpoints(study, store, recorder, [*left.intersection(stages.wanted)])
-        return _summary(study, store, work)
+        _drop_checkpoints(ledger, left.intersection(ledger.stages.wanted))
+        return _summary(ledger)
 
 
-def _train(
-    work: Pass,
-    store: Store,
-    placer: Placer,
-    address: str | None,
-    limits: tuple[int | None, bool],
-    show: Progress,
-    signals: Signals,
-    still_held: Callable[[], None],
-    record: Callable[[int | None], None],
-) -> None:
-    def tick() -> None:
+@dataclass
+class _Watch:
+    """Looks after a run while a driver trains: rows, checkpoints, lock, signals and progress."""
+
+    work: Pass
+    placer: Placer
+    durations: Durations
+    recorder: Recorder
+    signals: Signals
+    still_held: Callable[[], None]
+    show: Progress
+
+    def train(self, driver: Driver) -> None:
+        """Have a driver train what is left; whatever ends it, all that was reported is written."""
+        ledger = self.work.ledger
+        store = ledger.history.store
+        self.show.start(ledger)
         try:
-            signals.check()
+            driver.train(self.work, self.placer, store.checkpoints.absolute(), self)
         except Interrupted:
-            finish()
-            show.note("ending the workers; all that was recorded is safe")
-            raise
-        still_held()
-        show.update(work)
-
-    def safe(trial_ids: list[str]) -> None:
-        _drop_checkpoints(work.study, store, work.recorder, trial_ids)
-
-    def finish() -> None:
-        # What another run took over is written by that one alone.
-        still_held()
-        work.recorder.interrupt()
-        safe(work.recorder.flush(force=True))
-
-    address = address or os.environ.get("RAY_ADDRESS") or None
-    show.start(work)
-    try:
-        signals.deferred = address == "none"
-        if address == "none":
-            from orchestrator.drivers.here import train_here
-
-            gpu = work.study.resources.gpu
-            if gpu != "auto" and gpu > 1:
-                raise RunError(
-                    f"resources.gpu: {gpu}: several GPUs take several processes, and --address "
-                    "none trains in this one alone; leave it out."
-                )
-            placer.meet([Node("here", float(os.cpu_count() or 1), _own_gpus(work))])
-            record(1)
-            train_here(work, store.checkpoints.absolute(), tick, safe)
-        else:
-            from orchestrator.drivers.capacity import Capacity
-            from orchestrator.drivers.connection import Connected, cluster
-
-            show.note("starting Ray" if not address else f"connecting to {address}")
-            with cluster(address) as nodes:
-                # Ray takes SIGTERM for itself when it starts.
-                signals.install()
-                warnings = placer.meet(nodes)
-                left = [wanted.trial for wanted in work.left()]
-                warnings += placer.survey(left, show.note)
-                record(limits[0])
-                capacity = Capacity(
-                    work,
-                    Connected(),
-                    nodes,
-                    lambda: placer.shares(wanted.trial for wanted in work.left()),
-                    placer.remeet,
-                    show.note,
-                    max_parallel=limits[0],
-                    grows=limits[1],
-                )
-                work.recorder.problems.extend(warnings)
-                for warning in warnings:
-                    show.note(f"warning: {warning}")
-                show.note(f"{capacity.slots} trial{'s' * (capacity.slots != 1)} at a time")
-                from orchestrator.drivers.tuner import train
-
-                def beat() -> None:
-                    tick()
-                    capacity.tick()
-
-                signals.deferred = True
-                train(
-                    work,
-                    limit=lambda: capacity.limit,
-                    checkpoint_folder=store.checkpoints.absolute(),
-                    tick=beat,
-                    safe=safe,
-                )
-    except Interrupted:
-        raise Interrupted(
-            f"{store.root}: interrupted; all that was recorded is safe. "
-            "The same command goes on from there."
-        ) from None
-    finally:
-        # Before the workers are ended, which takes a while: nothing depends on them.
-        try:
-            finish()
+            raise Interrupted(
+                f"{store.root}: interrupted; all that was recorded is safe. "
+                "The same command goes on from there."
+            ) from None
         finally:
-            show.stop(work)
+            try:
+                self._finish()
+            finally:
+                self.show.stop(ledger)
 
+    def note(self, text: str) -> None:
+        self.show.note(text)
 
-def _own_gpus(work: Pass) -> float:
-    """Return the GPUs that torch sees in this process; a simulation never loads torch."""
-    if work.study.trainable == "simulated":
-        return 0.0
-    import torch
+    def connected(self) -> None:
+        # Ray takes SIGTERM for itself when it starts.
+        self.signals.install()
 
-    return float(torch.cuda.device_count())
+    def begin(self, max_parallel: int | None) -> None:
+        row = _environment(self.work.ledger, self.placer, self.durations, max_parallel)
+        self.recorder.write_environment(row)
+        self.signals.deferred = True
+
+    def beat(self) -> None:
+        self._flush()
+        try:
+            self.signals.check()
+        except Interrupted:
+            # Before the workers are ended, which takes a while: nothing depends on them.
+            self._finish()
+            self.show.note("ending the workers; all that was recorded is safe")
+            raise
+        self.still_held()
+        self.show.update(self.work.ledger)
+
+    def _finish(self) -> None:
+        # What another run took over is written by that one alone.
+        self.still_held()
+        self.work.ledger.rows.interrupt()
+        self._flush(force=True)
+
+    def _flush(self, *, force: bool = False) -> None:
+        _drop_checkpoints(self.work.ledger, self.recorder.flush(force=force))
 
 
 def _decode(study: Study, inputs: Inputs, show: Progress) -> None:
@@ -256,55 +208,44 @@ def _decode(study: Study, inputs: Inputs, show: Progress) -> None:
             raise StudyError(f"{study.name}: {error}") from None
 
 
-def _record_environment(
-    store: Store,
-    work: Pass,
-    pass_id: str,
-    placer: Placer,
-    durations: Durations,
-    max_parallel: int | None,
-) -> None:
-    nodes, inputs = placer.nodes, work.stages.inputs
-    left = [(wanted, placer.share(wanted.trial)) for wanted in work.left()]
-    forecast = predict(work.study, inputs, store, durations, left, nodes, max_parallel)
-    row = {
-        "pass_id": pass_id,
-        "data_fingerprint": inputs.fingerprint,
-        "forecast": forecast,
+def _environment(
+    ledger: Ledger, placer: Placer, durations: Durations, max_parallel: int | None
+) -> dict[str, Any]:
+    """Return the environment columns of a pass that is about to start."""
+    nodes, shares = placer.nodes, [placer.share(wanted.trial) for wanted in ledger.left()]
+    return {
+        "data_fingerprint": ledger.inputs.fingerprint,
+        "forecast": predict(ledger, durations, shares, nodes, max_parallel),
         "gpu_footprints": placer.measurements(),
-        "settings": json.dumps(work.study.written(), default=str),
+        "settings": json.dumps(ledger.study.written(), default=str),
         **describe(sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)),
     }
-    store.write_part("environments", pass_id, [table_of("environments", [row])])
 
 
-def _drop_checkpoints(study: Study, store: Store, recorder: Recorder, trial_ids: list[str]) -> None:
+def _drop_checkpoints(ledger: Ledger, trial_ids: Iterable[str]) -> None:
     """Remove the checkpoints of ended trials whose rows are safe."""
-    if study.keep_checkpoints != "none":
+    if ledger.study.keep_checkpoints != "none":
         return
     for trial_id in trial_ids:
-        status = recorder.trial(trial_id).get("status")
-        if status in (Status.COMPLETED.value, Status.STOPPED.value):
-            Checkpoints(store.checkpoints / trial_id).clear()
+        if ledger.rows[trial_id]["status"] in (Status.COMPLETED, Status.STOPPED):
+            Checkpoints(ledger.history.store.checkpoints / trial_id).clear()
 
 
-def _summary(study: Study, store: Store, work: Pass) -> Summary:
-    summary = Summary(store.root, problems=list(work.recorder.problems))
-    missing: set[int] = set()
-    for trial_id, wanted in work.stages.wanted.items():
-        row = work.recorder.trial(trial_id)
+def _summary(ledger: Ledger) -> Summary:
+    summary = Summary(ledger.history.store.root, problems=[*ledger.rows.problems])
+    cells, is_race = ledger.stages.cells, ledger.study.is_race
+    missing = {cell.index for cell in cells if cell.lost}
+    for trial_id, wanted in ledger.stages.wanted.items():
+        row, name = ledger.rows[trial_id], ledger.cell_name(wanted)
         status = row["status"]
         summary.counts[status] = summary.counts.get(status, 0) + 1
-        cell = work.stages.cells[wanted.cell].cell
-        if status == Status.FAILED.value:
-            summary.failed.append(f"{cell}, seed {wanted.trial.seed} ({trial_id}): {row['error']}")
-        ended = status == Status.COMPLETED.value or (study.is_race and status == "stopped")
-        if not ended and (row["measured"] or study.is_race):
+        if status == Status.FAILED:
+            summary.failed.append(f"{name}, seed {wanted.trial.seed} ({trial_id}): {row['error']}")
+        ended = status == Status.COMPLETED or (is_race and status == Status.STOPPED)
+        if not ended and (row["measured"] or is_race):
             missing.add(wanted.cell)
-    missing |= {cell.index for cell in work.stages.cells if cell.lost}
-    for stages in (work.stages.cells[index] for index in sorted(missing)):
-        reason = f": {stages.lost}" if stages.lost else ""
-        summary.incomplete.append(f"{stages.cell}{reason}")
+    for cell in (cells[index] for index in sorted(missing)):
+        summary.incomplete.append(f"{cell.cell}: {cell.lost}" if cell.lost else str(cell.cell))
     return summary
 
 

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.plan.plan import Plan, State
+from orchestrator.ledger.ledger import State
+from orchestrator.plan.plan import Plan
 from orchestrator.run.runner import Summary
 from orchestrator.screen.view import plain_table, split_levels, titled
 from results.store.objects import Location

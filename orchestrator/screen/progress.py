@@ -3,18 +3,19 @@
 import io
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.live import Live
 
+from orchestrator.run.events import Progress
 from orchestrator.screen.picture import Picture
 from orchestrator.screen.snapshot import snapshot
 from orchestrator.screen.view import summary
 from results.store.store import Store
 
 if TYPE_CHECKING:
-    from orchestrator.ledger.passes import Pass
+    from orchestrator.ledger.ledger import Ledger
 
 _LIVE_SECONDS = 0.5
 _DRAWING_SHARE = 20
@@ -24,44 +25,6 @@ _LOG_SECONDS = (2.0, 5.0, 10.0, 30.0, 60.0)
 
 
 _LEGEND = "validation accuracy: best so far, mean of measured trials; (best) where none is measured"
-
-
-class Progress(Protocol):
-    """Shown while a study runs. What is shown is a pass, or a run directory that one writes to."""
-
-    def note(self, text: str) -> None:
-        """Say what is being done before training."""
-
-    def decoding(self, done: int, total: int) -> None:
-        """Say how many images are decoded."""
-
-    def start(self, source: "Pass | Store") -> None:
-        """Begin to show how far it is."""
-
-    def update(self, source: "Pass | Store") -> None:
-        """Show how far it is now; called several times a second."""
-
-    def stop(self, source: "Pass | Store") -> None:
-        """Show it a last time."""
-
-
-class Silent:
-    """Shows nothing."""
-
-    def note(self, text: str) -> None:
-        """Show nothing."""
-
-    def decoding(self, done: int, total: int) -> None:
-        """Show nothing."""
-
-    def start(self, source: "Pass | Store") -> None:
-        """Show nothing."""
-
-    def update(self, source: "Pass | Store") -> None:
-        """Show nothing."""
-
-    def stop(self, source: "Pass | Store") -> None:
-        """Show nothing."""
 
 
 class Lines:
@@ -88,18 +51,18 @@ class Lines:
         if time.monotonic() - self._last > 2.0:
             self._write(f"decoding images: {done} of {total}")
 
-    def start(self, source: "Pass | Store") -> None:
+    def start(self, source: "Ledger | Store") -> None:
         """Write how much there is to do."""
         self._write(_line(source))
 
-    def update(self, source: "Pass | Store") -> None:
+    def update(self, source: "Ledger | Store") -> None:
         """Write a line if the last one is old."""
         pause = _LOG_SECONDS[min(self._shown, len(_LOG_SECONDS) - 1)]
         if time.monotonic() - self._last >= pause:
             self._shown += 1
             self._write(_line(source))
 
-    def stop(self, source: "Pass | Store") -> None:
+    def stop(self, source: "Ledger | Store") -> None:
         """Write the last line."""
         self._write(_line(source))
 
@@ -131,14 +94,14 @@ class Table:
             self._status.update(f"decoding images, once for all trials: {done} of {total}")
             self._status.start()
 
-    def start(self, source: "Pass | Store") -> None:
+    def start(self, source: "Ledger | Store") -> None:
         """Draw the table."""
         self._status.stop()
         self._note = ""
         self._live = Live(self._picture(source), console=self._console, auto_refresh=False)
         self._live.start(refresh=True)
 
-    def update(self, source: "Pass | Store") -> None:
+    def update(self, source: "Ledger | Store") -> None:
         """Redraw, twice a second at most, and less often where drawing takes long."""
         started = time.monotonic()
         if self._live and started >= self._due:
@@ -146,7 +109,7 @@ class Table:
             ended = time.monotonic()
             self._due = ended + max(_LIVE_SECONDS, _DRAWING_SHARE * (ended - started))
 
-    def stop(self, source: "Pass | Store") -> None:
+    def stop(self, source: "Ledger | Store") -> None:
         """Leave the last state on the screen."""
         self._status.stop()
         if self._live:
@@ -155,7 +118,7 @@ class Table:
             self._live.stop()
             self._live = None
 
-    def _picture(self, source: "Pass | Store") -> Picture:
+    def _picture(self, source: "Ledger | Store") -> Picture:
         notes = [_LEGEND, *([self._note] if self._note else [])]
         return Picture(snapshot(source), notes, fitted=True)
 
@@ -177,20 +140,20 @@ class Notebook:
         """Show how many images are decoded."""
         self.note(f"decoding images, once for all trials: {done} of {total}")
 
-    def start(self, source: "Pass | Store") -> None:
+    def start(self, source: "Ledger | Store") -> None:
         """Draw the table."""
         self._draw(source)
 
-    def update(self, source: "Pass | Store") -> None:
+    def update(self, source: "Ledger | Store") -> None:
         """Redraw, at most every second, and less often where drawing takes long."""
         if time.monotonic() >= self._due:
             self._draw(source)
 
-    def stop(self, source: "Pass | Store") -> None:
+    def stop(self, source: "Ledger | Store") -> None:
         """Leave the last state."""
         self._draw(source)
 
-    def _draw(self, source: "Pass | Store") -> None:
+    def _draw(self, source: "Ledger | Store") -> None:
         started = time.monotonic()
         self._output.update(_html(Picture(snapshot(source), [_LEGEND])))
         ended = time.monotonic()
@@ -215,6 +178,6 @@ def make_progress() -> Progress:
     return Table(console) if console.is_terminal and sys.stderr.isatty() else Lines()
 
 
-def _line(source: "Pass | Store") -> str:
+def _line(source: "Ledger | Store") -> str:
     shot = snapshot(source)
     return summary(shot.view, shot.seconds_left, shot.slots_busy)

@@ -18,7 +18,7 @@ from results.records import IDENTITY_COLUMNS, RECIPE_COLUMNS, Status
 from results.store.store import Store
 
 if TYPE_CHECKING:
-    from orchestrator.ledger.passes import Pass
+    from orchestrator.ledger.ledger import Ledger
 
 _PACE = ["trial_id", "epoch", "images_per_second", "peak_memory_bytes"]
 
@@ -46,8 +46,8 @@ class Snapshot:
     slots_busy: float | None = None
 
 
-def snapshot(source: "Pass | Store") -> Snapshot:
-    """Return how far a pass is, or whatever pass writes to a run directory.
+def snapshot(source: "Ledger | Store") -> Snapshot:
+    """Return how far a ledger is, or whatever pass writes to a run directory.
 
     Raises
     ------
@@ -57,11 +57,10 @@ def snapshot(source: "Pass | Store") -> Snapshot:
     return _recorded(source) if isinstance(source, Store) else _under_way(source)
 
 
-def _under_way(work: "Pass") -> Snapshot:
-    study = work.study
+def _under_way(ledger: "Ledger") -> Snapshot:
+    study, rows = ledger.study, ledger.rows
     tuned = list(study.search.fields) if study.search else []
-    rows = list(work.recorder.rows())
-    return _made(study.name, rows, work.recorder.paces(), list(study.factors), tuned)
+    return _made(study.name, [*rows.values()], rows.paces(), list(study.factors), tuned)
 
 
 def _recorded(store: Store) -> Snapshot:

@@ -1,6 +1,6 @@
 """Tables as a running study writes them: one that rows are added to, and one whose rows change."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -62,63 +62,44 @@ class TrialTable:
     Parameters
     ----------
     store
-        The run directory; the trials that it records are read at once.
+        The run directory; which part each trial is in is read at once.
     prefix
         Beginning of the new parts' names, unique to the pass.
     """
 
     def __init__(self, store: Store, prefix: str) -> None:
         self._store, self._prefix = store, prefix
-        self._parts: dict[str, dict[str, dict[str, Any]]] = {}
+        self._trials: dict[str, list[str]] = {}
         self._part_of: dict[str, str] = {}
-        self._written: dict[str, dict[str, Any] | None] = {}
-        """Rows changed since the last flush, as they were then; None where they are new."""
         for part in store.parts("trials"):
-            rows = store.read_part("trials", part)
-            self._parts[part.stem] = {row["trial_id"]: row for row in rows.to_pylist()}
-            self._part_of |= dict.fromkeys(self._parts[part.stem], part.stem)
+            self._trials[part.stem] = store.read_part("trials", part)["trial_id"].to_pylist()
+            self._part_of |= dict.fromkeys(self._trials[part.stem], part.stem)
 
-    def __contains__(self, trial_id: str) -> bool:
-        return trial_id in self._part_of
+    def write(self, rows: Mapping[str, Mapping[str, Any]], changed: Iterable[str]) -> None:
+        """Write every part that holds a changed row, or is to hold a new one.
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._part_of)
+        Parameters
+        ----------
+        rows
+            The row of every trial of these parts, by `trial_id`.
+        changed
+            Trials whose rows are new, or not as they were written last.
 
-    def get(self, trial_id: str) -> dict[str, Any] | None:
-        """Return a trial's row as it stands, or None where the trial is not known."""
-        part = self._part_of.get(trial_id)
-        return None if part is None else self._parts[part][trial_id]
+        Raises
+        ------
+        StoreError
+            The disk refuses.
+        """
+        for part in sorted({self._part_of.get(name) or self._new(name) for name in changed}):
+            table = table_of("trials", (rows[trial_id] for trial_id in self._trials[part]))
+            self._store.replace_part("trials", part, table)
 
-    def update(self, trial_id: str, values: Mapping[str, Any]) -> None:
-        """Change some columns of a trial's row, or add the row."""
-        part = self._part_of.get(trial_id) or self._new_part(trial_id)
-        row = self._parts[part].setdefault(trial_id, {"trial_id": trial_id})
-        if any(_differ(row.get(key), value) for key, value in values.items()):
-            self._written.setdefault(trial_id, dict(row) if row.keys() - {"trial_id"} else None)
-            row.update(values)
-
-    def flush(self) -> None:
-        """Write the parts whose rows are not as they were at the last flush."""
-        for part in sorted({self._part_of[name] for name in self._written if self._changed(name)}):
-            rows = list(self._parts[part].values())
-            self._store.replace_part("trials", part, table_of("trials", rows))
-        self._written.clear()
-
-    def _changed(self, trial_id: str) -> bool:
-        written, row = self._written[trial_id], self.get(trial_id) or {}
-        return written is None or any(_differ(written.get(key), row[key]) for key in row)
-
-    def _new_part(self, trial_id: str) -> str:
+    def _new(self, trial_id: str) -> str:
         number = len(self._part_of) // _TRIALS_PER_PART
         part = f"{self._prefix}-{number:05d}"
-        self._parts.setdefault(part, {})
+        self._trials.setdefault(part, []).append(trial_id)
         self._part_of[trial_id] = part
         return part
-
-
-def _differ(one: Any, other: Any) -> bool:
-    # NaN is the one value that is unlike itself.
-    return bool(one != other and (one == one or other == other))
 
 
 def table_of(table: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:

@@ -9,10 +9,10 @@ import yaml
 from rich.console import Console
 
 from orchestrator.ledger.history import History
+from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.passes import Pass
-from orchestrator.ledger.stages import Stages
 from orchestrator.placement.shares import Share
-from orchestrator.plan.costs import work_of
+from orchestrator.plan.durations import work_of
 from orchestrator.run.recorder import Recorder
 from orchestrator.run.runner import Summary, run_study
 from orchestrator.study.inputs import find_inputs
@@ -57,28 +57,31 @@ def epochs(out: Path) -> pd.DataFrame:
     return Store(out).read("epochs").to_pandas().sort_values("sequence").reset_index(drop=True)
 
 
-def a_pass(
-    declared: Study,
-    out: Path,
-    pass_id: str = "pass",
-    cost: Callable[[Trial], float] | None = None,
-) -> Pass:
+def a_ledger(declared: Study, out: Path) -> Ledger:
+    """Return a ledger that has taken stock of a run directory."""
+    return Ledger(declared, find_inputs(declared), History(Store(out)))
+
+
+def a_pass(declared: Study, out: Path, cost: Callable[[Trial], float] | None = None) -> Pass:
     """Return a pass that has taken stock of a run directory, and nothing more."""
-    store = Store(out)
-    history = History(store)
-    inputs = find_inputs(declared)
-    stages = Stages(declared, inputs)
-    recorder = Recorder(store, history, pass_id)
-    work = work_of(inputs)
+    ledger = a_ledger(declared, out)
+    work = work_of(ledger.inputs)
+
+    def operations(trial: Trial) -> float:
+        of = work(trial)
+        return (3.0 * of.trained + of.evaluated) * (of.flops or 1.0) * trial.recipe.intervals
+
     return Pass(
-        declared,
-        stages,
-        history,
-        recorder,
-        cost=cost or (lambda trial: work(trial).operations * trial.recipe.intervals),
+        ledger,
+        cost=cost or operations,
         share=lambda trial: Share(1.0, 0.0),
         enlarge=lambda trial, shortage: "it had the largest share",
     )
+
+
+def recorder_of(work: Pass, pass_id: str = "pass") -> Recorder:
+    """Return what writes the rows of a pass."""
+    return Recorder(work.ledger.history.store, work.ledger.rows, pass_id)
 
 
 def write(file: Path, values: Any) -> Path:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from orchestrator.commands.app import app
 from orchestrator.plan.plan import plan_study
-from orchestrator.plan.price import price_plan
+from orchestrator.plan.price import price_study
 from orchestrator.plan.starter import Starter, Wish
 from orchestrator.study.file import load_study
 from orchestrator.study.study import Study
@@ -27,7 +27,7 @@ def init(*words: object) -> Any:
 
 
 def seconds(study: Study) -> float:
-    return price_plan(plan_study(study, "/nowhere/at/all")).wall.value
+    return price_study(plan_study(study, "/nowhere/at/all").ledger).wall.value
 
 
 @pytest.fixture(scope="module")

@@ -42,14 +42,15 @@ def test_a_complete_study_is_watched_once(run: Path) -> None:
 
 def test_an_unfinished_study_is_watched_until_it_is_interrupted(run: Path, tmp_path: Path) -> None:
     from results.store.store import Store
-    from results.store.tables import TrialTable
+    from results.store.tables import table_of
 
     other = tmp_path / "run"
     shutil.copytree(run, other, ignore=shutil.ignore_patterns("report"))
-    table = TrialTable(Store(other), "x")
-    last = list(table)[-1]
-    table.update(last, {"status": "planned"})
-    table.flush()
+    store = Store(other)
+    part = store.parts("trials")[-1]
+    *rows, last = store.read_part("trials", part).to_pylist()
+    rows.append({**last, "status": "planned"})
+    store.replace_part("trials", part.stem, table_of("trials", rows))
     process = forks.start(command("report", other, "--watch", "--interval", 1))
     page = other / "report/index.html"
     until = time.monotonic() + 60

@@ -91,7 +91,7 @@ def test_what_waits_says_for_what(tmp_path: Path) -> None:
     first, second = work.next(), work.next()
     assert first is not None
     assert second is not None
-    work.start(first.trial.trial_id, "a")
+    work.start(first.trial.trial_id)
     yard.held = 2
     yard.wait(capacity, 25)
     assert yard.said == []
@@ -103,7 +103,7 @@ def test_what_waits_says_for_what(tmp_path: Path) -> None:
     yard.wait(capacity, 400)
     assert len(yard.said) == 4
     # As many as there are places: the one that waits is only the next.
-    work.start(second.trial.trial_id, "b")
+    work.start(second.trial.trial_id)
     work.next()
     yard.wait(capacity, 200)
     assert yard.said[4:] == ["going on: 2 trials running"]
@@ -116,10 +116,10 @@ def test_of_unlike_trials_the_large_ones_wait_their_turn(tmp_path: Path) -> None
     yard.there.append(Node("b", 4, 0))
     yard.wait(capacity, 6)
     assert (capacity.slots, capacity.limit) == (8, 9)
-    for host in "ab":
+    for _ in range(2):
         wanted = work.next()
         assert wanted is not None
-        work.start(wanted.trial.trial_id, host)
+        work.start(wanted.trial.trial_id)
     work.next()
     yard.wait(capacity, 200)
     assert len(yard.said) == 1

@@ -2,7 +2,7 @@ from typing import Any
 
 from ray.tune.experiment import Trial as TuneTrial
 
-from orchestrator.drivers.wires import Rungs, _forget
+from orchestrator.drivers.tuner import Rungs, _forget
 
 
 def waiting(number: int) -> TuneTrial:

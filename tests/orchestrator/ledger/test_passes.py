@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from harness import assert_same_tables
-from studies import a_pass, epochs, run, searched, study, trials
+from studies import a_pass, epochs, recorder_of, run, searched, study, trials
 
-from orchestrator.drivers.here import train_here
+from orchestrator.drivers.driver import train_here
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Outcome, Wanted
 from orchestrator.run.runner import run_study
@@ -35,7 +35,7 @@ def drain(work: Pass) -> list[Wanted]:
 
 def row(work: Pass, trial_id: str, epoch: int, accuracy: float = 0.5) -> EpochDone:
     """Return what a worker reports of an epoch."""
-    budget = work.stages.wanted[trial_id].trial.recipe.intervals
+    budget = work.ledger.stages.wanted[trial_id].trial.recipe.intervals
     metrics = {
         "epoch": epoch,
         "val_accuracy": accuracy,
@@ -54,7 +54,7 @@ def begin(work: Pass) -> str:
     """Start the next trial; return its id."""
     wanted = work.next()
     assert wanted
-    work.start(wanted.trial.trial_id, None)
+    work.start(wanted.trial.trial_id)
     return wanted.trial.trial_id
 
 
@@ -88,8 +88,9 @@ def test_measuring_waits_its_turn_in_the_rounds(tmp_path: Path) -> None:
     work = a_pass(searched(early_stopping="none"), tmp_path)
     assert {wanted.stage for wanted in drain(work)} == {Stage.SEARCH}
     assert not work.is_finished
-    cell = work.stages.cells[0]
+    cell = work.ledger.stages.cells[0]
     for number, wanted in enumerate(cell.search):
+        work.start(wanted.trial.trial_id)
         for epoch in range(1, 10):
             work.result(wanted.trial.trial_id, row(work, wanted.trial.trial_id, epoch, number / 20))
     (measure,) = drain(work)
@@ -105,7 +106,7 @@ def test_a_trial_is_trained_to_its_budget(tmp_path: Path) -> None:
     assert work.result(trial_id, row(work, trial_id, 1))
     assert work.result(trial_id, row(work, trial_id, 2))
     assert not work.result(trial_id, row(work, trial_id, 3, 0.7))
-    assert work.outcome(trial_id) == Outcome(Status.COMPLETED, 0.7)
+    assert work.ledger.outcome(trial_id) == Outcome(Status.COMPLETED, 0.7)
     assert trial_id not in work.running
 
 
@@ -117,38 +118,38 @@ def test_a_trial_below_the_cutoff_is_stopped(tmp_path: Path) -> None:
         assert work.result(trial_id, row(work, trial_id, 1, accuracy))
     # The 2/3 quantile of 0.3, 0.6, 0.9 is 0.7.
     assert not work.result(fourth, row(work, fourth, 1, 0.69))
-    assert work.outcome(fourth) == Outcome(Status.STOPPED, 0.69)
-    assert work.recorder.trial(fourth)["stopped_cutoff"] == pytest.approx(0.7)
+    assert work.ledger.outcome(fourth) == Outcome(Status.STOPPED, 0.69)
+    assert work.ledger.rows[fourth]["stopped_cutoff"] == pytest.approx(0.7)
 
 
 def test_a_trial_that_diverges_is_not_tried_again(tmp_path: Path) -> None:
     work = a_pass(study(), tmp_path)
     trial_id = begin(work)
     assert not work.result(trial_id, Failed(FailureKind.DIVERGED, "epoch 2, step 7"))
-    assert work.outcome(trial_id) == Outcome(Status.FAILED)
-    assert work.recorder.trial(trial_id)["error"] == "diverged: epoch 2, step 7"
+    assert work.ledger.outcome(trial_id) == Outcome(Status.FAILED)
+    assert work.ledger.rows[trial_id]["error"] == "diverged: epoch 2, step 7"
 
 
 def test_a_crash_is_tried_again_as_often_as_the_study_says(tmp_path: Path) -> None:
     work = a_pass(study(factors={"model": ["a"]}, seeds=[0], max_failures=2), tmp_path)
     for attempt in (1, 2, 3):
         trial_id = begin(work)
-        assert work.recorder.trial(trial_id)["attempts"] == attempt
+        assert work.ledger.rows[trial_id]["attempts"] == attempt
         work.lose(trial_id, FailureKind.CRASHED, "the worker died")
-    assert work.outcome(trial_id) == Outcome(Status.FAILED)
+    assert work.ledger.outcome(trial_id) == Outcome(Status.FAILED)
     assert work.is_finished
     # What is no longer running cannot be lost.
     work.lose(trial_id, FailureKind.CRASHED, "again")
-    assert work.recorder.trial(trial_id)["attempts"] == 3
+    assert work.ledger.rows[trial_id]["attempts"] == 3
 
 
 def test_a_lost_machine_is_no_failure_of_its_trials_up_to_a_point(tmp_path: Path) -> None:
     work = a_pass(study(factors={"model": ["a"]}, seeds=[0], max_failures=0), tmp_path)
     for attempt in range(1, 22):
         trial_id = begin(work)
-        assert work.recorder.trial(trial_id)["attempts"] == attempt
+        assert work.ledger.rows[trial_id]["attempts"] == attempt
         work.lose(trial_id, FailureKind.NODE_LOST, "the machine was lost")
-    assert work.outcome(trial_id) == Outcome(Status.FAILED)
+    assert work.ledger.outcome(trial_id) == Outcome(Status.FAILED)
 
 
 def test_out_of_memory_is_tried_with_more_while_there_is_more(tmp_path: Path) -> None:
@@ -164,17 +165,17 @@ def test_out_of_memory_is_tried_with_more_while_there_is_more(tmp_path: Path) ->
     for kind in map(FailureKind, ("out of memory", "out of GPU memory", "out of GPU memory")):
         trial_id = begin(work)
         assert not work.result(trial_id, Failed(kind, "no room"))
-    error = work.recorder.trial(trial_id)["error"]
+    error = work.ledger.rows[trial_id]["error"]
     assert error == "out of GPU memory: no room; it had a whole GPU"
     assert shortages == ["out of memory", "out of GPU memory", "out of GPU memory"]
-    assert work.outcome(trial_id) == Outcome(Status.FAILED)
+    assert work.ledger.outcome(trial_id) == Outcome(Status.FAILED)
 
 
 def test_problems_of_workers_are_kept(tmp_path: Path) -> None:
     work = a_pass(study(), tmp_path)
     trial_id = begin(work)
     work.result(trial_id, replace(row(work, trial_id, 1), problems=("a checkpoint was damaged",)))
-    assert work.recorder.problems == ["a checkpoint was damaged"]
+    assert work.ledger.rows.problems == ["a checkpoint was damaged"]
 
 
 def test_a_task_says_all_that_a_worker_needs(tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_a_task_says_all_that_a_worker_needs(tmp_path: Path) -> None:
     work = a_pass(declared, tmp_path)
     trial_id = begin(work)
     work.result(trial_id, row(work, trial_id, 1))
-    task = work.task(work.stages.wanted[trial_id], tmp_path / "checkpoints")
+    task = work.task(work.ledger.stages.wanted[trial_id], tmp_path / "checkpoints")
     assert (task.recorded, task.cpus, task.checkpoint_seconds) == (1, 2, 5)
     assert (task.keep_checkpoints, task.checkpoint_folder) == (
         "best",
@@ -200,20 +201,23 @@ class Cut(BaseException):
     """Stands in for SIGKILL: nothing between here and the test handles it."""
 
 
-def train_until_cut(work: Pass, out: Path, generator: random.Random) -> bool:
+def train_until_cut(work: Pass, out: Path, pass_id: str, generator: random.Random) -> bool:
     """Train a few epochs, with a flush now and then; return whether a cut ended it."""
     left = generator.randint(0, 5)
 
-    def tick() -> None:
+    recorder = recorder_of(work, pass_id)
+
+    def beat() -> None:
         nonlocal left
+        recorder.flush()
         left -= 1
         if generator.random() < 0.4:
-            work.recorder.flush(force=True)
+            recorder.flush(force=True)
         if left < 0:
             raise Cut
 
     try:
-        train_here(work, Store(out).checkpoints, tick, lambda ids: None)
+        train_here(work, Store(out).checkpoints, beat)
     except Cut:
         return True
     return False
@@ -239,7 +243,7 @@ def test_cut_at_any_moment_and_gone_on_the_tables_are_those_of_one_run(
     out = tmp_path / "cut"
     Store(out).write_study(declared.written())
     hits = sum(
-        train_until_cut(a_pass(declared, out, f"pass-{number:02d}"), out, generator)
+        train_until_cut(a_pass(declared, out), out, f"pass-{number:02d}", generator)
         for number in range(25)
     )
     assert hits > 5
@@ -265,9 +269,9 @@ def test_a_stop_that_a_cut_kept_unrecorded_is_made_up_for(tmp_path: Path) -> Non
         from results.store.tables import table_of
 
         store.write_part("trials", part.stem, [table_of("trials", rows)])
-    work = a_pass(declared, tmp_path, "next")
+    work = a_pass(declared, tmp_path)
     assert work.is_finished
-    work.recorder.flush(force=True)
+    recorder_of(work, "next").flush(force=True)
     after = trials(tmp_path)
     for column in ("status", "stopped_at_epoch", "stopped_cutoff", "final_val_accuracy"):
         assert after[column].equals(before[column]), column
@@ -280,7 +284,7 @@ def test_a_finished_study_has_nothing_to_do_and_writes_nothing(tmp_path: Path) -
     declared = searched()
     run(declared, tmp_path)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*.parquet")}
-    assert a_pass(declared, tmp_path, "next").is_finished
+    assert a_pass(declared, tmp_path).is_finished
     run(declared, tmp_path)
     assert {file: file.read_bytes() for file in tmp_path.rglob("*.parquet")} == before
 
@@ -293,8 +297,7 @@ def test_a_search_opened_again_keeps_what_it_measured_until_its_winner_is_known(
     measured = before[before.stage == "measure"].index
     values = {"lr": [1e-2, 1e-3, 1e-4, 0.09], "batch_size": [32, 128, 256]}
     wider = searched(factors={"model": ["a"]}, search=values)
-    work = a_pass(wider, tmp_path, "next")
-    work.recorder.flush(force=True)
+    recorder_of(a_pass(wider, tmp_path), "next").flush(force=True)
     during = trials(tmp_path)
     assert during.loc[measured, "wanted"].all()
     assert during.loc[measured, "measured"].all()

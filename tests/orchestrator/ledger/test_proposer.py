@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from studies import a_pass, run, study, trials
+from studies import a_pass, recorder_of, run, study, trials
 
-from orchestrator.drivers.here import train_here
+from orchestrator.drivers.driver import train_here
 from orchestrator.plan.plan import plan_study
 from orchestrator.study.study import Study
 from results.records import Stage
@@ -62,16 +62,17 @@ class Cut(BaseException):
 
 
 def cut_after(declared: Study, out: Path, epochs: int, number: int) -> None:
-    work = a_pass(declared, out, f"pass-{number}")
+    work = a_pass(declared, out)
+    recorder = recorder_of(work, f"pass-{number}")
     left = itertools.count(epochs, -1)
 
-    def tick() -> None:
-        work.recorder.flush(force=True)
+    def beat() -> None:
+        recorder.flush(force=True)
         if next(left) <= 0:
             raise Cut
 
     with pytest.raises(Cut):
-        train_here(work, Store(out).checkpoints, tick, lambda ids: None)
+        train_here(work, Store(out).checkpoints, beat)
 
 
 @pytest.mark.parametrize("early_stopping", ["none", {"compare": "cell"}])

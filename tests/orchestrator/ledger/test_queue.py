@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.ledger.queue import Queue
+from orchestrator.ledger.passes import Queue
 
 
 def filled(*trials: tuple[str, int, float]) -> Queue:

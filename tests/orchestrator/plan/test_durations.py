@@ -6,7 +6,6 @@ import pytest
 from studies import run, study
 
 from orchestrator.ledger.stages import Stages
-from orchestrator.plan.costs import Work
 from orchestrator.plan.durations import (
     CPU_LAYER,
     CPU_SPEED,
@@ -14,6 +13,7 @@ from orchestrator.plan.durations import (
     Basis,
     Durations,
     Kind,
+    Work,
     kind_of,
     recorded_paces,
 )

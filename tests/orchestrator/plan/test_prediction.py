@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from studies import run, study
+from studies import a_ledger, run, study
 
 import results
 from orchestrator.plan.plan import plan_study
-from orchestrator.plan.price import price_plan
+from orchestrator.plan.price import price_study
 from orchestrator.study.study import study_from
 from results.analysis.forecasts import predicted_and_actual
 from results.records import ENVIRONMENT_SCHEMA
@@ -72,26 +72,22 @@ def test_records_of_earlier_versions_have_none(tmp_path: Path) -> None:
 def test_very_many_trials_do_not_wait_for_it(
     most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator.ledger.stages import Stages
     from orchestrator.placement.shares import Node, Share
-    from orchestrator.plan import prediction
-    from orchestrator.plan.price import durations_here
-    from orchestrator.study.inputs import find_inputs
+    from orchestrator.plan import schedule
+    from orchestrator.plan.paces import durations_here
 
-    monkeypatch.setattr(prediction, "_MOST_TRIALS", most)
-    declared = study_from({**TINY, "seeds": [0, 1]})
-    inputs = find_inputs(declared)
-    left = [(wanted, Share(1.0, 0.0)) for wanted in Stages(declared, inputs).wanted.values()]
+    monkeypatch.setattr(schedule, "_MOST_PREDICTED", most)
+    ledger = a_ledger(study_from({**TINY, "seeds": [0, 1]}), tmp_path / "run")
+    shares = [Share(1.0, 0.0) for _ in ledger.left()]
     nodes = [Node("here", 4.0, 0.0)]
-    store = Store(tmp_path / "run")
-    durations = durations_here(declared, inputs, store)
-    text = prediction.predict(declared, inputs, store, durations, left, nodes, None)
+    durations = durations_here(ledger)
+    text = schedule.predict(ledger, durations, shares, nodes, None)
     assert (text is None) == (most < 4)
     if text:
         assert json.loads(text)["slots"] == 4
         # Where nothing fits yet, nodes may join.
         small = [Node("small", 0.5, 0.0)]
-        assert prediction.predict(declared, inputs, store, durations, left, small, None) is None
+        assert schedule.predict(ledger, durations, shares, small, None) is None
     assert not (tmp_path / "run").exists()
 
 
@@ -107,7 +103,7 @@ def test_a_trainable_that_does_not_say_how_fast_it_is_can_go_on(tmp_path: Path) 
     more = study_from({**declared, "seeds": [0, 1, 2]})
     plan = plan_study(more, tmp_path)
     assert plan.trials["reused"] == 4
-    price = price_plan(plan)
+    price = price_study(plan.ledger)
     assert price.wall == price.wall
     run(more, tmp_path)
     assert plan_study(more, tmp_path).trials["reused"] == 6

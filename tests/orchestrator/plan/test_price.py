@@ -1,5 +1,6 @@
 """What the rest of a study costs, worked out by hand from known paces."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,35 +9,38 @@ from studies import PLAIN, run, searched, study
 from typer.testing import CliRunner
 
 from orchestrator.commands.app import app
+from orchestrator.ledger.history import History
+from orchestrator.ledger.ledger import Ledger
+from orchestrator.ledger.proposer import Proposer
+from orchestrator.ledger.rows import Rows
 from orchestrator.ledger.stages import Stages
 from orchestrator.placement.shares import Node, Share
+from orchestrator.plan import paces
 from orchestrator.plan import price as pricing
-from orchestrator.plan.costs import work_of
-from orchestrator.plan.durations import Durations, kind_of
+from orchestrator.plan.durations import Durations, kind_of, work_of
 from orchestrator.plan.plan import plan_study
-from orchestrator.plan.price import Forecast, Price, price_of, price_plan
+from orchestrator.plan.price import Price, price_of, price_study
+from orchestrator.plan.schedule import Forecast
 from orchestrator.screen.price_text import lines
 from orchestrator.study.study import Study
-from results.store.store import Store
 from trainables.measure.pace import Pace
 
 
 @pytest.fixture(autouse=True)
 def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pricing, "own_machine", lambda with_gpus: Node("here", 2.0, 0.0))
+    for module in (pricing, paces):
+        monkeypatch.setattr(module, "own_machine", lambda with_gpus: Node("here", 2.0, 0.0))
 
 
 def priced(declared: Study, out: Path, **values: Any) -> Price:
     """Return the price where a training image takes 1 ms, on any place, and nothing else counts."""
-    plan = plan_study(declared, out)
-    trials = [wanted.trial for wanted in Stages(declared, plan.inputs).wanted.values()]
-    paces = {kind_of(trial, 1, False): Pace(1e-3, 0.0, 0.0, 0.0) for trial in trials}
-    durations = Durations(
-        work_of(plan.inputs), lambda trial: kind_of(trial, 1, False), probed=paces
-    )
+    ledger = plan_study(declared, out).ledger
+    trials = [wanted.trial for wanted in ledger.stages.wanted.values()]
+    probed = {kind_of(trial, 1, False): Pace(1e-3, 0.0, 0.0, 0.0) for trial in trials}
+    work = work_of(ledger.inputs)
+    durations = Durations(work, lambda trial: kind_of(trial, 1, False), probed=probed)
     durations.start = 0.0
-    forecast = Forecast(declared, plan.inputs, Store(out), durations, Share(1.0, 0.0))
-    return price_of(forecast, declared, plan.inputs, **values)
+    return price_of(Forecast(ledger, durations, Share(1.0, 0.0)), **values)
 
 
 def test_by_hand(tmp_path: Path) -> None:
@@ -95,7 +99,7 @@ def test_what_stopping_saves(tmp_path: Path) -> None:
 def test_gpus_are_counted_where_they_are_used(tmp_path: Path) -> None:
     declared = study(resources={"gpu": "1/4"})
     plan = plan_study(declared, tmp_path / "run")
-    price = price_plan(plan, max_parallel=8, per_hour=2.0)
+    price = price_study(plan.ledger, max_parallel=8, per_hour=2.0)
     assert (price.resource, price.slots) == ("gpu", 8)
     assert price.total.hours.value == pytest.approx(price.total.seconds.value / 4 / 3600)
     # Eight quarters are two GPUs.
@@ -145,9 +149,39 @@ def test_a_probe_measures_the_real_thing(tmp_path: Path, monkeypatch: pytest.Mon
     )
     plan = plan_study(declared, tmp_path / "run")
     said: list[str] = []
-    price = price_plan(plan, probe=True, show=said.append)
+    price = price_study(plan.ledger, probe=True, show=said.append)
     assert price.total.basis == {"a probe": 1.0}
     assert said[-1] == "probing: 2 of 2"
     assert 0 < price.total.seconds.value < 600
     # It is remembered for the next plan.
-    assert price_plan(plan).total == price.total
+    assert price_study(plan.ledger).total == price.total
+
+
+@pytest.mark.parametrize("algorithm", ["grid", "optuna"])
+def test_a_plan_and_its_price_make_each_object_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    made: Counter[str] = Counter()
+    for each in (Ledger, Stages, Rows, History, Proposer):
+
+        def counted(self: Any, *given: Any, init: Any = each.__init__, **named: Any) -> None:
+            made[type(self).__name__] += 1
+            init(self, *given, **named)
+
+        monkeypatch.setattr(each, "__init__", counted)
+    search = {"lr": [1e-2, 1e-3, 1e-4], "algorithm": algorithm}
+    if algorithm == "optuna":
+        search["samples"] = 2
+    plan = plan_study(searched(search=search), tmp_path / "run")
+    price = price_study(plan.ledger)
+    # Played for this machine and four sizes of cluster, each time on a copy.
+    assert len(price.sizes) == 4
+    once = ["Ledger", "Stages", "Rows", "History"]
+    assert made == Counter([*once, *(["Proposer"] if algorithm == "optuna" else [])])
+
+
+def test_without_further_sizes_a_price_is_the_same(tmp_path: Path) -> None:
+    ledger = plan_study(searched(), tmp_path / "run").ledger
+    whole, alone = price_study(ledger), price_study(ledger, sizes=())
+    assert alone.sizes == {}
+    assert (alone.wall, alone.total) == (whole.wall, whole.total)

@@ -10,13 +10,16 @@ import pytest
 from studies import study
 
 from orchestrator.ledger.history import COMPARED, History
-from orchestrator.ledger.stages import Stages, Wanted
+from orchestrator.ledger.rows import Rows
+from orchestrator.ledger.stages import Outcome, Stages, Wanted
 from orchestrator.ledger.stopping import Stop
+from orchestrator.placement.shares import Share
 from orchestrator.run.recorder import Recorder
 from orchestrator.study.inputs import find_inputs
 from results.errors import StoreError
-from results.records import EPOCH_SCHEMA, TRIAL_SCHEMA
+from results.records import EPOCH_SCHEMA, TRIAL_SCHEMA, Status
 from results.store.store import Store
+from trainables.work.reports import EpochDone
 
 ONE = study(factors={"model": ["a"]}, seeds=[0, 1, 2])
 LABELS = np.array([0, 1, 1, 2])
@@ -27,9 +30,36 @@ def wanted_trials(epochs: int = 3) -> list[Wanted]:
     return [*Stages(declared, find_inputs(declared)).wanted.values()]
 
 
-def recorder(out: Path, pass_id: str = "p1", labels: Any = LABELS) -> Recorder:
-    store = Store(out)
-    return Recorder(store, History(store), pass_id, labels)
+class Kept:
+    """Rows in memory, and what writes them."""
+
+    def __init__(self, out: Path, pass_id: str, labels: Any) -> None:
+        self.rows = Rows(History(Store(out)))
+        self.flush = Recorder(Store(out), self.rows, pass_id, labels).flush
+        self._wanted: dict[str, Wanted] = {}
+
+    def declare(self, wanted: Wanted, outcome: Outcome | None = None) -> str:
+        self._wanted[wanted.trial.trial_id] = wanted
+        self.rows.declare(wanted, outcome, measured=True)
+        return wanted.trial.trial_id
+
+    def start(self, trial_id: str) -> None:
+        self.rows.start(self._wanted[trial_id], Share(1.0, 0.0))
+
+    def add_row(self, trial_id: str, row: dict[str, Any]) -> bool:
+        """Take an epoch; return whether its row is new."""
+        before = len(self.rows.epochs)
+        self.rows.take(trial_id, EpochDone(row, finished=False))
+        return len(self.rows.epochs) > before
+
+    def complete(self, trial_id: str, predictions: Any) -> None:
+        if predictions is not None:
+            self.rows.predict(trial_id, predictions)
+        self.rows.complete(trial_id)
+
+
+def recorder(out: Path, pass_id: str = "p1", labels: Any = LABELS) -> Kept:
+    return Kept(out, pass_id, labels)
 
 
 def row(epoch: int, accuracy: float = 0.5, **values: Any) -> dict[str, Any]:
@@ -47,9 +77,8 @@ def row(epoch: int, accuracy: float = 0.5, **values: Any) -> dict[str, Any]:
     }
 
 
-def declare(made: Recorder, wanted: Wanted, **values: bool) -> str:
-    made.declare(wanted, **{"measured": True, "complete": False, "stopped": False, **values})
-    return wanted.trial.trial_id
+def declare(made: Kept, wanted: Wanted, outcome: Outcome | None = None) -> str:
+    return made.declare(wanted, outcome)
 
 
 def read(out: Path, table: str) -> list[dict[str, Any]]:
@@ -66,10 +95,10 @@ def test_a_trial_from_plan_to_completion(tmp_path: Path) -> None:
     assert (planned["epochs_done"], planned["epochs_budget"], planned["attempts"]) == (0, 3, 0)
     assert planned["final_val_accuracy"] is None
 
-    made.start(trial_id, None, 1.0, 0.0, None)
+    made.start(trial_id)
     for epoch, accuracy in enumerate([0.4, 0.7, 0.7], start=1):
         assert made.add_row(trial_id, row(epoch, accuracy, val_loss=1 / epoch))
-    made.add_facts(trial_id, {"n_parameters": 7})
+    made.rows.update(trial_id, {"n_parameters": 7})
     made.flush(force=True)
     (running,) = read(tmp_path, "trials")
     assert (running["status"], running["epochs_done"]) == ("running", 3)
@@ -95,17 +124,17 @@ def test_a_trial_from_plan_to_completion(tmp_path: Path) -> None:
 def test_the_best_epoch_is_one_with_a_number(tmp_path: Path) -> None:
     made, wanted = recorder(tmp_path), wanted_trials()[0]
     trial_id = declare(made, wanted)
-    made.start(trial_id, None, 1.0, 0.0, None)
+    made.start(trial_id)
     for epoch, accuracy in enumerate([math.nan, 0.0, math.nan], start=1):
         made.add_row(trial_id, row(epoch, accuracy))
     made.complete(trial_id, None)
-    assert made.trial(trial_id)["best_epoch"] == 2
+    assert made.rows[trial_id]["best_epoch"] == 2
 
 
 def test_every_table_has_its_whole_schema(tmp_path: Path) -> None:
     made = recorder(tmp_path)
     trial_id = declare(made, wanted_trials()[0])
-    made.start(trial_id, "host", 1.0, 0.0, None)
+    made.start(trial_id)
     made.add_row(trial_id, row(1))
     made.flush(force=True)
     assert Store(tmp_path).read("epochs").schema == EPOCH_SCHEMA
@@ -117,7 +146,7 @@ def test_sequence_goes_on_from_pass_to_pass(tmp_path: Path) -> None:
     for number in (1, 2, 3):
         made = recorder(tmp_path, f"p{number}")
         trial_id = declare(made, wanted)
-        made.start(trial_id, None, 1.0, 0.0, None)
+        made.start(trial_id)
         made.add_row(trial_id, row(number))
         made.flush(force=True)
     assert [each["sequence"] for each in read(tmp_path, "epochs")] == [1, 2, 3]
@@ -129,18 +158,18 @@ def test_rows_trained_again_are_compared_and_not_written(tmp_path: Path) -> None
     wanted = wanted_trials()[0]
     made = recorder(tmp_path)
     trial_id = declare(made, wanted)
-    made.start(trial_id, None, 1.0, 0.0, None)
+    made.start(trial_id)
     made.add_row(trial_id, row(1, train_loss=math.nan))
     made.add_row(trial_id, row(2))
     made.flush(force=True)
     again = recorder(tmp_path, "p2")
     declare(again, wanted)
-    again.start(trial_id, None, 1.0, 0.0, None)
+    again.start(trial_id)
     # NaN is equal to NaN, and times may differ.
     assert not again.add_row(trial_id, row(1, train_loss=math.nan, seconds=9.0))
-    assert again.problems == []
+    assert again.rows.problems == []
     assert not again.add_row(trial_id, row(2, test_loss=0.26))
-    (problem,) = again.problems
+    (problem,) = again.rows.problems
     assert f"trial {trial_id}, epoch 2: test_loss was recorded as 0.25 and came out as 0.26" in (
         problem
     )
@@ -153,10 +182,10 @@ def test_stopped_and_failed_trials(tmp_path: Path) -> None:
     made, (first, second, third) = recorder(tmp_path), wanted_trials()
     for wanted in (first, second, third):
         trial_id = declare(made, wanted)
-        made.start(trial_id, None, 1.0, 0.0, None)
+        made.start(trial_id)
         made.add_row(trial_id, row(1, 0.3))
-    made.stop(first.trial.trial_id, Stop(1, 0.4))
-    made.fail(second.trial.trial_id, "diverged: epoch 2, step 7")
+    made.rows.stop(first.trial.trial_id, Stop(1, 0.4))
+    made.rows.fail(second.trial.trial_id, "diverged: epoch 2, step 7")
     made.flush(force=True)
     rows = {each["seed"]: each for each in read(tmp_path, "trials")}
     assert (rows[0]["status"], rows[0]["stopped_at_epoch"], rows[0]["stopped_cutoff"]) == (
@@ -167,7 +196,7 @@ def test_stopped_and_failed_trials(tmp_path: Path) -> None:
     assert rows[0]["final_val_accuracy"] == 0.3
     assert (rows[1]["status"], rows[1]["error"]) == ("failed", "diverged: epoch 2, step 7")
     assert rows[1]["final_val_accuracy"] is None
-    made.interrupt()
+    made.rows.interrupt()
     made.flush(force=True)
     rows = {each["seed"]: each for each in read(tmp_path, "trials")}
     assert [rows[seed]["status"] for seed in (0, 1, 2)] == ["stopped", "failed", "planned"]
@@ -177,10 +206,10 @@ def test_what_is_open_again_claims_no_finals(tmp_path: Path) -> None:
     first = wanted_trials(epochs=2)[0]
     made = recorder(tmp_path)
     trial_id = declare(made, first)
-    made.start(trial_id, None, 1.0, 0.0, None)
+    made.start(trial_id)
     made.add_row(trial_id, row(1, 0.3))
     made.add_row(trial_id, row(2, 0.6))
-    made.add_facts(trial_id, {"n_parameters": 7})
+    made.rows.update(trial_id, {"n_parameters": 7})
     made.complete(trial_id, None)
     made.flush(force=True)
     # Two epochs more are asked for: the same trial, as yet without an end.
@@ -198,7 +227,7 @@ def test_what_is_open_again_claims_no_finals(tmp_path: Path) -> None:
     assert row_now["best_epoch"] is None
     # One epoch less: the recorded rows up to there are all that is needed.
     fewer = recorder(tmp_path, "p3")
-    declare(fewer, wanted_trials(epochs=1)[0], complete=True)
+    declare(fewer, wanted_trials(epochs=1)[0], outcome=Outcome(Status.COMPLETED))
     fewer.flush(force=True)
     (row_now,) = read(tmp_path, "trials")
     assert (row_now["status"], row_now["epochs_done"], row_now["final_val_accuracy"]) == (
@@ -211,14 +240,14 @@ def test_what_is_open_again_claims_no_finals(tmp_path: Path) -> None:
 def test_a_trial_claims_no_epoch_that_is_lost(tmp_path: Path) -> None:
     made, wanted = recorder(tmp_path), wanted_trials()[0]
     trial_id = declare(made, wanted)
-    made.start(trial_id, None, 1.0, 0.0, None)
+    made.start(trial_id)
     made.add_row(trial_id, row(1))
     made.flush(force=True)
     (Store(tmp_path).parts("epochs")[0]).unlink()
     again = recorder(tmp_path, "p2")
     declare(again, wanted)
-    assert again.trial(trial_id)["epochs_done"] == 0
-    assert again.trial(trial_id)["latest_val_accuracy"] is None
+    assert again.rows[trial_id]["epochs_done"] == 0
+    assert again.rows[trial_id]["latest_val_accuracy"] is None
 
 
 def test_predictions_are_written_once(tmp_path: Path) -> None:
@@ -227,7 +256,7 @@ def test_predictions_are_written_once(tmp_path: Path) -> None:
         wanted = wanted_trials(epochs)[0]
         made = recorder(tmp_path, f"p{number}")
         trial_id = declare(made, wanted)
-        made.start(trial_id, None, 1.0, 0.0, None)
+        made.start(trial_id)
         for epoch in range(1, epochs + 1):
             made.add_row(trial_id, row(epoch))
         made.complete(trial_id, LABELS)
@@ -240,13 +269,13 @@ def test_predictions_are_written_once(tmp_path: Path) -> None:
 def test_completion_at_a_lower_budget_sums_up_no_more_than_that(tmp_path: Path) -> None:
     made = recorder(tmp_path)
     trial_id = declare(made, wanted_trials(epochs=3)[0])
-    made.start(trial_id, None, 1.0, 0.0, None)
+    made.start(trial_id)
     for epoch in (1, 2, 3):
         made.add_row(trial_id, row(epoch, epoch / 10))
     made.flush(force=True)
     fewer = recorder(tmp_path, "p2")
     declare(fewer, wanted_trials(epochs=2)[0])
-    fewer.start(trial_id, None, 1.0, 0.0, None)
+    fewer.start(trial_id)
     fewer.add_row(trial_id, row(2, 0.2))
     fewer.complete(trial_id, LABELS)
     fewer.flush(force=True)
@@ -261,7 +290,7 @@ def test_without_labels_or_predictions_none_are_written(
 ) -> None:
     made = recorder(tmp_path, labels=labels)
     trial_id = declare(made, wanted_trials(epochs=1)[0])
-    made.start(trial_id, None, 1.0, 0.0, None)
+    made.start(trial_id)
     made.add_row(trial_id, row(1))
     made.complete(trial_id, predicted)
     made.flush(force=True)
@@ -271,7 +300,7 @@ def test_without_labels_or_predictions_none_are_written(
 def test_rows_wait_for_their_turn_unless_forced(tmp_path: Path) -> None:
     made = recorder(tmp_path)
     trial_id = declare(made, wanted_trials()[0])
-    made.start(trial_id, None, 1.0, 0.0, None)
+    made.start(trial_id)
     made.add_row(trial_id, row(1))
     assert made.flush() == []
     assert Store(tmp_path).parts("epochs") == []
@@ -283,7 +312,7 @@ def test_rows_wait_for_their_turn_unless_forced(tmp_path: Path) -> None:
 def test_what_the_disk_refuses_is_written_by_the_next_flush(tmp_path: Path, refusing: str) -> None:
     made = recorder(tmp_path)
     trial_id = declare(made, wanted_trials(epochs=1)[0])
-    made.start(trial_id, None, 1.0, 0.0, None)
+    made.start(trial_id)
     made.add_row(trial_id, row(1))
     made.complete(trial_id, LABELS)
     (tmp_path / refusing).write_text("a file where a folder is needed")
@@ -297,19 +326,19 @@ def test_what_the_disk_refuses_is_written_by_the_next_flush(tmp_path: Path, refu
 def test_slots_are_numbered_from_zero_and_used_again(tmp_path: Path) -> None:
     made, (first, second, third) = recorder(tmp_path), wanted_trials()
     ids = [declare(made, wanted) for wanted in (first, second, third)]
-    made.start(ids[0], None, 1.0, 0.0, None)
-    made.start(ids[1], None, 1.0, 0.0, None)
+    made.start(ids[0])
+    made.start(ids[1])
     made.add_row(ids[0], row(1))
-    made.fail(ids[0], "crashed")
-    made.start(ids[2], None, 1.0, 0.0, None)
-    assert [made.trial(trial_id)["slot"] for trial_id in ids] == [0, 1, 0]
+    made.rows.fail(ids[0], "crashed")
+    made.start(ids[2])
+    assert [made.rows[trial_id]["slot"] for trial_id in ids] == [0, 1, 0]
 
 
 def test_trials_no_longer_wanted_stay(tmp_path: Path) -> None:
     made, (first, second, _) = recorder(tmp_path), wanted_trials()
     declare(made, first)
-    made.disown([declare(made, second)])
-    made.measure(first.trial.trial_id, False)
+    made.rows.disown([declare(made, second)])
+    made.rows.update(first.trial.trial_id, {"measured": False})
     made.flush(force=True)
     rows = {each["seed"]: (each["wanted"], each["measured"]) for each in read(tmp_path, "trials")}
     assert rows == {0: (True, False), 1: (False, False)}

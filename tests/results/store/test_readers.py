@@ -18,13 +18,14 @@ ROWS, TRIALS = 200, 10
 
 def write(store: Store, ended: threading.Event) -> None:
     epochs, trials = GrowingTable(store, "epochs", "pass"), TrialTable(store, "pass")
+    rows: dict[str, dict[str, Any]] = {}
     for number in range(ROWS):
         trial_id, epoch = f"trial-{number % TRIALS}", number // TRIALS + 1
         epochs.append({"trial_id": trial_id, "epoch": epoch, "sequence": number + 1})
         epochs.flush()
-        trials.update(trial_id, {"epochs_done": epoch, "status": "running"})
+        rows[trial_id] = {"trial_id": trial_id, "epochs_done": epoch, "status": "running"}
         if number % TRIALS == TRIALS - 1:
-            trials.flush()
+            trials.write(rows, rows)
             # A run flushes once a second; a reader opens a file twice within a few milliseconds.
             time.sleep(0.05)
     ended.set()

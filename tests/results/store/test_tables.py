@@ -1,7 +1,5 @@
 """Tables as a running study writes them."""
 
-import math
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +64,11 @@ def test_rows_that_could_not_be_written_are_written_later(tmp_path: Path) -> Non
 
 def test_trials_are_one_row_each_however_often_they_change(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    table = TrialTable(store, "pass")
+    table, held = TrialTable(store, "pass"), {}
     for number in range(20):
-        table.update(f"t{number % 4}", {"epochs_done": number, "status": "running"})
-        table.flush()
+        name = f"t{number % 4}"
+        held[name] = {"trial_id": name, "epochs_done": number, "status": "running"}
+        table.write(held, [name])
         rows = store.read("trials").to_pandas()
         assert rows.trial_id.is_unique
     assert dict(zip(rows.trial_id, rows.epochs_done, strict=True)) == {
@@ -79,30 +78,23 @@ def test_trials_are_one_row_each_however_often_they_change(tmp_path: Path) -> No
         "t3": 19,
     }
     assert len(store.parts("trials")) == 1
-    assert "t0" in table
-    assert "t9" not in table
-    assert table.get("t9") is None
-    assert [*table] == ["t0", "t1", "t2", "t3"]
+    assert store.read("trials")["trial_id"].to_pylist() == ["t0", "t1", "t2", "t3"]
 
 
 def test_only_parts_whose_rows_changed_are_written(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    first = TrialTable(store, "one")
-    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    values = {"status": "completed", "final_val_loss": math.nan, "started_at": now, "cpu": 1.0}
-    first.update("a", values)
-    first.flush()
+    rows = {"a": {"trial_id": "a", "status": "completed"}}
+    TrialTable(store, "one").write(rows, ["a"])
     second = TrialTable(store, "two")
-    second.update("b", {"status": "planned"})
     before = {part: part.stat().st_mtime_ns for part in store.parts("trials")}
-    # Read back from disk, the same values are no change, NaN among them.
-    second.update("a", values)
-    second.flush()
+    rows["b"] = {"trial_id": "b", "status": "planned"}
+    second.write(rows, ["b"])
     after = {part: part.stat().st_mtime_ns for part in store.parts("trials")}
     assert len(after) == 2
     assert before.items() <= after.items()
-    second.update("a", {"status": "failed"})
-    second.flush()
+    rows["a"] = {"trial_id": "a", "status": "failed"}
+    second.write(rows, ["a"])
+    second.write(rows, [])
     assert len(store.parts("trials")) == 2
     assert sorted(store.read("trials")["status"].to_pylist()) == ["failed", "planned"]
 
@@ -110,23 +102,21 @@ def test_only_parts_whose_rows_changed_are_written(tmp_path: Path) -> None:
 def test_many_trials_are_spread_over_parts(tmp_path: Path) -> None:
     store = Store(tmp_path)
     table = TrialTable(store, "pass")
-    for number in range(2_500):
-        table.update(f"t{number:04d}", {"status": "planned"})
-    table.flush()
+    names = [f"t{number:04d}" for number in range(2_500)]
+    rows = {name: {"trial_id": name, "status": "planned"} for name in names}
+    table.write(rows, names)
     assert [pq.read_metadata(part).num_rows for part in store.parts("trials")] == [1000, 1000, 500]
     before = {part: part.stat().st_mtime_ns for part in store.parts("trials")}
-    table.update("t0001", {"status": "running"})
-    table.flush()
+    rows["t0001"] = {"trial_id": "t0001", "status": "running"}
+    table.write(rows, ["t0001"])
     after = {part: part.stat().st_mtime_ns for part in store.parts("trials")}
     assert sum(before[part] != after[part] for part in before) == 1
     # As pandas users do it.
     assert len(pd.read_parquet(store.folder("trials"))) == 2_500
     again = TrialTable(store, "next")
-    assert len([*again]) == 2_500
-    assert (
-        again.get("t0001")
-        == table_of("trials", [{"trial_id": "t0001", "status": "running"}])[:1].to_pylist()[0]
-    )
+    rows["t0001"] = {"trial_id": "t0001", "status": "completed"}
+    again.write(rows, ["t0001"])
+    assert sum(before[part] != part.stat().st_mtime_ns for part in before) == 1
 
 
 def test_columns_that_older_parts_lack_are_null(tmp_path: Path) -> None:
@@ -134,12 +124,9 @@ def test_columns_that_older_parts_lack_are_null(tmp_path: Path) -> None:
     old = table_of("trials", [{"trial_id": "a", "status": "completed"}]).drop_columns(["slot"])
     store.folder("trials").mkdir()
     pq.write_table(old, store.folder("trials") / "old.parquet")
-    table = TrialTable(store, "pass")
-    row = table.get("a")
-    assert row
+    (row,) = store.read("trials").to_pylist()
     assert row["slot"] is None
-    table.update("a", {"slot": 3})
-    table.flush()
+    TrialTable(store, "pass").write({"a": {**row, "slot": 3}}, ["a"])
     assert store.read("trials")["slot"].to_pylist() == [3]
 
 

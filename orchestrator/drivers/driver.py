@@ -1,0 +1,144 @@
+"""Who carries a pass's trials out: this process, or workers of a Ray cluster."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from orchestrator.drivers.capacity import Capacity
+from orchestrator.drivers.connection import Connected, cluster
+from orchestrator.errors import RunError
+from orchestrator.ledger.passes import Pass
+from orchestrator.placement.placer import Placer
+from orchestrator.placement.shares import own_machine
+from results.phrases import count
+from results.store.objects import Location
+from trainables.work.job import Job
+from trainables.work.reports import FailureKind
+
+
+class Watch(Protocol):
+    """Whoever looks after a run while a driver trains."""
+
+    def note(self, text: str) -> None:
+        """Say what is being done."""
+
+    def connected(self) -> None:
+        """Take note that a library was started that may have taken signals for itself."""
+
+    def begin(self, max_parallel: int | None) -> None:
+        """Take note that trials have their shares and are about to start, so many at a time."""
+
+    def beat(self) -> None:
+        """Write what is new, and look at all else; called several times a second.
+
+        Whatever it raises ends the pass.
+        """
+
+
+class Driver(Protocol):
+    """Trains what a pass has left."""
+
+    def train(self, work: Pass, placer: Placer, checkpoints: Location, watch: Watch) -> None:
+        """Train all that a pass has left.
+
+        Parameters
+        ----------
+        work
+            The pass; it takes every result at once.
+        placer
+            Told of the nodes there are, before it is asked for shares.
+        checkpoints
+            Folder shared by the nodes, or in an object store, where it is to outlive one of them.
+        watch
+            Told what happens.
+
+        Raises
+        ------
+        RunError
+            The trials cannot be carried out here.
+        """
+
+
+class Here:
+    """Trains one trial after another in this process, without a cluster.
+
+    For debugging a study or one's own trainable with an ordinary debugger, and for tests.
+    """
+
+    def train(self, work: Pass, placer: Placer, checkpoints: Location, watch: Watch) -> None:
+        """Train all that a pass has left, as `Driver.train` says."""
+        study = work.ledger.study
+        gpu = study.resources.gpu
+        if gpu != "auto" and gpu > 1:
+            raise RunError(
+                f"resources.gpu: {gpu}: several GPUs take several processes, and --address none "
+                "trains in this one alone; leave it out."
+            )
+        # A simulation never loads torch.
+        placer.meet([own_machine(study.trainable != "simulated")])
+        watch.begin(1)
+        train_here(work, checkpoints, watch.beat)
+
+
+def train_here(work: Pass, checkpoints: Location, beat: Callable[[], None]) -> None:
+    """Train all that a pass has left in this process."""
+    while wanted := work.next():
+        trial_id = wanted.trial.trial_id
+        job = Job(work.task(wanted, checkpoints))
+        work.start(trial_id)
+        while trial_id in work.running:
+            try:
+                report = job.step()
+            except Exception as error:
+                # A user's own trainable may raise anything; with Ray its worker would be lost.
+                work.lose(trial_id, FailureKind.CRASHED, f"{type(error).__name__}: {error}")
+                break
+            work.result(trial_id, report)
+            beat()
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """Trains on workers of a Ray cluster.
+
+    Parameters
+    ----------
+    address
+        Of a running cluster; None starts a private one on this machine.
+    max_parallel
+        Trials at a time, at most.
+    autoscale
+        Whether the cluster adds nodes where trials wait, so that none need be there yet.
+    """
+
+    address: str | None = None
+    max_parallel: int | None = None
+    autoscale: bool = False
+
+    def train(self, work: Pass, placer: Placer, checkpoints: Location, watch: Watch) -> None:
+        """Train all that a pass has left, as `Driver.train` says."""
+        watch.note(f"connecting to {self.address}" if self.address else "starting Ray")
+        with cluster(self.address) as nodes:
+            watch.connected()
+            warnings = placer.meet(nodes)
+            left = [wanted.trial for wanted in work.ledger.left()]
+            warnings += placer.survey(left, watch.note)
+            watch.begin(self.max_parallel)
+            capacity = Capacity(
+                work,
+                Connected(),
+                nodes,
+                lambda: placer.shares(wanted.trial for wanted in work.ledger.left()),
+                placer.remeet,
+                watch.note,
+                max_parallel=self.max_parallel,
+                grows=self.autoscale,
+            )
+            work.ledger.rows.problems.extend(warnings)
+            for warning in warnings:
+                watch.note(f"warning: {warning}")
+            watch.note(f"{count(capacity.slots, 'trial')} at a time")
+            # Only now: the connection sets what Ray reads when Tune is imported.
+            from orchestrator.drivers.tuner import train
+
+            train(work, capacity, checkpoints, watch.beat)

@@ -1,0 +1,180 @@
+"""What is wanted, known and left of a study: one truth, in memory."""
+
+from collections.abc import Iterable
+from copy import copy
+from enum import StrEnum
+from typing import Self
+
+from orchestrator.ledger.history import History
+from orchestrator.ledger.proposer import Proposer
+from orchestrator.ledger.rows import Rows
+from orchestrator.ledger.stages import CellStages, Outcome, Stages, Wanted, recorded_outcome
+from orchestrator.ledger.stopping import Races, Stop
+from orchestrator.study.inputs import Inputs
+from orchestrator.study.study import Study
+from results.records import Status
+
+
+class State(StrEnum):
+    """What the records mean for a wanted trial."""
+
+    NEW = "new"
+    REUSED = "reused"
+    CONTINUED = "continued"
+
+
+class Ledger:
+    """The trials that a study wants, what became of each, and their rows.
+
+    A command makes one. `plan` counts it, a forecast plays a copy of it in virtual time, a run goes
+    on with it and writes its rows, and the screen shows it.
+
+    Parameters
+    ----------
+    study, inputs, history
+        What is asked for, what was found, and what is recorded.
+
+    Raises
+    ------
+    StudyError
+        Optuna is to propose recipes and is not installed.
+    """
+
+    def __init__(self, study: Study, inputs: Inputs, history: History) -> None:
+        self.study, self.inputs, self.history = study, inputs, history
+        self.stages = Stages(study, inputs)
+        self.races = Races(study.stopping)
+        self.rows = Rows(history)
+        self._outcomes: dict[str, Outcome] = {}
+        self._undecided: dict[int, set[str]] = {}
+        proposes = self.stages.unknown_recipes()
+        self._proposer = Proposer(self.stages, history) if proposes else None
+        self._take_stock()
+
+    def copy(self) -> Self:
+        """Return a ledger that goes on by itself from where this one stands."""
+        made = copy(self)
+        made.stages, made.races, made.rows = self.stages.copy(), self.races.copy(), self.rows.copy()
+        made._outcomes, made._undecided = dict(self._outcomes), dict(self._undecided)
+        made._proposer = self._proposer and self._proposer.copy(made.stages)
+        return made
+
+    def outcome(self, trial_id: str) -> Outcome | None:
+        """Return what became of a trial, None while it is open."""
+        return self._outcomes.get(trial_id)
+
+    def left(self) -> list[Wanted]:
+        """Return the trials that are known and still to be trained."""
+        return self._open(self.stages.wanted.values())
+
+    def state(self, trial_id: str) -> State:
+        """Return what the records mean for a wanted trial."""
+        if trial_id in self._outcomes:
+            return State.REUSED
+        return State.CONTINUED if self._is_begun(trial_id) else State.NEW
+
+    def orphaned(self) -> list[str]:
+        """Return the recorded trials that the study does not ask for."""
+        strangers = self.history.trials.keys() - self.stages.wanted.keys()
+        return [trial_id for trial_id in strangers if self._is_begun(trial_id)]
+
+    def cell_name(self, wanted: Wanted) -> str:
+        """Return the name of a trial's cell."""
+        return str(self.stages.cells[wanted.cell].cell)
+
+    def arrive(self, wanted: Wanted, epoch: int, score: float) -> Stop | None:
+        """Enter a trial's validation accuracy at an epoch; return a stop if it goes no further."""
+        budget, group = wanted.trial.recipe.intervals, self.stages.group(wanted)
+        return self.races.arrive(wanted.trial.trial_id, group, epoch, score, budget)
+
+    def end(self, wanted: Wanted, outcome: Outcome) -> list[Wanted]:
+        """Note what became of a trial; return the trials that are to be trained because of it."""
+        self._note(wanted, outcome)
+        return self._open(self._settle(self.stages.cells[wanted.cell]))
+
+    def propose(self) -> list[Wanted]:
+        """Have one more recipe proposed; return the trials that are to be trained because of it."""
+        # To the cell with the fewest recipes so far, so that all cells search alike.
+        cell = min(
+            (cell for cell in self.stages.cells if cell.unknown_recipes),
+            key=lambda cell: len(cell.search),
+        )
+        proposed = self._proposer.propose(cell) if self._proposer else None
+        if proposed:
+            self._enter(proposed)
+        return self._open([*([proposed] if proposed else []), *self._settle(cell)])
+
+    def _open(self, trials: Iterable[Wanted]) -> list[Wanted]:
+        return [wanted for wanted in trials if wanted.trial.trial_id not in self._outcomes]
+
+    def _is_begun(self, trial_id: str) -> bool:
+        recorded = self.history.epochs_done(trial_id)
+        return bool(recorded) and self.history.status(trial_id) is not Status.FAILED
+
+    def _take_stock(self) -> None:
+        """Enter what is recorded, and bring every row up to date."""
+        for wanted in [*self.stages.wanted.values()]:
+            self._enter(wanted)
+        for wanted, stop, score in self.recorded_stops():
+            if wanted.trial.trial_id not in self._outcomes:
+                self.rows.stop(wanted.trial.trial_id, stop)
+                self._note(wanted, Outcome(Status.STOPPED, score))
+        for cell in self.stages.cells:
+            self._settle(cell)
+        self._disown()
+
+    def recorded_stops(self) -> list[tuple[Wanted, Stop, float]]:
+        """Enter all that is recorded in the races; return the stops at a last recorded epoch.
+
+        Among them are those that a crash kept from being marked, and those that a larger budget
+        would let go on.
+        """
+        stopped = []
+        for trial_id, epoch, score in self.history.arrivals():
+            wanted, last = self.stages.wanted.get(trial_id), self.history.epochs_done(trial_id)
+            if wanted is not None and epoch <= last:
+                stop = self.arrive(wanted, epoch, score)
+                if stop and epoch == last:
+                    stopped.append((wanted, stop, score))
+        return stopped
+
+    def _enter(self, wanted: Wanted) -> None:
+        trial_id = wanted.trial.trial_id
+        outcome = recorded_outcome(self.history, self.study, wanted)
+        self.rows.declare(wanted, outcome, measured=self.stages.is_measured(trial_id))
+        if outcome:
+            self._outcomes[trial_id] = outcome
+
+    def _note(self, wanted: Wanted, outcome: Outcome) -> None:
+        self._outcomes[wanted.trial.trial_id] = outcome
+        if self._proposer:
+            self._proposer.tell(wanted, outcome)
+
+    def _settle(self, cell: CellStages) -> list[Wanted]:
+        """Choose the cell's winner if its search has ended; return what that adds."""
+        if cell.winner:
+            return []
+        measures = self.stages.settle(cell, self.outcome)
+        if cell.winner:
+            winner = cell.winner.trial_id
+            self.rows.update(winner, {"measured": self.stages.is_measured(winner)})
+        for wanted in measures:
+            self._enter(wanted)
+        if cell.winner or cell.lost:
+            undecided = self._undecided.pop(cell.index, set())
+            self.rows.disown(undecided - self.stages.wanted.keys())
+        return measures
+
+    def _disown(self) -> None:
+        """Mark recorded trials that the study asks for no more.
+
+        Those that a cell measured before its search was opened again, to retry or to extend it,
+        stay as they are until its winner is known: most often it is the same.
+        """
+        unwanted = self.history.trials.keys() - self.stages.wanted.keys()
+        for cell in self.stages.cells if unwanted else ():
+            kept = unwanted & self.stages.possible_measures(cell)
+            unwanted -= kept
+            if kept:
+                self._undecided[cell.index] = kept
+        self.rows.disown(unwanted)

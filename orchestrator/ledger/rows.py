@@ -1,0 +1,318 @@
+"""The rows of a study's trials and epochs as they stand, in memory, whoever keeps them.
+
+A trial's row is a value: it is replaced, never changed, so that rows are copied by reference.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.ledger.history import COMPARED, History
+from orchestrator.ledger.stages import Outcome, Wanted
+from orchestrator.ledger.stopping import Stop
+from orchestrator.placement.shares import Share
+from results.ranking import rank
+from results.records import Status
+from trainables.work.reports import EpochDone
+
+Row = Mapping[str, Any]
+"""Values by column, as `results.records` names and types them."""
+
+_MEASURES = [
+    f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("loss", "accuracy")
+]
+_OPEN = dict.fromkeys(
+    ["best_epoch", "stopped_at_epoch", "stopped_cutoff"]
+    + [f"{which}_{name}" for which in ("final", "best") for name in _MEASURES]
+)
+"""What is not known of a trial that has more to train, whatever was known before."""
+
+
+@dataclass
+class _Begun:
+    """A trial that has been started: identity columns, rows of its epochs, and where it runs."""
+
+    identity: Row
+    epochs: list[Row]
+    slot: int | None = None
+    pace: tuple[float | None, int | None] | None = None
+
+
+class Rows(Mapping[str, Row]):
+    """The row of every trial that was ever planned, by `trial_id`.
+
+    Parameters
+    ----------
+    history
+        What was recorded before.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._trials: dict[str, Row] = dict(history.trials)
+        self._before: dict[str, Row | None] = {}
+        """Rows changed since they were last written, as they were then; None where new."""
+        self._begun: dict[str, _Begun] = {}
+        self._sequence = history.last_sequence
+        self.epochs: list[Row] = []
+        """Rows of the table of epochs that were not yet taken to be written, in their order."""
+        self.predictions: list[tuple[str, int, NDArray[np.int64]]] = []
+        """Likewise: trial, its final epoch, and the class of every test example, (n_test,)."""
+        self.ended: list[str] = []
+        """Trials that have ended and whose rows are not yet written."""
+        self.saved: set[str] = set()
+        """Trials with a checkpoint, which goes once they have ended and their rows are written."""
+        self.places = 1
+        """Most trials at a time so far."""
+        self.problems: list[str] = []
+        """A sentence for each thing that was noticed and mended or left."""
+
+    def __getitem__(self, trial_id: str) -> Row:
+        return self._trials[trial_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._trials)
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def copy(self) -> Self:
+        """Return rows that change by themselves; what is fresh and under way stays here."""
+        made = copy(self)
+        made._trials, made._before, made._begun = dict(self._trials), {}, {}
+        made.epochs, made.predictions, made.ended = [], [], []
+        made.saved, made.problems = set(), []
+        return made
+
+    def update(self, trial_id: str, values: Row) -> None:
+        """Change some columns of a trial's row, or add the row."""
+        row = self._trials.get(trial_id)
+        if row is None or any(_differ(row.get(key), value) for key, value in values.items()):
+            self._before.setdefault(trial_id, row)
+            self._trials[trial_id] = {"trial_id": trial_id, **(row or {}), **values}
+
+    def changed(self) -> list[str]:
+        """Return the trials whose rows are not as they were written last."""
+        return [
+            trial_id
+            for trial_id, before in self._before.items()
+            if before is None
+            or any(_differ(before.get(key), value) for key, value in self[trial_id].items())
+        ]
+
+    def written(self) -> list[str]:
+        """Take note that all rows are written as they stand; return the trials that have ended."""
+        self._before.clear()
+        safe, self.ended = self.ended, []
+        self.saved.difference_update(safe)
+        return safe
+
+    def declare(self, wanted: Wanted, outcome: Outcome | None, *, measured: bool) -> None:
+        """Make sure that a wanted trial has its row, up to date with the study as it is now.
+
+        Parameters
+        ----------
+        wanted
+            The trial.
+        outcome
+            What the records say became of it; None where training is left.
+        measured
+            Whether comparisons use it.
+        """
+        trial = wanted.trial
+        row = self._trials.get(trial.trial_id, {})
+        epochs = self._history.rows(trial.trial_id)
+        values = {
+            **trial.columns(),
+            "stage": (epochs and row.get("stage")) or wanted.stage.value,
+            "wanted": True,
+            "measured": measured,
+            "epochs_budget": trial.recipe.intervals,
+            "attempts": row.get("attempts", 0),
+        }
+        if outcome is None:
+            values |= {**_OPEN, **_progress(epochs)}
+            if row.get("status") != Status.FAILED:
+                values["status"] = Status.PLANNED.value
+        elif outcome.status is Status.COMPLETED:
+            finals = _finals(epochs[: trial.recipe.intervals])
+            values |= {**_OPEN, **finals, "status": Status.COMPLETED.value, "error": None}
+        self.update(trial.trial_id, values)
+
+    def disown(self, trial_ids: Iterable[str]) -> None:
+        """Mark trials that the study no longer asks for; nothing is deleted."""
+        for trial_id in trial_ids:
+            values: dict[str, Any] = {"wanted": False, "measured": False}
+            if self[trial_id]["status"] == Status.RUNNING:
+                values["status"] = Status.PLANNED.value
+            self.update(trial_id, values)
+
+    def start(self, wanted: Wanted, share: Share) -> None:
+        """Note that a trial has been given a place."""
+        trial_id = wanted.trial.trial_id
+        row = self[trial_id]
+        begun = self._begun.get(trial_id)
+        if begun is None:
+            # The rows of a trial that starts again in the same pass stay as they are.
+            identity = {**wanted.trial.columns(), "stage": row["stage"]}
+            begun = self._begun[trial_id] = _Begun(identity, [*self._history.rows(trial_id)])
+        if begun.slot is None:
+            taken = {other.slot for other in self._begun.values()}
+            begun.slot = next(slot for slot in range(len(taken)) if slot not in taken)
+        self.places = max(self.places, begun.slot + 1)
+        self.update(
+            trial_id,
+            {
+                "status": Status.RUNNING.value,
+                "attempts": (row["attempts"] or 0) + 1,
+                "host": None,
+                "slot": begun.slot,
+                "cpu": share.cpu,
+                "gpu": share.gpu,
+                "gpu_speed": share.speed if share.gpu else None,
+                "started_at": _now(),
+                "ended_at": None,
+                "error": None,
+            },
+        )
+
+    def take(self, trial_id: str, report: EpochDone) -> None:
+        """Take what a worker reports of an epoch; one that is recorded already is only compared."""
+        begun, row, epoch = self._begun[trial_id], report.row, report.epoch
+        # Recorded beyond a gap that a damaged part left: it must not be written twice.
+        stray = self._history.stray(trial_id, epoch)
+        if epoch <= len(begun.epochs):
+            self._compare(trial_id, row, begun.epochs[epoch - 1])
+        elif stray:
+            self._compare(trial_id, row, stray)
+            begun.epochs.append(stray)
+            self.update(trial_id, _progress(begun.epochs))
+        else:
+            self._sequence += 1
+            begun.pace = row.get("images_per_second"), row.get("peak_memory_bytes")
+            begun.epochs.append({key: row.get(key) for key in ("epoch", "seconds", *COMPARED)})
+            own = {"sequence": self._sequence, "recorded_at": _now()}
+            self.epochs.append({**row, **begun.identity, **own})
+            seen = {"device": row.get("device"), "host": row.get("host")}
+            self.update(trial_id, {**_progress(begun.epochs), **seen})
+        if report.saved:
+            self.saved.add(trial_id)
+        if report.facts is not None:
+            self.update(trial_id, report.facts)
+        if report.predictions is not None:
+            self.predict(trial_id, report.predictions)
+
+    def predict(self, trial_id: str, classes: NDArray[np.int64]) -> None:
+        """Take a trial's predictions at the end of its budget, once.
+
+        Parameters
+        ----------
+        trial_id
+            The trial.
+        classes
+            Class of every test example, (n_test,).
+        """
+        budget = self[trial_id]["epochs_budget"]
+        if budget not in self._history.predicted.get(trial_id, ()):
+            self.predictions.append((trial_id, budget, classes))
+
+    def complete(self, trial_id: str) -> None:
+        """Note that a trial is trained to its budget."""
+        # More may be recorded, of a study that asked for more.
+        epochs = self._epochs(trial_id)[: self[trial_id]["epochs_budget"]]
+        self._end(trial_id, {"status": Status.COMPLETED.value, **_finals(epochs)})
+
+    def stop(self, trial_id: str, stop: Stop) -> None:
+        """Note that a trial was stopped at a rung."""
+        self._end(
+            trial_id,
+            {
+                "status": Status.STOPPED.value,
+                "stopped_at_epoch": stop.epoch,
+                "stopped_cutoff": stop.cutoff,
+                **_finals(self._epochs(trial_id)),
+            },
+        )
+
+    def fail(self, trial_id: str, error: str) -> None:
+        """Note that a trial cannot be trained, and why."""
+        self._end(trial_id, {"status": Status.FAILED.value, "error": error})
+
+    def requeue(self, trial_id: str, reason: str | None) -> None:
+        """Note that a trial will be tried again."""
+        self._begun[trial_id].slot = None
+        values = {"status": Status.PLANNED.value, "error": reason, "ended_at": _now()}
+        self.update(trial_id, values)
+
+    def interrupt(self) -> None:
+        """Return the trials under way to the plan."""
+        for trial_id, begun in self._begun.items():
+            if begun.slot is not None:
+                begun.slot = None
+                values = {"status": Status.PLANNED.value, "ended_at": _now()}
+                self.update(trial_id, values)
+
+    def paces(self) -> dict[str, tuple[float | None, int | None]]:
+        """Return images per second and peak memory in bytes of the last row of running trials."""
+        return {
+            trial_id: begun.pace
+            for trial_id, begun in self._begun.items()
+            if begun.pace and begun.slot is not None
+        }
+
+    def _epochs(self, trial_id: str) -> Sequence[Row]:
+        begun = self._begun.get(trial_id)
+        return begun.epochs if begun else self._history.rows(trial_id)
+
+    def _end(self, trial_id: str, values: Row) -> None:
+        self._begun.pop(trial_id, None)
+        self.ended.append(trial_id)
+        self.update(trial_id, {**values, "ended_at": _now()})
+
+    def _compare(self, trial_id: str, row: Row, recorded: Row) -> None:
+        for name in COMPARED:
+            now, then = row.get(name), recorded.get(name)
+            if _differ(now, then):
+                self.problems.append(
+                    f"trial {trial_id}, epoch {row['epoch']}: {name} was recorded as {then} and "
+                    f"came out as {now} when trained again; the recorded row stays. Other "
+                    "hardware, library versions, CPUs or GPUs per trial explain this."
+                )
+                return
+
+
+def _progress(epochs: Sequence[Row]) -> dict[str, Any]:
+    """Return the trial columns that say how far it is."""
+    return {
+        "epochs_done": len(epochs),
+        "latest_val_accuracy": epochs[-1]["val_accuracy"] if epochs else None,
+        "seconds": math.fsum(row["seconds"] for row in epochs) if epochs else None,
+    }
+
+
+def _finals(epochs: Sequence[Row]) -> dict[str, Any]:
+    """Return the trial columns that sum up its epochs; none where a forecast has trained none."""
+    if not epochs:
+        return {}
+    best = min(epochs, key=lambda row: (rank(row["val_accuracy"]), row["epoch"]))
+    return {
+        **_progress(epochs),
+        "best_epoch": best["epoch"],
+        **{f"final_{name}": epochs[-1][name] for name in _MEASURES},
+        **{f"best_{name}": best[name] for name in _MEASURES},
+    }
+
+
+def _differ(one: Any, other: Any) -> bool:
+    # NaN is the one value that is unlike itself.
+    return bool(one != other and (one == one or other == other))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
