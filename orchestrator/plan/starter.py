@@ -10,12 +10,16 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import StudyError
+from orchestrator.ledger.history import History
+from orchestrator.ledger.ledger import Ledger
 from orchestrator.plan.budget import Affordable, Design, afford, designs
 from orchestrator.plan.price import Price, price_study
+from orchestrator.study.inputs import Inputs, find_inputs
 from orchestrator.study.levels import parse_size, parse_weights
 from orchestrator.study.study import Study, study_from
 from results.findings.rules import ADVISED_SIZES, has_few_steps
 from results.phrases import count, duration, listed
+from results.store.store import Store
 from trainables.data.splits import share_to_count
 from trainables.source import BUILT_IN, Source
 
@@ -101,6 +105,7 @@ class Starter:
         from trainables.errors import TrainableError
 
         self._wish, self._probe = wish, probe
+        self._inputs: Inputs | None = None
         self._source = _source(wish)
         folder = wish.file.absolute().parent
         path = self._source.get("path")
@@ -162,10 +167,11 @@ class Starter:
         return self._price(Affordable(design, epochs)).wall.value
 
     def _price(self, chosen: Affordable) -> Price:
-        from orchestrator.plan.plan import plan_study
-
-        plan = plan_study(self._study(chosen), self._wish.file.absolute().parent / _NOWHERE)
-        price = price_study(plan.ledger, probe=self._probe, sizes=())
+        study = self._study(chosen)
+        # The first design is the richest: what it needs is enough for all others.
+        self._inputs = self._inputs or find_inputs(study)
+        history = History(Store(self._wish.file.absolute().parent / _NOWHERE))
+        price = price_study(Ledger(study, self._inputs, history), probe=self._probe, sizes=())
         # Once is enough: what was measured is remembered.
         self._probe = False
         return price
