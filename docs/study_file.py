@@ -87,7 +87,7 @@ _INTRO = """# The study file
 <!-- Written by `make docs` from the models that check a study file; edits here are lost. -->
 
 A study is one YAML file. `scalestudy init` writes one to start from, `scalestudy plan` says what it
-would train and what is doubtful about it, `--set key=value` overrides a key for one command. Every
+would train and what stands against it, `--set key=value` overrides a key for one command. Every
 key but `name` may be left out. Paths in it start from the file's folder.
 
 Numbers may be written in any way: `1e-3`, `0.001` and `"1e-3"` are one value. A key or value that

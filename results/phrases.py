@@ -47,13 +47,13 @@ def level_label(factor: str, level: Any, bare: bool = False) -> str:
     factor
         The factor, or any recipe field.
     level
-        Its value; None, NaN and pandas' NA are absent.
+        Its value, or text as a study file has it; None, NaN and pandas' NA are absent.
     bare
         Leave out the name that precedes the levels of all but the standard factors.
     """
     if is_absent(level):
         return "default"
-    if factor == "fraction":
+    if factor == "fraction" and not isinstance(level, str):
         return fraction_label(float(level))
     number = isinstance(level, Real) and not isinstance(level, Integral)
     text = f"{float(level):.6g}" if number else str(level)
@@ -83,7 +83,39 @@ def cell_name(row: "Mapping[Any, Any] | pd.Series", factors: Sequence[str]) -> s
     factors
         The factors to name it by, in this order.
     """
-    return " × ".join(cell_key(row, factors))
+    name = " × ".join(cell_key(row, factors))
+    # A share alone would read as a count.
+    return f"fraction {name}" if list(factors) == ["fraction"] else name
+
+
+def split_levels(
+    factors: Sequence[str], cells: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], dict[str, str]]:
+    """Part factors into those that tell cells apart and those that are alike in all.
+
+    Parameters
+    ----------
+    factors
+        The factors to part.
+    cells
+        The level of every factor, for each cell.
+
+    Returns
+    -------
+    varying
+        Factors that cells are told apart by; the first where there is none.
+    common
+        The others, with their level as people write it.
+    """
+    levels = {
+        factor: {level_label(factor, cell[factor], bare=True) for cell in cells}
+        for factor in factors
+    }
+    varying = [factor for factor in factors if len(levels[factor]) > 1] or list(factors[:1])
+    common = {
+        factor: label for factor in factors if factor not in varying for label in levels[factor]
+    }
+    return varying, common
 
 
 def described(levels: Mapping[str, Any]) -> str:

@@ -215,7 +215,7 @@ def test_modules_are_short() -> None:
         ("import trainables; trainables.Learner, trainables.CheckpointError", {"torch", "pandas"}),
         ("import orchestrator.commands.app", {"torch", "ray", "pyarrow", "pandas", "matplotlib"}),
         (
-            "import orchestrator.study.study, orchestrator.screen.view",
+            "import orchestrator.study.study, orchestrator.screen.snapshot",
             {"torch", "ray", "torchvision"},
         ),
     ],

@@ -9,17 +9,57 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from orchestrator.commands import checks
-from orchestrator.commands.checks import Check, State
 from orchestrator.commands.usage import Json, one_document, see_own_modules
+from results.phrases import byte_size, count, listed
 
+_FREE_BYTES = 5 * 2**30
+"""Below that a decoded data set and a few checkpoints may not fit."""
+_SLOW_DISK = 50e6
+"""Bytes a second; below, decoded images are read more slowly than a GPU trains."""
+_CLOCK_SECONDS = 5.0
+"""Two clocks that are further apart make a lock look older or younger than it is."""
+_PROBE_BYTES = 2**25
 _WEIGHTS_HOST = "download.pytorch.org"
+
+
+class State(StrEnum):
+    """What a check came to."""
+
+    OK = "ok"
+    WARNING = "warning"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor.
+
+    Parameters
+    ----------
+    name
+        What was looked at.
+    state
+        How it is.
+    seen
+        What was found.
+    advice
+        What to do; empty where all is well.
+    """
+
+    name: str
+    state: State
+    seen: str
+    advice: str = ""
+
+
 _STYLES = {State.OK: "green", State.WARNING: "yellow", State.BROKEN: "red"}
 
 
@@ -40,10 +80,7 @@ def doctor(
             found.append(check)
             if not as_json:
                 _print(check)
-        document["checks"] = [
-            {"name": c.name, "state": c.state.value, "seen": c.seen, "advice": c.advice}
-            for c in found
-        ]
+        document["checks"] = [asdict(check) for check in found]
         broken = sum(check.state is State.BROKEN for check in found)
         document["broken"] = broken
     raise typer.Exit(1 if broken else 0)
@@ -51,24 +88,24 @@ def doctor(
 
 def examine(study: Path | None, address: str | None) -> Iterator[Check]:
     """Yield one verdict after the other, each as soon as it is known."""
-    yield checks.python_check((sys.version_info[0], sys.version_info[1], sys.version_info[2]))
+    yield python_check((sys.version_info[0], sys.version_info[1], sys.version_info[2]))
     modules: dict[str, Any] = {}
     for name in ("torch", "torchvision", "ray"):
         yield _package(name, modules)
     torch = modules.get("torch")
     if torch:
         driver = _driver()
-        yield checks.cuda_check(torch.version.cuda, torch.cuda.is_available(), driver)
-        yield checks.mps_check(torch.backends.mps.is_available(), platform.system())
+        yield cuda_check(torch.version.cuda, torch.cuda.is_available(), driver)
+        yield mps_check(torch.backends.mps.is_available(), platform.system())
     if modules.get("ray"):
         yield from _ray(address, torch.cuda.device_count() if torch else 0)
-    for name, folder in (("disk of runs", Path.cwd()), ("disk of temporary files", _temporary())):
-        yield _disk(name, folder)
+    yield _disk("disk of runs", Path.cwd())
+    temporary = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    yield _disk("disk of temporary files", Path(temporary))
     yield _clock()
     if torch:
-        yield checks.cache_check(
-            _cached_weights(torch), _is_reachable(_WEIGHTS_HOST, 443), _WEIGHTS_HOST
-        )
+        cached = [*Path(torch.hub.get_dir()).glob("checkpoints/*.pth")]
+        yield cache_check(len(cached), _is_reachable(_WEIGHTS_HOST, 443), _WEIGHTS_HOST)
     if study:
         yield _study(study)
 
@@ -77,8 +114,8 @@ def _package(name: str, modules: dict[str, Any]) -> Check:
     try:
         modules[name] = import_module(name)
     except Exception as error:  # a broken library raises anything when it is imported
-        return checks.package_check(name, None, f"{type(error).__name__}: {error}")
-    return checks.package_check(name, str(modules[name].__version__))
+        return package_check(name, None, f"{type(error).__name__}: {error}")
+    return package_check(name, str(modules[name].__version__))
 
 
 def _driver() -> str | None:
@@ -100,25 +137,21 @@ def _ray(address: str | None, torch_gpus: int) -> Iterator[Check]:
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     # Ray itself tries for minutes where nobody listens.
     if port.isdigit() and not _is_reachable(host, int(port)):
-        yield checks.ray_check(address, None, "nobody listens there")
+        yield ray_check(address, None, "nobody listens there")
         return
     started = time.monotonic()
     try:
         with cluster(address) as nodes:
-            yield checks.ray_check(address, time.monotonic() - started)
+            yield ray_check(address, time.monotonic() - started)
             cpus, gpus = sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)
-            yield checks.devices_check(torch_gpus, gpus, cpus, len(nodes))
+            yield devices_check(torch_gpus, gpus, cpus, len(nodes))
     except RunError as error:
-        yield checks.ray_check(address, None, str(error))
-
-
-def _temporary() -> Path:
-    return Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+        yield ray_check(address, None, str(error))
 
 
 def _disk(name: str, folder: Path) -> Check:
     try:
-        return checks.disk_check(name, *checks.probe_disk(folder))
+        return disk_check(name, *probe_disk(folder))
     except OSError as error:
         seen = f"{folder}: {error.strerror}"
         return Check(name, State.BROKEN, seen, "work in a folder that can be written to")
@@ -126,12 +159,7 @@ def _disk(name: str, folder: Path) -> Check:
 
 def _clock() -> Check:
     with tempfile.NamedTemporaryFile() as file:
-        return checks.clock_check(time.time() - os.fstat(file.fileno()).st_mtime)
-
-
-def _cached_weights(torch: Any) -> list[str]:
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    return sorted(file.name for file in folder.glob("*.pth"))
+        return clock_check(time.time() - os.fstat(file.fileno()).st_mtime)
 
 
 def _is_reachable(host: str, port: int) -> bool:
@@ -146,26 +174,215 @@ def _study(file: Path) -> Check:
     from orchestrator.errors import StudyError
     from orchestrator.study.file import load_study
     from orchestrator.study.inputs import find_inputs
-    from results.phrases import count, listed
 
     try:
         study = load_study(file)
         inputs = find_inputs(study)
     except StudyError as error:
-        return checks.study_check(str(error), "")
+        return study_check(str(error), "")
     found = [f"{inputs.n_train} training images", f"{inputs.n_classes} classes"]
     pretrained = sum(label != "none" for _, label in inputs.weights)
     if pretrained:
         found.append(count(pretrained, "pretrained model"))
-    return checks.study_check(None, f"{file}: {listed(found)}")
+    return study_check(None, f"{file}: {listed(found)}")
 
 
 def _print(check: Check) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    line = Text(f"{check.state.value:<8}", style=_STYLES[check.state])
+    line = Text(f"{check.state:<8}", style=_STYLES[check.state])
     line.append(f"{check.name}: {check.seen}", style="default")
     if check.advice:
         line.append(f"; {check.advice}", style="bold default")
     Console(highlight=False, soft_wrap=True).print(line)
+
+
+def _judged(name: str, seen: str, *problems: tuple[bool, State, str]) -> Check:
+    """Return the verdict of the first problem that is there, each with its state and advice."""
+    for is_there, state, advice in problems:
+        if is_there:
+            return Check(name, state, seen, advice)
+    return Check(name, State.OK, seen)
+
+
+def python_check(version: tuple[int, int, int]) -> Check:
+    """Judge Python's version."""
+    is_old = version < (3, 11, 0)
+    return _judged(
+        "Python",
+        ".".join(map(str, version)),
+        (is_old, State.BROKEN, "install Python 3.11 or newer"),
+    )
+
+
+def package_check(name: str, version: str | None, problem: str = "not installed") -> Check:
+    """Judge a library that trials need.
+
+    Parameters
+    ----------
+    name
+        The library.
+    version
+        Its version; None where it cannot be imported.
+    problem
+        Why it cannot.
+    """
+    advice = f"install it again: pip install --force-reinstall {name}"
+    return _judged(name, version or problem, (version is None, State.BROKEN, advice))
+
+
+def cuda_check(built_for: str | None, is_available: bool, driver: str | None) -> Check:
+    """Judge whether torch and the GPU's driver go together.
+
+    Parameters
+    ----------
+    built_for
+        The CUDA version that torch was built for; None for a CPU build.
+    is_available
+        Whether torch sees a GPU.
+    driver
+        The driver's version; None where there is no NVIDIA driver.
+    """
+    seen = f"torch built for {built_for or 'the CPU'}, driver {driver or 'none'}"
+    unseen = bool(driver) and not is_available
+    if unseen:
+        seen += "; torch sees no GPU"
+    elif built_for and not driver:
+        seen += "; trials run on the CPU"
+    update = "update the driver (`nvidia-smi` must work), or install a torch for an older CUDA"
+    return _judged(
+        "CUDA",
+        seen,
+        (unseen and not built_for, State.BROKEN, "install a torch built for CUDA"),
+        (unseen, State.BROKEN, update),
+    )
+
+
+def mps_check(is_available: bool, platform: str) -> Check:
+    """Say whether Apple's GPU is there: trials do not use it."""
+    return _judged(
+        "MPS",
+        "Apple GPU seen" if is_available else f"none on {platform}",
+        (is_available, State.WARNING, "trials run on the CPU; expect that"),
+    )
+
+
+def ray_check(address: str | None, seconds: float | None, problem: str = "") -> Check:
+    """Judge whether Ray starts, or the cluster named can be reached.
+
+    Parameters
+    ----------
+    address
+        The cluster's address; None for a private Ray.
+    seconds
+        Time until it was ready; None where it was not.
+    problem
+        Why it was not.
+    """
+    where = f"cluster at {address}" if address else "private Ray on this machine"
+    room = "free memory and disk under the temporary folder; a shorter RAY_TMPDIR may help"
+    advice = "check --address and RAY_ADDRESS" if address else room
+    found = problem if seconds is None else f"ready in {seconds:.1f} s"
+    seen = f"{where}{': ' if seconds is None else ', '}{found}"
+    return _judged("Ray", seen, (seconds is None, State.BROKEN, advice))
+
+
+def devices_check(torch_gpus: int, ray_gpus: float, ray_cpus: float, nodes: int) -> Check:
+    """Compare the devices that Ray hands out with those that torch sees on this machine."""
+    unseen = "Ray counts GPUs that torch does not see: install a torch built for CUDA"
+    fewer = "Ray hands out fewer GPUs than there are: check CUDA_VISIBLE_DEVICES and --num-gpus"
+    return _judged(
+        "devices",
+        f"Ray: {ray_cpus:g} CPUs, {ray_gpus:g} GPUs on {nodes} node(s); torch: {torch_gpus} GPUs",
+        (ray_cpus < 1, State.BROKEN, "a trial needs a CPU: start Ray with one"),
+        (nodes == 1 and ray_gpus > torch_gpus, State.WARNING, unseen),
+        (nodes == 1 and torch_gpus > ray_gpus, State.WARNING, fewer),
+    )
+
+
+def disk_check(name: str, free: int, bytes_per_second: float) -> Check:
+    """Judge the room and the writing speed of a folder's disk.
+
+    Parameters
+    ----------
+    name
+        What the disk is for.
+    free
+        Bytes that are left.
+    bytes_per_second
+        Writing speed.
+    """
+    return _judged(
+        name,
+        f"{byte_size(free)} free, {bytes_per_second / 1e6:.0f} MB/s written",
+        (free < _FREE_BYTES / 10, State.BROKEN, "make room: a run needs half a GiB at least"),
+        (free < _FREE_BYTES, State.WARNING, "make room: decoded images and checkpoints grow"),
+        (bytes_per_second < _SLOW_DISK, State.WARNING, "slow: a local disk trains faster"),
+    )
+
+
+def clock_check(seconds_off: float) -> Check:
+    """Judge how far the clock is from the file system's, by which a lock's age is told."""
+    is_off = abs(seconds_off) > _CLOCK_SECONDS
+    return _judged(
+        "clock",
+        f"{seconds_off:+.1f} s from the disk's clock",
+        (is_off, State.WARNING, "set the clocks by NTP: locks go by them"),
+    )
+
+
+def study_check(problem: str | None, found: str) -> Check:
+    """Judge whether a study's data, weights and models can be had.
+
+    Parameters
+    ----------
+    problem
+        Why not; None where all can.
+    found
+        What was found of them.
+    """
+    advice = "mend the study, or put the files there"
+    return _judged("study", problem or found, (problem is not None, State.BROKEN, advice))
+
+
+def cache_check(cached: int, is_reachable: bool, host: str) -> Check:
+    """Say which pretrained weights are here, and whether others can be downloaded.
+
+    Parameters
+    ----------
+    cached
+        Files of weights that are on this machine.
+    is_reachable
+        Whether others can be downloaded.
+    host
+        Where they would come from.
+    """
+    advice = "only cached weights, weights from files and none can be used here"
+    return _judged(
+        "weights",
+        f"{cached} weights files cached, {host} {'' if is_reachable else 'not '}reachable",
+        (not is_reachable, State.WARNING, advice),
+    )
+
+
+def probe_disk(folder: Path) -> tuple[int, float]:
+    """Return the free bytes of a folder's disk and the bytes a second written to it.
+
+    Raises
+    ------
+    OSError
+        Nothing can be written there.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    file = folder / f".scalestudy-probe-{time.monotonic_ns()}"
+    block = bytes(_PROBE_BYTES)
+    started = time.perf_counter()
+    try:
+        with file.open("wb", buffering=0) as handle:
+            handle.write(block)
+    finally:
+        seconds = time.perf_counter() - started
+        file.unlink(missing_ok=True)
+    return shutil.disk_usage(folder).free, _PROBE_BYTES / max(seconds, 1e-9)

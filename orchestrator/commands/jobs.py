@@ -14,6 +14,7 @@ from orchestrator.commands.usage import (
     Autoscale,
     Dashboard,
     Json,
+    MaxParallel,
     RunOrJob,
     Settings,
     StudyFile,
@@ -39,9 +40,7 @@ def submit(
         ),
     ] = None,
     settings: Settings = None,
-    max_parallel: Annotated[
-        int | None, typer.Option(min=1, help="Trials at a time, at most.")
-    ] = None,
+    max_parallel: MaxParallel = None,
     autoscale: Autoscale = False,
     follow: Annotated[
         bool, typer.Option("--follow/--no-follow", help="Show what it prints until it ends.")

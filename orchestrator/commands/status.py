@@ -1,15 +1,20 @@
-"""The command `status`: how far a run is, from its records alone."""
+"""The commands `status` and `clean`: how far a run is, and what it left that nothing needs."""
 
+import sys
 import time
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.commands.usage import Dashboard, Json, RunOrJob, one_document
+from orchestrator.commands.usage import Dashboard, Json, RunFolder, RunOrJob, one_document
+from results.phrases import byte_size
 
 if TYPE_CHECKING:
     from orchestrator.jobs.fetching import Opened
     from orchestrator.screen.snapshot import Snapshot
+    from results.store.objects import Location
+    from results.store.store import Store
 
 _LOOK_SECONDS = 1.0
 
@@ -23,7 +28,10 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how far a run is; also from another terminal, while it runs, and of a job."""
+    from rich.console import Console
+
     from orchestrator.jobs.fetching import opened
+    from orchestrator.screen.picture import Picture
     from orchestrator.screen.snapshot import snapshot
     from results.store.store import Store
 
@@ -39,7 +47,7 @@ def status(
             _follow(run)
             _, said = run.standing()
         else:
-            _print(shot)
+            Console(highlight=False).print(Picture(shot))
         typer.echo(said)
 
 
@@ -61,48 +69,123 @@ def _follow(run: "Opened") -> None:
         show.stop(store)
 
 
-def _print(shot: "Snapshot") -> None:
-    from rich.console import Console
-
-    from orchestrator.screen.picture import Picture
-
-    Console(highlight=False).print(Picture(shot))
-
-
 def _document(shot: "Snapshot") -> dict[str, Any]:
-    view = shot.view
+    """Return what `status --json` prints."""
+    total = shot.total
     return {
         "name": shot.name,
-        "trials": view.counts(),
-        "share_done": view.share_done,
+        "trials": total.counts,
+        "share_done": total.share_done,
         "seconds_left": shot.seconds_left,
         "slots_busy": shot.slots_busy,
-        "epochs": {
-            "done": view.total("epochs_done"),
-            "asked": view.total("epochs_asked"),
-            "saved": view.total("saved"),
-        },
+        "epochs": {"done": total.epochs_done, "asked": total.epochs_asked, "saved": total.saved},
         "cells": [
             {
-                "cell": " × ".join(key),
+                "cell": cell.name,
                 "state": cell.state,
                 "trials": cell.counts,
                 "val_accuracy": cell.accuracy,
                 "best_val_accuracy": cell.best,
                 "errors": cell.errors,
             }
-            for key, cell in view.cells.items()
+            for cell in shot.cells.values()
         ],
-        "slots": [
-            {
-                "slot": slot.slot,
-                "trial": slot.trial,
-                "epochs_done": slot.epochs_done,
-                "epochs_budget": slot.epochs_budget,
-                "val_accuracy": slot.val_accuracy,
-                "images_per_second": slot.images_per_second,
-                "memory_bytes": slot.memory_bytes,
-            }
-            for slot in shot.slots
-        ],
+        "slots": [asdict(slot) for slot in shot.slots],
     }
+
+
+def clean(
+    run_folder: RunFolder,
+    kept: Annotated[
+        bool, typer.Option("--kept", help="Also checkpoints that keep_checkpoints asked for.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what a run directory holds that nothing needs any more, and remove it."""
+    from orchestrator.run.lock import held
+    from results.store.files import remove
+    from results.store.store import Store
+
+    with one_document(as_json) as document:
+        store = Store.at(run_folder)
+        items = leftovers(store, kept_checkpoints=kept)
+        if not as_json:
+            for item in items:
+                typer.echo(f"{item.path}  {byte_size(item.size)}  {item.reason}")
+            total = byte_size(sum(item.size for item in items))
+            typer.echo(f"{len(items)} items, {total} in all")
+        if items and (yes or (not as_json and _confirmed("Remove them?"))):
+            with held(store.lock):
+                for item in items:
+                    remove(item.path)
+            document["removed"] = True
+        document["items"] = [
+            {"path": str(item.path), "bytes": item.size, "reason": item.reason} for item in items
+        ]
+
+
+def _confirmed(question: str) -> bool:
+    """Ask; where nobody can answer, say what answers."""
+    from orchestrator.errors import StudyError
+
+    if not sys.stdin.isatty():
+        raise StudyError("clean asks before it removes anything; without a terminal, add --yes.")
+    return typer.confirm(question)
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file or folder that nothing will ever need again.
+
+    Parameters
+    ----------
+    path
+        Its place, inside the run directory.
+    size
+        Bytes that it takes.
+    reason
+        Why nothing needs it.
+    """
+
+    path: "Location"
+    size: int
+    reason: str
+
+
+def leftovers(store: "Store", *, kept_checkpoints: bool = False) -> list[Leftover]:
+    """Return what of a run directory may go; records and the report are never among it.
+
+    Parameters
+    ----------
+    store
+        The run directory.
+    kept_checkpoints
+        Whether checkpoints that `keep_checkpoints` asked for are counted too.
+
+    Raises
+    ------
+    StoreError
+        There is no run directory.
+    """
+    from results.records import Status
+    from results.store.files import size
+
+    trials = {row["trial_id"]: row for row in store.read("trials").to_pylist()}
+    keep = store.study().get("keep_checkpoints", "none")
+    found: dict[Location, str] = {}
+    for part in store.damaged.glob("*"):
+        found[part] = "a damaged part that was set aside"
+    for folder in store.checkpoints.glob("*"):
+        row = trials.get(folder.name)
+        if row is None or not row["wanted"]:
+            found[folder] = (
+                "the trial is no longer wanted: the study as last run does not ask for it"
+            )
+        elif not Status(row["status"]).is_final:
+            continue
+        elif keep == "none" and row["status"] != Status.FAILED:
+            found[folder] = "the trial has ended"
+        elif kept_checkpoints:
+            found[folder] = f"kept by keep_checkpoints: {keep}"
+    return [Leftover(path, size(path), found[path]) for path in sorted(found, key=str)]

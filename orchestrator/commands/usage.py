@@ -50,6 +50,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set recipe.epochs=3."),
 ]
+MaxParallel = Annotated[int | None, typer.Option(min=1, help="Trials at a time, at most.")]
 Autoscale = Annotated[
     bool,
     typer.Option(

@@ -11,7 +11,7 @@ from orchestrator.ledger.history import History
 from orchestrator.ledger.stopping import Race, group_of
 from orchestrator.study.blocks import EarlyStopping
 from orchestrator.study.study import Study
-from results.phrases import level_label
+from results.phrases import cell_name, split_levels
 from results.ranking import rank
 from results.records import Status
 
@@ -144,6 +144,10 @@ class CellReplay:
         """Most points of validation accuracy given up in one contest."""
         return max(self.regrets, default=math.nan)
 
+    def row(self) -> dict[str, Any]:
+        """Return the cell's name and numbers as a table's row, by column."""
+        return {column: getattr(self, column) for column in _COLUMNS}
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -165,6 +169,34 @@ class Replay:
     is_own: bool
     cells: list[CellReplay]
     total: CellReplay
+
+    @property
+    def compared(self) -> str:
+        """Which trials the rule lets compete, as `--compare` takes it."""
+        groups = self.rule.compare
+        return "cell" if groups == "cell" else f"[{', '.join(groups)}]"
+
+    @property
+    def name(self) -> str:
+        """The rule in short, such as `cell, grace 1, factor 3`."""
+        return f"{self.compared}, grace {self.rule.grace}, factor {self.rule.reduction_factor}"
+
+    def head(self) -> dict[str, Any]:
+        """Return what names the rule, as a table's row, by column."""
+        return {
+            "rule": self.name,
+            "own": self.is_own,
+            "compare": self.compared,
+            "grace": self.rule.grace,
+            "reduction_factor": self.rule.reduction_factor,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `replay --json` says of the rule."""
+        total = self.total.row()
+        del total["cell"]
+        cells = [cell.row() for cell in self.cells]
+        return {**self.head(), "compare": self.rule.compare, **total, "cells": cells}
 
 
 def recorded_curves(study: Study, history: History) -> Recorded:
@@ -197,6 +229,30 @@ def recorded_curves(study: Study, history: History) -> Recorded:
         if trial_id in curves and epoch <= curves[trial_id].done
     ]
     return Recorded(curves, arrivals)
+
+
+def caveats(study: Study, recorded: Recorded) -> list[str]:
+    """Return sentences on what a replay of recorded curves cannot know."""
+    if not recorded.curves:
+        return ["No curve is recorded that a rule could act on."]
+    said = []
+    if recorded.cut:
+        said.append(
+            f"{recorded.cut} of {len(recorded.curves)} curves are cut: the run stopped these "
+            "trials, or has not finished them, so that no rule can be followed beyond that, and "
+            "one of them may be the true winner. "
+            "A run with early_stopping: none records all curves whole."
+        )
+    said.append(
+        "Results are replayed in the order in which they were recorded; a run under another rule "
+        "frees places earlier and has another order."
+    )
+    if not study.search:
+        said.append(
+            "This study has no search: each cell and seed is one trial, so that a rule that "
+            "compares cells leaves those that it stops without a result."
+        )
+    return said
 
 
 def stops(rule: EarlyStopping, recorded: Recorded) -> dict[str, int]:
@@ -234,10 +290,11 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
     by_cell: dict[tuple[Any, ...], list[Curve]] = defaultdict(list)
     for curve in recorded.curves.values():
         by_cell[tuple(curve.levels.values())].append(curve)
-    names = _names(list(study.factors), list(by_cell))
+    levels = [curves[0].levels for curves in by_cell.values()]
+    varying, _ = split_levels(list(study.factors), levels)
     cells = [
-        _cell(name, curves, stopped, bool(study.search))
-        for name, curves in zip(names, by_cell.values(), strict=True)
+        _cell(cell_name(curves[0].levels, varying), curves, stopped, bool(study.search))
+        for curves in by_cell.values()
     ]
     return Replay(rule, rule == study.stopping, cells, _total(cells))
 
@@ -300,6 +357,10 @@ _COUNTS = (
     *("trials", "stopped", "asked", "trained", "unknown", "open"),
     *("contests", "kept", "lost"),
 )
+_COLUMNS = (
+    *("cell", "trials", "stopped", "asked", "trained", "saved", "unknown", "open"),
+    *("contests", "kept", "lost", "regret", "worst", "test_regret"),
+)
 
 
 def _known(value: Any) -> float:
@@ -309,12 +370,3 @@ def _known(value: Any) -> float:
 def _mean(values: Sequence[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
     return fmean(known) if known else math.nan
-
-
-def _names(factors: Sequence[str], cells: Sequence[tuple[Any, ...]]) -> list[str]:
-    """Return what tells each cell apart from the others."""
-    varying = [place for place in range(len(factors)) if len({cell[place] for cell in cells}) > 1]
-    return [
-        " × ".join(level_label(factors[place], cell[place]) for place in varying or [0])
-        for cell in cells
-    ]

@@ -1,8 +1,10 @@
 """A study as people see it in a terminal: cells, slots and a bar, at any width and height."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -10,17 +12,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.screen.snapshot import Snapshot
-from orchestrator.screen.view import CellView, SlotView, StudyView, plain_table, summary, titled
-from results.phrases import byte_size
+from orchestrator.screen.snapshot import CellView, SlotView, Snapshot
+from results.phrases import byte_size, count, duration
+from results.records import Status
 
 _STYLES = {
-    "failed": "red",
-    "running": "cyan",
-    "completed": "green",
-    "planned": "dim",
-    "stopped": "yellow",
+    Status.FAILED: "red",
+    Status.RUNNING: "cyan",
+    Status.COMPLETED: "green",
+    Status.PLANNED: "dim",
 }
+"""By a cell's state, what one looks for first."""
 _MOST_LONG = 24
 """Cells that are shown with a row each where there is room; more make a grid."""
 _FRAME_LINES = 16
@@ -51,32 +53,31 @@ class Picture:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the parts that fit."""
         shot, cells, slots = self.snapshot, None, None
-        errors = _errors(shot.view)
+        errors = _errors(shot)
         if self.fitted:
             rows = max(2 * _FEWEST_ROWS, options.size.height - _FRAME_LINES - len(errors))
             slots = min(len(shot.slots), max(_FEWEST_ROWS, rows // 3))
             cells = rows - slots
-        yield CellsTable(shot.view, shot.name, cells)
+        yield CellsTable(shot, cells)
         if shot.slots:
             yield SlotsTable(shot.slots, slots)
         yield from (
             Text(e.plain, e.style, no_wrap=self.fitted, overflow="ellipsis") for e in errors
         )
-        yield overall(shot.view, shot.seconds_left, self.notes, options.max_width, shot.slots_busy)
+        yield overall(shot, self.notes, options.max_width)
 
 
-def _errors(view: StudyView) -> list[Text]:
-    found = {
-        f"{_name(view, *key)}: {e}": None for key, cell in view.cells.items() for e in cell.errors
-    }
-    lines = [Text(f"failed: {line}", style="red") for line in list(found)[:_MOST_ERRORS]]
-    if len(found) > _MOST_ERRORS:
-        lines.append(Text(f"… and {len(found) - _MOST_ERRORS} more failures", style="red"))
-    return lines
-
-
-def _name(view: StudyView, row: str, column: str) -> str:
-    return f"{view.short.get(row, row)} × {column}"
+def _errors(shot: Snapshot) -> list[Text]:
+    found = list(
+        dict.fromkeys(
+            f"failed: {' × '.join(key)}: {error}"
+            for key, cell in shot.cells.items()
+            for error in cell.errors
+        )
+    )
+    hidden = len(found) - _MOST_ERRORS
+    more = [f"… and {count(hidden, 'more failure')}"] if hidden > 0 else []
+    return [Text(line, style="red") for line in (*found[:_MOST_ERRORS], *more)]
 
 
 @dataclass(frozen=True)
@@ -85,23 +86,20 @@ class CellsTable:
 
     Parameters
     ----------
-    view
+    shot
         What is shown.
-    title
-        The study's name.
     most
         Rows that there is room for; any number by default.
     """
 
-    view: StudyView
-    title: str = ""
+    shot: Snapshot
     most: int | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the layout that fits."""
-        count, room = len(self.view.cells), self.most or _MOST_LONG
-        layouts = [self._long()] if count <= min(room, _MOST_LONG) else []
-        layouts += [self._grid()] if self.most is None or len(self.view.rows) <= self.most else []
+        shot, room = self.shot, self.most or _MOST_LONG
+        layouts = [self._long()] if len(shot.cells) <= min(room, _MOST_LONG) else []
+        layouts += [self._grid()] if self.most is None or len(shot.rows) <= self.most else []
         for layout in layouts:
             width = Measurement.get(console, options.update(width=10_000), layout).maximum
             if width <= options.max_width:
@@ -110,57 +108,52 @@ class CellsTable:
         yield self._narrow(options.max_width)
 
     def _long(self) -> Table:
-        names = ("data", "state", "trials", "epochs", "best", "mean", "stopped")
-        table = plain_table(titled(self.title, self.view.common), "cell", *names)
+        table = self._table("data", "state", "trials", "epochs", "best", "mean", "stopped")
         previous = None
         for row, column in self._keys():
-            cell = self.view.cells[row, column]
-            label = self.view.short.get(row, row)
+            cell = self.shot.cells[row, column]
             table.add_row(
-                Text(label, style="dim" if label == previous else ""),
+                Text(row, style="dim" if row == previous else ""),
                 column,
                 Text(cell.state, style=_STYLES[cell.state]),
                 f"{cell.ended}/{sum(cell.counts.values())}",
                 f"{cell.epochs_done}/{cell.epochs_asked}",
                 _percent(cell.best),
                 _percent(cell.accuracy if cell.is_measured else None),
-                _number(cell.counts.get("stopped", 0), "yellow"),
+                _text(cell.counts.get(Status.STOPPED), "yellow"),
             )
-            previous = label
+            previous = row
         return table
 
     def _grid(self) -> Table:
-        table = plain_table(titled(self.title, self.view.common), "cell")
-        for column in self.view.columns:
-            table.add_column(column, justify="right", no_wrap=True)
-        for row in self.view.rows:
-            cells = (self.view.cells.get((row, column)) for column in self.view.columns)
-            table.add_row(Text(self.view.short.get(row, row)), *map(cell_text, cells))
+        table = self._table(*self.shot.columns)
+        for row in self.shot.rows:
+            cells = (self.shot.cells.get((row, column)) for column in self.shot.columns)
+            table.add_row(Text(row), *map(cell_text, cells))
         return table
 
     def _narrow(self, width: int) -> Table:
-        table = plain_table(titled(self.title, self.view.common), "cell", "data", "trials")
+        table = self._table("data", "trials")
         keys = self._keys()
         if self.most is not None and len(keys) > self.most:
             # What is under way or went wrong is what one looks for.
             order = list(_STYLES)
-            keys.sort(key=lambda key: order.index(self.view.cells[key].state))
+            keys.sort(key=lambda key: order.index(self.shot.cells[key].state))
             hidden = len(keys) - self.most + 1
             keys = keys[: self.most - 1]
             table.caption = f"… and {hidden} more cells"
         for row, column in keys:
-            table.add_row(
-                Text(self.view.short.get(row, row)),
-                column,
-                cell_text(self.view.cells[row, column]),
-            )
+            table.add_row(Text(row), column, cell_text(self.shot.cells[row, column]))
         if self.most is not None:
             _keep_to_one_line(table, 0, width)
         return table
 
+    def _table(self, *names: str) -> Table:
+        return plain_table(titled(self.shot.name, self.shot.common), "cell", *names)
+
     def _keys(self) -> list[tuple[str, str]]:
-        view = self.view
-        return [(row, col) for row in view.rows for col in view.columns if (row, col) in view.cells]
+        keys = ((row, column) for row in self.shot.rows for column in self.shot.columns)
+        return [key for key in keys if key in self.shot.cells]
 
 
 @dataclass(frozen=True)
@@ -198,8 +191,8 @@ class SlotsTable:
             values: dict[str, RenderableType] = {
                 "epoch": f"{slot.epochs_done}/{slot.epochs_budget}",
                 "val": _percent(slot.val_accuracy),
-                "images/s": _number(slot.images_per_second),
-                "memory": _memory(slot.memory_bytes),
+                "images/s": _text(slot.images_per_second and f"{slot.images_per_second:,.0f}"),
+                "memory": _text(slot.memory_bytes and byte_size(slot.memory_bytes)),
             }
             table.add_row(str(slot.slot), Text(slot.trial), *(values[name] for name in names))
         if self.most is not None:
@@ -221,15 +214,12 @@ def _keep_to_one_line(table: Table, column: int, width: int) -> None:
 
 
 def _percent(share: float | None) -> Text:
-    return Text("–", style="dim") if share is None else Text(f"{100 * share:.1f} %")
+    return _text(None if share is None or math.isnan(share) else f"{100 * share:.1f} %")
 
 
-def _number(value: float | None, style: str = "") -> Text:
-    return Text(f"{value:,.0f}", style=style) if value else Text("–", style="dim")
-
-
-def _memory(size: int | None) -> Text:
-    return Text("–", style="dim") if size is None else Text(byte_size(size))
+def _text(value: object, style: str = "") -> Text:
+    """Return a value as text, and a dash for one that is absent or zero."""
+    return Text(str(value), style) if value else Text("–", style="dim")
 
 
 def cell_text(cell: CellView | None) -> Text:
@@ -241,27 +231,31 @@ def cell_text(cell: CellView | None) -> Text:
     accuracy = "  –  " if cell.accuracy is None else f"{100 * cell.accuracy:.1f} %"
     text.append(accuracy if cell.is_measured or cell.accuracy is None else f"({accuracy})")
     text.append(f" {cell.ended}/{sum(cell.counts.values())}", style="dim")
-    if cell.counts.get("stopped"):
-        text.append(f" ⊘{cell.counts['stopped']}", style="yellow")
-    if cell.counts.get("failed"):
-        text.append(f" ✗{cell.counts['failed']}", style="red bold")
-    elif state == "running" and cell.epochs_asked:
+    if stopped := cell.counts.get(Status.STOPPED):
+        text.append(f" ⊘{stopped}", style="yellow")
+    if failed := cell.counts.get(Status.FAILED):
+        text.append(f" ✗{failed}", style="red bold")
+    elif state is Status.RUNNING and cell.epochs_asked:
         text.append(f" {100 * cell.epochs_done // cell.epochs_asked}%", style="cyan")
-    elif state == "completed":
+    elif state is Status.COMPLETED:
         text.append(" ✓", style="green")
     return text
 
 
-def overall(
-    view: StudyView,
-    eta_seconds: float | None,
-    notes: Sequence[str] = (),
-    width: int = 80,
-    busy: float | None = None,
-) -> RenderableType:
-    """Return the lines under the tables: a bar, counts, what stopping saved, time left."""
-    words = Text(summary(view, eta_seconds, busy))
-    bar = ProgressBar(total=1.0, completed=view.share_done, width=min(_BAR_WIDTH, width))
+def overall(shot: Snapshot, notes: Sequence[str] = (), width: int = 80) -> RenderableType:
+    """Return the lines under the tables: a bar, what `summary` says, and the notes.
+
+    Parameters
+    ----------
+    shot
+        What is shown.
+    notes
+        Lines below.
+    width
+        Characters in a line.
+    """
+    words = Text(summary(shot))
+    bar = ProgressBar(total=1.0, completed=shot.total.share_done, width=min(_BAR_WIDTH, width))
     line = Table.grid(padding=(0, 1))
     if words.cell_len + _BAR_WIDTH + 4 <= width:
         line.add_row(bar, words)
@@ -269,3 +263,41 @@ def overall(
         line.add_row(bar)
         line.add_row(words)
     return Group(line, *(Text(note, style="dim") for note in notes))
+
+
+def titled(name: str, common: Mapping[str, str]) -> str:
+    """Return a table's title: the study, and what is alike in all cells."""
+    if not common:
+        return name
+    return f"{name} · {', '.join(f'{factor} {level}' for factor, level in common.items())}"
+
+
+def plain_table(title: str, first: str, *others: str) -> Table:
+    """Return an empty table with little between its columns; the first may be folded."""
+    table = Table(
+        # As text: a name with brackets is no markup.
+        title=Text(title),
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column(first, overflow="fold")
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def summary(shot: Snapshot) -> str:
+    """Return one line: share done, trials by status, saved epochs, use of the slots, time left."""
+    total = shot.total
+    parts = [f"{100 * total.share_done:.0f} %"]
+    parts += [f"{total.counts[status]} {status}" for status in Status if total.counts.get(status)]
+    if total.saved:
+        parts.append(f"{total.saved} epochs saved by stopping")
+    if shot.slots_busy is not None:
+        parts.append(f"slots {100 * shot.slots_busy:.0f} % busy")
+    if shot.seconds_left is not None:
+        parts.append(f"about {duration(shot.seconds_left)} left")
+    return ", ".join(parts)

@@ -1,6 +1,7 @@
 """What `plan` and `run` say in a terminal."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 from rich.console import Console
@@ -8,27 +9,53 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.ledger.ledger import State
+from orchestrator.plan.durations import Basis
 from orchestrator.plan.plan import Plan
+from orchestrator.plan.price import Cost, Price
 from orchestrator.run.runner import Summary
-from orchestrator.screen.view import plain_table, split_levels, titled
+from orchestrator.screen.picture import plain_table, titled
+from results.findings.finding import Severity
+from results.phrases import byte_size, cell_name, count, duration, split_levels
 from results.store.objects import Location
 
-_MOST_CELLS = 60
+_MOST_CELLS, _MOST_PRICED = 60, 20
+_COUNTS = ("trials", *map(str, State))
+_SAID_ELSEWHERE = ("missing-cell", "missing-seed", "race")
+"""Findings that a run's other lines tell already."""
+_STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: ""}
 
 
-def print_plan(plan: Plan, command: str) -> None:
-    """Print cells, counts and findings, and the command that comes next."""
+def print_plan(plan: Plan, price: Price, command: str) -> None:
+    """Print a plan's price, cells, counts and findings, and the command that comes next.
+
+    Parameters
+    ----------
+    plan, price
+        What a run would do, and what that will cost.
+    command
+        The command that runs the study.
+    """
     console = Console(highlight=False)
+    if price.total.trials:
+        console.print(price_table(plan, price))
+        if len(price.cells) > _MOST_PRICED:
+            hidden = len(price.cells) - _MOST_PRICED
+            console.print(f"… and {hidden} cheaper cells (all with --json)")
+        for line in price_lines(price):
+            console.print(line, markup=False, soft_wrap=True)
+    else:
+        console.print("Nothing is left to train: it costs nothing.")
     console.print(cells_table(plan))
     if len(plan.cells) > _MOST_CELLS:
         console.print(f"… and {len(plan.cells) - _MOST_CELLS} more cells (all with --json)")
     counts = plan.trials
-    states = ", ".join(f"{counts[s]} {s}" for s in ("new", "reused", "continued") if counts[s])
+    states = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
     orphaned = counts["orphaned"]
     left = f"; {orphaned} recorded no longer wanted, and kept" if orphaned else ""
     console.print(f"{counts['wanted']} trials wanted: {states or 'none'}{left}.")
     for finding in plan.findings:
-        console.print(f"{finding.severity}: {finding}", style="yellow", markup=False)
+        style = _STYLES[finding.severity]
+        console.print(f"{finding.severity}: {finding}", style=style, markup=False)
     for sentence in plan.placement:
         console.print(f"GPUs: {sentence}.", markup=False)
     console.print(f"run directory: {plan.out}", markup=False)
@@ -37,56 +64,127 @@ def print_plan(plan: Plan, command: str) -> None:
 
 def cells_table(plan: Plan) -> Table:
     """Return a row per cell; columns that say the same of all cells are left out."""
-    factors = list(plan.study.factors)
-    levels = [[str(cell["levels"][factor]) for factor in factors] for cell in plan.cells]
-    varying, common = split_levels(factors, levels)
-    columns = {
-        "recipes": [cell["recipes"] for cell in plan.cells],
-        **{key: [cell[key] for cell in plan.cells] for key in ("trials", *map(str, State))},
-    }
+    numbers = {key: [cell[key] for cell in plan.cells] for key in ("recipes", *_COUNTS)}
     shown = [
-        name
-        for name, numbers in columns.items()
-        if name == "trials" or (any(numbers) and set(numbers) != {1})
+        key for key, own in numbers.items() if key == "trials" or (any(own) and set(own) != {1})
     ]
-    if columns["new"] == columns["trials"]:
-        shown = [name for name in shown if name != "new"]
+    if numbers["new"] == numbers["trials"]:
+        shown = [key for key in shown if key != "new"]
+    names, common = _names(plan)
     table = plain_table(titled(plan.study.name, common), "cell", "images", *shown)
-    for number, cell in enumerate(plan.cells[:_MOST_CELLS]):
-        label = " × ".join(levels[number][place] for place in varying)
-        table.add_row(Text(label), *(str(cell[name]) for name in ("n_train", *shown)))
+    for cell in plan.cells[:_MOST_CELLS]:
+        table.add_row(Text(names[cell["cell"]]), *(str(cell[key]) for key in ("n_train", *shown)))
     return table
 
 
-_SAID_ELSEWHERE = ("missing-cell", "missing-seed", "race")
-"""Findings that a run's other lines tell already."""
+def _names(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
+    """Return each cell's levels that tell it apart, by its whole name, and those alike in all."""
+    varying, common = split_levels(list(plan.study.factors), [c["levels"] for c in plan.cells])
+    return {cell["cell"]: cell_name(cell["levels"], varying) for cell in plan.cells}, common
 
 
-def doubts(findings: pd.DataFrame) -> list[str]:
-    """Return a sentence for each kind of error among a report's findings.
+def price_table(plan: Plan, price: Price) -> Table:
+    """Return a row for each cell and one for all, the dearest first: there is something to save."""
+    names, common = _names(plan)
+    headings = ("trials", "epochs", "saved", f"{price.resource.upper()} time", "from – to")
+    table = plain_table(titled("price", common), "cell", *headings)
+    dearest = sorted(price.cells.items(), key=lambda entry: -entry[1].seconds.value)
+    for name, cost in dearest[:_MOST_PRICED]:
+        _row(table, names[name], cost)
+    table.add_section()
+    _row(table, "all", price.total)
+    return table
+
+
+def _row(table: Table, name: str, cost: Cost) -> None:
+    low, time, high = (
+        duration(3600 * hours) for hours in (cost.hours.low, cost.hours.value, cost.hours.high)
+    )
+    numbers = (str(cost.trials), str(cost.epochs), str(cost.saved or ""))
+    table.add_row(Text(name), *numbers, time, f"{low} – {high}")
+
+
+def price_lines(price: Price) -> list[str]:
+    """Return the price of a study in sentences."""
+    total, unit = price.total, price.resource.upper()
+    at_a_time = f"{count(price.slots, 'trial')} at a time"
+    basis = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in total.basis.items())
+    guessed = {Basis.FLOPS, Basis.GUESS, Basis.SCALED} & set(total.basis)
+    said = [
+        f"time: about {duration(price.wall.value)} from first start to last end with {at_a_time} "
+        f"({duration(price.wall.low)} to {duration(price.wall.high)}), "
+        f"{total.hours.value:.3g} {unit}-hours; no order could beat {duration(price.bound)}. "
+        "Starting Ray and writing the report come on top.",
+        f"basis: {basis}."
+        + " --probe measures a few updates of each kind of trial." * bool(guessed),
+    ]
+    if total.saved:
+        asked = total.epochs + total.saved
+        said.append(
+            f"early stopping: about {total.saved} of {asked} epochs saved "
+            f"({duration(price.saved_seconds)} of a place)."
+        )
+    places = "GPUs" if price.resource == "gpu" else "places on CPUs"
+    falls = ", ".join(f"{number}: {duration(wall)}" for number, wall in price.sizes.items())
+    said.append(f"with more {places}: {falls}.")
+    disk = ", ".join(f"{name} {byte_size(size)}" for name, size in price.disk.items() if size)
+    said.append(f"disk: about {byte_size(sum(price.disk.values()))} ({disk}).")
+    if price.money:
+        said.append(
+            f"money: about {price.money.value:,.2f} "
+            f"({price.money.low:,.2f} to {price.money.high:,.2f})."
+        )
+    return said
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What a run's report says in short.
+
+    Parameters
+    ----------
+    answer
+        The sentences of the answer.
+    findings
+        A sentence for each kind of error that stands against the comparisons.
+    page
+        The report's page; None where none was written.
+    """
+
+    answer: Sequence[str] = ()
+    findings: Sequence[str] = ()
+    page: Location | None = None
+
+
+def grave(findings: pd.DataFrame) -> list[str]:
+    """Return a sentence for each kind of error among the findings of a report.
 
     Parameters
     ----------
     findings
-        What `results.findings.diagnoses.diagnose` returns.
+        One row per finding, as `results.findings.finding.findings_frame` returns them.
     """
-    grave = findings[(findings["severity"] == "error") & ~findings["code"].isin(_SAID_ELSEWHERE)]
+    errors = findings[
+        (findings["severity"] == Severity.ERROR) & ~findings["code"].isin(_SAID_ELSEWHERE)
+    ]
     sentences = []
-    for (_, advice), alike in grave.groupby(["code", "advice"], sort=False):
+    for (_, advice), alike in errors.groupby(["code", "advice"], sort=False):
         first = alike.iloc[0]
         more = f" (and {len(alike) - 1} more like it)" if len(alike) > 1 else ""
         sentences.append(f"{first['cell']}: {first['evidence']}{more}: {advice}")
     return sentences
 
 
-def print_summary(
-    summary: Summary,
-    command: str,
-    answer: Sequence[str],
-    doubtful: Sequence[str],
-    page: Location | None,
-) -> None:
-    """Print what a run came to, its answer, what is doubtful about it, and how to go on."""
+def print_summary(summary: Summary, reported: Reported, command: str) -> None:
+    """Print what a run came to, what its report says in short, and how to go on.
+
+    Parameters
+    ----------
+    summary, reported
+        What the run and its report say.
+    command
+        The command that goes on with the study.
+    """
     console = Console(highlight=False, soft_wrap=True)
     for problem in summary.problems:
         console.print(f"noticed: {problem}", style="yellow", markup=False)
@@ -100,9 +198,9 @@ def print_summary(
         )
     else:
         console.print(f"complete: {summary.out}", markup=False)
-    for number, sentence in enumerate(answer, 1):
+    for number, sentence in enumerate(reported.answer, 1):
         console.print(f"{number}. {sentence}", markup=False)
-    for sentence in doubtful:
-        console.print(f"doubtful: {sentence}", style="red", markup=False)
-    if page:
-        console.print(f"report: {page}", markup=False)
+    for sentence in reported.findings:
+        console.print(f"{Severity.ERROR}: {sentence}", style="red", markup=False)
+    if reported.page:
+        console.print(f"report: {reported.page}", markup=False)

@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.live import Live
 
 from orchestrator.run.events import Progress
-from orchestrator.screen.picture import Picture
+from orchestrator.screen.picture import Picture, summary
 from orchestrator.screen.snapshot import snapshot
-from orchestrator.screen.view import summary
 from results.store.store import Store
 
 if TYPE_CHECKING:
@@ -53,18 +52,18 @@ class Lines:
 
     def start(self, source: "Ledger | Store") -> None:
         """Write how much there is to do."""
-        self._write(_line(source))
+        self._write(summary(snapshot(source)))
 
     def update(self, source: "Ledger | Store") -> None:
         """Write a line if the last one is old."""
         pause = _LOG_SECONDS[min(self._shown, len(_LOG_SECONDS) - 1)]
         if time.monotonic() - self._last >= pause:
             self._shown += 1
-            self._write(_line(source))
+            self._write(summary(snapshot(source)))
 
     def stop(self, source: "Ledger | Store") -> None:
         """Write the last line."""
-        self._write(_line(source))
+        self._write(summary(snapshot(source)))
 
     def _write(self, text: str) -> None:
         self._last = time.monotonic()
@@ -176,8 +175,3 @@ def make_progress() -> Progress:
     if console.is_jupyter:
         return Notebook()
     return Table(console) if console.is_terminal and sys.stderr.isatty() else Lines()
-
-
-def _line(source: "Ledger | Store") -> str:
-    shot = snapshot(source)
-    return summary(shot.view, shot.seconds_left, shot.slots_busy)

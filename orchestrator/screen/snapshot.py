@@ -1,48 +1,146 @@
 """How far a study is at one moment, from a pass in this process or from the records alone."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from orchestrator.screen.view import (
-    SlotView,
-    StudyView,
-    seconds_left,
-    slots_busy,
-    slots_of,
-    view_of,
-)
+from results.analysis.occupancy import busy_share
+from results.phrases import cell_name, fraction_label, split_levels
+from results.ranking import rank
 from results.records import IDENTITY_COLUMNS, RECIPE_COLUMNS, Status
 from results.store.store import Store
 
 if TYPE_CHECKING:
     from orchestrator.ledger.ledger import Ledger
 
+Row = Mapping[str, Any]
+"""A trial record, with the columns of the trial table."""
+Pace = tuple[float | None, int | None]
+"""Images per second, and peak memory in bytes, of a trial's last interval."""
+
 _PACE = ["trial_id", "epoch", "images_per_second", "peak_memory_bytes"]
+_FACTORS = ("model", "weights", "fraction")
+
+
+@dataclass(frozen=True)
+class CellView:
+    """What is known of one cell, or of all together.
+
+    Parameters
+    ----------
+    counts
+        Wanted trials by status.
+    epochs_done, epochs_asked
+        Sums over wanted trials; one that was stopped or failed asks for no more than it has done.
+    saved
+        Epochs that stopped trials were spared.
+    accuracy
+        Mean validation accuracy of measured trials that are complete, else the best so far, 0 to 1;
+        None before any.
+    best
+        Highest validation accuracy that a trial stands at, 0 to 1; None before any.
+    is_measured
+        Whether `accuracy` is the mean of measured trials.
+    errors
+        The message of each failed trial.
+    name
+        Its levels, such as `resnet18 × none × 1/16`.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    epochs_done: int = 0
+    epochs_asked: int = 0
+    saved: int = 0
+    accuracy: float | None = None
+    best: float | None = None
+    is_measured: bool = False
+    errors: Sequence[str] = ()
+    name: str = ""
+
+    @property
+    def state(self) -> Status:
+        """The status of a trial that says most of the cell: what failed, then what is open."""
+        telling = (Status.FAILED, Status.RUNNING, Status.PLANNED)
+        return next((status for status in telling if self.counts.get(status)), Status.COMPLETED)
+
+    @property
+    def ended(self) -> int:
+        """Trials that are completed or stopped."""
+        return self.counts.get(Status.COMPLETED, 0) + self.counts.get(Status.STOPPED, 0)
+
+    @property
+    def share_done(self) -> float:
+        """Share of the epochs asked for that is done, 0 to 1."""
+        return self.epochs_done / self.epochs_asked if self.epochs_asked else 0.0
+
+
+@dataclass(frozen=True)
+class SlotView:
+    """One place for a trial, and what runs there.
+
+    Parameters
+    ----------
+    slot
+        The place's number, from 0.
+    trial
+        The trial in words: its cell, seed and what is tuned.
+    epochs_done, epochs_budget
+        Evaluation intervals.
+    val_accuracy
+        Validation accuracy after the last interval, 0 to 1.
+    images_per_second, memory_bytes
+        Pace and peak memory of the last interval; None before the first has ended.
+    """
+
+    slot: int
+    trial: str
+    epochs_done: int
+    epochs_budget: int
+    val_accuracy: float | None
+    images_per_second: float | None
+    memory_bytes: int | None
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What there is to show.
+    """A study at one moment.
 
     Parameters
     ----------
     name
-        The study's.
-    view, slots
-        Its cells, and the places with what runs on them.
+        The study's name.
+    rows, columns
+        Labels of the table's rows (levels of all factors but `fraction`, those left out that are
+        alike in all cells) and columns (amounts of data, from few to many).
+    cells
+        The cells by row and column.
+    total
+        All cells together.
+    common
+        The factors that have one level in all cells, with that level.
+    slots
+        The places for trials where one runs.
     seconds_left
-        Estimated; None where nothing runs, or nothing is known yet.
+        Estimated seconds until all that is known is trained; None where nothing runs, or nothing
+        is known yet.
     slots_busy
-        Share of the slots' time since the first start that trials held; None before any time.
+        Share of the slots' time since the first start that trials held, 0 to 1; None before any
+        time has passed.
     """
 
     name: str
-    view: StudyView
-    slots: list[SlotView]
-    seconds_left: float | None
+    rows: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    cells: Mapping[tuple[str, str], CellView] = field(default_factory=dict)
+    total: CellView = field(default_factory=CellView)
+    common: Mapping[str, str] = field(default_factory=dict)
+    slots: Sequence[SlotView] = ()
+    seconds_left: float | None = None
     slots_busy: float | None = None
 
 
@@ -60,16 +158,16 @@ def snapshot(source: "Ledger | Store") -> Snapshot:
 def _under_way(ledger: "Ledger") -> Snapshot:
     study, rows = ledger.study, ledger.rows
     tuned = list(study.search.fields) if study.search else []
-    return _made(study.name, [*rows.values()], rows.paces(), list(study.factors), tuned)
+    return snapshot_of(study.name, [*rows.values()], list(study.factors), rows.paces(), tuned)
 
 
 def _recorded(store: Store) -> Snapshot:
     declared = store.study()
     factors = [factor for factor in declared.get("factors") or () if factor in IDENTITY_COLUMNS]
-    tuned = [field for field in declared.get("search") or () if field in RECIPE_COLUMNS]
+    tuned = [name for name in declared.get("search") or () if name in RECIPE_COLUMNS]
     rows = store.read("trials").to_pylist()
-    running = [row["trial_id"] for row in rows if row["status"] == Status.RUNNING.value]
-    paces: dict[str, tuple[float | None, int | None]] = {}
+    running = [row["trial_id"] for row in rows if row["status"] == Status.RUNNING]
+    paces: dict[str, Pace] = {}
     if running:
         last = store.read("epochs", _PACE, pc.field("trial_id").isin(running)).sort_by("epoch")
         paces = {
@@ -77,16 +175,164 @@ def _recorded(store: Store) -> Snapshot:
             for row in last.to_pylist()
         }
     name = str(declared.get("name", store.root.name))
-    return _made(name, rows, paces, factors or ["model", "weights", "fraction"], tuned)
+    return snapshot_of(name, rows, factors or _FACTORS, paces, tuned)
 
 
-def _made(
+def snapshot_of(
     name: str,
-    rows: Sequence[Mapping[str, Any]],
-    paces: Mapping[str, tuple[float | None, int | None]],
+    trials: Sequence[Row],
     factors: Sequence[str],
-    tuned: Sequence[str],
+    paces: Mapping[str, Pace] | None = None,
+    tuned: Sequence[str] = (),
 ) -> Snapshot:
-    view = view_of(rows, factors)
-    slots = slots_of(rows, paces, view, factors, tuned)
-    return Snapshot(name, view, slots, seconds_left(rows), slots_busy(rows))
+    """Return the snapshot that trial records make.
+
+    Parameters
+    ----------
+    name
+        The study's name.
+    trials
+        Rows of the trial table.
+    factors
+        The study's factors, in its order.
+    paces
+        Paces of running trials by trial_id.
+    tuned
+        Recipe fields that the study searches.
+    """
+    wanted = [trial for trial in trials if trial["wanted"]]
+    by_cell: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for trial in wanted:
+        by_cell[tuple(trial[factor] for factor in factors)].append(trial)
+    others = [factor for factor in factors if factor != "fraction"]
+    varying, common = split_levels(others, [rows[0] for rows in by_cell.values()])
+    keys = {levels: _key(rows[0], varying) for levels, rows in by_cell.items()}
+    columns = {rows[0]["fraction"]: keys[levels][1] for levels, rows in by_cell.items()}
+    return Snapshot(
+        name,
+        rows=list(dict.fromkeys(row for row, _ in keys.values())),
+        columns=[columns[share] for share in sorted(columns)],
+        cells={
+            keys[levels]: _cell(rows, cell_name(rows[0], factors))
+            for levels, rows in by_cell.items()
+        },
+        total=_cell(wanted),
+        common=common,
+        slots=_slots(wanted, varying, paces or {}, tuned),
+        seconds_left=_seconds_left(wanted),
+        slots_busy=_slots_busy(trials),
+    )
+
+
+def _key(trial: Row, varying: Sequence[str]) -> tuple[str, str]:
+    """Return row and column of a trial's cell."""
+    return cell_name(trial, varying), fraction_label(trial["fraction"], trial["n_train"])
+
+
+def _cell(trials: Sequence[Row], name: str = "") -> CellView:
+    done, asked, saved = 0, 0, 0
+    known: list[float] = []
+    measured: list[float] = []
+    errors = []
+    for trial in trials:
+        status, budget = Status(trial["status"]), trial["epochs_budget"] or 0
+        own = min(trial["epochs_done"] or 0, budget)
+        done += own
+        asked += own if status in (Status.STOPPED, Status.FAILED) else budget
+        saved += budget - own if status is Status.STOPPED else 0
+        accuracy = trial["latest_val_accuracy"]
+        if accuracy is not None and not math.isnan(accuracy):
+            known.append(accuracy)
+            if status is Status.COMPLETED and trial["measured"]:
+                measured.append(accuracy)
+        if status is Status.FAILED:
+            errors.append(trial["error"] or "failed")
+    best = min(known, key=rank, default=None)
+    return CellView(
+        Counter(str(trial["status"]) for trial in trials),
+        done,
+        asked,
+        saved,
+        fmean(measured) if measured else best,
+        best,
+        bool(measured),
+        errors,
+        name,
+    )
+
+
+def _slots(
+    trials: Iterable[Row],
+    varying: Sequence[str],
+    paces: Mapping[str, Pace],
+    tuned: Sequence[str],
+) -> list[SlotView]:
+    slots = []
+    for trial in trials:
+        if trial["status"] != Status.RUNNING:
+            continue
+        settings = {**{name: trial[name] for name in tuned}, "seed": trial["seed"]}
+        words = [" × ".join(_key(trial, varying))]
+        words += [f"{name}\N{NO-BREAK SPACE}{_short(value)}" for name, value in settings.items()]
+        slots.append(
+            SlotView(
+                trial["slot"] or 0,
+                ", ".join(words),
+                trial["epochs_done"] or 0,
+                trial["epochs_budget"] or 0,
+                trial["latest_val_accuracy"],
+                *paces.get(trial["trial_id"], (None, None)),
+            )
+        )
+    return sorted(slots, key=lambda slot: slot.slot)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _seconds_left(trials: Sequence[Row]) -> float | None:
+    """Return the time that the trials at work need for what is left, None before any has a row.
+
+    An interval of a trial takes what those of its cell took, else as long per image as the others.
+    Measure trials that are not known yet, because their cell has no winner, are not in it.
+    """
+    seconds: dict[tuple[str, int], float] = defaultdict(float)
+    intervals: dict[tuple[str, int], int] = defaultdict(int)
+    for trial in trials:
+        if trial["epochs_done"] and trial["seconds"]:
+            kind = (trial["model"], trial["n_train"])
+            seconds[kind] += trial["seconds"]
+            intervals[kind] += trial["epochs_done"]
+    images = sum(number * n_train for (_, n_train), number in intervals.items())
+    at_once = sum(trial["status"] == Status.RUNNING for trial in trials)
+    if not images or not at_once:
+        return None
+    per_image = sum(seconds.values()) / images
+    left: float = 0.0
+    for trial in trials:
+        if trial["status"] in (Status.RUNNING, Status.PLANNED):
+            kind = (trial["model"], trial["n_train"])
+            each = seconds[kind] / intervals[kind] if kind in seconds else per_image * kind[1]
+            left += each * max(0, (trial["epochs_budget"] or 0) - (trial["epochs_done"] or 0))
+    return float(left / at_once)
+
+
+def _slots_busy(trials: Iterable[Row]) -> float | None:
+    """Return the share of the slots' time, from the first start on, that trials held; 0 to 1.
+
+    A trial that runs counts up to the latest start or end.
+    """
+    started = [trial for trial in trials if trial.get("started_at")]
+    times = [trial.get(name) for trial in started for name in ("started_at", "ended_at")]
+    latest = max(filter(None, times), default=None)
+    if latest is None:
+        return None
+    return busy_share(
+        (
+            (trial.get("host"), trial.get("slot")),
+            trial["started_at"].timestamp(),
+            (trial.get("ended_at") or latest).timestamp(),
+        )
+        for trial in started
+    )

@@ -99,9 +99,7 @@ class Overview:
     def name(self, row: Any, *without: str) -> str:
         """Name a cell by the factors that have more than one level."""
         shown = [name for name in self.others(*without) if self.varies(name)]
-        name = cell_name(row, shown)
-        # A share alone would read as a count.
-        return f"fraction {name}" if shown == ["fraction"] else name
+        return cell_name(row, shown)
 
     def setting(self, row: Any, *without: str) -> str:
         """Say what holds besides the named factors, in words."""

@@ -93,6 +93,10 @@ def write(file: Path, values: Any) -> Path:
 def trial_row(model: str = "a", fraction: float = 1.0, **values: Any) -> dict[str, Any]:
     """Return a row of the trial table, completed unless said otherwise."""
     return {
+        "trial_id": "t",
+        "seed": 0,
+        "slot": None,
+        "seconds": None,
         "model": model,
         "weights": "none",
         "fraction": fraction,

@@ -135,7 +135,7 @@ def test_failed_trials_are_named_and_how_to_go_on(scalestudy: Command) -> None:
     assert "1 cells are incomplete: a × none × 1 × 0.5" in words
     assert "trains only what is missing" in words
     status = scalestudy("status", "runs/small")
-    assert "failed: 0.5 × 1: diverged" in " ".join(status.out.split())
+    assert "failed: lr 0.5 × 1: diverged" in " ".join(status.out.split())
 
 
 def test_init_writes_studies_that_load(scalestudy: Command) -> None:
@@ -254,6 +254,27 @@ def test_what_a_study_names_and_cannot_be_had(
         for part in parts:
             assert part in message
     assert [entry.name for entry in scalestudy.folder.iterdir()] == ["s.yaml"]
+
+
+def test_what_nothing_needs_is_told_and_removed(scalestudy: Command) -> None:
+    scalestudy(*here(scalestudy.study(PLAIN)))
+    store = Store(scalestudy.folder / "runs" / "small")
+    for folder in (store.checkpoints / "unknown", store.damaged):
+        folder.mkdir(parents=True)
+        (folder / "x").write_bytes(bytes(2048))
+    told = scalestudy("clean", "runs/small")
+    assert (told.code, "2 items, 4.0 KiB in all" in told.out, "add --yes" in told.err) == (
+        2,
+        True,
+        True,
+    )
+    items = scalestudy("clean", "runs/small", "--json").document["items"]
+    assert [(item["bytes"], item["reason"][:20]) for item in items] == [
+        (2048, "the trial is no long"),
+        (2048, "a damaged part that "),
+    ]
+    assert scalestudy("clean", "runs/small", "--yes", "--json").document["removed"]
+    assert scalestudy("clean", "runs/small", "--json").document["items"] == []
 
 
 # In processes of their own.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands import checks
-from orchestrator.commands.checks import Check, State
+from orchestrator.commands import doctor as checks
+from orchestrator.commands.doctor import Check, State
 
 GIB = 2**30
 
@@ -38,8 +38,8 @@ GIB = 2**30
         (checks.disk_check("disk", 100 * GIB, 1e6), "warning", "local disk"),
         (checks.clock_check(0.1), "ok", ""),
         (checks.clock_check(-60), "warning", "NTP"),
-        (checks.cache_check(["resnet18.pth"], True, "host"), "ok", ""),
-        (checks.cache_check([], False, "host"), "warning", "only cached"),
+        (checks.cache_check(1, True, "host"), "ok", ""),
+        (checks.cache_check(0, False, "host"), "warning", "only cached"),
         (checks.study_check(None, "found"), "ok", ""),
         (checks.study_check("data.path: absent", ""), "broken", "mend the study"),
     ],

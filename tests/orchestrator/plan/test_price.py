@@ -21,7 +21,7 @@ from orchestrator.plan.durations import Durations, kind_of, work_of
 from orchestrator.plan.plan import plan_study
 from orchestrator.plan.price import Price, price_of, price_study
 from orchestrator.plan.schedule import Forecast
-from orchestrator.screen.price_text import lines
+from orchestrator.screen.plan_text import price_lines
 from orchestrator.study.study import Study
 from trainables.measure.pace import Pace
 
@@ -93,7 +93,7 @@ def test_what_stopping_saves(tmp_path: Path) -> None:
     assert price.total.seconds.value + price.saved_seconds == pytest.approx(
         whole.total.seconds.value
     )
-    assert any("epochs saved" in line for line in lines(price))
+    assert any("epochs saved" in line for line in price_lines(price))
 
 
 def test_gpus_are_counted_where_they_are_used(tmp_path: Path) -> None:

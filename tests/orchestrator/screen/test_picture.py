@@ -7,20 +7,19 @@ from rich.console import Console
 from studies import drawn, trial_row
 
 from orchestrator.screen.picture import CellsTable, Picture, SlotsTable, cell_text, overall
-from orchestrator.screen.snapshot import Snapshot
-from orchestrator.screen.view import CellView, SlotView, StudyView, seconds_left, view_of
+from orchestrator.screen.snapshot import CellView, SlotView, Snapshot, snapshot_of
 
 FACTORS = ["model", "weights", "fraction"]
 
 
-def view(models: int = 2, fractions: tuple[float, ...] = (1 / 16, 1 / 2, 1.0)) -> StudyView:
+def view(models: int = 2, fractions: tuple[float, ...] = (1 / 16, 1 / 2, 1.0)) -> Snapshot:
     rows = [
         trial_row(f"resnet{number}", fraction, weights=weights)
         for number in range(models)
         for weights in ("none", "cifar100")
         for fraction in fractions
     ]
-    return view_of(rows, FACTORS)
+    return snapshot_of("demo", rows, FACTORS)
 
 
 def test_a_row_for_every_cell() -> None:
@@ -30,7 +29,7 @@ def test_a_row_for_every_cell() -> None:
         trial_row("b", status="running", epochs_done=1, latest_val_accuracy=0.71),
         trial_row("b", latest_val_accuracy=0.7),
     ]
-    lines = drawn(CellsTable(view_of(rows, FACTORS), "demo"), 80)
+    lines = drawn(CellsTable(snapshot_of("demo", rows, FACTORS)), 80)
     assert lines[0] == "demo · weights none"
     assert lines[2].split() == [
         "cell",
@@ -48,7 +47,7 @@ def test_a_row_for_every_cell() -> None:
 
 def test_the_grid() -> None:
     many = view(models=2, fractions=(1 / 16, 1 / 2, 1.0))
-    assert drawn(CellsTable(many, "demo", most=8), 80) == [
+    assert drawn(CellsTable(many, most=8), 80) == [
         "demo",
         "",
         " cell                        1/16           1/2             1",
@@ -64,7 +63,7 @@ def test_the_grid() -> None:
 def test_where_there_is_no_room_for_all_cells() -> None:
     rows = [trial_row(f"m{n}", fraction) for n in range(20) for fraction in (0.5, 1.0)]
     rows[30] |= {"status": "running", "epochs_done": 1}
-    lines = drawn(CellsTable(view_of(rows, FACTORS), "demo", most=6), 80)
+    lines = drawn(CellsTable(snapshot_of("demo", rows, FACTORS), most=6), 80)
     assert len(lines) <= 6 + 6
     # What is under way comes first.
     assert lines[4].split()[0] == "m15"
@@ -77,7 +76,7 @@ def test_where_there_is_no_room_for_all_cells() -> None:
 )
 def test_every_cell_fits_at_every_width(width: int, fractions: tuple[float, ...]) -> None:
     shown = view(fractions=fractions)
-    lines = drawn(CellsTable(shown, "demo"), width)
+    lines = drawn(CellsTable(shown), width)
     assert all(len(line) <= width for line in lines)
     # No value is ever folded or cut: one per cell, whatever the layout.
     said = sum(line.count("50.0 % 1/1 ✓") + line.count("50.0 %  50.0 %") for line in lines)
@@ -105,9 +104,9 @@ def test_what_a_cell_says(cell: CellView | None, text: str) -> None:
 
 
 def test_names_with_brackets_are_no_markup() -> None:
-    shown = view_of([trial_row("[bold]a[/]")], ["model", "fraction"])
-    assert "[bold]a[/]" in drawn(CellsTable(shown, "[red]name[/]"), 80)[-2]
-    assert drawn(CellsTable(shown, "[red]name[/]"), 80)[0] == "[red]name[/]"
+    shown = snapshot_of("[red]name[/]", [trial_row("[bold]a[/]")], ["model", "fraction"])
+    assert "[bold]a[/]" in drawn(CellsTable(shown), 80)[-2]
+    assert drawn(CellsTable(shown), 80)[0] == "[red]name[/]"
 
 
 SLOTS = [
@@ -133,7 +132,7 @@ def snapshot(models: int = 4) -> Snapshot:
     ]
     rows[-1] |= {"status": "running", "epochs_done": 1}
     rows[0] |= {"status": "failed", "error": "out of memory: no room"}
-    return Snapshot("demo", view_of(rows, FACTORS), SLOTS, seconds_left(rows))
+    return dataclasses.replace(snapshot_of("demo", rows, FACTORS), slots=SLOTS)
 
 
 @pytest.mark.parametrize("width", [40, 60, 100, 160])
@@ -156,9 +155,8 @@ def test_what_is_printed_once_is_whole() -> None:
 
 @pytest.mark.parametrize("width", [50, 100])
 def test_the_lines_below(width: int) -> None:
-    words = " ".join(
-        " ".join(drawn(overall(view(), 100.0, ["starting Ray"], width), width)).split()
-    )
+    shown = dataclasses.replace(view(), seconds_left=100.0)
+    words = " ".join(" ".join(drawn(overall(shown, ["starting Ray"], width), width)).split())
     assert "100 %, 12 completed, about 100 s left starting Ray" in words
 
 

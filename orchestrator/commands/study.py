@@ -1,0 +1,282 @@
+"""The commands about a study file: `init` writes one, `plan` prices it, `run` trains it."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.commands.usage import (
+    Autoscale,
+    Json,
+    MaxParallel,
+    Out,
+    Settings,
+    StudyFile,
+    named,
+    one_document,
+    see_own_modules,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.run.events import Progress
+    from orchestrator.screen.plan_text import Reported
+    from results.store.objects import Location
+
+_QUESTIONS = {
+    "data": ("Your images: a folder, or digits, cifar10, cifar100", "digits"),
+    "models": ("Models to compare, with commas", "resnet18,resnet50"),
+    "weights": ("Weights to start from, with commas (none, IMAGENET1K_V1, a file)", "none"),
+    "fractions": ("Shares of the training images, with commas", "as the budget allows"),
+    "budget": ("Hours that it may take on this machine", "1"),
+}
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write the study.")] = Path("study.yaml"),
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="Write this one as it is: digits, reference, search or images.",
+            show_default="digits, where nothing is asked or named",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="A folder of images or Parquet files, or digits, cifar10, cifar100."),
+    ] = None,
+    models: Annotated[str | None, typer.Option(help="Such as resnet18,resnet50.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Such as none,IMAGENET1K_V1.")] = None,
+    fractions: Annotated[str | None, typer.Option(help="Such as 1/16,1/4,1.")] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0.0, metavar="HOURS", help="What it may take on this machine."),
+    ] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Time a few updates of each model here first.")
+    ] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Also write a JSON Schema beside it, for editors.")
+    ] = False,
+) -> None:
+    """Write a commented study file to start from.
+
+    With --data, --models, --weights, --fractions or --budget the study is made for them, with as
+    many epochs, seeds and data sizes as fit the budget. On a terminal, what is not given is asked.
+    """
+    from orchestrator.errors import StudyError
+    from orchestrator.study.presets import preset_names, preset_text
+    from results.store.files import write_whole
+
+    given = {
+        "data": data,
+        "models": models,
+        "weights": weights,
+        "fractions": fractions,
+        "budget": None if budget is None else f"{budget:g}",
+    }
+    wishes = {key: value for key, value in given.items() if value is not None}
+    if preset is not None and wishes:
+        raise StudyError(
+            f"--preset goes without {' and '.join(f'--{key}' for key in wishes)}: a preset is "
+            "written as it is."
+        )
+    if preset is not None and preset not in preset_names():
+        raise StudyError(f"--preset {preset}: valid are {', '.join(preset_names())}.")
+    if file.exists():
+        raise StudyError(f"{file}: the file is there already; name another, or remove it first.")
+    if preset is None and sys.stdin.isatty() and sys.stdout.isatty():
+        wishes |= _asked([key for key in _QUESTIONS if key not in wishes])
+    beside = file.parent / "study.schema.json" if schema else None
+    if preset is None and wishes:
+        text, said = _made(file, wishes, beside, probe=probe)
+    else:
+        text, said = preset_text(preset or "digits", str(file)), []
+        if beside:
+            text = f"# yaml-language-server: $schema={beside.name}\n{text}"
+    if beside:
+        from orchestrator.study.file import schema_text
+
+        write_whole(beside, schema_text().encode())
+    write_whole(file, text.encode())
+    for sentence in said:
+        typer.echo(sentence)
+    typer.echo(f"{file} is written. Look at it, then: scalestudy plan {file}")
+
+
+def _asked(keys: list[str]) -> dict[str, str]:
+    """Ask what a study is to be about; what is left open is left out."""
+    answers = {}
+    for key in keys:
+        question, default = _QUESTIONS[key]
+        answer = str(typer.prompt(question, default=default))
+        if key != "fractions" or answer != default:
+            answers[key] = answer
+    return answers
+
+
+def _made(
+    file: Path, wishes: dict[str, str], beside: Path | None, *, probe: bool
+) -> tuple[str, list[str]]:
+    """Return the text of a study made for wishes, and sentences on what was chosen."""
+    from orchestrator.plan.starter import Starter, Wish
+
+    see_own_modules()
+    wish = Wish(
+        file,
+        data=wishes.get("data", "digits"),
+        models=_split(wishes.get("models")),
+        weights=_split(wishes.get("weights")),
+        fractions=_split(wishes.get("fractions")),
+        hours=_hours(wishes.get("budget")),
+        schema=beside.name if beside else None,
+    )
+    started = Starter(wish, probe=probe).start()
+    return started.text, started.reasons
+
+
+def _split(text: str | None) -> list[str] | None:
+    parts = [part.strip() for part in (text or "").split(",")]
+    return [part for part in parts if part] or None
+
+
+def _hours(text: str | None) -> float | None:
+    from orchestrator.errors import StudyError
+
+    if text is None:
+        return None
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = 0.0
+    if not 0 < hours < float("inf"):
+        raise StudyError(f"--budget {text}: a number of hours above 0 is needed, such as 2.")
+    return hours
+
+
+def schema() -> None:
+    """Print the JSON Schema of a study file, for editors and other tools."""
+    from orchestrator.study.file import schema_text
+
+    typer.echo(schema_text(), nl=False)
+
+
+def plan(
+    study: StudyFile,
+    out: Out = None,
+    settings: Settings = None,
+    max_parallel: Annotated[
+        int | None, typer.Option(min=1, help="Reckon with so many trials at a time.")
+    ] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Time a few updates of each kind of trial here.")
+    ] = False,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0.0, help="Price of one GPU (or CPU) for an hour.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a run would train, what it costs, and what stands against its comparisons."""
+    from orchestrator.plan.plan import plan_study
+    from orchestrator.plan.price import price_study
+    from orchestrator.study.file import load_study
+
+    with one_document(as_json) as document:
+        see_own_modules()
+        with named(study):
+            made = plan_study(load_study(study, settings or ()), out)
+            price = price_study(
+                made.ledger, probe=probe, max_parallel=max_parallel, per_hour=price_per_hour
+            )
+        document.update(made.as_json(), price=price.as_json())
+    if not as_json:
+        from orchestrator.screen.plan_text import print_plan
+
+        print_plan(made, price, _again(study, out, settings))
+
+
+def run(
+    study: StudyFile,
+    out: Out = None,
+    settings: Settings = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="A Ray cluster's address; none trains in this process without Ray.",
+            show_default="RAY_ADDRESS, else a private Ray on this machine",
+        ),
+    ] = None,
+    max_parallel: MaxParallel = None,
+    autoscale: Autoscale = False,
+    report_too: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write the report at the end.")
+    ] = True,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="Append what happens to trials to this file, as JSON lines."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train what the study wants and its run directory lacks, then report."""
+    from orchestrator.run.events import written_to
+    from orchestrator.run.runner import run_study
+    from orchestrator.screen.plan_text import Reported, print_summary
+    from orchestrator.screen.progress import Lines, make_progress
+    from orchestrator.study.file import load_study
+
+    with one_document(as_json) as document:
+        see_own_modules()
+        show = Lines() if as_json else make_progress()
+        with named(study), written_to(log):
+            summary = run_study(
+                load_study(study, settings or ()),
+                out,
+                address=address,
+                max_parallel=max_parallel,
+                autoscale=autoscale,
+                progress=show,
+            )
+        reported = _reported(summary.out, show) if report_too else Reported()
+        document.update(
+            out=str(summary.out),
+            exit_code=summary.exit_code,
+            counts=summary.counts,
+            failed=summary.failed,
+            incomplete=summary.incomplete,
+            problems=summary.problems,
+            answer=reported.answer,
+            findings=reported.findings,
+            report=reported.page,
+        )
+    if not as_json:
+        print_summary(summary, reported, _again(study, out, settings))
+    raise typer.Exit(summary.exit_code)
+
+
+def _reported(out: "Location", show: "Progress") -> "Reported":
+    """Write the report of a run that has ended, and return what it says."""
+    import results
+    from orchestrator.run.signals import Interrupted
+    from orchestrator.screen.plan_text import Reported, grave
+
+    show.note("writing the report")
+    try:
+        recorded = results.open(out)
+        page = results.write_report(recorded)
+        answer = [sentence.text for sentence in recorded.analysis.answer.sentences]
+        return Reported(answer, grave(recorded.analysis.overview.findings), page)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"{out}: interrupted while the report was written; the study is done. "
+            f"scalestudy report {out} writes it."
+        ) from None
+
+
+def _again(study: Path, out: str | None, settings: list[str] | None) -> str:
+    """Return the command that runs a study as it was asked for just now."""
+    words = ["scalestudy", "run", str(study)]
+    words += ["--out", out] if out else []
+    for setting in settings or ():
+        words += ["--set", setting]
+    return shlex.join(words)

@@ -1,0 +1,48 @@
+"""What `plan` prints, at any width."""
+
+from pathlib import Path
+
+import pytest
+from studies import drawn, run, searched, study
+
+from orchestrator.plan.plan import plan_study
+from orchestrator.plan.price import price_study
+from orchestrator.screen.plan_text import cells_table, print_plan
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_plan_fits(width: int, tmp_path: Path) -> None:
+    declared = study(
+        factors={
+            "model": ["resnet18", "resnet50"],
+            "weights": ["none", "IMAGENET1K_V1"],
+            "fraction": ["1/16", 1],
+        }
+    )
+    lines = drawn(cells_table(plan_study(declared, tmp_path)), width)
+    assert all(len(line) <= width for line in lines)
+    assert sum("resnet50 × IMAGENET1K_V1 × " in line for line in lines) == 2
+    # New, not searched: what would be the same number everywhere is left out.
+    assert lines[2].split() == ["cell", "images", "trials"]
+
+
+def test_the_plan_shows_what_differs(tmp_path: Path) -> None:
+    declared = searched(early_stopping="none")
+    run(declared, tmp_path)
+    lines = drawn(cells_table(plan_study(declared, tmp_path)), 80)
+    assert lines[0] == "small · weights none"
+    assert lines[2].split() == ["cell", "images", "recipes", "trials", "reused"]
+    assert lines[4].split() == ["a", "×", "1/16", "2813", "9", "10", "10"]
+    more = searched(early_stopping="none", seeds=[0, 1, 2], recipe={"epochs": 10})
+    lines = drawn(cells_table(plan_study(more, tmp_path)), 80)
+    assert lines[2].split() == ["cell", "images", "recipes", "trials", "new", "continued"]
+
+
+def test_the_plan_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(study(), tmp_path / "run")
+    declared = study(factors={"model": ["a"]}, seeds=[0, 1, 2])
+    planned = plan_study(declared, tmp_path / "run")
+    print_plan(planned, price_study(planned.ledger), "scalestudy run s.yaml")
+    words = " ".join(capsys.readouterr().out.split())
+    assert "3 trials wanted: 1 new, 2 reused; 6 recorded no longer wanted, and kept." in words
+    assert "next: scalestudy run s.yaml" in words
