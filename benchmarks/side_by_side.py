@@ -39,8 +39,8 @@ from processes import compile_packages, measure
 import results
 from trainables.data.cache import FOLDER_VARIABLE
 from trainables.data.dataset import decode_size, inspect, open_dataset
-from trainables.source import Source
 from trainables.training.device import resolve_precision
+from trainables.trial import Source
 
 HERE = Path(__file__).parent
 ONE = {"lr": [1e-3], "batch_size": [256], "optimizer": ["adam"]}

@@ -31,10 +31,9 @@ from torch import Tensor
 from trainables.data.dataset import Dataset, Images
 from trainables.models.networks import build_model
 from trainables.models.taps import LiveTaps, convolution_inputs
-from trainables.source import Source
 from trainables.training.classifier import Classifier
 from trainables.training.device import resolve_precision
-from trainables.trial import Trial
+from trainables.trial import Source, Trial
 
 VARIANTS = ("plain", "layout", "trainer", "trainer, bf16")
 CLASSES, SIDE = 10, 32

@@ -24,7 +24,7 @@ ROOMS = {
     "orchestrator": "errors study placement ledger plan drivers run screen jobs commands",
     "results": "errors records ranking phrases store statistics analysis findings answer "
     "figures run report pairs",
-    "trainables": "errors functions source recipe trial data models training work measure",
+    "trainables": "errors functions recipe trial data models training work measure",
 }
 """Folders and modules at the top of each package: each may import those to its left."""
 UPWARD = {  # still there, to be mended

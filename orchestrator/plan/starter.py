@@ -21,7 +21,7 @@ from results.findings.rules import ADVISED_SIZES, has_few_steps
 from results.phrases import count, duration, listed
 from results.store.store import Store
 from trainables.data.splits import share_to_count
-from trainables.source import BUILT_IN, Source
+from trainables.trial import BUILT_IN, Source
 
 _EPOCHS, _SEEDS = 10, 3
 """Where no budget decides."""

@@ -34,7 +34,7 @@ from orchestrator.study.recipes import (
 from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
 from orchestrator.study.schema import Settings, read_as
 from trainables.recipe import BUDGET_FIELDS, NonNegative, Recipe, Seed, Tries
-from trainables.source import BUILT_IN, Source
+from trainables.trial import BUILT_IN, Source
 
 TRAINABLES = ("classifier", "simulated")
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"

@@ -8,9 +8,8 @@ from sklearn.datasets import load_digits
 
 from trainables.data.dataset import Dataset, Images
 from trainables.recipe import Recipe
-from trainables.source import Source
 from trainables.training.classifier import Classifier
-from trainables.trial import Trial, Weights
+from trainables.trial import Source, Trial, Weights
 
 TIMES = ("seconds", "images_per_second", "peak_memory_bytes")
 IN_TINY_MODELS = "tiny_models:dropout_net"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from trainables.source import Source
+from trainables.trial import Source
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from results.records import IDENTITY_COLUMNS
 from trainables import trial as trial_module
 from trainables.recipe import Recipe
-from trainables.source import Source
-from trainables.trial import Trial, Weights
+from trainables.trial import Source, Trial, Weights
 
 BASE: dict[str, Any] = {
     "trainable": "classifier",

@@ -32,7 +32,7 @@ from trainables.data.capacity import available_memory, free_disk, in_words
 from trainables.data.reading import Pixels, Reading, Split
 from trainables.data.sources import origin
 from trainables.errors import DataError
-from trainables.source import Source
+from trainables.trial import Source
 
 _INSPECTION = 3
 """Raised when the same files give another `DataInfo`."""

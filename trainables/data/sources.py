@@ -18,7 +18,7 @@ from trainables.data.reading import Item, Origin, Pixels, Reading, Split
 from trainables.data.splits import carve
 from trainables.errors import DataError
 from trainables.functions import load_function
-from trainables.source import BUILT_IN, Source
+from trainables.trial import BUILT_IN, Source
 
 _SILENCE = 60.0
 """Seconds without a byte after which a download is given up."""

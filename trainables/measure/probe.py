@@ -11,10 +11,9 @@ import torch
 from trainables.data.dataset import Dataset, Images
 from trainables.measure.footprint import Hardware, resident_bytes
 from trainables.recipe import Recipe
-from trainables.source import Source
 from trainables.training.classifier import Classifier, evaluation_batch
 from trainables.training.device import CONTEXT_BYTES
-from trainables.trial import Trial, Weights
+from trainables.trial import Source, Trial, Weights
 
 UPDATES = 8
 """Between two evaluations."""

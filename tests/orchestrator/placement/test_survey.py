@@ -16,8 +16,7 @@ from trainables.data.cache import FOLDER_VARIABLE
 from trainables.measure.footprint import Footprint, Hardware, Load, record, recorded
 from trainables.measure.probe import Gauge, Probe
 from trainables.recipe import Recipe
-from trainables.source import Source
-from trainables.trial import Trial, Weights
+from trainables.trial import Source, Trial, Weights
 
 HARDWARE = Hardware("H100", 80 * 2**30, "2.14", "13.0", "580")
 

@@ -24,7 +24,7 @@ from trainables.data.dataset import (
     room,
 )
 from trainables.errors import DataError
-from trainables.source import Source
+from trainables.trial import Source
 
 ROOT = Path(__file__).parents[3]
 SHARED = ROOT.parent / "shared"
@@ -297,7 +297,7 @@ class TestEntry:
             import resource, sys
             from trainables.data.dataset import inspect, open_dataset
             from trainables.errors import DataError
-            from trainables.source import Source
+            from trainables.trial import Source
             found = inspect(Source())
             resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
             try:

@@ -18,7 +18,7 @@ from trainables.data.parquet import Parquet
 from trainables.data.sources import Cifar, Digits, Function, ImageFolder, origin
 from trainables.data.splits import carve
 from trainables.errors import DataError
-from trainables.source import Source
+from trainables.trial import Source
 
 
 @pytest.fixture(autouse=True)

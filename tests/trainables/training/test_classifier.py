@@ -21,9 +21,8 @@ from trainables.data.dataset import inspect
 from trainables.data.splits import carve
 from trainables.errors import CheckpointError, DataError, Diverged, ModelError, OutOfMemory
 from trainables.models.weights import resolve_weights
-from trainables.source import Source
 from trainables.training.classifier import Classifier
-from trainables.trial import Trial
+from trainables.trial import Source, Trial
 
 SHARED = Path(__file__).parents[3].parent / "shared"
 

@@ -10,9 +10,8 @@ import pytest
 from results.records import EPOCH_SCHEMA, TRIAL_SCHEMA
 from trainables.errors import CheckpointError, Diverged
 from trainables.recipe import Recipe
-from trainables.source import Source
 from trainables.training.simulated import PACE_VARIABLE, Simulated, final_error, parameters
-from trainables.trial import Trial, Weights
+from trainables.trial import Source, Trial, Weights
 
 
 def make(**changes: Any) -> Trial:

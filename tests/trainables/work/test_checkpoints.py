@@ -11,9 +11,8 @@ from object_stores import Server, free_port
 from results.store.objects import Location, ObjectPath
 from trainables.errors import CheckpointError
 from trainables.recipe import Recipe
-from trainables.source import Source
 from trainables.training.simulated import Simulated
-from trainables.trial import Trial, Weights
+from trainables.trial import Source, Trial, Weights
 from trainables.work import checkpoints as kept_states
 from trainables.work.checkpoints import Checkpoints, folder_at
 

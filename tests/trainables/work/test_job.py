@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from trainables.recipe import Recipe
-from trainables.source import Source
-from trainables.trial import Trial, Weights
+from trainables.trial import Source, Trial, Weights
 from trainables.work.checkpoints import Checkpoints
 from trainables.work.job import Job
 from trainables.work.reports import EpochDone, Failed, FailureKind, Report, Task
