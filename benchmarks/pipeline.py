@@ -18,10 +18,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from trainables.data.augment import Preparation, crop_and_flip
-from trainables.data.batches import Batches
+from trainables.data.batches import Batches, Examples, Preparation, crop_and_flip
 from trainables.data.dataset import Images
-from trainables.data.examples import Examples
 from trainables.training.device import resolve_precision
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))

@@ -163,15 +163,8 @@ def imported_at_once(file: Path) -> set[str]:
 
 # What of trainables needs torch, or a module that does, as soon as it is imported.
 HEAVY = {"training.classifier", "training.device", "training.optimizers", "training.parallel"}
-HEAVY |= {"models.networks", "models.states", "models.taps", "models.weights"}
-HEAVY |= {
-    "data.augment",
-    "data.batches",
-    "data.examples",
-    "work.actor",
-    "work.rank",
-    "measure.probe",
-}
+HEAVY |= {"models.networks", "models.taps", "models.weights"}
+HEAVY |= {"data.batches", "work.actor", "measure.probe"}
 
 
 def test_what_plans_and_simulates_is_free_of_torch() -> None:

@@ -1,9 +1,15 @@
-"""A user's own function, named as package.module:function in a study."""
+"""Functions and classes of a user's own, named as package.module:function in a study."""
 
 import importlib
+import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any
+
+
+def is_function(name: str) -> bool:
+    """Return whether a name has the form package.module:function."""
+    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name) is not None
 
 
 def load_function(name: str) -> Callable[..., Any]:

@@ -15,6 +15,7 @@ from pydantic import (
     field_validator,
 )
 
+from trainables.functions import is_function
 from trainables.recipe import Recipe
 
 TRAINING_VERSION = 3
@@ -88,7 +89,7 @@ class Source(BaseModel):
     @property
     def is_function(self) -> bool:
         """Whether a user's own function returns the data."""
-        return ":" in self.source
+        return is_function(self.source)
 
 
 class Weights(BaseModel):

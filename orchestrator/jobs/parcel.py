@@ -19,9 +19,10 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import RunError, StudyError
-from orchestrator.study.levels import WeightsLevel, is_function
+from orchestrator.study.levels import WeightsLevel
 from orchestrator.study.study import Study
 from results.phrases import byte_size
+from trainables.functions import is_function
 
 LARGEST = 100 * 2**20
 """Bytes that Ray's job server takes in one upload (ray-project/ray#55877)."""

@@ -169,7 +169,7 @@ class Survey:
                 scheduling_strategy=PlacementGroupSchedulingStrategy(place, 0),
             )
             .remote(
-                ask.trial.model_dump(mode="json"),
+                ask.trial,
                 load.side,
                 load.evaluated,
                 self._cpus,

@@ -16,7 +16,7 @@ from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from results.records import Status
 from results.store.store import Store
-from trainables.measure.pace import Pace
+from trainables.measure.footprint import Pace
 from trainables.trial import Trial
 
 CPU_SPEED, GPU_SPEED = 60e9, 8e12

@@ -22,7 +22,7 @@ from orchestrator.placement.shares import own_machine, slots
 from orchestrator.plan.durations import Durations, Kind, durations_of, kind_of, uses_gpu
 from results.store.files import write_whole
 from trainables.errors import TrainableError
-from trainables.measure.pace import Pace, measure
+from trainables.measure.footprint import Pace, measure_pace
 from trainables.trial import Trial
 
 _SAME = ("host", "cpu_model", "torch", "torchvision", "scalestudy", "cpus")
@@ -119,8 +119,8 @@ def probe(
     with ProcessPoolExecutor(slots, mp_context=context, max_tasks_per_child=1) as pool:
         asked = {
             pool.submit(
-                measure,
-                trial.model_dump(mode="json"),
+                measure_pace,
+                trial,
                 evaluated,
                 int(of.cpus),
                 None if of.on_gpu else "cpu",

@@ -122,11 +122,6 @@ def parse_weights(value: Any) -> WeightsLevel:
     )
 
 
-def is_function(name: str) -> bool:
-    """Return whether a name has the form package.module:function."""
-    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name) is not None
-
-
 def parse_factors(value: Any) -> dict[str, list[Any]]:
     """Return every factor's levels, as the study holds them.
 

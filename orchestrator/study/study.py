@@ -21,7 +21,6 @@ from orchestrator.study.levels import (
     Size,
     WeightsLevel,
     factors_block,
-    is_function,
     parse_factors,
 )
 from orchestrator.study.recipes import (
@@ -33,6 +32,7 @@ from orchestrator.study.recipes import (
 )
 from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
 from orchestrator.study.schema import Settings, read_as
+from trainables.functions import is_function
 from trainables.recipe import BUDGET_FIELDS, NonNegative, Recipe, Seed, Tries
 from trainables.trial import BUILT_IN, Source
 

@@ -1,4 +1,4 @@
-"""The folder that keeps decoded images and what is known of a data set, on each node."""
+"""The folder that keeps decoded images and what is known of a data set, and what room there is."""
 
 import fcntl
 import hashlib
@@ -18,6 +18,17 @@ FOLDER_VARIABLE = "SCALESTUDY_CACHE"
 
 SETTLED_SECONDS = 3.0
 """A file changed more recently may change again within the same tick of the file system's clock."""
+
+_GROUPS = (
+    ("memory.max", "memory.current", "memory.stat", ("inactive_file", "active_file")),
+    (
+        "memory/memory.limit_in_bytes",
+        "memory/memory.usage_in_bytes",
+        "memory/memory.stat",
+        ("total_inactive_file", "total_active_file"),
+    ),
+)
+"""Limit, use, and the part of the use that can be given back: control groups version 2 and 1."""
 
 
 def cache_folder() -> Path:
@@ -132,3 +143,38 @@ def recall(key: str) -> dict[str, Any] | None:
 
 def _memory(key: str) -> Path:
     return cache_folder() / "inspected" / f"{key}.json"
+
+
+def free_disk(folder: Path) -> int:
+    """Return the bytes that this user may still write where a folder is or would be made."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def available_memory(
+    meminfo: Path = Path("/proc/meminfo"), groups: Path = Path("/sys/fs/cgroup")
+) -> int:
+    """Return the bytes that can be filled without swapping or passing a container's limit."""
+    try:
+        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+        available = int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):  # not Linux
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for limit, used, statistics, reclaimable in _GROUPS:
+        try:
+            counted = dict(line.split() for line in (groups / statistics).read_text().splitlines())
+            spare = int((groups / limit).read_text()) - int((groups / used).read_text())
+        except (OSError, ValueError):  # no such group, or "max": no limit
+            continue
+        available = min(available, spare + sum(int(counted.get(name, 0)) for name in reclaimable))
+    return max(available, 0)
+
+
+def in_words(n_bytes: int) -> str:
+    """Return a size such as "1.5 GiB"."""
+    size, units = float(n_bytes), iter(("KiB", "MiB", "GiB", "TiB", "PiB"))
+    unit = "bytes"
+    while size >= 1024 and (larger := next(units, None)) is not None:
+        size, unit = size / 1024, larger
+    return f"{size:.1f} {unit}" if unit != "bytes" else f"{n_bytes} bytes"

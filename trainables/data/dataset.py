@@ -17,19 +17,29 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from trainables.data import decoder
 from trainables.data.cache import (
     FOLDER_VARIABLE,
+    available_memory,
     cache_folder,
     evidence_key,
+    free_disk,
+    in_words,
     locked,
     recall,
     remember,
     replacing,
     unwritable,
 )
-from trainables.data.capacity import available_memory, free_disk, in_words
-from trainables.data.reading import Pixels, Reading, Split
+from trainables.data.reading import (
+    DECODING_VERSION,
+    Pixels,
+    Reading,
+    Split,
+    decode,
+    examine,
+    in_order,
+    quiet,
+)
 from trainables.data.sources import origin
 from trainables.errors import DataError
 from trainables.trial import Source
@@ -156,8 +166,8 @@ def _inspected(reading: Reading) -> DataInfo:
     # The first bytes of the digests: two unlike images share them once in 10¹⁹ pairs.
     heads = bytearray()
     items = chain(reading.train.items(), reading.test.items())
-    with decoder.quiet():
-        for digest, width, height in decoder.in_order(decoder.examine, items):
+    with quiet():
+        for digest, width, height in in_order(examine, items):
             content.update(digest)
             sizes.add((width, height))
             heads += digest[:8]
@@ -228,7 +238,7 @@ def open_dataset(
         if known is None:
             reading = origin(source).read()
             try:
-                with replacing(entry) as folder, decoder.quiet():
+                with replacing(entry) as folder, quiet():
                     _write(folder, reading, fingerprint, image_size, progress)
             except OSError as problem:
                 raise unwritable(problem) from problem
@@ -239,7 +249,7 @@ def open_dataset(
 
 
 def _entry(fingerprint: str, image_size: int | None) -> Path:
-    name = f"{fingerprint}-{image_size or 'native'}-{decoder.VERSION}"
+    name = f"{fingerprint}-{image_size or 'native'}-{DECODING_VERSION}"
     return cache_folder() / "decoded" / name
 
 
@@ -300,7 +310,7 @@ def _write(
 
 
 def _decoded(split: Split, image_size: int | None) -> Iterator[tuple[bytes, Pixels]]:
-    return decoder.in_order(partial(decoder.decode, side=image_size), split.items())
+    return in_order(partial(decode, side=image_size), split.items())
 
 
 def _unequal(split: Split, shape: tuple[int, ...], first: tuple[int, ...]) -> DataError:

@@ -68,7 +68,7 @@ class Probe:
     Parameters
     ----------
     trial
-        `Trial.model_dump(mode="json")`; its data, weights and budget are not looked at.
+        What is measured; its data, weights and budget are not looked at.
     side
         Of the stored images, in pixels.
     evaluated
@@ -83,14 +83,14 @@ class Probe:
 
     def __init__(
         self,
-        trial: dict[str, object],
+        trial: Trial,
         side: int,
         evaluated: int,
         cpus: int,
         gpu: float = 1.0,
         gauge: type[Gauge] = Gauge,
     ) -> None:
-        self._trial, self._side, self._evaluated = Trial.model_validate(trial), side, evaluated
+        self._trial, self._side, self._evaluated = trial, side, evaluated
         self._cpus, self._gpu, self._gauge = cpus, gpu, gauge()
         self._learner: Classifier | None = None
 

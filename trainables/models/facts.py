@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from trainables.data.cache import recall, remember
+from trainables.functions import is_function
 
 if TYPE_CHECKING:
     from trainables.models.networks import Stem
@@ -104,7 +105,7 @@ def convolution_inputs(
 
 def _known(kind: str, arguments: tuple[str | int, ...], find: Callable[[], Any]) -> Any:
     """Return what is remembered, else find and remember it; errors are not remembered."""
-    if ":" in str(arguments[0]):
+    if is_function(str(arguments[0])):
         return find()
     identity = repr((_FORM, *_versions(), kind, *arguments))
     key = f"model-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"

@@ -1,18 +1,22 @@
-"""The networks: any classification model of torchvision, or a user's own."""
+"""The networks: any classification model of torchvision, or a user's own; and their states."""
 
+import hashlib
+import pickle
+import zipfile
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.errors import ModelError
-from trainables.functions import load_function
+from trainables.errors import CheckpointError, ModelError
+from trainables.functions import is_function, load_function
 
 Stem = Literal["standard", "cifar"]
 
@@ -29,11 +33,6 @@ def model_names() -> list[str]:
     return names
 
 
-def is_own(name: str) -> bool:
-    """Return whether the name is a user's package.module:function."""
-    return ":" in name
-
-
 def check_model(name: str, stem: Stem = "standard") -> None:
     """Check that there is such a model, and that it can have such a stem, without building it.
 
@@ -42,7 +41,7 @@ def check_model(name: str, stem: Stem = "standard") -> None:
     ModelError
         Unknown, with the nearest names; or not a ResNet, with `stem: cifar`.
     """
-    if is_own(name):
+    if ":" in name:  # whatever its form: what is wrong with it is said
         try:
             load_function(name)
         except ImportError as error:
@@ -85,7 +84,7 @@ def build_model(
         There is no such model, or it cannot be built so.
     """
     check_model(name, stem)
-    if is_own(name):
+    if is_function(name):
         return _build_own(name, n_classes)
     arguments: dict[str, Any] = {"num_classes": n_classes}
     family = _family(name)
@@ -113,7 +112,7 @@ def skeleton(
         There is no such model, or it cannot be built so.
     """
     with torch.random.fork_rng(devices=[]):
-        if is_own(name):
+        if is_function(name):
             return build_model(name, n_classes, stem, image_size)
         with _ParametersOnMeta():
             return build_model(name, n_classes, stem, image_size).to("meta")
@@ -188,6 +187,44 @@ def flops_per_image(
     return int(counter.get_total_flops())
 
 
+def read_checkpoint(file: Path, device: torch.device) -> dict[str, Any]:
+    """Return a learner's saved state, on `device`, without executing anything in the file.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, is damaged, or is none that this program wrote.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            # torch does not compare checksums, and would load flipped bits.
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise CheckpointError(f"{file} is damaged: the checksum of {damaged} does not match")
+        state = torch.load(file, map_location=device, weights_only=True)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{file} cannot be read: {error}") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{file} is damaged: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{file} is not a checkpoint of this program")
+    return state
+
+
+def shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
+    """Return the shape of every entry."""
+    return {name: values.shape for name, values in state.items()}
+
+
+def hash_state(model: nn.Module) -> str:
+    """Return 16 hex digits over all parameters and buffers, with their names."""
+    digest = hashlib.sha256()
+    for name, values in model.state_dict().items():
+        digest.update(f"{name}{values.dtype}{tuple(values.shape)}".encode())
+        digest.update(values.contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
 class _ParametersOnMeta(TorchFunctionMode):
     """Send what layers allocate for their parameters to the meta device, and nothing else.
 
@@ -258,7 +295,7 @@ def _set_cifar_stem(model: Any) -> None:
 
 def _family(name: str) -> str:
     """Return the class that torchvision builds the model from; empty for a user's own."""
-    if is_own(name):
+    if is_function(name):
         return ""
     builder = torchvision.models.get_model_builder(name)
     return str(builder.__annotations__["return"].__name__)

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.models.networks import Stem, is_own, skeleton
+from trainables.functions import is_function
+from trainables.models.networks import Stem, skeleton
 
 Sides = tuple[int, int]
 
@@ -150,7 +151,7 @@ def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> M
     sides
         Height and width of the images in pixels.
     """
-    if is_own(name):
+    if is_function(name):
         return {}
     model = skeleton(name, n_classes, stem, sides[0] if sides[0] == sides[1] else None).eval()
     found: dict[str, set[Sides]] = {}

@@ -21,7 +21,8 @@ import torchvision
 from torch import Tensor, nn
 
 from trainables.errors import WeightsError
-from trainables.models.networks import Stem, check_model, head_names, is_own, skeleton
+from trainables.functions import is_function
+from trainables.models.networks import Stem, check_model, head_names, skeleton
 from trainables.trial import Weights
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
@@ -44,7 +45,7 @@ _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)
 
 def weights_names(model: str) -> list[str]:
     """Return the names of torchvision's weights for a model; none for a user's own."""
-    if is_own(model):
+    if is_function(model):
         return []
     return [member.name for member in torchvision.models.get_model_weights(model)]
 
@@ -154,7 +155,7 @@ def preprocessing(weights: Weights, model: str) -> tuple[list[float], list[float
 
 def _member(model: str, name: str) -> Any:
     """Return torchvision's weights of that name, aliases such as DEFAULT resolved, or None."""
-    if is_own(model):
+    if is_function(model):
         return None
     members = torchvision.models.get_model_weights(model).__members__
     return {key.lower(): value for key, value in members.items()}.get(name.lower())

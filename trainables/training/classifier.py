@@ -14,15 +14,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.data.augment import Preparation, crop_and_flip
-from trainables.data.batches import Batches, derive_seed
+from trainables.data.batches import Batches, Examples, Preparation, crop_and_flip, derive_seed
 from trainables.data.dataset import Dataset, channel_statistics, decode_size, open_dataset
-from trainables.data.examples import Examples
 from trainables.data.splits import carve, draw
 from trainables.errors import CheckpointError, DataError, Diverged
 from trainables.models.facts import check_input, convolution_inputs, flops_per_image
-from trainables.models.networks import build_model, count_parameters
-from trainables.models.states import hash_state, read_checkpoint, shapes
+from trainables.models.networks import (
+    build_model,
+    count_parameters,
+    hash_state,
+    read_checkpoint,
+    shapes,
+)
 from trainables.models.taps import LiveTaps
 from trainables.models.weights import load_weights, preprocessing
 from trainables.training.device import (

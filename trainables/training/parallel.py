@@ -12,6 +12,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.distributed.distributed_c10d import Store
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
@@ -22,6 +23,15 @@ from trainables.errors import ModelError
 
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others before it fails: longer than they ever differ."""
+_HOST = "127.0.0.1"
+"""All processes of a trial are on one machine."""
+
+
+def meet(port: int | None = None) -> TCPStore:
+    """Return the place where a trial's processes find each other: a new one, or that at a port."""
+    return TCPStore(
+        _HOST, port or 0, is_master=port is None, wait_for_workers=False, timeout=PATIENCE
+    )
 
 
 class Group:

@@ -106,9 +106,6 @@ class Crew:
     """
 
     def __init__(self, task: Task) -> None:
-        # A process of a trial needs torch; this one does not.
-        from trainables.work.rank import Rank
-
         self.epoch = 0
         placement = get_current_placement_group()
         bundles = list(enumerate(placement.bundle_specs))[-round(task.gpu) :]
@@ -194,6 +191,60 @@ class Crew:
             raise OutOfMemory(f"the machine ran short of memory and Ray ended {process}")
         what = "died" if died else f"failed: {type(reasons[rank]).__name__}: {reasons[rank]}"
         raise RuntimeError(f"{process} {what}")
+
+
+class Rank:
+    """One of the processes that train a trial together: it does what all are told to do.
+
+    Parameters
+    ----------
+    task
+        What the trial's worker was asked to do.
+    rank, size
+        Which process this is, from 0, and of how many.
+    """
+
+    def __init__(self, task: Task, rank: int, size: int) -> None:
+        self._task, self._rank, self._size = task, rank, size
+        self._store: Any = None
+        self._learner: Learner | None = None
+
+    def open(self) -> int:
+        """Open the place where the processes meet, in one of them; return its port."""
+        from trainables.training.parallel import meet
+
+        self._store = meet()
+        return int(self._store.port)
+
+    def join(self, port: int) -> None:
+        """Meet the others and make the learner; every process must.
+
+        Raises
+        ------
+        TrainableError
+            The learner cannot be made.
+        """
+        from trainables.training.classifier import Classifier
+        from trainables.training.device import resolve_device
+        from trainables.training.parallel import ProcessGroup, meet
+
+        store = self._store or meet(port)
+        device = resolve_device(self._task.device)
+        self._learner = Classifier(
+            self._task.trial,
+            cpus=max(1, self._task.cpus // self._size),
+            device=self._task.device,
+            group=ProcessGroup(store, self._rank, self._size, device),
+        )
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the learner."""
+        return getattr(self._learner, method)(*arguments)
+
+    def load(self, file: Path) -> int:
+        """Go on from a saved state; return its epoch."""
+        self.call("load", file)
+        return self._learner.epoch if self._learner else 0
 
 
 def _reason(error: Exception) -> Exception:

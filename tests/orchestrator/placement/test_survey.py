@@ -37,7 +37,7 @@ def trial(n_classes: int = 10, model: str = "faulty:wide_net", **recipe: Any) ->
 
 
 def measured(declared: Trial, side: int = 16) -> tuple[int, int]:
-    probe = Probe(declared.model_dump(mode="json"), side, 100, 1, gauge=CountingGauge)
+    probe = Probe(declared, side, 100, 1, gauge=CountingGauge)
     return probe.measure()
 
 
@@ -67,7 +67,7 @@ def test_a_larger_batch_takes_at_least_its_inputs_more() -> None:
 
 
 def test_a_rate_is_of_training() -> None:
-    probe = Probe(trial().model_dump(mode="json"), 16, 100, 1, gauge=CountingGauge)
+    probe = Probe(trial(), 16, 100, 1, gauge=CountingGauge)
     with pytest.raises(RuntimeError, match="measured before it is timed"):
         probe.rate(0.1)
     probe.measure()

@@ -19,7 +19,7 @@ from orchestrator.plan.durations import (
 )
 from orchestrator.study.inputs import find_inputs
 from results.store.store import Store
-from trainables.measure.pace import Pace, probe_trial
+from trainables.measure.footprint import Pace, probe_trial
 from trainables.models.networks import n_layers
 from trainables.trial import Trial
 

@@ -23,7 +23,7 @@ from orchestrator.plan.price import Price, price_of, price_study
 from orchestrator.plan.schedule import Forecast
 from orchestrator.screen.plan_text import price_lines
 from orchestrator.study.study import Study
-from trainables.measure.pace import Pace
+from trainables.measure.footprint import Pace
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from orchestrator.study.blocks import parse_gpu
 from orchestrator.study.levels import (
     Size,
     WeightsLevel,
-    is_function,
     parse_size,
     parse_weights,
 )
+from trainables.functions import is_function
 
 
 @pytest.mark.parametrize("value", ["1/16", 0.0625, "0.0625", "6.25e-2", " 1 / 16 "])

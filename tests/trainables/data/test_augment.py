@@ -3,7 +3,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from trainables.data.augment import Preparation, crop_and_flip, draw_crops
+from trainables.data.batches import Preparation, crop_and_flip, draw_crops
 
 CPU = torch.device("cpu")
 

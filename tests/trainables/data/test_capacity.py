@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.data.capacity import available_memory, free_disk, in_words
+from trainables.data.cache import available_memory, free_disk, in_words
 
 MEMINFO = (
     "MemTotal:       24684084 kB\nMemFree:  100 kB\nMemAvailable:   1000 kB\nHugePages_Free: 0\n"

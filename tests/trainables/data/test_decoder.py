@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.data.decoder import decode, examine, in_order, quiet
-from trainables.data.reading import Item
+from trainables.data.reading import Item, decode, examine, in_order, quiet
 from trainables.errors import DataError
 
 RED, WHITE = (200, 30, 40), (255, 255, 255)

@@ -1,8 +1,8 @@
 import numpy as np
 import torch
 
+from trainables.data.batches import Examples
 from trainables.data.dataset import Images
-from trainables.data.examples import Examples
 
 CPU = torch.device("cpu")
 

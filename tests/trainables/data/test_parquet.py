@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from trainables.data.decoder import decode
 from trainables.data.parquet import Parquet
+from trainables.data.reading import decode
 from trainables.errors import DataError
 
 NAMES = ["cat", "dog"]

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from trainables.data.decoder import decode
 from trainables.data.parquet import Parquet
+from trainables.data.reading import decode
 from trainables.data.sources import Cifar, Digits, Function, ImageFolder, origin
 from trainables.data.splits import carve
 from trainables.errors import DataError
