@@ -6,6 +6,8 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,12 +57,6 @@ def submit(
     from orchestrator.jobs import fetching, submission
     from orchestrator.study.file import load_study
 
-    def note(text: str) -> None:
-        typer.echo(text, err=True)
-
-    def show(text: str) -> None:
-        typer.echo(text, nl=False, err=as_json)
-
     code = 0
     with one_document(as_json) as document:
         if fetch and not follow:
@@ -80,29 +76,41 @@ def submit(
                 out=None if fetch else out,
                 max_parallel=max_parallel,
                 autoscale=autoscale,
-                note=note,
+                note=_note,
             )
-        document.update(job=sent.job, address=sent.dashboard.address)
-        document["out"] = sent.details().metadata["out"]
-        note(f"job:{sent.job} writes {document['out']} on the cluster")
+        there = sent.details().metadata["out"]
+        document.update(job=sent.job, address=sent.dashboard.address, out=there)
+        _note(f"job:{sent.job} writes {there} on the cluster")
         if follow:
-            code = _follow(sent, show)
+            code = _follow(sent, partial(typer.echo, nl=False, err=as_json))
             document.update(exit_code=code, state=sent.standing().state)
         else:
-            note(f"look at it: scalestudy status {sent.words}")
-            note(f"end it: scalestudy stop {sent.words}")
-            note(f"bring its results: scalestudy report {sent.words}")
+            _note(f"look at it: scalestudy status {sent.words}")
+            _note(f"end it: scalestudy stop {sent.words}")
+            _note(f"bring its results: scalestudy report {sent.words}")
         if folder and code in (0, 3):
-            note(f"fetching {document['out']}")
-            fetching.fetch(sent, folder)
+            _note(f"fetching {there}")
+            _fetch(sent, folder)
             document["fetched"] = str(folder)
-            note(f"fetched: {folder}")
-            page = folder / "report" / "index.html"
-            if page.exists():
-                note(f"its report here: {page}")
         elif follow and code:
-            note(f"what is recorded: scalestudy report {sent.words}")
+            _note(f"what is recorded: scalestudy report {sent.words}")
     raise typer.Exit(code)
+
+
+def _note(text: str) -> None:
+    """Say something beside what the job prints."""
+    typer.echo(text, err=True)
+
+
+def _fetch(sent: "Submission", folder: Path) -> None:
+    """Bring a run directory here, and say where it and its report lie."""
+    from orchestrator.jobs import fetching
+
+    fetching.fetch(sent, folder)
+    _note(f"fetched: {folder}")
+    page = folder / "report" / "index.html"
+    if page.exists():
+        _note(f"its report here: {page}")
 
 
 def _follow(sent: "Submission", show: Callable[[str], None]) -> int:
@@ -123,7 +131,7 @@ def _follow(sent: "Submission", show: Callable[[str], None]) -> int:
         except KeyboardInterrupt:
             meant = _meant()
         if meant == "stop":
-            typer.echo("stopping the job; it records what it has", err=True)
+            _note("stopping the job; it records what it has")
             sent.stop()
             raise Interrupted(
                 f"job:{sent.job} is stopped; submitted again, the study goes on from there."

@@ -1,17 +1,25 @@
 """The commands that read what runs have recorded: `report`, `compare` and `replay`."""
 
-import hashlib
 import itertools
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from orchestrator.commands.usage import Dashboard, Json, Out, RunFolder, RunOrJob, one_document
+from orchestrator.commands.usage import (
+    Dashboard,
+    Document,
+    Json,
+    Out,
+    RunFolder,
+    RunOrJob,
+    one_document,
+)
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
     from orchestrator.jobs.fetching import Opened
@@ -90,13 +98,9 @@ def _watch(looked_at: "Opened", interval: float) -> None:
 
 
 def _state(run: "Run") -> str:
-    """Return a hash of all that a report is made from: trials change whenever epochs do."""
-    from pandas.util import hash_pandas_object
-
+    """Return what changes whenever a report does: trials change whenever epochs do."""
     trials = run.trials()[["trial_id", "wanted", "measured", "status", "epochs_done"]]
-    digest = hashlib.sha256(hash_pandas_object(trials, index=False).to_numpy().tobytes())
-    digest.update(repr(run.study).encode())
-    return digest.hexdigest()
+    return f"{run.study}\n{trials.to_csv()}"
 
 
 def compare(
@@ -154,7 +158,7 @@ def compare(
         console.print(f"page: {page}", markup=False)
 
 
-def _rows(frame: Any) -> list[dict[str, Any]]:
+def _rows(frame: "pd.DataFrame") -> list[Document]:
     from results.analysis.cells import records_of
 
     # Whatever pandas holds an absent value as, JSON has one word for it.

@@ -3,11 +3,18 @@
 import sys
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.usage import Dashboard, Json, RunFolder, RunOrJob, one_document
+from orchestrator.commands.usage import (
+    Dashboard,
+    Document,
+    Json,
+    RunFolder,
+    RunOrJob,
+    one_document,
+)
 from results.phrases import byte_size
 
 if TYPE_CHECKING:
@@ -69,7 +76,7 @@ def _follow(run: "Opened") -> None:
         show.stop(store)
 
 
-def _document(shot: "Snapshot") -> dict[str, Any]:
+def _document(shot: "Snapshot") -> Document:
     """Return what `status --json` prints."""
     total = shot.total
     return {

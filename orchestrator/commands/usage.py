@@ -60,15 +60,18 @@ Autoscale = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
+Document = dict[str, Any]
+"""What becomes a JSON object: values of JSON, and whatever `plain` makes such values of."""
+
 # Of the click that typer was built on: newer versions bring their own copy of it.
 BAD_USAGE: type[Any] = typer.BadParameter.__mro__[1]
 """What typer raises where a command, an option or a value cannot be meant."""
 
 
 @contextmanager
-def one_document(as_json: bool) -> Iterator[dict[str, Any]]:
+def one_document(as_json: bool) -> Iterator[Document]:
     """Yield a document; print it as JSON where asked, also when an error cuts it short."""
-    document: dict[str, Any] = {}
+    document: Document = {}
     try:
         yield document
     except Exception as error:
@@ -80,7 +83,7 @@ def one_document(as_json: bool) -> Iterator[dict[str, Any]]:
         print_json(document)
 
 
-def print_json(document: dict[str, Any]) -> None:
+def print_json(document: Document) -> None:
     """Print a document on standard output; what JSON lacks (NaN, infinity) becomes null."""
     typer.echo(json.dumps(plain(document), indent=2, allow_nan=False))
 

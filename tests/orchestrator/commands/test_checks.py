@@ -13,8 +13,6 @@ GIB = 2**30
 @pytest.mark.parametrize(
     ("check", "state", "word"),
     [
-        (checks.python_check((3, 10, 9)), "broken", "3.11"),
-        (checks.python_check((3, 11, 0)), "ok", ""),
         (checks.package_check("torch", None, "ImportError: libcudart"), "broken", "pip install"),
         (checks.package_check("torch", "2.14.1"), "ok", ""),
         (checks.cuda_check("12.8", True, "570.1"), "ok", ""),
