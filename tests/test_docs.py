@@ -134,3 +134,15 @@ def test_links_between_pages_lead_somewhere() -> None:
             assert (ROOT / page).parent.joinpath(link).exists(), f"{page}: {link}"
         for named in re.findall(r"`((?:docs|examples|benchmarks|tests|docker)/[\w./-]+\w)`", text):
             assert (ROOT / named).exists(), f"{page}: {named}"
+
+
+def test_the_tree_names_every_room() -> None:
+    tree = (ROOT / "README.md").read_text().partition("## How it is built")[2]
+    tree = tree.split("```")[1]
+    for package in ("orchestrator", "trainables", "results"):
+        part = tree[tree.index(f"{package}/") :]
+        part = part[: next((end.start() for end in re.finditer(r"\n\w+/ ", part)), None)]
+        rooms = {
+            path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()
+        }
+        assert set(re.findall(r"^  (\w+)/", part, re.MULTILINE)) == rooms, package
