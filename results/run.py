@@ -1,17 +1,13 @@
 """A run directory as frames and figures."""
 
 import difflib
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 
-from results.analysis.cells import Cells, cells_of
 from results.errors import ResultsError
-from results.records import RECIPE_COLUMNS
 from results.store.objects import Location
 from results.store.store import Store
 
@@ -19,22 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from results.analysis.analysis import Analysis
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """One figure that a run can draw.
-
-    Parameters
-    ----------
-    draw
-        Makes the figure.
-    alt
-        What is to be seen, for those who cannot see it.
-    """
-
-    draw: Callable[[], "Figure"]
-    alt: str
+    from results.analysis.cells import Cells
+    from results.answer.answer import Answer
+    from results.figures.catalogue import Drawing
 
 
 def open(path: str | Location) -> "Run":
@@ -90,12 +73,12 @@ class Run:
     @property
     def factors(self) -> list[str]:
         """Names of the factors: the columns that together name a cell."""
-        return list(self.cells.factors)
+        return list(self.analysis.factors)
 
     @property
     def tuned(self) -> list[str]:
         """Recipe fields that are searched inside each cell."""
-        return [field for field in self.study.get("search") or {} if field in RECIPE_COLUMNS]
+        return list(self.analysis.design.tuned)
 
     def trials(self) -> pd.DataFrame:
         """Return one row per trial that was ever planned."""
@@ -130,33 +113,60 @@ class Run:
         return self._table("environments").copy(deep=False)
 
     def summary(self) -> pd.DataFrame:
-        """Return one row per cell, also for those without a value."""
-        return self.cells.frame.copy(deep=False)
+        """Return one row per cell, also for those without a value.
+
+        Returns
+        -------
+        DataFrame
+            The factors, `n_train` (images), `state`, `reason` (where it is not complete), `seeds`
+            completed and `seeds_wanted`; of every accuracy (0 to 1) and loss the mean over seeds,
+            `_low` and `_high` (95 % t interval), `_min` and `_max`; `n_parameters`,
+            `flops_per_image`, `seconds` (mean per trial); the recipe where all compared trials
+            share it; and how many of its trials are in each stage and state.
+        """
+        return self.cells.summary.copy(deep=False)
+
+    def findings(self) -> pd.DataFrame:
+        """Return what stands against the study's comparisons, the gravest first.
+
+        Returns
+        -------
+        DataFrame
+            One row per finding: `severity` (error, warning, note), `code`, `cell` (empty where it
+            is about the whole study), `evidence`, `advice`. All text; docs/statistics.md has the
+            codes.
+        """
+        return self._findings.copy(deep=False)
+
+    def answer(self) -> "Answer":
+        """Return the study's question, and the answer to it in five sentences."""
+        return self._answer
 
     @cached_property
-    def cells(self) -> Cells:
+    def _answer(self) -> "Answer":
+        from results.answer.answer import answer
+
+        return answer(self.analysis, self._findings)
+
+    @cached_property
+    def _findings(self) -> pd.DataFrame:
+        from results.findings.findings import find
+
+        return find(self.analysis)
+
+    @property
+    def cells(self) -> "Cells":
         """Every cell with its state, means and spread over seeds."""
-        return cells_of(self._table("trials"), self.study)
+        return self.analysis.cells
 
     @cached_property
     def analysis(self) -> "Analysis":
-        """All statistics over the compared trials."""
+        """All statistics of the study, each computed once, when it is first asked for."""
         # scipy takes longer to import than a table takes to read.
         from results.analysis.analysis import Analysis
-        from results.analysis.overview import Overview
+        from results.analysis.runs import Design
 
-        trials, epochs = self._table("trials"), self.epochs(compared=True)
-        predictions = self._table("predictions")
-        overview = Overview(
-            trials,
-            epochs,
-            self.factors,
-            self.study.get("seeds"),
-            self.cells.race,
-            None if predictions.empty else predictions,
-            self._table("environments"),
-        )
-        return Analysis(overview, epochs, self.cells.levels)
+        return Analysis(self._table, Design.of(self.study | {"name": self.name}))
 
     @property
     def figures(self) -> list[str]:
@@ -187,23 +197,15 @@ class Run:
         return drawing.draw()
 
     @cached_property
-    def drawings(self) -> dict[str, Drawing]:
+    def drawings(self) -> "dict[str, Drawing]":
         """Every figure with its description."""
         # matplotlib takes longer to import than a table takes to read.
         from results.figures.catalogue import drawings_of
 
-        return drawings_of(self)
+        return drawings_of(self.analysis)
 
     def _chosen(self, table: str, compared: bool) -> pd.DataFrame:
-        rows = self._table(table).copy(deep=False)
-        if not compared:
-            return rows
-        from results.analysis.estimates import compared_runs
-
-        runs = compared_runs(self._table("trials"), self.cells.race)
-        budget = rows["trial_id"].map(runs.set_index("trial_id")["epochs_budget"]).astype(float)
-        fits = rows["epoch"] <= budget if table == "epochs" else rows["epoch"] == budget
-        return rows[fits].reset_index(drop=True)
+        return self.analysis.compared(table) if compared else self._table(table).copy(deep=False)
 
     def _table(self, table: str) -> pd.DataFrame:
         if table not in self._tables:

@@ -159,7 +159,7 @@ def compare(
 
 
 def _rows(frame: "pd.DataFrame") -> list[Document]:
-    from results.analysis.cells import records_of
+    from results.analysis.runs import records_of
 
     # Whatever pandas holds an absent value as, JSON has one word for it.
     return records_of(frame.astype(object).where(frame.notna(), None))
@@ -168,7 +168,7 @@ def _rows(frame: "pd.DataFrame") -> list[Document]:
 def _table(pair: "Pair") -> "Table":
     """Return the cells of both studies as a terminal shows them."""
     from orchestrator.screen.picture import plain_table
-    from results.analysis.cells import records_of
+    from results.analysis.runs import records_of
     from results.phrases import signed
 
     refusal = pair.refusal

@@ -264,8 +264,8 @@ def _reported(out: "Location", show: "Progress") -> "Reported":
     try:
         recorded = results.open(out)
         page = results.write_report(recorded)
-        answer = [sentence.text for sentence in recorded.analysis.answer.sentences]
-        return Reported(answer, grave(recorded.analysis.overview.findings), page)
+        answer = [sentence.text for sentence in recorded.answer().sentences]
+        return Reported(answer, grave(recorded.findings()), page)
     except KeyboardInterrupt:
         raise Interrupted(
             f"{out}: interrupted while the report was written; the study is done. "

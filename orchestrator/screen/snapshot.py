@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from results.analysis.occupancy import busy_share
+from results.analysis.costs import busy_share
 from results.phrases import cell_name, fraction_label, split_levels
 from results.ranking import rank
 from results.records import IDENTITY_COLUMNS, RECIPE_COLUMNS, Status

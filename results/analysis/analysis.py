@@ -1,6 +1,6 @@
-"""All statistics of a run, each computed once, when it is first asked for."""
+"""Everything that a study's records say, each part computed once, when it is first asked for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import combinations, pairwise
 from typing import Any
@@ -8,114 +8,181 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.analysis.contrasts import interactions, main_effects
+from results.analysis.cells import Cells, cells_of
+from results.analysis.contrasts import interactions, main_effects, paired_differences
+from results.analysis.costs import cost_per_point
 from results.analysis.fitting import fitting
-from results.analysis.overview import Overview
-from results.analysis.series import crossovers
-from results.answer.answer import BOOTSTRAP_SEED, Answer, answer
-from results.phrases import level_label
+from results.analysis.runs import Design, compared_runs, ordered_levels, wanted_trials
+from results.analysis.series import crossovers, data_worths, extrapolations
+from results.phrases import cell_name, setting
+from results.ranking import rank
 from results.statistics.crossover import DRAWS
 
+_BOOTSTRAP_SEED = 0
 _MANY_MODELS = 5
 _MANY_PAIRS = 60
 
 
 class Analysis:
-    """The statistics that figures, page and answer share.
+    """The statistics of a study, which every sentence, table, figure and finding reads.
+
+    Accuracies and errors are in points (percentage points, 0 to 100). Every table has its rows in
+    the order in which charts show cells.
 
     Parameters
     ----------
-    overview
-        The study's frames.
-    epochs
-        The table of epochs.
-    levels
-        The levels of each factor, in the order in which charts show them.
+    read
+        Returns a table of the study by its name: trials, epochs, predictions or environments.
+    design
+        What the study asks for.
     """
 
-    def __init__(
-        self, overview: Overview, epochs: pd.DataFrame, levels: Mapping[str, Sequence[Any]]
-    ) -> None:
-        self.overview = overview
-        self._epochs = epochs
-        self._levels = levels
+    def __init__(self, read: Callable[[str], pd.DataFrame], design: Design) -> None:
+        self.table = read
+        self.design = design
+        self._differences: dict[str, pd.DataFrame] = {}
+        self._costs: dict[str, pd.DataFrame] = {}
 
     @property
-    def factors(self) -> Sequence[str]:
-        """Columns that name a cell."""
-        return self.overview.factors
+    def factors(self) -> tuple[str, ...]:
+        """Columns that together name a cell."""
+        return self.design.factors
 
     @cached_property
-    def cells(self) -> pd.DataFrame:
-        """What `results.analysis.estimates.cell_estimates` returns."""
-        return self._ordered(self.overview.cells)
+    def trials(self) -> pd.DataFrame:
+        """The table of trials: one row per trial that was ever planned."""
+        return self.table("trials")
+
+    @cached_property
+    def wanted(self) -> pd.DataFrame:
+        """The trials that the study as last run asks for."""
+        return wanted_trials(self.trials)
+
+    @cached_property
+    def cells(self) -> Cells:
+        """Every cell with what became of it and how accurate it is."""
+        return cells_of(self.trials, self.design)
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """What `results.analysis.runs.compared_runs` returns: the runs that comparisons use."""
+        return compared_runs(self.trials, self.design.race)
+
+    def compared(self, table: str) -> pd.DataFrame:
+        """Return the rows of epochs or predictions that comparisons use.
+
+        Epochs of the compared runs up to the budget that the study asks for, predictions at it.
+        """
+        rows = self.table(table)
+        budgets = self.runs.set_index("trial_id")["epochs_budget"]
+        budget = rows["trial_id"].map(budgets).astype(float)
+        fits = rows["epoch"] <= budget if table == "epochs" else rows["epoch"] == budget
+        return rows[fits].reset_index(drop=True)
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """The epochs that comparisons use."""
+        return self.compared("epochs")
+
+    @cached_property
+    def levels(self) -> dict[str, list[Any]]:
+        """The levels of each factor that has a compared run, least first."""
+        return {name: ordered_levels(self.runs, name) for name in self.factors}
+
+    @cached_property
+    def _varying(self) -> set[str]:
+        return {name for name in self.factors if self.runs[name].nunique(dropna=False) > 1}
+
+    def varies(self, factor: str) -> bool:
+        """Return whether the compared runs have more than one level of a factor."""
+        return factor in self._varying
+
+    def others(self, *named: str) -> list[str]:
+        """Return the factors besides the named ones."""
+        return [name for name in self.factors if name not in named]
+
+    def name(self, row: Mapping[Any, Any] | pd.Series, *without: str) -> str:
+        """Return a cell's name by the factors that vary, empty where none does."""
+        return cell_name(row, [name for name in self.others(*without) if self.varies(name)])
+
+    def setting(self, row: Mapping[Any, Any] | pd.Series, *without: str) -> str:
+        """Return in words what holds besides the named factors, empty where nothing varies."""
+        return setting({name: row[name] for name in self.others(*without) if self.varies(name)})
 
     @property
     def has_value(self) -> bool:
-        """Whether there is anything to analyse."""
-        return not self.overview.runs.empty
+        """Whether any cell has a value."""
+        return not self.runs.empty
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether anything may be compared: some cell has two seeds, and the study is no race."""
+        return not self.design.race and bool((self.cells.frame["seeds"] > 1).any())
 
     @cached_property
-    def answer(self) -> Answer:
-        """The question, and the answer in five sentences."""
-        return answer(self.overview)
+    def ranked(self) -> pd.DataFrame:
+        """The cells that may be called the best, the most accurate first.
+
+        Those with two seeds where there are any, else those with one.
+        """
+        frame = self.cells.frame
+        frame = frame[frame["seeds"] > (1 if (frame["seeds"] > 1).any() else 0)]
+        accuracy = frame["accuracy"]
+        return frame.loc[sorted(frame.index, key=lambda place: (rank(accuracy[place]), -place))]
+
+    def differences(self, factor: str) -> pd.DataFrame:
+        """What `results.analysis.contrasts.paired_differences` returns for a factor."""
+        if factor not in self._differences:
+            found = paired_differences(self.runs, self.factors, factor)
+            self._differences[factor] = self.cells.ordered(found)
+        return self._differences[factor]
+
+    def costs(self, factor: str) -> pd.DataFrame:
+        """What `results.analysis.costs.cost_per_point` returns for a factor's single steps."""
+        if factor not in self._costs:
+            table, after = self.differences(factor), dict(pairwise(self.levels[factor]))
+            steps = table[table["first"].map(after) == table["second"]]
+            self._costs[factor] = cost_per_point(steps, self.cells.frame, self.factors, factor)
+        return self._costs[factor]
 
     @cached_property
     def effects(self) -> pd.DataFrame:
         """What `results.analysis.contrasts.main_effects` returns."""
-        return main_effects(self.overview.runs, self.factors)
+        return main_effects(self.runs, self.factors)
 
     @cached_property
     def interactions(self) -> pd.DataFrame:
         """What `results.analysis.contrasts.interactions` returns."""
-        return interactions(self.overview.runs, self.factors)
+        return interactions(self.runs, self.factors)
 
     @cached_property
     def crossovers(self) -> pd.DataFrame:
-        """What `series.crossovers` returns, for models that are neighbours in size.
+        """What `results.analysis.series.crossovers` returns for every two models.
 
-        Every two models are compared where there are few.
+        Where there are many, those that are neighbours in size, and the smallest and the largest.
         """
-        models = self.overview.levels["model"]
+        models = self.levels["model"]
         pairs = list(combinations(models, 2))
         if len(models) > _MANY_MODELS:
             pairs = [*pairwise(models), (models[0], models[-1])]
-        settings = len(self.cells.drop_duplicates(self.overview.others("model", "fraction")))
+        settings = len(self.cells.frame.drop_duplicates(self.others("model", "fraction")))
         # The bootstrap only accompanies the test, and takes most of the time.
         draws = DRAWS if len(pairs) * settings <= _MANY_PAIRS else DRAWS // 10
-        generator = np.random.default_rng(BOOTSTRAP_SEED)
-        return self._ordered(crossovers(self.overview.runs, self.factors, generator, pairs, draws))
+        generator = np.random.default_rng(_BOOTSTRAP_SEED)
+        found = crossovers(self.runs, self.factors, generator, pairs, draws)
+        return self.cells.ordered(found)
 
     @cached_property
     def worths(self) -> pd.DataFrame:
         """What `results.analysis.series.data_worths` returns."""
-        return self._ordered(self.overview.worths)
+        return self.cells.ordered(data_worths(self.runs, self.factors))
 
     @cached_property
     def extrapolations(self) -> pd.DataFrame:
         """What `results.analysis.series.extrapolations` returns."""
-        return self._ordered(self.overview.extrapolations)
+        return self.cells.ordered(extrapolations(self.runs, self.factors))
 
     @cached_property
     def fits(self) -> pd.DataFrame:
         """What `results.analysis.fitting.fitting` returns."""
-        return self._ordered(fitting(self.overview.runs, self._epochs, self.factors))
-
-    def differences(self, factor: str) -> pd.DataFrame:
-        """What `results.analysis.contrasts.paired_differences` returns for a factor."""
-        return self._ordered(self.overview.differences(factor))
-
-    def _ordered(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows in the order in which charts show cells."""
-        named = [factor for factor in self.factors if factor in table]
-        if not named or table.empty:
-            return table
-        keys = []
-        for factor in named:
-            labels = [level_label(factor, level) for level in self._levels[factor]]
-            place = {label: number for number, label in enumerate(labels)}
-            # A thousand models have a million differences, but few levels.
-            codes, found = pd.factorize(table[factor], use_na_sentinel=False)
-            keys.append(np.array([place[level_label(factor, level)] for level in found])[codes])
-        # lexsort takes its most important key last, and keeps the order of equals.
-        return table.iloc[np.lexsort(keys[::-1])].reset_index(drop=True)
+        return self.cells.ordered(fitting(self.runs, self.epochs, self.factors))

@@ -1,22 +1,29 @@
 """The cells of a study: what was asked for, what became of it, and how accurate it is.
 
-One row per cell, whatever happened to it: a cell without a value says why.
+One row per cell, whatever happened to it: a cell without a value says why. Accuracies and errors
+are in points (percentage points, 0 to 100) of the final epoch; records hold shares from 0 to 1.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from results.phrases import STANDARD_FACTORS, cell_name, level_label
+from results.analysis.runs import Design, measured_trials, records_of, wanted_trials
+from results.phrases import cell_name, level_label
 from results.records import RECIPE_COLUMNS, Stage, Status
+from results.statistics.intervals import grouped, mean_intervals, pooled_variance_of_cells
 
 METRICS = tuple(
     f"{part}_{measure}" for part in ("test", "val", "train") for measure in ("accuracy", "loss")
 )
+"""Columns of the public summary, accuracies from 0 to 1."""
+_COUNTS = tuple(f"{stage}_{status}" for stage in Stage for status in Status)
+_ENDS = ("", "_low", "_high", "_min", "_max")
 
 
 class State(StrEnum):
@@ -42,11 +49,22 @@ class Cells:
     Parameters
     ----------
     frame
-        One row per cell: the factors, `n_train`, `state`, `reason`, `seeds` (with a value) and
-        `seeds_wanted`, of every accuracy and loss (accuracies from 0 to 1) the mean over seeds,
-        `_low` and `_high` (95 % t interval, cut where accuracies and losses end), `_min` and
-        `_max`, the recipe where all compared trials share it, `n_parameters`, `flops_per_image`,
-        `seconds` (mean per trial), and how many of the cell's trials are in each stage and state.
+        One row per cell.
+
+        What it is and where it stands: the factors, `n_train`, `state`, `reason`, `completed`
+        (trials), `seeds` (with a test accuracy), `seeds_wanted`, `missing_seeds` (list), and how
+        many of its trials are in each stage and state.
+
+        How accurate it is: `accuracy` and `error` on the test set, `val_accuracy`,
+        `train_accuracy` (points), and the three losses, each the mean over seeds, with `_low` and
+        `_high` (95 % t interval, cut where accuracies and losses end; NaN with one seed), `_min`
+        and `_max`; `accuracy_sd`; `pooled_low` and `pooled_high` (variance v0 + v1/n pooled over
+        cells); `selection_seed` (NA where the recipe was given), and `accuracy_without_selection`
+        with `_low`, `_high` and `_sd`.
+
+        What it takes: the recipe where all compared trials share it, `n_parameters`,
+        `flops_per_image`, `seconds` (mean of a run), `resource` (gpu or cpu), `resource_seconds`
+        (seconds times the share of it), `search_resource_seconds` (of all its search trials).
     factors
         Columns that name a cell.
     levels
@@ -59,6 +77,22 @@ class Cells:
     factors: tuple[str, ...]
     levels: Mapping[str, list[Any]]
     race: bool = False
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """What `results.Run.summary` returns: accuracies as the records hold them, from 0 to 1."""
+        frame = self.frame
+        columns = {
+            **{name: frame[name] for name in (*self.factors, "n_train", "state", "reason")},
+            "seeds": frame["completed"],
+            "seeds_wanted": frame["seeds_wanted"],
+        }
+        for metric in METRICS:
+            scale = 100 if metric.endswith("accuracy") else 1
+            columns |= {f"{metric}{end}": frame[f"{_inner(metric)}{end}"] / scale for end in _ENDS}
+        rest = ("n_parameters", "flops_per_image", "seconds")
+        recipe = [name for name in RECIPE_COLUMNS if name not in self.factors]
+        return pd.DataFrame(columns | {name: frame[name] for name in (*rest, *recipe, *_COUNTS)})
 
     @property
     def series(self) -> tuple[str, ...]:
@@ -100,148 +134,67 @@ class Cells:
         Factors with a single level say nothing and are left out, unless all have one.
         """
         names = [f for f in (factors or self.factors) if len(self.levels.get(f, ())) > 1]
-        names = names or list(factors or self.factors)[:1]
-        return cell_name(row, names)
+        return cell_name(row, names or list(factors or self.factors)[:1])
+
+    def ordered(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table's rows in the order in which charts show cells."""
+        return table.iloc[_order(table, self.levels)].reset_index(drop=True)
 
 
-def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a small frame as dictionaries."""
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def factors_of(study: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of a study's factors, the three standard ones first."""
-    declared = study.get("factors") or {}
-    return (*STANDARD_FACTORS, *(name for name in declared if name in RECIPE_COLUMNS))
-
-
-def is_race(study: Mapping[str, Any]) -> bool:
-    """Whether unlike trials compete, so that the study has no measure stage."""
-    stopping = study.get("early_stopping")
-    return (
-        not study.get("search")
-        and isinstance(stopping, Mapping)
-        and stopping.get("compare", "cell") != "cell"
-    )
-
-
-def cells_of(trials: pd.DataFrame, study: Mapping[str, Any]) -> Cells:
-    """Summarise the wanted trials of a study, one row per cell.
+def cells_of(trials: pd.DataFrame, design: Design) -> Cells:
+    """Summarise the wanted trials of a study, one row per cell; see `Cells`.
 
     Parameters
     ----------
     trials
         The table of trials, one row per trial.
-    study
-        The resolved study.
+    design
+        What the study asks for.
+
+    Raises
+    ------
+    ValueError
+        The table lacks a column that is needed.
     """
-    factors = factors_of(study)
-    race = is_race(study)
-    keys = list(factors)
-    wanted = trials[trials["wanted"].fillna(False).astype(bool)]
-    compared = wanted if race else wanted[wanted["measured"].fillna(False).astype(bool)]
+    factors = list(design.factors)
+    _require(trials, [*factors, "seed", "final_test_accuracy"])
+    wanted = wanted_trials(trials)
+    levels = {name: _ordered(wanted[name], design.levels.get(name, ())) for name in factors}
+    groups = wanted.groupby(factors, dropna=False, observed=True, sort=False)
+    heads = groups.head(1)[factors]
+    order = _order(heads, levels)
+    # From here on a cell is named by its place in the frame.
+    wanted = wanted.assign(cell=np.argsort(order)[groups.ngroup().to_numpy()])
+    compared = wanted if design.race else measured_trials(wanted)
     done = compared[compared["status"] == Status.COMPLETED]
-    levels = {factor: _ordered(wanted[factor], _declared(study, factor)) for factor in factors}
-
-    frame = _grouped(wanted, keys)["n_train"].max().to_frame()
-    index = frame.index
-    frame["seeds"] = _grouped(done, keys).size().reindex(index, fill_value=0)
-    seeds = study.get("seeds") or wanted["seed"].unique()
-    frame["seeds_wanted"] = max(len(seeds), 1)
-    statistics = _grouped(done, keys)[[f"final_{metric}" for metric in METRICS]].agg(
-        ["mean", "std", "count", "min", "max"]
+    count = len(heads)
+    frame = heads.iloc[order].reset_index(drop=True)
+    frame = frame.join(wanted.groupby("cell")[["n_train", "n_parameters", "flops_per_image"]].max())
+    frame = frame.join(_shared(compared, [name for name in RECIPE_COLUMNS if name not in factors]))
+    frame = frame.assign(
+        **_counts(wanted, count),
+        **_seeds(wanted, done, design, count),
+        **_costs(wanted, done, count),
     )
-    for metric in METRICS:
-        part = statistics[f"final_{metric}"].reindex(index)
-        half = half_width(part["std"], part["count"])
-        frame[metric] = part["mean"]
-        most = 1.0 if metric.endswith("accuracy") else np.inf
-        frame[f"{metric}_low"] = (part["mean"] - half).clip(0.0, most)
-        frame[f"{metric}_high"] = (part["mean"] + half).clip(0.0, most)
-        frame[f"{metric}_min"], frame[f"{metric}_max"] = part["min"], part["max"]
-    for column in ("n_parameters", "flops_per_image"):
-        frame[column] = _grouped(wanted, keys)[column].max()
-    frame["seconds"] = _grouped(done, keys)["seconds"].mean().reindex(index)
-    recipe = [name for name in RECIPE_COLUMNS if name not in factors]
-    frame = frame.join(_only_values(compared, keys, recipe))
-    counts = _counts(wanted, keys).reindex(index, fill_value=0)
-    frame = frame.join(counts)
-    failures = wanted[wanted["status"] == Status.FAILED]
-    frame["_error"] = _grouped(failures, keys)["error"].first().reindex(index)
-    frame = frame.reset_index()
-    frame["state"] = _states(frame, race)
-    frame["reason"] = _reasons(frame, race)
-    for factor in factors:
-        # NaN never equals itself, so that a level left at its default goes by its label.
-        order = {level_label(factor, level): place for place, level in enumerate(levels[factor])}
-        places = frame[factor].map(
-            {level: order[level_label(factor, level)] for level in frame[factor].unique()}
+    frame = frame.assign(**_values(done, design.race, frame["n_train"].to_numpy(float)))
+    errors = wanted[wanted["status"] == Status.FAILED].groupby("cell")["error"].first()
+    rows = records_of(frame[["completed", "seeds_wanted", *_COUNTS]].assign(_error=errors))
+    standing = [_standing(row, design.race) for row in rows]
+    frame["state"] = pd.Series([state for state, _ in standing], dtype="str")
+    frame["reason"] = [reason for _, reason in standing]
+    return Cells(frame, design.factors, levels, design.race)
+
+
+def _require(trials: pd.DataFrame, columns: Sequence[str]) -> None:
+    absent = [name for name in columns if name not in trials.columns]
+    if absent:
+        raise ValueError(
+            f"The table of trials lacks {', '.join(absent)}; its columns are "
+            f"{', '.join(map(str, trials.columns))}."
         )
-        frame[f"_{factor}"] = places.fillna(len(order))
-    frame = frame.sort_values([f"_{factor}" for factor in factors], ignore_index=True)
-    frame = frame.drop(columns=["_error", *(f"_{factor}" for factor in factors)])
-    head = [*factors, "n_train", "state", "reason"]
-    rest = [column for column in frame.columns if column not in head]
-    return Cells(frame[[*head, *rest]], factors, levels, race)
 
 
-def combinations(frame: pd.DataFrame, factors: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the combinations of levels that occur, in the frame's order."""
-    if not factors:
-        return [{}]
-    return records_of(frame[list(factors)].drop_duplicates())
-
-
-def where(frame: pd.DataFrame, levels: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the rows that have these levels."""
-    chosen = np.ones(len(frame), dtype=bool)
-    for factor, level in levels.items():
-        column = frame[factor]
-        chosen &= (column.isna() if pd.isna(level) else column == level).to_numpy(bool)
-    return frame[chosen]
-
-
-def compared_trials(trials: pd.DataFrame, race: bool) -> pd.DataFrame:
-    """Return the trials that charts of the outcome show: in a race also the stopped ones."""
-    wanted = trials[trials["wanted"].fillna(False).astype(bool)]
-    if race:
-        return wanted[wanted["status"].isin([Status.COMPLETED, Status.STOPPED])]
-    measured = wanted["measured"].fillna(False).astype(bool)
-    return wanted[measured & (wanted["status"] == Status.COMPLETED)]
-
-
-def half_width(deviation: pd.Series, seeds: pd.Series) -> pd.Series:
-    """Return what follows the ± of 95 % t intervals of many cells: t(n−1)·s/√n.
-
-    Parameters
-    ----------
-    deviation
-        Standard deviation over seeds, with n − 1 in the denominator; NaN with one seed.
-    seeds
-        Number n of seeds.
-    """
-    # Takes longer to import than a table takes to read.
-    from scipy.special import stdtrit
-
-    freedom = (seeds - 1).where(seeds > 1)
-    quantile = pd.Series(stdtrit(freedom.to_numpy(float), 0.975), seeds.index)
-    return deviation * quantile / seeds**0.5
-
-
-def _grouped(frame: pd.DataFrame, keys: list[str]) -> Any:
-    return frame.groupby(keys, dropna=False, observed=True, sort=False)
-
-
-def _declared(study: Mapping[str, Any], factor: str) -> list[Any]:
-    """Return a factor's levels as the tables name them, in the order of the study file."""
-    named = (study.get("factors") or {}).get(factor) or []
-    labels: list[Any] = []
-    for level in named if isinstance(named, list) else [named]:
-        labels.extend(level if isinstance(level, Mapping) else [level])
-    return labels
-
-
-def _ordered(column: pd.Series, declared: list[Any]) -> list[Any]:
+def _ordered(column: pd.Series, declared: Sequence[Any]) -> list[Any]:
     found = list(column.unique())
     if pd.api.types.is_numeric_dtype(column):
         return sorted(found, key=lambda level: (pd.isna(level), level))
@@ -249,96 +202,162 @@ def _ordered(column: pd.Series, declared: list[Any]) -> list[Any]:
     return first + sorted((level for level in found if level not in first), key=str)
 
 
-def _only_values(frame: pd.DataFrame, keys: list[str], columns: list[str]) -> pd.DataFrame:
+def _order(table: pd.DataFrame, levels: Mapping[str, Sequence[Any]]) -> np.ndarray:
+    """Return the places of a table's rows, sorted by their levels; equals stay as they are."""
+    keys = [np.arange(len(table))]
+    for factor in reversed(list(levels)):
+        if factor in table:
+            place = {level_label(factor, level): n for n, level in enumerate(levels[factor])}
+            # A thousand models have a million differences, but few levels.
+            codes, found = pd.factorize(table[factor], use_na_sentinel=False)
+            labels = [level_label(factor, level) for level in found]
+            keys.append(np.array([place[label] for label in labels], dtype=int)[codes])
+    # The last key is the most important one.
+    return np.lexsort(keys)
+
+
+def _counts(wanted: pd.DataFrame, count: int) -> dict[str, np.ndarray]:
+    """Return how many trials of each cell are in each stage and state."""
+    stage = pd.Index(list(Stage)).get_indexer(pd.Index(wanted["stage"]))
+    status = pd.Index(list(Status)).get_indexer(pd.Index(wanted["status"]))
+    known = (stage >= 0) & (status >= 0)
+    table = np.zeros((count, len(Stage), len(Status)), dtype=int)
+    np.add.at(table, (wanted["cell"].to_numpy()[known], stage[known], status[known]), 1)
+    return dict(zip(_COUNTS, table.reshape(count, len(_COUNTS)).T, strict=True))
+
+
+def _seeds(wanted: pd.DataFrame, done: pd.DataFrame, design: Design, count: int) -> dict[str, Any]:
+    asked = sorted(int(seed) for seed in design.seeds or wanted["seed"].unique())
+    valued = done[done["final_test_accuracy"].notna()]
+    present: list[set[int]] = [set() for _ in range(count)]
+    for place, seed in zip(valued["cell"], valued["seed"], strict=True):
+        present[place].add(int(seed))
+    chosen_on = np.full(count, pd.NA, dtype=object)
+    selected = valued[_is_selected(valued, design.race)]
+    chosen_on[selected["cell"]] = selected["seed"].astype(int)
+    return {
+        "completed": np.bincount(done["cell"], minlength=count),
+        "seeds": np.bincount(valued["cell"], minlength=count),
+        "seeds_wanted": max(len(asked), 1),
+        "missing_seeds": [[seed for seed in asked if seed not in own] for own in present],
+        "selection_seed": chosen_on,
+    }
+
+
+def _is_selected(done: pd.DataFrame, race: bool) -> pd.Series:
+    """Tell which runs a cell's recipe was chosen on."""
+    return (done["stage"] == Stage.SEARCH) & (not race)
+
+
+def _values(done: pd.DataFrame, race: bool, sizes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return means and spread over the completed trials of cells of these sizes (examples)."""
+    place = done["cell"].to_numpy()
+    columns: dict[str, np.ndarray] = {}
+    for metric in METRICS:
+        scale, most = (100.0, 100.0) if metric.endswith("accuracy") else (1.0, np.inf)
+        values = scale * done[f"final_{metric}"].to_numpy(float)
+        columns |= _spread(_inner(metric), grouped(values, place, sizes.size), most)
+    accuracy = 100 * done["final_test_accuracy"].to_numpy(float)
+    given = ~_is_selected(done, race).to_numpy(bool)
+    table = grouped(accuracy[given], place[given], sizes.size)
+    columns |= _spread("accuracy_without_selection", table, 100.0)
+    error = 100 - grouped(accuracy, place, sizes.size)
+    runs = (~np.isnan(error)).sum(axis=1)
+    half = pooled_variance_of_cells(sizes, error).half_width(sizes, np.maximum(runs, 1))
+    half = np.where(runs > 1, half, np.nan)
+    return {
+        **columns,
+        "error": 100 - columns["accuracy"],
+        "pooled_low": (columns["accuracy"] - half).clip(0, 100),
+        "pooled_high": (columns["accuracy"] + half).clip(0, 100),
+    }
+
+
+def _spread(name: str, table: np.ndarray, most: float) -> dict[str, np.ndarray]:
+    """Return the columns of a quantity from 0 to `most`, given with shape (cells, seeds)."""
+    # A loss may be infinite.
+    with np.errstate(invalid="ignore"):
+        found = mean_intervals(table)
+    return {
+        name: found.mean,
+        f"{name}_low": found.low.clip(0, most),
+        f"{name}_high": found.high.clip(0, most),
+        f"{name}_sd": found.sd,
+        f"{name}_min": np.fmin.reduce(table, axis=1, initial=np.nan),
+        f"{name}_max": np.fmax.reduce(table, axis=1, initial=np.nan),
+    }
+
+
+def _inner(metric: str) -> str:
+    """Return what a metric of the summary is called in the frame, where it may be in points."""
+    return "accuracy" if metric == "test_accuracy" else metric
+
+
+def _costs(wanted: pd.DataFrame, done: pd.DataFrame, count: int) -> dict[str, Any]:
+    """Return what one run of each cell takes, and what its search took."""
+    searched = wanted[wanted["stage"] == Stage.SEARCH]
+    on_gpu, seconds = _resource_seconds(done, count)
+    _, spent = _resource_seconds(searched, count)
+    return {
+        "seconds": done.groupby("cell")["seconds"].mean(),
+        "resource": np.where(on_gpu, "gpu", "cpu"),
+        "resource_seconds": seconds.groupby(done["cell"]).mean(),
+        "search_resource_seconds": np.bincount(searched["cell"], weights=spent, minlength=count),
+    }
+
+
+def _resource_seconds(trials: pd.DataFrame, count: int) -> tuple[np.ndarray, pd.Series]:
+    """Tell which cells are charged in GPU time, those of which any trial had one; charge all."""
+    has_gpu = trials["gpu"].fillna(0) > 0
+    on_gpu = np.bincount(trials["cell"], weights=has_gpu, minlength=count) > 0
+    share = trials["gpu"].where(on_gpu[trials["cell"]], trials["cpu"])
+    return on_gpu, trials["seconds"].fillna(0) * share.fillna(1)
+
+
+def _shared(compared: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """Return per cell the value that all its compared trials share, else nothing."""
-    grouped = _grouped(frame, keys)[columns]
-    same = grouped.nunique(dropna=False) == 1
-    shared: pd.DataFrame = grouped.first().where(same)
+    grouped = compared.groupby("cell")[columns]
+    shared: pd.DataFrame = grouped.first().where(grouped.nunique(dropna=False) == 1)
     return shared
 
 
-def _counts(wanted: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    counts = (
-        wanted.groupby([*keys, "stage", "status"], dropna=False, observed=True)
-        .size()
-        .unstack(["stage", "status"], fill_value=0)
-    )
-    columns = pd.MultiIndex.from_product([list(Stage), list(Status)])
-    counts = counts.reindex(columns=columns, fill_value=0)
-    counts.columns = pd.Index([f"{stage}_{status}" for stage, status in columns])
-    return counts
-
-
-def _states(frame: pd.DataFrame, race: bool) -> np.ndarray:
-    def count(*statuses: Status) -> pd.Series:
-        return sum(
-            (frame[f"{stage}_{status}"] for stage in Stage for status in statuses),
-            start=pd.Series(0, frame.index),
-        )
-
-    unfinished = count(Status.PLANNED, Status.RUNNING)
-    enough = (frame["seeds"] > 0) if race else (frame["seeds"] >= frame["seeds_wanted"])
-    whole = enough & (unfinished == 0) if race else enough
-    started = count(Status.RUNNING, Status.COMPLETED, Status.STOPPED, Status.FAILED) > 0
-    only_search = frame[[f"measure_{status}" for status in Status]].sum(axis=1) == 0
-    awaiting = only_search & (frame["search_completed"] > 0)
-    return np.select(
-        [
-            whole,
-            frame["seeds"] > 0,
-            (unfinished > 0) & started,
-            unfinished > 0,
-            count(Status.FAILED) > 0,
-            (frame["search_stopped"] > 0) & ~awaiting,
-        ],
-        [
-            State.COMPLETE,
-            State.PARTIAL,
-            State.RUNNING,
-            State.MISSING,
-            State.FAILED,
-            State.STOPPED,
-        ],
-        State.MISSING,
-    )
-
-
-def _reasons(frame: pd.DataFrame, race: bool) -> list[str | None]:
-    reasons: list[str | None] = [None] * len(frame)
-    unfinished = frame[frame["state"] != State.COMPLETE]
-    for place, row in zip(unfinished.index, records_of(unfinished), strict=True):
-        reasons[place] = _reason(row, race)
-    return reasons
-
-
-def _reason(row: Mapping[str, Any], race: bool) -> str:
-    def total(status: Status) -> int:
-        return int(row[f"search_{status}"] + row[f"measure_{status}"])
-
-    planned, running, failed = (
-        total(status) for status in (Status.PLANNED, Status.RUNNING, Status.FAILED)
-    )
-    parts = []
-    if failed:
+def _standing(row: Mapping[str, Any], race: bool) -> tuple[State, str | None]:
+    """Return how far a cell has come, and why no further."""
+    stages = {
+        stage: {status: int(row[f"{stage}_{status}"]) for status in Status} for stage in Stage
+    }
+    search, measure = stages[Stage.SEARCH], stages[Stage.MEASURE]
+    total = {status: search[status] + measure[status] for status in Status}
+    done, unfinished = int(row["completed"]), total[Status.PLANNED] + total[Status.RUNNING]
+    if (done and not unfinished) if race else done >= row["seeds_wanted"]:
+        return State.COMPLETE, None
+    # A recipe was found, and its measurement has not begun.
+    awaits = bool(search[Status.COMPLETED]) and not any(measure.values())
+    if done:
+        state = State.PARTIAL
+    elif unfinished:
+        begun = sum(total.values()) > total[Status.PLANNED]
+        state = State.RUNNING if begun else State.MISSING
+    elif total[Status.FAILED]:
+        state = State.FAILED
+    else:
+        state = State.STOPPED if search[Status.STOPPED] and not awaits else State.MISSING
+    parts = [f"{done} of {row['seeds_wanted']} seeds completed"] if done and not race else []
+    if total[Status.FAILED]:
         error = row["_error"] if isinstance(row["_error"], str) else ""
         first = next(iter(error.strip().splitlines()), "no message was recorded")
-        parts.append(f"{failed} failed ({first})")
-    if row["search_stopped"] and (race or not row["seeds"]):
-        parts.append(f"{int(row['search_stopped'])} stopped early")
-    if running:
-        parts.append(f"{running} running")
-    if planned:
-        parts.append(f"{planned} planned, not run yet")
-    searched = sum(int(row[f"search_{status}"]) for status in Status)
-    measured = sum(int(row[f"measure_{status}"]) for status in Status)
-    if searched and not measured and not race and not row["seeds"]:
-        open_search = int(row["search_planned"] + row["search_running"])
-        if open_search:
+        parts.append(f"{total[Status.FAILED]} failed ({first})")
+    if search[Status.STOPPED] and (race or not done):
+        parts.append(f"{search[Status.STOPPED]} stopped early")
+    if total[Status.RUNNING]:
+        parts.append(f"{total[Status.RUNNING]} running")
+    if total[Status.PLANNED]:
+        parts.append(f"{total[Status.PLANNED]} planned, not run yet")
+    if any(search.values()) and not any(measure.values()) and not race and not done:
+        if search[Status.PLANNED] or search[Status.RUNNING]:
             parts.append("its recipe is not chosen yet")
-        elif row["search_completed"]:
+        elif awaits:
             parts.append("its recipe is chosen, the measurement has not begun")
         else:
             parts.append("no recipe completed, so none could be chosen")
-    if row["seeds"] and not race:
-        parts.insert(0, f"{int(row['seeds'])} of {int(row['seeds_wanted'])} seeds completed")
-    return "; ".join(parts) or "no trial was recorded"
+    return state, "; ".join(parts) or "no trial was recorded"

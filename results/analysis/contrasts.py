@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.analysis.estimates import ordered_levels
+from results.analysis.runs import ordered_levels
 from results.phrases import STANDARD_FACTORS, cell_name
 from results.statistics.correctness import PairedTestSet
 from results.statistics.correctness import paired_test_set as compare_test_set
 from results.statistics.intervals import (
-    LEVEL,
     Array,
     Means,
     grouped,
@@ -28,21 +27,17 @@ from results.statistics.intervals import (
 )
 
 
-def paired_differences(
-    runs: pd.DataFrame, factors: Sequence[str], factor: str, level: float = LEVEL
-) -> pd.DataFrame:
+def paired_differences(runs: pd.DataFrame, factors: Sequence[str], factor: str) -> pd.DataFrame:
     """Compare every two levels of a factor, in every cell of the others.
 
     Parameters
     ----------
     runs
-        What `results.analysis.estimates.compared_runs` returns.
+        What `results.analysis.runs.compared_runs` returns.
     factors
         Columns that name a cell, `factor` among them.
     factor
         The column to compare levels of.
-    level
-        Nominal coverage of the intervals.
 
     Returns
     -------
@@ -68,10 +63,10 @@ def paired_differences(
     cell, pair = np.nonzero(both.any(axis=2))
     low, high, both = low[cell, pair], high[cell, pair], both[cell, pair]
     selected = (grid.selected[:, first] | grid.selected[:, second])[cell, pair]
-    found = mean_intervals(high - low, level)
-    clean = mean_intervals(np.where(selected, np.nan, high - low), level)
+    found = mean_intervals(high - low)
+    clean = mean_intervals(np.where(selected, np.nan, high - low))
     errors = [100 - mean_intervals(np.where(both, side, np.nan)).mean for side in (low, high)]
-    needed = seeds_to_decide(found.mean, found.sd, level)
+    needed = seeds_to_decide(found.mean, found.sd)
     levels = pd.Series(grid.levels[0])
     columns: dict[str, Any] = {
         "first": levels.take(first[pair]).array,
@@ -91,10 +86,7 @@ def paired_differences(
 
 
 def main_effects(
-    runs: pd.DataFrame,
-    factors: Sequence[str],
-    level: float = LEVEL,
-    named: Sequence[str] | None = None,
+    runs: pd.DataFrame, factors: Sequence[str], named: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Average what each factor's levels differ by over the cells of the others.
 
@@ -106,11 +98,9 @@ def main_effects(
     Parameters
     ----------
     runs
-        What `results.analysis.estimates.compared_runs` returns.
+        What `results.analysis.runs.compared_runs` returns.
     factors
         Columns that name a cell.
-    level
-        Nominal coverage of the intervals.
     named
         The factors whose effects are wanted; all by default.
 
@@ -129,10 +119,10 @@ def main_effects(
             selected = grid.selected[:, j] | grid.selected[:, i]
             name = {"factor": factor, "first": first, "second": second}
             effects.append(_Effect(name, differences, selected))
-    return _effects_frame(effects, _EFFECT_COLUMNS, 100.0, level)
+    return _effects_frame(effects, _EFFECT_COLUMNS, 100.0)
 
 
-def interactions(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVEL) -> pd.DataFrame:
+def interactions(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     """Tell how far one factor's effect depends on another's level.
 
     The difference of differences between the lowest level of both factors and each higher one,
@@ -165,11 +155,11 @@ def interactions(runs: pd.DataFrame, factors: Sequence[str], level: float = LEVE
             differences = values[0] + values[1] - values[2] - values[3]
             effects.append(_Effect(name, differences, selected))
     columns = [*_EFFECT_COLUMNS[:3], "other", "other_first", "other_second", *_EFFECT_COLUMNS[3:]]
-    return _effects_frame(effects, columns, 200.0, level)
+    return _effects_frame(effects, columns, 200.0)
 
 
 def paired_test_set(
-    first: pd.DataFrame, second: pd.DataFrame, predictions: pd.DataFrame, level: float = LEVEL
+    first: pd.DataFrame, second: pd.DataFrame, predictions: pd.DataFrame
 ) -> PairedTestSet | None:
     """Compare two cells on the same test examples, over the seeds that both have.
 
@@ -179,8 +169,6 @@ def paired_test_set(
         Compared runs of one cell each.
     predictions
         The table of predictions.
-    level
-        Nominal coverage of the interval.
 
     Returns
     -------
@@ -197,7 +185,7 @@ def paired_test_set(
     whole = ~(np.isnan(a) | np.isnan(b)).any(axis=0)
     if whole.sum() < 2:
         return None
-    return compare_test_set(a[:, whole], b[:, whole], level)
+    return compare_test_set(a[:, whole], b[:, whole])
 
 
 _DIFFERENCE = (
@@ -287,9 +275,7 @@ class _Effect:
     selected: np.ndarray
 
 
-def _effects_frame(
-    effects: Sequence[_Effect], columns: Sequence[str], most: float, level: float
-) -> pd.DataFrame:
+def _effects_frame(effects: Sequence[_Effect], columns: Sequence[str], most: float) -> pd.DataFrame:
     """Return a row per effect that any seed shows; no difference can be above `most` points."""
     whole = [_balanced(effect.differences) for effect in effects]
     shown = [place for place, (_, cells) in enumerate(whole) if cells]
@@ -305,15 +291,15 @@ def _effects_frame(
     values = {
         "n_cells": n_cells,
         "cells_left_out": np.array([own.any(axis=1).sum() for own in known]) - n_cells,
-        **_columns(_intervals([whole[place][0] for place in shown], level), most=most),
-        **_columns(_intervals(clean, level), "_without_selection", most),
+        **_columns(_intervals([whole[place][0] for place in shown]), most=most),
+        **_columns(_intervals(clean), "_without_selection", most),
     }
     return pd.concat([frame, pd.DataFrame(values)], axis=1)[list(columns)]
 
 
-def _intervals(rows: Sequence[np.ndarray], level: float) -> Means[Array]:
+def _intervals(rows: Sequence[np.ndarray]) -> Means[Array]:
     places = np.repeat(np.arange(len(rows)), [row.size for row in rows])
-    return mean_intervals(grouped(np.concatenate(rows), places, len(rows)), level)
+    return mean_intervals(grouped(np.concatenate(rows), places, len(rows)))
 
 
 def _balanced(differences: np.ndarray) -> tuple[np.ndarray, int]:

@@ -1,64 +1,92 @@
-"""What a point of accuracy costs, and which cells no other beats. Frame in, frame out."""
+"""What a study costs: of slots, of a pass, of a point of accuracy. Frames in, frame out."""
 
-from collections.abc import Sequence
+import json
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from results.analysis.contrasts import paired_differences
 from results.phrases import cell_key
+
+if TYPE_CHECKING:
+    # The terminal asks for the share of busy slots where no frame is read.
+    import pandas as pd
 
 COSTS = ("n_parameters", "flops_per_image", "resource_seconds")
 """Columns of a frame of cells that may stand against the error."""
+_FORECAST = (
+    *("started_at", "trials_predicted", "trials", "epochs_predicted", "epochs"),
+    *("seconds_predicted", "seconds_low", "seconds_high", "seconds", "ratio", "basis"),
+)
+Hold = tuple[Hashable, float, float]
+"""A slot, and from when to when (seconds) a trial held it."""
+
+
+def busy_share(holds: Iterable[Hold]) -> float | None:
+    """Return the share of the slots' time, from first start to last end, that trials held.
+
+    Time that a slot was held twice counts once. None where no time has passed.
+    """
+    by_slot: dict[Hashable, list[tuple[float, float]]] = defaultdict(list)
+    for slot, begun, ended in holds:
+        by_slot[slot].append((begun, max(begun, ended)))
+    spans = [span for each in by_slot.values() for span in each]
+    if not spans:
+        return None
+    first, last = min(begun for begun, _ in spans), max(ended for _, ended in spans)
+    if last <= first:
+        return None
+    held = sum(_covered(each) for each in by_slot.values())
+    return held / ((last - first) * len(by_slot))
+
+
+def _covered(spans: list[tuple[float, float]]) -> float:
+    covered, until = 0.0, float("-inf")
+    for begun, ended in sorted(spans):
+        covered += max(0.0, ended - max(begun, until))
+        until = max(until, ended)
+    return covered
 
 
 def cost_per_point(
-    runs: pd.DataFrame,
-    cells: pd.DataFrame,
-    factors: Sequence[str],
-    factor: str,
-    differences: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+    differences: "pd.DataFrame", cells: "pd.DataFrame", factors: Sequence[str], factor: str
+) -> "pd.DataFrame":
     """Return what each gained point of accuracy costs when a factor's level is raised.
 
     Parameters
     ----------
-    runs
-        What `results.analysis.estimates.compared_runs` returns.
+    differences
+        Rows of what `results.analysis.contrasts.paired_differences` returns for the factor.
     cells
-        What `results.analysis.estimates.cell_estimates` returns.
+        The frame of `results.analysis.cells.Cells`.
     factors
         Columns that name a cell.
     factor
         The column whose level is raised.
-    differences
-        Those rows of `paired_differences` to price, where they are known already; all by default.
 
     Returns
     -------
     DataFrame
-        The rows and columns of `contrasts.paired_differences`, and `resource` (gpu or
-        cpu), `extra_seconds` (resource-seconds of one run of the second level minus the first),
-        `seconds_per_point` with `seconds_per_point_low` and `_high` (from the ends of the
-        difference's interval). The three are NaN unless the gain is decided and above 0, or where
-        the gain costs nothing.
+        The rows and columns of `differences`, and `resource` (gpu or cpu), `extra_seconds`
+        (resource-seconds of one run of the second level minus the first), `seconds_per_point` with
+        `seconds_per_point_low` and `_high` (from the ends of the difference's interval). The three
+        are NaN unless the gain is decided and above 0, or where the gain costs nothing.
     """
-    table = paired_differences(runs, factors, factor) if differences is None else differences
-    table = table.reset_index(drop=True)
-    others = [name for name in factors if name != factor]
+    table = differences.reset_index(drop=True)
     known = {
         cell_key(row, factors): row
         for row in cells[[*factors, "resource_seconds", "resource"]].to_dict("records")
     }
-    extra, resources = [], []
-    for row in table.to_dict("records"):
-        sides = [
-            known[cell_key({**{name: row[name] for name in others}, factor: row[side]}, factors)]
-            for side in ("first", "second")
-        ]
-        extra.append(float(sides[1]["resource_seconds"]) - float(sides[0]["resource_seconds"]))
-        resources.append(str(sides[1]["resource"]))
-    table["resource"] = pd.Series(resources, index=table.index, dtype="str")
+    first, second = (
+        [known[cell_key({**row, factor: row[side]}, factors)] for row in table.to_dict("records")]
+        for side in ("first", "second")
+    )
+    extra = [
+        after["resource_seconds"] - before["resource_seconds"]
+        for before, after in zip(first, second, strict=True)
+    ]
+    table["resource"] = [str(row["resource"]) for row in second]
     table["extra_seconds"] = np.array(extra, dtype=float)
     priced = (
         table["decided"].astype(bool) & (table["difference"] > 0) & (table["extra_seconds"] > 0)
@@ -69,13 +97,13 @@ def cost_per_point(
     return table
 
 
-def pareto_front(cells: pd.DataFrame, cost: str, error: str = "error") -> pd.Series:
+def pareto_front(cells: "pd.DataFrame", cost: str, error: str = "error") -> "pd.Series":
     """Tell which cells no other beats: none has less error at the same cost or less.
 
     Parameters
     ----------
     cells
-        What `results.analysis.estimates.cell_estimates` returns.
+        The frame of `results.analysis.cells.Cells`.
     cost
         One of `COSTS`, or any column where less is better.
     error
@@ -86,12 +114,62 @@ def pareto_front(cells: pd.DataFrame, cost: str, error: str = "error") -> pd.Ser
     Series of bool
         By the frame's index; False where the cost or the error is not known.
     """
-    frame = cells[[cost, error]].astype(float).dropna()
-    on_front = pd.Series(False, index=cells.index)
-    best = np.inf
-    for _, group in frame.groupby(cost):
-        lowest = float(group[error].min())
-        if lowest < best:
-            on_front.loc[group.index[group[error] == lowest]] = True
-            best = lowest
-    return on_front
+    known = cells[[cost, error]].astype(float).dropna()
+    lowest = known.groupby(cost)[error].min()
+    front = lowest[lowest < lowest.cummin().shift(fill_value=np.inf)]
+    on_front: pd.Series = known[error] == known[cost].map(front)
+    return on_front.reindex(cells.index, fill_value=False)
+
+
+def predicted_and_actual(environments: "pd.DataFrame", epochs: "pd.DataFrame") -> "pd.DataFrame":
+    """Return one row per pass that recorded what it was expected to take.
+
+    Parameters
+    ----------
+    environments
+        One row per pass.
+    epochs
+        One row per trial and epoch, with `trial_id` and `recorded_at`.
+
+    Returns
+    -------
+    DataFrame
+        `started_at`; trials, epochs and seconds, each as predicted and as they came to be;
+        `seconds_low` and `seconds_high` of the prediction; `ratio`, actual over predicted seconds,
+        NaN where the pass trained fewer trials than it was to, and so was cut short; `basis`, in
+        words. Seconds are from the pass's start to its last epoch.
+    """
+    import pandas as pd
+
+    passes = environments.sort_values("started_at").reset_index(drop=True)
+    # Passes of earlier versions recorded no forecast.
+    forecasts = passes.get("forecast", [None] * len(passes))
+    times, starts = epochs["recorded_at"], passes["started_at"]
+    rows = [
+        _row(json.loads(text), start, epochs[(times >= start) & ~(times >= end)])
+        for text, start, end in zip(forecasts, starts, starts.shift(-1), strict=True)
+        if isinstance(text, str)
+    ]
+    # A time that is no number was once recorded of trainables that do not say how fast they are.
+    found = pd.DataFrame(rows, columns=list(_FORECAST))
+    return found[found["seconds_predicted"].notna()]
+
+
+def _row(forecast: dict[str, Any], start: Any, own: "pd.DataFrame") -> dict[str, Any]:
+    trials = int(own["trial_id"].nunique())
+    seconds = (own["recorded_at"].max() - start).total_seconds() if trials else float("nan")
+    whole = trials >= forecast["trials"]
+    shares = forecast["basis"].items()
+    return {
+        "started_at": start,
+        "trials_predicted": forecast["trials"],
+        "trials": trials,
+        "epochs_predicted": forecast["epochs"],
+        "epochs": len(own),
+        "seconds_predicted": forecast["seconds"],
+        "seconds_low": forecast["low"],
+        "seconds_high": forecast["high"],
+        "seconds": seconds,
+        "ratio": seconds / forecast["seconds"] if whole else float("nan"),
+        "basis": ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in shares),
+    }

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from results.phrases import STANDARD_FACTORS
-
 _STILL_FALLS = 0.03  # share of the loss lost over the last quarter of the budget
 _SATURATED = 90.0  # % train accuracy from which more epochs have little left to fit
 _OVER_FITS = 0.10  # share by which the validation loss has risen from its lowest
@@ -36,9 +34,7 @@ MEASURES = (
 )
 
 
-def fitting(
-    runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str] = STANDARD_FACTORS
-) -> pd.DataFrame:
+def fitting(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     """Judge from the recorded curves whether each cell is under-trained or over-fits.
 
     A cell is over-fitting where its validation loss has risen by 10 % from a lowest value before
@@ -49,7 +45,7 @@ def fitting(
     Parameters
     ----------
     runs
-        What `results.analysis.estimates.compared_runs` returns.
+        What `results.analysis.runs.compared_runs` returns.
     epochs
         The table of epochs.
     factors
@@ -90,6 +86,31 @@ def fitting(
         _verdict(row) if row["runs"] else Fit.UNKNOWN for row in frame.to_dict("records")
     ]
     return frame
+
+
+def selection_optimism(epochs: pd.DataFrame) -> pd.DataFrame:
+    """Return what choosing each run's best epoch on the test set would have added.
+
+    Returns
+    -------
+    DataFrame
+        One row per trial with both curves: `trial_id`, `by_validation` (test accuracy in points
+        at the epoch best on validation), `by_test` (the best of all), and their difference
+        `optimism`, points.
+    """
+    whole = epochs.dropna(subset=["val_accuracy", "test_accuracy"]).sort_values(
+        ["trial_id", "epoch"], ignore_index=True
+    )
+    chosen = whole.loc[whole.groupby("trial_id")["val_accuracy"].idxmax()]
+    best = whole.groupby("trial_id")["test_accuracy"].max()
+    frame = pd.DataFrame(
+        {
+            "trial_id": chosen["trial_id"].to_numpy(),
+            "by_validation": 100 * chosen["test_accuracy"].to_numpy(),
+            "by_test": 100 * best.loc[chosen["trial_id"]].to_numpy(),
+        }
+    )
+    return frame.assign(optimism=frame["by_test"] - frame["by_validation"])
 
 
 def curve_arrays(

@@ -1,67 +1,41 @@
 """Lines over data sizes: curves, crossovers and worth of pretraining. Frame in, frame out.
 
 A series is one level of every factor but `fraction`. Errors are in points, sizes in examples.
+`runs` is always what `results.analysis.runs.compared_runs` returns, `factors` the columns that name
+a cell.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from results.analysis.estimates import by_cell, ordered_levels
-from results.statistics.crossover import DRAWS, find_crossover
-from results.statistics.curves import LAST_VALUE, LOCAL_LAW, POWER_LAW, predict_error
-from results.statistics.worth import worth_in_data
+from results.analysis.runs import by_cell, ordered_levels
+from results.statistics.crossover import DRAWS, Crossover, find_crossover
+from results.statistics.curves import (
+    LAST_VALUE,
+    LOCAL_LAW,
+    POWER_LAW,
+    Prediction,
+    predict_error,
+)
+from results.statistics.worth import DataWorth, worth_in_data
 
 _NEEDED = ("model", "weights", "fraction", "seed", "n_train", "error", "n_parameters")
-_EXTRAPOLATION = (
-    "n_train",
-    "at",
-    "error",
-    "headline",
-    "low",
-    "high",
-    "local_power_law",
-    "power_law",
-    "last_value",
-    "alpha",
-    "eta",
-    "gamma",
-    "data_reliance",
-    "residual_degrees_of_freedom",
-    "back_test",
-    "refusal",
-    "notes",
+_OPEN = (np.nan, np.nan)
+_PREDICTED = (
+    *("at", "error", "headline", "low", "high", "local_power_law", "power_law", "last_value"),
+    *("alpha", "eta", "gamma", "data_reliance", "residual_degrees_of_freedom", "back_test"),
+    *("refusal", "notes"),
 )
-_CROSSOVER = (
-    "n_seeds",
-    "is_established",
-    "p_value",
-    "bracket_low",
-    "bracket_high",
-    "location",
-    "low",
-    "high",
-    "bootstrap_low",
-    "bootstrap_high",
-    "share_without_root",
-    "hypothetical",
+_CROSSED = (
+    *("n_seeds", "is_established", "p_value", "bracket_low", "bracket_high", "location"),
+    *("low", "high", "bootstrap_low", "bootstrap_high", "share_without_root", "hypothetical"),
     "verdict",
 )
-_WORTH = (
-    "fraction",
-    "n_train",
-    "error",
-    "factor",
-    "low",
-    "high",
-    "more_than",
-    "less_than",
-    "n_seeds",
-    "text",
-)
+_WORTH = ("error", "factor", "low", "high", "more_than", "less_than", "n_seeds", "text")
 
 
 def extrapolations(runs: pd.DataFrame, factors: Sequence[str], times: float = 2.0) -> pd.DataFrame:
@@ -69,10 +43,8 @@ def extrapolations(runs: pd.DataFrame, factors: Sequence[str], times: float = 2.
 
     Parameters
     ----------
-    runs
-        What `results.analysis.estimates.compared_runs` returns.
-    factors
-        Columns that name a cell, `fraction` among them.
+    runs, factors
+        See above; `fraction` is among the factors.
     times
         How many times the largest measured size, 1 to 4.
 
@@ -85,38 +57,35 @@ def extrapolations(runs: pd.DataFrame, factors: Sequence[str], times: float = 2.
         `residual_degrees_of_freedom`, `back_test` (points), `refusal` and `notes` (text). NaN or
         empty where there is none.
     """
-    rows = []
     series = [name for name in factors if name != "fraction"]
+    rows = []
     for levels, own in _parts(runs, series):
         largest = float(own["n_train"].max())
         found = predict_error(own["n_train"], own["error"], times * largest)
-        law = found.power_law
-        low, high = found.interval or (np.nan, np.nan)
-        rows.append(
-            {
-                **levels,
-                "n_train": int(largest),
-                "at": found.at,
-                "error": found.forms[LAST_VALUE],
-                "headline": _number(found.headline),
-                "low": low,
-                "high": high,
-                "local_power_law": found.forms.get(LOCAL_LAW, np.nan),
-                "power_law": found.forms.get(POWER_LAW, np.nan),
-                "last_value": found.forms[LAST_VALUE],
-                "alpha": np.nan if law is None else law.alpha,
-                "eta": np.nan if law is None else law.eta,
-                "gamma": np.nan if law is None else law.gamma,
-                "data_reliance": np.nan if law is None else law.data_reliance(),
-                "residual_degrees_of_freedom": (
-                    np.nan if law is None else law.residual_degrees_of_freedom
-                ),
-                "back_test": _number(found.back_test),
-                "refusal": found.refusal or "",
-                "notes": "; ".join(found.notes),
-            }
-        )
-    return pd.DataFrame(rows, columns=[*series, *_EXTRAPOLATION])
+        rows.append({**levels, "n_train": int(largest), **_predicted(found)})
+    return pd.DataFrame(rows, columns=[*series, "n_train", *_PREDICTED])
+
+
+def _predicted(found: Prediction) -> dict[str, Any]:
+    law = found.power_law
+    low, high = found.interval or _OPEN
+    freedom = np.nan if law is None else law.residual_degrees_of_freedom
+    return {
+        "at": found.at,
+        "error": found.forms[LAST_VALUE],
+        "headline": _number(found.headline),
+        "low": low,
+        "high": high,
+        "local_power_law": found.forms.get(LOCAL_LAW, np.nan),
+        "power_law": found.forms.get(POWER_LAW, np.nan),
+        "last_value": found.forms[LAST_VALUE],
+        **{name: getattr(law, name, np.nan) for name in ("alpha", "eta", "gamma")},
+        "data_reliance": np.nan if law is None else law.data_reliance(),
+        "residual_degrees_of_freedom": freedom,
+        "back_test": _number(found.back_test),
+        "refusal": found.refusal or "",
+        "notes": "; ".join(found.notes),
+    }
 
 
 def crossovers(
@@ -130,10 +99,8 @@ def crossovers(
 
     Parameters
     ----------
-    runs
-        What `results.analysis.estimates.compared_runs` returns.
-    factors
-        Columns that name a cell, `model` and `fraction` among them.
+    runs, factors
+        See above; `model` and `fraction` are among the factors.
     generator
         Of the bootstrap.
     pairs
@@ -150,44 +117,40 @@ def crossovers(
         `high` (examples; NaN where the means do not cross), `bootstrap_low`, `bootstrap_high`,
         `share_without_root`, `hypothetical` (examples), `verdict` (text).
     """
-    rows = []
     others = [name for name in factors if name not in ("model", "fraction")]
-    chosen = combinations(ordered_levels(runs, "model"), 2) if pairs is None else pairs
-    compared = list(chosen)
+    compared = list(combinations(ordered_levels(runs, "model"), 2) if pairs is None else pairs)
+    rows = []
     for levels, own in _parts(runs, others):
         of_model = dict(iter(own.groupby("model", sort=False)))
         for small, big in compared:
             if small not in of_model or big not in of_model:
                 continue
-            found = paired_tables(of_model[small], of_model[big])
-            if found is None:
-                continue
-            crossing = find_crossover(*found, generator, draws=draws)
-            bracket, interval, bootstrap = (
-                pair or (np.nan, np.nan)
-                for pair in (crossing.bracket, crossing.interval, crossing.bootstrap_interval)
-            )
-            rows.append(
-                {
-                    "small": small,
-                    "big": big,
-                    **levels,
-                    "n_seeds": crossing.n_seeds,
-                    "is_established": crossing.is_established,
-                    "p_value": _number(crossing.p_value),
-                    "bracket_low": bracket[0],
-                    "bracket_high": bracket[1],
-                    "location": _number(crossing.location),
-                    "low": interval[0],
-                    "high": interval[1],
-                    "bootstrap_low": bootstrap[0],
-                    "bootstrap_high": bootstrap[1],
-                    "share_without_root": _number(crossing.share_without_root),
-                    "hypothetical": _number(crossing.hypothetical),
-                    "verdict": crossing.verdict,
-                }
-            )
-    return pd.DataFrame(rows, columns=["small", "big", *others, *_CROSSOVER])
+            tables = paired_tables(of_model[small], of_model[big])
+            if tables is not None:
+                found = find_crossover(*tables, generator, draws=draws)
+                rows.append({"small": small, "big": big, **levels, **_crossed(found)})
+    return pd.DataFrame(rows, columns=["small", "big", *others, *_CROSSED])
+
+
+def _crossed(found: Crossover) -> dict[str, Any]:
+    bracket, interval, bootstrap = (
+        ends or _OPEN for ends in (found.bracket, found.interval, found.bootstrap_interval)
+    )
+    return {
+        "n_seeds": found.n_seeds,
+        "is_established": found.is_established,
+        "p_value": _number(found.p_value),
+        "bracket_low": bracket[0],
+        "bracket_high": bracket[1],
+        "location": _number(found.location),
+        "low": interval[0],
+        "high": interval[1],
+        "bootstrap_low": bootstrap[0],
+        "bootstrap_high": bootstrap[1],
+        "share_without_root": _number(found.share_without_root),
+        "hypothetical": _number(found.hypothetical),
+        "verdict": found.verdict,
+    }
 
 
 def data_worths(runs: pd.DataFrame, factors: Sequence[str], scratch: str = "none") -> pd.DataFrame:
@@ -195,10 +158,8 @@ def data_worths(runs: pd.DataFrame, factors: Sequence[str], scratch: str = "none
 
     Parameters
     ----------
-    runs
-        What `results.analysis.estimates.compared_runs` returns.
-    factors
-        Columns that name a cell, `weights` and `fraction` among them.
+    runs, factors
+        See above; `weights` and `fraction` are among the factors.
     scratch
         The level of `weights` without pretraining.
 
@@ -210,35 +171,33 @@ def data_worths(runs: pd.DataFrame, factors: Sequence[str], scratch: str = "none
         `factor`, `low`, `high` (NaN where open), `more_than`, `less_than` (NaN unless off the
         chart), `n_seeds`, `text` (as people write it).
     """
-    rows = []
     others = [name for name in factors if name not in ("weights", "fraction")]
+    rows = []
     for levels, own in _parts(runs, others):
+        shares = dict(zip(own["n_train"].astype(float), own["fraction"], strict=True))
         for weights in ordered_levels(own, "weights"):
             if weights == scratch:
                 continue
-            found = paired_tables(own[own["weights"] == scratch], own[own["weights"] == weights])
-            if found is None:
-                continue
-            shares = dict(zip(own["n_train"].astype(float), own["fraction"], strict=True))
-            for worth in worth_in_data(*found):
-                low, high = worth.interval or (None, None)
-                rows.append(
-                    {
-                        **levels,
-                        "weights": weights,
-                        "fraction": shares[worth.size],
-                        "n_train": int(worth.size),
-                        "error": worth.error,
-                        "factor": _number(worth.factor),
-                        "low": _number(low),
-                        "high": _number(high),
-                        "more_than": _number(worth.more_than),
-                        "less_than": _number(worth.less_than),
-                        "n_seeds": worth.n_seeds,
-                        "text": worth.text,
-                    }
-                )
-    return pd.DataFrame(rows, columns=[*others, "weights", *_WORTH])
+            tables = paired_tables(own[own["weights"] == scratch], own[own["weights"] == weights])
+            for worth in [] if tables is None else worth_in_data(*tables):
+                named = {"weights": weights, "fraction": shares[worth.size]}
+                rows.append({**levels, **named, **_worth(worth)})
+    return pd.DataFrame(rows, columns=[*others, "weights", "fraction", "n_train", *_WORTH])
+
+
+def _worth(found: DataWorth) -> dict[str, Any]:
+    low, high = found.interval or (None, None)
+    return {
+        "n_train": int(found.size),
+        "error": found.error,
+        "factor": _number(found.factor),
+        "low": _number(low),
+        "high": _number(high),
+        "more_than": _number(found.more_than),
+        "less_than": _number(found.less_than),
+        "n_seeds": found.n_seeds,
+        "text": found.text,
+    }
 
 
 def paired_tables(
@@ -278,13 +237,12 @@ def _laid_out(runs: pd.DataFrame, seeds: np.ndarray, sizes: np.ndarray) -> np.nd
     return table
 
 
-def _parts(runs: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
-    runs = runs[list(dict.fromkeys([*keys, *_NEEDED]))]
-    if not keys:
-        return [({}, runs)] if len(runs) else []
-    return [
-        ({name: own[name].iloc[0] for name in keys}, own) for own in by_cell(runs, keys).values()
-    ]
+def _parts(
+    runs: pd.DataFrame, keys: Sequence[str]
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield the levels of the given factors that occur, with their runs."""
+    for own in by_cell(runs[list(dict.fromkeys([*keys, *_NEEDED]))], keys).values():
+        yield {name: own[name].iloc[0] for name in keys}, own
 
 
 def _number(value: float | None) -> float:

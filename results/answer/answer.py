@@ -4,20 +4,17 @@ The hedges follow the tests: a sign is stated where the paired t interval leaves
 where the intersection–union test finds it, and one seed ranks nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from results.analysis.cells import State, where
+from results.analysis.analysis import Analysis
+from results.analysis.cells import State
 from results.analysis.contrasts import main_effects, paired_test_set
-from results.analysis.costs import cost_per_point
-from results.analysis.estimates import by_cell
-from results.analysis.overview import Overview
-from results.analysis.series import crossovers
-from results.answer.coverage import Interval, coverage_note
+from results.analysis.runs import by_cell, where
 from results.findings.finding import Severity
 from results.phrases import (
     amount,
@@ -25,15 +22,44 @@ from results.phrases import (
     cell_name,
     count,
     few,
+    fraction_label,
     fractions,
     level_label,
     listed,
     resource_time,
     signed,
 )
+from results.ranking import rank
 from results.statistics.intervals import paired_difference
 
-BOOTSTRAP_SEED = 0
+
+class Interval(StrEnum):
+    """The kinds of interval that a report shows."""
+
+    MEAN = "mean"
+    TEST_SET = "test set"
+    EXTRAPOLATION = "extrapolation"
+    CROSSOVER = "crossover"
+    WORTH = "worth of pretraining"
+
+
+MEASURED = {
+    Interval.MEAN: (93, 97),
+    Interval.TEST_SET: (93, 96),
+    Interval.EXTRAPOLATION: (92, 99),
+    Interval.CROSSOVER: (86, 98),
+    Interval.WORTH: (90, 96),
+}
+"""What intervals at nominal 95 % covered in simulated studies: least and most, in percent.
+
+`python benchmarks/coverage.py` measures them again; see docs/statistics.md.
+"""
+
+
+def coverage_note(kind: Interval) -> str:
+    """Return what to print beside an interval."""
+    least, most = MEASURED[kind]
+    return f"such intervals held the truth in {least} to {most} % of simulated studies"
 
 
 @dataclass(frozen=True)
@@ -73,14 +99,16 @@ class Answer:
         return " ".join(sentence.text for sentence in self.sentences)
 
 
-def answer(study: Overview) -> Answer:
+def answer(study: Analysis, findings: pd.DataFrame) -> Answer:
     """State what a study's records say.
 
     Parameters
     ----------
     study
-        Its frames. With predictions, the best two cells are compared on the same test images; in a
-        race no test is made.
+        Its analysis. With predictions, the best two cells are compared on the same test images; in
+        a race no test is made.
+    findings
+        What `results.findings.findings.find` returns for it.
     """
     return Answer(
         _question(study),
@@ -89,12 +117,12 @@ def answer(study: Overview) -> Answer:
             Sentence("model", _model(study)),
             Sentence("pretraining", _pretraining(study)),
             Sentence("data", _data(study)),
-            Sentence("evidence", _evidence(study)),
+            Sentence("evidence", _evidence(study, findings)),
         ),
     )
 
 
-def _question(study: Overview) -> str:
+def _question(study: Analysis) -> str:
     named = {"model": "a bigger model", "weights": "pretrained weights", "fraction": "more data"}
     parts = [
         named.get(name, f"another {name.replace('_', ' ')}")
@@ -108,21 +136,22 @@ def _question(study: Overview) -> str:
     return f"Would {listed(parts, 'or')} help more on this task, and what does each cost?"
 
 
-def _best(study: Overview) -> str:
-    best = study.best
-    total, complete = len(study.cells), int((study.cells["state"] == State.COMPLETE).sum())
-    if best is None:
+def _best(study: Analysis) -> str:
+    cells = study.cells.frame
+    total, complete = len(cells), int((cells["state"] == State.COMPLETE).sum())
+    if study.ranked.empty:
         return f"No trial of the {count(total, 'cell')} has completed, so there is no answer yet."
+    best = study.ranked.iloc[0]
     name, value = study.name(best) or cell_name(best, study.factors), f"{best['accuracy']:.1f} %"
-    if study.race:
+    if study.design.race:
         return (
             "This is a search, not a comparison: trials of unlike cells competed and may have been "
             f"stopped; the highest test accuracy is {value}, of {name}."
         )
-    cells = f"Of {count(total, 'cell')} ({complete} complete)"
+    known = f"Of {count(total, 'cell')} ({complete} complete)"
     if not study.is_ranked:
         return (
-            f"{cells}, none has more than one seed, so there is no ± and no ranking; the highest "
+            f"{known}, none has more than one seed, so there is no ± and no ranking; the highest "
             f"test accuracy is {value}, of {name}."
         )
     interval = (
@@ -131,16 +160,14 @@ def _best(study: Overview) -> str:
     )
     if total == 1:
         return f"The only cell reaches a test accuracy of {interval}."
-    start = f"{cells}, {name} has the highest test accuracy, {interval}"
-    rest = study.cells[(study.cells["seeds"] > 1) & (study.cells.index != best.name)]
+    start = f"{known}, {name} has the highest test accuracy, {interval}"
+    rest = study.ranked.iloc[1:]
     if "fraction" in study.factors:
         rest = rest[rest["fraction"] == best["fraction"]]
-    if rest.empty:
-        return f"{start}."
-    return f"{start}, {_ahead(study, best, rest.sort_values('accuracy').iloc[-1])}."
+    return f"{start}." if rest.empty else f"{start}, {_ahead(study, best, rest.iloc[0])}."
 
 
-def _ahead(study: Overview, best: pd.Series, second: pd.Series) -> str:
+def _ahead(study: Analysis, best: pd.Series, second: pd.Series) -> str:
     """Compare the best cell with the next best on as much data."""
     first, other = (
         where(study.runs, {name: row[name] for name in study.factors}) for row in (best, second)
@@ -151,17 +178,16 @@ def _ahead(study: Overview, best: pd.Series, second: pd.Series) -> str:
         return f"not compared with {name}, with which it shares fewer than two seeds"
     seeds = paired_difference(both["accuracy"], both["accuracy_other"])
     mean, low, high, basis = seeds.mean, seeds.low, seeds.high, "seeds"
-    if study.predictions is not None:
-        exact = paired_test_set(first, other, study.predictions)
-        if exact is not None and exact.covers_seeds:
-            mean, low, high = exact.difference, exact.low, exact.high
-            basis = "seeds and test images"
+    exact = paired_test_set(first, other, study.table("predictions"))
+    if exact is not None and exact.covers_seeds:
+        mean, low, high = exact.difference, exact.low, exact.high
+        basis = "seeds and test images"
     tie = low <= 0 <= high
     words = f"not told apart from {name}:" if tie else f"ahead of {name} by"
     return f"{words} {amount(mean, low, high)}, paired over {basis}"
 
 
-def _model(study: Overview) -> str:
+def _model(study: Analysis) -> str:
     if not study.varies("model"):
         only = "".join(f" ({level})" for level in study.levels.get("model", []))
         return f"With one measured model{only} nothing is said about model size."
@@ -170,7 +196,7 @@ def _model(study: Overview) -> str:
     table = table[(table["first"] == small) & (table["second"] == big)].sort_values("n_train")
     if table.empty:
         return f"Model size is not judged: {small} and {big} share no seed in any cell."
-    if study.race:
+    if study.design.race:
         return (
             "Model size is not judged: this is a search, not a comparison, and a race's survivors "
             "are no fair mean."
@@ -182,11 +208,11 @@ def _model(study: Overview) -> str:
         ]
         return f"Model size, not tested: {big} minus {small} is {'; '.join(few(differences))}."
     others = study.others("model", "fraction")
-    both = study.runs[study.runs["model"].isin([small, big])]
-    crossings = crossovers(both, study.factors, np.random.default_rng(BOOTSTRAP_SEED))
-    known = _split(crossings, others)
+    crossings = study.crossovers
+    crossings = crossings[(crossings["small"] == small) & (crossings["big"] == big)]
+    known = by_cell(crossings, others)
     parts = []
-    for key, own in _split(table, others).items():
+    for key, own in by_cell(table, others).items():
         where = study.setting(own.iloc[0], "model", "fraction")
         verdict = _model_verdict(study, own, known.get(key, crossings.iloc[:0]), small, big)
         parts.append(f"{where}, {verdict}" if where else verdict)
@@ -197,7 +223,7 @@ def _model(study: Overview) -> str:
 
 
 def _model_verdict(
-    study: Overview, own: pd.DataFrame, crossing: pd.DataFrame, small: Any, big: Any
+    study: Analysis, own: pd.DataFrame, crossing: pd.DataFrame, small: Any, big: Any
 ) -> str:
     decided = own["decided"].astype(bool)
     wins, losses = own[decided & (own["difference"] > 0)], own[decided & (own["difference"] < 0)]
@@ -225,7 +251,7 @@ def _model_verdict(
     return listed(parts)
 
 
-def _ends(study: Overview, own: pd.DataFrame) -> str:
+def _ends(study: Analysis, own: pd.DataFrame) -> str:
     """State how far the models differ at the least and at the most data."""
     ends = own.iloc[[0, -1]] if len(own) > 1 else own
     parts: list[str] = []
@@ -235,13 +261,13 @@ def _ends(study: Overview, own: pd.DataFrame) -> str:
             mean, low, high = -mean, -high, -low
         where = ""
         if study.varies("fraction"):
-            where = f" at {level_label('fraction', row['fraction'])}"
+            where = f" at {fraction_label(row['fraction'])}"
         parts.append(f"{amount(mean, low, high, '' if parts else ' points')}{where}")
     return listed(parts)
 
 
-def _pretraining(study: Overview) -> str:
-    if study.race and study.varies("weights"):
+def _pretraining(study: Analysis) -> str:
+    if study.design.race and study.varies("weights"):
         return "What pretraining is worth is not judged: this is a search, not a comparison."
     levels = study.levels.get("weights", [])
     if "none" not in levels or len(levels) < 2:
@@ -250,14 +276,14 @@ def _pretraining(study: Overview) -> str:
     shares = study.levels.get("fraction", [])
     for fraction in sorted({min(shares), max(shares)}) if shares else [None]:
         own = study.runs if fraction is None else study.runs[study.runs["fraction"] == fraction]
-        effects = main_effects(own, study.factors)
-        effects = effects[(effects["factor"] == "weights") & (effects["first"] == "none")]
+        effects = main_effects(own, study.factors, named=("weights",))
+        effects = effects[effects["first"] == "none"]
         if effects.empty:
             continue
-        row = effects.sort_values("difference").iloc[-1]
+        row = min(effects.to_dict("records"), key=lambda effect: rank(effect["difference"]))
         low, high = (row["low"], row["high"]) if study.is_ranked else (np.nan, np.nan)
         gain = amount(row["difference"], low, high)
-        where = f" at {level_label('fraction', fraction)}" if study.varies("fraction") else ""
+        where = f" at {fraction_label(fraction)}" if study.varies("fraction") else ""
         gains.setdefault(str(row["second"]), []).append(f"{gain}{where}")
     if not gains:
         return "Pretraining is not judged: pretrained and scratch runs share no seed."
@@ -274,10 +300,10 @@ def _pretraining(study: Overview) -> str:
     return f"{text}."
 
 
-def _worth(study: Overview, row: dict[Any, Any]) -> str:
+def _worth(study: Analysis, row: dict[Any, Any]) -> str:
     without = ["fraction"] if len(study.levels["weights"]) > 2 else ["fraction", "weights"]
     who = study.name(row, *without) or "a model"
-    text = f"{who} needs {row['text']} the data at {level_label('fraction', row['fraction'])}"
+    text = f"{who} needs {row['text']} the data at {fraction_label(row['fraction'])}"
     if not study.is_ranked or row["n_seeds"] < 2 or np.isnan(row["low"]):
         return text
     if not np.isnan(row["high"]):
@@ -285,15 +311,14 @@ def _worth(study: Overview, row: dict[Any, Any]) -> str:
     return f"{text} (at least {row['low']:.2g})" if np.isnan(row["more_than"]) else text
 
 
-def _data(study: Overview) -> str:
-    best = study.best
-    if best is None or not study.varies("fraction"):
+def _data(study: Analysis) -> str:
+    if study.ranked.empty or not study.varies("fraction"):
         return "With one measured fraction nothing is said about what more data would buy."
-    if study.race:
+    if study.design.race:
         return "What more data would buy is not predicted: a race's survivors are no fair mean."
     series = study.others("fraction")
-    table = study.extrapolations
-    row = _split(table, series)[cell_key(best, series)].iloc[0]
+    best = cell_key(study.ranked.iloc[0], series)
+    row = by_cell(study.extrapolations, series)[best].iloc[0]
     name = study.name(row, "fraction") or "the model"
     if row["refusal"]:
         return f"What more data would buy {name} is not predicted: {row['refusal']}."
@@ -314,56 +339,52 @@ def _data(study: Overview) -> str:
     return f"{text}."
 
 
-def _evidence(study: Overview) -> str:
-    if study.best is None:
+def _evidence(study: Analysis, findings: pd.DataFrame) -> str:
+    if study.ranked.empty:
         return "Evidence: none yet."
-    parts = [_cost(study)] if study.is_ranked else []
-    if study.is_ranked:
-        tables = [
-            study.differences(factor) for factor in ("model", "weights") if study.varies(factor)
-        ]
-        made = sum(len(table) for table in tables)
-        if made:
-            decided = sum(int(table["decided"].sum()) for table in tables)
-            text = f"{decided} of {made} differences between models or weights are decided"
-            if study.runs["selected"].any():
-                without = sum(int(table["decided_without_selection"].sum()) for table in tables)
-                text += f" ({without} without the seed that recipes were chosen on)"
-            parts.append(text)
-    counts = study.findings["severity"].value_counts()
+    parts = [_cost(study), _decided(study)] if study.is_ranked else []
+    counts = findings["severity"].value_counts()
     grave, mild = (int(counts.get(name, 0)) for name in (Severity.ERROR, Severity.WARNING))
     if grave or mild:
-        kinds = study.findings.loc[study.findings["severity"] != Severity.NOTE, "code"].unique()
+        kinds = findings.loc[findings["severity"] != Severity.NOTE, "code"].unique()
         parts.append(
             f"{count(grave, 'error')} and {count(mild, 'warning')} stand against the comparisons: "
             f"{', '.join(few([str(kind) for kind in kinds]))}"
         )
     else:
         parts.append("no warning stands against the comparisons")
-    if not study.is_ranked and not study.race:
+    if not study.is_ranked and not study.design.race:
         parts.append("two more seeds would be the first step")
     return f"Evidence: {'; '.join(part for part in parts if part)}."
 
 
-def _cost(study: Overview) -> str:
+def _decided(study: Analysis) -> str:
+    """Count the differences between models or weights that are decided."""
+    tables = [study.differences(factor) for factor in ("model", "weights") if study.varies(factor)]
+    made = sum(len(table) for table in tables)
+    if not made:
+        return ""
+    decided = sum(int(table["decided"].sum()) for table in tables)
+    text = f"{decided} of {made} differences between models or weights are decided"
+    if study.runs["selected"].any():
+        without = sum(int(table["decided_without_selection"].sum()) for table in tables)
+        text += f" ({without} without the seed that recipes were chosen on)"
+    return text
+
+
+def _cost(study: Analysis) -> str:
+    """Price a point by the last step in model size and in data, where it pays most."""
     prices = []
     for factor, what in (("model", "a bigger model"), ("fraction", "more data")):
         if not study.varies(factor):
             continue
         before, after = study.levels[factor][-2:]
-        table = study.differences(factor)
-        table = table[(table["first"] == before) & (table["second"] == after)]
-        table = cost_per_point(study.runs, study.cells, study.factors, factor, table)
-        table = table[table["seconds_per_point"].notna()].sort_values("seconds_per_point")
-        if len(table):
-            row = table.iloc[0]
+        table = study.costs(factor)
+        last = table[(table["first"] == before) & (table["second"] == after)]
+        known = last[last["seconds_per_point"].notna()].to_dict("records")
+        if known:
+            row = min(known, key=lambda price: rank(price["seconds_per_point"], "min"))
             step = f"{level_label(factor, before)} to {level_label(factor, after)}"
             price = resource_time(row["seconds_per_point"], row["resource"])
             prices.append(f"{price} by {what} ({step})")
-    if not prices:
-        return ""
-    return f"a point of accuracy costs {listed(prices)} where it pays most"
-
-
-def _split(table: pd.DataFrame, keys: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
-    return by_cell(table, keys) if keys else {(): table}
+    return f"a point of accuracy costs {listed(prices)} where it pays most" if prices else ""

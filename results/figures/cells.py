@@ -15,8 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from results.analysis.cells import Cells, State, combinations, records_of, where
-from results.analysis.estimates import by_cell, wanted_trials
+from results.analysis.cells import Cells, State
+from results.analysis.runs import by_cell, combinations, records_of, wanted_trials, where
 from results.figures.style import (
     COLOURS,
     FAULT,
@@ -235,7 +235,7 @@ def cell_map(cells: Cells, name: str, metric: str = "test_accuracy") -> Figure:
 
 def _laid_out(cells: Cells, column: str, blank: float | str) -> np.ndarray:
     """Return a column of the cells as an array of shape (series, data sizes)."""
-    frame, sizes = cells.frame, pd.Index(cells.levels["fraction"])
+    frame, sizes = cells.summary, pd.Index(cells.levels["fraction"])
     series = frame.groupby(list(cells.series), dropna=False, observed=True, sort=False).ngroup()
     shape = (series.max() + 1, len(sizes))
     laid_out = np.full(shape, blank, dtype=float if blank != blank else object)

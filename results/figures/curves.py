@@ -12,9 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from results.analysis.cells import combinations, records_of, where
 from results.analysis.costs import pareto_front
-from results.analysis.estimates import by_cell
+from results.analysis.runs import by_cell, combinations, records_of, where
 from results.figures.style import (
     INK,
     MAX_LINES,
@@ -43,7 +42,7 @@ def learning_curves(
     Parameters
     ----------
     cells
-        What `results.analysis.estimates.cell_estimates` returns.
+        What `results.analysis.cells.Cells.frame` holds.
     predicted
         What `results.analysis.series.extrapolations` returns.
     factors
@@ -183,7 +182,7 @@ def cost(cells: pd.DataFrame, factors: Sequence[str], name: str) -> Figure:
     Parameters
     ----------
     cells
-        What `results.analysis.estimates.cell_estimates` returns.
+        What `results.analysis.cells.Cells.frame` holds.
     factors
         Columns that name a cell.
     name

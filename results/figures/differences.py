@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from results.analysis.cells import records_of
+from results.analysis.runs import records_of
 from results.figures.style import (
     COLOURS,
     INK,

@@ -7,9 +7,9 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from results.analysis.cells import Cells, records_of
-from results.analysis.estimates import measured_trials, wanted_trials
-from results.analysis.occupancy import busy_share
+from results.analysis.cells import Cells
+from results.analysis.costs import busy_share
+from results.analysis.runs import measured_trials, records_of, wanted_trials
 from results.figures.style import (
     COLOURS,
     FAULT,

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from results.analysis.cells import Cells, State, combinations, compared_trials, records_of, where
-from results.analysis.estimates import by_cell
+from results.analysis.cells import Cells, State
+from results.analysis.runs import by_cell, combinations, compared_trials, records_of, where
 from results.figures.style import (
     COLOURS,
     FAULT,
@@ -76,7 +76,7 @@ def data_size(
     sizes = cells.frame.groupby("fraction", observed=True)["n_train"].max().sort_index()
     size_axes(grid, list(sizes.index), list(sizes), log, origin)
     same_limits(grid, y=(0.0, 1.0) if origin else _accuracies(cells, points))
-    of_cells, of_points = (by_cell(frame, cells.series) for frame in (cells.frame, points))
+    of_cells, of_points = (by_cell(frame, cells.series) for frame in (cells.summary, points))
     for row, panel in zip(grid, drawn, strict=True):
         for axes, part in zip(row, _PARTS, strict=True):
             axes.set_ylabel(f"{part} accuracy")
@@ -101,7 +101,7 @@ def _accuracies(cells: Cells, points: pd.DataFrame) -> tuple[float, float] | Non
     """Return limits for all that is drawn, intervals cut at 0 and 1."""
     columns = [f"{part}_accuracy{end}" for part in _PARTS for end in ("_low", "_high")]
     finals = points[[f"final_{part}_accuracy" for part in _PARTS]].to_numpy(float)
-    drawn = [cells.frame[columns].to_numpy(float).ravel(), finals.ravel()]
+    drawn = [cells.summary[columns].to_numpy(float).ravel(), finals.ravel()]
     return common_range(np.concatenate(drawn).clip(0.0, 1.0))
 
 
@@ -186,7 +186,7 @@ def _one_size(cells: Cells, points: pd.DataFrame, name: str) -> Figure:
     fraction = fraction_label(cells.levels["fraction"][0])
     share = "all" if fraction == "1" else fraction
     title = f"{plain(name)}: accuracy on {share} of the training pool"
-    frame = cells.frame.head(MAX_ROWS)
+    frame = cells.summary.head(MAX_ROWS)
     note = _seed_note(cells) + left_out(len(cells.frame) - len(frame), "cells")
     looks = {"test": (COLOURS[0], "o", -0.12), "train": (COLOURS[1], "s", 0.12)}
     handles = [

@@ -1,15 +1,15 @@
 """Whether there is enough evidence: which runs are missing, and what more seeds would decide."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
-from results.analysis.contrasts import paired_differences
-from results.analysis.estimates import by_cell, measured_trials, wanted_trials
+from results.analysis.analysis import Analysis
+from results.analysis.runs import by_cell, measured_trials
 from results.findings import rules
 from results.findings.finding import Finding, Severity
-from results.phrases import STANDARD_FACTORS, cell_key, cell_name
+from results.phrases import cell_key, cell_name
 from results.records import Stage, Status
 from results.statistics.curves import ill_behaved
 
@@ -18,63 +18,39 @@ _MANY_TIES = 60
 _RACED = (Status.STOPPED, Status.COMPLETED)
 
 
-def evidence_findings(
-    trials: pd.DataFrame,
-    cells: pd.DataFrame,
-    runs: pd.DataFrame,
-    factors: Sequence[str] = STANDARD_FACTORS,
-    race: bool = False,
-    predictions: pd.DataFrame | None = None,
-    differences: Callable[[str], pd.DataFrame] | None = None,
-) -> list[Finding]:
-    """Return what is missing, too few, or chosen on what it is judged by.
-
-    Parameters
-    ----------
-    trials
-        The table of trials.
-    cells
-        What `results.analysis.estimates.cell_estimates` returns.
-    runs
-        What `results.analysis.estimates.compared_runs` returns.
-    factors
-        Columns that name a cell.
-    race
-        The study has no measure stage.
-    predictions
-        The table of predictions, where there is one.
-    differences
-        Returns what `contrasts.paired_differences` does for a factor, where that is known.
-    """
-    compare = differences or partial(paired_differences, runs, factors)
+def evidence_findings(study: Analysis) -> list[Finding]:
+    """Return what is missing, too few, or chosen on what it is judged by."""
     return [
-        *_missing(trials, cells, factors, race),
-        *_stopped(trials, factors, race),
-        *_few_seeds(cells, factors),
-        *([] if race else _undecided(factors, compare)),
-        *_selected(cells),
-        *_curves(runs, factors),
-        *_two_models(runs),
-        *_other_predictions(runs, factors, predictions),
+        *_missing(study),
+        *(_raced(study) if study.design.race else _stopped(study)),
+        *_few_seeds(study),
+        *([] if study.design.race else _undecided(study)),
+        *_selected(study.cells.frame),
+        *_curves(study),
+        *_two_models(study.runs),
+        *_other_predictions(study),
     ]
 
 
-def _missing(
-    trials: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str], race: bool
-) -> Iterator[Finding]:
-    wanted = wanted_trials(trials)
-    measured = wanted if race else measured_trials(wanted)
-    fates = measured[[*factors, "seed", "status", "error", "stopped_at_epoch"]]
-    by_name: dict[tuple[str, ...], pd.DataFrame] = {}
-    if cells["missing_seeds"].map(len).any():
-        by_name = by_cell(fates, factors)
-    open_rows = wanted[wanted["status"].isin([Status.PLANNED, Status.RUNNING])]
+def _missing(study: Analysis) -> Iterator[Finding]:
+    factors, race = list(study.factors), study.design.race
+    compared = study.wanted if race else measured_trials(study.wanted)
+    known = compared[[*factors, "seed", "status", "error", "stopped_at_epoch"]]
+    # From the last to the first, so that the first trial of a seed has the last word.
+    rows = known.iloc[::-1].to_dict("records")
+    fates = {(cell_key(row, factors), row["seed"]): row for row in rows}
+    open_rows = study.wanted[study.wanted["status"].isin([Status.PLANNED, Status.RUNNING])]
     under_way = by_cell(open_rows, factors).keys()
-    for row in cells.to_dict("records"):
+    columns = [*factors, "seeds", "seeds_wanted", "missing_seeds", "reason"]
+    for row in study.cells.frame[columns].to_dict("records"):
         key, name = cell_key(row, factors), cell_name(row, factors)
-        missing = row["missing_seeds"]
+        missing = {seed: fates.get((key, seed)) for seed in row["missing_seeds"]}
         if race:
-            missing = [seed for seed in missing if _status(by_name.get(key), seed) not in _RACED]
+            missing = {
+                seed: fate
+                for seed, fate in missing.items()
+                if fate is None or fate["status"] not in _RACED
+            }
         if not missing:
             continue
         if not row["seeds"]:
@@ -89,7 +65,7 @@ def _missing(
                 else "mend the cause and run the study again; comparisons leave the cell out",
             )
             continue
-        parts = [_fate(by_name.get(key), seed) for seed in missing]
+        parts = [_fate(seed, fate) for seed, fate in missing.items()]
         to_come = all(part.endswith(("planned", "running")) for part in parts)
         yield Finding(
             "missing-seed",
@@ -101,68 +77,66 @@ def _missing(
         )
 
 
-def _status(own: pd.DataFrame | None, seed: int) -> str | None:
-    rows = [] if own is None else own.loc[own["seed"] == seed, "status"].tolist()
-    return str(rows[0]) if rows else None
-
-
-def _fate(own: pd.DataFrame | None, seed: int) -> str:
-    rows = [] if own is None else own[own["seed"] == seed].to_dict("records")
-    if not rows:
+def _fate(seed: int, trial: dict[Any, Any] | None) -> str:
+    """Say what became of a seed whose cell lacks its value."""
+    if trial is None:
         return f"seed {seed} has no record"
-    row = rows[0]
-    if row["status"] == Status.FAILED:
-        reason = str(row["error"] or "no message was recorded").splitlines()[0]
+    if trial["status"] == Status.FAILED:
+        reason = str(trial["error"] or "no message was recorded").splitlines()[0]
         return f"seed {seed} failed ({reason})"
-    if row["status"] == Status.STOPPED:
-        return f"seed {seed} was stopped at epoch {row['stopped_at_epoch']:g}"
-    return f"seed {seed} is {row['status']}"
+    if trial["status"] == Status.STOPPED:
+        return f"seed {seed} was stopped at epoch {trial['stopped_at_epoch']:g}"
+    return f"seed {seed} is {trial['status']}"
 
 
-def _stopped(trials: pd.DataFrame, factors: Sequence[str], race: bool) -> Iterator[Finding]:
-    wanted = wanted_trials(trials)
-    stopped = wanted[wanted["status"] == Status.STOPPED]
-    if race:
-        yield Finding(
-            "race",
-            Severity.ERROR,
-            "",
-            f"unlike trials competed: {len(stopped)} of {len(wanted)} were stopped early",
-            "a search, not a comparison; early_stopping.compare: cell trains every cell to its end",
-        )
-        for own in by_cell(wanted, factors).values():
-            count = int((own["status"] == Status.STOPPED).sum())
-            if count:
-                yield Finding(
-                    "race",
-                    Severity.ERROR,
-                    cell_name(own.iloc[0], factors),
-                    f"{count} of {len(own)} trials were stopped while competing with other cells",
-                    "this is a search, not a comparison: a mean over survivors is biased upward; "
-                    "compare: cell keeps every cell",
-                )
-        return
-    measured = measured_trials(stopped)
+def _raced(study: Analysis) -> Iterator[Finding]:
+    """Say of the whole study and of each cell how many trials the race stopped."""
+    wanted = study.wanted
+    stopped = int((wanted["status"] == Status.STOPPED).sum())
+    yield Finding(
+        "race",
+        Severity.ERROR,
+        "",
+        f"unlike trials competed: {stopped} of {len(wanted)} were stopped early",
+        "a search, not a comparison; early_stopping.compare: cell trains every cell to its end",
+    )
+    for own in by_cell(wanted, study.factors).values():
+        count = int((own["status"] == Status.STOPPED).sum())
+        if count:
+            yield Finding(
+                "race",
+                Severity.ERROR,
+                cell_name(own.iloc[0], study.factors),
+                f"{count} of {len(own)} trials were stopped while competing with other cells",
+                "this is a search, not a comparison: a mean over survivors is biased upward; "
+                "compare: cell keeps every cell",
+            )
+
+
+def _stopped(study: Analysis) -> Iterator[Finding]:
+    """Say which measured trials were stopped, and how few recipes a search was left with."""
+    wanted = study.wanted
+    measured = measured_trials(wanted[wanted["status"] == Status.STOPPED])
     for row in measured.to_dict("records"):
         yield Finding(
             "stopped-measurement",
             Severity.ERROR,
-            cell_name(row, factors),
+            cell_name(row, study.factors),
             f"seed {row['seed']} was stopped at epoch {row['stopped_at_epoch']:g}",
             "a measured trial is never stopped; run the study again",
         )
     search = wanted[wanted["stage"] == Stage.SEARCH]
-    for own in by_cell(search[[*factors, "status", "stopped_at_epoch"]], factors).values():
-        count = int((own["status"] == Status.STOPPED).sum())
-        if not count:
+    kept = search[[*study.factors, "status", "stopped_at_epoch"]]
+    for own in by_cell(kept, study.factors).values():
+        epochs = own.loc[own["status"] == Status.STOPPED, "stopped_at_epoch"]
+        if epochs.empty:
             continue
         done = int((own["status"] == Status.COMPLETED).sum())
-        epochs = own.loc[own["status"] == Status.STOPPED, "stopped_at_epoch"]
         yield Finding(
             "stopped-search",
             Severity.WARNING if done == 1 else Severity.NOTE,
-            cell_name(own.iloc[0], factors),
-            f"{count} of {len(own)} recipes were stopped early (epochs {epochs.min():g} to "
+            cell_name(own.iloc[0], study.factors),
+            f"{len(epochs)} of {len(own)} recipes were stopped early (epochs {epochs.min():g} to "
             f"{epochs.max():g}); the recipe was chosen among {done} that completed",
             "a larger grace or a smaller reduction_factor leaves it more to choose from"
             if done == 1
@@ -170,24 +144,22 @@ def _stopped(trials: pd.DataFrame, factors: Sequence[str], race: bool) -> Iterat
         )
 
 
-def _few_seeds(cells: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+def _few_seeds(study: Analysis) -> Iterator[Finding]:
+    cells = study.cells.frame
     single = cells[cells["seeds"].map(rules.has_few_seeds)]
     advice = f"{_MORE}: with one there is no ± and no ranking"
     if len(single) and len(single) == int((cells["seeds"] > 0).sum()):
         yield rules.SEEDS.broken("every cell has one seed", advice)
         return
     for row in single.to_dict("records"):
-        yield rules.SEEDS.broken("one seed", advice, cell_name(row, factors))
+        yield rules.SEEDS.broken("one seed", advice, cell_name(row, study.factors))
 
 
-def _undecided(
-    factors: Sequence[str], differences: Callable[[str], pd.DataFrame]
-) -> Iterator[Finding]:
+def _undecided(study: Analysis) -> Iterator[Finding]:
     for factor in ("model", "weights"):
-        if factor not in factors:
+        if factor not in study.factors:
             continue
-        others = [name for name in factors if name != factor]
-        table = differences(factor)
+        table = study.differences(factor)
         tested = table[table["n_seeds"] > 1]
         ties = tested[~tested["decided"].astype(bool)]
         if len(ties) > _MANY_TIES:
@@ -205,7 +177,7 @@ def _undecided(
             yield Finding(
                 "undecided",
                 Severity.NOTE,
-                cell_name(row, others),
+                cell_name(row, study.others(factor)),
                 f"{row['second']} minus {row['first']}: {row['difference']:+.2f} points "
                 f"({row['low']:+.2f} to {row['high']:+.2f}, {row['n_seeds']} seeds)",
                 advice,
@@ -240,8 +212,9 @@ def _selected(cells: pd.DataFrame) -> Iterator[Finding]:
     )
 
 
-def _curves(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
-    if "fraction" not in factors or runs.empty:
+def _curves(study: Analysis) -> Iterator[Finding]:
+    runs = study.runs
+    if "fraction" not in study.factors or runs.empty:
         return
     fractions = runs["fraction"].nunique()
     if rules.has_few_sizes(fractions):
@@ -249,10 +222,8 @@ def _curves(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
             f"{fractions} fractions: 0 residual degrees of freedom for a power law",
             f"measure {len(rules.ADVISED_SIZES)} fractions before trusting a fit",
         )
-    series = [name for name in factors if name != "fraction"]
-    lines = runs[[*factors, "n_train", "error"]]
-    parts = by_cell(lines, series).values() if series else [lines]
-    for own in parts:
+    series = study.others("fraction")
+    for own in by_cell(runs[[*study.factors, "n_train", "error"]], series).values():
         fault = ill_behaved(own["n_train"], own["error"])
         if fault is not None:
             yield Finding(
@@ -277,21 +248,18 @@ def _two_models(runs: pd.DataFrame) -> Iterator[Finding]:
         )
 
 
-def _other_predictions(
-    runs: pd.DataFrame, factors: Sequence[str], predictions: pd.DataFrame | None
-) -> Iterator[Finding]:
-    if predictions is None:
-        return
-    held = predictions[["trial_id", "epoch"]].drop_duplicates()
-    pairs = runs[["trial_id", *factors, "epochs_budget"]].merge(held, on="trial_id")
+def _other_predictions(study: Analysis) -> Iterator[Finding]:
+    held = study.table("predictions")[["trial_id", "epoch"]].drop_duplicates()
+    runs = study.runs[["trial_id", *study.factors, "epochs_budget"]]
+    pairs = runs.merge(held, on="trial_id")
     fits = (pairs["epoch"] == pairs["epochs_budget"]).groupby(pairs["trial_id"]).any()
     odd = pairs[~pairs["trial_id"].map(fits).astype(bool)]
-    for own in by_cell(odd, factors).values():
+    for own in by_cell(odd, study.factors).values():
         recorded = ", ".join(f"{epoch:g}" for epoch in sorted(own["epoch"].unique()))
         yield Finding(
             "other-predictions",
             Severity.NOTE,
-            cell_name(own.iloc[0], factors),
+            cell_name(own.iloc[0], study.factors),
             f"predictions are of epoch {recorded}, the study as last run asks for "
             f"{own['epochs_budget'].iloc[0]:g}; {own['trial_id'].nunique()} trials",
             "comparisons over the same test images leave the cell out; a budget that was trained "

@@ -1,16 +1,17 @@
 """Whether the compared runs differ in nothing but the factors, as far as records tell."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from results.analysis.estimates import by_cell, measured_trials, wanted_trials
+from results.analysis.analysis import Analysis
+from results.analysis.runs import by_cell, measured_trials
 from results.findings import rules
 from results.findings.finding import Finding, Severity
-from results.phrases import STANDARD_FACTORS, cell_name, level_label
+from results.phrases import cell_name, level_label
 from results.records import RECIPE_COLUMNS, Stage
 
 _IMBALANCE = 0.1  # share by which a class may miss its part of a subset
@@ -18,40 +19,21 @@ _MODEL = ("model", "weights")
 _SMALL_IMAGE_FLOPS = 3e8  # a ResNet-18 at 64 pixels takes 1.5e8, at 224 pixels 1.8e9
 
 
-def fairness_findings(
-    trials: pd.DataFrame,
-    runs: pd.DataFrame,
-    epochs: pd.DataFrame,
-    factors: Sequence[str] = STANDARD_FACTORS,
-    environments: pd.DataFrame | None = None,
-) -> list[Finding]:
-    """Return what makes comparisons between cells unfair.
-
-    Parameters
-    ----------
-    trials
-        The table of trials.
-    runs
-        What `results.analysis.estimates.compared_runs` returns.
-    epochs
-        The table of epochs.
-    factors
-        Columns that name a cell.
-    environments
-        The table of environments, one row per pass.
-    """
+def fairness_findings(study: Analysis) -> list[Finding]:
+    """Return what makes comparisons between cells unfair."""
+    runs = study.runs
     return [
         *_unrecorded(runs),
         *_unpaired(runs),
         *_unequal_starts(runs),
         *_weights_files(runs),
-        *_imbalance(runs, factors),
-        *_edges(trials, factors),
-        *_one_lr(trials, runs, factors),
-        *_unequal_updates(runs, epochs),
+        *_imbalance(study),
+        *_edges(study),
+        *_one_lr(study),
+        *_unequal_updates(study),
         *_validation_on_test(runs),
         *_coarse_stem(runs),
-        *_mixed_hardware(runs, factors, environments),
+        *_mixed_hardware(study),
     ]
 
 
@@ -130,19 +112,19 @@ def _weights_files(runs: pd.DataFrame) -> Iterator[Finding]:
             )
 
 
-def _imbalance(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
-    known = runs[runs["class_counts"].notna()]
+def _imbalance(study: Analysis) -> Iterator[Finding]:
+    known = study.runs[study.runs["class_counts"].notna()]
     if known.empty:
         return
     largest = known[known["n_train"] == known["n_train"].max()]
     whole = _counts(str(largest["class_counts"].iloc[0]))
     off = {text: _off_share(_counts(text), whole) for text in known["class_counts"].unique()}
     shares = known["class_counts"].map(off).astype(float)
-    for own in by_cell(known.assign(off=shares)[shares > _IMBALANCE], factors).values():
+    for own in by_cell(known.assign(off=shares)[shares > _IMBALANCE], study.factors).values():
         yield Finding(
             "class-imbalance",
             Severity.WARNING,
-            cell_name(own.iloc[0], factors),
+            cell_name(own.iloc[0], study.factors),
             f"a class is off its share of the subset by {own['off'].max():.0%}",
             "draw subsets class by class (stratified)",
         )
@@ -161,21 +143,20 @@ def _counts(text: str) -> np.ndarray:
     return np.array(json.loads(text), dtype=float)
 
 
-def searched_fields(trials: pd.DataFrame, factors: Sequence[str]) -> list[str]:
-    """Return the recipe fields that were tuned inside cells."""
-    search = wanted_trials(trials)
-    search = search[search["stage"] == Stage.SEARCH]
-    names = [name for name in RECIPE_COLUMNS if name not in factors]
-    cells = search.groupby(list(factors), dropna=False, observed=True, sort=False)
+def _searched_fields(study: Analysis) -> list[str]:
+    """Return the recipe fields that were tuned inside cells, as the records show."""
+    search = study.wanted[study.wanted["stage"] == Stage.SEARCH]
+    names = [name for name in RECIPE_COLUMNS if name not in study.factors]
+    cells = search.groupby(list(study.factors), dropna=False, observed=True, sort=False)
     return [name for name in names if (cells[name].nunique() > 1).any()]
 
 
-def _edges(trials: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
-    wanted = wanted_trials(trials)
+def _edges(study: Analysis) -> Iterator[Finding]:
+    wanted, factors = study.wanted, study.factors
     search = wanted[wanted["stage"] == Stage.SEARCH]
     numeric = [
         name
-        for name in searched_fields(trials, factors)
+        for name in _searched_fields(study)
         if pd.api.types.is_numeric_dtype(search[name]) and search[name].dtype != bool
     ]
     if not numeric:
@@ -200,8 +181,9 @@ def _edges(trials: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
             )
 
 
-def _one_lr(trials: pd.DataFrame, runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
-    varies = "lr" in factors or "lr" in searched_fields(trials, factors)
+def _one_lr(study: Analysis) -> Iterator[Finding]:
+    runs = study.runs
+    varies = "lr" in study.factors or "lr" in _searched_fields(study)
     if rules.shares_lr(runs["weights"].unique(), varies) and runs["lr"].nunique() == 1:
         yield rules.ONE_LR.broken(
             f"training from scratch and fine-tuning share lr {runs['lr'].iloc[0]:g}",
@@ -209,11 +191,11 @@ def _one_lr(trials: pd.DataFrame, runs: pd.DataFrame, factors: Sequence[str]) ->
         )
 
 
-def _unequal_updates(runs: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Finding]:
-    by_epochs = runs[runs["epochs"].notna()]
+def _unequal_updates(study: Analysis) -> Iterator[Finding]:
+    by_epochs = study.runs[study.runs["epochs"].notna()]
     if by_epochs["fraction"].nunique() < 2:
         return
-    last = epochs.groupby("trial_id")["step"].max()
+    last = study.epochs.groupby("trial_id")["step"].max()
     counted = (
         np.ceil(by_epochs["n_train"] / by_epochs["batch_size"].astype(float)) * by_epochs["epochs"]
     )
@@ -260,19 +242,17 @@ def _coarse_stem(runs: pd.DataFrame) -> Iterator[Finding]:
         )
 
 
-def _mixed_hardware(
-    runs: pd.DataFrame, factors: Sequence[str], environments: pd.DataFrame | None
-) -> Iterator[Finding]:
+def _mixed_hardware(study: Analysis) -> Iterator[Finding]:
+    runs, environments = study.runs, study.table("environments")
     kinds = runs["device"].dropna().astype(str).str.split(":").str[0]
     mixes: dict[str, list[Any]] = {
         "device": sorted(kinds.unique()),
         "CPUs per trial": sorted(runs["cpu"].dropna().unique()),
     }
-    if "precision" not in factors:
+    if "precision" not in study.factors:
         mixes["precision"] = sorted(runs["resolved_precision"].dropna().unique())
-    if environments is not None:
-        for name in ("gpu_model", "cpu_model", "torch"):
-            mixes[name] = sorted(environments[name].dropna().unique())
+    for name in ("gpu_model", "cpu_model", "torch"):
+        mixes[name] = sorted(environments[name].dropna().unique())
     mixed = [
         f"{name}: {', '.join(map(str, values))}"
         for name, values in mixes.items()

@@ -1,13 +1,7 @@
 """What stands against a comparison: where, how much it weighs, what was seen, what to do."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-import pandas as pd
-
-from results.analysis.cells import records_of
 
 
 class Severity(StrEnum):
@@ -53,18 +47,3 @@ class Finding:
     def __str__(self) -> str:
         """Return evidence and advice, where there is one, as one sentence."""
         return "; ".join(filter(None, (self.evidence, self.advice))) + "."
-
-
-COLUMNS = ("severity", "code", "cell", "evidence", "advice")
-
-
-def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
-    """Return findings as a frame, the gravest first and kinds together; columns as `COLUMNS`."""
-    ranked = sorted(findings, key=lambda f: (f.severity.rank, f.code, f.cell))
-    rows = [{name: getattr(finding, name) for name in COLUMNS} for finding in ranked]
-    return pd.DataFrame(rows, columns=list(COLUMNS), dtype="str")
-
-
-def by_severity(findings: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of `findings_frame` by their severity, the gravest first."""
-    return {str(kind): records_of(own) for kind, own in findings.groupby("severity", sort=False)}

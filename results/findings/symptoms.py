@@ -4,16 +4,17 @@ Thresholds are shares of a loss or points of accuracy, each named once below.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
-from results.analysis.estimates import by_cell, wanted_trials
-from results.analysis.fitting import Fit, curve_arrays, fitting
+from results.analysis.analysis import Analysis
+from results.analysis.fitting import Fit, curve_arrays
+from results.analysis.runs import by_cell
 from results.findings import rules
 from results.findings.finding import Finding, Severity
-from results.phrases import STANDARD_FACTORS, cell_name
+from results.phrases import cell_name
 from results.records import Stage, Status
 
 _STANDS_STILL = 0.005  # share of the loss that is written as 0 %
@@ -24,43 +25,21 @@ _EXPLODED = 1.5  # times the loss of guessing
 _OUTLIER = 20.0  # points of accuracy between a seed and its cell's median
 
 
-def training_findings(
-    trials: pd.DataFrame,
-    runs: pd.DataFrame,
-    epochs: pd.DataFrame,
-    factors: Sequence[str] = STANDARD_FACTORS,
-    race: bool = False,
-) -> list[Finding]:
-    """Return what the runs' own curves warn of.
-
-    Parameters
-    ----------
-    trials
-        The table of trials.
-    runs
-        What `results.analysis.estimates.compared_runs` returns.
-    epochs
-        The table of epochs.
-    factors
-        Columns that name a cell.
-    race
-        The study has no measure stage.
-    """
+def training_findings(study: Analysis) -> list[Finding]:
+    """Return what stands against the runs in their own curves."""
     return [
-        *_fit_findings(runs, epochs, factors),
-        *_divergence(trials, runs, factors, race),
-        *_outliers(runs, factors),
-        *_spikes(runs, epochs, factors),
-        *_few_steps(runs, epochs, factors),
-        *_lost_images(runs, epochs, factors),
+        *_fit_findings(study),
+        *_divergence(study),
+        *_outliers(study),
+        *_spikes(study),
+        *_few_steps(study),
+        *_lost_images(study),
     ]
 
 
-def _fit_findings(
-    runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]
-) -> Iterator[Finding]:
-    for row in fitting(runs, epochs, factors).to_dict("records"):
-        cell = cell_name(row, factors)
+def _fit_findings(study: Analysis) -> Iterator[Finding]:
+    for row in study.fits.to_dict("records"):
+        cell = cell_name(row, study.factors)
         if row["fit"] == Fit.UNDER:
             yield Finding(
                 "under-trained",
@@ -92,26 +71,30 @@ def _validation(fall: float) -> str:
     return f", while the validation loss rose {rise}"
 
 
-def _divergence(
-    trials: pd.DataFrame, runs: pd.DataFrame, factors: Sequence[str], race: bool
-) -> Iterator[Finding]:
-    wanted = wanted_trials(trials)
+def _divergence(study: Analysis) -> Iterator[Finding]:
+    """Find trials that failed with a loss that is no number, and runs that ended like it."""
+    wanted = study.wanted
     errors = wanted["error"].fillna("").astype(str)
     broken = (wanted["status"] == Status.FAILED) & errors.str.contains(
         r"not finite|non-finite|\bnan\b|\binf(?:inite)?\b|diverged", case=False, regex=True
     )
     for row in wanted[broken].to_dict("records"):
-        losing = not race and not row["measured"] and row["stage"] == Stage.SEARCH
+        losing = not study.design.race and not row["measured"] and row["stage"] == Stage.SEARCH
         yield Finding(
             "diverged",
             Severity.NOTE if losing else Severity.ERROR,
-            cell_name(row, factors),
+            cell_name(row, study.factors),
             f"seed {row['seed']}, lr {row['lr']:g}: {str(row['error']).splitlines()[0]}",
             "a recipe of the search that lost; nothing to do"
             if losing
             else "lower lr, add warm-up, or fp32; the cell's mean lacks this seed",
         )
-    chances = {text: _chance(text) for text in runs["class_counts"].dropna().unique()}
+    yield from _guessing(study)
+
+
+def _guessing(study: Analysis) -> Iterator[Finding]:
+    runs = study.runs
+    chances = {text: 1 / len(json.loads(text)) for text in runs["class_counts"].dropna().unique()}
     chance = runs["class_counts"].map(chances).astype(float)
     losses = runs[["final_train_loss", "final_val_loss", "final_test_loss"]].to_numpy(dtype=float)
     missing = np.isnan(losses)
@@ -132,7 +115,7 @@ def _divergence(
         yield Finding(
             "diverged" if exploded[place] else "at-chance",
             Severity.ERROR,
-            cell_name(run, factors),
+            cell_name(run, study.factors),
             f"seed {run['seed']}: {'; '.join(reasons)}",
             "lower lr, add warm-up, or fp32; until then read the cell without this seed"
             if exploded[place]
@@ -140,7 +123,8 @@ def _divergence(
         )
 
 
-def _outliers(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
+def _outliers(study: Analysis) -> Iterator[Finding]:
+    runs, factors = study.runs, study.factors
     cells = runs.groupby(list(factors), dropna=False, observed=True, sort=False)["accuracy"]
     middle = cells.transform("median")
     off = (runs["accuracy"] - middle).abs() > _OUTLIER
@@ -156,8 +140,8 @@ def _outliers(runs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
         )
 
 
-def _spikes(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) -> Iterator[Finding]:
-    curves, lengths = curve_arrays(runs, epochs, ["val_loss"])
+def _spikes(study: Analysis) -> Iterator[Finding]:
+    curves, lengths = curve_arrays(study.runs, study.epochs, ["val_loss"])
     losses = curves["val_loss"]
     # A loss above five times the median until then is above five times the least until then.
     least = np.fmin.accumulate(losses, axis=1)
@@ -170,11 +154,11 @@ def _spikes(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) ->
             continue
         worst = int(max(hits, key=lambda hit: loss[hit] / before[hit - 1]))
         at_end = hits[-1] == loss.size - 1
-        run = runs.iloc[place]
+        run = study.runs.iloc[place]
         yield Finding(
             "loss-spike",
             Severity.WARNING if at_end else Severity.NOTE,
-            cell_name(run, factors),
+            cell_name(run, study.factors),
             f"seed {run['seed']}: validation loss {loss[worst]:.3g} at epoch "
             f"{worst + 1}, {loss[worst] / before[worst - 1]:.0f} times its "
             f"median until then{', at the final epoch' if at_end else ''}",
@@ -182,9 +166,8 @@ def _spikes(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) ->
         )
 
 
-def _few_steps(
-    runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]
-) -> Iterator[Finding]:
+def _few_steps(study: Analysis) -> Iterator[Finding]:
+    runs, epochs, factors = study.runs, study.epochs, study.factors
     first = epochs[epochs["epoch"] == 1].set_index("trial_id")["step"]
     by_epochs = runs[runs["epochs"].notna()]
     steps = by_epochs["trial_id"].map(first).astype(float)
@@ -201,37 +184,31 @@ def _few_steps(
         )
 
 
-def _lost_images(
-    runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]
-) -> Iterator[Finding]:
-    own = epochs[epochs["trial_id"].isin(runs.loc[runs["epochs"].notna(), "trial_id"])]
-    odd = own[own["train_seen"].notna() & (own["train_seen"] != own["n_train"])]
-    for part in by_cell(odd, factors).values():
+def _lost_images(study: Analysis) -> Iterator[Finding]:
+    """Find passes that left images out, and train accuracies over another count than was seen."""
+    epochs = study.epochs
+    seen, right = (epochs[name].astype(float) for name in ("train_seen", "train_correct"))
+    by_epochs = study.runs.loc[study.runs["epochs"].notna(), "trial_id"]
+    lost = epochs["trial_id"].isin(by_epochs) & seen.notna() & (seen != epochs["n_train"])
+    for part in by_cell(epochs[lost], study.factors).values():
         row = part.iloc[0]
         yield Finding(
             "lost-images",
             Severity.ERROR,
-            cell_name(row, factors),
+            cell_name(row, study.factors),
             f"epoch {row['epoch']} of seed {row['seed']} saw {int(row['train_seen'])} of "
             f"{int(row['n_train'])} images",
             "a pass must see the frozen subset once: keep the last batch, draw no new subset",
         )
-    own = epochs[epochs["trial_id"].isin(runs["trial_id"])]
-    counted = own["train_correct"].notna() & (own["train_seen"] > 0)
-    share = own["train_correct"].astype(float) / own["train_seen"].astype(float)
-    off_by = (share - own["train_accuracy"]).abs() * own["train_seen"].astype(float)
-    wrong = own[counted & (off_by > 1)]
-    for part in by_cell(wrong, factors).values():
+    off_by = (right - epochs["train_accuracy"] * seen).abs()
+    wrong = epochs[right.notna() & (seen > 0) & (off_by > 1)]
+    for part in by_cell(wrong, study.factors).values():
         row = part.iloc[0]
         yield Finding(
             "wrong-denominator",
             Severity.ERROR,
-            cell_name(row, factors),
+            cell_name(row, study.factors),
             f"train accuracy {row['train_accuracy']:.4f} is not {int(row['train_correct'])} of "
             f"{int(row['train_seen'])}",
             "divide by the images seen, not by the full data set's size",
         )
-
-
-def _chance(class_counts: str) -> float:
-    return float(1 / len(json.loads(class_counts)))

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from results.findings.finding import Finding, Severity, findings_frame
+from results.findings.finding import Finding, Severity
+from results.findings.findings import findings_frame
 from results.pairs.pair import Basis, Pair
 from results.phrases import count, few, level_label, listed
 
@@ -76,7 +77,7 @@ def findings(pair: Pair) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per finding, the gravest first; columns as `results.findings.finding.COLUMNS`.
+        One row per finding, the gravest first; columns as `results.findings.findings.COLUMNS`.
     """
     looks = (_data, _races, _searches, _recipes, _unmatched, _seeds, _machines)
     return findings_frame(

@@ -5,9 +5,9 @@ from typing import Any
 
 import yaml
 
-from results.analysis.cells import records_of
+from results.analysis.runs import records_of
 from results.figures.differences import studies
-from results.findings.finding import by_severity
+from results.findings.findings import by_severity
 from results.pairs.findings import findings
 from results.pairs.pair import Pair
 from results.pairs.verdict import verdict

@@ -6,7 +6,7 @@ allow: over the same trials, over seeds that drew the same subset, over the same
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, Self
@@ -14,8 +14,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from results.analysis.cells import cells_of
 from results.analysis.contrasts import main_effects, paired_test_set
-from results.analysis.estimates import by_cell, cell_estimates, compared_runs, measured_trials
+from results.analysis.runs import by_cell, measured_trials
 from results.phrases import STANDARD_FACTORS, cell_key, cell_name, level_label
 from results.records import RECIPE_COLUMNS
 from results.run import Run, open
@@ -137,11 +138,8 @@ class Pair:
 
     @cached_property
     def runs(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What `results.analysis.estimates.compared_runs` returns for each."""
-        first, second = (
-            compared_runs(run.trials(), run.cells.race) for run in (self.first, self.second)
-        )
-        return first, second
+        """What `results.analysis.runs.compared_runs` returns for each."""
+        return self.first.analysis.runs, self.second.analysis.runs
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -198,7 +196,7 @@ class Pair:
         if set(added) & set(run.tuned):
             # The recipes of its search would each look like a cell.
             trials = measured_trials(trials)
-        return cell_estimates(trials, self.factors, run.study.get("seeds"), run.cells.race)
+        return cells_of(trials, replace(run.analysis.design, factors=self.factors)).frame
 
     def _ordered(self, known: list[pd.DataFrame]) -> list[tuple[str, ...]]:
         """Return the cells of either, as charts order them: the first study's, then what is new."""

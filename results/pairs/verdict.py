@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from results.analysis.cells import records_of
+from results.analysis.runs import records_of
 from results.findings.finding import Severity
 from results.pairs.findings import findings
 from results.pairs.pair import NO_WIDTH, Basis, Pair

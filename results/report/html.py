@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from results.analysis.cells import records_of
+from results.analysis.runs import records_of
 from results.errors import ResultsError
 from results.phrases import is_absent, level_label
 from results.store.files import write_whole

@@ -6,10 +6,11 @@ from datetime import datetime
 import pandas as pd
 import yaml
 
-from results.analysis.cells import Cells, records_of
-from results.analysis.forecasts import predicted_and_actual
-from results.answer.coverage import Interval, coverage_note
-from results.findings.finding import by_severity
+from results.analysis.cells import Cells
+from results.analysis.costs import predicted_and_actual
+from results.analysis.runs import records_of
+from results.answer.answer import Interval, coverage_note
+from results.findings.findings import by_severity
 from results.phrases import level_label
 from results.report.html import Picture, Table, as_data, fill, resource, vega
 from results.report.payload import payload
@@ -40,7 +41,7 @@ def render(
     """
     cells = run.cells
     known = not cells.frame.empty
-    answer = run.analysis.answer if known else None
+    answer = run.answer() if known else None
     return fill(
         "page.html.j2",
         [vega(), *(resource(name) for name in ("age.js", "page.js", "tables.js"))],
@@ -48,8 +49,8 @@ def render(
         cells=cells,
         question=answer.question if answer else "Nothing is planned yet.",
         answer=[said.text for said in answer.sentences] if answer else [_NOTHING],
-        sections=sections_of(run.analysis) if known else [],
-        findings=by_severity(run.analysis.overview.findings) if known else {},
+        sections=sections_of(run) if known else [],
+        findings=by_severity(run.findings()) if known else {},
         unfinished=_unfinished(cells),
         pictures=pictures,
         data=as_data(payload(run)),
@@ -70,7 +71,7 @@ def _unfinished(cells: Cells) -> list[tuple[str, str, str]]:
 
 
 def _cell_table(cells: Cells) -> Table:
-    frame = cells.frame
+    frame = cells.summary
     columns = [*cells.factors, "images", "state", "seeds"]
     parts = [
         *([level_label(factor, level) for level in frame[factor]] for factor in cells.factors),

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.analysis.cells import METRICS, Cells, records_of
+from results.analysis.cells import METRICS, Cells
+from results.analysis.runs import records_of
 from results.phrases import level_label
 from results.records import Status
 from results.run import Run
@@ -26,7 +27,7 @@ def payload(run: Run) -> dict[str, Any]:
         entry per cell and epoch, means over the compared seeds.
     """
     cells = run.cells
-    frame = cells.frame
+    frame = cells.summary
     trials = run.trials()
     keyed = frame[list(cells.factors)].reset_index(names="cell")
     wanted = trials[trials["wanted"].fillna(False).astype(bool)]

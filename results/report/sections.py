@@ -1,21 +1,20 @@
 """What the page says below the answer: one section per question, as text and tables.
 
-Numbers are those of `results.analysis.overview`: points of test accuracy or error, seconds, images.
+Numbers are those of `results.analysis.analysis`: points of test accuracy or error, seconds, images.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import pandas as pd
 
 from results.analysis.analysis import Analysis
-from results.analysis.cells import records_of
-from results.analysis.costs import COSTS, cost_per_point, pareto_front
-from results.analysis.overview import Overview
-from results.answer.coverage import Interval, coverage_note
+from results.analysis.costs import COSTS, pareto_front
+from results.analysis.runs import records_of
+from results.answer.answer import Interval, coverage_note
 from results.phrases import level_label, resource_time
 from results.report.html import Table, table_of
+from results.run import Run
 
 _WITHOUT = {
     "difference_without_selection": "without the selection seed",
@@ -52,29 +51,29 @@ class Section:
     chart: str | None = None
 
 
-def sections_of(analysis: Analysis) -> list[Section]:
+def sections_of(run: Run) -> list[Section]:
     """Return the sections of a study, none where it has no value yet.
 
     In a race nothing is compared: what remains is what the survivors cost and how they trained.
     """
-    if not analysis.has_value:
+    study = run.analysis
+    if not study.has_value:
         return []
-    study = analysis.overview
-    compared: list[tuple[bool, Callable[[Analysis], Section]]] = [
+    compared: list[tuple[bool, Callable[[Run], Section]]] = [
         (study.varies("model"), _models),
         (study.varies("weights"), _pretraining),
         (study.varies("fraction"), _more_data),
         (True, _effects),
     ]
-    made = [make(analysis) for fits, make in compared if fits and not study.race]
-    return [*made, _costs(analysis), _training(analysis)]
+    made = [make(run) for fits, make in compared if fits and not study.design.race]
+    return [*made, _costs(study), _training(study)]
 
 
-def _models(analysis: Analysis) -> Section:
-    study = analysis.overview
-    tables = [_differences(analysis, "model")]
+def _models(run: Run) -> Section:
+    study = run.analysis
+    tables = [_differences(study, "model")]
     if study.varies("fraction"):
-        found = analysis.crossovers
+        found = study.crossovers
         tables.append(
             table_of(
                 "Does a bigger model overtake a smaller one as data grows? Sizes in images; "
@@ -94,12 +93,12 @@ def _models(analysis: Analysis) -> Section:
             )
         )
     title = "Which model for which amount of data?"
-    return Section("model", title, _said(analysis, "model"), tables)
+    return Section("model", title, _said(run, "model"), tables)
 
 
-def _pretraining(analysis: Analysis) -> Section:
-    study, worths = analysis.overview, analysis.worths
-    tables = [_differences(analysis, "weights")]
+def _pretraining(run: Run) -> Section:
+    study, worths = run.analysis, run.analysis.worths
+    tables = [_differences(study, "weights")]
     if len(worths):
         tables.append(
             table_of(
@@ -118,12 +117,12 @@ def _pretraining(analysis: Analysis) -> Section:
                 study.factors,
             )
         )
-    said = _said(analysis, "pretraining")
+    said = _said(run, "pretraining")
     return Section("pretraining", "What is pretraining worth?", said, tables, "pretraining")
 
 
-def _more_data(analysis: Analysis) -> Section:
-    study, found = analysis.overview, analysis.extrapolations
+def _more_data(run: Run) -> Section:
+    study, found = run.analysis, run.analysis.extrapolations
     table = table_of(
         f"Predicted error with twice the data; {coverage_note(Interval.EXTRAPOLATION)}",
         found,
@@ -143,29 +142,30 @@ def _more_data(analysis: Analysis) -> Section:
         },
         study.factors,
     )
-    said = _said(analysis, "data")
+    said = _said(run, "data")
     return Section("data", "What would twice the data buy?", said, [table], "learning-curves")
 
 
-def _effects(analysis: Analysis) -> Section:
+def _effects(run: Run) -> Section:
+    study = run.analysis
     wanted = {
         "difference": "points gained",
         "low": "95 % from",
         "high": "to",
         "decided": "decided",
         "n_seeds": "seeds",
-        **(_WITHOUT if _has_selection(analysis.effects) else {}),
+        **(_WITHOUT if _has_selection(study.effects) else {}),
         "n_cells": "cells averaged",
     }
     tables = [
         table_of(
             "One step in one factor, averaged over the cells of the others",
-            _labelled(analysis.effects),
+            _labelled(study.effects),
             {"factor": "factor", "first": "from", "second": "to level", **wanted},
         ),
         table_of(
             "How much more a step in one factor gains at another factor's higher level",
-            _labelled(analysis.interactions),
+            _labelled(study.interactions),
             {
                 "factor": "step in",
                 "first": "from",
@@ -180,9 +180,8 @@ def _effects(analysis: Analysis) -> Section:
     return Section("effects", "Which factor matters most?", (), tables, "effects")
 
 
-def _costs(analysis: Analysis) -> Section:
-    study = analysis.overview
-    cells = analysis.cells[analysis.cells["seeds"] > 0]
+def _costs(study: Analysis) -> Section:
+    cells = study.cells.frame[study.cells.frame["seeds"] > 0]
     resource = "GPU" if (cells["resource"] == "gpu").any() else "CPU"
     fronts = pd.DataFrame({cost: pareto_front(cells, cost) for cost in COSTS})
     named = [study.name(row) or "the only cell" for row in records_of(cells)]
@@ -203,11 +202,9 @@ def _costs(analysis: Analysis) -> Section:
             },
         )
     ]
-    for factor in () if study.race else ("model", "fraction"):
+    for factor in () if study.design.race else ("model", "fraction"):
         if study.varies(factor):
-            prices = cost_per_point(
-                study.runs, study.cells, study.factors, factor, _one_step(analysis, factor)
-            )
+            prices = study.costs(factor)
             tables.append(
                 table_of(
                     f"What a point of accuracy costs by the next level of {factor}",
@@ -228,14 +225,14 @@ def _costs(analysis: Analysis) -> Section:
     spent = float(cells["search_resource_seconds"].sum())
     said = (
         [f"The search took {resource_time(spent, resource)}, not counted here."]
-        if spent and not study.race
+        if spent and not study.design.race
         else []
     )
     return Section("cost", "What does accuracy cost?", said, tables, "cost", "cost")
 
 
-def _training(analysis: Analysis) -> Section:
-    study, found = analysis.overview, analysis.fits
+def _training(study: Analysis) -> Section:
+    found = study.fits
     counts = found["fit"].value_counts()
     text = ", ".join(f"{number} {fit}" for fit, number in counts.items())
     table = table_of(
@@ -257,8 +254,8 @@ def _training(analysis: Analysis) -> Section:
     return Section("training", "Was training long enough?", said, [table], "epochs", "curves")
 
 
-def _differences(analysis: Analysis, factor: str) -> Table:
-    study, table = analysis.overview, analysis.differences(factor)
+def _differences(study: Analysis, factor: str) -> Table:
+    table = study.differences(factor)
     return table_of(
         "Paired differences in test accuracy, in points",
         _labelled(table.assign(factor=factor)),
@@ -279,23 +276,16 @@ def _differences(analysis: Analysis, factor: str) -> Table:
     )
 
 
-def _one_step(analysis: Analysis, factor: str) -> pd.DataFrame:
-    """Return the differences between neighbouring levels of a factor."""
-    table = analysis.differences(factor)
-    after = dict(pairwise(analysis.overview.levels[factor]))
-    return table[table["first"].map(after) == table["second"]]
-
-
 def _has_selection(table: pd.DataFrame) -> bool:
     """Whether leaving out the seed that chose the recipe changes anything."""
     return bool((table["n_seeds"] != table["n_seeds_without_selection"]).any())
 
 
-def _said(analysis: Analysis, topic: str) -> list[str]:
-    return [said.text for said in analysis.answer.sentences if said.topic == topic]
+def _said(run: Run, topic: str) -> list[str]:
+    return [said.text for said in run.answer().sentences if said.topic == topic]
 
 
-def _names(study: Overview, table: pd.DataFrame, *without: str) -> dict[str, str]:
+def _names(study: Analysis, table: pd.DataFrame, *without: str) -> dict[str, str]:
     """Return the factor columns that tell the rows of a table apart."""
     return {
         name: name

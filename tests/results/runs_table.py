@@ -6,7 +6,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from results.records import EPOCH_SCHEMA, TRIAL_SCHEMA
+from results.analysis.analysis import Analysis
+from results.analysis.runs import Design
+from results.records import EPOCH_SCHEMA, SCHEMAS, TRIAL_SCHEMA
 
 POOL = 1600
 SMALL, BIG = "resnet18", "resnet50"
@@ -94,3 +96,18 @@ def curve(row: Mapping[str, Any], **columns: list[float]) -> list[dict[str, Any]
 def epochs_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Return epoch rows as the store gives them."""
     return pa.Table.from_pylist([dict(row) for row in rows], schema=EPOCH_SCHEMA).to_pandas()
+
+
+def analysis_of(
+    rows: Iterable[Mapping[str, Any]],
+    epochs: pd.DataFrame | None = None,
+    predictions: pd.DataFrame | None = None,
+    **design: Any,
+) -> Analysis:
+    """Return the analysis of rows of the table of trials; what is not given is empty."""
+    tables = {name: schema.empty_table().to_pandas() for name, schema in SCHEMAS.items()}
+    tables["trials"] = trials_frame(rows)
+    for name, table in (("epochs", epochs), ("predictions", predictions)):
+        if table is not None:
+            tables[name] = table
+    return Analysis(tables.__getitem__, Design(**design))

@@ -5,10 +5,12 @@ from results.phrases import (
     amount,
     byte_size,
     count,
+    described,
     duration,
     few,
     fraction_label,
     fractions,
+    level_label,
     listed,
     resource_time,
     setting,
@@ -108,3 +110,10 @@ def test_durations(seconds, text):
 )
 def test_sizes(size, text):
     assert byte_size(size) == text
+
+
+def test_levels_are_written_with_the_factor_where_it_is_not_plain():
+    assert level_label("model", "resnet18") == "resnet18"
+    assert level_label("lr", 0.001) == "lr 0.001"
+    assert level_label("image_size", float("nan")) == "default"
+    assert described({"weights": "none", "optimizer": "sgd"}) == "weights: none, optimizer: sgd"

@@ -10,7 +10,7 @@ import results
 from orchestrator.plan.plan import plan_study
 from orchestrator.plan.price import price_study
 from orchestrator.study.study import study_from
-from results.analysis.forecasts import predicted_and_actual
+from results.analysis.costs import predicted_and_actual
 from results.records import ENVIRONMENT_SCHEMA
 from results.store.store import Store
 

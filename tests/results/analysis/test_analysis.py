@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from runs_table import BIG, SMALL, analysis_of, cell
 from sample import Plan, write
 
 import results
@@ -9,15 +10,17 @@ from results.report.html import Table
 from results.report.sections import sections_of
 
 
-def analysis(tmp_path, plan=None, fate=lambda row: None) -> Analysis:
-    return results.open(
-        write(tmp_path / "run", plan or Plan(), np.random.default_rng(0), fate)
-    ).analysis
+def opened(tmp_path, plan=None, fate=lambda row: None):
+    return results.open(write(tmp_path / "run", plan or Plan(), np.random.default_rng(0), fate))
+
+
+def analysis(tmp_path, plan=None) -> Analysis:
+    return opened(tmp_path, plan).analysis
 
 
 def test_tables_keep_the_order_of_the_cells(tmp_path):
     found = analysis(tmp_path, Plan(models=("resnet50", "resnet18")))
-    order = list(found.cells[["model", "weights"]].drop_duplicates().itertuples(index=False))
+    order = list(found.cells.frame[["model", "weights"]].drop_duplicates().itertuples(index=False))
     series = found.extrapolations[["model", "weights"]]
     assert list(series.itertuples(index=False)) == order
     rows = found.differences("weights")[["model", "fraction"]].to_numpy().tolist()
@@ -28,7 +31,7 @@ def test_tables_keep_the_order_of_the_cells(tmp_path):
 
 def test_crossovers_are_those_of_every_two_models_where_there_are_few(tmp_path):
     found = analysis(tmp_path)
-    expected = crossovers(found.overview.runs, found.factors, np.random.default_rng(0))
+    expected = crossovers(found.runs, found.factors, np.random.default_rng(0))
     assert len(found.crossovers) == len(expected) == 2
     assert set(found.crossovers["verdict"]) == set(expected["verdict"])
 
@@ -41,7 +44,7 @@ def test_of_many_models_neighbours_and_the_ends_are_looked_at(tmp_path):
 
 
 def test_sections_follow_what_the_study_varies(tmp_path):
-    sections = sections_of(analysis(tmp_path))
+    sections = sections_of(opened(tmp_path))
     names = [section.name for section in sections]
     assert names == ["model", "pretraining", "data", "effects", "cost", "training"]
     assert sections[0].text[0].startswith("Model size: ")
@@ -49,22 +52,22 @@ def test_sections_follow_what_the_study_varies(tmp_path):
 
 def test_one_model_is_not_compared(tmp_path):
     plan = Plan(models=("resnet18",), fractions=(1.0,))
-    names = [section.name for section in sections_of(analysis(tmp_path, plan))]
+    names = [section.name for section in sections_of(opened(tmp_path, plan))]
     assert names == ["pretraining", "effects", "cost", "training"]
 
 
 def test_a_race_has_neither_differences_nor_prices(tmp_path):
-    sections = sections_of(analysis(tmp_path, Plan(race=True, seeds=(0,))))
+    sections = sections_of(opened(tmp_path, Plan(race=True, seeds=(0,))))
     assert [section.name for section in sections] == ["cost", "training"]
     assert len(sections[0].tables) == 1
 
 
 def test_nothing_trained_has_no_sections(tmp_path):
-    assert sections_of(analysis(tmp_path, Plan(), lambda row: "planned")) == []
+    assert sections_of(opened(tmp_path, Plan(), lambda row: "planned")) == []
 
 
 def test_prices_are_of_one_step_at_a_time(tmp_path):
-    cost = next(s for s in sections_of(analysis(tmp_path)) if s.name == "cost")
+    cost = next(s for s in sections_of(opened(tmp_path)) if s.name == "cost")
     by_fraction = next(table for table in cost.tables if "fraction" in table.caption)
     steps = {tuple(row[:2]) for row in by_fraction.rows}
     assert steps == {("1/16", "1/2"), ("1/2", "1")}
@@ -77,3 +80,50 @@ def test_prices_are_of_one_step_at_a_time(tmp_path):
 )  # fmt: skip
 def test_a_column_shows_four_digits_of_its_largest_number(values, decimals):
     assert Table("", ["x"], [[value] for value in values]).decimals == [decimals]
+
+
+FATES = ["missing", "planned", "running", "stopped", "nan", "failed"]
+PLANS = [
+    Plan(fractions=(1 / 16, 1 / 2, 1.0), seeds=(0, 1)),
+    Plan(fractions=(1 / 2, 1.0), search={"lr": [1e-4, 1e-3, 1e-2]}),
+    Plan(weights=("none",), seeds=(0, 1), extra={"optimizer": ["adam", "sgd"]}),
+    Plan(models=("resnet18",), race=True),
+]
+
+
+@pytest.mark.parametrize("number", range(len(PLANS)))
+@pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
+def test_whatever_befalls_a_study(tmp_path, number, share):
+    plan, generator = PLANS[number], np.random.default_rng(number)
+
+    def fate(row):
+        return str(generator.choice(FATES)) if generator.random() < share else None
+
+    run = results.open(write(tmp_path, plan, generator, fate))
+    found, findings = run.answer(), run.findings()
+    assert len(found.sentences) == 5
+    assert "nan" not in found.text
+    assert "None" not in found.text
+    assert not findings.isna().any(axis=None)
+    severities = findings["severity"].tolist()
+    assert severities == sorted(severities, key=["error", "warning", "note"].index)
+
+
+def test_best_cell_has_two_seeds_where_any_has():
+    rows = cell([0.9]) + cell([0.8, 0.8], model=BIG)
+    study = analysis_of(rows)
+    assert study.ranked.iloc[0]["model"] == BIG
+    assert study.is_ranked
+    alone = analysis_of(rows[:1])
+    assert alone.ranked.iloc[0]["model"] == SMALL
+    assert not alone.is_ranked
+
+
+def test_names_leave_out_factors_with_one_level():
+    rows = cell([0.8, 0.8]) + cell([0.7, 0.7], weights="IMAGENET1K_V1")
+    study = analysis_of(rows)
+    row = {"model": SMALL, "weights": "none", "fraction": 1.0}
+    assert study.name(row) == "none"
+    assert study.setting(row) == "from scratch"
+    assert study.setting({**row, "weights": "IMAGENET1K_V1"}) == "with IMAGENET1K_V1 weights"
+    assert study.others("model") == ["weights", "fraction"]

@@ -1,15 +1,18 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
+from runs_table import BIG, SMALL, analysis_of, cell, trial
 from sample import Plan, Row, write
-from scipy import stats
 
 import results
-from results.analysis.cells import State, cells_of, half_width, is_race
-from results.phrases import described, level_label
+from results.analysis.cells import State, cells_of
+from results.analysis.runs import Design
 from results.statistics.intervals import mean_intervals
 
 CELL = ["model", "weights", "fraction"]
+T2 = 4.302653
 
 
 def cells(tmp_path, plan=None, fate=lambda row: None):
@@ -17,25 +20,20 @@ def cells(tmp_path, plan=None, fate=lambda row: None):
     return run.cells, run.trials()
 
 
-def test_levels_are_written_with_the_factor_where_it_is_not_plain():
-    assert level_label("model", "resnet18") == "resnet18"
-    assert level_label("lr", 0.001) == "lr 0.001"
-    assert level_label("image_size", float("nan")) == "default"
-    assert described({"weights": "none", "optimizer": "sgd"}) == "weights: none, optimizer: sgd"
+def frame_of(rows, **design):
+    return analysis_of(rows, **design).cells.frame
 
 
-def test_half_width_is_students_t_times_the_standard_error():
-    # t(2) at 97.5 % is 4.3027, so that 0.3 / sqrt(3) becomes 0.74525.
-    widths = half_width(pd.Series([0.3, np.nan, 1.0]), pd.Series([3, 1, 4]))
-    assert widths[0] == pytest.approx(0.745241, abs=1e-5)
-    assert np.isnan(widths[1])
-    assert widths[2] == pytest.approx(stats.t.ppf(0.975, 3) / 2)
+def rows_of(frame):
+    return {
+        (row["model"], row["weights"], row["fraction"]): row for row in frame.to_dict("records")
+    }
 
 
 def test_a_cell_holds_mean_and_interval_over_its_seeds(tmp_path):
     found, trials = cells(tmp_path)
     assert len(found.frame) == 12
-    row = found.frame.iloc[0]
+    row = found.summary.iloc[0]
     assert tuple(row[CELL]) == ("resnet18", "none", 1 / 16)
     own = trials[(trials["model"] == "resnet18") & (trials["weights"] == "none")]
     values = own.loc[own["fraction"] == 1 / 16, "final_test_accuracy"]
@@ -99,13 +97,6 @@ def test_a_factor_of_the_recipe_names_cells_too(tmp_path):
     assert found.name(found.frame.iloc[1]) == "none × 1/16 × optimizer sgd"
 
 
-def test_a_race_is_no_comparison():
-    assert is_race({"early_stopping": {"compare": []}, "search": None})
-    assert not is_race({"early_stopping": {"compare": []}, "search": {"lr": [1e-3]}})
-    assert not is_race({"early_stopping": {"compare": "cell"}})
-    assert not is_race({"early_stopping": "none"})
-
-
 def test_a_race_counts_what_was_stopped(tmp_path):
     found, _ = cells(
         tmp_path,
@@ -119,10 +110,108 @@ def test_a_race_counts_what_was_stopped(tmp_path):
 def test_nothing_recorded_gives_no_cells(tmp_path):
     found, _ = cells(tmp_path, Plan(), lambda row: "missing")
     assert found.frame.empty
-    assert {"model", "state", "reason", "test_accuracy"} <= set(found.frame.columns)
+    assert {"model", "state", "reason", "test_accuracy"} <= set(found.summary.columns)
 
 
 def test_what_is_no_longer_wanted_is_left_out(tmp_path):
     _, trials = cells(tmp_path)
     trials["wanted"] = trials["model"] == "resnet18"
-    assert set(cells_of(trials, {}).frame["model"]) == {"resnet18"}
+    assert set(cells_of(trials, Design()).frame["model"]) == {"resnet18"}
+
+
+def test_means_with_t_intervals():
+    frame = frame_of(cell([0.81, 0.82, 0.83]))
+    row = frame.iloc[0]
+    assert row["accuracy"] == pytest.approx(82)
+    assert row["error"] == pytest.approx(18)
+    assert row["accuracy_sd"] == pytest.approx(1)
+    assert row["accuracy_high"] == pytest.approx(82 + T2 / math.sqrt(3), rel=1e-6)
+    assert (row["seeds"], row["seeds_wanted"], row["missing_seeds"]) == (3, 3, [])
+    assert row["state"] == "complete"
+    assert pd.isna(row["selection_seed"])
+
+
+def test_pooled_interval_borrows_spread():
+    steady = cell([0.80, 0.80, 0.80])
+    shaky = cell([0.70, 0.74, 0.78], model=BIG)
+    found = rows_of(frame_of(steady + shaky))
+    own, other = found[(SMALL, "none", 1.0)], found[(BIG, "none", 1.0)]
+    assert own["accuracy_high"] == pytest.approx(80)
+    # Equal n and k: variances 0 and 16 pool to 8, of little worth in degrees of freedom.
+    assert own["pooled_high"] - 80 == pytest.approx(other["pooled_high"] - 74)
+    assert own["pooled_high"] - 80 >= T2 * math.sqrt(8 / 3) * 0.999
+    assert own["pooled_low"] + own["pooled_high"] == pytest.approx(160)
+
+
+def test_one_seed_has_no_interval_even_beside_others():
+    rows = cell([0.8]) + cell([0.7, 0.72, 0.74], model=BIG)
+    row = rows_of(frame_of(rows))[(SMALL, "none", 1.0)]
+    names = ["accuracy_low", "accuracy_high", "accuracy_sd", "pooled_low", "pooled_high"]
+    assert all(np.isnan(row[name]) for name in names)
+
+
+def test_missing_seeds_and_cells_stay_in_the_frame():
+    rows = cell([0.8, 0.8, 0.8])
+    rows += cell([0.6, 0.6], fraction=0.5)
+    rows.append(trial(None, fraction=0.5, seed=2, status="failed", error="Diverged: loss nan"))
+    rows += [
+        trial(None, fraction=0.25, seed=0, lr=lr, stage="search", measured=False, status="failed")
+        for lr in (1e-3, 1e-2)
+    ]
+    frame = frame_of(rows, seeds=(0, 1, 2))
+    found = rows_of(frame)
+    assert list(frame["fraction"]) == [0.25, 0.5, 1.0]
+    assert found[(SMALL, "none", 0.5)]["missing_seeds"] == [2]
+    assert "loss nan" in found[(SMALL, "none", 0.5)]["reason"]
+    empty = found[(SMALL, "none", 0.25)]
+    assert (empty["state"], empty["seeds"], empty["missing_seeds"]) == ("failed", 0, [0, 1, 2])
+    assert np.isnan(empty["accuracy"])
+
+
+def test_selection_seed_is_marked_and_left_out():
+    rows = [trial(0.90, seed=0, stage="search"), trial(0.80, seed=1), trial(0.84, seed=2)]
+    rows.append(trial(0.85, seed=0, lr=1e-2, stage="search", measured=False))
+    row = frame_of(rows).iloc[0]
+    assert row["selection_seed"] == 0
+    assert row["accuracy"] == pytest.approx(84.6667, abs=1e-3)
+    assert row["accuracy_without_selection"] == pytest.approx(82)
+    assert row["accuracy_without_selection_sd"] == pytest.approx(math.sqrt(8))
+    # Two CPUs for 100 s: two runs searched.
+    assert row["search_resource_seconds"] == pytest.approx(400)
+
+
+def test_cost_is_charged_in_the_scarcer_resource():
+    on_cpu = frame_of(cell([0.8, 0.8], seconds=60.0, cpu=2.0)).iloc[0]
+    assert (on_cpu["resource"], on_cpu["resource_seconds"]) == ("cpu", 120.0)
+    on_gpu = frame_of(cell([0.8, 0.8], seconds=60.0, gpu=0.25)).iloc[0]
+    assert (on_gpu["resource"], on_gpu["resource_seconds"]) == ("gpu", 15.0)
+
+
+def test_recipe_fields_may_be_factors():
+    rows = cell([0.8, 0.82]) + cell([0.7, 0.72], optimizer="sgd", momentum=0.9)
+    frame = frame_of(rows, factors=("model", "weights", "fraction", "optimizer"))
+    assert dict(zip(frame["optimizer"], frame["accuracy"].round(6), strict=True)) == {
+        "adam": 81.0,
+        "sgd": 71.0,
+    }
+
+
+def test_absent_columns_are_named():
+    with pytest.raises(ValueError, match="lacks colour"):
+        frame_of(cell([0.8]), factors=("model", "colour"))
+
+
+def test_a_study_without_a_result():
+    frame = frame_of([trial(None, status="planned", seed=seed) for seed in (0, 1)])
+    assert frame["seeds"].tolist() == [0]
+    assert frame["missing_seeds"].tolist() == [[0, 1]]
+
+
+def test_an_interval_ends_where_accuracies_do():
+    # Two seeds ten points apart: 94 ± 12.71·5 would reach 157.
+    row = frame_of(cell([0.89, 0.99])).iloc[0]
+    assert row["accuracy_low"] == pytest.approx(94 - 12.7062 * 5, abs=1e-3)
+    assert row["accuracy_high"] == 100
+    assert row["pooled_high"] <= 100
+    row = frame_of(cell([0.01, 0.11])).iloc[0]
+    assert (row["accuracy_low"], row["pooled_low"]) == (0, 0)

@@ -11,7 +11,7 @@ from results.analysis.contrasts import (
     paired_differences,
     paired_test_set,
 )
-from results.analysis.estimates import compared_runs
+from results.analysis.runs import compared_runs
 from results.records import PREDICTION_SCHEMA
 
 FACTORS = ["model", "weights", "fraction"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from runs_table import BIG, SMALL, cell, trial, trials_frame
 
-from results.analysis.estimates import compared_runs
+from results.analysis.runs import compared_runs
 from results.analysis.series import crossovers, data_worths, extrapolations, paired_tables
 
 FACTORS = ["model", "weights", "fraction"]

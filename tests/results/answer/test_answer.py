@@ -1,9 +1,9 @@
 import pyarrow as pa
 import pytest
-from runs_table import BIG, SMALL, cell, epochs_frame, trial, trials_frame
+from runs_table import BIG, SMALL, analysis_of, cell, trial
 
-from results.analysis.overview import Overview
 from results.answer.answer import answer
+from results.findings.findings import find
 from results.records import PREDICTION_SCHEMA
 
 FRACTIONS = (0.25, 0.5, 1.0)
@@ -30,7 +30,8 @@ def design(seeds=3, **fields):
 
 
 def said(rows, **options):
-    found = answer(Overview(trials_frame(rows), epochs_frame([]), **options))
+    study = analysis_of(rows, **options)
+    found = answer(study, find(study))
     assert [sentence.topic for sentence in found.sentences] == [
         "best",
         "model",
@@ -155,7 +156,7 @@ def test_question_follows_the_factors(rows, question):
 
 
 def test_recipe_factor_in_names_and_question():
-    factors = ["model", "weights", "fraction", "optimizer"]
+    factors = ("model", "weights", "fraction", "optimizer")
     rows = cell([0.80, 0.81, 0.82]) + cell([0.70, 0.71, 0.72], optimizer="sgd")
     texts, question = said(rows, factors=factors)
     assert question == "Would another optimizer help on this task, and what does it cost?"

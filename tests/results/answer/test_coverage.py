@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from results.answer.coverage import MEASURED, Interval, coverage_note
+from results.answer.answer import MEASURED, Interval, coverage_note
 
 ROOT = Path(__file__).parents[3]
 COLUMNS = {

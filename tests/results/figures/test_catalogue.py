@@ -10,6 +10,7 @@ from sample import Plan, Row, write
 
 import results
 from results.analysis.cells import cells_of
+from results.analysis.runs import Design
 from results.figures.cells import cell_map
 from results.figures.process import slot_spans, timeline
 from results.figures.sizes import data_size
@@ -290,7 +291,7 @@ def reference_study(path):
 @pytest.mark.skipif(not SHARED.exists(), reason="the reference study is not here")
 def test_the_reference_studys_figure_can_be_redrawn():
     trials, study = reference_study(SHARED / "reference" / "study.csv")
-    cells = cells_of(trials, study)
+    cells = cells_of(trials, Design.of(study))
     assert len(cells.frame) == 12
     figure = data_size(cells, trials, "reference", origin=True)
     scratch, pretrained = (figure.axes[place] for place in (0, 2))

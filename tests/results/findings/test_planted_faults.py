@@ -96,7 +96,7 @@ class Said:
     """What is said of a run: its findings, and its page as a reader sees it."""
 
     def __init__(self, run):
-        self.findings = run.analysis.overview.findings
+        self.findings = run.findings()
         page = render(run, {}, datetime(2025, 3, 1, tzinfo=UTC))
         section = re.search(r'<section id="warnings".*?</section>', page, re.S).group()
         self.warnings = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", "", section)))
@@ -393,7 +393,7 @@ def test_every_documented_pitfall_is_planted():
     named = set(re.findall(r"`([a-z-]+)`", "".join(re.findall(r"\|([^|]*)\|\n", table))))
     planted = {code for code, *_ in IN_CELLS} | {code for _, code, _ in OF_THE_STUDY}
     assert planted - named == set()
-    # Cells that planted faults leave alone are decided; test_diagnoses has its numbers by hand.
+    # Cells that planted faults leave alone are decided; test_findings has its numbers by hand.
     # That test images are training images too is seen by a plan alone.
     assert named - planted == {"undecided", "seen-images"}
 

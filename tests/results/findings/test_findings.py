@@ -3,12 +3,9 @@ import re
 from pathlib import Path
 
 import pytest
-from runs_table import BIG, cell, curve, epochs_frame, trial, trials_frame
+from runs_table import BIG, analysis_of, cell, curve, epochs_frame, trial
 
-from results.findings.diagnoses import diagnose
-from results.findings.finding import COLUMNS
-
-NO_EPOCHS = epochs_frame([])
+from results.findings.findings import COLUMNS, find
 
 
 def sound(**fields):
@@ -16,9 +13,13 @@ def sound(**fields):
     return cell([0.80, 0.81, 0.82], **fields)
 
 
-def found(rows, epochs=NO_EPOCHS, **options):
+def diagnose(rows, epochs=None, **design):
+    return find(analysis_of(rows, epochs, **design))
+
+
+def found(rows, epochs=None, **design):
     """Return findings as {code: row}; the last of a kind wins."""
-    table = diagnose(trials_frame(rows), epochs, **options)
+    table = diagnose(rows, epochs, **design)
     assert list(table.columns) == list(COLUMNS)
     assert (table["evidence"] != "").all()
     assert (table["advice"] != "").all()
@@ -36,7 +37,7 @@ def test_a_sound_study_is_left_alone():
 
 def test_gravest_first():
     rows = [*sound(), *sound(model=BIG)[:2], *cell([0.5], fraction=0.5)]
-    severities = diagnose(trials_frame(rows), NO_EPOCHS)["severity"].tolist()
+    severities = diagnose(rows)["severity"].tolist()
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
     assert {"error", "warning", "note"} == set(severities)
 
@@ -70,7 +71,7 @@ def test_cell_none_of_whose_recipes_completed():
         trial(None, model=BIG, lr=lr, stage="search", measured=False, status="failed", error="boom")
         for lr in (1e-3, 1e-2)
     ]
-    row = found(rows, seeds=[0, 1, 2])["missing-cell"]
+    row = found(rows, seeds=(0, 1, 2))["missing-cell"]
     assert (row["severity"], row["cell"]) == ("error", "resnet50 × none × 1")
     assert "boom" in row["evidence"]
 
@@ -100,7 +101,7 @@ def test_ties_that_are_too_many_to_read_are_counted():
     for place in range(12):
         seeds = [0.60 + 0.001 * place, 0.61, 0.62 - 0.002 * place]
         rows += cell(seeds, model=f"model-{place:02}", n_parameters=1000 + place)
-    table = diagnose(trials_frame(rows), NO_EPOCHS)
+    table = diagnose(rows)
     ties = table[table["code"] == "undecided"]
     assert len(ties) == 1
     row = ties.iloc[0]
@@ -119,7 +120,7 @@ def test_race_and_its_survivors():
         trial(None, model=BIG, seed=seed, stage="search", measured=False, status="stopped")
         for seed in (0, 1)
     ]
-    table = diagnose(trials_frame(rows), NO_EPOCHS, race=True)
+    table = diagnose(rows, race=True)
     race = table[table["code"] == "race"]
     assert race["cell"].tolist() == ["", "resnet50 × none × 1"]
     assert "2 of 4 were stopped" in race["evidence"].iloc[0]
@@ -162,7 +163,7 @@ def test_winner_inside_the_grid():
 def test_search_seed_outside_the_seeds():
     rows = searched(1e-2, [1e-4, 1e-3, 1e-2])
     rows[2]["measured"] = False
-    assert "edge-of-grid" in found(rows, seeds=[1, 2])
+    assert "edge-of-grid" in found(rows, seeds=(1, 2))
 
 
 def test_stopped_recipes_are_counted():

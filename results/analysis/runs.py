@@ -1,0 +1,154 @@
+"""Which trials a study compares, and how tables of them are parted. Frame in, frame out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.phrases import STANDARD_FACTORS, cell_key, is_absent
+from results.records import RECIPE_COLUMNS, Stage, Status
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a study, as last run, asks for.
+
+    Parameters
+    ----------
+    name
+        Of the study.
+    factors
+        Columns that together name a cell, the three standard ones first.
+    levels
+        The levels of each factor as the study file declares them, in its order.
+    seeds
+        Seeds of every cell; where there are none, those of the wanted trials are meant.
+    race
+        True where unlike trials compete: such a study has no measure stage, and is a search and
+        not a comparison.
+    tuned
+        Recipe fields that are searched inside each cell.
+    """
+
+    name: str = ""
+    factors: tuple[str, ...] = STANDARD_FACTORS
+    levels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    race: bool = False
+    tuned: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, study: Mapping[str, Any]) -> "Design":
+        """Return the design of a resolved study, as `study.yaml` holds it."""
+        declared = study.get("factors") or {}
+        stopping = study.get("early_stopping")
+        competes = isinstance(stopping, Mapping) and stopping.get("compare", "cell") != "cell"
+        return cls(
+            name=str(study.get("name", "")),
+            factors=(*STANDARD_FACTORS, *(name for name in declared if name in RECIPE_COLUMNS)),
+            levels={name: _labels(levels) for name, levels in declared.items()},
+            seeds=tuple(study.get("seeds") or ()),
+            race=competes and not study.get("search"),
+            tuned=tuple(name for name in study.get("search") or {} if name in RECIPE_COLUMNS),
+        )
+
+
+def _labels(levels: Any) -> list[Any]:
+    """Return levels as the tables name them: a file with a label goes by the label."""
+    listed = levels if isinstance(levels, list) else [levels] if levels else []
+    named: list[Any] = []
+    for level in listed:
+        named.extend(level if isinstance(level, Mapping) else [level])
+    return named
+
+
+def wanted_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials that the study as last run asks for."""
+    return trials[trials["wanted"].fillna(False).astype(bool)]
+
+
+def measured_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials that comparisons use or will use, whatever became of them."""
+    return trials[trials["measured"].fillna(False).astype(bool)]
+
+
+def compared_trials(trials: pd.DataFrame, race: bool) -> pd.DataFrame:
+    """Return the trials that charts of the outcome show: in a race also the stopped ones."""
+    wanted = wanted_trials(trials)
+    if race:
+        return wanted[wanted["status"].isin([Status.COMPLETED, Status.STOPPED])]
+    measured = measured_trials(wanted)
+    return measured[measured["status"] == Status.COMPLETED]
+
+
+def compared_runs(trials: pd.DataFrame, race: bool = False) -> pd.DataFrame:
+    """Return the runs that comparisons use: wanted, measured and completed, with a test accuracy.
+
+    Parameters
+    ----------
+    trials
+        The table of trials.
+    race
+        The study has no measure stage: what completed is compared, and marked as a search.
+
+    Returns
+    -------
+    DataFrame
+        Those rows, by trial_id, with three more columns: `accuracy` and `error` of the final epoch
+        on the test set in points (percentage points, 0 to 100), and `selected`, true where the
+        cell's recipe was chosen on this very run.
+    """
+    runs = compared_trials(trials, race)
+    runs = runs[(runs["status"] == Status.COMPLETED) & runs["final_test_accuracy"].notna()]
+    runs = runs.assign(
+        accuracy=100 * runs["final_test_accuracy"],
+        error=100 * (1 - runs["final_test_accuracy"]),
+        selected=(runs["stage"] == Stage.SEARCH) & (not race),
+    )
+    return runs.sort_values("trial_id", ignore_index=True)
+
+
+def ordered_levels(runs: pd.DataFrame, factor: str) -> list[Any]:
+    """Return a factor's levels from the least to the most of it; an absent one is left out.
+
+    Numbers by value; models by their parameters; weights with `none` first; the rest by name.
+    """
+    levels = list(runs[factor].dropna().unique())
+    if pd.api.types.is_numeric_dtype(runs[factor]):
+        return sorted(levels)
+    if factor == "model":
+        size = runs.groupby("model")["n_parameters"].max()
+        return sorted(levels, key=lambda name: (np.nan_to_num(float(size[name])), str(name)))
+    return sorted(levels, key=lambda name: (str(name) != "none", str(name)))
+
+
+def by_cell(frame: pd.DataFrame, factors: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:
+    """Return the rows of each cell that occurs, by its levels as they are written."""
+    names = list(factors)
+    if not names:
+        return {(): frame} if len(frame) else {}
+    return {
+        cell_key(dict(zip(names, levels, strict=True)), names): rows
+        for levels, rows in frame.groupby(names, dropna=False, observed=True, sort=False)
+    }
+
+
+def combinations(frame: pd.DataFrame, factors: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the combinations of levels that occur, in the frame's order."""
+    return records_of(frame[list(factors)].drop_duplicates()) if factors else [{}]
+
+
+def where(frame: pd.DataFrame, levels: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows that have these levels."""
+    chosen = np.ones(len(frame), dtype=bool)
+    for factor, level in levels.items():
+        column = frame[factor]
+        chosen &= (column.isna() if is_absent(level) else column == level).to_numpy(bool)
+    return frame[chosen]
+
+
+def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a small frame as dictionaries."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]

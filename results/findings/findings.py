@@ -1,0 +1,62 @@
+"""All findings of a study, and findings as a frame. Severities, codes: see docs/statistics.md."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pandas as pd
+
+from results.analysis.analysis import Analysis
+from results.analysis.fitting import selection_optimism
+from results.analysis.runs import records_of
+from results.findings.evidence import evidence_findings
+from results.findings.fairness import fairness_findings
+from results.findings.finding import Finding, Severity
+from results.findings.symptoms import training_findings
+
+COLUMNS = ("severity", "code", "cell", "evidence", "advice")
+_OPTIMISM = 0.1  # points below which it is not worth a line
+
+
+def find(study: Analysis) -> pd.DataFrame:
+    """Return everything in a study's records that stands against its comparisons.
+
+    Returns
+    -------
+    DataFrame
+        One row per finding, the gravest first: `severity` (error, warning, note), `code`, `cell`
+        (empty where it is about the whole study), `evidence`, `advice`. All text.
+    """
+    return findings_frame(
+        [
+            *evidence_findings(study),
+            *training_findings(study),
+            *fairness_findings(study),
+            *_optimism(study),
+        ]
+    )
+
+
+def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
+    """Return findings as a frame, the gravest first and kinds together; columns as `COLUMNS`."""
+    ranked = sorted(findings, key=lambda f: (f.severity.rank, f.code, f.cell))
+    rows = [{name: getattr(finding, name) for name in COLUMNS} for finding in ranked]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype="str")
+
+
+def by_severity(findings: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of a frame of findings by their severity, the gravest first."""
+    return {str(kind): records_of(own) for kind, own in findings.groupby("severity", sort=False)}
+
+
+def _optimism(study: Analysis) -> Iterator[Finding]:
+    optimism = selection_optimism(study.epochs)["optimism"]
+    if optimism.empty or optimism.mean() < _OPTIMISM:
+        return
+    yield Finding(
+        "best-epoch",
+        Severity.NOTE,
+        "",
+        f"choosing each run's epoch on the test set would add {optimism.mean():.2f} points on "
+        f"average ({optimism.max():.2f} at most) to choosing on validation",
+        "nothing: the report uses the final epoch; keep this in mind against other papers",
+    )
