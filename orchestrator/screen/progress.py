@@ -21,12 +21,10 @@ _DRAWING_SHARE = 20
 """Drawing may take one part in so many of the driver's time."""
 _LOG_SECONDS = (2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses between log lines: the first soon, then ever rarer."""
-
-
 _LEGEND = "validation accuracy: best so far, mean of measured trials; (best) where none is measured"
 
 
-class Lines:
+class Lines(Progress):
     """A plain line now and then, for logs and pipes.
 
     Parameters
@@ -43,120 +41,115 @@ class Lines:
 
     def note(self, text: str) -> None:
         """Write a line."""
-        self._write(text)
-
-    def decoding(self, done: int, total: int) -> None:
-        """Write a line when it takes long, and at the end."""
-        if time.monotonic() - self._last > 2.0:
-            self._write(f"decoding images: {done} of {total}")
-
-    def start(self, source: "Ledger | Store") -> None:
-        """Write how much there is to do."""
-        self._write(summary(snapshot(source)))
-
-    def update(self, source: "Ledger | Store") -> None:
-        """Write a line if the last one is old."""
-        pause = _LOG_SECONDS[min(self._shown, len(_LOG_SECONDS) - 1)]
-        if time.monotonic() - self._last >= pause:
-            self._shown += 1
-            self._write(summary(snapshot(source)))
-
-    def stop(self, source: "Ledger | Store") -> None:
-        """Write the last line."""
-        self._write(summary(snapshot(source)))
-
-    def _write(self, text: str) -> None:
         self._last = time.monotonic()
         self._console.print(f"[{self._last - self._started:6.0f} s] {text}", markup=False)
 
-
-class Table:
-    """A table of cells that is redrawn in place, for terminals."""
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
-        self._status = self._console.status("starting")
-        self._live: Live | None = None
-        self._due = 0.0
-        self._note = ""
-
-    def note(self, text: str) -> None:
-        """Show what is being done, with a spinner before the table is there."""
-        self._note = text
-        if self._live is None:
-            self._status.update(text)
-            self._status.start()
-
     def decoding(self, done: int, total: int) -> None:
-        """Show how many images are decoded."""
-        if self._live is None:
-            self._status.update(f"decoding images, once for all trials: {done} of {total}")
-            self._status.start()
+        """Write a line where the last one is two seconds old."""
+        if time.monotonic() - self._last > 2.0:
+            self.note(f"decoding images: {done} of {total}")
 
     def start(self, source: "Ledger | Store") -> None:
-        """Draw the table."""
-        self._status.stop()
-        self._note = ""
-        self._live = Live(self._picture(source), console=self._console, auto_refresh=False)
-        self._live.start(refresh=True)
+        """Write how much there is to do."""
+        self.note(summary(snapshot(source)))
 
     def update(self, source: "Ledger | Store") -> None:
-        """Redraw, twice a second at most, and less often where drawing takes long."""
-        started = time.monotonic()
-        if self._live and started >= self._due:
-            self._live.update(self._picture(source), refresh=True)
-            ended = time.monotonic()
-            self._due = ended + max(_LIVE_SECONDS, _DRAWING_SHARE * (ended - started))
+        """Write how far it is, if the last line is old."""
+        pause = _LOG_SECONDS[min(self._shown, len(_LOG_SECONDS) - 1)]
+        if time.monotonic() - self._last >= pause:
+            self._shown += 1
+            self.note(summary(snapshot(source)))
 
     def stop(self, source: "Ledger | Store") -> None:
-        """Leave the last state on the screen."""
-        self._status.stop()
-        if self._live:
-            self._note = ""
-            self._live.update(self._picture(source), refresh=True)
-            self._live.stop()
-            self._live = None
-
-    def _picture(self, source: "Ledger | Store") -> Picture:
-        notes = [_LEGEND, *([self._note] if self._note else [])]
-        return Picture(snapshot(source), notes, fitted=True)
+        """Write how far it came."""
+        self.note(summary(snapshot(source)))
 
 
-class Notebook:
-    """A table of cells in a notebook's output, redrawn in place."""
+class _Redrawn(Progress):
+    """Something that is drawn anew in place, by `_draw`."""
 
-    def __init__(self) -> None:
-        from IPython.display import display
-
-        self._output = display(_html("starting"), display_id=True)
-        self._due = 0.0
-
-    def note(self, text: str) -> None:
-        """Show what is being done."""
-        self._output.update(_html(text))
+    _pause = _LIVE_SECONDS
+    _due = 0.0
 
     def decoding(self, done: int, total: int) -> None:
         """Show how many images are decoded."""
         self.note(f"decoding images, once for all trials: {done} of {total}")
 
     def start(self, source: "Ledger | Store") -> None:
-        """Draw the table."""
+        """Draw it."""
         self._draw(source)
 
     def update(self, source: "Ledger | Store") -> None:
-        """Redraw, at most every second, and less often where drawing takes long."""
-        if time.monotonic() >= self._due:
+        """Draw it anew after a pause, which is longer where drawing takes long."""
+        started = time.monotonic()
+        if started >= self._due:
             self._draw(source)
+            ended = time.monotonic()
+            self._due = ended + max(self._pause, _DRAWING_SHARE * (ended - started))
 
     def stop(self, source: "Ledger | Store") -> None:
         """Leave the last state."""
         self._draw(source)
 
     def _draw(self, source: "Ledger | Store") -> None:
-        started = time.monotonic()
+        raise NotImplementedError
+
+
+class Table(_Redrawn):
+    """A table of cells that is redrawn in place, for terminals."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._status = self._console.status("starting")
+        self._live: Live | None = None
+        self._note = ""
+
+    def note(self, text: str) -> None:
+        """Show what is being done: with a spinner before the table is there, below it after."""
+        self._note = text
+        if self._live is None:
+            self._status.update(text)
+            self._status.start()
+
+    def start(self, source: "Ledger | Store") -> None:
+        """Draw the table in place of the spinner."""
+        self._status.stop()
+        self._note = ""
+        self._live = Live(console=self._console, auto_refresh=False)
+        self._live.start()
+        self._draw(source)
+
+    def stop(self, source: "Ledger | Store") -> None:
+        """Leave the last state on the screen."""
+        self._status.stop()
+        self._note = ""
+        self._draw(source)
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def _draw(self, source: "Ledger | Store") -> None:
+        if self._live:
+            notes = [_LEGEND, *filter(None, [self._note])]
+            self._live.update(Picture(snapshot(source), notes, fitted=True), refresh=True)
+
+
+class Notebook(_Redrawn):
+    """A table of cells in a notebook's output, redrawn in place."""
+
+    _pause = 2 * _LIVE_SECONDS
+
+    def __init__(self) -> None:
+        from IPython.display import display
+
+        self._output = display(_html("starting"), display_id=True)
+
+    def note(self, text: str) -> None:
+        """Show what is being done."""
+        self._output.update(_html(text))
+
+    def _draw(self, source: "Ledger | Store") -> None:
         self._output.update(_html(Picture(snapshot(source), [_LEGEND])))
-        ended = time.monotonic()
-        self._due = ended + max(2 * _LIVE_SECONDS, _DRAWING_SHARE * (ended - started))
 
 
 def _html(renderable: Any) -> Any:
