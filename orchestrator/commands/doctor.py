@@ -208,33 +208,13 @@ def _judged(name: str, seen: str, *problems: tuple[bool, State, str]) -> Check:
 
 
 def package_check(name: str, version: str | None, problem: str = "not installed") -> Check:
-    """Judge a library that trials need.
-
-    Parameters
-    ----------
-    name
-        The library.
-    version
-        Its version; None where it cannot be imported.
-    problem
-        Why it cannot.
-    """
+    """Judge a library that trials need: without a version it cannot be imported, for `problem`."""
     advice = f"install it again: pip install --force-reinstall {name}"
     return _judged(name, version or problem, (version is None, State.BROKEN, advice))
 
 
 def cuda_check(built_for: str | None, is_available: bool, driver: str | None) -> Check:
-    """Judge whether torch and the GPU's driver go together.
-
-    Parameters
-    ----------
-    built_for
-        The CUDA version that torch was built for; None for a CPU build.
-    is_available
-        Whether torch sees a GPU.
-    driver
-        The driver's version; None where there is no NVIDIA driver.
-    """
+    """Judge whether torch, built for a version of CUDA or for none, goes with the GPU's driver."""
     seen = f"torch built for {built_for or 'the CPU'}, driver {driver or 'none'}"
     unseen = bool(driver) and not is_available
     if unseen:
@@ -265,11 +245,11 @@ def ray_check(address: str | None, seconds: float | None, problem: str = "") -> 
     Parameters
     ----------
     address
-        The cluster's address; None for a private Ray.
+        The cluster's address; None for a private Ray on this machine.
     seconds
-        Time until it was ready; None where it was not.
+        Time until it was ready; None where it was not, for `problem`.
     problem
-        Why it was not.
+        Why it was not ready.
     """
     where = f"cluster at {address}" if address else "private Ray on this machine"
     room = "free memory and disk under the temporary folder; a shorter RAY_TMPDIR may help"
@@ -293,17 +273,7 @@ def devices_check(torch_gpus: int, ray_gpus: float, ray_cpus: float, nodes: int)
 
 
 def disk_check(name: str, free: int, bytes_per_second: float) -> Check:
-    """Judge the room and the writing speed of a folder's disk.
-
-    Parameters
-    ----------
-    name
-        What the disk is for.
-    free
-        Bytes that are left.
-    bytes_per_second
-        Writing speed.
-    """
+    """Judge the free bytes and the writing speed of a folder's disk."""
     return _judged(
         name,
         f"{byte_size(free)} free, {bytes_per_second / 1e6:.0f} MB/s written",
@@ -324,31 +294,13 @@ def clock_check(seconds_off: float) -> Check:
 
 
 def study_check(problem: str | None, found: str) -> Check:
-    """Judge whether a study's data, weights and models can be had.
-
-    Parameters
-    ----------
-    problem
-        Why not; None where all can.
-    found
-        What was found of them.
-    """
+    """Judge whether a study's data, weights and models can be had; `problem` says why not."""
     advice = "mend the study, or put the files there"
     return _judged("study", problem or found, (problem is not None, State.BROKEN, advice))
 
 
 def cache_check(cached: int, is_reachable: bool, host: str) -> Check:
-    """Say which pretrained weights are here, and whether others can be downloaded.
-
-    Parameters
-    ----------
-    cached
-        Files of weights that are on this machine.
-    is_reachable
-        Whether others can be downloaded.
-    host
-        Where they would come from.
-    """
+    """Say how many files of weights are here, and whether others can be downloaded from a host."""
     advice = "only cached weights, weights from files and none can be used here"
     return _judged(
         "weights",

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -111,24 +111,25 @@ def clean(
 ) -> None:
     """Say what a run directory holds that nothing needs any more, and remove it."""
     from orchestrator.run.lock import held
-    from results.store.files import remove
+    from results.store.files import remove, size
     from results.store.store import Store
 
     with one_document(as_json) as document:
         store = Store.at(run_folder)
-        items = leftovers(store, kept_checkpoints=kept)
+        found = leftovers(store, kept_checkpoints=kept)
+        sizes = {path: size(path) for path in found}
         if not as_json:
-            for item in items:
-                typer.echo(f"{item.path}  {byte_size(item.size)}  {item.reason}")
-            total = byte_size(sum(item.size for item in items))
-            typer.echo(f"{len(items)} items, {total} in all")
-        if items and (yes or (not as_json and _confirmed("Remove them?"))):
+            for path, reason in found.items():
+                typer.echo(f"{path}  {byte_size(sizes[path])}  {reason}")
+            typer.echo(f"{len(found)} items, {byte_size(sum(sizes.values()))} in all")
+        if found and (yes or (not as_json and _confirmed("Remove them?"))):
             with held(store.lock):
-                for item in items:
-                    remove(item.path)
+                for path in found:
+                    remove(path)
             document["removed"] = True
         document["items"] = [
-            {"path": str(item.path), "bytes": item.size, "reason": item.reason} for item in items
+            {"path": str(path), "bytes": sizes[path], "reason": reason}
+            for path, reason in found.items()
         ]
 
 
@@ -141,34 +142,22 @@ def _confirmed(question: str) -> bool:
     return typer.confirm(question)
 
 
-@dataclass(frozen=True)
-class Leftover:
-    """A file or folder that nothing will ever need again.
+def leftovers(store: "Store", *, kept_checkpoints: bool = False) -> "dict[Location, str]":
+    """Return what of a run directory may go, and why nothing will ever need it again.
 
-    Parameters
-    ----------
-    path
-        Its place, inside the run directory.
-    size
-        Bytes that it takes.
-    reason
-        Why nothing needs it.
-    """
-
-    path: "Location"
-    size: int
-    reason: str
-
-
-def leftovers(store: "Store", *, kept_checkpoints: bool = False) -> list[Leftover]:
-    """Return what of a run directory may go; records and the report are never among it.
+    Records and the report are never among it.
 
     Parameters
     ----------
     store
         The run directory.
     kept_checkpoints
-        Whether checkpoints that `keep_checkpoints` asked for are counted too.
+        Whether checkpoints that `keep_checkpoints` asked for may go too.
+
+    Returns
+    -------
+    dict
+        The reason for each file or folder.
 
     Raises
     ------
@@ -176,13 +165,10 @@ def leftovers(store: "Store", *, kept_checkpoints: bool = False) -> list[Leftove
         There is no run directory.
     """
     from results.records import Status
-    from results.store.files import size
 
     trials = {row["trial_id"]: row for row in store.read("trials").to_pylist()}
     keep = store.study().get("keep_checkpoints", "none")
     found: dict[Location, str] = {}
-    for part in store.damaged.glob("*"):
-        found[part] = "a damaged part that was set aside"
     for folder in store.checkpoints.glob("*"):
         row = trials.get(folder.name)
         if row is None or not row["wanted"]:
@@ -195,4 +181,6 @@ def leftovers(store: "Store", *, kept_checkpoints: bool = False) -> list[Leftove
             found[folder] = "the trial has ended"
         elif kept_checkpoints:
             found[folder] = f"kept by keep_checkpoints: {keep}"
-    return [Leftover(path, size(path), found[path]) for path in sorted(found, key=str)]
+    for part in store.damaged.glob("*"):
+        found[part] = "a damaged part that was set aside"
+    return {path: found[path] for path in sorted(found, key=str)}

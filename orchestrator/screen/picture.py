@@ -243,17 +243,7 @@ def cell_text(cell: CellView | None) -> Text:
 
 
 def overall(shot: Snapshot, notes: Sequence[str] = (), width: int = 80) -> RenderableType:
-    """Return the lines under the tables: a bar, what `summary` says, and the notes.
-
-    Parameters
-    ----------
-    shot
-        What is shown.
-    notes
-        Lines below.
-    width
-        Characters in a line.
-    """
+    """Return the lines under the tables: a bar, what `summary` says, and the notes."""
     words = Text(summary(shot))
     bar = ProgressBar(total=1.0, completed=shot.total.share_done, width=min(_BAR_WIDTH, width))
     line = Table.grid(padding=(0, 1))

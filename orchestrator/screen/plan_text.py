@@ -170,8 +170,9 @@ def grave(findings: pd.DataFrame) -> list[str]:
     sentences = []
     for (_, advice), alike in errors.groupby(["code", "advice"], sort=False):
         first = alike.iloc[0]
+        about = f"{first['cell']}: " if first["cell"] else ""
         more = f" (and {len(alike) - 1} more like it)" if len(alike) > 1 else ""
-        sentences.append(f"{first['cell']}: {first['evidence']}{more}: {advice}")
+        sentences.append(f"{about}{first['evidence']}{more}: {advice}")
     return sentences
 
 

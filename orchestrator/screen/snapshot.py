@@ -249,15 +249,15 @@ def _cell(trials: Sequence[Row], name: str = "") -> CellView:
             errors.append(trial["error"] or "failed")
     best = min(known, key=rank, default=None)
     return CellView(
-        Counter(str(trial["status"]) for trial in trials),
-        done,
-        asked,
-        saved,
-        fmean(measured) if measured else best,
-        best,
-        bool(measured),
-        errors,
-        name,
+        counts=Counter(str(trial["status"]) for trial in trials),
+        epochs_done=done,
+        epochs_asked=asked,
+        saved=saved,
+        accuracy=fmean(measured) if measured else best,
+        best=best,
+        is_measured=bool(measured),
+        errors=errors,
+        name=name,
     )
 
 

@@ -1,4 +1,4 @@
-"""The doctor on this very machine."""
+"""What the doctor makes of plain facts, and of this very machine."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,9 @@ import pytest
 from studies import write
 from typer.testing import CliRunner
 
+from orchestrator.commands import doctor as checks
 from orchestrator.commands.app import app
-from orchestrator.commands.doctor import examine
+from orchestrator.commands.doctor import Check, State, examine
 
 
 @pytest.mark.ray
@@ -29,3 +30,52 @@ def test_a_cluster_that_is_not_there_and_a_study_without_data(no_ray: None, tmp_
     found = {check.name: check for check in examine(file, "127.0.0.1:1")}
     assert (found["Ray"].state, "127.0.0.1:1" in found["Ray"].seen) == ("broken", True)
     assert (found["study"].state, "nowhere" in found["study"].seen) == ("broken", True)
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("check", "state", "word"),
+    [
+        (checks.package_check("torch", None, "ImportError: libcudart"), "broken", "pip install"),
+        (checks.package_check("torch", "2.14.1"), "ok", ""),
+        (checks.cuda_check("12.8", True, "570.1"), "ok", ""),
+        (checks.cuda_check(None, False, "570.1"), "broken", "torch built for CUDA"),
+        (checks.cuda_check("12.8", False, "470.1"), "broken", "update the driver"),
+        (checks.cuda_check("12.8", False, None), "ok", ""),
+        (checks.cuda_check(None, False, None), "ok", ""),
+        (checks.mps_check(True, "Darwin"), "warning", "CPU"),
+        (checks.mps_check(False, "Linux"), "ok", ""),
+        (checks.ray_check(None, 4.2), "ok", ""),
+        (checks.ray_check(None, None, "no room"), "broken", "RAY_TMPDIR"),
+        (checks.ray_check("ray:1", None, "refused"), "broken", "--address"),
+        (checks.devices_check(0, 0, 2, 1), "ok", ""),
+        (checks.devices_check(0, 4, 2, 1), "warning", "torch does not see"),
+        (checks.devices_check(4, 1, 2, 1), "warning", "CUDA_VISIBLE_DEVICES"),
+        (checks.devices_check(1, 8, 64, 2), "ok", ""),
+        (checks.devices_check(0, 0, 0, 1), "broken", "needs a CPU"),
+        (checks.disk_check("disk", 100 * GIB, 1e9), "ok", ""),
+        (checks.disk_check("disk", 1 * GIB, 1e9), "warning", "make room"),
+        (checks.disk_check("disk", GIB // 4, 1e9), "broken", "make room"),
+        (checks.disk_check("disk", 100 * GIB, 1e6), "warning", "local disk"),
+        (checks.clock_check(0.1), "ok", ""),
+        (checks.clock_check(-60), "warning", "NTP"),
+        (checks.cache_check(1, True, "host"), "ok", ""),
+        (checks.cache_check(0, False, "host"), "warning", "only cached"),
+        (checks.study_check(None, "found"), "ok", ""),
+        (checks.study_check("data.path: absent", ""), "broken", "mend the study"),
+    ],
+)
+def test_verdicts(check: Check, state: str, word: str) -> None:
+    assert check.state == state
+    assert word in check.advice
+    assert bool(check.advice) == (check.state is not State.OK)
+    assert check.seen
+
+
+def test_a_disk_is_measured_and_left_as_it_was(tmp_path: Path) -> None:
+    free, speed = checks.probe_disk(tmp_path / "not" / "there" / "yet")
+    assert free > 0
+    assert speed > 0
+    assert list(tmp_path.iterdir()) == []

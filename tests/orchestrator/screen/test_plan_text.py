@@ -7,7 +7,8 @@ from studies import drawn, run, searched, study
 
 from orchestrator.plan.plan import plan_study
 from orchestrator.plan.price import price_study
-from orchestrator.screen.plan_text import cells_table, print_plan
+from orchestrator.screen.plan_text import cells_table, grave, print_plan
+from results.findings.finding import Finding, Severity, findings_frame
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -46,3 +47,22 @@ def test_the_plan_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     words = " ".join(capsys.readouterr().out.split())
     assert "3 trials wanted: 1 new, 2 reused; 6 recorded no longer wanted, and kept." in words
     assert "next: scalestudy run s.yaml" in words
+
+
+def test_errors_of_a_kind_are_one_sentence() -> None:
+    def of(code: str, severity: Severity, cell: str) -> Finding:
+        return Finding(code, severity, cell, f"{code} seen", "mend it")
+
+    findings = findings_frame(
+        [
+            of("diverged", Severity.ERROR, "a × 1"),
+            of("diverged", Severity.ERROR, "b × 1"),
+            of("leak", Severity.ERROR, ""),
+            of("missing-cell", Severity.ERROR, "c"),
+            of("few-steps", Severity.WARNING, "a × 1"),
+        ]
+    )
+    assert grave(findings) == [
+        "a × 1: diverged seen (and 1 more like it): mend it",
+        "leak seen: mend it",
+    ]

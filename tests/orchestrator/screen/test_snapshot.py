@@ -1,6 +1,7 @@
 """How far a study is, as people read it, at any width."""
 
 import dataclasses
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,15 @@ def test_a_cell_counts_its_wanted_trials() -> None:
     # The mean of what is measured and complete.
     assert (cell.accuracy, cell.is_measured) == (pytest.approx(0.7), True)
     assert cell.state == "running"
+
+
+def test_what_is_no_number_is_never_best() -> None:
+    values = [math.nan, 0.6, math.nan, 0.7, None]
+    rows = [trial_row(measured=False, latest_val_accuracy=value) for value in values]
+    (cell,) = view_of(*rows).cells.values()
+    assert (cell.best, cell.accuracy, cell.is_measured) == (0.7, 0.7, False)
+    (diverged,) = view_of(trial_row(latest_val_accuracy=math.nan)).cells.values()
+    assert (diverged.best, diverged.accuracy, diverged.is_measured) == (None, None, False)
 
 
 def test_what_was_stopped_asks_for_no_more() -> None:
