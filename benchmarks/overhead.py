@@ -74,11 +74,9 @@ def ours(trials: int) -> Times:
     """Return what the same takes with scalestudy, whose rows are all on disk at the end."""
     import orchestrator.drivers.tuner as engine
     from orchestrator import load_study, run_study
-    from orchestrator.drivers.connection import _prepare
+    from orchestrator.drivers.connection import _ray
 
-    _prepare()
-    import ray
-
+    ray = _ray()
     _start(ray)
     taken = []
     train = engine.train

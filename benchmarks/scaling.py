@@ -26,7 +26,7 @@ from orchestrator.ledger.stages import Wanted
 from orchestrator.placement.shares import Node, Share
 from orchestrator.plan.durations import Durations, kind_of, work_of
 from orchestrator.plan.schedule import Schedule, simulate
-from orchestrator.run.events import Silent
+from orchestrator.run.events import Progress
 from orchestrator.run.runner import run_study
 from orchestrator.study.inputs import find_inputs
 from orchestrator.study.study import Study, study_from
@@ -141,7 +141,7 @@ class Load:
     grown: float
 
 
-class Scale(Silent):
+class Scale(Progress):
     """Weighs this process while a study runs."""
 
     def __init__(self) -> None:

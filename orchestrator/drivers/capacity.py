@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
 from orchestrator.errors import RunError
@@ -20,37 +20,35 @@ GIVE_UP_SECONDS = 3600.0
 
 
 class Cluster(Protocol):
-    """What there is to run on, as of now."""
+    """What there is to run on, whenever it is asked."""
 
     def nodes(self) -> list[Node]:
         """Return the nodes that are alive."""
 
     def free(self) -> list[Node]:
-        """Return the same, each with what nobody holds."""
+        """Return the nodes that are alive, each with the CPUs and GPUs that nobody holds."""
 
 
 class Capacity:
-    """Trials at a time, as of the last look.
+    """How many trials run at a time, as the last look at the cluster has it.
 
     Parameters
     ----------
     work
-        The pass; it is told.
-    cluster
-        Looked at now and then.
-    shares
-        Returns what the trials that are left are given.
+        The pass, which is told how many trials run at a time.
+    cluster, nodes
+        The cluster, which is looked at now and then, and its nodes as they were seen first.
     meet
         Told of the nodes whenever they have changed.
     note
         Says what changed, and what is waited for.
     max_parallel
-        At most so many.
+        Trials at a time, at most.
     grows
         Whether the cluster adds nodes where trials wait: then none need be there yet, and places
         for `max_parallel` trials are asked for at once.
     clock
-        Seconds.
+        Returns the time in seconds.
 
     Raises
     ------
@@ -63,7 +61,6 @@ class Capacity:
         work: Pass,
         cluster: Cluster,
         nodes: list[Node],
-        shares: Callable[[], Iterable[Share]],
         meet: Callable[[list[Node]], None],
         note: Callable[[str], None],
         *,
@@ -71,13 +68,12 @@ class Capacity:
         grows: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._work, self._cluster, self._shares = work, cluster, shares
+        self._work, self._cluster, self._nodes = work, cluster, nodes
         self._meet, self._note, self._clock = meet, note, clock
         self._max_parallel, self._grows = max_parallel, grows
-        self._nodes = nodes
-        if not grows:
-            for share in shares():
-                slots(nodes, share)
+        self._fitting = self._sure = 0
+        for share in () if grows else self._shares():
+            slots(nodes, share)
         self._count()
         self._looked = self._moved = clock()
         self._begun: frozenset[str] = frozenset()
@@ -130,9 +126,13 @@ class Capacity:
         change = "still" if self.slots == before else f"{before} before, now"
         self._note(f"{'; '.join(events)}; {change} {count(self.slots, 'trial')} at a time")
 
+    def _shares(self) -> set[Share]:
+        return {self._work.share(wanted.trial) for wanted in self._work.ledger.left()}
+
     def _count(self) -> None:
         rooms = [sum(places(node, share) for node in self._nodes) for share in self._shares()]
-        self._fitting, self._sure = max(rooms), min(rooms)
+        if rooms:
+            self._fitting, self._sure = max(rooms), min(rooms)
 
     def _watch(self, now: float) -> None:
         """Say what is waited for where fewer trials run than could."""

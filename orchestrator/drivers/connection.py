@@ -29,6 +29,12 @@ _SETTINGS = {
 OBJECT_STORE_BYTES = 2**28
 
 
+_FAILURES = (ConnectionError, RuntimeError, ValueError, TimeoutError)
+"""What Ray raises where a cluster cannot be reached or started."""
+_KIND = "accelerator_type:"
+"""What precedes the name of a node's GPUs among its resources."""
+
+
 @contextmanager
 def cluster(address: str | None) -> Iterator[list[Node]]:
     """Connect to a Ray cluster, or start a private one; yield its nodes.
@@ -44,25 +50,23 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
     RunError
         The cluster cannot be reached.
     """
-    _prepare()
-    import ray
-
+    ray = _ray()
     if ray.is_initialized():
-        yield _nodes(ray)
+        yield Connected().nodes()
         return
     try:
         if address:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            _init(address=address)
         else:
             start_local()
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except _FAILURES as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
         raise RunError(
             f"{where} cannot be used: {str(error).splitlines()[0]} "
             "Check --address (or RAY_ADDRESS), or leave it out to run on this machine."
         ) from error
     try:
-        yield _nodes(ray)
+        yield Connected().nodes()
     finally:
         ray.shutdown()
 
@@ -75,14 +79,10 @@ def join() -> Path:
     RunError
         The cluster cannot be reached.
     """
-    _prepare()
-    import ray
-
     try:
-        context = ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        return Path(_init(address="auto").address_info["session_dir"])
+    except _FAILURES as error:
         raise RunError(f"the job's own cluster cannot be reached: {error}") from error
-    return Path(context.address_info["session_dir"])
 
 
 def start_local(cpus: int | None = None, gpus: int | None = None) -> None:
@@ -91,29 +91,44 @@ def start_local(cpus: int | None = None, gpus: int | None = None) -> None:
     Parameters
     ----------
     cpus, gpus
-        To be handed out; by default what the machine has.
+        Numbers that Ray hands out; by default what the machine has.
     """
-    _prepare()
-    import ray
-
-    ray.init(
+    _init(
         # A plain init would join whatever cluster was started here before.
         address="local",
         num_cpus=cpus,
         num_gpus=gpus,
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level="ERROR",
     )
 
 
-def _prepare() -> None:
-    """Set what Ray reads once, and let workers import what this process can."""
+class Connected:
+    """The cluster that this process is connected to."""
+
+    def nodes(self) -> list[Node]:
+        """Return the nodes that are alive."""
+        return [_node(node, node["Resources"]) for node in _alive()]
+
+    def free(self) -> list[Node]:
+        """Return the nodes that are alive, each with the CPUs and GPUs that nobody holds."""
+        from ray._private.state import available_resources_per_node
+
+        amounts = available_resources_per_node()
+        return [_node(node, amounts.get(node["NodeID"], {})) for node in _alive()]
+
+
+def _init(**options: Any) -> Any:
+    return _ray().init(log_to_driver=False, logging_level="ERROR", **options)
+
+
+def _ray() -> Any:
+    """Return Ray's module, once what it reads is set and workers can import what this one can."""
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
     # What goes wrong in a trial is in its record; Tune would print it on top of the table.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    import ray
     import ray._private.worker as worker
 
     # So would Ray itself when a worker dies, whatever log_to_driver says.
@@ -122,38 +137,17 @@ def _prepare() -> None:
     ours = [str(Path(__file__).parents[2]), str(Path.cwd())]
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*ours, *filter(None, given)]))
+    return ray
 
 
-def _nodes(ray: Any) -> list[Node]:
-    return [_node(node, node["Resources"]) for node in ray.nodes() if node["Alive"]]
+def _alive() -> list[dict[str, Any]]:
+    """Return what Ray tells of each node that is alive; its own form."""
+    import ray
+
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def _node(node: dict[str, Any], amounts: dict[str, float]) -> Node:
-    has = _kind(node["Resources"])
-    return Node(node["NodeManagerHostname"], amounts.get("CPU", 0.0), amounts.get("GPU", 0.0), has)
-
-
-class Connected:
-    """The cluster that this process is connected to."""
-
-    def nodes(self) -> list[Node]:
-        """Return the nodes that are alive."""
-        import ray
-
-        return _nodes(ray)
-
-    def free(self) -> list[Node]:
-        """Return the same, each with what nobody holds."""
-        import ray
-        from ray._private.state import available_resources_per_node
-
-        amounts = available_resources_per_node()
-        alive = [node for node in ray.nodes() if node["Alive"]]
-        return [_node(node, amounts.get(node["NodeID"], {})) for node in alive]
-
-
-def _kind(resources: dict[str, float]) -> str:
-    """Return what Ray calls a node's GPUs."""
-    mark = "accelerator_type:"
-    names = (name.removeprefix(mark) for name in resources if name.startswith(mark))
-    return next(names, "")
+    kinds = [name.removeprefix(_KIND) for name in node["Resources"] if name.startswith(_KIND)]
+    cpus, gpus = amounts.get("CPU", 0.0), amounts.get("GPU", 0.0)
+    return Node(node["NodeManagerHostname"], cpus, gpus, kinds[0] if kinds else "")

@@ -128,7 +128,6 @@ class OnRay:
                 work,
                 Connected(),
                 nodes,
-                lambda: placer.shares(wanted.trial for wanted in work.ledger.left()),
                 placer.remeet,
                 watch.note,
                 max_parallel=self.max_parallel,

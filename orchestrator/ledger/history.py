@@ -1,6 +1,6 @@
 """What earlier passes recorded, as a new pass needs it: the results are the state."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from results.records import Status
 from results.store.store import Store
+
+Row = Mapping[str, Any]
+"""Values by column, as `results.records` names and types them; a row is replaced, never changed."""
 
 COMPARED = (
     "step",
@@ -40,10 +43,12 @@ class History:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.trials: dict[str, dict[str, Any]] = {}
+        self.trials: dict[str, Row] = {}
         self._epochs = pa.table({name: [] for name in _READ})
         self._spans: dict[str, tuple[int, int]] = {}
-        self._strays: dict[tuple[str, int], int] = {}
+        """First row and number of rows of each trial, up to a gap."""
+        self._strays: dict[tuple[str, int], Row] = {}
+        """Rows beyond a gap, by trial and epoch."""
         self.last_sequence = 0
         self.predicted: dict[str, set[int]] = {}
         """Epochs whose predictions are recorded, by trial."""
@@ -54,10 +59,7 @@ class History:
         epochs = store.read("epochs", _READ)
         if epochs.num_rows:
             self.last_sequence = pc.max(epochs["sequence"]).as_py()
-            keys = [(key, "ascending") for key in ("trial_id", "epoch", "sequence")]
-            self._epochs = _first_of_each(epochs.sort_by(keys))
-            self._spans = _spans(self._epochs)
-            self._strays = _strays(self._epochs, self._spans)
+            self._enter(epochs)
         first = store.read("predictions", ["trial_id", "epoch"], where=pc.field("example") == 0)
         for trial_id, epoch in zip(*(column.to_pylist() for column in first.columns), strict=True):
             self.predicted.setdefault(trial_id, set()).add(epoch)
@@ -80,22 +82,21 @@ class History:
         values: NDArray[np.float64] = self._epochs[name].slice(start, count).to_numpy()
         return values
 
-    def stray(self, trial_id: str, epoch: int) -> dict[str, Any] | None:
+    def stray(self, trial_id: str, epoch: int) -> Row | None:
         """Return the metrics of an epoch recorded beyond a gap, or None."""
-        place = self._strays.get((trial_id, epoch))
-        if place is None:
-            return None
-        rows: list[dict[str, Any]] = self._epochs.slice(place, 1).to_pylist()
-        return rows[0]
+        return self._strays.get((trial_id, epoch))
 
-    def rows(self, trial_id: str) -> list[dict[str, Any]]:
+    def rows(self, trial_id: str) -> list[Row]:
         """Return the recorded metrics of a trial, first epoch first."""
         start, count = self._spans.get(trial_id, (0, 0))
-        rows: list[dict[str, Any]] = self._epochs.slice(start, count).to_pylist()
+        rows: list[Row] = self._epochs.slice(start, count).to_pylist()
         return rows
 
     def arrivals(self) -> Iterator[tuple[str, int, float]]:
-        """Yield (trial_id, epoch, val_accuracy) in the order in which they were recorded."""
+        """Yield (trial_id, epoch, val_accuracy) in the order in which they were recorded.
+
+        What is recorded beyond a gap is left out.
+        """
         order = self._epochs.sort_by("sequence")
         for batch in order.select(["trial_id", "epoch", "val_accuracy"]).to_batches():
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
@@ -117,34 +118,27 @@ class History:
             return False
         return self.epochs_done(trial_id) >= budget
 
+    def _enter(self, epochs: pa.Table) -> None:
+        """Take the first row of each trial and epoch, apart from those beyond a gap."""
+        rows = epochs.sort_by([(key, "ascending") for key in ("trial_id", "epoch", "sequence")])
+        rows = rows.filter(_is_new(rows["trial_id"]) | _is_new(rows["epoch"]))
+        starts = np.flatnonzero(_is_new(rows["trial_id"]))
+        first = np.repeat(starts, np.diff(starts, append=rows.num_rows))
+        is_gapless = rows["epoch"].to_numpy() == np.arange(1, rows.num_rows + 1) - first
+        for row in rows.filter(~is_gapless).to_pylist():
+            self._strays[row["trial_id"], row["epoch"]] = row
+        self._epochs = rows.filter(is_gapless)
+        trials = self._epochs["trial_id"]
+        starts = np.flatnonzero(_is_new(trials))
+        counts = np.diff(starts, append=len(trials))
+        names = trials.take(starts).to_pylist()
+        spans = zip(starts.tolist(), counts.tolist(), strict=True)
+        self._spans = dict(zip(names, spans, strict=True))
 
-def _first_of_each(epochs: pa.Table) -> pa.Table:
-    """Return the sorted rows without any that repeats the trial and epoch before it."""
-    identifiers = epochs["trial_id"].to_numpy(zero_copy_only=False)
-    numbers = epochs["epoch"].to_numpy()
-    fresh = (identifiers[1:] != identifiers[:-1]) | (numbers[1:] != numbers[:-1])
-    return epochs.filter(pa.array(np.r_[True, fresh].astype(bool)))
 
-
-def _strays(epochs: pa.Table, spans: dict[str, tuple[int, int]]) -> dict[tuple[str, int], int]:
-    """Return the places of rows beyond a gap, by trial and epoch."""
-    inside = np.zeros(epochs.num_rows, bool)
-    for start, count in spans.values():
-        inside[start : start + count] = True
-    places = np.flatnonzero(~inside).tolist()
-    identifiers, numbers = epochs["trial_id"], epochs["epoch"]
-    return {(identifiers[place].as_py(), numbers[place].as_py()): place for place in places}
-
-
-def _spans(epochs: pa.Table) -> dict[str, tuple[int, int]]:
-    """Return for each trial the first row and the number of rows before a gap."""
-    identifiers = epochs["trial_id"].to_numpy(zero_copy_only=False)
-    numbers = epochs["epoch"].to_numpy()
-    starts = np.flatnonzero(np.r_[True, identifiers[1:] != identifiers[:-1]])
-    ends = np.r_[starts[1:], len(identifiers)]
-    spans = {}
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        expected = np.arange(1, end - start + 1)
-        gaps = np.flatnonzero(numbers[start:end] != expected)
-        spans[identifiers[start]] = (start, int(gaps[0]) if len(gaps) else end - start)
-    return spans
+def _is_new(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    """Return where a column's value is not the one before it, (rows,)."""
+    values = column.to_numpy()
+    new = np.ones(len(values), bool)
+    new[1:] = values[1:] != values[:-1]
+    return new

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from copy import copy
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 from orchestrator.ledger.history import History
 from orchestrator.ledger.proposer import Proposer
@@ -87,9 +87,17 @@ class Ledger:
         budget, group = wanted.trial.recipe.intervals, self.stages.group(wanted)
         return self.races.arrive(wanted.trial.trial_id, group, epoch, score, budget)
 
-    def end(self, wanted: Wanted, outcome: Outcome) -> list[Wanted]:
-        """Note what became of a trial; return the trials that are to be trained because of it."""
-        self._note(wanted, outcome)
+    def end(self, wanted: Wanted, outcome: Outcome, **values: Any) -> list[Wanted]:
+        """Note what became of a trial; return the trials that are to be trained because of it.
+
+        Parameters
+        ----------
+        wanted, outcome
+            The trial, and what became of it.
+        values
+            Columns that say more, as `Rows.end` takes them.
+        """
+        self._note(wanted, outcome, **values)
         return self._open(self._settle(self.stages.cells[wanted.cell]))
 
     def propose(self) -> list[Wanted]:
@@ -117,8 +125,7 @@ class Ledger:
             self._enter(wanted)
         for wanted, stop, score in self.recorded_stops():
             if wanted.trial.trial_id not in self._outcomes:
-                self.rows.stop(wanted.trial.trial_id, stop)
-                self._note(wanted, Outcome(Status.STOPPED, score))
+                self._note(wanted, Outcome(Status.STOPPED, score), **stop.columns())
         for cell in self.stages.cells:
             self._settle(cell)
         self._disown()
@@ -131,11 +138,10 @@ class Ledger:
         """
         stopped = []
         for trial_id, epoch, score in self.history.arrivals():
-            wanted, last = self.stages.wanted.get(trial_id), self.history.epochs_done(trial_id)
-            if wanted is not None and epoch <= last:
-                stop = self.arrive(wanted, epoch, score)
-                if stop and epoch == last:
-                    stopped.append((wanted, stop, score))
+            wanted = self.stages.wanted.get(trial_id)
+            stop = self.arrive(wanted, epoch, score) if wanted else None
+            if wanted and stop and epoch == self.history.epochs_done(trial_id):
+                stopped.append((wanted, stop, score))
         return stopped
 
     def _enter(self, wanted: Wanted) -> None:
@@ -145,7 +151,8 @@ class Ledger:
         if outcome:
             self._outcomes[trial_id] = outcome
 
-    def _note(self, wanted: Wanted, outcome: Outcome) -> None:
+    def _note(self, wanted: Wanted, outcome: Outcome, **values: Any) -> None:
+        self.rows.end(wanted.trial.trial_id, outcome.status, **values)
         self._outcomes[wanted.trial.trial_id] = outcome
         if self._proposer:
             self._proposer.tell(wanted, outcome)

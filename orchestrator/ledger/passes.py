@@ -132,13 +132,11 @@ class Pass:
         stop = self.ledger.arrive(wanted, epoch, score)
         self._tell("epoch", wanted, epoch=epoch, val_accuracy=score)
         if finished:
-            self.ledger.rows.complete(trial_id)
             self._tell("completed", wanted, val_accuracy=score)
             self._close(wanted, Outcome(Status.COMPLETED, score))
         elif stop:
-            self.ledger.rows.stop(trial_id, stop)
             self._tell("stopped", wanted, epoch=stop.epoch, cutoff=stop.cutoff)
-            self._close(wanted, Outcome(Status.STOPPED, score))
+            self._close(wanted, Outcome(Status.STOPPED, score), **stop.columns())
         return trial_id in self.running
 
     def lose(self, trial_id: str, kind: FailureKind, message: str) -> None:
@@ -172,9 +170,8 @@ class Pass:
             self._tell("tried again", wanted, kind=kind, error=message)
             self._requeue(trial_id, f"{kind}: {message}")
         else:
-            self.ledger.rows.fail(trial_id, f"{kind}: {message}")
             self._tell("failed", wanted, kind=kind, error=message)
-            self._close(wanted, Outcome(Status.FAILED))
+            self._close(wanted, Outcome(Status.FAILED), error=f"{kind}: {message}")
 
     def regroup(self, short_of_memory: set[str]) -> None:
         """Take all running trials back after the workers were lost together.
@@ -196,9 +193,9 @@ class Pass:
             else:
                 self._requeue(trial_id, None)
 
-    def _close(self, wanted: Wanted, outcome: Outcome) -> None:
+    def _close(self, wanted: Wanted, outcome: Outcome, **values: Any) -> None:
         del self.running[wanted.trial.trial_id]
-        self._push(self.ledger.end(wanted, outcome))
+        self._push(self.ledger.end(wanted, outcome, **values))
 
     def _requeue(self, trial_id: str, reason: str | None) -> None:
         self.ledger.rows.requeue(trial_id, reason)

@@ -1,7 +1,4 @@
-"""The rows of a study's trials and epochs as they stand, in memory, whoever keeps them.
-
-A trial's row is a value: it is replaced, never changed, so that rows are copied by reference.
-"""
+"""The rows of a study's trials and epochs as they stand, in memory, whoever writes them."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,16 +10,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.ledger.history import COMPARED, History
+from orchestrator.ledger.history import COMPARED, History, Row
 from orchestrator.ledger.stages import Outcome, Wanted
-from orchestrator.ledger.stopping import Stop
 from orchestrator.placement.shares import Share
 from results.ranking import rank
 from results.records import Status
 from trainables.work.reports import EpochDone
-
-Row = Mapping[str, Any]
-"""Values by column, as `results.records` names and types them."""
 
 _MEASURES = [
     f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("loss", "accuracy")
@@ -161,7 +154,7 @@ class Rows(Mapping[str, Row]):
         if begun is None:
             # The rows of a trial that starts again in the same pass stay as they are.
             identity = {**wanted.trial.columns(), "stage": row["stage"]}
-            begun = self._begun[trial_id] = _Begun(identity, [*self._history.rows(trial_id)])
+            begun = self._begun[trial_id] = _Begun(identity, self._history.rows(trial_id))
         if begun.slot is None:
             taken = {other.slot for other in self._begun.values()}
             begun.slot = next(slot for slot in range(len(taken)) if slot not in taken)
@@ -222,41 +215,35 @@ class Rows(Mapping[str, Row]):
         if budget not in self._history.predicted.get(trial_id, ()):
             self.predictions.append((trial_id, budget, classes))
 
-    def complete(self, trial_id: str) -> None:
-        """Note that a trial is trained to its budget."""
-        # More may be recorded, of a study that asked for more.
-        epochs = self._epochs(trial_id)[: self[trial_id]["epochs_budget"]]
-        self._end(trial_id, {"status": Status.COMPLETED.value, **_finals(epochs)})
+    def end(self, trial_id: str, status: Status, **values: Any) -> None:
+        """Note what became of a trial.
 
-    def stop(self, trial_id: str, stop: Stop) -> None:
-        """Note that a trial was stopped at a rung."""
-        self._end(
-            trial_id,
-            {
-                "status": Status.STOPPED.value,
-                "stopped_at_epoch": stop.epoch,
-                "stopped_cutoff": stop.cutoff,
-                **_finals(self._epochs(trial_id)),
-            },
-        )
-
-    def fail(self, trial_id: str, error: str) -> None:
-        """Note that a trial cannot be trained, and why."""
-        self._end(trial_id, {"status": Status.FAILED.value, "error": error})
+        Parameters
+        ----------
+        trial_id, status
+            The trial, and whether it is completed, stopped or failed.
+        values
+            Columns that say more: `stopped_at_epoch` and `stopped_cutoff`, or `error`.
+        """
+        begun = self._begun.pop(trial_id, None)
+        if status is not Status.FAILED:
+            epochs = begun.epochs if begun else self._history.rows(trial_id)
+            # More may be recorded, of a study that asked for more.
+            values |= _finals(epochs[: self[trial_id]["epochs_budget"]])
+        self.ended.append(trial_id)
+        self.update(trial_id, {**values, "status": status.value, "ended_at": _now()})
 
     def requeue(self, trial_id: str, reason: str | None) -> None:
-        """Note that a trial will be tried again."""
+        """Note that a trial goes back to the plan; where it failed, for a reason."""
         self._begun[trial_id].slot = None
         values = {"status": Status.PLANNED.value, "error": reason, "ended_at": _now()}
         self.update(trial_id, values)
 
     def interrupt(self) -> None:
-        """Return the trials under way to the plan."""
+        """Note that all trials under way go back to the plan."""
         for trial_id, begun in self._begun.items():
             if begun.slot is not None:
-                begun.slot = None
-                values = {"status": Status.PLANNED.value, "ended_at": _now()}
-                self.update(trial_id, values)
+                self.requeue(trial_id, None)
 
     def paces(self) -> dict[str, tuple[float | None, int | None]]:
         """Return images per second and peak memory in bytes of the last row of running trials."""
@@ -265,15 +252,6 @@ class Rows(Mapping[str, Row]):
             for trial_id, begun in self._begun.items()
             if begun.pace and begun.slot is not None
         }
-
-    def _epochs(self, trial_id: str) -> Sequence[Row]:
-        begun = self._begun.get(trial_id)
-        return begun.epochs if begun else self._history.rows(trial_id)
-
-    def _end(self, trial_id: str, values: Row) -> None:
-        self._begun.pop(trial_id, None)
-        self.ended.append(trial_id)
-        self.update(trial_id, {**values, "ended_at": _now()})
 
     def _compare(self, trial_id: str, row: Row, recorded: Row) -> None:
         for name in COMPARED:

@@ -26,6 +26,10 @@ class Stop:
     cutoff: float
     """Validation accuracy that the trial fell below."""
 
+    def columns(self) -> dict[str, float]:
+        """Return the trial columns that say so."""
+        return {"stopped_at_epoch": self.epoch, "stopped_cutoff": self.cutoff}
+
 
 def group_of(compare: str | Iterable[str], levels: Mapping[str, Any], seed: int) -> tuple[str, ...]:
     """Return the race that a trial runs in.

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from fractions import Fraction
 
@@ -71,10 +71,6 @@ class Placer:
     def declared(self) -> Share:
         """Return the share of every trial that was not measured."""
         return declared_share(self._study, self._has_gpu and self._study.trainable != "simulated")
-
-    def shares(self, trials: Iterable[Trial]) -> set[Share]:
-        """Return the different shares that trials begin with."""
-        return {self.share(trial) for trial in trials} or {self.declared()}
 
     def meet(self, nodes: list[Node]) -> list[str]:
         """Take note of the nodes there are; return what is odd about them.

@@ -3,6 +3,7 @@
 import math
 import statistics
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -184,58 +185,58 @@ class Durations:
     ) -> None:
         self.on_gpu = on_gpu
         self._work, self._kind = work, kind
-        self._recorded, self._probed = dict(recorded or {}), dict(probed or {})
-        known = [*self._recorded.values(), *self._probed.values()]
+        recorded, probed = recorded or {}, probed or {}
+        self._measured = {
+            **{kind: (Basis.PROBE, pace) for kind, pace in probed.items()},
+            **{kind: (Basis.RECORDED, pace) for kind, pace in recorded.items()},
+        }
+        known = [*recorded.values(), *probed.values()]
         self._setup = _median([pace.setup for pace in known], _SETUP_SECONDS)
         self.start = _median([pace.start for pace in known if pace.start], _START_SECONDS)
         """Seconds that a worker takes before its first trial."""
-        self._rates = self._rates_of(examples) if known else {}
+        self._ratios = self._ratios_of(examples) if known else {}
 
     def expect(self, trial: Trial) -> Expectation:
         """Return what is expected of a trial, from its beginning to its budget."""
-        kind, work = self._kind(trial), self._work(trial)
-        for basis, paces in ((Basis.RECORDED, self._recorded), (Basis.PROBE, self._probed)):
-            if kind in paces:
-                pace = paces[kind]
-                interval = pace.train * work.trained + pace.evaluate * work.evaluated
-                return Expectation(interval, pace.setup, trial.recipe.intervals, basis)
-        rates = self._rates.get((kind.cpus, kind.on_gpu))
-        train, evaluate = _reckoned(work, kind)
-        if rates and work.flops:
-            ratios = [statistics.median(column) for column in zip(*rates, strict=True)]
-            interval = ratios[0] * train + ratios[1] * evaluate
-            return Expectation(interval, self._setup, trial.recipe.intervals, Basis.SCALED)
-        interval = (train + evaluate) * (1.0 if work.flops else UNKNOWN_FLOPS)
-        basis = Basis.FLOPS if work.flops else Basis.GUESS
-        return Expectation(interval, self._setup, trial.recipe.intervals, basis)
+        kind, work, setup = self._kind(trial), self._work(trial), self._setup
+        if kind in self._measured:
+            basis, pace = self._measured[kind]
+            setup = pace.setup
+            interval = pace.train * work.trained + pace.evaluate * work.evaluated
+        else:
+            train, evaluate = _reckoned(work, kind)
+            ratios = self._ratios.get((kind.cpus, kind.on_gpu)) if work.flops else None
+            basis = Basis.SCALED if ratios else Basis.FLOPS if work.flops else Basis.GUESS
+            to_train, to_evaluate = ratios or (1.0, 1.0)
+            interval = to_train * train + to_evaluate * evaluate
+            interval *= 1.0 if work.flops else UNKNOWN_FLOPS
+        return Expectation(interval, setup, trial.recipe.intervals, basis)
 
     def seconds(self, trial: Trial) -> float:
         """Return the seconds of a whole trial."""
         return self.expect(trial).seconds
 
-    def _rates_of(
-        self, trials: Iterable[Trial]
-    ) -> dict[tuple[float, bool], list[tuple[float, float]]]:
-        """Return measured over reckoned seconds, training and evaluating, of each known kind."""
-        seen: set[Kind] = set()
-        rates: dict[tuple[float, bool], list[tuple[float, float]]] = {}
+    def _ratios_of(self, trials: Iterable[Trial]) -> dict[tuple[float, bool], tuple[float, float]]:
+        """Return measured over reckoned seconds, training and evaluating, by CPUs and GPU or not.
+
+        They are medians over the measured kinds of trial.
+        """
+        examples: dict[Kind, Trial] = {}
         for trial in trials:
-            kind = self._kind(trial)
-            pace = self._recorded.get(kind) or self._probed.get(kind)
-            if pace is None or kind in seen:
-                continue
-            seen.add(kind)
-            work = self._work(trial)
+            examples.setdefault(self._kind(trial), trial)
+        found: defaultdict[tuple[float, bool], list[tuple[float, float]]] = defaultdict(list)
+        for kind in examples.keys() & self._measured.keys():
+            work, (_, pace) = self._work(examples[kind]), self._measured[kind]
             if work.flops:
                 train, evaluate = _reckoned(work, kind)
-                of_place = rates.setdefault((kind.cpus, kind.on_gpu), [])
-                of_place.append(
-                    (
-                        pace.train * work.trained / train,
-                        pace.evaluate * work.evaluated / evaluate if evaluate else 1.0,
-                    )
-                )
-        return rates
+                training = pace.train * work.trained / train
+                evaluating = pace.evaluate * work.evaluated / evaluate if evaluate else 1.0
+                found[kind.cpus, kind.on_gpu].append((training, evaluating))
+        return {
+            place: (statistics.median(training), statistics.median(evaluating))
+            for place, pairs in found.items()
+            for training, evaluating in [zip(*pairs, strict=True)]
+        }
 
 
 def _reckoned(work: Work, kind: Kind) -> tuple[float, float]:

@@ -174,21 +174,15 @@ def check_owner(study: Study, inputs: Inputs, store: Store) -> None:
     except StoreError:
         # A damaged part is set aside once the run holds the lock; the name still speaks.
         passes = []
-    theirs = {
-        "name": recorded.get("name"),
-        "trainable": recorded.get("trainable"),
-        "data fingerprint": passes[-1] if passes else inputs.fingerprint,
-    }
-    asked = {
-        "name": study.name,
-        "trainable": study.trainable,
-        "data fingerprint": inputs.fingerprint,
-    }
-    for key, value in asked.items():
-        if theirs[key] != value:
+    for key, theirs, ours in (
+        ("name", recorded.get("name"), study.name),
+        ("trainable", recorded.get("trainable"), study.trainable),
+        ("data fingerprint", [inputs.fingerprint, *passes][-1], inputs.fingerprint),
+    ):
+        if theirs != ours:
             raise StudyError(
                 f"--out {store.root}: this run directory belongs to another study "
-                f"({key} {theirs[key]}, not {value}); choose another --out. Nothing was touched."
+                f"({key} {theirs}, not {ours}); choose another --out. Nothing was touched."
             )
 
 

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from orchestrator.ledger.history import History
-from orchestrator.ledger.stopping import Race, group_of
+from orchestrator.ledger.stopping import Races, group_of
 from orchestrator.study.blocks import EarlyStopping
 from orchestrator.study.study import Study
 from results.phrases import cell_name, split_levels
@@ -210,19 +210,14 @@ def recorded_curves(study: Study, history: History) -> Recorded:
             continue
         budget = row["epochs_budget"] or 0
         done = min(history.epochs_done(trial_id), budget)
-        whole = done == budget > 0
-        curves[trial_id] = Curve(
-            trial_id,
-            {factor: row[factor] for factor in study.factors},
-            row["seed"],
-            budget,
-            done,
-            failed=row["status"] == Status.FAILED.value,
-            val_accuracy=history.curve(trial_id)[budget - 1] if whole else math.nan,
-            test_accuracy=_known(history.column(trial_id, "test_accuracy")[budget - 1])
-            if whole
-            else math.nan,
-        )
+        ends = {}
+        if done == budget > 0:
+            for name in ("val_accuracy", "test_accuracy"):
+                value = history.column(trial_id, name)[budget - 1]
+                ends[name] = math.nan if value is None else float(value)
+        levels = {factor: row[factor] for factor in study.factors}
+        failed = row["status"] == Status.FAILED
+        curves[trial_id] = Curve(trial_id, levels, row["seed"], budget, done, failed, **ends)
     arrivals = [
         (trial_id, epoch, value)
         for trial_id, epoch, value in history.arrivals()
@@ -261,15 +256,13 @@ def stops(rule: EarlyStopping, recorded: Recorded) -> dict[str, int]:
     Results arrive in the order in which they were recorded. In a run of its own the rule would free
     places earlier and so bring about another order.
     """
-    races: dict[tuple[str, ...], Race] = {}
+    races = Races(rule)
     stopped: dict[str, int] = {}
     for trial_id, epoch, value in recorded.arrivals:
-        if trial_id in stopped:
-            continue
         curve = recorded.curves[trial_id]
         group = group_of(rule.compare, curve.levels, curve.seed)
-        race = races.setdefault(group, Race(rule.grace, rule.reduction_factor))
-        if race.arrive(epoch, value, budget=curve.budget):
+        is_open = trial_id not in stopped
+        if is_open and races.arrive(trial_id, group, epoch, value, curve.budget):
             stopped[trial_id] = epoch
     return stopped
 
@@ -296,26 +289,25 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
         _cell(cell_name(curves[0].levels, varying), curves, stopped, bool(study.search))
         for curves in by_cell.values()
     ]
-    return Replay(rule, rule == study.stopping, cells, _total(cells))
+    total = CellReplay(
+        cell="all",
+        regrets=tuple(regret for cell in cells for regret in cell.regrets),
+        test_regrets=tuple(regret for cell in cells for regret in cell.test_regrets),
+        **{name: sum(getattr(cell, name) for cell in cells) for name in _COUNTS},
+    )
+    return Replay(rule, rule == study.stopping, cells, total)
 
 
 def _cell(name: str, curves: list[Curve], stopped: dict[str, int], is_search: bool) -> CellReplay:
     contests: dict[int, list[Curve]] = defaultdict(list)
     for curve in curves:
         contests[0 if is_search else curve.seed].append(curve)
-    kept, lost, regrets, test_regrets, decided = 0, 0, [], [], 0
-    for contest in contests.values():
-        best = _winner(contest)
-        if best is None:
-            continue
-        decided += 1
-        chosen = _winner([curve for curve in contest if curve.trial_id not in stopped])
-        if chosen is None:
-            lost += 1
-            continue
-        kept += chosen is best
-        regrets.append(100 * (_worth(best) - _worth(chosen)))
-        test_regrets.append(100 * (best.test_accuracy - chosen.test_accuracy))
+    pairs = [
+        (best, _winner([curve for curve in contest if curve.trial_id not in stopped]))
+        for contest in contests.values()
+        if (best := _winner(contest))
+    ]
+    won = [(best, chosen) for best, chosen in pairs if chosen]
     left = [curve for curve in curves if curve.trial_id not in stopped]
     return CellReplay(
         cell=name,
@@ -325,11 +317,13 @@ def _cell(name: str, curves: list[Curve], stopped: dict[str, int], is_search: bo
         trained=sum(stopped.get(curve.trial_id, curve.done) for curve in curves),
         unknown=sum(curve.asked - curve.done for curve in left),
         open=sum(curve.is_cut for curve in left),
-        contests=decided,
-        kept=kept,
-        lost=lost,
-        regrets=tuple(regrets),
-        test_regrets=tuple(test_regrets),
+        contests=len(pairs),
+        kept=sum(chosen is best for best, chosen in won),
+        lost=len(pairs) - len(won),
+        regrets=tuple(100 * (_worth(best) - _worth(chosen)) for best, chosen in won),
+        test_regrets=tuple(
+            100 * (best.test_accuracy - chosen.test_accuracy) for best, chosen in won
+        ),
     )
 
 
@@ -344,15 +338,6 @@ def _worth(curve: Curve) -> float:
     return 0.0 if math.isnan(curve.val_accuracy) else curve.val_accuracy
 
 
-def _total(cells: Sequence[CellReplay]) -> CellReplay:
-    return CellReplay(
-        cell="all",
-        regrets=tuple(regret for cell in cells for regret in cell.regrets),
-        test_regrets=tuple(regret for cell in cells for regret in cell.test_regrets),
-        **{name: sum(getattr(cell, name) for cell in cells) for name in _COUNTS},
-    )
-
-
 _COUNTS = (
     *("trials", "stopped", "asked", "trained", "unknown", "open"),
     *("contests", "kept", "lost"),
@@ -361,10 +346,6 @@ _COLUMNS = (
     *("cell", "trials", "stopped", "asked", "trained", "saved", "unknown", "open"),
     *("contests", "kept", "lost", "regret", "worst", "test_regret"),
 )
-
-
-def _known(value: Any) -> float:
-    return math.nan if value is None else float(value)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunError
 
@@ -91,11 +91,14 @@ def written_to(file: Path | None) -> Iterator[None]:
         handler.close()
 
 
-class Progress(Protocol):
-    """Shown while a study runs, from its ledger or from the run directory that it writes to."""
+class Progress:
+    """What a person sees of a run, from its ledger or from the run directory that it writes to.
+
+    This one shows nothing; what shows something overrides its methods.
+    """
 
     def note(self, text: str) -> None:
-        """Say what is being done before training."""
+        """Say what is being done."""
 
     def decoding(self, done: int, total: int) -> None:
         """Say how many images are decoded."""
@@ -108,22 +111,3 @@ class Progress(Protocol):
 
     def stop(self, source: "Ledger | Store") -> None:
         """Show it a last time."""
-
-
-class Silent:
-    """Shows nothing."""
-
-    def note(self, text: str) -> None:
-        """Show nothing."""
-
-    def decoding(self, done: int, total: int) -> None:
-        """Show nothing."""
-
-    def start(self, source: "Ledger | Store") -> None:
-        """Show nothing."""
-
-    def update(self, source: "Ledger | Store") -> None:
-        """Show nothing."""
-
-    def stop(self, source: "Ledger | Store") -> None:
-        """Show nothing."""

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from orchestrator.ledger.rows import Row, Rows
+from orchestrator.ledger.history import Row
+from orchestrator.ledger.rows import Rows
 from results.errors import Unreachable
 from results.records import PREDICTION_SCHEMA
 from results.store.store import Store

@@ -18,7 +18,7 @@ from orchestrator.plan.durations import Durations
 from orchestrator.plan.paces import durations_here
 from orchestrator.plan.plan import check_owner, default_out
 from orchestrator.plan.schedule import predict
-from orchestrator.run.events import Progress, Silent, tell
+from orchestrator.run.events import Progress, tell
 from orchestrator.run.lock import held
 from orchestrator.run.recorder import Recorder
 from orchestrator.run.signals import Interrupted, Signals
@@ -99,7 +99,7 @@ def run_study(
     Interrupted
         A signal ended the run; run again to go on.
     """
-    show = progress or Silent()
+    show = progress or Progress()
     store = Store.at(out or default_out(study))
     show.note("looking at data and weights")
     inputs = find_inputs(study)

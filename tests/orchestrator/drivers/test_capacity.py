@@ -46,7 +46,6 @@ class Yard:
             work,
             self,
             self.nodes(),
-            lambda: {share},
             lambda nodes: None,
             self.said.append,
             **flags,
@@ -112,7 +111,7 @@ def test_what_waits_says_for_what(tmp_path: Path) -> None:
 def test_of_unlike_trials_the_large_ones_wait_their_turn(tmp_path: Path) -> None:
     yard, work = Yard(Node("a", 4, 0)), a_pass(study(), tmp_path)
     capacity = yard.capacity(work, Share(4, 0))
-    capacity._shares = lambda: [Share(1, 0), Share(4, 0)]
+    work.share = lambda trial: Share(1 if trial.model == "a" else 4, 0)
     yard.there.append(Node("b", 4, 0))
     yard.wait(capacity, 6)
     assert (capacity.slots, capacity.limit) == (8, 9)

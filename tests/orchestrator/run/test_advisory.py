@@ -10,7 +10,7 @@ import pytest
 from object_stores import Server
 
 from orchestrator.errors import RunError
-from orchestrator.run import advisory
+from orchestrator.run import lock
 from orchestrator.run.lock import held, is_held
 from results.store.objects import ObjectPath, located
 
@@ -66,7 +66,7 @@ def test_another_machines_lock_holds_while_its_heart_beats(
     assert is_held(path)
     with pytest.raises(RunError, match="host elsewhere"), held(path):
         pass
-    monkeypatch.setattr(advisory, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr(lock, "STALE_SECONDS", 0.0)
     assert not is_held(path)
     with held(path):
         assert json.loads(path.read_bytes())["token"] != "theirs"
@@ -83,7 +83,7 @@ def test_a_lock_that_says_nothing_is_taken_over(s3: Server, content: bytes) -> N
 def test_the_heart_beats_and_notices_another_run(
     s3: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(advisory, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
     path = place(s3)
     theirs: dict[str, Any] = {"host": "elsewhere", "pid": 1, "token": "theirs"}
     with held(path) as check:
@@ -102,7 +102,7 @@ def test_who_puts_the_lock_at_the_same_time_wins_alone(
 ) -> None:
     path = place(s3)
     theirs = json.dumps({"host": "elsewhere", "pid": 1, "token": "theirs"}).encode()
-    monkeypatch.setattr(advisory.time, "sleep", lambda seconds: path.write_bytes(theirs))
+    monkeypatch.setattr(lock.time, "sleep", lambda seconds: path.write_bytes(theirs))
     with pytest.raises(RunError, match="host elsewhere"), held(path):
         pass
     assert path.read_bytes() == theirs

@@ -55,7 +55,7 @@ class Kept:
     def complete(self, trial_id: str, predictions: Any) -> None:
         if predictions is not None:
             self.rows.predict(trial_id, predictions)
-        self.rows.complete(trial_id)
+        self.rows.end(trial_id, Status.COMPLETED)
 
 
 def recorder(out: Path, pass_id: str = "p1", labels: Any = LABELS) -> Kept:
@@ -184,8 +184,8 @@ def test_stopped_and_failed_trials(tmp_path: Path) -> None:
         trial_id = declare(made, wanted)
         made.start(trial_id)
         made.add_row(trial_id, row(1, 0.3))
-    made.rows.stop(first.trial.trial_id, Stop(1, 0.4))
-    made.rows.fail(second.trial.trial_id, "diverged: epoch 2, step 7")
+    made.rows.end(first.trial.trial_id, Status.STOPPED, **Stop(1, 0.4).columns())
+    made.rows.end(second.trial.trial_id, Status.FAILED, error="diverged: epoch 2, step 7")
     made.flush(force=True)
     rows = {each["seed"]: each for each in read(tmp_path, "trials")}
     assert (rows[0]["status"], rows[0]["stopped_at_epoch"], rows[0]["stopped_cutoff"]) == (
@@ -329,7 +329,7 @@ def test_slots_are_numbered_from_zero_and_used_again(tmp_path: Path) -> None:
     made.start(ids[0])
     made.start(ids[1])
     made.add_row(ids[0], row(1))
-    made.rows.fail(ids[0], "crashed")
+    made.rows.end(ids[0], Status.FAILED, error="crashed")
     made.start(ids[2])
     assert [made.rows[trial_id]["slot"] for trial_id in ids] == [0, 1, 0]
 
