@@ -162,7 +162,7 @@ def grave(findings: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     findings
-        One row per finding, as `results.findings.finding.findings_frame` returns them.
+        One row per finding, as `results.Run.findings` returns them.
     """
     errors = findings[
         (findings["severity"] == Severity.ERROR) & ~findings["code"].isin(_SAID_ELSEWHERE)

@@ -8,7 +8,8 @@ from studies import drawn, run, searched, study
 from orchestrator.plan.plan import plan_study
 from orchestrator.plan.price import price_study
 from orchestrator.screen.plan_text import cells_table, grave, print_plan
-from results.findings.finding import Finding, Severity, findings_frame
+from results.findings.finding import Finding, Severity
+from results.findings.findings import findings_frame
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
