@@ -110,11 +110,6 @@ class Analysis:
         return setting({name: row[name] for name in self.others(*without) if self.varies(name)})
 
     @property
-    def has_value(self) -> bool:
-        """Whether any cell has a value."""
-        return not self.runs.empty
-
-    @property
     def is_ranked(self) -> bool:
         """Whether anything may be compared: some cell has two seeds, and the study is no race."""
         return not self.design.race and bool((self.cells.frame["seeds"] > 1).any())

@@ -36,11 +36,6 @@ class State(StrEnum):
     FAILED = "failed"
     MISSING = "missing"
 
-    @property
-    def has_value(self) -> bool:
-        """Whether at least one seed was trained to its end, so that a chart may show the cell."""
-        return self in (State.COMPLETE, State.PARTIAL)
-
 
 @dataclass(frozen=True)
 class Cells:

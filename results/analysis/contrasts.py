@@ -7,7 +7,6 @@ any effect one is expected to look decided.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
 
@@ -51,8 +50,7 @@ def paired_differences(runs: pd.DataFrame, factors: Sequence[str], factor: str) 
         the spread, and where more than 100 would be needed).
 
         The difference's columns: `difference`, `low`, `high` (cut at ±100), `sd` (points; NaN with
-        one seed),
-        `n_seeds`, `p_greater`, `p_less`, `p_two_sided`, `decided`.
+        one seed), `n_seeds`, `p_greater`, `p_less`, `p_two_sided`, `decided`.
     """
     others = [name for name in factors if name != factor]
     grid = _Grid(runs, others, [factor])
@@ -82,7 +80,7 @@ def paired_differences(runs: pd.DataFrame, factors: Sequence[str], factor: str) 
         **_columns(clean, "_without_selection"),
         "seeds_needed": np.where(found.is_decided, np.nan, needed),
     }
-    return pd.DataFrame(columns, columns=_difference_columns(others))
+    return pd.DataFrame(columns)
 
 
 def main_effects(
@@ -117,9 +115,8 @@ def main_effects(
         for (i, first), (j, second) in combinations(enumerate(grid.levels[0]), 2):
             differences = grid.accuracy[:, j] - grid.accuracy[:, i]
             selected = grid.selected[:, j] | grid.selected[:, i]
-            name = {"factor": factor, "first": first, "second": second}
-            effects.append(_Effect(name, differences, selected))
-    return _effects_frame(effects, _EFFECT_COLUMNS, 100.0)
+            effects.append(((factor, first, second), differences, selected))
+    return _effects_frame(effects, ("factor", "first", "second"), 100.0)
 
 
 def interactions(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
@@ -144,18 +141,11 @@ def interactions(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
             corners = [(i, j), (0, 0), (i, 0), (0, j)]
             values = [grid.accuracy[:, row, column] for row, column in corners]
             selected = np.any([grid.selected[:, row, column] for row, column in corners], axis=0)
-            name = {
-                "factor": factor,
-                "first": levels[0],
-                "second": levels[i],
-                "other": other,
-                "other_first": contexts[0],
-                "other_second": contexts[j],
-            }
+            key = (factor, levels[0], levels[i], other, contexts[0], contexts[j])
             differences = values[0] + values[1] - values[2] - values[3]
-            effects.append(_Effect(name, differences, selected))
-    columns = [*_EFFECT_COLUMNS[:3], "other", "other_first", "other_second", *_EFFECT_COLUMNS[3:]]
-    return _effects_frame(effects, columns, 200.0)
+            effects.append((key, differences, selected))
+    names = ("factor", "first", "second", "other", "other_first", "other_second")
+    return _effects_frame(effects, names, 200.0)
 
 
 def paired_test_set(
@@ -188,24 +178,14 @@ def paired_test_set(
     return compare_test_set(a[:, whole], b[:, whole])
 
 
-_DIFFERENCE = (
-    "difference",
-    "low",
-    "high",
-    "sd",
-    "n_seeds",
-    "p_greater",
-    "p_less",
-    "p_two_sided",
-    "decided",
+_DIFFERENCE = {"difference": "mean", "n_seeds": "n", "decided": "is_decided"} | {
+    name: name for name in ("low", "high", "sd", "p_greater", "p_less", "p_two_sided")
+}
+"""Columns of a difference, and what `Means` calls them."""
+_EFFECT = (
+    *("n_cells", "cells_left_out", *_DIFFERENCE),
+    *(f"{name}_without_selection" for name in _DIFFERENCE),
 )
-_BOTH_DIFFERENCES = [*_DIFFERENCE, *(f"{name}_without_selection" for name in _DIFFERENCE)]
-_EFFECT_COLUMNS = ["factor", "first", "second", "n_cells", "cells_left_out", *_BOTH_DIFFERENCES]
-
-
-def _difference_columns(others: Sequence[str]) -> list[str]:
-    measured = ["n_train", "error_first", "error_second", "error_ratio"]
-    return ["first", "second", *others, *measured, *_BOTH_DIFFERENCES, "seeds_needed"]
 
 
 class _Grid:
@@ -252,49 +232,46 @@ class _Grid:
 
 def _columns(found: Means[Array], ending: str = "", most: float = 100.0) -> dict[str, np.ndarray]:
     """Return the columns of differences, their intervals cut at the most that there can be."""
-    values = (
-        found.mean,
-        found.low.clip(-most, most),
-        found.high.clip(-most, most),
-        found.sd,
-        found.n,
-        found.p_greater,
-        found.p_less,
-        found.p_two_sided,
-        found.is_decided,
-    )
-    return {f"{name}{ending}": value for name, value in zip(_DIFFERENCE, values, strict=True)}
+    values = {column: getattr(found, name) for column, name in _DIFFERENCE.items()}
+    values |= {end: values[end].clip(-most, most) for end in ("low", "high")}
+    return {f"{column}{ending}": value for column, value in values.items()}
 
 
-@dataclass(frozen=True)
-class _Effect:
-    """What an effect is called, and its differences of shape (cells, seeds)."""
+def _effects_frame(
+    effects: Sequence[tuple[Sequence[Any], np.ndarray, np.ndarray]],
+    names: Sequence[str],
+    most: float,
+) -> pd.DataFrame:
+    """Return a row per effect that any seed shows.
 
-    name: dict[str, Any]
-    differences: np.ndarray
-    selected: np.ndarray
-
-
-def _effects_frame(effects: Sequence[_Effect], columns: Sequence[str], most: float) -> pd.DataFrame:
-    """Return a row per effect that any seed shows; no difference can be above `most` points."""
-    whole = [_balanced(effect.differences) for effect in effects]
+    Parameters
+    ----------
+    effects
+        Of each, what it is of, its differences and which of them a recipe was chosen on, both of
+        shape (cells, seeds).
+    names
+        Columns of what it is of.
+    most
+        Points that no difference can be above.
+    """
+    whole = [_balanced(differences) for _, differences, _ in effects]
     shown = [place for place, (_, cells) in enumerate(whole) if cells]
     if not shown:
-        return pd.DataFrame(columns=list(columns))
+        return pd.DataFrame(columns=[*names, *_EFFECT])
+    keys, differences, selected = zip(*(effects[place] for place in shown), strict=True)
     clean = [
-        _balanced(np.where(effects[place].selected, np.nan, effects[place].differences))[0]
-        for place in shown
+        _balanced(np.where(chosen, np.nan, own))[0]
+        for own, chosen in zip(differences, selected, strict=True)
     ]
-    known = [~np.isnan(effects[place].differences) for place in shown]
     n_cells = np.array([whole[place][1] for place in shown])
-    frame = pd.DataFrame([effects[place].name for place in shown])
+    present = np.array([(~np.isnan(own)).any(axis=1).sum() for own in differences])
     values = {
         "n_cells": n_cells,
-        "cells_left_out": np.array([own.any(axis=1).sum() for own in known]) - n_cells,
+        "cells_left_out": present - n_cells,
         **_columns(_intervals([whole[place][0] for place in shown]), most=most),
         **_columns(_intervals(clean), "_without_selection", most),
     }
-    return pd.concat([frame, pd.DataFrame(values)], axis=1)[list(columns)]
+    return pd.concat([pd.DataFrame(keys, columns=list(names)), pd.DataFrame(values)], axis=1)
 
 
 def _intervals(rows: Sequence[np.ndarray]) -> Means[Array]:

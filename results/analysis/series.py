@@ -24,7 +24,6 @@ from results.statistics.curves import (
 from results.statistics.worth import DataWorth, worth_in_data
 
 _NEEDED = ("model", "weights", "fraction", "seed", "n_train", "error", "n_parameters")
-_OPEN = (np.nan, np.nan)
 _PREDICTED = (
     *("at", "error", "headline", "low", "high", "local_power_law", "power_law", "last_value"),
     *("alpha", "eta", "gamma", "data_reliance", "residual_degrees_of_freedom", "back_test"),
@@ -68,7 +67,7 @@ def extrapolations(runs: pd.DataFrame, factors: Sequence[str], times: float = 2.
 
 def _predicted(found: Prediction) -> dict[str, Any]:
     law = found.power_law
-    low, high = found.interval or _OPEN
+    low, high = found.interval or (np.nan, np.nan)
     freedom = np.nan if law is None else law.residual_degrees_of_freedom
     return {
         "at": found.at,
@@ -128,29 +127,8 @@ def crossovers(
             tables = paired_tables(of_model[small], of_model[big])
             if tables is not None:
                 found = find_crossover(*tables, generator, draws=draws)
-                rows.append({"small": small, "big": big, **levels, **_crossed(found)})
+                rows.append({"small": small, "big": big, **levels, **_columns(found, _CROSSED)})
     return pd.DataFrame(rows, columns=["small", "big", *others, *_CROSSED])
-
-
-def _crossed(found: Crossover) -> dict[str, Any]:
-    bracket, interval, bootstrap = (
-        ends or _OPEN for ends in (found.bracket, found.interval, found.bootstrap_interval)
-    )
-    return {
-        "n_seeds": found.n_seeds,
-        "is_established": found.is_established,
-        "p_value": _number(found.p_value),
-        "bracket_low": bracket[0],
-        "bracket_high": bracket[1],
-        "location": _number(found.location),
-        "low": interval[0],
-        "high": interval[1],
-        "bootstrap_low": bootstrap[0],
-        "bootstrap_high": bootstrap[1],
-        "share_without_root": _number(found.share_without_root),
-        "hypothetical": _number(found.hypothetical),
-        "verdict": found.verdict,
-    }
 
 
 def data_worths(runs: pd.DataFrame, factors: Sequence[str], scratch: str = "none") -> pd.DataFrame:
@@ -181,23 +159,9 @@ def data_worths(runs: pd.DataFrame, factors: Sequence[str], scratch: str = "none
             tables = paired_tables(own[own["weights"] == scratch], own[own["weights"] == weights])
             for worth in [] if tables is None else worth_in_data(*tables):
                 named = {"weights": weights, "fraction": shares[worth.size]}
-                rows.append({**levels, **named, **_worth(worth)})
+                named["n_train"] = int(worth.size)
+                rows.append({**levels, **named, **_columns(worth, _WORTH)})
     return pd.DataFrame(rows, columns=[*others, "weights", "fraction", "n_train", *_WORTH])
-
-
-def _worth(found: DataWorth) -> dict[str, Any]:
-    low, high = found.interval or (None, None)
-    return {
-        "n_train": int(found.size),
-        "error": found.error,
-        "factor": _number(found.factor),
-        "low": _number(low),
-        "high": _number(high),
-        "more_than": _number(found.more_than),
-        "less_than": _number(found.less_than),
-        "n_seeds": found.n_seeds,
-        "text": found.text,
-    }
 
 
 def paired_tables(
@@ -245,5 +209,20 @@ def _parts(
         yield {name: own[name].iloc[0] for name in keys}, own
 
 
-def _number(value: float | None) -> float:
+def _columns(found: Crossover | DataWorth, names: Sequence[str]) -> dict[str, Any]:
+    """Return what was found by columns: both ends of a pair apart, NaN where there is none."""
+    pairs = {"": "interval", "bracket": "bracket", "bootstrap": "bootstrap_interval"}
+    columns = {}
+    for name in names:
+        stem, _, end = name.rpartition("_")
+        if end in ("low", "high"):
+            ends = getattr(found, pairs[stem]) or (None, None)
+            value = ends[end == "high"]
+        else:
+            value = getattr(found, name)
+        columns[name] = _number(value)
+    return columns
+
+
+def _number(value: Any) -> Any:
     return np.nan if value is None else value

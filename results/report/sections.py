@@ -57,7 +57,7 @@ def sections_of(run: Run) -> list[Section]:
     In a race nothing is compared: what remains is what the survivors cost and how they trained.
     """
     study = run.analysis
-    if not study.has_value:
+    if study.runs.empty:
         return []
     compared: list[tuple[bool, Callable[[Run], Section]]] = [
         (study.varies("model"), _models),

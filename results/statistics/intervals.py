@@ -6,7 +6,7 @@ A study of a thousand models has a million differences: each function takes all 
 """
 
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -93,15 +93,13 @@ def mean_intervals(values: ArrayLike, level: float = LEVEL) -> Means[Array]:
     return Means(mean, mean - half, mean + half, sd, n, greater, less, both)
 
 
-def paired_difference(first: ArrayLike, second: ArrayLike, level: float = LEVEL) -> Means[float]:
+def paired_difference(first: ArrayLike, second: ArrayLike) -> Means[float]:
     """Return first − second over seeds, with the paired t interval and tests.
 
     Parameters
     ----------
     first, second
         One value per seed, shape (n,), the same seed at the same place.
-    level
-        Nominal coverage, 0 to 1.
 
     Raises
     ------
@@ -111,21 +109,17 @@ def paired_difference(first: ArrayLike, second: ArrayLike, level: float = LEVEL)
     a, b = _vector(first, "first"), _vector(second, "second")
     if a.shape != b.shape:
         raise ValueError(f"Pairs are needed: first has {a.size} seeds, second {b.size}.")
-    found = mean_intervals(a - b, level)
+    found = mean_intervals(a - b)
     return Means(*(getattr(found, field.name).item() for field in fields(found)))
 
 
-def unpaired_difference(
-    first: ArrayLike, second: ArrayLike, level: float = LEVEL
-) -> tuple[float, float, float]:
+def unpaired_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
     """Return the mean of first − second with Welch's t interval, for seeds that are not paired.
 
     Parameters
     ----------
     first, second
         Values of each, shapes (m,) and (n,), at least two of both.
-    level
-        Nominal coverage, 0 to 1.
 
     Returns
     -------
@@ -150,7 +144,7 @@ def unpaired_difference(
     if error <= NO_SPREAD * max(abs(mean), 1.0):
         return mean, mean, mean
     freedom = float(parts.sum() ** 2 / np.sum(parts**2 / np.array([a.size - 1, b.size - 1])))
-    half = float(quantile(freedom, level)) * error
+    half = float(quantile(freedom)) * error
     return mean, mean - half, mean + half
 
 
@@ -162,15 +156,13 @@ def quantile(freedom: ArrayLike, level: float = LEVEL) -> Array:
     return np.asarray(special.stdtrit(freedom, (1 + level) / 2), dtype=float)
 
 
-def seeds_to_decide(difference: Array, sd: Array, level: float = LEVEL) -> Array:
+def seeds_to_decide(difference: Array, sd: Array) -> Array:
     """Return how many seeds a paired t test needs for each difference, at 80 % power.
 
     Parameters
     ----------
     difference, sd
         Means and standard deviations of paired differences, in one unit and of one shape.
-    level
-        Nominal coverage of the interval that is to leave 0 out.
 
     Returns
     -------
@@ -179,21 +171,21 @@ def seeds_to_decide(difference: Array, sd: Array, level: float = LEVEL) -> Array
     """
     spread = sd > 0
     ratio = np.divide(np.abs(difference), sd, out=np.zeros(np.shape(sd)), where=spread)
-    least = _least_ratios(level)
+    least = _least_ratios()
     place = np.searchsorted(-least, -ratio)
     needed = np.where(place < least.size, place + 2.0, np.nan)
     needed = np.where((sd == 0) & (difference != 0), 2.0, needed)
     return np.where(spread | (sd == 0), needed, np.nan)
 
 
-@lru_cache(maxsize=8)
-def _least_ratios(level: float) -> Array:
+@cache
+def _least_ratios() -> Array:
     """Return the least difference in standard deviations that 2, 3, … seeds decide.
 
     More seeds decide less, so that the ratios fall and can be searched.
     """
     n = np.arange(2, MOST_SEEDS + 1)
-    critical = quantile(n - 1, level)
+    critical = quantile(n - 1)
     low, high = np.zeros(n.size), np.full(n.size, 100.0)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2

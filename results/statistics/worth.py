@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from results.statistics.interpolation import (
+from results.statistics.crossover import (
     RULES,
     first_rise_through_zero,
     places_between,
@@ -16,7 +16,7 @@ from results.statistics.interpolation import (
     smooth,
     zero_range,
 )
-from results.statistics.intervals import LEVEL, Array
+from results.statistics.intervals import Array
 
 _ROUNDING = 1e-9
 
@@ -62,15 +62,13 @@ class DataWorth:
         return f"less than {self.less_than:.3g} times"
 
 
-def worth_in_data(
-    sizes: ArrayLike, scratch: ArrayLike, pretrained: ArrayLike, level: float = LEVEL
-) -> list[DataWorth]:
+def worth_in_data(sizes: ArrayLike, scratch: ArrayLike, pretrained: ArrayLike) -> list[DataWorth]:
     """Return, at every size, how many times the data replaces pretraining.
 
     The scratch model's error between measured sizes is interpolated seed by seed; beyond them
     nothing is claimed but "more than". The interval holds the sizes at which the paired difference
-    scratch − pretrained may be 0 (test inversion), the union over both rules of
-    `results.statistics.interpolation`, so that it needs two seeds.
+    scratch − pretrained may be 0 (test inversion), the union over both rules of interpolation, so
+    that it needs two seeds.
 
     Parameters
     ----------
@@ -78,8 +76,6 @@ def worth_in_data(
         Training sizes in examples, shape (sizes,), distinct, at least two.
     scratch, pretrained
         Errors in points, shape (seeds, sizes), the same seed in the same row.
-    level
-        Nominal coverage of the intervals.
 
     Returns
     -------
@@ -96,37 +92,32 @@ def worth_in_data(
     along = [rule(n, a, places) for rule in RULES]
     mean_along = smooth(n, a.mean(axis=0)[None], places)[0]
     return [
-        _worth(places, along, mean_along, float(size), b[:, column], level)
+        _worth(places, along, mean_along, float(size), b[:, column])
         for column, size in enumerate(n)
     ]
 
 
 def _worth(
-    places: Array,
-    along: list[Array],
-    mean_along: Array,
-    size: float,
-    pretrained: Array,
-    level: float,
+    places: Array, along: list[Array], mean_along: Array, size: float, pretrained: Array
 ) -> DataWorth:
     target = float(pretrained.mean())
+    smallest, largest = float(places[0]), float(places[-1])
     factor = more = less = None
     # Interpolation passes through the measured errors only to rounding.
     reached = target * (1 + _ROUNDING)
     if mean_along[0] < target * (1 - _ROUNDING):
-        less, around = float(places[0] / size), float(places[0])
+        less, around = smallest / size, smallest
     elif mean_along.min() > reached:
-        more, around = float(places[-1] / size), float(places[-1])
+        more, around = largest / size, largest
     else:
         rise = first_rise_through_zero(places, reached - mean_along[None])[0]
-        around = float(places[0] if np.isnan(rise) else rise)
+        around = smallest if np.isnan(rise) else float(rise)
         factor = around / size
     interval = None
     if len(pretrained) > 1:
-        ends = [zero_range(places, a - pretrained[:, None], around, level) for a in along]
-        low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+        low, high = zero_range(places, [a - pretrained[:, None] for a in along], around)
         interval = (
-            None if low <= places[0] else low / size,
-            None if high >= places[-1] else high / size,
+            None if low <= smallest else low / size,
+            None if high >= largest else high / size,
         )
     return DataWorth(size, target, factor, more, less, interval, len(pretrained))

@@ -140,7 +140,7 @@ def test_same_test_images():
     table = predictions_frame({names[0]: [1, 1, 1, 0], names[1]: [1, 0, 0, 0]})
     found = paired_test_set(small, big, table)
     assert found.difference == 50
-    assert found.test_set_error == pytest.approx(100 * math.sqrt(1 / 12))
+    assert found.high == pytest.approx(50 + 3.182446 * 100 * math.sqrt(1 / 12))
     assert paired_test_set(small, big, table[table["trial_id"] == names[0]]) is None
 
 
