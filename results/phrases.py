@@ -152,7 +152,7 @@ def amount(mean: float, low: float, high: float, unit: str = _POINTS) -> str:
     Parameters
     ----------
     mean
-        The difference; it has a sign where the interval holds 0.
+        The difference, written with `+` or `−` where the interval holds 0.
     low, high
         Ends of the interval, cut at ±100 points; NaN where there is none.
     unit

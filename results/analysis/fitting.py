@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from results.statistics.intervals import Array
+
 _STILL_FALLS = 0.03  # share of the loss lost over the last quarter of the budget
 _SATURATED = 90.0  # % train accuracy from which more epochs have little left to fit
 _OVER_FITS = 0.10  # share by which the validation loss has risen from its lowest
@@ -21,17 +23,6 @@ class Fit(StrEnum):
     OVER = "over-fitting"
     SETTLED = "settled"
     UNKNOWN = "unknown"
-
-
-MEASURES = (
-    "train_accuracy",
-    "val_accuracy",
-    "gap",
-    "train_fall",
-    "val_fall",
-    "val_rise",
-    "lowest_is_late",
-)
 
 
 def fitting(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
@@ -80,7 +71,7 @@ def fitting(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) ->
     )
     table = runs[list(factors)].join(measured)
     groups = table.groupby(list(factors), dropna=False, observed=True, sort=False)
-    frame = groups[list(MEASURES)].mean().reset_index()
+    frame = groups[list(measured)].mean().reset_index()
     frame.insert(len(factors), "runs", groups["train_fall"].count().to_numpy())
     frame["fit"] = [
         _verdict(row) if row["runs"] else Fit.UNKNOWN for row in frame.to_dict("records")
@@ -90,6 +81,11 @@ def fitting(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) ->
 
 def selection_optimism(epochs: pd.DataFrame) -> pd.DataFrame:
     """Return what choosing each run's best epoch on the test set would have added.
+
+    Parameters
+    ----------
+    epochs
+        The epochs of the runs in question.
 
     Returns
     -------
@@ -115,10 +111,24 @@ def selection_optimism(epochs: pd.DataFrame) -> pd.DataFrame:
 
 def curve_arrays(
     runs: pd.DataFrame, epochs: pd.DataFrame, columns: Sequence[str]
-) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64]]:
-    """Lay out the curves of runs as arrays (runs, epochs), NaN where nothing is recorded.
+) -> tuple[dict[str, Array], NDArray[np.int64]]:
+    """Lay out the curves of runs as arrays.
 
-    Also returns the number of epochs recorded of each run.
+    Parameters
+    ----------
+    runs
+        What `results.analysis.runs.compared_runs` returns.
+    epochs
+        The table of epochs.
+    columns
+        Those of its columns that are wanted.
+
+    Returns
+    -------
+    arrays
+        Each column with shape (runs, epochs), NaN where nothing is recorded.
+    lengths
+        Number of the last recorded epoch of each run; 0 without any.
     """
     row = pd.Index(runs["trial_id"]).get_indexer(pd.Index(epochs["trial_id"]))
     own = epochs[row >= 0]
@@ -133,7 +143,7 @@ def curve_arrays(
     return arrays, lengths
 
 
-def _share_lost(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
+def _share_lost(before: Array, after: Array) -> Array:
     positive = before > 0
     return np.where(positive, (before - after) / np.where(positive, before, 1.0), 0.0)
 

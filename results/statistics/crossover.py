@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import PchipInterpolator
 
 from results.statistics.intervals import LEVEL, Array, mean_intervals
 from results.statistics.laws import MOST_EXTRAPOLATION
@@ -183,6 +182,9 @@ def smooth(sizes: Array, table: Array, places: Array) -> Array:
     With two sizes it is the straight line of a power law. Over gaps of eight times the data it
     halves the error of `straight` on simulated curves.
     """
+    # Takes a second to import, which reading cells should not cost.
+    from scipy.interpolate import PchipInterpolator
+
     logs = np.log(np.maximum(table, _FLOOR))
     if sizes.size == 2:
         return np.asarray(np.exp(straight(sizes, logs, places)), dtype=np.float64)

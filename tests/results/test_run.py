@@ -39,6 +39,16 @@ def test_summary_holds_a_row_per_cell(run):
     assert (best["model"], best["weights"], best["fraction"]) == ("resnet50", "IMAGENET1K_V1", 1.0)
 
 
+def test_answer_and_findings(run):
+    answer, findings = run.answer(), run.findings()
+    assert answer.question.startswith("Would a bigger model, pretrained weights or more data")
+    assert answer.text.startswith("Of 12 cells (12 complete), resnet50 × IMAGENET1K_V1 × 1 has")
+    assert list(findings.columns) == ["severity", "code", "cell", "evidence", "advice"]
+    assert set(findings["severity"]) <= {"error", "warning", "note"}
+    findings["code"] = "mine"
+    assert "mine" not in set(run.findings()["code"])
+
+
 def test_study_factors_and_name(run):
     assert run.name == "sample"
     assert run.factors == ["model", "weights", "fraction"]

@@ -113,6 +113,26 @@ def test_nothing_recorded_gives_no_cells(tmp_path):
     assert {"model", "state", "reason", "test_accuracy"} <= set(found.summary.columns)
 
 
+def test_a_trial_without_a_test_accuracy_is_completed_and_has_no_value():
+    rows = cell([0.8, float("nan")]) + cell([float("nan")] * 2, model=BIG)
+    study = analysis_of(rows)
+    assert study.cells.summary["seeds"].tolist() == [2, 2]
+    assert set(study.cells.frame["state"]) == {State.COMPLETE}
+    assert study.cells.frame["seeds"].tolist() == [1, 0]
+    assert study.cells.frame["missing_seeds"].tolist() == [[1], [0, 1]]
+    # What is no number wins nothing.
+    assert study.ranked["model"].tolist() == [SMALL]
+
+
+def test_the_summary_is_in_shares_and_the_frame_in_points():
+    cells = analysis_of(cell([0.81, 0.82, 0.83], final_val_accuracy=0.7)).cells
+    row, summed = cells.frame.iloc[0], cells.summary.iloc[0]
+    assert (row["accuracy"], row["val_accuracy"], row["test_loss"]) == pytest.approx((82, 70, 0.6))
+    assert summed["test_accuracy"] == pytest.approx(0.82)
+    assert summed["test_accuracy_high"] == pytest.approx(0.82 + T2 * 0.01 / math.sqrt(3))
+    assert (summed["val_accuracy"], summed["test_loss"]) == pytest.approx((0.7, 0.6))
+
+
 def test_what_is_no_longer_wanted_is_left_out(tmp_path):
     _, trials = cells(tmp_path)
     trials["wanted"] = trials["model"] == "resnet18"

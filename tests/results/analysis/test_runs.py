@@ -38,6 +38,22 @@ def test_levels_are_ordered_from_little_to_much():
     assert ordered_levels(runs, "fraction") == [0.5, 1.0]
 
 
+def test_a_design_is_read_from_the_study():
+    found = Design.of(
+        {
+            "name": "mine",
+            "factors": {"weights": ["none", {"own": "a.pth"}], "model": "resnet18", "lr": [1, 2]},
+            "search": {"batch_size": [32, 64], "samples": 8},
+            "seeds": [0, 1],
+        }
+    )
+    assert found.factors == ("model", "weights", "fraction", "lr")
+    assert found.levels == {"weights": ["none", "own"], "model": ["resnet18"], "lr": [1, 2]}
+    assert (found.name, found.seeds, found.race) == ("mine", (0, 1), False)
+    assert found.tuned == ("batch_size",)
+    assert Design.of({}) == Design()
+
+
 def test_a_race_is_no_comparison():
     assert Design.of({"early_stopping": {"compare": []}, "search": None}).race
     assert not Design.of({"early_stopping": {"compare": []}, "search": {"lr": [1e-3]}}).race
