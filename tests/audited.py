@@ -3,9 +3,9 @@
     python audited.py kill NUMBER FOLDER WORD…
     python audited.py most FILE FOLDER WORD…
 
-`kill` ends the process by SIGKILL before the operation of that number that changes the folder: at
-the same place on a fast machine and on a slow one. `most` writes to the file how many entries the
-folder had at most.
+`kill` ends the process by SIGKILL before the operation of that number that changes the folder, at
+the same place on a fast machine and on a slow one; the folder may be an address in an object store.
+`most` writes to the file how many entries the folder had at most.
 """
 
 import os
@@ -44,6 +44,27 @@ def kill_before(number: int, folder: str) -> None:
     sys.addaudithook(look)
 
 
+def kill_before_request(number: int) -> None:
+    """End this process before a request that changes an object store, counted from 1."""
+    from results.store.objects import ObjectPath
+
+    left, lock = number, threading.Lock()
+
+    def counted(change: Any) -> Any:
+        def counting(*given: Any, **named: Any) -> Any:
+            nonlocal left
+            with lock:
+                left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return change(*given, **named)
+
+        return counting
+
+    for name in ("write_bytes", "upload", "move", "unlink", "remove"):
+        setattr(ObjectPath, name, counted(getattr(ObjectPath, name)))
+
+
 def note_most(file: Path, folder: str) -> None:
     """Write down how many entries a folder has at most."""
     most = 0
@@ -61,7 +82,9 @@ def note_most(file: Path, folder: str) -> None:
 
 if __name__ == "__main__":
     kind, value, folder, *words = sys.argv[1:]
-    if kind == "kill":
+    if kind == "kill" and "://" in folder:
+        kill_before_request(int(value))
+    elif kind == "kill":
         kill_before(int(value), folder)
     else:
         note_most(Path(value), folder)

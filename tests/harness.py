@@ -114,7 +114,7 @@ class Command:
         operation
             Its number, from 1. A run begins with about thirty.
         """
-        process = self.start(str(AUDITED), "kill", str(operation), str(self.out))
+        process = self.start(str(AUDITED), "kill", str(operation), self.place or str(self.out))
         output, _ = process.communicate(timeout=120)
         assert process.returncode in (0, -signal.SIGKILL), output
         return process.returncode != 0
