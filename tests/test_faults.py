@@ -179,7 +179,9 @@ def test_checkpoints_are_those_of_what_runs(seeds: int, tmp_path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.parametrize("seeds", [3, pytest.param(13, marks=pytest.mark.long)])
-def test_checkpoints_are_those_of_what_runs_at_once(seeds: int, tmp_path: Path) -> None:
+def test_checkpoints_are_those_of_what_runs_at_once(
+    ray_address: None, seeds: int, tmp_path: Path
+) -> None:
     study = {**PLAIN, "seeds": list(range(seeds)), "recipe": {"epochs": 3}}
     command = Command(tmp_path, study, pace=0.03, flags=("--max-parallel", "2"))
     process = command.start()

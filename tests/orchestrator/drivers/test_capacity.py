@@ -209,9 +209,9 @@ def most_at_once(out: Path) -> int:
 def test_real_nodes_join_and_leave_during_a_study(
     ray_nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(PACE_VARIABLE, "0.5")
+    monkeypatch.setenv(PACE_VARIABLE, "0.25")
     first = ray_nodes.add_node(num_cpus=1)
-    command = Command(tmp_path, STUDY, ("--address", ray_nodes.address), pace=0.5)
+    command = Command(tmp_path, STUDY, ("--address", ray_nodes.address), pace=0.25)
     process = command.recording()
     ray_nodes.add_node(num_cpus=2)
     running = 1

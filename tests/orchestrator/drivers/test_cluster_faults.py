@@ -23,6 +23,7 @@ STUDY: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 def test_main_memory_that_ends_is_said_and_the_rest_completes(
     no_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,5 +58,5 @@ def test_a_full_object_store_is_no_obstacle(no_ray: None, tmp_path: Path) -> Non
     finally:
         connection.OBJECT_STORE_BYTES = before
     held = [ray.put(np.zeros(2**22, np.float64)) for _ in range(4)]
-    assert run_study(study_from(STUDY), tmp_path).exit_code == 0
+    assert run_study(study_from({**STUDY, "recipe": {"epochs": 2}}), tmp_path).exit_code == 0
     assert len(held) == 4  # still referenced: the store stays full

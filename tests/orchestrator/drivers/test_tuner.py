@@ -105,8 +105,12 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(
 @pytest.mark.parametrize(
     ("trainable", "error"),
     [
-        ("DiesAlways", "crashed: the worker process died, each time it was tried"),
         ("Raises", "ZeroDivisionError: the user's own mistake"),
+        pytest.param(
+            "DiesAlways",
+            "crashed: the worker process died, each time it was tried",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_what_keeps_failing_fails_alone(
@@ -153,6 +157,7 @@ def test_a_trial_on_two_gpus_has_the_numbers_of_one(ray_cluster: Any, tmp_path: 
     pd.testing.assert_frame_equal(two, one, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_a_process_of_a_trial_that_dies_fails_it_by_name(
     ray_cluster: Any, faults: Path, tmp_path: Path
 ) -> None:
@@ -168,6 +173,7 @@ def test_a_process_of_a_trial_that_dies_fails_it_by_name(
     assert list(trials.attempts) == [1]
 
 
+@pytest.mark.long
 def test_no_part_of_a_gpu_is_enough(ray_cluster: Any, tmp_path: Path) -> None:
     summary, trials = run_faulty("NeverEnoughMemory", tmp_path, resources={"gpu": "1/2"})
     assert summary.exit_code == 3
@@ -178,6 +184,7 @@ def test_no_part_of_a_gpu_is_enough(ray_cluster: Any, tmp_path: Path) -> None:
     assert list(trials.status[[0, 2]]) == ["completed"] * 2
 
 
+@pytest.mark.long
 def test_a_reused_worker_gives_the_numbers_of_a_fresh_one(ray_cluster: Any, tmp_path: Path) -> None:
     trained: dict[str, Any] = {
         "name": "reuse",

@@ -1,8 +1,12 @@
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from ray.tune.experiment import Trial as TuneTrial
 
-from orchestrator.drivers.tuner import Rungs, _forget
+from orchestrator.drivers.tuner import Rungs, _forget, explain_loss
+from trainables.work.reports import FailureKind
 
 
 def waiting(number: int) -> TuneTrial:
@@ -22,6 +26,29 @@ def test_the_trial_that_waits_longest_starts_first() -> None:
     for trial in trials:
         trial.set_status(TuneTrial.TERMINATED)
     assert rungs.choose_trial_to_run(None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        # As Ray writes them: its memory monitor, a node that is gone, a process that is gone.
+        (
+            "ray.exceptions.OutOfMemoryError: Task was killed due to the node running low on "
+            "memory.",
+            FailureKind.OUT_OF_MEMORY,
+        ),
+        ("The actor died because its node has died. Node Id: 4a", FailureKind.NODE_LOST),
+        ("The actor died because its worker process has died.", FailureKind.CRASHED),
+        ("", FailureKind.CRASHED),
+    ],
+)
+def test_a_lost_trial_is_explained_by_what_ray_wrote(
+    text: str, kind: FailureKind, tmp_path: Path
+) -> None:
+    file = tmp_path / "error.txt"
+    file.write_text(text)
+    lost: Any = SimpleNamespace(error_file=str(file))
+    assert explain_loss(lost)[0] == kind
 
 
 def test_ended_trials_are_forgotten_where_tune_keeps_them() -> None:

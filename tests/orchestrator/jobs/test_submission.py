@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 import torch
 import yaml
-from bare_cluster import TOKEN, BareCluster, scalestudy
+from bare_cluster import TOKEN, BareCluster
 from harness import assert_same_tables
 from object_stores import SETTINGS, Server
 from studies import PLAIN
@@ -29,6 +30,7 @@ from trainables.training.simulated import PACE_VARIABLE
 pytest.importorskip("aiohttp", reason="ray[default] is needed")
 pytestmark = pytest.mark.ray
 
+SUBMIT = ("-m", "orchestrator", "submit")
 TIMEOUT = 200
 ROOT = Path(__file__).parents[3]
 
@@ -56,14 +58,12 @@ class Client:
         (self.folder / f"{called}.yaml").write_text(yaml.safe_dump({**values, "name": called}))
         return f"{called}.yaml"
 
-    def start(self, *words: str, **streams: Any) -> subprocess.Popen[str]:
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            scalestudy(*words, "--address", self.cluster.address),
+    def start(self, *words: str, **streams: Any) -> forks.Process:
+        return forks.start(
+            ["-m", "orchestrator", *words, "--address", self.cluster.address],
             cwd=self.folder,
             env=self.cluster.client(PYTHONUNBUFFERED="1"),
-            text=True,
-            **{"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, **streams},
+            **streams,
         )
 
     def __call__(self, *words: str, code: int = 0) -> tuple[str, str]:
@@ -87,13 +87,19 @@ class Client:
         with urllib.request.urlopen(request, timeout=20) as reply:
             return json.loads(reply.read())
 
-    def wait_for(self, process: subprocess.Popen[str], text: str) -> None:
+    def wait_for(self, process: forks.Process, text: str) -> None:
         """Read what a command prints until it says so."""
         assert process.stdout is not None
         for line in process.stdout:
             if text in line:
                 return
         raise AssertionError(f"it ended before it said {text!r}")
+
+
+def run_here(client: Client, file: str, out: str) -> None:
+    """Carry out the same study without Ray, in the client's folder."""
+    words = ["run", file, "--address", "none", "--out", out, "--no-report"]
+    forks.run(["-m", "orchestrator", *words], cwd=client.folder, check=True, timeout=TIMEOUT)
 
 
 @pytest.fixture
@@ -109,13 +115,7 @@ def test_from_submission_to_report(client: Client) -> None:
     fetched, there = Store(client.folder / "home"), client.cluster.home / "scalestudy/small"
 
     # The tables are those of one machine, and what the cluster wrote is what came.
-    subprocess.run(
-        scalestudy("run", file, "--address", "none", "--out", "here", "--no-report"),
-        cwd=client.folder,
-        capture_output=True,
-        check=True,
-        timeout=TIMEOUT,
-    )
+    run_here(client, file, "here")
     assert_same_tables(fetched.root, client.folder / "here")
     for table in ("trials", "epochs", "environments"):
         names = [part.name for part in fetched.parts(table)]
@@ -139,7 +139,13 @@ def test_from_submission_to_report(client: Client) -> None:
     assert again.split() == ["runs/small/report/index.html"]
     assert (client.folder / "runs/small/epochs").is_dir()
 
-    # Submitted again, one level more: only that is trained, in the same run directory.
+
+@pytest.mark.long
+def test_submitted_again_with_one_level_more(client: Client) -> None:
+    """Only that is trained, in the same run directory."""
+    file = client.study("grown", **PLAIN)
+    sent = client.document("submit", file, "--fetch", "--out", "home")
+    job, fetched = f"job:{sent['job']}", Store(client.folder / "home")
     before = fetched.read("epochs").num_rows
     sets = ("--set", "factors.model=[a, b, c]")
     more = client.document("submit", file, *sets, "--fetch", "--out", "home")
@@ -154,6 +160,8 @@ def test_from_submission_to_report(client: Client) -> None:
     _, err = client("report", f"job:{more['job']}", "--out", "home", code=2)
     assert "was added to since it was fetched (epochs/own.parquet)" in err
     assert own.exists()
+    (client.folder / "here").mkdir()
+    (client.folder / "here/study.yaml").write_text("mine")
     _, err = client("report", job, "--out", "here", code=2)
     assert "holds something else than results fetched from" in err
 
@@ -214,8 +222,7 @@ def test_results_in_an_object_store(client: Client, s3: Server) -> None:
     file = client.study("small", **PLAIN)
     sent = client.document("submit", file, "--out", place)
     assert (sent["exit_code"], sent["out"]) == (0, place)
-    run = ("run", file, "--address", "none", "--out", "here", "--no-report")
-    subprocess.run(scalestudy(*run), cwd=client.folder, capture_output=True, check=True)
+    run_here(client, file, "here")
     assert_same_tables(place, client.folder / "here")
     job = f"job:{sent['job']}"
     status = client.document("status", job)
@@ -237,8 +244,7 @@ def test_results_in_an_object_store(client: Client, s3: Server) -> None:
     assert 0 < store.read("epochs").num_rows < 8 * 40
     assert client.document("submit", longer, "--out", place)["exit_code"] == 0
     assert len(store.read("environments")) == 2
-    run = ("run", longer, "--address", "none", "--out", "whole", "--no-report")
-    subprocess.run(scalestudy(*run), cwd=client.folder, capture_output=True, check=True)
+    run_here(client, longer, "whole")
     assert_same_tables(place, client.folder / "whole")
 
 
@@ -287,6 +293,7 @@ def test_files_and_modules_go_along(client: Client) -> None:
     assert sorted(trials["weights"]) == ["mine", "none"]
 
 
+@pytest.mark.long
 def test_a_folder_that_a_job_refused_is_not_taken_for_its_results(client: Client) -> None:
     occupied = client.cluster.home / "occupied"
     occupied.mkdir()
@@ -303,6 +310,7 @@ def test_a_folder_that_a_job_refused_is_not_taken_for_its_results(client: Client
     assert [*occupied.iterdir()] == [occupied / "notes.txt"]
 
 
+@pytest.mark.long
 def test_rays_own_command_runs_it_from_a_checkout(client: Client, tmp_path: Path) -> None:
     checkout, there = tmp_path / "checkout", client.cluster.home / "by-ray"
     for package in ("orchestrator", "trainables", "results"):
@@ -328,14 +336,14 @@ def test_rays_own_command_runs_it_from_a_checkout(client: Client, tmp_path: Path
     done = submitted()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 completed" in done.stdout
-    run = ("run", "small.yaml", "--address", "none", "--out", "here", "--no-report")
-    subprocess.run(scalestudy(*run), cwd=tmp_path, capture_output=True, check=True)
+    run_here(client, "small.yaml", "here")
     assert_same_tables(there, tmp_path / "here")
     refused = submitted("--set", "recipe.epochs=none")
     assert refused.returncode != 0
     assert "recipe.epochs" in refused.stdout
 
 
+@pytest.mark.long
 def test_the_exit_code_is_the_runs(client: Client) -> None:
     data = {"source": "imagefolder", "path": "/not/on/the/cluster"}
     out, err = client("submit", client.study("away", data=data), code=2)
@@ -365,14 +373,11 @@ def test_what_cannot_be_submitted_is_said_in_one_sentence(client: Client) -> Non
     ],
 )
 def test_the_token_is_wanted(client: Client, variables: dict[str, str], said: str) -> None:
-    done = subprocess.run(
-        scalestudy("submit", client.study("s", **PLAIN), "--address", client.cluster.address),
+    done = forks.run(
+        [*SUBMIT, client.study("s", **PLAIN), "--address", client.cluster.address],
         cwd=client.folder,
         env=client.cluster.client(**variables),
-        capture_output=True,
-        text=True,
         timeout=TIMEOUT,
-        check=False,
     )
     assert done.returncode == 1
     assert said in done.stderr

@@ -13,7 +13,7 @@ import pytest
 from results.store.store import Store
 from results.store.tables import GrowingTable, TrialTable
 
-ROWS, TRIALS = 200, 10
+ROWS, TRIALS = 120, 10
 
 
 def write(store: Store, ended: threading.Event) -> None:
