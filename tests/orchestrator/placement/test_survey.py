@@ -201,9 +201,12 @@ def test_a_plan_names_what_differs_on_several_gpus(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-def test_a_survey_measures_alone_and_together_once(ray_cluster: Any, own_cache: None) -> None:
+def test_a_survey_measures_alone_and_together_once(
+    ray_cluster: Any, own_cache: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from orchestrator.placement.survey import Survey
 
+    monkeypatch.setattr("orchestrator.placement.survey.RATE_SECONDS", 0.5)
     study = declared()
     inputs, trials = trials_of(study)
     asks = asks_of(study, inputs, trials)
