@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,15 @@ class DiesAlways(Simulated):
     def step(self) -> dict[str, Any]:
         if self.epoch == 1 and self._trial.seed == 1:
             os.kill(os.getpid(), signal.SIGKILL)
+        return super().step()
+
+
+class Waits(Simulated):
+    """Waits after its first epoch until the test says `go`."""
+
+    def step(self) -> dict[str, Any]:
+        while self.epoch == 1 and not mark("go").exists():
+            time.sleep(0.05)
         return super().step()
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import site
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import pytest
 from bare_cluster import BareCluster
+from faulty import mark
+from forks import Process
 from harness import Command, assert_same_tables
 from studies import a_pass, study
 
@@ -207,30 +208,36 @@ def most_at_once(out: Path) -> int:
 
 @pytest.mark.ray
 def test_real_nodes_join_and_leave_during_a_study(
-    ray_nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faults: Path, ray_nodes: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(PACE_VARIABLE, "0.25")
+    go = mark("go")
+    go.unlink(missing_ok=True)
+    waiting = {**STUDY, "trainable": "faulty:Waits", "seeds": [0, 1]}
     first = ray_nodes.add_node(num_cpus=1)
-    command = Command(tmp_path, STUDY, ("--address", ray_nodes.address), pace=0.25)
+    command = Command(tmp_path, waiting, ("--address", ray_nodes.address))
     process = command.recording()
     ray_nodes.add_node(num_cpus=2)
-    running = 1
-    while running < 3:
-        assert process.poll() is None
-        time.sleep(0.2)
-        statuses = command.store.read("trials", ["status"])["status"].to_pylist()
-        running = statuses.count("running")
+    said = read_until(process, "2 CPUs; 1 before, now 3 trials at a time")
+    assert "] 1 trial at a time" in said
     ray_nodes.remove_node(first, allow_graceful=False)
+    read_until(process, "1 CPU; 3 before, now 2 trials at a time")
+    go.touch()
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    said = " ".join(output.split())
-    assert "] 1 trial at a time" in said
-    assert "2 CPUs; 1 before, now 3 trials at a time" in said
-    assert "1 CPU; 3 before, now 2 trials at a time" in said
     assert command.store.read("trials").to_pandas().attempts.max() == 2
-    monkeypatch.setenv(PACE_VARIABLE, "0")
-    run_study(study_from(STUDY), tmp_path / "whole", address="none")
+    run_study(study_from(waiting), tmp_path / "whole", address="none")
     assert_same_tables(command.out, tmp_path / "whole")
+
+
+def read_until(process: Process, sentence: str) -> str:
+    """Read what a process prints until it has said a sentence; return all of it."""
+    said = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        said = " ".join([*said.split(), *line.split()])
+        if sentence in said:
+            return said
+    raise AssertionError(said)
 
 
 @pytest.mark.ray

@@ -17,6 +17,7 @@ STUDY: dict[str, Any] = {
     "trainable": "simulated",
     "factors": {"model": ["a", "b"], "fraction": ["1/4", 1]},
     "recipe": {"epochs": 3},
+    "resources": {"gpu": 0},
 }
 
 
