@@ -64,12 +64,13 @@ class Forked:
             theirs.append(end)
         self.stdout, self.stderr = ours[1:]
         self._status, report = os.pipe()
-        request = {
+        request: dict[str, Any] = {
             "words": list(words),
             "cwd": str(cwd or Path.cwd()),
             "env": dict(os.environ if env is None else env),
         }
-        server = _server()
+        # Ray looks at it once, when it is imported.
+        server = _server(request["env"].get("RAY_AUTH_MODE", ""))
         content = json.dumps(request).encode()
         socket.send_fds(server, [len(content).to_bytes(4, "big")], [*theirs, report])
         server.sendall(content)
@@ -156,10 +157,11 @@ def run(
 
 
 @cache
-def _server() -> socket.socket:
+def _server(ray_auth_mode: str) -> socket.socket:
     here, there = socket.socketpair()
     words = [sys.executable, __file__, str(there.fileno())]
-    server = subprocess.Popen(words, pass_fds=[there.fileno()])
+    environment = {**os.environ, "RAY_AUTH_MODE": ray_auth_mode}
+    server = subprocess.Popen(words, pass_fds=[there.fileno()], env=environment)
     there.close()
 
     @atexit.register
