@@ -32,6 +32,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), *NUMBER]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), *NUMBER]
 Tries = Annotated[int, Field(ge=0, lt=2**31), *NUMBER]
 Seed = Annotated[int, Field(ge=0, lt=2**31), *NUMBER]
+Stem = Literal["standard", "cifar"]
 
 
 class Recipe(BaseModel):
@@ -71,7 +72,7 @@ class Recipe(BaseModel):
     """`standard`: per-image random crop from 4 (in general 1/8) pixels of padding, and flip."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the forward and backward pass. `auto`: bf16 where the device computes it natively."""
-    stem: Literal["standard", "cifar"] = "standard"
+    stem: Stem = "standard"
     """`cifar`: 3×3 stride-1 first convolution and no max-pool, for ResNets on small images."""
     image_size: Annotated[int, Field(ge=8, le=1024), *NUMBER] | None = None
     """Side in pixels that images are resized to; by default as they are in the data."""

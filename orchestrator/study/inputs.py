@@ -13,12 +13,11 @@ from orchestrator.study.study import TRAINABLES, Cell, Study
 from trainables.data.splits import share_to_count
 from trainables.errors import TrainableError
 from trainables.functions import load_function
-from trainables.recipe import Recipe
+from trainables.recipe import Recipe, Stem
 from trainables.trial import Trial, Weights
 
 if TYPE_CHECKING:
     from trainables.data.dataset import DataInfo
-    from trainables.models.networks import Stem
 
 _SIMULATED_IMAGES, _SIMULATED_CLASSES = 50_000, 10
 
@@ -232,7 +231,7 @@ def _check_images(study: Study, info: "DataInfo") -> frozenset[int | None]:
     return frozenset(sizes)
 
 
-def _forms(study: Study) -> set[tuple["Stem", int | None]]:
+def _forms(study: Study) -> set[tuple[Stem, int | None]]:
     """Return every stem and image size that a model may be built for, the search's included."""
     return {(recipe.stem, recipe.image_size) for _, recipe in study.recipe_space.recipes()}
 

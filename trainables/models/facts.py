@@ -1,119 +1,95 @@
-"""What is known of torchvision's models without building them; remembered, and torch-free then.
+"""What is known of models without building them: remembered, and torch-free then.
 
-A model is built without memory and run once to know its operations, or whether it takes images of
-a size; that and importing torchvision are most of the time of a plan. What it comes to depends on
-nothing but the arguments and the versions of torch and torchvision. A user's own model may change
-between two calls: nothing of it is remembered.
+A model is built without memory and run once to count its operations, or to see whether it takes
+images of a size; that and importing torchvision are most of the time of a plan. What it comes to
+depends on the arguments and the versions of torch and torchvision alone. A user's own model may
+change between two calls: nothing of it is remembered.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
+from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainables.data.cache import recall, remember
 from trainables.functions import is_function
+from trainables.recipe import Stem
 
-if TYPE_CHECKING:
-    from trainables.models.networks import Stem
-
-_FORM = 1
+_FORM = 2
 """Raised when the same models and versions give other facts."""
 
 Sides = tuple[int, int]
+"""Height and width of images in pixels."""
 
 
-def check_model(name: str, stem: "Stem" = "standard") -> None:
-    """Check a model's name, as of `trainables.models.networks.check_model`."""
+def check_model(name: str, stem: Stem = "standard") -> None:
+    """Check that there is a model of that name, and that it can have such a stem.
 
-    def check() -> bool:
-        from trainables.models.networks import check_model
-
-        check_model(name, stem)
-        return True
-
-    _known("model", (name, stem), check)
+    Raises
+    ------
+    ModelError
+        There is none, or it is no ResNet and the stem is `cifar`.
+    """
+    _known("networks.check_model", name, stem)
 
 
 def check_input(
-    name: str, n_classes: int, stem: "Stem" = "standard", sides: Sides = (224, 224)
+    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
 ) -> None:
-    """Check that a model takes images, as of `trainables.models.networks.check_input`."""
+    """Check that a model can be trained on images of these sides.
 
-    def check() -> bool:
-        from trainables.models.networks import check_input
-
-        check_input(name, n_classes, stem, sides)
-        return True
-
-    _known("input", (name, n_classes, stem, *sides), check)
-
-
-@lru_cache(maxsize=256)
-def n_parameters(name: str, n_classes: int, stem: "Stem" = "standard") -> int:
-    """Return the trainable values of a model, as of `trainables.models.networks.n_parameters`."""
-
-    def count() -> int:
-        from trainables.models.networks import n_parameters
-
-        return n_parameters(name, n_classes, stem)
-
-    return int(_known("parameters", (name, n_classes, stem), count))
+    Raises
+    ------
+    ModelError
+        It cannot; a size that it takes is named where there is one.
+    """
+    _known("networks.check_input", name, n_classes, stem, sides)
 
 
 @lru_cache(maxsize=256)
-def n_layers(name: str, n_classes: int, stem: "Stem" = "standard") -> int:
-    """Return a model's number of layers, as of `trainables.models.networks.n_layers`."""
+def n_parameters(name: str, n_classes: int, stem: Stem = "standard") -> int:
+    """Return the number of trainable values of a model."""
+    return int(_known("networks.n_parameters", name, n_classes, stem))
 
-    def count() -> int:
-        from trainables.models.networks import n_layers
 
-        return n_layers(name, n_classes, stem)
-
-    return int(_known("layers", (name, n_classes, stem), count))
+@lru_cache(maxsize=256)
+def n_layers(name: str, n_classes: int, stem: Stem = "standard") -> int:
+    """Return the number of modules of a model that have no modules of their own."""
+    return int(_known("networks.n_layers", name, n_classes, stem))
 
 
 @lru_cache(maxsize=256)
 def flops_per_image(
-    name: str, n_classes: int, stem: "Stem" = "standard", sides: Sides = (224, 224)
+    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
 ) -> int:
-    """Return a forward pass's operations, as of `trainables.models.networks.flops_per_image`."""
-
-    def count() -> int:
-        from trainables.models.networks import flops_per_image
-
-        return flops_per_image(name, n_classes, stem, sides)
-
-    return int(_known("operations", (name, n_classes, stem, *sides), count))
+    """Return the floating-point operations of one image's forward pass."""
+    return int(_known("networks.flops_per_image", name, n_classes, stem, sides))
 
 
 @lru_cache(maxsize=256)
-def convolution_inputs(
-    name: str, n_classes: int, stem: "Stem", sides: Sides
-) -> Mapping[str, Sides]:
-    """Return what each convolution is given, as of `trainables.models.taps.convolution_inputs`."""
-
-    def look() -> dict[str, Sides]:
-        from trainables.models.taps import convolution_inputs
-
-        return dict(convolution_inputs(name, n_classes, stem, sides))
-
-    found = _known("convolutions", (name, n_classes, stem, *sides), look)
+def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> Mapping[str, Sides]:
+    """Return height and width in pixels of what each convolution is given, by its name."""
+    found = _known("taps.convolution_inputs", name, n_classes, stem, sides)
     return {place: (height, width) for place, (height, width) in found.items()}
 
 
-def _known(kind: str, arguments: tuple[str | int, ...], find: Callable[[], Any]) -> Any:
-    """Return what is remembered, else find and remember it; errors are not remembered."""
-    if is_function(str(arguments[0])):
-        return find()
-    identity = repr((_FORM, *_versions(), kind, *arguments))
+def _known(question: str, name: str, *more: Any) -> Any:
+    """Return what is remembered, else what the function of that module says of the model.
+
+    An error is raised and not remembered.
+    """
+    identity = repr((_FORM, *_versions(), question, name, *more))
     key = f"model-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
-    facts = recall(key)
-    if facts is None or "value" not in facts:
-        facts = {"value": find()}
-        remember(key, facts)
-    return facts["value"]
+    facts = None if is_function(name) else recall(key)
+    if facts is not None and "value" in facts:
+        return facts["value"]
+    module, function = question.split(".")
+    answer = getattr(import_module(f"trainables.models.{module}"), function)(name, *more)
+    if not is_function(name):
+        remember(key, {"value": answer})
+    return answer
 
 
 @lru_cache(maxsize=1)

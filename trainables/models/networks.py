@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torchvision
@@ -17,8 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.errors import CheckpointError, ModelError
 from trainables.functions import is_function, load_function
-
-Stem = Literal["standard", "cifar"]
+from trainables.models.facts import Sides
+from trainables.recipe import Stem
 
 _USUAL_SIZES = (32, 48, 64, 75, 96, 112, 128, 160, 192, 224, 256, 299, 384, 448, 512)
 """Sides in pixels that are tried to name an `image_size` that would do."""
@@ -28,7 +28,7 @@ _SIZE_ARGUMENT = {"VisionTransformer": "image_size", "MaxVit": "input_size"}
 
 
 def model_names() -> list[str]:
-    """Return torchvision's classification models."""
+    """Return the names of torchvision's classification models."""
     names: list[str] = torchvision.models.list_models(module=torchvision.models)
     return names
 
@@ -56,6 +56,11 @@ def check_model(name: str, stem: Stem = "standard") -> None:
             f"stem: cifar is for torchvision's ResNets (resnet, resnext and wide_resnet), and "
             f"{name} is none; use stem: standard"
         )
+
+
+def square_side(sides: Sides) -> int | None:
+    """Return the `image_size` to build for; None for oblong images, which suit any-size models."""
+    return sides[0] if sides[0] == sides[1] else None
 
 
 def build_model(
@@ -120,20 +125,15 @@ def skeleton(
 
 @lru_cache(maxsize=256)
 def head_names(name: str) -> frozenset[str]:
-    """Return the state dict's entries whose shapes depend on the number of classes."""
+    """Return the names of a model's state entries whose shapes depend on the number of classes."""
     two, three = (skeleton(name, n).state_dict() for n in (2, 3))
     return frozenset(key for key in two if two[key].shape != three[key].shape)
 
 
 def check_input(
-    name: str, n_classes: int, stem: Stem = "standard", sides: tuple[int, int] = (224, 224)
+    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
 ) -> None:
-    """Try the forward pass without computing: does it take such images, one score per class?
-
-    Parameters
-    ----------
-    sides
-        Height and width of the images in pixels.
+    """Check that a model gives one score per class for images of these sides, without computing.
 
     Raises
     ------
@@ -156,39 +156,36 @@ def check_input(
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Return the number of trainable values."""
+    """Return the number of trainable values of a model."""
     return sum(values.numel() for values in model.parameters() if values.requires_grad)
 
 
-@lru_cache(maxsize=256)
 def n_parameters(name: str, n_classes: int, stem: Stem = "standard") -> int:
     """Return the number of trainable values of a model that is not built."""
     return count_parameters(skeleton(name, n_classes, stem))
 
 
-@lru_cache(maxsize=256)
 def n_layers(name: str, n_classes: int, stem: Stem = "standard") -> int:
     """Return the number of modules without modules of their own, of a model that is not built."""
     return sum(not [*module.children()] for module in skeleton(name, n_classes, stem).modules())
 
 
-@lru_cache(maxsize=256)
 def flops_per_image(
-    name: str, n_classes: int, stem: Stem = "standard", sides: tuple[int, int] = (224, 224)
+    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
 ) -> int:
     """Return the floating-point operations of one image's forward pass.
 
     A multiplication and an addition count as two, as in `torch.utils.flop_counter`: matrix
     products, convolutions and attention are counted, element-wise work is not.
     """
-    model = skeleton(name, n_classes, stem, _side(sides)).eval()
+    model = skeleton(name, n_classes, stem, square_side(sides)).eval()
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 3, *sides, device=_place(model)))
     return int(counter.get_total_flops())
 
 
 def read_checkpoint(file: Path, device: torch.device) -> dict[str, Any]:
-    """Return a learner's saved state, on `device`, without executing anything in the file.
+    """Return a classifier's saved state, its tensors on `device`; nothing in the file is executed.
 
     Raises
     ------
@@ -212,12 +209,12 @@ def read_checkpoint(file: Path, device: torch.device) -> dict[str, Any]:
 
 
 def shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
-    """Return the shape of every entry."""
+    """Return the shape of every entry of a state dict, by its name."""
     return {name: values.shape for name, values in state.items()}
 
 
 def hash_state(model: nn.Module) -> str:
-    """Return 16 hex digits over all parameters and buffers, with their names."""
+    """Return 16 hex digits, a hash over all parameters and buffers and their names."""
     digest = hashlib.sha256()
     for name, values in model.state_dict().items():
         digest.update(f"{name}{values.dtype}{tuple(values.shape)}".encode())
@@ -242,10 +239,10 @@ class _ParametersOnMeta(TorchFunctionMode):
 
 
 @lru_cache(maxsize=256)
-def _try_run(name: str, n_classes: int, stem: Stem, sides: tuple[int, int]) -> str | None:
+def _try_run(name: str, n_classes: int, stem: Stem, sides: Sides) -> str | None:
     """Return what is wrong with a training step's forward pass, or None."""
     try:
-        model = skeleton(name, n_classes, stem, _side(sides)).train()
+        model = skeleton(name, n_classes, stem, square_side(sides)).train()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             scores = model(torch.zeros(2, 3, *sides, device=_place(model)))
     except ModelError:
@@ -260,11 +257,6 @@ def _try_run(name: str, n_classes: int, stem: Stem, sides: tuple[int, int]) -> s
 
 def _place(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
-
-
-def _side(sides: tuple[int, int]) -> int | None:
-    """Return the side to build for, of square images; others only suit models of any size."""
-    return sides[0] if sides[0] == sides[1] else None
 
 
 def _build_own(name: str, n_classes: int) -> nn.Module:

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.functions import is_function
-from trainables.models.networks import Stem, skeleton
-
-Sides = tuple[int, int]
+from trainables.models.facts import Sides
+from trainables.models.networks import skeleton, square_side
+from trainables.recipe import Stem
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> M
     """
     if is_function(name):
         return {}
-    model = skeleton(name, n_classes, stem, sides[0] if sides[0] == sides[1] else None).eval()
+    model = skeleton(name, n_classes, stem, square_side(sides)).eval()
     found: dict[str, set[Sides]] = {}
     for place, layer in model.named_modules():
         if isinstance(layer, nn.Conv2d):

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from trainables.errors import WeightsError
 from trainables.functions import is_function
-from trainables.models.networks import Stem, check_model, head_names, skeleton
+from trainables.models.networks import check_model, head_names, skeleton
+from trainables.recipe import Stem
 from trainables.trial import Weights
 
 SUFFIXES = (".pth", ".pt", ".safetensors")

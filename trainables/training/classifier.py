@@ -25,6 +25,7 @@ from trainables.models.networks import (
     hash_state,
     read_checkpoint,
     shapes,
+    square_side,
 )
 from trainables.models.taps import LiveTaps
 from trainables.models.weights import load_weights, preprocessing
@@ -271,8 +272,7 @@ class Classifier:
         with torch.random.fork_rng(devices=[]):
             # On the CPU whatever the device, so that every device starts from the same weights.
             torch.manual_seed(derive_seed(trial.seed, "initial weights"))
-            size = sides[0] if sides[0] == sides[1] else None
-            model = build_model(trial.model, trial.n_classes, stem, size)
+            model = build_model(trial.model, trial.n_classes, stem, square_side(sides))
         load_weights(model, trial.weights, trial.model)
         self._init_hash = hash_state(model)
         self._n_parameters = count_parameters(model)
