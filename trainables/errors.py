@@ -1,14 +1,4 @@
-"""What can go wrong in a trial.
-
-TrainableError
-├── DataError         the images cannot be had, read or split as asked
-├── ModelError        no such model, or one that cannot take these images
-├── WeightsError      no such pretrained weights, or ones that do not fit
-├── CheckpointError   a saved state is damaged or another trial's
-├── Diverged          the loss became NaN or infinite
-└── OutOfMemory       there is no room
-    └── OutOfGpuMemory    on a GPU, or in the part of it that the trial may take
-"""
+"""What can go wrong in a trial."""
 
 
 class TrainableError(Exception):

@@ -127,6 +127,10 @@ class Recipe(BaseModel):
         """Whether the numbers of an epoch depend on how many epochs are to come."""
         return self.schedule != "constant"
 
+    def changed(self, **fields: Any) -> Self:
+        """Return the recipe with other values in some fields, checked."""
+        return type(self)(**{**dict(self), **fields})
+
     def used(self) -> dict[str, Any]:
         """Every field that has a bearing on the numbers, the rest as None."""
         values = self.model_dump()

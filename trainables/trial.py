@@ -144,9 +144,9 @@ class Trial(BaseModel):
         }
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
-    def with_seed(self, seed: int) -> Self:
-        """Return the trial of the same cell and recipe with another seed."""
-        return type(self)(**{**dict(self), "seed": seed})
+    def changed(self, **fields: Any) -> Self:
+        """Return the trial with other values in some fields, checked and named anew."""
+        return type(self)(**{**dict(self), **fields})
 
     def columns(self) -> dict[str, Any]:
         """The identity columns of the trial's rows, but for `stage`."""

@@ -156,7 +156,7 @@ class Stages:
         if not self.study.search or stages.winner or stages.lost:
             return set()
         return {
-            wanted.trial.with_seed(seed).trial_id
+            wanted.trial.changed(seed=seed).trial_id
             for wanted in stages.search
             for seed in self.study.seeds
             if seed != self.study.search_seed
@@ -184,7 +184,7 @@ class Stages:
         for number, seed in enumerate(self.study.seeds):
             if seed == self.study.search_seed:
                 continue
-            trial = winner.with_seed(seed)
+            trial = winner.changed(seed=seed)
             wanted = Wanted(trial, stages.index, Stage.MEASURE, number)
             self._want(wanted)
             yield wanted

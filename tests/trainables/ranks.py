@@ -48,12 +48,12 @@ def train(job: dict[str, Any], group: Any, folder: Path) -> dict[str, Any]:
 
 
 def main(rank: int, size: int, jobs: list[dict[str, Any]], folder: Path) -> None:
-    from trainables.training.parallel import ProcessGroup
+    from trainables.training.parallel import Group
 
     torch.set_num_threads(1)
     for job in jobs:
         store = dist.FileStore(str(folder / f"{job['name']}.store"), size)
-        group = ProcessGroup(store, rank, size, torch.device("cpu"))
+        group = Group(store, rank, size, torch.device("cpu"))
         found = train(job, group, folder)
         (folder / f"{job['name']}-{rank}.json").write_text(json.dumps(found))
         dist.destroy_process_group()

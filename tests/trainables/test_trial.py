@@ -93,7 +93,7 @@ def test_a_new_training_version_is_new_numbers(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_another_seed_is_another_trial_of_the_same_kind() -> None:
-    other = make().with_seed(3)
+    other = make().changed(seed=3)
     assert other.trial_id == make(seed=3).trial_id != make().trial_id
     assert other.recipe == make().recipe
 

@@ -15,7 +15,7 @@ from typing import Any
 from trainables.errors import DataError
 
 FOLDER_VARIABLE = "SCALESTUDY_CACHE"
-
+"""Environment variable that names the folder."""
 SETTLED_SECONDS = 3.0
 """A file changed more recently may change again within the same tick of the file system's clock."""
 
@@ -28,11 +28,14 @@ _GROUPS = (
         ("total_inactive_file", "total_active_file"),
     ),
 )
-"""Limit, use, and the part of the use that can be given back: control groups version 2 and 1."""
+"""Files of a control group's memory limit and use, and what of the use can be given back.
+
+The first are those of control groups version 2, the second those of version 1.
+"""
 
 
 def cache_folder() -> Path:
-    """Return `$SCALESTUDY_CACHE`, else scalestudy in `$XDG_CACHE_HOME`, else in ~/.cache."""
+    """Return the folder: `$SCALESTUDY_CACHE`, else scalestudy in `$XDG_CACHE_HOME` or ~/.cache."""
     named = os.environ.get(FOLDER_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
@@ -41,7 +44,7 @@ def cache_folder() -> Path:
 
 
 def unwritable(problem: OSError) -> DataError:
-    """Return what to tell a user whose cache folder cannot be written to."""
+    """Return the error of a cache folder that cannot be written to."""
     return DataError(
         f"cache folder {cache_folder()}: {problem.strerror or problem}; free some room there or "
         f"set {FOLDER_VARIABLE} to another folder"
@@ -67,9 +70,9 @@ def locked(name: str) -> Iterator[None]:
 
 @contextmanager
 def replacing(entry: Path) -> Iterator[Path]:
-    """Give an empty folder that becomes `entry` when all went well and vanishes when not.
+    """Give an empty folder that becomes `entry` when the block ends, and vanishes when it raises.
 
-    Call it under a lock named for the entry. Processes that have an earlier entry's files mapped
+    Enter it under a lock named for the entry. Processes that have an earlier entry's files mapped
     keep what they see.
     """
     entry.parent.mkdir(parents=True, exist_ok=True)
@@ -79,17 +82,18 @@ def replacing(entry: Path) -> Iterator[Path]:
     try:
         yield fresh
         for file in (*fresh.iterdir(), fresh):
-            _sync(file)
+            sync(file)
         if entry.exists():
             entry.rename(Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent)) / "old")
         fresh.rename(entry)
-        _sync(entry.parent)
+        sync(entry.parent)
     finally:
         for left in entry.parent.glob(f".{entry.name}.*"):
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file's content, or the entries of a folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -100,9 +104,18 @@ def _sync(path: Path) -> None:
 def evidence_key(
     evidence: Sequence[Path], *more: object, settled_seconds: float = SETTLED_SECONDS
 ) -> str | None:
-    """Return a key that changes when one of the files does, or None while they are too fresh.
+    """Return a key that changes when one of the files does; None while one is too fresh or absent.
 
     The files' names, sizes, times and inodes stand for their content, as in git's index.
+
+    Parameters
+    ----------
+    evidence
+        The files and folders; without any there is no key.
+    more
+        What else the key is to change with.
+    settled_seconds
+        Age of a file's last change from which on it counts.
     """
     digest = hashlib.sha256(repr(more).encode())
     try:
@@ -119,7 +132,7 @@ def evidence_key(
 
 
 def remember(key: str, facts: Mapping[str, object]) -> None:
-    """Keep JSON-like facts under a key; where they cannot be written, do nothing."""
+    """Keep facts that JSON can hold under a key; do nothing where they cannot be written."""
     file = _memory(key)
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +159,7 @@ def _memory(key: str) -> Path:
 
 
 def free_disk(folder: Path) -> int:
-    """Return the bytes that this user may still write where a folder is or would be made."""
+    """Return the bytes that this user may still write to the disk of a folder, made or not."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
@@ -155,7 +168,15 @@ def free_disk(folder: Path) -> int:
 def available_memory(
     meminfo: Path = Path("/proc/meminfo"), groups: Path = Path("/sys/fs/cgroup")
 ) -> int:
-    """Return the bytes that can be filled without swapping or passing a container's limit."""
+    """Return the bytes of memory that can be had without swapping or passing a container's limit.
+
+    Parameters
+    ----------
+    meminfo
+        The kernel's file of that name; where there is none, all memory counts as available.
+    groups
+        Folder of the control groups.
+    """
     try:
         fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
         available = int(fields["MemAvailable"].split()[0]) * 1024

@@ -6,12 +6,11 @@ pages are shared by all processes of the node, and a trial's private memory hold
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -51,7 +50,11 @@ _REPORTED = 1024
 _VALUES = 2**20
 """Pixel values held as floats at once by a computation over all images."""
 
+_LABELS = ("train_labels", "test_labels")
+"""Fields of a `DataInfo` that are remembered as lists."""
+
 Progress = Callable[[int, int], None]
+"""Told the number of images that are decoded, and of all that are to be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,7 @@ class DataInfo:
     test_labels: NDArray[np.int64]
     """Shape (n_test,), read-only."""
     class_names: tuple[str, ...]
+    """Name of every class, by its label."""
     image_size: int | None
     """Side in pixels of all images as they are; None where they differ or are not square."""
     n_seen: int
@@ -78,21 +82,21 @@ class DataInfo:
 
     @property
     def n_train(self) -> int:
-        """Training images, validation included."""
+        """Number of training images, those for validation included."""
         return self.train_labels.size
 
     @property
     def n_test(self) -> int:
-        """Test images."""
+        """Number of test images."""
         return self.test_labels.size
 
     @property
     def n_classes(self) -> int:
-        """Classes, all of which have training images."""
+        """Number of classes, each of which has training images."""
         return len(self.class_names)
 
     def decoded_bytes(self, image_size: int | None) -> int:
-        """Return the size of all images as RGB bytes, at `image_size` or as they are.
+        """Return the size in bytes of all images as RGB, at a side in pixels or as they are.
 
         Raises
         ------
@@ -115,12 +119,12 @@ class Images:
     images: Pixels
     """Shape (n, height, width, 3), C-contiguous, mapped read-only from the cache folder."""
     labels: NDArray[np.int64]
-    """Shape (n,), mapped likewise."""
+    """Shape (n,), mapped read-only too."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A decoded data set."""
+    """A decoded data set: the training images, validation included, and the test images."""
 
     train: Images
     test: Images
@@ -129,7 +133,7 @@ class Dataset:
 
 
 def inspect(source: Source) -> DataInfo:
-    """Read labels, class names and image sizes, and hash everything; decode nothing.
+    """Return what is known of a source: labels, class names, sizes, a hash; nothing is decoded.
 
     What was found is kept in the cache folder until one of the files changes.
 
@@ -144,19 +148,11 @@ def inspect(source: Source) -> DataInfo:
     key = evidence_key(evidence, _INSPECTION, source.source) if evidence else None
     known = recall(key) if key is not None else None
     if known is not None:
-        return DataInfo(
-            fingerprint=known["fingerprint"],
-            train_labels=np.array(known["train_labels"], dtype=np.int64),
-            test_labels=np.array(known["test_labels"], dtype=np.int64),
-            class_names=tuple(known["class_names"]),
-            image_size=known["image_size"],
-            n_seen=known["n_seen"],
-            seen=known["seen"],
-        )
+        labels = {name: np.array(known[name], dtype=np.int64) for name in _LABELS}
+        return DataInfo(**{**known, **labels, "class_names": tuple(known["class_names"])})
     info = _inspected(found.read())
     if key is not None:
-        labels = {"train_labels": info.train_labels, "test_labels": info.test_labels}
-        remember(key, vars(info) | {name: array.tolist() for name, array in labels.items()})
+        remember(key, vars(info) | {name: getattr(info, name).tolist() for name in _LABELS})
     return info
 
 
@@ -209,19 +205,19 @@ def decode_size(source: Source, image_size: int | None) -> int | None:
 def open_dataset(
     source: Source, fingerprint: str, image_size: int | None, progress: Progress | None = None
 ) -> Dataset:
-    """Map a data set's decoded images, decoding them first where this node has not yet.
+    """Return a data set's decoded images, decoded first where this node has not done it yet.
 
     Parameters
     ----------
     source
-        Read only when the images must be decoded.
+        Where the images are, which are read only if they must be decoded.
     fingerprint
-        As `inspect` gave it; other images are refused.
+        Content hash of the images and labels, as `inspect` returned it; others are refused.
     image_size
         Side in pixels that images are brought to: the middle square, resized. None leaves them as
         they are, all of one size.
     progress
-        Called with the number of images decoded and to be decoded, now and then.
+        Called now and then with the number of images decoded and to be decoded.
 
     Raises
     ------
@@ -289,13 +285,16 @@ def _write(
     for part, split in (("train", reading.train), ("test", reading.test)):
         np.save(folder / f"{part}-labels.npy", split.labels)
         with (folder / f"{part}-images.npy").open("wb") as file:
-            for digest, pixels in _decoded(split, image_size):
+            for digest, pixels in in_order(partial(decode, side=image_size), split.items()):
                 if shape is None:
                     shape = pixels.shape
                 if pixels.shape != shape:
                     raise _unequal(split, pixels.shape, shape)
                 if file.tell() == 0:
-                    _write_header(file, (split.labels.size, *shape))
+                    header = {"descr": "|u1", "fortran_order": False}
+                    npy.write_array_header_1_0(
+                        file, {**header, "shape": (split.labels.size, *shape)}
+                    )
                 file.write(pixels.tobytes())
                 content.update(digest)
                 done += 1
@@ -309,10 +308,6 @@ def _write(
     (folder / "classes.json").write_text(json.dumps(reading.class_names))
 
 
-def _decoded(split: Split, image_size: int | None) -> Iterator[tuple[bytes, Pixels]]:
-    return in_order(partial(decode, side=image_size), split.items())
-
-
 def _unequal(split: Split, shape: tuple[int, ...], first: tuple[int, ...]) -> DataError:
     return DataError(
         f"{split.where}: holds images of {first[1]}×{first[0]} and of {shape[1]}×{shape[0]} "
@@ -320,23 +315,16 @@ def _unequal(split: Split, shape: tuple[int, ...], first: tuple[int, ...]) -> Da
     )
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    npy.write_array_header_1_0(
-        file,
-        {"descr": npy.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": shape},
-    )
-
-
 def channel_statistics(
     images: Pixels, indices: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation of each channel, of pixels scaled to 0 … 1.
+    """Return mean and standard deviation of each colour channel, of pixels scaled to 0 … 1.
 
     Parameters
     ----------
     images : uint8 array of shape (n, height, width, 3)
     indices
-        Which images count; by default all.
+        The images that count; by default all.
 
     Returns
     -------

@@ -31,16 +31,17 @@ _ROWS = 64
 
 @dataclass(frozen=True)
 class Parquet:
-    """A folder with train and test files, or a file, folder or pattern for each of the two."""
+    """Parquet files of images and labels."""
 
     path: Path | dict[str, Path]
+    """A folder with train and test files, or a file, folder or pattern for each of the two."""
 
     def evidence(self) -> list[Path]:
         """Return all files."""
         return [file for part in ("train", "test") for file in self._files(part)]
 
     def read(self) -> Reading:
-        """Read labels and class names."""
+        """Return the data set: its labels and class names are read, its images when asked for."""
         train, test = self._files("train"), self._files("test")
         shared = set(train) & set(test)
         if shared:
@@ -107,7 +108,7 @@ def _listed(path: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Which columns hold what."""
+    """Names of the columns that hold images and labels."""
 
     image: str
     is_struct: bool
@@ -118,10 +119,9 @@ class _Columns:
     def of(cls, file: Path) -> "_Columns":
         with _opened(file) as parquet:
             schema = parquet.schema_arrow
-        image = _image_column(file, schema)
-        label = _label_column(file, schema)
-        names = _class_names(schema, label)
-        return cls(image, pa.types.is_struct(schema.field(image).type), label, names)
+        image, label = _image_column(file, schema), _label_column(file, schema)
+        is_struct = pa.types.is_struct(schema.field(image).type)
+        return cls(image, is_struct, label, _class_names(schema, label))
 
 
 def _opened(file: Path) -> Any:
@@ -135,10 +135,6 @@ def _damaged(file: Path, problem: Exception) -> DataError:
     return DataError(f"{file}: cannot be read as Parquet ({problem}); replace the file")
 
 
-def _listing(schema: Any) -> str:
-    return ", ".join(f"{field.name} ({field.type})" for field in schema)
-
-
 def _is_bytes(kind: Any) -> bool:
     if pa.types.is_struct(kind):
         return any(field.name == "bytes" and _is_bytes(field.type) for field in kind)
@@ -148,27 +144,28 @@ def _is_bytes(kind: Any) -> bool:
 def _image_column(file: Path, schema: Any) -> str:
     fitting = [field.name for field in schema if _is_bytes(field.type)]
     usual = [name for name in fitting if name.lower() in IMAGE_NAMES]
-    choice = usual or fitting
-    if len(choice) == 1:
-        return str(choice[0])
-    what = f"{' and '.join(choice)} may each be the images" if choice else "no column of images"
-    raise DataError(
-        f"{file}: {what}; one column of bytes, or of structs with bytes, is needed, named image or "
-        f"img where there are several. Columns: {_listing(schema)}"
+    needed = (
+        "one column of bytes, or of structs with bytes, is needed, named image or img where there "
+        "are several"
     )
+    return _only(usual or fitting, "images", needed, file, schema)
 
 
 def _label_column(file: Path, schema: Any) -> str:
     whole = [field.name for field in schema if pa.types.is_integer(field.type)]
-    choice = [name for name in whole if name.lower() in LABEL_NAMES]
-    choice = choice or [name for name in whole if name.lower() in COARSE_NAMES]
-    if len(choice) == 1:
-        return str(choice[0])
-    what = f"{' and '.join(choice)} may each be the labels" if choice else "no column of labels"
-    raise DataError(
-        f"{file}: {what}; one column of integers named {', '.join(LABEL_NAMES[:-1])} or "
-        f"{LABEL_NAMES[-1]} is needed. Columns: {_listing(schema)}"
-    )
+    fine = [name for name in whole if name.lower() in LABEL_NAMES]
+    coarse = [name for name in whole if name.lower() in COARSE_NAMES]
+    names = f"{', '.join(LABEL_NAMES[:-1])} or {LABEL_NAMES[-1]}"
+    needed = f"one column of integers named {names} is needed"
+    return _only(fine or coarse, "labels", needed, file, schema)
+
+
+def _only(fitting: list[str], what: str, needed: str, file: Path, schema: Any) -> str:
+    if len(fitting) == 1:
+        return fitting[0]
+    found = f"{' and '.join(fitting)} may each be the {what}" if fitting else f"no column of {what}"
+    columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
+    raise DataError(f"{file}: {found}; {needed}. Columns: {columns}")
 
 
 def _class_names(schema: Any, label: str) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ _PART = 32
 """Images per task of a thread: small ones would cost less than handing them over."""
 
 Pixels = NDArray[np.uint8]
+"""Images as bytes: the last axis is red, green and blue."""
 Result = TypeVar("Result")
 
 
@@ -34,30 +35,37 @@ class Item:
     """One image before decoding."""
 
     where: str
-    """File, or file and row, for messages."""
+    """The file, or the file and the row, as messages name it."""
     content: bytes | Path | Pixels
     """An encoded image, the file that holds it, or pixels of shape (height, width, 3)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The train or test part."""
+    """The training or the test part of a data set."""
 
     where: str
-    """Folder, file or function, for messages."""
+    """The folder, file or function, as messages name it."""
     labels: NDArray[np.int64]
+    """Class of every image, shape (n,)."""
     items: Callable[[], Iterator[Item]]
-    """Starts over at each call; one item for each label, in the same order."""
+    """Returns the images, one for each label and in the same order, from the first at each call."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """Both parts, checked when made: every class 0 … k − 1 can be trained on."""
+    """A data set with its training and test part; every class 0 … k − 1 has training images.
+
+    Raises
+    ------
+    DataError
+        A part is empty, or a label has no place among the classes.
+    """
 
     train: Split
     test: Split
     class_names: tuple[str, ...]
-    """Empty where the source names none: the labels are the names then."""
+    """Name of every class by its label; the labels themselves where a source gives no names."""
 
     def __post_init__(self) -> None:
         for split in (self.train, self.test):
@@ -130,9 +138,9 @@ def examine(item: Item) -> tuple[bytes, int, int]:
     if isinstance(item.content, np.ndarray):
         height, width, _ = item.content.shape
         return _digest(item.content), width, height
-    data = _encoded(item.where, item.content)
+    data = _encoded(item)
     with _open(item, data) as image:
-        return _digest(data), image.width, image.height
+        return hashlib.sha256(data).digest(), image.width, image.height
 
 
 def decode(item: Item, side: int | None) -> tuple[bytes, Pixels]:
@@ -161,8 +169,7 @@ def decode(item: Item, side: int | None) -> tuple[bytes, Pixels]:
         if side is None or item.content.shape[:2] == (side, side):
             return digest, item.content
         return digest, _squared(Image.fromarray(item.content), side)
-    data = _encoded(item.where, item.content)
-    digest = _digest(data)
+    data = _encoded(item)
     with _open(item, data) as image:
         try:
             rgb = _as_rgb(ImageOps.exif_transpose(image))
@@ -172,18 +179,21 @@ def decode(item: Item, side: int | None) -> tuple[bytes, Pixels]:
             raise DataError(
                 f"{item.where}: the image is damaged ({problem}); replace it or take it out"
             ) from problem
+    digest = hashlib.sha256(data).digest()
     return digest, np.asarray(rgb) if side is None else _squared(rgb, side)
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Map over items with one thread per core, in order, holding only a few hundred at a time."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    rest = iter(items)
 
     def work(part: list[Item]) -> list[Result]:
         return [function(item) for item in part]
 
-    parts = _parts(items)
     with ThreadPoolExecutor(threads) as pool:
+        # A part is read when its turn comes: `iter` ends at the first empty one.
+        parts = iter(lambda: list(islice(rest, _PART)), [])
         while batch := list(islice(parts, 4 * (threads or 1))):
             for results in pool.map(work, batch):
                 yield from results
@@ -200,26 +210,17 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def _parts(items: Iterable[Item]) -> Iterator[list[Item]]:
-    rest = iter(items)
-    while part := list(islice(rest, _PART)):
-        yield part
-
-
-def _encoded(where: str, content: bytes | Path) -> bytes:
-    if isinstance(content, bytes):
-        return content
+def _encoded(item: Item) -> bytes:
+    if not isinstance(item.content, Path):
+        return bytes(item.content)
     try:
-        return content.read_bytes()
+        return item.content.read_bytes()
     except OSError as problem:
-        raise DataError(f"{where}: cannot be read ({problem.strerror})") from problem
+        raise DataError(f"{item.where}: cannot be read ({problem.strerror})") from problem
 
 
-def _digest(content: bytes | Pixels) -> bytes:
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).digest()
-    shape = repr(content.shape).encode()
-    return hashlib.sha256(shape + content.tobytes()).digest()
+def _digest(pixels: Pixels) -> bytes:
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 
 
 @cache

@@ -25,7 +25,7 @@ _SILENCE = 60.0
 
 
 def origin(source: Source) -> Origin:
-    """Return the reader of a study's data block.
+    """Return the origin of the images that a study's data block names.
 
     Raises
     ------
@@ -60,12 +60,12 @@ class Digits:
     """
 
     def evidence(self) -> list[Path]:
-        """Return a file that every new version of scikit-learn replaces, without importing it."""
+        """Return a file that every new version of scikit-learn replaces; nothing is imported."""
         found = importlib.util.find_spec("sklearn")
         return [Path(found.origin)] if found is not None and found.origin else []
 
     def read(self) -> Reading:
-        """Load and enlarge all images."""
+        """Return the data set, with all images enlarged."""
         from sklearn.datasets import load_digits
 
         digits = load_digits()
@@ -94,6 +94,7 @@ _CIFAR = {
     "cifar10": ("CIFAR10", "cifar-10-batches-py"),
     "cifar100": ("CIFAR100", "cifar-100-python"),
 }
+"""torchvision's class of each data set, and the folder that it unpacks."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,11 @@ class Cifar:
     """CIFAR-10 or CIFAR-100 through torchvision: found in a folder, else downloaded into it."""
 
     name: str
+    """`cifar10` or `cifar100`."""
     folder: Path
+    """Where the data set is, or is to be."""
     dataset: Any = None
-    """A class with the interface of torchvision's; by default torchvision's own."""
+    """A class with the interface of torchvision's data sets; by default torchvision's own."""
 
     def evidence(self) -> list[Path] | None:
         """Return the unpacked files; None before they are there."""
@@ -111,28 +114,23 @@ class Cifar:
         return [unpacked, *sorted(unpacked.iterdir())] if unpacked.is_dir() else None
 
     def read(self) -> Reading:
-        """Load all images; torchvision checks each file's MD5 before it is unpickled."""
-        dataset = self.dataset or self._torchvision()
-        train, test = (self._part(dataset, is_train) for is_train in (True, False))
-        return Reading(
+        """Return the data set; torchvision checks each file's MD5 before it is unpickled."""
+        if self.dataset is None:
+            from torchvision import datasets
+        dataset = self.dataset or getattr(datasets, _CIFAR[self.name][0])
+        parts = {"train": self._part(dataset, True), "test": self._part(dataset, False)}
+        train, test = (
             _array_split(
-                f"{self.folder}, train", train.data, np.asarray(train.targets, dtype=np.int64)
-            ),
-            _array_split(
-                f"{self.folder}, test", test.data, np.asarray(test.targets, dtype=np.int64)
-            ),
-            tuple(train.classes),
+                f"{self.folder}, {part}", held.data, np.asarray(held.targets, dtype=np.int64)
+            )
+            for part, held in parts.items()
         )
+        return Reading(train, test, tuple(parts["train"].classes))
 
     def _root(self) -> Path:
         """Return the folder that torchvision wants, also where the user named the one inside."""
         inside = self.folder.name == _CIFAR[self.name][1]
         return self.folder.parent if inside else self.folder
-
-    def _torchvision(self) -> Any:
-        from torchvision import datasets
-
-        return getattr(datasets, _CIFAR[self.name][0])
 
     def _part(self, dataset: Any, train: bool) -> Any:
         root = self._root()
@@ -183,6 +181,7 @@ class ImageFolder:
     """train/<class>/… and test/<class>/…, images of any size; a class is named by its folder."""
 
     path: Path | dict[str, Path]
+    """The folder that holds both parts, or a folder for each of them."""
 
     def evidence(self) -> list[Path]:
         """Return all folders and images."""
@@ -193,7 +192,7 @@ class ImageFolder:
         return found
 
     def read(self) -> Reading:
-        """List the images."""
+        """Return the data set: its images are listed, and read when asked for."""
         names = [folder.name for folder in self._classes("train")]
         return Reading(self._split("train", names), self._split("test", names), tuple(names))
 
@@ -260,13 +259,13 @@ class Function:
     """A user's own function, the one place where a study's data runs code."""
 
     reference: str
-    """package.module:function"""
+    """The function as package.module:function; it takes no arguments."""
 
     def evidence(self) -> None:
         """Return None: what a function gives can change with anything."""
 
     def read(self) -> Reading:
-        """Call the function and check what it returns."""
+        """Return what the function returns, checked."""
         where = f"data.source: {self.reference}"
         returned = self._call(where)
         try:

@@ -10,38 +10,41 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Self
+
+from pydantic import TypeAdapter, ValidationError
 
 from trainables.data.cache import recall, remember
 from trainables.functions import is_function
 from trainables.trial import TRAINING_VERSION, Trial
 from trainables.work.job import make_learner
 
-_PROBE_VERSION = 1
-"""Raised when the same trial would be measured otherwise."""
-
-_ROW_BYTES = 16
-"""Of an image besides its pixels: label and place."""
-_DRAW_BYTES = 64
-"""Of a training image: its place in the order and its crop, of this pass and of the next."""
-
 PROBE_UPDATES = 4
 """Updates that warm a process up: what it loads and sets up once is behind it then."""
 _SECONDS = 3.0
-"""That the updates which count take, about: on a shared machine fewer tell little."""
+"""Seconds that the updates which count take, about: on a shared machine fewer tell little."""
 _MOST_UPDATES = 256
+
+_PROBE_VERSION = 1
+"""Raised when the same trial would be measured otherwise."""
+_ROW_BYTES = 16
+"""Bytes of an image besides its pixels: label and place."""
+_DRAW_BYTES = 64
+"""Bytes of a training image: its place in the order and its crop, of this pass and the next."""
+_LOADING = ("image_size", "batch_size", "precision", "optimizer", "augmentation", "stem")
+"""Recipe fields that a trial's memory depends on."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """All that a trial's memory depends on, but for the number of its images."""
+    """All that a trial's memory on a GPU depends on, but for the number of its images."""
 
     model: str
     n_classes: int
     side: int
-    """Of the stored images, in pixels."""
+    """Side of the stored images in pixels."""
     evaluated: int
-    """Images of the larger of validation and test: they are evaluated many at a time."""
+    """Images of the larger of validation and test set: they are evaluated many at a time."""
     image_size: int | None
     batch_size: int
     precision: str
@@ -59,13 +62,8 @@ class Load:
             n_classes=trial.n_classes,
             side=side,
             evaluated=evaluated,
-            image_size=recipe.image_size,
-            batch_size=recipe.batch_size,
-            precision=recipe.precision,
-            optimizer=recipe.optimizer,
             has_momentum=recipe.optimizer != "sgd" or recipe.momentum > 0,
-            augmentation=recipe.augmentation,
-            stem=recipe.stem,
+            **{name: getattr(recipe, name) for name in _LOADING},
         )
 
     def __str__(self) -> str:
@@ -75,7 +73,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Hardware:
-    """A kind of GPU and the software on it: a footprint is good for the same again."""
+    """A kind of GPU and the software on it, for which a footprint holds."""
 
     gpu: str
     total_bytes: int
@@ -86,52 +84,50 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Footprint:
-    """What one trial takes and gives on a GPU."""
+    """What one trial takes of a GPU, and how fast it trains there."""
 
     context_bytes: int
-    """Taken before the first tensor, by every process."""
+    """Bytes that every process takes before its first tensor."""
     peak_bytes: int | None
-    """Taken by training and evaluation, the images aside; None where the whole GPU is too small."""
+    """Bytes of training and evaluation, the images aside; None where the whole GPU is too small."""
     images_per_second: float | None
-    """Of training, with the GPU to itself."""
+    """Images trained on per second, with the GPU to itself."""
     shared: Mapping[int, float] = field(default_factory=dict)
     """Images per second of each of k trials at once, by k."""
 
 
+@dataclass(frozen=True)
+class _Measured:
+    hardware: Hardware
+    footprint: Footprint
+
+
+_ALL_MEASURED = TypeAdapter(list[_Measured])
+
+
 def resident_bytes(n_images: int, n_train: int, side: int) -> int:
-    """Return the memory of the images that a trial keeps on its GPU.
+    """Return the bytes of the images that a trial keeps on its GPU.
 
     Parameters
     ----------
     n_images
-        Of all that it trains on and evaluates on.
+        Number of images that it trains on or evaluates on.
     n_train
-        Of those that it trains on.
+        Number of images that it trains on.
     side
-        Of the stored images, in pixels.
+        Side of the stored images in pixels.
     """
     return n_images * (3 * side * side + _ROW_BYTES) + n_train * _DRAW_BYTES
 
 
 def recorded(load: Load) -> list[tuple[Hardware, Footprint]]:
     """Return what is known of a load, on whatever kinds of GPU it was measured."""
-    found = recall(_key(load)) or {}
     try:
-        return [
-            (
-                Hardware(**entry["hardware"]),
-                Footprint(
-                    **{
-                        **entry["footprint"],
-                        "shared": {int(k): v for k, v in entry["footprint"]["shared"].items()},
-                    }
-                ),
-            )
-            for entry in found.get("measured", [])
-        ]
-    except (TypeError, KeyError, ValueError, AttributeError):
+        found = _ALL_MEASURED.validate_python((recall(_key(load)) or {}).get("measured", []))
+    except ValidationError:
         # Damaged, or of another version: it is measured again.
         return []
+    return [(each.hardware, each.footprint) for each in found]
 
 
 def record(load: Load, hardware: Hardware, footprint: Footprint) -> None:
@@ -141,48 +137,28 @@ def record(load: Load, hardware: Hardware, footprint: Footprint) -> None:
     """
     if is_function(load.model):
         return
-    others = [entry for entry in recorded(load) if entry[0] != hardware]
-    entries = [*others, (hardware, footprint)]
-    remember(
-        _key(load),
-        {
-            "load": asdict(load),
-            "measured": [
-                {"hardware": asdict(on), "footprint": asdict(found)} for on, found in entries
-            ],
-        },
-    )
+    others = [_Measured(*entry) for entry in recorded(load) if entry[0] != hardware]
+    measured = _ALL_MEASURED.dump_python([*others, _Measured(hardware, footprint)], mode="json")
+    remember(_key(load), {"load": asdict(load), "measured": measured})
 
 
 def _key(load: Load) -> str:
-    inputs: dict[str, Any] = {
-        "probe": _PROBE_VERSION,
-        "training": TRAINING_VERSION,
-        **asdict(load),
-    }
+    inputs = {"probe": _PROBE_VERSION, "training": TRAINING_VERSION, **asdict(load)}
     return f"gpu-{hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:32]}"
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that one kind of trial takes.
-
-    Parameters
-    ----------
-    train
-        Per training image.
-    evaluate
-        Per image of the validation and test sets.
-    setup
-        Per trial, besides its intervals: data, model and predictions.
-    start
-        Once per worker process: imports, above all.
-    """
+    """How long one kind of trial takes, in seconds."""
 
     train: float
+    """Seconds per training image."""
     evaluate: float
+    """Seconds per image of the validation and test sets."""
     setup: float
+    """Seconds per trial besides its intervals: data, model and predictions."""
     start: float
+    """Seconds once per worker process: imports, above all."""
 
 
 def probe_trial(trial: Trial, updates: int = PROBE_UPDATES) -> Trial:
@@ -191,12 +167,11 @@ def probe_trial(trial: Trial, updates: int = PROBE_UPDATES) -> Trial:
     Parameters
     ----------
     updates
-        In its one interval, as far as the images of one epoch allow.
+        Number of updates in its one interval, as far as the images of one epoch allow.
     """
     updates = min(updates, max(1, trial.n_train // trial.recipe.batch_size))
-    fields = trial.recipe.model_dump(exclude={"epochs", "steps", "examples", "evaluations"})
-    recipe = type(trial.recipe).model_validate({**fields, "steps": updates, "evaluations": 1})
-    return type(trial)(**{**dict(trial), "recipe": recipe})
+    budget = {"epochs": None, "examples": None, "steps": updates, "evaluations": 1}
+    return trial.changed(recipe=trial.recipe.changed(**budget))
 
 
 def measure_pace(trial: Trial, evaluated: int, cpus: int, device: str | None) -> Pace:
@@ -208,11 +183,13 @@ def measure_pace(trial: Trial, evaluated: int, cpus: int, device: str | None) ->
     Parameters
     ----------
     trial
-        Of any budget.
+        A trial of the kind; its budget is not looked at.
     evaluated
-        Images of the validation and test sets.
-    cpus, device
-        As of `trainables.work.job.make_learner`.
+        Images of the validation and test sets together.
+    cpus
+        Threads of this process.
+    device
+        `cpu`, or None for the GPU where torch sees one.
 
     Raises
     ------

@@ -10,25 +10,24 @@ import torch
 
 from trainables.data.dataset import Dataset, Images
 from trainables.measure.footprint import Hardware, resident_bytes
-from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier, evaluation_batch
 from trainables.training.device import CONTEXT_BYTES
 from trainables.trial import Source, Trial, Weights
 
 UPDATES = 8
-"""Between two evaluations."""
+"""Updates between two evaluations."""
 
 _ENDLESS = 10**6
-"""Intervals of the probe's budget; it trains as many as its time allows."""
+"""Intervals of the probe's budget, of which it trains as many as its time allows."""
 
 
 class Gauge:
-    """The edge to the device: CUDA's own counters, of the one GPU that this process sees."""
+    """CUDA's own counters of the one GPU that this process sees; tests count on the CPU."""
 
     device = "cuda"
 
     def hardware(self) -> Hardware | None:
-        """Return what this process computes on, or None where torch sees no GPU."""
+        """Return the GPU that this process computes on; None where torch sees none."""
         if not torch.cuda.is_available():
             return None
         properties = torch.cuda.get_device_properties(0)
@@ -46,39 +45,39 @@ class Gauge:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count what is taken from here on: on CUDA the learner itself begins anew."""
+        """Count the memory that is taken within the block; the learner resets CUDA's count."""
         yield
 
     def peak_bytes(self) -> int:
-        """Return the most that torch held, what it keeps for later use included."""
+        """Return the most bytes that torch held, what it keeps for later use included."""
         return torch.cuda.max_memory_reserved(0)
 
     def context_bytes(self) -> int:
-        """Return what is taken of the GPU besides: at least what is reckoned with elsewhere.
+        """Return the bytes of the GPU taken besides, at least `CONTEXT_BYTES`.
 
-        Of a GPU that others use too, that is counted as if each trial took it.
+        On a GPU that others use too, what they take counts as if each trial took it.
         """
         free, total = torch.cuda.mem_get_info(0)
         return max(CONTEXT_BYTES, total - free - torch.cuda.memory_reserved(0))
 
 
 class Probe:
-    """One of the trials that share a GPU, in its own process.
+    """One of the trials that share a GPU, in a process of its own.
 
     Parameters
     ----------
     trial
-        What is measured; its data, weights and budget are not looked at.
+        The trial to measure; its data, weights and budget are not looked at.
     side
-        Of the stored images, in pixels.
+        Side of the stored images in pixels.
     evaluated
-        Images of the larger of validation and test.
+        Images of the larger of validation and test set.
     cpus
-        Threads.
+        Threads of this process.
     gpu
-        Share of the GPU.
+        Share of the GPU that the trial may take.
     gauge
-        Counts memory.
+        What counts the memory.
     """
 
     def __init__(
@@ -95,7 +94,7 @@ class Probe:
         self._learner: Classifier | None = None
 
     def hardware(self) -> Hardware | None:
-        """Return what this process computes on, or None where torch sees no GPU."""
+        """Return the GPU that this process computes on; None where torch sees none."""
         return self._gauge.hardware()
 
     def measure(self) -> tuple[int, int]:
@@ -103,8 +102,10 @@ class Probe:
 
         Returns
         -------
-        peak_bytes, context_bytes
-            As of `Footprint`: images and labels are taken off.
+        peak_bytes
+            Bytes of training and evaluation, the images aside.
+        context_bytes
+            Bytes taken before the first tensor.
 
         Raises
         ------
@@ -129,7 +130,7 @@ class Probe:
         return max(0, self._gauge.peak_bytes() - images), self._gauge.context_bytes()
 
     def rate(self, seconds: float) -> float:
-        """Train for a while; return the images of a second, evaluation aside."""
+        """Train for that many seconds; return the images trained on per second."""
         if self._learner is None:
             raise RuntimeError("a probe is measured before it is timed")
         images, busy, end = 0, 0.0, time.perf_counter() + seconds
@@ -141,29 +142,19 @@ class Probe:
 
 
 def _stand_in(trial: Trial, n_train: int) -> Trial:
-    """Return a trial of the same load on made-up images."""
-    budget = {"epochs": None, "examples": None, "evaluations": _ENDLESS}
-    recipe = Recipe(
-        **{
-            **trial.recipe.model_dump(),
-            **budget,
-            "steps": UPDATES * _ENDLESS,
-            "schedule": "constant",
-            "warmup": 0.0,
-            # Nothing can be learnt, and nothing may diverge.
-            "lr": 1e-12,
-        }
+    """Return a trial of the same load on made-up images, of which nothing can be learnt."""
+    recipe = trial.recipe.changed(
+        epochs=None,
+        examples=None,
+        steps=UPDATES * _ENDLESS,
+        evaluations=_ENDLESS,
+        schedule="constant",
+        warmup=0.0,
+        # Nothing may diverge.
+        lr=1e-12,
     )
-    return Trial(
-        **{
-            **dict(trial),
-            "data": Source(validation="test"),
-            "weights": Weights(),
-            "n_pool": n_train,
-            "n_train": n_train,
-            "recipe": recipe,
-        }
-    )
+    data, weights = Source(validation="test"), Weights()
+    return trial.changed(data=data, weights=weights, n_pool=n_train, n_train=n_train, recipe=recipe)
 
 
 def _made_up(n_train: int, n_test: int, side: int, n_classes: int) -> Dataset:

@@ -25,6 +25,7 @@ PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others before it fails: longer than they ever differ."""
 _HOST = "127.0.0.1"
 """All processes of a trial are on one machine."""
+_CPU = torch.device("cpu")
 
 
 def meet(port: int | None = None) -> TCPStore:
@@ -35,78 +36,52 @@ def meet(port: int | None = None) -> TCPStore:
 
 
 class Group:
-    """The processes of a trial; this one is alone, so there is nothing to divide or to gather."""
+    """The processes that train a trial together; by default this one alone.
 
-    rank = 0
-    """Which of the processes this is, from 0."""
-    size = 1
-
-    def prepare(self, model: nn.Module) -> nn.Module:
-        """Return the model with its layers fit for a group; to be called before it is moved."""
-        return model
-
-    def parallel(self, model: nn.Module) -> nn.Module:
-        """Return what computes the scores in training."""
-        return model
-
-    def part(self, batch: Batch) -> tuple[Batch, float]:
-        """Return this process's part of a batch, and its weight in the mean over processes.
-
-        The weight is 1 where all parts are equally long, and 0 for a process without a part of
-        its own: it computes one example for the others' sake.
-        """
-        return batch, 1.0
-
-    def span(self, n: int) -> slice:
-        """Return which of `n` examples this process evaluates."""
-        return slice(0, n)
-
-    def sum(self, values: Tensor) -> Tensor:
-        """Return the sum over the processes."""
-        return values
-
-    def gather(self, parts: Sequence[Tensor], n: int) -> Tensor:
-        """Return what all processes found for `n` examples, in order; `parts` is this one's."""
-        return torch.cat(list(parts))
-
-    def agree(self, model: nn.Module) -> None:
-        """Take over the buffers of process 0, which are the ones that are saved."""
-
-
-class ProcessGroup(Group):
-    """Several processes, joined through torch.distributed: NCCL between GPUs, gloo between CPUs.
+    Several are joined through torch.distributed: NCCL between GPUs, gloo between CPUs.
 
     Parameters
     ----------
     store
-        Where the processes find each other.
-    rank, size
-        Which process this is, and of how many.
+        Where several processes find each other.
+    rank
+        Which of the processes this is, from 0.
+    size
+        Number of processes.
     device
-        Of this process.
+        Device that this process computes on.
     """
 
-    def __init__(self, store: Store, rank: int, size: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        store: Store | None = None,
+        rank: int = 0,
+        size: int = 1,
+        device: torch.device = _CPU,
+    ) -> None:
         self.rank, self.size, self._device = rank, size, device
-        is_cuda = device.type == "cuda"
-        dist.init_process_group(
-            "nccl" if is_cuda else "gloo",
-            store=store,
-            rank=rank,
-            world_size=size,
-            timeout=PATIENCE,
-            device_id=torch.device("cuda", torch.cuda.current_device()) if is_cuda else None,
-        )
+        if size > 1:
+            on_cuda = device.type == "cuda"
+            dist.init_process_group(
+                "nccl" if on_cuda else "gloo",
+                store=store,
+                rank=rank,
+                world_size=size,
+                timeout=PATIENCE,
+                device_id=torch.device("cuda", torch.cuda.current_device()) if on_cuda else None,
+            )
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Return the model with batch norm over the whole batch; the state keeps its names.
+
+        To be called before the model is moved to its device.
 
         Raises
         ------
         ModelError
             It has batch norm and there is no CUDA: torch synchronises it there only.
         """
-        if not has_batch_norm(model):
+        if self.size == 1 or not has_batch_norm(model):
             return model
         if self._device.type != "cuda":
             raise ModelError(
@@ -117,14 +92,22 @@ class ProcessGroup(Group):
         return converted
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        """Return the model with its gradients averaged over the processes."""
+        """Return what computes the scores in training: gradients are averaged over processes."""
+        if self.size == 1:
+            return model
         # A user's own model may have parameters that its scores do not depend on.
         return DistributedDataParallel(
             model, broadcast_buffers=False, gradient_as_bucket_view=True, static_graph=True
         )
 
     def part(self, batch: Batch) -> tuple[Batch, float]:
-        """Return this process's part of a batch and its weight, as of `Group.part`."""
+        """Return this process's part of a batch, and its weight in the mean over processes.
+
+        The weight is 1 where all parts are equally long, and 0 for a process without a part of
+        its own: it computes one example for the others' sake.
+        """
+        if self.size == 1:
+            return batch, 1.0
         n = len(batch.examples)
         span = self.span(n)
         weight = (span.stop - span.start) * self.size / n
@@ -139,12 +122,16 @@ class ProcessGroup(Group):
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum over the processes, the same in each."""
+        if self.size == 1:
+            return values
         total = values.clone()
         dist.all_reduce(total)
         return total
 
     def gather(self, parts: Sequence[Tensor], n: int) -> Tensor:
-        """Return what all processes found for `n` examples, in order."""
+        """Return what all processes found for `n` examples, in order; `parts` is this one's."""
+        if self.size == 1:
+            return torch.cat(list(parts))
         longest = -(-n // self.size)
         ours = torch.zeros(longest, dtype=torch.int64, device=self._device)
         span = self.span(n)
@@ -157,8 +144,8 @@ class ProcessGroup(Group):
         return torch.cat([part[:n] for part, n in zip(everyone, lengths, strict=True)])
 
     def agree(self, model: nn.Module) -> None:
-        """Take over the buffers of process 0."""
-        for buffer in model.buffers():
+        """Take over the buffers of process 0, which are the ones that are saved."""
+        for buffer in model.buffers() if self.size > 1 else ():
             dist.broadcast(buffer, src=0)
 
 

@@ -21,7 +21,7 @@ from trainables.training.learner import Facts, Row
 from trainables.trial import Trial
 
 PACE_VARIABLE = "SCALESTUDY_SIMULATED_SECONDS"
-"""Environment variable: seconds that one simulated interval takes; 0 by default."""
+"""Environment variable: seconds that one simulated interval takes, 0 by default."""
 
 _CHANCE = 0.9
 _BEST_LR = {"adam": 1e-3, "adamw": 1e-3, "sgd": 1e-1}
@@ -55,17 +55,17 @@ def parameters(model: str) -> int:
 
 
 class Simulated:
-    """A learner that trains nothing.
+    """A learner that trains nothing: its metrics follow from a formula.
 
     Parameters
     ----------
     trial
-        What to simulate; the curve depends on every factor, recipe field and seed.
-    cpus, device
-        Not used: a formula needs neither.
+        The trial to simulate; its curve depends on every factor, recipe field and seed.
+    cpus
+        Threads, as every learner of a user's own is told; a formula needs none.
     """
 
-    def __init__(self, trial: Trial, *, cpus: int = 1, device: str | None = None) -> None:
+    def __init__(self, trial: Trial, *, cpus: int = 1) -> None:
         self._trial = trial
         self._final = final_error(trial)
         self._pace = float(os.environ.get(PACE_VARIABLE, "0"))
@@ -73,25 +73,22 @@ class Simulated:
         self.epoch = 0
 
     def facts(self) -> Facts:
-        """Return what a real trial would know of itself."""
+        """Return what is known once per trial."""
         trial = self._trial
         return {
             "n_parameters": parameters(trial.model),
             "flops_per_image": 2 * parameters(trial.model),
             "subset_hash": f"{trial.n_train}-{trial.seed}",
-            "class_counts": None,
             "init_hash": hashlib.sha256(
                 json.dumps([trial.model, trial.weights.digest, trial.seed]).encode()
             ).hexdigest()[:16],
             "weights_hash": trial.weights.digest,
-            "normalization_mean": None,
-            "normalization_std": None,
             "resolved_precision": "fp32",
             "device": "cpu",
         }
 
     def step(self) -> Row:
-        """Return the next epoch's metrics."""
+        """Return the next epoch's row."""
         started = time.perf_counter()
         if self._pace:
             time.sleep(self._pace)
@@ -123,7 +120,6 @@ class Simulated:
             "lr_last": trial.recipe.lr,
             "seconds": seconds,
             "images_per_second": seen / max(seconds, 1e-9),
-            "peak_memory_bytes": None,
             "device": "cpu",
         }
 

@@ -16,8 +16,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from trainables.errors import OutOfMemory, TrainableError
 from trainables.training.learner import Facts, Learner, Row
-from trainables.trial import Trial
-from trainables.work.job import Job, make_learner
+from trainables.work.job import Job, make_here
 from trainables.work.reports import METRIC, EpochDone, Task
 
 _GRACE_SECONDS = 3.0
@@ -55,7 +54,7 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Return the next result of the job, under `report`."""
+        """Return what the job reports next: in a list under `report`, and its accuracy for Tune."""
         if self._job is None:
             raise RuntimeError("the worker was asked to train after it was cleaned up")
         report = self._job.step()
@@ -71,9 +70,9 @@ class Actor(tune.Trainable):  # type: ignore[misc]
             self._crew.end()
             self._crew = None
 
-    def _make(self, task: Task, trial: Trial) -> Learner:
-        if task.gpu <= 1 or trial.trainable != "classifier":
-            return make_learner(trial, task.cpus, task.device, task.gpu)
+    def _make(self, task: Task) -> Learner:
+        if task.gpu <= 1 or task.trial.trainable != "classifier":
+            return make_here(task)
         self._crew = Crew(task)
         return self._crew
 
@@ -89,18 +88,18 @@ def countable(gpu: float) -> float:
 class Crew:
     """A learner of several processes, one in each bundle of the trial's placement group.
 
-    A process that fails, or dies, ends all: none waits for it. What is read or written here is
-    that of process 0, of which the others' model and optimizer are copies.
+    A process that fails, or dies, ends all: none waits for it. The state that is saved is that of
+    process 0, of which the others' model and optimizer are copies.
 
     Parameters
     ----------
     task
-        What is asked for.
+        What the trial's worker was asked to do.
 
     Raises
     ------
     TrainableError
-        As of the learner.
+        The learner cannot be made.
     RuntimeError
         A process died.
     """
@@ -129,12 +128,12 @@ class Crew:
             raise
 
     def facts(self) -> Facts:
-        """Return what is known once per trial, as of `Learner.facts`."""
-        facts: Facts = self._results([self._ranks[0].call.remote("facts")])[0]
+        """Return what is known once per trial."""
+        facts: Facts = self._first("facts")
         return facts
 
     def step(self) -> Row:
-        """Train one interval in all processes, as of `Learner.step`; memory is of the fullest."""
+        """Train one interval in all processes; return its row, with the fullest one's memory."""
         rows = self._all("step")
         self.epoch = rows[0]["epoch"]
         return {**rows[0], "peak_memory_bytes": max(row["peak_memory_bytes"] for row in rows)}
@@ -146,10 +145,10 @@ class Crew:
 
     def save(self, file: Path) -> None:
         """Write what any number of processes can go on from."""
-        self._results([self._ranks[0].call.remote("save", file)])
+        self._first("save", file)
 
     def load(self, file: Path) -> None:
-        """Go on from a saved state in all processes, as of `Learner.load`."""
+        """Go on from a saved state in all processes."""
         self.epoch = self._results([rank.load.remote(file) for rank in self._ranks])[0]
 
     def end(self) -> None:
@@ -158,22 +157,15 @@ class Crew:
             with contextlib.suppress(RayError):
                 ray.kill(rank)
 
+    def _first(self, method: str, *arguments: Any) -> Any:
+        return self._results([self._ranks[0].call.remote(method, *arguments)])[0]
+
     def _all(self, method: str, *arguments: Any) -> list[Any]:
         return self._results([rank.call.remote(method, *arguments) for rank in self._ranks])
 
     def _results(self, calls: list[Any]) -> list[Any]:
         """Return what the processes return; where one fails, end all and raise what it raised."""
-        failures: dict[int, Exception] = {}
-        waiting, patience = list(calls), None
-        while waiting:
-            ready, waiting = ray.wait(waiting, timeout=patience)
-            if not ready:
-                break
-            try:
-                ray.get(ready)
-            except RayError as error:
-                failures[calls.index(ready[0])] = error
-                patience = _GRACE_SECONDS
+        failures = _failures(calls)
         if not failures:
             return list(ray.get(calls))
         reasons = {rank: _reason(error) for rank, error in failures.items()}
@@ -226,7 +218,7 @@ class Rank:
         """
         from trainables.training.classifier import Classifier
         from trainables.training.device import resolve_device
-        from trainables.training.parallel import ProcessGroup, meet
+        from trainables.training.parallel import Group, meet
 
         store = self._store or meet(port)
         device = resolve_device(self._task.device)
@@ -234,7 +226,7 @@ class Rank:
             self._task.trial,
             cpus=max(1, self._task.cpus // self._size),
             device=self._task.device,
-            group=ProcessGroup(store, self._rank, self._size, device),
+            group=Group(store, self._rank, self._size, device),
         )
 
     def call(self, method: str, *arguments: Any) -> Any:
@@ -245,6 +237,22 @@ class Rank:
         """Go on from a saved state; return its epoch."""
         self.call("load", file)
         return self._learner.epoch if self._learner else 0
+
+
+def _failures(calls: list[Any]) -> dict[int, Exception]:
+    """Wait for all calls, but not long after one has failed; return the errors by their place."""
+    failures: dict[int, Exception] = {}
+    waiting, patience = list(calls), None
+    while waiting:
+        ready, waiting = ray.wait(waiting, timeout=patience)
+        if not ready:
+            break
+        try:
+            ray.get(ready)
+        except RayError as error:
+            failures[calls.index(ready[0])] = error
+            patience = _GRACE_SECONDS
+    return failures
 
 
 def _reason(error: Exception) -> Exception:

@@ -5,7 +5,6 @@ from being recorded are replayed, not lost and not trained again.
 """
 
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -18,6 +17,7 @@ from typing import TypeVar
 from results.errors import StoreError
 from results.ranking import rank
 from results.store.objects import Location, ObjectPath, is_address
+from trainables.data.cache import sync
 from trainables.errors import CheckpointError, TrainableError
 from trainables.training.learner import Learner, Row
 
@@ -172,13 +172,13 @@ def _write(place: Location, write: Callable[[Path], object]) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         write(scrap)
-        _sync(scrap)
+        sync(scrap)
         scrap.replace(place)
     except OSError:
         with suppress(OSError):
             scrap.unlink(missing_ok=True)
         raise
-    _sync(place.parent)
+    sync(place.parent)
 
 
 @contextmanager
@@ -215,11 +215,3 @@ def _persistently(ask: Callable[[], T]) -> T:
             if time.monotonic() > ends:
                 raise
         time.sleep(_PAUSE)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -21,19 +21,34 @@ from trainables.work.reports import (
     take_row,
 )
 
+_KINDS = {
+    Diverged: FailureKind.DIVERGED,
+    OutOfGpuMemory: FailureKind.OUT_OF_GPU_MEMORY,
+    OutOfMemory: FailureKind.OUT_OF_MEMORY,
+}
+
 
 def make_learner(trial: Trial, cpus: int, device: str | None, gpu: float = 1.0) -> Learner:
     """Return the learner that a trial names, in this process.
 
     Parameters
     ----------
-    cpus, device, gpu
-        As of `Task`.
+    cpus
+        Threads of this process.
+    device
+        `cpu`, or None for the GPU where torch sees one.
+    gpu
+        Share of a GPU.
+
+    Raises
+    ------
+    TrainableError
+        There is no such learner, or it cannot be made of this trial.
     """
     if trial.trainable == "simulated":
         from trainables.training.simulated import Simulated
 
-        return Simulated(trial, cpus=cpus, device=device)
+        return Simulated(trial)
     if trial.trainable == "classifier":
         from trainables.training.classifier import Classifier
 
@@ -46,8 +61,9 @@ def make_learner(trial: Trial, cpus: int, device: str | None, gpu: float = 1.0) 
     return learner
 
 
-def _make_here(task: Task, trial: Trial) -> Learner:
-    return make_learner(trial, task.cpus, task.device, task.gpu)
+def make_here(task: Task) -> Learner:
+    """Return the learner of a task's trial, in this process."""
+    return make_learner(task.trial, task.cpus, task.device, task.gpu)
 
 
 class Job:
@@ -56,12 +72,12 @@ class Job:
     Parameters
     ----------
     task
-        What is asked for.
+        What the worker is asked to do.
     make
         Makes the learner, when the first step is asked for.
     """
 
-    def __init__(self, task: Task, make: Callable[[Task, Trial], Learner] = _make_here) -> None:
+    def __init__(self, task: Task, make: Callable[[Task], Learner] = make_here) -> None:
         self._task, self._make = task, make
         self._trial = task.trial
         folder = folder_at(task.checkpoint_folder) / self._trial.trial_id
@@ -76,14 +92,11 @@ class Job:
         """Return the next epoch, trained or replayed from a checkpoint, or why there is none."""
         try:
             return self._advance()
-        except Diverged as error:
-            return self._failed(FailureKind.DIVERGED, error)
-        except OutOfGpuMemory as error:
-            return self._failed(FailureKind.OUT_OF_GPU_MEMORY, error)
-        except OutOfMemory as error:
-            return self._failed(FailureKind.OUT_OF_MEMORY, error)
         except TrainableError as error:
-            return self._failed(FailureKind.REFUSED, error)
+            self._learner = None
+            kinds = (kind for raised, kind in _KINDS.items() if isinstance(error, raised))
+            kind = next(kinds, FailureKind.REFUSED)
+            return Failed(kind, str(error), tuple(self._problems))
 
     def _advance(self) -> EpochDone:
         budget = self._trial.recipe.intervals
@@ -108,7 +121,7 @@ class Job:
 
     def _begin(self, budget: int) -> Learner:
         """Make the learner and bring it to the latest state that is saved."""
-        learner = self._learner = self._make(self._task, self._trial)
+        learner = self._learner = self._make(self._task)
         self._rows, self._problems = self._checkpoints.restore(learner, budget)
         self._is_saved = bool(self._rows)
         # Rows recorded ahead of the checkpoint are trained again, and compared. The last row is
@@ -136,7 +149,3 @@ class Job:
         if kept or due or costly or best:
             self._checkpoints.save(learner, self._rows)
             self._unsaved_seconds, self._is_saved = 0.0, True
-
-    def _failed(self, kind: FailureKind, error: TrainableError) -> Failed:
-        self._learner = None
-        return Failed(kind, str(error), tuple(self._problems))

@@ -11,7 +11,7 @@ import torch
 from digit_trials import TIMES, make_trial, start
 
 from trainables.data.batches import Batch
-from trainables.training.parallel import Group, ProcessGroup, has_batch_norm
+from trainables.training.parallel import Group, has_batch_norm
 from trainables.trial import Trial
 
 PLAIN = "tiny_models:plain_net"
@@ -119,7 +119,7 @@ def test_alone_nothing_is_divided() -> None:
 def test_parts_of_a_batch(n: int, size: int, parts: list[list[int]], weights: list[float]) -> None:
     crops = torch.arange(3 * n).view(n, 3)
     for rank in range(size):
-        group = ProcessGroup.__new__(ProcessGroup)
+        group = Group.__new__(Group)
         group.rank, group.size = rank, size
         part, weight = group.part(Batch(torch.arange(n), crops))
         assert part.examples.tolist() == parts[rank]
