@@ -168,7 +168,7 @@ def stop(run_folder: RunOrJob, address: Dashboard = None, as_json: Json = False)
         if job is None:
             document["stopped"] = _stop_here(run_folder)
         else:
-            document["stopped"] = not job.is_ended()
+            document["stopped"] = not job.standing().has_ended
             job.stop()
     if not as_json:
         stopped = document["stopped"]

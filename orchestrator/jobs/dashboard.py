@@ -26,13 +26,7 @@ _READING = 3600
 
 
 def dashboard_address(given: str | None) -> str:
-    """Return the address of a dashboard: as given, else as Ray's own variables say.
-
-    Raises
-    ------
-    StudyError
-        No address is known, or it is no dashboard's.
-    """
+    """Return the address of a dashboard: as given, else as Ray's own variables say."""
     address = given or os.environ.get("RAY_API_SERVER_ADDRESS")
     if not address and "://" in os.environ.get("RAY_ADDRESS", ""):
         address = os.environ["RAY_ADDRESS"]
@@ -121,13 +115,7 @@ class Dashboard:
         return sorted(ours, key=lambda job: -(job.start_time or 0))
 
     def job(self, job: str) -> "JobDetails":
-        """Return the details (Ray's `JobDetails`) of one job of scalestudy.
-
-        Raises
-        ------
-        StudyError
-            There is no such job.
-        """
+        """Return the details (Ray's `JobDetails`) of one job of scalestudy, which must be there."""
         found = {known.submission_id: known for known in self.jobs()}
         if job not in found:
             recent = ", ".join([*found][:5]) or "none at all"
@@ -140,13 +128,7 @@ class Dashboard:
             self._client.stop_job(job)
 
     async def log(self, job: str) -> AsyncIterator[str]:
-        """Yield the text that a job prints, from its beginning until it ends.
-
-        Raises
-        ------
-        RunError
-            The connection was lost.
-        """
+        """Yield the text that a job prints, from its beginning until it ends."""
         import aiohttp
 
         try:
@@ -156,13 +138,7 @@ class Dashboard:
             raise RunError(f"{self.address}: {first_line(error)}") from error
 
     def listing(self, node: str, folder: str) -> list[str]:
-        """Return the names in a folder among a node's Ray logs; those of folders end in a slash.
-
-        Raises
-        ------
-        RunError
-            The folder cannot be listed.
-        """
+        """Return the names in a folder among a node's Ray logs; those of folders end in a slash."""
         reply = self._get("/api/v0/logs", {"node_id": node, "glob": f"{folder}/*"})
         try:
             answer = reply.json()
@@ -173,13 +149,7 @@ class Dashboard:
         return sorted(name for names in answer["data"]["result"].values() for name in names)
 
     def download(self, node: str, name: str, into: Path) -> bool:
-        """Copy a file among a node's Ray logs into a file here.
-
-        Returns
-        -------
-        bool
-            False where the node no longer has the file.
-        """
+        """Copy a file among a node's Ray logs into a file here; return whether it was there."""
         query = {"node_id": node, "filename": name, "lines": "-1", "timeout": str(_READING)}
         with self._get("/api/v0/logs/file", query) as reply, into.open("wb") as file:
             if reply.status_code != 200:
@@ -204,10 +174,13 @@ class Dashboard:
         try:
             yield
         except AuthenticationError as error:
-            raise RunError(_unauthorized(self.address, str(error))) from None
-        except requests.exceptions.RequestException as error:
-            raise RunError(_unreachable(self.address, error)) from None
-        except ConnectionError as error:
+            is_refused = str(error).startswith("Authentication failed")
+            why = "refuses the token given" if is_refused else "is protected by a token"
+            raise RunError(
+                f"{self.address}: the cluster {why}; set RAY_AUTH_MODE=token, and "
+                "RAY_AUTH_TOKEN_PATH to the file that holds the token."
+            ) from None
+        except (requests.exceptions.RequestException, ConnectionError) as error:
             raise RunError(_unreachable(self.address, error)) from None
         except RuntimeError as error:
             raise RunError(f"{self.address}: {first_line(error)}") from None
@@ -246,10 +219,3 @@ def _unreachable(address: str, error: Exception) -> str:
         "with its dashboard, and does this machine reach that port (a tunnel, a port-forward)? The "
         "dashboard's port is 8265 unless told otherwise, not Ray's own 6379."
     )
-
-
-def _unauthorized(address: str, reason: str) -> str:
-    how = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file that holds the token"
-    if reason.startswith("Authentication failed"):
-        return f"{address}: the cluster refuses the token given; {how}."
-    return f"{address}: the cluster is protected by a token; {how}."

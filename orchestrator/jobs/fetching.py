@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from results.store.store import Store
 
 _MARK = ".fetched"
 """File of a fetched run directory that says where it came from."""
+_LEFT = ("run.lock", "damaged")
+"""Names in a run directory that are of its own machine only."""
 
 
 def target(out: str | None, name: str) -> Path:
@@ -38,19 +40,27 @@ def target(out: str | None, name: str) -> Path:
     folder = Path(out) if out else Path("runs") / name
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"--out {folder}: a file stands where a folder is needed; name another.")
-    _check_fetched(folder)
+    _fetched(folder)
     return folder
 
 
-def _check_fetched(folder: Path, source: str | None = None) -> None:
-    """Refuse a folder that holds something else than results of a source, or of any job."""
-    if folder.exists() and any(folder.iterdir()):
-        known = _fetched(folder)
-        if known is None or source not in (None, known[0]):
-            raise StudyError(
-                f"--out {folder}: the folder holds something else than results fetched from "
-                f"{source or 'a job'}; name another."
-            )
+def _fetched(folder: Path, source: str | None = None) -> list[str]:
+    """Return the files that were fetched into a folder from a source, or (None) from any job.
+
+    A folder that holds something else is refused.
+    """
+    origin: str | None = None
+    files: list[str] = []
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        known = json.loads((folder / _MARK).read_bytes())
+        origin, files = known["from"], known["files"]
+    is_other = origin is None or source not in (None, origin)
+    if is_other and folder.exists() and any(folder.iterdir()):
+        raise StudyError(
+            f"--out {folder}: the folder holds something else than results fetched from "
+            f"{source or 'a job'}; name another."
+        )
+    return files
 
 
 def fetch(submission: Submission, folder: Path) -> None:
@@ -65,16 +75,14 @@ def fetch(submission: Submission, folder: Path) -> None:
     RunError
         The run directory cannot be read.
     """
-    source = _source(submission)
-    _check_fetched(folder, source)
-    _, files = _fetched(folder) or (source, [])
-    own = _parts_beside(folder, files)
+    source = f"{submission.dashboard.address} {submission.details().metadata['out']}"
+    own = _parts_beside(folder, _fetched(folder, source))
     if own:
         raise StudyError(
             f"--out {folder}: it was added to since it was fetched ({own[0].relative_to(folder)}); "
             "name another, so that nothing recorded is lost."
         )
-    files = mirror(submission, folder, ("checkpoints", "run.lock", "damaged"))
+    files = mirror(submission, folder)
     mark = {"from": source, "files": files}
     write_whole(folder / _MARK, json.dumps(mark, indent=2).encode())
     _drop_parts(folder, files)
@@ -86,26 +94,13 @@ def _drop_parts(folder: Path, files: Collection[str]) -> None:
         part.unlink()
 
 
-def _source(submission: Submission) -> str:
-    return f"{submission.dashboard.address} {submission.details().metadata['out']}"
-
-
-def _fetched(folder: Path) -> tuple[str, list[str]] | None:
-    """Return the source that a folder was fetched from, and the files; None where it was not."""
-    try:
-        known = json.loads((folder / _MARK).read_bytes())
-        return known["from"], known["files"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
 def _parts_beside(folder: Path, files: Collection[str]) -> list[Path]:
     parts = (part for table in SCHEMAS for part in merging.parts(folder, table))
     return [part for part in parts if str(part.relative_to(folder)) not in files]
 
 
 def mirror(submission: Submission, folder: Path, left_out: Collection[str] = ()) -> list[str]:
-    """Copy what a job's run directory holds right now.
+    """Copy what a job's run directory holds right now; return the files as paths below it.
 
     Parameters
     ----------
@@ -114,12 +109,8 @@ def mirror(submission: Submission, folder: Path, left_out: Collection[str] = ())
     folder
         The folder to copy into, which is made if need be.
     left_out
-        Names of files and folders of the run directory that are not copied.
-
-    Returns
-    -------
-    list of str
-        Names of the files, as paths below the run directory.
+        Names of files and folders of the run directory that are not copied, besides those that
+        never are.
 
     Raises
     ------
@@ -134,7 +125,7 @@ def mirror(submission: Submission, folder: Path, left_out: Collection[str] = ())
     # Parts are merged now and then: what vanishes between a look and a copy is looked for again.
     for _ in range(5):
         found = (name.removeprefix(f"{root}/") for name in _walk(dashboard, node, root))
-        names = [name for name in found if name.partition("/")[0] not in left_out]
+        names = [name for name in found if name.partition("/")[0] not in (*_LEFT, *left_out)]
         if all(_copy(dashboard, node, f"{root}/{name}", folder / name) for name in names):
             # A job that refused its folder shows what others have put there.
             if "study.yaml" not in names:
@@ -182,12 +173,6 @@ def _copy(dashboard: Dashboard, node: str, name: str, target: Path) -> bool:
     return True
 
 
-def _stored(submission: Submission) -> Location | None:
-    """Return the place in an object store that a job writes to, which needs no fetching."""
-    out = str(submission.details().metadata["out"])
-    return located(out) if "://" in out else None
-
-
 @dataclass(frozen=True)
 class Opened:
     """A run directory to look at.
@@ -208,7 +193,7 @@ class Opened:
 
     def is_at_work(self) -> bool:
         """Return whether a run writes to the run directory."""
-        return not self.job.is_ended() if self.job else is_held(Store(self.folder).lock)
+        return not self.job.standing().has_ended if self.job else is_held(Store(self.folder).lock)
 
     def standing(self) -> tuple[dict[str, Any], str]:
         """Return whether a run is at work, and how a job stands.
@@ -233,26 +218,30 @@ class Opened:
         return values, f"{REFERENCE}{self.job.job}: {standing}"
 
 
+def _named(run: str, address: str | None) -> Opened | Submission:
+    """Return the run directory that a command names, or the job from which it must be fetched."""
+    submission = referred(run, address)
+    if submission is None:
+        return Opened(located(run))
+    out = str(submission.details().metadata["out"])
+    return Opened(located(out), submission) if "://" in out else submission
+
+
 @contextmanager
 def opened(run: str, address: str | None) -> Iterator[Opened]:
     """Yield the run directory that a command names; of a job, a copy that is removed afterwards."""
-    submission = referred(run, address)
-    if submission is None:
-        yield Opened(located(run))
-        return
-    stored = _stored(submission)
-    if stored:
-        yield Opened(stored, submission)
+    found = _named(run, address)
+    if isinstance(found, Opened):
+        yield found
         return
     with tempfile.TemporaryDirectory(prefix="scalestudy-") as scratch:
-        folder = Path(scratch) / submission.job
+        folder = Path(scratch) / found.job
 
         def refresh() -> None:
-            files = mirror(submission, folder, ("predictions", "report", "run.lock", "damaged"))
-            _drop_parts(folder, files)
+            _drop_parts(folder, mirror(found, folder, ("predictions", "report")))
 
         refresh()
-        yield Opened(folder, submission, refresh)
+        yield Opened(folder, found, refresh)
 
 
 def brought(run: str, address: str | None, out: str | None) -> Opened:
@@ -263,16 +252,13 @@ def brought(run: str, address: str | None, out: str | None) -> Opened:
     StudyError
         `out` is named for a run directory, or for what a job put into a store: it stays there.
     """
-    submission = referred(run, address)
-    if submission is None:
-        if out is not None:
+    found = _named(run, address)
+    if isinstance(found, Opened):
+        if out is not None and found.job is None:
             raise StudyError("--out: only what a job left is fetched; a run directory stays.")
-        return Opened(located(run))
-    stored = _stored(submission)
-    if stored:
         if out is not None:
-            raise StudyError(f"--out: the job writes to {stored}; the report goes there too.")
-        return Opened(stored, submission)
-    folder = target(out, submission.details().metadata["study"])
-    fetch(submission, folder)
-    return Opened(folder, submission, lambda: fetch(submission, folder))
+            raise StudyError(f"--out: the job writes to {found.folder}; the report goes there too.")
+        return found
+    folder = target(out, found.details().metadata["study"])
+    fetch(found, folder)
+    return Opened(folder, found, lambda: fetch(found, folder))

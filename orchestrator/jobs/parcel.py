@@ -9,6 +9,7 @@ import os
 import sys
 import sysconfig
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -43,6 +44,8 @@ class Parcel:
 
     Parameters
     ----------
+    base
+        The folder that relative paths of the study are taken from.
     code
         The study, these packages and the user's own modules: files, or content of a file.
     files
@@ -55,7 +58,8 @@ class Parcel:
         Names of installed packages that the study names, which the cluster must have.
     """
 
-    code: dict[str, Path | bytes]
+    base: Path
+    code: dict[str, Path | bytes] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     elsewhere: list[str] = field(default_factory=list)
@@ -64,27 +68,25 @@ class Parcel:
     @property
     def size(self) -> int:
         """Bytes of the archive at most; weights and images are not compressed, nor would shrink."""
-        sizes = [_size(content) for content in (*self.code.values(), *self.files.values())]
-        return sum(sizes) + _ENTRY_BYTES * len(sizes)
+        sizes = self._sizes()
+        return sum(sizes.values()) + _ENTRY_BYTES * len(sizes)
+
+    def _sizes(self) -> dict[str, int]:
+        return {
+            place: len(content) if isinstance(content, bytes) else content.stat().st_size
+            for place, content in (self.code | self.files).items()
+        }
 
     def check_size(self) -> None:
-        """Refuse a parcel of more than `LARGEST` bytes.
-
-        Raises
-        ------
-        StudyError
-            The message names the largest parts and what to do.
-        """
+        """Refuse a parcel of more than `LARGEST` bytes; name the largest parts and what to do."""
         if self.size <= LARGEST:
             return
-        parts: dict[str, int] = {}
-        for place, content in (*self.code.items(), *self.files.items()):
-            part = self.origins.get(place) or place.partition("/")[0]
-            parts[part] = parts.get(part, 0) + _size(content)
-        biggest = sorted(parts, key=lambda part: -parts[part])[:3]
-        listed = ", ".join(f"{part} ({byte_size(parts[part])})" for part in biggest)
+        sizes, parts = self._sizes(), Counter[str]()
+        for place, size in sizes.items():
+            parts[self.origins.get(place) or place.partition("/")[0]] += size
+        listed = ", ".join(f"{part} ({byte_size(size)})" for part, size in parts.most_common(3))
         raise StudyError(
-            f"{len(self.code) + len(self.files):,} files of {byte_size(self.size)} in all would be "
+            f"{len(sizes):,} files of {byte_size(self.size)} in all would be "
             f"shipped, and Ray takes at most {byte_size(LARGEST)} with a job; largest: {listed}. "
             "Put them where every node can read them and name them by absolute path: such paths "
             "are read on the cluster and not shipped."
@@ -93,10 +95,52 @@ class Parcel:
     def write(self, archive: Path) -> None:
         """Write the archive; the same contents make the same bytes, which Ray then has already."""
         with zipfile.ZipFile(archive, "w") as into:
-            for place, content in sorted(self.code.items()):
-                _add(into, place, content, zipfile.ZIP_DEFLATED)
-            for place, content in sorted(self.files.items()):
-                _add(into, place, content, zipfile.ZIP_STORED)
+            for place, content in [*sorted(self.code.items()), *sorted(self.files.items())]:
+                # Of 1980, as all its kind: when a file was made is no content.
+                entry = zipfile.ZipInfo(place)
+                entry.external_attr = 0o644 << 16
+                data = content if isinstance(content, bytes) else content.read_bytes()
+                how = zipfile.ZIP_DEFLATED if place in self.code else zipfile.ZIP_STORED
+                into.writestr(entry, data, how)
+
+    def place(self, path: str) -> str:
+        """Return where a path is shipped to: its own way down, whatever folder it starts from."""
+        if Path(path).is_absolute():
+            return path
+        parts = Path(os.path.normpath(path)).parts
+        ups = parts.count("..")
+        return "/".join([FILES, str(ups), *parts[ups:]])
+
+    def take(self, key: str, path: str) -> str:
+        """Add the files at a path or a pattern; return the path that holds on the cluster."""
+        if Path(path).is_absolute():
+            if path not in self.elsewhere:
+                self.elsewhere.append(path)
+            return path
+        root = (self.base / path).absolute()
+        pattern = str(root.relative_to(root.anchor))
+        found = [root] if root.exists() else sorted(Path(root.anchor).glob(pattern))
+        if not found:
+            raise StudyError(
+                f"{key}: {path} is not there ({root}). Relative paths are shipped from this "
+                "machine; a path on the cluster is named absolutely."
+            )
+        for entry in found:
+            start = self.place(os.path.relpath(entry, self.base.absolute()))
+            for file in walked(entry) if entry.is_dir() else [entry]:
+                below = file.relative_to(entry).as_posix()
+                place = start if below == "." else f"{start}/{below}"
+                self.files[place], self.origins[place] = file, path
+        return self.place(path)
+
+    def take_weights(self, level: WeightsLevel, models: list[str]) -> Any:
+        """Add the files of weights, one for each model; return the level as it holds there."""
+        if level.path is None:
+            return level.written()
+        for model in models:
+            self.take(f"factors.weights: {level.label}", level.path.replace("{model}", model))
+        # A path that was its own label keeps it: tables and charts show the label.
+        return {level.label: self.place(level.path)}
 
 
 def pack(study: Study, base: Path) -> Parcel:
@@ -108,93 +152,35 @@ def pack(study: Study, base: Path) -> Parcel:
         The study as its file declares it, its relative paths left as they are written.
     base
         The folder that relative paths are taken from.
-
-    Raises
-    ------
-    StudyError
-        A file or module that the study names is not there.
     """
-    named = _Named(base)
-    values = study.written()
+    parcel, values = Parcel(base), study.written()
     # A simulation reads neither data nor weights, whatever the study says of them.
     if study.trainable != "simulated":
         path = study.data.path
         if isinstance(path, dict):
             values["data"]["path"] = {
-                split: named.take(f"data.path.{split}", str(part)) for split, part in path.items()
+                split: parcel.take(f"data.path.{split}", str(part)) for split, part in path.items()
             }
         elif path is not None:
-            values["data"]["path"] = named.take("data.path", str(path))
-        models = [str(model) for model in study.factors["model"]]
+            values["data"]["path"] = parcel.take("data.path", str(path))
         values["factors"]["weights"] = [
-            _shipped_weights(level, models, named) for level in study.factors["weights"]
+            parcel.take_weights(level, study.factors["model"]) for level in study.factors["weights"]
         ]
     modules, installed = own_modules(references(study))
-    code: dict[str, Path | bytes] = {
-        **modules,
-        **_packages(),
-        STUDY_FILE: yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode(),
-    }
-    return Parcel(code, named.files, named.origins, named.elsewhere, installed)
-
-
-def _shipped_weights(level: WeightsLevel, models: list[str], named: "_Named") -> Any:
-    if level.path is None:
-        return level.written()
-    key = f"factors.weights: {level.label}"
-    for model in models:
-        named.take(key, level.path.replace("{model}", model))
-    # A path that was its own label keeps it: tables and charts show the label.
-    return {level.label: named.place(level.path)}
-
-
-class _Named:
-    """The files that a study names, gathered one path after another."""
-
-    def __init__(self, base: Path) -> None:
-        self._base = base
-        self.files: dict[str, Path] = {}
-        self.origins: dict[str, str] = {}
-        self.elsewhere: list[str] = []
-
-    def place(self, path: str) -> str:
-        """Return where a path is shipped to: its own way down, whatever folder it starts from."""
-        if Path(path).is_absolute():
-            return path
-        parts = Path(os.path.normpath(path)).parts
-        ups = sum(part == ".." for part in parts)
-        return "/".join([FILES, str(ups), *parts[ups:]])
-
-    def take(self, key: str, path: str) -> str:
-        """Note the files at a path or a pattern; return the path that holds on the cluster."""
-        if Path(path).is_absolute():
-            self.elsewhere += [path] if path not in self.elsewhere else []
-            return path
-        root = (self._base / path).absolute()
-        pattern = str(root.relative_to(root.anchor))
-        found = [root] if root.exists() else sorted(Path(root.anchor).glob(pattern))
-        if not found:
-            raise StudyError(
-                f"{key}: {path} is not there ({root}). Relative paths are shipped from this "
-                "machine; a path on the cluster is named absolutely."
-            )
-        for entry in found:
-            start = self.place(os.path.relpath(entry, self._base.absolute()))
-            for file in walked(entry) if entry.is_dir() else [entry]:
-                below = file.relative_to(entry).as_posix()
-                place = start if below == "." else f"{start}/{below}"
-                self.files[place] = file
-                self.origins[place] = path
-        return self.place(path)
+    parcel.needed.extend(installed)
+    declared = yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
+    parcel.code.update({**modules, **_packages(), STUDY_FILE: declared})
+    return parcel
 
 
 def _packages() -> dict[str, Path | bytes]:
     """Return the files of these packages, wherever they are installed, and what they need."""
     root = Path(__file__).parents[2]
-    shipped: dict[str, Path | bytes] = {}
-    for package in _OURS:
-        for file in walked(root / package):
-            shipped[file.relative_to(root).as_posix()] = file
+    shipped: dict[str, Path | bytes] = {
+        file.relative_to(root).as_posix(): file
+        for package in _OURS
+        for file in walked(root / package)
+    }
     try:
         about = metadata.distribution("scalestudy")
     except metadata.PackageNotFoundError:
@@ -206,18 +192,6 @@ def _packages() -> dict[str, Path | bytes]:
     if text:
         shipped[f"scalestudy-{about.version}.dist-info/METADATA"] = text.encode()
     return shipped
-
-
-def _size(content: Path | bytes) -> int:
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
-
-
-def _add(archive: zipfile.ZipFile, place: str, content: Path | bytes, how: int) -> None:
-    entry = zipfile.ZipInfo(place)  # of 1980, as all its kind: when it was made is no content
-    entry.external_attr = 0o644 << 16
-    entry.compress_type = how
-    data = content if isinstance(content, bytes) else content.read_bytes()
-    archive.writestr(entry, data)
 
 
 def references(study: Study) -> list[str]:
@@ -243,11 +217,6 @@ def own_modules(names: Iterable[str]) -> tuple[dict[str, Path], list[str]]:
         By their place under a folder on the module search path.
     installed : list of str
         Packages among those asked for that are installed: whoever runs the study needs them too.
-
-    Raises
-    ------
-    StudyError
-        A module cannot be found from here.
     """
     files: dict[str, Path] = {}
     installed: list[str] = []
@@ -258,30 +227,22 @@ def own_modules(names: Iterable[str]) -> tuple[dict[str, Path], list[str]]:
         if top in seen:
             continue
         seen.add(top)
-        spec = _spec(top)
-        if spec is None:
-            if not name:
-                # Imported by a module, perhaps only where it is there.
-                continue
+        try:
+            spec = importlib.util.find_spec(top)
+        except (ImportError, ValueError):
+            spec = None
+        if spec is not None and _is_installed(spec):
+            installed += [top] if name else []
+        elif spec is not None:
+            found = _files(top, spec)
+            files |= found
+            scripts = [file for file in found.values() if file.suffix == ".py"]
+            waiting += [(used, "") for file in scripts for used in _imports(file)]
+        elif name:  # else imported by a module, perhaps only where it is there
             raise StudyError(
                 f"{name}: no module {top} on the search path here; is its folder on PYTHONPATH?"
             )
-        if _is_installed(spec):
-            installed += [top] if name else []
-            continue
-        found = dict(_files(top, spec))
-        files |= found
-        waiting += [
-            (used, "") for file in found.values() if file.suffix == ".py" for used in _imports(file)
-        ]
     return files, installed
-
-
-def _spec(top: str) -> ModuleSpec | None:
-    try:
-        return importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
 
 
 def _is_installed(spec: ModuleSpec) -> bool:
@@ -295,15 +256,17 @@ def _is_installed(spec: ModuleSpec) -> bool:
     )
 
 
-def _files(top: str, spec: ModuleSpec) -> Iterator[tuple[str, Path]]:
-    """Yield the files of one top-level module or package, and their places."""
+def _files(top: str, spec: ModuleSpec) -> dict[str, Path]:
+    """Return the files of one top-level module or package by their places."""
     if spec.submodule_search_locations is None:
         file = Path(spec.origin or "")
-        yield file.name, file
-        return
-    for root in map(Path, spec.submodule_search_locations):
-        for file in walked(root):
-            yield f"{top}/{file.relative_to(root).as_posix()}", file
+        return {file.name: file}
+    roots = map(Path, spec.submodule_search_locations)
+    return {
+        f"{top}/{file.relative_to(root).as_posix()}": file
+        for root in roots
+        for file in walked(root)
+    }
 
 
 def walked(folder: Path) -> Iterator[Path]:

@@ -96,28 +96,10 @@ class Submission:
         """Return how the job stands now."""
         return Standing.of(self.details())
 
-    def is_ended(self) -> bool:
-        """Return whether the job will do no more."""
-        return self.standing().has_ended
-
-    def exit_code(self) -> int:
-        """Wait until the job has ended; return the exit code of the run.
-
-        Raises
-        ------
-        RunError
-            The job failed before the run could begin.
-        """
-        while not (standing := self.standing()).has_ended:
-            time.sleep(0.5)
-        if standing.exit_code is None:
-            raise RunError(f"{REFERENCE}{self.job}: {standing}")
-        return standing.exit_code
-
     def stop(self) -> None:
         """Ask the job to end, and wait until it has."""
         self.dashboard.stop(self.job)
-        while not self.is_ended():
+        while not self.standing().has_ended:
             time.sleep(0.5)
 
 
@@ -129,7 +111,7 @@ def submit(
     out: str | None = None,
     max_parallel: int | None = None,
     autoscale: bool = False,
-    note: Callable[[str], None] = lambda text: None,
+    note: Callable[[str], None],
 ) -> Submission:
     """Ship a study to a cluster and start it there.
 
@@ -148,13 +130,6 @@ def submit(
         Those of `run_study`.
     note
         Called with each sentence on what is being done.
-
-    Raises
-    ------
-    StudyError
-        Something the study names is not there or too large, or `out` is relative.
-    RunError
-        The cluster cannot be used, or another job is at work on the same run directory.
     """
     where = out or f"~/scalestudy/{study.name}"
     if "://" not in where and not where.startswith(("/", "~")):
@@ -175,10 +150,9 @@ def submit(
     flags = ["--max-parallel", str(max_parallel)] if max_parallel else []
     flags += ["--autoscale"] if autoscale else []
     command = shlex.join(["python", "-m", "orchestrator.commands.submitted", job, where, *flags])
-    variables = {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_SECONDS}
     commit = git_commit()
-    if commit:
-        variables[COMMIT_VARIABLE] = commit
+    variables = {"RAY_JOB_STOP_WAIT_TIME_S": _STOP_SECONDS}
+    variables |= {COMMIT_VARIABLE: commit} if commit else {}
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "parcel.zip"
         parcel.write(archive)
@@ -209,7 +183,7 @@ def _said(parcel: Parcel, address: str) -> Iterator[str]:
 
 
 def follow(submission: Submission, show: Callable[[str], None], already: int = 0) -> int:
-    """Show what a job prints until it ends; go on after a lost connection.
+    """Show what a job prints until it ends, also after a lost connection; return its exit code.
 
     Parameters
     ----------
@@ -220,15 +194,11 @@ def follow(submission: Submission, show: Callable[[str], None], already: int = 0
     already
         Number of characters that were shown before.
 
-    Returns
-    -------
-    int
-        The exit code of the run.
-
     Raises
     ------
     RunError
-        The dashboard no longer answers; the job may well go on.
+        The job failed before the run could begin, or the dashboard no longer answers; then the job
+        may well go on.
     """
     shown = already
     lost: float | None = None
@@ -247,7 +217,7 @@ def follow(submission: Submission, show: Callable[[str], None], already: int = 0
     while True:
         try:
             asyncio.run(tail())
-            is_ended = submission.is_ended()
+            standing = submission.standing()
         except RunError as error:
             lost = lost or time.monotonic()
             if time.monotonic() - lost > _PATIENCE:
@@ -255,19 +225,15 @@ def follow(submission: Submission, show: Callable[[str], None], already: int = 0
                     f"{error} The job may be going on: scalestudy status {submission.words}"
                 ) from None
         else:
-            if is_ended:
-                return submission.exit_code()
+            if standing.has_ended and standing.exit_code is None:
+                raise RunError(f"{REFERENCE}{submission.job}: {standing}")
+            if standing.exit_code is not None:
+                return standing.exit_code
         time.sleep(1.0)
 
 
 def referred(reference: str, address: str | None) -> Submission | None:
-    """Return the job that `job:ID` names; None where a run directory is named.
-
-    Raises
-    ------
-    StudyError
-        There is no such job.
-    """
+    """Return the job that `job:ID` names, which is there; None where a run directory is named."""
     if not reference.startswith(REFERENCE):
         return None
     submission = Submission(Dashboard(dashboard_address(address)), reference[len(REFERENCE) :])
