@@ -46,17 +46,10 @@ def dashboard_address(given: str | None) -> str:
 
 
 class Dashboard:
-    """The jobs of one cluster, as its dashboard shows them.
+    """The jobs of one cluster, as the dashboard at an address such as http://head:8265 shows them.
 
-    Parameters
-    ----------
-    address
-        Address of the dashboard, such as http://head:8265.
-
-    Raises
-    ------
-    RunError
-        Nothing answers there, or no Ray, or one that is too old or refuses the token.
+    A `RunError` is raised where nothing answers, or no Ray, or one that is too old or refuses the
+    token.
     """
 
     def __init__(self, address: str) -> None:
@@ -84,20 +77,10 @@ class Dashboard:
         variables: dict[str, str],
         about: dict[str, str],
     ) -> None:
-        """Upload an archive and start a job in the folder to which each node unpacks it.
+        """Upload a zip archive and start a job in the folder to which each node unpacks it.
 
-        Parameters
-        ----------
-        job
-            Name of the job.
-        entrypoint
-            Command line that the job runs.
-        archive
-            Zip file to upload.
-        variables
-            Environment variables of the job.
-        about
-            Texts by their key that the cluster keeps with the job.
+        The job runs the command line `entrypoint` with the environment `variables`; what `about`
+        holds, the cluster keeps with it.
         """
         with self._explained():
             self._client.submit_job(

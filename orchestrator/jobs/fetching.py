@@ -27,10 +27,7 @@ _LEFT = ("run.lock", "damaged")
 def target(out: str | None, name: str) -> Path:
     """Return the folder that a study's results are fetched into, `runs/<name>` by default.
 
-    Raises
-    ------
-    StudyError
-        `out` is a file or an address of an object store, or holds something that was not fetched.
+    A file, an address of an object store and a folder that holds something else are refused.
     """
     if out is not None and is_address(out):
         raise StudyError(
@@ -66,14 +63,8 @@ def _fetched(folder: Path, source: str | None = None) -> list[str]:
 def fetch(submission: Submission, folder: Path) -> None:
     """Copy a job's run directory into a folder here, its checkpoints left out.
 
-    Fetched again, the folder holds what the run directory has by then, and no more.
-
-    Raises
-    ------
-    StudyError
-        The folder holds results that did not come from there.
-    RunError
-        The run directory cannot be read.
+    Fetched again, the folder holds what the run directory has by then, and no more; one that holds
+    what did not come from there is refused.
     """
     source = f"{submission.dashboard.address} {submission.details().metadata['out']}"
     own = _parts_beside(folder, _fetched(folder, source))
@@ -175,35 +166,23 @@ def _copy(dashboard: Dashboard, node: str, name: str, target: Path) -> bool:
 
 @dataclass(frozen=True)
 class Opened:
-    """A run directory to look at.
-
-    Parameters
-    ----------
-    folder
-        The run directory itself, or a copy of a job's.
-    job
-        The job whose run directory it is, or None where a run directory is named.
-    refresh
-        Brings a copy up to date; raises `RunError` where the cluster cannot be reached.
-    """
+    """A run directory to look at."""
 
     folder: Location
+    """The run directory itself, or a copy of a job's."""
     job: Submission | None = None
+    """The job whose run directory it is, or None where a run directory is named."""
     refresh: Callable[[], None] = lambda: None
+    """Brings a copy up to date; raises `RunError` where the cluster cannot be reached."""
 
     def is_at_work(self) -> bool:
         """Return whether a run writes to the run directory."""
         return not self.job.standing().has_ended if self.job else is_held(Store(self.folder).lock)
 
     def standing(self) -> tuple[dict[str, Any], str]:
-        """Return whether a run is at work, and how a job stands.
+        """Return whether a run is at work, and how a job stands: as values, and in words.
 
-        Returns
-        -------
-        values : dict
-            `running`, and of a job `job`, `state` and `exit_code`.
-        sentence : str
-            The same in words.
+        The values are `running`, and of a job also `job`, `state` and `exit_code`.
         """
         if self.job is None:
             running = self.is_at_work()
@@ -247,10 +226,7 @@ def opened(run: str, address: str | None) -> Iterator[Opened]:
 def brought(run: str, address: str | None, out: str | None) -> Opened:
     """Return the run directory that a command names; a job's is fetched into `out`.
 
-    Raises
-    ------
-    StudyError
-        `out` is named for a run directory, or for what a job put into a store: it stays there.
+    A run directory, and what a job put into a store, stays: `out` is refused with it.
     """
     found = _named(run, address)
     if isinstance(found, Opened):

@@ -40,30 +40,20 @@ _LEFT = {"__pycache__", "node_modules"}
 
 @dataclass(frozen=True)
 class Parcel:
-    """What is shipped, by its place in the folder in which the study is run.
-
-    Parameters
-    ----------
-    base
-        The folder that relative paths of the study are taken from.
-    code
-        The study, these packages and the user's own modules: files, or content of a file.
-    files
-        Files of weights and images.
-    origins
-        The path that the study names for each of the files, or for the folder it is in.
-    elsewhere
-        Absolute paths that the study names, which are read on the cluster.
-    needed
-        Names of installed packages that the study names, which the cluster must have.
-    """
+    """What is shipped, by its place in the folder in which the study is run."""
 
     base: Path
+    """The folder that relative paths of the study are taken from."""
     code: dict[str, Path | bytes] = field(default_factory=dict)
+    """The study, these packages and the user's own modules: files, or content of a file."""
     files: dict[str, Path] = field(default_factory=dict)
+    """Files of weights and images."""
     origins: dict[str, str] = field(default_factory=dict)
+    """The path that the study names for each of the files, or for the folder it is in."""
     elsewhere: list[str] = field(default_factory=list)
+    """Absolute paths that the study names, which are read on the cluster."""
     needed: list[str] = field(default_factory=list)
+    """Names of installed packages that the study names, which the cluster must have."""
 
     @property
     def size(self) -> int:

@@ -31,21 +31,14 @@ _ENDED = {"succeeded", "stopped", "failed"}
 
 @dataclass(frozen=True)
 class Standing:
-    """How a job stands, as its cluster said at one moment.
-
-    Parameters
-    ----------
-    state
-        pending, running, succeeded, failed or stopped.
-    exit_code
-        Exit code of the run; None while it goes on, and where it never began.
-    reason
-        The last line of what the cluster says of the job.
-    """
+    """How a job stands, as its cluster said at one moment."""
 
     state: str
+    """pending, running, succeeded, failed or stopped."""
     exit_code: int | None
+    """Exit code of the run; None while it goes on, and where it never began."""
     reason: str
+    """The last line of what the cluster says of the job."""
 
     @classmethod
     def of(cls, details: Any) -> Self:
@@ -70,18 +63,12 @@ class Standing:
 
 @dataclass(frozen=True)
 class Submission:
-    """A job on a cluster.
-
-    Parameters
-    ----------
-    dashboard
-        The cluster's dashboard.
-    job
-        The job's name there (Ray's submission id).
-    """
+    """A job on a cluster."""
 
     dashboard: Dashboard
+    """The cluster's dashboard."""
     job: str
+    """The job's name there (Ray's submission id)."""
 
     @property
     def words(self) -> str:

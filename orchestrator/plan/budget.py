@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 EPOCHS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 """Numbers of epochs that a study may be given."""
@@ -12,40 +13,26 @@ _ENOUGH = (10, 5, 2, 1)
 
 @dataclass(frozen=True)
 class Design:
-    """The part of a study that the time decides.
-
-    Parameters
-    ----------
-    fractions
-        Shares of the training pool, as a study file writes them.
-    seeds
-        Number of seeds.
-    tuned
-        Whether each cell searches its own learning rate.
-    """
+    """The part of a study that the time decides."""
 
     fractions: tuple[str, ...]
+    """Shares of the training pool, as a study file writes them."""
     seeds: int
+    """Number of seeds."""
     tuned: bool
+    """Whether each cell searches its own learning rate."""
 
 
 @dataclass(frozen=True)
 class Affordable:
-    """A design, and the most epochs that fit.
-
-    Parameters
-    ----------
-    design
-        The design that is chosen.
-    epochs
-        Epochs of each trial.
-    left_out
-        What the richest design has besides, in words; empty where that one fits.
-    """
+    """A design, and the most epochs that fit."""
 
     design: Design
+    """The design that is chosen."""
     epochs: int
+    """Epochs of each trial."""
     left_out: tuple[str, ...] = ()
+    """What the richest design has besides, in words; empty where that one fits."""
 
 
 def designs(fractions: Sequence[str], *, fixed: bool, tuned: bool) -> list[Design]:
@@ -89,28 +76,23 @@ def afford(
     Affordable or None
         None where not even the last design with one epoch fits.
     """
-    most: dict[Design, int] = {}
+
+    @cache
+    def most_epochs(design: Design) -> int:
+        fitting = bisect_right(EPOCHS, seconds, key=lambda epochs: cost(design, epochs))
+        return EPOCHS[fitting - 1] if fitting else 0
+
     for enough in _ENOUGH:
         for design in ladder:
-            if design not in most:
-                most[design] = _most_epochs(design, seconds, cost)
-            if most[design] >= enough:
-                return Affordable(design, most[design], _left_out(ladder[0], design))
+            if most_epochs(design) >= enough:
+                return Affordable(design, most_epochs(design), _left_out(ladder[0], design))
     return None
 
 
-def _most_epochs(design: Design, seconds: float, cost: Callable[[Design, int], float]) -> int:
-    """Return the most epochs that fit, 0 where not even one does."""
-    fitting = bisect_right(EPOCHS, seconds, key=lambda epochs: cost(design, epochs))
-    return EPOCHS[fitting - 1] if fitting else 0
-
-
 def _left_out(richest: Design, chosen: Design) -> tuple[str, ...]:
-    missing = []
-    if richest.tuned and not chosen.tuned:
-        missing.append("a search of each cell's learning rate")
-    if len(richest.fractions) > len(chosen.fractions):
-        missing.append(f"{len(richest.fractions)} data sizes")
-    if richest.seeds > chosen.seeds:
-        missing.append(f"{richest.seeds} seeds")
-    return tuple(missing)
+    is_missing = {
+        "a search of each cell's learning rate": richest.tuned and not chosen.tuned,
+        f"{len(richest.fractions)} data sizes": len(richest.fractions) > len(chosen.fractions),
+        f"{richest.seeds} seeds": richest.seeds > chosen.seeds,
+    }
+    return tuple(words for words, missing in is_missing.items() if missing)

@@ -18,9 +18,7 @@ _IDLE_STOPPING = rules.Rule("idle-stopping", Severity.WARNING)
 def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Finding]:
     """Return what stands against the comparisons of a study that is otherwise sound."""
     return [
-        *_seeds(study),
-        *_selection(study),
-        *_seen_images(inputs),
+        *_scores(study, inputs),
         *_few_steps(stages, inputs),
         *_unequal_updates(stages, inputs),
         *_few_sizes(study),
@@ -30,23 +28,18 @@ def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Findin
     ]
 
 
-def _seeds(study: Study) -> Iterator[Finding]:
+def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
+    """Say so where test accuracies have no interval, or are too good."""
     if rules.has_few_seeds(len(study.seeds)):
         yield rules.SEEDS.broken(
             "seeds: one seed gives no interval and no ranking",
             "three or more do: seeds: [0, 1, 2]",
         )
-
-
-def _selection(study: Study) -> Iterator[Finding]:
     if study.data.validation == "test" and study.trainable != "simulated":
         yield rules.SELECTION.broken(
             "data.validation: test selects on the test set, so that test accuracies are too good",
             "0.1 holds a tenth of train out instead",
         )
-
-
-def _seen_images(inputs: Inputs) -> Iterator[Finding]:
     if inputs.n_seen > rules.MOST_SEEN * inputs.n_test:
         yield rules.SEEN_IMAGES.broken(
             f"data: {inputs.n_seen:,} of {inputs.n_test:,} test images, such as {inputs.seen}, are "
@@ -131,28 +124,19 @@ def _one_lr(study: Study) -> Iterator[Finding]:
 
 
 def _edges(study: Study) -> Iterator[Finding]:
-    if study.search is None:
-        return
     for field in _EDGED:
-        values = study.search.fields.get(field)
-        if not isinstance(values, list) or len(values) < 2:
+        values = study.search.fields.get(field) if study.search else None
+        ordered = sorted(values) if isinstance(values, list) else []
+        if len(ordered) < 2 or not rules.is_narrow(ordered):
             continue
-        ordered = sorted(values)
-        if not rules.is_narrow(ordered):
-            continue
-        wider = f"{field}: [{', '.join(f'{value:g}' for value in _widened(ordered))}]"
-        if len(ordered) == 2:
-            yield rules.GRID.broken(
-                f"search.{field}: of two values the winner is always at an edge, and a better one "
-                "may lie beyond",
-                f"try more: {wider}",
-            )
-        else:
-            yield rules.GRID.broken(
-                f"search.{field}: from {ordered[0]:g} to {ordered[-1]:g} is a narrow grid, so that "
-                "its best is likely at an edge",
-                f"reach further: {wider}",
-            )
+        why = "of two values the winner is always at an edge, and a better one may lie beyond"
+        advice = "try more"
+        if len(ordered) > 2:
+            span = f"from {ordered[0]:g} to {ordered[-1]:g}"
+            why = f"{span} is a narrow grid, so that its best is likely at an edge"
+            advice = "reach further"
+        wider = ", ".join(f"{value:g}" for value in _widened(ordered))
+        yield rules.GRID.broken(f"search.{field}: {why}", f"{advice}: {field}: [{wider}]")
 
 
 def _widened(ordered: Sequence[float]) -> list[float]:
@@ -165,31 +149,26 @@ def _widened(ordered: Sequence[float]) -> list[float]:
 def _idle_stopping(study: Study, stages: Stages) -> Iterator[Finding]:
     """Say so where early stopping can never act."""
     rule = study.stopping
+    groups = Counter(filter(None, map(stages.group, stages.wanted.values())))
+    largest = max([*(cell.expected for cell in stages.cells), *groups.values()], default=0)
+    longest = max((w.trial.recipe.intervals for w in stages.wanted.values()), default=0)
     if rule is None:
-        if not isinstance(study.early_stopping, str | None):
-            yield _IDLE_STOPPING.broken(
-                "early_stopping: without search nothing competes inside a cell, so nothing is ever "
-                "stopped",
-                "add a search, or compare: [fraction] for a race",
-            )
+        if isinstance(study.early_stopping, str | None):
+            return
+        why = "without search nothing competes inside a cell"
+        advice = "add a search, or compare: [fraction] for a race"
+    elif largest <= rule.reduction_factor:
+        why = (
+            f"at most {largest} trials compete and a rung stops nobody before it holds "
+            f"{rule.reduction_factor} results"
+        )
+        advice = "search more recipes, or lower reduction_factor"
+    elif longest and rule.grace >= longest:
+        why = (
+            f"the first rung (grace {rule.grace}) is not before the end of the longest trial "
+            f"({longest} epochs)"
+        )
+        advice = "lower grace"
+    else:
         return
-    sizes: Counter[tuple[str, ...]] = Counter()
-    for wanted in stages.wanted.values():
-        group = stages.group(wanted)
-        if group:
-            sizes[group] += 1
-    expected = max((cell.expected for cell in stages.cells), default=0)
-    largest = max([expected, *sizes.values()])
-    budgets = [w.trial.recipe.intervals for w in stages.wanted.values()]
-    if largest <= rule.reduction_factor:
-        yield _IDLE_STOPPING.broken(
-            f"early_stopping: at most {largest} trials compete and a rung stops nobody before it "
-            f"holds {rule.reduction_factor} results, so nothing is ever stopped",
-            "search more recipes, or lower reduction_factor",
-        )
-    elif budgets and rule.grace >= max(budgets):
-        yield _IDLE_STOPPING.broken(
-            f"early_stopping: the first rung (grace {rule.grace}) is not before the end of the "
-            f"longest trial ({max(budgets)} epochs), so nothing is ever stopped",
-            "lower grace",
-        )
+    yield _IDLE_STOPPING.broken(f"early_stopping: {why}, so nothing is ever stopped", advice)

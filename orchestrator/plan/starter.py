@@ -37,51 +37,34 @@ _NOWHERE = "scalestudy-init-writes-no-records"
 
 @dataclass(frozen=True)
 class Wish:
-    """What a user wants a study to be about; what is None, the starter chooses.
-
-    Parameters
-    ----------
-    file
-        Where the study is to be written.
-    data
-        A folder of images or of Parquet files, or digits, cifar10, cifar100.
-    models, weights, fractions
-        Levels of the factor, as a study file writes them.
-    hours
-        Hours that the study may take on this machine.
-    schema
-        Name of a JSON Schema beside the file, which editors check it by.
-    """
+    """What a user wants a study to be about; what is None, the starter chooses."""
 
     file: Path
+    """Where the study is to be written."""
     data: str = "digits"
+    """A folder of images or of Parquet files, or digits, cifar10, cifar100."""
     models: Sequence[str] | None = None
     weights: Sequence[str] | None = None
     fractions: Sequence[str] | None = None
+    """Levels of the factor, as a study file writes them; so are those of models and weights."""
     hours: float | None = None
+    """Hours that the study may take on this machine."""
     schema: str | None = None
+    """Name of a JSON Schema beside the file, which editors check it by."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """A study file, not yet written.
-
-    Parameters
-    ----------
-    study
-        What the file declares.
-    text
-        The file's text, with comments.
-    price
-        What the study is expected to cost on this machine.
-    reasons
-        Sentences on what was chosen and why.
-    """
+    """A study file, not yet written."""
 
     study: Study
+    """What the file declares."""
     text: str
+    """The file's text, with comments."""
     price: Price
+    """What the study is expected to cost on this machine."""
     reasons: list[str]
+    """Sentences on what was chosen and why."""
 
 
 class Starter:
@@ -93,11 +76,6 @@ class Starter:
         What the study is to be about.
     probe
         Whether to time a few updates of each kind of trial here first.
-
-    Raises
-    ------
-    StudyError
-        The data, a model or the weights cannot be had.
     """
 
     def __init__(self, wish: Wish, *, probe: bool = False) -> None:
@@ -105,18 +83,18 @@ class Starter:
         from trainables.errors import TrainableError
 
         self._wish, self._probe = wish, probe
+        self._folder = wish.file.absolute().parent
         self._inputs: Inputs | None = None
         self._source = _source(wish)
-        folder = wish.file.absolute().parent
-        path = self._source.get("path")
+        rooted = {"path": self._folder / self._source["path"]} if "path" in self._source else {}
         try:
-            info = inspect(
-                Source(**{**self._source, "path": folder / path} if path else self._source)
-            )
+            info = inspect(Source(**{**self._source, **rooted}))
         except TrainableError as error:
             raise StudyError(f"--data {wish.data}: {error}") from None
         self._pool = info.n_train - share_to_count(0.1, info.n_train)
         self._n_classes, self._side = info.n_classes, info.image_size
+        fallback = _MODELS.get(self._source["source"], ["resnet18", "resnet50"])
+        self._models = list(wish.models or fallback)
         self._weights = [_rooted(level) for level in wish.weights or ["none"]]
         for share in wish.fractions or ():
             try:
@@ -125,32 +103,11 @@ class Starter:
                 raise StudyError(f"--fractions {share}: {error}.") from None
 
     def start(self) -> Started:
-        """Return the study.
-
-        Raises
-        ------
-        StudyError
-            Not even the smallest study fits the time, or the study cannot be run.
-        """
-        hours = self._wish.hours
-        fractions = self._wish.fractions or self._possible_fractions()
-        if hours is None:
-            chosen = Affordable(Design(tuple(fractions), _SEEDS, False), _EPOCHS)
-        else:
-            ladder = designs(
-                fractions,
-                fixed=self._wish.fractions is not None,
-                tuned=len({label == "none" for label in self._weights}) > 1,
-            )
-            found = afford(ladder, 3600 * hours, self._seconds)
-            if found is None:
-                least = self._seconds(ladder[-1], 1)
-                raise StudyError(
-                    f"--budget {hours:g}: even one epoch, one seed and "
-                    f"{len(ladder[-1].fractions)} data sizes take about {duration(least)} "
-                    "here; name fewer or smaller models, smaller fractions, or more hours."
-                )
-            chosen = found
+        """Return the study; one of which not even the smallest fits the time is refused."""
+        fractions = tuple(self._wish.fractions or self._possible_fractions())
+        chosen = Affordable(Design(fractions, _SEEDS, False), _EPOCHS)
+        if self._wish.hours is not None:
+            chosen = self._affordable(fractions, self._wish.hours)
         study, price = self._study(chosen), self._price(chosen)
         reasons = self._reasons(chosen, price)
         return Started(study, self._text(chosen, reasons), price, reasons)
@@ -159,32 +116,48 @@ class Starter:
         least = max(_PER_CLASS * self._n_classes, 2 * _BATCH_SIZES[-1])
         return [share for share in ADVISED_SIZES if self._images(share) >= least] or ["1"]
 
+    def _affordable(self, fractions: Sequence[str], hours: float) -> Affordable:
+        ladder = designs(
+            fractions,
+            fixed=self._wish.fractions is not None,
+            tuned=len({label == "none" for label in self._weights}) > 1,
+        )
+
+        def seconds(design: Design, epochs: int) -> float:
+            return self._price(Affordable(design, epochs)).wall.value
+
+        found = afford(ladder, 3600 * hours, seconds)
+        if found is None:
+            raise StudyError(
+                f"--budget {hours:g}: even one epoch, one seed and "
+                f"{len(ladder[-1].fractions)} data sizes take about "
+                f"{duration(seconds(ladder[-1], 1))} "
+                "here; name fewer or smaller models, smaller fractions, or more hours."
+            )
+        return found
+
     def _images(self, fraction: str) -> int:
         size = parse_size(_level(fraction))
         return size.count or share_to_count(float(size.share or 1), self._pool)
-
-    def _seconds(self, design: Design, epochs: int) -> float:
-        return self._price(Affordable(design, epochs)).wall.value
 
     def _price(self, chosen: Affordable) -> Price:
         study = self._study(chosen)
         # The first design is the richest: what it needs is enough for all others.
         self._inputs = self._inputs or find_inputs(study)
-        history = History(Store(self._wish.file.absolute().parent / _NOWHERE))
+        history = History(Store(self._folder / _NOWHERE))
         price = price_study(Ledger(study, self._inputs, history), probe=self._probe, sizes=())
         # Once is enough: what was measured is remembered.
         self._probe = False
         return price
 
     def _study(self, chosen: Affordable) -> Study:
-        folder = self._wish.file.absolute().parent
-        return study_from(self._values(chosen), base=folder, file=str(self._wish.file))
+        return study_from(self._values(chosen), self._folder, str(self._wish.file))
 
     def _values(self, chosen: Affordable) -> dict[str, Any]:
         design = chosen.design
-        recipe = {"epochs": chosen.epochs, **self._recipe(design)}
-        if design.tuned:
-            del recipe["lr"]
+        smallest = min(map(self._images, design.fractions))
+        fitting = [size for size in _BATCH_SIZES if not has_few_steps(math.ceil(smallest / size))]
+        is_large = self._side is None or self._side > _LARGEST_SIDE
         return {
             "name": _name(self._wish, self._source),
             "data": self._source,
@@ -193,30 +166,21 @@ class Starter:
                 "weights": self._weights,
                 "fraction": [_level(share) for share in design.fractions],
             },
-            "recipe": recipe,
+            "recipe": {
+                "epochs": chosen.epochs,
+                "batch_size": fitting[0] if fitting else _BATCH_SIZES[-1],
+                "optimizer": "adamw",
+                **({} if design.tuned else {"lr": 1e-3}),
+                "weight_decay": 0.01,
+                **({} if self._source["source"] == "digits" else {"augmentation": "standard"}),
+                **({"image_size": _LARGEST_SIDE} if is_large else {}),
+            },
             **({"search": {"lr": _RATES}} if design.tuned else {}),
             "seeds": list(range(design.seeds)),
         }
 
-    @property
-    def _models(self) -> list[str]:
-        fallback = _MODELS.get(self._source["source"], ["resnet18", "resnet50"])
-        return list(self._wish.models or fallback)
-
-    def _recipe(self, design: Design) -> dict[str, Any]:
-        smallest = min(map(self._images, design.fractions))
-        fitting = [size for size in _BATCH_SIZES if not has_few_steps(math.ceil(smallest / size))]
-        batch = fitting[0] if fitting else _BATCH_SIZES[-1]
-        recipe: dict[str, Any] = {"batch_size": batch, "optimizer": "adamw", "lr": 1e-3}
-        recipe["weight_decay"] = 0.01
-        if self._source["source"] != "digits":
-            recipe["augmentation"] = "standard"
-        if self._side is None or self._side > _LARGEST_SIDE:
-            recipe["image_size"] = _LARGEST_SIDE
-        return recipe
-
     def _reasons(self, chosen: Affordable, price: Price) -> list[str]:
-        design, wall = chosen.design, price.wall
+        design, wall, basis = chosen.design, price.wall, price.total.basis
         parts = [
             count(len(self._models), "model"),
             *([f"{len(self._weights)} weights"] if len(self._weights) > 1 else []),
@@ -224,20 +188,19 @@ class Starter:
             *([f"{len(_RATES)} learning rates searched in each cell"] if design.tuned else []),
             count(design.seeds, "seed"),
         ]
-        basis = ", ".join(price.total.basis)
+        advice = "" if "a probe" in basis else "; plan --probe measures it"
         said = [
             f"{listed(parts)}: {price.total.trials} trials of {chosen.epochs} epochs.",
             f"Expected here: about {duration(wall.value)} ({duration(wall.low)} to "
-            f"{duration(wall.high)}), from {basis}"
-            + ("." if "a probe" in price.total.basis else "; plan --probe measures it."),
+            f"{duration(wall.high)}), from {', '.join(basis)}{advice}.",
         ]
         if self._wish.hours is not None:
             said.append(
                 f"These are the most epochs that fit {self._wish.hours:g} h with the richest "
                 "design that trains long enough."
             )
-            if chosen.left_out:
-                said.append(f"Left out to fit: {listed(chosen.left_out)}.")
+        if chosen.left_out:
+            said.append(f"Left out to fit: {listed(chosen.left_out)}.")
         return said
 
     def _text(self, chosen: Affordable, reasons: Sequence[str]) -> str:
@@ -260,17 +223,10 @@ class Starter:
 
 
 def _source(wish: Wish) -> dict[str, Any]:
-    """Return the data block of a wish, its path from the file's folder.
-
-    Raises
-    ------
-    StudyError
-        It names nothing that can be read.
-    """
+    """Return the data block of a wish, its path from the file's folder."""
     named = [name for name in BUILT_IN if name not in ("parquet", "imagefolder")]
     if wish.data in named:
-        found: dict[str, Any] = {"source": wish.data}
-        return found if wish.data == "digits" else {**found, "path": "data"}
+        return {"source": wish.data, **({} if wish.data == "digits" else {"path": "data"})}
     place = Path(wish.data)
     if not place.is_dir():
         raise StudyError(
@@ -278,8 +234,7 @@ def _source(wish: Wish) -> dict[str, Any]:
             f"of Parquet files, or {', '.join(named)} is needed."
         )
     is_parquet = any(place.glob("*.parquet")) or any(place.glob("*/*.parquet"))
-    folder = wish.file.absolute().parent
-    path = place.absolute()
+    folder, path = wish.file.absolute().parent, place.absolute()
     inside = path.is_relative_to(folder) and path != folder
     return {
         "source": "parquet" if is_parquet else "imagefolder",

@@ -40,13 +40,7 @@ class EarlyStopping(Settings):
 
 
 def parse_early_stopping(value: Any) -> Any:
-    """Read the `early_stopping` block, or none; None stands for a study that names neither.
-
-    Raises
-    ------
-    Refused
-        The value is no such block.
-    """
+    """Read the `early_stopping` block, or none; None stands for a study that names neither."""
     if isinstance(value, dict):
         return EarlyStopping.model_validate(value)
     # YAML reads `no` and `off` as false.
@@ -58,13 +52,9 @@ def parse_early_stopping(value: Any) -> Any:
 
 
 def parse_gpu(value: Any) -> str | int | Fraction:
-    """Read `auto`, a whole number of GPUs, or one k-th of a GPU.
+    """Read `auto`, a whole number of GPUs, or one k-th of a GPU; others raise a `ValueError`.
 
-    Raises
-    ------
-    ValueError
-        The value is none of these. Of a fraction other than 1/k, Ray would count places that do
-        not exist.
+    Of a fraction other than 1/k, Ray would count places that do not exist.
     """
     if value == "auto":
         return "auto"

@@ -26,14 +26,10 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         if key_node.tag == "tag:yaml.org,2002:merge":
             continue
         key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, str | int | float | bool | None):
-            raise yaml.MarkedYAMLError(
-                problem="a list or block is no key", problem_mark=key_node.start_mark
-            )
-        if key in seen:
-            raise yaml.MarkedYAMLError(
-                problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark
-            )
+        is_key = isinstance(key, str | int | float | bool | None)
+        if not is_key or key in seen:
+            problem = f"the key {key!r} stands twice" if is_key else "a list or block is no key"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
 
@@ -98,12 +94,12 @@ def schema_text() -> str:
 
 
 def load_study(path: str | Path, settings: Iterable[str] = (), *, rooted: bool = True) -> Study:
-    """Read and check a study file.
+    """Read and check a study file (YAML).
 
     Parameters
     ----------
     path
-        A YAML file.
+        The file.
     settings
         `key=value` pairs that override keys of the file, such as `recipe.epochs=3`.
     rooted

@@ -2,13 +2,13 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import StudyError
-from orchestrator.study.levels import Size, WeightsLevel
+from orchestrator.study.levels import Size
 from orchestrator.study.study import TRAINABLES, Cell, Study
 from trainables.data.splits import share_to_count
 from trainables.errors import TrainableError
@@ -24,42 +24,28 @@ _SIMULATED_IMAGES, _SIMULATED_CLASSES = 50_000, 10
 
 @dataclass(frozen=True)
 class Inputs:
-    """Content hashes and sizes of all that a study names.
-
-    Parameters
-    ----------
-    fingerprint
-        Content hash of the data.
-    pool_labels
-        Classes of the training images once validation is carved out, (n_pool,).
-    n_classes
-        Number of classes.
-    weights
-        Initial weights by (model, label).
-    n_validation
-        Number of images held out of train.
-    test_labels
-        Classes of the test images, (n_test,); None where a trainable predicts nothing.
-    image_size
-        Side of the images in pixels; None where they differ.
-    n_seen
-        Number of test images that are training images too.
-    seen
-        Where the first of those lies.
-    decode_sizes
-        Sides in pixels that images are decoded to; None is as they are.
-    """
+    """Content hashes and sizes of all that a study names."""
 
     fingerprint: str
+    """Content hash of the data."""
     pool_labels: NDArray[np.int64]
+    """Classes of the training images once validation is carved out, (n_pool,)."""
     n_classes: int
+    """Number of classes."""
     weights: dict[tuple[str, str], Weights]
+    """Initial weights by (model, label)."""
     n_validation: int
+    """Number of images held out of train."""
     test_labels: NDArray[np.int64] | None
+    """Classes of the test images, (n_test,); None where a trainable predicts nothing."""
     image_size: int | None = None
+    """Side of the images in pixels; None where they differ."""
     n_seen: int = 0
+    """Number of test images that are training images too."""
     seen: str = ""
+    """Where the first of those lies."""
     decode_sizes: frozenset[int | None] = frozenset()
+    """Sides in pixels that images are decoded to; None is as they are."""
 
     @property
     def n_train(self) -> int:
@@ -79,27 +65,20 @@ class Inputs:
     def count(self, size: Size) -> int:
         """Return the number of images that a level of `fraction` comes to.
 
-        Raises
-        ------
-        StudyError
-            The data holds fewer images, or a class would be left empty.
+        One that the data cannot give, or that leaves a class empty, raises a `StudyError`.
         """
-        if size.count is not None:
-            if size.count < self.n_classes:
-                raise StudyError(
-                    f"factors.fraction: {size.count}: a number of images is at least the number of "
-                    f"classes ({self.n_classes}); write a share as 1/16 or 0.5."
-                )
-            if size.count > self.n_train:
-                raise StudyError(
-                    f"factors.fraction: {size.count}: the training pool holds "
-                    f"{self.n_train} images."
-                )
-            return size.count
-        count = share_to_count(float(size.share or 1), self.n_train)
+        level = f"factors.fraction: {size}:"
+        count = size.count or share_to_count(float(size.share or 1), self.n_train)
+        if count > self.n_train:
+            raise StudyError(f"{level} the training pool holds {self.n_train} images.")
+        if count < self.n_classes and size.count:
+            raise StudyError(
+                f"{level} a number of images is at least the number of "
+                f"classes ({self.n_classes}); write a share as 1/16 or 0.5."
+            )
         if count < self.n_classes:
             raise StudyError(
-                f"factors.fraction: {size}: comes to {count} of {self.n_train} images, fewer than "
+                f"{level} comes to {count} of {self.n_train} images, fewer than "
                 f"the {self.n_classes} classes; each class needs one at least."
             )
         return count
@@ -127,10 +106,7 @@ class Inputs:
 def find_inputs(study: Study) -> Inputs:
     """Find everything that a study names outside its file, without training anything.
 
-    Raises
-    ------
-    StudyError
-        Data, weights or a model cannot be had; the message says which, where and what to do.
+    What cannot be had raises a `StudyError` that says which, where and what to do.
     """
     missing = study.trackers.missing() if study.trackers else {}
     if missing:
@@ -159,23 +135,25 @@ def _simulated(study: Study) -> Inputs:
             "are simulated can be held out."
         )
     labels = np.arange(_SIMULATED_IMAGES - held_out, dtype=np.int64) % _SIMULATED_CLASSES
+    # Nothing is read for a simulation, wherever it lies: the label stands for the content.
+    digests = {
+        label: None if label == "none" else hashlib.sha256(label.encode()).hexdigest()
+        for label in map(str, study.factors["weights"])
+    }
     weights = {
-        (model, level.label): Weights(label=level.label, digest=_declared_digest(level))
+        (model, label): Weights(label=label, digest=digest)
         for model in study.factors["model"]
-        for level in study.factors["weights"]
+        for label, digest in digests.items()
     }
     return Inputs("simulated", labels, _SIMULATED_CLASSES, weights, held_out, test_labels=None)
 
 
-def _declared_digest(level: WeightsLevel) -> str | None:
-    """Return a digest of the label: nothing is read for a simulation, wherever it lies."""
-    if level.label == "none":
-        return None
-    return hashlib.sha256(level.label.encode()).hexdigest()
-
-
 def _real(study: Study) -> Inputs:
-    _check_trainable(study.trainable)
+    if study.trainable not in TRAINABLES:
+        try:
+            load_function(study.trainable)
+        except ImportError as error:
+            raise StudyError(f"trainable: {error}.") from None
     from trainables.data.dataset import inspect
     from trainables.data.splits import carve, draw, smallest_draw
 
@@ -199,15 +177,6 @@ def _real(study: Study) -> Inputs:
             # Raises, with the class that would be empty and the smallest number that works.
             draw(inputs.pool_labels, smallest, seed, info.class_names)
     return inputs
-
-
-def _check_trainable(name: str) -> None:
-    if name in TRAINABLES:
-        return
-    try:
-        load_function(name)
-    except ImportError as error:
-        raise StudyError(f"trainable: {error}.") from None
 
 
 def _check_images(study: Study, info: "DataInfo") -> frozenset[int | None]:
@@ -257,21 +226,16 @@ def _find_weights(study: Study) -> dict[tuple[str, str], Weights]:
 
 def _check_levels(study: Study, inputs: Inputs) -> None:
     """Refuse levels that turn out to be one once sizes and file contents are known."""
-    seen: dict[int, Size] = {}
+    contents: list[tuple[str, Any, Any, str]] = []
     for size in study.factors["fraction"]:
         count = inputs.count(size)
-        if count in seen:
-            raise StudyError(
-                f"factors.fraction: {seen[count]} and {size} are one level: {count} images each."
-            )
-        seen[count] = size
+        contents.append(("fraction", size, count, f"{count} images each"))
     for model in study.factors["model"]:
-        digests: dict[str | None, str] = {}
         for level in study.factors["weights"]:
-            digest = inputs.weights[model, level.label].digest
-            if digest in digests:
-                raise StudyError(
-                    f"factors.weights: {digests[digest]} and {level.label} are one level: "
-                    f"the same content for {model}."
-                )
-            digests[digest] = level.label
+            content = model, inputs.weights[model, level.label].digest
+            contents.append(("weights", level, content, f"the same content for {model}"))
+    seen: dict[tuple[str, Any], Any] = {}
+    for factor, level, content, same in contents:
+        twin = seen.setdefault((factor, content), level)
+        if twin is not level:
+            raise StudyError(f"factors.{factor}: {twin} and {level} are one level: {same}.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from orchestrator.study.recipes import RECIPE_FIELDS, distinct, normal_value, value_of
+from orchestrator.study.recipes import RECIPE_FIELDS, distinct, value_of
 from orchestrator.study.refusals import Refused, unknown_key
 from orchestrator.study.schema import Name, block_of, list_of, share
 
@@ -30,7 +30,7 @@ class Size:
     count: int | None = None
 
     def __str__(self) -> str:
-        return str(self.share) if self.share is not None else f"{self.count}"
+        return str(self.written())
 
     def written(self) -> str | int:
         """Return the level as a study file holds it."""
@@ -40,10 +40,7 @@ class Size:
 def parse_size(value: Any) -> Size:
     """Read `1/16`, `0.5`, `1` as shares and an integer above one as a number of images.
 
-    Raises
-    ------
-    ValueError
-        It is neither.
+    Whatever else is given raises a `ValueError`.
     """
     valid = "valid are shares above 0 and up to 1 (1/16, 0.5, 1) and whole numbers of images"
     if isinstance(value, Size):
@@ -96,13 +93,7 @@ class WeightsLevel:
 
 
 def parse_weights(value: Any) -> WeightsLevel:
-    """Read `none`, a torchvision name, a path, or `{label: path}`.
-
-    Raises
-    ------
-    ValueError
-        It is none of these.
-    """
+    """Read `none`, a torchvision name, a path, or `{label: path}`; others raise a `ValueError`."""
     if isinstance(value, WeightsLevel):
         return value
     if value is None or value == "none":
@@ -122,18 +113,21 @@ def parse_weights(value: Any) -> WeightsLevel:
     )
 
 
+def _parse_model(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(
+            "no model's name; valid are names such as resnet18, and package.module:function"
+        )
+    return value
+
+
+_PARSERS = {"model": _parse_model, "weights": parse_weights, "fraction": parse_size}
+
+
 def parse_factors(value: Any) -> dict[str, list[Any]]:
-    """Return every factor's levels, as the study holds them.
+    """Return every factor's levels, as the study holds them, of the block that a file writes.
 
-    Parameters
-    ----------
-    value
-        The block as a study file writes it; standard factors it leaves out have one level.
-
-    Raises
-    ------
-    Refused
-        It is no such block, or a level is impossible or named twice.
+    A standard factor that is left out has one level.
     """
     if not isinstance(value, dict):
         raise Refused("a block of factors is needed, such as {model: [resnet18, resnet50]}")
@@ -149,7 +143,7 @@ def parse_factors(value: Any) -> dict[str, list[Any]]:
                 value=levels,
             )
     return {
-        factor: distinct(factor, levels, _level, "level")
+        factor: distinct(factor, levels, "level", _PARSERS.get(factor))
         for factor, levels in {**STANDARD_FACTORS, **value}.items()
     }
 
@@ -167,25 +161,3 @@ def factors_block() -> Any:
         for factor, default in STANDARD_FACTORS.items()
     }
     return block_of({**standard, **{field: list_of(value_of(field)) for field in RECIPE_FIELDS}})
-
-
-def _level(factor: str, level: Any) -> Any:
-    """Return a level as the study holds it, so that 0.5 equals 1/2 and 1e-3 equals "0.001"."""
-    try:
-        if factor == "fraction":
-            return parse_size(level)
-        if factor == "weights":
-            return parse_weights(level)
-        if factor != "model":
-            return normal_value(factor, level)
-    except Refused:
-        raise
-    except ValueError as error:
-        raise Refused(str(error), key=(factor,), value=level) from None
-    if not isinstance(level, str) or not level:
-        raise Refused(
-            "no model's name; valid are names such as resnet18, and package.module:function",
-            key=(factor,),
-            value=level,
-        )
-    return level

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_args
@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from orchestrator.study.refusals import Refused, reason, shown, unknown, unknown_key
 from orchestrator.study.schema import Settings, block_of, list_of
-from trainables.recipe import BUDGET_FIELDS, BUDGETS, DEFAULT_EPOCHS, NUMBER, Recipe, Seed
+from trainables.recipe import BUDGET_FIELDS, BUDGETS, NUMBER, Recipe, Seed
 
 Algorithm = Literal["grid", "random", "optuna"]
 RECIPE_FIELDS = tuple(Recipe.model_fields)
@@ -81,13 +81,7 @@ class Search(Settings):
         return self.samples or _DEFAULT_SAMPLES
 
     def draws(self, seed: int) -> list[dict[str, Any]]:
-        """Return the recipe fields of every draw, empty for `optuna`, which asks as it goes.
-
-        Parameters
-        ----------
-        seed
-            Seed of the random draws.
-        """
+        """Return the recipe fields of every draw; none for `optuna`, which asks as it goes."""
         if self.algorithm == "optuna":
             return []
         if self.algorithm == "grid":
@@ -127,7 +121,7 @@ def _tried(field: Any, values: Any) -> Any:
     if isinstance(values, list):
         if not values:
             raise refused("at least one value is needed, such as lr: [1e-3, 1e-4]")
-        return distinct(field, values, normal_value, "value")
+        return distinct(field, values, "value")
     if not isinstance(values, dict) or len(values) != 1:
         kinds = ", ".join(_DISTRIBUTIONS)
         raise refused(f"a list, or a block of one distribution ({kinds}), is needed")
@@ -142,27 +136,26 @@ def _tried(field: Any, values: Any) -> Any:
 
 
 def distinct(
-    field: str, values: list[Any], parse: Callable[[str, Any], Any], noun: str
+    field: str, values: list[Any], noun: str, parse: Callable[[Any], Any] | None = None
 ) -> list[Any]:
-    """Return each value as `parse(field, value)` reads it.
+    """Return each value as `parse`, by default the recipe's own field, reads it.
 
-    Raises
-    ------
-    Refused
-        Two of them are one; the message calls them by the noun.
+    A value that it refuses, and one that equals another (called by the noun), are refused.
     """
     seen: dict[str, Any] = {}
     parsed = []
     for value in values:
-        parsed.append(parse(field, value))
-        name = str(parsed[-1])
-        if name in seen:
+        try:
+            parsed.append(parse(value) if parse else normal_value(field, value))
+        except ValueError as error:
+            raise Refused(str(error), key=(field,), value=value) from None
+        twin = seen.setdefault(str(parsed[-1]), value)
+        if len(seen) < len(parsed):
             raise Refused(
-                f"{shown(seen[name])} and {shown(value)} are one {noun}; list it once",
+                f"{shown(twin)} and {shown(value)} are one {noun}; list it once",
                 key=(field,),
                 value=values,
             )
-        seen[name] = value
     return parsed
 
 
@@ -198,13 +191,7 @@ def _sample(value: list[Any] | dict[str, list[Any]], generator: np.random.Genera
 
 
 def normal_value(field: str, value: Any) -> Any:
-    """Return a recipe field's value as the recipe holds it, so that 1e-3 equals "0.001".
-
-    Raises
-    ------
-    Refused
-        The field cannot have the value.
-    """
+    """Return a recipe field's value as the recipe holds it, so that 1e-3 equals "0.001"."""
     if value is None and field in BUDGETS:
         raise Refused("a whole number is needed", key=(field,), value=value)
     declared = Recipe.model_fields[field]
@@ -248,115 +235,68 @@ def _tuned(field: str) -> Any:
     return Annotated[values | distribution, Field(json_schema_extra=about)]
 
 
-_Levels = tuple[Any, ...]
-
-
 @dataclass(frozen=True)
 class RecipeSpace:
-    """Every recipe that a cell of a study may be trained with.
-
-    Parameters
-    ----------
-    shared
-        Values of the recipe fields that all cells share.
-    compared
-        Levels of the recipe fields that are factors.
-    search
-        The recipe fields that are tuned inside each cell, or None.
-    seed
-        The seed of the search's random draws.
-    """
+    """Every recipe that a cell of a study may be trained with."""
 
     shared: Mapping[str, Any]
+    """Values of the recipe fields that all cells share."""
     compared: Mapping[str, list[Any]]
+    """Levels of the recipe fields that are factors."""
     search: Search | None
+    """The recipe fields that are tuned inside each cell, or None."""
     seed: int
+    """The seed of the search's random draws."""
 
     def check(self) -> None:
-        """Refuse fields that do not go together, and cells that would share their trials.
-
-        Raises
-        ------
-        Refused
-            The message names the fields and what is wrong with them.
-        """
-        found: dict[str, tuple[_Levels, Recipe]] = {}
+        """Refuse fields that do not go together, and cells that would share their trials."""
+        found: dict[str, tuple[tuple[Any, ...], Recipe]] = {}
         for levels, recipe in self.recipes():
-            twin = found.setdefault(str(recipe.identity()), (levels, recipe))
-            _refuse_twins([*self.compared], twin, (levels, recipe))
+            twin_levels, twin = found.setdefault(str(recipe.identity()), (levels, recipe))
+            budgets = twin.intervals, recipe.intervals
+            if budgets[0] != budgets[1]:
+                raise Refused(
+                    f"{budgets[0]} and {budgets[1]} evaluation intervals under a constant schedule "
+                    f"are one trial, of which the longer holds the shorter; ask for {max(budgets)} "
+                    f"alone and read epoch {min(budgets)} off its records, or choose schedule: "
+                    "cosine, whose course depends on the budget",
+                    key=("recipe",),
+                )
+            # Inside one cell, a search tries such recipes once.
+            if twin_levels != levels:
+                one, other = (
+                    ", ".join(map("{} {}".format, self.compared, of))
+                    for of in (twin_levels, levels)
+                )
+                raise Refused(
+                    f"the cells ({one}) and ({other}) are one: what differs has no bearing there; "
+                    "leave a level out",
+                    key=("factors",),
+                )
 
-    def recipes(self) -> Iterator[tuple[_Levels, Recipe]]:
+    def recipes(self) -> Iterator[tuple[tuple[Any, ...], Recipe]]:
         """Yield each possible recipe with its levels of `compared`; of a range, the two ends.
 
-        Raises
-        ------
-        Refused
-            The fields of a recipe do not go together.
+        Fields of a recipe that do not go together are refused.
         """
-        draws = self._draws()
+        draws: Iterable[dict[str, Any]] = [{}]
+        if self.search:
+            corners = itertools.islice(self.search.corners(), _MOST_CORNERS)
+            draws = self.search.draws(self.seed) or list(corners)
         for levels in itertools.product(*self.compared.values()):
-            fields = dict(zip(self.compared, levels, strict=True))
             for draw in draws:
-                yield levels, self._recipe({**fields, **draw})
+                fields = {**dict(zip(self.compared, levels, strict=True)), **draw}
+                try:
+                    recipe = Recipe.model_validate({**self.shared, **fields})
+                except ValidationError as error:
+                    problem = error.errors(include_url=False)[0]
+                    why = str(problem.get("ctx", {}).get("error", problem["msg"]))
+                    place = f" (with {shown(fields)})" if fields else ""
+                    raise Refused(f"{why}{place}", key=("recipe",)) from None
+                yield levels, recipe
 
     def written(self) -> dict[str, Any]:
         """Return the `recipe` block as a study file holds it, every default filled in."""
+        _, recipe = next(self.recipes())
         elsewhere = {*self.compared, *(self.search.fields if self.search else ())}
-        named = {*elsewhere, *self.shared}
-        defaults: dict[str, Any] = {}
-        if named & {"steps", "examples"}:
-            defaults["evaluations"] = DEFAULT_EPOCHS
-        elif not named & set(BUDGETS):
-            defaults["epochs"] = DEFAULT_EPOCHS
-        defaults |= {
-            field: declared.default
-            for field, declared in Recipe.model_fields.items()
-            if field not in BUDGET_FIELDS
-        }
-        values = {**defaults, **self.shared}
-        return {
-            field: values[field]
-            for field in RECIPE_FIELDS
-            if values.get(field) is not None and field not in elsewhere
-        }
-
-    def _draws(self) -> list[dict[str, Any]]:
-        if not self.search:
-            return [{}]
-        if self.search.algorithm == "optuna":
-            return list(itertools.islice(self.search.corners(), _MOST_CORNERS))
-        return self.search.draws(self.seed)
-
-    def _recipe(self, fields: dict[str, Any]) -> Recipe:
-        try:
-            return Recipe.model_validate({**self.shared, **fields})
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            why = str(problem.get("ctx", {}).get("error", problem["msg"]))
-            place = f" (with {shown(fields)})" if fields else ""
-            raise Refused(f"{why}{place}", key=("recipe",)) from None
-
-
-def _refuse_twins(
-    factors: list[str], one: tuple[_Levels, Recipe], other: tuple[_Levels, Recipe]
-) -> None:
-    """Refuse two recipes that would be one trial, but for fields without bearing in a search."""
-    budgets = one[1].intervals, other[1].intervals
-    if budgets[0] != budgets[1]:
-        raise Refused(
-            f"{budgets[0]} and {budgets[1]} evaluation intervals under a constant schedule are one "
-            f"trial, of which the longer holds the shorter; ask for {max(budgets)} alone and read "
-            f"epoch {min(budgets)} off its records, or choose schedule: cosine, whose course "
-            "depends on the budget",
-            key=("recipe",),
-        )
-    if one[0] != other[0]:
-        cells = [
-            ", ".join(f"{factor} {level}" for factor, level in zip(factors, levels, strict=True))
-            for levels in (one[0], other[0])
-        ]
-        raise Refused(
-            f"the cells ({cells[0]}) and ({cells[1]}) are one: what differs has no bearing there; "
-            "leave a level out",
-            key=("factors",),
-        )
+        return recipe.model_dump(exclude=elsewhere, exclude_none=True)

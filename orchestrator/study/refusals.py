@@ -119,9 +119,9 @@ def _needed(refusal: Any, annotation: Any, metadata: Sequence[Any]) -> str:
     if refusal["type"] in ("literal_error", "enum") and isinstance(refusal["input"], str):
         return unknown(refusal["input"], map(str, _choices(annotation)))
     if refusal["type"] in ("less_than", "less_than_equal"):
-        words, bound = ("below", refusal["ctx"].get("lt")), refusal["ctx"].get("le")
-        words = ("of at most", bound) if bound is not None else words
-        return f"{_noun(annotation)} {words[0]} {words[1]:,} is needed"
+        ((kind, bound),) = refusal["ctx"].items()
+        words = {"lt": "below", "le": "of at most"}[kind]
+        return f"{_noun(annotation)} {words} {bound:,} is needed"
     example = next((m.examples for m in metadata if isinstance(m, FieldInfo) and m.examples), None)
     such_as = f", such as {shown(example[0])}" if example else ""
     return f"{_noun(annotation, metadata)} is needed{such_as}"

@@ -4,18 +4,14 @@ import itertools
 import math
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from orchestrator.errors import StudyError
-from orchestrator.study.blocks import (
-    EarlyStopping,
-    Resources,
-    Trackers,
-    parse_early_stopping,
-)
+from orchestrator.study.blocks import EarlyStopping, Resources, Trackers, parse_early_stopping
 from orchestrator.study.levels import (
     STANDARD_FACTORS,
     Size,
@@ -52,10 +48,6 @@ class Cell:
 
     def __str__(self) -> str:
         return " × ".join(str(level) for _, level in self.levels)
-
-    def recipe_fields(self) -> dict[str, Any]:
-        """Return the levels of the factors that are recipe fields."""
-        return {key: level for key, level in self.levels if key not in STANDARD_FACTORS}
 
 
 def _name(value: Any) -> Any:
@@ -244,54 +236,45 @@ class Study(Settings):
         return [Cell(tuple(zip(factors, row, strict=True))) for row in rows]
 
     def recipe_of(self, cell: Cell, draw: dict[str, Any] | None = None) -> Recipe:
-        """Return the recipe that a cell is trained with, a draw of the search filled in.
-
-        Raises
-        ------
-        ValueError
-            The fields do not go together.
-        """
-        fields = {**self.recipe, **cell.recipe_fields(), **(draw or {})}
-        return Recipe.model_validate(fields)
+        """Return the recipe that a cell is trained with, a draw of the search filled in."""
+        compared = {key: level for key, level in cell.levels if key not in STANDARD_FACTORS}
+        return Recipe.model_validate({**self.recipe, **compared, **(draw or {})})
 
     def rooted(self, base: Path) -> Self:
         """Return the study with relative paths of data and weights taken from a folder."""
-        path = self.data.path
-        if isinstance(path, dict):
-            rooted: Any = {split: base / part for split, part in path.items()}
-        else:
-            rooted = None if path is None else base / path
+        path: Any = self.data.path
+        if path is not None:
+            is_split = isinstance(path, dict)
+            path = {key: base / part for key, part in path.items()} if is_split else base / path
         weights = [
             WeightsLevel(level.label, str(base / level.path)) if level.path else level
             for level in self.factors["weights"]
         ]
         return self.model_copy(
             update={
-                "data": self.data.model_copy(update={"path": rooted}),
+                "data": self.data.model_copy(update={"path": path}),
                 "factors": {**self.factors, "weights": weights},
             }
         )
 
     def written(self) -> dict[str, Any]:
         """Return the study as a file holds it, every default filled in."""
-        values = self.model_dump(mode="json", exclude={"factors", "search", "recipe", "resources"})
-        gpu, most = self.resources.gpu, self.resources.max_trials_per_gpu
-        order = [*type(self).model_fields]
-        values |= {
-            "trackers": self.trackers.written() if self.trackers else None,
+        blocks = {
+            "trackers": self.trackers and self.trackers.written(),
             "factors": {
                 factor: [_written(level) for level in levels]
                 for factor, levels in self.factors.items()
             },
             "recipe": self.recipe_space.written(),
-            "search": self.search.written() if self.search else None,
+            "search": self.search and self.search.written(),
             "resources": {
-                "cpu": self.resources.cpu,
-                "gpu": gpu if isinstance(gpu, int | str) else str(gpu),
-                **({"max_trials_per_gpu": most} if most else {}),
+                key: str(value) if isinstance(value, Fraction) else value
+                for key, value in self.resources
+                if value is not None
             },
         }
-        return {key: values[key] for key in order if values[key] is not None}
+        values = self.model_dump(mode="json", exclude={*blocks}) | blocks
+        return {key: values[key] for key in type(self).model_fields if values[key] is not None}
 
 
 def _written(level: Any) -> Any:
@@ -299,7 +282,7 @@ def _written(level: Any) -> Any:
 
 
 def study_from(values: Any, base: Path | None = None, file: str = "study") -> Study:
-    """Return the study that some values declare.
+    """Return the study that the values of a study file declare.
 
     Parameters
     ----------
@@ -309,11 +292,6 @@ def study_from(values: Any, base: Path | None = None, file: str = "study") -> St
         The folder that relative paths are taken from; None leaves them as they are written.
     file
         What messages call the study.
-
-    Raises
-    ------
-    StudyError
-        One message that names file, key, value, what is valid and the nearest valid spelling.
     """
     if not isinstance(values, dict):
         raise StudyError(f"{file}: no study; keys such as name, data and factors are needed.")

@@ -12,8 +12,4 @@ def preset_names() -> list[str]:
 def preset_text(name: str, file: str | None = None) -> str:
     """Return a preset's text; its commands name the file that it is written to."""
     text = resources.files(__name__).joinpath(f"{name}.yaml").read_text()
-    return (
-        text
-        if file is None
-        else text.replace(f"scalestudy run {name}.yaml", f"scalestudy run {file}")
-    )
+    return text.replace(f"scalestudy run {name}.yaml", f"scalestudy run {file or f'{name}.yaml'}")
