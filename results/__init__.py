@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from results.errors import ResultsError
     from results.pairs.page import write_comparison
     from results.pairs.pair import compare
-    from results.report.report import write_report
+    from results.report.page import write_report
     from results.run import Run, open
     from results.statistics.curves import fit_power_law, predict_error
 
@@ -18,7 +18,7 @@ _HOMES = {
     "open": "run",
     "predict_error": "statistics.curves",
     "write_comparison": "pairs.page",
-    "write_report": "report.report",
+    "write_report": "report.page",
 }
 
 __all__ = [

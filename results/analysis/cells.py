@@ -131,6 +131,11 @@ class Cells:
         names = [f for f in (factors or self.factors) if len(self.levels.get(f, ())) > 1]
         return cell_name(row, names or list(factors or self.factors)[:1])
 
+    def placed(self, trials: pd.DataFrame, column: str) -> pd.DataFrame:
+        """Return those trials that belong to a cell, its place in `frame` in a further column."""
+        places = self.frame[list(self.factors)].reset_index(names=column)
+        return trials.merge(places, on=list(self.factors), how="inner")
+
     def ordered(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table's rows in the order in which charts show cells."""
         return table.iloc[_order(table, self.levels)].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""The figures that a run has, by name: data-size, cells, epochs and so on."""
+"""The figures of a study, by name: data-size, cells, epochs and so on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,15 +7,16 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from results.analysis.analysis import Analysis
-from results.figures import cells as cell_figures
-from results.figures import curves, differences
-from results.figures import process as process_figures
-from results.figures import sizes as size_figures
+from results.figures.cells import cell_map, epochs
+from results.figures.curves import cost, learning_curves, pretraining
+from results.figures.differences import effects
+from results.figures.process import search, timeline
+from results.figures.sizes import data_size
 
 _SIZE = (
     "Line chart of the share of training data against test accuracy (left) and train accuracy "
     "(right): one line per model, one row of panels per level of weights, bars for the spread "
-    "over seeds. "
+    "over seeds."
 )
 _TABLE = "The table of cells holds all values."
 _COURSE = (
@@ -26,7 +27,7 @@ _COURSE = (
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure that a run can draw.
+    """One figure that a study can draw.
 
     Parameters
     ----------
@@ -36,76 +37,82 @@ class Drawing:
         What is to be seen, for those who cannot see it.
     """
 
+    draw: Callable[[], Figure]
+    alt: str
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A figure that studies may have: what draws it, what is to be seen, and which have it."""
+
     draw: Callable[..., Figure]
     alt: str
+    fits: Callable[[Analysis], bool] = lambda _: True
 
 
 def drawings_of(study: Analysis) -> dict[str, Drawing]:
     """Return the figures of a study, those that the report shows first at the front."""
-    cells, name, trials = study.cells, study.design.name, study.trials
-    size = partial(size_figures.data_size, cells, trials, name)
-    course = partial(cell_figures.epochs, cells, trials, study.table("epochs"), name)
-    drawings = {
-        "data-size": Drawing(size, _SIZE + _TABLE),
-        "data-size-log": Drawing(
-            partial(size, log=True), f"{_SIZE}Logarithmic axis of data size. {_TABLE}"
-        ),
-        "data-size-origin": Drawing(
-            partial(size, origin=True), f"{_SIZE}Both axes from 0 to 1. {_TABLE}"
-        ),
-        "cells": Drawing(
-            partial(cell_figures.cell_map, cells, name),
-            "Heat map of test accuracy: a row per combination of the other factors, a column per "
-            f"share of the data; cells without a value are hatched and named. {_TABLE}",
-        ),
-        "epochs": Drawing(course, _COURSE.format("accuracy")),
-        "loss": Drawing(partial(course, metric="loss"), _COURSE.format("loss")),
-        "timeline": Drawing(
-            partial(process_figures.timeline, trials, name),
-            "Bars of every trial along time, one line per slot; gaps are idle time.",
-        ),
+    return {
+        name: Drawing(partial(kind.draw, study), kind.alt)
+        for name, kind in _FIGURES.items()
+        if kind.fits(study)
     }
-    if not cells.frame.empty:
-        drawings |= _answers(study)
-    tuned = list(study.design.tuned)
-    if tuned:
-        drawings["search"] = Drawing(
-            partial(process_figures.search, cells, trials, tuned, name),
-            "For each cell, the validation accuracy of every recipe that was tried; the chosen one "
-            "is a star, with its values at the right.",
-        )
-    return drawings
 
 
-def _answers(study: Analysis) -> dict[str, Drawing]:
-    """Return the figures of the answer; a race compares nothing, and has its cost only."""
-    name, cells = study.design.name, study.cells
-    varies = {factor: len(levels) > 1 for factor, levels in cells.levels.items()}
-    found = {
-        "cost": Drawing(
-            lambda: curves.cost(cells.frame, cells.factors, name),
-            "Scatter chart of test error against the time of one training run, one mark per cell; "
-            f"a line joins the cells that no other beats. {_TABLE}",
-        )
-    }
-    if cells.race:
-        return found
-    if varies["fraction"]:
-        found["learning-curves"] = Drawing(
-            lambda: curves.learning_curves(cells.frame, study.extrapolations, cells.factors, name),
-            "Test error against training images on logarithmic axes, with fitted power laws and "
-            "the error predicted with twice the data. The table of predictions holds all values.",
-        )
-    if varies["weights"] and varies["fraction"]:
-        found["pretraining"] = Drawing(
-            lambda: curves.pretraining(study.worths, cells.factors, name),
-            "How many times the data a model from scratch needs for a pretrained model's error, "
-            "against training images. The table holds all values.",
-        )
-    if any(varies.values()):
-        found["effects"] = Drawing(
-            lambda: differences.effects(study.effects, name),
-            "Differences in test accuracy between the levels of each factor, averaged over the "
-            "cells of the others, with 95 % intervals. The table of effects holds all values.",
-        )
-    return found
+def _compares(study: Analysis, factor: str) -> bool:
+    """Return whether a factor has levels to compare, which a race never does."""
+    return not study.design.race and len(study.cells.levels[factor]) > 1
+
+
+_FIGURES = {
+    "data-size": _Kind(data_size, f"{_SIZE} {_TABLE}"),
+    "data-size-log": _Kind(
+        partial(data_size, log=True),
+        f"{_SIZE} Logarithmic axis of data size. {_TABLE}",
+    ),
+    "data-size-origin": _Kind(
+        partial(data_size, origin=True),
+        f"{_SIZE} Both axes from 0 to 1. {_TABLE}",
+    ),
+    "cells": _Kind(
+        cell_map,
+        "Heat map of test accuracy: a row per combination of the other factors, a column per "
+        f"share of the data; cells without a value are hatched and named. {_TABLE}",
+    ),
+    "epochs": _Kind(epochs, _COURSE.format("accuracy")),
+    "loss": _Kind(partial(epochs, metric="loss"), _COURSE.format("loss")),
+    "timeline": _Kind(
+        timeline,
+        "Bars of every trial along time, one line per slot; gaps are idle time.",
+    ),
+    "cost": _Kind(
+        cost,
+        "Scatter chart of test error against the time of one training run, one mark per cell; "
+        f"a line joins the cells that no other beats. {_TABLE}",
+        lambda study: len(study.cells.frame) > 0,
+    ),
+    "learning-curves": _Kind(
+        learning_curves,
+        "Test error against training images on logarithmic axes, with fitted power laws and "
+        "the error predicted with twice the data. The table of predictions holds all values.",
+        lambda study: _compares(study, "fraction"),
+    ),
+    "pretraining": _Kind(
+        pretraining,
+        "How many times the data a model from scratch needs for a pretrained model's error, "
+        "against training images. The table holds all values.",
+        lambda study: _compares(study, "weights") and _compares(study, "fraction"),
+    ),
+    "effects": _Kind(
+        effects,
+        "Differences in test accuracy between the levels of each factor, averaged over the "
+        "cells of the others, with 95 % intervals. The table of effects holds all values.",
+        lambda study: any(_compares(study, factor) for factor in study.factors),
+    ),
+    "search": _Kind(
+        search,
+        "For each cell, the validation accuracy of every recipe that was tried; the chosen one "
+        "is a star, with its values at the right.",
+        lambda study: bool(study.design.tuned),
+    ),
+}

@@ -15,8 +15,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from results.analysis.analysis import Analysis
 from results.analysis.cells import Cells, State
-from results.analysis.runs import by_cell, combinations, records_of, wanted_trials, where
+from results.analysis.runs import by_cell, combinations, records_of, where
 from results.figures.style import (
     COLOURS,
     FAULT,
@@ -43,27 +44,20 @@ _SEARCHED = "#B0B0B0"
 _BLANK = "#F0F0F0"
 
 
-def epochs(
-    cells: Cells, trials: pd.DataFrame, curves: pd.DataFrame, name: str, metric: str = "accuracy"
-) -> Figure:
+def epochs(study: Analysis, metric: str = "accuracy") -> Figure:
     """Draw accuracy over epochs, one panel per cell, with stopped trials marked.
 
     Parameters
     ----------
-    cells
-        Every cell of the study: a row of panels per series, a column per data size.
-    trials
-        One row per trial.
-    curves
-        One row per trial and epoch.
-    name
-        Name of the study.
+    study
+        Its cells are panels: a row per series, a column per data size.
     metric
         `accuracy` or `loss`.
     """
-    title = f"{plain(name)}: {metric} over epochs"
-    fates = wanted_trials(trials).set_index("trial_id")[["status", "measured"]]
-    joined = curves.join(fates, on="trial_id", how="inner")
+    cells = study.cells
+    title = f"{plain(study.design.name)}: {metric} over epochs"
+    fates = study.wanted.set_index("trial_id")[["status", "measured"]]
+    joined = study.table("epochs").join(fates, on="trial_id", how="inner")
     if joined.empty:
         return empty(title, "No epoch is recorded yet.")
     fractions = cells.levels["fraction"]
@@ -182,20 +176,19 @@ def _say_absent(axes: Axes, cell: pd.DataFrame) -> None:
     )
 
 
-def cell_map(cells: Cells, name: str, metric: str = "test_accuracy") -> Figure:
+def cell_map(study: Analysis, metric: str = "test_accuracy") -> Figure:
     """Draw every cell as a heat map; cells without a value are named with the reason.
 
     Parameters
     ----------
-    cells
-        Every cell of the study: rows are series, columns data sizes.
-    name
-        Name of the study.
+    study
+        Its series are rows, its data sizes columns.
     metric
-        Column of the cells' frame that gives the colour.
+        Column of the summary that gives the colour.
     """
+    cells = study.cells
     words = metric.replace("_", " ")
-    title = f"{plain(name)}: {words} of every cell"
+    title = f"{plain(study.design.name)}: {words} of every cell"
     if cells.frame.empty:
         return empty(title, "No trial is planned yet.")
     rows = combinations(cells.frame, cells.series)

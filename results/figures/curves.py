@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
+from results.analysis.analysis import Analysis
 from results.analysis.costs import pareto_front
 from results.analysis.runs import by_cell, combinations, records_of, where
 from results.figures.style import (
@@ -34,32 +35,18 @@ _MAX_PANELS = _MAX_SERIES = 24
 _FEWEST_TICKS = 3
 
 
-def learning_curves(
-    cells: pd.DataFrame, predicted: pd.DataFrame, factors: Sequence[str], name: str
-) -> Figure:
-    """Draw test error against images, with the fitted law and the next doubling predicted.
-
-    Parameters
-    ----------
-    cells
-        What `results.analysis.cells.Cells.frame` holds.
-    predicted
-        What `results.analysis.series.extrapolations` returns.
-    factors
-        Columns that name a cell.
-    name
-        Name of the study.
-    """
-    title = f"{plain(name)}: what more data would buy"
+def learning_curves(study: Analysis) -> Figure:
+    """Draw test error against images, with the fitted law and the next doubling predicted."""
+    title = f"{plain(study.design.name)}: what more data would buy"
+    cells, predicted, series = study.cells.frame, study.extrapolations, study.cells.series
     if predicted.empty or cells["fraction"].nunique() < 2:
         return empty(title, "At least two amounts of data with a value are needed.")
-    series = [factor for factor in factors if factor != "fraction"]
     every = list(dict.fromkeys(cells["model"]))
     models = every[:MAX_LINES]
     predicted = predicted[predicted["model"].isin(models)]
     predicted = predicted.assign(low=predicted["low"].clip(lower=0.05 * predicted["headline"]))
     known = _with_ends(cells[cells["model"].isin(models) & (cells["seeds"] > 0)])
-    found = combinations(predicted, [factor for factor in series if factor != "model"])
+    found = combinations(predicted, study.cells.panels)
     panels = found[:_MAX_PANELS]
     note = (
         "Both axes logarithmic; bars: 95 % t intervals. Line: fitted power law. Diamond: predicted "
@@ -121,22 +108,12 @@ def _draw_predicted(axes: Axes, row: dict[str, Any], colour: str) -> None:
     draw_intervals(axes, [at], [error], [row["low"]], [row["high"]], colour)
 
 
-def pretraining(worths: pd.DataFrame, factors: Sequence[str], name: str) -> Figure:
-    """Draw how many times the data a model from scratch needs for a pretrained one's error.
-
-    Parameters
-    ----------
-    worths
-        What `results.analysis.series.data_worths` returns.
-    factors
-        Columns that name a cell.
-    name
-        Name of the study.
-    """
-    title = f"{plain(name)}: what pretraining is worth in data"
+def pretraining(study: Analysis) -> Figure:
+    """Draw how many times the data a model from scratch needs for a pretrained one's error."""
+    title = f"{plain(study.design.name)}: what pretraining is worth in data"
+    worths, keys = study.worths, list(study.cells.series)
     if worths.empty:
         return empty(title, "Runs from scratch and pretrained, at two sizes or more, are needed.")
-    keys = [factor for factor in factors if factor != "fraction"]
     series = list(by_cell(worths, keys).values())
     note = (
         "How many times the data a model from scratch needs for the same test error. Hollow, with "
@@ -176,19 +153,10 @@ def _draw_worth(axes: Axes, x: pd.Series, own: pd.DataFrame, place: int) -> None
                 axes.annotate("", (at, value * 1.6**sign), (at, value), arrowprops=arrow)
 
 
-def cost(cells: pd.DataFrame, factors: Sequence[str], name: str) -> Figure:
-    """Draw test error against what training costs, with the front that no other cell beats.
-
-    Parameters
-    ----------
-    cells
-        What `results.analysis.cells.Cells.frame` holds.
-    factors
-        Columns that name a cell.
-    name
-        Name of the study.
-    """
-    title = f"{plain(name)}: what accuracy costs"
+def cost(study: Analysis) -> Figure:
+    """Draw test error against what training costs, with the front that no other cell beats."""
+    title = f"{plain(study.design.name)}: what accuracy costs"
+    cells = study.cells.frame
     known = cells[(cells["seeds"] > 0) & (cells["resource_seconds"] > 0)]
     if known.empty:
         return empty(title, "No cell has a value yet.")
@@ -213,18 +181,12 @@ def cost(cells: pd.DataFrame, factors: Sequence[str], name: str) -> Figure:
         front["resource_seconds"], front["error"], where="post", color=PALE, linewidth=1.2, zorder=1
     )
     for (model, level), own in known.groupby(["model", "weights"], sort=False, dropna=False):
-        axes.scatter(
-            own["resource_seconds"],
-            own["error"],
-            color=colours[model],
-            marker=markers[level],
-            s=40,
-            zorder=2,
-        )
+        times, errors = own["resource_seconds"], own["error"]
+        axes.plot(times, errors, markers[level], color=colours[model], markersize=6.3)
     axes.margins(x=0.12, y=0.12)
     _logarithmic(axes)
-    varied = [factor for factor in factors if front[factor].nunique(dropna=False) > 1]
-    _name_front(axes, front, varied or factors[:1])
+    varied = [factor for factor in study.factors if front[factor].nunique(dropna=False) > 1]
+    _name_front(axes, front, varied or study.factors[:1])
     axes.set_ylabel("test error (%)")
     axes.set_xlabel(f"{resource}-seconds of one training run (logarithmic axis)")
     return figure

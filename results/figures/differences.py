@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from results.analysis.analysis import Analysis
 from results.analysis.runs import records_of
 from results.figures.style import (
     COLOURS,
@@ -22,21 +23,15 @@ from results.figures.style import (
     mark,
     new_rows,
     plain,
+    write_in_row,
 )
 from results.phrases import described, level_label
 
 
-def effects(table: pd.DataFrame, name: str) -> Figure:
-    """Draw what each step in a factor is worth, averaged over the cells of the others.
-
-    Parameters
-    ----------
-    table
-        What `results.analysis.contrasts.main_effects` returns.
-    name
-        Name of the study.
-    """
-    title = f"{plain(name)}: what each factor is worth"
+def effects(study: Analysis) -> Figure:
+    """Draw what each step in a factor is worth, averaged over the cells of the others."""
+    title = f"{plain(study.design.name)}: what each factor is worth"
+    table = study.effects
     if table.empty:
         return empty(title, "No two levels of a factor have a seed in common.")
     shown = table.head(MAX_ROWS)
@@ -121,15 +116,8 @@ def _draw_gains(axes: Axes, shown: pd.DataFrame, places: np.ndarray) -> None:
         compared = not np.isnan(row["difference"])
         # The very same trials have an interval of no width.
         if not compared or row["low"] == row["high"]:
-            axes.annotate(
-                str(row["basis"]),
-                (0.5, place),
-                xycoords=("axes fraction", "data"),
-                fontsize=7.5,
-                color=PALE,
-                ha="center",
-                va="bottom" if compared else "center",
-            )
+            height = place - 0.25 if compared else place
+            write_in_row(axes, height, 0.5, str(row["basis"]), PALE)
 
 
 def _draw_decided(

@@ -1,5 +1,7 @@
 """Figures of how a study went: search, use of the slots, stopping rules. Frames in, figure out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,9 +9,9 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from results.analysis.cells import Cells
+from results.analysis.analysis import Analysis
 from results.analysis.costs import busy_share
-from results.analysis.runs import measured_trials, records_of, wanted_trials
+from results.analysis.runs import measured_trials, records_of
 from results.figures.style import (
     COLOURS,
     FAULT,
@@ -24,6 +26,7 @@ from results.figures.style import (
     new_rows,
     plain,
     tidy,
+    write_in_row,
 )
 from results.phrases import duration, level_label
 from results.records import Stage, Status
@@ -41,31 +44,18 @@ _FATES = ((Status.STOPPED, "#D9D9D9", "////"), (Status.FAILED, "#F2B8B5", "xxxx"
 """What may become of a trial besides completion, with colour and hatch."""
 
 
-def search(cells: Cells, trials: pd.DataFrame, tuned: list[str], name: str) -> Figure:
-    """Draw what each cell's recipes came to, and the one that was chosen.
-
-    Parameters
-    ----------
-    cells
-        Every cell of the study, one row each.
-    trials
-        One row per trial.
-    tuned
-        Recipe fields that were searched.
-    name
-        Name of the study.
-    """
-    title = f"{plain(name)}: recipes tried in each cell"
-    wanted = wanted_trials(trials)
+def search(study: Analysis) -> Figure:
+    """Draw what each cell's recipes came to, and the one that was chosen."""
+    title = f"{plain(study.design.name)}: recipes tried in each cell"
+    cells, wanted, tuned = study.cells, study.wanted, study.design.tuned
     tried = wanted[(wanted["stage"] == Stage.SEARCH) & wanted["final_val_accuracy"].notna()]
     if tried.empty or not tuned:
         return empty(title, "No recipe was searched.")
-    keys = list(cells.factors)
     frame = cells.frame.head(MAX_ROWS)
     note = f"Each mark is one recipe ({', '.join(tuned)}), trained with the search seed."
     note += left_out(len(cells.frame) - len(frame), "cells")
-    places = pd.Series(range(len(frame)), index=pd.MultiIndex.from_frame(frame[keys]))
-    tried = tried.join(places.rename("place"), on=keys, how="inner")
+    tried = cells.placed(tried, "row")
+    tried = tried[tried["row"] < len(frame)]
     handles = [
         mark(words, marker=marker, color=colour)
         for status, (words, marker, colour) in _RECIPES.items()
@@ -76,56 +66,31 @@ def search(cells: Cells, trials: pd.DataFrame, tuned: list[str], name: str) -> F
     figure, (axes,) = new_rows(names, (9.5,), title, note, handles)
     for status, (_, marker, colour) in _RECIPES.items():
         own = tried[tried["status"] == status]
-        width = 1.1 if marker == "x" else 0
-        axes.scatter(
-            own["final_val_accuracy"],
-            own["place"],
-            s=24,
-            marker=marker,
-            color=colour,
-            linewidths=width,
-            alpha=0.85,
-        )
+        axes.plot(own["final_val_accuracy"], own["row"], marker, color=colour, ms=5, alpha=0.85)
     chosen = measured_trials(tried)
-    axes.scatter(
-        chosen["final_val_accuracy"],
-        chosen["place"],
-        s=130,
-        marker="*",
-        color=COLOURS[1],
-        edgecolors="white",
-        linewidths=0.6,
-        zorder=3,
-    )
+    best, at = chosen["final_val_accuracy"], chosen["row"]
+    axes.plot(best, at, "*", color=COLOURS[1], ms=11.5, mec="white", mew=0.6, zorder=3)
     axes.set_xlabel("validation accuracy at the last epoch (0 to 1)")
     _write_recipes(axes, len(frame), chosen, tuned)
     return figure
 
 
-def _write_recipes(axes: Axes, rows: int, chosen: pd.DataFrame, tuned: list[str]) -> None:
+def _write_recipes(axes: Axes, rows: int, chosen: pd.DataFrame, tuned: Sequence[str]) -> None:
     """Write each cell's chosen recipe at the right of its row."""
     recipes = ["none chosen"] * rows
     for row in records_of(chosen):
         fields = (f"{field} {level_label(field, row[field], bare=True)}" for field in tuned)
-        recipes[row["place"]] = plain(", ".join(fields), 44)
+        recipes[row["row"]] = plain(", ".join(fields), 44)
     right = axes.secondary_yaxis("right")
     right.set_yticks(range(rows), recipes)
     right.tick_params(length=0, labelsize=8)
     right.spines[:].set_visible(False)
 
 
-def timeline(trials: pd.DataFrame, name: str) -> Figure:
-    """Draw which slot trained which trial, when.
-
-    Parameters
-    ----------
-    trials
-        One row per trial, with `slot`, `host`, `started_at` and `ended_at`.
-    name
-        Name of the study.
-    """
-    title = f"{plain(name)}: use of the slots"
-    spans = slot_spans(trials)
+def timeline(study: Analysis) -> Figure:
+    """Draw which slot trained which trial, when."""
+    title = f"{plain(study.design.name)}: use of the slots"
+    spans = slot_spans(study.trials)
     if spans.empty:
         return empty(title, "No trial has started yet.")
     slots = list(dict.fromkeys(zip(spans["host"], spans["slot"], strict=True)))
@@ -264,12 +229,4 @@ def _draw_regrets(axes: Axes, shown: pd.DataFrame, places: np.ndarray) -> None:
         zip(*(shown[column] for column in columns), strict=True)
     ):
         words = f"{kept} of {contests} kept" + (f", {lost} without any" if lost else "")
-        axes.annotate(
-            words,
-            (0.99, place),
-            xycoords=("axes fraction", "data"),
-            fontsize=8,
-            color=FAULT if lost else PALE,
-            ha="right",
-            va="center",
-        )
+        write_in_row(axes, place, 0.99, words, FAULT if lost else PALE, "right")

@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from results.analysis.analysis import Analysis
 from results.analysis.cells import Cells, State
-from results.analysis.runs import by_cell, combinations, compared_trials, records_of, where
+from results.analysis.runs import by_cell, combinations, compared_trials, records_of
 from results.figures.style import (
     COLOURS,
     FAULT,
@@ -26,19 +27,18 @@ from results.figures.style import (
     new_rows,
     plain,
     same_limits,
-    size_axes,
+    write_in_row,
 )
 from results.phrases import cell_key, described, fraction_label
 from results.records import Status
 
 _MANY_POINTS = 500  # beyond which a vector per point makes files of megabytes
 _MAX_PANEL_ROWS = 8
+_LABEL_WIDTH = 0.12  # of the axes' width
 _PARTS = ("test", "train")
 
 
-def data_size(
-    cells: Cells, trials: pd.DataFrame, name: str, log: bool = False, origin: bool = False
-) -> Figure:
+def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figure:
     """Draw data size against test and train accuracy.
 
     One line per model, one row of panels per level of `weights` (and of any further factor), with
@@ -46,19 +46,16 @@ def data_size(
 
     Parameters
     ----------
-    cells
-        Every cell of the study.
-    trials
-        One row per trial: every compared seed is a point.
-    name
-        Name of the study.
+    study
+        Its cells are drawn with their means, each compared seed as a point.
     log
         Logarithmic axis of data size.
     origin
         Both axes from 0 to 1, with a dotted line to the first size; not with `log`.
     """
-    title = f"{plain(name)}: accuracy against the amount of training data"
-    points = compared_trials(trials, cells.race)
+    cells, name = study.cells, plain(study.design.name)
+    title = f"{name}: accuracy against the amount of training data"
+    points = compared_trials(study.trials, cells.race)
     if points.empty:
         return empty(title, "No cell has a value yet.")
     if len(cells.levels["fraction"]) < 2:
@@ -74,7 +71,7 @@ def data_size(
     handles = _handles(cells, points, origin)
     figure, grid = new_grid(len(drawn), len(_PARTS), (4.0, 2.5), title, note, handles)
     sizes = cells.frame.groupby("fraction", observed=True)["n_train"].max().sort_index()
-    size_axes(grid, list(sizes.index), list(sizes), log, origin)
+    _share_sizes(grid, sizes, log, origin)
     same_limits(grid, y=(0.0, 1.0) if origin else _accuracies(cells, points))
     of_cells, of_points = (by_cell(frame, cells.series) for frame in (cells.summary, points))
     for row, panel in zip(grid, drawn, strict=True):
@@ -95,6 +92,36 @@ def data_size(
         kind = "logarithmic axis" if log else "below: images"
         axes.set_xlabel(f"share of the training pool ({kind})")
     return figure
+
+
+def _share_sizes(grid: np.ndarray, sizes: pd.Series, log: bool, origin: bool) -> None:
+    """Put data sizes on the x axis of all panels: shares, with the number of images below each.
+
+    Labels that would run into one another are left out, the largest size first to stay; every
+    size keeps its tick.
+    """
+    shares = sizes.index.to_numpy(float)
+    low, high = shares.min(), shares.max()
+    if log:
+        spread = max(high / low, 2.0) ** 0.06
+        limits = (low / spread, high * spread)
+    else:
+        left = 0.0 if origin else low - 0.05 * max(high - low, 0.1 * high)
+        limits = (left, high + 0.05 * max(high - left, 0.1 * high))
+    begin, end = np.log(limits) if log else limits
+    places = ((np.log(shares) if log else shares) - begin) / (end - begin)
+    labels = [""] * len(shares)
+    nearest = np.inf
+    for index in reversed(range(len(shares))):
+        if nearest - places[index] >= _LABEL_WIDTH:
+            nearest = places[index]
+            labels[index] = f"{fraction_label(shares[index])}\n{count(sizes.iloc[index])}"
+    for axes in grid.flat:
+        if log:
+            axes.set_xscale("log", base=2)
+        axes.set_xlim(limits)
+        axes.set_xticks(shares, labels)
+        axes.minorticks_off()
 
 
 def _accuracies(cells: Cells, points: pd.DataFrame) -> tuple[float, float] | None:
@@ -185,7 +212,7 @@ def _one_size(cells: Cells, points: pd.DataFrame, name: str) -> Figure:
     """Draw the cells of a study with a single size: there is no axis of sizes, only a ranking."""
     fraction = fraction_label(cells.levels["fraction"][0])
     share = "all" if fraction == "1" else fraction
-    title = f"{plain(name)}: accuracy on {share} of the training pool"
+    title = f"{name}: accuracy on {share} of the training pool"
     frame = cells.summary.head(MAX_ROWS)
     note = _seed_note(cells) + left_out(len(cells.frame) - len(frame), "cells")
     looks = {"test": (COLOURS[0], "o", -0.12), "train": (COLOURS[1], "s", 0.12)}
@@ -196,23 +223,18 @@ def _one_size(cells: Cells, points: pd.DataFrame, name: str) -> Figure:
     rows = records_of(frame)
     names = [plain(cells.name(row), 44) for row in rows]
     figure, (axes,) = new_rows(names, (8.0,), title, note, handles)
+    places, seeds = np.arange(len(frame)), cells.placed(points, "row")
+    seeds = seeds[seeds["row"] < len(frame)]
+    for part, (colour, marker, shift) in looks.items():
+        metric = f"{part}_accuracy"
+        axes.plot(frame[metric], places + shift, marker, color=colour)
+        low, high = frame[f"{metric}_low"], frame[f"{metric}_high"]
+        axes.hlines(places + shift, low, high, color=colour)
+        at = seeds["row"] + shift
+        axes.plot(seeds[f"final_{metric}"], at, ".", color=colour, ms=3, alpha=0.5)
     for place, row in enumerate(rows):
-        own = where(points, {factor: row[factor] for factor in cells.factors})
-        for part, (colour, marker, shift) in looks.items():
-            at, metric = place + shift, f"{part}_accuracy"
-            axes.plot(row[metric], at, marker, color=colour)
-            axes.hlines(at, row[f"{metric}_low"], row[f"{metric}_high"], color=colour)
-            seeds = own[f"final_{metric}"]
-            axes.plot(seeds, np.full(len(own), at), ".", color=colour, ms=3, alpha=0.5)
         if not row["seeds"]:
-            axes.annotate(
-                f" {row['state']}",
-                (0.0, place),
-                xycoords=axes.get_yaxis_transform(),
-                va="center",
-                fontsize=8,
-                color=FAULT,
-            )
+            write_in_row(axes, place, 0.0, f" {row['state']}", FAULT, "left")
     axes.set_xlabel("accuracy (0 to 1)")
     return figure
 

@@ -1,6 +1,5 @@
 """How figures look: colours, marks, words. No global state of matplotlib is touched."""
 
-import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -12,8 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
-
-from results.phrases import fraction_label
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
 """Told apart with every common kind of colour blindness (after Okabe and Ito, 2008)."""
@@ -29,6 +26,7 @@ MAX_ROWS = 60
 MAX_LINES = 8
 """More lines than this in one panel would share colours."""
 _LEGEND_COLUMNS = 4
+_Side = Literal["left", "center", "right"]
 _Place = Literal["lower left", "outside lower left"]
 _TALLEST = 200.0  # inches; matplotlib cannot draw much beyond
 
@@ -258,47 +256,20 @@ def draw_intervals(
         )
 
 
+def write_in_row(
+    axes: Axes, row: float, across: float, text: str, colour: str, side: _Side = "center"
+) -> None:
+    """Write a word in a row of `new_rows`, at a share of the axes' width from its left."""
+    place = axes.get_yaxis_transform()
+    axes.text(across, row, text, transform=place, ha=side, va="center", fontsize=7.5, color=colour)
+
+
 def empty(title: str, message: str) -> Figure:
     """Return a figure that says why there is nothing to draw."""
     figure = new_figure(7.0, 2.2, title)
     figure.set_layout_engine("none")
     figure.text(0.5, 0.4, message, ha="center", va="center", fontsize=10, color=PALE)
     return figure
-
-
-def size_axes(
-    grid: np.ndarray, fractions: Sequence[float], images: Sequence[float], log: bool, origin: bool
-) -> None:
-    """Put data sizes on the x axis of all panels: shares, with the number of images below each.
-
-    Labels that would run into one another are left out, the largest size first to stay; every
-    size keeps its tick.
-    """
-    low, high = min(fractions), max(fractions)
-    if log:
-        spread = max(high / low, 2.0) ** 0.06
-        limits = (low / spread, high * spread)
-    else:
-        left = 0.0 if origin else low - 0.05 * max(high - low, 0.1 * high)
-        limits = (left, high + 0.05 * max(high - left, 0.1 * high))
-
-    def place(value: float) -> float:
-        if log:
-            return float(np.log(value / limits[0]) / np.log(limits[1] / limits[0]))
-        return float((value - limits[0]) / (limits[1] - limits[0]))
-
-    labels = [""] * len(fractions)
-    nearest = math.inf
-    for index in np.argsort(fractions)[::-1]:
-        if nearest - place(fractions[index]) >= 0.12:
-            nearest = place(fractions[index])
-            labels[index] = f"{fraction_label(fractions[index])}\n{count(images[index])}"
-    for axes in grid.flat:
-        if log:
-            axes.set_xscale("log", base=2)
-        axes.set_xlim(limits)
-        axes.set_xticks(list(fractions), labels)
-        axes.minorticks_off()
 
 
 def count(number: float) -> str:

@@ -16,10 +16,7 @@ _KINDS = {
         Severity.ERROR,
         "accuracies stand side by side without a difference; run both studies on one data set",
     ),
-    "data-unknown": (
-        Severity.WARNING,
-        "run the studies again with this version, which records it",
-    ),
+    "data-unknown": (Severity.WARNING, "run the studies again with this version, which records it"),
     "validation-differs": (
         Severity.WARNING,
         "equal fractions are then of different pools, and seeds draw different subsets; set "
@@ -47,10 +44,7 @@ _KINDS = {
         Severity.NOTE,
         "a difference there is of the recipe as well; where it is the only change, of it alone",
     ),
-    "no-common-cell": (
-        Severity.ERROR,
-        "compare studies that share models, weights and fractions",
-    ),
+    "no-common-cell": (Severity.ERROR, "compare studies that share models, weights and fractions"),
     "cells-in-one": (Severity.NOTE, "they are listed and enter no difference"),
     "unpaired-seeds": (
         Severity.WARNING,

@@ -5,7 +5,7 @@ where both were tested on the same images and neither is a race, and paired as f
 allow: over the same trials, over seeds that drew the same subset, over the same test images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -14,9 +14,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from results.analysis.cells import cells_of
+from results.analysis.cells import Cells, cells_of
 from results.analysis.contrasts import main_effects, paired_test_set
-from results.analysis.runs import by_cell, measured_trials
+from results.analysis.runs import by_cell, measured_trials, records_of
 from results.phrases import STANDARD_FACTORS, cell_key, cell_name, level_label
 from results.records import RECIPE_COLUMNS
 from results.run import Run, open
@@ -144,32 +144,27 @@ class Pair:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """What `compare` returns."""
-        known = [self._estimates(run) for run in (self.first, self.second)]
-        own = [by_cell(frame, self.factors) for frame in known]
-        runs = [by_cell(frame, self.factors) for frame in self.runs]
+        known = [self._cells_of(run) for run in (self.first, self.second)]
+        first, second = (
+            {cell_key(row, self.factors): row for row in records_of(cells.frame)} for cells in known
+        )
+        before, after = (by_cell(runs, self.factors) for runs in self.runs)
         refusal = self.refusal
         rows = []
-        for key in self._ordered(known):
-            sides = {
-                name: one[key].iloc[0] for name, one in zip(_SIDES, own, strict=True) if key in one
-            }
-            levels = next(iter(sides.values()))
-            row: dict[str, Any] = {name: levels[name] for name in self.factors}
-            row["where"] = "both" if len(sides) == 2 else next(iter(sides))
-            for side in _SIDES:
-                row |= {f"seeds_{side}": 0, f"state_{side}": "absent"}
-            for side, found in sides.items():
-                row |= {f"{name}_{side}": found[column] for name, column in _OF_SIDE.items()}
+        for key in dict.fromkeys([*first, *second]):
+            row = self._sides(first.get(key), second.get(key))
             missing = self._missing(row)
             if missing or refusal:
                 row |= {"basis": Basis.NONE, "decided": False, "reason": missing or refusal}
             else:
                 row |= _ratios(row)
-                row |= _contrast(runs[0][key], runs[1][key], self._predictions)
-                row["recipe"] = _recipe_changes(runs[0][key], runs[1][key], self.factors)
+                row |= _contrast(before[key], after[key], self._predictions)
+                row["recipe"] = _recipe_changes(before[key], after[key], self.factors)
                 row["reason"] = ""
             rows.append(row)
-        return pd.DataFrame(rows, columns=[*self.factors, *_COLUMNS])
+        frame = pd.DataFrame(rows, columns=[*self.factors, *_COLUMNS])
+        levels = {name: _merged([cells.levels[name] for cells in known]) for name in self.factors}
+        return Cells(frame, self.factors, levels).ordered(frame)
 
     @cached_property
     def overall(self) -> pd.DataFrame:
@@ -190,31 +185,25 @@ class Pair:
         both = pd.concat(own, ignore_index=True)
         return main_effects(both, (*self.factors, "study"), named=("study",))
 
-    def _estimates(self, run: Run) -> pd.DataFrame:
+    def _cells_of(self, run: Run) -> Cells:
         trials = run.trials()
         added = [name for name in self.factors if name not in run.factors]
         if set(added) & set(run.tuned):
             # The recipes of its search would each look like a cell.
             trials = measured_trials(trials)
-        return cells_of(trials, replace(run.analysis.design, factors=self.factors)).frame
+        return cells_of(trials, replace(run.analysis.design, factors=self.factors))
 
-    def _ordered(self, known: list[pd.DataFrame]) -> list[tuple[str, ...]]:
-        """Return the cells of either, as charts order them: the first study's, then what is new."""
-        places: list[dict[str, int]] = []
-        for name in self.factors:
-            levels: list[Any] = []
-            for run, frame in zip((self.first, self.second), known, strict=True):
-                levels += run.cells.levels.get(name, list(frame[name].unique()))
-            if pd.api.types.is_numeric_dtype(pd.Series(levels)):
-                levels = sorted(levels, key=lambda level: (pd.isna(level), level))
-            labels = dict.fromkeys(level_label(name, level) for level in levels)
-            places.append({label: place for place, label in enumerate(labels)})
-        keys = dict.fromkeys(
-            cell_key(row, self.factors) for frame in known for row in frame.to_dict("records")
-        )
-        return sorted(
-            keys, key=lambda key: [order[label] for order, label in zip(places, key, strict=True)]
-        )
+    def _sides(self, *cells: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return the columns on what each study has of a cell, None where it lacks the cell."""
+        there = {side: cell for side, cell in zip(_SIDES, cells, strict=True) if cell is not None}
+        levels = next(iter(there.values()))
+        row: dict[str, Any] = {name: levels[name] for name in self.factors}
+        row["where"] = "both" if len(there) == len(_SIDES) else next(iter(there))
+        for side in _SIDES:
+            row |= {f"seeds_{side}": 0, f"state_{side}": "absent"}
+        for side, cell in there.items():
+            row |= {f"{name}_{side}": cell[column] for name, column in _OF_SIDE.items()}
+        return row
 
     def _missing(self, row: Mapping[str, Any]) -> str:
         """Return why a cell has no two values; empty where it has."""
@@ -270,6 +259,13 @@ def _declared_data(run: Run) -> tuple[Any, dict[str, Any]]:
     declared = dict(run.study.get("data") or {})
     declared.pop("validation", None)
     return run.study.get("trainable"), declared
+
+
+def _merged(levels: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return a factor's levels in two studies: numbers by value, else what is new at the end."""
+    known = list(dict.fromkeys(level for own in levels for level in own))
+    numeric = pd.api.types.is_numeric_dtype(pd.Series(known))
+    return sorted(known, key=lambda level: (pd.isna(level), level)) if numeric else known
 
 
 def _ratios(row: Mapping[str, Any]) -> dict[str, float]:

@@ -42,11 +42,11 @@ class Picture:
     Parameters
     ----------
     name
-        Of its files beside the page.
+        Name of its files beside the page, without ending.
     alt
         What is to be seen.
     source
-        Data URI.
+        The picture itself, as a data URI.
     """
 
     name: str
@@ -155,7 +155,7 @@ def _value(value: Any) -> str | int | float | None:
         return None
     if isinstance(value, float | np.floating):
         # Counts that pandas holds as floats, beside absent ones.
-        return int(value) if float(value).is_integer() and value >= 1000 else float(f"{value:.4g}")
+        return int(value) if float(value).is_integer() and value >= 1000 else float(f"{value:.6g}")
     if isinstance(value, int | np.integer):
         return int(value)
     return str(value)
@@ -230,9 +230,8 @@ def vega() -> str:
     making = begin_vega()
     script, complaint = making.communicate()
     if making.returncode:
-        reason = (complaint.decode(errors="replace").strip().splitlines() or ["no reason given"])[
-            -1
-        ]
+        lines = complaint.decode(errors="replace").strip().splitlines()
+        reason = lines[-1] if lines else "no reason given"
         raise ResultsError(
             f"the report's charting library cannot be made into a script ({reason}); install "
             "vl-convert-python again. The figures in the report's folder are whole."
@@ -260,7 +259,7 @@ def _drawn(figure: "Figure") -> dict[str, bytes]:
 
 
 def _number(value: float, decimals: int) -> str:
-    return "–" if value != value else f"{value:,.{decimals}f}".replace("-", "−")
+    return f"{value:,.{decimals}f}".replace("-", "−")
 
 
 def _digest(script: str) -> str:

@@ -1,23 +1,83 @@
-"""The report's page: one HTML file that needs nothing else and asks for nothing."""
+"""The report: its page, which needs nothing else and asks for nothing, and the files beside it."""
 
+import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
-from results.analysis.cells import Cells
+from results.analysis.analysis import Analysis
+from results.analysis.cells import METRICS, Cells, State
 from results.analysis.costs import predicted_and_actual
-from results.analysis.runs import records_of
+from results.analysis.runs import measured_trials, records_of
 from results.answer.answer import Interval, coverage_note
 from results.findings.findings import by_severity
 from results.phrases import level_label
-from results.report.html import Picture, Table, as_data, fill, resource, vega
-from results.report.payload import payload
+from results.records import Stage, Status
+from results.report.html import (
+    Picture,
+    Table,
+    as_data,
+    begin_vega,
+    fill,
+    resource,
+    table_of,
+    vega,
+    write_frame,
+    write_picture,
+)
 from results.report.sections import sections_of
-from results.run import Run
+from results.run import Run, open
+from results.store.files import write_whole
+from results.store.objects import Location
 
 _NOTHING = "No trial is recorded yet: `scalestudy run` trains, and this page fills as it does."
+_UNSHOWN = ("settings", "forecast", "gpu_footprints")
+"""Columns of environments that hold JSON."""
+_MAX_POINTS = 5_000
+_MAX_CURVE_ROWS = 40_000
+_CURVE_METRICS = ("val_accuracy", "train_accuracy", "test_accuracy", "val_loss", "train_loss")
+
+Columns = dict[str, list[Any]]
+"""Values by column, of the types that JSON knows."""
+
+
+def write_report(run: str | Location | Run, refresh: float | None = None) -> Location:
+    """Write a run's report, also while its study is under way.
+
+    Parameters
+    ----------
+    run
+        The run directory, or what `results.open` returned for it.
+    refresh
+        Seconds after which an open page looks for a newer one, for reports that are written again
+        and again; never by default.
+
+    Returns
+    -------
+    pathlib.Path or results.store.objects.ObjectPath
+        `report/index.html` in it. Beside it lie every figure as PNG and SVG, and the summary as
+        Parquet and CSV, one row per cell.
+
+    Raises
+    ------
+    StoreError
+        No study has run there, or the disk refuses.
+    """
+    run = run if isinstance(run, Run) else open(run)
+    folder = run.path / "report"
+    begin_vega()
+    pictures = {
+        name: write_picture(folder, name, drawing.draw(), drawing.alt)
+        for name, drawing in run.drawings.items()
+    }
+    write_frame(folder, "summary", run.summary())
+    page = folder / "index.html"
+    write_whole(page, render(run, pictures, datetime.now(UTC), refresh).encode())
+    return page
 
 
 def render(
@@ -31,7 +91,7 @@ def render(
     Parameters
     ----------
     run
-        What it reports.
+        The run that it reports.
     pictures
         Static figures by name, for paper and for browsers without scripts.
     written_at
@@ -45,17 +105,20 @@ def render(
     return fill(
         "page.html.j2",
         [vega(), *(resource(name) for name in ("age.js", "page.js", "tables.js"))],
-        run=run,
+        name=run.name,
         cells=cells,
         question=answer.question if answer else "Nothing is planned yet.",
         answer=[said.text for said in answer.sentences] if answer else [_NOTHING],
         sections=sections_of(run) if known else [],
         findings=by_severity(run.findings()) if known else {},
-        unfinished=_unfinished(cells),
+        unfinished=[
+            (cells.name(row), str(row["state"]), str(row["reason"]))
+            for row in records_of(cells.frame[cells.frame["state"] != State.COMPLETE])
+        ],
         pictures=pictures,
-        data=as_data(payload(run)),
+        data=as_data(_payload(run.analysis)),
         cell_table=_cell_table(cells),
-        recipes=_recipe_table(run),
+        recipes=_recipe_table(cells, run.tuned) if known and run.tuned else None,
         environments=_environment_table(run.environments()),
         forecasts=_forecast_table(run),
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
@@ -65,96 +128,163 @@ def render(
     )
 
 
-def _unfinished(cells: Cells) -> list[tuple[str, str, str]]:
-    rows = records_of(cells.frame[cells.frame["state"] != "complete"])
-    return [(cells.name(row), str(row["state"]), str(row["reason"])) for row in rows]
-
-
 def _cell_table(cells: Cells) -> Table:
     frame = cells.summary
-    columns = [*cells.factors, "images", "state", "seeds"]
-    parts = [
-        *([level_label(factor, level) for level in frame[factor]] for factor in cells.factors),
-        [int(number) for number in frame["n_train"]],
-        frame["state"].to_list(),
-        [
-            f"{done} of {wanted}"
-            for done, wanted in zip(frame["seeds"], frame["seeds_wanted"], strict=True)
-        ],
-    ]
-    for metric in ("test_accuracy", "val_accuracy", "train_accuracy", "test_loss"):
-        columns.append(metric.replace("_", " "))
-        parts.append([_rounded(value) for value in frame[metric]])
-    columns += ["test from", "test to", "parameters", "seconds a trial"]
-    parts += [
-        [_rounded(value) for value in frame["test_accuracy_low"]],
-        [_rounded(value) for value in frame["test_accuracy_high"]],
-        [None if size != size else int(size) for size in frame["n_parameters"]],
-        [_rounded(value) for value in frame["seconds"]],
-    ]
+    seeds = frame["seeds"].astype(str) + " of " + frame["seeds_wanted"].astype(str)
+    metrics = ("test_accuracy", "val_accuracy", "train_accuracy", "test_loss")
+    columns = {
+        **{name: name for name in cells.factors},
+        "n_train": "images",
+        "state": "state",
+        "seeds": "seeds",
+        **{name: name.replace("_", " ") for name in metrics},
+        "test_accuracy_low": "test from",
+        "test_accuracy_high": "test to",
+        "n_parameters": "parameters",
+        "seconds": "seconds a trial",
+    }
     caption = "One row per cell: means over seeds at the last epoch, with 95 % t intervals"
-    return Table(caption, columns, [list(row) for row in zip(*parts, strict=True)])
+    return table_of(caption, frame.assign(seeds=seeds), columns, cells.factors, len(frame))
 
 
-def _recipe_table(run: Run) -> Table | None:
-    tuned = run.tuned
-    if not tuned or run.cells.frame.empty:
-        return None
-    frame = run.cells.frame
-    columns = ["cell", *tuned, "recipes completed", "stopped early", "failed"]
-    rows = [
-        [
-            run.cells.name(row),
-            *(
-                level_label(field, row.get(field), bare=True) if row["seeds"] else "not chosen"
-                for field in tuned
-            ),
-            int(row["search_completed"]),
-            int(row["search_stopped"]),
-            int(row["search_failed"]),
+def _recipe_table(cells: Cells, tuned: list[str]) -> Table:
+    rows = records_of(cells.frame)
+    chosen = {
+        field: [
+            level_label(field, row[field], bare=True) if row["seeds"] else "not chosen"
+            for row in rows
         ]
-        for row in records_of(frame)
-    ]
-    return Table("The recipe chosen in each cell", columns, rows)
+        for field in tuned
+    }
+    columns = {
+        "cell": "cell",
+        **{field: field for field in tuned},
+        "search_completed": "recipes completed",
+        "search_stopped": "stopped early",
+        "search_failed": "failed",
+    }
+    frame = cells.frame.assign(cell=[cells.name(row) for row in rows], **chosen)
+    return table_of("The recipe chosen in each cell", frame, columns, most=len(frame))
 
 
 def _environment_table(environments: pd.DataFrame) -> Table:
-    shown = environments.drop(
-        columns=["settings", "forecast", "gpu_footprints"], errors="ignore"
-    ).dropna(axis=1, how="all")
-    rows = [
-        ["" if pd.isna(value) else str(value) for value in row] for row in shown.to_numpy(object)
-    ]
-    columns = [column.replace("_", " ") for column in shown.columns]
-    return Table("One row per pass", columns, rows)
+    shown = environments.drop(columns=list(_UNSHOWN), errors="ignore")
+    return table_of(
+        "One row per pass", shown, {name: name.replace("_", " ") for name in shown.columns}
+    )
 
 
 def _forecast_table(run: Run) -> Table | None:
     found = predicted_and_actual(run.environments(), run.epochs())
     if found.empty:
         return None
-    rows = [
-        [
-            row["started_at"].strftime("%Y-%m-%d %H:%M UTC"),
-            *(row[name] for name in ("trials_predicted", "trials", "epochs_predicted", "epochs")),
-            round(row["seconds_predicted"]),
-            f"{row['seconds_low']:.0f} to {row['seconds_high']:.0f}",
-            None if row["seconds"] != row["seconds"] else round(row["seconds"]),
-            _rounded(round(row["ratio"], 2)),
-            row["basis"],
-        ]
-        for row in records_of(found)
-    ]
-    columns = [
-        *("pass", "trials predicted", "trials", "epochs predicted", "epochs"),
-        *("seconds predicted", "range", "seconds", "actual / predicted", "basis"),
-    ]
-    caption = (
+    ends = found[["seconds_low", "seconds_high"]].itertuples(index=False)
+    return table_of(
         "What each pass was expected to take at its start, and took to its last epoch; no ratio "
-        "where it was cut short"
+        "where it was cut short",
+        found.assign(
+            started_at=found["started_at"].dt.strftime("%Y-%m-%d %H:%M UTC"),
+            range=[f"{low:.0f} to {high:.0f}" for low, high in ends],
+        ),
+        {
+            "started_at": "pass",
+            "trials_predicted": "trials predicted",
+            "trials": "trials",
+            "epochs_predicted": "epochs predicted",
+            "epochs": "epochs",
+            "seconds_predicted": "seconds predicted",
+            "range": "range",
+            "seconds": "seconds",
+            "ratio": "actual / predicted",
+            "basis": "basis",
+        },
     )
-    return Table(caption, columns, rows)
 
 
-def _rounded(value: float) -> float | None:
-    return None if value != value else float(f"{value:.5g}")
+def _payload(study: Analysis) -> dict[str, Any]:
+    """Return what the page's charts need, column by column.
+
+    Returns
+    -------
+    dict
+        `factors`: name and labels of the levels; `cells`: one entry per cell in each list;
+        `seeds`: one entry per compared trial, `cell` being its place in `cells`; `curves`: one
+        entry per cell and epoch, means over the compared seeds.
+    """
+    cells = study.cells
+    compared = study.wanted if cells.race else measured_trials(study.wanted)
+    compared = cells.placed(compared, "cell")
+    return {
+        "name": study.design.name,
+        "race": cells.race,
+        "factors": [_factor(cells, factor) for factor in cells.factors],
+        "cells": _cells(cells),
+        "seeds": _seeds(compared),
+        "curves": _curves(study.table("epochs"), compared),
+    }
+
+
+def _factor(cells: Cells, factor: str) -> dict[str, Any]:
+    levels = cells.levels[factor]
+    numeric = all(isinstance(level, int | float | np.number) for level in levels)
+    return {
+        "name": factor,
+        "labels": [level_label(factor, level) for level in levels],
+        "values": [float(level) for level in levels] if numeric else None,
+    }
+
+
+def _cells(cells: Cells) -> Columns:
+    frame = cells.summary
+    metrics = [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
+    return {
+        "name": [cells.name(row) for row in records_of(frame)],
+        "images": _numbers(frame["n_train"]),
+        "state": frame["state"].tolist(),
+        "reason": [reason if isinstance(reason, str) else "" for reason in frame["reason"]],
+        "seeds": frame["seeds"].tolist(),
+        "parameters": _numbers(frame["n_parameters"]),
+        "flops": _numbers(frame["flops_per_image"]),
+        "seconds": _numbers(frame["seconds"]),
+        **{
+            f"factor:{factor}": [level_label(factor, level) for level in frame[factor]]
+            for factor in cells.factors
+        },
+        **{metric: _numbers(frame[metric]) for metric in metrics},
+    }
+
+
+def _seeds(compared: pd.DataFrame) -> Columns:
+    ended = compared[compared["status"].isin([Status.COMPLETED, Status.STOPPED])]
+    if len(ended) > _MAX_POINTS:
+        ended = ended.iloc[:0]
+    return {
+        "cell": ended["cell"].tolist(),
+        "seed": ended["seed"].astype(int).tolist(),
+        "stopped": (ended["status"] == Status.STOPPED).tolist(),
+        "selected": (ended["stage"] == Stage.SEARCH).tolist(),
+        **{metric: _numbers(ended[f"final_{metric}"]) for metric in METRICS},
+    }
+
+
+def _curves(epochs: pd.DataFrame, compared: pd.DataFrame) -> Columns:
+    known = compared.set_index("trial_id")[["cell", "epochs_budget"]]
+    rows = epochs[["trial_id", "epoch", *_CURVE_METRICS]].join(known, on="trial_id", how="inner")
+    # A trial may have been trained for longer than the study as last run asks for.
+    rows = rows[~(rows["epoch"] > rows["epochs_budget"].astype(float))]
+    means = rows.groupby(["cell", "epoch"])[list(_CURVE_METRICS)].mean().reset_index()
+    step = -(-len(means) // _MAX_CURVE_ROWS)
+    if step > 1:
+        last = means.groupby("cell")["epoch"].transform("max")
+        means = means[(means["epoch"] % step == 0) | (means["epoch"] == last)]
+    return {
+        "cell": means["cell"].tolist(),
+        "epoch": means["epoch"].tolist(),
+        **{metric: _numbers(means[metric]) for metric in _CURVE_METRICS},
+    }
+
+
+def _numbers(column: pd.Series) -> list[float | None]:
+    """Return five significant digits, which is more than a chart can show; None for no number."""
+    values = column.to_numpy(float).tolist()
+    return [float(f"{value:.5g}") if math.isfinite(value) else None for value in values]

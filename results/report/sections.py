@@ -3,24 +3,17 @@
 Numbers are those of `results.analysis.analysis`: points of test accuracy or error, seconds, images.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
 from results.analysis.analysis import Analysis
 from results.analysis.costs import COSTS, pareto_front
-from results.analysis.runs import records_of
 from results.answer.answer import Interval, coverage_note
 from results.phrases import level_label, resource_time
 from results.report.html import Table, table_of
 from results.run import Run
-
-_WITHOUT = {
-    "difference_without_selection": "without the selection seed",
-    "low_without_selection": "95 % from without it",
-    "high_without_selection": "to without it",
-}
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,7 @@ class Section:
     text
         Paragraphs.
     tables
-        Behind a fold.
+        Tables, those without rows left out of the page.
     picture
         Name of the static figure.
     chart
@@ -45,10 +38,221 @@ class Section:
 
     name: str
     title: str
-    text: Sequence[str] = ()
-    tables: Sequence[Table] = field(default_factory=tuple)
+    text: Sequence[str]
+    tables: Sequence[Table]
     picture: str | None = None
     chart: str | None = None
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A table as it is planned for any study.
+
+    Parameters
+    ----------
+    caption
+        What the rows are.
+    frame
+        Returns the rows of a study.
+    columns
+        Headings by the names of columns; `{resource}` stands for GPU or CPU.
+    compares
+        Factors whose levels the rows compare: they do not name a row.
+    before
+        Headings of the columns that stand before a row's name.
+    """
+
+    caption: str
+    frame: Callable[[Analysis], pd.DataFrame]
+    columns: Mapping[str, str]
+    compares: Sequence[str] = ()
+    before: Mapping[str, str] = field(default_factory=dict)
+
+    def table(self, study: Analysis) -> Table:
+        """Return the table of a study; the factors that tell its rows apart name them."""
+        frame = self.frame(study)
+        names = {
+            name: name
+            for name in study.others(*self.compares)
+            if name in frame and (study.varies(name) or frame[name].nunique(dropna=False) > 1)
+        }
+        words = {"resource": _resource(study)}
+        columns = {name: heading.format(**words) for name, heading in self.columns.items()}
+        columns = {**self.before, **names, **columns}
+        return table_of(self.caption, _written(frame), columns, study.factors)
+
+
+_INTERVAL = {"low": "95 % from", "high": "to"}
+_DIFFERENCE = {"difference": "points gained", **_INTERVAL, "decided": "decided", "n_seeds": "seeds"}
+_WITHOUT_SELECTION = {
+    "difference_without_selection": "without the selection seed",
+    "low_without_selection": "95 % from without it",
+    "high_without_selection": "to without it",
+}
+
+
+def _front(study: Analysis) -> pd.DataFrame:
+    """Return the cells that no other beats at one of the costs, with a column for each cost."""
+    cells = study.cells.frame[study.cells.frame["seeds"] > 0]
+    fronts = pd.DataFrame({f"on_{cost}": pareto_front(cells, cost) for cost in COSTS})
+    return cells.join(fronts)[fronts.any(axis=1)].sort_values("error")
+
+
+def _resource(study: Analysis) -> str:
+    cells = study.cells.frame
+    return "GPU" if (cells["resource"][cells["seeds"] > 0] == "gpu").any() else "CPU"
+
+
+def _written(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return rows as people read them: levels as they are written, and nothing said twice."""
+    if "n_seeds_without_selection" in frame:
+        same = frame["n_seeds"] == frame["n_seeds_without_selection"]
+        frame = frame.drop(columns=list(_WITHOUT_SELECTION)) if same.all() else frame
+    levels = {
+        "first": "factor",
+        "second": "factor",
+        "other_first": "other",
+        "other_second": "other",
+    }
+    written = {
+        column: [
+            level_label(str(name), level)
+            for name, level in zip(frame[factor], frame[column], strict=True)
+        ]
+        for column, factor in levels.items()
+        if column in frame
+    }
+    return frame.assign(**written)
+
+
+def _differences(factor: str) -> _Sheet:
+    return _Sheet(
+        "Paired differences in test accuracy, in points",
+        lambda study: study.differences(factor).assign(factor=factor),
+        {
+            **_DIFFERENCE,
+            "error_ratio": "error ratio",
+            **_WITHOUT_SELECTION,
+            "seeds_needed": "seeds to decide",
+        },
+        (factor,),
+        {"first": "from", "second": "to"},
+    )
+
+
+def _prices(factor: str) -> _Sheet:
+    return _Sheet(
+        f"What a point of accuracy costs by the next level of {factor}",
+        lambda study: study.costs(factor).assign(factor=factor),
+        {
+            "difference": "points gained",
+            "extra_seconds": "more {resource}-seconds a run",
+            "seconds_per_point": "{resource}-seconds a point",
+            "seconds_per_point_low": "from",
+            "seconds_per_point_high": "to",
+        },
+        (factor,),
+        {"first": "from", "second": "to"},
+    )
+
+
+_CROSSOVERS = _Sheet(
+    "Does a bigger model overtake a smaller one as data grows? Sizes in images; "
+    f"{coverage_note(Interval.CROSSOVER)}",
+    lambda study: study.crossovers,
+    {
+        "small": "small",
+        "big": "big",
+        "verdict": "verdict",
+        "location": "means cross at",
+        **_INTERVAL,
+        "p_value": "p",
+    },
+    ("model", "fraction"),
+)
+_WORTHS = _Sheet(
+    "How many times the data a model from scratch needs for the pretrained error; "
+    f"{coverage_note(Interval.WORTH)}",
+    lambda study: study.worths,
+    {
+        "fraction": "pretrained on",
+        "error": "its error (%)",
+        "text": "worth",
+        **_INTERVAL,
+        "n_seeds": "seeds",
+    },
+    ("fraction",),
+)
+_EXTRAPOLATIONS = _Sheet(
+    f"Predicted error with twice the data; {coverage_note(Interval.EXTRAPOLATION)}",
+    lambda study: study.extrapolations,
+    {
+        "n_train": "images now",
+        "error": "error now (%)",
+        "headline": "predicted (%)",
+        **_INTERVAL,
+        "local_power_law": "local law",
+        "power_law": "power law",
+        "data_reliance": "data reliance",
+        "residual_degrees_of_freedom": "degrees of freedom left",
+        "back_test": "back-test missed by",
+        "refusal": "not predicted because",
+    },
+    ("fraction",),
+)
+_EFFECTS = _Sheet(
+    "One step in one factor, averaged over the cells of the others",
+    lambda study: study.effects,
+    {
+        "factor": "factor",
+        "first": "from",
+        "second": "to level",
+        **_DIFFERENCE,
+        **_WITHOUT_SELECTION,
+        "n_cells": "cells averaged",
+    },
+)
+_INTERACTIONS = _Sheet(
+    "How much more a step in one factor gains at another factor's higher level",
+    lambda study: study.interactions,
+    {
+        "factor": "step in",
+        "first": "from",
+        "second": "to level",
+        "other": "where",
+        "other_first": "instead of",
+        "other_second": "is",
+        **_DIFFERENCE,
+        **_WITHOUT_SELECTION,
+        "n_cells": "cells averaged",
+    },
+)
+_FRONT = _Sheet(
+    "Cells that no other beats: less error at the same cost or less",
+    _front,
+    {
+        "error": "error (%)",
+        "resource_seconds": "{resource}-seconds a run",
+        "n_parameters": "parameters",
+        "flops_per_image": "FLOPs an image",
+        "on_resource_seconds": "best for its time",
+        "on_n_parameters": "best for its size",
+        "on_flops_per_image": "best for its FLOPs",
+    },
+)
+_FITS = _Sheet(
+    "Means over each cell's runs; falls and rises are shares of the loss",
+    lambda study: study.fits,
+    {
+        "fit": "verdict",
+        "train_accuracy": "train accuracy (%)",
+        "val_accuracy": "validation accuracy (%)",
+        "gap": "gap (points)",
+        "train_fall": "train loss fell, last quarter",
+        "val_fall": "validation loss fell",
+        "val_rise": "validation loss above its lowest",
+    },
+)
 
 
 def sections_of(run: Run) -> list[Section]:
@@ -59,253 +263,47 @@ def sections_of(run: Run) -> list[Section]:
     study = run.analysis
     if study.runs.empty:
         return []
-    compared: list[tuple[bool, Callable[[Run], Section]]] = [
-        (study.varies("model"), _models),
-        (study.varies("weights"), _pretraining),
-        (study.varies("fraction"), _more_data),
-        (True, _effects),
-    ]
-    made = [make(run) for fits, make in compared if fits and not study.design.race]
-    return [*made, _costs(study), _training(study)]
-
-
-def _models(run: Run) -> Section:
-    study = run.analysis
-    tables = [_differences(study, "model")]
-    if study.varies("fraction"):
-        found = study.crossovers
-        tables.append(
-            table_of(
-                "Does a bigger model overtake a smaller one as data grows? Sizes in images; "
-                f"{coverage_note(Interval.CROSSOVER)}",
-                found,
-                {
-                    **_names(study, found, "model", "fraction"),
-                    "small": "small",
-                    "big": "big",
-                    "verdict": "verdict",
-                    "location": "means cross at",
-                    "low": "95 % from",
-                    "high": "to",
-                    "p_value": "p",
-                },
-                study.factors,
-            )
+    fair = not study.design.race
+    varied = [factor for factor in study.factors if fair and study.varies(factor)]
+    said = {sentence.topic: [sentence.text] for sentence in run.answer().sentences}
+    sections = []
+    if "model" in varied:
+        title, sheets = (
+            "Which model for which amount of data?",
+            [_differences("model"), _CROSSOVERS],
         )
-    title = "Which model for which amount of data?"
-    return Section("model", title, _said(run, "model"), tables)
+        sections.append(Section("model", title, said["model"], _tables(study, sheets)))
+    if "weights" in varied:
+        title, sheets = "What is pretraining worth?", [_differences("weights"), _WORTHS]
+        tables = _tables(study, sheets)
+        sections.append(Section("pretraining", title, said["pretraining"], tables, "pretraining"))
+    if "fraction" in varied:
+        title, tables = "What would twice the data buy?", _tables(study, [_EXTRAPOLATIONS])
+        sections.append(Section("data", title, said["data"], tables, "learning-curves"))
+    if varied:
+        title, tables = "Which factor matters most?", _tables(study, [_EFFECTS, _INTERACTIONS])
+        sections.append(Section("effects", title, (), tables, "effects"))
+    prices = [_prices(factor) for factor in ("model", "fraction") if factor in varied]
+    title, tables = "What does accuracy cost?", _tables(study, [_FRONT, *prices])
+    text = _search_cost(study) if fair else ()
+    sections.append(Section("cost", title, text, tables, "cost", "cost"))
+    title, tables = "Was training long enough?", _tables(study, [_FITS])
+    sections.append(Section("training", title, _fits_counted(study), tables, "epochs", "curves"))
+    return sections
 
 
-def _pretraining(run: Run) -> Section:
-    study, worths = run.analysis, run.analysis.worths
-    tables = [_differences(study, "weights")]
-    if len(worths):
-        tables.append(
-            table_of(
-                "How many times the data a model from scratch needs for the pretrained error; "
-                f"{coverage_note(Interval.WORTH)}",
-                worths,
-                {
-                    **_names(study, worths, "fraction"),
-                    "fraction": "pretrained on",
-                    "error": "its error (%)",
-                    "text": "worth",
-                    "low": "95 % from",
-                    "high": "to",
-                    "n_seeds": "seeds",
-                },
-                study.factors,
-            )
-        )
-    said = _said(run, "pretraining")
-    return Section("pretraining", "What is pretraining worth?", said, tables, "pretraining")
+def _tables(study: Analysis, sheets: Sequence[_Sheet]) -> list[Table]:
+    return [sheet.table(study) for sheet in sheets]
 
 
-def _more_data(run: Run) -> Section:
-    study, found = run.analysis, run.analysis.extrapolations
-    table = table_of(
-        f"Predicted error with twice the data; {coverage_note(Interval.EXTRAPOLATION)}",
-        found,
-        {
-            **_names(study, found, "fraction"),
-            "n_train": "images now",
-            "error": "error now (%)",
-            "headline": "predicted (%)",
-            "low": "95 % from",
-            "high": "to",
-            "local_power_law": "local law",
-            "power_law": "power law",
-            "data_reliance": "data reliance",
-            "residual_degrees_of_freedom": "degrees of freedom left",
-            "back_test": "back-test missed by",
-            "refusal": "not predicted because",
-        },
-        study.factors,
-    )
-    said = _said(run, "data")
-    return Section("data", "What would twice the data buy?", said, [table], "learning-curves")
+def _search_cost(study: Analysis) -> list[str]:
+    cells = study.cells.frame
+    spent = float(cells.loc[cells["seeds"] > 0, "search_resource_seconds"].sum())
+    time = resource_time(spent, _resource(study))
+    return [f"The search took {time}, not counted here."] if spent else []
 
 
-def _effects(run: Run) -> Section:
-    study = run.analysis
-    wanted = {
-        "difference": "points gained",
-        "low": "95 % from",
-        "high": "to",
-        "decided": "decided",
-        "n_seeds": "seeds",
-        **(_WITHOUT if _has_selection(study.effects) else {}),
-        "n_cells": "cells averaged",
-    }
-    tables = [
-        table_of(
-            "One step in one factor, averaged over the cells of the others",
-            _labelled(study.effects),
-            {"factor": "factor", "first": "from", "second": "to level", **wanted},
-        ),
-        table_of(
-            "How much more a step in one factor gains at another factor's higher level",
-            _labelled(study.interactions),
-            {
-                "factor": "step in",
-                "first": "from",
-                "second": "to level",
-                "other": "where",
-                "other_first": "instead of",
-                "other_second": "is",
-                **wanted,
-            },
-        ),
-    ]
-    return Section("effects", "Which factor matters most?", (), tables, "effects")
-
-
-def _costs(study: Analysis) -> Section:
-    cells = study.cells.frame[study.cells.frame["seeds"] > 0]
-    resource = "GPU" if (cells["resource"] == "gpu").any() else "CPU"
-    fronts = pd.DataFrame({cost: pareto_front(cells, cost) for cost in COSTS})
-    named = [study.name(row) or "the only cell" for row in records_of(cells)]
-    shown = cells.assign(cell=named, **fronts.add_prefix("on_"))
-    tables = [
-        table_of(
-            "Cells that no other beats: less error at the same cost or less",
-            shown[fronts.any(axis=1)].sort_values("error"),
-            {
-                "cell": "cell",
-                "error": "error (%)",
-                "resource_seconds": f"{resource}-seconds a run",
-                "n_parameters": "parameters",
-                "flops_per_image": "FLOPs an image",
-                "on_resource_seconds": "best for its time",
-                "on_n_parameters": "best for its size",
-                "on_flops_per_image": "best for its FLOPs",
-            },
-        )
-    ]
-    for factor in () if study.design.race else ("model", "fraction"):
-        if study.varies(factor):
-            prices = study.costs(factor)
-            tables.append(
-                table_of(
-                    f"What a point of accuracy costs by the next level of {factor}",
-                    _labelled(prices.assign(factor=factor)),
-                    {
-                        "first": "from",
-                        "second": "to",
-                        **_names(study, prices, factor),
-                        "difference": "points gained",
-                        "extra_seconds": f"more {resource}-seconds a run",
-                        "seconds_per_point": f"{resource}-seconds a point",
-                        "seconds_per_point_low": "from",
-                        "seconds_per_point_high": "to",
-                    },
-                    study.factors,
-                )
-            )
-    spent = float(cells["search_resource_seconds"].sum())
-    said = (
-        [f"The search took {resource_time(spent, resource)}, not counted here."]
-        if spent and not study.design.race
-        else []
-    )
-    return Section("cost", "What does accuracy cost?", said, tables, "cost", "cost")
-
-
-def _training(study: Analysis) -> Section:
-    found = study.fits
-    counts = found["fit"].value_counts()
+def _fits_counted(study: Analysis) -> list[str]:
+    counts = study.fits["fit"].value_counts()
     text = ", ".join(f"{number} {fit}" for fit, number in counts.items())
-    table = table_of(
-        "Means over each cell's runs; falls and rises are shares of the loss",
-        found,
-        {
-            **_names(study, found),
-            "fit": "verdict",
-            "train_accuracy": "train accuracy (%)",
-            "val_accuracy": "validation accuracy (%)",
-            "gap": "gap (points)",
-            "train_fall": "train loss fell, last quarter",
-            "val_fall": "validation loss fell",
-            "val_rise": "validation loss above its lowest",
-        },
-        study.factors,
-    )
-    said = [f"Cells by their curves: {text}."] if text else []
-    return Section("training", "Was training long enough?", said, [table], "epochs", "curves")
-
-
-def _differences(study: Analysis, factor: str) -> Table:
-    table = study.differences(factor)
-    return table_of(
-        "Paired differences in test accuracy, in points",
-        _labelled(table.assign(factor=factor)),
-        {
-            "first": "from",
-            "second": "to",
-            **_names(study, table, factor),
-            "difference": "points gained",
-            "low": "95 % from",
-            "high": "to",
-            "decided": "decided",
-            "n_seeds": "seeds",
-            "error_ratio": "error ratio",
-            **(_WITHOUT if _has_selection(table) else {}),
-            "seeds_needed": "seeds to decide",
-        },
-        study.factors,
-    )
-
-
-def _has_selection(table: pd.DataFrame) -> bool:
-    """Whether leaving out the seed that chose the recipe changes anything."""
-    return bool((table["n_seeds"] != table["n_seeds_without_selection"]).any())
-
-
-def _said(run: Run, topic: str) -> list[str]:
-    return [said.text for said in run.answer().sentences if said.topic == topic]
-
-
-def _names(study: Analysis, table: pd.DataFrame, *without: str) -> dict[str, str]:
-    """Return the factor columns that tell the rows of a table apart."""
-    return {
-        name: name
-        for name in study.others(*without)
-        if name in table and (study.varies(name) or table[name].nunique(dropna=False) > 1)
-    }
-
-
-def _labelled(table: pd.DataFrame) -> pd.DataFrame:
-    """Write the levels in columns such as `first` as people do, by the row's factor."""
-    labelled = table.copy()
-    for column, factor in (
-        ("first", "factor"),
-        ("second", "factor"),
-        ("other_first", "other"),
-        ("other_second", "other"),
-    ):
-        if column in labelled:
-            labelled[column] = [
-                level_label(str(name), level)
-                for name, level in zip(labelled[factor], labelled[column], strict=True)
-            ]
-    return labelled
+    return [f"Cells by their curves: {text}."] if text else []

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from sample import Plan, Row, write
 
 import results
-from results.analysis.cells import cells_of
+from results.analysis.analysis import Analysis
 from results.analysis.runs import Design
 from results.figures.cells import cell_map
 from results.figures.process import slot_spans, timeline
@@ -223,7 +223,10 @@ def test_slots_of_a_run_become_rows_of_bars():
         ["b", 0, 1, 10.0, 40.0],
     ]
     # 40 s and 30 s of 2 × 40 s.
-    assert any("88 % of the slots' time" in text for text in texts(timeline(trials, "x")))
+    assert any(
+        "88 % of the slots' time" in text
+        for text in texts(timeline(Analysis(lambda _: trials, Design(name="x"))))
+    )
 
 
 def test_more_panels_than_can_be_read_are_counted(tmp_path):
@@ -231,10 +234,10 @@ def test_more_panels_than_can_be_read_are_counted(tmp_path):
         models=("m",), extra={"weight_decay": [i / 1000 for i in range(40)]}, seeds=(0,), epochs=1
     )
     run = opened(tmp_path, plan)
-    figure = data_size(run.cells, run.trials(), "many")
+    figure = data_size(run.analysis)
     rows = len(figure.axes) // 2
     assert any(f"{80 - rows} more rows of panels are left out" in text for text in texts(figure))
-    assert cell_map(run.cells, "many").axes[0].get_ylabel().startswith("80 combinations")
+    assert cell_map(run.analysis).axes[0].get_ylabel().startswith("80 combinations")
 
 
 def test_more_models_than_have_colours_are_counted(tmp_path):
@@ -291,9 +294,9 @@ def reference_study(path):
 @pytest.mark.skipif(not SHARED.exists(), reason="the reference study is not here")
 def test_the_reference_studys_figure_can_be_redrawn():
     trials, study = reference_study(SHARED / "reference" / "study.csv")
-    cells = cells_of(trials, Design.of(study))
-    assert len(cells.frame) == 12
-    figure = data_size(cells, trials, "reference", origin=True)
+    analysis = Analysis(lambda _: trials, Design.of(study))
+    assert len(analysis.cells.frame) == 12
+    figure = data_size(analysis, origin=True)
     scratch, pretrained = (figure.axes[place] for place in (0, 2))
     assert pretrained.get_title(loc="left") == "weights: IMAGENET1K_V1"
     curves = {
