@@ -123,6 +123,11 @@ class Cells:
         parts = [f"{number} {state}" for state, number in self.counts.items() if number]
         return ", ".join(parts) or "no trial is recorded yet"
 
+    @property
+    def resource(self) -> str:
+        """GPU where any cell with a value had one, else CPU: what costs are stated in."""
+        return "GPU" if (self.frame["resource"][self.frame["seeds"] > 0] == "gpu").any() else "CPU"
+
     def name(self, row: Mapping[str, Any], factors: Sequence[str] | None = None) -> str:
         """Return a cell's name, such as `resnet18 × none × 1/16`.
 

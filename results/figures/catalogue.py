@@ -1,7 +1,7 @@
 """The figures of a study, by name: data-size, cells, epochs and so on."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from matplotlib.figure import Figure
@@ -32,18 +32,12 @@ class Drawing:
     Parameters
     ----------
     draw
-        Makes the figure.
+        Makes the figure; of a study, where that is not given yet.
     alt
         What is to be seen, for those who cannot see it.
+    fits
+        Whether a study has the figure.
     """
-
-    draw: Callable[[], Figure]
-    alt: str
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """A figure that studies may have: what draws it, what is to be seen, and which have it."""
 
     draw: Callable[..., Figure]
     alt: str
@@ -53,9 +47,9 @@ class _Kind:
 def drawings_of(study: Analysis) -> dict[str, Drawing]:
     """Return the figures of a study, those that the report shows first at the front."""
     return {
-        name: Drawing(partial(kind.draw, study), kind.alt)
-        for name, kind in _FIGURES.items()
-        if kind.fits(study)
+        name: replace(drawing, draw=partial(drawing.draw, study))
+        for name, drawing in _FIGURES.items()
+        if drawing.fits(study)
     }
 
 
@@ -65,51 +59,51 @@ def _compares(study: Analysis, factor: str) -> bool:
 
 
 _FIGURES = {
-    "data-size": _Kind(data_size, f"{_SIZE} {_TABLE}"),
-    "data-size-log": _Kind(
+    "data-size": Drawing(data_size, f"{_SIZE} {_TABLE}"),
+    "data-size-log": Drawing(
         partial(data_size, log=True),
         f"{_SIZE} Logarithmic axis of data size. {_TABLE}",
     ),
-    "data-size-origin": _Kind(
+    "data-size-origin": Drawing(
         partial(data_size, origin=True),
         f"{_SIZE} Both axes from 0 to 1. {_TABLE}",
     ),
-    "cells": _Kind(
+    "cells": Drawing(
         cell_map,
         "Heat map of test accuracy: a row per combination of the other factors, a column per "
         f"share of the data; cells without a value are hatched and named. {_TABLE}",
     ),
-    "epochs": _Kind(epochs, _COURSE.format("accuracy")),
-    "loss": _Kind(partial(epochs, metric="loss"), _COURSE.format("loss")),
-    "timeline": _Kind(
+    "epochs": Drawing(epochs, _COURSE.format("accuracy")),
+    "loss": Drawing(partial(epochs, metric="loss"), _COURSE.format("loss")),
+    "timeline": Drawing(
         timeline,
         "Bars of every trial along time, one line per slot; gaps are idle time.",
     ),
-    "cost": _Kind(
+    "cost": Drawing(
         cost,
         "Scatter chart of test error against the time of one training run, one mark per cell; "
         f"a line joins the cells that no other beats. {_TABLE}",
         lambda study: len(study.cells.frame) > 0,
     ),
-    "learning-curves": _Kind(
+    "learning-curves": Drawing(
         learning_curves,
         "Test error against training images on logarithmic axes, with fitted power laws and "
         "the error predicted with twice the data. The table of predictions holds all values.",
         lambda study: _compares(study, "fraction"),
     ),
-    "pretraining": _Kind(
+    "pretraining": Drawing(
         pretraining,
         "How many times the data a model from scratch needs for a pretrained model's error, "
         "against training images. The table holds all values.",
         lambda study: _compares(study, "weights") and _compares(study, "fraction"),
     ),
-    "effects": _Kind(
+    "effects": Drawing(
         effects,
         "Differences in test accuracy between the levels of each factor, averaged over the "
         "cells of the others, with 95 % intervals. The table of effects holds all values.",
         lambda study: any(_compares(study, factor) for factor in study.factors),
     ),
-    "search": _Kind(
+    "search": Drawing(
         search,
         "For each cell, the validation accuracy of every recipe that was tried; the chosen one "
         "is a star, with its values at the right.",

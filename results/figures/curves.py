@@ -160,7 +160,7 @@ def cost(study: Analysis) -> Figure:
     known = cells[(cells["seeds"] > 0) & (cells["resource_seconds"] > 0)]
     if known.empty:
         return empty(title, "No cell has a value yet.")
-    resource = "GPU" if (known["resource"] == "gpu").any() else "CPU"
+    resource = study.cells.resource
     note = (
         f"One mark per cell: mean test error against {resource}-seconds of one training run. "
         "Line: cells that no other beats, named where there is room. Search time is not counted."

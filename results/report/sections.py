@@ -76,10 +76,11 @@ class _Sheet:
             for name in study.others(*self.compares)
             if name in frame and (study.varies(name) or frame[name].nunique(dropna=False) > 1)
         }
-        words = {"resource": _resource(study)}
-        columns = {name: heading.format(**words) for name, heading in self.columns.items()}
-        columns = {**self.before, **names, **columns}
-        return table_of(self.caption, _written(frame), columns, study.factors)
+        columns = {**self.before, **names, **self.columns}
+        written = {
+            name: heading.format(resource=study.cells.resource) for name, heading in columns.items()
+        }
+        return table_of(self.caption, _written(frame), written, study.factors)
 
 
 _INTERVAL = {"low": "95 % from", "high": "to"}
@@ -91,6 +92,10 @@ _WITHOUT_SELECTION = {
 }
 
 
+_LEVELS = {"first": "factor", "second": "factor", "other_first": "other", "other_second": "other"}
+"""Columns that hold levels, and those that hold the factor they are of."""
+
+
 def _front(study: Analysis) -> pd.DataFrame:
     """Return the cells that no other beats at one of the costs, with a column for each cost."""
     cells = study.cells.frame[study.cells.frame["seeds"] > 0]
@@ -98,28 +103,17 @@ def _front(study: Analysis) -> pd.DataFrame:
     return cells.join(fronts)[fronts.any(axis=1)].sort_values("error")
 
 
-def _resource(study: Analysis) -> str:
-    cells = study.cells.frame
-    return "GPU" if (cells["resource"][cells["seeds"] > 0] == "gpu").any() else "CPU"
-
-
 def _written(frame: pd.DataFrame) -> pd.DataFrame:
     """Return rows as people read them: levels as they are written, and nothing said twice."""
     if "n_seeds_without_selection" in frame:
         same = frame["n_seeds"] == frame["n_seeds_without_selection"]
         frame = frame.drop(columns=list(_WITHOUT_SELECTION)) if same.all() else frame
-    levels = {
-        "first": "factor",
-        "second": "factor",
-        "other_first": "other",
-        "other_second": "other",
-    }
     written = {
         column: [
             level_label(str(name), level)
             for name, level in zip(frame[factor], frame[column], strict=True)
         ]
-        for column, factor in levels.items()
+        for column, factor in _LEVELS.items()
         if column in frame
     }
     return frame.assign(**written)
@@ -299,7 +293,7 @@ def _tables(study: Analysis, sheets: Sequence[_Sheet]) -> list[Table]:
 def _search_cost(study: Analysis) -> list[str]:
     cells = study.cells.frame
     spent = float(cells.loc[cells["seeds"] > 0, "search_resource_seconds"].sum())
-    time = resource_time(spent, _resource(study))
+    time = resource_time(spent, study.cells.resource)
     return [f"The search took {time}, not counted here."] if spent else []
 
 
