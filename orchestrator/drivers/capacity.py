@@ -12,11 +12,11 @@ from results.phrases import count
 from results.records import Status
 
 LOOK_SECONDS = 5.0
-"""Between two looks at the cluster."""
+"""Seconds between two looks at the cluster."""
 WAIT_SECONDS = 30.0
-"""A trial that waits for so long is spoken of, and again each time the wait has doubled."""
+"""Seconds after which a waiting trial is spoken of, and again each time they have doubled."""
 GIVE_UP_SECONDS = 3600.0
-"""Nothing has run for so long because no node is there on which a trial fits: the run ends."""
+"""Seconds without any trial, because none fits on a node that is there, after which a run ends."""
 
 
 class Cluster(Protocol):

@@ -42,8 +42,8 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
     Parameters
     ----------
     address
-        Of a running cluster; None starts one on this machine, ended on exit. A cluster that this
-        process is connected to already is used and left.
+        Address of a running cluster; None starts one on this machine, ended on exit. A cluster
+        that this process is connected to already is used and left.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def _ray() -> Any:
 
 
 def _alive() -> list[dict[str, Any]]:
-    """Return what Ray tells of each node that is alive; its own form."""
+    """Return Ray's own account of each node that is alive."""
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]

@@ -104,7 +104,7 @@ class OnRay:
     Parameters
     ----------
     address
-        Of a running cluster; None starts a private one on this machine.
+        Address of a running cluster; None starts a private one on this machine.
     max_parallel
         Trials at a time, at most.
     autoscale

@@ -33,7 +33,7 @@ class Tracked:
     folder
         Where a logger may write files of it.
     group
-        What trials of this study have in common.
+        Name that trials of this study have in common.
     """
 
     def __init__(self, wanted: Wanted, cell: str, folder: Path, group: str) -> None:
@@ -173,9 +173,9 @@ def loggers_of(trackers: Trackers, study_name: str) -> dict[str, LoggerCallback]
     Parameters
     ----------
     trackers
-        As the study file has them; their libraries are there (`Trackers.missing`).
+        Trackers as the study file has them, whose libraries are there (`Trackers.missing`).
     study_name
-        Group and experiment of the trials.
+        The study's name, which is group and experiment of its trials.
     """
     loggers: dict[str, LoggerCallback] = {}
     if trackers.tensorboard:

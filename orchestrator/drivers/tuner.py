@@ -26,7 +26,7 @@ from trainables.work.actor import Actor
 from trainables.work.reports import METRIC, FailureKind
 
 _REMEMBERED = 64
-"""Tune may hold so many trials before those that have ended are dropped."""
+"""Trials that Tune may hold before those that have ended are dropped."""
 
 
 def train(work: Pass, capacity: Capacity, checkpoints: Location, beat: Callable[[], None]) -> None:
@@ -39,7 +39,7 @@ def train(work: Pass, capacity: Capacity, checkpoints: Location, beat: Callable[
     capacity
         Says how many trials may run or wait for their place, now.
     checkpoints
-        Shared by the nodes, or in an object store, where it is to outlive one of them.
+        Folder shared by the nodes, or in an object store, where it is to outlive one of them.
     beat
         Called several times a second; an exception from it ends the pass.
     """
@@ -109,7 +109,7 @@ class Dispatcher(_Wire, Searcher):  # type: ignore[misc]
     capacity
         Says how many may run or wait, now.
     checkpoints
-        Where they are kept.
+        Folder of the trials' checkpoints.
     """
 
     def __init__(self, work: Pass, capacity: Capacity, checkpoints: Location) -> None:

@@ -37,7 +37,7 @@ class Outcome:
 
     status: Status
     val_accuracy: float | None = None
-    """At the last epoch trained."""
+    """Validation accuracy at the last epoch trained."""
 
 
 @dataclass
@@ -46,10 +46,18 @@ class CellStages:
 
     Parameters
     ----------
+    cell, index
+        The cell, and its position in `Study.cells()`.
     recipes
-        Tried in this order; more may follow where a searcher proposes them.
+        Recipes to try, in this order; more may follow where a searcher proposes them.
     expected
         How many recipes the search will have tried; 0 without a search.
+    search
+        The search trials that are known.
+    winner
+        The search trial whose recipe is measured, once it is chosen.
+    lost
+        Why the cell cannot be measured, once that is so.
     """
 
     cell: Cell
@@ -59,7 +67,6 @@ class CellStages:
     search: list[Wanted] = field(default_factory=list)
     winner: Trial | None = None
     lost: str | None = None
-    """Why the cell cannot be measured, once that is so."""
 
     @property
     def unknown_recipes(self) -> int:
@@ -78,20 +85,19 @@ class Stages:
 
     def __init__(self, study: Study, inputs: Inputs) -> None:
         self.study, self.inputs = study, inputs
-        self.cells = [
-            CellStages(cell, index, recipes, self._expected(cell, recipes))
-            for index, (cell, recipes) in enumerate(self._recipes())
-        ]
         self.wanted: dict[str, Wanted] = {}
-        for stages in self.cells:
+        self.cells: list[CellStages] = []
+        for index, (cell, recipes) in enumerate(self._recipes()):
+            stages = CellStages(cell, index, recipes, self._expected(cell, recipes))
+            self.cells.append(stages)
             if study.search:
-                for recipe in stages.recipes:
+                for recipe in recipes:
                     self.add_recipe(stages, recipe)
             else:
                 stage = Stage.SEARCH if study.is_race else Stage.MEASURE
                 for number, seed in enumerate(study.seeds):
-                    trial = inputs.trial(study, stages.cell, stages.recipes[0], seed)
-                    self._want(Wanted(trial, stages.index, stage, number))
+                    trial = inputs.trial(study, cell, recipes[0], seed)
+                    self._want(Wanted(trial, index, stage, number))
 
     def copy(self) -> Self:
         """Return stages that go on by themselves from where these stand."""
@@ -100,45 +106,44 @@ class Stages:
         made.wanted = dict(self.wanted)
         return made
 
-    def add_recipe(self, stages: CellStages, recipe: Recipe) -> Wanted | None:
+    def add_recipe(self, cell: CellStages, recipe: Recipe) -> Wanted | None:
         """Add a recipe to a cell's search; None where the cell has it already."""
-        trial = self.inputs.trial(self.study, stages.cell, recipe, self.study.search_seed)
+        trial = self.inputs.trial(self.study, cell.cell, recipe, self.study.search_seed)
         if trial.trial_id in self.wanted:
             return None
-        wanted = Wanted(trial, stages.index, Stage.SEARCH, len(stages.search))
-        stages.search.append(wanted)
-        self._want(wanted)
-        return wanted
+        cell.search.append(self._want(Wanted(trial, cell.index, Stage.SEARCH, len(cell.search))))
+        return cell.search[-1]
 
-    def settle(self, stages: CellStages, outcome: Callable[[str], Outcome | None]) -> list[Wanted]:
+    def settle(self, cell: CellStages, outcome: Callable[[str], Outcome | None]) -> list[Wanted]:
         """Choose a cell's winner once its search has ended; return what is to be measured.
 
         Parameters
         ----------
-        stages
-            The cell.
+        cell
+            The cell; nothing happens where its search goes on, or has been settled.
         outcome
-            trial_id → what became of it, None while it is open.
+            trial_id → what became of the trial, None while it is open.
         """
-        if not self.study.search or stages.winner or stages.lost:
-            return []
-        if stages.unknown_recipes:
-            return []
-        ended = [(wanted.trial, outcome(wanted.trial.trial_id)) for wanted in stages.search]
-        if any(result is None for _, result in ended):
+        ended = [(outcome(wanted.trial.trial_id), wanted.trial) for wanted in cell.search]
+        known = [(result, trial) for result, trial in ended if result is not None]
+        if not self._is_searching(cell) or cell.unknown_recipes or len(known) < len(ended):
             return []
         completed = [
             (rank(result.val_accuracy), trial.trial_id, trial)
-            for trial, result in ended
-            if result is not None and result.status is Status.COMPLETED
+            for result, trial in known
+            if result.status is Status.COMPLETED
         ]
         if not completed:
-            counts = Counter(result.status.value for _, result in ended if result is not None)
+            counts = Counter(result.status.value for result, _ in known)
             became = [f"{number} {status}" for status, number in sorted(counts.items())]
-            stages.lost = f"none of its recipes completed ({', '.join(became) or 'none tried'})"
+            cell.lost = f"none of its recipes completed ({', '.join(became) or 'none tried'})"
             return []
-        stages.winner = min(completed, key=lambda entry: entry[:2])[-1]
-        return list(self._measure(stages, stages.winner))
+        *_, winner = min(completed, key=lambda entry: entry[:2])
+        cell.winner = winner
+        return [
+            self._want(Wanted(winner.changed(seed=seed), cell.index, Stage.MEASURE, number))
+            for number, seed in self._other_seeds()
+        ]
 
     def is_measured(self, trial_id: str) -> bool:
         """Return whether comparisons use a trial."""
@@ -151,22 +156,17 @@ class Stages:
         chosen = winner is not None and winner.trial_id == trial_id
         return chosen and wanted.trial.seed in self.study.seeds
 
-    def possible_measures(self, stages: CellStages) -> set[str]:
+    def possible_measures(self, cell: CellStages) -> set[str]:
         """Return the trials that a cell without a winner yet may come to measure."""
-        if not self.study.search or stages.winner or stages.lost:
-            return set()
         return {
             wanted.trial.changed(seed=seed).trial_id
-            for wanted in stages.search
-            for seed in self.study.seeds
-            if seed != self.study.search_seed
+            for wanted in (cell.search if self._is_searching(cell) else ())
+            for _, seed in self._other_seeds()
         }
 
     def unknown_measures(self, cell: CellStages) -> int:
         """Return how many measure trials of a cell will be known once it has a winner."""
-        if not self.study.search or cell.winner or cell.lost:
-            return 0
-        return sum(seed != self.study.search_seed for seed in self.study.seeds)
+        return len(self._other_seeds()) if self._is_searching(cell) else 0
 
     def unknown_recipes(self) -> int:
         """Return how many recipes a searcher has yet to propose in all cells."""
@@ -180,17 +180,17 @@ class Stages:
         cell = self.cells[wanted.cell].cell
         return group_of(rule.compare, dict(cell.levels), wanted.trial.seed)
 
-    def _measure(self, stages: CellStages, winner: Trial) -> Iterator[Wanted]:
-        for number, seed in enumerate(self.study.seeds):
-            if seed == self.study.search_seed:
-                continue
-            trial = winner.changed(seed=seed)
-            wanted = Wanted(trial, stages.index, Stage.MEASURE, number)
-            self._want(wanted)
-            yield wanted
+    def _is_searching(self, cell: CellStages) -> bool:
+        return self.study.search is not None and not (cell.winner or cell.lost)
 
-    def _want(self, wanted: Wanted) -> None:
+    def _want(self, wanted: Wanted) -> Wanted:
         self.wanted[wanted.trial.trial_id] = wanted
+        return wanted
+
+    def _other_seeds(self) -> list[tuple[int, int]]:
+        """Return number and seed of the trials that are trained only to measure a winner."""
+        seeds = enumerate(self.study.seeds)
+        return [(number, seed) for number, seed in seeds if seed != self.study.search_seed]
 
     def _recipes(self) -> Iterator[tuple[Cell, list[Recipe]]]:
         """Yield each cell with its recipes, in the cell's own random order."""
@@ -209,6 +209,7 @@ class Stages:
             yield cell, [recipes[position] for position in generator.permutation(len(recipes))]
 
     def _expected(self, cell: Cell, recipes: list[Recipe]) -> int:
+        """Return how many recipes the search of a cell will have tried."""
         search = self.study.search
         if not search or search.algorithm != "optuna":
             return len(recipes) if search else 0

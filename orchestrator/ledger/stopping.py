@@ -27,7 +27,7 @@ class Stop:
     """Validation accuracy that the trial fell below."""
 
     def columns(self) -> dict[str, float]:
-        """Return the trial columns that say so."""
+        """Return the trial columns that tell of it."""
         return {"stopped_at_epoch": self.epoch, "stopped_cutoff": self.cutoff}
 
 
@@ -41,7 +41,7 @@ def group_of(compare: str | Iterable[str], levels: Mapping[str, Any], seed: int)
     levels
         The trial's level of every factor.
     seed
-        Of the trial.
+        The trial's seed.
     """
     factors = levels if compare == "cell" else compare
     # Seeds never compete: a mean over those that survived would be biased upward.
@@ -56,7 +56,7 @@ def cutoff_of(values: Sequence[float], reduction_factor: int) -> float:
     values
         What the rung holds; NaN ranks below everything.
     reduction_factor
-        About one in so many goes on.
+        About one trial in so many goes on.
 
     Returns
     -------

@@ -26,24 +26,24 @@ def describe(cpus: float, gpus: float) -> dict[str, Any]:
     Parameters
     ----------
     cpus, gpus
-        Of the whole cluster.
+        Numbers that the whole cluster has.
     """
+    # Only where it is loaded already: a simulated study never needs it.
+    torch = sys.modules.get("torch")
+    cuda = torch.cuda if torch and torch.cuda.is_available() else None
     return {
         "started_at": datetime.now(UTC),
         "host": socket.gethostname(),
-        "scalestudy": _version("scalestudy"),
         "training_version": TRAINING_VERSION,
         "python": platform.python_version(),
-        "torch": _version("torch"),
-        "torchvision": _version("torchvision"),
-        "ray": _version("ray"),
-        "cuda": _cuda(),
+        **{name: _version(name) for name in ("scalestudy", "torch", "torchvision", "ray")},
+        "cuda": torch.version.cuda if torch and cuda else None,
         "git_commit": os.environ.get(COMMIT_VARIABLE) or git_commit(),
         "platform": platform.platform(),
         "cpu_model": _cpu_model(),
         "cpus": cpus,
         "gpus": gpus,
-        "gpu_model": _gpu_model(),
+        "gpu_model": cuda.get_device_name() if cuda else None,
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "command": _command(),
     }
@@ -54,21 +54,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _torch() -> Any:
-    # Only where it is loaded already: a simulated study never needs it.
-    return sys.modules.get("torch")
-
-
-def _cuda() -> str | None:
-    torch = _torch()
-    return torch.version.cuda if torch and torch.cuda.is_available() else None
-
-
-def _gpu_model() -> str | None:
-    torch = _torch()
-    return torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
 
 
 def _cpu_model() -> str | None:

@@ -8,15 +8,15 @@ from dataclasses import asdict, replace
 from fractions import Fraction
 
 from orchestrator.errors import RunError
-from orchestrator.placement.asks import Finding, asks_of, load_of
 from orchestrator.placement.shares import (
+    Measured,
     Node,
     Share,
+    asks_of,
     larger,
+    load_of,
     remedy,
     share_for,
-    speed,
-    worth_sharing,
 )
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
@@ -26,7 +26,7 @@ from trainables.work.reports import FailureKind
 
 
 class Placer:
-    """The shares of a study's trials: as declared, as measured, or larger after a shortage.
+    """Gives a study's trials their shares: as declared, as measured, or larger after a shortage.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Placer:
         self._study, self._inputs, self._grows = study, inputs, grows
         self._enlarged: dict[str, Share] = {}
         self._measured: dict[Load, Share] = {}
-        self._found: dict[str, dict[Load, Finding]] = {}
+        self._found: dict[str, dict[Load, Measured]] = {}
         self.nodes: list[Node] = []
         self._has_gpu = False
 
@@ -53,6 +53,8 @@ class Placer:
 
         Parameters
         ----------
+        trial
+            The trial, which ran out of memory.
         shortage
             `OUT_OF_MEMORY` or `OUT_OF_GPU_MEMORY`: the memory that it ran out of.
 
@@ -88,14 +90,14 @@ class Placer:
                 f"resources.gpu: {gpu} asks for GPUs, and Ray counts none; "
                 "gpu: auto uses them where there are any."
             )
-        is_auto = self._study.resources.gpu == "auto" and self._study.trainable != "simulated"
-        if self._grows and is_auto and not self._has_gpu:
+        is_simulated = self._study.trainable == "simulated"
+        if gpu == "auto" and self._grows and not (self._has_gpu or is_simulated):
             raise RunError(
                 "resources.gpu: auto measures what a GPU holds on one that is there, and the "
                 "cluster has none yet; with --autoscale say what a trial gets, such as "
                 "--set resources.gpu=1 (or 1/2, or 0 for CPUs)."
             )
-        if self._study.resources.gpu != "auto" or not self._has_gpu or len(nodes) > 1:
+        if gpu != "auto" or not self._has_gpu or len(nodes) > 1:
             # On other nodes than this one it is Ray's word that counts, until they are surveyed.
             return []
         import torch
@@ -114,7 +116,7 @@ class Placer:
         Parameters
         ----------
         trials
-            Those that are left to train.
+            Trials that are left to train.
         note
             Says what is being measured.
         """
@@ -126,8 +128,14 @@ class Placer:
         survey = Survey(self._study.resources.cpu, self._most(len(trials)), note)
         return self.take(survey.take(asks))
 
-    def take(self, found: dict[str, dict[Load, Finding]]) -> list[str]:
-        """Place trials by what was found on each kind of GPU; return what is odd."""
+    def take(self, found: dict[str, dict[Load, Measured]]) -> list[str]:
+        """Place trials by what was measured on each kind of GPU; return what is odd.
+
+        Parameters
+        ----------
+        found
+            What each load takes, by Ray's name of the kind of GPU; of every kind that torch sees.
+        """
         self._found = found
         if not found:
             self._has_gpu = False
@@ -135,30 +143,27 @@ class Placer:
         gpus: Counter[str] = Counter()
         for node in self.nodes:
             gpus[node.kind] += int(node.gpu)
-        declared = self.declared()
+        cpus = self.declared().cpu
         # A GPU that torch does not see is one on which nothing fits.
         unseen = {node.kind for node in self.nodes if node.gpu} - found.keys()
         for load in next(iter(found.values())):
             fits: dict[str, tuple[int, float | None]] = dict.fromkeys(unseen, (0, None))
-            for kind, findings in found.items():
-                k, footprint = findings[load].k, findings[load].footprint
-                k = worth_sharing(footprint, k) if footprint else k
-                fits[kind] = (k, speed(footprint, k) if footprint else None)
-            self._measured[load] = share_for(declared.cpu, fits, gpus)
+            fits |= {kind: loads[load].fit for kind, loads in found.items()}
+            self._measured[load] = share_for(cpus, fits, gpus)
         return []
 
     def measurements(self) -> str | None:
-        """Return what was found, as the environment record holds it."""
+        """Return what was measured, as JSON that the environment record holds."""
         rows = [
             {
                 "kind": kind,
-                **(asdict(finding.hardware) if finding.hardware else {}),
+                **(asdict(measured.hardware) if measured.hardware else {}),
                 **asdict(load),
-                **(asdict(finding.footprint) if finding.footprint else {}),
-                "trials_per_gpu": finding.k,
+                **(asdict(measured.footprint) if measured.footprint else {}),
+                "trials_per_gpu": measured.k,
             }
-            for kind, findings in self._found.items()
-            for load, finding in findings.items()
+            for kind, loads in self._found.items()
+            for load, measured in loads.items()
         ]
         return json.dumps(rows) if rows else None
 
@@ -171,17 +176,17 @@ class Placer:
             return self._measured[load]
         # Proposed since: larger batches of the same are sure to take no less.
         larger_batches = [
-            known.batch_size
+            known
             for known in self._measured
             if known.batch_size > load.batch_size
             and replace(known, batch_size=load.batch_size) == load
         ]
         if not larger_batches:
             return declared
-        return self._measured[replace(load, batch_size=min(larger_batches))]
+        return self._measured[min(larger_batches, key=lambda known: known.batch_size)]
 
     def _most(self, n_trials: int) -> dict[str, int]:
-        """Return by kind how many trials may share a GPU: no more than CPUs and trials allow."""
+        """Return how many trials may share a GPU of each kind, as CPUs and trials allow."""
         resources = self._study.resources
         gpus = sum(int(node.gpu) for node in self.nodes)
         most: dict[str, int] = {}

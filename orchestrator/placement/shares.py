@@ -1,4 +1,4 @@
-"""How many trials fit where: pure arithmetic over the nodes of a cluster."""
+"""What trials take of a machine, and how many fit where: arithmetic over nodes and loads."""
 
 import math
 import os
@@ -7,34 +7,58 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from orchestrator.errors import RunError
-from trainables.measure.footprint import Footprint
+from orchestrator.study.inputs import Inputs
+from orchestrator.study.study import Study
+from results.phrases import byte_size, count
+from trainables.measure.footprint import Footprint, Hardware, Load, recorded, resident_bytes
+from trainables.trial import Trial
 from trainables.work.reports import FailureKind
 
 HEADROOM = 1.1
-"""Of what a trial was seen to take, so much is reckoned with."""
+"""Bytes that a trial is given, for each byte of tensors that it was seen to take."""
+_MOST = 10_000
+"""Trials on a GPU at once, as good as no limit."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """What a trial is given: CPUs and GPUs (a fraction, or a whole number)."""
+    """What a trial is given.
+
+    Parameters
+    ----------
+    cpu, gpu
+        Numbers of CPUs and GPUs; GPUs are a fraction of one, or a whole number.
+    kind
+        Ray's name of the only kind of GPU that will do; empty where any does.
+    speed
+        Images per second beside the trials that share the GPU, divided by those of a trial alone;
+        None where it was not measured.
+    """
 
     cpu: float
     gpu: float
     kind: str = ""
-    """Ray's name of the only kind of GPU that will do; empty where any does."""
     speed: float | None = None
-    """Images per second beside the trials that share the GPU, as a share of those alone."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """What Ray may hand out on one machine."""
+    """One machine, with the CPUs and GPUs that Ray may hand out there.
+
+    Parameters
+    ----------
+    host
+        The machine's name.
+    cpu, gpu
+        Numbers of CPUs and GPUs.
+    kind
+        Ray's name of the GPUs, such as H100; empty where there are none, or Ray knows no name.
+    """
 
     host: str
     cpu: float
     gpu: float
     kind: str = ""
-    """What Ray calls its GPUs, such as H100; empty where it has none, or knows no name."""
 
 
 def own_machine(with_gpus: bool) -> Node:
@@ -70,14 +94,14 @@ def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) 
     RunError
         Not even one fits on any node: it would wait for ever.
     """
-    count = sum(places(node, share) for node in nodes)
-    if not count:
+    fitting = sum(places(node, share) for node in nodes)
+    if not fitting:
         raise RunError(
             f"a trial needs {needs(share)} on one machine, and no node has that "
             f"(there is {described(nodes)}); {_advice(nodes, share)}. On a cluster that adds nodes "
             "by itself, --autoscale asks for them."
         )
-    return min(count, max_parallel) if max_parallel else count
+    return min(fitting, max_parallel) if max_parallel else fitting
 
 
 def needs(share: Share) -> str:
@@ -101,7 +125,7 @@ def described(nodes: Iterable[Node]) -> str:
 
 def _amounts(cpu: float, gpu: float) -> list[str]:
     amounts = ((cpu, "CPU"), (gpu, "GPU"))
-    return [f"{count:.4g} {name}{'' if count == 1 else 's'}" for count, name in amounts if count]
+    return [f"{held:.4g} {name}{'' if held == 1 else 's'}" for held, name in amounts if held]
 
 
 def _advice(nodes: Sequence[Node], share: Share) -> str:
@@ -127,13 +151,13 @@ def copies(total_bytes: int, footprint: Footprint, image_bytes: int, most: int) 
     Parameters
     ----------
     total_bytes
-        Memory of the GPU.
+        Bytes of memory that the GPU has.
     footprint
         What one trial takes of it besides its images.
     image_bytes
-        Of the images of one trial.
+        Bytes that the images of one trial take.
     most
-        At most so many.
+        Trials that may share the GPU, at most.
     """
     if footprint.peak_bytes is None:
         return 0
@@ -145,7 +169,10 @@ def copies(total_bytes: int, footprint: Footprint, image_bytes: int, most: int) 
 
 
 def speed(footprint: Footprint, k: int) -> float | None:
-    """Return the images per second of one of k trials that share a GPU, as a share of one alone."""
+    """Return the images per second of one of k trials on a GPU, divided by those of one alone.
+
+    None where the two were not measured.
+    """
     if k == 1:
         return 1.0
     shared, alone = footprint.shared.get(k), footprint.images_per_second
@@ -171,10 +198,12 @@ def share_for(
 
     Parameters
     ----------
+    cpu
+        CPUs of the trial.
     fits
-        By kind of GPU: how many trials one holds, 0 for none, and their `speed`.
+        How many trials a GPU holds, 0 for none, and their `speed`, by kind of GPU.
     gpus
-        By kind: how many GPUs there are.
+        How many GPUs there are of each kind.
     """
     fitting = {kind: found for kind, found in fits.items() if found[0]}
     if not fitting:
@@ -196,8 +225,10 @@ def larger(share: Share, nodes: Sequence[Node], shortage: FailureKind) -> Share 
 
     Parameters
     ----------
+    share, nodes
+        What the trial had, and the machines that there are.
     shortage
-        `OUT_OF_MEMORY` or `OUT_OF_GPU_MEMORY`.
+        The memory that it ran out of: `OUT_OF_MEMORY` or `OUT_OF_GPU_MEMORY`.
     """
     if shortage == FailureKind.OUT_OF_GPU_MEMORY:
         k = round(1 / share.gpu) if 0 < share.gpu < 1 else 1
@@ -219,3 +250,96 @@ def remedy(share: Share, shortage: FailureKind) -> str:
         f"it had {had}; a smaller recipe.batch_size takes less, and resources.gpu: {2 * gpus} "
         f"divides each batch among {2 * gpus} GPUs"
     )
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One load to measure.
+
+    Parameters
+    ----------
+    trial
+        One of the trials with this load.
+    image_bytes
+        Bytes of the images that a trial keeps, of the trial that keeps the most.
+    """
+
+    trial: Trial
+    image_bytes: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one load takes of one kind of GPU.
+
+    Parameters
+    ----------
+    hardware, footprint
+        The GPU, and what a trial takes of it; None where that was not measured.
+    k
+        Trials that the GPU holds at once, 0 for none; 1 where it was not measured.
+    """
+
+    hardware: Hardware | None
+    footprint: Footprint | None
+    k: int
+
+    @property
+    def fit(self) -> tuple[int, float | None]:
+        """Return how many trials are best placed on a GPU, 0 for none, and their `speed`."""
+        if not self.footprint:
+            return self.k, None
+        k = worth_sharing(self.footprint, self.k)
+        return k, speed(self.footprint, k)
+
+
+def asks_of(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> dict[Load, Ask]:
+    """Return each load that trials put on a GPU, with what there is to measure of it."""
+    asks: dict[Load, Ask] = {}
+    # What a user's own takes cannot be tried on made-up images.
+    for trial in trials if study.trainable == "classifier" else ():
+        load = load_of(trial, inputs)
+        n_images = trial.n_train + inputs.n_validation + inputs.n_test
+        images = resident_bytes(n_images, trial.n_train, load.side)
+        if load not in asks or asks[load].image_bytes < images:
+            asks[load] = Ask(trial, images)
+    return asks
+
+
+def load_of(trial: Trial, inputs: Inputs) -> Load:
+    """Return all that a trial's memory on a GPU depends on, but for the number of its images."""
+    from trainables.data.dataset import decode_size
+
+    side = decode_size(trial.data, trial.recipe.image_size) or inputs.image_size or 0
+    return Load.of(trial, side, max(inputs.n_validation, inputs.n_test))
+
+
+def shares_foreseen(
+    study: Study, inputs: Inputs, trials: Iterable[Trial], on_gpu: bool
+) -> list[str]:
+    """Return what a plan can say of shares without a GPU: a sentence per figure and on the rest.
+
+    Parameters
+    ----------
+    study, inputs, trials
+        What is asked for with `gpu: auto`, what was found, and the trials that are left.
+    on_gpu
+        Whether this machine has a GPU to train on.
+    """
+    most = study.resources.max_trials_per_gpu or _MOST
+    unknown, sentences = 0, []
+    for load, ask in asks_of(study, inputs, trials).items():
+        known = recorded(load)
+        unknown += not known
+        for hardware, footprint in known:
+            where = f"{load} on {hardware.gpu} ({byte_size(hardware.total_bytes)})"
+            k = copies(hardware.total_bytes, footprint, ask.image_bytes, most)
+            taken = footprint.context_bytes + (footprint.peak_bytes or 0) + ask.image_bytes
+            fits = f"{byte_size(taken)} a trial, so at most {k} at once"
+            sentences.append(f"{where}: {fits if k else 'not even one fits'}")
+    if unknown and (os.environ.get("RAY_ADDRESS") or on_gpu):
+        sentences.append(
+            f"gpu: auto: where Ray has GPUs, {count(unknown, 'kind')} of trial (model, batch "
+            "size, image size, precision) will be measured first, about half a minute each"
+        )
+    return sentences

@@ -14,8 +14,7 @@ from ray.util import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.errors import first_line
-from orchestrator.placement.asks import Ask, Finding
-from orchestrator.placement.shares import copies
+from orchestrator.placement.shares import Ask, Measured, copies
 from trainables.errors import OutOfGpuMemory
 from trainables.measure.footprint import Footprint, Hardware, Load, record, recorded
 from trainables.measure.probe import Gauge, Probe
@@ -24,7 +23,7 @@ from trainables.work.actor import countable
 PATIENCE_SECONDS = 120.0
 """How long a GPU may be taken by others before trials go on without having been measured."""
 RATE_SECONDS = 3.0
-"""Of training, for images per second."""
+"""Seconds of training that tell the images per second."""
 
 
 class Survey:
@@ -33,9 +32,9 @@ class Survey:
     Parameters
     ----------
     cpus
-        Per trial.
+        CPUs of each trial.
     most
-        By Ray's name of each kind: the most trials that may share one of its GPUs.
+        The most trials that may share a GPU, by Ray's name of the kind of GPU.
     note
         Says what is being measured.
     gauge
@@ -52,25 +51,23 @@ class Survey:
         self._cpus, self._most, self._note, self._gauge = cpus, most, note, gauge
         self._busy: set[str] = set()
 
-    def take(self, asks: Mapping[Load, Ask]) -> dict[str, dict[Load, Finding]]:
+    def take(self, asks: Mapping[Load, Ask]) -> dict[str, dict[Load, Measured]]:
         """Return what is found by kind and load; kinds whose GPUs torch does not see are left out.
 
         Where no GPU is free within two minutes, or a probe fails in another way than for want of
         memory, a trial gets a whole GPU: nothing waits for ever.
         """
-        found: dict[str, dict[Load, Finding]] = {}
+        found: dict[str, dict[Load, Measured]] = {}
         for kind in self._most:
             ask = next(iter(asks.items()))
             try:
                 hardware = self._hardware(kind, *ask)
             except (RayError, RuntimeError) as error:
                 self._note(f"warning: not measured, so trials get whole GPUs: {first_line(error)}")
-                found[kind] = dict.fromkeys(asks, Finding(None, None, 1))
+                found[kind] = dict.fromkeys(asks, Measured(None, None, 1))
                 continue
             if hardware:
-                found[kind] = {
-                    load: self._finding(kind, hardware, load, asks[load]) for load in asks
-                }
+                found[kind] = {load: self._load(kind, hardware, load, asks[load]) for load in asks}
         return found
 
     def _hardware(self, kind: str, load: Load, ask: Ask) -> Hardware | None:
@@ -83,7 +80,7 @@ class Survey:
             ray.kill(probe)
             return hardware
 
-    def _finding(self, kind: str, hardware: Hardware, load: Load, ask: Ask) -> Finding:
+    def _load(self, kind: str, hardware: Hardware, load: Load, ask: Ask) -> Measured:
         footprint = dict(recorded(load)).get(hardware)
         k = self._k(kind, hardware, footprint, ask)
         if footprint is None or (k > 1 and k not in footprint.shared):
@@ -92,11 +89,11 @@ class Survey:
                 footprint = self._measured(kind, hardware, load, ask, footprint)
             except (RayError, RuntimeError) as error:
                 self._note(f"warning: {load} could not be measured: {first_line(error)}")
-                return Finding(hardware, footprint, 1)
+                return Measured(hardware, footprint, 1)
             if footprint:
                 record(load, hardware, footprint)
             k = self._k(kind, hardware, footprint, ask)
-        return Finding(hardware, footprint, k)
+        return Measured(hardware, footprint, k)
 
     def _k(self, kind: str, hardware: Hardware, footprint: Footprint | None, ask: Ask) -> int:
         if footprint is None:

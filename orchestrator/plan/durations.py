@@ -27,26 +27,28 @@ CPU_LAYER, GPU_LAYER = 3e-4, 6e-5
 """Seconds of a layer in one update besides its operations: what starts them, and the optimizer.
 Small models with many layers, such as ShuffleNets, spend nearly all of their time so."""
 UNKNOWN_FLOPS = 1e8
-"""Of one image's forward pass, where nobody knows: a ResNet-18 at 32×32, about."""
+"""Floating-point operations of an image's forward pass, where nobody knows: about those of a
+ResNet-18 at 32×32."""
 _SETUP_SECONDS, _START_SECONDS = 0.5, 6.0
 _DEVICES = Path("/dev")
 _GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "kfd", "dxg")
-"""What the drivers leave there of every GPU that torch can use: CUDA's, Jetson's, ROCm's, WSL's."""
+"""Names in `/dev` of every GPU that torch can use: CUDA's, Jetson's, ROCm's, WSL's."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """One evaluation interval of a trial.
+    """What one evaluation interval of a trial computes.
 
     Parameters
     ----------
     trained, evaluated
-        Images.
+        Numbers of images.
     flops
-        Of one image's forward pass; None where nobody knows, as of a trainable of one's own.
+        Floating-point operations of one image's forward pass; None where nobody knows, as of a
+        trainable of one's own.
     updates, layers
-        Of the optimizer, and of the model: each layer costs something in each update, however few
-        its operations; 0 where nobody knows.
+        Updates of the optimizer, and layers of the model: each layer costs something in each
+        update, however few its operations; 0 where nobody knows.
     """
 
     trained: int
@@ -105,7 +107,7 @@ FACTORS = {
 
 
 class Kind(NamedTuple):
-    """What trials of one pace share."""
+    """What decides how fast a trial trains; trials that share it have one pace."""
 
     model: str
     stem: str
@@ -139,11 +141,11 @@ class Expectation:
     Parameters
     ----------
     interval, setup
-        Seconds of one evaluation interval, and once per trial.
+        Seconds of one evaluation interval, and those that the trial takes once besides.
     intervals
-        Of the whole trial.
+        Evaluation intervals of the whole trial.
     basis
-        What the figures rest on.
+        What the seconds rest on.
     """
 
     interval: float
@@ -167,9 +169,9 @@ class Durations:
     kind
         trial → its kind.
     recorded, probed
-        Paces by kind.
+        Paces by kind of trial.
     examples
-        Trials, those of measured kinds among which tell how fast others may be.
+        Trials; those of measured kinds among them tell how fast others may be.
     on_gpu
         Whether trials are expected to train on GPUs.
     """

@@ -54,7 +54,7 @@ def probe_study(
     Raises
     ------
     StudyError
-        Such a trial cannot be trained here.
+        A kind of trial cannot be trained here.
     """
     study, show = ledger.study, show or _say
     if study.trainable != "classifier":
@@ -92,11 +92,11 @@ def probe(
     Parameters
     ----------
     trials
-        Of which one of each kind is tried.
+        Trials, of which one of each kind is tried.
     kind
         trial → its kind.
     evaluated
-        Images of the validation and test sets.
+        Number of images of the validation and test sets.
     slots
         Trials at a time: they slow each other down, and the probe does so alike.
     show
@@ -105,7 +105,7 @@ def probe(
     Raises
     ------
     StudyError
-        Such a trial cannot be trained here.
+        A kind of trial cannot be trained here.
     """
     # The largest of each kind, so that it makes full batches.
     examples = {kind(trial): trial for trial in sorted(trials, key=lambda trial: trial.n_train)}

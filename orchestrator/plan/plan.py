@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.errors import StudyError
 from orchestrator.ledger.history import History
 from orchestrator.ledger.ledger import Ledger, State
-from orchestrator.placement.asks import shares_foreseen
+from orchestrator.placement.shares import shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
 from orchestrator.study.inputs import Inputs, find_inputs
@@ -152,7 +152,7 @@ def check_owner(study: Study, inputs: Inputs, store: Store) -> None:
     Raises
     ------
     StudyError
-        With what differs.
+        It belongs to another study; the message says what differs.
     """
     if not store.root.exists():
         return

@@ -19,14 +19,14 @@ SIZES = (1, 4, 16, 64)
 _MOST_SIMULATED = 500
 """Trials up to which each size is played through."""
 _EPOCH_BYTES, _TRIAL_BYTES, _PREDICTION_BYTES, _REPORT_BYTES = 130, 500, 1.5, 4e6
-"""On disk, compressed: a row of each table, and the report."""
+"""Bytes on disk, compressed, of a row of each table, and of the report."""
 _STATE_BYTES = 12
-"""Of a checkpoint, per parameter: weights, and two moments of the optimizer."""
+"""Bytes of a checkpoint for each parameter: its weight, and two moments of the optimizer."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """A figure, and the range in which it is expected."""
+    """A value, and the range in which it is expected."""
 
     low: float
     value: float
@@ -40,11 +40,11 @@ class Cost:
     Parameters
     ----------
     trials, epochs
-        To be trained, what is recorded left out.
+        Numbers to be trained, what is recorded left out.
     saved
-        Epochs that early stopping is expected to save of these.
+        Epochs that early stopping is expected to save of the budgets.
     seconds
-        Of a place, one trial after another.
+        Seconds that they hold a place, one trial after another.
     hours
         GPU-hours, or CPU-hours where none trains on a GPU.
     basis
@@ -66,11 +66,11 @@ class Price:
     Parameters
     ----------
     cells
-        By the cell's name.
+        The cost of each cell, by its name.
     total
-        Of all cells.
+        The cost of all cells.
     resource
-        `gpu` or `cpu`.
+        What is counted in hours: `gpu` or `cpu`.
     slots
         Trials at a time that the wall time goes with.
     wall
@@ -78,13 +78,13 @@ class Price:
     bound
         Seconds that no order could beat.
     saved_seconds
-        Of a place, that early stopping is expected to save.
+        Seconds of a place that early stopping is expected to save.
     sizes
         Wall seconds by number of GPUs (or places on CPUs); empty where none were asked for.
     disk
         Bytes of the run directory at its largest, by what holds them.
     money
-        For the wall time on all GPUs (or CPUs); None without a price.
+        Price of all GPUs (or CPUs) for the wall time; None without a price per hour.
     """
 
     cells: dict[str, Cost]

@@ -64,7 +64,7 @@ class Schedule:
     max_parallel
         Trials at a time, at most.
     stays
-        In order of their ends.
+        Each trial's time on a node, in the order of their ends.
     wanted
         All trials that the study has come to want, recorded ones included.
     """
@@ -124,7 +124,7 @@ def simulate(
     nodes
         What there is to run on.
     pace
-        Trial → seconds before its first interval, and of each interval.
+        trial → seconds before its first interval, and of each interval.
     generator
         Draws how good each recipe turns out: validation accuracies keep one random order over the
         whole of training, in which a race stops the worse. Nothing is assumed of how curves look.
@@ -200,7 +200,7 @@ _Place = tuple[int, tuple[int, ...]]
 
 
 class _Room:
-    """What is free on the nodes. A part of a GPU goes where least is left that suffices."""
+    """What is free on the nodes; a part of a GPU goes where the least is left that suffices."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._cpu = [node.cpu for node in nodes]

@@ -31,9 +31,8 @@ STALE_SECONDS = 30.0
 """A lock is taken over once its heartbeat is this old, unless its holder is known to live."""
 SETTLE_SECONDS = 0.5
 """After a lock was put in an object store: who put one at the same time is seen by then."""
-_READS = 5
-_READ_PAUSE = 0.02
-"""Of a lock file that its holder is about to write."""
+_READS, _READ_PAUSE = 5, 0.02
+"""Looks at a lock file that its holder is about to write, and seconds between two of them."""
 
 Holder = dict[str, Any]
 """What a lock says, as JSON of any version holds it: host, pid, started_at; in an object store also

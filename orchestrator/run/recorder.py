@@ -14,12 +14,12 @@ from results.store.store import Store
 from results.store.tables import GrowingTable, TrialTable, table_of
 
 FLUSH_SECONDS = 1.0
-"""Between two flushes, at least."""
+"""Seconds between two flushes, at least."""
 _SECONDS_PER_PART = 0.02
 _FLUSH_SHARE = 20
 """A flush may take one part in so many of the time."""
 OUTAGE_SECONDS = 600.0
-"""For so long training goes on without an object store that does not answer."""
+"""Seconds that training goes on without an object store that does not answer."""
 
 
 class Recorder:
@@ -30,7 +30,7 @@ class Recorder:
     store
         The run directory; its lock is held.
     rows
-        What is written.
+        The rows, what is new among which is written.
     pass_id
         Beginning of the new parts' names.
     test_labels

@@ -46,7 +46,7 @@ class Summary:
     incomplete
         Cells that comparisons lack, with the reason where that is more than a failed trial.
     problems
-        What was noticed and mended or left.
+        A sentence for each thing that was noticed and mended or left.
     """
 
     out: Location
@@ -57,7 +57,7 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0 when every cell is complete, 3 when some trials failed."""
+        """The command's exit code: 0 when every cell is complete, else 3."""
         return 3 if self.incomplete else 0
 
 
@@ -80,10 +80,10 @@ def run_study(
         The run directory, a folder or an address such as `s3://bucket/run`; `runs/<name>` by
         default.
     address
-        Of a Ray cluster; by default `RAY_ADDRESS`, else a private Ray on this machine. `none`
-        trains in this process, one trial after another, without Ray.
+        Address of a Ray cluster; by default `RAY_ADDRESS`, else a private Ray on this machine.
+        `none` trains in this process, one trial after another, without Ray.
     max_parallel
-        At most so many trials at a time.
+        Trials at a time, at most.
     autoscale
         Whether the cluster adds nodes where trials wait: it is asked for places for `max_parallel`
         trials, by default for one more than fit, and none need be there yet.

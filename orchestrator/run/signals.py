@@ -53,7 +53,7 @@ class Signals:
         Raises
         ------
         Interrupted
-            It did.
+            A signal came.
         """
         if self._asked:
             raise Interrupted("interrupted; all that was recorded is safe")

@@ -7,9 +7,8 @@ import pytest
 from gauges import CONTEXT, CountingGauge
 
 from orchestrator.ledger.stages import Stages
-from orchestrator.placement.asks import asks_of, load_of
 from orchestrator.placement.placer import Placer
-from orchestrator.placement.shares import Node
+from orchestrator.placement.shares import Node, asks_of, load_of
 from orchestrator.plan.plan import plan_study
 from orchestrator.study.study import Study, study_from
 from trainables.data.cache import FOLDER_VARIABLE
@@ -127,16 +126,16 @@ def trials_of(study: Study) -> tuple[Any, list[Trial]]:
 
 
 def test_each_trial_gets_the_share_of_its_load() -> None:
-    from orchestrator.placement.asks import Finding
+    from orchestrator.placement.shares import Measured
 
     study = declared(factors={"model": ["squeezenet1_1"], "batch_size": [8, 64]}, recipe={})
     inputs, trials = trials_of(study)
     small, large = (load_of(each, inputs) for each in trials)
     placer = Placer(study, inputs)
     placer.nodes, placer._has_gpu = [Node("a", 8, 2, "H100")], True
-    finding = Finding(HARDWARE, Footprint(2**29, 2**30, 100.0, {4: 40.0}), 4)
+    finding = Measured(HARDWARE, Footprint(2**29, 2**30, 100.0, {4: 40.0}), 4)
     # Eight at once train less than one alone: they do not share.
-    crowded = Finding(HARDWARE, Footprint(2**29, 2**30, 100.0, {8: 10.0}), 8)
+    crowded = Measured(HARDWARE, Footprint(2**29, 2**30, 100.0, {8: 10.0}), 8)
     assert placer.take({"H100": {small: finding, large: crowded}}) == []
     shares = [placer.share(each) for each in trials]
     assert [(share.gpu, share.speed, share.kind) for share in shares] == [
