@@ -40,24 +40,16 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor.
-
-    Parameters
-    ----------
-    name
-        What was looked at.
-    state
-        How it is.
-    seen
-        What was found.
-    advice
-        What to do; empty where all is well.
-    """
+    """One line of the doctor."""
 
     name: str
+    """What was looked at."""
     state: State
+    """How it is."""
     seen: str
+    """What was found."""
     advice: str = ""
+    """What to do; empty where all is well."""
 
 
 _STYLES = {State.OK: "green", State.WARNING: "yellow", State.BROKEN: "red"}

@@ -99,21 +99,14 @@ def train_here(work: Pass, checkpoints: Location, beat: Callable[[], None]) -> N
 
 @dataclass(frozen=True)
 class OnRay:
-    """Trains on workers of a Ray cluster.
-
-    Parameters
-    ----------
-    address
-        Address of a running cluster; None starts a private one on this machine.
-    max_parallel
-        Trials at a time, at most.
-    autoscale
-        Whether the cluster adds nodes where trials wait, so that none need be there yet.
-    """
+    """Trains on workers of a Ray cluster."""
 
     address: str | None = None
+    """Address of a running cluster; None starts a private one on this machine."""
     max_parallel: int | None = None
+    """Trials at a time, at most."""
     autoscale: bool = False
+    """Whether the cluster adds nodes where trials wait, so that none need be there yet."""
 
     def train(self, work: Pass, placer: Placer, checkpoints: Location, watch: Watch) -> None:
         """Train all that a pass has left, as `Driver.train` says."""

@@ -42,31 +42,21 @@ class Outcome:
 
 @dataclass
 class CellStages:
-    """Where one cell stands.
-
-    Parameters
-    ----------
-    cell, index
-        The cell, and its position in `Study.cells()`.
-    recipes
-        Recipes to try, in this order; more may follow where a searcher proposes them.
-    expected
-        How many recipes the search will have tried; 0 without a search.
-    search
-        The search trials that are known.
-    winner
-        The search trial whose recipe is measured, once it is chosen.
-    lost
-        Why the cell cannot be measured, once that is so.
-    """
+    """Where one cell stands."""
 
     cell: Cell
     index: int
+    """The cell, and its position in `Study.cells()`."""
     recipes: list[Recipe]
+    """Recipes to try, in this order; more may follow where a searcher proposes them."""
     expected: int
+    """How many recipes the search will have tried; 0 without a search."""
     search: list[Wanted] = field(default_factory=list)
+    """The search trials that are known."""
     winner: Trial | None = None
+    """The search trial whose recipe is measured, once it is chosen."""
     lost: str | None = None
+    """Why the cell cannot be measured, once that is so."""
 
     @property
     def unknown_recipes(self) -> int:

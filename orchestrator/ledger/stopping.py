@@ -80,18 +80,12 @@ def cutoff_of(values: Sequence[float], reduction_factor: int) -> float:
 
 @dataclass
 class Race:
-    """The rungs of one group of trials.
-
-    Parameters
-    ----------
-    grace
-        First rung, in evaluation intervals; each next is `reduction_factor` times later.
-    reduction_factor
-        About one trial in so many passes a rung.
-    """
+    """The rungs of one group of trials."""
 
     grace: int
+    """First rung, in evaluation intervals; each next is `reduction_factor` times later."""
     reduction_factor: int
+    """About one trial in so many passes a rung."""
     rungs: dict[int, list[float]] = field(default_factory=dict)
 
     def is_rung(self, epoch: int) -> bool:

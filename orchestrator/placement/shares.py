@@ -22,43 +22,29 @@ _MOST = 10_000
 
 @dataclass(frozen=True)
 class Share:
-    """What a trial is given.
-
-    Parameters
-    ----------
-    cpu, gpu
-        Numbers of CPUs and GPUs; GPUs are a fraction of one, or a whole number.
-    kind
-        Ray's name of the only kind of GPU that will do; empty where any does.
-    speed
-        Images per second beside the trials that share the GPU, divided by those of a trial alone;
-        None where it was not measured.
-    """
+    """What a trial is given."""
 
     cpu: float
     gpu: float
+    """Numbers of CPUs and GPUs; GPUs are a fraction of one, or a whole number."""
     kind: str = ""
+    """Ray's name of the only kind of GPU that will do; empty where any does."""
     speed: float | None = None
+    """Images per second beside the trials that share the GPU, divided by those of a trial alone;
+    None where it was not measured."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One machine, with the CPUs and GPUs that Ray may hand out there.
-
-    Parameters
-    ----------
-    host
-        The machine's name.
-    cpu, gpu
-        Numbers of CPUs and GPUs.
-    kind
-        Ray's name of the GPUs, such as H100; empty where there are none, or Ray knows no name.
-    """
+    """One machine, with the CPUs and GPUs that Ray may hand out there."""
 
     host: str
+    """The machine's name."""
     cpu: float
     gpu: float
+    """Numbers of CPUs and GPUs."""
     kind: str = ""
+    """Ray's name of the GPUs, such as H100; empty where there are none, or Ray knows no name."""
 
 
 def own_machine(with_gpus: bool) -> Node:
@@ -254,35 +240,23 @@ def remedy(share: Share, shortage: FailureKind) -> str:
 
 @dataclass(frozen=True)
 class Ask:
-    """One load to measure.
-
-    Parameters
-    ----------
-    trial
-        One of the trials with this load.
-    image_bytes
-        Bytes of the images that a trial keeps, of the trial that keeps the most.
-    """
+    """One load to measure."""
 
     trial: Trial
+    """One of the trials with this load."""
     image_bytes: int
+    """Bytes of the images that a trial keeps, of the trial that keeps the most."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one load takes of one kind of GPU.
-
-    Parameters
-    ----------
-    hardware, footprint
-        The GPU, and what a trial takes of it; None where that was not measured.
-    k
-        Trials that the GPU holds at once, 0 for none; 1 where it was not measured.
-    """
+    """What one load takes of one kind of GPU."""
 
     hardware: Hardware | None
     footprint: Footprint | None
+    """The GPU, and what a trial takes of it; None where that was not measured."""
     k: int
+    """Trials that the GPU holds at once, 0 for none; 1 where it was not measured."""
 
     @property
     def fit(self) -> tuple[int, float | None]:

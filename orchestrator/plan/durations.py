@@ -37,25 +37,18 @@ _GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "kfd", "dxg")
 
 @dataclass(frozen=True)
 class Work:
-    """What one evaluation interval of a trial computes.
-
-    Parameters
-    ----------
-    trained, evaluated
-        Numbers of images.
-    flops
-        Floating-point operations of one image's forward pass; None where nobody knows, as of a
-        trainable of one's own.
-    updates, layers
-        Updates of the optimizer, and layers of the model: each layer costs something in each
-        update, however few its operations; 0 where nobody knows.
-    """
+    """What one evaluation interval of a trial computes."""
 
     trained: int
     evaluated: int
+    """Numbers of images."""
     flops: float | None
+    """Floating-point operations of one image's forward pass; None where nobody knows, as of a
+    trainable of one's own."""
     updates: int = 0
     layers: int = 0
+    """Updates of the optimizer, and layers of the model: each layer costs something in each update,
+    however few its operations; 0 where nobody knows."""
 
 
 def work_of(inputs: Inputs) -> Callable[[Trial], Work]:
@@ -136,22 +129,15 @@ def kind_of(trial: Trial, cpus: float, on_gpu: bool) -> Kind:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What is expected of a trial.
-
-    Parameters
-    ----------
-    interval, setup
-        Seconds of one evaluation interval, and those that the trial takes once besides.
-    intervals
-        Evaluation intervals of the whole trial.
-    basis
-        What the seconds rest on.
-    """
+    """What is expected of a trial."""
 
     interval: float
     setup: float
+    """Seconds of one evaluation interval, and those that the trial takes once besides."""
     intervals: int
+    """Evaluation intervals of the whole trial."""
     basis: Basis
+    """What the seconds rest on."""
 
     @property
     def seconds(self) -> float:

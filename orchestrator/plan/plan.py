@@ -23,21 +23,14 @@ from results.store.store import Store
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do.
-
-    Parameters
-    ----------
-    ledger
-        What is wanted, known and left.
-    findings
-        What stands against the comparisons of a study that is otherwise sound.
-    placement
-        A sentence each on what trials take of a GPU, as far as it is known.
-    """
+    """What a run would do."""
 
     ledger: Ledger
+    """What is wanted, known and left."""
     findings: list[Finding]
+    """What stands against the comparisons of a study that is otherwise sound."""
     placement: list[str]
+    """A sentence each on what trials take of a GPU, as far as it is known."""
 
     @property
     def study(self) -> Study:

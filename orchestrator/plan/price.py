@@ -35,68 +35,45 @@ class Band:
 
 @dataclass(frozen=True)
 class Cost:
-    """What some trials cost.
-
-    Parameters
-    ----------
-    trials, epochs
-        Numbers to be trained, what is recorded left out.
-    saved
-        Epochs that early stopping is expected to save of the budgets.
-    seconds
-        Seconds that they hold a place, one trial after another.
-    hours
-        GPU-hours, or CPU-hours where none trains on a GPU.
-    basis
-        What the times rest on, the weakest first, with the share of the seconds.
-    """
+    """What some trials cost."""
 
     trials: int
     epochs: int
+    """Numbers to be trained, what is recorded left out."""
     saved: int
+    """Epochs that early stopping is expected to save of the budgets."""
     seconds: Band
+    """Seconds that they hold a place, one trial after another."""
     hours: Band
+    """GPU-hours, or CPU-hours where none trains on a GPU."""
     basis: dict[str, float]
+    """What the times rest on, the weakest first, with the share of the seconds."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """What is left of a study will cost.
-
-    Parameters
-    ----------
-    cells
-        The cost of each cell, by its name.
-    total
-        The cost of all cells.
-    resource
-        What is counted in hours: `gpu` or `cpu`.
-    slots
-        Trials at a time that the wall time goes with.
-    wall
-        Seconds from the first start to the last end.
-    bound
-        Seconds that no order could beat.
-    saved_seconds
-        Seconds of a place that early stopping is expected to save.
-    sizes
-        Wall seconds by number of GPUs (or places on CPUs); empty where none were asked for.
-    disk
-        Bytes of the run directory at its largest, by what holds them.
-    money
-        Price of all GPUs (or CPUs) for the wall time; None without a price per hour.
-    """
+    """What is left of a study will cost."""
 
     cells: dict[str, Cost]
+    """The cost of each cell, by its name."""
     total: Cost
+    """The cost of all cells."""
     resource: str
+    """What is counted in hours: `gpu` or `cpu`."""
     slots: int
+    """Trials at a time that the wall time goes with."""
     wall: Band
+    """Seconds from the first start to the last end."""
     bound: float
+    """Seconds that no order could beat."""
     saved_seconds: float
+    """Seconds of a place that early stopping is expected to save."""
     sizes: dict[int, float]
+    """Wall seconds by number of GPUs (or places on CPUs); empty where none were asked for."""
     disk: dict[str, float]
+    """Bytes of the run directory at its largest, by what holds them."""
     money: Band | None = None
+    """Price of all GPUs (or CPUs) for the wall time; None without a price per hour."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the document that `plan --json` holds."""

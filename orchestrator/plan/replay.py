@@ -18,30 +18,21 @@ from results.records import Status
 
 @dataclass(frozen=True)
 class Curve:
-    """What is recorded of one trial that a rule may stop.
-
-    Parameters
-    ----------
-    trial_id, levels, seed
-        Which trial, and its level of every factor.
-    budget
-        Evaluation intervals of the whole trial.
-    done
-        Intervals recorded without a gap, at most the budget.
-    failed
-        Whether it ended in an error: no rule would have trained it further.
-    val_accuracy, test_accuracy
-        At the end of the budget (0 to 1); NaN where the curve does not reach it.
-    """
+    """What is recorded of one trial that a rule may stop."""
 
     trial_id: str
     levels: dict[str, Any]
     seed: int
+    """Which trial, and its level of every factor."""
     budget: int
+    """Evaluation intervals of the whole trial."""
     done: int
+    """Intervals recorded without a gap, at most the budget."""
     failed: bool = False
+    """Whether it ended in an error: no rule would have trained it further."""
     val_accuracy: float = math.nan
     test_accuracy: float = math.nan
+    """At the end of the budget (0 to 1); NaN where the curve does not reach it."""
 
     @property
     def is_whole(self) -> bool:
@@ -61,18 +52,12 @@ class Curve:
 
 @dataclass(frozen=True)
 class Recorded:
-    """All curves of a run that compete or may compete, and the order in which they arrived.
-
-    Parameters
-    ----------
-    curves
-        By trial_id, in the order of the trial records.
-    arrivals
-        (trial_id, epoch, val_accuracy), as recorded.
-    """
+    """All curves of a run that compete or may compete, and the order in which they arrived."""
 
     curves: dict[str, Curve]
+    """By trial_id, in the order of the trial records."""
     arrivals: Sequence[tuple[str, int, float]]
+    """(trial_id, epoch, val_accuracy), as recorded."""
 
     @property
     def longest(self) -> int:
@@ -87,42 +72,29 @@ class Recorded:
 
 @dataclass(frozen=True)
 class CellReplay:
-    """What a rule makes of one cell.
-
-    Parameters
-    ----------
-    cell
-        Its name.
-    trials, stopped
-        That compete, and that the rule stops.
-    asked, trained
-        Epochs without any rule, and with this one.
-    unknown
-        Further epochs that the rule might have trained of cut curves: nobody knows.
-    open
-        Curves cut before the rule has decided about them.
-    contests
-        Choices to be made: one in a search; one per seed where each seed is a trial of its own.
-    kept, lost
-        Contests whose winner is the same as without stopping, and those without any winner.
-    regrets
-        Points of validation accuracy given up, one per contest that has a winner.
-    test_regrets
-        The same in test accuracy; below zero where the other choice is better there.
-    """
+    """What a rule makes of one cell."""
 
     cell: str
+    """Its name."""
     trials: int
     stopped: int
+    """That compete, and that the rule stops."""
     asked: int
     trained: int
+    """Epochs without any rule, and with this one."""
     unknown: int
+    """Further epochs that the rule might have trained of cut curves: nobody knows."""
     open: int
+    """Curves cut before the rule has decided about them."""
     contests: int
+    """Choices to be made: one in a search; one per seed where each seed is a trial of its own."""
     kept: int
     lost: int
+    """Contests whose winner is the same as without stopping, and those without any winner."""
     regrets: tuple[float, ...]
+    """Points of validation accuracy given up, one per contest that has a winner."""
     test_regrets: tuple[float, ...]
+    """The same in test accuracy; below zero where the other choice is better there."""
 
     @property
     def saved(self) -> int:
@@ -151,24 +123,16 @@ class CellReplay:
 
 @dataclass(frozen=True)
 class Replay:
-    """What a rule makes of a run.
-
-    Parameters
-    ----------
-    rule
-        The rule.
-    is_own
-        Whether the study as last run has this very rule.
-    cells
-        In the order of the study.
-    total
-        Of all cells.
-    """
+    """What a rule makes of a run."""
 
     rule: EarlyStopping
+    """The rule."""
     is_own: bool
+    """Whether the study as last run has this very rule."""
     cells: list[CellReplay]
+    """In the order of the study."""
     total: CellReplay
+    """Of all cells."""
 
     @property
     def compared(self) -> str:

@@ -55,24 +55,16 @@ class Stay:
 
 @dataclass
 class Schedule:
-    """When each trial would run.
-
-    Parameters
-    ----------
-    nodes
-        What the trials were placed on.
-    max_parallel
-        Trials at a time, at most.
-    stays
-        Each trial's time on a node, in the order of their ends.
-    wanted
-        All trials that the study has come to want, recorded ones included.
-    """
+    """When each trial would run."""
 
     nodes: Sequence[Node]
+    """What the trials were placed on."""
     max_parallel: int | None
+    """Trials at a time, at most."""
     stays: list[Stay] = field(default_factory=list)
+    """Each trial's time on a node, in the order of their ends."""
     wanted: list[Wanted] = field(default_factory=list)
+    """All trials that the study has come to want, recorded ones included."""
 
     @property
     def makespan(self) -> float:

@@ -33,27 +33,18 @@ from trainables.work.checkpoints import Checkpoints
 
 @dataclass
 class Summary:
-    """What a run came to.
-
-    Parameters
-    ----------
-    out
-        The run directory.
-    counts
-        Wanted trials by status.
-    failed
-        A sentence for each failed trial, with its cell.
-    incomplete
-        Cells that comparisons lack, with the reason where that is more than a failed trial.
-    problems
-        A sentence for each thing that was noticed and mended or left.
-    """
+    """What a run came to."""
 
     out: Location
+    """The run directory."""
     counts: dict[str, int] = field(default_factory=dict)
+    """Wanted trials by status."""
     failed: list[str] = field(default_factory=list)
+    """A sentence for each failed trial, with its cell."""
     incomplete: list[str] = field(default_factory=list)
+    """Cells that comparisons lack, with the reason where that is more than a failed trial."""
     problems: list[str] = field(default_factory=list)
+    """A sentence for each thing that was noticed and mended or left."""
 
     @property
     def exit_code(self) -> int:

@@ -34,21 +34,14 @@ _BAR_WIDTH = 30
 
 @dataclass(frozen=True)
 class Picture:
-    """Cells, slots, what failed, and the bar.
-
-    Parameters
-    ----------
-    snapshot
-        What is shown.
-    notes
-        Lines below.
-    fitted
-        Whether all is made to fit the terminal's height: what is redrawn in place has to.
-    """
+    """Cells, slots, what failed, and the bar."""
 
     snapshot: Snapshot
+    """What is shown."""
     notes: Sequence[str] = ()
+    """Lines below."""
     fitted: bool = False
+    """Whether all is made to fit the terminal's height: what is redrawn in place has to."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the parts that fit."""
@@ -82,18 +75,12 @@ def _errors(shot: Snapshot) -> list[Text]:
 
 @dataclass(frozen=True)
 class CellsTable:
-    """The cells: a row each with all that is known, else a grid, else a narrow list.
-
-    Parameters
-    ----------
-    shot
-        What is shown.
-    most
-        Rows that there is room for; any number by default.
-    """
+    """The cells: a row each with all that is known, else a grid, else a narrow list."""
 
     shot: Snapshot
+    """What is shown."""
     most: int | None = None
+    """Rows that there is room for; any number by default."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the layout that fits."""
@@ -158,18 +145,12 @@ class CellsTable:
 
 @dataclass(frozen=True)
 class SlotsTable:
-    """Places for trials, with what runs on each.
-
-    Parameters
-    ----------
-    slots
-        What is shown.
-    most
-        Rows that there is room for; any number by default.
-    """
+    """Places for trials, with what runs on each."""
 
     slots: Sequence[SlotView]
+    """What is shown."""
     most: int | None = None
+    """Rows that there is room for; any number by default."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the layout that fits."""

@@ -139,21 +139,14 @@ def price_lines(price: Price) -> list[str]:
 
 @dataclass(frozen=True)
 class Reported:
-    """What a run's report says in short.
-
-    Parameters
-    ----------
-    answer
-        The sentences of the answer.
-    findings
-        A sentence for each kind of error that stands against the comparisons.
-    page
-        The report's page; None where none was written.
-    """
+    """What a run's report says in short."""
 
     answer: Sequence[str] = ()
+    """The sentences of the answer."""
     findings: Sequence[str] = ()
+    """A sentence for each kind of error that stands against the comparisons."""
     page: Location | None = None
+    """The report's page; None where none was written."""
 
 
 def grave(findings: pd.DataFrame) -> list[str]:

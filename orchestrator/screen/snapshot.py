@@ -29,38 +29,26 @@ _FACTORS = ("model", "weights", "fraction")
 
 @dataclass(frozen=True)
 class CellView:
-    """What is known of one cell, or of all together.
-
-    Parameters
-    ----------
-    counts
-        Wanted trials by status.
-    epochs_done, epochs_asked
-        Sums over wanted trials; one that was stopped or failed asks for no more than it has done.
-    saved
-        Epochs that stopped trials were spared.
-    accuracy
-        Mean validation accuracy of measured trials that are complete, else the best so far, 0 to 1;
-        None before any.
-    best
-        Highest validation accuracy that a trial stands at, 0 to 1; None before any.
-    is_measured
-        Whether `accuracy` is the mean of measured trials.
-    errors
-        The message of each failed trial.
-    name
-        Its levels, such as `resnet18 × none × 1/16`.
-    """
+    """What is known of one cell, or of all together."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
+    """Wanted trials by status."""
     epochs_done: int = 0
     epochs_asked: int = 0
+    """Sums over wanted trials; one that was stopped or failed asks for no more than it has done."""
     saved: int = 0
+    """Epochs that stopped trials were spared."""
     accuracy: float | None = None
+    """Mean validation accuracy of measured trials that are complete, else the best so far, 0 to 1;
+    None before any."""
     best: float | None = None
+    """Highest validation accuracy that a trial stands at, 0 to 1; None before any."""
     is_measured: bool = False
+    """Whether `accuracy` is the mean of measured trials."""
     errors: Sequence[str] = ()
+    """The message of each failed trial."""
     name: str = ""
+    """Its levels, such as `resnet18 × none × 1/16`."""
 
     @property
     def state(self) -> Status:
@@ -81,67 +69,46 @@ class CellView:
 
 @dataclass(frozen=True)
 class SlotView:
-    """One place for a trial, and what runs there.
-
-    Parameters
-    ----------
-    slot
-        The place's number, from 0.
-    trial
-        The trial in words: its cell, seed and what is tuned.
-    epochs_done, epochs_budget
-        Evaluation intervals.
-    val_accuracy
-        Validation accuracy after the last interval, 0 to 1.
-    images_per_second, memory_bytes
-        Pace and peak memory of the last interval; None before the first has ended.
-    """
+    """One place for a trial, and what runs there."""
 
     slot: int
+    """The place's number, from 0."""
     trial: str
+    """The trial in words: its cell, seed and what is tuned."""
     epochs_done: int
     epochs_budget: int
+    """Evaluation intervals."""
     val_accuracy: float | None
+    """Validation accuracy after the last interval, 0 to 1."""
     images_per_second: float | None
     memory_bytes: int | None
+    """Pace and peak memory of the last interval; None before the first has ended."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A study at one moment.
-
-    Parameters
-    ----------
-    name
-        The study's name.
-    rows, columns
-        Labels of the table's rows (levels of all factors but `fraction`, those left out that are
-        alike in all cells) and columns (amounts of data, from few to many).
-    cells
-        The cells by row and column.
-    total
-        All cells together.
-    common
-        The factors that have one level in all cells, with that level.
-    slots
-        The places for trials where one runs.
-    seconds_left
-        Estimated seconds until all that is known is trained; None where nothing runs, or nothing
-        is known yet.
-    slots_busy
-        Share of the slots' time since the first start that trials held, 0 to 1; None before any
-        time has passed.
-    """
+    """A study at one moment."""
 
     name: str
+    """The study's name."""
     rows: Sequence[str] = ()
     columns: Sequence[str] = ()
+    """Labels of the table's rows (levels of all factors but `fraction`, those left out that are
+    alike in all cells) and columns (amounts of data, from few to many)."""
     cells: Mapping[tuple[str, str], CellView] = field(default_factory=dict)
+    """The cells by row and column."""
     total: CellView = field(default_factory=CellView)
+    """All cells together."""
     common: Mapping[str, str] = field(default_factory=dict)
+    """The factors that have one level in all cells, with that level."""
     slots: Sequence[SlotView] = ()
+    """The places for trials where one runs."""
     seconds_left: float | None = None
+    """Estimated seconds until all that is known is trained; None where nothing runs, or nothing is
+    known yet."""
     slots_busy: float | None = None
+    """Share of the slots' time since the first start that trials held, 0 to 1; None before any time
+    has passed."""
 
 
 def snapshot(source: "Ledger | Store") -> Snapshot:

@@ -39,39 +39,32 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Cells:
-    """Every cell of a study, in the order in which charts show them.
-
-    Parameters
-    ----------
-    frame
-        One row per cell.
-
-        What it is and where it stands: the factors, `n_train`, `state`, `reason`, `completed`
-        (trials), `seeds` (with a test accuracy), `seeds_wanted`, `missing_seeds` (list), and how
-        many of its trials are in each stage and state.
-
-        How accurate it is: `accuracy` and `error` on the test set, `val_accuracy`,
-        `train_accuracy` (points), and the three losses, each the mean over seeds, with `_low` and
-        `_high` (95 % t interval, cut where accuracies and losses end; NaN with one seed), `_min`
-        and `_max`; `accuracy_sd`; `pooled_low` and `pooled_high` (variance v0 + v1/n pooled over
-        cells); `selection_seed` (NA where the recipe was given), and `accuracy_without_selection`
-        with `_low`, `_high` and `_sd`.
-
-        What it takes: the recipe where all compared trials share it, `n_parameters`,
-        `flops_per_image`, `seconds` (mean of a run), `resource` (gpu or cpu), `resource_seconds`
-        (seconds times the share of it), `search_resource_seconds` (of all its search trials).
-    factors
-        Columns that name a cell.
-    levels
-        The levels of each factor, in order.
-    race
-        True where unlike trials competed, so that the study is a search and not a comparison.
-    """
+    """Every cell of a study, in the order in which charts show them."""
 
     frame: pd.DataFrame
+    """One row per cell.
+
+    What it is and where it stands: the factors, `n_train`, `state`, `reason`, `completed`
+    (trials), `seeds` (with a test accuracy), `seeds_wanted`, `missing_seeds` (list), and how
+    many of its trials are in each stage and state.
+
+    How accurate it is: `accuracy` and `error` on the test set, `val_accuracy`,
+    `train_accuracy` (points), and the three losses, each the mean over seeds, with `_low` and
+    `_high` (95 % t interval, cut where accuracies and losses end; NaN with one seed), `_min`
+    and `_max`; `accuracy_sd`; `pooled_low` and `pooled_high` (variance v0 + v1/n pooled over
+    cells); `selection_seed` (NA where the recipe was given), and `accuracy_without_selection`
+    with `_low`, `_high` and `_sd`.
+
+    What it takes: the recipe where all compared trials share it, `n_parameters`,
+    `flops_per_image`, `seconds` (mean of a run), `resource` (gpu or cpu), `resource_seconds`
+    (seconds times the share of it), `search_resource_seconds` (of all its search trials).
+    """
     factors: tuple[str, ...]
+    """Columns that name a cell."""
     levels: Mapping[str, list[Any]]
+    """The levels of each factor, in order."""
     race: bool = False
+    """True where unlike trials competed, so that the study is a search and not a comparison."""
 
     @cached_property
     def summary(self) -> pd.DataFrame:

@@ -13,31 +13,21 @@ from results.records import RECIPE_COLUMNS, Stage, Status
 
 @dataclass(frozen=True)
 class Design:
-    """What a study, as last run, asks for.
-
-    Parameters
-    ----------
-    name
-        Of the study.
-    factors
-        Columns that together name a cell, the three standard ones first.
-    levels
-        The levels of each factor as the study file declares them, in its order.
-    seeds
-        Seeds of every cell; where there are none, those of the wanted trials are meant.
-    race
-        True where unlike trials compete: such a study has no measure stage, and is a search and
-        not a comparison.
-    tuned
-        Recipe fields that are searched inside each cell.
-    """
+    """What a study, as last run, asks for."""
 
     name: str = ""
+    """Of the study."""
     factors: tuple[str, ...] = STANDARD_FACTORS
+    """Columns that together name a cell, the three standard ones first."""
     levels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """The levels of each factor as the study file declares them, in its order."""
     seeds: tuple[int, ...] = ()
+    """Seeds of every cell; where there are none, those of the wanted trials are meant."""
     race: bool = False
+    """True where unlike trials compete: such a study has no measure stage, and is a search and not
+    a comparison."""
     tuned: tuple[str, ...] = ()
+    """Recipe fields that are searched inside each cell."""
 
     @classmethod
     def of(cls, study: Mapping[str, Any]) -> "Design":

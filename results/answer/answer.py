@@ -64,34 +64,22 @@ def coverage_note(kind: Interval) -> str:
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence of the answer.
-
-    Parameters
-    ----------
-    topic
-        best, model, pretraining, data or evidence: which section of the report says more.
-    text
-        Plain text.
-    """
+    """One sentence of the answer."""
 
     topic: str
+    """best, model, pretraining, data or evidence: which section of the report says more."""
     text: str
+    """Plain text."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study asked and what it says.
-
-    Parameters
-    ----------
-    question
-        Plain text.
-    sentences
-        Five, in the order best, model, pretraining, data, evidence.
-    """
+    """What a study asked and what it says."""
 
     question: str
+    """Plain text."""
     sentences: tuple[Sentence, ...]
+    """Five, in the order best, model, pretraining, data, evidence."""
 
     @property
     def text(self) -> str:

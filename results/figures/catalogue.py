@@ -27,21 +27,14 @@ _COURSE = (
 
 @dataclass(frozen=True)
 class Drawing:
-    """One figure that a study can draw.
-
-    Parameters
-    ----------
-    draw
-        Makes the figure; of a study, where that is not given yet.
-    alt
-        What is to be seen, for those who cannot see it.
-    fits
-        Whether a study has the figure.
-    """
+    """One figure that a study can draw."""
 
     draw: Callable[..., Figure]
+    """Makes the figure; of a study, where that is not given yet."""
     alt: str
+    """What is to be seen, for those who cannot see it."""
     fits: Callable[[Analysis], bool] = lambda _: True
+    """Whether a study has the figure."""
 
 
 def drawings_of(study: Analysis) -> dict[str, Drawing]:

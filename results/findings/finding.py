@@ -22,27 +22,18 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What stands against a comparison.
-
-    Parameters
-    ----------
-    code
-        Stable name of its kind, such as `under-trained`.
-    severity
-        How much it weighs.
-    cell
-        The cell as charts write it; empty where it is about the whole study.
-    evidence
-        What was seen, with numbers.
-    advice
-        What to do; empty where nothing can be done.
-    """
+    """What stands against a comparison."""
 
     code: str
+    """Stable name of its kind, such as `under-trained`."""
     severity: Severity
+    """How much it weighs."""
     cell: str
+    """The cell as charts write it; empty where it is about the whole study."""
     evidence: str
+    """What was seen, with numbers."""
     advice: str
+    """What to do; empty where nothing can be done."""
 
     def __str__(self) -> str:
         """Return evidence and advice, where there is one, as one sentence."""

@@ -32,18 +32,12 @@ MOST_SEEN = 0.001
 
 @dataclass(frozen=True)
 class Rule:
-    """A design rule.
-
-    Parameters
-    ----------
-    code
-        Its stable name, that of the finding where it is broken.
-    severity
-        How much such a finding weighs.
-    """
+    """A design rule."""
 
     code: str
+    """Its stable name, that of the finding where it is broken."""
     severity: Severity
+    """How much such a finding weighs."""
 
     def broken(self, evidence: str, advice: str, cell: str = "") -> Finding:
         """Return the finding on a cell, or on the whole study, that breaks the rule."""

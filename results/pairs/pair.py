@@ -75,16 +75,11 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True)
 class Pair:
-    """Two studies, cell by cell.
-
-    Parameters
-    ----------
-    first, second
-        The studies.
-    """
+    """Two studies, cell by cell."""
 
     first: Run
     second: Run
+    """The studies."""
 
     @classmethod
     def of(cls, first: str | Location | Run, second: str | Location | Run) -> Self:

@@ -37,40 +37,26 @@ _SMALL = 150_000  # bytes of SVG that the page takes even where PNG is smaller
 
 @dataclass(frozen=True)
 class Picture:
-    """A static figure as a page shows it.
-
-    Parameters
-    ----------
-    name
-        Name of its files beside the page, without ending.
-    alt
-        What is to be seen.
-    source
-        The picture itself, as a data URI.
-    """
+    """A static figure as a page shows it."""
 
     name: str
+    """Name of its files beside the page, without ending."""
     alt: str
+    """What is to be seen."""
     source: str
+    """The picture itself, as a data URI."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows as the page shows them.
-
-    Parameters
-    ----------
-    caption
-        What the rows are.
-    columns
-        Headings.
-    rows
-        Text and numbers.
-    """
+    """Rows as the page shows them."""
 
     caption: str
+    """What the rows are."""
     columns: Sequence[str]
+    """Headings."""
     rows: Sequence[Sequence[Any]]
+    """Text and numbers."""
 
     @cached_property
     def decimals(self) -> list[int]:

@@ -18,55 +18,36 @@ from results.run import Run
 
 @dataclass(frozen=True)
 class Section:
-    """One question and what the study says to it.
-
-    Parameters
-    ----------
-    name
-        Its anchor on the page.
-    title
-        The question.
-    text
-        Paragraphs.
-    tables
-        Tables, those without rows left out of the page.
-    picture
-        Name of the static figure.
-    chart
-        Name of the interactive chart that stands for the figure, where there is one.
-    """
+    """One question and what the study says to it."""
 
     name: str
+    """Its anchor on the page."""
     title: str
+    """The question."""
     text: Sequence[str]
+    """Paragraphs."""
     tables: Sequence[Table]
+    """Tables, those without rows left out of the page."""
     picture: str | None = None
+    """Name of the static figure."""
     chart: str | None = None
+    """Name of the interactive chart that stands for the figure, where there is one."""
 
 
 @dataclass(frozen=True)
 class _Sheet:
-    """A table as it is planned for any study.
-
-    Parameters
-    ----------
-    caption
-        What the rows are.
-    frame
-        Returns the rows of a study.
-    columns
-        Headings by the names of columns; `{resource}` stands for GPU or CPU.
-    compares
-        Factors whose levels the rows compare: they do not name a row.
-    before
-        Headings of the columns that stand before a row's name.
-    """
+    """A table as it is planned for any study."""
 
     caption: str
+    """What the rows are."""
     frame: Callable[[Analysis], pd.DataFrame]
+    """Returns the rows of a study."""
     columns: Mapping[str, str]
+    """Headings by the names of columns; `{resource}` stands for GPU or CPU."""
     compares: Sequence[str] = ()
+    """Factors whose levels the rows compare: they do not name a row."""
     before: Mapping[str, str] = field(default_factory=dict)
+    """Headings of the columns that stand before a row's name."""
 
     def table(self, study: Analysis) -> Table:
         """Return the table of a study; the factors that tell its rows apart name them."""

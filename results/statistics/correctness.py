@@ -14,23 +14,16 @@ from results.statistics.intervals import Array, quantile
 
 @dataclass(frozen=True)
 class PairedTestSet:
-    """First minus second on the same test examples, in points of accuracy.
-
-    Parameters
-    ----------
-    difference
-        Mean over seeds and examples.
-    low, high
-        Interval for new seeds and new examples of the same kind; with one seed, for new examples
-        only.
-    n_seeds
-        Seeds that both were trained with.
-    """
+    """First minus second on the same test examples, in points of accuracy."""
 
     difference: float
+    """Mean over seeds and examples."""
     low: float
     high: float
+    """Interval for new seeds and new examples of the same kind; with one seed, for new examples
+    only."""
     n_seeds: int
+    """Seeds that both were trained with."""
 
     @property
     def covers_seeds(self) -> bool:

@@ -24,45 +24,32 @@ _FLOOR = 1e-6  # points: an error of 0 has no logarithm
 
 @dataclass(frozen=True)
 class Crossover:
-    """The small model ahead at little data, the big one at much.
-
-    Parameters
-    ----------
-    is_established
-        One-sided paired t tests find the small model ahead at the smallest size and the big one
-        at the largest, each at 5 %: an intersection–union test.
-    p_value
-        Of that test: the larger of the two.
-    bracket
-        The closest sizes up to which and from which the same holds without a gap, "bracketed
-        between f_i and f_j"; None unless established.
-    location
-        Where the mean errors cross, interpolated in log size; None where they do not.
-    interval
-        Sizes that a two-sided paired t test on interpolated errors cannot rule out as the crossing
-        (test inversion, as Fieller's interval), the union over both rules of interpolation; an end
-        at the edge of the measured sizes is open. None with one seed or without `location`.
-    bootstrap_interval
-        2.5 to 97.5 % of the locations when whole seed rows are drawn anew; too narrow with few
-        seeds. None with one seed or without a root.
-    share_without_root
-        Share of those draws in which the difference does not change sign.
-    hypothetical
-        Where the last two sizes' trend would cross, up to four times the largest size, when the
-        small model is still ahead there; never evidence.
-    n_seeds
-        Seeds, rows of the tables.
-    """
+    """The small model ahead at little data, the big one at much."""
 
     is_established: bool
+    """One-sided paired t tests find the small model ahead at the smallest size and the big one at
+    the largest, each at 5 %: an intersection–union test."""
     p_value: float | None
+    """Of that test: the larger of the two."""
     bracket: tuple[float, float] | None
+    """The closest sizes up to which and from which the same holds without a gap, "bracketed between
+    f_i and f_j"; None unless established."""
     location: float | None
+    """Where the mean errors cross, interpolated in log size; None where they do not."""
     interval: tuple[float, float] | None
+    """Sizes that a two-sided paired t test on interpolated errors cannot rule out as the crossing
+    (test inversion, as Fieller's interval), the union over both rules of interpolation; an end at
+    the edge of the measured sizes is open. None with one seed or without `location`."""
     bootstrap_interval: tuple[float, float] | None
+    """2.5 to 97.5 % of the locations when whole seed rows are drawn anew; too narrow with few
+    seeds. None with one seed or without a root."""
     share_without_root: float | None
+    """Share of those draws in which the difference does not change sign."""
     hypothetical: float | None
+    """Where the last two sizes' trend would cross, up to four times the largest size, when the
+    small model is still ahead there; never evidence."""
     n_seeds: int
+    """Seeds, rows of the tables."""
 
     @property
     def verdict(self) -> str:

@@ -29,39 +29,27 @@ _SPREAD = 20.0  # points between runs of one size beyond which one of them has d
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a curve says about a larger training size, in points of error.
-
-    Parameters
-    ----------
-    at
-        The asked size, in examples.
-    headline
-        Mean of the local power law and the power law; None where `refusal` says why.
-    interval
-        Nominal 95 % for the mean error of such runs: the union of both forms' noise intervals,
-        widened by the back-test's error, in proportion to the stretch of log size. None without
-        repeats or where refused.
-    forms
-        Each form's value; `last value` is the baseline "no change".
-    back_test
-        Predicted minus measured error at the largest size, from at most half of it; None where
-        there are fewer than two such sizes.
-    power_law
-        The fitted curve.
-    refusal
-        Why nothing is predicted.
-    notes
-        What to know before using it.
-    """
+    """What a curve says about a larger training size, in points of error."""
 
     at: float
+    """The asked size, in examples."""
     headline: float | None
+    """Mean of the local power law and the power law; None where `refusal` says why."""
     interval: tuple[float, float] | None
+    """Nominal 95 % for the mean error of such runs: the union of both forms' noise intervals,
+    widened by the back-test's error, in proportion to the stretch of log size. None without repeats
+    or where refused."""
     forms: Mapping[str, float]
+    """Each form's value; `last value` is the baseline "no change"."""
     back_test: float | None = None
+    """Predicted minus measured error at the largest size, from at most half of it; None where there
+    are fewer than two such sizes."""
     power_law: PowerLaw | None = None
+    """The fitted curve."""
     refusal: str | None = None
+    """Why nothing is predicted."""
     notes: tuple[str, ...] = ()
+    """What to know before using it."""
 
 
 def fit_power_law(

@@ -29,31 +29,23 @@ _BISECTIONS = 60
 
 @dataclass(frozen=True)
 class Means(Generic[Values]):
-    """Means over seeds and what is known of them, as arrays of one shape or as single numbers.
-
-    Parameters
-    ----------
-    mean
-        NaN without a value.
-    low, high, sd
-        Ends of Student's t interval, and the standard deviation over seeds; NaN with fewer than two
-        values: such a mean has no ± and enters no ranking.
-    n
-        Number of values.
-    p_greater, p_less, p_two_sided
-        Of the t tests of "above 0", of "below 0", and of either; NaN with fewer than two values.
-        Values that are all equal leave no spread to test with: the p is then 0 on the side where
-        they lie, 1 on the other, and 0.5 on both where they are 0.
-    """
+    """Means over seeds and what is known of them, as arrays of one shape or as single numbers."""
 
     mean: Values
+    """NaN without a value."""
     low: Values
     high: Values
     sd: Values
+    """Ends of Student's t interval, and the standard deviation over seeds; NaN with fewer than two
+    values: such a mean has no ± and enters no ranking."""
     n: Any
+    """Number of values."""
     p_greater: Values
     p_less: Values
     p_two_sided: Values
+    """Of the t tests of "above 0", of "below 0", and of either; NaN with fewer than two values.
+    Values that are all equal leave no spread to test with: the p is then 0 on the side where they
+    lie, 1 on the other, and 0.5 on both where they are 0."""
 
     @property
     def is_decided(self) -> Any:
@@ -197,22 +189,15 @@ def _least_ratios() -> Array:
 
 @dataclass(frozen=True)
 class PooledVariance:
-    """Variance between seeds as a function of the training size, v0 + v1/n, in points².
-
-    Parameters
-    ----------
-    v0, v1
-        Variance at infinite data (points²), and what small data adds (points² · examples).
-    repeats
-        Σ(k−1) over the cells with repeats; 0 where no cell has any.
-    v1_variance
-        Sampling variance of v1.
-    """
+    """Variance between seeds as a function of the training size, v0 + v1/n, in points²."""
 
     v0: float
     v1: float
+    """Variance at infinite data (points²), and what small data adds (points² · examples)."""
     repeats: int
+    """Σ(k−1) over the cells with repeats; 0 where no cell has any."""
     v1_variance: float = 0.0
+    """Sampling variance of v1."""
 
     def at(self, sizes: ArrayLike) -> Array:
         """Return the variance of one run at training sizes (examples), in points²."""

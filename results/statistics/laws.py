@@ -22,35 +22,24 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """e(n) = alpha + eta·n^gamma, in points of error.
-
-    Parameters
-    ----------
-    alpha
-        Error at infinite data, in points.
-    eta, gamma
-        Scale (points) and exponent (−1 to −0.01) of what data removes.
-    largest
-        Largest measured size, in examples.
-    residual_degrees_of_freedom
-        Distinct sizes beyond the three parameters. At 0 the curve passes through the means
-        whatever the truth is, so that neither R² nor an interval for gamma means anything.
-    covariance
-        Of (alpha, eta) with gamma held, from the noise between runs alone.
-    repeats
-        Σ(k−1) over the sizes, what the noise was estimated from; 0 where each has one run.
-    notes
-        What to know before using it.
-    """
+    """e(n) = alpha + eta·n^gamma, in points of error."""
 
     alpha: float
+    """Error at infinite data, in points."""
     eta: float
     gamma: float
+    """Scale (points) and exponent (−1 to −0.01) of what data removes."""
     largest: float
+    """Largest measured size, in examples."""
     residual_degrees_of_freedom: int
+    """Distinct sizes beyond the three parameters. At 0 the curve passes through the means whatever
+    the truth is, so that neither R² nor an interval for gamma means anything."""
     covariance: Array = field(compare=False, repr=False)
+    """Of (alpha, eta) with gamma held, from the noise between runs alone."""
     repeats: int
+    """Σ(k−1) over the sizes, what the noise was estimated from; 0 where each has one run."""
     notes: tuple[str, ...] = ()
+    """What to know before using it."""
 
     def predict(self, size: float) -> float:
         """Return the error at a training size, in points.

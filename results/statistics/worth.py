@@ -23,34 +23,23 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class DataWorth:
-    """How many times the data a model from scratch needs for a pretrained one's error.
-
-    Parameters
-    ----------
-    size
-        Training size of the pretrained model, in examples.
-    error
-        Its mean error, in points.
-    factor
-        The answer; None where the pretrained error is off the chart of the scratch model.
-    more_than
-        Set where even the largest measured size does not suffice: at least this many times.
-    less_than
-        Set where the smallest measured size is already better: at most this many times.
-    interval
-        Factors that a two-sided paired t test cannot rule out. An end that reaches the largest
-        measured size is None ("more than"), as is one at the smallest. None with one seed.
-    n_seeds
-        Seeds, rows of the tables.
-    """
+    """How many times the data a model from scratch needs for a pretrained one's error."""
 
     size: float
+    """Training size of the pretrained model, in examples."""
     error: float
+    """Its mean error, in points."""
     factor: float | None
+    """The answer; None where the pretrained error is off the chart of the scratch model."""
     more_than: float | None
+    """Set where even the largest measured size does not suffice: at least this many times."""
     less_than: float | None
+    """Set where the smallest measured size is already better: at most this many times."""
     interval: tuple[float | None, float | None] | None
+    """Factors that a two-sided paired t test cannot rule out. An end that reaches the largest
+    measured size is None ("more than"), as is one at the smallest. None with one seed."""
     n_seeds: int
+    """Seeds, rows of the tables."""
 
     @property
     def text(self) -> str:

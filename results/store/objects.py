@@ -48,24 +48,16 @@ def is_address(text: str | Path) -> bool:
 
 @dataclass(frozen=True, order=True)
 class ObjectPath:
-    """An object in a bucket, or a folder: all objects whose keys begin with its own and a slash.
-
-    Parameters
-    ----------
-    root
-        Beginning of the address: `s3://`, `gs://` or `gs://anonymous@`.
-    key
-        Bucket and key, as pyarrow takes them: `bucket/runs/digits`.
-    query
-        Options of the address, such as `region=eu-west-1`; they hold no secret.
-    filesystem
-        The pyarrow file system that reaches the store.
-    """
+    """An object in a bucket, or a folder: all objects whose keys begin with its own and a slash."""
 
     root: str
+    """Beginning of the address: `s3://`, `gs://` or `gs://anonymous@`."""
     key: str
+    """Bucket and key, as pyarrow takes them: `bucket/runs/digits`."""
     query: str
+    """Options of the address, such as `region=eu-west-1`; they hold no secret."""
     filesystem: fs.FileSystem = field(repr=False, compare=False)
+    """The pyarrow file system that reaches the store."""
 
     @classmethod
     def at(cls, address: str) -> Self:

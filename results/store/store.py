@@ -53,15 +53,10 @@ def refuse_run(folder: Location) -> None:
 
 @dataclass(frozen=True)
 class Store:
-    """One run directory, which need not exist yet.
-
-    Parameters
-    ----------
-    root
-        What `--out` names: a folder, or a place in an object store.
-    """
+    """One run directory, which need not exist yet."""
 
     root: Location
+    """What `--out` names: a folder, or a place in an object store."""
 
     @classmethod
     def at(cls, place: str | Location) -> Self:
