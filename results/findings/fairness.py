@@ -14,9 +14,7 @@ from results.findings.finding import Finding, Severity
 from results.phrases import cell_name, level_label
 from results.records import RECIPE_COLUMNS, Stage
 
-_IMBALANCE = 0.1  # share by which a class may miss its part of a subset
 _MODEL = ("model", "weights")
-_SMALL_IMAGE_FLOPS = 3e8  # a ResNet-18 at 64 pixels takes 1.5e8, at 224 pixels 1.8e9
 
 
 def fairness_findings(study: Analysis) -> list[Finding]:
@@ -120,7 +118,7 @@ def _imbalance(study: Analysis) -> Iterator[Finding]:
     whole = _counts(str(largest["class_counts"].iloc[0]))
     off = {text: _off_share(_counts(text), whole) for text in known["class_counts"].unique()}
     shares = known["class_counts"].map(off).astype(float)
-    for own in by_cell(known.assign(off=shares)[shares > _IMBALANCE], study.factors).values():
+    for own in by_cell(known.assign(off=shares)[shares > rules.IMBALANCE], study.factors).values():
         yield Finding(
             "class-imbalance",
             Severity.WARNING,
@@ -229,7 +227,7 @@ def _validation_on_test(runs: pd.DataFrame) -> Iterator[Finding]:
 
 
 def _coarse_stem(runs: pd.DataFrame) -> Iterator[Finding]:
-    small = runs["flops_per_image"] < _SMALL_IMAGE_FLOPS
+    small = runs["flops_per_image"] < rules.SMALL_IMAGE_FLOPS
     coarse = runs[small & (runs["stem"] == "standard") & runs["model"].str.match(r"resnet\d")]
     if not coarse.empty:
         yield Finding(

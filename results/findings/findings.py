@@ -8,13 +8,13 @@ import pandas as pd
 from results.analysis.analysis import Analysis
 from results.analysis.fitting import selection_optimism
 from results.analysis.runs import records_of
+from results.findings import rules
 from results.findings.evidence import evidence_findings
 from results.findings.fairness import fairness_findings
 from results.findings.finding import Finding, Severity
 from results.findings.symptoms import training_findings
 
 COLUMNS = ("severity", "code", "cell", "evidence", "advice")
-_OPTIMISM = 0.1  # points below which it is not worth a line
 
 
 def find(study: Analysis) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def by_severity(findings: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
 
 def _optimism(study: Analysis) -> Iterator[Finding]:
     optimism = selection_optimism(study.epochs)["optimism"]
-    if optimism.empty or optimism.mean() < _OPTIMISM:
+    if optimism.empty or optimism.mean() < rules.OPTIMISM:
         return
     yield Finding(
         "best-epoch",

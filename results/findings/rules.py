@@ -1,6 +1,6 @@
-"""The design rules of a study: from when on its design is too small or too uneven to compare.
+"""The thresholds of all findings, and the rules that a study's design is judged by.
 
-Each is judged by one function, before a run (`orchestrator.plan.design`) and after it
+Each rule is judged by one function, before a run (`orchestrator.plan.design`) and after it
 (`results.findings`). Sources stand in docs/statistics.md.
 """
 
@@ -28,6 +28,23 @@ NARROW_GRID = 5.0
 """Largest over smallest value of a grid, below which its best is likely at an edge."""
 MOST_SEEN = 0.001
 """Share of the test images that may be training images too: a tenth of a point at most."""
+
+IMBALANCE = 0.1
+"""Share by which a class may miss its part of a subset."""
+SMALL_IMAGE_FLOPS = 3e8
+"""FLOPs of a ResNet's forward pass below which its images are small: a ResNet-18 takes 1.5e8 at 64
+pixels, 1.8e9 at 224."""
+SPIKE = 5.0
+"""Times the running median of the validation loss, from which on a loss has jumped."""
+OUTLIER = 20.0
+"""Points of accuracy between a seed and its cell's median, from which on it is an outlier."""
+CHANCE, ABOVE_CHANCE = 1.5, 0.05
+"""Times the accuracy of guessing, and share of what is left above it, up to both of which a run has
+learnt nothing."""
+EXPLODED = 1.5
+"""Times the loss of guessing, from which on a run that has learnt nothing has diverged."""
+OPTIMISM = 0.1
+"""Points that choosing each run's epoch on the test set must add to be worth a line."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What recorded training curves show: under- and over-fitting, divergence, spikes, lost images.
 
-Thresholds are shares of a loss or points of accuracy, each named once below.
+Thresholds stand in `results.findings.rules`.
 """
 
 import json
@@ -18,11 +18,6 @@ from results.phrases import cell_name
 from results.records import Stage, Status
 
 _STANDS_STILL = 0.005  # share of the loss that is written as 0 %
-_SPIKE = 5.0  # times the running median of the validation loss
-_CHANCE = 1.5  # times 1/classes, and no more than
-_ABOVE_CHANCE = 0.05  # of what is left above it
-_EXPLODED = 1.5  # times the loss of guessing
-_OUTLIER = 20.0  # points of accuracy between a seed and its cell's median
 
 
 def training_findings(study: Analysis) -> list[Finding]:
@@ -99,9 +94,9 @@ def _guessing(study: Analysis) -> Iterator[Finding]:
     losses = runs[["final_train_loss", "final_val_loss", "final_test_loss"]].to_numpy(dtype=float)
     missing = np.isnan(losses)
     infinite = np.isinf(losses).any(axis=1) | (missing.any(axis=1) & ~missing.all(axis=1))
-    limit = np.minimum(_CHANCE * chance, chance + _ABOVE_CHANCE * (1 - chance))
+    limit = np.minimum(rules.CHANCE * chance, chance + rules.ABOVE_CHANCE * (1 - chance))
     guesses = (runs["final_test_accuracy"] <= limit).to_numpy()
-    exploded = infinite | (losses[:, 0] > -_EXPLODED * np.log(chance.to_numpy()))
+    exploded = infinite | (losses[:, 0] > -rules.EXPLODED * np.log(chance.to_numpy()))
     for place in np.flatnonzero(infinite | guesses):
         run = runs.iloc[place]
         reasons = ["a final loss is not finite"] if infinite[place] else []
@@ -127,7 +122,7 @@ def _outliers(study: Analysis) -> Iterator[Finding]:
     runs, factors = study.runs, study.factors
     cells = runs.groupby(list(factors), dropna=False, observed=True, sort=False)["accuracy"]
     middle = cells.transform("median")
-    off = (runs["accuracy"] - middle).abs() > _OUTLIER
+    off = (runs["accuracy"] - middle).abs() > rules.OUTLIER
     odd = runs.assign(middle=middle)[off & (cells.transform("size") >= 3)]
     for row in odd.to_dict("records"):
         yield Finding(
@@ -145,11 +140,11 @@ def _spikes(study: Analysis) -> Iterator[Finding]:
     losses = curves["val_loss"]
     # A loss above five times the median until then is above five times the least until then.
     least = np.fmin.accumulate(losses, axis=1)
-    suspects = (losses[:, 1:] > _SPIKE * least[:, :-1]).any(axis=1)
+    suspects = (losses[:, 1:] > rules.SPIKE * least[:, :-1]).any(axis=1)
     for place in np.flatnonzero(suspects):
         loss = losses[place, : lengths[place]]
         before = pd.Series(loss).expanding().median().to_numpy()
-        hits = np.flatnonzero(loss[1:] > _SPIKE * before[:-1]) + 1
+        hits = np.flatnonzero(loss[1:] > rules.SPIKE * before[:-1]) + 1
         if not hits.size:
             continue
         worst = int(max(hits, key=lambda hit: loss[hit] / before[hit - 1]))
