@@ -232,16 +232,9 @@ def mps_check(is_available: bool, platform: str) -> Check:
 
 
 def ray_check(address: str | None, seconds: float | None, problem: str = "") -> Check:
-    """Judge whether Ray starts, or the cluster named can be reached.
+    """Judge whether Ray starts, or the cluster at an address can be reached.
 
-    Parameters
-    ----------
-    address
-        The cluster's address; None for a private Ray on this machine.
-    seconds
-        Time until it was ready; None where it was not, for `problem`.
-    problem
-        Why it was not ready.
+    `seconds` is the time until it was ready; None where it was not, for `problem`.
     """
     where = f"cluster at {address}" if address else "private Ray on this machine"
     room = "free memory and disk under the temporary folder; a shorter RAY_TMPDIR may help"

@@ -143,26 +143,10 @@ def _confirmed(question: str) -> bool:
 
 
 def leftovers(store: "Store", *, kept_checkpoints: bool = False) -> "dict[Location, str]":
-    """Return what of a run directory may go, and why nothing will ever need it again.
+    """Return what of a run directory may go, with the reason why nothing will ever need it again.
 
-    Records and the report are never among it.
-
-    Parameters
-    ----------
-    store
-        The run directory.
-    kept_checkpoints
-        Whether checkpoints that `keep_checkpoints` asked for may go too.
-
-    Returns
-    -------
-    dict
-        The reason for each file or folder.
-
-    Raises
-    ------
-    StoreError
-        There is no run directory.
+    Records and the report are never among it; checkpoints that the study keeps are, where
+    `kept_checkpoints` says so. Raises StoreError where there is no run directory.
     """
     from results.records import Status
 

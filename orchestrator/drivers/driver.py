@@ -39,23 +39,11 @@ class Driver(Protocol):
     """Trains what a pass has left."""
 
     def train(self, work: Pass, placer: Placer, checkpoints: Location, watch: Watch) -> None:
-        """Train all that a pass has left.
+        """Train all that a pass has left; `watch` is told what happens.
 
-        Parameters
-        ----------
-        work
-            The pass; it takes every result at once.
-        placer
-            Told of the nodes there are, before it is asked for shares.
-        checkpoints
-            Folder shared by the nodes, or in an object store, where it is to outlive one of them.
-        watch
-            Told what happens.
-
-        Raises
-        ------
-        RunError
-            The trials cannot be carried out here.
+        The placer is told of the nodes before it is asked for shares. `checkpoints` is a folder
+        that the nodes share, or in an object store. Raises RunError where trials cannot be carried
+        out here.
         """
 
 

@@ -24,16 +24,7 @@ from trainables.work.reports import EpochDone
 class Tracked:
     """A trial as Tune's loggers look at it: its name, and settings that people know.
 
-    Parameters
-    ----------
-    wanted
-        The trial.
-    cell
-        Its cell's name.
-    folder
-        Where a logger may write files of it.
-    group
-        Name that trials of this study have in common.
+    `folder` is where a logger may write files of it; `group` names all trials of the study.
     """
 
     def __init__(self, wanted: Wanted, cell: str, folder: Path, group: str) -> None:
@@ -63,14 +54,7 @@ class Tracked:
 class Tracking(Callback):  # type: ignore[misc]
     """Hands starts, rows and ends on to the loggers of a study's trackers.
 
-    Parameters
-    ----------
-    work
-        The pass.
-    loggers
-        Tune's loggers by tracker.
-    scratch
-        Folder for files of loggers that are not asked to keep any.
+    Loggers stand by tracker; `scratch` is for files of those that are not asked to keep any.
     """
 
     def __init__(self, work: Pass, loggers: dict[str, LoggerCallback], scratch: Path) -> None:
@@ -168,14 +152,9 @@ class Tracking(Callback):  # type: ignore[misc]
 
 
 def loggers_of(trackers: Trackers, study_name: str) -> dict[str, LoggerCallback]:
-    """Return Tune's logger for every tracker that a study names.
+    """Return Tune's logger for every tracker that a study names, whose libraries must be there.
 
-    Parameters
-    ----------
-    trackers
-        Trackers as the study file has them, whose libraries are there (`Trackers.missing`).
-    study_name
-        The study's name, which is group and experiment of its trials.
+    The study's name is the group and the experiment of its trials.
     """
     loggers: dict[str, LoggerCallback] = {}
     if trackers.tensorboard:

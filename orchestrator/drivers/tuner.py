@@ -30,18 +30,10 @@ _REMEMBERED = 64
 
 
 def train(work: Pass, capacity: Capacity, checkpoints: Location, beat: Callable[[], None]) -> None:
-    """Train what a pass has left, with one `Tuner`.
+    """Train what a pass has left, with one `Tuner`, on as many places as its capacity says.
 
-    Parameters
-    ----------
-    work
-        The pass; it takes every result at once.
-    capacity
-        Says how many trials may run or wait for their place, now.
-    checkpoints
-        Folder shared by the nodes, or in an object store, where it is to outlive one of them.
-    beat
-        Called several times a second; an exception from it ends the pass.
+    `checkpoints` is shared by the nodes, or in an object store, where it is to outlive one of them.
+    `beat` is called several times a second; an exception from it ends the pass.
     """
     actors: dict[str, str] = {}
     while not work.is_finished:
@@ -100,17 +92,7 @@ class _Wire:
 
 
 class Dispatcher(_Wire, Searcher):  # type: ignore[misc]
-    """Hands out the pass's trials, never many more than there are places.
-
-    Parameters
-    ----------
-    work
-        The pass.
-    capacity
-        Says how many may run or wait, now.
-    checkpoints
-        Folder of the trials' checkpoints.
-    """
+    """Hands out the pass's trials, never many more than there are places."""
 
     def __init__(self, work: Pass, capacity: Capacity, checkpoints: Location) -> None:
         super().__init__()
@@ -176,14 +158,8 @@ class Rungs(_Wire, FIFOScheduler):  # type: ignore[misc]
 class Relay(_Wire, Callback):  # type: ignore[misc]
     """Tells the pass of starts and losses, writes rows in time, and keeps the clock.
 
-    Parameters
-    ----------
-    work, capacity
-        The pass, and the places that it has.
-    beat
-        Called several times a second.
-    actors
-        Filled with the Ray actor (32 hex digits) that each trial runs in.
+    `beat` is called several times a second; `actors` is filled with the Ray actor (32 hex digits)
+    that each trial runs in.
     """
 
     def __init__(

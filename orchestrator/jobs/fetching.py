@@ -93,20 +93,8 @@ def _parts_beside(folder: Path, files: Collection[str]) -> list[Path]:
 def mirror(submission: Submission, folder: Path, left_out: Collection[str] = ()) -> list[str]:
     """Copy what a job's run directory holds right now; return the files as paths below it.
 
-    Parameters
-    ----------
-    submission
-        The job.
-    folder
-        The folder to copy into, which is made if need be.
-    left_out
-        Names of files and folders of the run directory that are not copied, besides those that
-        never are.
-
-    Raises
-    ------
-    RunError
-        The cluster shows no run directory of the job.
+    Files and folders named in `left_out` stay, besides those that are never copied. Raises RunError
+    where the cluster shows no run directory of the job.
     """
     details = submission.details()
     if details.driver_node_id is None:

@@ -134,15 +134,7 @@ class Parcel:
 
 
 def pack(study: Study, base: Path) -> Parcel:
-    """Gather what a study needs where it is run.
-
-    Parameters
-    ----------
-    study
-        The study as its file declares it, its relative paths left as they are written.
-    base
-        The folder that relative paths are taken from.
-    """
+    """Gather what a study needs where it is run; its relative paths are taken from `base`."""
     parcel, values = Parcel(base), study.written()
     # A simulation reads neither data nor weights, whatever the study says of them.
     if study.trainable != "simulated":
@@ -194,19 +186,9 @@ def own_modules(names: Iterable[str]) -> tuple[dict[str, Path], list[str]]:
     """Find the files of a user's own modules, and of those that they import; nothing is run.
 
     Ray ships a module that is named to it (`py_modules`), but none that this one imports, and with
-    it what Python and git leave beside it.
-
-    Parameters
-    ----------
-    names
-        Names of the form `package.module:function`.
-
-    Returns
-    -------
-    files : dict of str to Path
-        By their place under a folder on the module search path.
-    installed : list of str
-        Packages among those asked for that are installed: whoever runs the study needs them too.
+    it what Python and git leave beside it. Names have the form `package.module:function`; files are
+    returned by their place on the module search path, with the packages among those asked for that
+    are installed: whoever runs the study needs them too.
     """
     files: dict[str, Path] = {}
     installed: list[str] = []

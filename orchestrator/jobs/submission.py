@@ -100,14 +100,12 @@ def submit(
     autoscale: bool = False,
     note: Callable[[str], None],
 ) -> Submission:
-    """Ship a study to a cluster and start it there.
+    """Ship a study to a cluster and start it there; `note` is told what is being done.
 
     Parameters
     ----------
-    study
-        The study as its file declares it, its relative paths left as they are written.
-    base
-        The folder that relative paths are taken from.
+    study, base
+        The study as its file declares it, and the folder that its relative paths are taken from.
     address
         Address of the cluster's dashboard; by default that of `dashboard_address`.
     out
@@ -115,8 +113,6 @@ def submit(
         `~/scalestudy/<name>` of whoever runs the head. The same one goes on from what it holds.
     max_parallel, autoscale
         Those of `run_study`.
-    note
-        Called with each sentence on what is being done.
     """
     where = out or f"~/scalestudy/{study.name}"
     if "://" not in where and not where.startswith(("/", "~")):
@@ -172,20 +168,8 @@ def _said(parcel: Parcel, address: str) -> Iterator[str]:
 def follow(submission: Submission, show: Callable[[str], None], already: int = 0) -> int:
     """Show what a job prints until it ends, also after a lost connection; return its exit code.
 
-    Parameters
-    ----------
-    submission
-        The job.
-    show
-        Called with each new piece of text.
-    already
-        Number of characters that were shown before.
-
-    Raises
-    ------
-    RunError
-        The job failed before the run could begin, or the dashboard no longer answers; then the job
-        may well go on.
+    The first `already` characters were shown before. Raises RunError where the job failed before
+    the run could begin, or the dashboard no longer answers; then the job may well go on.
     """
     shown = already
     lost: float | None = None

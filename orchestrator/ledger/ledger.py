@@ -27,17 +27,8 @@ class Ledger:
     """The trials that a study wants, what became of each, and their rows.
 
     A command makes one. `plan` counts it, a forecast plays a copy of it in virtual time, a run goes
-    on with it and writes its rows, and the screen shows it.
-
-    Parameters
-    ----------
-    study, inputs, history
-        What is asked for, what was found, and what is recorded.
-
-    Raises
-    ------
-    StudyError
-        Optuna is to propose recipes and is not installed.
+    on with it and writes its rows, and the screen shows it. Raises StudyError where Optuna is to
+    propose recipes and is not installed.
     """
 
     def __init__(self, study: Study, inputs: Inputs, history: History) -> None:
@@ -90,12 +81,7 @@ class Ledger:
     def end(self, wanted: Wanted, outcome: Outcome, **values: Any) -> list[Wanted]:
         """Note what became of a trial; return the trials that are to be trained because of it.
 
-        Parameters
-        ----------
-        wanted, outcome
-            The trial, and what became of it.
-        values
-            Columns that say more, as `Rows.end` takes them.
+        Further columns are taken as `Rows.end` takes them.
         """
         self._note(wanted, outcome, **values)
         return self._open(self._settle(self.stages.cells[wanted.cell]))

@@ -119,14 +119,8 @@ class Pass:
     def reached(self, trial_id: str, epoch: int, score: float, finished: bool) -> bool:
         """Decide about a trial that has trained an epoch; return whether the trial goes on.
 
-        Parameters
-        ----------
-        trial_id, epoch
-            The trial, and its evaluation intervals done.
-        score
-            Validation accuracy there (0 to 1), or NaN.
-        finished
-            Whether that was the last interval of its budget.
+        `score` is its validation accuracy there (0 to 1), or NaN; `finished` says that its budget
+        ends.
         """
         wanted = self.running[trial_id]
         stop = self.ledger.arrive(wanted, epoch, score)
@@ -142,15 +136,9 @@ class Pass:
     def lose(self, trial_id: str, kind: FailureKind, message: str) -> None:
         """Note that a trial could not go on: try it again where that may help, else give it up.
 
-        Parameters
-        ----------
-        trial_id
-            The trial; nothing happens where it does not run.
-        kind
-            A shortage of memory is tried with ever larger shares, a crash as often as the study
-            says, a lost machine whatever it says; anything else would only happen again.
-        message
-            What happened, in one line.
+        A shortage of memory is tried with ever larger shares, a crash as often as the study says, a
+        lost machine whatever it says; anything else would only happen again. The message is one
+        line.
         """
         wanted = self.running.get(trial_id)
         if wanted is None:
@@ -234,14 +222,8 @@ class Queue:
     def push(self, trial_id: str, turn: int, cost: float, place: tuple[int, ...]) -> None:
         """Add a trial that does not wait already.
 
-        Parameters
-        ----------
-        trial_id, turn
-            The trial, and its round.
-        cost
-            Work that is left of it, in any unit.
-        place
-            Its order among trials that are alike in both.
+        It has a round and a cost, the work that is left of it in any unit; `place` orders trials
+        that are alike in both.
         """
         self._waiting[trial_id] = cost
         self._work += cost

@@ -22,19 +22,9 @@ _ATTEMPTS = 100
 
 
 class Proposer:
-    """Asks one Optuna study per cell for its next recipe.
+    """Asks one Optuna study per cell for its next recipe; the samplers are refilled from history.
 
-    Parameters
-    ----------
-    stages
-        What is asked for; recorded recipes are added to their cells at once.
-    history
-        What the samplers are refilled from.
-
-    Raises
-    ------
-    StudyError
-        Optuna is not installed.
+    Recorded recipes are added to their cells at once. Raises StudyError without Optuna.
     """
 
     def __init__(self, stages: Stages, history: History) -> None:

@@ -109,14 +109,8 @@ class Rows(Mapping[str, Row]):
     def declare(self, wanted: Wanted, outcome: Outcome | None, *, measured: bool) -> None:
         """Make sure that a wanted trial has its row, up to date with the study as it is now.
 
-        Parameters
-        ----------
-        wanted
-            The trial.
-        outcome
-            What the records say became of it; None where training is left.
-        measured
-            Whether comparisons use it.
+        `outcome` is what the records say became of it, None where training is left; `measured` says
+        whether comparisons use it.
         """
         trial = wanted.trial
         row = self._trials.get(trial.trial_id, {})
@@ -202,28 +196,15 @@ class Rows(Mapping[str, Row]):
             self.predict(trial_id, report.predictions)
 
     def predict(self, trial_id: str, classes: NDArray[np.int64]) -> None:
-        """Take a trial's predictions at the end of its budget, once.
-
-        Parameters
-        ----------
-        trial_id
-            The trial.
-        classes
-            Class of every test example, (n_test,).
-        """
+        """Take a trial's class of every test example, (n_test,), at the end of its budget, once."""
         budget = self[trial_id]["epochs_budget"]
         if budget not in self._history.predicted.get(trial_id, ()):
             self.predictions.append((trial_id, budget, classes))
 
     def end(self, trial_id: str, status: Status, **values: Any) -> None:
-        """Note what became of a trial.
+        """Note whether a trial is completed, stopped or failed.
 
-        Parameters
-        ----------
-        trial_id, status
-            The trial, and whether it is completed, stopped or failed.
-        values
-            Columns that say more: `stopped_at_epoch` and `stopped_cutoff`, or `error`.
+        Further columns say more: `stopped_at_epoch` and `stopped_cutoff`, or `error`.
         """
         begun = self._begun.pop(trial_id, None)
         if status is not Status.FAILED:

@@ -107,12 +107,8 @@ class Stages:
     def settle(self, cell: CellStages, outcome: Callable[[str], Outcome | None]) -> list[Wanted]:
         """Choose a cell's winner once its search has ended; return what is to be measured.
 
-        Parameters
-        ----------
-        cell
-            The cell; nothing happens where its search goes on, or has been settled.
-        outcome
-            trial_id → what became of the trial, None while it is open.
+        Nothing happens where its search goes on, or has been settled. `outcome` returns what became
+        of a trial_id, None while it is open.
         """
         ended = [(outcome(wanted.trial.trial_id), wanted.trial) for wanted in cell.search]
         known = [(result, trial) for result, trial in ended if result is not None]

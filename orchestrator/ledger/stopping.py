@@ -32,16 +32,9 @@ class Stop:
 
 
 def group_of(compare: str | Iterable[str], levels: Mapping[str, Any], seed: int) -> tuple[str, ...]:
-    """Return the race that a trial runs in.
+    """Return the race that a trial of these levels and this seed runs in.
 
-    Parameters
-    ----------
-    compare
-        `cell`, or the factors whose levels competitors share.
-    levels
-        The trial's level of every factor.
-    seed
-        The trial's seed.
+    `compare` is `cell`, or the factors whose levels competitors share.
     """
     factors = levels if compare == "cell" else compare
     # Seeds never compete: a mean over those that survived would be biased upward.
@@ -51,18 +44,8 @@ def group_of(compare: str | Iterable[str], levels: Mapping[str, Any], seed: int)
 def cutoff_of(values: Sequence[float], reduction_factor: int) -> float:
     """Return the value that the next arrival at a rung must reach.
 
-    Parameters
-    ----------
-    values
-        What the rung holds; NaN ranks below everything.
-    reduction_factor
-        About one trial in so many goes on.
-
-    Returns
-    -------
-    float
-        The linearly interpolated (1 − 1/reduction_factor) quantile; −inf where the rung holds
-        fewer than `reduction_factor` results.
+    That is the linearly interpolated (1 − 1/reduction_factor) quantile of what the rung holds, NaN
+    below everything; −inf where it holds fewer than `reduction_factor` results.
     """
     if len(values) < reduction_factor:
         return -math.inf
@@ -96,16 +79,9 @@ class Race:
         return rung == epoch
 
     def arrive(self, epoch: int, value: float, *, budget: int) -> Stop | None:
-        """Enter a trial's value at an epoch; return a stop if it is to go no further.
+        """Enter a trial's validation accuracy at an epoch; return a stop if it goes no further.
 
-        Parameters
-        ----------
-        epoch
-            Evaluation intervals done, from 1.
-        value
-            Validation accuracy there.
-        budget
-            Intervals of the whole trial: at its end nothing is left to stop.
+        Epochs and the budget are intervals, from 1; at the budget nothing is left to stop.
         """
         if not self.is_rung(epoch):
             return None
@@ -140,13 +116,7 @@ class Races:
     ) -> Stop | None:
         """Enter a trial's validation accuracy at an epoch, once; return a stop if it is one.
 
-        Parameters
-        ----------
-        trial_id, group
-            The trial, and the race that it runs in; None where nothing stops it.
-        epoch, value, budget
-            Evaluation intervals done, the validation accuracy there, and the intervals of the whole
-            trial.
+        Nothing stops a trial without a group; its budget is the intervals of the whole trial.
         """
         if group is None or self._rule is None or epoch <= self._seen.get(trial_id, 0):
             return None

@@ -28,12 +28,7 @@ from trainables.work.reports import FailureKind
 class Placer:
     """Gives a study's trials their shares: as declared, as measured, or larger after a shortage.
 
-    Parameters
-    ----------
-    study, inputs
-        What is asked for, and what was found.
-    grows
-        Whether nodes may come that are not there yet.
+    `grows` says whether nodes may come that are not there yet.
     """
 
     def __init__(self, study: Study, inputs: Inputs, *, grows: bool = False) -> None:
@@ -49,19 +44,10 @@ class Placer:
         return self._enlarged.get(trial.trial_id) or self._first(trial)
 
     def enlarge(self, trial: Trial, shortage: FailureKind) -> str | None:
-        """Give a trial more from now on.
+        """Give a trial that ran out of memory more from now on.
 
-        Parameters
-        ----------
-        trial
-            The trial, which ran out of memory.
-        shortage
-            `OUT_OF_MEMORY` or `OUT_OF_GPU_MEMORY`: the memory that it ran out of.
-
-        Returns
-        -------
-        str or None
-            None where it gets more; else why it cannot, and what would help.
+        Returns None where it gets more of what it was short of (`OUT_OF_MEMORY` or
+        `OUT_OF_GPU_MEMORY`); else why it cannot, and what would help.
         """
         now = self.share(trial)
         share = larger(now, self.nodes, shortage)
@@ -111,15 +97,7 @@ class Placer:
         self.nodes = nodes
 
     def survey(self, trials: Sequence[Trial], note: Callable[[str], None]) -> list[str]:
-        """Measure how many trials share a GPU, where that is asked for; return what is odd.
-
-        Parameters
-        ----------
-        trials
-            Trials that are left to train.
-        note
-            Says what is being measured.
-        """
+        """Measure how many trials share a GPU, where that is asked for; return what is odd."""
         asks = asks_of(self._study, self._inputs, trials)
         if not (asks and self._has_gpu and self._study.resources.gpu == "auto"):
             return []
@@ -206,14 +184,9 @@ _UNSEEN = (
 
 
 def declared_share(study: Study, on_gpu: bool) -> Share:
-    """Return what each trial is given by the study's word; with `auto`, a whole GPU or none.
+    """Return what each trial is given by the study's word.
 
-    Parameters
-    ----------
-    study
-        What is asked for.
-    on_gpu
-        Whether `auto` comes to GPUs.
+    `auto` is a whole GPU where trials are expected to train on GPUs, else none.
     """
     gpu = study.resources.gpu
     if gpu == "auto":

@@ -132,18 +132,9 @@ def _advice(nodes: Sequence[Node], share: Share) -> str:
 
 
 def copies(total_bytes: int, footprint: Footprint, image_bytes: int, most: int) -> int:
-    """Return how many trials of one kind a GPU holds at once; 0 where not even one fits.
+    """Return how many trials of one kind a GPU holds at once, at most `most`; 0 for none.
 
-    Parameters
-    ----------
-    total_bytes
-        Bytes of memory that the GPU has.
-    footprint
-        What one trial takes of it besides its images.
-    image_bytes
-        Bytes that the images of one trial take.
-    most
-        Trials that may share the GPU, at most.
+    Each takes its footprint, and besides that the bytes of its images, of all the GPU's bytes.
     """
     if footprint.peak_bytes is None:
         return 0
@@ -176,20 +167,12 @@ def share_for(
     fits: Mapping[str, tuple[int, float | None]],
     gpus: Mapping[str, float],
 ) -> Share:
-    """Return the share of a trial, safe wherever Ray may place it.
+    """Return the share of a trial with some CPUs, safe wherever Ray may place it.
 
     The kind of GPU that holds the fewest trials decides, so that any GPU will do. Where the trial
     does not fit on some kind at all, it is kept to the kind, of those where it fits, with the most
-    GPUs.
-
-    Parameters
-    ----------
-    cpu
-        CPUs of the trial.
-    fits
-        How many trials a GPU holds, 0 for none, and their `speed`, by kind of GPU.
-    gpus
-        How many GPUs there are of each kind.
+    GPUs. `fits` has by kind how many trials a GPU holds, and their `speed`; `gpus` how many there
+    are.
     """
     fitting = {kind: found for kind, found in fits.items() if found[0]}
     if not fitting:
@@ -208,13 +191,6 @@ def larger(share: Share, nodes: Sequence[Node], shortage: FailureKind) -> Share 
     For a GPU's memory, a part of it grows from 1/k to 1/(k − 1); a whole GPU has no more to give.
     For main memory a trial reserves twice the CPUs, so that fewer run beside it; its threads, and
     so its numbers, stay.
-
-    Parameters
-    ----------
-    share, nodes
-        What the trial had, and the machines that there are.
-    shortage
-        The memory that it ran out of: `OUT_OF_MEMORY` or `OUT_OF_GPU_MEMORY`.
     """
     if shortage == FailureKind.OUT_OF_GPU_MEMORY:
         k = round(1 / share.gpu) if 0 < share.gpu < 1 else 1
@@ -291,14 +267,10 @@ def load_of(trial: Trial, inputs: Inputs) -> Load:
 def shares_foreseen(
     study: Study, inputs: Inputs, trials: Iterable[Trial], on_gpu: bool
 ) -> list[str]:
-    """Return what a plan can say of shares without a GPU: a sentence per figure and on the rest.
+    """Return what a plan can say of `gpu: auto` without a GPU: a sentence per figure and on the
+    rest.
 
-    Parameters
-    ----------
-    study, inputs, trials
-        What is asked for with `gpu: auto`, what was found, and the trials that are left.
-    on_gpu
-        Whether this machine has a GPU to train on.
+    The trials are those left; `on_gpu` says whether this machine has a GPU to train on.
     """
     most = study.resources.max_trials_per_gpu or _MOST
     unknown, sentences = 0, []

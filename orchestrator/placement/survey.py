@@ -29,16 +29,8 @@ RATE_SECONDS = 3.0
 class Survey:
     """Measures loads on the kinds of GPU of a cluster, one after another.
 
-    Parameters
-    ----------
-    cpus
-        CPUs of each trial.
-    most
-        The most trials that may share a GPU, by Ray's name of the kind of GPU.
-    note
-        Says what is being measured.
-    gauge
-        Counts memory; tests count on the CPU.
+    Each trial has some CPUs; `most` is the most trials that may share a GPU, by Ray's name of the
+    kind of GPU; `note` is told what is being measured; tests give a gauge that counts on the CPU.
     """
 
     def __init__(

@@ -36,16 +36,10 @@ class Affordable:
 
 
 def designs(fractions: Sequence[str], *, fixed: bool, tuned: bool) -> list[Design]:
-    """Return the designs to choose from, the richest first.
+    """Return the designs to choose from, the richest first, which has all the fractions.
 
-    Parameters
-    ----------
-    fractions
-        Data sizes of the richest design.
-    fixed
-        Whether the user named them, so that none may be dropped.
-    tuned
-        Whether a search of the learning rate is worth its cost: with several kinds of weights.
+    `fixed` fractions were named by the user, so that none may be dropped; `tuned` says whether a
+    search of the learning rate is worth its cost: with several kinds of weights.
     """
     most = tuple(fractions)
     few = most if fixed or len(most) <= 3 else (most[0], most[len(most) // 2], most[-1])
@@ -62,19 +56,8 @@ def afford(
 ) -> Affordable | None:
     """Return the richest design that can be trained long enough, with the most epochs that fit.
 
-    Parameters
-    ----------
-    ladder
-        Designs, the richest first.
-    seconds
-        The time that the study may take.
-    cost
-        (design, epochs) → expected seconds, which grow with the epochs.
-
-    Returns
-    -------
-    Affordable or None
-        None where not even the last design with one epoch fits.
+    The ladder begins with the richest; `cost` returns expected seconds of a design and its epochs.
+    None where not even the last design with one epoch fits.
     """
 
     @cache

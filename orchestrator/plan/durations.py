@@ -236,15 +236,7 @@ def _reckoned(work: Work, kind: Kind) -> tuple[float, float]:
 
 
 def durations_of(ledger: Ledger, probed: Mapping[Kind, Pace]) -> Durations:
-    """Return what is expected of a study's trials, from its records and from probes.
-
-    Parameters
-    ----------
-    ledger
-        Its trials, as far as they are known, are examples of their kinds.
-    probed
-        Paces by kind that were measured beforehand.
-    """
+    """Return what is expected of a ledger's trials, from its records and from probed paces."""
     study, inputs = ledger.study, ledger.inputs
     recorded = recorded_paces(ledger.history.store, inputs.n_evaluated)
     on_gpu = uses_gpu(study, recorded)
@@ -257,14 +249,9 @@ def durations_of(ledger: Ledger, probed: Mapping[Kind, Pace]) -> Durations:
 
 
 def uses_gpu(study: Study, recorded: Iterable[Kind] = ()) -> bool:
-    """Return whether trials are expected to train on GPUs.
+    """Return whether a study's trials are expected to train on GPUs, as it asks for.
 
-    Parameters
-    ----------
-    study
-        What it asks for decides, unless that is `auto`.
-    recorded
-        Kinds of trial that were trained before; where there are none, this machine decides.
+    With `auto`, kinds of trial that were trained before decide; without any, this machine.
     """
     gpu = study.resources.gpu
     if gpu != "auto":
@@ -283,12 +270,7 @@ def uses_gpu(study: Study, recorded: Iterable[Kind] = ()) -> bool:
 def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
     """Return the pace of every kind of trial that a run directory holds: medians over its epochs.
 
-    Parameters
-    ----------
-    store
-        The run directory, which need not exist.
-    evaluated
-        Images of the validation and test sets.
+    The directory need not exist; each interval evaluated so many images.
     """
     if not store.root.is_dir():
         return {}

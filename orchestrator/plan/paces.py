@@ -40,21 +40,10 @@ def probe_study(
     max_parallel: int | None,
     show: Callable[[str], None] | None = None,
 ) -> None:
-    """Measure every kind of trial of a study on this machine, and remember that.
+    """Measure every kind of trial of a ledger on this machine, and remember that.
 
-    Parameters
-    ----------
-    ledger
-        Its trials, as far as they are known.
-    max_parallel
-        Trials at a time, at most.
-    show
-        Told what is being done; standard error by default.
-
-    Raises
-    ------
-    StudyError
-        A kind of trial cannot be trained here.
+    `show` is told what is being done; standard error by default. Raises StudyError where a kind of
+    trial cannot be trained here.
     """
     study, show = ledger.study, show or _say
     if study.trainable != "classifier":
@@ -87,25 +76,10 @@ def probe(
     slots: int,
     show: Callable[[str], None],
 ) -> dict[Kind, Pace]:
-    """Measure every kind of trial, as many at once as the study will train.
+    """Measure one trial of every kind, as many at once as the study will train.
 
-    Parameters
-    ----------
-    trials
-        Trials, of which one of each kind is tried.
-    kind
-        trial → its kind.
-    evaluated
-        Number of images of the validation and test sets.
-    slots
-        Trials at a time: they slow each other down, and the probe does so alike.
-    show
-        Told what is being done.
-
-    Raises
-    ------
-    StudyError
-        A kind of trial cannot be trained here.
+    They slow each other down, and the probe does so alike. An interval evaluates so many images;
+    `show` is told what is being done. Raises StudyError where a kind cannot be trained here.
     """
     # The largest of each kind, so that it makes full batches.
     examples = {kind(trial): trial for trial in sorted(trials, key=lambda trial: trial.n_train)}

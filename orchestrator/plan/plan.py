@@ -114,12 +114,8 @@ def default_out(study: Study) -> Path:
 def plan_study(study: Study, out: str | Location | None = None) -> Plan:
     """Say what `run_study` would train, reuse, continue and leave; nothing is started or written.
 
-    Raises
-    ------
-    StudyError
-        The study cannot be run, or the run directory belongs to another one.
-    StoreError
-        The run directory cannot be read.
+    Raises StudyError where the study cannot be run or the run directory belongs to another one, and
+    StoreError where that cannot be read.
     """
     inputs = find_inputs(study)
     store = Store.at(out or default_out(study))

@@ -89,23 +89,10 @@ def price_study(
     sizes: Sequence[int] = SIZES,
     show: Callable[[str], None] | None = None,
 ) -> Price:
-    """Return what the rest of a study will cost on a machine such as this one.
+    """Return what the rest of a study will cost on a machine such as this one; see `price_of`.
 
-    Parameters
-    ----------
-    ledger
-        What is wanted, known and left.
-    probe
-        Time a few updates of each kind of trial on this machine beforehand, and remember that.
-    max_parallel, per_hour, sizes
-        As `price_of` takes them.
-    show
-        Told what the probe is doing; standard error by default.
-
-    Raises
-    ------
-    StudyError
-        A kind of trial cannot be probed here.
+    With `probe`, a few updates of each kind of trial are timed here beforehand and remembered, and
+    `show` is told so. Raises StudyError where a kind of trial cannot be probed here.
     """
     if probe and ledger.study.trainable != "simulated":
         probe_study(ledger, max_parallel, show)

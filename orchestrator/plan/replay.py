@@ -232,17 +232,7 @@ def stops(rule: EarlyStopping, recorded: Recorded) -> dict[str, int]:
 
 
 def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
-    """Return what a rule would have made of a run.
-
-    Parameters
-    ----------
-    study
-        As last run.
-    recorded
-        What `recorded_curves` returned.
-    rule
-        Any, also the study's own.
-    """
+    """Return what any rule, the study's own among them, would have made of recorded curves."""
     stopped = stops(rule, recorded)
     by_cell: dict[tuple[Any, ...], list[Curve]] = defaultdict(list)
     for curve in recorded.curves.values():

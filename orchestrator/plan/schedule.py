@@ -257,17 +257,7 @@ def _part(gpu: float) -> Fraction:
 
 
 class Forecast:
-    """A study that is played in virtual time as often as asked; its ledger stays as it is.
-
-    Parameters
-    ----------
-    ledger
-        What is wanted, known and left before the first trial starts.
-    durations
-        What is expected of trials.
-    share
-        What each trial is given.
-    """
+    """A study that is played in virtual time as often as asked; its ledger stays as it is."""
 
     def __init__(self, ledger: Ledger, durations: Durations, share: Share) -> None:
         self.ledger, self.durations, self.share = ledger, durations, share
@@ -318,23 +308,11 @@ def predict(
 ) -> str | None:
     """Return what a pass is expected to take, as its environment record holds it.
 
-    Recorded at the pass's start, so that the report can hold it to that.
-
-    Parameters
-    ----------
-    ledger, durations
-        What is left, and what is expected of trials.
-    shares
-        What each trial is given that is known to be left.
-    nodes, max_parallel
-        What they are trained on, and how many at a time at most.
-
-    Returns
-    -------
-    str or None
-        JSON: `trials`, `epochs`, `seconds` with `low` and `high` (from the first start to the
-        last epoch), `slots`, `basis` (share of the seconds by what they rest on). None where
-        nothing is left or fits, of a simulation, whose time is its own, and of very many trials.
+    Recorded at the pass's start, so that the report can hold it to that. JSON: `trials`, `epochs`,
+    `seconds` with `low` and `high` (from the first start to the last epoch), `slots`, `basis`
+    (share of the seconds by what they rest on). None where nothing is left or fits, of a
+    simulation, whose time is its own, and of very many trials. `shares` are those of the trials
+    known to be left.
     """
     if ledger.study.trainable == "simulated" or not 0 < len(shares) <= _MOST_PREDICTED:
         return None

@@ -70,12 +70,7 @@ class Started:
 class Starter:
     """Makes a study of what a user wishes, and of the data that it names.
 
-    Parameters
-    ----------
-    wish
-        What the study is to be about.
-    probe
-        Whether to time a few updates of each kind of trial here first.
+    With `probe`, a few updates of each kind of trial are timed here first.
     """
 
     def __init__(self, wish: Wish, *, probe: bool = False) -> None:

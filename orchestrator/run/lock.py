@@ -44,12 +44,7 @@ def held(path: Location) -> Iterator[Callable[[], None]]:
     """Hold the lock at `path`; yields what raises once another run has taken it.
 
     A process that dies gives its lock up at once on its own host; on another host, when its
-    heartbeat ends.
-
-    Raises
-    ------
-    RunError
-        Another run holds it; the message names its host, process and start.
+    heartbeat ends. Raises RunError where another run holds it: its host, process and start.
     """
     lock = _lock(path)
     lock.take()

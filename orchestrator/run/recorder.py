@@ -23,18 +23,10 @@ OUTAGE_SECONDS = 600.0
 
 
 class Recorder:
-    """Writes what is new among rows, now and then.
+    """Writes what is new among rows, now and then, to a run directory whose lock is held.
 
-    Parameters
-    ----------
-    store
-        The run directory; its lock is held.
-    rows
-        The rows, what is new among which is written.
-    pass_id
-        Beginning of the new parts' names.
-    test_labels
-        Class of every test image, (n_test,); None where a trainable predicts nothing.
+    New parts' names begin with the pass's; `test_labels` is the class of every test image,
+    (n_test,), None where a trainable predicts nothing.
     """
 
     def __init__(
@@ -60,15 +52,8 @@ class Recorder:
     def flush(self, *, force: bool = False) -> list[str]:
         """Write what is new, about once a second, or once there is a checkpoint per place.
 
-        Returns
-        -------
-        list of str
-            Trials that have ended and whose rows are now safe.
-
-        Raises
-        ------
-        StoreError
-            The disk refuses, or an object store does not answer for ten minutes.
+        Returns the trials that have ended and whose rows are now safe. Raises StoreError where the
+        disk refuses, or an object store does not answer for ten minutes.
         """
         rows = self._rows
         # Long runs flush less often, so that their parts stay few.

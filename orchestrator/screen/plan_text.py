@@ -26,15 +26,7 @@ _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: ""}
 
 
 def print_plan(plan: Plan, price: Price, command: str) -> None:
-    """Print a plan's price, cells, counts and findings, and the command that comes next.
-
-    Parameters
-    ----------
-    plan, price
-        What a run would do, and what that will cost.
-    command
-        The command that runs the study.
-    """
+    """Print a plan's price, cells, counts and findings, and the command that runs the study."""
     console = Console(highlight=False)
     if price.total.trials:
         console.print(price_table(plan, price))
@@ -170,15 +162,7 @@ def grave(findings: pd.DataFrame) -> list[str]:
 
 
 def print_summary(summary: Summary, reported: Reported, command: str) -> None:
-    """Print what a run came to, what its report says in short, and how to go on.
-
-    Parameters
-    ----------
-    summary, reported
-        What the run and its report say.
-    command
-        The command that goes on with the study.
-    """
+    """Print what a run came to, what its report says, and the command that goes on with it."""
     console = Console(highlight=False, soft_wrap=True)
     for problem in summary.problems:
         console.print(f"noticed: {problem}", style="yellow", markup=False)

@@ -152,20 +152,9 @@ def snapshot_of(
     paces: Mapping[str, Pace] | None = None,
     tuned: Sequence[str] = (),
 ) -> Snapshot:
-    """Return the snapshot that trial records make.
+    """Return the snapshot that trial records make of a study and its factors, in its order.
 
-    Parameters
-    ----------
-    name
-        The study's name.
-    trials
-        Rows of the trial table.
-    factors
-        The study's factors, in its order.
-    paces
-        Paces of running trials by trial_id.
-    tuned
-        Recipe fields that the study searches.
+    `paces` are those of running trials by trial_id; `tuned` the recipe fields that it searches.
     """
     wanted = [trial for trial in trials if trial["wanted"]]
     by_cell: dict[tuple[Any, ...], list[Row]] = defaultdict(list)

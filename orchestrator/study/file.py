@@ -98,8 +98,6 @@ def load_study(path: str | Path, settings: Iterable[str] = (), *, rooted: bool =
 
     Parameters
     ----------
-    path
-        The file.
     settings
         `key=value` pairs that override keys of the file, such as `recipe.epochs=3`.
     rooted

@@ -17,16 +17,10 @@ _LONGEST = 60
 
 
 class Refused(ValueError):
-    """A value that a study cannot have.
+    """A value that a study cannot have, with a text on what is wrong and what is valid.
 
-    Parameters
-    ----------
-    reason
-        Text on what is wrong and what is valid, without the key and the value.
-    key
-        Keys that lead to the value, below the block whose check raises the error.
-    value
-        The value that is shown; by default the one that the check was given.
+    Keys lead to the value, below the block whose check raises the error; the value shown is by
+    default the one that the check was given.
     """
 
     def __init__(self, reason: str, *, key: Sequence[str] = (), value: Any = _ABSENT) -> None:

@@ -284,14 +284,7 @@ def _written(level: Any) -> Any:
 def study_from(values: Any, base: Path | None = None, file: str = "study") -> Study:
     """Return the study that the values of a study file declare.
 
-    Parameters
-    ----------
-    values
-        What a study file holds.
-    base
-        The folder that relative paths are taken from; None leaves them as they are written.
-    file
-        What messages call the study.
+    Relative paths are taken from `base`, or left as they are written; messages name the `file`.
     """
     if not isinstance(values, dict):
         raise StudyError(f"{file}: no study; keys such as name, data and factors are needed.")
