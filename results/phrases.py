@@ -25,13 +25,8 @@ _BINARY_UNITS = ("KiB", "MiB", "GiB", "TiB")
 def fraction_label(fraction: float, n_train: int | None = None) -> str:
     """Return a share of the data as people write it: 1/16, 3/4, 1; else in images or percent.
 
-    Parameters
-    ----------
-    fraction
-        Share of the training pool, above 0 and up to 1.
-    n_train
-        The images that it came to; without them a share that is no plain fraction is written in
-        percent.
+    A share that is no plain fraction is written in the images that it came to, where these are
+    known.
     """
     plain = Fraction(fraction).limit_denominator(4096)
     if abs(float(plain) - fraction) < 1e-9 and (plain.numerator <= 9 or plain.denominator <= 100):
@@ -42,14 +37,8 @@ def fraction_label(fraction: float, n_train: int | None = None) -> str:
 def level_label(factor: str, level: Any, bare: bool = False) -> str:
     """Return a level as people write it: `1/16` for 0.0625, `lr 0.001`, `default` where absent.
 
-    Parameters
-    ----------
-    factor
-        The factor, or any recipe field.
-    level
-        Its value, or text as a study file has it; None, NaN and pandas' NA are absent.
-    bare
-        Leave out the name that precedes the levels of all but the standard factors.
+    Text as a study file has it is taken too; None, NaN and pandas' NA are absent. `bare` leaves out
+    the name that precedes the levels of all but the standard factors.
     """
     if is_absent(level):
         return "default"
@@ -74,15 +63,7 @@ def cell_key(row: "Mapping[Any, Any] | pd.Series", factors: Sequence[str]) -> tu
 
 
 def cell_name(row: "Mapping[Any, Any] | pd.Series", factors: Sequence[str]) -> str:
-    """Return a cell's name, such as `resnet18 × none × 1/16`.
-
-    Parameters
-    ----------
-    row
-        Anything that gives a level for each factor's name.
-    factors
-        The factors to name it by, in this order.
-    """
+    """Return the name of a cell by some factors, such as `resnet18 × none × 1/16`."""
     name = " × ".join(cell_key(row, factors))
     # A share alone would read as a count.
     return f"fraction {name}" if list(factors) == ["fraction"] else name
@@ -91,21 +72,9 @@ def cell_name(row: "Mapping[Any, Any] | pd.Series", factors: Sequence[str]) -> s
 def split_levels(
     factors: Sequence[str], cells: Sequence[Mapping[str, Any]]
 ) -> tuple[list[str], dict[str, str]]:
-    """Part factors into those that tell cells apart and those that are alike in all.
+    """Part factors into those that tell cells apart, at least one, and those that are alike in all.
 
-    Parameters
-    ----------
-    factors
-        The factors to part.
-    cells
-        The level of every factor, for each cell.
-
-    Returns
-    -------
-    varying
-        Factors that cells are told apart by; the first where there is none.
-    common
-        The others, with their level as people write it.
+    The latter come with their level as people write it.
     """
     levels = {
         factor: {level_label(factor, cell[factor], bare=True) for cell in cells}
@@ -149,14 +118,8 @@ def signed(value: float) -> str:
 def amount(mean: float, low: float, high: float, unit: str = _POINTS) -> str:
     """Return a difference with its interval, such as `4.1 points (2.6 to 5.5)`.
 
-    Parameters
-    ----------
-    mean
-        The difference, written with `+` or `−` where the interval holds 0.
-    low, high
-        Ends of the interval, cut at ±100 points; NaN where there is none.
-    unit
-        What follows the number.
+    The mean has `+` or `−` where the interval holds 0; its ends are cut at ±100 points, and NaN
+    where there is none.
     """
     if math.isnan(low) or math.isnan(high):
         return f"{signed(mean)}{unit} (no ±)"
@@ -170,15 +133,7 @@ def amount(mean: float, low: float, high: float, unit: str = _POINTS) -> str:
 
 
 def resource_time(seconds: float, resource: str) -> str:
-    """Return what was used of a resource, such as `0.03 CPU-seconds` or `2.5 GPU-hours`.
-
-    Parameters
-    ----------
-    seconds
-        Resource-seconds, 0 or more.
-    resource
-        gpu or cpu.
-    """
+    """Return the resource-seconds that were used, such as `0.03 CPU-seconds` or `2.5 GPU-hours`."""
     if 0 < seconds < _LEAST_SECONDS:
         return f"less than {_LEAST_SECONDS:g} {resource.upper()}-seconds"
     number, unit = _in_largest(seconds, _RESOURCE_UNITS)

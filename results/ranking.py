@@ -4,21 +4,10 @@ import math
 
 
 def rank(score: float | None, goal: str = "max") -> float:
-    """Return the key by which a score sorts, the best first.
+    """Return the key by which a score sorts, the best first: most, or least where that is the goal.
 
-    Ties are the caller's to break, with a tuple that begins with this key.
-
-    Parameters
-    ----------
-    score
-        Any number; None and NaN rank behind every other, minus infinity included.
-    goal
-        `max` where more is better, `min` where less is.
-
-    Returns
-    -------
-    float
-        The smaller, the better; infinite for what is no number.
+    The smaller, the better; infinite for None and NaN, which so rank behind every number, infinite
+    ones included. Ties are the caller's to break, with a tuple that begins with this key.
     """
     if score is None or math.isnan(score):
         return math.inf

@@ -267,8 +267,7 @@ def load_of(trial: Trial, inputs: Inputs) -> Load:
 def shares_foreseen(
     study: Study, inputs: Inputs, trials: Iterable[Trial], on_gpu: bool
 ) -> list[str]:
-    """Return what a plan can say of `gpu: auto` without a GPU: a sentence per figure and on the
-    rest.
+    """Return what a plan can say of `gpu: auto` without a GPU: a sentence per known figure.
 
     The trials are those left; `on_gpu` says whether this machine has a GPU to train on.
     """

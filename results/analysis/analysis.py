@@ -27,14 +27,7 @@ class Analysis:
     """The statistics of a study, which every sentence, table, figure and finding reads.
 
     Accuracies and errors are in points (percentage points, 0 to 100). Every table has its rows in
-    the order in which charts show cells.
-
-    Parameters
-    ----------
-    read
-        Returns a table of the study by its name: trials, epochs, predictions or environments.
-    design
-        What the study asks for.
+    the order in which charts show cells. `read` returns a table of the study by its name.
     """
 
     def __init__(self, read: Callable[[str], pd.DataFrame], design: Design) -> None:

@@ -140,19 +140,9 @@ class Cells:
 
 
 def cells_of(trials: pd.DataFrame, design: Design) -> Cells:
-    """Summarise the wanted trials of a study, one row per cell; see `Cells`.
+    """Summarise the wanted trials of a table, one row per cell; see `Cells`.
 
-    Parameters
-    ----------
-    trials
-        The table of trials, one row per trial.
-    design
-        What the study asks for.
-
-    Raises
-    ------
-    ValueError
-        The table lacks a column that is needed.
+    Raises ValueError where the table lacks a column that is needed.
     """
     factors = list(design.factors)
     _require(trials, [*factors, "seed", "final_test_accuracy"])

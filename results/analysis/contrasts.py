@@ -27,16 +27,7 @@ from results.statistics.intervals import (
 
 
 def paired_differences(runs: pd.DataFrame, factors: Sequence[str], factor: str) -> pd.DataFrame:
-    """Compare every two levels of a factor, in every cell of the others.
-
-    Parameters
-    ----------
-    runs
-        What `results.analysis.runs.compared_runs` returns.
-    factors
-        Columns that name a cell, `factor` among them.
-    factor
-        The column to compare levels of.
+    """Compare every two levels of a factor over compared runs, in every cell of the other factors.
 
     Returns
     -------
@@ -49,8 +40,8 @@ def paired_differences(runs: pd.DataFrame, factors: Sequence[str], factor: str) 
         decide a difference of this size (NaN where it is decided, where one seed says nothing of
         the spread, and where more than 100 would be needed).
 
-        The difference's columns: `difference`, `low`, `high` (cut at ±100), `sd` (points; NaN with
-        one seed), `n_seeds`, `p_greater`, `p_less`, `p_two_sided`, `decided`.
+    The difference's columns: `difference`, `low`, `high` (cut at ±100), `sd` (points; NaN with one
+    seed), `n_seeds`, `p_greater`, `p_less`, `p_two_sided`, `decided`.
     """
     others = [name for name in factors if name != factor]
     grid = _Grid(runs, others, [factor])
@@ -86,28 +77,14 @@ def paired_differences(runs: pd.DataFrame, factors: Sequence[str], factor: str) 
 def main_effects(
     runs: pd.DataFrame, factors: Sequence[str], named: Sequence[str] | None = None
 ) -> pd.DataFrame:
-    """Average what each factor's levels differ by over the cells of the others.
+    """Average what levels of the named factors, by default all, differ by over the others' cells.
 
     A seed counts once: its differences are averaged over the cells first, and the t interval is
     over seeds. Only cells in which both levels have the same seeds enter, so that every seed's
-    average is over the same cells: where runs are missing, either the seeds or the cells that
-    lack one are left out, whichever keeps more runs and at least two seeds.
-
-    Parameters
-    ----------
-    runs
-        What `results.analysis.runs.compared_runs` returns.
-    factors
-        Columns that name a cell.
-    named
-        The factors whose effects are wanted; all by default.
-
-    Returns
-    -------
-    DataFrame
-        One row per factor and pair of levels: `factor`, `first`, `second`, `n_cells` averaged
-        over, `cells_left_out`, and the columns of a difference as in `paired_differences`, with
-        and `_without_selection`.
+    average is over the same cells: where runs are missing, either the seeds or the cells that lack
+    one are left out, whichever keeps more runs and at least two seeds. One row per factor and pair
+    of levels: `factor`, `first`, `second`, `n_cells` averaged over, `cells_left_out`, and the
+    columns of a difference as in `paired_differences`, with and `_without_selection`.
     """
     effects = []
     for factor in factors if named is None else named:
@@ -123,14 +100,10 @@ def interactions(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     """Tell how far one factor's effect depends on another's level.
 
     The difference of differences between the lowest level of both factors and each higher one,
-    averaged over the cells of the remaining factors as in `main_effects`.
-
-    Returns
-    -------
-    DataFrame
-        One row per pair of factors and pair of higher levels: `factor` with `first` → `second`,
-        `other` with `other_first` → `other_second`, `n_cells`, `cells_left_out`, and the columns
-        of a difference: how much more the step in `factor` gains at `other_second`.
+    averaged over the cells of the remaining factors as in `main_effects`. One row per pair of
+    factors and pair of higher levels: `factor` with `first` → `second`, `other` with `other_first`
+    → `other_second`, `n_cells`, `cells_left_out`, and the columns of a difference: how much more
+    the step in `factor` gains at `other_second`.
     """
     effects = []
     for factor, other in combinations(factors, 2):
@@ -151,20 +124,10 @@ def interactions(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
 def paired_test_set(
     first: pd.DataFrame, second: pd.DataFrame, predictions: pd.DataFrame
 ) -> PairedTestSet | None:
-    """Compare two cells on the same test examples, over the seeds that both have.
+    """Compare two cells' compared runs on the same test examples, over the seeds that both have.
 
-    Parameters
-    ----------
-    first, second
-        Compared runs of one cell each.
-    predictions
-        The table of predictions.
-
-    Returns
-    -------
-    PairedTestSet or None
-        First minus second; None where no seed has predictions of both on the same examples, at
-        the final epoch that the study as last run asks for.
+    First minus second; None where no seed has predictions of both on the same examples, at the
+    final epoch that the study as last run asks for.
     """
     tables = [_correctness(runs, predictions) for runs in (first, second)]
     seeds = tables[0].index.intersection(tables[1].index)
@@ -242,17 +205,10 @@ def _effects_frame(
     names: Sequence[str],
     most: float,
 ) -> pd.DataFrame:
-    """Return a row per effect that any seed shows.
+    """Return a row per effect that any seed shows, none above `most` points.
 
-    Parameters
-    ----------
-    effects
-        Of each, what it is of, its differences and which of them a recipe was chosen on, both of
-        shape (cells, seeds).
-    names
-        Columns of what it is of.
-    most
-        Points that no difference can be above.
+    An effect is what it is of (the columns `names`), its differences, and which of them a recipe
+    was chosen on, both of shape (cells, seeds).
     """
     whole = [_balanced(differences) for _, differences, _ in effects]
     shown = [place for place, (_, cells) in enumerate(whole) if cells]

@@ -54,24 +54,10 @@ def cost_per_point(
 ) -> "pd.DataFrame":
     """Return what each gained point of accuracy costs when a factor's level is raised.
 
-    Parameters
-    ----------
-    differences
-        Rows of what `results.analysis.contrasts.paired_differences` returns for the factor.
-    cells
-        The frame of `results.analysis.cells.Cells`.
-    factors
-        Columns that name a cell.
-    factor
-        The column whose level is raised.
-
-    Returns
-    -------
-    DataFrame
-        The rows and columns of `differences`, and `resource` (gpu or cpu), `extra_seconds`
-        (resource-seconds of one run of the second level minus the first), `seconds_per_point` with
-        `seconds_per_point_low` and `_high` (from the ends of the difference's interval). The three
-        are NaN unless the gain is decided and above 0, or where the gain costs nothing.
+    The rows and columns of the factor's `paired_differences`, and `resource` (gpu or cpu),
+    `extra_seconds` (resource-seconds of one run of the second level minus the first),
+    `seconds_per_point` with `seconds_per_point_low` and `_high` (from the ends of the difference's
+    interval). The three are NaN unless the gain is decided and above 0, or where it costs nothing.
     """
     table = differences.reset_index(drop=True)
     known = {
@@ -100,19 +86,7 @@ def cost_per_point(
 def pareto_front(cells: "pd.DataFrame", cost: str, error: str = "error") -> "pd.Series":
     """Tell which cells no other beats: none has less error at the same cost or less.
 
-    Parameters
-    ----------
-    cells
-        The frame of `results.analysis.cells.Cells`.
-    cost
-        One of `COSTS`, or any column where less is better.
-    error
-        Column of the error.
-
-    Returns
-    -------
-    Series of bool
-        By the frame's index; False where the cost or the error is not known.
+    Cost and error are columns where less is better; False where either is not known.
     """
     known = cells[[cost, error]].astype(float).dropna()
     lowest = known.groupby(cost)[error].min()
@@ -124,20 +98,10 @@ def pareto_front(cells: "pd.DataFrame", cost: str, error: str = "error") -> "pd.
 def predicted_and_actual(environments: "pd.DataFrame", epochs: "pd.DataFrame") -> "pd.DataFrame":
     """Return one row per pass that recorded what it was expected to take.
 
-    Parameters
-    ----------
-    environments
-        One row per pass.
-    epochs
-        One row per trial and epoch, with `trial_id` and `recorded_at`.
-
-    Returns
-    -------
-    DataFrame
-        `started_at`; trials, epochs and seconds, each as predicted and as they came to be;
-        `seconds_low` and `seconds_high` of the prediction; `ratio`, actual over predicted seconds,
-        NaN where the pass trained fewer trials than it was to, and so was cut short; `basis`, in
-        words. Seconds are from the pass's start to its last epoch.
+    `started_at`; trials, epochs and seconds (from the pass's start to its last epoch), each as
+    predicted and as they came to be; `seconds_low` and `seconds_high` of the prediction; `ratio`,
+    actual over predicted seconds, NaN where the pass trained fewer trials than it was to, and so
+    was cut short; `basis`, in words.
     """
     import pandas as pd
 

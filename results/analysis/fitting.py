@@ -26,29 +26,17 @@ class Fit(StrEnum):
 
 
 def fitting(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
-    """Judge from the recorded curves whether each cell is under-trained or over-fits.
+    """Judge from compared runs' recorded curves whether each cell is under-trained or over-fits.
 
     A cell is over-fitting where its validation loss has risen by 10 % from a lowest value before
     the last quarter of the budget and train accuracy is 5 points or more above validation. It is
     under-trained where the train loss fell by 3 % or more over the last quarter, and either the
     validation loss did too or train accuracy is below 90 %. Values are means over the cell's runs.
 
-    Parameters
-    ----------
-    runs
-        What `results.analysis.runs.compared_runs` returns.
-    epochs
-        The table of epochs.
-    factors
-        Columns that name a cell.
-
-    Returns
-    -------
-    DataFrame
-        One row per cell: the factors, `runs` (with two epochs or more), `train_accuracy`,
-        `val_accuracy`, `gap` (points), `train_fall`, `val_fall` (share of the loss lost over the
-        last quarter), `val_rise` (share above its lowest), `lowest_is_late` (share of runs with
-        their lowest validation loss in the last quarter), `fit` (see `Fit`; unknown without runs).
+    One row per cell: the factors, `runs` (with two epochs or more), `train_accuracy`,
+    `val_accuracy`, `gap` (points), `train_fall`, `val_fall` (share of the loss lost over the last
+    quarter), `val_rise` (share above its lowest), `lowest_is_late` (share of runs with their lowest
+    validation loss in the last quarter), `fit` (see `Fit`; unknown without runs).
     """
     names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
     curves, lengths = curve_arrays(runs, epochs, names)
@@ -82,17 +70,8 @@ def fitting(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) ->
 def selection_optimism(epochs: pd.DataFrame) -> pd.DataFrame:
     """Return what choosing each run's best epoch on the test set would have added.
 
-    Parameters
-    ----------
-    epochs
-        The epochs of the runs in question.
-
-    Returns
-    -------
-    DataFrame
-        One row per trial with both curves: `trial_id`, `by_validation` (test accuracy in points
-        at the epoch best on validation), `by_test` (the best of all), and their difference
-        `optimism`, points.
+    One row per trial with both curves: `trial_id`, `by_validation` (test accuracy in points at the
+    epoch best on validation), `by_test` (the best of all), and their difference `optimism`, points.
     """
     whole = epochs.dropna(subset=["val_accuracy", "test_accuracy"]).sort_values(
         ["trial_id", "epoch"], ignore_index=True
@@ -112,23 +91,10 @@ def selection_optimism(epochs: pd.DataFrame) -> pd.DataFrame:
 def curve_arrays(
     runs: pd.DataFrame, epochs: pd.DataFrame, columns: Sequence[str]
 ) -> tuple[dict[str, Array], NDArray[np.int64]]:
-    """Lay out the curves of runs as arrays.
+    """Lay out columns of compared runs' epochs as arrays.
 
-    Parameters
-    ----------
-    runs
-        What `results.analysis.runs.compared_runs` returns.
-    epochs
-        The table of epochs.
-    columns
-        Those of its columns that are wanted.
-
-    Returns
-    -------
-    arrays
-        Each column with shape (runs, epochs), NaN where nothing is recorded.
-    lengths
-        Number of the last recorded epoch of each run; 0 without any.
+    Returns each column with shape (runs, epochs), NaN where nothing is recorded, and the number of
+    each run's last recorded epoch, 0 without any.
     """
     row = pd.Index(runs["trial_id"]).get_indexer(pd.Index(epochs["trial_id"]))
     own = epochs[row >= 0]

@@ -74,21 +74,11 @@ def compared_trials(trials: pd.DataFrame, race: bool) -> pd.DataFrame:
 
 
 def compared_runs(trials: pd.DataFrame, race: bool = False) -> pd.DataFrame:
-    """Return the runs that comparisons use: wanted, measured and completed, with a test accuracy.
+    """Return the trials that comparisons use: wanted, measured and completed, with a test accuracy.
 
-    Parameters
-    ----------
-    trials
-        The table of trials.
-    race
-        The study has no measure stage: what completed is compared, and marked as a search.
-
-    Returns
-    -------
-    DataFrame
-        Those rows, by trial_id, with three more columns: `accuracy` and `error` of the final epoch
-        on the test set in points (percentage points, 0 to 100), and `selected`, true where the
-        cell's recipe was chosen on this very run.
+    In a race, which has no measure stage, what completed is compared. Rows by trial_id, with three
+    more columns: `accuracy` and `error` of the final epoch on the test set in points (0 to 100),
+    and `selected`, true where the cell's recipe was chosen on this very run.
     """
     runs = compared_trials(trials, race)
     runs = runs[(runs["status"] == Status.COMPLETED) & runs["final_test_accuracy"].notna()]

@@ -38,23 +38,13 @@ _WORTH = ("error", "factor", "low", "high", "more_than", "less_than", "n_seeds",
 
 
 def extrapolations(runs: pd.DataFrame, factors: Sequence[str], times: float = 2.0) -> pd.DataFrame:
-    """Predict each series' error at more data than its largest fraction.
+    """Predict each series' error at 1 to 4 times the data of its largest fraction.
 
-    Parameters
-    ----------
-    runs, factors
-        See above; `fraction` is among the factors.
-    times
-        How many times the largest measured size, 1 to 4.
-
-    Returns
-    -------
-    DataFrame
-        One row per series: its factors, `n_train` (largest measured), `at` (examples asked for),
-        `error` (measured there, points), `headline`, `low`, `high`, `local_power_law`,
-        `power_law`, `last_value` (points), `alpha`, `eta`, `gamma`, `data_reliance` (points),
-        `residual_degrees_of_freedom`, `back_test` (points), `refusal` and `notes` (text). NaN or
-        empty where there is none.
+    One row per series: its factors, `n_train` (largest measured), `at` (examples asked for),
+    `error` (measured there, points), `headline`, `low`, `high`, `local_power_law`, `power_law`,
+    `last_value` (points), `alpha`, `eta`, `gamma`, `data_reliance` (points),
+    `residual_degrees_of_freedom`, `back_test` (points), `refusal` and `notes` (text). NaN or empty
+    where there is none.
     """
     series = [name for name in factors if name != "fraction"]
     rows = []
@@ -96,25 +86,12 @@ def crossovers(
 ) -> pd.DataFrame:
     """Look for data sizes at which a bigger model overtakes a smaller one.
 
-    Parameters
-    ----------
-    runs, factors
-        See above; `model` and `fraction` are among the factors.
-    generator
-        Of the bootstrap.
-    pairs
-        Models to compare, the smaller first; by default every two, by parameters.
-    draws
-        Bootstrap draws for each pair.
-
-    Returns
-    -------
-    DataFrame
-        One row per pair of models (by parameters) and level of the factors but `model` and
-        `fraction`, where two sizes have common seeds: `small`, `big`, those factors, `n_seeds`,
-        `is_established`, `p_value`, `bracket_low`, `bracket_high` (examples), `location`, `low`,
-        `high` (examples; NaN where the means do not cross), `bootstrap_low`, `bootstrap_high`,
-        `share_without_root`, `hypothetical` (examples), `verdict` (text).
+    Pairs of models, the smaller first, are by default every two, by parameters. One row per pair
+    and level of the factors but `model` and `fraction`, where two sizes have common seeds: `small`,
+    `big`, those factors, `n_seeds`, `is_established`, `p_value`, `bracket_low`, `bracket_high`
+    (examples), `location`, `low`, `high` (examples; NaN where the means do not cross),
+    `bootstrap_low`, `bootstrap_high`, `share_without_root`, `hypothetical` (examples), `verdict`
+    (text).
     """
     others = [name for name in factors if name not in ("model", "fraction")]
     compared = list(combinations(ordered_levels(runs, "model"), 2) if pairs is None else pairs)
@@ -132,22 +109,12 @@ def crossovers(
 
 
 def data_worths(runs: pd.DataFrame, factors: Sequence[str], scratch: str = "none") -> pd.DataFrame:
-    """Tell how many times the data replaces each kind of pretrained weights.
+    """Tell how many times the data replaces each kind of pretrained weights, against `scratch`.
 
-    Parameters
-    ----------
-    runs, factors
-        See above; `weights` and `fraction` are among the factors.
-    scratch
-        The level of `weights` without pretraining.
-
-    Returns
-    -------
-    DataFrame
-        One row per pretrained level, size and level of the factors but `weights` and `fraction`:
-        those factors, `weights`, `fraction`, `n_train`, `error` (of the pretrained model, points),
-        `factor`, `low`, `high` (NaN where open), `more_than`, `less_than` (NaN unless off the
-        chart), `n_seeds`, `text` (as people write it).
+    One row per pretrained level, size and level of the factors but `weights` and `fraction`: those
+    factors, `weights`, `fraction`, `n_train`, `error` (of the pretrained model, points), `factor`,
+    `low`, `high` (NaN where open), `more_than`, `less_than` (NaN unless off the chart), `n_seeds`,
+    `text` (as people write it).
     """
     others = [name for name in factors if name not in ("weights", "fraction")]
     rows = []

@@ -88,15 +88,10 @@ class Answer:
 
 
 def answer(study: Analysis, findings: pd.DataFrame) -> Answer:
-    """State what a study's records say.
+    """State what a study's analysis says, beside the findings that stand against it.
 
-    Parameters
-    ----------
-    study
-        Its analysis. With predictions, the best two cells are compared on the same test images; in
-        a race no test is made.
-    findings
-        What `results.findings.findings.find` returns for it.
+    With predictions, the best two cells are compared on the same test images; in a race no test is
+    made.
     """
     return Answer(
         _question(study),

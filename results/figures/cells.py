@@ -45,14 +45,9 @@ _BLANK = "#F0F0F0"
 
 
 def epochs(study: Analysis, metric: str = "accuracy") -> Figure:
-    """Draw accuracy over epochs, one panel per cell, with stopped trials marked.
+    """Draw accuracy or loss over epochs, one panel per cell, with stopped trials marked.
 
-    Parameters
-    ----------
-    study
-        Its cells are panels: a row per series, a column per data size.
-    metric
-        `accuracy` or `loss`.
+    A row per series, a column per data size.
     """
     cells = study.cells
     title = f"{plain(study.design.name)}: {metric} over epochs"
@@ -179,12 +174,7 @@ def _say_absent(axes: Axes, cell: pd.DataFrame) -> None:
 def cell_map(study: Analysis, metric: str = "test_accuracy") -> Figure:
     """Draw every cell as a heat map; cells without a value are named with the reason.
 
-    Parameters
-    ----------
-    study
-        Its series are rows, its data sizes columns.
-    metric
-        Column of the summary that gives the colour.
+    A column of the summary gives the colour; series are rows, data sizes columns.
     """
     cells = study.cells
     words = metric.replace("_", " ")

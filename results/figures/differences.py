@@ -66,17 +66,7 @@ def effects(study: Analysis) -> Figure:
 
 
 def studies(cells: pd.DataFrame, rows: Sequence[str], names: tuple[str, str]) -> Figure:
-    """Draw both studies' accuracies and their difference, one row per cell.
-
-    Parameters
-    ----------
-    cells
-        What `results.pairs.pair.compare` returns, of the cells that both studies have.
-    rows
-        Names of the cells.
-    names
-        Names of the studies.
-    """
+    """Draw both studies' accuracies and their difference, one named row per cell that both have."""
     first, second = (plain(name) for name in names)
     title = f"{second} against {first}"
     if cells.empty:

@@ -178,13 +178,8 @@ def slot_spans(trials: pd.DataFrame) -> pd.DataFrame:
 def stopping_rules(rules: pd.DataFrame, name: str) -> Figure:
     """Draw what each stopping rule saves and costs.
 
-    Parameters
-    ----------
-    rules
-        One row per rule: `rule` (its name), `asked`, `saved` and `unknown` (epochs), `contests`,
-        `kept` and `lost` (counts), `regret` and `worst` (points).
-    name
-        Name of the study.
+    One row per rule: `rule` (its name), `asked`, `saved` and `unknown` (epochs), `contests`, `kept`
+    and `lost` (counts), `regret` and `worst` (points).
     """
     title = f"{plain(name)}: other stopping rules on the recorded curves"
     if rules.empty or not rules["asked"].any():

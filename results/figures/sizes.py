@@ -39,19 +39,11 @@ _PARTS = ("test", "train")
 
 
 def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figure:
-    """Draw data size against test and train accuracy.
+    """Draw data size, on request on a logarithmic axis, against test and train accuracy.
 
     One line per model, one row of panels per level of `weights` (and of any further factor), with
-    the spread over seeds.
-
-    Parameters
-    ----------
-    study
-        Its cells are drawn with their means, each compared seed as a point.
-    log
-        Logarithmic axis of data size.
-    origin
-        Both axes from 0 to 1, with a dotted line to the first size; not with `log`.
+    the means of cells and each compared seed as a point. With `origin`, both axes go from 0 to 1,
+    with a dotted line to the first size; not with `log`.
     """
     cells, name = study.cells, plain(study.design.name)
     title = f"{name}: accuracy against the amount of training data"

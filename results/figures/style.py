@@ -36,12 +36,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+")
 def plain(text: Any, width: int = 48) -> str:
     """Return user text as one printable line that matplotlib takes literally.
 
-    Parameters
-    ----------
-    text
-        Anything that came from a study file, a class name or an error.
-    width
-        Characters to keep; the middle of a longer text is left out.
+    Of more than `width` characters the middle is left out.
     """
     line = " ".join(_UNPRINTABLE.sub(" ", str(text)).split())
     if len(line) > width:
@@ -75,14 +70,8 @@ def new_figure(
 ) -> Figure:
     """Return a figure without axes: a title, a line below it on how to read it, and a legend.
 
-    Parameters
-    ----------
-    width, height
-        In inches; the height is that of the charts, without title and note.
-    title, note
-        Already plain. The note is wrapped.
-    handles
-        Entries of the legend, which stands below the charts.
+    Sizes are in inches; the height is that of the charts, without title and note. Both are plain
+    already; the note is wrapped. The legend of the handles stands below the charts.
     """
     figure, head = _with_head(width, height, title, note)
     figure.set_layout_engine("constrained", rect=(0.0, 0.0, 1.0, 1.0 - head))
@@ -97,21 +86,10 @@ def new_rows(
     note: str,
     handles: Sequence[Artist] = (),
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a named row for each thing that it shows, the first at the top.
+    """Return a figure with a named row for each thing that it shows.
 
-    Parameters
-    ----------
-    names
-        Names of the rows, already plain; row 0 has its marks at the height 0, row 1 at 1.
-    widths
-        Width of each axes in inches; all share the rows.
-    title, note, handles
-        As in `new_figure`.
-
-    Returns
-    -------
-    tuple
-        The figure, and its axes from left to right.
+    Its axes follow from left to right, with widths in inches. Row 0, the first name, has its marks
+    at the height 0, row 1 at 1. The rest is as in `new_figure`.
     """
     height = (1.1 if handles else 0.8) + 0.32 * len(names)
     figure = new_figure(sum(widths), height, title, note, handles)
@@ -131,25 +109,12 @@ def new_grid(
     note: str,
     handles: Sequence[Artist],
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure with many panels, laid out without measuring any text.
+    """Return a figure with many panels, laid out without measuring any text, and its axes.
 
-    Measuring, as matplotlib's own layout does, takes seconds with dozens of panels; so does
-    sharing axes, since each artist that is added then has all limits worked out anew. Callers give
-    all panels the same limits with `same_limits`.
-
-    Parameters
-    ----------
-    rows, columns
-        Number of panels.
-    panel
-        Width and height of one in inches, with the gap to the next.
-    title, note, handles
-        As in `new_figure`.
-
-    Returns
-    -------
-    tuple
-        The figure, and its axes of shape (rows, columns).
+    Measuring, as matplotlib's own layout does, takes seconds with dozens of panels; so does sharing
+    axes, since each artist that is added then has all limits worked out anew. Callers give all
+    panels the same limits with `same_limits`. A panel's width and height are in inches, with the
+    gap to the next; the axes have the shape (rows, columns). The rest is as in `new_figure`.
     """
     legend_rows = -(-len(handles) // _LEGEND_COLUMNS)
     left, right, top, foot = 0.75, 0.2, 0.3, 0.65 + 0.22 * legend_rows

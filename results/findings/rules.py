@@ -97,12 +97,7 @@ def has_unequal_updates(fewest: float, most: float) -> bool:
 def shares_lr(weights: Collection[str], varies: bool) -> bool:
     """Return whether training from scratch and fine-tuning share one learning rate.
 
-    Parameters
-    ----------
-    weights
-        Levels of `weights`.
-    varies
-        Whether the learning rate is a factor, or tuned in every cell.
+    It does not where the rate varies: as a factor, or tuned in every cell.
     """
     return "none" in weights and len(set(weights)) > 1 and not varies
 

@@ -36,19 +36,10 @@ _ALT = (
 def write_comparison(
     first: str | Location | Run, second: str | Location | Run, folder: str | Location
 ) -> Location:
-    """Write two studies side by side as one page that needs nothing else.
+    """Write two studies side by side into a folder, as one page that needs nothing else.
 
-    Parameters
-    ----------
-    first, second
-        Run directories, or what `results.open` returned for them.
-    folder
-        Where the page goes, its figure as PNG and SVG, and the cells as CSV and Parquet.
-
-    Returns
-    -------
-    pathlib.Path or results.store.objects.ObjectPath
-        `index.html` in it.
+    Studies are run directories, or what `results.open` returned. Beside the page lie its figure as
+    PNG and SVG, and the cells as CSV and Parquet; returned is `index.html`.
 
     Raises
     ------

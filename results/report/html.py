@@ -104,18 +104,9 @@ def table_of(
 ) -> Table:
     """Return a table of some columns of a frame; those without any value are left out.
 
-    Parameters
-    ----------
-    caption
-        What the rows are.
-    frame
-        Values; bools are shown as yes and no, what is absent as –.
-    columns
-        Headings by the names of columns, in order.
-    factors
-        Columns that hold levels, which are written as people write them.
-    most
-        Number of rows to show; the caption says where there are more.
+    Columns have their headings, in order; those that are factors hold levels, which are written as
+    people write them. Bools are shown as yes and no, what is absent as –; of more than `most` rows
+    the caption says how many there are.
     """
     shown = {
         name: heading
@@ -155,17 +146,7 @@ def _decimals(values: Sequence[Any]) -> int:
 
 
 def fill(template: str, scripts: Sequence[str], **values: Any) -> str:
-    """Return a page.
-
-    Parameters
-    ----------
-    template
-        Name of its file.
-    scripts
-        The only ones that the page's policy lets run.
-    values
-        What the template names.
-    """
+    """Return a page made of a template and its values; its policy lets only these scripts run."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("results.report", "templates"),
         autoescape=True,

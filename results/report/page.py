@@ -46,7 +46,9 @@ Columns = dict[str, list[Any]]
 
 
 def write_report(run: str | Location | Run, refresh: float | None = None) -> Location:
-    """Write a run's report, also while its study is under way.
+    """Write a run's report, also while its study is under way; return `report/index.html`.
+
+    Beside it lie every figure as PNG and SVG, and the summary as Parquet and CSV, one row per cell.
 
     Parameters
     ----------
@@ -55,12 +57,6 @@ def write_report(run: str | Location | Run, refresh: float | None = None) -> Loc
     refresh
         Seconds after which an open page looks for a newer one, for reports that are written again
         and again; never by default.
-
-    Returns
-    -------
-    pathlib.Path or results.store.objects.ObjectPath
-        `report/index.html` in it. Beside it lie every figure as PNG and SVG, and the summary as
-        Parquet and CSV, one row per cell.
 
     Raises
     ------
@@ -86,19 +82,7 @@ def render(
     written_at: datetime,
     refresh: float | None = None,
 ) -> str:
-    """Return the page.
-
-    Parameters
-    ----------
-    run
-        The run that it reports.
-    pictures
-        Static figures by name, for paper and for browsers without scripts.
-    written_at
-        Time of writing.
-    refresh
-        Seconds after which an open page looks for a newer one.
-    """
+    """Return the page of a run; pictures are figures for paper and for browsers without scripts."""
     cells = run.cells
     known = not cells.frame.empty
     answer = run.answer() if known else None
@@ -204,12 +188,9 @@ def _forecast_table(run: Run) -> Table | None:
 def _payload(study: Analysis) -> dict[str, Any]:
     """Return what the page's charts need, column by column.
 
-    Returns
-    -------
-    dict
-        `factors`: name and labels of the levels; `cells`: one entry per cell in each list;
-        `seeds`: one entry per compared trial, `cell` being its place in `cells`; `curves`: one
-        entry per cell and epoch, means over the compared seeds.
+    `factors`: name and labels of the levels; `cells`: one entry per cell in each list; `seeds`: one
+    entry per compared trial, `cell` being its place in `cells`; `curves`: one entry per cell and
+    epoch, means over the compared seeds.
     """
     cells = study.cells
     compared = study.wanted if cells.race else measured_trials(study.wanted)

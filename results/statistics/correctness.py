@@ -36,19 +36,9 @@ def paired_test_set(first: ArrayLike, second: ArrayLike) -> PairedTestSet:
 
     With d = first − second (−1, 0 or 1) crossed over S seeds and E examples, the variance of the
     grand mean is (MS_seed + MS_example − MS_rest)/(S·E), degrees of freedom by Satterthwaite: the
-    two-way random-effects analysis of variance. With one seed it is Var(d)/E, as in McNemar's
-    test, and speaks of the examples alone.
-
-    Parameters
-    ----------
-    first, second
-        Correctness, shape (seeds, examples), boolean or 0/1; the same seed and example at the same
-        place.
-
-    Raises
-    ------
-    ValueError
-        Shapes that differ or are not (seeds, examples ≥ 2), or values other than 0 and 1.
+    two-way random-effects analysis of variance. With one seed it is Var(d)/E, as in McNemar's test,
+    and speaks of the examples alone. Correctness has the shape (seeds, examples ≥ 2), boolean or
+    0/1, the same seed and example at the same place; else a ValueError is raised.
     """
     a, b = _correctness(first, "first"), _correctness(second, "second")
     if a.shape != b.shape:

@@ -82,18 +82,11 @@ def find_crossover(
     Parameters
     ----------
     sizes
-        Training sizes in examples, shape (sizes,), distinct, at least two.
+        Training sizes in examples, shape (sizes,), distinct, at least two; else a ValueError.
     small, big
-        Errors in points, shape (seeds, sizes), the same seed in the same row.
-    generator
-        Of the bootstrap.
-    draws
-        Bootstrap draws.
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not fit, sizes that repeat, or values that are not finite.
+        Errors in points, shape (seeds, sizes), finite, the same seed in the same row.
+    generator, draws
+        Random numbers and number of draws of the bootstrap.
     """
     n, (a, b) = seed_tables(sizes, small, big)
     seeds, places = len(a), places_between(n)
@@ -218,21 +211,10 @@ def seed_tables(sizes: ArrayLike, *tables: ArrayLike) -> tuple[Array, list[Array
 
 
 def zero_range(places: Array, gaps: Sequence[Array], around: float) -> tuple[float, float]:
-    """Return the stretch of places around one at which the mean gap may be 0.
+    """Return the ends of the stretch of places, around one, at which the mean gap may be 0.
 
-    Parameters
-    ----------
-    places
-        Shape (places,), increasing.
-    gaps
-        Differences by each rule of interpolation, shape (seeds, places), at least two seeds.
-    around
-        The place to start from.
-
-    Returns
-    -------
-    tuple of float
-        The ends, between which no two-sided paired t test at 5 % rules 0 out by some rule.
+    Between them no two-sided paired t test at 5 % rules 0 out by some rule of interpolation. Places
+    increase; gaps are the differences by each rule, shape (seeds, places), of at least two seeds.
     """
     ends = []
     for gap in gaps:

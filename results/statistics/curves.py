@@ -149,15 +149,10 @@ def predict_error(sizes: ArrayLike, errors: ArrayLike, at: float) -> Prediction:
 
 
 def ill_behaved(sizes: ArrayLike, errors: ArrayLike) -> str | None:
-    """Return why no learning curve should be fitted, or None.
+    """Return why no learning curve should be fitted to runs as of `fit_power_law`, or None.
 
     About 15 % of the curves in LCDB 1.1 are not monotone. A rise counts from 1 point, and only
     where it exceeds what the noise between runs explains at 95 %.
-
-    Parameters
-    ----------
-    sizes, errors
-        As in `fit_power_law`.
     """
     n, e = checked_runs(sizes, errors)
     noise = pooled_variance(n, e)

@@ -56,12 +56,8 @@ class Means(Generic[Values]):
 def mean_intervals(values: ArrayLike, level: float = LEVEL) -> Means[Array]:
     """Return means with Student's t interval, mean ± t(n−1)·s/√n, and tests against 0.
 
-    Parameters
-    ----------
-    values
-        One value per seed along the last axis, NaN where there is none; shape (…, seeds).
-    level
-        Nominal coverage, 0 to 1.
+    One value per seed along the last axis, NaN where there is none; `level` is the nominal
+    coverage.
     """
     values = np.asarray(values, dtype=float)
     known = ~np.isnan(values)
@@ -88,15 +84,7 @@ def mean_intervals(values: ArrayLike, level: float = LEVEL) -> Means[Array]:
 def paired_difference(first: ArrayLike, second: ArrayLike) -> Means[float]:
     """Return first − second over seeds, with the paired t interval and tests.
 
-    Parameters
-    ----------
-    first, second
-        One value per seed, shape (n,), the same seed at the same place.
-
-    Raises
-    ------
-    ValueError
-        The lengths differ, there is nothing, or a value is not finite.
+    One value per seed, shape (n,), the same seed at the same place; else a ValueError is raised.
     """
     a, b = _vector(first, "first"), _vector(second, "second")
     if a.shape != b.shape:
@@ -106,25 +94,9 @@ def paired_difference(first: ArrayLike, second: ArrayLike) -> Means[float]:
 
 
 def unpaired_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
-    """Return the mean of first − second with Welch's t interval, for seeds that are not paired.
+    """Return the mean of first − second with both ends of Welch's t interval, for unpaired seeds.
 
-    Parameters
-    ----------
-    first, second
-        Values of each, shapes (m,) and (n,), at least two of both.
-
-    Returns
-    -------
-    tuple of float
-        Mean difference, lower and upper end.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two values, or one that is not finite.
-
-    Notes
-    -----
+    Values of each have shapes (m,) and (n,), at least two, all finite; else a ValueError is raised.
     Degrees of freedom by Welch and Satterthwaite (Welch, *Biometrika* 34, 1947).
     """
     a, b = _vector(first, "first"), _vector(second, "second")
@@ -151,15 +123,8 @@ def quantile(freedom: ArrayLike, level: float = LEVEL) -> Array:
 def seeds_to_decide(difference: Array, sd: Array) -> Array:
     """Return how many seeds a paired t test needs for each difference, at 80 % power.
 
-    Parameters
-    ----------
-    difference, sd
-        Means and standard deviations of paired differences, in one unit and of one shape.
-
-    Returns
-    -------
-    ndarray of float
-        At least 2; NaN where more than 100 would be needed or where the spread is not known.
+    Means and standard deviations are in one unit; at least 2, NaN where more than 100 would be
+    needed or where the spread is not known.
     """
     spread = sd > 0
     ratio = np.divide(np.abs(difference), sd, out=np.zeros(np.shape(sd)), where=spread)
@@ -218,37 +183,19 @@ class PooledVariance:
     def half_width(self, sizes: ArrayLike, runs: ArrayLike) -> Array:
         """Return what follows the ± of means over runs, borrowing the spread of all cells.
 
-        Parameters
-        ----------
-        sizes
-            Training size of each mean's runs, in examples.
-        runs
-            Number of runs of each mean.
-
-        Returns
-        -------
-        ndarray of float
-            In points, at nominal 95 %; NaN where no size has repeats.
+        In points, at nominal 95 %; NaN where no size has repeats. Each mean has its training size
+        in examples and its number of runs.
         """
         freedom = self.degrees_of_freedom(sizes) if self.repeats else np.nan
         return quantile(freedom) * np.sqrt(self.at(sizes)) / np.sqrt(runs)
 
 
 def pooled_variance(sizes: ArrayLike, errors: ArrayLike, v0: float = V0) -> PooledVariance:
-    """Fit v0 + v1/n to the spread of runs that share a size.
+    """Fit v0 + v1/n to the spread in points² of runs, shape (runs,), that share a size in examples.
 
     v1 = Σ(k−1)(s²−v0)(1/n) / Σ(k−1)(1/n²) over the sizes with k > 1 runs (Hoiem et al., *Learning
-    Curves for Analysis of Deep Networks*, ICML 2021, §3), and never below 0.
-
-    Parameters
-    ----------
-    sizes
-        Training examples of each run, shape (runs,). To pool over cells of one size, see
-        `pooled_variance_of_cells`.
-    errors
-        Errors in points, shape (runs,).
-    v0
-        Variance at infinite data, in points².
+    Curves for Analysis of Deep Networks*, ICML 2021, §3), and never below 0. To pool over cells of
+    one size, see `pooled_variance_of_cells`.
     """
     n, e = checked_runs(sizes, errors)
     levels, places = np.unique(n, return_inverse=True)
@@ -258,14 +205,8 @@ def pooled_variance(sizes: ArrayLike, errors: ArrayLike, v0: float = V0) -> Pool
 def pooled_variance_of_cells(sizes: Array, errors: Array, v0: float = V0) -> PooledVariance:
     """Fit v0 + v1/n to the spread within cells, as `pooled_variance` does.
 
-    Parameters
-    ----------
-    sizes
-        Training examples of each cell, shape (cells,).
-    errors
-        Errors of its runs in points, NaN where there is none, shape (cells, runs).
-    v0
-        Variance at infinite data, in points².
+    Sizes in examples have the shape (cells,), errors of their runs in points (cells, runs), NaN
+    where there is none.
     """
     found = mean_intervals(errors)
     repeated = found.n > 1

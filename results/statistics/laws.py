@@ -42,17 +42,9 @@ class PowerLaw:
     """What to know before using it."""
 
     def predict(self, size: float) -> float:
-        """Return the error at a training size, in points.
+        """Return the error at a training size in examples, in points.
 
-        Parameters
-        ----------
-        size
-            Examples, at most four times the largest measured size.
-
-        Raises
-        ------
-        ExtrapolationRefused
-            Beyond that.
+        Raises ExtrapolationRefused beyond four times the largest measured size.
         """
         refuse_beyond(size, self.largest)
         return float(self.alpha + self.eta * size**self.gamma)

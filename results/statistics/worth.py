@@ -52,7 +52,7 @@ class DataWorth:
 
 
 def worth_in_data(sizes: ArrayLike, scratch: ArrayLike, pretrained: ArrayLike) -> list[DataWorth]:
-    """Return, at every size, how many times the data replaces pretraining.
+    """Return, at every size, how many times the data replaces pretraining, smallest size first.
 
     The scratch model's error between measured sizes is interpolated seed by seed; beyond them
     nothing is claimed but "more than". The interval holds the sizes at which the paired difference
@@ -62,19 +62,9 @@ def worth_in_data(sizes: ArrayLike, scratch: ArrayLike, pretrained: ArrayLike) -
     Parameters
     ----------
     sizes
-        Training sizes in examples, shape (sizes,), distinct, at least two.
+        Training sizes in examples, shape (sizes,), distinct, at least two; else a ValueError.
     scratch, pretrained
-        Errors in points, shape (seeds, sizes), the same seed in the same row.
-
-    Returns
-    -------
-    list of DataWorth
-        One per size, smallest first.
-
-    Raises
-    ------
-    ValueError
-        Shapes that do not fit, sizes that repeat, or values that are not finite.
+        Errors in points, shape (seeds, sizes), finite, the same seed in the same row.
     """
     n, (a, b) = seed_tables(sizes, scratch, pretrained)
     places = places_between(n)

@@ -30,21 +30,10 @@ def parts(root: Path, table: str) -> list[Path]:
 
 
 def merge(root: Path, table: str, name: str, above: int) -> None:
-    """Merge the small parts of a table where it has more of them than it may keep.
+    """Merge the small parts of a table where it has more than `above` of them.
 
-    Two renames replace the folder, so that no reader ever sees a row twice. Large parts, and
-    files that are no parts, go along as they are.
-
-    Parameters
-    ----------
-    root
-        The run directory.
-    table
-        Name of the table.
-    name
-        Beginning of the new parts' names, unique to this merge.
-    above
-        Number of small parts that may stay.
+    Two renames replace the folder, so that no reader ever sees a row twice. Large parts, and files
+    that are no parts, go along as they are. New parts begin with a name unique to this merge.
     """
     finish(root, table)
     limit = _MERGED_ROWS[table]

@@ -64,15 +64,8 @@ class ObjectPath:
         """Return the place of an address such as `s3://bucket/runs/digits`.
 
         Options follow as pyarrow knows them: `?region=…`, `?endpoint_override=…&scheme=http`.
-
-        Raises
-        ------
-        AddressError
-            It is no such address, or holds credentials.
-        StoreError
-            The bucket is not there, or may not be used.
-        Unreachable
-            The store does not answer.
+        Raises AddressError where it is no such address, or holds credentials; StoreError where the
+        bucket is not there, or may not be used; Unreachable where the store does not answer.
         """
         place = cls.named(address)
         bucket = place.key.partition("/")[0]
@@ -170,12 +163,8 @@ class ObjectPath:
     def read_bytes(self) -> bytes:
         """Return the object's content.
 
-        Raises
-        ------
-        FileNotFoundError
-            There is no such object.
-        StoreError
-            The store does not let it be read.
+        Raises FileNotFoundError where there is none, StoreError where the store does not let it be
+        read.
         """
         with self._explained(), self.filesystem.open_input_stream(self.key) as stream:
             content: bytes = stream.read()
@@ -360,15 +349,7 @@ Location = Path | ObjectPath
 
 
 def located(place: str | Location) -> Location:
-    """Return the place of a run directory, as `--out` names it.
-
-    Raises
-    ------
-    AddressError
-        It is an address that cannot be used.
-    StoreError
-        The bucket is not there, or may not be used.
-    """
+    """Return the place of a run directory, as `--out` names it; raises as `ObjectPath.at`."""
     if isinstance(place, ObjectPath):
         return place
     return ObjectPath.at(str(place)) if is_address(place) else Path(place)

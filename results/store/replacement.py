@@ -17,12 +17,8 @@ _MAGIC = 4
 def replacement(old: bytes, rows: pa.Table) -> bytes:
     """Return the content of a file with the rows given, for readers of the old file too.
 
-    Parameters
-    ----------
-    old
-        Content of the file whose name it takes; empty where there is none.
-    rows
-        What the new file holds. It is about three times as large as they need, at most.
+    `old` is the content of the file whose name it takes, empty where there is none. It is about
+    three times as large as its rows need, at most.
     """
     begin, end = _span(old)
     content, room = _written(rows, b"", old[begin:end], begin)
@@ -37,12 +33,7 @@ def _written(
 ) -> tuple[bytes, int]:
     """Return a file with its rows between bytes that its footer does not name.
 
-    Returns
-    -------
-    content
-        Of the file.
-    room
-        Bytes between its rows and the place of `after`; negative where they overlap.
+    The room is that between its rows and the place of `after`; negative where they overlap.
     """
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:

@@ -116,26 +116,10 @@ class Store:
         columns: Sequence[str] | None = None,
         where: pc.Expression | None = None,
     ) -> pa.Table:
-        """Return the rows of a table.
+        """Return the rows of a table, all or where a condition holds, with its full schema.
 
-        Parameters
-        ----------
-        table
-            `trials`, `epochs`, `predictions` or `environments`.
-        columns
-            Names of the columns to read; all by default.
-        where
-            Condition on the rows to read; all by default.
-
-        Returns
-        -------
-        pyarrow.Table
-            With the table's full schema, also when there is no row yet.
-
-        Raises
-        ------
-        StoreError
-            There is no run directory, or a part is damaged.
+        Columns are all by default. Raises StoreError where there is no run directory, or a part is
+        damaged.
         """
         wanted = list(columns or SCHEMAS[table].names)
         for attempt in count(1):
@@ -215,15 +199,8 @@ class Store:
     def repair(self) -> list[str]:
         """Finish a merge that was cut short and set damaged parts aside; needs the lock.
 
-        Returns
-        -------
-        list of str
-            A sentence for each part that was set aside.
-
-        Raises
-        ------
-        StoreError
-            A part may be sound, but the file system does not let it be read.
+        Returns a sentence for each part that was set aside. Raises StoreError where a part may be
+        sound, but the file system does not let it be read.
         """
         messages = []
         for table in SCHEMAS:
@@ -246,15 +223,9 @@ class Store:
     def merge(self, name: str, above: int = MERGE_ABOVE) -> None:
         """Merge the small parts of every table that has many; needs the lock, and no running pass.
 
-        In an object store nothing is merged: between a put and the deletions every reader would
-        meet rows twice.
-
-        Parameters
-        ----------
-        name
-            Beginning of the new parts' names.
-        above
-            Number of small parts that a table may keep.
+        At most `above` small parts stay. In an object store nothing is merged: between a put and
+        the deletions every reader would meet rows twice. New parts begin with a name unique to this
+        merge.
         """
         if isinstance(self.root, Path):
             for table in SCHEMAS:

@@ -15,15 +15,7 @@ class GrowingTable:
     """A table that only gains rows: every flush adds a part, and no part is ever touched again.
 
     Polars and DuckDB open a file twice; a part that was replaced in between would not be read.
-
-    Parameters
-    ----------
-    store
-        The run directory.
-    table
-        Name of the table, such as `epochs`.
-    prefix
-        Beginning of the parts' names, unique to the pass.
+    Parts' names begin with a prefix that is the pass's own.
     """
 
     def __init__(self, store: Store, table: str, prefix: str) -> None:
@@ -59,12 +51,7 @@ class GrowingTable:
 class TrialTable:
     """The table of trials: one row per `trial_id`, in one part however often the row changes.
 
-    Parameters
-    ----------
-    store
-        The run directory; which part each trial is in is read at once.
-    prefix
-        Beginning of the new parts' names, unique to the pass.
+    Which part each trial is in is read at once; new parts begin with a prefix of the pass's own.
     """
 
     def __init__(self, store: Store, prefix: str) -> None:
@@ -78,17 +65,9 @@ class TrialTable:
     def write(self, rows: Mapping[str, Mapping[str, Any]], changed: Iterable[str]) -> None:
         """Write every part that holds a changed row, or is to hold a new one.
 
-        Parameters
-        ----------
-        rows
-            The row of every trial of these parts, by `trial_id`.
-        changed
-            Trials whose rows are new, or not as they were written last.
-
-        Raises
-        ------
-        StoreError
-            The disk refuses.
+        `rows` has the row of every trial of these parts, by `trial_id`; `changed` those trials
+        whose rows are new, or not as they were written last. Raises StoreError where the disk
+        refuses.
         """
         for part in sorted({self._part_of.get(name) or self._new(name) for name in changed}):
             table = table_of("trials", (rows[trial_id] for trial_id in self._trials[part]))

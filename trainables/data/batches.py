@@ -109,14 +109,9 @@ class Batches:
 
 
 class Examples:
-    """A subset of the images, without a copy on the CPU, resident on a GPU.
+    """A subset of the images, by indices in its order, resident on a GPU.
 
-    Parameters
-    ----------
-    source
-        Images and labels; on the CPU they are read where they lie, shared by all trials.
-    indices
-        Which of them, in the subset's order; None for all.
+    On the CPU they are read where they lie, shared by all trials, without a copy.
     """
 
     def __init__(
@@ -154,15 +149,8 @@ class Examples:
 def draw_crops(n: int, sides: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Draw where each of `n` images is cropped from its padded self, and whether it is mirrored.
 
-    Parameters
-    ----------
-    sides
-        Height and width of the images in pixels.
-
-    Returns
-    -------
-    int64 tensor of shape (n, 3)
-        Top and left edge of the crop, 0 to twice the padding, and 1 for mirrored.
+    Sides are height and width in pixels. An int64 tensor of shape (n, 3): top and left edge of the
+    crop, 0 to twice the padding, and 1 for mirrored.
     """
     ends = (2 * (sides[0] // PADDING) + 1, 2 * (sides[1] // PADDING) + 1, 2)
     columns = [torch.randint(end, (n,), generator=generator) for end in ends]
@@ -172,14 +160,8 @@ def draw_crops(n: int, sides: tuple[int, int], generator: torch.Generator) -> Te
 def crop_and_flip(images: Tensor, crops: Tensor) -> Tensor:
     """Mirror images, pad them with black, and crop them back to their size.
 
-    Parameters
-    ----------
-    images : uint8 tensor of shape (batch, height, width, channels)
-    crops : int64 tensor of shape (batch, 3), from `draw_crops`, on the same device
-
-    Returns
-    -------
-    uint8 tensor of the same shape
+    Images are a uint8 tensor of shape (batch, height, width, channels), crops what `draw_crops`
+    drew, on the same device.
     """
     batch, height, width, channels = images.shape
     above, beside = height // PADDING, width // PADDING
@@ -202,14 +184,8 @@ def crop_and_flip(images: Tensor, crops: Tensor) -> Tensor:
 class Preparation:
     """What is done to every batch, in training and evaluation.
 
-    Parameters
-    ----------
-    mean, std
-        Per channel, of inputs scaled to 0..1.
-    sides
-        Height and width of the stored images in pixels.
-    image_size
-        Side in pixels to resize to; None leaves images as they are.
+    Mean and std are per channel, of inputs scaled to 0..1; sides are height and width of the stored
+    images in pixels; `image_size` is the side to resize to, None to leave them as they are.
     """
 
     def __init__(
@@ -230,15 +206,9 @@ class Preparation:
         self._image_size = image_size if resized else None
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the network's input.
+        """Return the network's input: float32, (batch, 3, height, width), in channels-last layout.
 
-        Parameters
-        ----------
-        images : uint8 tensor of shape (batch, height, width, 3)
-
-        Returns
-        -------
-        float32 tensor of shape (batch, 3, height, width), in channels-last layout
+        Images are a uint8 tensor of shape (batch, height, width, 3).
         """
         batch, height, width, channels = images.shape
         rows = images.reshape(batch, height, width * channels).float()

@@ -106,16 +106,8 @@ def evidence_key(
 ) -> str | None:
     """Return a key that changes when one of the files does; None while one is too fresh or absent.
 
-    The files' names, sizes, times and inodes stand for their content, as in git's index.
-
-    Parameters
-    ----------
-    evidence
-        The files and folders; without any there is no key.
-    more
-        What else the key is to change with.
-    settled_seconds
-        Age of a file's last change from which on it counts.
+    The files' names, sizes, times and inodes stand for their content, as in git's index. A change
+    counts once it is settled; whatever else is given changes the key too. No file, no key.
     """
     digest = hashlib.sha256(repr(more).encode())
     try:
@@ -170,12 +162,8 @@ def available_memory(
 ) -> int:
     """Return the bytes of memory that can be had without swapping or passing a container's limit.
 
-    Parameters
-    ----------
-    meminfo
-        The kernel's file of that name; where there is none, all memory counts as available.
-    groups
-        Folder of the control groups.
+    Without the kernel's `meminfo` all memory counts as available; `groups` is the folder of the
+    control groups.
     """
     try:
         fields = dict(line.split(":") for line in meminfo.read_text().splitlines())

@@ -135,13 +135,9 @@ class Dataset:
 def inspect(source: Source) -> DataInfo:
     """Return what is known of a source: labels, class names, sizes, a hash; nothing is decoded.
 
-    What was found is kept in the cache folder until one of the files changes.
-
-    Raises
-    ------
-    DataError
-        Something is missing, unreadable or labelled in an impossible way; the file is named.
-        Damage beyond an image's header shows only when it is decoded.
+    What was found is kept in the cache folder until one of the files changes. Raises DataError
+    where something is missing, unreadable or labelled in an impossible way; the file is named.
+    Damage beyond an image's header shows only when it is decoded.
     """
     found = origin(source)
     evidence = found.evidence()
@@ -318,19 +314,11 @@ def _unequal(split: Split, shape: tuple[int, ...], first: tuple[int, ...]) -> Da
 def channel_statistics(
     images: Pixels, indices: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation of each colour channel, of pixels scaled to 0 … 1.
+    """Return mean and deviation of each colour channel, (3,), of pixels scaled to 0 … 1.
 
-    Parameters
-    ----------
-    images : uint8 array of shape (n, height, width, 3)
-    indices
-        The images that count; by default all.
-
-    Returns
-    -------
-    mean, deviation : arrays of shape (3,)
-        The deviation is that of the pixels themselves (not an estimate from a sample), and at
-        least one grey level, so that pixels can be divided by it.
+    Images are uint8, (n, height, width, 3); those by indices count, by default all. The deviation
+    is that of the pixels themselves (not an estimate from a sample), and at least one grey level,
+    so that pixels can be divided by it.
     """
     chosen = np.arange(len(images)) if indices is None else np.sort(indices)
     total, squares, count = np.zeros(3), np.zeros(3), 0

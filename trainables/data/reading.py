@@ -144,25 +144,12 @@ def examine(item: Item) -> tuple[bytes, int, int]:
 
 
 def decode(item: Item, side: int | None) -> tuple[bytes, Pixels]:
-    """Return an image's content digest and its pixels as RGB.
+    """Return an image's content digest, 32 bytes, and its pixels as RGB, uint8 (height, width, 3).
 
-    Parameters
-    ----------
-    item
-        An encoded image is turned upright as its EXIF data say. Alpha is dropped.
-    side
-        Side of the square result in pixels: the middle square, resized by an antialiased bicubic
-        filter. None leaves the image as it is.
-
-    Returns
-    -------
-    digest : 32 bytes
-    pixels : uint8 array of shape (height, width, 3)
-
-    Raises
-    ------
-    DataError
-        It is missing, truncated, damaged, no image, or too large to be decoded safely.
+    An encoded image is turned upright as its EXIF data say; alpha is dropped. The side is that of
+    the square result in pixels: the middle square, resized by an antialiased bicubic filter; None
+    leaves the image as it is. Raises DataError where it is missing, truncated, damaged, no image,
+    or too large to be decoded safely.
     """
     if isinstance(item.content, np.ndarray):
         digest = _digest(item.content)

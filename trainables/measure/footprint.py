@@ -108,14 +108,7 @@ _ALL_MEASURED = TypeAdapter(list[_Measured])
 def resident_bytes(n_images: int, n_train: int, side: int) -> int:
     """Return the bytes of the images that a trial keeps on its GPU.
 
-    Parameters
-    ----------
-    n_images
-        Number of images that it trains on or evaluates on.
-    n_train
-        Number of images that it trains on.
-    side
-        Side of the stored images in pixels.
+    They are those that it trains on or evaluates on; the side is in pixels, as they are stored.
     """
     return n_images * (3 * side * side + _ROW_BYTES) + n_train * _DRAW_BYTES
 
@@ -178,23 +171,9 @@ def measure_pace(trial: Trial, evaluated: int, cpus: int, device: str | None) ->
     """Train a few updates and evaluate, in this process, which has imported nothing yet.
 
     Done twice, as by a worker that trains one trial after another: the first bears what a process
-    does once, and tells how many updates the second needs so that its time means something.
-
-    Parameters
-    ----------
-    trial
-        A trial of the kind; its budget is not looked at.
-    evaluated
-        Images of the validation and test sets together.
-    cpus
-        Threads of this process.
-    device
-        `cpu`, or None for the GPU where torch sees one.
-
-    Raises
-    ------
-    TrainableError
-        Such a trial cannot be trained here.
+    does once, and tells how many updates the second needs so that its time means something. The
+    trial's budget is not looked at; validation and test sets together have so many images; None is
+    the GPU where torch sees one. Raises TrainableError where such a trial cannot be trained here.
     """
     if device is None:
         # A process sees one GPU, as a trial's does; which one makes no difference here.

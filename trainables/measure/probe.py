@@ -62,22 +62,11 @@ class Gauge:
 
 
 class Probe:
-    """One of the trials that share a GPU, in a process of its own.
+    """One of the trials that share a GPU, in a process of its own with so many threads.
 
-    Parameters
-    ----------
-    trial
-        The trial to measure; its data, weights and budget are not looked at.
-    side
-        Side of the stored images in pixels.
-    evaluated
-        Images of the larger of validation and test set.
-    cpus
-        Threads of this process.
-    gpu
-        Share of the GPU that the trial may take.
-    gauge
-        What counts the memory.
+    The trial's data, weights and budget are not looked at: images of a side in pixels are made up,
+    as many as the larger of validation and test set holds. `gpu` is the share that the trial may
+    take, the gauge what counts the memory.
     """
 
     def __init__(
@@ -98,19 +87,10 @@ class Probe:
         return self._gauge.hardware()
 
     def measure(self) -> tuple[int, int]:
-        """Build the model, train a few updates and evaluate.
+        """Build the model, train a few updates and evaluate; return peak and context bytes.
 
-        Returns
-        -------
-        peak_bytes
-            Bytes of training and evaluation, the images aside.
-        context_bytes
-            Bytes taken before the first tensor.
-
-        Raises
-        ------
-        OutOfGpuMemory
-            There is no room.
+        The peak is of training and evaluation, the images aside; the context was taken before the
+        first tensor. Raises OutOfGpuMemory where there is no room.
         """
         recipe = self._trial.recipe
         n_train = max(recipe.batch_size, self._trial.n_classes, 2)

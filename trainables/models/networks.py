@@ -109,12 +109,8 @@ def skeleton(
 ) -> nn.Module:
     """Return the model with shapes but without memory, in milliseconds (on the meta device).
 
-    A user's own model is built for real: it may look at its values.
-
-    Raises
-    ------
-    ModelError
-        There is no such model, or it cannot be built so.
+    A user's own model is built for real: it may look at its values. Raises ModelError where there
+    is no such model, or it cannot be built so.
     """
     with torch.random.fork_rng(devices=[]):
         if is_function(name):

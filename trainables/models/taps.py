@@ -40,15 +40,9 @@ class _Kernel:
 class LiveTaps:
     """Cuts a model's convolutions in place, and translates its state to whole kernels and back.
 
-    Weight decay no longer reaches the taps that are cut away: they stay as they were built.
-
-    Parameters
-    ----------
-    model
-        Freshly built, its weights loaded.
-    inputs
-        Height and width of what each convolution is given, by the convolution's name, as
-        `convolution_inputs` finds them. Those that are not named stay whole.
+    The model is fresh, its weights loaded. Weight decay no longer reaches the taps that are cut
+    away: they stay as they were built. Inputs are what `convolution_inputs` finds; convolutions
+    that are not named there stay whole.
     """
 
     def __init__(self, model: nn.Module, inputs: Mapping[str, Sides]) -> None:
@@ -96,14 +90,8 @@ class LiveTaps:
 class Dense(nn.Module):
     """A convolution all of whose outputs see all pixels, as the matrix product that it is.
 
-    On maps of 2×2, a padded 3×3 convolution makes 9 products where 4 meet a pixel.
-
-    Parameters
-    ----------
-    layer
-        Such a convolution; its weights are taken over, under their names.
-    sides
-        Height and width of its input.
+    On maps of 2×2, a padded 3×3 convolution makes 9 products where 4 meet a pixel. The layer's
+    weights are taken over, under their names; sides are height and width of its input.
     """
 
     _index: Tensor
@@ -141,15 +129,10 @@ class Dense(nn.Module):
 
 @lru_cache(maxsize=256)
 def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> Mapping[str, Sides]:
-    """Return the height and width of what each convolution of a model is given.
+    """Return the height and width of what each convolution is given, for images of these sides.
 
     A convolution that is used at more than one size is left out; so is all of a user's own model,
     which may look at its kernels.
-
-    Parameters
-    ----------
-    sides
-        Height and width of the images in pixels.
     """
     if is_function(name):
         return {}

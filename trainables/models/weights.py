@@ -91,12 +91,8 @@ def resolve_weights(model: str, label: str, location: str | None = None) -> Weig
 def check_weights(weights: Weights, model: str, stem: Stem = "standard") -> None:
     """Check, before anything trains, that the weights can be had and fit the model.
 
-    Weights that torchvision has yet to download are only checked for being there.
-
-    Raises
-    ------
-    WeightsError
-        They cannot or do not; the file, the address and the cache folder are named.
+    Weights that torchvision has yet to download are only checked for being there. Raises
+    WeightsError, which names the file, the address and the cache folder.
     """
     if weights.file is None and weights.name is None:
         return
@@ -114,22 +110,11 @@ def check_weights(weights: Weights, model: str, stem: Stem = "standard") -> None
 
 
 def load_weights(module: nn.Module, weights: Weights, model: str) -> None:
-    """Put pretrained weights into a freshly built model, in place.
+    """Put pretrained weights into a model that `build_model` just returned, in place.
 
-    A head of another size keeps its fresh values. A vision transformer built for another image
-    size gets its position embeddings interpolated.
-
-    Parameters
-    ----------
-    module
-        As `build_model` returned it.
-    model
-        The name it was built by.
-
-    Raises
-    ------
-    WeightsError
-        The weights cannot be had, or do not fit; the entries that do not are named.
+    A head of another size keeps its fresh values. A vision transformer built for another image size
+    gets its position embeddings interpolated. Raises WeightsError where the weights cannot be had,
+    or do not fit; the entries that do not are named.
     """
     if weights.name is not None:
         state = _published_state(_known_member(model, weights.name), model)

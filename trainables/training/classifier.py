@@ -130,15 +130,9 @@ class Classifier:
     def step(self) -> Row:
         """Train one interval and evaluate; return the metrics, named as the epoch columns.
 
-        `train_` metrics are the running ones of the interval, under augmentation and as the
-        weights change.
-
-        Raises
-        ------
-        Diverged
-            The loss became NaN or infinite; the epoch and the update are named, from 1.
-        OutOfMemory
-            The device has no room for the trial.
+        `train_` metrics are the running ones of the interval, under augmentation and as the weights
+        change. Raises Diverged, naming epoch and update from 1, where the loss became NaN or
+        infinite, and OutOfMemory where the device has no room for the trial.
         """
         started = time.perf_counter()
         batch = self._trial.recipe.batch_size

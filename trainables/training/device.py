@@ -73,18 +73,11 @@ def resolve_precision(
 
 
 def prepare(device: torch.device, cpus: int, gpu: float = 1.0) -> None:
-    """Take the trial's share of the machine, and make its numbers repeat.
+    """Take the trial's share of the machine, some threads and a GPU, and make its numbers repeat.
 
     What an earlier trial of this process left in CUDA's cache is given back first, so that
-    neighbours on the same GPU can have it. With a part of a GPU the process may take no more of
-    its memory than that part: what is too large fails itself, not a neighbour.
-
-    Parameters
-    ----------
-    cpus
-        Threads.
-    gpu
-        Share of the device, 1 for the whole of it.
+    neighbours on the same GPU can have it. With a part of a GPU the process may take no more of its
+    memory than that part: what is too large fails itself, not a neighbour.
     """
     torch.set_num_threads(cpus)
     if device.type != "cuda":
@@ -103,15 +96,7 @@ def prepare(device: torch.device, cpus: int, gpu: float = 1.0) -> None:
 
 
 def memory_fraction(gpu: float, total_bytes: int) -> float:
-    """Return how much of a GPU's memory a trial's tensors may take, 0 to 1.
-
-    Parameters
-    ----------
-    gpu
-        The trial's share of the GPU.
-    total_bytes
-        Memory of the whole GPU.
-    """
+    """Return how much of a GPU's memory a trial's tensors may take by its share, 0 to 1."""
     if gpu >= 1:
         return 1.0
     # The context is not torch's to cap, and each process has one.

@@ -38,18 +38,8 @@ def meet(port: int | None = None) -> TCPStore:
 class Group:
     """The processes that train a trial together; by default this one alone.
 
-    Several are joined through torch.distributed: NCCL between GPUs, gloo between CPUs.
-
-    Parameters
-    ----------
-    store
-        Where several processes find each other.
-    rank
-        Which of the processes this is, from 0.
-    size
-        Number of processes.
-    device
-        Device that this process computes on.
+    Several are joined through torch.distributed: NCCL between GPUs, gloo between CPUs. They find
+    each other in a store; this one has a rank from 0 and a device that it computes on.
     """
 
     def __init__(
@@ -74,12 +64,8 @@ class Group:
     def prepare(self, model: nn.Module) -> nn.Module:
         """Return the model with batch norm over the whole batch; the state keeps its names.
 
-        To be called before the model is moved to its device.
-
-        Raises
-        ------
-        ModelError
-            It has batch norm and there is no CUDA: torch synchronises it there only.
+        To be called before the model is moved to its device. Raises ModelError where it has batch
+        norm and there is no CUDA: torch synchronises it there only.
         """
         if self.size == 1 or not has_batch_norm(model):
             return model

@@ -55,15 +55,7 @@ def parameters(model: str) -> int:
 
 
 class Simulated:
-    """A learner that trains nothing: its metrics follow from a formula.
-
-    Parameters
-    ----------
-    trial
-        The trial to simulate; its curve depends on every factor, recipe field and seed.
-    cpus
-        Threads, as every learner of a user's own is told; a formula needs none.
-    """
+    """A learner that trains nothing: its metrics follow from a formula of all that its trial names."""
 
     def __init__(self, trial: Trial, *, cpus: int = 1) -> None:
         self._trial = trial

@@ -89,19 +89,8 @@ class Crew:
     """A learner of several processes, one in each bundle of the trial's placement group.
 
     A process that fails, or dies, ends all: none waits for it. The state that is saved is that of
-    process 0, of which the others' model and optimizer are copies.
-
-    Parameters
-    ----------
-    task
-        What the trial's worker was asked to do.
-
-    Raises
-    ------
-    TrainableError
-        The learner cannot be made.
-    RuntimeError
-        A process died.
+    process 0, of which the others' model and optimizer are copies. Raises TrainableError where the
+    learner cannot be made, RuntimeError where a process died.
     """
 
     def __init__(self, task: Task) -> None:
@@ -186,15 +175,7 @@ class Crew:
 
 
 class Rank:
-    """One of the processes that train a trial together: it does what all are told to do.
-
-    Parameters
-    ----------
-    task
-        What the trial's worker was asked to do.
-    rank, size
-        Which process this is, from 0, and of how many.
-    """
+    """One of the processes that train a trial together, from 0: it does what all are told to do."""
 
     def __init__(self, task: Task, rank: int, size: int) -> None:
         self._task, self._rank, self._size = task, rank, size

@@ -35,15 +35,10 @@ def folder_at(place: str) -> Location:
 
 
 class Checkpoints:
-    """The checkpoint folder of one trial.
+    """The checkpoint folder of one trial, on a disk or in an object store; made at the first save.
 
-    Parameters
-    ----------
-    folder
-        On a disk or in an object store; made at the first save.
-    keep
-        `none` and `last` keep the latest state, `best` also that of the best epoch by validation
-        accuracy, `all` every saved one.
+    Kept are: with `none` and `last` the latest state, `best` also that of the best epoch by
+    validation accuracy, `all` every saved one.
     """
 
     def __init__(self, folder: Location, keep: str = "none") -> None:
@@ -78,21 +73,11 @@ class Checkpoints:
             raise CheckpointError(f"a checkpoint cannot be written: {error}") from error
 
     def restore(self, learner: Learner, budget: int) -> tuple[list[Row], list[str]]:
-        """Bring the learner to the latest state within its budget that can be read.
+        """Bring a fresh learner to the latest state within its budget that can be read.
 
-        Parameters
-        ----------
-        learner
-            As it was made; left so where there is no such state.
-        budget
-            Epochs of the whole trial: a state beyond them would predict for another epoch.
-
-        Returns
-        -------
-        rows
-            Metrics of every epoch up to that state; empty when there is none.
-        problems
-            A sentence for each state that was damaged; it is set aside by renaming.
+        A state beyond the budget would predict for another epoch. Returns the rows of every epoch
+        up to that state, and a sentence for each state that was damaged, which is set aside by
+        renaming.
         """
         problems = []
         for state in reversed(self.states()):

@@ -29,21 +29,10 @@ _KINDS = {
 
 
 def make_learner(trial: Trial, cpus: int, device: str | None, gpu: float = 1.0) -> Learner:
-    """Return the learner that a trial names, in this process.
+    """Return the learner that a trial names, in this process with so many threads.
 
-    Parameters
-    ----------
-    cpus
-        Threads of this process.
-    device
-        `cpu`, or None for the GPU where torch sees one.
-    gpu
-        Share of a GPU.
-
-    Raises
-    ------
-    TrainableError
-        There is no such learner, or it cannot be made of this trial.
+    The device is `cpu`, or None for the GPU where torch sees one, of which the trial has a share.
+    Raises TrainableError where there is no such learner, or it cannot be made of this trial.
     """
     if trial.trainable == "simulated":
         from trainables.training.simulated import Simulated
@@ -69,12 +58,7 @@ def make_here(task: Task) -> Learner:
 class Job:
     """One trial as a worker carries it out: restored, trained, checkpointed, reported.
 
-    Parameters
-    ----------
-    task
-        What the worker is asked to do.
-    make
-        Makes the learner, when the first step is asked for.
+    The learner is made when the first step is asked for.
     """
 
     def __init__(self, task: Task, make: Callable[[Task], Learner] = make_here) -> None:
