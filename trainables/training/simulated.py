@@ -55,7 +55,7 @@ def parameters(model: str) -> int:
 
 
 class Simulated:
-    """A learner that trains nothing: its metrics follow from a formula of all that its trial names."""
+    """A learner that trains nothing: its metrics follow from a formula."""
 
     def __init__(self, trial: Trial, *, cpus: int = 1) -> None:
         self._trial = trial
