@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.plan.budget import EPOCHS, Affordable, Design, afford, designs
+from orchestrator.plan.starter import EPOCHS, Affordable, Design, afford, designs
 
 FIVE = ("1/16", "1/8", "1/4", "1/2", "1")
 LADDER = designs(FIVE, fixed=False, tuned=False)
