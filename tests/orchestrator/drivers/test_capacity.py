@@ -4,6 +4,8 @@ import json
 import os
 import site
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -197,6 +199,18 @@ def ray_nodes(no_ray: None) -> Iterator[Any]:
     cluster.shutdown()
 
 
+def let_go(store: Store, trials: int) -> None:
+    """Say `go` as soon as so many trials have recorded an epoch."""
+    ends = time.monotonic() + 120
+    while time.monotonic() < ends:
+        if store.root.is_dir() and store.parts("epochs"):
+            rows = store.read("epochs", ["trial_id"])["trial_id"].to_pylist()
+            if len(set(rows)) >= trials:
+                break
+        time.sleep(0.1)
+    mark("go").touch()
+
+
 def most_at_once(out: Path) -> int:
     """Return how many trials ran at the same moment, by their own first and last rows."""
     spans = Store(out).read("trials").to_pandas()[["started_at", "ended_at"]]
@@ -242,12 +256,13 @@ def read_until(process: Process, sentence: str) -> str:
 
 @pytest.mark.ray
 def test_no_more_at_a_time_than_asked_for_and_none_that_fits_nowhere(
-    ray_nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faults: Path, ray_nodes: Any, tmp_path: Path
 ) -> None:
     """Four GPUs in all, and none of the nodes has more than two."""
     import ray
 
-    monkeypatch.setenv(PACE_VARIABLE, "0.2")
+    go = mark("go")
+    go.unlink(missing_ok=True)
     for _ in range(2):
         ray_nodes.add_node(num_cpus=4, num_gpus=2)
     ray.init(address=ray_nodes.address, log_to_driver=False, logging_level="ERROR")
@@ -260,8 +275,11 @@ def test_no_more_at_a_time_than_asked_for_and_none_that_fits_nowhere(
     assert "with resources.gpu: 2 it fits" in said
     assert Store(tmp_path / "large").parts("epochs") == []
 
-    shorter = {**STUDY, "recipe": {"epochs": 4}, "seeds": [0]}
-    run_study(study_from(shorter), tmp_path / "small", max_parallel=2)
+    waiting = {**STUDY, "trainable": "faulty:Waits", "seeds": [0]}
+    told = threading.Thread(target=let_go, args=(Store(tmp_path / "small"), 2))
+    told.start()
+    run_study(study_from(waiting), tmp_path / "small", max_parallel=2)
+    told.join()
     assert most_at_once(tmp_path / "small") == 2
 
 

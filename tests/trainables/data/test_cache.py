@@ -161,7 +161,7 @@ class TestEvidence:
         key, times = evidence_key([file], settled_seconds=0.1), file.stat()
         file.write_text("two")
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-        assert evidence_key([file], settled_seconds=0.1) is None
+        assert evidence_key([file], settled_seconds=60) is None
         time.sleep(0.2)
         assert key is not None
         assert evidence_key([file], settled_seconds=0.1) not in {key, None}
