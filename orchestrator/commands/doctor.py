@@ -200,7 +200,7 @@ def _judged(name: str, seen: str, *problems: tuple[bool, State, str]) -> Check:
 
 
 def package_check(name: str, version: str | None, problem: str = "not installed") -> Check:
-    """Judge a library that trials need: without a version it cannot be imported, for `problem`."""
+    """Judge a library that trials need; without a version, `problem` says why it is not there."""
     advice = f"install it again: pip install --force-reinstall {name}"
     return _judged(name, version or problem, (version is None, State.BROKEN, advice))
 

@@ -34,7 +34,7 @@ _BAR_WIDTH = 30
 
 @dataclass(frozen=True)
 class Picture:
-    """Cells, slots, what failed, and the bar."""
+    """What a terminal shows of a study: cells, slots, what failed, and a bar."""
 
     snapshot: Snapshot
     """What is shown."""
@@ -75,7 +75,7 @@ def _errors(shot: Snapshot) -> list[Text]:
 
 @dataclass(frozen=True)
 class CellsTable:
-    """The cells: a row each with all that is known, else a grid, else a narrow list."""
+    """The cells of a study: a row each with all that is known, else a grid, else a narrow list."""
 
     shot: Snapshot
     """What is shown."""
@@ -83,7 +83,7 @@ class CellsTable:
     """Rows that there is room for; any number by default."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the layout that fits."""
+        """Yield the widest layout that fits."""
         shot, room = self.shot, self.most or _MOST_LONG
         layouts = [self._long()] if len(shot.cells) <= min(room, _MOST_LONG) else []
         layouts += [self._grid()] if self.most is None or len(shot.rows) <= self.most else []
@@ -145,7 +145,7 @@ class CellsTable:
 
 @dataclass(frozen=True)
 class SlotsTable:
-    """Places for trials, with what runs on each."""
+    """The places for trials, with what runs on each."""
 
     slots: Sequence[SlotView]
     """What is shown."""
@@ -153,7 +153,7 @@ class SlotsTable:
     """Rows that there is room for; any number by default."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the layout that fits."""
+        """Yield the widest layout that fits."""
         wide = self._table(("epoch", "val", "images/s", "memory"), 10_000)
         fits = Measurement.get(console, options.update(width=10_000), wide).maximum
         if fits <= options.max_width:

@@ -54,19 +54,19 @@ class Lines(Progress):
         self.note(summary(snapshot(source)))
 
     def update(self, source: "Ledger | Store") -> None:
-        """Write how far it is, if the last line is old."""
+        """Write how far the study is, if the last line is old."""
         pause = _LOG_SECONDS[min(self._shown, len(_LOG_SECONDS) - 1)]
         if time.monotonic() - self._last >= pause:
             self._shown += 1
             self.note(summary(snapshot(source)))
 
     def stop(self, source: "Ledger | Store") -> None:
-        """Write how far it came."""
+        """Write how far the study came."""
         self.note(summary(snapshot(source)))
 
 
 class _Redrawn(Progress):
-    """Something that is drawn anew in place, by `_draw`."""
+    """A picture that is drawn anew in place, by `_draw`."""
 
     _pause = _LIVE_SECONDS
     _due = 0.0
@@ -76,11 +76,11 @@ class _Redrawn(Progress):
         self.note(f"decoding images, once for all trials: {done} of {total}")
 
     def start(self, source: "Ledger | Store") -> None:
-        """Draw it."""
+        """Draw the first state."""
         self._draw(source)
 
     def update(self, source: "Ledger | Store") -> None:
-        """Draw it anew after a pause, which is longer where drawing takes long."""
+        """Draw the state anew after a pause, which is longer where drawing takes long."""
         started = time.monotonic()
         if started >= self._due:
             self._draw(source)
@@ -88,7 +88,7 @@ class _Redrawn(Progress):
             self._due = ended + max(self._pause, _DRAWING_SHARE * (ended - started))
 
     def stop(self, source: "Ledger | Store") -> None:
-        """Leave the last state."""
+        """Draw the last state, and leave it."""
         self._draw(source)
 
     def _draw(self, source: "Ledger | Store") -> None:

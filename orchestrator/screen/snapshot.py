@@ -1,4 +1,4 @@
-"""How far a study is at one moment, from a pass in this process or from the records alone."""
+"""How far a study is at one moment, from its ledger in this process or from the records alone."""
 
 import math
 from collections import Counter, defaultdict
@@ -112,7 +112,7 @@ class Snapshot:
 
 
 def snapshot(source: "Ledger | Store") -> Snapshot:
-    """Return how far a ledger is, or whatever pass writes to a run directory.
+    """Return how far a study is, from its ledger or from its run directory.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def snapshot_of(
 
 
 def _key(trial: Row, varying: Sequence[str]) -> tuple[str, str]:
-    """Return row and column of a trial's cell."""
+    """Return the labels of the row and column that show a trial's cell."""
     return cell_name(trial, varying), fraction_label(trial["fraction"], trial["n_train"])
 
 
@@ -248,7 +248,7 @@ def _short(value: Any) -> str:
 
 
 def _seconds_left(trials: Sequence[Row]) -> float | None:
-    """Return the time that the trials at work need for what is left, None before any has a row.
+    """Return the seconds that trials at work need for what is left; None before any has a row.
 
     An interval of a trial takes what those of its cell took, else as long per image as the others.
     Measure trials that are not known yet, because their cell has no winner, are not in it.
