@@ -42,30 +42,15 @@ class Forked:
         env: Mapping[str, str] | None,
         streams: Sequence[Any],
     ) -> None:
-        self.args, self.returncode = list(words), None
-        self.returncode: int | None
-        ours: list[IO[str] | None] = []
-        theirs: list[int] = []
-        for number, stream in enumerate(streams):
-            pipe, end = None, number
-            if stream == PIPE:
-                read, end = os.pipe()
-                pipe = os.fdopen(read)
-            elif stream == STDOUT:
-                end = os.dup(theirs[1])
-            elif stream == DEVNULL:
-                end = os.open(os.devnull, os.O_RDWR)
-            elif stream is not None:
-                end = stream if isinstance(stream, int) else stream.fileno()
-                end = os.dup(end)
-            else:
-                end = os.dup(number)
-            ours.append(pipe)
-            theirs.append(end)
-        self.stdout, self.stderr = ours[1:]
-        self._status, report = os.pipe()
+        self.args = list(words)
+        self.returncode: int | None = None
+        pipes, theirs = _ends(streams)
+        self.stdout, self.stderr = pipes[1:]
+        status, report = os.pipe()
+        # A line for the process number, one for the exit code; neither is read before its time.
+        self._status = os.fdopen(status, "rb", buffering=0)
         request: dict[str, Any] = {
-            "words": list(words),
+            "words": self.args,
             "cwd": str(cwd or Path.cwd()),
             "env": dict(os.environ if env is None else env),
         }
@@ -76,7 +61,7 @@ class Forked:
         server.sendall(content)
         for end in (*theirs, report):
             os.close(end)
-        self.pid = int(os.read(self._status, 16))
+        self.pid = int(self._status.readline())
 
     def poll(self) -> int | None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -87,10 +72,8 @@ class Forked:
         if self.returncode is None:
             if not select.select([self._status], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0)
-            said = os.read(self._status, 16)
-            assert said, "the process that forks has ended"
-            self.returncode = int(said)
-            os.close(self._status)
+            self.returncode = int(self._status.readline())
+            self._status.close()
         return self.returncode
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
@@ -118,6 +101,25 @@ class Forked:
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
+
+
+def _ends(streams: Sequence[Any]) -> tuple[list[IO[str] | None], list[int]]:
+    """Return our ends of the three streams where they are pipes, and the child's descriptors."""
+    pipes: list[IO[str] | None] = [None] * len(streams)
+    theirs: list[int] = []
+    for number, stream in enumerate(streams):
+        if stream == PIPE:
+            ours, end = os.pipe()
+            pipes[number] = os.fdopen(ours)
+        elif stream == DEVNULL:
+            end = os.open(os.devnull, os.O_RDWR)
+        elif stream == STDOUT:
+            end = os.dup(theirs[1])
+        else:
+            # This process's own, where none is given.
+            end = os.dup(number if stream is None else stream)
+        theirs.append(end)
+    return pipes, theirs
 
 
 Process = Forked | subprocess.Popen[str]
