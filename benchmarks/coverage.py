@@ -12,14 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from results.statistics.correctness import paired_test_set
-from results.statistics.crossover import find_crossover
+from results.statistics.crossover import find_crossover, worth_in_data
 from results.statistics.curves import LAST_VALUE, LOCAL_LAW, POWER_LAW, predict_error
 from results.statistics.intervals import (
     mean_intervals,
     paired_difference,
     pooled_variance_of_cells,
 )
-from results.statistics.worth import worth_in_data
 
 Array = NDArray[np.float64]
 Truth = Callable[[Array], Array]

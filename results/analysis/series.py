@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from results.analysis.runs import by_cell, ordered_levels
-from results.statistics.crossover import DRAWS, Crossover, find_crossover
+from results.statistics.crossover import DRAWS, Crossover, DataWorth, find_crossover, worth_in_data
 from results.statistics.curves import (
     LAST_VALUE,
     LOCAL_LAW,
@@ -21,7 +21,6 @@ from results.statistics.curves import (
     Prediction,
     predict_error,
 )
-from results.statistics.worth import DataWorth, worth_in_data
 
 _NEEDED = ("model", "weights", "fraction", "seed", "n_train", "error", "n_parameters")
 _PREDICTED = (

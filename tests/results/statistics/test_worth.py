@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from results.statistics.worth import worth_in_data
+from results.statistics.crossover import worth_in_data
 
 SIZES = [100, 200, 400]
 HALVING = [40.0, 20.0, 10.0]  # a power law: twice the data halves the error
