@@ -1,1 +1,1 @@
-"""Frame to figure."""
+"""The figures of a study: its analysis, or a frame, becomes a matplotlib figure."""

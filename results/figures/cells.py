@@ -1,4 +1,4 @@
-"""What became of every cell: heat map, and accuracy over epochs. Frames in, a figure out.
+"""Figures of what became of every cell: a heat map, and accuracy over epochs.
 
 Whatever was stopped, failed or is missing is marked and named.
 """

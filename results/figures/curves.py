@@ -1,9 +1,9 @@
-"""Figures of error against data and cost, on logarithmic axes. Frames in, figure out.
+"""Figures of test error against data and cost, and of data's worth, on logarithmic axes.
 
 Errors are in points (percentage points) of test error, sizes in images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ def _with_ends(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(low=low, high=100 - cells["accuracy_low"])
 
 
-def _draw_measured(axes: Axes, cells: pd.DataFrame, law: dict[str, Any], place: int) -> None:
+def _draw_measured(axes: Axes, cells: pd.DataFrame, law: Mapping[str, Any], place: int) -> None:
     """Draw the cells of one series and the law fitted to them; a pale line where none was."""
     style, sizes = look(place), cells["n_train"]
     colour = style["color"]
@@ -100,7 +100,7 @@ def _draw_measured(axes: Axes, cells: pd.DataFrame, law: dict[str, Any], place: 
     axes.plot(fine, errors, color=colour, linewidth=1.4)
 
 
-def _draw_predicted(axes: Axes, row: dict[str, Any], colour: str) -> None:
+def _draw_predicted(axes: Axes, row: Mapping[str, Any], colour: str) -> None:
     """Draw the error predicted for more data, joined to the last one that was measured."""
     at, error = row["at"], row["headline"]
     axes.plot([row["n_train"], at], [row["error"], error], color=colour, linestyle=":")

@@ -1,4 +1,4 @@
-"""Figures of differences between levels of a factor or two studies. Frames in, a figure out.
+"""Figures of differences between the levels of a factor, and between two studies.
 
 All are in points (percentage points) of test accuracy.
 """

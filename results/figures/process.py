@@ -1,4 +1,4 @@
-"""Figures of how a study went: search, use of the slots, stopping rules. Frames in, figure out."""
+"""Figures of how a study went: its search, its use of the slots, other stopping rules."""
 
 from collections.abc import Sequence
 

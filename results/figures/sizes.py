@@ -1,4 +1,4 @@
-"""The main figure: accuracy against the amount of training data. Frames in, a figure out."""
+"""The main figure: accuracy against the amount of training data."""
 
 import numpy as np
 import pandas as pd
@@ -157,9 +157,9 @@ def _draw_absent(axes: Axes, cells: pd.DataFrame, place: int) -> None:
     # What was stopped has its own mark, at its last value.
     shown = [State.COMPLETE, State.PARTIAL, State.STOPPED]
     absent = cells[~cells["state"].isin(shown)]
-    style, across = look(place), axes.get_xaxis_transform()
+    colour, marker = look(place)["color"], look(place)["marker"]
     height, middle = 0.04 + 0.07 * (place % 8), cells["fraction"].median()
-    hollow = {"color": style["color"], "mfc": "white", "markersize": 5, "clip_on": False}
+    across = axes.get_xaxis_transform()
     for fraction, state in zip(absent["fraction"], absent["state"], strict=True):
         right = fraction > middle
         axes.annotate(
@@ -169,17 +169,18 @@ def _draw_absent(axes: Axes, cells: pd.DataFrame, place: int) -> None:
             ha="right" if right else "left",
             va="center",
             fontsize=7.5,
-            color=style["color"],
+            color=colour,
         )
-        axes.plot(fraction, height, style["marker"], transform=across, **hollow)
+        axes.scatter(
+            fraction, height, 25, "white", marker=marker, ec=colour, transform=across, clip_on=False
+        )
 
 
 def _draw_origin(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
     """Draw a dotted line from the origin to the smallest size with a value."""
     first = cells[cells["seeds"] > 0].nsmallest(1, "fraction")
     for fraction, accuracy in zip(first["fraction"], first[f"{part}_accuracy"], strict=True):
-        style = {"color": look(place)["color"], "linestyle": ":", "linewidth": 1.2}
-        axes.plot([0, fraction], [0, accuracy], **style)
+        axes.plot([0, fraction], [0, accuracy], ":", color=look(place)["color"], linewidth=1.2)
 
 
 def _handles(cells: Cells, points: pd.DataFrame, origin: bool) -> list[Line2D]:

@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -13,18 +13,18 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
-"""Told apart with every common kind of colour blindness (after Okabe and Ito, 2008)."""
+"""Colours of series, told apart with any common colour blindness (after Okabe and Ito, 2008)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 INK, PALE, GRID = "#222222", "#767676", "#DDDDDD"
 FAULT = "#B3261E"
 QUIET = "#555555"
 SEQUENTIAL = "cividis"
-"""Even in lightness, and the same to colour-blind eyes."""
+"""Name of the colour map of values: even in lightness, and the same to colour-blind eyes."""
 MAX_ROWS = 60
-"""More rows than this are no longer read; a figure then says how many it leaves out."""
+"""Rows that a figure has at most, since more are not read; it says how many it leaves out."""
 MAX_LINES = 8
-"""More lines than this in one panel would share colours."""
+"""Lines that a panel has at most, since more would share colours."""
 _LEGEND_COLUMNS = 4
 _Side = Literal["left", "center", "right"]
 _Place = Literal["lower left", "outside lower left"]
@@ -46,8 +46,16 @@ def plain(text: Any, width: int = 48) -> str:
     return line.replace("$", r"\$")
 
 
-def look(place: int) -> dict[str, Any]:
-    """Return colour, marker and dashes of the series at `place`, distinct for the first 32."""
+class Look(TypedDict):
+    """Colour, marker and dashes of a series, by the names that matplotlib has for them."""
+
+    color: str
+    marker: str
+    linestyle: Any
+
+
+def look(place: int) -> Look:
+    """Return the look of the series at a place from 0 on, distinct for the first 32."""
     return {
         "color": COLOURS[place % len(COLOURS)],
         "marker": MARKERS[place % len(MARKERS)],
@@ -61,7 +69,7 @@ def mark(label: str, **look: Any) -> Line2D:
 
 
 def left_out(number: int, what: str, holder: str = "the page") -> str:
-    """Return a note's sentence on what a figure has no room for; empty where it has for all."""
+    """Return a sentence on how many things a figure has no room for; empty where it has all."""
     return f" {number} more {what} are left out; {holder} lists all." if number > 0 else ""
 
 
@@ -205,7 +213,7 @@ def tidy(axes: Axes, grid: str = "both") -> None:
 def draw_intervals(
     axes: Axes, x: ArrayLike, mean: ArrayLike, low: ArrayLike, high: ArrayLike, colour: str
 ) -> None:
-    """Draw a bar from low to high where there is one; x, mean, low and high have one shape (n)."""
+    """Draw vertical bars from low to high, arrays of the shape (n), where neither is NaN."""
     places, middle = np.asarray(x, float), np.asarray(mean, float)
     known = ~np.isnan(np.asarray(low, float))
     if known.any():

@@ -1,7 +1,6 @@
 """What stands against reading two studies side by side. Studies in, frame out."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -147,11 +146,10 @@ def _recipes(pair: Pair) -> _Seen:
 
 def _unmatched(pair: Pair) -> _Seen:
     where = pair.cells["where"]
+    numbers = [int((where == side).sum()) for side in ("first", "second")]
     alone = [
-        f"{count(int(number), 'cell')} only in {name}"
-        for name, number in zip(
-            pair.names, ((where == "first").sum(), (where == "second").sum()), strict=True
-        )
+        f"{count(number, 'cell')} only in {name}"
+        for name, number in zip(pair.names, numbers, strict=True)
         if number
     ]
     if len(where) and not (where == "both").any():
@@ -183,7 +181,7 @@ def _machines(pair: Pair) -> _Seen:
         yield "machines-differ", "; ".join(parts)
 
 
-def _changes(first: dict[str, Any], second: dict[str, Any]) -> str:
+def _changes(first: Mapping[str, object], second: Mapping[str, object]) -> str:
     """Return the fields in which two searches differ."""
     parts = [
         f"{key} {level_label(key, first.get(key, 'absent'), bare=True)} → "

@@ -25,7 +25,7 @@ from results.statistics.intervals import paired_difference, unpaired_difference
 from results.store.objects import Location
 
 NO_WIDTH = 1e-9
-"""Width of an interval that counts as none, in points."""
+"""Width in points up to which an interval counts as none."""
 _SIDES = ("first", "second")
 _OF_SIDE = {
     "images": "n_train",
@@ -40,6 +40,8 @@ _OF_SIDE = {
 }
 """Columns that a table of pairs has of each study, and those of its cells that they come from."""
 _CONTRAST = ("difference", "low", "high", "decided")
+_Row = dict[str, Any]
+"""Part of a row of `Pair.cells`: values of many types, by column."""
 _COLUMNS = [
     "where",
     *(f"{name}_{side}" for side in _SIDES for name in _OF_SIDE),
@@ -60,11 +62,11 @@ class Basis(StrEnum):
     """Equal by chance, as few seeds and a coarse accuracy make likely: no interval, since one of no
     width would claim more than anybody knows."""
     UNPAIRED = "seeds, unpaired"
-    """The seeds do not share subsets, so that Welch's interval is all there is."""
+    """Too few seeds share a subset, so that Welch's interval is all there is."""
     IMAGES = "paired over test images of one seed"
-    """Says nothing of other seeds, so that it never decides."""
+    """An interval of one seed alone says nothing of others, so that it never decides."""
     ONE_SEED = "one seed"
-    """No interval."""
+    """One seed in one of the studies, and no test images in common: there is no interval."""
     NONE = "not compared"
 
     @property
@@ -104,7 +106,7 @@ class Pair:
 
     @cached_property
     def varying(self) -> list[str]:
-        """The factors of which the cells have more than one level."""
+        """Factors of which the cells of both together have more than one level."""
         return [name for name in self.factors if self.cells[name].nunique(dropna=False) > 1]
 
     def cell_name(self, row: Mapping[str, Any]) -> str:
@@ -188,11 +190,11 @@ class Pair:
             trials = measured_trials(trials)
         return cells_of(trials, replace(run.analysis.design, factors=self.factors))
 
-    def _sides(self, *cells: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _sides(self, *cells: Mapping[str, Any] | None) -> _Row:
         """Return the columns on what each study has of a cell, None where it lacks the cell."""
         there = {side: cell for side, cell in zip(_SIDES, cells, strict=True) if cell is not None}
         levels = next(iter(there.values()))
-        row: dict[str, Any] = {name: levels[name] for name in self.factors}
+        row: _Row = {name: levels[name] for name in self.factors}
         row["where"] = "both" if len(there) == len(_SIDES) else next(iter(there))
         for side in _SIDES:
             row |= {f"seeds_{side}": 0, f"state_{side}": "absent"}
@@ -249,7 +251,7 @@ def compare(first: str | Location | Run, second: str | Location | Run) -> pd.Dat
     return Pair.of(first, second).cells
 
 
-def _declared_data(run: Run) -> tuple[Any, dict[str, Any]]:
+def _declared_data(run: Run) -> tuple[object, object]:
     """Return the trainable and where the data are, but for the share that validates."""
     declared = dict(run.study.get("data") or {})
     declared.pop("validation", None)
@@ -274,9 +276,7 @@ def _ratios(row: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _contrast(
-    first: pd.DataFrame, second: pd.DataFrame, predictions: pd.DataFrame
-) -> dict[str, Any]:
+def _contrast(first: pd.DataFrame, second: pd.DataFrame, predictions: pd.DataFrame) -> _Row:
     """Compare the runs of one cell in both studies, second minus first."""
     if _trials(first) == _trials(second):
         values = dict(zip(_CONTRAST, (0.0, 0.0, 0.0, False), strict=True))
@@ -313,7 +313,7 @@ def _shared(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     return shared[same]
 
 
-def _paired(shared: pd.DataFrame, exact: PairedTestSet | None) -> dict[str, Any]:
+def _paired(shared: pd.DataFrame, exact: PairedTestSet | None) -> _Row:
     """Return the difference over two seeds or more, and over the test images where they allow."""
     found, basis = _over_seeds(shared), Basis.SEEDS
     if np.isnan(found["low"]):
@@ -331,12 +331,12 @@ def _paired(shared: pd.DataFrame, exact: PairedTestSet | None) -> dict[str, Any]
     }
 
 
-def _over_seeds(shared: pd.DataFrame) -> dict[str, Any]:
+def _over_seeds(shared: pd.DataFrame) -> _Row:
     found = paired_difference(shared["accuracy_second"], shared["accuracy"])
     return _difference(found.mean, found.low, found.high)
 
 
-def _difference(mean: float, low: float, high: float) -> dict[str, Any]:
+def _difference(mean: float, low: float, high: float) -> _Row:
     """Return the columns of a difference; an interval without width is none."""
     known = high - low > NO_WIDTH
     ends = (low, high) if known else (np.nan, np.nan)

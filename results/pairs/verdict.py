@@ -11,7 +11,7 @@ from results.phrases import amount, count, few, listed, resource_time, signed
 
 
 def verdict(pair: Pair) -> list[str]:
-    """Return the sentences: what is matched, how much it differs, what it costs, what to mind."""
+    """Return sentences on two studies: what is matched, what differs, its cost, what to mind."""
     first, second = pair.names
     cells = pair.cells
     both = cells[cells["where"] == "both"]

@@ -60,7 +60,7 @@ class Table:
 
     @cached_property
     def decimals(self) -> list[int]:
-        """Decimals per column, so that its largest number shows four significant digits."""
+        """Number of decimals of each column: its largest number shows four significant digits."""
         return [_decimals([row[place] for row in self.rows]) for place in range(len(self.columns))]
 
 

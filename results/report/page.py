@@ -42,7 +42,7 @@ _MAX_CURVE_ROWS = 40_000
 _CURVE_METRICS = ("val_accuracy", "train_accuracy", "test_accuracy", "val_loss", "train_loss")
 
 Columns = dict[str, list[Any]]
-"""Values by column, of the types that JSON knows."""
+"""Values by column; lists may hold any type that JSON knows."""
 
 
 def write_report(run: str | Location | Run, refresh: float | None = None) -> Location:
@@ -185,7 +185,7 @@ def _forecast_table(run: Run) -> Table | None:
     )
 
 
-def _payload(study: Analysis) -> dict[str, Any]:
+def _payload(study: Analysis) -> dict[str, object]:
     """Return what the page's charts need, column by column.
 
     `factors`: name and labels of the levels; `cells`: one entry per cell in each list; `seeds`: one
@@ -205,7 +205,7 @@ def _payload(study: Analysis) -> dict[str, Any]:
     }
 
 
-def _factor(cells: Cells, factor: str) -> dict[str, Any]:
+def _factor(cells: Cells, factor: str) -> dict[str, object]:
     levels = cells.levels[factor]
     numeric = all(isinstance(level, int | float | np.number) for level in levels)
     return {

@@ -27,7 +27,7 @@ class Section:
     text: Sequence[str]
     """Paragraphs."""
     tables: Sequence[Table]
-    """Tables, those without rows left out of the page."""
+    """Tables; the page leaves out those without rows."""
     picture: str | None = None
     """Name of the static figure."""
     chart: str | None = None
@@ -36,7 +36,7 @@ class Section:
 
 @dataclass(frozen=True)
 class _Sheet:
-    """A table as it is planned for any study."""
+    """A table of the page, as it is planned for any study."""
 
     caption: str
     """What the rows are."""
@@ -50,7 +50,7 @@ class _Sheet:
     """Headings of the columns that stand before a row's name."""
 
     def table(self, study: Analysis) -> Table:
-        """Return the table of a study; the factors that tell its rows apart name them."""
+        """Return the table of a study, whose rows are named by the factors that vary."""
         frame = self.frame(study)
         names = {
             name: name

@@ -71,7 +71,7 @@ class Store:
 
     @property
     def study_file(self) -> Location:
-        """The study as last run, with every default filled in."""
+        """The file of the study as last run, with every default filled in."""
         return self.root / "study.yaml"
 
     @property
@@ -146,7 +146,7 @@ class Store:
         return pq.read_table(source(part), schema=SCHEMAS[table], partitioning=None)
 
     def study(self) -> dict[str, Any]:
-        """Return the resolved study, as last run.
+        """Return the resolved study as last run: the keys and values of its YAML file.
 
         Raises
         ------
