@@ -58,7 +58,7 @@ class Analysis:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """What `results.analysis.runs.compared_runs` returns: the runs that comparisons use."""
+        """The runs that comparisons use, by trial_id; see `runs.compared_runs` for its columns."""
         return compared_runs(self.trials, self.design.race)
 
     def compared(self, table: str) -> pd.DataFrame:
@@ -119,14 +119,20 @@ class Analysis:
         return frame.loc[sorted(frame.index, key=lambda place: (rank(accuracy[place]), -place))]
 
     def differences(self, factor: str) -> pd.DataFrame:
-        """What `results.analysis.contrasts.paired_differences` returns for a factor."""
+        """Return the differences between every two levels of a factor, cell by cell, in points.
+
+        See `contrasts.paired_differences` for its columns.
+        """
         if factor not in self._differences:
             found = paired_differences(self.runs, self.factors, factor)
             self._differences[factor] = self.cells.ordered(found)
         return self._differences[factor]
 
     def costs(self, factor: str) -> pd.DataFrame:
-        """What `results.analysis.costs.cost_per_point` returns for a factor's single steps."""
+        """Return what a point of accuracy costs by a factor's next level, in resource-seconds.
+
+        See `costs.cost_per_point` for its columns.
+        """
         if factor not in self._costs:
             table, after = self.differences(factor), dict(pairwise(self.levels[factor]))
             steps = table[table["first"].map(after) == table["second"]]
@@ -135,19 +141,20 @@ class Analysis:
 
     @cached_property
     def effects(self) -> pd.DataFrame:
-        """What `results.analysis.contrasts.main_effects` returns."""
+        """What each factor is worth on average, in points; see `contrasts.main_effects`."""
         return main_effects(self.runs, self.factors)
 
     @cached_property
     def interactions(self) -> pd.DataFrame:
-        """What `results.analysis.contrasts.interactions` returns."""
+        """How far one factor's effect depends on another's; see `contrasts.interactions`."""
         return interactions(self.runs, self.factors)
 
     @cached_property
     def crossovers(self) -> pd.DataFrame:
-        """What `results.analysis.series.crossovers` returns for every two models.
+        """Sizes at which bigger models overtake smaller ones; see `series.crossovers`.
 
-        Where there are many, those that are neighbours in size, and the smallest and the largest.
+        Every two models are compared; where there are many, those that are neighbours in size, and
+        the smallest and the largest.
         """
         models = self.levels["model"]
         pairs = list(combinations(models, 2))
@@ -162,15 +169,15 @@ class Analysis:
 
     @cached_property
     def worths(self) -> pd.DataFrame:
-        """What `results.analysis.series.data_worths` returns."""
+        """What pretraining is worth in times the data; see `series.data_worths`."""
         return self.cells.ordered(data_worths(self.runs, self.factors))
 
     @cached_property
     def extrapolations(self) -> pd.DataFrame:
-        """What `results.analysis.series.extrapolations` returns."""
+        """The error of each series predicted at twice its data; see `series.extrapolations`."""
         return self.cells.ordered(extrapolations(self.runs, self.factors))
 
     @cached_property
     def fits(self) -> pd.DataFrame:
-        """What `results.analysis.fitting.fitting` returns."""
+        """Whether each cell is under-trained or over-fits; see `fitting.fitting`."""
         return self.cells.ordered(fitting(self.runs, self.epochs, self.factors))

@@ -68,7 +68,7 @@ class Cells:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """What `results.Run.summary` returns: accuracies as the records hold them, from 0 to 1."""
+        """The cells as `results.Run.summary` gives them: accuracies from 0 to 1, as in records."""
         frame = self.frame
         columns = {
             **{name: frame[name] for name in (*self.factors, "n_train", "state", "reason")},
