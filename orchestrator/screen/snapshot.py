@@ -152,7 +152,7 @@ def snapshot_of(
     paces: Mapping[str, Pace] | None = None,
     tuned: Sequence[str] = (),
 ) -> Snapshot:
-    """Return the snapshot that trial records make of a study and its factors, in its order.
+    """Return how far a study with these factors, in its order, is by its trial records.
 
     `paces` are those of running trials by trial_id; `tuned` the recipe fields that it searches.
     """
