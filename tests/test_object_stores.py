@@ -132,6 +132,9 @@ def test_two_runs_in_one_place(s3: Server, tmp_path: Path) -> None:
     process = first.start()
     try:
         first.started(process)
+        while not first.store.study_file.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
         second = Command(tmp_path / "two", PLAIN, place=first.place).start()
         output, _ = second.communicate(timeout=120)
         assert second.returncode == 1
