@@ -44,9 +44,8 @@ def test_pages_have_commands() -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(
-    "page", [pytest.param("docs/tutorial.md", marks=pytest.mark.long), "docs/extending.md"]
-)
+@pytest.mark.long  # README's walk is not
+@pytest.mark.parametrize("page", WALKS)
 def test_walk(page: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     for name, content in files(page).items():

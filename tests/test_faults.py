@@ -134,7 +134,8 @@ def test_a_signal_ends_a_run_in_order(number: signal.Signals, limit: float, tmp_
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("limit", [60, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long  # one signal is not
+@pytest.mark.parametrize("limit", [60, 2])
 def test_a_second_ctrl_c_leaves_at_once(limit: float, tmp_path: Path) -> None:
     command = Command(tmp_path, PLAIN, flags=(), pace=0.3)
     process = command.recording()

@@ -221,6 +221,7 @@ def most_at_once(out: Path) -> int:
 
 
 @pytest.mark.ray
+@pytest.mark.long
 def test_real_nodes_join_and_leave_during_a_study(
     faults: Path, ray_nodes: Any, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def test_main_memory_that_ends_is_said_and_the_rest_completes(
     assert summary.exit_code == 3
 
 
+@pytest.mark.long
 def test_a_full_object_store_is_no_obstacle(no_ray: None, tmp_path: Path) -> None:
     import numpy as np
     import ray
