@@ -7,8 +7,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 DEFAULT_EPOCHS = 5
 BUDGETS = ("epochs", "steps", "examples")
-"""Of these, a recipe names one."""
+"""Fields that state how much is trained, of which a recipe names one."""
 BUDGET_FIELDS = (*BUDGETS, "evaluations")
+"""Fields that say how much is trained, and how it is divided."""
 
 
 def _no_bool(value: Any) -> Any:
@@ -56,11 +57,11 @@ class Recipe(BaseModel):
     lr: Positive = 1e-3
     """Peak learning rate."""
     momentum: Share = 0.9
-    """Of `sgd` only."""
+    """Momentum of `sgd`; the other optimizers have none."""
     nesterov: bool = False
-    """Of `sgd` only."""
+    """Nesterov's form of the momentum of `sgd`."""
     weight_decay: NonNegative = 0.0
-    """Decoupled with `adamw`, an L2 term otherwise."""
+    """Weight decay: decoupled with `adamw`, an L2 term otherwise."""
     label_smoothing: Share = 0.0
     """Share of the target spread over all classes; evaluation losses are never smoothed."""
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
@@ -71,7 +72,8 @@ class Recipe(BaseModel):
     augmentation: Literal["none", "standard"] = "none"
     """`standard`: per-image random crop from 4 (in general 1/8) pixels of padding, and flip."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of the forward and backward pass. `auto`: bf16 where the device computes it natively."""
+    """Number format of the forward and backward pass. `auto`: bf16 where the device computes it
+    natively."""
     stem: Stem = "standard"
     """`cifar`: 3×3 stride-1 first convolution and no max-pool, for ResNets on small images."""
     image_size: Annotated[int, Field(ge=8, le=1024), *NUMBER] | None = None
@@ -124,7 +126,7 @@ class Recipe(BaseModel):
 
     @property
     def budget_matters(self) -> bool:
-        """Whether the numbers of an epoch depend on how many epochs are to come."""
+        """Whether an epoch's numbers depend on how many epochs are to come."""
         return self.schedule != "constant"
 
     def changed(self, **fields: Any) -> Self:
@@ -132,14 +134,14 @@ class Recipe(BaseModel):
         return type(self)(**{**dict(self), **fields})
 
     def used(self) -> dict[str, Any]:
-        """Every field that has a bearing on the numbers, the rest as None."""
+        """Return every field by its name: those without a bearing on the numbers as None."""
         values = self.model_dump()
         if self.optimizer != "sgd":
             values |= {"momentum": None, "nesterov": None}
         return values
 
     def identity(self) -> dict[str, Any]:
-        """What the trial's hash covers: fields in use that differ from their default.
+        """Return what the trial's hash covers: fields in use that differ from their default.
 
         The budget is left out where it does not change the numbers of the epochs it shares with a
         longer one.

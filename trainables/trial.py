@@ -98,13 +98,13 @@ class Weights(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     label: str = "none"
-    """As shown in tables: `none`, torchvision's name, or the user's label."""
+    """Name that tables show: `none`, torchvision's own, or the user's."""
     name: str | None = None
     """Member of the model's torchvision weights enum, such as `IMAGENET1K_V1`."""
     file: str | None = None
     """Absolute path of the file, where the user named one."""
     digest: str | None = None
-    """Content hash: of the file, or as torchvision's file name carries it."""
+    """Content hash of the file; for torchvision's weights, the one that the file's name carries."""
 
 
 class Trial(BaseModel):
@@ -113,23 +113,27 @@ class Trial(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     trainable: str = "classifier"
+    """`classifier`, `simulated`, or a user's own as package.module:class."""
     data: Source
     fingerprint: str
     """Content hash of the images and labels."""
     n_pool: int
-    """Training images once validation is carved out."""
+    """Number of training images once validation is carved out."""
     n_classes: int
     model: str
+    """torchvision's name, or a user's own as package.module:function."""
     weights: Weights
     fraction: float
     """Share of the training pool as declared; `n_train` is what it comes to."""
     n_train: int
+    """Number of images that the trial trains on."""
     seed: int
+    """Fixes the subset, the initial weights and the order of the batches."""
     recipe: Recipe
 
     @cached_property
     def trial_id(self) -> str:
-        """16 hex digits over all that changes the numbers, and nothing else."""
+        """Name of the trial: 16 hex digits, a hash of all that changes the numbers, no more."""
         inputs = {
             "version": TRAINING_VERSION,
             "trainable": self.trainable,
@@ -149,7 +153,7 @@ class Trial(BaseModel):
         return type(self)(**{**dict(self), **fields})
 
     def columns(self) -> dict[str, Any]:
-        """The identity columns of the trial's rows, but for `stage`."""
+        """Return the identity columns of the trial's rows, but for `stage`."""
         return {
             "trial_id": self.trial_id,
             "model": self.model,

@@ -18,7 +18,7 @@ from torch import Tensor
 from trainables.data.dataset import Images
 
 PADDING = 8
-"""`standard` pads each side of an image by this part of the image's own side."""
+"""Each side of an image is padded by this part of it, an eighth, before it is cropped."""
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
@@ -29,12 +29,12 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
 
 @dataclass(frozen=True)
 class Batch:
-    """One update's examples."""
+    """The examples of one update."""
 
     examples: Tensor
-    """int64 of shape (batch,): indices into the training subset."""
+    """Places in the training subset, int64 of shape (batch,)."""
     crops: Tensor | None
-    """int64 of shape (batch, 3), as of `draw_crops`; None without augmentation."""
+    """Crops from `draw_crops`, int64 of shape (batch, 3); None without augmentation."""
 
 
 class Batches:
@@ -43,14 +43,16 @@ class Batches:
     Parameters
     ----------
     n
-        Examples of the subset.
+        Number of examples in the subset.
     batch_size
-        Examples of a batch, at most. A pass is divided evenly among as few batches as that takes:
-        a last one of what is left over, of two examples at worst, would end every pass with an
-        update whose batch norm knows next to nothing. None has a single example, on which batch
-        norm cannot train, unless that is the size asked for.
+        Number of examples in a batch, at most. A pass is divided evenly among as few batches as
+        that takes: a last one of what is left over, of two examples at worst, would end every pass
+        with an update whose batch norm knows next to nothing. None has a single example, on which
+        batch norm cannot train, unless that is the size asked for.
+    seed
+        The trial's seed, from which order and crops of every pass follow.
     sides
-        Height and width of the images to crop and mirror; None for no augmentation.
+        Height and width in pixels of the images to crop and mirror; None for no augmentation.
     device
         Where the indices are to lie. They are drawn on the CPU, so that every device sees the
         same batches, and go there once a pass.
@@ -75,7 +77,7 @@ class Batches:
 
     @property
     def per_pass(self) -> int:
-        """Updates of one pass over the subset."""
+        """Number of updates in one pass over the subset."""
         return len(self._edges) - 1
 
     def size(self, step: int) -> int:
@@ -94,18 +96,13 @@ class Batches:
     def _draw_pass(self, turn: int) -> None:
         self._turn = turn
         order = torch.randperm(self._n, generator=self._generator("order", turn))
-        self._order = self._place(order)
+        self._order = _moved(order, self._device)
         if self._sides is not None:
             crops = draw_crops(self._n, self._sides, self._generator("crops", turn))
-            self._crops = self._place(crops)
+            self._crops = _moved(crops, self._device)
 
     def _generator(self, purpose: str, turn: int) -> torch.Generator:
         return torch.Generator().manual_seed(derive_seed(self._seed, purpose, turn))
-
-    def _place(self, drawn: Tensor) -> Tensor:
-        if self._device.type == "cuda":
-            return drawn.pin_memory().to(self._device, non_blocking=True)
-        return drawn
 
 
 class Examples:
@@ -117,15 +114,13 @@ class Examples:
     def __init__(
         self, source: Images, indices: NDArray[np.int64] | None, device: torch.device
     ) -> None:
-        everything = np.arange(len(source.labels)) if indices is None else indices
+        chosen = np.arange(len(source.labels)) if indices is None else indices
+        self.labels = _moved(torch.from_numpy(source.labels[chosen]), device)
         if device.type == "cuda":
-            self._images = _resident(source.images[everything], device)
-            self.labels = _resident(source.labels[everything], device)
-            self._rows = torch.arange(len(everything), device=device)
+            self._images = _moved(torch.from_numpy(source.images[chosen]), device)
+            self._rows = torch.arange(len(chosen), device=device)
         else:
-            self._images = _shared(source.images)
-            self.labels = torch.from_numpy(source.labels[everything])
-            self._rows = torch.from_numpy(everything)
+            self._images, self._rows = _shared(source.images), torch.from_numpy(chosen)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -136,11 +131,11 @@ class Examples:
         return self._images.shape[1], self._images.shape[2]
 
     def images(self, places: Tensor) -> Tensor:
-        """Return uint8 images of shape (places, height, width, 3)."""
+        """Return the images at places of the subset, uint8 of shape (places, height, width, 3)."""
         return self._images.index_select(0, self._rows.index_select(0, places))
 
     def chunks(self, size: int, span: slice) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the images and labels of a span in order, `size` at a time."""
+        """Yield images and labels of a span of the subset in order, `size` examples at a time."""
         for start in range(span.start, span.stop, size):
             chunk = slice(start, min(start + size, span.stop))
             yield self._images.index_select(0, self._rows[chunk]), self.labels[chunk]
@@ -182,7 +177,7 @@ def crop_and_flip(images: Tensor, crops: Tensor) -> Tensor:
 
 
 class Preparation:
-    """What is done to every batch, in training and evaluation.
+    """What is done to every batch, in training and evaluation: normalised, resized.
 
     Mean and std are per channel, of inputs scaled to 0..1; sides are height and width of the stored
     images in pixels; `image_size` is the side to resize to, None to leave them as they are.
@@ -226,5 +221,6 @@ def _shared(array: NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(array)
 
 
-def _resident(array: NDArray[np.generic], device: torch.device) -> Tensor:
-    return torch.from_numpy(array).pin_memory().to(device, non_blocking=True)
+def _moved(values: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on the device; nothing waits for the copy."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values

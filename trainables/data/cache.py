@@ -4,7 +4,9 @@ import fcntl
 import hashlib
 import json
 import os
+import resource
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -178,6 +180,12 @@ def available_memory(
             continue
         available = min(available, spare + sum(int(counted.get(name, 0)) for name in reclaimable))
     return max(available, 0)
+
+
+def peak_memory() -> int:
+    """Return the most bytes of main memory that this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def in_words(n_bytes: int) -> str:

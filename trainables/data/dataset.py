@@ -72,9 +72,9 @@ class DataInfo:
     image_size: int | None
     """Side in pixels of all images as they are; None where they differ or are not square."""
     n_seen: int
-    """Test images that are training images too, to the last byte as stored."""
+    """Number of test images that are training images too, to the last byte as stored."""
     seen: str
-    """Where the first of them is; empty where there is none."""
+    """The place of the first of them, as messages name it; empty where there is none."""
 
     def __post_init__(self) -> None:
         self.train_labels.setflags(write=False)
@@ -129,7 +129,7 @@ class Dataset:
     train: Images
     test: Images
     class_names: tuple[str, ...]
-    """As they were when the images were decoded: renaming a class does not change the content."""
+    """Names by label when the images were decoded: renaming a class does not change the content."""
 
 
 def inspect(source: Source) -> DataInfo:

@@ -115,9 +115,11 @@ class Cifar:
 
     def read(self) -> Reading:
         """Return the data set; torchvision checks each file's MD5 before it is unpickled."""
-        if self.dataset is None:
+        dataset = self.dataset
+        if dataset is None:
             from torchvision import datasets
-        dataset = self.dataset or getattr(datasets, _CIFAR[self.name][0])
+
+            dataset = getattr(datasets, _CIFAR[self.name][0])
         parts = {"train": self._part(dataset, True), "test": self._part(dataset, False)}
         train, test = (
             _array_split(

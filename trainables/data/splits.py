@@ -46,7 +46,7 @@ def carve(
         A share of the training images, a number of them, or "test": all of train is the pool and
         the caller validates on the test set.
     class_names
-        For messages.
+        Names of the classes by label, for messages.
 
     Returns
     -------
@@ -87,12 +87,12 @@ def draw(
     ----------
     pool_labels : array of shape (n_pool,)
     n
-        1 to n_pool.
+        Number of images, 1 to n_pool.
     seed
-        Not negative. The same seed gives the same images, in the same order, whatever else a trial
-        depends on; a larger `n` only adds images at the end.
+        The trial's seed, not negative. The same seed gives the same images in the same order,
+        whatever else a trial depends on; a larger `n` only adds images at the end.
     class_names
-        For messages.
+        Names of the classes by label, for messages.
 
     Returns
     -------

@@ -6,7 +6,6 @@ gradients are zero, yet they are computed, and the optimizer carries them along.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -19,24 +18,6 @@ from trainables.models.networks import skeleton, square_side
 from trainables.recipe import Stem
 
 
-@dataclass(frozen=True)
-class _Span:
-    """Which taps are live along one side, and the padding that they need."""
-
-    taps: slice
-    padding: int
-
-
-@dataclass(frozen=True)
-class _Kernel:
-    """A kernel that was cut."""
-
-    whole: Tensor
-    """As it was built, on the CPU."""
-    rows: slice
-    columns: slice
-
-
 class LiveTaps:
     """Cuts a model's convolutions in place, and translates its state to whole kernels and back.
 
@@ -46,7 +27,8 @@ class LiveTaps:
     """
 
     def __init__(self, model: nn.Module, inputs: Mapping[str, Sides]) -> None:
-        self._kernels: dict[str, _Kernel] = {}
+        self._kernels: dict[str, tuple[Tensor, slice, slice]] = {}
+        """Of each kernel that was cut: the whole of it as built, and its live rows and columns."""
         for name, sides in inputs.items():
             layer = model.get_submodule(name)
             if not isinstance(layer, nn.Conv2d) or not _is_plain(layer):
@@ -61,29 +43,29 @@ class LiveTaps:
         return {name: self._filled(name, values) for name, values in state.items()}
 
     def cut(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return what `whole` was given."""
+        """Return a state of whole kernels with those cut that this model has cut."""
         cut = dict(state)
-        for name, kernel in self._kernels.items():
-            cut[name] = state[name][:, :, kernel.rows, kernel.columns]
+        for name, (_, rows, columns) in self._kernels.items():
+            cut[name] = state[name][:, :, rows, columns]
         return cut
 
     def _cut(self, name: str, layer: nn.Conv2d, sides: Sides) -> None:
-        rows, columns = (_live(layer, axis, side) for axis, side in enumerate(sides))
+        (rows, above), (columns, beside) = (_live(layer, *at) for at in enumerate(sides))
         whole = layer.weight.detach()
-        live = whole[:, :, rows.taps, columns.taps]
+        live = whole[:, :, rows, columns]
         if live.shape == whole.shape:
             return
-        self._kernels[name] = _Kernel(whole, rows.taps, columns.taps)
+        self._kernels[name] = whole, rows, columns
         layer.weight = nn.Parameter(live.clone(memory_format=torch.contiguous_format))
         layer.kernel_size = (live.shape[2], live.shape[3])
-        layer.padding = (rows.padding, columns.padding)
+        layer.padding = (above, beside)
 
     def _filled(self, name: str, values: Tensor) -> Tensor:
-        kernel = self._kernels.get(name)
-        if kernel is None:
+        if name not in self._kernels:
             return values
-        whole = kernel.whole.clone()
-        whole[:, :, kernel.rows, kernel.columns] = values.to(whole.device)
+        whole, rows, columns = self._kernels[name]
+        whole = whole.clone()
+        whole[:, :, rows, columns] = values.to(whole.device)
         return whole
 
 
@@ -131,7 +113,7 @@ class Dense(nn.Module):
 def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> Mapping[str, Sides]:
     """Return the height and width of what each convolution is given, for images of these sides.
 
-    A convolution that is used at more than one size is left out; so is all of a user's own model,
+    A convolution that is used at more than one size is left out; so are those of a user's own model,
     which may look at its kernels.
     """
     if is_function(name):
@@ -149,25 +131,22 @@ def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> M
     return {place: seen.pop() for place, seen in found.items() if len(seen) == 1}
 
 
-def _live(layer: nn.Conv2d, axis: int, side: int) -> _Span:
-    """Return the span of taps that meet a pixel of a side; all where no padding fits a part."""
-    size, padding = layer.kernel_size[axis], int(layer.padding[axis])
-    stride, dilation = layer.stride[axis], layer.dilation[axis]
-    everything = slice(0, size)
+def _live(layer: nn.Conv2d, axis: int, side: int) -> tuple[slice, int]:
+    """Return the taps that meet a pixel along a side, and the padding that these alone need.
 
-    def outputs(taps: int, pad: int) -> int:
-        return (side + 2 * pad - dilation * (taps - 1) - 1) // stride + 1
-
-    count = outputs(size, padding)
-    live = sorted({tap for taps in _taps(layer, axis, side) for tap in taps})
-    if not live:
-        return _Span(everything, padding)
-    first, last = live[0], live[-1]
-    fitting = padding - first * dilation
-    # One number pads both ends: it must start where the first live tap did and end where it did.
-    if fitting < 0 or outputs(last - first + 1, fitting) != count:
-        return _Span(everything, padding)
-    return _Span(slice(first, last + 1), fitting)
+    All taps where no padding fits a part of them.
+    """
+    size, padding, dilation = layer.kernel_size[axis], layer.padding[axis], layer.dilation[axis]
+    seen = _taps(layer, axis, side)
+    live = sorted({tap for taps in seen for tap in taps})
+    if live:
+        first, last = live[0], live[-1]
+        fitting = int(padding) - first * dilation
+        reach = side + 2 * fitting - dilation * (last - first) - 1
+        # One number pads both ends: the outputs must begin and end where they did.
+        if fitting >= 0 and reach // layer.stride[axis] + 1 == len(seen):
+            return slice(first, last + 1), fitting
+    return slice(0, size), int(padding)
 
 
 def _taps(layer: nn.Conv2d, axis: int, side: int) -> list[list[int]]:

@@ -27,9 +27,10 @@ from trainables.recipe import Stem
 from trainables.trial import Weights
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
+"""Endings of files that weights are read from."""
 
 _REACH_SECONDS = 10.0
-"""How long a server may take to say that it has a file."""
+"""Seconds that a server may take to say that it has a file."""
 
 _WRAPPERS = ("state_dict", "model")
 """Keys under which training scripts keep the state dict, beside other things."""
@@ -39,6 +40,9 @@ _PREFIXES = ("module.", "_orig_mod.")
 
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 """Inception's and GoogLeNet's auxiliary heads, which are not built."""
+
+_SHOWN = 6
+"""Entries of a state that a message names."""
 
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
 """Names such as `norm.1.weight`, in files from before the layers were called `norm1`."""
@@ -59,10 +63,11 @@ def resolve_weights(model: str, label: str, location: str | None = None) -> Weig
     model
         Name of the model.
     label
-        `none`, or as tables show the weights. Without a location it names torchvision's weights,
-        in any case; `DEFAULT` stands for the best ones that torchvision has.
+        The level as tables show it, `none` for no pretrained weights. Without a location it is
+        the name of torchvision's weights in upper or lower case, or `DEFAULT` for its best ones.
     location
-        A torchvision name, or the absolute path of a .pth, .pt or .safetensors file.
+        The name of torchvision's weights, or the absolute path of a .pth, .pt or .safetensors
+        file.
 
     Raises
     ------
@@ -94,19 +99,17 @@ def check_weights(weights: Weights, model: str, stem: Stem = "standard") -> None
     Weights that torchvision has yet to download are only checked for being there. Raises
     WeightsError, which names the file, the address and the cache folder.
     """
-    if weights.file is None and weights.name is None:
-        return
     if weights.name is not None:
         member = _known_member(model, weights.name)
-        cached = _cache_file(member)
-        if not cached.exists():
-            _check_reachable(member, cached, model)
+        file = _cache_file(member)
+        if not file.exists():
+            _check_reachable(member, file, model)
             return
-        state = _read(cached, weights.label)
+    elif weights.file is not None:
+        file = Path(weights.file)
     else:
-        state = _read(Path(weights.file or ""), weights.label)
-    bare = skeleton(model, 2, stem)
-    _fit(state, bare, model, weights.label)
+        return
+    _fit(_read(file, weights.label), skeleton(model, 2, stem), model, weights.label)
 
 
 def load_weights(module: nn.Module, weights: Weights, model: str) -> None:
@@ -129,9 +132,9 @@ def load_weights(module: nn.Module, weights: Weights, model: str) -> None:
 
 
 def preprocessing(weights: Weights, model: str) -> tuple[list[float], list[float]] | None:
-    """Return mean and deviation that the weights expect, of inputs scaled to 0..1.
+    """Return the channels' mean and standard deviation that the weights expect of their inputs.
 
-    None where they are unknown, as for a user's file.
+    They are of inputs scaled to 0..1, three values each; None for a user's file, which says none.
     """
     if weights.name is None:
         return None
@@ -318,6 +321,6 @@ def _with_positions(state: dict[str, Tensor], module: Any) -> dict[str, Tensor]:
     return {**state, **moved}
 
 
-def _listed(names: list[str], most: int = 6) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -46,17 +46,19 @@ _EVALUATION_PIXELS = {"cpu": 2**18, "cuda": 2**23}
 """Pixels of one evaluation batch: 256 images of 32×32, whose maps stay in cache, and 8192."""
 
 _CHECKPOINT_VERSION = 2
+"""Raised when saved states hold something else."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How the model does on one set of examples."""
+    """Loss, accuracy and predictions of the model on one set of examples."""
 
     loss: float
     """Mean cross-entropy, never smoothed."""
     accuracy: float
+    """Share of the examples that are predicted rightly, 0 to 1."""
     predictions: NDArray[np.int64]
-    """Shape (n,), the most likely class of each."""
+    """The most likely class of each example, shape (n,)."""
 
 
 class Classifier:
@@ -69,7 +71,7 @@ class Classifier:
     Parameters
     ----------
     trial
-        What to train.
+        The trial to train.
     cpus
         Threads of this process.
     device
@@ -79,7 +81,7 @@ class Classifier:
     group
         The processes that train the trial together, each with a learner; by default this one.
     gpu
-        GPUs per process: less than one caps the memory that it may take.
+        Share of a GPU per process: less than one caps the memory that it may take.
 
     Raises
     ------
@@ -110,7 +112,7 @@ class Classifier:
         self._test_predictions: NDArray[np.int64] | None = None
 
     def facts(self) -> Facts:
-        """Return what is known once per trial, under the names of the trial table's columns."""
+        """Return what is known once per trial."""
         trial = self._trial
         return {
             "n_parameters": self._n_parameters,
@@ -128,7 +130,7 @@ class Classifier:
         }
 
     def step(self) -> Row:
-        """Train one interval and evaluate; return the metrics, named as the epoch columns.
+        """Train one interval and evaluate; return the row of its epoch.
 
         `train_` metrics are the running ones of the interval, under augmentation and as the weights
         change. Raises Diverged, naming epoch and update from 1, where the loss became NaN or
@@ -380,7 +382,7 @@ class Classifier:
 
 
 def evaluation_batch(device_kind: str, sides: tuple[int, int]) -> int:
-    """Return how many images of these sides are evaluated at once."""
+    """Return the number of images of these sides that are evaluated at once."""
     return max(1, _EVALUATION_PIXELS[device_kind] // (sides[0] * sides[1]))
 
 

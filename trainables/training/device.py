@@ -2,8 +2,6 @@
 
 import gc
 import os
-import resource
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from trainables.data.cache import peak_memory
 from trainables.errors import OutOfGpuMemory, OutOfMemory, TrainableError
 
 Precision = Literal["fp32", "bf16"]
@@ -24,11 +23,11 @@ _SHORTAGE = (
 """How torch words a shortage where it raises a plain RuntimeError."""
 
 CONTEXT_BYTES = 2**29
-"""What a process takes of a GPU before its first tensor, roughly: CUDA's context and kernels."""
+"""Bytes that a process takes of a GPU before its first tensor: CUDA's context and kernels."""
 
 
 def resolve_device(name: str | None = None) -> torch.device:
-    """Return the named device; without a name the GPU where torch sees one, else the CPU.
+    """Return the device of that name; without a name the GPU where torch sees one, else the CPU.
 
     Raises
     ------
@@ -48,7 +47,7 @@ def resolve_device(name: str | None = None) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """Return `cpu`, or the GPU's own name."""
+    """Return the name of a device: `cpu`, or the product name of a GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
@@ -66,7 +65,7 @@ def computes_bf16(device: torch.device) -> bool:
 def resolve_precision(
     precision: Literal["auto", "fp32", "bf16"], device: torch.device
 ) -> Precision:
-    """Return what a recipe's precision comes to on this device."""
+    """Return the number format that a recipe's precision comes to on this device."""
     if precision == "auto":
         return "bf16" if computes_bf16(device) else "fp32"
     return precision
@@ -104,11 +103,8 @@ def memory_fraction(gpu: float, total_bytes: int) -> float:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """Return the most CUDA memory the trial held, or on a CPU the process's peak resident size."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """Return the most bytes that the trial held of a GPU, or its process of main memory."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
 
 
 @contextmanager
@@ -117,8 +113,10 @@ def memory_shortage_named(device: torch.device, what: str) -> Iterator[None]:
 
     Parameters
     ----------
+    device
+        Device that the trial computes on.
     what
-        What was being done, for the message.
+        The work that had no room, as the message names it.
     """
     try:
         yield

@@ -17,17 +17,19 @@ Facts = dict[str, Any]
 
 
 class Learner(Protocol):
-    """One trial, trained one evaluation interval at a time, in this process."""
+    """One trial in this process, trained one evaluation interval at a time."""
 
     epoch: int
-    """Evaluation intervals done; 0 before the first step."""
+    """Number of evaluation intervals done, 0 before the first step."""
 
     def facts(self) -> Facts:
-        """Return what is known once per trial."""
+        """Return what is known once per trial, such as `n_parameters` and `device`."""
         ...
 
     def step(self) -> Row:
         """Train one interval and evaluate; return the row of its epoch.
+
+        `epoch` and `val_accuracy` (0 to 1) are needed, the other columns may be missing.
 
         Raises
         ------
@@ -39,11 +41,11 @@ class Learner(Protocol):
         ...
 
     def predictions(self) -> NDArray[np.int64]:
-        """Return the class predicted for every test example by the model as it stands."""
+        """Return the class predicted for every test example, (n_test,), by the model as it is."""
         ...
 
     def save(self, file: Path) -> None:
-        """Write all that is needed to go on from here to the last digit."""
+        """Write a state from which `load` goes on to the last digit."""
         ...
 
     def load(self, file: Path) -> None:

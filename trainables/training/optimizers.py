@@ -1,7 +1,7 @@
 """Update rules, and the course of the learning rate over the steps."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
@@ -18,21 +18,15 @@ _CYCLE_END = 1e4
 
 def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     """Return the recipe's update rule in torch's fused form: one kernel for all parameters."""
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=recipe.lr,
-            momentum=recipe.momentum,
-            nesterov=recipe.nesterov,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
-    rule = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return rule(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True)
+    rules = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+    make: Callable[..., torch.optim.Optimizer] = rules[recipe.optimizer]
+    sgd = {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
+    more = sgd if recipe.optimizer == "sgd" else {}
+    return make(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True, **more)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of the next update."""
+    """Set the learning rate that the next update takes."""
     for group in optimizer.param_groups:
         group["lr"] = lr
 
@@ -49,9 +43,9 @@ class Schedule:
     Parameters
     ----------
     recipe
-        Names the shape, the peak and the warm-up.
+        The recipe, whose schedule, peak rate and warm-up it follows.
     steps_per_interval
-        Updates between two evaluations, the unit of the warm-up.
+        Number of updates between two evaluations, the unit of the warm-up.
     """
 
     def __init__(self, recipe: Recipe, steps_per_interval: int) -> None:

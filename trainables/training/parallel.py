@@ -22,7 +22,7 @@ from trainables.data.batches import Batch
 from trainables.errors import ModelError
 
 PATIENCE = timedelta(minutes=10)
-"""How long a process waits for the others before it fails: longer than they ever differ."""
+"""Time that a process waits for the others before it fails: longer than they ever differ."""
 _HOST = "127.0.0.1"
 """All processes of a trial are on one machine."""
 _CPU = torch.device("cpu")
@@ -103,7 +103,7 @@ class Group:
         return Batch(batch.examples[span], crops), weight
 
     def span(self, n: int) -> slice:
-        """Return which of `n` examples are this process's: parts differ by one at most."""
+        """Return the span of `n` examples that is this process's: spans differ by one at most."""
         return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
 
     def sum(self, values: Tensor) -> Tensor:

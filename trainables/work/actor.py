@@ -30,8 +30,8 @@ class Actor(tune.Trainable):  # type: ignore[misc]
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
         """Return one bundle with the CPUs and GPUs that the config asks for.
 
-        Of several GPUs each has its own bundle, all on one machine, with its part of the CPUs; the
-        actor itself takes nothing.
+        Each of several GPUs has a bundle of its own with its part of the CPUs, all on one machine;
+        the actor itself takes nothing.
         """
         cpu, gpu = config["cpu"], config["gpu"]
         kind = {f"accelerator_type:{config['gpu_kind']}": 0.001} if config["gpu_kind"] else {}

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePath
 from typing import TypeVar
 
@@ -54,16 +54,14 @@ class Checkpoints:
             The disk or the store refuses; the states so far are untouched.
         """
         state = _name(learner.epoch)
+        content = json.dumps(list(rows)).encode()
         try:
             # The rows come first: a state counts only once its rows are there.
-            content = json.dumps(list(rows)).encode()
             _write(self._folder / _rows(state), lambda file: file.write_bytes(content))
             _write(self._folder / state, learner.save)
-            kept = self._kept(rows, learner.epoch)
-            for old in self.states():
-                if old not in kept:
-                    _remove(self._folder / old)
-                    _remove(self._folder / _rows(old))
+            for old in set(self.states()) - self._kept(rows, learner.epoch):
+                for file in (old, _rows(old)):
+                    _persistently(partial((self._folder / file).unlink, missing_ok=True))
         except OSError as error:
             raise CheckpointError(
                 f"{self._shown}/{state} cannot be written ({error.strerror or error}); "
@@ -79,23 +77,16 @@ class Checkpoints:
         up to that state, and a sentence for each state that was damaged, which is set aside by
         renaming.
         """
-        problems = []
-        for state in reversed(self.states()):
-            if _epoch(state) > budget:
-                continue
+        problems: list[str] = []
+        for state in [state for state in reversed(self.states()) if _epoch(state) <= budget]:
             try:
-                content = _persistently((self._folder / _rows(state)).read_bytes)
-                rows = _read_rows(content, epochs=_epoch(state))
-                with _readable(self._folder / state) as file:
-                    learner.load(file)
+                return self._load(learner, state), problems
             except (TrainableError, StoreError, OSError, ValueError) as error:
                 problems.append(
                     f"{self._shown}/{state} cannot be used ({error}); an older state or none is"
                 )
                 with suppress(StoreError, OSError):
                     _set_aside(self._folder / state)
-                continue
-            return rows, problems
         return [], problems
 
     def states(self) -> list[str]:
@@ -111,6 +102,16 @@ class Checkpoints:
         else:
             with suppress(StoreError):
                 self._folder.remove()
+
+    def _load(self, learner: Learner, state: str) -> list[Row]:
+        """Bring the learner to a state; return the rows behind it."""
+        rows = json.loads(_persistently((self._folder / _rows(state)).read_bytes))
+        found = [row.get("epoch") for row in rows if isinstance(row, dict)] if rows else None
+        if not isinstance(rows, list) or found != list(range(1, _epoch(state) + 1)):
+            raise ValueError(f"its rows are not the metrics of epochs 1 to {_epoch(state)}")
+        with _readable(self._folder / state) as file:
+            learner.load(file)
+        return rows
 
     def _kept(self, rows: Sequence[Row], epoch: int) -> set[str]:
         if self._keep == "all":
@@ -132,14 +133,6 @@ def _epoch(state: str) -> int:
 
 def _rows(state: str) -> str:
     return str(PurePath(state).with_suffix(".json"))
-
-
-def _read_rows(content: bytes, epochs: int) -> list[Row]:
-    rows = json.loads(content)
-    found = [row.get("epoch") for row in rows if isinstance(row, dict)] if rows else None
-    if not isinstance(rows, list) or found != list(range(1, epochs + 1)):
-        raise ValueError(f"its rows are not the metrics of epochs 1 to {epochs}")
-    return rows
 
 
 def _write(place: Location, write: Callable[[Path], object]) -> None:
@@ -184,10 +177,6 @@ def _set_aside(state: Location) -> None:
         state.replace(state.with_name(name))
     else:
         state.move(state.parent / name)
-
-
-def _remove(file: Location) -> None:
-    _persistently(lambda: file.unlink(missing_ok=True))
 
 
 def _persistently(ask: Callable[[], T]) -> T:

@@ -1,10 +1,10 @@
 """What a worker does with one trial, whatever runs the worker. Ray-free."""
 
 import os
-import resource
 import time
 from collections.abc import Callable
 
+from trainables.data.cache import peak_memory
 from trainables.errors import Diverged, OutOfGpuMemory, OutOfMemory, TrainableError
 from trainables.functions import load_function
 from trainables.training.learner import Learner, Row
@@ -118,7 +118,7 @@ class Job:
         row = take_row(learner, self._trial.trainable)
         row.setdefault("seconds", time.perf_counter() - started)
         if row.get("peak_memory_bytes") is None:
-            row["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            row["peak_memory_bytes"] = peak_memory()
         row["host"] = os.uname().nodename
         self._rows.append(row)
         self._unsaved_seconds += time.perf_counter() - started
