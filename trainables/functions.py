@@ -15,10 +15,7 @@ def is_function(name: str) -> bool:
 def load_function(name: str) -> Callable[..., Any]:
     """Import the function that `package.module:function` names.
 
-    Raises
-    ------
-    ImportError
-        There is no such module or function; the message says which of the two.
+    Raises ImportError, which says whether the module or the function is missing.
     """
     module_name, _, function_name = name.partition(":")
     if not module_name or not function_name:
@@ -30,11 +27,10 @@ def load_function(name: str) -> Callable[..., Any]:
             f"{module_name} of {name} cannot be imported ({type(error).__name__}: {error}); "
             "is its folder on PYTHONPATH?"
         ) from error
-    function = getattr(module, function_name, None)
+    function: Callable[..., Any] | None = getattr(module, function_name, None)
     if not callable(function):
         names = [key for key, value in vars(module).items() if callable(value)]
         near = get_close_matches(function_name, names, n=1)
         hint = f"; {near[0]} is there" if near else ""
         raise ImportError(f"{module_name} has no function {function_name}{hint}")
-    loaded: Callable[..., Any] = function
-    return loaded
+    return function

@@ -12,20 +12,16 @@ BUDGET_FIELDS = (*BUDGETS, "evaluations")
 """Fields that say how much is trained, and how it is divided."""
 
 
-def _no_bool(value: Any) -> Any:
-    """Refuse true and false where a number is meant (YAML reads `yes` and `on` as true)."""
+def _finite(value: Any) -> Any:
+    """Refuse what is no finite number, and true and false (YAML reads `yes` and `on` as true)."""
     if isinstance(value, bool):
         raise ValueError("a number is needed, not true or false")
-    return value
-
-
-def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a finite number is needed")
     return value
 
 
-NUMBER = (BeforeValidator(_no_bool), BeforeValidator(_finite))
+NUMBER = (BeforeValidator(_finite),)
 """Marks of a field that holds a finite number; its limits are named before them."""
 Count = Annotated[int, Field(ge=1, lt=2**53), *NUMBER]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), *NUMBER]

@@ -38,24 +38,14 @@ class Batch:
 
 
 class Batches:
-    """The endless sequence of a trial's batches, pass after pass over its subset.
+    """The endless sequence of a trial's batches, pass after pass over its subset of `n` examples.
 
-    Parameters
-    ----------
-    n
-        Number of examples in the subset.
-    batch_size
-        Number of examples in a batch, at most. A pass is divided evenly among as few batches as
-        that takes: a last one of what is left over, of two examples at worst, would end every pass
-        with an update whose batch norm knows next to nothing. None has a single example, on which
-        batch norm cannot train, unless that is the size asked for.
-    seed
-        The trial's seed, from which order and crops of every pass follow.
-    sides
-        Height and width in pixels of the images to crop and mirror; None for no augmentation.
-    device
-        Where the indices are to lie. They are drawn on the CPU, so that every device sees the
-        same batches, and go there once a pass.
+    A pass is divided evenly among as few batches of at most `batch_size` as that takes: a last one
+    of what is left over, of two examples at worst, would end every pass with an update whose batch
+    norm knows next to nothing. None has a single example, on which batch norm cannot train, unless
+    that is the size asked for. Images are cropped and mirrored where their `sides`, height and
+    width in pixels, are given. All is drawn on the CPU, so that every device sees the same batches,
+    and goes to the device once a pass.
     """
 
     def __init__(

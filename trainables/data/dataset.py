@@ -98,10 +98,7 @@ class DataInfo:
     def decoded_bytes(self, image_size: int | None) -> int:
         """Return the size in bytes of all images as RGB, at a side in pixels or as they are.
 
-        Raises
-        ------
-        DataError
-            No size is given, and the images have none in common.
+        Raises DataError where no side is given and the images have none in common.
         """
         side = image_size or self.image_size
         if side is None:

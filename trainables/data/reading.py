@@ -56,10 +56,7 @@ class Split:
 class Reading:
     """A data set with its training and test part; every class 0 … k − 1 has training images.
 
-    Raises
-    ------
-    DataError
-        A part is empty, or a label has no place among the classes.
+    Raises DataError where a part is empty, or a label has no place among the classes.
     """
 
     train: Split
@@ -119,21 +116,15 @@ class Origin(Protocol):
     def read(self) -> Reading:
         """Return the data set; images are not read before they are asked for.
 
-        Raises
-        ------
-        DataError
-            Something is missing, unreadable or labelled in an impossible way; it is named.
+        Raises DataError, which names what is missing, unreadable or labelled in an impossible way.
         """
         ...
 
 
 def examine(item: Item) -> tuple[bytes, int, int]:
-    """Return an image's content digest, width and height, from its header alone.
+    """Return an image's content digest, width and height in pixels, from its header alone.
 
-    Raises
-    ------
-    DataError
-        It is missing, no image, or too large to be decoded safely.
+    Raises DataError where it is missing, no image, or too large to be decoded safely.
     """
     if isinstance(item.content, np.ndarray):
         height, width, _ = item.content.shape

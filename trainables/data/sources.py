@@ -3,14 +3,13 @@
 import importlib.util
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from trainables.data.cache import cache_folder, locked
 from trainables.data.parquet import Parquet
@@ -27,10 +26,7 @@ _SILENCE = 60.0
 def origin(source: Source) -> Origin:
     """Return the origin of the images that a study's data block names.
 
-    Raises
-    ------
-    DataError
-        `path` is missing where it is needed, or set where nothing would read it.
+    Raises DataError where `path` is missing but needed, or set where nothing would read it.
     """
     name, path = source.source, source.path
     if source.is_function or name == "digits":
@@ -69,7 +65,7 @@ class Digits:
         from sklearn.datasets import load_digits
 
         digits = load_digits()
-        labels = digits.target.astype(np.int64)
+        labels = digits.target
         pixels = np.repeat(_enlarged(digits.images)[..., None], 3, axis=3)
         train, test = carve(labels, 0.2)
         return Reading(
@@ -122,9 +118,7 @@ class Cifar:
             dataset = getattr(datasets, _CIFAR[self.name][0])
         parts = {"train": self._part(dataset, True), "test": self._part(dataset, False)}
         train, test = (
-            _array_split(
-                f"{self.folder}, {part}", held.data, np.asarray(held.targets, dtype=np.int64)
-            )
+            _array_split(f"{self.folder}, {part}", held.data, held.targets)
             for part, held in parts.items()
         )
         return Reading(train, test, tuple(parts["train"].classes))
@@ -146,21 +140,15 @@ class Cifar:
             with locked(f"{self.name}-download"), _impatient():
                 return dataset(root, train=train, download=True)
         except (OSError, RuntimeError, EOFError) as problem:
-            _remove_empty(made)
+            # Innermost first, up to the first that something is in.
+            with suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
             raise DataError(
                 f"data.source: {self.name} is not in {root} and cannot be downloaded from "
                 f"{dataset.url} ({problem}); put {dataset.filename} from there, or its unpacked "
                 f"folder {dataset.base_folder}, into {root}"
             ) from problem
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    """Remove folders, innermost first, up to the first that something is in."""
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except OSError:
-            return
 
 
 @contextmanager
@@ -187,11 +175,8 @@ class ImageFolder:
 
     def evidence(self) -> list[Path]:
         """Return all folders and images."""
-        found: list[Path] = []
-        for part in ("train", "test"):
-            for folder in self._classes(part):
-                found += [folder, *_walked(folder)]
-        return found
+        folders = [folder for part in ("train", "test") for folder in self._classes(part)]
+        return [path for folder in folders for path in (folder, *_walked(folder))]
 
     def read(self) -> Reading:
         """Return the data set: its images are listed, and read when asked for."""
@@ -225,8 +210,10 @@ class ImageFolder:
                 )
             labels += [names.index(folder.name)] * len(inside)
             files += inside
-        items = partial(_file_items, files)
-        return Split(str(self._root(part)), np.asarray(labels, dtype=np.int64), items)
+        where = str(self._root(part))
+        return Split(
+            where, np.asarray(labels, np.int64), lambda: (Item(str(file), file) for file in files)
+        )
 
 
 def _shown(folder: Path) -> list[Path]:
@@ -250,10 +237,6 @@ def _walked(folder: Path) -> list[Path]:
         else:
             raise DataError(f"{entry}: is no regular file; take it away")
     return files
-
-
-def _file_items(files: list[Path]) -> Iterator[Item]:
-    return (Item(str(file), file) for file in files)
 
 
 @dataclass(frozen=True)
@@ -312,17 +295,17 @@ def _checked_images(where: str, images: Any) -> Pixels:
     return np.repeat(array, 3, axis=3) if array.shape[3] == 1 else array
 
 
-def _checked_labels(where: str, labels: Any, n_images: int) -> NDArray[np.int64]:
+def _checked_labels(where: str, labels: Any, n_images: int) -> NDArray[np.integer]:
     array = np.asarray(labels)
     if array.shape != (n_images,):
         raise DataError(f"{where} have shape {array.shape}; needed is ({n_images},), one per image")
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise DataError(f"{where} are {array.dtype}; needed are integers, 0 to classes − 1")
-    return array.astype(np.int64)
+    return array
 
 
-def _array_split(where: str, images: Pixels, labels: NDArray[np.int64]) -> Split:
+def _array_split(where: str, images: Pixels, labels: ArrayLike) -> Split:
     def items() -> Iterator[Item]:
         return (Item(f"{where}, image {i}", image) for i, image in enumerate(images))
 
-    return Split(where, labels, items)
+    return Split(where, np.asarray(labels, dtype=np.int64), items)

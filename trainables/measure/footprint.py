@@ -157,10 +157,7 @@ class Pace:
 def probe_trial(trial: Trial, updates: int = PROBE_UPDATES) -> Trial:
     """Return the same kind of trial with so short a budget that it only shows its pace.
 
-    Parameters
-    ----------
-    updates
-        Number of updates in its one interval, as far as the images of one epoch allow.
+    Its one interval has that many updates, as far as the images of one epoch allow.
     """
     updates = min(updates, max(1, trial.n_train // trial.recipe.batch_size))
     budget = {"epochs": None, "examples": None, "steps": updates, "evaluations": 1}
@@ -172,8 +169,9 @@ def measure_pace(trial: Trial, evaluated: int, cpus: int, device: str | None) ->
 
     Done twice, as by a worker that trains one trial after another: the first bears what a process
     does once, and tells how many updates the second needs so that its time means something. The
-    trial's budget is not looked at; validation and test sets together have so many images; None is
-    the GPU where torch sees one. Raises TrainableError where such a trial cannot be trained here.
+    trial's budget is not looked at; `evaluated` images are in the validation and test sets; without
+    a device it is the GPU, where torch sees one. Raises TrainableError where such a trial cannot be
+    trained here.
     """
     if device is None:
         # A process sees one GPU, as a trial's does; which one makes no difference here.

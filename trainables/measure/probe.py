@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -61,25 +62,25 @@ class Gauge:
         return max(CONTEXT_BYTES, total - free - torch.cuda.memory_reserved(0))
 
 
+@dataclass
 class Probe:
-    """One of the trials that share a GPU, in a process of its own with so many threads.
+    """One of the trials that share a GPU, in a process of its own, on made-up images."""
 
-    The trial's data, weights and budget are not looked at: images of a side in pixels are made up,
-    as many as the larger of validation and test set holds. `gpu` is the share that the trial may
-    take, the gauge what counts the memory.
-    """
+    trial: Trial
+    """The trial to measure; its data, weights and budget are not looked at."""
+    side: int
+    """Side of the images in pixels."""
+    evaluated: int
+    """Images of the larger of validation and test set."""
+    cpus: int
+    """Threads of this process."""
+    gpu: float = 1.0
+    """Share of the GPU that the trial may take."""
+    gauge: type[Gauge] = Gauge
+    """What counts the memory."""
 
-    def __init__(
-        self,
-        trial: Trial,
-        side: int,
-        evaluated: int,
-        cpus: int,
-        gpu: float = 1.0,
-        gauge: type[Gauge] = Gauge,
-    ) -> None:
-        self._trial, self._side, self._evaluated = trial, side, evaluated
-        self._cpus, self._gpu, self._gauge = cpus, gpu, gauge()
+    def __post_init__(self) -> None:
+        self._gauge = self.gauge()
         self._learner: Classifier | None = None
 
     def hardware(self) -> Hardware | None:
@@ -92,21 +93,21 @@ class Probe:
         The peak is of training and evaluation, the images aside; the context was taken before the
         first tensor. Raises OutOfGpuMemory where there is no room.
         """
-        recipe = self._trial.recipe
-        n_train = max(recipe.batch_size, self._trial.n_classes, 2)
-        side = recipe.image_size or self._side
+        recipe = self.trial.recipe
+        n_train = max(recipe.batch_size, self.trial.n_classes, 2)
+        side = recipe.image_size or self.side
         most = evaluation_batch(self._gauge.device, (side, side))
-        n_test = max(self._trial.n_classes, min(self._evaluated, most))
+        n_test = max(self.trial.n_classes, min(self.evaluated, most))
         with self._gauge.counting():
             self._learner = Classifier(
-                _stand_in(self._trial, n_train),
-                cpus=self._cpus,
+                _stand_in(self.trial, n_train),
+                cpus=self.cpus,
                 device=self._gauge.device,
-                dataset=_made_up(n_train, n_test, self._side, self._trial.n_classes),
-                gpu=self._gpu,
+                dataset=_made_up(n_train, n_test, self.side, self.trial.n_classes),
+                gpu=self.gpu,
             )
             self._learner.step()
-        images = resident_bytes(n_train + n_test, n_train, self._side)
+        images = resident_bytes(n_train + n_test, n_train, self.side)
         return max(0, self._gauge.peak_bytes() - images), self._gauge.context_bytes()
 
     def rate(self, seconds: float) -> float:

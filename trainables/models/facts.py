@@ -25,26 +25,14 @@ Sides = tuple[int, int]
 
 
 def check_model(name: str, stem: Stem = "standard") -> None:
-    """Check that there is a model of that name, and that it can have such a stem.
-
-    Raises
-    ------
-    ModelError
-        There is none, or it is no ResNet and the stem is `cifar`.
-    """
+    """Check that there is such a model and that it can have such a stem; else ModelError."""
     _known("networks.check_model", name, stem)
 
 
 def check_input(
     name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
 ) -> None:
-    """Check that a model can be trained on images of these sides.
-
-    Raises
-    ------
-    ModelError
-        It cannot; a size that it takes is named where there is one.
-    """
+    """Check that a model can be trained on images of these sides; else ModelError names a size."""
     _known("networks.check_input", name, n_classes, stem, sides)
 
 

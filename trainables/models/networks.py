@@ -34,12 +34,9 @@ def model_names() -> list[str]:
 
 
 def check_model(name: str, stem: Stem = "standard") -> None:
-    """Check that there is such a model, and that it can have such a stem, without building it.
+    """Check that there is such a model and that it can have such a stem, without building it.
 
-    Raises
-    ------
-    ModelError
-        Unknown, with the nearest names; or not a ResNet, with `stem: cifar`.
+    Raises ModelError with the nearest names, or where `stem: cifar` is asked of no ResNet.
     """
     if ":" in name:  # whatever its form: what is wrong with it is said
         try:
@@ -66,27 +63,15 @@ def square_side(sides: Sides) -> int | None:
 def build_model(
     name: str, n_classes: int, stem: Stem = "standard", image_size: int | None = None
 ) -> nn.Module:
-    """Return a freshly initialised model whose head has `n_classes` outputs.
+    """Return a freshly initialised model whose head has `n_classes` outputs; no auxiliary heads.
 
-    Weights are drawn from torch's global generator: seed it, inside `torch.random.fork_rng`.
-
-    Parameters
-    ----------
-    name
-        One of `model_names()`; or package.module:function, which is called with `n_classes` and
-        returns a module from images (N, 3, height, width) to scores (N, n_classes).
-    n_classes
-        Outputs of the head. Auxiliary heads are left out.
-    stem
-        `cifar`: a first convolution of 3×3 with stride 1 and no max-pool. ResNets only.
-    image_size
-        Side in pixels. Vision transformers and MaxViT are built for it, by default for 224; other
-        models do not depend on it.
-
-    Raises
-    ------
-    ModelError
-        There is no such model, or it cannot be built so.
+    Weights are drawn from torch's global generator: seed it, inside `torch.random.fork_rng`. The
+    name is one of `model_names()`, or package.module:function, which is called with `n_classes` and
+    returns a module from images (N, 3, height, width) to scores (N, n_classes). The stem `cifar`,
+    of ResNets only, is a first convolution of 3×3 with stride 1 and no max-pool. Vision
+    transformers and MaxViT are built for an image size, a side in pixels, by default 224; other
+    models do not depend on it. Raises ModelError where there is no such model, or it cannot be
+    built so.
     """
     check_model(name, stem)
     if is_function(name):
@@ -131,10 +116,7 @@ def check_input(
 ) -> None:
     """Check that a model gives one score per class for images of these sides, without computing.
 
-    Raises
-    ------
-    ModelError
-        It does not; a size that it takes is named where there is one.
+    Raises ModelError, which names a size that it takes where there is one.
     """
     problem = _try_run(name, n_classes, stem, sides)
     if problem is None:
@@ -183,10 +165,7 @@ def flops_per_image(
 def read_checkpoint(file: Path, device: torch.device) -> dict[str, Any]:
     """Return a classifier's saved state, its tensors on `device`; nothing in the file is executed.
 
-    Raises
-    ------
-    CheckpointError
-        The file cannot be read, is damaged, or is none that this program wrote.
+    Raises CheckpointError where it cannot be read, is damaged, or is none that this program wrote.
     """
     try:
         with zipfile.ZipFile(file) as archive:

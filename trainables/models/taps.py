@@ -113,8 +113,8 @@ class Dense(nn.Module):
 def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> Mapping[str, Sides]:
     """Return the height and width of what each convolution is given, for images of these sides.
 
-    A convolution that is used at more than one size is left out; so are those of a user's own model,
-    which may look at its kernels.
+    A convolution that is used at more than one size is left out; so are those of a user's own
+    model, which may look at its kernels.
     """
     if is_function(name):
         return {}

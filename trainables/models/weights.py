@@ -41,9 +41,6 @@ _PREFIXES = ("module.", "_orig_mod.")
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 """Inception's and GoogLeNet's auxiliary heads, which are not built."""
 
-_SHOWN = 6
-"""Entries of a state that a message names."""
-
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
 """Names such as `norm.1.weight`, in files from before the layers were called `norm1`."""
 
@@ -58,23 +55,11 @@ def weights_names(model: str) -> list[str]:
 def resolve_weights(model: str, label: str, location: str | None = None) -> Weights:
     """Return what a level of the factor `weights` means for a model.
 
-    Parameters
-    ----------
-    model
-        Name of the model.
-    label
-        The level as tables show it, `none` for no pretrained weights. Without a location it is
-        the name of torchvision's weights in upper or lower case, or `DEFAULT` for its best ones.
-    location
-        The name of torchvision's weights, or the absolute path of a .pth, .pt or .safetensors
-        file.
-
-    Raises
-    ------
-    WeightsError
-        No such weights, with the valid names; no such file; or one of an unknown kind.
-    ModelError
-        There is no such model.
+    The label is what tables show, `none` for no pretrained weights. Without a location it is the
+    name of torchvision's weights in upper or lower case, or `DEFAULT` for its best ones. A location
+    is such a name, or the absolute path of a .pth, .pt or .safetensors file. Raises WeightsError
+    with the valid names, or where there is no such file, or one of an unknown kind; ModelError
+    where there is no such model.
     """
     if label.lower() == "none" and location is None:
         return Weights()
@@ -321,6 +306,6 @@ def _with_positions(state: dict[str, Tensor], module: Any) -> dict[str, Tensor]:
     return {**state, **moved}
 
 
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def _listed(names: list[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

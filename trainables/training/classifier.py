@@ -68,25 +68,10 @@ class Classifier:
     generators are as before after every call. So the state that must be saved is the model, the
     optimizer and the position, and any model and weights see the same examples in the same order.
 
-    Parameters
-    ----------
-    trial
-        The trial to train.
-    cpus
-        Threads of this process.
-    device
-        `cpu` or `cuda`; by default a GPU where torch sees one.
-    dataset
-        The trial's data set, where it is open already.
-    group
-        The processes that train the trial together, each with a learner; by default this one.
-    gpu
-        Share of a GPU per process: less than one caps the memory that it may take.
-
-    Raises
-    ------
-    TrainableError
-        Data, model, weights or device are not as the trial needs them.
+    By default the device is a GPU where torch sees one; the data set is opened unless it is given;
+    the group is this process alone. A share of a GPU below 1 caps the memory that the process may
+    take. Raises TrainableError where data, model, weights or device are not as the trial needs
+    them.
     """
 
     def __init__(
@@ -120,7 +105,7 @@ class Classifier:
                 trial.model, trial.n_classes, trial.recipe.stem, self._input_sides()
             ),
             "subset_hash": self._subset_hash,
-            "class_counts": json.dumps(self._class_counts),
+            "class_counts": json.dumps(self._class_counts.tolist()),
             "init_hash": self._init_hash,
             "weights_hash": trial.weights.digest,
             "normalization_mean": json.dumps(self._mean),
@@ -169,13 +154,7 @@ class Classifier:
         return self._test_predictions
 
     def save(self, file: Path) -> None:
-        """Write all that is needed to go on from here to the last digit.
-
-        Raises
-        ------
-        OSError
-            The disk refuses.
-        """
+        """Write all that is needed to go on from here to the last digit, to a file."""
         # Through Python's own file: torch's writer hides why the disk refused.
         with file.open("wb") as handle:
             torch.save(
@@ -193,11 +172,8 @@ class Classifier:
     def load(self, file: Path) -> None:
         """Go on from a saved state; no code in the file is ever executed.
 
-        Raises
-        ------
-        CheckpointError
-            The file is damaged, or was written by another trial, on another kind of device or in
-            another precision. The learner is as it was.
+        Raises CheckpointError where the file is damaged, or was written by another trial, on
+        another kind of device or in another precision. The learner is as it was then.
         """
         state = read_checkpoint(file, self._device)
         for key, ours in self._belonging().items():
@@ -228,26 +204,15 @@ class Classifier:
             raise DataError(f"data {trial.data.source}: {found} found, {declared} declared")
         subset = pool[draw(train.labels[pool], trial.n_train, trial.seed, dataset.class_names)]
         self._subset_hash = hashlib.sha256(np.sort(subset).tobytes()).hexdigest()[:16]
-        counts = np.bincount(train.labels[subset], minlength=trial.n_classes)
-        self._class_counts: list[int] = counts.tolist()
+        self._class_counts = np.bincount(train.labels[subset], minlength=trial.n_classes)
         self._train_examples = Examples(train, subset, self._device)
         self._validation = Examples(train, held_out, self._device) if len(held_out) else None
         self._test = Examples(dataset.test, None, self._device)
         self._mean, self._std = self._normalization(train.images, subset)
-        self._prepared = Preparation(
-            self._mean,
-            self._std,
-            self._train_examples.sides,
-            trial.recipe.image_size,
-            self._device,
-        )
-        self._batches = Batches(
-            trial.n_train,
-            trial.recipe.batch_size,
-            trial.seed,
-            self._train_examples.sides if trial.recipe.augmentation == "standard" else None,
-            self._device,
-        )
+        sides, recipe, device = self._train_examples.sides, trial.recipe, self._device
+        self._prepared = Preparation(self._mean, self._std, sides, recipe.image_size, device)
+        cropped = sides if recipe.augmentation == "standard" else None
+        self._batches = Batches(trial.n_train, recipe.batch_size, trial.seed, cropped, device)
 
     def _normalization(
         self, images: NDArray[np.uint8], subset: NDArray[np.int64]

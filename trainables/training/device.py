@@ -29,11 +29,8 @@ CONTEXT_BYTES = 2**29
 def resolve_device(name: str | None = None) -> torch.device:
     """Return the device of that name; without a name the GPU where torch sees one, else the CPU.
 
-    Raises
-    ------
-    TrainableError
-        A GPU is asked for and torch sees none, or more than one: a trial owns what it sees, and
-        must not take its neighbour's.
+    Raises TrainableError where a GPU is asked for and torch sees none, or more than one: a trial
+    owns what it sees, and must not take its neighbour's.
     """
     device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
     if device.type == "cuda" and torch.cuda.device_count() != 1:
@@ -111,12 +108,7 @@ def peak_memory_bytes(device: torch.device) -> int:
 def memory_shortage_named(device: torch.device, what: str) -> Iterator[None]:
     """Turn any of torch's errors for want of memory into `OutOfMemory`, or `OutOfGpuMemory`.
 
-    Parameters
-    ----------
-    device
-        Device that the trial computes on.
-    what
-        The work that had no room, as the message names it.
+    The message says for what the device has no room.
     """
     try:
         yield

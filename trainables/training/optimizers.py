@@ -32,20 +32,13 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 class Schedule:
-    """The learning rate at each step, without a state.
+    """The learning rate of a recipe at each step, without a state.
 
     `cosine` falls from the peak to 0 over what the warm-up leaves (Loshchilov & Hutter, SGDR,
     2017, one period). `one-cycle` rises and falls by half cosines between peak/25, peak and
     peak/250,000, as torch's OneCycleLR does (Smith & Topin, Super-Convergence, 2018), momentum
     left as it is. Otherwise the warm-up rises linearly from 0 and reaches the peak with its last
-    step.
-
-    Parameters
-    ----------
-    recipe
-        The recipe, whose schedule, peak rate and warm-up it follows.
-    steps_per_interval
-        Number of updates between two evaluations, the unit of the warm-up.
+    step. The unit of the warm-up is the interval between two evaluations, in updates.
     """
 
     def __init__(self, recipe: Recipe, steps_per_interval: int) -> None:

@@ -8,6 +8,7 @@ whole batch: batch norm is synchronised, on CUDA, and dropout draws other masks.
 
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 
 import torch
 import torch.distributed as dist
@@ -118,15 +119,15 @@ class Group:
         """Return what all processes found for `n` examples, in order; `parts` is this one's."""
         if self.size == 1:
             return torch.cat(list(parts))
-        longest = -(-n // self.size)
-        ours = torch.zeros(longest, dtype=torch.int64, device=self._device)
-        span = self.span(n)
+        # All must send alike many: as many as the longest span has.
+        ours = torch.zeros(-(-n // self.size), dtype=torch.int64, device=self._device)
         if parts:
-            ours[: span.stop - span.start] = torch.cat(list(parts))
+            found = torch.cat(list(parts))
+            ours[: len(found)] = found
         everyone = [torch.empty_like(ours) for _ in range(self.size)]
         dist.all_gather(everyone, ours)
         bounds = [n * rank // self.size for rank in range(self.size + 1)]
-        lengths = [bounds[rank + 1] - bounds[rank] for rank in range(self.size)]
+        lengths = [end - begin for begin, end in pairwise(bounds)]
         return torch.cat([part[:n] for part, n in zip(everyone, lengths, strict=True)])
 
     def agree(self, model: nn.Module) -> None:

@@ -190,13 +190,7 @@ class Rank:
         return int(self._store.port)
 
     def join(self, port: int) -> None:
-        """Meet the others and make the learner; every process must.
-
-        Raises
-        ------
-        TrainableError
-            The learner cannot be made.
-        """
+        """Meet the others and make the learner; every process must."""
         from trainables.training.classifier import Classifier
         from trainables.training.device import resolve_device
         from trainables.training.parallel import Group, meet

@@ -48,10 +48,7 @@ class Checkpoints:
     def save(self, learner: Learner, rows: Sequence[Row]) -> None:
         """Write the learner's state and its rows, then drop the states no longer kept.
 
-        Raises
-        ------
-        CheckpointError
-            The disk or the store refuses; the states so far are untouched.
+        Raises CheckpointError where the disk or the store refuses; the states so far are untouched.
         """
         state = _name(learner.epoch)
         content = json.dumps(list(rows)).encode()

@@ -69,12 +69,13 @@ class EpochDone:
     """One epoch of a trial, trained now or replayed from a checkpoint."""
 
     row: Row
+    """What was measured, by column."""
     finished: bool
     """Whether it is the last epoch of the budget."""
     saved: bool = False
     """Whether the trial has a checkpoint."""
     facts: Facts | None = None
-    """With the first and the last epoch."""
+    """What is known once per trial; it comes with the first and the last epoch."""
     predictions: NDArray[np.int64] | None = None
     """Class of every test example, (n_test,); with the last epoch of a learner that predicts."""
     problems: tuple[str, ...] = ()
@@ -107,10 +108,7 @@ Report = EpochDone | Failed
 def take_row(learner: Learner, trainable: str) -> Row:
     """Train one epoch; return its row, without the columns that are not known.
 
-    Raises
-    ------
-    TrainableError
-        What `step` returned cannot be recorded.
+    Raises TrainableError where what `step` returned cannot be recorded.
     """
     row: Any = learner.step()
     if not isinstance(row, dict):
@@ -132,13 +130,7 @@ def take_row(learner: Learner, trainable: str) -> Row:
 
 
 def take_facts(learner: Learner, trainable: str) -> Facts:
-    """Return the facts of a trial.
-
-    Raises
-    ------
-    TrainableError
-        What `facts` returned has no columns.
-    """
+    """Return the facts of a trial; TrainableError where `facts` returned no dict."""
     facts: Any = learner.facts()
     if not isinstance(facts, Mapping):
         raise TrainableError(f"{trainable}: facts() returned {type(facts).__name__}, not a dict")
