@@ -30,10 +30,8 @@ _GROUPS = (
         ("total_inactive_file", "total_active_file"),
     ),
 )
-"""Files of a control group's memory limit and use, and what of the use can be given back.
-
-The first are those of control groups version 2, the second those of version 1.
-"""
+"""Files of a control group's limit and use of memory, and what of the use can be given back, in
+version 2 of control groups and in version 1."""
 
 
 def cache_folder() -> Path:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -222,16 +223,13 @@ def _labels(file: Path, columns: _Columns) -> NDArray[np.int64]:
 def _items(files: list[Path], columns: _Columns) -> Iterator[Item]:
     leaf = f"{columns.image}.bytes" if columns.is_struct else columns.image
     for file in files:
-        row = 0
-        for images in _batches(file, leaf):
-            for data in images:
-                where = f"{file}, row {row}"
-                if data is None:
-                    raise DataError(
-                        f"{where}: {columns.image} holds no bytes; store the images in the file"
-                    )
-                yield Item(where, data)
-                row += 1
+        for row, data in enumerate(chain.from_iterable(_batches(file, leaf))):
+            where = f"{file}, row {row}"
+            if data is None:
+                raise DataError(
+                    f"{where}: {columns.image} holds no bytes; store the images in the file"
+                )
+            yield Item(where, data)
 
 
 def _batches(file: Path, leaf: str) -> Iterator[list[bytes | None]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,24 +101,6 @@ class Reading:
 
     def _named(self, label: int) -> str:
         return f"{label} ({self.class_names[label]})" if self.class_names else str(label)
-
-
-class Origin(Protocol):
-    """Where a data set comes from."""
-
-    def evidence(self) -> list[Path] | None:
-        """Return the files and folders that change whenever the data set does, without reading any.
-
-        None where there is no such list, as for a user's function.
-        """
-        ...
-
-    def read(self) -> Reading:
-        """Return the data set; images are not read before they are asked for.
-
-        Raises DataError, which names what is missing, unreadable or labelled in an impossible way.
-        """
-        ...
 
 
 def examine(item: Item) -> tuple[bytes, int, int]:

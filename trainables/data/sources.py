@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trainables.data.cache import cache_folder, locked
 from trainables.data.parquet import Parquet
-from trainables.data.reading import Item, Origin, Pixels, Reading, Split
+from trainables.data.reading import Item, Pixels, Reading, Split
 from trainables.data.splits import carve
 from trainables.errors import DataError
 from trainables.functions import load_function
@@ -21,30 +21,6 @@ from trainables.trial import BUILT_IN, Source
 
 _SILENCE = 60.0
 """Seconds without a byte after which a download is given up."""
-
-
-def origin(source: Source) -> Origin:
-    """Return the origin of the images that a study's data block names.
-
-    Raises DataError where `path` is missing but needed, or set where nothing would read it.
-    """
-    name, path = source.source, source.path
-    if source.is_function or name == "digits":
-        if path is not None:
-            raise DataError(f"data.path: source {name} reads no files; take path away")
-        return Function(name) if source.is_function else Digits()
-    if name in _CIFAR:
-        if isinstance(path, dict):
-            raise DataError(f"data.path: {name} needs one folder, not {{train: …, test: …}}")
-        return Cifar(name, path if path is not None else cache_folder() / "downloads")
-    if name not in BUILT_IN:
-        raise DataError(
-            f"data.source: {name} is unknown; valid are {', '.join(BUILT_IN)} and "
-            "package.module:function"
-        )
-    if path is None:
-        raise DataError(f"data.path: source {name} needs the folder that holds train and test")
-    return Parquet(path) if name == "parquet" else ImageFolder(path)
 
 
 @dataclass(frozen=True)
@@ -279,6 +255,36 @@ class Function:
             return function()
         except Exception as problem:
             raise DataError(f"{where} raised {type(problem).__name__}: {problem}") from problem
+
+
+Origin = Digits | Cifar | ImageFolder | Parquet | Function
+"""Where a data set comes from: `evidence` returns the files and folders that change whenever it
+does, or None where there is no such list; `read` returns it, and raises DataError, which names what
+is missing, unreadable or labelled in an impossible way."""
+
+
+def origin(source: Source) -> Origin:
+    """Return the origin of the images that a study's data block names.
+
+    Raises DataError where `path` is missing but needed, or set where nothing would read it.
+    """
+    name, path = source.source, source.path
+    if source.is_function or name == "digits":
+        if path is not None:
+            raise DataError(f"data.path: source {name} reads no files; take path away")
+        return Function(name) if source.is_function else Digits()
+    if name in _CIFAR:
+        if isinstance(path, dict):
+            raise DataError(f"data.path: {name} needs one folder, not {{train: …, test: …}}")
+        return Cifar(name, path if path is not None else cache_folder() / "downloads")
+    if name not in BUILT_IN:
+        raise DataError(
+            f"data.source: {name} is unknown; valid are {', '.join(BUILT_IN)} and "
+            "package.module:function"
+        )
+    if path is None:
+        raise DataError(f"data.path: source {name} needs the folder that holds train and test")
+    return Parquet(path) if name == "parquet" else ImageFolder(path)
 
 
 def _checked_images(where: str, images: Any) -> Pixels:

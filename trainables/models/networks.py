@@ -29,8 +29,7 @@ _SIZE_ARGUMENT = {"VisionTransformer": "image_size", "MaxVit": "input_size"}
 
 def model_names() -> list[str]:
     """Return the names of torchvision's classification models."""
-    names: list[str] = torchvision.models.list_models(module=torchvision.models)
-    return names
+    return list(torchvision.models.list_models(module=torchvision.models))
 
 
 def check_model(name: str, stem: Stem = "standard") -> None:

@@ -68,10 +68,9 @@ class Classifier:
     generators are as before after every call. So the state that must be saved is the model, the
     optimizer and the position, and any model and weights see the same examples in the same order.
 
-    By default the device is a GPU where torch sees one; the data set is opened unless it is given;
-    the group is this process alone. A share of a GPU below 1 caps the memory that the process may
-    take. Raises TrainableError where data, model, weights or device are not as the trial needs
-    them.
+    By default the device is a GPU where torch sees one, the data set is opened, and the group is
+    this process alone. A share of a GPU below 1 caps the memory that the process may take. Raises
+    TrainableError where data, model, weights or device are not as the trial needs them.
     """
 
     def __init__(
@@ -92,7 +91,7 @@ class Classifier:
         prepare(self._device, cpus, gpu)
         self._precision = resolve_precision(trial.recipe.precision, self._device)
         with memory_shortage_named(self._device, f"{trial.model} and its data"):
-            self._open(dataset or _open(trial))
+            self._open(dataset)
             self._build()
         self._test_predictions: NDArray[np.int64] | None = None
 
@@ -101,9 +100,7 @@ class Classifier:
         trial = self._trial
         return {
             "n_parameters": self._n_parameters,
-            "flops_per_image": flops_per_image(
-                trial.model, trial.n_classes, trial.recipe.stem, self._input_sides()
-            ),
+            "flops_per_image": flops_per_image(*self._form),
             "subset_hash": self._subset_hash,
             "class_counts": json.dumps(self._class_counts.tolist()),
             "init_hash": self._init_hash,
@@ -195,8 +192,12 @@ class Classifier:
         self._examples_seen = state["examples_seen"]
         self._test_predictions = None
 
-    def _open(self, dataset: Dataset) -> None:
-        trial, train = self._trial, dataset.train
+    def _open(self, dataset: Dataset | None) -> None:
+        trial = self._trial
+        if dataset is None:
+            side = decode_size(trial.data, trial.recipe.image_size)
+            dataset = open_dataset(trial.data, trial.fingerprint, side)
+        train = dataset.train
         pool, held_out = carve(train.labels, trial.data.validation, dataset.class_names)
         found = {"images to draw from": len(pool), "classes": len(dataset.class_names)}
         declared = {"images to draw from": trial.n_pool, "classes": trial.n_classes}
@@ -229,7 +230,8 @@ class Classifier:
     def _build(self) -> None:
         trial, sides = self._trial, self._input_sides()
         stem = trial.recipe.stem
-        check_input(trial.model, trial.n_classes, stem, sides)
+        self._form = trial.model, trial.n_classes, stem, sides
+        check_input(*self._form)
         with torch.random.fork_rng(devices=[]):
             # On the CPU whatever the device, so that every device starts from the same weights.
             torch.manual_seed(derive_seed(trial.seed, "initial weights"))
@@ -237,8 +239,7 @@ class Classifier:
         load_weights(model, trial.weights, trial.model)
         self._init_hash = hash_state(model)
         self._n_parameters = count_parameters(model)
-        inputs = convolution_inputs(trial.model, trial.n_classes, stem, sides)
-        self._taps = LiveTaps(model, inputs)
+        self._taps = LiveTaps(model, convolution_inputs(*self._form))
         model = self._group.prepare(model).to(device=self._device)
         self._model = model.to(memory_format=torch.channels_last)
         self._parallel = self._group.parallel(self._model)
@@ -250,7 +251,7 @@ class Classifier:
         side = self._trial.recipe.image_size
         return (side, side) if side is not None else self._train_examples.sides
 
-    def _train(self) -> dict[str, Any]:
+    def _train(self) -> Row:
         """Train one interval; nothing is read from the device before its end."""
         first, end = self._steps, self._steps + self._per_interval
         losses = torch.zeros(self._per_interval, device=self._device)
@@ -349,9 +350,3 @@ class Classifier:
 def evaluation_batch(device_kind: str, sides: tuple[int, int]) -> int:
     """Return the number of images of these sides that are evaluated at once."""
     return max(1, _EVALUATION_PIXELS[device_kind] // (sides[0] * sides[1]))
-
-
-def _open(trial: Trial) -> Dataset:
-    """Open the trial's data, decoded at the size that its source and recipe come to."""
-    side = decode_size(trial.data, trial.recipe.image_size)
-    return open_dataset(trial.data, trial.fingerprint, side)

@@ -129,8 +129,7 @@ class Crew:
 
     def predictions(self) -> NDArray[np.int64]:
         """Return the class predicted for every test example by the model as it stands."""
-        predictions: NDArray[np.int64] = self._all("predictions")[0]
-        return predictions
+        return np.asarray(self._all("predictions")[0])
 
     def save(self, file: Path) -> None:
         """Write what any number of processes can go on from."""
