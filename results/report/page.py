@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from numbers import Real
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 
@@ -15,7 +15,7 @@ from results.analysis.costs import predicted_and_actual
 from results.analysis.runs import measured_trials, records_of
 from results.answer.answer import Interval, coverage_note
 from results.findings.findings import by_severity
-from results.phrases import level_label
+from results.phrases import is_absent, level_label
 from results.records import Stage, Status
 from results.report.html import (
     Picture,
@@ -207,7 +207,8 @@ def _payload(study: Analysis) -> dict[str, object]:
 
 def _factor(cells: Cells, factor: str) -> dict[str, object]:
     levels = cells.levels[factor]
-    numeric = all(isinstance(level, int | float | np.number) for level in levels)
+    # An axis has no place for a level that is absent: such a factor is drawn by its labels.
+    numeric = all(isinstance(level, Real) and not is_absent(level) for level in levels)
     return {
         "name": factor,
         "labels": [level_label(factor, level) for level in levels],

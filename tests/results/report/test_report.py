@@ -175,6 +175,14 @@ def test_a_run_of_planned_trials_names_every_cell(tmp_path):
     assert text.count("3 planned, not run yet") >= 12
 
 
+def test_a_factor_may_be_left_at_its_default_in_some_cells(tmp_path):
+    plan = Plan(models=("resnet18",), weights=("none",), extra={"image_size": [None, 64]})
+    text = page_of(tmp_path, plan)
+    data = json.loads(re.search(r'id="report-data">(.*?)</script>', text, re.S).group(1))
+    factor = data["factors"][-1]
+    assert (factor["labels"], factor["values"]) == (["image_size 64", "default"], None)
+
+
 def test_a_race_is_called_a_search(tmp_path):
     plan = Plan(race=True, seeds=(0,))
     fate = lambda row: "stopped" if row["model"] == "resnet18" else None  # noqa: E731
