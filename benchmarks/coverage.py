@@ -1,173 +1,421 @@
-"""How often the intervals of `results` hold the truth; seeded, under two minutes on one core.
+"""How often the intervals and decisions of `results` are right; seeded, one core.
 
-python benchmarks/coverage.py                the tables of docs/statistics.md
-python benchmarks/coverage.py --repeats 100  quicker and coarser
+python benchmarks/coverage.py          all tables of docs/statistics.md, in ten minutes
+python benchmarks/coverage.py grid     one of them:
+    grid   seeds × their share of variance × contrasts × unlike variances
+    null   false claims in studies of 2×2×3 cells without any effect
+    zero   seeds that gain alike, on 360 test images
+    best   the value of the best of twelve cells
+    looks  seeds added at 3, 5 and 8 until the answer is known
+    sizes  where curves cross, and what pretraining is worth in data
+--repeats 0.1 is quicker and coarser
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
-from results.statistics.correctness import paired_test_set
+from results.statistics.best import best_value, own_errors, probability_of_best
 from results.statistics.crossover import find_crossover, worth_in_data
-from results.statistics.curves import LAST_VALUE, LOCAL_LAW, POWER_LAW, predict_error
-from results.statistics.intervals import (
-    mean_intervals,
-    paired_difference,
-    pooled_variance_of_cells,
-)
+from results.statistics.inference import Contrasts, contrasts_of, holm, infer
+from results.statistics.looks import DIFFERENT, OPEN, Looks, settle
 
 Array = NDArray[np.float64]
 Truth = Callable[[Array], Array]
 
-SEED = 20210718
-REPEATS = 1000
+SEED = 20230
+IMAGES = 1000
+LEVELS = list(itertools.product(range(2), range(2), range(3)))
 POOL = 40_000  # examples at fraction 1
 DESIGNS = {
-    "1/2, 1": (1 / 2, 1.0),
     "1/16, 1/2, 1": (1 / 16, 1 / 2, 1.0),
-    "1/4, 1/2, 1": (1 / 4, 1 / 2, 1.0),
     "1/16, 1/8, 1/4, 1/2, 1": (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0),
-}
-NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
-    "normal": lambda g, shape: g.normal(size=shape),
-    "skewed": lambda g, shape: (g.gamma(4.0, size=shape) - 4.0) / 2.0,
-    "heavy tails": lambda g, shape: g.standard_t(5, size=shape) / np.sqrt(5 / 3),
 }
 
 
 def main() -> None:
-    """Print every table as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=REPEATS, help="studies simulated per row")
-    repeats = parser.parse_args().repeats
-    tables = {
-        "Means and differences (nominal 95 %)": intervals(repeats),
-        "Two models on one test set (nominal 95 %)": test_sets(max(repeats // 4, 1)),
-        "Extrapolation (nominal 95 %; errors in points)": extrapolation(repeats),
-        "Crossover": crossovers(max(repeats // 2, 1)),
-        "Worth of pretraining in data (nominal 95 %)": worths(repeats),
-    }
-    for title, table in tables.items():
-        print(f"\n### {title}\n")
-        print(markdown(table))
+    """Print tables as Markdown."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", nargs="?", choices=PARTS, help="one table; all by default")
+    parser.add_argument("--repeats", type=float, default=1.0, help="share of the studies")
+    chosen = parser.parse_args()
+    for name in [chosen.part] if chosen.part else PARTS:
+        print(f"\n### {name}\n\n{markdown(PARTS[name](chosen.repeats))}")
 
 
-def intervals(repeats: int) -> pd.DataFrame:
-    """Coverage of the t intervals and, for comparison, of a percentile bootstrap."""
+def grid(repeats: float) -> pd.DataFrame:
+    """Coverage by number of seeds: the least and the most over all other settings.
+
+    Shares of seeds in the variance of 0, 50, 90 and 99 %, 4, 12 and 40 contrasts, log variances of
+    seeds that spread by 0, 0.5 and 1, and 20, 50 and 80 % of the rest due to images.
+    """
     generator = np.random.default_rng([SEED, 1])
     rows = []
-    for noise, draw in NOISES.items():
-        for seeds in (3, 5):
-            hits = np.zeros(4)
-            for _ in range(4 * repeats):
-                values = draw(generator, (seeds,))
-                other = draw(generator, (seeds,))
-                shared = generator.normal(size=seeds)
-                pair = paired_difference(values + shared, other + shared)
-                means = values[generator.integers(seeds, size=(200, seeds))].mean(axis=1)
-                hits += [
-                    not mean_intervals(values).is_decided,
-                    pair.low <= 0 <= pair.high,
-                    _pooled_holds(generator, draw, seeds),
-                    np.percentile(means, 2.5) <= 0 <= np.percentile(means, 97.5),
-                ]
-            share = hits / (4 * repeats)
-            rows.append(
-                {
-                    "noise": noise,
-                    "seeds": seeds,
-                    "t, mean": share[0],
-                    "t, paired difference": share[1],
-                    "t, pooled variance": share[2],
-                    "(percentile bootstrap)": share[3],
-                }
+    for seeds in (2, 3, 5, 8):
+        found = [
+            held(generator, seeds, share, contrasts, spread, int(repeats * 20_000 / contrasts) + 1)
+            for share, contrasts, spread in itertools.product(
+                (0.0, 0.5, 0.9, 0.99), (4, 12, 40), (0.0, 0.5, 1.0)
             )
-    return pd.DataFrame(rows)
-
-
-def test_sets(repeats: int) -> pd.DataFrame:
-    """Coverage of the paired test-set interval; for new seeds too where there are several."""
-    generator = np.random.default_rng([SEED, 2])
-    rows = []
-    for seeds in (1, 3, 5):
-        paired = unpaired = 0
-        for _ in range(repeats):
-            difficulty = generator.normal(size=1000)
-            skill = 1.2 + generator.normal(0, 0.05, size=(2, seeds, 1)) * (seeds > 1)
-            noise = generator.normal(0, 0.5, size=(2, seeds, 1000))
-            first, second = skill - difficulty + noise > 0
-            found = paired_test_set(first, second)
-            shares = np.array([first.mean(), second.mean()])
-            half = 1.96 * 100 * np.sqrt(np.sum(shares * (1 - shares)) / 1000)
-            paired += found.low <= 0 <= found.high
-            unpaired += abs(found.difference) <= half
+            if share or not spread
+        ]
+        table = np.array(found)
+        least, most = table[..., 0].min(), table[..., 0].max()
         rows.append(
             {
                 "seeds": seeds,
-                "paired": paired / repeats,
-                "(two binomials, unpaired)": unpaired / repeats,
+                "held, least": least,
+                "held, most": most,
+                "noisiest tenth": table[..., 1].mean(axis=1).min(),
+                "half-width in sd, most": float(f"{table[..., 2].mean(axis=1).max():.2f}"),
             }
         )
     return pd.DataFrame(rows)
 
 
-def extrapolation(repeats: int) -> pd.DataFrame:
-    """Coverage and error of predictions on curves of four shapes, three of them not the fitted."""
+def held(
+    generator: np.random.Generator,
+    seeds: int,
+    share: float,
+    contrasts: int,
+    spread: float,
+    studies: int,
+) -> list[tuple[float, float, float]]:
+    """Return, by part of images: coverage, that of the noisiest tenth, median half-width in sd."""
+    found = []
+    for part in (0.2, 0.5, 0.8):
+        table, own, sd = drawn(generator, seeds, contrasts, share, spread, studies, part)
+        known = infer(table)
+        holds = (known.low <= 0) & (known.high >= 0)
+        noisy = own >= np.quantile(own, 0.9)
+        half = np.median((known.high - known.low) / 200 / sd)
+        found.append((float(holds.mean()), float(holds[noisy].mean()), float(half)))
+    return found
+
+
+def drawn(
+    generator: np.random.Generator,
+    seeds: int,
+    contrasts: int,
+    share: float,
+    spread: float,
+    studies: int,
+    image_part: float,
+) -> tuple[Contrasts, Array, Array]:
+    """Return contrasts without effect, each one's variance of a seed, and sd of a difference.
+
+    One seed's paired difference has variance 1 (points² · 10⁻⁴): `share` of it from seeds, times a
+    log-normal factor whose logarithm has standard deviation `spread`; of the rest `image_part`
+    from images that all seeds share.
+    """
+    factor = np.exp(spread * generator.normal(size=(studies, contrasts)))
+    image = (1 - share) * image_part
+    rest = (1 - share) * (1 - image_part)
+    own = share * factor + rest
+
+    def square(mean: Array | float, freedom: int) -> Array:
+        return mean * generator.chisquare(freedom, size=factor.shape) / freedom
+
+    error = np.sqrt(own / seeds + image) * generator.normal(size=factor.shape)
+    full = np.full(factor.shape, 1.0)
+    table = Contrasts(
+        estimate=100 * error,
+        seeds=seeds * full,
+        images=IMAGES * full,
+        seed=1e4 * square(own, seeds - 1),
+        image=1e4 * square(seeds * image + rest, IMAGES - 1),
+        rest=1e4 * square(rest, (seeds - 1) * (IMAGES - 1)),
+    )
+    return table, own, np.sqrt(own + image)
+
+
+def correctness(
+    generator: np.random.Generator,
+    cells: int,
+    seeds: int,
+    images: int,
+    seed_sd: float | Array,
+    shared_sd: float,
+    image_sd: float,
+    rest_sd: float = 0.4,
+    skill: float | Array = 1.2,
+) -> NDArray[np.bool_]:
+    """Return whether each cell, seed and image is right, by a probit model of these deviations."""
+
+    def draw(*shape: int) -> Array:
+        return generator.standard_normal(shape, dtype=np.float32).astype(float)
+
+    ability = np.broadcast_to(skill, (cells,))[:, None, None]
+    ability = ability + seed_sd * draw(cells, seeds, 1) + shared_sd * draw(1, seeds, 1)
+    hard = draw(1, 1, images) + image_sd * draw(cells, 1, images) + 0.3 * draw(1, seeds, images)
+    return ability + hard + rest_sd * draw(cells, seeds, images) > 0
+
+
+def weighed(right: NDArray[np.bool_], weights: Array) -> Contrasts:
+    """Return contrasts of cells, weights of shape (contrasts, cells)."""
+    points = 100.0 * right
+    flat = points.reshape(len(points), -1)
+    squares = np.einsum("ca,ab,cb->c", weights, flat @ flat.T, weights)
+    sums = ((weights @ points.sum(axis=1)) ** 2).sum(axis=1)
+    return contrasts_of(weights @ points.mean(axis=2), right.shape[2], sums, squares)
+
+
+def steps() -> tuple[Array, NDArray[np.bool_]]:
+    """Return the weights of every step of a factor in every cell and of every main effect."""
+    rows, in_cell = [], []
+    for factor, count in enumerate((2, 2, 3)):
+        for first, second in itertools.combinations(range(count), 2):
+            whole = np.zeros(len(LEVELS))
+            for place, levels in enumerate(LEVELS):
+                if levels[factor] == first:
+                    other = (*levels[:factor], second, *levels[factor + 1 :])
+                    row = np.zeros(len(LEVELS))
+                    row[place], row[LEVELS.index(other)] = -1, 1
+                    rows.append(row)
+                    in_cell.append(True)
+                    whole += row
+            rows.append(whole / (whole > 0).sum())
+            in_cell.append(False)
+    return np.array(rows), np.array(in_cell)
+
+
+def null(repeats: float) -> pd.DataFrame:
+    """Share of studies without any effect that make a claim."""
+    weights, in_cell = steps()
+    scale = (weights**2).sum(axis=1) / 2
+    share = np.abs(weights) / np.abs(weights).sum(axis=1, keepdims=True)
+    covariates = share @ (np.array(LEVELS) * [1, 1, np.log(4)])
     rows = []
-    for place, (design, fractions) in enumerate(DESIGNS.items()):
-        for seeds in (3, 5):
-            for times in (2, 4):
-                generator = np.random.default_rng([SEED, 3, place, seeds, times])
-                rows.append(
-                    {"fractions": design, "seeds": seeds, "times": times}
-                    | _extrapolated(generator, fractions, seeds, times, repeats // 2)
+    for seeds, images, sd, unlike in (
+        *((3, 1000, 0.05, 0), (3, 1000, 0.15, 0), (3, 1000, 0.15, 1), (3, 360, 0.05, 0)),
+        *((2, 360, 0.05, 0), (2, 360, 0.15, 1), (5, 1000, 0.1, 1)),
+    ):
+        generator = np.random.default_rng([SEED, 2])
+        counts = np.zeros(4)
+        studies = int(1500 * repeats) + 1
+        for _ in range(studies):
+            own = sd * np.exp(0.5 * unlike * generator.normal(size=(12, 1, 1)))
+            right = correctness(generator, 12, seeds, images, own, 0.05, 0.3)
+            found = infer(weighed(right, weights), covariates, scale, independent=11)
+            counts += [
+                holm(found.p[in_cell]).min() < 0.05,
+                holm(found.p[~in_cell]).min() < 0.05,
+                holm(found.p).min() < 0.05,
+                (found.p[in_cell] < 0.05).mean(),
+            ]
+        rows.append(
+            {
+                "seeds": seeds,
+                "images": images,
+                "seeds' sd": str(sd),
+                "unlike": ["no", "yes"][unlike],
+            }
+            | dict(
+                zip(
+                    ("24 steps", "5 main effects", "all", "(a step alone)"),
+                    counts / studies,
+                    strict=True,
                 )
+            )
+        )
     return pd.DataFrame(rows)
 
 
-def crossovers(repeats: int) -> pd.DataFrame:
-    """How often a crossover is claimed, and how often its location is held."""
+def zero(repeats: float) -> pd.DataFrame:
+    """How often steps without effect are decided, two seeds and 360 test images."""
+    weights, in_cell = steps()
     rows = []
-    for design in ("1/16, 1/2, 1", "1/16, 1/8, 1/4, 1/2, 1"):
-        sizes = POOL * np.array(DESIGNS[design])
-        for seeds in (3, 5):
-            generator = np.random.default_rng([SEED, 4, seeds, sizes.size])
+    for name, sd, shared, image_sd, rest_sd, skill in (
+        ("seeds differ", 0.05, 0.05, 0.3, 0.4, 1.2),
+        ("seeds differ by images only", 0.0, 0.0, 0.2, 0.4, 1.2),
+        ("models nearly alike", 0.02, 0.05, 0.1, 0.15, 1.2),
+        ("accuracy 98 %", 0.05, 0.05, 0.3, 0.4, 2.6),
+    ):
+        generator = np.random.default_rng([SEED, 3])
+        counts = np.zeros(4)
+        studies = int(1000 * repeats) + 1
+        for _ in range(studies):
+            right = correctness(generator, 12, 2, 360, sd, shared, image_sd, rest_sd, skill)
+            table = weighed(right, weights[in_cell])
+            alike = (table.seed < 1e-9) & (table.estimate != 0)
+            decided = infer(table, independent=11).p < 0.05
+            by_seed = weights[in_cell] @ (100.0 * right).mean(axis=2)
+            alone = infer(contrasts_of(by_seed), independent=11).p < 0.05
+            counts += [alike.mean(), decided.mean(), (decided & alike).mean(), alone.mean()]
+        names = ("gain alike, not 0", "decided", "of these alike", "decided by seeds only")
+        rows.append({"study": name} | dict(zip(names, counts / studies, strict=True)))
+    return pd.DataFrame(rows)
+
+
+def best(repeats: float) -> pd.DataFrame:
+    """Coverage of the value of the best of twelve cells, and how often that is named rightly."""
+    pairs = np.array(list(itertools.combinations(range(12), 2)))
+    weights = np.eye(12)[pairs[:, 0]] - np.eye(12)[pairs[:, 1]]
+    effects: dict[str, Array | float] = {
+        "12 equal": np.zeros(12),
+        "one 0.08 ahead": 0.08 * (np.arange(12) == 0),
+        "sd 0.05": 0.05,
+        "sd 0.3": 0.3,
+    }
+    rows = []
+    for (seeds, images, sd, shared, image_sd), (name, effect) in itertools.product(
+        ((2, 1000, 0.05, 0.05, 0.3), (3, 1000, 0.15, 0.0, 0.1), (5, 360, 0.05, 0.05, 0.3)),
+        effects.items(),
+    ):
+        generator = np.random.default_rng([SEED, 4])
+        spread = np.sqrt(1 + image_sd**2 + 0.09 + 0.16 + sd**2 + shared**2)
+        found = []
+        for _ in range(int(300 * repeats) + 1):
+            own = effect * generator.normal(size=12) if isinstance(effect, float) else effect
+            truth = 100 * ndtr((1.2 + own) / spread)
+            right = correctness(generator, 12, seeds, images, sd, shared, image_sd, skill=1.2 + own)
+            cells = infer(weighed(right, np.eye(12)))
+            apart = infer(weighed(right, weights), independent=11)
+            errors = np.zeros((12, 12))
+            errors[pairs[:, 0], pairs[:, 1]] = errors[pairs[:, 1], pairs[:, 0]] = apart.error
+            alone = own_errors(errors)
+            value = best_value(cells.estimate, cells.error, cells.freedom, alone)
+            true, place = truth[value.place], value.place
+            freedom = np.full(12, np.median(apart.freedom))
+            chance = probability_of_best(cells.estimate, alone, freedom, generator, 1000)
+            found.append(
+                (
+                    value.low <= true <= value.high,
+                    cells.low[place] <= true <= cells.high[place],
+                    value.mean - true,
+                    value.shrunk - true,
+                    chance.max(),
+                    truth[chance.argmax()] >= truth.max() - 1e-9,
+                )
+            )
+        means = np.array(found, dtype=float).mean(axis=0)
+        rows.append(
+            {
+                "seeds": seeds,
+                "images": images,
+                "cells": name,
+                "held": means[0],
+                "(t alone)": means[1],
+            }
+            | {"points too high": f"{means[2]:+.2f}", "shrunk": f"{means[3]:+.2f}"}
+            | {"probability of best": means[4], "is best": means[5]}
+        )
+    return pd.DataFrame(rows)
+
+
+def looks(repeats: float) -> pd.DataFrame:
+    """False decisions and seeds used where seeds are added at 3, 5 and 8."""
+    rows = []
+    for (claims, contrasts), spread, share in itertools.product(
+        ((1, 4), (3, 12), (5, 12), (5, 24)), (0.0, 1.0), (0.5, 0.95)
+    ):
+        for gap, studies in ((0, 600), (3, 150), (4, 150)):
+            found = sequential(gap, claims, contrasts, share, spread, int(studies * repeats) + 1)
             rows.append(
-                {"fractions": design, "seeds": seeds} | _crossed(generator, sizes, seeds, repeats)
+                {"gap in sd": gap, "comparisons": f"{claims} of {contrasts}"}
+                | {"seeds' share": share, "spread": str(spread)}
+                | dict(zip(("false decisions", "decided", "of eight seeds"), found, strict=True))
             )
     return pd.DataFrame(rows)
 
 
-def worths(repeats: int) -> pd.DataFrame:
-    """Coverage of the factor of data that replaces pretraining."""
-    rows = []
-    for design in ("1/16, 1/2, 1", "1/16, 1/8, 1/4, 1/2, 1"):
-        sizes = POOL * np.array(DESIGNS[design])
-        for seeds in (3, 5):
-            generator = np.random.default_rng([SEED, 5, seeds, sizes.size])
-            hits = finite = 0
-            for _ in range(repeats):
-                scratch = draw_curve(generator)
-                factor = float(np.exp(generator.uniform(np.log(1.5), np.log(6))))
-                pretrained = _moved(scratch, factor)
-                a, b = (_runs(generator, truth, sizes, seeds) for truth in (scratch, pretrained))
-                worth = worth_in_data(sizes, a, b)[0]
-                low, high = worth.interval or (None, None)
-                hits += (low or 0) <= factor <= (high or np.inf)
-                finite += low is not None and high is not None
-            rows.append(
-                {
-                    "fractions": design,
-                    "seeds": seeds,
-                    "interval": hits / repeats,
-                    "closed at both ends": finite / repeats,
-                }
+def sequential(
+    gap: float, claims: int, contrasts: int, share: float, spread: float, studies: int
+) -> tuple[float, float, float]:
+    """Return the shares of studies with a false decision, of claims decided, and of seeds used."""
+    generator = np.random.default_rng([SEED, 5])
+    plan = Looks((3, 5, 8))
+    false = decided = used = 0.0
+    rest = image = (1 - share) / 2
+    full = np.ones(contrasts)
+    for _ in range(studies):
+        own = share * np.exp(spread * generator.normal(size=contrasts)) + rest
+        true = np.where(np.arange(contrasts) < claims, gap * np.sqrt(own + image), 0.0)
+        luck = np.sqrt(image) * generator.normal(size=contrasts)
+        noise = np.sqrt(own)[:, None] * generator.normal(size=(contrasts, 8))
+        draws = (true + luck)[:, None] + noise
+        seeds, state, wrong = np.full(contrasts, 3), np.zeros(claims, dtype=int), False
+        for look, count in enumerate(plan.seeds):
+            seeds[:claims][state == OPEN] = count
+            table = contrasts_of(100 * np.where(np.arange(8) < seeds[:, None], draws, np.nan))
+            # The mean squares of images and rest, which many images tell all but exactly.
+            known = Contrasts(
+                *(table.estimate, table.seeds, 2000 * full, table.seed),
+                image=1e4 * (seeds * image + rest),
+                rest=1e4 * rest * full,
             )
+            found = infer(known)
+            parts = (found.estimate[:claims], found.error[:claims], found.freedom[:claims])
+            before, state = state, settle(plan, look, *parts, state)
+            fresh = (state == DIFFERENT) & (before == OPEN)
+            wrong |= bool((fresh & (np.sign(parts[0]) != np.sign(true[:claims]))).any())
+        false += wrong
+        decided += (state == DIFFERENT).mean()
+        used += seeds[:claims].mean() / 8
+    return false / studies, decided / studies, used / studies
+
+
+def sizes(repeats: float) -> pd.DataFrame:
+    """How often a crossover is claimed, and its place and the worth of pretraining are held."""
+    rows = []
+    for (design, fractions), seeds in itertools.product(DESIGNS.items(), (3, 5)):
+        generator = np.random.default_rng([SEED, 6, seeds, len(fractions)])
+        images = POOL * np.array(fractions)
+        rows.append(
+            {"fractions": design, "seeds": seeds}
+            | crossed(generator, images, seeds, int(400 * repeats) + 1)
+            | worth(generator, images, seeds, int(800 * repeats) + 1)
+        )
     return pd.DataFrame(rows)
+
+
+def crossed(
+    generator: np.random.Generator, sizes: Array, seeds: int, studies: int
+) -> dict[str, float]:
+    """Return shares of claims: where there is a crossover, a tie, a lead that becomes a tie."""
+    claimed = tie = late = holds = located = 0
+    for _ in range(studies):
+        small, big, true = _crossing_pair(generator, sizes)
+        rows, again = (_runs(generator, small, sizes, seeds) for _ in range(2))
+        # The hardest case: far ahead at the smallest size, a tie at every other.
+        hardest = np.clip(again + 5.0 * (sizes == sizes[0]), 0, 100)
+        tie += find_crossover(sizes, rows, again, generator, draws=1).is_established
+        late += find_crossover(sizes, rows, hardest, generator, draws=1).is_established
+        found = find_crossover(sizes, rows, _runs(generator, big, sizes, seeds), generator, draws=1)
+        claimed += found.is_established
+        if found.interval:
+            located += 1
+            low, high = found.interval
+            holds += (low <= sizes[0] or low <= true) and (high >= sizes[-1] or true <= high)
+    return {
+        "crossover claimed": claimed / studies,
+        "where models tie": tie / studies,
+        "where small leads, then ties": late / studies,
+        "place held": holds / max(located, 1),
+    }
+
+
+def worth(
+    generator: np.random.Generator, sizes: Array, seeds: int, studies: int
+) -> dict[str, float]:
+    """Return how often the factor of data that replaces pretraining is held."""
+    hits = 0
+    for _ in range(studies):
+        scratch = draw_curve(generator)
+        factor = float(np.exp(generator.uniform(np.log(1.5), np.log(6))))
+        a, b = (
+            _runs(generator, truth, sizes, seeds) for truth in (scratch, _moved(scratch, factor))
+        )
+        low, high = worth_in_data(sizes, a, b)[0].interval or (None, None)
+        hits += (low or 0) <= factor <= (high or np.inf)
+    return {"worth held": hits / studies}
 
 
 def draw_curve(generator: np.random.Generator) -> Truth:
@@ -177,65 +425,40 @@ def draw_curve(generator: np.random.Generator) -> Truth:
     a point or more over the last doubling to `POOL`.
     """
     while True:
-        kind = generator.integers(4)
+        kind = int(generator.integers(4))
         floor = 0.0 if kind == 3 else generator.uniform(0, 15)
         top, scale = generator.uniform(60, 95), generator.uniform(5, 40)
         power, rate, half = (
             generator.uniform(*limits) for limits in ((0.15, 0.9), (0.5, 3), (0.02, 0.6))
         )
-        bend = generator.uniform(-0.05, 0.05)
-
-        def curve(
-            n: Array,
-            kind: int = int(kind),
-            floor: float = floor,
-            top: float = top,
-            scale: float = scale,
-            power: float = power,
-            rate: float = rate,
-            half: float = half,
-            bend: float = bend,
-        ) -> Array:
-            x = n / POOL
-            if kind == 0:
-                return floor + scale * x**-power
-            if kind == 1:
-                return floor + (top - floor) * np.exp(-rate * x**power)
-            if kind == 2:
-                return (top * half + floor * x**power) / (half + x**power)
-            return scale * np.exp(-power * np.log(x) - bend * np.log(x) ** 2)
-
+        curve = _curve(kind, floor, top, scale, power, rate, half, generator.uniform(-0.05, 0.05))
         errors = curve(POOL * 2.0 ** np.arange(-4, 3))
         falls = -np.diff(errors)
         if errors.max() < 95 and errors.min() > 0.5 and falls.min() > 0 and falls[3] >= 1:
             return curve
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """Return a frame as a Markdown table, shares in percent."""
+def _curve(
+    kind: int,
+    floor: float,
+    top: float,
+    scale: float,
+    power: float,
+    rate: float,
+    half: float,
+    bend: float,
+) -> Truth:
+    def curve(n: Array) -> Array:
+        x = n / POOL
+        if kind == 0:
+            return floor + scale * x**-power
+        if kind == 1:
+            return floor + (top - floor) * np.exp(-rate * x**power)
+        if kind == 2:
+            return (top * half + floor * x**power) / (half + x**power)
+        return scale * np.exp(-power * np.log(x) - bend * np.log(x) ** 2)
 
-    def text(name: str, value: object) -> str:
-        if not isinstance(value, float):
-            return str(value)
-        return f"{value:.2f}" if name.startswith("MAE") else f"{100 * value:.0f} %"
-
-    lines = ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * table.shape[1]]
-    for row in table.to_dict("records"):
-        lines.append("| " + " | ".join(text(str(k), v) for k, v in row.items()) + " |")
-    return "\n".join(lines)
-
-
-def _pooled_holds(
-    generator: np.random.Generator,
-    draw: Callable[[np.random.Generator, tuple[int, ...]], Array],
-    seeds: int,
-) -> bool:
-    """Return whether the first of six cells' interval holds its true mean of 0."""
-    sizes = POOL * np.array([1 / 16, 1 / 16, 1 / 2, 1 / 2, 1.0, 1.0])
-    sds = np.sqrt(0.02 + 2000 / sizes)
-    cells = np.array([sd * draw(generator, (seeds,)) for sd in sds])
-    half = pooled_variance_of_cells(sizes, cells).half_width(sizes[0], seeds)
-    return bool(abs(cells[0].mean()) <= half)
+    return curve
 
 
 def _runs(generator: np.random.Generator, truth: Truth, sizes: Array, seeds: int) -> Array:
@@ -243,72 +466,6 @@ def _runs(generator: np.random.Generator, truth: Truth, sizes: Array, seeds: int
     sd = np.sqrt(0.05 + 1500 / sizes)
     own, each = generator.normal(size=(seeds, 1)), generator.normal(size=(seeds, sizes.size))
     return np.clip(truth(sizes) + sd * (own + each) / np.sqrt(2), 0, 100)
-
-
-def _extrapolated(
-    generator: np.random.Generator,
-    fractions: Sequence[float],
-    seeds: int,
-    times: int,
-    repeats: int,
-) -> dict[str, float]:
-    sizes = np.repeat(POOL * np.array(fractions), seeds)
-    at = float(times * POOL)
-    missed: dict[str, list[float]] = {"headline": [], LOCAL_LAW: [], POWER_LAW: [], LAST_VALUE: []}
-    hits = done = 0
-    for _ in range(repeats):
-        truth = draw_curve(generator)
-        noise = np.sqrt(generator.uniform(0.01, 0.1) + generator.uniform(300, 3000) / sizes)
-        errors = np.clip(truth(sizes) + noise * generator.normal(size=sizes.size), 0, 100)
-        found = predict_error(sizes, errors, at)
-        if found.headline is None or found.interval is None:
-            continue
-        true = float(truth(np.array([at]))[0])
-        done += 1
-        hits += found.interval[0] <= true <= found.interval[1]
-        for name, value in {"headline": found.headline, **found.forms}.items():
-            missed[name].append(abs(value - true))
-    return {"interval": hits / done} | {
-        f"MAE {name}": float(np.mean(values)) for name, values in missed.items()
-    }
-
-
-def _crossed(
-    generator: np.random.Generator, sizes: Array, seeds: int, repeats: int
-) -> dict[str, float]:
-    counts = dict.fromkeys(("claimed", "tie", "late", "bracket", "test", "bootstrap"), 0)
-    located = 0
-    for _ in range(repeats):
-        small, big, true = _crossing_pair(generator, sizes)
-        rows = _runs(generator, small, sizes, seeds)
-        again = _runs(generator, small, sizes, seeds)
-        # The hardest case: far ahead at the smallest size, a tie at every other.
-        late = again + 5.0 * (sizes == sizes[0])
-        for name, other in (("tie", again), ("late", late)):
-            claim = find_crossover(sizes, rows, np.clip(other, 0, 100), generator, draws=1)
-            counts[name] += claim.is_established
-        found = find_crossover(
-            sizes, rows, _runs(generator, big, sizes, seeds), generator, draws=400
-        )
-        if found.bracket:
-            counts["claimed"] += 1
-            counts["bracket"] += found.bracket[0] <= true <= found.bracket[1]
-        if found.interval and found.bootstrap_interval:
-            located += 1
-            low, high = found.interval
-            counts["test"] += (low <= sizes[0] or low <= true) and (
-                high >= sizes[-1] or true <= high
-            )
-            low, high = found.bootstrap_interval
-            counts["bootstrap"] += low <= true <= high
-    return {
-        "claimed where there is one": counts["claimed"] / repeats,
-        "claimed where models tie": counts["tie"] / repeats,
-        "claimed where small leads, then ties": counts["late"] / repeats,
-        "bracket holds it": counts["bracket"] / max(counts["claimed"], 1),
-        "location's interval": counts["test"] / max(located, 1),
-        "(bootstrap)": counts["bootstrap"] / max(located, 1),
-    }
 
 
 def _crossing_pair(generator: np.random.Generator, sizes: Array) -> tuple[Truth, Truth, float]:
@@ -325,6 +482,29 @@ def _crossing_pair(generator: np.random.Generator, sizes: Array) -> tuple[Truth,
 def _moved(scratch: Truth, factor: float) -> Truth:
     return lambda n: scratch(factor * n)
 
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a frame as a Markdown table, shares in percent."""
+
+    def text(name: str, value: object) -> str:
+        if not isinstance(value, float):
+            return str(value)
+        return f"{value:.2f}" if "in sd" in name else f"{100 * value:.1f} %"
+
+    lines = ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * table.shape[1]]
+    for row in table.to_dict("records"):
+        lines.append("| " + " | ".join(text(str(k), v) for k, v in row.items()) + " |")
+    return "\n".join(lines)
+
+
+PARTS: dict[str, Callable[[float], pd.DataFrame]] = {
+    "grid": grid,
+    "null": null,
+    "zero": zero,
+    "best": best,
+    "looks": looks,
+    "sizes": sizes,
+}
 
 if __name__ == "__main__":
     main()

@@ -116,8 +116,10 @@ def quantile(freedom: ArrayLike, level: float = LEVEL) -> Array:
     """Return how many standard errors the ± of a t interval has, for degrees of freedom."""
     if not 0 < level < 1:
         raise ValueError(f"level is a share between 0 and 1, not {level}.")
-    freedom = np.asarray(freedom, dtype=float)
-    return np.asarray(special.stdtrit(freedom, (1 + level) / 2), dtype=float)
+    # Many means share their degrees of freedom, and each quantile takes a microsecond.
+    values, place = np.unique(np.asarray(freedom, dtype=float), return_inverse=True)
+    found = np.asarray(special.stdtrit(values, (1 + level) / 2), dtype=float)
+    return found[place].reshape(np.shape(freedom))
 
 
 def seeds_to_decide(difference: Array, sd: Array) -> Array:

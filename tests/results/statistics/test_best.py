@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from results.statistics.best import best_value, own_errors, probability_of_best
+
+
+def test_own_errors_by_hand():
+    # Variances of 1, 4 and 9: pairs have 5, 10 and 13.
+    pairs = np.sqrt([[0.0, 5.0, 10.0], [5.0, 0.0, 13.0], [10.0, 13.0, 0.0]])
+    assert own_errors(pairs) == pytest.approx([1, 2, 3])
+    assert own_errors(np.sqrt([[0.0, 2.0], [2.0, 0.0]])) == pytest.approx([1, 1])
+
+
+def test_the_best_of_equals_is_worth_less_than_it_looks():
+    mean = np.array([80.0, 80.5, 81.0, 80.2])
+    found = best_value(mean, np.full(4, 0.5), np.full(4, 10.0))
+    assert (found.place, found.mean) == (2, 81.0)
+    assert found.contenders.all()
+    assert found.shrunk == pytest.approx(mean.mean())
+    # t(10) at 97.5 % is 2.228; at 1 − 0.05/8 it is 3.038.
+    assert found.high - 81 == pytest.approx(1.114, abs=1e-3)
+    assert 81 - found.low == pytest.approx(1.519, abs=1e-3)
+
+
+def test_a_best_cell_far_ahead_is_a_cell_like_any():
+    found = best_value([60.0, 90.0, 50.0], np.full(3, 0.5), np.full(3, 10.0))
+    assert found.contenders.tolist() == [False, True, False]
+    assert 90 - found.low == pytest.approx(found.high - 90)
+    assert found.shrunk == 90
+
+
+def test_equal_cells_are_equally_likely_the_best():
+    generator = np.random.default_rng(0)
+    chance = probability_of_best(np.full(4, 80.0), np.full(4, 0.5), np.full(4, 6.0), generator)
+    assert chance.sum() == pytest.approx(1)
+    assert chance == pytest.approx(np.full(4, 0.25), abs=0.04)
+    ahead = probability_of_best([80.0, 90.0], [0.5, 0.5], [6.0, 6.0], generator)
+    assert ahead[1] > 0.99
+    assert probability_of_best([80.0], [0.5], [6.0], generator) == 1

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from results.statistics.looks import (
+    DIFFERENT,
+    OPEN,
+    SMALL,
+    Looks,
+    chance_to_decide,
+    nominal_levels,
+    settle,
+    spent,
+)
+
+
+def test_levels_are_those_of_published_tables():
+    # Lan and DeMets with Pocock's shape, two equal looks, 2.5 % on each side: z = 2.157 and 2.201.
+    assert nominal_levels((4, 8)) == pytest.approx([0.03101, 0.02774], rel=2e-3)
+    assert nominal_levels((5,)) == pytest.approx([0.05])
+    assert spent(1.0) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 3), (3, 3)])
+def test_looks_rise_from_two_seeds(seeds):
+    with pytest.raises(ValueError, match="rising"):
+        Looks(seeds)
+
+
+def test_what_is_settled_stays_so():
+    looks = Looks((3, 5, 8), smallest=0.5)
+    first = settle(looks, 0, [10.0, 0.05, 2.0], [0.5, 0.1, 2.0], [20.0, 60.0, 2.0])
+    assert first.tolist() == [DIFFERENT, SMALL, OPEN]
+    later = settle(looks, 1, [0.0, 9.0, 2.0], [0.5, 0.1, 2.0], [20.0, 60.0, 2.0], first)
+    assert later.tolist() == [DIFFERENT, SMALL, OPEN]
+
+
+def test_more_comparisons_ask_for_more():
+    looks = Looks((3, 5, 8))
+    p = {n: looks.level(0, n) for n in (1, 2, 4)}
+    assert p[1] > p[2] > p[4]
+    assert p[1] == pytest.approx(float(spent(3 / 8)))
+
+
+def test_nothing_known_stays_open():
+    nothing = np.full(2, np.nan)
+    assert settle(Looks((3,)), 0, [1.0, 2.0], nothing, nothing).tolist() == [OPEN, OPEN]
+
+
+def test_more_seeds_decide_what_is_far_from_0():
+    far, near = chance_to_decide([10.0, 0.0], [0.5, 0.5], [0.2, 0.2], [4.0, 4.0], 3, 2)
+    assert far > 0.99
+    assert near < 0.1
