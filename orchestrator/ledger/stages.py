@@ -190,7 +190,7 @@ class Stages:
                 recipe = study.recipe_of(cell, draw)
                 found.setdefault(str(sorted(recipe.identity().items())), recipe)
             recipes = [found[key] for key in sorted(found)]
-            digest = hashlib.sha256(f"{seed} {cell}".encode()).digest()
+            digest = hashlib.sha256(f"{seed} {cell.key}".encode()).digest()
             generator = np.random.default_rng(int.from_bytes(digest[:8], "big"))
             yield cell, [recipes[position] for position in generator.permutation(len(recipes))]
 

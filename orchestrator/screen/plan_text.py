@@ -170,7 +170,7 @@ def print_summary(summary: Summary, reported: Reported, command: str) -> None:
         console.print(f"failed: {failure}", style="red", markup=False)
     if summary.incomplete:
         console.print(
-            f"{len(summary.incomplete)} cells are incomplete: {'; '.join(summary.incomplete)}.\n"
+            f"{count(len(summary.incomplete), 'incomplete cell')}: {'; '.join(summary.incomplete)}.\n"
             f"Mend the cause, then this trains only what is missing: {command}",
             markup=False,
         )

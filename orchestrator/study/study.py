@@ -28,6 +28,7 @@ from orchestrator.study.recipes import (
 )
 from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
 from orchestrator.study.schema import Settings, read_as
+from results.phrases import cell_name
 from trainables.functions import is_function
 from trainables.recipe import BUDGET_FIELDS, NonNegative, Recipe, Seed, Tries
 from trainables.trial import BUILT_IN, Source
@@ -47,6 +48,15 @@ class Cell:
         return dict(self.levels)[factor]
 
     def __str__(self) -> str:
+        levels = {
+            factor: str(level) if isinstance(level, Size) else level
+            for factor, level in self.levels
+        }
+        return cell_name(levels, list(levels))
+
+    @property
+    def key(self) -> str:
+        """The levels as text that never changes: the order of a cell's recipes hangs on it."""
         return " × ".join(str(level) for _, level in self.levels)
 
 

@@ -130,9 +130,9 @@ def test_failed_trials_are_named_and_how_to_go_on(scalestudy: Command) -> None:
     ran = scalestudy(*here(scalestudy.study(values)))
     assert ran.code == 3
     words = " ".join(ran.out.split())
-    assert "failed: a × none × 1 × 0.5, seed 0 (" in words
+    assert "failed: a × none × 1 × lr 0.5, seed 0 (" in words
     assert "diverged: the loss is not finite at epoch 2, step 1" in words
-    assert "1 cells are incomplete: a × none × 1 × 0.5" in words
+    assert "1 incomplete cell: a × none × 1 × lr 0.5" in words
     assert "trains only what is missing" in words
     status = scalestudy("status", "runs/small")
     assert "failed: lr 0.5 × 1: diverged" in " ".join(status.out.split())

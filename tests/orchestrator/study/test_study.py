@@ -53,10 +53,10 @@ def test_cells_are_every_combination_in_the_order_of_the_file() -> None:
     declared = study(factors={"lr": [1e-2, 1e-3], "model": ["a", "b"], "weights": ["none"]})
     # The standard factors come first, whatever the file's order: tables read alike.
     assert [str(cell) for cell in declared.cells()] == [
-        "a × none × 1 × 0.01",
-        "a × none × 1 × 0.001",
-        "b × none × 1 × 0.01",
-        "b × none × 1 × 0.001",
+        "a × none × 1 × lr 0.01",
+        "a × none × 1 × lr 0.001",
+        "b × none × 1 × lr 0.01",
+        "b × none × 1 × lr 0.001",
     ]
     assert declared.recipe_of(declared.cells()[1]).lr == 1e-3
 
