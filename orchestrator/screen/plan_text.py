@@ -169,8 +169,9 @@ def print_summary(summary: Summary, reported: Reported, command: str) -> None:
     for failure in summary.failed:
         console.print(f"failed: {failure}", style="red", markup=False)
     if summary.incomplete:
+        cells = count(len(summary.incomplete), "incomplete cell")
         console.print(
-            f"{count(len(summary.incomplete), 'incomplete cell')}: {'; '.join(summary.incomplete)}.\n"
+            f"{cells}: {'; '.join(summary.incomplete)}.\n"
             f"Mend the cause, then this trains only what is missing: {command}",
             markup=False,
         )
