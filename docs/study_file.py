@@ -65,7 +65,7 @@ _ABOUT: Mapping[str, str] = {
     "search": "Any recipe field, with a list (`lr: [1e-3, 1e-4]`) or one distribution: "
     "`{choice: […]}`, `{uniform: [low, high]}`, `{loguniform: [low, high]}`, "
     "`{randint: [low, high]}`; it is then left out of `recipe`. Every cell tries the same recipes "
-    "with the first seed, and measures its winner with all seeds. Besides the fields:",
+    "with a seed of its own, and measures its winner with all seeds. Besides the fields:",
     "early_stopping": "It stops recipes of a search, never what is measured; "
     "without a search, a `compare` other than `cell` makes the study a race. "
     "`scalestudy replay` shows on recorded curves what other rules had saved and cost.",

@@ -237,12 +237,12 @@ def replay(
     """
     from orchestrator.ledger.history import History
     from orchestrator.plan import replay as replaying
-    from orchestrator.study.study import study_from
+    from orchestrator.study.recorded import recorded_study
     from results.store.store import Store
 
     with one_document(as_json) as document:
         store = Store.at(run_folder)
-        study = study_from(store.study(), file=str(store.study_file))
+        study = recorded_study(store)
         rules = _rules(study, compare, grace, reduction_factor)
         recorded = replaying.recorded_curves(study, History(store))
         found = [replaying.replay(study, recorded, rule) for rule in rules]

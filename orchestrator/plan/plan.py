@@ -14,6 +14,7 @@ from orchestrator.placement.shares import shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
 from orchestrator.study.inputs import Inputs, find_inputs
+from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
 from results.errors import StoreError
 from results.findings.finding import Finding, Severity
@@ -117,8 +118,9 @@ def plan_study(study: Study, out: str | Location | None = None) -> Plan:
     Raises StudyError where the study cannot be run or the run directory belongs to another one, and
     StoreError where that cannot be read.
     """
-    inputs = find_inputs(study)
     store = Store.at(out or default_out(study))
+    declared, study = study, continued(study, store)
+    inputs = find_inputs(study)
     check_owner(study, inputs, store)
     ledger = Ledger(study, inputs, History(store))
     left = [wanted.trial for wanted in ledger.left()]
@@ -127,6 +129,7 @@ def plan_study(study: Study, out: str | Location | None = None) -> Plan:
         ledger,
         [
             *design_findings(study, ledger.stages, inputs),
+            *_search_seed(declared, study),
             *_several_gpus(study, inputs),
             *_mixed(store),
             *_afresh(ledger),
@@ -193,6 +196,18 @@ def _afresh(ledger: Ledger) -> list[Finding]:
         "those to come, so that more epochs go on from there"
     )
     return [Finding("no-checkpoint", Severity.WARNING, "", evidence, "")]
+
+
+def _search_seed(declared: Study, study: Study) -> list[Finding]:
+    """Return a finding on a search seed that is the run directory's and not the default."""
+    seed, own = study.search_seed, declared.search_seed
+    if not study.search or seed == own:
+        return []
+    evidence = f"search.seed: this run directory was searched with seed {seed}, which it keeps"
+    if seed in study.seeds:
+        evidence += ", so that winners are measured on the seed that chose them too"
+    advice = f"search: {{seed: {own}}} searches anew, with a seed that none is measured on"
+    return [Finding("search-seed", Severity.NOTE, "", evidence, advice)]
 
 
 def _mixed(store: Store) -> list[Finding]:

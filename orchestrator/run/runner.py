@@ -23,6 +23,7 @@ from orchestrator.run.lock import held
 from orchestrator.run.recorder import Recorder
 from orchestrator.run.signals import Interrupted, Signals
 from orchestrator.study.inputs import Inputs, find_inputs
+from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
 from results.records import Status
 from results.store.objects import Location, ObjectPath
@@ -92,6 +93,7 @@ def run_study(
     """
     show = progress or Progress()
     store = Store.at(out or default_out(study))
+    study = continued(study, store)
     show.note("looking at data and weights")
     inputs = find_inputs(study)
     check_owner(study, inputs, store)

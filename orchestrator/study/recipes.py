@@ -21,6 +21,8 @@ _RESERVED = ("samples", "seed", "algorithm")
 _DISTRIBUTIONS = ("choice", "uniform", "loguniform", "randint")
 _DEFAULT_SAMPLES = 8
 _MOST_CORNERS = 10_000
+SEARCH_SEED = 1_000_000
+"""Seed of searches that state none; none of a study's own, so that winners are measured afresh."""
 
 
 class Search(Settings):
@@ -35,8 +37,9 @@ class Search(Settings):
     samples: Annotated[int, Field(ge=1, le=100_000), *NUMBER] | None = None
     """Recipes that each cell tries; 8 by default where not every combination is tried."""
     seed: Seed | None = None
-    """Seed of the draws, of their order within a cell, and of the search trials; by default the
-    first of `seeds`."""
+    """Seed of the draws, of their order within a cell, and of the search trials. By default
+    1000000, which is kept for it: winners are then measured on seeds that chose none. A run
+    directory goes on with the seed that it was searched with."""
 
     @model_validator(mode="before")
     @classmethod

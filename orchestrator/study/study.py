@@ -21,6 +21,7 @@ from orchestrator.study.levels import (
 )
 from orchestrator.study.recipes import (
     RECIPE_FIELDS,
+    SEARCH_SEED,
     RecipeSpace,
     Search,
     normal_value,
@@ -176,6 +177,12 @@ class Study(Settings):
                         f"named in {block} too; a field is the same for all, compared or tuned",
                         key=("search", field),
                     )
+        if self.search and self.search.seed is None and SEARCH_SEED in self.seeds:
+            raise Refused(
+                f"{SEARCH_SEED} is the search's own, so that winners are measured on other seeds; "
+                f"leave it out, or state search: {{seed: {SEARCH_SEED}}} to measure on it too",
+                key=("seeds",),
+            )
         gpu = self.resources.gpu
         if self.trainable not in TRAINABLES and gpu != "auto" and gpu > 1:
             raise Refused(
@@ -237,7 +244,7 @@ class Study(Settings):
     def search_seed(self) -> int:
         """The seed that every search trial is trained with."""
         chosen = self.search.seed if self.search else None
-        return self.seeds[0] if chosen is None else chosen
+        return SEARCH_SEED if chosen is None else chosen
 
     def cells(self) -> list[Cell]:
         """Return every combination of levels, in the order in which the study lists them."""

@@ -30,7 +30,7 @@ PLAIN: dict[str, Any] = {
 SEARCHED: dict[str, Any] = {
     **PLAIN,
     "recipe": {"epochs": 9},
-    "search": {"lr": [1e-2, 1e-3, 1e-4], "batch_size": [32, 128, 256]},
+    "search": {"lr": [1e-2, 1e-3, 1e-4], "batch_size": [32, 128, 256], "seed": 0},
 }
 
 

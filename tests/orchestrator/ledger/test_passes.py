@@ -295,7 +295,7 @@ def test_a_search_opened_again_keeps_what_it_measured_until_its_winner_is_known(
     run(searched(factors={"model": ["a"]}), tmp_path)
     before = trials(tmp_path)
     measured = before[before.stage == "measure"].index
-    values = {"lr": [1e-2, 1e-3, 1e-4, 0.09], "batch_size": [32, 128, 256]}
+    values = {"lr": [1e-2, 1e-3, 1e-4, 0.09], "batch_size": [32, 128, 256], "seed": 0}
     wider = searched(factors={"model": ["a"]}, search=values)
     recorder_of(a_pass(wider, tmp_path), "next").flush(force=True)
     during = trials(tmp_path)
@@ -310,10 +310,11 @@ def test_a_search_opened_again_keeps_what_it_measured_until_its_winner_is_known(
 
 
 def test_a_search_whose_winner_changes_disowns_what_it_measured(tmp_path: Path) -> None:
-    worse = study(factors={"model": ["a"]}, search={"lr": [0.05, 0.09]})
+    worse = study(factors={"model": ["a"]}, search={"lr": [0.05, 0.09], "seed": 0})
     run(worse, tmp_path)
     old = trials(tmp_path)
-    run(study(factors={"model": ["a"]}, search={"lr": [0.05, 0.09, 1e-3]}), tmp_path)
+    better = {"lr": [0.05, 0.09, 1e-3], "seed": 0}
+    run(study(factors={"model": ["a"]}, search=better), tmp_path)
     new = trials(tmp_path)
     former = old[old.measured].index
     assert not new.loc[former, "measured"].any()

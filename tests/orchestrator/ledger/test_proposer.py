@@ -27,7 +27,7 @@ WIDE: dict[str, Any] = {
 
 
 def tuned(search: dict[str, Any] | None = None, **values: Any) -> Study:
-    return study(recipe={"epochs": 4}, search=search or WIDE, **values)
+    return study(recipe={"epochs": 4}, search={"seed": 0, **(search or WIDE)}, **values)
 
 
 def proposals(out: Path) -> pd.DataFrame:

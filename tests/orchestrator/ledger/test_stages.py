@@ -10,10 +10,12 @@ from studies import epochs, run, searched, study, trials
 from orchestrator.ledger.history import History
 from orchestrator.ledger.stages import CellStages, Outcome, Stages, Wanted, recorded_outcome
 from orchestrator.study.inputs import find_inputs
+from orchestrator.study.recipes import SEARCH_SEED
 from orchestrator.study.study import Study
 from results.records import Stage, Status
 from results.store.store import Store
 
+TUNED = {"lr": [1e-2, 1e-3, 1e-4], "batch_size": [32, 128, 256]}
 DIVERGING = 0.5
 """A learning rate with adam that the simulation lets diverge at epoch 2."""
 
@@ -61,13 +63,14 @@ def test_a_race_measures_nothing() -> None:
 
 
 def test_every_cell_searches_the_same_recipes_with_the_search_seed_in_an_order_of_its_own() -> None:
-    stages = stages_of(searched(seeds=[3, 1]))
+    stages = stages_of(searched(seeds=[3, 1], search=TUNED))
     tried = [[wanted.trial.recipe for wanted in cell.search] for cell in stages.cells]
     assert [len(recipes) for recipes in tried] == [9] * 4
     assert len({frozenset(map(str, recipes)) for recipes in tried}) == 1
     assert len({tuple(map(str, recipes)) for recipes in tried}) > 1
-    assert {wanted.trial.seed for wanted in stages.wanted.values()} == {3}
-    again = stages_of(searched(seeds=[3, 1]))
+    # A seed of its own, which more seeds do not move.
+    assert {wanted.trial.seed for wanted in stages.wanted.values()} == {SEARCH_SEED}
+    again = stages_of(searched(seeds=[1, 2, 3], search=TUNED))
     assert [*again.wanted] == [*stages.wanted]
 
 
@@ -137,8 +140,9 @@ def test_a_cell_none_of_whose_recipes_completed_is_lost_with_the_reason() -> Non
     assert unknown_measures(stages) == 3
 
 
-def test_a_search_seed_of_its_own_is_not_measured() -> None:
-    stages = stages_of(searched(search={"lr": [1e-2, 1e-3], "seed": 9}))
+@pytest.mark.parametrize("stated", [{}, {"seed": 9}])
+def test_a_search_seed_of_its_own_is_not_measured(stated: dict[str, int]) -> None:
+    stages = stages_of(searched(search={"lr": [1e-2, 1e-3], **stated}))
     cell = stages.cells[0]
     assert unknown_measures(stages) == 2 * 4
     measured = settled(stages, cell, dict.fromkeys(ids(cell), 0.5))
@@ -211,7 +215,7 @@ def test_a_cell_that_has_its_winner_measures_while_others_still_search(tmp_path:
 def test_cells_whose_recipes_all_fail_are_listed_and_the_others_complete(tmp_path: Path) -> None:
     declared = study(
         factors={"model": ["a"], "optimizer": ["adam", "sgd"]},
-        search={"lr": [DIVERGING, 2 * DIVERGING]},
+        search={"lr": [DIVERGING, 2 * DIVERGING], "seed": 0},
     )
     summary = run(declared, tmp_path)
     assert summary.exit_code == 3
@@ -268,7 +272,7 @@ def test_the_stage_is_where_a_trial_was_first_trained(tmp_path: Path) -> None:
     before = trials(tmp_path)
     assert set(before.stage) == {"measure"}
     # The same recipe wins a search: its trials are there already.
-    run(study(search={"lr": [1e-3, 0.09]}, factors={"model": ["a"]}), tmp_path)
+    run(study(search={"lr": [1e-3, 0.09], "seed": 0}, factors={"model": ["a"]}), tmp_path)
     after = trials(tmp_path)
     assert (after.loc[before.index, "stage"] == "measure").all()
     assert after.loc[before.index, "measured"].all()

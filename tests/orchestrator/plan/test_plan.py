@@ -8,6 +8,8 @@ import pytest
 from orchestrator.errors import StudyError
 from orchestrator.plan.plan import default_out, plan_study
 from orchestrator.run.runner import run_study
+from orchestrator.study.recipes import SEARCH_SEED
+from orchestrator.study.recorded import recorded_study
 from orchestrator.study.study import Study, study_from
 from results.errors import StoreError
 from results.store.store import Store
@@ -25,7 +27,7 @@ SEARCHED: dict[str, Any] = {
     "recipe": {"epochs": 4},
     "search": {"lr": [1e-2, 1e-3], "batch_size": [32, 64]},
 }
-"""Four recipes in each of four cells, then one more seed of each cell's winner."""
+"""Four recipes in each of four cells, then two seeds of each cell's winner."""
 
 
 def counts(values: dict[str, Any], out: Path) -> tuple[int, ...]:
@@ -106,17 +108,19 @@ def count(values: dict[str, Any], before: dict[str, Any], out: Path) -> tuple[in
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({}, (20, 0, 20, 0, 0)),
+        ({}, (24, 0, 24, 0, 0)),
         # Two recipes more in each cell. Whom it measures is open again, so that the trials of
         # the former winners are not yet counted on.
-        ({"search": {"lr": [1e-2, 1e-3, 1e-4], "batch_size": [32, 64]}}, (28, 12, 16, 0, 4)),
-        ({"search": {"lr": [1e-3], "batch_size": [32, 64]}}, (12, 0, 12, 0, 8)),
-        ({"seeds": [0, 1, 2]}, (24, 4, 20, 0, 0)),
-        ({"factors": {"model": ["a", "b", "c"], "fraction": ["1/4", 1]}}, (30, 10, 20, 0, 0)),
-        ({"recipe": {"epochs": 6}}, (20, 4, 0, 16, 4)),
-        ({"recipe": {"epochs": 4, "schedule": "cosine"}}, (20, 20, 0, 0, 20)),
-        # Another seed searches: of the winners' other trials, some may be what it measures.
-        ({"seeds": [1, 0]}, (20, 16, 4, 0, 16)),
+        ({"search": {"lr": [1e-2, 1e-3, 1e-4], "batch_size": [32, 64]}}, (32, 16, 16, 0, 8)),
+        ({"search": {"lr": [1e-3], "batch_size": [32, 64]}}, (16, 0, 16, 0, 8)),
+        ({"seeds": [0, 1, 2]}, (28, 4, 24, 0, 0)),
+        ({"factors": {"model": ["a", "b", "c"], "fraction": ["1/4", 1]}}, (36, 12, 24, 0, 0)),
+        ({"recipe": {"epochs": 6}}, (24, 8, 0, 16, 8)),
+        ({"recipe": {"epochs": 4, "schedule": "cosine"}}, (24, 24, 0, 0, 24)),
+        # Other seeds leave the search where it was.
+        ({"seeds": [1, 0]}, (24, 0, 24, 0, 0)),
+        # Another seed searches: the winners' trials with it are recorded, the others to be chosen.
+        ({"search": {**SEARCHED["search"], "seed": 0}}, (20, 16, 4, 0, 20)),
     ],
 )
 def test_counts_of_searches(
@@ -156,15 +160,45 @@ def test_trials_that_were_cut_short_are_continued(out: Path) -> None:
 def test_planning_starts_and_writes_nothing(tmp_path: Path) -> None:
     plan = plan_study(study_from(SEARCHED), tmp_path / "run")
     assert plan.trials == {
-        "wanted": 20,
+        "wanted": 24,
         "recorded": 0,
-        "new": 20,
+        "new": 24,
         "reused": 0,
         "continued": 0,
         "orphaned": 0,
     }
     assert not (tmp_path / "run").exists()
     assert default_out(plan.study) == Path("runs/grown")
+
+
+def test_a_directory_that_the_first_seed_searched_goes_on_with_it(tmp_path: Path) -> None:
+    own = {**SEARCHED["search"], "seed": 0}
+    run_study(study_from({**SEARCHED, "search": own}), tmp_path, address="none")
+    store = Store(tmp_path)
+    # As it was written before searches had a seed of their own.
+    values = store.study()
+    del values["search"]["seed"]
+    store.write_study(values)
+    more = study_from({**SEARCHED, "seeds": [5, 0, 1]})
+    plan = plan_study(more, tmp_path)
+    assert (plan.trials["reused"], plan.trials["orphaned"], plan.trials["new"]) == (20, 0, 4)
+    said = next(str(finding) for finding in plan.findings if finding.code == "search-seed")
+    assert said.startswith("search.seed: this run directory was searched with seed 0, which it ")
+    assert "search: {seed: 1000000} searches anew" in said
+    assert recorded_study(store).search_seed == 0
+    run_study(more, tmp_path, address="none")
+    # From then on it is written.
+    assert store.study()["search"]["seed"] == 0
+    assert counts({**SEARCHED, "seeds": [9, 5, 0, 1]}, tmp_path)[2:] == (24, 0, 0)
+
+
+def test_the_search_seed_is_written_into_the_resolved_study(tmp_path: Path) -> None:
+    run_study(study_from(SEARCHED), tmp_path, address="none")
+    assert Store(tmp_path).study()["search"]["seed"] == SEARCH_SEED
+    plan = plan_study(study_from(SEARCHED), tmp_path)
+    assert "search-seed" not in {finding.code for finding in plan.findings}
+    rows = Store(tmp_path).read("trials").to_pandas()
+    assert not (rows.measured & (rows.stage == "search")).any()
 
 
 def test_the_document(out: Path) -> None:

@@ -24,7 +24,7 @@ from orchestrator.study.blocks import EarlyStopping
 from orchestrator.study.file import load_study
 from orchestrator.study.inputs import find_inputs
 from orchestrator.study.levels import Size, WeightsLevel
-from orchestrator.study.recipes import RECIPE_FIELDS
+from orchestrator.study.recipes import RECIPE_FIELDS, SEARCH_SEED
 from orchestrator.study.study import Study, study_from
 
 BASE: dict[str, Any] = {"name": "s", "trainable": "simulated"}
@@ -91,8 +91,14 @@ def test_a_race_is_a_comparison_of_unlike_trials_without_search() -> None:
 
 def test_the_search_seed() -> None:
     lr = [1e-2, 1e-3]
-    assert study(seeds=[4, 2], search={"lr": lr}).search_seed == 4
-    assert study(seeds=[4, 2], search={"lr": lr, "seed": 0}).search_seed == 0
+    for seeds in ([4, 2], [0, 1, 2]):
+        assert study(seeds=seeds, search={"lr": lr}).search_seed == SEARCH_SEED
+    assert study(seeds=[4, 2], search={"lr": lr, "seed": 4}).search_seed == 4
+    # Unstated, it stays apart from those that are measured.
+    with pytest.raises(StudyError, match=r"seeds: .*1000000 is the search's own"):
+        study(seeds=[0, SEARCH_SEED], search={"lr": lr})
+    assert study(seeds=[SEARCH_SEED], search={"lr": lr, "seed": SEARCH_SEED}).search
+    assert study(seeds=[SEARCH_SEED]).seeds
 
 
 def test_relative_paths_start_from_the_study_file(tmp_path: Path) -> None:

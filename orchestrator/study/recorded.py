@@ -1,0 +1,41 @@
+"""The study that a run directory holds, and what of it a study goes on with."""
+
+from typing import Any
+
+from orchestrator.study.study import Study, study_from
+from results.store.store import Store
+
+
+def recorded_study(store: Store) -> Study:
+    """Return the study of a run directory as last run.
+
+    Raises StoreError where it cannot be read, and StudyError where it holds no study.
+    """
+    values = store.study()
+    seed = _searched_with(values)
+    if seed is not None:
+        values = values | {"search": values["search"] | {"seed": seed}}
+    return study_from(values, file=str(store.study_file))
+
+
+def continued(study: Study, store: Store) -> Study:
+    """Return the study with its search seed resolved.
+
+    A study that states none goes on with the one that its run directory was searched with, so that
+    nothing is searched twice; raises StoreError where that cannot be read.
+    """
+    if study.search is None or study.search.seed is not None:
+        return study
+    seed = _searched_with(store.study()) if store.study_file.exists() else None
+    search = study.search.model_copy(update={"seed": study.search_seed if seed is None else seed})
+    return study.model_copy(update={"search": search})
+
+
+def _searched_with(values: dict[str, Any]) -> int | None:
+    """Return the search seed of a recorded study; None where it has no search."""
+    search, seeds = values.get("search"), values.get("seeds")
+    if not isinstance(search, dict):
+        return None
+    # Before there was a seed of its own, the first of the study's was searched with.
+    seed = search.get("seed", seeds[0] if isinstance(seeds, list) and seeds else None)
+    return seed if isinstance(seed, int) else None
