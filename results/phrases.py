@@ -118,18 +118,25 @@ def signed(value: float) -> str:
 def amount(mean: float, low: float, high: float, unit: str = _POINTS) -> str:
     """Return a difference with its interval, such as `4.1 points (2.6 to 5.5)`.
 
-    The mean has `+` or `−` where the interval holds 0; its ends are cut at ±100 points, and NaN
-    where there is none.
+    The mean has `+` or `−` where 0 lies within the interval; its ends are cut at ±100 points, and
+    NaN where there is none.
     """
     if math.isnan(low) or math.isnan(high):
         return f"{signed(mean)}{unit} (no ±)"
     if unit == _POINTS:
         low, high = max(low, -100.0), min(high, 100.0)
-    if low <= 0 <= high:
+    if low < 0 < high:
         return f"{signed(mean)}{unit} ({signed(low)} to {signed(high)})"
     # An end that is written as 0.0 would look undecided.
-    places = 1 if min(abs(low), abs(high)) >= 0.05 else 2
+    places = 1 if min(abs(low), abs(high)) >= 0.05 or 0 in (low, high) else 2
     return f"{mean:.{places}f}{unit} ({low:.{places}f} to {high:.{places}f})".replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """Return a probability from 0 to 1 in percent, never as certainty: `62 %`, `over 99 %`."""
+    if share > 0.99:
+        return "over 99 %"
+    return "under 1 %" if share < 0.01 else f"{100 * share:.0f} %"
 
 
 def resource_time(seconds: float, resource: str) -> str:

@@ -1,6 +1,7 @@
 """A run directory as frames and figures."""
 
 import difflib
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from results.figures.catalogue import Drawing
 
 
-def open(path: str | Location) -> "Run":
+def open(path: str | Location, prices: Mapping[str, float] | None = None) -> "Run":
     """Open a run directory, whether its study is finished, under way or was cut short.
 
     Parameters
@@ -28,6 +29,8 @@ def open(path: str | Location) -> "Run":
     path
         The folder that `scalestudy run` was given as `--out`, or the address (`s3://bucket/run`),
         which is a string.
+    prices
+        Of a `label` and of an `hour` on a GPU or CPU, in one currency, in place of the study's.
 
     Raises
     ------
@@ -36,7 +39,7 @@ def open(path: str | Location) -> "Run":
     """
     store = Store.at(path)
     store.study()
-    return Run(store)
+    return Run(store, prices or {})
 
 
 class Run:
@@ -46,10 +49,13 @@ class Run:
     ----------
     store
         The run directory.
+    prices
+        See `open`.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, prices: Mapping[str, float] | None = None) -> None:
         self._store = store
+        self._prices = dict(prices or {})
         self._tables: dict[str, pd.DataFrame] = {}
 
     def __repr__(self) -> str:
@@ -139,8 +145,27 @@ class Run:
         return self._findings.copy(deep=False)
 
     def answer(self) -> "Answer":
-        """Return the study's question, and the answer to it in five sentences."""
+        """Return the study's question, and the answer to it in a few items."""
         return self._answer
+
+    def levers(self) -> pd.DataFrame:
+        """Return what helps more: a row per factor that varies, the best first.
+
+        A factor's gain is the best cell minus the best cell at its reference level (weights `none`,
+        the next smaller model, the stated recipe, an own factor's first level), all else chosen
+        freely at all of the data; where the best cell stands at the reference, what the best other
+        level gains. That of data is the forecast next doubling, or the last measured one.
+
+        Returns
+        -------
+        DataFrame
+            `lever` (data, model, weights, recipe or an own factor's name), `step` (from → to),
+            `gain` with `low` and `high` (points; they hold together, and are NaN where the spread
+            over seeds is unknown), `decided`, `best_probability` (of being the largest gain),
+            `images` (more labels), `hours` (of GPU or CPU, more for a run; of a recipe, its
+            search), `price` (NaN without prices), `basis` (measured, forecast, one seed).
+        """
+        return self.analysis.levers.copy(deep=False)
 
     @cached_property
     def _answer(self) -> "Answer":
@@ -166,7 +191,9 @@ class Run:
         from results.analysis.analysis import Analysis
         from results.analysis.runs import Design
 
-        return Analysis(self._table, Design.of(self.study | {"name": self.name}))
+        prices = {**(self.study.get("prices") or {}), **self._prices}
+        design = Design.of(self.study | {"name": self.name, "prices": prices})
+        return Analysis(self._table, design)
 
     @property
     def figures(self) -> list[str]:

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from results.analysis.cells import Cells, cells_of
+from results.analysis.comparisons import Comparisons, compare_best
 from results.analysis.contrasts import interactions, main_effects, paired_differences
-from results.analysis.costs import cost_per_point
 from results.analysis.fitting import fitting
+from results.analysis.levers import levers
 from results.analysis.runs import Design, compared_runs, ordered_levels, wanted_trials
 from results.analysis.series import crossovers, data_worths, extrapolations
-from results.phrases import cell_name, setting
+from results.phrases import STANDARD_FACTORS, cell_name, setting
 from results.ranking import rank
 from results.statistics.crossover import DRAWS
 
@@ -34,7 +35,6 @@ class Analysis:
         self.table = read
         self.design = design
         self._differences: dict[str, pd.DataFrame] = {}
-        self._costs: dict[str, pd.DataFrame] = {}
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -118,6 +118,40 @@ class Analysis:
         accuracy = frame["accuracy"]
         return frame.loc[sorted(frame.index, key=lambda place: (rank(accuracy[place]), -place))]
 
+    @cached_property
+    def correct(self) -> dict[str, np.ndarray]:
+        """Correctness of the compared runs on the test images that all have, by trial_id.
+
+        Empty where predictions are missing; a run without any is left out.
+        """
+        rows = self.compared("predictions")
+        trial, ids = pd.factorize(rows["trial_id"])
+        example, examples = pd.factorize(rows["example"])
+        if not len(rows) or len(rows) < len(ids) * len(examples):
+            return {}
+        table = np.zeros((len(ids), len(examples)), dtype=bool)
+        table[trial, example] = rows["correct"].to_numpy(bool)
+        return dict(zip(ids, table, strict=True))
+
+    @cached_property
+    def comparisons(self) -> Comparisons:
+        """How the best cells stand against the others, all claims of the answer together."""
+        fair = self.ranked if not self.design.race else self.ranked.iloc[:0]
+        crossings = self.crossovers["p_value"].to_numpy(float)
+        return compare_best(
+            fair, self.runs, self.correct, self.factors, self.extrapolations, crossings
+        )
+
+    @cached_property
+    def levers(self) -> pd.DataFrame:
+        """What each lever gains at all of the data, the best first; see `levers.levers`."""
+        levels = self.levels | {
+            name: declared
+            for name, declared in self.design.levels.items()
+            if name not in STANDARD_FACTORS
+        }
+        return levers(self.comparisons, self.wanted, levels, self.design, self.design.prices)
+
     def differences(self, factor: str) -> pd.DataFrame:
         """Return the differences between every two levels of a factor, cell by cell, in points.
 
@@ -127,17 +161,6 @@ class Analysis:
             found = paired_differences(self.runs, self.factors, factor)
             self._differences[factor] = self.cells.ordered(found)
         return self._differences[factor]
-
-    def costs(self, factor: str) -> pd.DataFrame:
-        """Return what a point of accuracy costs by a factor's next level, in resource-seconds.
-
-        See `costs.cost_per_point` for its columns.
-        """
-        if factor not in self._costs:
-            table, after = self.differences(factor), dict(pairwise(self.levels[factor]))
-            steps = table[table["first"].map(after) == table["second"]]
-            self._costs[factor] = cost_per_point(steps, self.cells.frame, self.factors, factor)
-        return self._costs[factor]
 
     @cached_property
     def effects(self) -> pd.DataFrame:

@@ -1,13 +1,11 @@
-"""What a study costs: of slots, of a pass, of a point of accuracy. Frames in, frame out."""
+"""What a study costs: of slots, of a pass, of a cell. Frames in, frame out."""
 
 import json
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from results.phrases import cell_key
 
 if TYPE_CHECKING:
     # The terminal asks for the share of busy slots where no frame is read.
@@ -47,40 +45,6 @@ def _covered(spans: list[tuple[float, float]]) -> float:
         covered += max(0.0, ended - max(begun, until))
         until = max(until, ended)
     return covered
-
-
-def cost_per_point(
-    differences: "pd.DataFrame", cells: "pd.DataFrame", factors: Sequence[str], factor: str
-) -> "pd.DataFrame":
-    """Return what each gained point of accuracy costs when a factor's level is raised.
-
-    The rows and columns of the factor's `paired_differences`, and `resource` (gpu or cpu),
-    `extra_seconds` (resource-seconds of one run of the second level minus the first),
-    `seconds_per_point` with `seconds_per_point_low` and `_high` (from the ends of the difference's
-    interval). The three are NaN unless the gain is decided and above 0, or where it costs nothing.
-    """
-    table = differences.reset_index(drop=True)
-    known = {
-        cell_key(row, factors): row
-        for row in cells[[*factors, "resource_seconds", "resource"]].to_dict("records")
-    }
-    first, second = (
-        [known[cell_key({**row, factor: row[side]}, factors)] for row in table.to_dict("records")]
-        for side in ("first", "second")
-    )
-    extra = [
-        after["resource_seconds"] - before["resource_seconds"]
-        for before, after in zip(first, second, strict=True)
-    ]
-    table["resource"] = [str(row["resource"]) for row in second]
-    table["extra_seconds"] = np.array(extra, dtype=float)
-    priced = (
-        table["decided"].astype(bool) & (table["difference"] > 0) & (table["extra_seconds"] > 0)
-    )
-    for name, gain in (("", "difference"), ("_low", "high"), ("_high", "low")):
-        price = table["extra_seconds"] / table[gain].astype(float).where(priced)
-        table[f"seconds_per_point{name}"] = price
-    return table
 
 
 def pareto_front(cells: "pd.DataFrame", cost: str, error: str = "error") -> "pd.Series":

@@ -28,6 +28,11 @@ class Design:
     a comparison."""
     tuned: tuple[str, ...] = ()
     """Recipe fields that are searched inside each cell."""
+    stated: Mapping[str, Any] = field(default_factory=dict)
+    """Of the searched recipe fields the value that is listed first, what a tuned recipe is held
+    against; empty where a field has a range and no list."""
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """Of a `label` and of an `hour` on a GPU or CPU, in one currency; as far as they are known."""
 
     @classmethod
     def of(cls, study: Mapping[str, Any]) -> "Design":
@@ -35,13 +40,17 @@ class Design:
         declared = study.get("factors") or {}
         stopping = study.get("early_stopping")
         competes = isinstance(stopping, Mapping) and stopping.get("compare", "cell") != "cell"
+        tuned = {k: v for k, v in (study.get("search") or {}).items() if k in RECIPE_COLUMNS}
+        listed = all(isinstance(values, list) and values for values in tuned.values())
         return cls(
             name=str(study.get("name", "")),
             factors=(*STANDARD_FACTORS, *(name for name in declared if name in RECIPE_COLUMNS)),
             levels={name: _labels(levels) for name, levels in declared.items()},
             seeds=tuple(study.get("seeds") or ()),
             race=competes and not study.get("search"),
-            tuned=tuple(name for name in study.get("search") or {} if name in RECIPE_COLUMNS),
+            tuned=tuple(tuned),
+            stated={name: values[0] for name, values in tuned.items()} if listed else {},
+            prices=study.get("prices") or {},
         )
 
 

@@ -14,7 +14,6 @@ from results.records import Stage, Status
 from results.statistics.curves import ill_behaved
 
 _MORE = "two more seeds here"
-_MANY_TIES = 60
 _RACED = (Status.STOPPED, Status.COMPLETED)
 
 
@@ -156,45 +155,21 @@ def _few_seeds(study: Analysis) -> Iterator[Finding]:
 
 
 def _undecided(study: Analysis) -> Iterator[Finding]:
-    for factor in ("model", "weights"):
-        if factor not in study.factors:
+    for factor in study.factors:
+        if factor == "fraction" or not study.varies(factor):
             continue
         table = study.differences(factor)
         tested = table[table["n_seeds"] > 1]
         ties = tested[~tested["decided"].astype(bool)]
-        if len(ties) > _MANY_TIES:
-            yield _many_ties(factor, ties, len(tested))
-            continue
-        for row in ties.to_dict("records"):
-            needed = row["seeds_needed"]
-            more = needed - row["n_seeds"]
-            if pd.isna(needed):
-                advice = "call it a tie: more than 100 seeds would be needed for so small a gap"
-            elif more <= 2:
-                advice = f"{_MORE} should decide it ({needed:.0f} in all)"
-            else:
-                advice = f"about {needed:.0f} seeds would decide a gap of this size; else a tie"
+        if len(ties):
             yield Finding(
                 "undecided",
                 Severity.NOTE,
-                cell_name(row, study.others(factor)),
-                f"{row['second']} minus {row['first']}: {row['difference']:+.2f} points "
-                f"({row['low']:+.2f} to {row['high']:+.2f}, {row['n_seeds']} seeds)",
-                advice,
+                "",
+                f"{len(ties):,} of {len(tested):,} differences between levels of {factor} are not "
+                f"told apart; the smallest is {ties['difference'].abs().min():.2f} points",
+                "call them ties; the answer says how likely more seeds are to decide",
             )
-
-
-def _many_ties(factor: str, ties: pd.DataFrame, tested: int) -> Finding:
-    """Count differences that are too many to be read one by one."""
-    near = int((ties["seeds_needed"] - ties["n_seeds"] <= 2).sum())
-    return Finding(
-        "undecided",
-        Severity.NOTE,
-        "",
-        f"{len(ties):,} of {tested:,} differences between levels of {factor} are not told apart; "
-        f"the smallest are {ties['difference'].abs().min():.2f} points",
-        f"two more seeds should decide {near:,} of them; call the others ties",
-    )
 
 
 def _selected(cells: pd.DataFrame) -> Iterator[Finding]:
@@ -208,7 +183,9 @@ def _selected(cells: pd.DataFrame) -> Iterator[Finding]:
         "",
         f"{len(chosen)} cells were tuned on one of their own seeds; with it their means are "
         f"{shift:+.2f} points against without",
-        "read the contrasts without the selection seed beside the others",
+        "read the contrasts without the selection seed beside the others"
+        if (chosen["seeds"] > 2).any()
+        else "nothing can be tested without that seed: with two, one would be left; add a seed",
     )
 
 

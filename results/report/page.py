@@ -13,7 +13,6 @@ from results.analysis.analysis import Analysis
 from results.analysis.cells import METRICS, Cells, State
 from results.analysis.costs import predicted_and_actual
 from results.analysis.runs import measured_trials, records_of
-from results.answer.answer import Interval, coverage_note
 from results.findings.findings import by_severity
 from results.phrases import is_absent, level_label
 from results.records import Stage, Status
@@ -106,7 +105,6 @@ def render(
         environments=_environment_table(run.environments()),
         forecasts=_forecast_table(run),
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
-        t_coverage=coverage_note(Interval.MEAN),
         written_at=written_at,
         refresh=refresh,
     )

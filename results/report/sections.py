@@ -3,6 +3,7 @@
 Numbers are those of `results.analysis.analysis`: points of test accuracy or error, seconds, images.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,7 +11,6 @@ import pandas as pd
 
 from results.analysis.analysis import Analysis
 from results.analysis.costs import COSTS, pareto_front
-from results.answer.answer import Interval, coverage_note
 from results.phrases import level_label, resource_time
 from results.report.html import Table, table_of
 from results.run import Run
@@ -108,32 +108,31 @@ def _differences(factor: str) -> _Sheet:
             **_DIFFERENCE,
             "error_ratio": "error ratio",
             **_WITHOUT_SELECTION,
-            "seeds_needed": "seeds to decide",
         },
         (factor,),
         {"first": "from", "second": "to"},
     )
 
 
-def _prices(factor: str) -> _Sheet:
-    return _Sheet(
-        f"What a point of accuracy costs by the next level of {factor}",
-        lambda study: study.costs(factor).assign(factor=factor),
-        {
-            "difference": "points gained",
-            "extra_seconds": "more {resource}-seconds a run",
-            "seconds_per_point": "{resource}-seconds a point",
-            "seconds_per_point_low": "from",
-            "seconds_per_point_high": "to",
-        },
-        (factor,),
-        {"first": "from", "second": "to"},
-    )
-
-
+_LEVERS = _Sheet(
+    "One step from the reference at all of the data, the largest gain first; intervals hold "
+    "together",
+    lambda study: study.levers,
+    {
+        "lever": "lever",
+        "step": "from → to",
+        "gain": "points gained",
+        **_INTERVAL,
+        "decided": "decided",
+        "best_probability": "probability of being the best step",
+        "images": "more labels",
+        "hours": "more {resource}-hours",
+        "price": "price",
+        "basis": "basis",
+    },
+)
 _CROSSOVERS = _Sheet(
-    "Does a bigger model overtake a smaller one as data grows? Sizes in images; "
-    f"{coverage_note(Interval.CROSSOVER)}",
+    "Does a bigger model overtake a smaller one as data grows? Sizes in images",
     lambda study: study.crossovers,
     {
         "small": "small",
@@ -146,8 +145,7 @@ _CROSSOVERS = _Sheet(
     ("model", "fraction"),
 )
 _WORTHS = _Sheet(
-    "How many times the data a model from scratch needs for the pretrained error; "
-    f"{coverage_note(Interval.WORTH)}",
+    "How many times the data a model from scratch needs for the pretrained error",
     lambda study: study.worths,
     {
         "fraction": "pretrained on",
@@ -159,7 +157,7 @@ _WORTHS = _Sheet(
     ("fraction",),
 )
 _EXTRAPOLATIONS = _Sheet(
-    f"Predicted error with twice the data; {coverage_note(Interval.EXTRAPOLATION)}",
+    "Predicted error with twice the data",
     lambda study: study.extrapolations,
     {
         "n_train": "images now",
@@ -240,8 +238,12 @@ def sections_of(run: Run) -> list[Section]:
         return []
     fair = not study.design.race
     varied = [factor for factor in study.factors if fair and study.varies(factor)]
-    said = {sentence.topic: [sentence.text] for sentence in run.answer().sentences}
+    told = {sentence.topic: [sentence.text] for sentence in run.answer().sentences}
+    said = defaultdict(list, told)
     sections = []
+    if varied:
+        title, tables = "Which step helps more?", _tables(study, [_LEVERS])
+        sections.append(Section("levers", title, (), tables))
     if "model" in varied:
         title, sheets = (
             "Which model for which amount of data?",
@@ -251,15 +253,14 @@ def sections_of(run: Run) -> list[Section]:
     if "weights" in varied:
         title, sheets = "What is pretraining worth?", [_differences("weights"), _WORTHS]
         tables = _tables(study, sheets)
-        sections.append(Section("pretraining", title, said["pretraining"], tables, "pretraining"))
+        sections.append(Section("pretraining", title, said["weights"], tables, "pretraining"))
     if "fraction" in varied:
         title, tables = "What would twice the data buy?", _tables(study, [_EXTRAPOLATIONS])
         sections.append(Section("data", title, said["data"], tables, "learning-curves"))
     if varied:
         title, tables = "Which factor matters most?", _tables(study, [_EFFECTS, _INTERACTIONS])
         sections.append(Section("effects", title, (), tables, "effects"))
-    prices = [_prices(factor) for factor in ("model", "fraction") if factor in varied]
-    title, tables = "What does accuracy cost?", _tables(study, [_FRONT, *prices])
+    title, tables = "What does accuracy cost?", _tables(study, [_FRONT])
     text = _search_cost(study) if fair else ()
     sections.append(Section("cost", title, text, tables, "cost", "cost"))
     title, tables = "Was training long enough?", _tables(study, [_FITS])

@@ -137,4 +137,6 @@ def _mean_of_sd(freedom: Array) -> Array:
 
 
 def _inverse_trigamma(values: Array) -> Array:
-    return np.exp(np.interp(-np.log(values), -np.log(_TRIGAMMAS), np.log(_HALVES)))
+    within = np.maximum(values, _TRIGAMMAS[-1])
+    found = np.exp(np.interp(-np.log(within), -np.log(_TRIGAMMAS), np.log(_HALVES)))
+    return np.asarray(found, dtype=np.float64)

@@ -8,25 +8,6 @@ from runs_table import BIG, SMALL, analysis_of, cell
 from results.analysis.costs import Hold, busy_share, pareto_front, predicted_and_actual
 
 
-def test_seconds_per_point_by_hand():
-    # Two CPUs: 100 s more are 200 CPU-seconds, for four points.
-    rows = cell([0.60, 0.61, 0.62], seconds=100.0)
-    rows += cell([0.639, 0.65, 0.661], model=BIG, seconds=200.0)
-    row = analysis_of(rows).costs("model").iloc[0]
-    assert row["decided"]
-    assert (row["resource"], row["extra_seconds"]) == ("cpu", 200.0)
-    assert row["seconds_per_point"] == pytest.approx(50)
-    assert row["seconds_per_point_low"] == pytest.approx(200 / row["high"])
-    assert row["seconds_per_point_high"] == pytest.approx(200 / row["low"])
-
-
-@pytest.mark.parametrize("accuracies", [[0.60, 0.62, 0.61], [0.5, 0.5, 0.5], [0.9]])
-def test_no_price_without_a_decided_gain(accuracies):
-    rows = cell([0.60, 0.61, 0.62]) + cell(accuracies, model=BIG, seconds=200.0)
-    row = analysis_of(rows).costs("model").iloc[0]
-    assert np.isnan(row["seconds_per_point"])
-
-
 def test_pareto_front_by_hand():
     rows = cell([0.60], seconds=10.0, fraction=0.25)
     rows += cell([0.70], seconds=40.0)

@@ -1,0 +1,387 @@
+"""The answer's comparisons, which hold together: how the best cells stand against the others.
+
+Frames in, frame out. Gains are in points of accuracy, the best cell minus another, and all are
+estimated by one model (`results.statistics.inference`).
+
+The best of K cells is best by luck too, and so is the one that it is held against. That the best
+cell is ahead of the best of some cells S is claimed where it is ahead of each of S, one-sided: were
+one of S as good, one of the K would have had to pass it by chance, so that p = K · max over S of
+the one-sided p (Bonferroni over the cells that may be the best). Holm's step-down over all of the
+answer's comparisons then keeps false claims at 5 %, all together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from results.analysis.runs import by_cell
+from results.phrases import cell_key, level_label
+from results.statistics.best import BestValue, best_value
+from results.statistics.inference import (
+    NOTHING,
+    SEEDS,
+    Inference,
+    contrasts_of,
+    holm,
+    infer,
+)
+from results.statistics.intervals import Array
+
+ALPHA = 0.05
+"""Chance of one false claim or more in an answer."""
+MOST, LEAST, ANY = "most", "least", "any"
+"""The amounts of data at which the best cell is held against others; `ANY` is all of them."""
+_CONTENDER = 0.005  # one-sided p below which a cell is no longer taken for a possible best one
+_HALF = 0.51  # of the largest size, up to which a size counts as half of it
+_HALF_WIDTH = float(special.ndtri(0.975))  # standard errors of an interval that is given as such
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the best cell at an amount of data stands against the best of some others, in points."""
+
+    amount: str
+    """`MOST`, `LEAST` or `ANY`."""
+    factor: str
+    """Whose levels are compared: `fraction` for twice the data, empty against all other cells."""
+    level: Any
+    """The others' level; None where they have several."""
+    best_level: Any
+    """The best cell's."""
+    best: int
+    other: int
+    """Rows in `Comparisons.cells`: the best cell, and the best of the others. For a forecast both
+    are the cell that it is of."""
+    others: tuple[int, ...]
+    """All of the others; empty for a forecast."""
+    gain: float
+    """The best cell minus the other."""
+    p: float
+    """Chance of such a gain or more were there none, allowing for the choice among `contenders`;
+    NaN where the spread over seeds is unknown."""
+    contenders: int
+    """Cells that may be the best at this amount of data, at least two."""
+    n_seeds: int
+    """Seeds that both have."""
+    error: float
+    freedom: float
+    """Standard error of the gain, in points, and its degrees of freedom."""
+    seed_error: float
+    image_error: float
+    """Its parts from seeds and from test images."""
+    is_forecast: bool = False
+    """Whether nothing was measured there."""
+    low: float = np.nan
+    high: float = np.nan
+    """Interval that holds together with those of all comparisons."""
+    p_holm: float = np.nan
+    """P value that does."""
+
+    @property
+    def key(self) -> tuple[int, tuple[int, ...], bool]:
+        """What is compared: comparisons with the same key are one test."""
+        return self.best, self.others, self.is_forecast
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the answer may claim a gain."""
+        return self.p_holm <= ALPHA
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """What an answer compares."""
+
+    rows: tuple[Comparison, ...]
+    """Those of `MOST` and `LEAST` for each factor and each level other than the best cell's, one
+    for twice the data, and one of `ANY`, the best cell against all others."""
+    cells: pd.DataFrame
+    """The cells, the most accurate first."""
+    value: BestValue | None
+    """What the best of all cells is worth, in points; None where its spread is unknown."""
+    speaks_of: str
+    """What intervals hold for: new seeds, or new seeds and images."""
+    ties: tuple[int, ...]
+    """Rows in `cells`, without the best one, that are not told apart from it; all where nothing is
+    tested."""
+    crossings: Array
+    """P values of crossovers that hold together with the comparisons, shape (crossovers,)."""
+
+    @property
+    def tests(self) -> list[float]:
+        """The p values that hold together, one per test that was made, crossovers last."""
+        known = [*{row.key: row.p_holm for row in self.rows}.values(), *self.crossings]
+        return [float(p) for p in known if np.isfinite(p)]
+
+    def of(self, amount: str, factor: str = "") -> list[Comparison]:
+        """Return the comparisons of a factor at an amount of data, the smallest gap first."""
+        own = [row for row in self.rows if (row.amount, row.factor) == (amount, factor)]
+        return sorted(own, key=lambda row: row.gain)
+
+
+def compare_best(
+    cells: pd.DataFrame,
+    runs: pd.DataFrame,
+    correct: Mapping[str, np.ndarray],
+    factors: Sequence[str],
+    forecasts: pd.DataFrame,
+    crossings: Array,
+) -> Comparisons:
+    """Hold the best cells against the others, and make all claims of an answer hold together.
+
+    Parameters
+    ----------
+    cells
+        The cells that may be called the best, the most accurate first.
+    runs
+        Compared runs; see `results.analysis.runs.compared_runs`.
+    correct
+        Correctness of runs on the same test images by trial_id, shape (images,).
+    factors
+        Columns that name a cell.
+    forecasts
+        See `series.extrapolations`.
+    crossings
+        P values of the tested crossovers, shape (crossovers,).
+    """
+    cells = cells.reset_index(drop=True)
+    if cells.empty:
+        return Comparisons((), cells, None, NOTHING, (), holm(crossings))
+    field = _Field(cells, runs, correct, factors)
+    rows = [row for amount in field.groups for row in field.stood(amount)]
+    rows += field.more_data(forecasts)
+    # The best cell may be held against the same others twice, which is one test.
+    tests = {row.key: row.p for row in rows}
+    together = holm([*tests.values(), *crossings])
+    count = max(int(np.isfinite(together).sum()), 1)
+    adjusted = dict(zip(tests, together, strict=False))
+    settled = [_settled(field, row, float(adjusted[row.key]), count) for row in rows]
+    ties = [
+        other
+        for row in settled
+        if row.amount == ANY and not row.is_decided
+        for other in row.others
+        if not field.ends(replace(row, others=(other,)), _tail(row, count))[0] > 0
+    ]
+    return Comparisons(
+        tuple(settled),
+        cells,
+        field.value(),
+        field.speaks_of,
+        tuple(ties),
+        together[len(tests) :],
+    )
+
+
+class _Field:
+    """The cells of a study, and all pairs of them that an answer needs, estimated together."""
+
+    def __init__(
+        self,
+        cells: pd.DataFrame,
+        runs: pd.DataFrame,
+        correct: Mapping[str, np.ndarray],
+        factors: Sequence[str],
+    ) -> None:
+        self.cells = cells
+        self.series = [name for name in factors if name != "fraction"]
+        self._names = [cell_key(row, self.series) for row in cells.to_dict("records")]
+        self._correct = correct
+        known = by_cell(runs[[*factors, "trial_id", "seed", "accuracy"]], factors)
+        self._runs = [
+            {
+                int(seed): (float(accuracy), str(trial))
+                for seed, accuracy, trial in zip(
+                    *(known[cell_key(row, factors)][n] for n in ("seed", "accuracy", "trial_id")),
+                    strict=True,
+                )
+            }
+            for row in cells.to_dict("records")
+        ]
+        self.groups = self._groups()
+        top = self.groups[MOST][0]
+        self.half = self._half_of(top)
+        pairs = dict.fromkeys((own[0], other) for own in self.groups.values() for other in own[1:])
+        if self.half is not None:
+            pairs[top, self.half] = None
+        self.place = {pair: number for number, pair in enumerate(pairs)}
+        self.found = self._inferred(list(pairs), len(cells) - 1) if pairs else None
+        spoken = [] if self.found is None else list(self.found.speaks_of)
+        self.speaks_of = SEEDS if SEEDS in spoken else spoken[0] if spoken else NOTHING
+        self.p = _one_sided(self.found) if self.found is not None else np.array([])
+
+    def _groups(self) -> dict[str, list[int]]:
+        """Return the places of the cells at each amount of data, the best first."""
+        fraction = self.cells["fraction"].astype(float)
+        most, least = fraction.max(), fraction.min()
+        groups = {MOST: np.flatnonzero(fraction == most).tolist()}
+        if least < most:
+            groups[LEAST] = np.flatnonzero(fraction == least).tolist()
+        return groups | {ANY: list(range(len(self.cells)))}
+
+    def _half_of(self, top: int) -> int | None:
+        """Return the cell that differs by having half of the data, or the next less than half."""
+        images = self.cells["n_train"].to_numpy(float)
+        same = np.array([name == self._names[top] for name in self._names])
+        smaller = np.flatnonzero(same & (images <= _HALF * images[top]))
+        return int(smaller[images[smaller].argmax()]) if smaller.size else None
+
+    def _inferred(
+        self, pairs: Sequence[tuple[int, int | None]], independent: float | None = None
+    ) -> Inference:
+        sums = [self._sums(first, second) for first, second in pairs]
+        by_seed = np.full((len(sums), max(means.size for means, *_ in sums)), np.nan)
+        for row, (means, *_) in zip(by_seed, sums, strict=True):
+            row[: means.size] = means
+        rest = [np.array(column) for column in zip(*(row[1:] for row in sums), strict=True)]
+        sizes = np.log(self.cells["n_train"].to_numpy(float))
+        places = np.array([(a, a if b is None else b) for a, b in pairs])
+        return infer(
+            contrasts_of(by_seed, *rest), sizes[places].mean(axis=1)[:, None], 1.0, independent
+        )
+
+    def _sums(self, first: int, second: int | None) -> tuple[Array, int, float, float]:
+        """Return what `contrasts_of` takes of first minus second, or of the first alone."""
+        runs = [self._runs[place] for place in (first, second) if place is not None]
+        seeds = sorted(set.intersection(*(set(own) for own in runs)))
+        accuracies = [np.array([own[seed][0] for seed in seeds]) for own in runs]
+        # Seeds that gain alike differ by rounding at most, which is no spread.
+        means = (accuracies[0] - (0 if second is None else accuracies[1])).round(9)
+        ids = [[own[seed][1] for seed in seeds] for own in runs]
+        if not seeds or not all(name in self._correct for side in ids for name in side):
+            return means, 0, np.nan, np.nan
+        sides = [np.array([self._correct[name] for name in side], dtype=float) for side in ids]
+        table = 100 * (sides[0] if second is None else sides[0] - sides[1])
+        sums = table.sum(axis=0)
+        return table.mean(axis=1), sums.size, float(sums @ sums), float((table**2).sum())
+
+    def value(self) -> BestValue | None:
+        """Return what the best of all cells is worth, in points."""
+        alone = self._inferred([(place, None) for place in range(len(self.cells))])
+        if np.isnan(alone.error).any() or np.isnan(alone.p).any():
+            return None
+        own = alone.error
+        if self.found is not None:
+            # What images and seeds bring to all cells alike does not choose among them.
+            apart = self.found.error[self.places(0, self.groups[ANY][1:])] / np.sqrt(2)
+            known = apart[np.isfinite(apart)]
+            if known.size:
+                own = np.array([np.median(known), *np.where(np.isfinite(apart), apart, own[1:])])
+        return best_value(alone.estimate, alone.error, alone.freedom, own)
+
+    def stood(self, amount: str) -> list[Comparison]:
+        """Return how the best cell at an amount of data stands against the others."""
+        best, *others = self.groups[amount]
+        if not others:
+            return []
+        if amount == ANY:
+            return [self.compared(amount, "", others)]
+        rows = []
+        for factor in self.series:
+            labels = [level_label(factor, level) for level in self.cells[factor]]
+            for label in dict.fromkeys(labels[place] for place in others):
+                if label != labels[best]:
+                    having = [place for place in others if labels[place] == label]
+                    rows.append(self.compared(amount, factor, having))
+        return rows
+
+    def compared(self, amount: str, factor: str, others: Sequence[int]) -> Comparison:
+        """Return how the best cell at an amount of data stands against some others."""
+        assert self.found is not None
+        best = self.groups[amount][0]
+        rivals = self.p[[self.place[best, other] for other in self.groups[amount][1:]]]
+        contenders = max(1 + int((~(rivals <= _CONTENDER)).sum()), 2)
+        places = self.places(best, others)
+        estimates = self.found.estimate[places]
+        nearest = int(np.argmin(np.where(np.isnan(estimates), np.inf, estimates)))
+        at = places[nearest]
+        # NaN where any is: a cell that is not tested may be as good.
+        p = float(self.p[places].max())
+        if factor == "fraction":
+            # Half of the data was not chosen for being less accurate.
+            p = min(p, 1 - p)
+        levels = [self.cells[factor].iloc[place] if factor else None for place in (others[0], best)]
+        return Comparison(
+            amount=amount,
+            factor=factor,
+            level=levels[0],
+            best_level=levels[1],
+            best=best,
+            other=others[nearest],
+            others=tuple(others),
+            gain=float(estimates[nearest]),
+            p=min(contenders * p, 1.0),
+            contenders=contenders,
+            n_seeds=len(self._runs[best].keys() & self._runs[others[nearest]].keys()),
+            error=float(self.found.error[at]),
+            freedom=float(self.found.freedom[at]),
+            seed_error=float(self.found.seed_error[at]),
+            image_error=float(self.found.image_error[at]),
+        )
+
+    def places(self, best: int, others: Sequence[int]) -> np.ndarray:
+        """Return where the best cell minus each of some others stands among the estimates."""
+        return np.array([self.place[best, other] for other in others])
+
+    def ends(self, row: Comparison, tail: float) -> tuple[float, float]:
+        """Return the ends of a measured gain's interval that leaves out so much at each side."""
+        assert self.found is not None
+        places = self.places(row.best, row.others)
+        half = special.stdtrit(self.found.freedom[places], 1 - tail) * self.found.error[places]
+        estimates = self.found.estimate[places]
+        return float((estimates - half).min()), float((estimates + half).min())
+
+    def more_data(self, forecasts: pd.DataFrame) -> list[Comparison]:
+        """Return the gain of twice the data by the forecast, or of the last doubling measured."""
+        top = self.groups[MOST][0]
+        if len(self.groups) == 2:
+            return []
+        own = by_cell(forecasts, self.series).get(self._names[top])
+        row = None if own is None else own.iloc[0]
+        if row is not None and not np.isnan(row["headline"]):
+            gain, less = row["error"] - row["headline"], row["error"] - row["high"]
+            more = row["error"] - row["low"]
+            error = ((gain - less) if gain > 0 else (more - gain)) / _HALF_WIDTH
+            seeds = len(self._runs[top])
+            p = 2 * special.ndtr(-abs(gain) / error) if error > 0 and seeds > 1 else np.nan
+            nothing = dict.fromkeys(("seed_error", "image_error"), np.nan)
+            return [
+                Comparison(
+                    *(MOST, "fraction", row["n_train"], row["at"], top, top, (), gain, p, 2, seeds),
+                    **{"error": error, "freedom": np.inf, **nothing},
+                    is_forecast=True,
+                    low=less,
+                    high=more,
+                )
+            ]
+        return [] if self.half is None else [self.compared(MOST, "fraction", [self.half])]
+
+
+def _settled(field: _Field, row: Comparison, p: float, count: int) -> Comparison:
+    """Return a comparison with what holds together with the others, `count` in all."""
+    if np.isnan(row.p):
+        return replace(row, low=np.nan, high=np.nan)
+    tail = _tail(row, count)
+    if row.is_forecast:
+        wider = float(special.ndtri(1 - tail)) / _HALF_WIDTH
+        low, high = (row.gain + wider * (end - row.gain) for end in (row.low, row.high))
+    else:
+        low, high = field.ends(row, tail)
+    # Holm's step-down may decide what Bonferroni's interval does not; 0 is then its end.
+    if p <= ALPHA:
+        low, high = (max(low, 0.0), high) if row.gain > 0 else (low, min(high, 0.0))
+    return replace(row, low=low, high=high, p_holm=p)
+
+
+def _tail(row: Comparison, count: int) -> float:
+    return ALPHA / (row.contenders * count)
+
+
+def _one_sided(found: Inference) -> Array:
+    """Return the chance of such an estimate or a higher one; NaN where seeds are unknown."""
+    p = special.stdtr(found.freedom, -found.estimate / found.error)
+    return np.where(np.isnan(found.p), np.nan, p)

@@ -1,0 +1,200 @@
+"""What each lever gains at all of the data, and what it costs. Frames in, frame out.
+
+A factor's gain is the best cell minus the best cell at the factor's reference level, all else
+chosen freely at the same data; where the best cell stands at the reference, it is what the best
+other level gains, which may be below 0. The gain of more data is the forecast next doubling; where
+that is refused, the last measured one.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.analysis.comparisons import MOST, Comparison, Comparisons
+from results.analysis.runs import Design, records_of, where
+from results.phrases import level_label
+from results.ranking import rank
+from results.records import Stage, Status
+from results.statistics.best import probability_of_best
+
+COLUMNS = (
+    *("lever", "step", "gain", "low", "high", "decided", "best_probability"),
+    *("images", "hours", "price", "basis"),
+)
+MEASURED, FORECAST, ONE_SEED = "measured", "forecast", "one seed"
+"""What a gain rests on; `ONE_SEED` where it is of a recipe that was searched with one."""
+_NAMES = {"fraction": "data"}
+_DRAWS_SEED = 0
+_HOUR = 3600.0
+_MANY = 1e6  # degrees of freedom that are as good as infinite
+
+
+def levers(
+    found: Comparisons,
+    search: pd.DataFrame,
+    levels: Mapping[str, Sequence[Any]],
+    design: Design,
+    prices: Mapping[str, float],
+) -> pd.DataFrame:
+    """Return what each lever is worth and costs, the largest gain first.
+
+    Parameters
+    ----------
+    found
+        The answer's comparisons.
+    search
+        The wanted trials of the search stage.
+    levels
+        The levels of each factor in order, the reference first; models from small to large.
+    design
+        What the study asks for.
+    prices
+        Of a `label` and of an `hour` of the resource, in any one currency; either may be missing.
+
+    Returns
+    -------
+    DataFrame
+        One row per lever that varies: `lever` (`data`, `model`, `weights`, `recipe` or an own
+        factor's name), `step` (from → to), `gain` with simultaneous `low` and `high` (points; NaN
+        where the spread over seeds is unknown), `decided`, `best_probability` (that it gains the
+        most; NaN where no gain has an interval), `images` to label, `hours` (of GPU or CPU, that a
+        run takes more; of a recipe, its search), `price` (NaN without prices), `basis` (see
+        `MEASURED`).
+    """
+    rows = [_row(found.cells, step) for step in reference_steps(found, levels)]
+    if found.cells.empty:
+        return pd.DataFrame(rows, columns=list(COLUMNS))
+    if design.stated:
+        rows += _recipe(found, search, design)
+    chances = _best_probabilities(rows)
+    frame = pd.DataFrame(rows).assign(best_probability=chances) if rows else pd.DataFrame()
+    frame = frame.reindex(columns=list(COLUMNS))
+    frame["price"] = _price(frame, prices)
+    order = sorted(frame.index, key=lambda place: rank(frame["gain"][place]))
+    return frame.loc[order].reset_index(drop=True)
+
+
+def reference_steps(
+    found: Comparisons, levels: Mapping[str, Sequence[Any]]
+) -> list[tuple[Comparison, int]]:
+    """Return each lever's comparison, with 1 where the best cell gained and −1 where it would."""
+    steps = []
+    for factor in dict.fromkeys(row.factor for row in found.rows if row.amount == MOST):
+        own = found.of(MOST, factor)
+        if factor == "fraction":
+            steps.append((own[0], 1))
+            continue
+        order = [level_label(factor, level) for level in levels[factor]]
+        place = order.index(level_label(factor, own[0].best_level))
+        smaller = max(place - 1, 0) if factor == "model" else 0
+        at = [row for row in own if level_label(factor, row.level) == order[smaller]]
+        # A model without a smaller one, or a level without a reference that was measured.
+        steps.append((at[0], 1) if at else (own[0], -1))
+    return steps
+
+
+def _row(cells: pd.DataFrame, step: tuple[Comparison, int]) -> dict[str, Any]:
+    row, sign = step
+    ends = sorted([sign * row.low, sign * row.high])
+    seconds = cells["resource_seconds"].to_numpy(float)
+    images, hours = 0.0, sign * (seconds[row.best] - seconds[row.other]) / _HOUR
+    if row.factor == "fraction":
+        text, images, hours = _data_step(cells, row, seconds)
+    else:
+        sides = [level_label(row.factor, level, bare=True) for level in (row.level, row.best_level)]
+        text = " → ".join(sides[::sign])
+    return {
+        "lever": _NAMES.get(row.factor, row.factor),
+        "step": text,
+        "gain": sign * row.gain,
+        "low": ends[0],
+        "high": ends[1],
+        "decided": row.is_decided,
+        "images": images,
+        "hours": hours,
+        "basis": FORECAST if row.is_forecast else MEASURED,
+        "error": row.error,
+        "freedom": row.freedom,
+        "one_seed": np.hypot(row.seed_error * np.sqrt(row.n_seeds), row.image_error),
+    }
+
+
+def _data_step(
+    cells: pd.DataFrame, row: Comparison, seconds: np.ndarray
+) -> tuple[str, float, float]:
+    """Return what step in data a comparison is of, its images, and hours in proportion to them."""
+    sizes = cells["n_train"].to_numpy(float)
+    if row.is_forecast:
+        now, then = float(row.level), float(row.best_level)
+        hours = (then / now - 1) * seconds[row.best] / _HOUR
+    else:
+        now, then = (float(sizes[place]) for place in (row.other, row.best))
+        hours = (seconds[row.best] - seconds[row.other]) / _HOUR
+    return f"{now:,.0f} → {then:,.0f} images", then - now, hours
+
+
+def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> list[dict[str, Any]]:
+    """Return what the tuned recipe gains over the stated one, on the one seed of the search."""
+    best = next((row.best for row in found.rows if row.amount == MOST), 0)
+    cell = found.cells.loc[best]
+    done = search[(search["stage"] == Stage.SEARCH) & (search["status"] == Status.COMPLETED)]
+    done = done[done["fraction"] == cell["fraction"]].sort_values("trial_id")
+    own = where(done, {name: cell[name] for name in design.factors})
+    stated = _top(where(done, dict(design.stated)))
+    winner = _top(own)
+    if stated is None or winner is None:
+        return []
+    if all(level_label(n, winner[n]) == level_label(n, stated[n]) for n in design.stated):
+        winner = _top(own[own["trial_id"] != stated["trial_id"]])
+        if winner is None:
+            return []
+    fields = [n for n in design.stated if level_label(n, winner[n]) != level_label(n, stated[n])]
+    sides = [", ".join(level_label(name, row[name]) for name in fields) for row in (stated, winner)]
+    gain = 100 * (winner["final_test_accuracy"] - stated["final_test_accuracy"])
+    return [
+        {
+            "lever": "recipe",
+            "step": " → ".join(sides),
+            "gain": gain,
+            "low": np.nan,
+            "high": np.nan,
+            "decided": False,
+            "images": 0.0,
+            "hours": float(found.cells["search_resource_seconds"].iloc[best]) / _HOUR,
+            "basis": ONE_SEED,
+        }
+    ]
+
+
+def _top(trials: pd.DataFrame) -> dict[str, Any] | None:
+    """Return the trial with the highest final validation accuracy, of equals the first."""
+    rows = records_of(trials[trials["final_test_accuracy"].notna()])
+    return min(rows, key=lambda row: rank(row["final_val_accuracy"]), default=None)
+
+
+def _best_probabilities(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Return the probability of each lever that it gains the most, NaN where none has an error."""
+    gain, error, freedom, one_seed = (
+        np.array([row.get(name, np.nan) for row in rows], dtype=float)
+        for name in ("gain", "error", "freedom", "one_seed")
+    )
+    tested = np.array([not np.isnan(row["low"]) for row in rows], dtype=bool)
+    # One seed says nothing of its noise; it is taken to be that of the others.
+    if not np.isfinite(one_seed[tested]).any() or np.isnan(gain).any():
+        return np.full(len(rows), np.nan)
+    error = np.where(tested, error, np.nanmedian(one_seed[tested]))
+    freedom = np.minimum(freedom, _MANY)
+    freedom = np.where(tested, freedom, np.nanmedian(freedom[tested]))
+    return probability_of_best(gain, error, freedom, np.random.default_rng(_DRAWS_SEED))
+
+
+def _price(frame: pd.DataFrame, prices: Mapping[str, float]) -> pd.Series:
+    """Return labels and hours in money, NaN where what is needed has no price."""
+    parts = [
+        (frame[column].astype(float) * prices.get(name, np.nan)).where(frame[column] != 0, 0.0)
+        for column, name in (("images", "label"), ("hours", "hour"))
+    ]
+    total: pd.Series = parts[0] + parts[1]
+    return total if prices else total * np.nan

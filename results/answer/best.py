@@ -1,0 +1,68 @@
+"""The most accurate cell, and what is as good. Analysis in, text out."""
+
+from results.analysis.analysis import Analysis
+from results.analysis.cells import State
+from results.analysis.comparisons import ANY
+from results.analysis.runs import records_of
+from results.phrases import cell_name, count, few, fraction_label, listed
+
+_ALIKE = 1e-9  # points between cells that are equal
+
+
+def best_said(study: Analysis) -> str:
+    """Name the most accurate cell and its equals, and the cells that are not told apart from it."""
+    cells = study.cells.frame
+    total, complete = len(cells), int((cells["state"] == State.COMPLETE).sum())
+    if study.ranked.empty:
+        return f"No trial of the {count(total, 'cell')} has completed, so there is no answer yet."
+    values = study.ranked["accuracy"]
+    equals = study.ranked[values >= values.iloc[0] - _ALIKE]
+    names = [study.name(row) or cell_name(row, study.factors) for _, row in equals.iterrows()]
+    value = f"{values.iloc[0]:.1f} %"
+    if study.design.race:
+        return (
+            "This is a search, not a comparison: trials of unlike cells competed and may have been "
+            f"stopped; the highest test accuracy is {value}, of {listed(few(names))}."
+        )
+    if not study.is_ranked:
+        none = "The only cell has" if total == 1 else f"Each of the {total} cells has at most"
+        highest = "it reached" if total == 1 else f"{listed(few(names))} reached most,"
+        return f"{none} one seed, so that there is no ±; {highest} {value}."
+    value += _interval(study)
+    if total == 1:
+        return f"The only cell reaches a test accuracy of {value}."
+    of = f"Of {total} cells" + (f" ({complete} complete)" if complete < total else "")
+    if len(equals) > 1:
+        start = f"{of}, {listed(few(names))} are equally accurate, at {value}."
+    else:
+        start = f"{of}, {names[0]} is the most accurate, at {value}."
+    return f"{start} {_next(study)}".strip()
+
+
+def _interval(study: Analysis) -> str:
+    """Return the interval of the best cell's accuracy, which allows for its having been chosen."""
+    value, speaks_of = study.comparisons.value, study.comparisons.speaks_of
+    if value is None:
+        return ""
+    low, high = max(value.low, 0.0), min(value.high, 100.0)
+    return f" ({low:.1f} to {high:.1f}, 95 % interval for {speaks_of})"
+
+
+def _next(study: Analysis) -> str:
+    """Say which cells at any amount of data may be as good, that with the least data first."""
+    found = study.comparisons
+    if not found.of(ANY):
+        return ""
+    if not found.ties:
+        return "It is ahead of every other cell."
+    best, *rest = records_of(found.cells)
+    ties = [rest[place - 1] for place in found.ties]
+    others = [row for row in ties if row["accuracy"] < best["accuracy"] - _ALIKE]
+    if not others:
+        return ""
+    text = f"Not told apart from it: {listed(few([study.name(row) for row in others]))}"
+    least = min(others, key=lambda row: float(row["n_train"]))
+    if least["n_train"] < best["n_train"]:
+        share = fraction_label(least["n_train"] / best["n_train"], int(least["n_train"]))
+        text += f"; {share} of its data may do as well ({least['accuracy']:.1f} %)"
+    return f"{text}."

@@ -1,0 +1,85 @@
+"""Which step helps more: the first item of the answer. Analysis in, text out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from results.analysis.analysis import Analysis
+from results.analysis.levers import FORECAST
+from results.analysis.runs import records_of
+from results.phrases import amount, listed, percent, resource_time
+
+_TWICE = (1.98, 2.02)
+
+
+def levers_said(study: Analysis) -> str:
+    """Rank the levers by what they gain at all of the data; empty where nothing is compared."""
+    rows = records_of(study.levers)
+    if not rows:
+        return ""
+    won = [row for row in rows if row["decided"] and row["gain"] > 0]
+    lost = [row for row in rows if row["decided"] and row["gain"] < 0]
+    tied = [row for row in rows if not row["decided"]]
+    if not study.is_ranked:
+        return f"Nothing is told apart with one seed; measured once: {_items(study, rows)}."
+    said = []
+    if won and won[0] is rows[0]:
+        chance = _chance(won[0], "Best next step, with {} probability", "Best next step")
+        said.append(f"{chance}: {_items(study, won[:1])}.")
+        if won[1:]:
+            said.append(f"Also helps: {_items(study, won[1:], chances=True)}.")
+    elif won:
+        said.append(f"Helps, though perhaps not most: {_items(study, won, chances=True)}.")
+    elif lost:
+        said.append("No step is shown to gain anything.")
+    else:
+        said.append("Nothing is told apart: no step is shown to gain or to lose anything.")
+    if lost:
+        said.append(f"Would lose: {_items(study, lost)}.")
+    if tied:
+        said.append(f"Not told apart from no gain: {_items(study, tied, chances=True)}.")
+    return " ".join(said)
+
+
+def lever_phrase(row: Mapping[str, Any]) -> str:
+    """Return a lever's step in words, such as `resnet50 instead of resnet18`."""
+    before, after = row["step"].split(" → ")
+    lever = row["lever"]
+    if lever == "data":
+        now, then = (
+            float(text.removesuffix(" images").replace(",", "")) for text in (before, after)
+        )
+        if _TWICE[0] <= then / now <= _TWICE[1]:
+            return f"twice the data ({after})"
+        return f"{after} instead of {before}"
+    if lever == "weights":
+        return f"{after} weights instead of {before}"
+    if lever == "recipe":
+        return f"the recipe {after} instead of {before}"
+    return f"{'' if lever == 'model' else f'{lever} '}{after} instead of {before}"
+
+
+def _items(study: Analysis, rows: list[dict[str, Any]], chances: bool = False) -> str:
+    return "; ".join(
+        f"{lever_phrase(row)}, {'forecast ' if row['basis'] == FORECAST else ''}"
+        f"{amount(row['gain'], row['low'], row['high'])}{_cost(study, row)}"
+        f"{_chance(row, ', the best with {}') if chances else ''}"
+        for row in rows
+    )
+
+
+def _chance(row: Mapping[str, Any], words: str, unknown: str = "") -> str:
+    chance = row["best_probability"]
+    return unknown if chance != chance else words.format(percent(chance))
+
+
+def _cost(study: Analysis, row: Mapping[str, Any]) -> str:
+    """Say what a step costs beside what is spent already; nothing where that is nothing."""
+    parts = []
+    if row["images"] > 0:
+        parts.append(f"{row['images']:,.0f} more labels")
+    seconds = 3600 * row["hours"]
+    if seconds > 0:
+        time = resource_time(seconds, study.cells.resource)
+        parts.append(f"{time} of search" if row["lever"] == "recipe" else f"{time} more a run")
+    text = f", for {listed(parts)}" if parts else ""
+    return text if row["price"] != row["price"] else f"{text}, at a price of {row['price']:,.2f}"

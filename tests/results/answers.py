@@ -1,0 +1,50 @@
+"""What answers say topic by topic, of small tables of trials and of benchmarks/answers.py."""
+
+import importlib.util
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from runs_table import analysis_of, cell
+
+from results.analysis.analysis import Analysis
+from results.answer.answer import answer
+from results.findings.findings import find
+
+FRACTIONS = (0.25, 0.5, 1.0)
+_BENCHMARK = Path(__file__).parents[2] / "benchmarks/answers.py"
+
+
+def load_benchmark() -> Any:
+    """Return the module of benchmarks/answers.py."""
+    spec = importlib.util.spec_from_file_location("benchmark_answers", _BENCHMARK)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def line(
+    errors: Iterable[float], spread: float = 0.1, seeds: int = 3, **fields: Any
+) -> list[dict[str, Any]]:
+    """Return three fractions with seeds around the given errors in points."""
+    rows = []
+    for fraction, error in zip(FRACTIONS, errors, strict=True):
+        shifts = [spread * (seed - (seeds - 1) / 2) for seed in range(seeds)]
+        rows += cell([1 - (error + shift) / 100 for shift in shifts], fraction=fraction, **fields)
+    return rows
+
+
+def said_of(study: Analysis) -> dict[str, str]:
+    """Return the items of a study's answer by topic, each checked to be whole sentences."""
+    found = answer(study, find(study))
+    assert all(item.text.endswith(".") for item in found.sentences)
+    assert not {"nan", "None"} & set(found.text.replace("(", " ").split())
+    assert found.text == " ".join(item.text for item in found.sentences)
+    return {item.topic: item.text for item in found.sentences} | {"": found.question}
+
+
+def said(rows: Iterable[Mapping[str, Any]], **options: Any) -> dict[str, str]:
+    """Return the items of the answer to rows of the table of trials; the question under ``""``."""
+    return said_of(analysis_of(rows, **options))
