@@ -138,16 +138,13 @@ class BareCluster:
                 process.kill()
         self._process.wait()
 
-    def has(self, module: str) -> bool:
-        """Return whether its Python can import a module."""
-        done = subprocess.run(
-            [str(self.python), "-c", f"import {module}"],
-            env=self.environment,
-            cwd=self.folder,
-            capture_output=True,
-            check=False,
-        )
-        return done.returncode == 0
+    def modules(self, *asked: str) -> list[str]:
+        """Return which of these modules its Python finds."""
+        code = f"from importlib.util import find_spec; print(*filter(find_spec, {asked}))"
+        words = [str(self.python), "-c", code]
+        return subprocess.check_output(
+            words, env=self.environment, cwd=self.folder, text=True
+        ).split()
 
     def client(self, **variables: str) -> dict[str, str]:
         """Return the environment of a client elsewhere: the token, and nothing else of it."""

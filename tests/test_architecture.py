@@ -193,7 +193,10 @@ def test_modules_are_short_and_few_in_a_folder() -> None:
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
-        ("import results", {"torch", "ray", "trainables", "orchestrator"}),
+        (
+            "import results",
+            {"torch", "ray", "trainables", "orchestrator", "matplotlib", "scipy.stats"},
+        ),
         ("import results; results.open, results.write_report", {"torch", "ray"}),
         (
             "import results.errors, results.ranking, results.store.objects",

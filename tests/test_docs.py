@@ -78,6 +78,7 @@ def test_readme(ray_address: None, tmp_path: Path) -> None:
             study = yaml.safe_load((tmp_path / "study.yaml").read_text())
             study["factors"] |= {"model": ["mobilenet_v3_small"], "fraction": ["1/8"]}
             study["recipe"]["epochs"] = 1
+            study["seeds"] = [0]
             (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
             longer = "--set recipe.epochs=2 --out runs/longer --address none --no-report"
             follow(f"scalestudy run study.yaml {longer}", tmp_path)

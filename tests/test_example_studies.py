@@ -15,7 +15,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 WEIGHTS = f"{{cifar100: '{SHARED}/weights/{{model}}-cifar100.safetensors'}}"
 REFERENCE = [
     f"data.path={SHARED}/data",
-    f"factors.weights=[none, {WEIGHTS}]",
+    # Each trial is evaluated on ten thousand images.
+    f"factors.weights=[{WEIGHTS}]",
     "factors.model=[resnet18]",
     "recipe.epochs=1",
 ]

@@ -71,7 +71,7 @@ def test_twenty_kills_change_no_row(study: dict[str, Any], seed: int, tmp_path: 
     assert kill_at_random_operations(killed, 20, 100, seed) == 20
     killed.finish()
     # Numbers depend neither on the process nor on how Python hashes in it.
-    whole = Command(tmp_path / "whole", study, anew=True)
+    whole = Command(tmp_path / "whole", study, anew="search" in study)
     whole.finish()
     assert_same_tables(killed.out, whole.out)
     assert not list(Store(killed.out).checkpoints.glob("*"))
@@ -95,7 +95,7 @@ def test_kills_in_real_training_change_no_digit(tmp_path: Path) -> None:
     # The first while it takes stock, the others while it trains: an epoch is seven operations.
     assert [killed.kill_before(operation) for operation in (25, 45, 38)] == [True] * 3
     killed.finish()
-    whole = Command(tmp_path / "whole", TRAINED, anew=True)
+    whole = Command(tmp_path / "whole", TRAINED)
     whole.finish()
     assert_same_tables(killed.out, whole.out)
 
@@ -154,7 +154,7 @@ def test_a_second_ctrl_c_leaves_at_once(limit: float, tmp_path: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.parametrize("limit", [60, pytest.param(2, marks=pytest.mark.long)])
-def test_sigterm_and_sigkill_lose_nothing(limit: float, tmp_path: Path) -> None:
+def test_sigterm_and_sigkill_lose_nothing(ray_address: None, limit: float, tmp_path: Path) -> None:
     """As `ray job stop` does it, three seconds apart; what was seen is on disk within two."""
     command = Command(tmp_path, PLAIN, flags=(), pace=0.3)
     process = command.recording()

@@ -20,6 +20,18 @@ factors: {model: [a, b], fraction: [1/4, 1]}
 recipe: {epochs: 2}
 seeds: [0, 1]
 """
+WALK = """
+import json, runpy, sys
+command, commands = sys.argv[1:]
+for sys.argv[1:] in json.loads(commands):
+    try:
+        runpy.run_path(command, run_name="__main__")
+    except SystemExit as ended:
+        assert not ended.code
+import orchestrator, results
+print(orchestrator.__file__, len(results.open("runs/small").trials()))
+"""
+"""Carries out one command after another, and says where from."""
 BUILD = "import setuptools.build_meta as b; b.build_wheel('dist')"
 INSTALL = ("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile")
 
@@ -79,15 +91,15 @@ def test_it_plans_runs_and_reports_from_an_empty_folder(wheel: Path, tmp_path: P
         return followed(folder, "-S", *words, PYTHONPATH=path)
 
     command = there / "bin" / "scalestudy"
-    file = installed("-c", "import orchestrator; print(orchestrator.__file__)").strip()
-    assert file == str(there / "orchestrator" / "__init__.py")
-    installed(command, "init", "preset.yaml", "--preset", "images")
-    assert (folder / "preset.yaml").exists()
     (folder / "study.yaml").write_text(STUDY)
     planned = installed(command, "plan", "study.yaml", "--json")
     assert json.loads(planned)["trials"]["new"] == 8
-    installed(command, "run", "study.yaml", "--address", "none", "--no-report")
-    installed(command, "report", "runs/small")
+    commands = [
+        ["init", "preset.yaml", "--preset", "images"],
+        ["run", "study.yaml", "--address", "none", "--no-report"],
+        ["report", "runs/small"],
+    ]
+    said = installed("-c", WALK, command, json.dumps(commands))
+    assert said.splitlines()[-1] == f"{there / 'orchestrator' / '__init__.py'} 8"
+    assert (folder / "preset.yaml").exists()
     assert (folder / "runs/small/report/index.html").stat().st_size > 10_000
-    opened = "import results; print(len(results.open('runs/small').trials()))"
-    assert installed("-c", opened).strip() == "8"

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -80,12 +77,3 @@ def test_reserved_search_keys_are_not_recipe_fields(tmp_path):
     text = (root / "study.yaml").read_text().replace("search:\n", "search:\n  samples: 8\n")
     (root / "study.yaml").write_text(text)
     assert results.open(root).tuned == ["lr"]
-
-
-def test_importing_results_brings_neither_torch_nor_ray_nor_matplotlib():
-    code = (
-        "import sys, results; "
-        "print([m for m in ('torch', 'ray', 'matplotlib', 'scipy.stats') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 from studies import PLAIN, SEARCHED, write
 
@@ -374,17 +375,6 @@ def test_the_shell_completes_commands_and_options(scalestudy: Command) -> None:
         ("scalestudy re", "1", {"report", "replay"}),
         ("scalestudy plan --pri", "2", {"--price-per-hour"}),
     ):
-        done = subprocess.run(
-            [sys.executable, "-c", asked],
-            env={
-                **os.environ,
-                "_SCALESTUDY_COMPLETE": "complete_bash",
-                "COMP_WORDS": typed,
-                "COMP_CWORD": place,
-            },
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        shell = {"_SCALESTUDY_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": place}
+        done = forks.run(["-c", asked], env={**os.environ, **shell})
         assert {*done.stdout.split()} == found

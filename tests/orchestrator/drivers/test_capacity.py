@@ -189,11 +189,11 @@ STUDY: dict[str, Any] = {
 
 @pytest.fixture
 def ray_nodes(no_ray: None) -> Iterator[Any]:
-    """Return a Ray cluster whose head has no places."""
+    """Return a Ray cluster that has no node yet."""
     import ray
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    cluster = Cluster(initialize_head=False)
     yield cluster
     ray.shutdown()
     cluster.shutdown()
@@ -228,6 +228,7 @@ def test_real_nodes_join_and_leave_during_a_study(
     go = mark("go")
     go.unlink(missing_ok=True)
     waiting = {**STUDY, "trainable": "faulty:Waits", "seeds": [0, 1]}
+    ray_nodes.add_node(num_cpus=0)
     first = ray_nodes.add_node(num_cpus=1)
     command = Command(tmp_path, waiting, ("--address", ray_nodes.address))
     process = command.recording()

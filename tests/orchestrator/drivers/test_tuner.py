@@ -40,18 +40,30 @@ def table(out: Path, name: str, columns: list[str]) -> pd.DataFrame:
     return rows.sort_values(keys)[[*keys, *columns]].reset_index(drop=True)
 
 
+def faulty(trainable: str, **values: Any) -> Study:
+    return study_from({**FAULTY, "trainable": f"faulty:{trainable}", **values})
+
+
 def run_faulty(trainable: str, out: Path, **values: Any) -> tuple[Summary, pd.DataFrame]:
-    summary = run_study(study_from({**FAULTY, "trainable": f"faulty:{trainable}", **values}), out)
+    summary = run_study(faulty(trainable, **values), out)
     return summary, Store(out).read("trials").to_pandas().set_index("seed")
 
 
-def test_rows_are_those_of_a_run_without_ray(ray_cluster: Any, tmp_path: Path) -> None:
+def test_rows_are_those_of_a_run_without_ray_and_trained_once(
+    ray_cluster: Any, tmp_path: Path
+) -> None:
     run_study(study(), tmp_path / "ray")
     run_study(study(), tmp_path / "here", address="none")
     for name, columns in (("epochs", [*COMPARED]), ("trials", ["status", "final_test_accuracy"])):
         ray_rows, here_rows = (table(tmp_path / out, name, columns) for out in ("ray", "here"))
         assert len(ray_rows) == 16 * (3 if name == "epochs" else 1)
         pd.testing.assert_frame_equal(ray_rows, here_rows, check_exact=True)
+    # A second run trains nothing.
+    store = Store(tmp_path / "ray")
+    before, environments = store.read("epochs").to_pandas(), len(store.parts("environments"))
+    assert run_study(study(), store.root).exit_code == 0
+    pd.testing.assert_frame_equal(store.read("epochs").to_pandas(), before)
+    assert len(store.parts("environments")) == environments
 
 
 def test_search_measures_every_cell_with_every_seed(ray_cluster: Any, tmp_path: Path) -> None:
@@ -67,15 +79,6 @@ def test_search_measures_every_cell_with_every_seed(ray_cluster: Any, tmp_path: 
     assert len(stopped) > 0
     assert (stopped.stage == "search").all()
     assert set(stopped.stopped_at_epoch) <= {1, 3}
-
-
-def test_a_second_run_trains_nothing(ray_cluster: Any, tmp_path: Path) -> None:
-    run_study(study(), tmp_path)
-    before = Store(tmp_path).read("epochs").to_pandas()
-    environments = len(Store(tmp_path).parts("environments"))
-    assert run_study(study(), tmp_path).exit_code == 0
-    pd.testing.assert_frame_equal(Store(tmp_path).read("epochs").to_pandas(), before)
-    assert len(Store(tmp_path).parts("environments")) == environments
 
 
 def test_places_are_parts_of_a_gpu(ray_cluster: Any, tmp_path: Path) -> None:
@@ -96,7 +99,8 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(
     summary, trials = run_faulty("DiesOnce", tmp_path / "killed")
     assert summary.exit_code == 0
     assert list(trials.attempts.sort_index()) == [1, 2, 1]
-    run_faulty("DiesOnce", tmp_path / "whole")
+    # It has died: here as well it goes on.
+    run_study(faulty("DiesOnce"), tmp_path / "whole", address="none")
     killed, whole = (table(tmp_path / out, "epochs", [*COMPARED]) for out in ("killed", "whole"))
     pd.testing.assert_frame_equal(killed, whole, check_exact=True)
     assert not list(Store(tmp_path / "killed").checkpoints.glob("*"))

@@ -1,6 +1,7 @@
 """What a probe measures, and what becomes of it; memory is counted on the CPU (see gauges)."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -196,22 +197,60 @@ def test_a_plan_names_what_differs_on_several_gpus(tmp_path: Path) -> None:
     assert "alexnet with dropout" in warnings
 
 
-# A survey, with Ray.
+# A survey.
 
 
-@pytest.mark.ray
+@pytest.fixture
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> list[Node]:
+    """Let a survey's probes be objects of this process; return the nodes that it is made on."""
+
+    class Called:
+        def __init__(self, call: Any) -> None:
+            self.remote = call
+
+    class Handle:
+        def __init__(self, probe: Probe) -> None:
+            self.hardware, self.measure, self.rate = map(
+                Called, (probe.hardware, probe.measure, probe.rate)
+            )
+
+    def remote(kind: type[Probe]) -> Any:
+        made = Called(lambda *given: Handle(kind(*given)))
+        return SimpleNamespace(options=lambda **options: made)
+
+    place = SimpleNamespace(ready=lambda: None)
+    ray = SimpleNamespace(remote=remote, get=lambda found, timeout=0: found, kill=id)
+    for name, stand_in in {
+        "ray": ray,
+        "placement_group": lambda bundles: place,
+        "remove_placement_group": id,
+        "PlacementGroupSchedulingStrategy": lambda place, bundle: None,
+    }.items():
+        monkeypatch.setattr(f"orchestrator.placement.survey.{name}", stand_in)
+    return [Node("here", 2, 4)]
+
+
+@pytest.mark.parametrize(
+    "surroundings",
+    [
+        "without_ray",
+        # Four processes, each of which imports torch.
+        pytest.param("ray_cluster", marks=[pytest.mark.ray, pytest.mark.long]),
+    ],
+)
 def test_a_survey_measures_alone_and_together_once(
-    ray_cluster: Any, own_cache: None, monkeypatch: pytest.MonkeyPatch
+    surroundings: str, request: pytest.FixtureRequest, own_cache: None
 ) -> None:
-    from orchestrator.placement.survey import Survey
+    from orchestrator.placement import survey as surveys
 
-    monkeypatch.setattr("orchestrator.placement.survey.RATE_SECONDS", 0.5)
+    nodes = request.getfixturevalue(surroundings)
+    request.getfixturevalue("monkeypatch").setattr(surveys, "RATE_SECONDS", 0.1)
     study = declared()
     inputs, trials = trials_of(study)
     asks = asks_of(study, inputs, trials)
     assert len(asks) == 1
     notes: list[str] = []
-    survey = Survey(1, {"": 2}, notes.append, CountingGauge)
+    survey = surveys.Survey(1, {"": 2}, notes.append, CountingGauge)
     found = survey.take(asks)
     ((_, finding),) = found[""].items()
     assert finding.k == 2
@@ -224,7 +263,7 @@ def test_a_survey_measures_alone_and_together_once(
     assert survey.take(asks) == found
     assert len(notes) == 1
     placer = Placer(study, inputs)
-    placer.nodes, placer._has_gpu = ray_cluster, True
+    placer.nodes, placer._has_gpu = nodes, True
     placer.take(found)
     assert placer.share(trials[0]).gpu in (1 / 2, 1)
 

@@ -2,11 +2,10 @@
 
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 import yaml
 from studies import write
@@ -211,15 +210,11 @@ def test_each_example_of_the_page_loads(key: str, value: Any, tmp_path: Path) ->
 
 
 def test_the_page_on_the_study_file_is_in_step(tmp_path: Path) -> None:
-    words = [sys.executable, str(ROOT / "docs" / "study_file.py"), str(tmp_path)]
-    subprocess.run(words, check=True, cwd=ROOT)
+    forks.run([str(ROOT / "docs" / "study_file.py"), str(tmp_path)], check=True, cwd=ROOT)
     for name in ("study-file.md", "study.schema.json"):
         made, stored = (folder / name for folder in (tmp_path, ROOT / "docs"))
         assert made.read_text() == stored.read_text(), f"docs/{name} is out of date: make docs"
 
 
 def test_the_command_prints_it() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "schema"], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == schema_text()
+    assert forks.run(["-m", "orchestrator", "schema"], check=True).stdout == schema_text()

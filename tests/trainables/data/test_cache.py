@@ -1,16 +1,13 @@
 import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
+import forks
 import pytest
 
 from trainables.data.cache import cache_folder, evidence_key, locked, recall, remember, replacing
 from trainables.errors import DataError
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +61,7 @@ class TestLock:
             "import os, signal\nfrom trainables.data.cache import locked\n"
             "with locked('a'):\n    os.kill(os.getpid(), signal.SIGKILL)"
         )
-        killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
-        assert killed.returncode == -9
+        assert forks.run(["-c", code]).returncode == -9
         with locked("a"):
             pass
 

@@ -4,10 +4,10 @@ import os
 import pickle
 import shutil
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
+import forks
 import numpy as np
 import psutil
 import pyarrow as pa
@@ -305,8 +305,7 @@ class TestEntry:
             except DataError as problem:
                 print(problem)
         """)
-        run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-        assert run.stdout == (
+        assert forks.run(["-c", code]).stdout == (
             f"cache folder {cache}: File too large; free some room there or set "
             "SCALESTUDY_CACHE to another folder\n"
         )
