@@ -79,13 +79,15 @@ def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import processes
 
+    monkeypatch.setattr(processes, "_SAMPLE_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "_WORKED", 0.05)
     sleeping = [sys.executable, "-c", "import time; time.sleep(600)"]
     with pytest.raises(RuntimeError, match=r"sleep\(600\) hung for 2 s"):
         processes.measure(sleeping, tmp_path / "log", {}, patience=2)
     # One that computes is left alone for longer than that.
-    computing = "import time\nwhile time.process_time() < 5: pass"
-    cost = processes.measure([sys.executable, "-c", computing], tmp_path / "log", {}, patience=3)
-    assert cost.seconds > 3
+    computing = "import time\nwhile time.process_time() < 2.5: pass"
+    cost = processes.measure([sys.executable, "-c", computing], tmp_path / "log", {}, patience=2)
+    assert cost.seconds > 2
 
 
 @pytest.mark.long
