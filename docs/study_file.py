@@ -77,8 +77,9 @@ _ABOUT: Mapping[str, str] = {
 }
 _STANDARD = {
     "model": "torchvision's classification models, or `package.module:function` of your own.",
-    "weights": "`none`, torchvision's names, a `.pth` or `.safetensors` file, or `{label: path}`, "
-    "whose path may hold `{model}`.",
+    "weights": "`none`, torchvision's names, the path of a file or folder, or `{label: path}`, "
+    "whose path may hold `{model}`. `{label: {path, entry, head: fresh, normalization}}` says more "
+    "of them: see [own weights](extending.md#weights).",
     "fraction": "Shares of the training pool (`1/16`, 0.5, 1), or numbers of images. One seed's "
     "subsets are nested and class-stratified.",
 }

@@ -120,6 +120,7 @@ TRIAL_SCHEMA = pa.schema(
         "class_counts": pa.string(),  # JSON list, images per class in the subset
         "init_hash": pa.string(),  # of the model as it stood before the first step
         "weights_hash": pa.string(),  # of the pretrained file; null without
+        "head": pa.string(),  # kept or fresh, of pretrained weights; null without
         "normalization_mean": pa.string(),  # JSON list, per channel, of inputs scaled to 0..1
         "normalization_std": pa.string(),
         "resolved_precision": pa.string(),

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from trainables.functions import is_function
-from trainables.recipe import Recipe
+from trainables.recipe import Positive, Recipe
 
 TRAINING_VERSION = 3
 """Raised only when a change of the code changes the numbers that a trial gives."""
@@ -92,6 +92,19 @@ class Source(BaseModel):
         return is_function(self.source)
 
 
+class Channels(BaseModel):
+    """Mean and standard deviation of images, a number for red, green and blue, scaled to 0..1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: tuple[float, float, float]
+    std: tuple[Positive, Positive, Positive]
+
+
+Normalization = Literal["imagenet", "data", "none"] | Channels
+"""What weights expect of their inputs: ImageNet's channels, the data's, 0..1, or their own."""
+
+
 class Weights(BaseModel):
     """One level of the factor `weights`, for one model."""
 
@@ -105,6 +118,20 @@ class Weights(BaseModel):
     """Absolute path of the file, where the user named one."""
     digest: str | None = None
     """Content hash of the file; for torchvision's weights, the one that the file's name carries."""
+    entry: str | None = None
+    """Place in the file that is taken; None for the one that fits."""
+    head: Literal["fresh"] | None = None
+    """`fresh` where the file's head is not to be loaded."""
+    normalization: Normalization | None = None
+    """What they expect of their inputs; None where torchvision says it, or nobody."""
+
+    @property
+    def identity(self) -> Any:
+        """What the trial's hash covers: the content, and what is said of it beside."""
+        said = self.model_dump(include={"entry", "head", "normalization"}, exclude_none=True)
+        if self.name is None and self.normalization == "data":
+            del said["normalization"]  # as where nobody says it
+        return {"digest": self.digest, **said} if said else self.digest
 
 
 class Trial(BaseModel):
@@ -141,7 +168,7 @@ class Trial(BaseModel):
             # What is held out follows from the data and from how much is left to train on.
             "validation": "test" if self.data.validation == "test" else self.n_pool,
             "model": self.model,
-            "weights": self.weights.digest,
+            "weights": self.weights.identity,
             "n_train": self.n_train,
             "seed": self.seed,
             "recipe": self.recipe.identity(),

@@ -128,9 +128,9 @@ class Parcel:
         if level.path is None:
             return level.written()
         for model in models:
-            self.take(f"factors.weights: {level.label}", level.path.replace("{model}", model))
+            self.take(f"factors.weights: {level.label}", str(level.path_for(model)))
         # A path that was its own label keeps it: tables and charts show the label.
-        return {level.label: self.place(level.path)}
+        return level.moved(self.place(level.path)).written()
 
 
 def pack(study: Study, base: Path) -> Parcel:

@@ -82,6 +82,7 @@ class Plan:
                     "cell": str(cell.cell),
                     "levels": {key: _plain(level) for key, level in cell.cell.levels},
                     "n_train": self.inputs.count(cell.cell["fraction"]),
+                    "head": self.inputs.heads.get((cell.cell["model"], str(cell.cell["weights"]))),
                     "recipes": max(cell.expected, len(cell.recipes)),
                     "trials": count.total(),
                     **{state.value: count[state] for state in State},

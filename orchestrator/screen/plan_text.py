@@ -62,10 +62,15 @@ def cells_table(plan: Plan) -> Table:
     ]
     if numbers["new"] == numbers["trials"]:
         shown = [key for key in shown if key != "new"]
+    if any(cell["head"] for cell in plan.cells):
+        shown.append("head")
     names, common = _names(plan)
     table = plain_table(titled(plan.study.name, common), "cell", "images", *shown)
     for cell in plan.cells[:_MOST_CELLS]:
-        table.add_row(Text(names[cell["cell"]]), *(str(cell[key]) for key in ("n_train", *shown)))
+        table.add_row(
+            Text(names[cell["cell"]]),
+            *("" if cell[key] is None else str(cell[key]) for key in ("n_train", *shown)),
+        )
     return table
 
 

@@ -1,7 +1,8 @@
 """What a study needs from outside its file: images, weights and models, found before training."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +47,10 @@ class Inputs:
     """Where the first of those lies."""
     decode_sizes: frozenset[int | None] = frozenset()
     """Sides in pixels that images are decoded to; None is as they are."""
+    heads: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """`kept` or `fresh` by (model, label) of pretrained weights: what becomes of their heads."""
+    notes: tuple[str, ...] = ()
+    """A clause each on what was taken of the study's own weights, and how it is normalised."""
 
     @property
     def n_train(self) -> int:
@@ -159,17 +164,20 @@ def _real(study: Study) -> Inputs:
 
     info = inspect(study.data)
     pool, validation = carve(info.train_labels, study.data.validation, info.class_names)
+    weights, heads, notes = _find_weights(study, info.n_classes)
     inputs = Inputs(
         fingerprint=info.fingerprint,
         pool_labels=info.train_labels[pool],
         n_classes=info.n_classes,
-        weights=_find_weights(study),
+        weights=weights,
         n_validation=len(validation),
         test_labels=info.test_labels,
         image_size=info.image_size,
         n_seen=info.n_seen,
         seen=info.seen,
         decode_sizes=_check_images(study, info),
+        heads=heads,
+        notes=tuple(notes),
     )
     smallest = min(inputs.count(size) for size in study.factors["fraction"])
     for seed in {*study.seeds, *([study.search_seed] if study.search else [])}:
@@ -205,9 +213,14 @@ def _forms(study: Study) -> set[tuple[Stem, int | None]]:
     return {(recipe.stem, recipe.image_size) for _, recipe in study.recipe_space.recipes()}
 
 
-def _find_weights(study: Study) -> dict[tuple[str, str], Weights]:
+def _find_weights(
+    study: Study, n_classes: int
+) -> tuple[dict[tuple[str, str], Weights], dict[tuple[str, str], str], list[str]]:
+    """Return weights and what becomes of their heads by (model, label), and notes on them."""
     stems = {stem for stem, _ in _forms(study)}
     found: dict[tuple[str, str], Weights] = {}
+    heads: dict[tuple[str, str], str] = {}
+    notes = []
     for model in study.factors["model"]:
         for level in study.factors["weights"]:
             if level.label == "none" and level.location is None:
@@ -216,12 +229,25 @@ def _find_weights(study: Study) -> dict[tuple[str, str], Weights]:
                 continue
             from trainables.models.weights import check_weights, resolve_weights
 
-            location = level.location and level.location.replace("{model}", model)
-            weights = resolve_weights(model, level.label, location)
+            said = level.own.model_dump(exclude={"path"}) if level.own else {}
+            weights = resolve_weights(model, level.label, level.path_for(model), **said)
             for stem in stems:
-                check_weights(weights, model, stem)
+                fit = check_weights(weights, model, n_classes, stem)
+                if fit is not None:
+                    heads[model, level.label] = fit.head
+            if fit is not None and fit.beside:
+                others = " and ".join(fit.beside) or "the top"
+                notes.append(
+                    f"weights {level.label} of {model}: taken from {fit.taken or 'the top'} of the "
+                    f"file, where {others} would do as well"
+                )
             found[model, level.label] = weights
-    return found
+    unknown = {w.label for w in found.values() if w.file and not w.name and not w.normalization}
+    notes += [
+        f"weights {label}: normalised by the data's mean, as theirs is unknown"
+        for label in sorted(unknown)
+    ]
+    return found, heads, notes
 
 
 def _check_levels(study: Study, inputs: Inputs) -> None:
@@ -232,7 +258,7 @@ def _check_levels(study: Study, inputs: Inputs) -> None:
         contents.append(("fraction", size, count, f"{count} images each"))
     for model in study.factors["model"]:
         for level in study.factors["weights"]:
-            content = model, inputs.weights[model, level.label].digest
+            content = model, str(inputs.weights[model, level.label].identity)
             contents.append(("weights", level, content, f"the same content for {model}"))
     seen: dict[tuple[str, Any], Any] = {}
     for factor, level, content, same in contents:

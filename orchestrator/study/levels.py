@@ -1,15 +1,17 @@
 """The `factors` block: what a study compares, and its levels as a study file writes them."""
 
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from orchestrator.study.recipes import RECIPE_FIELDS, distinct, value_of
-from orchestrator.study.refusals import Refused, unknown_key
-from orchestrator.study.schema import Name, block_of, list_of, share
+from orchestrator.study.refusals import Refused, explain, unknown_key
+from orchestrator.study.schema import Name, Settings, block_of, list_of, share
+from trainables.trial import Normalization
 
 STANDARD_FACTORS: dict[str, list[Any]] = {
     "model": ["resnet18"],
@@ -17,7 +19,6 @@ STANDARD_FACTORS: dict[str, list[Any]] = {
     "fraction": [1],
 }
 """The factors that every study has, and their levels where it names none."""
-_FILE_SUFFIXES = (".pth", ".pt", ".safetensors")
 # Bounded, because an exponent of a billion would be worked out in full.
 _NUMBER = re.compile(r"-?\d{0,15}(\.\d{0,20})?(e[+-]?\d{1,3})?(/\d{1,15})?", re.IGNORECASE)
 
@@ -70,15 +71,34 @@ def exact(value: Any) -> Fraction | None:
         return None
 
 
+class OwnWeights(Settings):
+    """What a study says of weights under a label of its own."""
+
+    path: Name
+    """File, folder, or index of parts; `{model}` in it stands for the model's name, `~` and
+    variables such as `$HOME` are filled in. A name of torchvision's may stand for it."""
+    entry: Name | None = None
+    """Place of the state in the file, where several fit."""
+    head: Literal["fresh"] | None = None
+    """`fresh` where the file's head is not to be loaded, though it has the data's classes."""
+    normalization: Normalization | None = None
+    """What the weights expect of images: `imagenet`, `data`, `none`, or mean and std."""
+
+
 @dataclass(frozen=True)
 class WeightsLevel:
     """A level of `weights`: a label, and where the weights are if not at torchvision."""
 
     label: str
-    location: str | None = None
+    own: OwnWeights | None = None
 
     def __str__(self) -> str:
         return self.label
+
+    @property
+    def location(self) -> str | None:
+        """Path of the weights or torchvision's name, where it is not the label."""
+        return self.own.path if self.own else None
 
     @property
     def path(self) -> str | None:
@@ -87,30 +107,58 @@ class WeightsLevel:
         # A torchvision name under a label of one's own is no path.
         return None if location is None or re.fullmatch(r"\w+", location) else location
 
-    def written(self) -> str | dict[str, str]:
+    def path_for(self, model: str) -> str | None:
+        """Return the location for a model: of a function of one's own, `{model}` is its name."""
+        name = model.partition(":")[2] or model
+        return self.location and self.location.replace("{model}", name)
+
+    def moved(self, path: str) -> Self:
+        """Return the level with its weights at another path."""
+        return replace(self, own=self.own and self.own.model_copy(update={"path": path}))
+
+    def written(self) -> str | dict[str, Any]:
         """Return the level as a study file holds it."""
-        return self.label if self.location is None else {self.label: self.location}
+        if self.own is None:
+            return self.label
+        said = self.own.model_dump(mode="json", exclude_none=True)
+        return {self.label: said if len(said) > 1 else self.own.path}
 
 
 def parse_weights(value: Any) -> WeightsLevel:
-    """Read `none`, a torchvision name, a path, or `{label: path}`; others raise a `ValueError`."""
+    """Read `none`, a torchvision name, a path, or `{label: …}`; others raise a `ValueError`."""
     if isinstance(value, WeightsLevel):
         return value
     if value is None or value == "none":
         return WeightsLevel("none")
     if isinstance(value, dict) and len(value) == 1:
         ((label, location),) = value.items()
-        if isinstance(label, str) and label and isinstance(location, str) and location:
+        if isinstance(label, str) and label and isinstance(location, str | dict) and location:
             if label == "none":
                 raise ValueError("the label none means no pretrained weights; choose another label")
-            return WeightsLevel(label, location)
+            return WeightsLevel(label, _own(location))
     if isinstance(value, str) and value:
-        is_file = value.endswith(_FILE_SUFFIXES) or "/" in value
-        return WeightsLevel(value, value if is_file else None)
+        return WeightsLevel(value, None if re.fullmatch(r"\w+", value) else _own(value))
     raise ValueError(
         "names no weights; valid are none, a torchvision name such as IMAGENET1K_V1, a path, "
-        "and {label: path}"
+        "{label: path} and {label: {path: …, entry: …, head: fresh, normalization: …}}"
     )
+
+
+def _own(given: str | dict[str, Any]) -> OwnWeights:
+    try:
+        own = OwnWeights.model_validate({"path": given} if isinstance(given, str) else given)
+    except ValidationError as error:
+        raise ValueError(explain(error, OwnWeights).rstrip(".")) from None
+    if re.match(r"[a-z][a-z0-9+.-]*://", own.path, re.IGNORECASE):
+        raise ValueError(
+            f"{own.path} is an address, and weights are read from files; download it, and name "
+            "the file"
+        )
+    path = os.path.expandvars(os.path.expanduser(own.path))  # noqa: PTH111
+    unset = re.search(r"\$\w+|\$\{(?!model\})\w+\}|^~", path)
+    if unset:
+        raise ValueError(f"{unset[0]} in {own.path} stands for nothing here; write the path out")
+    return own.model_copy(update={"path": path})
 
 
 def _parse_model(value: Any) -> str:
@@ -150,7 +198,7 @@ def parse_factors(value: Any) -> dict[str, list[Any]]:
 
 def factors_block() -> Any:
     """Return the type of the `factors` block as a study file writes it."""
-    label_and_path = Annotated[dict[str, Name], Field(min_length=1, max_length=1)]
+    label_and_path = Annotated[dict[str, Name | OwnWeights], Field(min_length=1, max_length=1)]
     levels = {
         "model": Name,
         "weights": Name | None | label_and_path,

@@ -264,7 +264,7 @@ class Study(Settings):
             is_split = isinstance(path, dict)
             path = {key: base / part for key, part in path.items()} if is_split else base / path
         weights = [
-            WeightsLevel(level.label, str(base / level.path)) if level.path else level
+            level.moved(str(base / level.path)) if level.path else level
             for level in self.factors["weights"]
         ]
         return self.model_copy(

@@ -158,7 +158,8 @@ def cells_of(trials: pd.DataFrame, design: Design) -> Cells:
     count = len(heads)
     frame = heads.iloc[order].reset_index(drop=True)
     frame = frame.join(wanted.groupby("cell")[["n_train", "n_parameters", "flops_per_image"]].max())
-    frame = frame.join(_shared(compared, [name for name in RECIPE_COLUMNS if name not in factors]))
+    said = [name for name in (*RECIPE_COLUMNS, "head") if name in compared and name not in factors]
+    frame = frame.join(_shared(compared, said))
     frame = frame.assign(
         **_counts(wanted, count),
         **_seeds(wanted, done, design, count),

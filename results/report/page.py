@@ -111,12 +111,13 @@ def render(
 
 
 def _cell_table(cells: Cells) -> Table:
-    frame = cells.summary
+    frame = cells.summary.assign(head=cells.frame.get("head"))
     seeds = frame["seeds"].astype(str) + " of " + frame["seeds_wanted"].astype(str)
     metrics = ("test_accuracy", "val_accuracy", "train_accuracy", "test_loss")
     columns = {
         **{name: name for name in cells.factors},
         "n_train": "images",
+        "head": "head",
         "state": "state",
         "seeds": "seeds",
         **{name: name.replace("_", " ") for name in metrics},

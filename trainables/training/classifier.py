@@ -27,8 +27,9 @@ from trainables.models.networks import (
     shapes,
     square_side,
 )
+from trainables.models.normalization import expected
 from trainables.models.taps import LiveTaps
-from trainables.models.weights import load_weights, preprocessing
+from trainables.models.weights import load_weights
 from trainables.training.device import (
     device_name,
     memory_shortage_named,
@@ -105,6 +106,7 @@ class Classifier:
             "class_counts": json.dumps(self._class_counts.tolist()),
             "init_hash": self._init_hash,
             "weights_hash": trial.weights.digest,
+            "head": self._head,
             "normalization_mean": json.dumps(self._mean),
             "normalization_std": json.dumps(self._std),
             "resolved_precision": self._precision,
@@ -218,12 +220,10 @@ class Classifier:
     def _normalization(
         self, images: NDArray[np.uint8], subset: NDArray[np.int64]
     ) -> tuple[list[float], list[float]]:
-        kind = self._trial.recipe.normalization
-        if kind == "none":
-            return [0.0] * 3, [1.0] * 3
-        expected = preprocessing(self._trial.weights, self._trial.model)
-        if kind == "auto" and expected is not None:
-            return expected
+        trial = self._trial
+        channels = expected(trial.recipe.normalization, trial.weights, trial.model)
+        if channels is not None:
+            return list(channels.mean), list(channels.std)
         mean, deviation = channel_statistics(images, subset)
         return mean.tolist(), deviation.tolist()
 
@@ -236,7 +236,7 @@ class Classifier:
             # On the CPU whatever the device, so that every device starts from the same weights.
             torch.manual_seed(derive_seed(trial.seed, "initial weights"))
             model = build_model(trial.model, trial.n_classes, stem, square_side(sides))
-        load_weights(model, trial.weights, trial.model)
+        self._head = load_weights(model, trial.weights, trial.model, trial.n_classes)
         self._init_hash = hash_state(model)
         self._n_parameters = count_parameters(model)
         self._taps = LiveTaps(model, convolution_inputs(*self._form))

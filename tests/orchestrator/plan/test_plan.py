@@ -208,6 +208,7 @@ def test_the_document(out: Path) -> None:
         "cell": "a × none × 1/4",
         "levels": {"model": "a", "weights": "none", "fraction": "1/4"},
         "n_train": 11_250,
+        "head": None,
         "recipes": 1,
         "trials": 3,
         "new": 1,

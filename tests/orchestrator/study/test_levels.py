@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.study.blocks import parse_gpu
 from orchestrator.study.levels import (
+    OwnWeights,
     Size,
     WeightsLevel,
     parse_size,
@@ -70,9 +71,9 @@ def test_sizes_are_written_as_they_are_read(size: Size) -> None:
         ("none", WeightsLevel("none")),
         (None, WeightsLevel("none")),
         ("IMAGENET1K_V1", WeightsLevel("IMAGENET1K_V1")),
-        ("my.pth", WeightsLevel("my.pth", "my.pth")),
-        ("w/{model}", WeightsLevel("w/{model}", "w/{model}")),
-        ({"cifar100": "w/{model}.pt"}, WeightsLevel("cifar100", "w/{model}.pt")),
+        ("my.pth", WeightsLevel("my.pth", OwnWeights(path="my.pth"))),
+        ("w/{model}", WeightsLevel("w/{model}", OwnWeights(path="w/{model}"))),
+        ({"cifar100": "w/{model}.pt"}, WeightsLevel("cifar100", OwnWeights(path="w/{model}.pt"))),
     ],
 )
 def test_weights(value: Any, level: WeightsLevel) -> None:
@@ -148,3 +149,39 @@ def test_what_ray_could_not_count(value: Any, hint: str) -> None:
 )
 def test_functions_of_ones_own(name: str, expected: bool) -> None:
     assert is_function(name) is expected
+
+
+def test_what_is_said_of_own_weights() -> None:
+    said = {"path": "w.pth", "entry": "ema", "head": "fresh", "normalization": "imagenet"}
+    level = parse_weights({"mine": said})
+    assert level.written() == {"mine": said}
+    assert parse_weights(level.written()) == level
+    channels = {"mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}
+    level = parse_weights({"mine": {"path": "w.pth", "normalization": channels}})
+    assert parse_weights(level.written()) == level
+    assert level.moved("/a/w.pth").path == "/a/w.pth"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("https://host/w.pth", "is an address, and weights are read from files; download it"),
+        ({"mine": "s3://bucket/w.pth"}, "is an address"),
+        ("$NO_SUCH_PLACE/w.pth", r"\$NO_SUCH_PLACE in .* stands for nothing here"),
+        ({"mine": {"path": "w.pth", "heads": "fresh"}}, "heads.* did you mean head"),
+        ({"mine": {"path": "w.pth", "head": "new"}}, "head: 'new'"),
+        ({"mine": {"head": "fresh"}}, "path: this key is needed"),
+    ],
+)
+def test_weights_that_are_refused(value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_weights(value)
+
+
+def test_home_is_filled_in_and_a_function_is_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for written in ("~/{model}.pth", "$HOME/{model}.pth", "${HOME}/{model}.pth"):
+        level = parse_weights(written)
+        assert level.label == written
+        assert level.path_for("mine:lite0") == "/home/me/lite0.pth"
+        assert level.path_for("resnet18") == "/home/me/resnet18.pth"

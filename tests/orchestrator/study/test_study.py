@@ -23,7 +23,7 @@ from orchestrator.plan.plan import plan_study
 from orchestrator.study.blocks import EarlyStopping
 from orchestrator.study.file import load_study
 from orchestrator.study.inputs import find_inputs
-from orchestrator.study.levels import Size, WeightsLevel
+from orchestrator.study.levels import OwnWeights, Size, WeightsLevel
 from orchestrator.study.recipes import RECIPE_FIELDS, SEARCH_SEED
 from orchestrator.study.study import Study, study_from
 
@@ -114,8 +114,8 @@ def test_relative_paths_start_from_the_study_file(tmp_path: Path) -> None:
     assert loaded.data.path == {"train": tmp_path / "a.parquet", "test": Path("/b.parquet")}
     assert loaded.factors["weights"] == [
         WeightsLevel("none"),
-        WeightsLevel("w", str(tmp_path / "w/{model}.pth")),
-        WeightsLevel("t", "IMAGENET1K_V1"),
+        WeightsLevel("w", OwnWeights(path=str(tmp_path / "w/{model}.pth"))),
+        WeightsLevel("t", OwnWeights(path="IMAGENET1K_V1")),
     ]
 
 

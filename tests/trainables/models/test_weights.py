@@ -18,16 +18,12 @@ from torchvision.models import WeightsEnum
 from torchvision.transforms._presets import ImageClassification
 
 from trainables.errors import ModelError, WeightsError
-from trainables.models import weights as weights_module
-from trainables.models.networks import build_model, model_names, skeleton
-from trainables.models.weights import (
-    check_weights,
-    load_weights,
-    preprocessing,
-    resolve_weights,
-    weights_names,
-)
-from trainables.trial import Weights
+from trainables.models import matching, published
+from trainables.models.networks import build_model, head_names, model_names, skeleton
+from trainables.models.normalization import expected
+from trainables.models.published import known_member, weights_names
+from trainables.models.weights import check_weights, load_weights, resolve_weights
+from trainables.trial import Channels, Weights
 
 SHARED = Path(__file__).parents[3].parent / "shared"
 RESNET18 = "resnet18-f37072fd.pth"
@@ -54,7 +50,7 @@ def loaded(file: Path, name: str = "resnet18", n_classes: int = 10) -> dict[str,
     model = fresh(name, n_classes)
     weights = resolve_weights(name, "mine", str(file))
     check_weights(weights, name)
-    load_weights(model, weights, name)
+    load_weights(model, weights, name, n_classes)
     return model.state_dict()
 
 
@@ -79,7 +75,7 @@ def test_none() -> None:
     check_weights(Weights(), "resnet18")
     before = fresh().state_dict()
     model = fresh()
-    load_weights(model, Weights(), "resnet18")
+    load_weights(model, Weights(), "resnet18", 10)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
@@ -108,7 +104,7 @@ def test_every_model_has_a_published_digest_and_preprocessing() -> None:
         for name in weights_names(model):
             weights = resolve_weights(model, name)
             assert re.fullmatch(r"torchvision:[0-9a-f]{8,10}", weights.digest or ""), (model, name)
-            assert preprocessing(weights, model) is not None
+            assert expected("auto", weights, model) is not None
 
 
 def test_a_file_is_known_by_its_content(tmp_path: Path) -> None:
@@ -152,12 +148,6 @@ def test_a_file_that_changes_is_hashed_anew(tmp_path: Path) -> None:
             None,
             "no weights .*; valid are none",
         ),
-        (
-            "resnet18",
-            "mine",
-            "/weights/r18.onnx",
-            r"r18\.onnx is not a weights file; \.pth, ",
-        ),
         ("resnet18", "mine", "/nowhere/r18.pth", "/nowhere/r18.pth cannot be read .No such file"),
     ],
 )
@@ -171,9 +161,9 @@ def test_weights_of_an_unknown_model() -> None:
         resolve_weights("resnet19", "IMAGENET1K_V1")
 
 
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
+def test_a_folder_without_weights(tmp_path: Path) -> None:
     (tmp_path / "weights.pth").mkdir()
-    with pytest.raises(WeightsError, match=r"weights\.pth cannot be read .Is a directory"):
+    with pytest.raises(WeightsError, match=r"weights\.pth is a folder that holds no weights"):
         resolve_weights("resnet18", "mine", str(tmp_path / "weights.pth"))
 
 
@@ -248,8 +238,11 @@ def test_position_embeddings_follow_the_image_size(tmp_path: Path) -> None:
     positions[0, 0] = 5.0
     positions[0, 1:, 0] = rows
     module = skeleton("vit_b_16", 10, image_size=64)
-    state = {**skeleton("vit_b_16", 10).state_dict(), "encoder.pos_embedding": positions}
-    fitted = weights_module._fit(state, module, "vit_b_16", "mine")["encoder.pos_embedding"]
+    shapes = {key: value.shape for key, value in skeleton("vit_b_16", 10).state_dict().items()}
+    state = {key: torch.zeros(()).expand(shape) for key, shape in shapes.items()}
+    state["encoder.pos_embedding"] = positions
+    found = matching.fit(state, module, head_names("vit_b_16"), 10)
+    fitted = found.entries["encoder.pos_embedding"]
     assert fitted.shape == (1, 17, 768)
     assert torch.equal(fitted[0, 0], positions[0, 0])
     expected = torch.linspace(0, 13, 4).repeat_interleave(4)
@@ -281,7 +274,7 @@ def test_entries_that_do_not_fit_are_named(tmp_path: Path, change: Any, message:
     with pytest.raises(WeightsError, match=f"weights mine do not fit model resnet18.*{message}"):
         check_weights(weights, "resnet18")
     with pytest.raises(WeightsError, match=message):
-        load_weights(model, weights, "resnet18")
+        load_weights(model, weights, "resnet18", 10)
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
@@ -314,7 +307,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"w\.pth is refused.*could run code"):
         check_weights(weights, "resnet18")
     with pytest.raises(WeightsError, match="refused"):
-        load_weights(fresh(), weights, "resnet18")
+        load_weights(fresh(), weights, "resnet18", 10)
     assert not (tmp_path / "harm").exists()
 
 
@@ -334,9 +327,13 @@ def test_truncated_files(tmp_path: Path, suffix: str, kept: float) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (torch.zeros(3), "holds no state dict"),
-        ({}, "holds no state dict"),
-        ({"epoch": 3, "weights": {"a": torch.zeros(1)}}, "epoch, weights is no tensor"),
+        (torch.zeros(3), "holds no tensors by name, hence no state dict"),
+        ({}, "holds no tensors by name"),
+        (
+            {"epoch": 3, "weights": {"a": torch.zeros(1)}},
+            r"every name begins with `weights\.`, and the names are not the model's: a in the file,"
+            r" conv1\.weight, ",
+        ),
     ],
 )
 def test_files_without_a_state_dict(tmp_path: Path, content: Any, message: str) -> None:
@@ -352,7 +349,7 @@ def test_a_file_that_goes_missing(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"w\.pth cannot be read"):
         check_weights(weights, "resnet18")
     with pytest.raises(WeightsError, match=r"w\.pth cannot be read"):
-        load_weights(fresh(), weights, "resnet18")
+        load_weights(fresh(), weights, "resnet18", 10)
 
 
 # Torchvision's own
@@ -364,7 +361,7 @@ def test_from_torchs_cache(torch_home: Path) -> None:
     weights = resolve_weights("resnet18", "IMAGENET1K_V1")
     check_weights(weights, "resnet18")
     model = fresh()
-    load_weights(model, weights, "resnet18")
+    load_weights(model, weights, "resnet18", 10)
     found = model.state_dict()
     assert all(torch.equal(found[key], state[key]) for key in state if not key.startswith("fc."))
     assert found["fc.weight"].shape == (10, 512)
@@ -373,7 +370,7 @@ def test_from_torchs_cache(torch_home: Path) -> None:
 def test_a_damaged_file_in_the_cache_is_found_beforehand(torch_home: Path) -> None:
     (torch_home / RESNET18).write_bytes(b"<html>proxy error</html>")
     weights = resolve_weights("resnet18", "IMAGENET1K_V1")
-    with pytest.raises(WeightsError, match=rf"{RESNET18} is (damaged|refused)"):
+    with pytest.raises(WeightsError, match=rf"{RESNET18} is a web page that was saved instead"):
         check_weights(weights, "resnet18")
 
 
@@ -381,7 +378,7 @@ def test_unreachable_weights_name_file_address_and_cache(torch_home: Path) -> No
     weights = resolve_weights("resnet18", "IMAGENET1K_V1")
     for attempt in (
         partial(check_weights, weights, "resnet18"),
-        partial(load_weights, fresh(), weights, "resnet18"),
+        partial(load_weights, fresh(), weights, "resnet18", 10),
     ):
         with pytest.raises(WeightsError) as caught:
             attempt()
@@ -421,10 +418,10 @@ def server(tmp_path: Path, torch_home: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_download_lands_in_the_cache(
     server: Any, torch_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = weights_module._cache_file(server.GOOD)
-    weights_module._check_reachable(server.GOOD, file, "resnet18")
+    file = published.cache_file(server.GOOD)
+    published.check_reachable(server.GOOD, "resnet18")
     assert not file.exists()
-    state = weights_module._published_state(server.GOOD, "resnet18")
+    state = published.published_tensors(server.GOOD, "resnet18")
     assert torch.equal(state["fc.weight"], shifted()["fc.weight"])
     assert file.parent == torch_home
     assert file.exists()
@@ -433,36 +430,37 @@ def test_a_download_lands_in_the_cache(
 
 def test_a_download_with_another_hash_is_refused(server: Any) -> None:
     with pytest.raises(WeightsError, match=r"BAD of resnet18 cannot be downloaded.*hash"):
-        weights_module._published_state(server.BAD, "resnet18")
-    assert not weights_module._cache_file(server.BAD).exists()
+        published.published_tensors(server.BAD, "resnet18")
+    assert not published.cache_file(server.BAD).exists()
 
 
 def test_a_file_that_the_server_lacks(server: Any) -> None:
-    file = weights_module._cache_file(server.GONE)
     with pytest.raises(WeightsError, match=r"/gone-12345678\.pth \(File not found\)"):
-        weights_module._check_reachable(server.GONE, file, "resnet18")
+        published.check_reachable(server.GONE, "resnet18")
 
 
 @pytest.mark.parametrize("name", ["inception_v3", "googlenet"])
 def test_published_inception_weights_get_their_own_input_scale(name: str, torch_home: Path) -> None:
     weights = resolve_weights(name, "DEFAULT")
-    member = weights_module._known_member(name, "DEFAULT")
+    member = known_member(name, "DEFAULT")
     state = {key: torch.zeros(v.shape) for key, v in skeleton(name, 1000).state_dict().items()}
     torch.save(state, torch_home / member.url.rsplit("/", 1)[1])
     module = skeleton(name, 10).to_empty(device="cpu")
     assert not module.transform_input
-    load_weights(module, weights, name)
+    load_weights(module, weights, name, 10)
     assert module.transform_input
 
 
 def test_preprocessing_is_the_weights_own(tmp_path: Path) -> None:
     imagenet = resolve_weights("resnet18", "IMAGENET1K_V1")
-    assert preprocessing(imagenet, "resnet18") == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    assert preprocessing(Weights(), "resnet18") is None
+    own = Channels(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    assert expected("auto", imagenet, "resnet18") == own
+    assert expected("data", imagenet, "resnet18") is None
+    assert expected("none", imagenet, "resnet18") == Channels(mean=(0, 0, 0), std=(1, 1, 1))
+    assert expected("auto", Weights(), "resnet18") is None
     torch.save(shifted(), tmp_path / "w.pth")
-    assert (
-        preprocessing(resolve_weights("resnet18", "m", str(tmp_path / "w.pth")), "resnet18") is None
-    )
+    mine = resolve_weights("resnet18", "m", str(tmp_path / "w.pth"))
+    assert expected("auto", mine, "resnet18") is None
 
 
 # Real ones

@@ -1,0 +1,114 @@
+"""The weights that torchvision publishes: by name, by the hash of their files, downloaded once."""
+
+import contextlib
+import re
+import sys
+import urllib.error
+import urllib.request
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor
+
+from trainables.errors import WeightsError
+from trainables.functions import is_function
+from trainables.models.networks import model_names
+from trainables.models.tensors import read_tensors
+
+_REACH_SECONDS = 10.0
+"""Seconds that a server may take to say that it has a file."""
+
+
+def weights_names(model: str) -> list[str]:
+    """Return the names of torchvision's weights for a model; none for a user's own."""
+    if is_function(model):
+        return []
+    return [member.name for member in torchvision.models.get_model_weights(model)]
+
+
+def member_of(model: str, name: str) -> Any:
+    """Return torchvision's weights of that name, aliases such as DEFAULT resolved, or None."""
+    if is_function(model):
+        return None
+    members = torchvision.models.get_model_weights(model).__members__
+    return {key.lower(): value for key, value in members.items()}.get(name.lower())
+
+
+def known_member(model: str, name: str) -> Any:
+    """Return torchvision's weights of that name; WeightsError says which there are."""
+    member = member_of(model, name)
+    if member is not None:
+        return member
+    names, files = weights_names(model), "none, or the path of a file or folder"
+    valid = ", ".join([*names, "DEFAULT", files]) if names else files
+    near = get_close_matches(name.upper(), names, n=1, cutoff=0.3)
+    nearest = f"; the nearest is {near[0]}" if near else ""
+    if Path(name).exists():
+        nearest = f"; for what lies beside the study, write ./{Path(name).name}"
+    raise WeightsError(f"model {model} has no weights {name}; valid are {valid}{nearest}")
+
+
+def member_of_file(digest: str) -> Any:
+    """Return the member of torchvision's weights whose file has that SHA-256, or None."""
+    member = _by_hash().get(digest[:8])
+    return member if member and digest.startswith(str(_hash_in_name(member))) else None
+
+
+def published_digest(member: Any) -> str:
+    """Return the hash that the file's name carries, or the name."""
+    return f"torchvision:{_hash_in_name(member) or member.url.rsplit('/', 1)[1]}"
+
+
+def cache_file(member: Any) -> Path:
+    """Return where torch keeps the file once downloaded."""
+    return Path(torch.hub.get_dir(), "checkpoints", member.url.rsplit("/", 1)[1])
+
+
+def check_reachable(member: Any, model: str) -> None:
+    """Check that the file can be downloaded; WeightsError names file, address and cache folder."""
+    request = urllib.request.Request(member.url, method="HEAD")
+    try:
+        # An opener of its own: urlopen would keep the proxy settings of its first use.
+        urllib.request.build_opener().open(request, timeout=_REACH_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise _unobtainable(member, model, error) from error
+
+
+def published_tensors(member: Any, model: str) -> dict[str, Tensor]:
+    """Return the tensors of torchvision's file, which is downloaded where the cache lacks it."""
+    cached = cache_file(member)
+    if cached.exists():
+        return read_tensors(cached, member.name)
+    try:
+        # torch announces a download on standard output, where programs read results.
+        with contextlib.redirect_stdout(sys.stderr):
+            state: dict[str, Tensor] = member.get_state_dict(
+                progress=False, check_hash=True, weights_only=True, map_location="cpu"
+            )
+    except (OSError, RuntimeError) as error:
+        raise _unobtainable(member, model, error) from error
+    return state
+
+
+def _unobtainable(member: Any, model: str, error: Exception) -> WeightsError:
+    reason, cached = getattr(error, "reason", None) or error, cache_file(member)
+    return WeightsError(
+        f"weights {member.name} of {model} cannot be downloaded from {member.url} ({reason}), and "
+        f"{cached.name} is not in torch's cache folder {cached.parent}; fetch the file on a "
+        "machine that can and put it there, or set TORCH_HOME to a cache that has it"
+    )
+
+
+def _hash_in_name(member: Any) -> str | None:
+    found = re.search(r"-([0-9a-f]{8,})\.", member.url.rsplit("/", 1)[1])
+    return found[1] if found else None
+
+
+@lru_cache(maxsize=1)
+def _by_hash() -> dict[str, Any]:
+    members = (m for name in model_names() for m in torchvision.models.get_model_weights(name))
+    return {found[:8]: member for member in members if (found := _hash_in_name(member))}
