@@ -313,7 +313,7 @@ def _beginning(names: Collection[str]) -> str:
 
 def _told(place: _Place) -> str:
     taken = f"; `{_dotted(place.prefix)}` was taken off every name" if place.prefix else ""
-    return "; ".join(place.problems) + taken
+    return f"{'; '.join(place.problems)}{taken}; are they of this model, and of its stem?"
 
 
 def _shown(prefix: str) -> str:

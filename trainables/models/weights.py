@@ -112,6 +112,6 @@ def _fit(weights: Weights, module: nn.Module, model: str, n_classes: int) -> Fit
         return fit(tensors, module, head, n_classes, weights.entry, is_fresh)
     except WeightsError as error:
         raise WeightsError(
-            f"weights {weights.label} do not fit model {model}: {error}. "
-            "Are they of this model, and of its stem?"
+            f"weights {weights.label} do not fit model {model}: {error} "
+            f"(in {weights.file or weights.name})"
         ) from error
