@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from results.pairs.pair import compare
     from results.report.page import write_report
     from results.run import Run, open
-    from results.statistics.curves import fit_power_law, predict_error
+    from results.statistics.curves import fit_power_law
+    from results.statistics.forecast import predict_error
 
 _HOMES = {
     "ResultsError": "errors",
@@ -16,7 +17,7 @@ _HOMES = {
     "compare": "pairs.pair",
     "fit_power_law": "statistics.curves",
     "open": "run",
-    "predict_error": "statistics.curves",
+    "predict_error": "statistics.forecast",
     "write_comparison": "pairs.page",
     "write_report": "report.page",
 }

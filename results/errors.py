@@ -35,4 +35,4 @@ class IllBehavedCurve(CurveError):
 
 
 class ExtrapolationRefused(CurveError):
-    """The asked size lies beyond four times the largest measured one."""
+    """The asked size lies too far beyond the largest measured one."""

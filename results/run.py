@@ -132,6 +132,33 @@ class Run:
         """
         return self.cells.summary.copy(deep=False)
 
+    def labels_for(self, target: float) -> pd.DataFrame:
+        """Return how many training images each series of cells needs for a test accuracy.
+
+        Parameters
+        ----------
+        target
+            The accuracy, a share between 0 and 1.
+
+        Returns
+        -------
+        DataFrame
+            One row per level of the factors but `fraction`: these, `n_train` (largest measured),
+            `images`, `low` and `high` (nominal 95 %; NaN where not reached up to 64 times
+            `n_train`), `basis` (measured, forecast, far forecast or empty) and `text`. Empty in a
+            race, whose survivors are no fair mean.
+
+        Raises
+        ------
+        ResultsError
+            The target is no share between 0 and 1.
+        """
+        if not 0 < target < 1:
+            raise ResultsError(
+                f"target: a share between 0 and 1 is needed, such as 0.9 for 90 %, not {target:g}."
+            )
+        return self.analysis.labels_for(target)
+
     def findings(self) -> pd.DataFrame:
         """Return what stands against the study's comparisons, the gravest first.
 
@@ -236,7 +263,9 @@ class Run:
 
     def _table(self, table: str) -> pd.DataFrame:
         if table not in self._tables:
-            self._tables[table] = _frame(self._store.read(table))
+            store = self._store
+            rows = store.forecasts() if table == "forecasts" else store.read(table)
+            self._tables[table] = _frame(rows)
         return self._tables[table]
 
 

@@ -45,7 +45,7 @@ def test_tables_answer_and_figures(executed: Any) -> None:
     answer = output(executed, "answer.question")
     assert "Would a bigger model, pretrained weights or more data help more" in answer
     assert answer.count("\n- ") > 3
-    assert "headline" in output(executed, "analysis.extrapolations")
+    assert "headline" in output(executed, "analysis.forecasts")
     assert "local power law" in output(executed, "predict_error(sizes")
 
 

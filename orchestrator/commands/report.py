@@ -51,25 +51,43 @@ def report(
     interval: Annotated[
         float, typer.Option(min=1.0, help="Seconds between two looks of --watch.")
     ] = _SECONDS,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="ACCURACY",
+            help="Say how many images a test accuracy would take, such as 0.9.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the page, figures and summary of a run, finished or under way; a job's is fetched."""
+    import results
     from orchestrator.jobs.fetching import brought
-    from results import write_report
 
     if watch and as_json:
         raise typer.BadParameter("--watch and --json do not go together: leave one out.")
     if watch:
-        _watch(brought(run_folder, address, out), interval)
+        _watch(brought(run_folder, address, out), interval, target)
         return
+    said = []
     with one_document(as_json) as document:
-        page = write_report(brought(run_folder, address, out).folder)
+        run = results.open(brought(run_folder, address, out).folder)
+        if target is not None:
+            labels = run.labels_for(target)
+            document["labels"] = _rows(labels)
+            said = [
+                f"{run.analysis.name(row, 'fraction') or run.name}: {row['text']}"
+                for row in document["labels"]
+            ]
+        page = results.write_report(run, target=target)
         document["report"] = str(page)
     if not as_json:
-        typer.echo(str(page))
+        typer.echo("\n".join([*said, str(page)]))
 
 
-def _watch(looked_at: "Opened", interval: float) -> None:
+def _watch(looked_at: "Opened", interval: float, target: float | None) -> None:
     """Write the report whenever the records changed, until nothing is left to train."""
     import results
     from orchestrator.run.signals import Interrupted, Signals
@@ -83,7 +101,7 @@ def _watch(looked_at: "Opened", interval: float) -> None:
                 run = results.open(looked_at.folder)
                 state, is_settled = _state(run), run.cells.is_settled
                 if state != seen:
-                    page = results.write_report(run, refresh=None if is_settled else interval)
+                    page = results.write_report(run, None if is_settled else interval, target)
                     typer.echo(f"[{time.strftime('%H:%M:%S')}] {run.cells.progress}: {page}")
                     seen = state
                 if is_settled and not at_work:

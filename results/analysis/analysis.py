@@ -12,9 +12,10 @@ from results.analysis.cells import Cells, cells_of
 from results.analysis.comparisons import Comparisons, compare_best
 from results.analysis.contrasts import interactions, main_effects, paired_differences
 from results.analysis.fitting import fitting
+from results.analysis.forecasts import forecasts, labels_for, scored
 from results.analysis.levers import levers
 from results.analysis.runs import Design, compared_runs, ordered_levels, wanted_trials
-from results.analysis.series import crossovers, data_worths, extrapolations
+from results.analysis.series import crossovers, data_worths
 from results.phrases import STANDARD_FACTORS, cell_name, setting
 from results.ranking import rank
 from results.statistics.crossover import DRAWS
@@ -138,9 +139,7 @@ class Analysis:
         """How the best cells stand against the others, all claims of the answer together."""
         fair = self.ranked if not self.design.race else self.ranked.iloc[:0]
         crossings = self.crossovers["p_value"].to_numpy(float)
-        return compare_best(
-            fair, self.runs, self.correct, self.factors, self.extrapolations, crossings
-        )
+        return compare_best(fair, self.runs, self.correct, self.factors, self.forecasts, crossings)
 
     @cached_property
     def levers(self) -> pd.DataFrame:
@@ -196,9 +195,22 @@ class Analysis:
         return self.cells.ordered(data_worths(self.runs, self.factors))
 
     @cached_property
-    def extrapolations(self) -> pd.DataFrame:
-        """The error of each series predicted at twice its data; see `series.extrapolations`."""
-        return self.cells.ordered(extrapolations(self.runs, self.factors))
+    def forecasts(self) -> pd.DataFrame:
+        """The error of each series at 2 to 64 times its data; see `forecasts.forecasts`.
+
+        Empty in a race, whose survivors are no fair mean.
+        """
+        runs = self.runs.iloc[:0] if self.design.race else self.runs
+        return self.cells.ordered(forecasts(runs, self.factors))
+
+    @cached_property
+    def scored(self) -> pd.DataFrame:
+        """Recorded forecasts against what was measured later; see `forecasts.scored`."""
+        return self.cells.ordered(scored(self.table("forecasts"), self.runs, self.factors))
+
+    def labels_for(self, target: float) -> pd.DataFrame:
+        """Return how many images each series needs for a target; see `forecasts.labels_for`."""
+        return labels_for(target, self.cells.frame, self.forecasts, self.cells.series)
 
     @cached_property
     def fits(self) -> pd.DataFrame:

@@ -144,7 +144,7 @@ def compare_best(
     factors
         Columns that name a cell.
     forecasts
-        See `series.extrapolations`.
+        See `forecasts.forecasts`; the first stretch of a series is used.
     crossings
         P values of the tested crossovers, shape (crossovers,).
     """

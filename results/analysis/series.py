@@ -1,4 +1,4 @@
-"""Lines over data sizes: curves, crossovers and worth of pretraining. Frame in, frame out.
+"""Lines over data sizes held against one another: crossovers, worth of pretraining.
 
 A series is one level of every factor but `fraction`. Errors are in points, sizes in examples.
 `runs` is always what `results.analysis.runs.compared_runs` returns, `factors` the columns that name
@@ -14,66 +14,14 @@ import pandas as pd
 
 from results.analysis.runs import by_cell, ordered_levels
 from results.statistics.crossover import DRAWS, Crossover, DataWorth, find_crossover, worth_in_data
-from results.statistics.curves import (
-    LAST_VALUE,
-    LOCAL_LAW,
-    POWER_LAW,
-    Prediction,
-    predict_error,
-)
 
 _NEEDED = ("model", "weights", "fraction", "seed", "n_train", "error", "n_parameters")
-_PREDICTED = (
-    *("at", "error", "headline", "low", "high", "local_power_law", "power_law", "last_value"),
-    *("alpha", "eta", "gamma", "data_reliance", "residual_degrees_of_freedom", "back_test"),
-    *("refusal", "notes"),
-)
 _CROSSED = (
     *("n_seeds", "is_established", "p_value", "bracket_low", "bracket_high", "location"),
     *("low", "high", "bootstrap_low", "bootstrap_high", "share_without_root", "hypothetical"),
     "verdict",
 )
 _WORTH = ("error", "factor", "low", "high", "more_than", "less_than", "n_seeds", "text")
-
-
-def extrapolations(runs: pd.DataFrame, factors: Sequence[str], times: float = 2.0) -> pd.DataFrame:
-    """Predict each series' error at 1 to 4 times the data of its largest fraction.
-
-    One row per series: its factors, `n_train` (largest measured), `at` (examples asked for),
-    `error` (measured there, points), `headline`, `low`, `high`, `local_power_law`, `power_law`,
-    `last_value` (points), `alpha`, `eta`, `gamma`, `data_reliance` (points),
-    `residual_degrees_of_freedom`, `back_test` (points), `refusal` and `notes` (text). NaN or empty
-    where there is none.
-    """
-    series = [name for name in factors if name != "fraction"]
-    rows = []
-    for levels, own in _parts(runs, series):
-        largest = float(own["n_train"].max())
-        found = predict_error(own["n_train"], own["error"], times * largest)
-        rows.append({**levels, "n_train": int(largest), **_predicted(found)})
-    return pd.DataFrame(rows, columns=[*series, "n_train", *_PREDICTED])
-
-
-def _predicted(found: Prediction) -> dict[str, Any]:
-    law = found.power_law
-    low, high = found.interval or (np.nan, np.nan)
-    freedom = np.nan if law is None else law.residual_degrees_of_freedom
-    return {
-        "at": found.at,
-        "error": found.forms[LAST_VALUE],
-        "headline": _number(found.headline),
-        "low": low,
-        "high": high,
-        "local_power_law": found.forms.get(LOCAL_LAW, np.nan),
-        "power_law": found.forms.get(POWER_LAW, np.nan),
-        "last_value": found.forms[LAST_VALUE],
-        **{name: getattr(law, name, np.nan) for name in ("alpha", "eta", "gamma")},
-        "data_reliance": np.nan if law is None else law.data_reliance(),
-        "residual_degrees_of_freedom": freedom,
-        "back_test": _number(found.back_test),
-        "refusal": found.refusal or "",
-        "notes": "; ".join(found.notes),
-    }
 
 
 def crossovers(
@@ -95,7 +43,7 @@ def crossovers(
     others = [name for name in factors if name not in ("model", "fraction")]
     compared = list(combinations(ordered_levels(runs, "model"), 2) if pairs is None else pairs)
     rows = []
-    for levels, own in _parts(runs, others):
+    for levels, own in parts(runs, others):
         of_model = dict(iter(own.groupby("model", sort=False)))
         for small, big in compared:
             if small not in of_model or big not in of_model:
@@ -117,7 +65,7 @@ def data_worths(runs: pd.DataFrame, factors: Sequence[str], scratch: str = "none
     """
     others = [name for name in factors if name not in ("weights", "fraction")]
     rows = []
-    for levels, own in _parts(runs, others):
+    for levels, own in parts(runs, others):
         shares = dict(zip(own["n_train"].astype(float), own["fraction"], strict=True))
         for weights in ordered_levels(own, "weights"):
             if weights == scratch:
@@ -167,9 +115,7 @@ def _laid_out(runs: pd.DataFrame, seeds: np.ndarray, sizes: np.ndarray) -> np.nd
     return table
 
 
-def _parts(
-    runs: pd.DataFrame, keys: Sequence[str]
-) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+def parts(runs: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Yield the levels of the given factors that occur, with their runs."""
     for own in by_cell(runs[list(dict.fromkeys([*keys, *_NEEDED]))], keys).values():
         yield {name: own[name].iloc[0] for name in keys}, own

@@ -13,7 +13,7 @@ def data_said(study: Analysis) -> str:
         return ""
     top = cells[cells["fraction"] == cells["fraction"].max()].iloc[0]
     series = study.others("fraction")
-    row = by_cell(study.extrapolations, series)[cell_key(top, series)].iloc[0]
+    row = by_cell(study.forecasts, series)[cell_key(top, series)].iloc[0]
     name = study.name(top, "fraction")
     of, now, then = f" of {name}" if name else "", row["error"], row["headline"]
     if row["refusal"]:
@@ -25,5 +25,5 @@ def data_said(study: Analysis) -> str:
         return f"Twice the data: no forecast{of}, since {row['refusal']}{kept}."
     return (
         f"Twice the data: the error{of}, {now:.1f} % with {row['n_train']:,.0f} images, is "
-        f"forecast to be {then:.1f} % with {row['at']:,.0f}."
+        f"forecast to be {then:.1f} % with {row['at']:,.0f}, calibrated on {row['calibrated_on']}."
     )

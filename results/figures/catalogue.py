@@ -80,8 +80,8 @@ _FIGURES = {
     ),
     "learning-curves": Drawing(
         learning_curves,
-        "Test error against training images on logarithmic axes, with fitted power laws and "
-        "the error predicted with twice the data. The table of predictions holds all values.",
+        "Test error against training images on logarithmic axes, and the error forecast for up "
+        "to 64 times the data, with intervals. The table of forecasts holds all values.",
         lambda study: _compares(study, "fraction"),
     ),
     "pretraining": Drawing(

@@ -3,8 +3,7 @@
 Errors are in points (percentage points) of test error, sizes in images.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,48 +28,59 @@ from results.figures.style import (
     plain,
     same_limits,
 )
-from results.phrases import cell_key, cell_name, described
+from results.phrases import cell_name, described
+from results.statistics.forecast import CALIBRATED_ON
 
 _MAX_PANELS = _MAX_SERIES = 24
 _FEWEST_TICKS = 3
+_FOOT = 1e-3  # points
 
 
 def learning_curves(study: Analysis) -> Figure:
-    """Draw test error against images, with the fitted law and the next doubling predicted."""
+    """Draw test error against images, and what is forecast at up to 64 times the data."""
     title = f"{plain(study.design.name)}: what more data would buy"
-    cells, predicted, series = study.cells.frame, study.extrapolations, study.cells.series
-    if predicted.empty or cells["fraction"].nunique() < 2:
+    cells, forecast, series = study.cells.frame, study.forecasts, study.cells.series
+    if forecast.empty or cells["fraction"].nunique() < 2:
         return empty(title, "At least two amounts of data with a value are needed.")
     every = list(dict.fromkeys(cells["model"]))
     models = every[:MAX_LINES]
-    predicted = predicted[predicted["model"].isin(models)]
-    predicted = predicted.assign(low=predicted["low"].clip(lower=0.05 * predicted["headline"]))
+    forecast = forecast[forecast["model"].isin(models)]
     known = _with_ends(cells[cells["model"].isin(models) & (cells["seeds"] > 0)])
-    found = combinations(predicted, study.cells.panels)
+    found = combinations(forecast, study.cells.panels)
     panels = found[:_MAX_PANELS]
     note = (
-        "Both axes logarithmic; bars: 95 % t intervals. Line: fitted power law. Diamond: predicted "
-        "error with twice the data, with its interval; a prediction, not a measurement."
+        "Both axes logarithmic; bars: 95 % t intervals. Dashed, with bands: forecast to four times "
+        "the data; dotted and lighter: far beyond it. Forecasts are no measurements; calibrated on "
+        f"{CALIBRATED_ON}."
         + left_out(len(found) - len(panels), "panels")
         + left_out(len(every) - len(models), "models")
     )
     handles = [mark(plain(model), **look(place)) for place, model in enumerate(models)]
-    handles.append(mark("twice the data", color=PALE, marker="D", mfc="white", linestyle=":"))
+    handles.append(mark("twice the data", color=PALE, marker="D", mfc="white", linestyle="--"))
+    handles.append(mark("far forecast", color=PALE, linestyle=":"))
     columns = min(len(panels), 2)
     figure, grid = new_grid(-(-len(panels) // columns), columns, (4.4, 3.0), title, note, handles)
-    sizes = np.concatenate([known["n_train"], predicted["at"]])
-    errors = pd.concat([known[["error", "low", "high"]], predicted[["headline", "low", "high"]]])
-    same_limits(grid, common_range(sizes, log=True), common_range(errors.to_numpy(), log=True))
-    of_series = by_cell(known, series)
+    near = forecast[~forecast["is_far"]]
+    errors = [
+        known[["error", "low", "high"]],
+        # An end at 0 has no logarithm: such a band goes on to the foot.
+        near[["headline", "high"]],
+        near["low"].clip(lower=0.5 * near["headline"]).to_frame(),
+        forecast["headline"].clip(lower=0.05 * forecast["error"]).to_frame(),
+    ]
+    sizes = np.concatenate([known["n_train"], forecast["at"]])
+    values = np.concatenate([each.to_numpy(float).ravel() for each in errors])
+    same_limits(grid, common_range(sizes, log=True), common_range(values, log=True))
+    of_series, of_forecast = by_cell(known, series), by_cell(forecast, series)
     for axes, panel in zip(grid.flat, panels, strict=False):
         _logarithmic(axes)
-        varied = {name: panel[name] for name in panel if predicted[name].nunique(dropna=False) > 1}
+        varied = {name: panel[name] for name in panel if forecast[name].nunique(dropna=False) > 1}
         if varied:
             axes.set_title(plain(described(varied), 60), fontsize=9.5, color=INK, loc="left")
-        for row in records_of(where(predicted, panel)):
-            place = models.index(row["model"])
-            _draw_measured(axes, of_series[cell_key(row, series)], row, place)
-            _draw_predicted(axes, row, look(place)["color"])
+        for key, own in by_cell(where(forecast, panel), series).items():
+            place = models.index(own["model"].iloc[0])
+            _draw_measured(axes, of_series[key], place)
+            _draw_forecast(axes, of_forecast[key], look(place)["color"])
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
@@ -86,26 +96,26 @@ def _with_ends(cells: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(low=low, high=100 - cells["accuracy_low"])
 
 
-def _draw_measured(axes: Axes, cells: pd.DataFrame, law: Mapping[str, Any], place: int) -> None:
-    """Draw the cells of one series and the law fitted to them; a pale line where none was."""
+def _draw_measured(axes: Axes, cells: pd.DataFrame, place: int) -> None:
+    """Draw the cells of one series, joined by a line."""
     style, sizes = look(place), cells["n_train"]
     colour = style["color"]
-    axes.plot(sizes, cells["error"], style["marker"], color=colour, markersize=5.5)
+    axes.plot(sizes, cells["error"], marker=style["marker"], color=colour, ms=5.5, lw=1.4)
     draw_intervals(axes, sizes, cells["error"], cells["low"], cells["high"], colour)
-    if np.isnan(law["headline"]):
-        axes.plot(sizes, cells["error"], color=colour, alpha=0.4, linewidth=1)
-        return
-    fine = np.geomspace(sizes.min(), law["n_train"], 60)
-    errors = law["alpha"] + law["eta"] * fine ** law["gamma"]
-    axes.plot(fine, errors, color=colour, linewidth=1.4)
 
 
-def _draw_predicted(axes: Axes, row: Mapping[str, Any], colour: str) -> None:
-    """Draw the error predicted for more data, joined to the last one that was measured."""
-    at, error = row["at"], row["headline"]
-    axes.plot([row["n_train"], at], [row["error"], error], color=colour, linestyle=":")
-    axes.plot(at, error, "D", color=colour, mfc="white", markersize=6)
-    draw_intervals(axes, [at], [error], [row["low"]], [row["high"]], colour)
+def _draw_forecast(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
+    """Draw the forecasts of one series, joined to its last measurement: near ones, then far."""
+    last = rows.iloc[0]
+    # Nothing drawn at 0 would have a place on a logarithmic axis.
+    x = np.array([last["n_train"], *rows["at"]])
+    middle = np.maximum([last["error"], *rows["headline"]], _FOOT)
+    low, high = (np.maximum([last["error"], *rows[end]], _FOOT) for end in ("low", "high"))
+    far = 1 + int((~rows["is_far"]).sum())
+    for part, line, pale in ((slice(far), "--", 1.0), (slice(far - 1, None), ":", 0.5)):
+        axes.plot(x[part], middle[part], line, color=colour, lw=1.3, alpha=pale)
+        axes.fill_between(x[part], low[part], high[part], color=colour, lw=0, alpha=0.14 * pale)
+    axes.plot(x[1], middle[1], "D", color=colour, mfc="white", ms=6)
 
 
 def pretraining(study: Analysis) -> Figure:
@@ -213,14 +223,14 @@ def _name_front(axes: Axes, front: pd.DataFrame, factors: Sequence[str]) -> None
 
 
 def _logarithmic(axes: Axes) -> None:
-    """Use logarithmic axes with plain numbers, if possible 1, 2 and 5 times powers of ten."""
+    """Use logarithmic axes with plain numbers, if possible powers of ten, else 1, 2 and 5 times."""
     for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
         set_scale("log")
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
         low, high = axis.get_view_interval()
         powers = 10.0 ** np.arange(np.floor(np.log10(low)) - 1, np.ceil(np.log10(high)) + 1)
-        for steps in ([1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]):
+        for steps in ([1], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]):
             ticks = np.outer(powers, steps).ravel()
             ticks = ticks[(ticks >= low) & (ticks <= high)]
             # A short axis needs finer steps to be read at all.

@@ -12,6 +12,7 @@ import yaml
 from results.analysis.analysis import Analysis
 from results.analysis.cells import METRICS, Cells, State
 from results.analysis.costs import predicted_and_actual
+from results.analysis.forecasts import with_recorded
 from results.analysis.runs import measured_trials, records_of
 from results.findings.findings import by_severity
 from results.phrases import is_absent, level_label
@@ -44,10 +45,14 @@ Columns = dict[str, list[Any]]
 """Values by column; lists may hold any type that JSON knows."""
 
 
-def write_report(run: str | Location | Run, refresh: float | None = None) -> Location:
+def write_report(
+    run: str | Location | Run, refresh: float | None = None, target: float | None = None
+) -> Location:
     """Write a run's report, also while its study is under way; return `report/index.html`.
 
-    Beside it lie every figure as PNG and SVG, and the summary as Parquet and CSV, one row per cell.
+    Beside it lie every figure as PNG and SVG, the summary, one row per cell, and what was forecast
+    of larger sizes, both as Parquet and CSV. Forecasts are kept: later reports hold them against
+    what is measured then.
 
     Parameters
     ----------
@@ -56,6 +61,8 @@ def write_report(run: str | Location | Run, refresh: float | None = None) -> Loc
     refresh
         Seconds after which an open page looks for a newer one, for reports that are written again
         and again; never by default.
+    target
+        A test accuracy (0 to 1) for which the page says how many images it takes.
 
     Raises
     ------
@@ -70,9 +77,21 @@ def write_report(run: str | Location | Run, refresh: float | None = None) -> Loc
         for name, drawing in run.drawings.items()
     }
     write_frame(folder, "summary", run.summary())
+    _record_forecasts(run, folder)
     page = folder / "index.html"
-    write_whole(page, render(run, pictures, datetime.now(UTC), refresh).encode())
+    write_whole(page, render(run, pictures, datetime.now(UTC), refresh, target).encode())
     return page
+
+
+def _record_forecasts(run: Run, folder: Location) -> None:
+    study = run.analysis
+    if study.forecasts.empty:
+        return
+    recorded = with_recorded(
+        *(study.table("forecasts"), study.forecasts, study.runs),
+        *(study.wanted, study.cells.series, datetime.now(UTC)),
+    )
+    write_frame(folder, "forecasts", recorded)
 
 
 def render(
@@ -80,6 +99,7 @@ def render(
     pictures: Mapping[str, Picture],
     written_at: datetime,
     refresh: float | None = None,
+    target: float | None = None,
 ) -> str:
     """Return the page of a run; pictures are figures for paper and for browsers without scripts."""
     cells = run.cells
@@ -92,7 +112,7 @@ def render(
         cells=cells,
         question=answer.question if answer else "Nothing is planned yet.",
         answer=[said.text for said in answer.sentences] if answer else [_NOTHING],
-        sections=sections_of(run) if known else [],
+        sections=sections_of(run, target) if known else [],
         findings=by_severity(run.findings()) if known else {},
         unfinished=[
             (cells.name(row), str(row["state"]), str(row["reason"]))

@@ -11,9 +11,12 @@ import pandas as pd
 
 from results.analysis.analysis import Analysis
 from results.analysis.costs import COSTS, pareto_front
-from results.phrases import level_label, resource_time
+from results.analysis.forecasts import score_text
+from results.analysis.runs import records_of
+from results.phrases import few, level_label, resource_time
 from results.report.html import Table, table_of
 from results.run import Run
+from results.statistics.forecast import CALIBRATED_ON, HELD_NOTE
 
 
 @dataclass(frozen=True)
@@ -156,20 +159,35 @@ _WORTHS = _Sheet(
     },
     ("fraction",),
 )
-_EXTRAPOLATIONS = _Sheet(
-    "Predicted error with twice the data",
-    lambda study: study.extrapolations,
+_FORECASTS = _Sheet(
+    f"Error forecast for more data, calibrated on {CALIBRATED_ON}; {HELD_NOTE}. Far: beyond four "
+    "times the largest measured size",
+    lambda study: study.forecasts.assign(far=study.forecasts["is_far"].map({True: "far"})),
     {
         "n_train": "images now",
         "error": "error now (%)",
-        "headline": "predicted (%)",
+        "times": "times the data",
+        "at": "images",
+        "headline": "forecast (%)",
         **_INTERVAL,
+        "far": "far",
         "local_power_law": "local law",
-        "power_law": "power law",
-        "data_reliance": "data reliance",
-        "residual_degrees_of_freedom": "degrees of freedom left",
-        "back_test": "back-test missed by",
-        "refusal": "not predicted because",
+        "filters": "filters",
+        "sizes": "sizes measured",
+        "refusal": "not forecast because",
+    },
+    ("fraction",),
+)
+_SCORES = _Sheet(
+    "Earlier forecasts against what was measured since; errors in %",
+    lambda study: study.scored,
+    {
+        "n_train": "forecast from images",
+        "at": "at images",
+        "headline": "forecast",
+        **_INTERVAL,
+        "measured": "measured",
+        "held": "held",
     },
     ("fraction",),
 )
@@ -228,8 +246,20 @@ _FITS = _Sheet(
 )
 
 
-def sections_of(run: Run) -> list[Section]:
+def _labels(target: float) -> _Sheet:
+    return _Sheet(
+        f"Images needed for a test accuracy of {100 * target:g} %, where curves and forecasts with "
+        "their intervals reach it",
+        lambda study: study.labels_for(target),
+        {"n_train": "images now", "text": "images needed"},
+        ("fraction",),
+    )
+
+
+def sections_of(run: Run, target: float | None = None) -> list[Section]:
     """Return the sections of a study, none where it has no value yet.
+
+    A target is a test accuracy (0 to 1) for which the images needed are told.
 
     In a race nothing is compared: what remains is what the survivors cost and how they trained.
     """
@@ -255,8 +285,10 @@ def sections_of(run: Run) -> list[Section]:
         tables = _tables(study, sheets)
         sections.append(Section("pretraining", title, said["weights"], tables, "pretraining"))
     if "fraction" in varied:
-        title, tables = "What would twice the data buy?", _tables(study, [_EXTRAPOLATIONS])
-        sections.append(Section("data", title, said["data"], tables, "learning-curves"))
+        sheets = [] if target is None else [_labels(target)]
+        title, tables = "What would more data buy?", _tables(study, [*sheets, _FORECASTS, _SCORES])
+        words = [*said["data"], *_scores(study)]
+        sections.append(Section("data", title, words, tables, "learning-curves"))
     if varied:
         title, tables = "Which factor matters most?", _tables(study, [_EFFECTS, _INTERACTIONS])
         sections.append(Section("effects", title, (), tables, "effects"))
@@ -270,6 +302,15 @@ def sections_of(run: Run) -> list[Section]:
 
 def _tables(study: Analysis, sheets: Sequence[_Sheet]) -> list[Table]:
     return [sheet.table(study) for sheet in sheets]
+
+
+def _scores(study: Analysis) -> list[str]:
+    told = [
+        f"{study.name(row, 'fraction') or 'the model'} at {row['at']:,} images, from "
+        f"{row['n_train']:,}: {score_text(row)}"
+        for row in records_of(study.scored)
+    ]
+    return [f"Earlier forecasts: {'; '.join(few(told))}."] if told else []
 
 
 def _search_cost(study: Analysis) -> list[str]:

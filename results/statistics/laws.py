@@ -1,10 +1,9 @@
-"""The two laws that learning curves are followed by. Arrays in, numbers out.
+"""The power law that is fitted to learning curves. Arrays in, numbers out.
 
 Sizes are in examples and errors in points, checked already: see `results.statistics.curves`.
 """
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
@@ -12,11 +11,10 @@ from results.errors import ExtrapolationRefused
 from results.statistics.intervals import Array, PooledVariance
 
 MOST_EXTRAPOLATION = 4.0
-"""How many times the largest measured size a curve may be asked for."""
+"""How many times the largest measured size a power law may be asked for."""
 GAMMA_PRIOR_WEIGHT = 5.0
 _GAMMA_PRIOR = -0.5
 _GAMMAS = np.round(np.arange(-100, 0) / 100, 2)
-_CLOSE = 1.25  # ratio of neighbouring sizes below which their slope is mostly noise
 _ROUNDING = 1e-9
 
 
@@ -96,24 +94,6 @@ def power_law(
     )
 
 
-def local_law(n: Array, e: Array, at: float, noise: PooledVariance) -> tuple[float, float]:
-    """Return the local law's value in points and its noise variance by the delta method.
-
-    At ρ = 1 the variance is 4r²·σ²_N + r⁴·σ²_{N/2} with r = e(N)/e(N/2). A rise within the noise
-    is read as level (r = 1).
-    """
-    before, last = np.unique(n)[-2:]
-    steps = float(np.log(at / last) / np.log(last / before))
-    error, error_before = float(e[n == last].mean()), float(e[n == before].mean())
-    ratio = min(error / error_before, 1.0) if error_before > 0 else 1.0
-    variance = noise.at(last) / np.count_nonzero(n == last)
-    variance_before = noise.at(before) / np.count_nonzero(n == before)
-    return error * ratio**steps, float(
-        (1 + steps) ** 2 * ratio ** (2 * steps) * variance
-        + steps**2 * ratio ** (2 * steps + 2) * variance_before
-    )
-
-
 def refuse_beyond(at: float, largest: float) -> None:
     """Raise `ExtrapolationRefused` where a size is more than four times the largest."""
     if at > MOST_EXTRAPOLATION * largest * (1 + _ROUNDING):
@@ -165,9 +145,4 @@ def _notes(
         notes.append("alpha is at its bound of 0: these sizes show no asymptote yet")
     if eta == 0:
         notes.append("the error does not fall with more data: a flat line")
-    if any(later / earlier < _CLOSE for earlier, later in pairwise(levels[-2:])):
-        notes.append(
-            f"the last two sizes ({levels[-2]:g} and {levels[-1]:g}) are close, so the local law "
-            "magnifies their noise"
-        )
     return tuple(notes)

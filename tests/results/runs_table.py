@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from results.analysis.analysis import Analysis
 from results.analysis.runs import Design
-from results.records import EPOCH_SCHEMA, SCHEMAS, TRIAL_SCHEMA
+from results.records import EPOCH_SCHEMA, FORECAST_SCHEMA, SCHEMAS, TRIAL_SCHEMA
 
 POOL = 1600
 SMALL, BIG = "resnet18", "resnet50"
@@ -107,6 +107,7 @@ def analysis_of(
     """Return the analysis of rows of the table of trials; what is not given is empty."""
     tables = {name: schema.empty_table().to_pandas() for name, schema in SCHEMAS.items()}
     tables["trials"] = trials_frame(rows)
+    tables["forecasts"] = FORECAST_SCHEMA.empty_table().to_pandas()
     for name, table in (("epochs", epochs), ("predictions", predictions)):
         if table is not None:
             tables[name] = table

@@ -21,7 +21,7 @@ def analysis(tmp_path, plan=None) -> Analysis:
 def test_tables_keep_the_order_of_the_cells(tmp_path):
     found = analysis(tmp_path, Plan(models=("resnet50", "resnet18")))
     order = list(found.cells.frame[["model", "weights"]].drop_duplicates().itertuples(index=False))
-    series = found.extrapolations[["model", "weights"]]
+    series = found.forecasts[["model", "weights"]].drop_duplicates()
     assert list(series.itertuples(index=False)) == order
     rows = found.differences("weights")[["model", "fraction"]].to_numpy().tolist()
     assert rows == [

@@ -3,7 +3,7 @@ import pytest
 from runs_table import BIG, SMALL, cell, trial, trials_frame
 
 from results.analysis.runs import compared_runs
-from results.analysis.series import crossovers, data_worths, extrapolations, paired_tables
+from results.analysis.series import crossovers, data_worths, paired_tables
 
 FACTORS = ["model", "weights", "fraction"]
 FRACTIONS = (0.25, 0.5, 1.0)
@@ -23,19 +23,6 @@ def line(errors, spread=0.1, **fields):
 
 def runs_of(rows):
     return compared_runs(trials_frame(rows))
-
-
-def test_extrapolation_per_series():
-    table = extrapolations(runs_of(line([40, 20, 10]) + line([30, 20, 25], model=BIG)), FACTORS)
-    small, big = (table[table["model"] == model].iloc[0] for model in (SMALL, BIG))
-    assert (small["n_train"], small["at"]) == (1600, 3200)
-    assert small["local_power_law"] == pytest.approx(5)
-    assert small["last_value"] == pytest.approx(10)
-    assert small["headline"] == pytest.approx((5 + small["power_law"]) / 2)
-    assert small["residual_degrees_of_freedom"] == 0
-    assert small["refusal"] == ""
-    assert "rises with more data" in big["refusal"]
-    assert np.isnan(big["headline"])
 
 
 def test_crossover_per_setting():
@@ -81,4 +68,3 @@ def test_nothing_in_common():
     assert table.empty
     assert "verdict" in table.columns
     assert "factor" in data_worths(runs, FACTORS).columns
-    assert extrapolations(runs, FACTORS)["refusal"].str.contains("one training size").all()

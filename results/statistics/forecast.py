@@ -1,0 +1,332 @@
+"""Forecasts of learning curves, calibrated on real ones. Arrays in, numbers out.
+
+Sizes are in training examples and errors in points (0 to 100). What is forecast is the mean error
+of such runs on more data. Beyond four times the largest measured size a forecast is far: it is what
+people would extrapolate by hand, and its interval is as wide as real curves say.
+`benchmarks/learning_curves.py` prints the constants and scores them; see docs/statistics.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from results.errors import ExtrapolationRefused
+from results.statistics.intervals import Array, checked_runs
+
+CALIBRATED_ON = (
+    "3,128 learning curves of 27 learners on 121 data sets (LCDB 1.1, Yan et al. 2025, CC BY 4.0)"
+)
+HELD_NOTE = "such intervals held 92 to 96 % of the curves of data sets that were held out"
+FAR, MOST = 4.0, 64.0
+"""Times the largest size beyond which a forecast is far, and beyond which there is none."""
+LOCAL_LAW, FILTERS, LAST_VALUE = "local power law", "filters", "last value"
+_ROUNDING = 1e-9
+_DAMPING = 0.9  # share of its slope that a curve keeps for each doubling, in the local law
+_LEAST_ERROR = 0.05  # points, so that logarithms exist
+_WINDOW = 2.1  # the local law's slope is over sizes from the largest divided by this
+_PRIOR_RUNS, _PRIOR_VARIANCE = 4.0, 0.02
+_ONE_RUN_VARIANCE = 0.5  # points², of runs that are not repeated
+_OFFSET = 0.05  # points, so that the logarithm of a feature exists
+
+# Printed by benchmarks/learning_curves.py --table. A row for each filter: c (points); share of its
+# slope that is kept for each doubling; slope that it falls back to; slope at first and its
+# variance; variance for each doubling that the slope and the level gain; weight. Slopes are falls
+# of the logarithm for each doubling.
+_BANK = np.array(
+    [
+        [0.156, 0.967, 0.147, 0.339, 0.0368, 0.00708, 0.000131, 0.37],  # keeps falling
+        [0.281, 0.896, 0.00289, 0.05, 0.00288, 0.00069, 0.0000175, 0.337],  # levels off
+        [0.669, 0.608, -0.0186, 0.408, 0.114, 0.0119, 0.00222, 0.293],  # uneven
+    ]
+)
+_SHARPNESS = 1.1  # power of the likelihood that filters are weighed by
+# The first of each is for two sizes, the second for three, the third for four and more.
+_REFUSED_ABOVE = np.array([3.24, 2.72, 2.37])  # points
+_STRETCHES = np.array([2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+_SCALES = np.array(  # powers of the features, at twice, four times and more than that
+    [
+        [
+            [0.254, 0.246, 0.078, 0.458, 0.169, 0.165, 0.167],
+            [0.215, 0.357, 0.107, 0.393, 0.325, 0.179, 0.052],
+            [0.201, 0.224, 0.092, 0.188, 0.448, 0.023, 0.245],
+        ],
+        [
+            [0.155, 0.166, 0.163, 0.582, 0.203, 0.143, 0.088],
+            [0.108, 0.093, 0.253, 0.377, 0.248, 0.21, 0.177],
+            [0.119, 0.119, 0.157, 0.071, 0.622, 0.049, 0.026],
+        ],
+        [
+            [0.409, 0.203, 0.14, 0.581, 0.144, 0.015, 0.069],
+            [0.405, 0.153, 0.228, 0.414, 0.31, 0.001, -0.071],
+            [0.388, 0.165, 0.173, 0.061, 0.439, -0.051, 0.077],
+        ],
+    ]
+)
+_QUANTILES = np.array(  # of the miss divided by the scale, down and up, at each stretch
+    [
+        [[4.55, 5.44, 2.4, 3.15, 3.18, 3.27], [4.32, 5.09, 2.36, 2.21, 2.82, 2.79]],
+        [[3.75, 3.0, 1.27, 1.48, 1.98, 2.18], [3.54, 3.01, 1.18, 1.51, 1.46, 1.79]],
+        [[4.35, 3.44, 1.72, 2.19, 2.39, 3.03], [3.79, 2.5, 1.44, 1.49, 1.84, 1.85]],
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a learning curve says of a larger training size, in points of error."""
+
+    at: float
+    """The size asked for, in examples."""
+    headline: float | None
+    """Mean of the local power law and the filters; None where `refusal` says why."""
+    interval: tuple[float, float] | None
+    """Nominal 95 % for the mean error of such runs, cut at 0 and 100; None where refused."""
+    forms: Mapping[str, float]
+    """Each form's value; `last value` is the baseline "no change"."""
+    is_far: bool
+    """Whether `at` is more than four times the largest measured size."""
+    refusal: str | None = None
+    """Why nothing is forecast."""
+    calibrated_on: str = CALIBRATED_ON
+    """The real curves that headline, interval and refusals were calibrated on."""
+
+
+def predict_error(sizes: ArrayLike, errors: ArrayLike, at: float) -> Forecast:
+    """Forecast the mean error of runs on more data; see `Curve.forecast`.
+
+    Parameters
+    ----------
+    sizes
+        Training examples of each run, shape (runs,), any order.
+    errors
+        Test error of each run in points, shape (runs,).
+    at
+        Size to forecast, in examples: from the largest measured size to 64 times it.
+
+    Raises
+    ------
+    ExtrapolationRefused
+        `at` is beyond 64 times the largest size.
+    ValueError
+        Entries that are not sizes and errors of runs, or an `at` below the largest size.
+    """
+    return Curve(sizes, errors).forecast(at)
+
+
+class Curve:
+    """A learning curve: the mean errors of rising sizes, with their noise.
+
+    Parameters
+    ----------
+    sizes, errors
+        Training examples and error in points of each run, shape (runs,), any order.
+
+    Raises
+    ------
+    ValueError
+        Entries that are not sizes and errors of runs.
+    """
+
+    def __init__(self, sizes: ArrayLike, errors: ArrayLike) -> None:
+        n, e = checked_runs(sizes, errors)
+        self.sizes, place, runs = np.unique(n, return_inverse=True, return_counts=True)
+        self.errors = np.bincount(place, weights=e) / runs
+        self.variances = _noise(place, e, self.errors, runs)
+
+    def forecast(self, at: float) -> Forecast:
+        """Forecast the mean error at a size in examples, from the largest to 64 times it.
+
+        The headline is the mean of a local law, e_N·exp(b·(1 − 0.9^k)/−ln 0.9) with b the slope of
+        log error for each doubling over the last octave and k the doublings asked for, and of three
+        Kalman filters of level and slope, weighed by how well they foretold the curve's own sizes.
+
+        Raises
+        ------
+        ExtrapolationRefused
+            The size is beyond 64 times the largest.
+        ValueError
+            The size is below the largest, or no number.
+        """
+        at, largest, last = float(at), float(self.sizes[-1]), float(self.errors[-1])
+        if not at >= largest:
+            raise ValueError(
+                f"at: {at:g} examples lie within the measured sizes (up to {largest:g}); read the "
+                "measured errors there, and ask for a larger size here."
+            )
+        if at > MOST * largest * (1 + _ROUNDING):
+            raise ExtrapolationRefused(
+                f"{at:g} examples are {at / largest:.3g} times the largest measured size "
+                f"({largest:g}); beyond {MOST:g} times nothing is known of real curves. Ask for at "
+                f"most {MOST * largest:g}, or measure a larger size."
+            )
+        is_far = at > FAR * largest * (1 + _ROUNDING)
+        if self.refusal is not None:
+            return Forecast(at, None, None, {LAST_VALUE: last}, is_far, self.refusal)
+        doublings = float(np.log2(at / largest))
+        headline, local, value = self._headline(doublings)
+        down, up = self._reach(doublings)
+        interval = (max(headline - float(down), 0.0), min(headline + float(up), 100.0))
+        forms = {LOCAL_LAW: local, FILTERS: value, LAST_VALUE: last}
+        return Forecast(at, headline, interval, forms, is_far)
+
+    @cached_property
+    def refusal(self) -> str | None:
+        """Why no size is forecast from this curve, or None.
+
+        A curve is too uneven where the filters' spread exceeds the gain that they forecast at twice
+        the data by more than a constant: real ones were then missed by as much as by "no change".
+        """
+        if self.sizes.size < 2:
+            return (
+                f"one training size ({self.sizes[0]:g} examples) says nothing about another; "
+                "measure at least half of it too"
+            )
+        value, spread = self._filtered(1.0)
+        gain = float(self.errors[-1]) - value
+        if spread - gain <= _REFUSED_ABOVE[self._kind]:
+            return None
+        return (
+            f"the curve is too uneven: twice the data may move the error by ±{spread:.1f} points "
+            f"around a gain of {max(gain, 0.0):.1f}"
+        )
+
+    @property
+    def _kind(self) -> int:
+        """Row of the constants for this number of sizes."""
+        return min(self.sizes.size, 4) - 2
+
+    @cached_property
+    def _foretold(self) -> float:
+        """What the filters would have forecast of the largest size from the others."""
+        x = np.log2(self.sizes)
+        return filtered(x[:-1], self.errors[:-1], self.variances[:-1], float(x[-1] - x[-2]))[0]
+
+    def _headline(self, doublings: float) -> tuple[float, float, float]:
+        """Return the headline, the local law and the filters' value, in points."""
+        local, value = self._local_law(doublings), self._filtered(doublings)[0]
+        return float(np.clip((local + value) / 2, 0.0, 100.0)), local, value
+
+    def _filtered(self, doublings: float) -> tuple[float, float]:
+        return filtered(np.log2(self.sizes), self.errors, self.variances, doublings)
+
+    def _local_law(self, doublings: float) -> float:
+        inside = self.sizes * _WINDOW >= self.sizes[-1]
+        inside[-2:] = True
+        x, y = np.log2(self.sizes[inside]), np.log(np.maximum(self.errors[inside], _LEAST_ERROR))
+        x = x - x.mean()
+        slope = min(float(x @ y / (x @ x)), 0.0)
+        return float(self.errors[-1] * np.exp(slope * _damped(doublings, _DAMPING)))
+
+    def _reach(self, doublings: float) -> Array:
+        """Return how far an interval reaches down and up from the headline, in points.
+
+        Between the stretches that were calibrated the logarithm is interpolated. Below twice the
+        data squares are: between two standard errors of the largest size's mean and twice the data.
+        """
+        places = np.log2(_STRETCHES)
+        nodes = np.log([self._reach_at(node) for node in range(places.size)])
+        reach = np.exp([np.interp(doublings, places, side) for side in nodes.T])
+        share = min(doublings, 1.0)
+        return np.asarray(np.sqrt(share * reach**2 + (1 - share) * 4 * self.variances[-1]))
+
+    def _reach_at(self, node: int) -> Array:
+        """Return `_reach` at one of the calibrated stretches.
+
+        Quantiles of real curves' misses times a product of powers of what this curve shows,
+        (feature + 0.05)^power.
+        """
+        doublings = float(np.log2(_STRETCHES[node]))
+        headline, spread = self._headline(doublings)[0], self._filtered(doublings)[1]
+        steps = np.diff(self.errors)
+        features = [
+            abs(self.errors[-1] - headline),  # gain
+            np.maximum(steps, 0.0).sum(),  # rises
+            abs(self._foretold - self.errors[-1]),  # miss of the largest size from the others
+            np.sqrt(self.variances[-1]),
+            self.errors[-1],
+            abs(steps[-1]),
+            spread,
+        ]
+        scale = np.exp(_SCALES[self._kind, min(node, 2)] @ np.log(np.array(features) + _OFFSET))
+        return np.asarray(_QUANTILES[self._kind, :, node] * scale)
+
+
+def filtered(
+    places: Array, errors: Array, variances: Array, doublings: float
+) -> tuple[float, float]:
+    """Return what a bank of Kalman filters forecasts, and its spread; in points.
+
+    Each filter follows the level and slope of log(error + c) over log2 of the size; the slope falls
+    back towards its own mean by a share for each doubling, and both wander. A filter weighs as its
+    heavy-tailed one-step forecasts of the measured sizes were right, times its prior weight.
+
+    Parameters
+    ----------
+    places, errors, variances
+        Log2 of the sizes, mean error (points) and the variance of that mean (points²), all of shape
+        (sizes,), rising.
+    doublings
+        Log2 of the stretch.
+    """
+    c, keep, mean, start, start_variance, wander, jump, weight = _BANK.T
+    level = np.log(np.maximum(errors[0], 0.0) + c)
+    slope = start.copy()
+    p = np.array([variances[0] / (errors[0] + c) ** 2 + jump, np.zeros(c.size), start_variance])
+    score = np.log(weight)
+    for j in range(1, places.size):
+        level, slope, p = _ahead(level, slope, p, float(places[j] - places[j - 1]))
+        seen = errors[j] + c
+        total = p[0] + variances[j] / seen**2
+        miss = np.log(seen) - level
+        score = score + _SHARPNESS * (
+            -0.5 * np.log(total) - 2.5 * np.log1p(miss**2 / (4 * total)) - np.log(seen)
+        )
+        gain = p[:2] / total
+        level, slope = level + gain[0] * miss, slope + gain[1] * miss
+        p = np.array([p[0] - gain[0] * p[0], p[1] - gain[0] * p[1], p[2] - gain[1] * p[1]])
+    damped = _damped(doublings, keep)
+    ahead = level - mean * doublings - (slope - mean) * damped
+    variance = p[0] - 2 * damped * p[1] + damped**2 * p[2] + (jump + wander) * doublings
+    value = np.clip(np.exp(ahead) - c, -1.0, 130.0)
+    share = np.exp(score - score.max())
+    share = share / share.sum()
+    together = float(share @ value)
+    spread = share @ ((value - together) ** 2 + variance * (value + c) ** 2)
+    return float(np.clip(together, 0.0, 100.0)), float(np.sqrt(spread + 1e-4))
+
+
+def _ahead(level: Array, slope: Array, p: Array, step: float) -> tuple[Array, Array, Array]:
+    """Carry level, slope and their covariance (level, both, slope) over a step of log2 size."""
+    _, keep, mean, _, _, wander, jump, _ = _BANK.T
+    damped, kept = _damped(step, keep), keep**step
+    level = level - mean * step - (slope - mean) * damped
+    slope = mean + kept * (slope - mean)
+    return (
+        level,
+        slope,
+        np.array(
+            [
+                p[0] - 2 * damped * p[1] + damped**2 * p[2] + jump * step,
+                kept * (p[1] - damped * p[2]),
+                kept**2 * p[2] + wander * step,
+            ]
+        ),
+    )
+
+
+def _damped(doublings: float, keep: Array | float) -> Array:
+    """Return over how many doublings of its present slope a curve goes, ∫ keep^t dt."""
+    return (1 - keep**doublings) / -np.log(keep)
+
+
+def _noise(place: NDArray[np.int64], errors: Array, means: Array, runs: NDArray[np.int64]) -> Array:
+    """Return the variance of each size's mean in points², drawn towards that of all sizes."""
+    if runs.max() == 1:
+        return np.full(means.size, _ONE_RUN_VARIANCE)
+    squares = np.bincount(place, weights=(errors - means[place]) ** 2)
+    pooled = squares.sum() / (runs - 1).sum()
+    weighed = squares + _PRIOR_RUNS * pooled + 2 * _PRIOR_VARIANCE
+    return np.asarray(weighed / (runs - 1 + _PRIOR_RUNS) / runs)
