@@ -114,7 +114,8 @@ TRIAL_SCHEMA = pa.schema(
         "best_val_accuracy": pa.float64(),
         "best_test_loss": pa.float64(),
         "best_test_accuracy": pa.float64(),
-        "n_parameters": pa.int64(),
+        "n_parameters": pa.int64(),  # all; rows without n_trainable counted trainable ones
+        "n_trainable": pa.int64(),  # those that training changes
         "flops_per_image": pa.int64(),  # forward pass
         "subset_hash": pa.string(),
         "class_counts": pa.string(),  # JSON list, images per class in the subset

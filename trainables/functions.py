@@ -1,7 +1,10 @@
 """Functions and classes of a user's own, named as package.module:function in a study."""
 
+import contextlib
+import functools
 import importlib
 import re
+import sys
 from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any
@@ -12,8 +15,16 @@ def is_function(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name) is not None
 
 
+def own_output() -> contextlib.AbstractContextManager[object]:
+    """Return a context in which what a user's code prints goes to standard error.
+
+    Standard output may be one document that a program reads.
+    """
+    return contextlib.redirect_stdout(sys.stderr)
+
+
 def load_function(name: str) -> Callable[..., Any]:
-    """Import the function that `package.module:function` names.
+    """Return the function that `package.module:function` names; what it prints is no output.
 
     Raises ImportError, which says whether the module or the function is missing.
     """
@@ -21,7 +32,8 @@ def load_function(name: str) -> Callable[..., Any]:
     if not module_name or not function_name:
         raise ImportError(f"{name} is not of the form package.module:function")
     try:
-        module = importlib.import_module(module_name)
+        with own_output():
+            module = importlib.import_module(module_name)
     except Exception as error:  # importing runs the user's code, which may raise anything
         raise ImportError(
             f"{module_name} of {name} cannot be imported ({type(error).__name__}: {error}); "
@@ -33,4 +45,10 @@ def load_function(name: str) -> Callable[..., Any]:
         near = get_close_matches(function_name, names, n=1)
         hint = f"; {near[0]} is there" if near else ""
         raise ImportError(f"{module_name} has no function {function_name}{hint}")
-    return function
+
+    @functools.wraps(function)
+    def quiet(*args: Any, **kwargs: Any) -> Any:
+        with own_output():
+            return function(*args, **kwargs)
+
+    return quiet

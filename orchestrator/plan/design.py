@@ -25,7 +25,7 @@ def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Findin
         *_one_lr(study),
         *_edges(study),
         *_idle_stopping(study, stages),
-        *_own_weights(inputs),
+        *inputs.findings,
     ]
 
 
@@ -48,12 +48,6 @@ def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
             "heart",
             "take them out of one of the two",
         )
-
-
-def _own_weights(inputs: Inputs) -> Iterator[Finding]:
-    advice = "`entry` and `normalization` beside their path say otherwise"
-    for note in inputs.notes:
-        yield Finding("weights", Severity.NOTE, "", note, advice)
 
 
 def _few_steps(stages: Stages, inputs: Inputs) -> Iterator[Finding]:

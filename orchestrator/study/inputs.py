@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from orchestrator.errors import StudyError
 from orchestrator.study.levels import Size
 from orchestrator.study.study import TRAINABLES, Cell, Study
+from results.findings.finding import Finding, Severity
 from trainables.data.splits import share_to_count
 from trainables.errors import TrainableError
-from trainables.functions import load_function
+from trainables.functions import is_function, load_function
 from trainables.recipe import Recipe, Stem
 from trainables.trial import Trial, Weights
 
@@ -49,8 +50,8 @@ class Inputs:
     """Sides in pixels that images are decoded to; None is as they are."""
     heads: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """`kept` or `fresh` by (model, label) of pretrained weights: what becomes of their heads."""
-    notes: tuple[str, ...] = ()
-    """A clause each on what was taken of the study's own weights, and how it is normalised."""
+    findings: tuple[Finding, ...] = ()
+    """What is doubtful about the study's own models, and to know of its own weights."""
 
     @property
     def n_train(self) -> int:
@@ -164,7 +165,8 @@ def _real(study: Study) -> Inputs:
 
     info = inspect(study.data)
     pool, validation = carve(info.train_labels, study.data.validation, info.class_names)
-    weights, heads, notes = _find_weights(study, info.n_classes)
+    decode_sizes, doubts = _check_images(study, info)
+    weights, heads, notes = _find_weights(study, info)
     inputs = Inputs(
         fingerprint=info.fingerprint,
         pool_labels=info.train_labels[pool],
@@ -175,9 +177,9 @@ def _real(study: Study) -> Inputs:
         image_size=info.image_size,
         n_seen=info.n_seen,
         seen=info.seen,
-        decode_sizes=_check_images(study, info),
+        decode_sizes=decode_sizes,
         heads=heads,
-        notes=tuple(notes),
+        findings=(*doubts, *notes),
     )
     smallest = min(inputs.count(size) for size in study.factors["fraction"])
     for seed in {*study.seeds, *([study.search_seed] if study.search else [])}:
@@ -187,37 +189,51 @@ def _real(study: Study) -> Inputs:
     return inputs
 
 
-def _check_images(study: Study, info: "DataInfo") -> frozenset[int | None]:
-    """Refuse images that a model cannot take or that have no room; return the sides to decode."""
+def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[int | None], list[Finding]]:
+    """Refuse images that a model cannot take or that have no room.
+
+    Returns the sides to decode, and what is doubtful about own models.
+    """
     from trainables.data.dataset import decode_size, room
     from trainables.models.facts import check_input, check_model
 
     sizes: set[int | None] = set()
-    for stem, image_size in sorted(_forms(study), key=str):
+    doubts: dict[str, Finding] = {}
+    for stem, image_size, single in sorted(_forms(study), key=str):
         info.decoded_bytes(image_size)
         sizes.add(decode_size(study.data, image_size))
         if study.trainable == "classifier":
             side = image_size or info.image_size or 0
             for model in study.factors["model"]:
                 check_model(model, stem)
-                check_input(model, info.n_classes, stem, (side, side))
+                check_input(model, info.n_classes, stem, (side, side), single)
+                if is_function(model):
+                    from trainables.models.rehearsal import rehearse
+
+                    for doubt in rehearse(model, info.n_classes, stem, (side, side)).doubts:
+                        said = f"model {model}: {doubt}"
+                        doubts[said] = Finding("own-model", Severity.WARNING, "", said, "")
     for size in sizes:
         problem = room(info, size)
         if problem:
             raise StudyError(problem)
-    return frozenset(sizes)
+    return frozenset(sizes), list(doubts.values())
 
 
-def _forms(study: Study) -> set[tuple[Stem, int | None]]:
-    """Return every stem and image size that a model may be built for, the search's included."""
-    return {(recipe.stem, recipe.image_size) for _, recipe in study.recipe_space.recipes()}
+def _forms(study: Study) -> set[tuple[Stem, int | None, bool]]:
+    """Return every stem and image size that a model may be built for, the search's included.
+
+    And whether it is trained on batches of one image.
+    """
+    recipes = (recipe for _, recipe in study.recipe_space.recipes())
+    return {(recipe.stem, recipe.image_size, recipe.batch_size == 1) for recipe in recipes}
 
 
 def _find_weights(
-    study: Study, n_classes: int
-) -> tuple[dict[tuple[str, str], Weights], dict[tuple[str, str], str], list[str]]:
+    study: Study, info: "DataInfo"
+) -> tuple[dict[tuple[str, str], Weights], dict[tuple[str, str], str], list[Finding]]:
     """Return weights and what becomes of their heads by (model, label), and notes on them."""
-    stems = {stem for stem, _ in _forms(study)}
+    forms = {(stem, image_size or info.image_size or 224) for stem, image_size, _ in _forms(study)}
     found: dict[tuple[str, str], Weights] = {}
     heads: dict[tuple[str, str], str] = {}
     notes = []
@@ -231,8 +247,8 @@ def _find_weights(
 
             said = level.own.model_dump(exclude={"path"}) if level.own else {}
             weights = resolve_weights(model, level.label, level.path_for(model), **said)
-            for stem in stems:
-                fit = check_weights(weights, model, n_classes, stem)
+            for stem, side in forms:
+                fit = check_weights(weights, model, info.n_classes, stem, (side, side))
                 if fit is not None:
                     heads[model, level.label] = fit.head
             if fit is not None and fit.beside:
@@ -247,7 +263,8 @@ def _find_weights(
         f"weights {label}: normalised by the data's mean, as theirs is unknown"
         for label in sorted(unknown)
     ]
-    return found, heads, notes
+    advice = "`entry` and `normalization` beside their path say otherwise"
+    return found, heads, [Finding("weights", Severity.NOTE, "", note, advice) for note in notes]
 
 
 def _check_levels(study: Study, inputs: Inputs) -> None:

@@ -24,6 +24,8 @@ def fairness_findings(study: Analysis) -> list[Finding]:
         *_unrecorded(runs),
         *_unpaired(runs),
         *_unequal_starts(runs),
+        *_one_start(runs),
+        *_older_sizes(runs),
         *_weights_files(runs),
         *_imbalance(study),
         *_edges(study),
@@ -95,6 +97,35 @@ def _unequal_starts(runs: pd.DataFrame) -> Iterator[Finding]:
                 f"over {rows['fraction'].nunique()} fractions",
                 "start every cell afresh; carried-on weights generalise worse (Ash & Adams 2020)",
             )
+
+
+def _one_start(runs: pd.DataFrame) -> Iterator[Finding]:
+    scratch = runs[runs["init_hash"].notna() & (runs["weights"] == "none")]
+    for model, rows in scratch.groupby("model"):
+        if rows["seed"].nunique() > 1 and rows["init_hash"].nunique() == 1:
+            yield Finding(
+                "one-start",
+                Severity.WARNING,
+                str(model),
+                f"{rows['seed'].nunique()} seeds share one set of initial weights",
+                "intervals leave out their luck; let the model's function seed nothing itself",
+            )
+
+
+def _older_sizes(runs: pd.DataFrame) -> Iterator[Finding]:
+    if "n_trainable" not in runs:
+        return
+    own = runs["model"].astype(str).str.contains(":") & runs["n_parameters"].notna()
+    older = runs["model"][own & runs["n_trainable"].isna()].unique()
+    if len(older):
+        yield Finding(
+            "older-sizes",
+            Severity.NOTE,
+            "",
+            f"of {', '.join(map(str, older))}, only trainable parameters were counted when it was "
+            "trained",
+            "where layers are frozen, its size is larger than is shown",
+        )
 
 
 def _weights_files(runs: pd.DataFrame) -> Iterator[Finding]:

@@ -90,21 +90,21 @@ def blind_net(n_classes: int) -> nn.Module:
 
 
 def hungry_net(n_classes: int) -> nn.Module:
-    """Asks for a pebibyte at any batch of more than two images."""
+    """Asks for a pebibyte at any batch of more than three images."""
 
     class Hungry(_Reckless):
         def spoil(self, scores: Tensor) -> Tensor:
-            return scores if len(scores) <= 2 else scores + torch.empty(2**50)[0]
+            return scores if len(scores) <= 3 else scores + torch.empty(2**50)[0]
 
     return Hungry(n_classes)
 
 
 def broken_net(n_classes: int) -> nn.Module:
-    """Fails in its forward pass at any batch of more than two images."""
+    """Fails in its forward pass at any batch of more than three images."""
 
     class Broken(_Reckless):
         def spoil(self, scores: Tensor) -> Tensor:
-            if len(scores) > 2:
+            if len(scores) > 3:
                 raise RuntimeError("shapes of a user's own do not match")
             return scores
 

@@ -30,15 +30,22 @@ def check_model(name: str, stem: Stem = "standard") -> None:
 
 
 def check_input(
-    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
+    name: str,
+    n_classes: int,
+    stem: Stem = "standard",
+    sides: Sides = (224, 224),
+    single: bool = False,
 ) -> None:
-    """Check that a model can be trained on images of these sides; else ModelError names a size."""
-    _known("networks.check_input", name, n_classes, stem, sides)
+    """Check that a model can be trained on images of these sides; else ModelError names a size.
+
+    `single` says whether it will be trained on batches of one image.
+    """
+    _known("rehearsal.check_input", name, n_classes, stem, sides, single)
 
 
 @lru_cache(maxsize=256)
 def n_parameters(name: str, n_classes: int, stem: Stem = "standard") -> int:
-    """Return the number of trainable values of a model."""
+    """Return the number of values of all of a model's parameters."""
     return int(_known("networks.n_parameters", name, n_classes, stem))
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import pickle
 import zipfile
-from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from trainables.errors import CheckpointError, ModelError
 from trainables.functions import is_function, load_function
 from trainables.models.facts import Sides
+from trainables.models.own import build_own
 from trainables.recipe import Stem
-
-_USUAL_SIZES = (32, 48, 64, 75, 96, 112, 128, 160, 192, 224, 256, 299, 384, 448, 512)
-"""Sides in pixels that are tried to name an `image_size` that would do."""
 
 _SIZE_ARGUMENT = {"VisionTransformer": "image_size", "MaxVit": "input_size"}
 """Families whose layers depend on the image size, and how their builders call it."""
@@ -43,10 +40,7 @@ def check_model(name: str, stem: Stem = "standard") -> None:
         except ImportError as error:
             raise ModelError(f"model {name}: {error}") from error
     elif name not in model_names():
-        raise ModelError(
-            f"there is no model {name} in torchvision {torchvision.__version__}; "
-            f"{_nearest(name, model_names())}, or name your own as package.module:function"
-        )
+        raise ModelError(_no_model(name))
     if stem == "cifar" and _family(name) != "ResNet":
         raise ModelError(
             f"stem: cifar is for torchvision's ResNets (resnet, resnext and wide_resnet), and "
@@ -54,13 +48,8 @@ def check_model(name: str, stem: Stem = "standard") -> None:
         )
 
 
-def square_side(sides: Sides) -> int | None:
-    """Return the `image_size` to build for; None for oblong images, which suit any-size models."""
-    return sides[0] if sides[0] == sides[1] else None
-
-
 def build_model(
-    name: str, n_classes: int, stem: Stem = "standard", image_size: int | None = None
+    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
 ) -> nn.Module:
     """Return a freshly initialised model whose head has `n_classes` outputs; no auxiliary heads.
 
@@ -68,20 +57,20 @@ def build_model(
     name is one of `model_names()`, or package.module:function, which is called with `n_classes` and
     returns a module from images (N, 3, height, width) to scores (N, n_classes). The stem `cifar`,
     of ResNets only, is a first convolution of 3×3 with stride 1 and no max-pool. Vision
-    transformers and MaxViT are built for an image size, a side in pixels, by default 224; other
-    models do not depend on it. Raises ModelError where there is no such model, or it cannot be
-    built so.
+    transformers, MaxViT and lazy layers of one's own are built for images of these sides, height
+    and width in pixels; other models do not depend on them. Raises ModelError where there is no
+    such model, or it cannot be built so.
     """
     check_model(name, stem)
     if is_function(name):
-        return _build_own(name, n_classes)
+        return build_own(name, n_classes, sides)
     arguments: dict[str, Any] = {"num_classes": n_classes}
     family = _family(name)
     if family in ("GoogLeNet", "Inception3"):
         arguments |= {"aux_logits": False, "init_weights": True}
-    if image_size is not None and family in _SIZE_ARGUMENT:
-        size = (image_size, image_size) if family == "MaxVit" else image_size
-        arguments[_SIZE_ARGUMENT[family]] = size
+    # Oblong images suit none of them, which running one then shows.
+    if family in _SIZE_ARGUMENT and sides[0] == sides[1]:
+        arguments[_SIZE_ARGUMENT[family]] = sides if family == "MaxVit" else sides[0]
     model: nn.Module = torchvision.models.get_model(name, weights=None, **arguments)
     if stem == "cifar":
         _set_cifar_stem(model)
@@ -89,7 +78,7 @@ def build_model(
 
 
 def skeleton(
-    name: str, n_classes: int, stem: Stem = "standard", image_size: int | None = None
+    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
 ) -> nn.Module:
     """Return the model with shapes but without memory, in milliseconds (on the meta device).
 
@@ -98,9 +87,9 @@ def skeleton(
     """
     with torch.random.fork_rng(devices=[]):
         if is_function(name):
-            return build_model(name, n_classes, stem, image_size)
+            return build_model(name, n_classes, stem, sides)
         with _ParametersOnMeta():
-            return build_model(name, n_classes, stem, image_size).to("meta")
+            return build_model(name, n_classes, stem, sides).to("meta")
 
 
 @lru_cache(maxsize=256)
@@ -110,41 +99,29 @@ def head_names(name: str) -> frozenset[str]:
     return frozenset(key for key in two if two[key].shape != three[key].shape)
 
 
-def check_input(
-    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
-) -> None:
-    """Check that a model gives one score per class for images of these sides, without computing.
-
-    Raises ModelError, which names a size that it takes where there is one.
-    """
-    problem = _try_run(name, n_classes, stem, sides)
-    if problem is None:
-        return
-    ours = f"{sides[0]}×{sides[1]}"
-    larger = (side for side in _USUAL_SIZES if side > min(sides))
-    fitting = (side for side in larger if _try_run(name, n_classes, stem, (side, side)) is None)
-    side = next(fitting, None)
-    if side is None:
-        raise ModelError(f"model {name} cannot be trained on images of {ours} pixels: {problem}")
-    raise ModelError(
-        f"model {name} does not take images of {ours} pixels; set recipe.image_size: {side}, "
-        f"the next usual size that it takes ({problem})"
-    )
-
-
 def count_parameters(model: nn.Module) -> int:
-    """Return the number of trainable values of a model."""
+    """Return the number of values of all of a model's parameters, frozen ones too."""
+    return sum(values.numel() for values in model.parameters())
+
+
+def count_trainable(model: nn.Module) -> int:
+    """Return the number of values of a model's parameters that training changes."""
     return sum(values.numel() for values in model.parameters() if values.requires_grad)
 
 
 def n_parameters(name: str, n_classes: int, stem: Stem = "standard") -> int:
-    """Return the number of trainable values of a model that is not built."""
+    """Return the number of values of the parameters of a model that is not built."""
     return count_parameters(skeleton(name, n_classes, stem))
 
 
 def n_layers(name: str, n_classes: int, stem: Stem = "standard") -> int:
     """Return the number of modules without modules of their own, of a model that is not built."""
     return sum(not [*module.children()] for module in skeleton(name, n_classes, stem).modules())
+
+
+def place_of(model: nn.Module) -> torch.device:
+    """Return the device that a model lies on; the CPU where it has no parameters."""
+    return next((values.device for values in model.parameters()), torch.device("cpu"))
 
 
 def flops_per_image(
@@ -155,9 +132,9 @@ def flops_per_image(
     A multiplication and an addition count as two, as in `torch.utils.flop_counter`: matrix
     products, convolutions and attention are counted, element-wise work is not.
     """
-    model = skeleton(name, n_classes, stem, square_side(sides)).eval()
+    model = skeleton(name, n_classes, stem, sides).eval()
     with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 3, *sides, device=_place(model)))
+        model(torch.zeros(1, 3, *sides, device=place_of(model)))
     return int(counter.get_total_flops())
 
 
@@ -212,46 +189,6 @@ class _ParametersOnMeta(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-@lru_cache(maxsize=256)
-def _try_run(name: str, n_classes: int, stem: Stem, sides: Sides) -> str | None:
-    """Return what is wrong with a training step's forward pass, or None."""
-    try:
-        model = skeleton(name, n_classes, stem, square_side(sides)).train()
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            scores = model(torch.zeros(2, 3, *sides, device=_place(model)))
-    except ModelError:
-        raise
-    except Exception as error:  # torchvision and users' models raise whatever they like
-        return (str(error) or type(error).__name__).splitlines()[0]
-    if not isinstance(scores, torch.Tensor) or scores.shape != (2, n_classes):
-        given = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
-        return f"it returns {given} for two images, scores of shape (2, {n_classes}) are needed"
-    return None
-
-
-def _place(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
-
-
-def _build_own(name: str, n_classes: int) -> nn.Module:
-    try:
-        model = load_function(name)(n_classes)
-    except ImportError as error:
-        raise ModelError(f"model {name}: {error}") from error
-    except Exception as error:  # a user's function may raise anything
-        raise ModelError(
-            f"model {name}: called with n_classes={n_classes}, it raised "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(model, nn.Module):
-        raise ModelError(
-            f"model {name}: it returned {type(model).__name__}, a torch.nn.Module is needed"
-        )
-    if not any(values.requires_grad for values in model.parameters()):
-        raise ModelError(f"model {name}: it has no parameters that could be trained")
-    return model
-
-
 def _set_cifar_stem(model: Any) -> None:
     """Replace the stem as in He et al., Deep Residual Learning, section 4.2."""
     model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
@@ -267,8 +204,17 @@ def _family(name: str) -> str:
     return str(builder.__annotations__["return"].__name__)
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
-    near = get_close_matches(name.lower(), list(names), n=3, cutoff=0.5)
-    if not near:
-        return "torchvision.models.list_models() lists them"
-    return f"the nearest are {', '.join(near)}"
+def _no_model(name: str) -> str:
+    short = name.removeprefix("torchvision.").removeprefix("models.")
+    if short in model_names():
+        return f"model {name}: torchvision's models are named alone; write {short}"
+    if name in torchvision.models.list_models():
+        module = torchvision.models.get_model_builder(name).__module__
+        task = module.removeprefix("torchvision.models.").partition(".")[0]
+        return f"torchvision has {name} for {task}; a model that classifies images is needed"
+    near = get_close_matches(name.lower(), model_names(), n=3, cutoff=0.5)
+    hint = f"the nearest are {', '.join(near)}" if near else "list_models() lists them"
+    return (
+        f"there is no model {name} in torchvision {torchvision.__version__}; {hint}, or name your "
+        "own as package.module:function"
+    )

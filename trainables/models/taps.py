@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trainables.functions import is_function
 from trainables.models.facts import Sides
-from trainables.models.networks import skeleton, square_side
+from trainables.models.networks import skeleton
 from trainables.recipe import Stem
 
 
@@ -118,7 +118,7 @@ def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> M
     """
     if is_function(name):
         return {}
-    model = skeleton(name, n_classes, stem, square_side(sides)).eval()
+    model = skeleton(name, n_classes, stem, sides).eval()
     found: dict[str, set[Sides]] = {}
     for place, layer in model.named_modules():
         if isinstance(layer, nn.Conv2d):

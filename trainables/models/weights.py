@@ -9,6 +9,7 @@ from torchvision.models import GoogLeNet, Inception3
 
 from trainables.errors import WeightsError
 from trainables.functions import is_function
+from trainables.models.facts import Sides
 from trainables.models.matching import Fit, Head, fit
 from trainables.models.networks import check_model, head_names, skeleton
 from trainables.models.normalization import channels_of
@@ -64,7 +65,11 @@ def resolve_weights(
 
 
 def check_weights(
-    weights: Weights, model: str, n_classes: int = 2, stem: Stem = "standard"
+    weights: Weights,
+    model: str,
+    n_classes: int = 2,
+    stem: Stem = "standard",
+    sides: Sides = (224, 224),
 ) -> Fit | None:
     """Check, before anything trains, that the weights can be had and fit the model.
 
@@ -78,7 +83,7 @@ def check_weights(
             check_reachable(member, model)
             is_kept = not weights.head and len(member.meta.get("categories", ())) == n_classes
             return Fit({}, "kept" if is_kept else "fresh")
-    return _fit(weights, skeleton(model, n_classes, stem), model, n_classes)
+    return _fit(weights, skeleton(model, n_classes, stem, sides), model, n_classes)
 
 
 def load_weights(module: nn.Module, weights: Weights, model: str, n_classes: int) -> Head | None:

@@ -18,16 +18,17 @@ from trainables.data.batches import Batches, Examples, Preparation, crop_and_fli
 from trainables.data.dataset import Dataset, channel_statistics, decode_size, open_dataset
 from trainables.data.splits import carve, draw
 from trainables.errors import CheckpointError, DataError, Diverged
+from trainables.functions import is_function
 from trainables.models.facts import check_input, convolution_inputs, flops_per_image
 from trainables.models.networks import (
-    build_model,
     count_parameters,
+    count_trainable,
     hash_state,
     read_checkpoint,
     shapes,
-    square_side,
 )
 from trainables.models.normalization import expected
+from trainables.models.rehearsal import fresh_model, rehearse
 from trainables.models.taps import LiveTaps
 from trainables.models.weights import load_weights
 from trainables.training.device import (
@@ -100,7 +101,8 @@ class Classifier:
         """Return what is known once per trial."""
         trial = self._trial
         return {
-            "n_parameters": self._n_parameters,
+            "n_parameters": self._n_parameters[0],
+            "n_trainable": self._n_parameters[1],
             "flops_per_image": flops_per_image(*self._form),
             "subset_hash": self._subset_hash,
             "class_counts": json.dumps(self._class_counts.tolist()),
@@ -231,17 +233,18 @@ class Classifier:
         trial, sides = self._trial, self._input_sides()
         stem = trial.recipe.stem
         self._form = trial.model, trial.n_classes, stem, sides
-        check_input(*self._form)
-        with torch.random.fork_rng(devices=[]):
-            # On the CPU whatever the device, so that every device starts from the same weights.
-            torch.manual_seed(derive_seed(trial.seed, "initial weights"))
-            model = build_model(trial.model, trial.n_classes, stem, square_side(sides))
+        if not is_function(trial.model):
+            check_input(*self._form)
+        layout = rehearse(*self._form).layout
+        seed = derive_seed(trial.seed, "initial weights")
+        model = fresh_model(trial.model, trial.n_classes, stem, sides, seed)
         self._head = load_weights(model, trial.weights, trial.model, trial.n_classes)
         self._init_hash = hash_state(model)
-        self._n_parameters = count_parameters(model)
+        self._n_parameters = count_parameters(model), count_trainable(model)
         self._taps = LiveTaps(model, convolution_inputs(*self._form))
         model = self._group.prepare(model).to(device=self._device)
-        self._model = model.to(memory_format=torch.channels_last)
+        self._model = model.to(memory_format=layout)
+        self._is_contiguous = layout == torch.contiguous_format
         self._parallel = self._group.parallel(self._model)
         self._optimizer = build_optimizer(self._model.parameters(), trial.recipe)
         self._per_interval = trial.recipe.steps_per_interval or self._batches.per_pass
@@ -304,6 +307,8 @@ class Classifier:
 
     def _scores(self, inputs: Tensor) -> Tensor:
         """Return float32 scores of shape (batch, n_classes)."""
+        if self._is_contiguous:
+            inputs = inputs.contiguous()
         bf16 = self._precision == "bf16"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
             model = self._parallel if self._model.training else self._model

@@ -1,12 +1,13 @@
 """What a worker does with one trial, whatever runs the worker. Ray-free."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
 
 from trainables.data.cache import peak_memory
 from trainables.errors import Diverged, OutOfGpuMemory, OutOfMemory, TrainableError
-from trainables.functions import load_function
+from trainables.functions import is_function, load_function, own_output
 from trainables.training.learner import Learner, Row
 from trainables.trial import Trial
 from trainables.work.checkpoints import Checkpoints, folder_at
@@ -74,8 +75,11 @@ class Job:
 
     def step(self) -> Report:
         """Return the next epoch, trained or replayed from a checkpoint, or why there is none."""
+        trial = self._trial
+        is_own = is_function(trial.model) or is_function(trial.trainable)
         try:
-            return self._advance()
+            with own_output() if is_own else contextlib.nullcontext():
+                return self._advance()
         except TrainableError as error:
             self._learner = None
             kinds = (kind for raised, kind in _KINDS.items() if isinstance(error, raised))

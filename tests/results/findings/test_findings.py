@@ -322,6 +322,25 @@ def test_carried_weights():
     assert "seed 2 has 2 different initial weights over 2 fractions" in row["evidence"]
 
 
+def test_seeds_that_share_their_initial_weights():
+    row = found(sound(init_hash="aa"))["one-start"]
+    assert (row["cell"], row["evidence"]) == (
+        "resnet18",
+        "3 seeds share one set of initial weights",
+    )
+    assert "one-start" not in found(sound(init_hash="aa", weights="mine"))
+    rows = sound(init_hash="aa")
+    rows[-1]["init_hash"] = "bb"
+    assert "one-start" not in found(rows)
+
+
+def test_sizes_that_older_rows_counted_otherwise():
+    rows = sound(model="mine:net", n_parameters=9, n_trainable=None)
+    assert found(rows)["older-sizes"]["severity"] == "note"
+    assert "older-sizes" not in found(sound(model="mine:net", n_parameters=9, n_trainable=9))
+    assert "older-sizes" not in found(sound(n_parameters=9, n_trainable=None))
+
+
 def test_weights_files():
     rows = sound(weights="mine", weights_hash="aaaa1111")
     assert "weights-file" not in found(rows)

@@ -11,8 +11,9 @@ import trainables.models.taps as taps
 from trainables.data.cache import FOLDER_VARIABLE
 from trainables.errors import ModelError
 from trainables.models import facts as model_facts
+from trainables.models import rehearsal
 
-LOOKED_UP = ("check_model", "check_input", "n_parameters", "n_layers", "flops_per_image")
+LOOKED_UP = ("check_model", "n_parameters", "n_layers", "flops_per_image")
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +54,7 @@ def refuse_to_build(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in LOOKED_UP:
         monkeypatch.setattr(models, name, refuse)
     monkeypatch.setattr(taps, "convolution_inputs", refuse)
+    monkeypatch.setattr(rehearsal, "check_input", refuse)
 
 
 def test_facts_are_those_of_the_model_and_are_found_once(monkeypatch: pytest.MonkeyPatch) -> None:

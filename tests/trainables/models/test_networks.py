@@ -7,7 +7,6 @@ from torch import nn
 from trainables.errors import ModelError
 from trainables.models.networks import (
     build_model,
-    check_input,
     check_model,
     count_parameters,
     flops_per_image,
@@ -15,6 +14,7 @@ from trainables.models.networks import (
     model_names,
     skeleton,
 )
+from trainables.models.rehearsal import check_input
 
 
 @pytest.mark.parametrize("name", model_names())
@@ -118,7 +118,7 @@ def test_a_model_that_needs_larger_images_says_which(name: str, side: int, neede
 def test_what_the_meta_device_accepts_really_runs() -> None:
     for name, side in (("mobilenet_v2", 8), ("resnet18", 8), ("squeezenet1_1", 32)):
         check_input(name, 4, sides=(side, side))
-        model = build_model(name, 4, image_size=side).train()
+        model = build_model(name, 4, sides=(side, side)).train()
         assert model(torch.zeros(2, 3, side, side)).shape == (2, 4)
 
 
@@ -135,8 +135,13 @@ def test_an_unknown_model_is_answered_with_the_nearest() -> None:
         check_model("ResNet50")
     with pytest.raises(ModelError, match=r"package\.module:function"):
         check_model("qqqq")
-    with pytest.raises(ModelError, match="no model fcn_resnet50"):
-        check_model("fcn_resnet50")  # a segmentation model of torchvision's
+    for other in ("fcn_resnet50", "fasterrcnn_resnet50_fpn", "quantized_resnet18"):
+        with pytest.raises(
+            ModelError, match=rf"torchvision has {other} for (segm|dete|quan)\w+; a"
+        ):
+            check_model(other)
+    with pytest.raises(ModelError, match=r"models are named alone; write resnet18$"):
+        check_model("torchvision.models.resnet18")
 
 
 @pytest.mark.parametrize(

@@ -237,7 +237,7 @@ def test_position_embeddings_follow_the_image_size(tmp_path: Path) -> None:
     positions = torch.zeros(1, 197, 768)
     positions[0, 0] = 5.0
     positions[0, 1:, 0] = rows
-    module = skeleton("vit_b_16", 10, image_size=64)
+    module = skeleton("vit_b_16", 10, sides=(64, 64))
     shapes = {key: value.shape for key, value in skeleton("vit_b_16", 10).state_dict().items()}
     state = {key: torch.zeros(()).expand(shape) for key, shape in shapes.items()}
     state["encoder.pos_embedding"] = positions

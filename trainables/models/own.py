@@ -1,0 +1,81 @@
+"""A user's own model: its function called by its signature, its lazy layers made real."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from trainables.errors import ModelError
+from trainables.functions import load_function, own_output
+
+_CLASSES = ("num_classes", "n_classes")
+"""Parameters that take the number of classes."""
+
+
+def build_own(name: str, n_classes: int, sides: tuple[int, int]) -> nn.Module:
+    """Return what a function returns for a number of classes, ready to be trained.
+
+    Lazy layers are made real by a forward pass of two images of these sides. Raises ModelError
+    where it returns no module with parameters, or raises.
+    """
+    said = f"called with n_classes={n_classes}, it"
+    try:
+        function = load_function(name)
+        call = _call(name, function, n_classes)
+        with own_output():
+            model = call()
+            said = f"on two images of {sides[0]}×{sides[1]} pixels, it"
+            if isinstance(model, nn.Module) and any(map(is_lazy, model.parameters())):
+                with torch.no_grad():
+                    model.eval()(torch.zeros(2, 3, *sides))
+                model.train()
+    except ModelError:
+        raise
+    except ImportError as error:
+        raise ModelError(f"model {name}: {error}") from error
+    except Exception as error:  # a user's function may raise anything
+        raise ModelError(
+            f"model {name}: {said} raised {type(error).__name__}: {first_line(error)}"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"model {name}: it returned {type(model).__name__}, a torch.nn.Module is needed"
+        )
+    if not any(values.requires_grad for values in model.parameters()):
+        raise ModelError(f"model {name}: it has no parameters that could be trained")
+    strange = [key for key, value in model.state_dict().items() if not torch.is_tensor(value)]
+    if strange:
+        raise ModelError(
+            f"model {name}: its state holds {strange[0]}, which is no tensor; checkpoints hold "
+            "tensors alone, so register it as a buffer, or leave get_extra_state out"
+        )
+    return model
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, in a line."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _call(name: str, function: Callable[..., Any], n_classes: int) -> Callable[[], Any]:
+    """Return the call of a function that gives the number of classes to no other parameter."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # written in C
+        return lambda: function(n_classes)
+    kinds = {parameter.kind for parameter in parameters.values()}
+    for keyword in _CLASSES:
+        if keyword in parameters:
+            return lambda: function(**{keyword: n_classes})
+    needed = [key for key, own in parameters.items() if own.default is own.empty and own.kind < 2]
+    if len(needed) == 1:
+        return lambda: function(n_classes)
+    if not needed and inspect.Parameter.VAR_KEYWORD in kinds:
+        return lambda: function(num_classes=n_classes)
+    raise ModelError(
+        f"model {name}: none of its parameters ({', '.join(parameters) or 'none'}) is the number "
+        "of classes; call it num_classes or n_classes"
+    )

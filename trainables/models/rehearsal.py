@@ -1,0 +1,185 @@
+"""One guarded dry run of a model, as it will be trained: what goes wrong is said before it does.
+
+torchvision's models run on the meta device, in milliseconds; a user's own for real, on a fresh
+instance made as a trial makes it: forward and backward, in training and in evaluation.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from trainables.errors import ModelError
+from trainables.functions import is_function, own_output
+from trainables.models.facts import Sides
+from trainables.models.networks import build_model, hash_state, place_of, skeleton
+from trainables.models.own import first_line
+from trainables.recipe import Stem
+
+_USUAL_SIZES = (32, 48, 64, 75, 96, 112, 128, 160, 192, 224, 256, 299, 384, 448, 512)
+"""Sides in pixels that are tried to name an `image_size` that would do."""
+_BATCHES = (2, 3)
+"""Numbers of images that a model is tried with."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What the dry run of a model showed."""
+
+    layout: torch.memory_format
+    """Layout in which it is trained: channels-last, or contiguous where it needs that."""
+    doubts: tuple[str, ...] = ()
+    """A clause each on what does not keep it from training, and may make its numbers wrong."""
+
+
+def check_input(
+    name: str,
+    n_classes: int,
+    stem: Stem = "standard",
+    sides: Sides = (224, 224),
+    single: bool = False,
+) -> None:
+    """Check that a model gives one score per class for images of these sides.
+
+    `single` says whether it will be trained on batches of one. Raises ModelError, which names a
+    size that it takes where there is one.
+    """
+    problem, _ = _tried(name, n_classes, stem, sides, _BATCHES)
+    if problem is None:
+        problem, _ = _tried(name, n_classes, stem, sides, (1,)) if single else (None, None)
+        if problem is not None:
+            raise ModelError(
+                f"model {name} cannot be trained with batch_size: 1 ({problem}); set 2 or more"
+            )
+        return
+    ours = f"{sides[0]}×{sides[1]}"
+    larger = (side for side in _USUAL_SIZES if side > min(sides))
+    fitting = (n for n in larger if _tried(name, n_classes, stem, (n, n), _BATCHES)[0] is None)
+    side = next(fitting, None)
+    if side is None:
+        raise ModelError(f"model {name} cannot be trained on images of {ours} pixels: {problem}")
+    raise ModelError(
+        f"model {name} does not take images of {ours} pixels; set recipe.image_size: {side}, "
+        f"the next usual size that it takes ({problem})"
+    )
+
+
+@lru_cache(maxsize=256)
+def rehearse(name: str, n_classes: int, stem: Stem, sides: Sides) -> Rehearsal:
+    """Return how a model is laid out in training, and what is doubtful about it.
+
+    Raises ModelError where it cannot be trained.
+    """
+    if not is_function(name):
+        return Rehearsal(torch.channels_last)
+    problem, layout = _tried(name, n_classes, stem, sides, _BATCHES)
+    if problem is not None:
+        ours = f"{sides[0]}×{sides[1]}"
+        raise ModelError(f"model {name} cannot be trained on images of {ours} pixels: {problem}")
+    return Rehearsal(layout, tuple(_doubts(name, n_classes, stem, sides)))
+
+
+def fresh_model(name: str, n_classes: int, stem: Stem, sides: Sides, seed: int) -> nn.Module:
+    """Return a model as a trial begins with it: on the CPU, so that all devices start alike."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_model(name, n_classes, stem, sides)
+
+
+@lru_cache(maxsize=256)
+def _tried(
+    name: str, n_classes: int, stem: Stem, sides: Sides, batches: tuple[int, ...]
+) -> tuple[str | None, torch.memory_format]:
+    """Return what is wrong with training on batches of so many images, or None, and the layout."""
+    if not is_function(name):
+        try:
+            model = skeleton(name, n_classes, stem, sides).train()
+        except ModelError:
+            raise
+        except Exception as error:  # torchvision raises whatever it likes
+            return first_line(error), torch.channels_last
+        layout = torch.contiguous_format  # which has no bearing on what has no values
+        return _problem(model, layout, n_classes, sides, batches[:1]), torch.channels_last
+    for layout in (torch.channels_last, torch.contiguous_format):
+        model = fresh_model(name, n_classes, stem, sides, seed=0)
+        problem = _problem(model, layout, n_classes, sides, batches)
+        if problem is None:
+            break
+    return problem, layout
+
+
+def _problem(
+    model: nn.Module,
+    layout: torch.memory_format,
+    n_classes: int,
+    sides: Sides,
+    batches: Iterable[int],
+) -> str | None:
+    """Return what goes wrong where a model is trained on batches, then evaluated, or None."""
+    place = place_of(model)
+    is_real = place.type != "meta"
+    try:
+        with own_output(), torch.random.fork_rng(devices=[]):
+            model = model.to(memory_format=layout)
+            for training in (True, False) if is_real else (True,):
+                model.train(training)
+                for n in batches:
+                    images = torch.zeros(n, 3, *sides, device=place)
+                    with torch.set_grad_enabled(training and is_real):
+                        scores = model(images.contiguous(memory_format=layout))
+                    wrong = _wrong(scores, (n, n_classes))
+                    if wrong:
+                        return wrong + ("" if training else ", in evaluation")
+                    if training and is_real:
+                        labels = torch.zeros(n, dtype=torch.int64, device=place)
+                        torch.autograd.backward(F.cross_entropy(scores.float(), labels))
+    except Exception as error:  # a user's model may raise anything
+        return first_line(error)
+    return None
+
+
+def _wrong(scores: Any, needed: tuple[int, int]) -> str | None:
+    is_scores = isinstance(scores, Tensor) and scores.shape == needed
+    if is_scores and scores.is_floating_point():
+        return None
+    number = {1: "an image", 2: "two images", 3: "three images"}[needed[0]]
+    given = type(scores).__name__
+    if isinstance(scores, Tensor):
+        kind = "" if scores.is_floating_point() else f" of {scores.dtype}"
+        given = f"{tuple(scores.shape)}{kind}"
+    return f"it returns {given} for {number}, scores of shape {needed} are needed"
+
+
+def _doubts(name: str, n_classes: int, stem: Stem, sides: Sides) -> Iterable[str]:
+    """Yield a clause on each thing that makes the numbers of an own model doubtful."""
+    model, other = (fresh_model(name, n_classes, stem, sides, seed) for seed in (0, 1))
+    if hash_state(model) == hash_state(other):
+        yield (
+            "its initial weights are the same for every seed, so that intervals leave out their "
+            "luck; let the function seed nothing and load nothing itself"
+        )
+    images = torch.randn(2, 3, *sides, generator=torch.Generator().manual_seed(0))
+    with own_output(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        scores = model.eval()(images)
+    if n_classes > 1 and (scores >= 0).all() and (scores.sum(1) - 1).abs().max() < 1e-3:
+        yield (
+            "in evaluation it returns probabilities (at least 0, summing to 1), of which losses "
+            "are computed as if they were scores; leave the softmax out"
+        )
+    frozen = [key for key, values in model.named_parameters() if not values.requires_grad]
+    if frozen:
+        parts = [key for key, values in model.named_parameters() if values.requires_grad]
+        tops = ", ".join(dict.fromkeys(key.rpartition(".")[0] or key for key in parts[:6]))
+        more = " and more" if len(parts) > 6 else ""
+        norms = any(
+            isinstance(layer, _BatchNorm)
+            and not any(values.requires_grad for values in layer.parameters())
+            for layer in model.modules()
+        )
+        moves = "; the batch norm of frozen layers moves with the data all the same" * norms
+        yield f"only {tops}{more} is trained, the rest is frozen{moves}"
