@@ -51,6 +51,8 @@ EXAMPLES: Mapping[str, Any] = {
     "checkpoint_seconds": 120,
     "keep_checkpoints": "best",
     "max_failures": 0,
+    "prices.label": 0.05,
+    "prices.hour": 2.2,
     "trackers.tensorboard": {"folder": "logs"},
     "trackers.mlflow": {"uri": "http://host:5000"},
     "trackers.wandb": {"project": "sizes"},
@@ -70,6 +72,8 @@ _ABOUT: Mapping[str, str] = {
     "without a search, a `compare` other than `cell` makes the study a race. "
     "`scalestudy replay` shows on recorded curves what other rules had saved and cost.",
     "resources": "",
+    "prices": "They change no number but the `price` of steps in the report; `scalestudy plan` "
+    "reckons with the hour too.",
     "trackers": "Their libraries come with `pip install 'scalestudy[trackers]'`; keys and "
     "passwords come from the environment, never from the file. One that fails is given up for the "
     "pass, and the study goes on. They are called while the study runs: a server that is silent "

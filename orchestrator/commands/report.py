@@ -60,20 +60,32 @@ def report(
             help="Say how many images a test accuracy would take, such as 0.9.",
         ),
     ] = None,
+    price_per_label: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Price of one more label.", show_default="prices.label"),
+    ] = None,
+    price_per_hour: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="Price of a GPU (or CPU) for an hour.", show_default="prices.hour"
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the page, figures and summary of a run, finished or under way; a job's is fetched."""
     import results
     from orchestrator.jobs.fetching import brought
 
+    given = {"label": price_per_label, "hour": price_per_hour}
+    prices = {name: price for name, price in given.items() if price is not None}
     if watch and as_json:
         raise typer.BadParameter("--watch and --json do not go together: leave one out.")
     if watch:
-        _watch(brought(run_folder, address, out), interval, target)
+        _watch(brought(run_folder, address, out), interval, target, prices)
         return
     said = []
     with one_document(as_json) as document:
-        run = results.open(brought(run_folder, address, out).folder)
+        run = results.open(brought(run_folder, address, out).folder, prices)
         if target is not None:
             labels = run.labels_for(target)
             document["labels"] = _rows(labels)
@@ -82,12 +94,14 @@ def report(
                 for row in document["labels"]
             ]
         page = results.write_report(run, target=target)
-        document["report"] = str(page)
+        document.update(report=str(page), levers=_rows(run.levers()))
     if not as_json:
         typer.echo("\n".join([*said, str(page)]))
 
 
-def _watch(looked_at: "Opened", interval: float, target: float | None) -> None:
+def _watch(
+    looked_at: "Opened", interval: float, target: float | None, prices: dict[str, float]
+) -> None:
     """Write the report whenever the records changed, until nothing is left to train."""
     import results
     from orchestrator.run.signals import Interrupted, Signals
@@ -98,7 +112,7 @@ def _watch(looked_at: "Opened", interval: float, target: float | None) -> None:
             while True:
                 # Asked before the records are read, which a run may finish in between.
                 at_work = looked_at.is_at_work()
-                run = results.open(looked_at.folder)
+                run = results.open(looked_at.folder, prices)
                 state, is_settled = _state(run), run.cells.is_settled
                 if state != seen:
                     page = results.write_report(run, None if is_settled else interval, target)

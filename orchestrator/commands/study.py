@@ -173,7 +173,12 @@ def plan(
         bool, typer.Option("--probe", help="Time a few updates of each kind of trial here.")
     ] = False,
     price_per_hour: Annotated[
-        float | None, typer.Option(min=0.0, help="Price of one GPU (or CPU) for an hour.")
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Price of one GPU (or CPU) for an hour.",
+            show_default="the study's prices.hour",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -185,7 +190,10 @@ def plan(
     with one_document(as_json) as document:
         see_own_modules()
         with named(study):
-            made = plan_study(load_study(study, settings or ()), out)
+            loaded = load_study(study, settings or ())
+            made = plan_study(loaded, out)
+            if price_per_hour is None and loaded.prices:
+                price_per_hour = loaded.prices.hour
             price = price_study(
                 made.ledger, probe=probe, max_parallel=max_parallel, per_hour=price_per_hour
             )

@@ -1,4 +1,4 @@
-"""Blocks of a study file: early stopping, resources and experiment trackers."""
+"""Blocks of a study file: early stopping, resources, prices and experiment trackers."""
 
 from fractions import Fraction
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from orchestrator.study.levels import exact
 from orchestrator.study.refusals import Refused
 from orchestrator.study.schema import Name, Settings, read_as, share
-from trainables.recipe import NUMBER, Count
+from trainables.recipe import NUMBER, Count, NonNegative
 
 _SMALLEST_SHARE = Fraction(1, 1000)
 """Share of a GPU that a trial gets at least; Ray counts in steps of a ten-thousandth."""
@@ -90,6 +90,15 @@ class Resources(Settings):
     measures how many trials a GPU holds."""
     max_trials_per_gpu: Count | None = None
     """With `gpu: auto`: at most so many trials share a GPU."""
+
+
+class Prices(Settings):
+    """What the report reckons steps with, in any one currency."""
+
+    label: NonNegative | None = None
+    """Price of one more labelled image."""
+    hour: NonNegative | None = None
+    """Price of a GPU, or of a CPU where a study has none, for an hour."""
 
 
 def _without_secret(uri: str) -> str:

@@ -11,7 +11,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from orchestrator.errors import StudyError
-from orchestrator.study.blocks import EarlyStopping, Resources, Trackers, parse_early_stopping
+from orchestrator.study.blocks import (
+    EarlyStopping,
+    Prices,
+    Resources,
+    Trackers,
+    parse_early_stopping,
+)
 from orchestrator.study.levels import (
     STANDARD_FACTORS,
     Size,
@@ -114,6 +120,8 @@ class Study(Settings):
     """Which checkpoints of a finished trial stay."""
     max_failures: Tries = 2
     """How often a trial whose worker died or raised is tried again in one pass."""
+    prices: Prices | None = None
+    """What the report reckons steps with, in any one currency."""
     trackers: Trackers | None = None
     """Experiment trackers that are fed too: tensorboard, mlflow, wandb."""
 
@@ -277,6 +285,7 @@ class Study(Settings):
     def written(self) -> dict[str, Any]:
         """Return the study as a file holds it, every default filled in."""
         blocks = {
+            "prices": self.prices and self.prices.model_dump(exclude_none=True),
             "trackers": self.trackers and self.trackers.written(),
             "factors": {
                 factor: [_written(level) for level in levels]

@@ -50,9 +50,9 @@ def write_report(
 ) -> Location:
     """Write a run's report, also while its study is under way; return `report/index.html`.
 
-    Beside it lie every figure as PNG and SVG, the summary, one row per cell, and what was forecast
-    of larger sizes, both as Parquet and CSV. Forecasts are kept: later reports hold them against
-    what is measured then.
+    Beside it lie every figure as PNG and SVG, and as Parquet and CSV the summary, one row per cell,
+    the levers, one row per step that may help, and what was forecast of larger sizes. Forecasts are
+    kept: later reports hold them against what is measured then.
 
     Parameters
     ----------
@@ -77,6 +77,7 @@ def write_report(
         for name, drawing in run.drawings.items()
     }
     write_frame(folder, "summary", run.summary())
+    write_frame(folder, "levers", run.levers())
     _record_forecasts(run, folder)
     page = folder / "index.html"
     write_whole(page, render(run, pictures, datetime.now(UTC), refresh, target).encode())

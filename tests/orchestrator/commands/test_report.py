@@ -12,6 +12,7 @@ import yaml
 
 STUDY = {
     "name": "watched",
+    "prices": {"label": 0.05, "hour": 2.2},
     "trainable": "simulated",
     "factors": {"model": ["resnet18"], "fraction": ["1/4", 1]},
     "recipe": {"epochs": 2},
@@ -38,6 +39,18 @@ def test_a_complete_study_is_watched_once(run: Path) -> None:
     page = (run / "report/index.html").read_text()
     assert 'id="age"' not in page
     assert "<noscript>" not in page
+
+
+def test_levers_have_the_prices_of_the_study_or_of_the_command(run: Path) -> None:
+    import results
+
+    done = forks.run(command("report", run, "--price-per-label", 1, "--json"), check=True)
+    (lever,) = json.loads(done.stdout)["levers"]
+    assert lever["lever"] == "data"
+    assert lever["price"] == pytest.approx(lever["images"] + 2.2 * lever["hours"])
+    own = results.open(run).levers().iloc[0]
+    assert own["price"] == pytest.approx(0.05 * own["images"] + 2.2 * own["hours"])
+    assert (run / "report/levers.csv").is_file()
 
 
 def test_an_unfinished_study_is_watched_until_it_is_interrupted(run: Path, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"resources": {"gpu": 0.25, "max_trials_per_gpu": None}},
     {"order": "longest-first", "checkpoint_seconds": 0, "keep_checkpoints": "best"},
     {"max_failures": 0},
+    {"prices": {"label": 0.05, "hour": 2.2}},
 ]
 REFUSED: list[dict[str, Any]] = [
     {"name": None},
@@ -117,6 +118,8 @@ REFUSED: list[dict[str, Any]] = [
     {"keep_checkpoints": "some"},
     {"checkpoint_seconds": -1},
     {"max_failures": 1.5},
+    {"prices": {"label": -0.05}},
+    {"prices": {"euro": 1}},
 ]
 
 

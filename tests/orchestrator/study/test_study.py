@@ -191,6 +191,7 @@ SHARED: dict[str, Any] = {
         {"name": "other", "order": "longest-first", "keep_checkpoints": "all"},
         {"resources": {"cpu": 4, "gpu": "1/3"}, "checkpoint_seconds": 1, "max_failures": 9},
         {"early_stopping": {"compare": []}},
+        {"prices": {"label": 0.05, "hour": 2.2}},
     ],
     ids=str,
 )
@@ -493,6 +494,7 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
         "checkpoint_seconds": [0, 1.5, "30"],
         "keep_checkpoints": ["none", "best", "last", "all"],
         "max_failures": [0, 5],
+        "prices": [{}, {"label": "0.05"}, {"label": 0, "hour": 2.2}],
     }
     for key in draw(st.sets(st.sampled_from(sorted(optional)))):
         values[key] = draw(st.sampled_from(optional[key]))

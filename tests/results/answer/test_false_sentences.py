@@ -1,0 +1,199 @@
+"""Sentences that answers said once and that were false or misleading, each planted again."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from answers import line, load_benchmark, said, said_of
+from runs_table import BIG, SMALL, analysis_of, cell, trial
+
+from results.phrases import amount
+from results.records import PREDICTION_SCHEMA
+
+MIDDLE, PRETRAINED = "resnet34", "IMAGENET1K_V1"
+MIDDLE_SIZE = 21_000_000
+
+
+def around(mean, step=0.002, **fields):
+    """Return three seeds around a mean accuracy, whose luck differs with the step."""
+    return cell([mean - step, mean, mean + step], **fields)
+
+
+def predicted(rows, hits):
+    """Return predictions of rows; hits are right and wrong answers by model."""
+    records = [
+        {"trial_id": row["trial_id"], "epoch": 4, "example": place, "correct": bool(hit)}
+        for row in rows
+        for place, hit in enumerate(hits[row["model"]])
+    ]
+    return pa.Table.from_pylist(records, schema=PREDICTION_SCHEMA).to_pandas()
+
+
+def test_1_cells_that_are_equal_in_every_seed_are_not_ahead():
+    rows = cell([0.80, 0.81, 0.82]) + cell([0.80, 0.81, 0.82], model=BIG)
+    texts = said(rows)
+    assert f"{BIG} and {SMALL} are equally accurate, at 81.0 %" in texts["best"] or (
+        f"{SMALL} and {BIG} are equally accurate, at 81.0 %" in texts["best"]
+    )
+    assert "ahead" not in " ".join(texts.values())
+    assert amount(2.0, 0.0, 4.0) == "2.0 points (0.0 to 4.0)"
+
+
+def test_2_a_lucky_seed_more_puts_no_cell_ahead():
+    # Over the seeds that both have, the best-looking one is worse.
+    rows = cell([0.80, 0.81, 0.82, 0.89]) + cell([0.804, 0.815, 0.824], model=BIG)
+    text = " ".join(said(rows).values())
+    assert "ahead" not in text
+    assert "by −" not in text
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_3_without_an_effect_no_multiple_of_the_data_is_named(seed):
+    benchmark = load_benchmark()
+    study = benchmark.simulated(np.random.default_rng(seed), images=150)
+    assert "times the data" not in said_of(study)["weights"]
+
+
+def test_3_an_open_interval_is_said_by_its_low_end():
+    rows = line([40, 30, 20]) + line([10, 8, 5], spread=-0.1, weights=PRETRAINED)
+    study = analysis_of(rows)
+    low = study.worths["low"].iloc[0]
+    assert f"takes at least {low:.2g} times the data" in said_of(study)["weights"]
+
+
+def test_4_every_model_is_named():
+    rows = around(0.80) + around(0.82, step=-0.002, model=BIG)
+    rows += around(0.869, step=0.001, model=MIDDLE, n_parameters=MIDDLE_SIZE)
+    texts = said(rows)
+    assert f"Model: {MIDDLE} is ahead of {BIG} by 4.9 points (" in texts["model"]
+    assert f" and {SMALL} by 6.9 points (" in texts["model"]
+
+
+def test_5_weights_that_are_not_told_apart_are_not_picked():
+    rows = around(0.80)
+    rows += cell([0.895, 0.905, 0.900], weights="V1") + cell([0.903, 0.897, 0.901], weights="V2")
+    texts = said(rows)
+    assert "V2 is ahead of none by 10.0 points (" in texts["weights"] or (
+        "V2 is ahead of none by 10.1 points (" in texts["weights"]
+    )
+    assert "and not told apart from V1" in texts["weights"]
+    assert "Not told apart from it: V1" in texts["best"]
+
+
+def test_6_two_seeds_count_no_decisions_without_one_of_them():
+    rows = cell([0.80, 0.81]) + cell([0.70, 0.715], model=BIG)
+    for row in rows[::2]:
+        row["stage"] = "search"
+    study = analysis_of(rows)
+    assert "(0 without" not in " ".join(said_of(study).values())
+    from results.findings.findings import find
+
+    found = find(study).set_index("code")
+    assert found.loc["selection-seed", "advice"].startswith("nothing can be tested without")
+
+
+def test_7_one_seed_has_no_crossover_and_steps_go_from_small_to_big():
+    texts = said(line([40, 20, 10], seeds=1) + line([38, 21, 12], seeds=1, model=BIG))
+    text = " ".join(texts.values())
+    assert "crossover" not in text
+    assert "overtakes" not in text
+    assert f"{BIG} instead of {SMALL}, −2.0 points (no ±)" in text
+    assert f"a bigger model ({BIG} to {SMALL})" not in text
+
+
+def test_8_a_difference_has_one_interval():
+    benchmark = load_benchmark()
+    study = benchmark.simulated(np.random.default_rng(5), images=150)
+    intervals = {}
+    for row in study.comparisons.rows:
+        intervals.setdefault(row.key, set()).add((row.gain, row.low, row.high))
+    assert all(len(ends) == 1 for ends in intervals.values())
+    texts = said_of(study)
+    # The item on the best cell gives no differences, which the levers have.
+    assert "points" not in texts["best"]
+
+
+def test_9_seeds_that_gain_exactly_alike_decide_nothing():
+    texts = said(cell([0.80, 0.81]) + cell([0.85, 0.86], model=BIG))
+    assert texts["levers"].startswith("Nothing is told apart")
+    assert f"{BIG} instead of {SMALL}, +5.0 points (no ±)" in texts["levers"]
+
+
+def test_9_nor_do_they_where_few_images_show_it():
+    rows = cell([0.75, 0.75]) + cell([0.80, 0.80], model=BIG)
+    hits = {SMALL: [1, 1, 1, 0] * 10, BIG: [1] * 32 + [0] * 8}
+    texts = said(rows, predictions=predicted(rows, hits))
+    assert "Not told apart from no gain" in texts["levers"]
+
+
+def test_10_no_point_has_a_price_by_the_cell_where_it_pays_most():
+    rows = line([40, 20, 10]) + line([30, 15, 7], spread=-0.1, model=BIG, seconds=900.0)
+    text = " ".join(said(rows).values())
+    assert "pays most" not in text
+    assert "a point" not in text
+    assert "1,600 more labels" in text
+
+
+def test_11_no_interval_boasts_of_simulated_studies():
+    text = " ".join(said(line([40, 20, 10]) + line([30, 15, 7], spread=-0.1, model=BIG)).values())
+    assert "simulated studies" not in text
+
+
+def test_12_more_seeds_come_with_the_chance_that_they_decide():
+    rows = cell([0.80, 0.81, 0.82]) + cell([0.815, 0.83, 0.825], model=BIG)
+    study = analysis_of(rows)
+    texts = said_of(study)
+    assert "should decide" not in " ".join(texts.values())
+    assert " would decide between " in texts["evidence"]
+    assert " CPU-minutes) " in texts["evidence"]
+    assert texts["evidence"].count("%") >= 2
+
+
+def test_13_equals_are_named_as_equals():
+    rows = cell([0.84, 0.86, 0.85]) + cell([0.85, 0.84, 0.86], fraction=0.5)
+    rows += cell([0.86, 0.85, 0.84], fraction=0.25)
+    texts = said(rows)
+    for share in ("1/4", "1/2", "1"):
+        assert share in texts["best"].split(" are equally accurate, at 85.0 %")[0]
+
+
+def test_13_half_of_the_data_may_do_as_well():
+    rows = cell([0.845, 0.86, 0.85]) + cell([0.85, 0.84, 0.86], fraction=0.5)
+    assert "1/2 of its data may do as well (85.0 %)" in said(rows)["best"]
+
+
+def test_14_no_interval_is_without_width():
+    rows = cell([1.0, 1.0, 1.0]) + cell([0.975, 0.975, 1.0], model=BIG)
+    hits = {SMALL: [1] * 40, BIG: [1] * 40}
+    texts = said(rows[:3], predictions=predicted(rows[:3], hits))
+    assert "(100.0 to 100.0" not in texts["best"]
+    # Clopper and Pearson: 0.025^(1/40) = 91.2 %.
+    low = float(texts["best"].split("100.0 % (")[1].split(" to")[0])
+    assert low <= 91.3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_15_a_count_of_decisions_says_what_chance_would_give(seed):
+    benchmark = load_benchmark()
+    study = benchmark.simulated(np.random.default_rng(seed + 10), images=150)
+    text = said_of(study)["evidence"]
+    assert "were there no effect at all, one or more would be in at most 5 % of studies" in text
+
+
+def test_16_sentences_are_of_the_factors_that_vary():
+    factors = ("model", "weights", "fraction", "optimizer", "lr")
+    rows = around(0.80, optimizer="sgd", lr=1e-3) + around(0.70, -0.002, optimizer="sgd", lr=1e-2)
+    rows += around(0.90, 0.001) + around(0.89, -0.001, lr=1e-2)
+    levels = {"optimizer": ["sgd", "adam"], "lr": [1e-3, 1e-2]}
+    texts = said(rows, factors=factors, levels=levels)
+    text = " ".join(texts.values())
+    assert "optimizer adam instead of sgd, 10.0 points (" in texts["levers"]
+    assert "lr 0.01 instead of 0.001" in texts["levers"]
+    for word in ("pretrain", "model", "twice the data", "crossover"):
+        assert word not in text
+
+
+def test_17_differences_have_units_and_single_cells_their_own_words():
+    texts = said(cell([0.8]))
+    assert texts["best"] == "The only cell has one seed, so that there is no ±; it reached 80.0 %."
+    text = " ".join(said([*cell([0.8]), trial(0.7, model=BIG)]).values())
+    assert f"{BIG} instead of {SMALL}, −10.0 points (no ±)" in text
