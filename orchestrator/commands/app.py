@@ -7,7 +7,8 @@ import typer
 
 from orchestrator.commands.doctor import doctor
 from orchestrator.commands.jobs import stop, submit
-from orchestrator.commands.report import compare, replay, report
+from orchestrator.commands.replay import replay
+from orchestrator.commands.report import compare, report
 from orchestrator.commands.status import clean, status
 from orchestrator.commands.study import init, plan, run, schema
 from orchestrator.commands.usage import BAD_USAGE, explained, print_json

@@ -4,6 +4,7 @@ Imports nothing heavy: every command begins here.
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,3 +122,8 @@ def explained(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, ResultsError):
         return 1, str(error)
     return None
+
+
+def or_dash(value: float, written: str) -> str:
+    """Return a number as `written` writes it, and a dash for NaN."""
+    return "–" if math.isnan(value) else written.format(value)

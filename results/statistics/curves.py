@@ -81,7 +81,7 @@ def ill_behaved(sizes: ArrayLike, errors: ArrayLike) -> str | None:
         if np.ptp(values) > _SPREAD:
             return (
                 f"runs on {size:g} examples differ by {np.ptp(values):.1f} points "
-                f"({values.min():.1f} to {values.max():.1f}): one has diverged; mend or leave out"
+                f"({values.min():.1f} to {values.max():.1f}): one has not learnt, or has diverged"
             )
     means = np.array([values.mean() for values in runs])
     squared = noise.at(levels) / [values.size for values in runs]

@@ -6,6 +6,7 @@ import pytest
 from answers import line, load_benchmark, said, said_of
 from runs_table import BIG, SMALL, analysis_of, cell, trial
 
+from results.findings.findings import find
 from results.phrases import amount
 from results.records import PREDICTION_SCHEMA
 
@@ -85,8 +86,6 @@ def test_6_two_seeds_count_no_decisions_without_one_of_them():
         row["stage"] = "search"
     study = analysis_of(rows)
     assert "(0 without" not in " ".join(said_of(study).values())
-    from results.findings.findings import find
-
     found = find(study).set_index("code")
     assert found.loc["selection-seed", "advice"].startswith("nothing can be tested without")
 
@@ -190,6 +189,13 @@ def test_16_sentences_are_of_the_factors_that_vary():
     assert "lr 0.01 instead of 0.001" in texts["levers"]
     for word in ("pretrain", "model", "twice the data", "crossover"):
         assert word not in text
+
+
+def test_17_a_seed_that_has_not_learnt_yet_is_not_said_to_have_diverged():
+    rows = line([40, 20, 10])
+    rows[-1]["final_test_accuracy"] = 0.1
+    found = find(analysis_of(rows)).set_index("code")
+    assert "one has not learnt, or has diverged" in found.loc["ill-behaved", "evidence"]
 
 
 def test_17_differences_have_units_and_single_cells_their_own_words():

@@ -308,7 +308,7 @@ IN_CELLS = [
     ("missing-seed", "resnet50 × none × 1/2", "seed 1 failed (Diverged: train loss became nan"),
     ("at-chance", "resnet50 × none × 1/4", "test accuracy 10.0 % is that of guessing"),
     ("seed-outlier", "resnet50 × none × 1/4", "seed 2 ends at 10.0 %"),
-    ("ill-behaved", "resnet50 × none", "one has diverged"),
+    ("ill-behaved", "resnet50 × none", "one has not learnt, or has diverged"),
     ("stopped-search", "squeezenet1_1 × none × 1/16", "2 of 3 recipes were stopped early"),
     ("stopped-measurement", "squeezenet1_1 × none × 1/8", "seed 2 was stopped at epoch 3"),
     ("edge-of-grid", f"resnet18 × {PRETRAINED} × 1", "the chosen lr 0.01 is the highest"),
