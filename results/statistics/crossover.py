@@ -262,12 +262,25 @@ class DataWorth:
 
     @property
     def text(self) -> str:
-        """The factor as people write it, such as `5.2 times` or `more than 16 times`."""
+        """The factor as people write it, with its interval, such as `5.2 times (3.1 to 9)`.
+
+        An end that is open claims nothing: `more than 8 times (at least 2.2)`; without a low
+        end nothing is decided.
+        """
         if self.factor is not None:
-            return f"{self.factor:.2g} times"
-        if self.more_than is not None:
-            return f"more than {self.more_than:.3g} times"
-        return f"less than {self.less_than:.3g} times"
+            start = f"{self.factor:.2g} times"
+        elif self.more_than is not None:
+            start = f"more than {self.more_than:.3g} times"
+        else:
+            start = f"less than {self.less_than:.3g} times"
+        if self.interval is None:
+            return start
+        low, high = (None if end is None else f"{end:.2g}" for end in self.interval)
+        if low is None and high is None:
+            return "undecided"
+        if low is None:
+            return f"undecided, at most {high} times"
+        return f"{start} ({low} to {high})" if high else f"{start} (at least {low})"
 
 
 def worth_in_data(sizes: ArrayLike, scratch: ArrayLike, pretrained: ArrayLike) -> list[DataWorth]:

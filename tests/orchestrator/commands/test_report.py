@@ -53,6 +53,17 @@ def test_levers_have_the_prices_of_the_study_or_of_the_command(run: Path) -> Non
     assert (run / "report/levers.csv").is_file()
 
 
+def test_a_target_is_answered_with_images(run: Path) -> None:
+    done = forks.run(command("report", run, "--target", "0.9"), check=True)
+    said, page = done.stdout.splitlines()
+    assert said.startswith("watched: ")
+    assert "images" in said
+    assert "Images needed for a test accuracy of 90 %" in Path(page).read_text()
+    row = json.loads(forks.run(command("report", run, "--target", "0.9", "--json")).stdout)
+    assert row["labels"][0]["text"] == said.removeprefix("watched: ")
+    assert forks.run(command("report", run, "--target", "90")).returncode == 2
+
+
 def test_an_unfinished_study_is_watched_until_it_is_interrupted(run: Path, tmp_path: Path) -> None:
     from results.store.store import Store
     from results.store.tables import table_of

@@ -42,6 +42,18 @@ def test_interval_holds_the_factor_and_opens_at_the_chart():
     assert second.interval[1] is None
     assert third.more_than == 1.0
     assert third.interval[1] is None
+    assert first.text == f"2 times ({low:.2g} to {high:.2g})"
+    assert second.text == f"2 times (at least {second.interval[0]:.2g})"
+
+
+def test_an_interval_without_a_low_end_is_undecided():
+    # Seeds apart by more than the models: nothing is known, whatever the means say.
+    scratch = np.array([[40.0, 30.0, 20.0], [30.0, 22.0, 15.0]])
+    pretrained = np.array([[25.0, 20.0, 18.0], [38.0, 30.0, 19.0]])
+    found = worth_in_data(SIZES, scratch, pretrained)
+    assert found[0].factor is not None
+    assert found[0].interval[0] is None
+    assert all(worth.text.startswith("undecided") for worth in found if worth.interval[0] is None)
 
 
 def test_smooth_interpolation_follows_a_bent_curve():
