@@ -18,7 +18,8 @@ from results.analysis.runs import Design
 from results.answer.answer import answer
 from results.records import SCHEMAS
 
-MODELS = {"resnet18": 11_000_000, "resnet50": 24_000_000}
+PARAMETERS = {"resnet18": 11_000_000, "resnet34": 21_000_000, "resnet50": 24_000_000}
+MODELS = ("resnet18", "resnet50")
 WEIGHTS = ("none", "IMAGENET1K_V1")
 FRACTIONS = (1 / 16, 1 / 2, 1.0)
 POOL = 45_000
@@ -97,7 +98,7 @@ def analysis_of(cells: list[dict[str, Any]], right: np.ndarray) -> Analysis:
             "epochs_budget": 4,
             "batch_size": 32,
             "n_train": round(POOL * cell["fraction"]),
-            "n_parameters": MODELS.get(cell["model"], 1_000_000),
+            "n_parameters": PARAMETERS.get(cell["model"], 1_000_000),
             "final_test_accuracy": float(right[place, seed].mean()),
             "seconds": 3600 * cell["fraction"],
             "cpu": 1.0,

@@ -63,6 +63,6 @@ def _next(study: Analysis) -> str:
     text = f"Not told apart from it: {listed(few([study.name(row) for row in others]))}"
     least = min(others, key=lambda row: float(row["n_train"]))
     if least["n_train"] < best["n_train"]:
-        share = fraction_label(least["n_train"] / best["n_train"], int(least["n_train"]))
+        share = fraction_label(least["fraction"] / best["fraction"], int(least["n_train"]))
         text += f"; {share} of its data may do as well ({least['accuracy']:.1f} %)"
     return f"{text}."

@@ -63,8 +63,8 @@ def _more_seeds(study: Analysis) -> str:
     time = f" ({resource_time(cost, study.cells.resource)})" if cost > 0 else ""
     what = listed([level_label(row.factor, level) for level in (row.best_level, row.level)])
     return (
-        f"{_MORE} more seeds{time} would decide between {what} with {percent(chance)}, judged as "
-        "strictly as a second look asks for."
+        f"{_MORE} more seeds of both{time} would decide between {what} with a probability of "
+        f"{percent(chance)}, a second look being held to a stricter level."
     )
 
 

@@ -15,22 +15,21 @@ _SCRATCH = "none"
 def factor_said(study: Analysis, factor: str) -> str:
     """Say how a factor's best level stands against the others at the most and the least data.
 
-    Empty where the levers say as much: two levels at one amount of data, or nothing tested.
+    Empty where the levers say as much: two levels, and nothing told apart at the least data.
     """
     if not study.is_ranked:
         return ""
     most, least = (study.comparisons.of(amount, factor) for amount in (MOST, LEAST))
     said = []
-    if least:
+    if any(row.is_decided for row in least):
         images = study.comparisons.cells["n_train"][least[0].best]
         said.append(f"with {images:,.0f} images, {_standing(least)}")
     if len(most) > 1:
-        said.append(f"with all of the data, {_standing(most)}" if least else _standing(most))
-    if not said:
-        return ""
-    text = f"{factor.replace('_', ' ').capitalize()}: {'; '.join(said)}."
+        said.append(f"with all of the data, {_standing(most)}" if said else _standing(most))
+    name = factor.replace("_", " ").capitalize()
     more = {"model": _crossings, "weights": _worths}.get(factor)
-    return " ".join([text, *(more(study) if more else [])])
+    texts = [f"{name}: {'; '.join(said)}."] if said else []
+    return " ".join([*texts, *(more(study) if more else [])])
 
 
 def _standing(rows: Sequence[Comparison]) -> str:

@@ -62,7 +62,7 @@ def _items(study: Analysis, rows: list[dict[str, Any]], chances: bool = False) -
     return "; ".join(
         f"{lever_phrase(row)}, {'forecast ' if row['basis'] == FORECAST else ''}"
         f"{amount(row['gain'], row['low'], row['high'])}{_cost(study, row)}"
-        f"{_chance(row, ', the best with {}') if chances else ''}"
+        f"{_chance(row, ', {} likely the best of these') if chances else ''}"
         for row in rows
     )
 

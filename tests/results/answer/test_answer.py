@@ -67,7 +67,7 @@ def test_ties_are_not_ranked():
     assert f"{BIG} instead of {SMALL}, +0.1 points (−" in texts["levers"]
     assert f"Not told apart from it: {SMALL}." in texts["best"]
     assert "0 of the 1 comparison behind this answer are decided" in texts["evidence"]
-    assert "2 more seeds (13 CPU-minutes) would decide between" in texts["evidence"]
+    assert "2 more seeds of both (13 CPU-minutes) would decide between" in texts["evidence"]
 
 
 def test_levels_at_the_least_data_are_named_as_far_as_they_are_decided():
