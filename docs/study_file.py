@@ -43,7 +43,10 @@ EXAMPLES: Mapping[str, Any] = {
     "early_stopping.compare": ["fraction"],
     "early_stopping.grace": 2,
     "early_stopping.reduction_factor": 4,
-    "seeds": [0, 1, 2],
+    "seeds.at_least": 3,
+    "seeds.at_most": 8,
+    "seeds.looks": [3, 5, 8],
+    "seeds.smallest": 0.5,
     "resources.cpu": 2,
     "resources.gpu": "1/4",
     "resources.max_trials_per_gpu": 4,
@@ -71,6 +74,8 @@ _ABOUT: Mapping[str, str] = {
     "early_stopping": "It stops recipes of a search, never what is measured; "
     "without a search, a `compare` other than `cell` makes the study a race. "
     "`scalestudy replay` shows on recorded curves what other rules had saved and cost.",
+    "seeds": "Listed, such as `seeds: [0, 1, 2]` (`[0]` by default), or counted: at each look, the "
+    "cells that an open comparison of the answer still needs get the seeds of the next.",
     "resources": "",
     "prices": "They change no number but the `price` of steps in the report; `scalestudy plan` "
     "reckons with the hour too.",

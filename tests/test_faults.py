@@ -42,6 +42,7 @@ SEARCH: dict[str, Any] = {
     "factors": {"model": ["a", "b"], "fraction": ["1/16", 1]},
     "search": {"lr": ["1e-2", "1e-3", "1e-4"], "batch_size": [32, 256]},
 }
+COUNTED: dict[str, Any] = {**SEARCH, "seeds": {"at_least": 2, "at_most": 6}}
 LONG_SEARCH: dict[str, Any] = {**SEARCH, "recipe": {"epochs": 9}}
 TRAINED: dict[str, Any] = {
     "name": "trained",
@@ -60,7 +61,9 @@ TRAINED: dict[str, Any] = {
 
 
 STUDIES = pytest.mark.parametrize(
-    ("study", "seed"), [(PLAIN, 1), (SEARCH, 2)], ids=["plain", "search"]
+    ("study", "seed"),
+    [(PLAIN, 1), (SEARCH, 2), (COUNTED, 3)],
+    ids=["plain", "search", "counted seeds"],
 )
 
 

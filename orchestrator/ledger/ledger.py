@@ -1,11 +1,12 @@
 """What is wanted, known and left of a study: one truth, in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import copy
 from enum import StrEnum
 from typing import Any, Self
 
 from orchestrator.ledger.history import History
+from orchestrator.ledger.looks import Judge, judged
 from orchestrator.ledger.proposer import Proposer
 from orchestrator.ledger.rows import Rows
 from orchestrator.ledger.stages import CellStages, Outcome, Stages, Wanted, recorded_outcome
@@ -38,6 +39,11 @@ class Ledger:
         self.rows = Rows(history)
         self._outcomes: dict[str, Outcome] = {}
         self._undecided: dict[int, set[str]] = {}
+        self.judge: Judge = judged
+        """Says at a look which cells need more seeds."""
+        self.before_look: Callable[[], object] = lambda: None
+        """Has all that was reported written, so that a look can read it."""
+        self._looked = 0
         proposes = self.stages.unknown_recipes()
         self._proposer = Proposer(self.stages, history) if proposes else None
         self._take_stock()
@@ -53,6 +59,11 @@ class Ledger:
     def outcome(self, trial_id: str) -> Outcome | None:
         """Return what became of a trial, None while it is open."""
         return self._outcomes.get(trial_id)
+
+    @property
+    def may_add_seeds(self) -> bool:
+        """Whether a look to come may add seeds to some cells."""
+        return self._looked + 1 < len(self.study.looks)
 
     def left(self) -> list[Wanted]:
         """Return the trials that are known and still to be trained."""
@@ -84,7 +95,7 @@ class Ledger:
         Further columns are taken as `Rows.end` takes them.
         """
         self._note(wanted, outcome, **values)
-        return self._open(self._settle(self.stages.cells[wanted.cell]))
+        return self._open([*self._settle(self.stages.cells[wanted.cell]), *self._look()])
 
     def propose(self) -> list[Wanted]:
         """Have one more recipe proposed; return the trials that are to be trained because of it."""
@@ -96,7 +107,8 @@ class Ledger:
         proposed = self._proposer.propose(cell) if self._proposer else None
         if proposed:
             self._enter(proposed)
-        return self._open([*([proposed] if proposed else []), *self._settle(cell)])
+        settled = self._settle(cell)
+        return self._open([*([proposed] if proposed else []), *settled, *self._look()])
 
     def _open(self, trials: Iterable[Wanted]) -> list[Wanted]:
         return [wanted for wanted in trials if wanted.trial.trial_id not in self._outcomes]
@@ -114,6 +126,7 @@ class Ledger:
                 self._note(wanted, Outcome(Status.STOPPED, score), **stop.columns())
         for cell in self.stages.cells:
             self._settle(cell)
+        self._look()
         self._disown()
 
     def recorded_stops(self) -> list[tuple[Wanted, Stop, float]]:
@@ -151,12 +164,48 @@ class Ledger:
         if cell.winner:
             winner = cell.winner.trial_id
             self.rows.update(winner, {"measured": self.stages.is_measured(winner)})
-        for wanted in measures:
-            self._enter(wanted)
+        measures = [*self._entered(measures), *self._keep(cell)]
         if cell.winner or cell.lost:
             undecided = self._undecided.pop(cell.index, set())
             self.rows.disown(undecided - self.stages.wanted.keys())
         return measures
+
+    def _look(self) -> list[Wanted]:
+        """Take the looks that are due; return the trials that they add.
+
+        A look is due when nothing is left: its comparisons share their errors, and are judged
+        together. It depends on the recorded seeds up to it alone, so that a run that goes on takes
+        the same ones again.
+        """
+        looks, added = self.study.looks, list[Wanted]()
+        while self.may_add_seeds and not self._is_left():
+            self._looked += 1
+            self.before_look()
+            needed = self.judge(self, looks[: self._looked])
+            for place in sorted(needed):
+                cell = self.stages.cells[place]
+                added += self._entered(self.stages.measure_more(cell, looks[self._looked]))
+            if not needed:
+                self._looked = len(looks)
+        return added
+
+    def _is_left(self) -> bool:
+        outcomes, stages = self._outcomes, self.stages
+        return len(outcomes) < len(stages.wanted) or bool(stages.unknown_recipes())
+
+    def _keep(self, cell: CellStages) -> list[Wanted]:
+        """Keep further seeds of a counted study in the comparisons that are recorded already."""
+        kept = list[Wanted]()
+        while trial := self.stages.next_measure(cell):
+            if not self.history.is_complete(trial.trial_id, trial.recipe.intervals):
+                break
+            kept += self._entered(self.stages.measure_more(cell, len(cell.seeds) + 1))
+        return kept
+
+    def _entered(self, trials: list[Wanted]) -> list[Wanted]:
+        for wanted in trials:
+            self._enter(wanted)
+        return trials
 
     def _disown(self) -> None:
         """Mark recorded trials that the study asks for no more.

@@ -51,6 +51,8 @@ class CellStages:
     """Recipes to try, in this order; more may follow where a searcher proposes them."""
     expected: int
     """How many recipes the search will have tried; 0 without a search."""
+    seeds: list[int]
+    """Seeds that it is measured with, as far as is decided."""
     search: list[Wanted] = field(default_factory=list)
     """The search trials that are known."""
     winner: Trial | None = None
@@ -78,16 +80,14 @@ class Stages:
         self.wanted: dict[str, Wanted] = {}
         self.cells: list[CellStages] = []
         for index, (cell, recipes) in enumerate(self._recipes()):
-            stages = CellStages(cell, index, recipes, self._expected(cell, recipes))
+            expected = self._expected(cell, recipes)
+            stages = CellStages(cell, index, recipes, expected, study.first_seeds)
             self.cells.append(stages)
             if study.search:
                 for recipe in recipes:
                     self.add_recipe(stages, recipe)
             else:
-                stage = Stage.SEARCH if study.is_race else Stage.MEASURE
-                for number, seed in enumerate(study.seeds):
-                    trial = inputs.trial(study, cell, recipes[0], seed)
-                    self._want(Wanted(trial, index, stage, number))
+                self._measures(stages, Stage.SEARCH if study.is_race else Stage.MEASURE)
 
     def copy(self) -> Self:
         """Return stages that go on by themselves from where these stand."""
@@ -126,10 +126,23 @@ class Stages:
             return []
         *_, winner = min(completed, key=lambda entry: entry[:2])
         cell.winner = winner
-        return [
-            self._want(Wanted(winner.changed(seed=seed), cell.index, Stage.MEASURE, number))
-            for number, seed in self._other_seeds()
-        ]
+        return self._measures(cell)
+
+    def measure_more(self, cell: CellStages, count: int) -> list[Wanted]:
+        """Measure a cell with so many seeds if it has fewer; return what that adds.
+
+        Nothing happens where it has no recipe to be measured.
+        """
+        if count <= len(cell.seeds) or cell.lost or self._is_searching(cell):
+            return []
+        cell.seeds = self.study.all_seeds[:count]
+        return self._measures(cell)
+
+    def next_measure(self, cell: CellStages) -> Trial | None:
+        """Return the trial that one seed more would add to a cell, where there may be one."""
+        more = self.study.all_seeds[len(cell.seeds) :]
+        is_open = more and not (cell.lost or self._is_searching(cell))
+        return self._measured(cell, more[0]) if is_open else None
 
     def is_measured(self, trial_id: str) -> bool:
         """Return whether comparisons use a trial."""
@@ -140,19 +153,20 @@ class Stages:
             return True
         winner = self.cells[wanted.cell].winner
         chosen = winner is not None and winner.trial_id == trial_id
-        return chosen and wanted.trial.seed in self.study.seeds
+        return chosen and wanted.trial.seed in self.cells[wanted.cell].seeds
 
     def possible_measures(self, cell: CellStages) -> set[str]:
         """Return the trials that a cell without a winner yet may come to measure."""
         return {
             wanted.trial.changed(seed=seed).trial_id
             for wanted in (cell.search if self._is_searching(cell) else ())
-            for _, seed in self._other_seeds()
+            for seed in self.study.all_seeds
+            if seed != self.study.search_seed
         }
 
     def unknown_measures(self, cell: CellStages) -> int:
         """Return how many measure trials of a cell will be known once it has a winner."""
-        return len(self._other_seeds()) if self._is_searching(cell) else 0
+        return len({*cell.seeds} - {self.study.search_seed}) if self._is_searching(cell) else 0
 
     def unknown_recipes(self) -> int:
         """Return how many recipes a searcher has yet to propose in all cells."""
@@ -173,10 +187,19 @@ class Stages:
         self.wanted[wanted.trial.trial_id] = wanted
         return wanted
 
-    def _other_seeds(self) -> list[tuple[int, int]]:
-        """Return number and seed of the trials that are trained only to measure a winner."""
-        seeds = enumerate(self.study.seeds)
-        return [(number, seed) for number, seed in seeds if seed != self.study.search_seed]
+    def _measures(self, cell: CellStages, stage: Stage = Stage.MEASURE) -> list[Wanted]:
+        """Want the trials that measure a cell with its seeds; return those that are new."""
+        trials = [self._measured(cell, seed) for seed in cell.seeds]
+        return [
+            self._want(Wanted(trial, cell.index, stage, number))
+            for number, trial in enumerate(trials)
+            if trial.trial_id not in self.wanted
+        ]
+
+    def _measured(self, cell: CellStages, seed: int) -> Trial:
+        if cell.winner:
+            return cell.winner.changed(seed=seed)
+        return self.inputs.trial(self.study, cell.cell, cell.recipes[0], seed)
 
     def _recipes(self) -> Iterator[tuple[Cell, list[Recipe]]]:
         """Yield each cell with its recipes, in the cell's own random order."""

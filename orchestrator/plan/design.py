@@ -31,7 +31,7 @@ def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Findin
 
 def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
     """Say so where test accuracies have no interval, or are too good."""
-    if rules.has_few_seeds(len(study.seeds)):
+    if rules.has_few_seeds(len(study.first_seeds)):
         yield rules.SEEDS.broken(
             "seeds: one seed gives no interval and no ranking",
             "three or more do: seeds: [0, 1, 2]",

@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator.errors import StudyError
 from orchestrator.ledger.history import History
 from orchestrator.ledger.ledger import Ledger, State
+from orchestrator.ledger.looks import in_play
 from orchestrator.placement.shares import shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
@@ -55,16 +56,27 @@ class Plan:
 
     @cached_property
     def trials(self) -> dict[str, int]:
-        """Counts: wanted = new + reused + continued, recorded = reused + continued + orphaned."""
+        """Counts: wanted = new + reused + continued, recorded = reused + continued + orphaned.
+
+        Of counted seeds the fewest are wanted, and `wanted_at_most` if nothing is ever decided.
+        """
         counts = {key: sum(row[key] for row in self.cells) for key in ("trials", *map(str, State))}
         recorded = counts[State.REUSED] + counts[State.CONTINUED]
         orphaned = len(self.ledger.orphaned())
+        wanted = counts.pop("trials")
         return {
-            "wanted": counts.pop("trials"),
+            "wanted": wanted,
+            "wanted_at_most": wanted + self._added_at_most(),
             "recorded": recorded + orphaned,
             **counts,
             "orphaned": orphaned,
         }
+
+    def _added_at_most(self) -> int:
+        """Return how many trials looks may add."""
+        cells, most = self.ledger.stages.cells, len(self.study.all_seeds)
+        places = in_play(self.ledger) if self.ledger.may_add_seeds else ()
+        return sum(most - len(cells[place].seeds) for place in places if not cells[place].lost)
 
     @cached_property
     def cells(self) -> list[dict[str, Any]]:
@@ -205,7 +217,7 @@ def _search_seed(declared: Study, study: Study) -> list[Finding]:
     if not study.search or seed == own:
         return []
     evidence = f"search.seed: this run directory was searched with seed {seed}, which it keeps"
-    if seed in study.seeds:
+    if seed in study.all_seeds:
         evidence += ", so that winners are measured on the seed that chose them too"
     advice = f"search: {{seed: {own}}} searches anew, with a seed that none is measured on"
     return [Finding("search-seed", Severity.NOTE, "", evidence, advice)]

@@ -74,6 +74,8 @@ class Price:
     """Bytes of the run directory at its largest, by what holds them."""
     money: Band | None = None
     """Price of all GPUs (or CPUs) for the wall time; None without a price per hour."""
+    at_most: "Price | None" = None
+    """The same if no look at counted seeds settles anything; None where they are listed."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the document that `plan --json` holds."""
@@ -135,6 +137,7 @@ def price_of(
     wall = start + schedule.makespan
     devices = math.ceil(places * getattr(share, resource) - 1e-9)
     money = wall / 3600 * devices * per_hour if per_hour is not None else None
+    most = forecast.at_most()
     return Price(
         cells={
             str(cell): _cost(forecast, by_cell[number], resource)
@@ -151,6 +154,9 @@ def price_of(
         sizes={count: start + _makespan(forecast, stays, count) for count in sizes},
         disk=_disk(forecast, schedule, places),
         money=None if money is None else Band(money * low, money, money * high),
+        at_most=None
+        if most is None
+        else price_of(most, max_parallel=max_parallel, per_hour=per_hour, sizes=sizes),
     )
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from orchestrator.ledger.ledger import Ledger
+from orchestrator.ledger.looks import Judge, in_play
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from orchestrator.ledger.stopping import Race
@@ -256,16 +257,33 @@ def _part(gpu: float) -> Fraction:
     return Fraction(gpu).limit_denominator(1000)
 
 
-class Forecast:
-    """A study that is played in virtual time as often as asked; its ledger stays as it is."""
+def _nothing(ledger: Ledger, taken: tuple[int, ...]) -> set[int]:
+    return set()
 
-    def __init__(self, ledger: Ledger, durations: Durations, share: Share) -> None:
-        self.ledger, self.durations, self.share = ledger, durations, share
+
+class Forecast:
+    """A study that is played in virtual time as often as asked; its ledger stays as it is.
+
+    `judge` plays the looks of counted seeds: by default, the first settles everything.
+    """
+
+    def __init__(
+        self, ledger: Ledger, durations: Durations, share: Share, judge: Judge = _nothing
+    ) -> None:
+        self.ledger, self.durations, self.share, self.judge = ledger, durations, share, judge
+
+    def at_most(self) -> "Forecast | None":
+        """Return the forecast of a study in which no look settles anything; None without looks."""
+        if not self.ledger.may_add_seeds or self.judge is in_play:
+            return None
+        return Forecast(self.ledger, self.durations, self.share, in_play)
 
     def on(self, nodes: Sequence[Node], *, max_parallel: int | None = None) -> Schedule:
         """Return the schedule of what is left on some nodes."""
+        ledger = self.ledger.copy()
+        ledger.judge, ledger.before_look = self.judge, lambda: None
         work = Pass(
-            self.ledger.copy(),
+            ledger,
             cost=self.durations.seconds,
             share=lambda trial: self.share,
             enlarge=lambda trial, shortage: shortage,
@@ -325,6 +343,8 @@ def predict(
     schedule = forecast.on(nodes, max_parallel=max_parallel)
     low, high, basis = forecast.band(schedule.stays)
     seconds = durations.start + schedule.makespan
+    most = forecast.at_most()
+    longest = durations.start + most.on(nodes, max_parallel=max_parallel).makespan if most else 0.0
     if not math.isfinite(seconds):
         return None
     return json.dumps(
@@ -333,7 +353,7 @@ def predict(
             "epochs": forecast.epochs(schedule.stays),
             "seconds": seconds,
             "low": seconds * low,
-            "high": seconds * high,
+            "high": max(seconds, longest) * high,
             "slots": min(room, max_parallel or room),
             "basis": basis,
         }

@@ -140,6 +140,7 @@ class _Watch:
         """Have a driver train what is left; whatever ends it, all that was reported is written."""
         ledger = self.work.ledger
         store = ledger.history.store
+        ledger.before_look = lambda: self._flush(force=True)
         self.show.start(ledger)
         try:
             driver.train(self.work, self.placer, store.checkpoints.absolute(), self)

@@ -44,7 +44,9 @@ def print_plan(plan: Plan, price: Price, command: str) -> None:
     states = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
     orphaned = counts["orphaned"]
     left = f"; {orphaned} recorded no longer wanted, and kept" if orphaned else ""
-    console.print(f"{counts['wanted']} trials wanted: {states or 'none'}{left}.")
+    most = counts["wanted_at_most"]
+    range_of = f"{counts['wanted']} to {most}" if most > counts["wanted"] else counts["wanted"]
+    console.print(f"{range_of} trials wanted: {states or 'none'}{left}.")
     for finding in plan.findings:
         style = _STYLES[finding.severity]
         console.print(f"{finding.severity}: {finding}", style=style, markup=False)
@@ -124,6 +126,14 @@ def price_lines(price: Price) -> list[str]:
     places = "GPUs" if price.resource == "gpu" else "places on CPUs"
     falls = ", ".join(f"{number}: {duration(wall)}" for number, wall in price.sizes.items())
     said.append(f"with more {places}: {falls}.")
+    if price.at_most:
+        most = price.at_most
+        cost = f", money about {most.money.value:,.2f}" if most.money else ""
+        said.append(
+            f"seeds: this is with the fewest. If no look decides anything, "
+            f"{count(most.total.trials, 'trial')}, about {duration(most.wall.value)}, "
+            f"{most.total.hours.value:.3g} {unit}-hours{cost}."
+        )
     disk = ", ".join(f"{name} {byte_size(size)}" for name, size in price.disk.items() if size)
     said.append(f"disk: about {byte_size(sum(price.disk.values()))} ({disk}).")
     if price.money:

@@ -2,15 +2,15 @@
 
 from fractions import Fraction
 from importlib.util import find_spec
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 
 from orchestrator.study.levels import exact
 from orchestrator.study.refusals import Refused
 from orchestrator.study.schema import Name, Settings, read_as, share
-from trainables.recipe import NUMBER, Count, NonNegative
+from trainables.recipe import NUMBER, Count, NonNegative, Seed
 
 _SMALLEST_SHARE = Fraction(1, 1000)
 """Share of a GPU that a trial gets at least; Ray counts in steps of a ten-thousandth."""
@@ -49,6 +49,63 @@ def parse_early_stopping(value: Any) -> Any:
     if value is None or isinstance(value, EarlyStopping):
         return value
     raise Refused("valid are none, and a block such as {compare: cell, grace: 1}")
+
+
+Looks = Annotated[int, Field(ge=2, lt=1_000_000), *NUMBER]
+"""A number of seeds at which is looked: with one, nothing can be tested."""
+SeedList = Annotated[list[Seed], Field(min_length=1, json_schema_extra={"uniqueItems": True})]
+
+
+class SeedCounts(Settings):
+    """Seeds that are added at looks until the answer's comparisons are decided."""
+
+    at_least: Looks = 3
+    """Seeds that every cell is measured with: 0, 1, 2 and so on."""
+    at_most: Looks = 8
+    """Seeds that a cell is measured with where a comparison stays open to the end."""
+    looks: Annotated[list[Looks], Field(min_length=1)] | None = None
+    """Numbers of seeds at which is looked, from the least to the most; by default one more between
+    the two."""
+    smallest: NonNegative = 0.0
+    """Difference in points below which a comparison is settled too."""
+
+    @model_validator(mode="after")
+    def _check_looks(self) -> Self:
+        least, most, looks = self.at_least, self.at_most, self.looks
+        if least >= most:
+            raise Refused(
+                f"{least} is not below {most}; for a fixed number, list the seeds",
+                key=("at_least",),
+            )
+        rising = looks is None or looks == sorted({*looks})
+        if looks and not (rising and looks[0] == least and looks[-1] == most):
+            raise Refused(
+                f"rising numbers from at_least ({least}) to at_most ({most}) are needed",
+                key=("looks",),
+                value=looks,
+            )
+        return self
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Numbers of seeds at each look, rising."""
+        between = round((self.at_least * self.at_most) ** 0.5)
+        return tuple(self.looks or sorted({self.at_least, between, self.at_most}))
+
+    def written(self) -> dict[str, Any]:
+        """Return the block as a study file holds it, its looks filled in."""
+        return self.model_dump() | {"looks": list(self.counts)}
+
+
+def parse_seeds(value: Any) -> list[int] | SeedCounts:
+    """Read the `seeds` of a study: a list that names each, or a block that says how many."""
+    if isinstance(value, dict | SeedCounts):
+        return SeedCounts.model_validate(value)
+    seeds: list[int] = TypeAdapter(SeedList).validate_python(value)
+    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if repeated:
+        raise Refused(f"{repeated[0]} is listed twice; seeds differ from each other")
+    return seeds
 
 
 def parse_gpu(value: Any) -> str | int | Fraction:

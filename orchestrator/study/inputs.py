@@ -182,7 +182,7 @@ def _real(study: Study) -> Inputs:
         findings=(*doubts, *notes),
     )
     smallest = min(inputs.count(size) for size in study.factors["fraction"])
-    for seed in {*study.seeds, *([study.search_seed] if study.search else [])}:
+    for seed in {*study.all_seeds, *([study.search_seed] if study.search else [])}:
         if smallest < smallest_draw(inputs.pool_labels, seed):
             # Raises, with the class that would be empty and the smallest number that works.
             draw(inputs.pool_labels, smallest, seed, info.class_names)

@@ -95,6 +95,8 @@ def _sentence(refusal: Any, model: type[BaseModel]) -> str:
     annotation, metadata = _field(model, path)
     if isinstance(refusal["loc"][-1] if refusal["loc"] else None, int):
         annotation, metadata = typing.get_args(annotation)[0], ()
+        if typing.get_origin(annotation) is list:  # a list that a block may stand for
+            annotation = typing.get_args(annotation)[0]
     why = _own_reason(refusal) or _needed(refusal, annotation, metadata)
     return _joined(path, [shown(value), why] if is_shown else [why])
 

@@ -15,8 +15,11 @@ from orchestrator.study.blocks import (
     EarlyStopping,
     Prices,
     Resources,
+    SeedCounts,
+    SeedList,
     Trackers,
     parse_early_stopping,
+    parse_seeds,
 )
 from orchestrator.study.levels import (
     STANDARD_FACTORS,
@@ -101,12 +104,9 @@ class Study(Settings):
     ] = None
     """Rule that stops recipes of the search stage early. On by default with `search`; none turns it
     off."""
-    seeds: list[Seed] = Field(
-        default=[0],
-        min_length=1,
-        examples=[[0, 1, 2]],
-        json_schema_extra={"uniqueItems": True},
-    )
+    seeds: Annotated[
+        list[Seed] | SeedCounts, BeforeValidator(parse_seeds), read_as(SeedList | SeedCounts)
+    ] = Field(default=[0], examples=[[0, 1, 2]])
     """Seeds that every cell is trained with: each fixes subset, initial weights and batch order
     together."""
     resources: Resources = Field(default_factory=Resources)
@@ -165,14 +165,6 @@ class Study(Settings):
             if given is not None or field not in BUDGET_FIELDS
         }
 
-    @field_validator("seeds")
-    @classmethod
-    def _distinct_seeds(cls, seeds: list[int]) -> list[int]:
-        repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
-        if repeated:
-            raise Refused(f"{repeated[0]} is listed twice; seeds differ from each other")
-        return seeds
-
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         for field in self.recipe_factors:
@@ -185,7 +177,7 @@ class Study(Settings):
                         f"named in {block} too; a field is the same for all, compared or tuned",
                         key=("search", field),
                     )
-        if self.search and self.search.seed is None and SEARCH_SEED in self.seeds:
+        if self.search and self.search.seed is None and SEARCH_SEED in self.all_seeds:
             raise Refused(
                 f"{SEARCH_SEED} is the search's own, so that winners are measured on other seeds; "
                 f"leave it out, or state search: {{seed: {SEARCH_SEED}}} to measure on it too",
@@ -212,11 +204,13 @@ class Study(Settings):
                     key=("early_stopping", "compare"),
                     value=factor,
                 )
+        if self.is_race and isinstance(self.seeds, SeedCounts):
+            raise Refused("a race decides no comparison; list the seeds", key=("seeds",))
         cells = math.prod(map(len, self.factors.values()))
         draws = self.search.size if self.search else 1
-        if cells * (draws + len(self.seeds)) > _MOST_TRIALS:
+        if cells * (draws + len(self.all_seeds)) > _MOST_TRIALS:
             raise Refused(
-                f"{cells} cells × {draws} recipes and {len(self.seeds)} seeds make more than "
+                f"{cells} cells × {draws} recipes and {len(self.all_seeds)} seeds make more than "
                 f"{_MOST_TRIALS:,} trials; fewer levels, values or samples are needed"
             )
         self.recipe_space.check()
@@ -247,6 +241,21 @@ class Study(Settings):
         """Whether unlike cells compete and nothing is measured."""
         rule = self.early_stopping
         return not self.search and isinstance(rule, EarlyStopping) and rule.compare != "cell"
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds at which is looked whether more are needed; none of a list of seeds."""
+        return self.seeds.counts if isinstance(self.seeds, SeedCounts) else ()
+
+    @property
+    def first_seeds(self) -> list[int]:
+        """The seeds that every cell is measured with."""
+        return [*range(self.seeds.at_least)] if isinstance(self.seeds, SeedCounts) else self.seeds
+
+    @property
+    def all_seeds(self) -> list[int]:
+        """The seeds that a cell may come to be measured with."""
+        return [*range(self.seeds.at_most)] if isinstance(self.seeds, SeedCounts) else self.seeds
 
     @property
     def search_seed(self) -> int:
@@ -293,6 +302,7 @@ class Study(Settings):
             },
             "recipe": self.recipe_space.written(),
             "search": self.search and self.search.written(),
+            "seeds": self.seeds.written() if isinstance(self.seeds, SeedCounts) else self.seeds,
             "resources": {
                 key: str(value) if isinstance(value, Fraction) else value
                 for key, value in self.resources

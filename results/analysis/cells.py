@@ -216,7 +216,7 @@ def _counts(wanted: pd.DataFrame, count: int) -> dict[str, np.ndarray]:
 
 
 def _seeds(wanted: pd.DataFrame, done: pd.DataFrame, design: Design, count: int) -> dict[str, Any]:
-    asked = sorted(int(seed) for seed in design.seeds or wanted["seed"].unique())
+    asked = _seeds_asked(wanted, design, count)
     valued = done[done["final_test_accuracy"].notna()]
     present: list[set[int]] = [set() for _ in range(count)]
     for place, seed in zip(valued["cell"], valued["seed"], strict=True):
@@ -227,10 +227,23 @@ def _seeds(wanted: pd.DataFrame, done: pd.DataFrame, design: Design, count: int)
     return {
         "completed": np.bincount(done["cell"], minlength=count),
         "seeds": np.bincount(valued["cell"], minlength=count),
-        "seeds_wanted": max(len(asked), 1),
-        "missing_seeds": [[seed for seed in asked if seed not in own] for own in present],
+        "seeds_wanted": [max(len(seeds), 1) for seeds in asked],
+        "missing_seeds": [
+            [seed for seed in seeds if seed not in own]
+            for seeds, own in zip(asked, present, strict=True)
+        ],
         "selection_seed": chosen_on,
     }
+
+
+def _seeds_asked(wanted: pd.DataFrame, design: Design, count: int) -> list[list[int]]:
+    """Return the seeds that each cell is to be measured with, as far as is decided."""
+    if design.looks is None:
+        asked = sorted(int(seed) for seed in design.seeds or wanted["seed"].unique())
+        return [asked] * count
+    measured = measured_trials(wanted)
+    most = measured.groupby("cell")["seed"].max().reindex(range(count)).fillna(0)
+    return [[*range(max(design.looks.seeds[0], int(seed) + 1))] for seed in most]
 
 
 def _is_selected(done: pd.DataFrame, race: bool) -> pd.Series:

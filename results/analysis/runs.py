@@ -9,6 +9,7 @@ import pandas as pd
 
 from results.phrases import STANDARD_FACTORS, cell_key, is_absent
 from results.records import RECIPE_COLUMNS, Stage, Status
+from results.statistics.looks import Looks
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Design:
     """The levels of each factor as the study file declares them, in its order."""
     seeds: tuple[int, ...] = ()
     """Seeds of every cell; where there are none, those of the wanted trials are meant."""
+    looks: Looks | None = None
+    """When is looked whether cells need more seeds; None where the study lists its seeds."""
     race: bool = False
     """True where unlike trials compete: such a study has no measure stage, and is a search and not
     a comparison."""
@@ -39,6 +42,7 @@ class Design:
         """Return the design of a resolved study, as `study.yaml` holds it."""
         declared = study.get("factors") or {}
         stopping = study.get("early_stopping")
+        counted = study["seeds"] if isinstance(study.get("seeds"), Mapping) else None
         competes = isinstance(stopping, Mapping) and stopping.get("compare", "cell") != "cell"
         tuned = {k: v for k, v in (study.get("search") or {}).items() if k in RECIPE_COLUMNS}
         listed = all(isinstance(values, list) and values for values in tuned.values())
@@ -46,7 +50,8 @@ class Design:
             name=str(study.get("name", "")),
             factors=(*STANDARD_FACTORS, *(name for name in declared if name in RECIPE_COLUMNS)),
             levels={name: _labels(levels) for name, levels in declared.items()},
-            seeds=tuple(study.get("seeds") or ()),
+            seeds=() if counted else tuple(study.get("seeds") or ()),
+            looks=counted and Looks(tuple(counted["looks"]), counted.get("smallest", 0.0)),
             race=competes and not study.get("search"),
             tuned=tuple(tuned),
             stated={name: values[0] for name, values in tuned.items()} if listed else {},

@@ -59,6 +59,19 @@ class Looks:
         """
         return nominal_levels(self.seeds, self.alpha / max(comparisons, 1))[look]
 
+    def overall(self, p: ArrayLike, look: int) -> Array:
+        """Return the alpha over all looks at which a p at one look would just be decided.
+
+        Holm's step-down on these is `settle`'s; the least of all looks so far stays. NaN stays.
+        """
+        alphas, levels = _levels_of(self.seeds, look)
+        values = np.asarray(p, dtype=float)
+        with np.errstate(divide="ignore"):
+            inner = np.exp(np.interp(np.log(values), np.log(levels), np.log(alphas)))
+        below, above = values * alphas[0] / levels[0], 1.0
+        found = np.where(values < levels[0], below, np.where(values > levels[-1], above, inner))
+        return np.where(np.isnan(values), np.nan, found)
+
 
 def spent(share: ArrayLike, alpha: float = ALPHA) -> Array:
     """Return the alpha that may be spent by a share of the seeds, α·ln(1 + (e − 1)·share)."""
@@ -99,6 +112,13 @@ def nominal_levels(seeds: tuple[int, ...], alpha: float = ALPHA) -> tuple[float,
         steps = np.exp(-((y[:, None] - x) ** 2) / (2 * spread**2)) / (spread * np.sqrt(2 * np.pi))
         x, density = y, steps @ weight
     return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _levels_of(seeds: tuple[int, ...], look: int) -> tuple[Array, Array]:
+    """Return alphas, rising, and the level of each at a look."""
+    alphas = np.geomspace(1e-8, 0.5, 24)
+    return alphas, np.array([nominal_levels(seeds, float(alpha))[look] for alpha in alphas])
 
 
 def settle(

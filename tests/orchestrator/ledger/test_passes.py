@@ -232,8 +232,9 @@ def train_until_cut(work: Pass, out: Path, pass_id: str, generator: random.Rando
         searched(factors={"model": ["a", "b"]}),
         searched(factors={"model": ["a", "b"]}, early_stopping={"compare": []}),
         searched(factors={"model": ["a", "b"]}, early_stopping="none", order="longest-first"),
+        study(seeds={"at_least": 2, "at_most": 5}),
     ],
-    ids=["plain", "cosine", "search", "no checkpoints", "search, all", "longest first"],
+    ids=["plain", "cosine", "search", "no checkpoints", "search, all", "longest first", "looks"],
 )
 def test_cut_at_any_moment_and_gone_on_the_tables_are_those_of_one_run(
     tmp_path: Path, declared: Study

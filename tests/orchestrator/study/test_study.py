@@ -101,6 +101,25 @@ def test_the_search_seed() -> None:
     assert study(seeds=[SEARCH_SEED]).seeds
 
 
+@pytest.mark.parametrize(
+    ("declared", "looks"),
+    [
+        ({}, (3, 5, 8)),
+        ({"at_least": 2, "at_most": 4}, (2, 3, 4)),
+        ({"at_least": 2, "at_most": 3}, (2, 3)),
+        ({"looks": [3, 4, 6, 8]}, (3, 4, 6, 8)),
+    ],
+)
+def test_seeds_that_are_counted(declared: dict[str, Any], looks: tuple[int, ...]) -> None:
+    counted = study(seeds=declared)
+    assert counted.looks == looks
+    assert counted.first_seeds == [*range(looks[0])]
+    assert counted.all_seeds == [*range(looks[-1])]
+    assert counted.written()["seeds"]["looks"] == list(looks)
+    listed = study(seeds=[4, 2])
+    assert (listed.looks, listed.first_seeds, listed.all_seeds) == ((), [4, 2], [4, 2])
+
+
 def test_relative_paths_start_from_the_study_file(tmp_path: Path) -> None:
     file = write(
         tmp_path / "s.yaml",
@@ -276,6 +295,16 @@ REFUSALS: list[tuple[Any, list[str]]] = [
     ({"seeds": []}, ["seeds", "[]", "a list of whole numbers"]),
     ({"seeds": [0, 1, 0]}, ["seeds", "0 is listed twice"]),
     ({"seeds": [-1]}, ["seeds", "-1", "of at least 0"]),
+    ({"seeds": {"at_least": 8}}, ["seeds.at_least", "8 is not below 8"]),
+    ({"seeds": {"at_least": 1}}, ["seeds.at_least", "1", "of at least 2"]),
+    ({"seeds": {"at_mots": 9}}, ["seeds", "'at_mots'", "did you mean at_most?"]),
+    ({"seeds": {"looks": [3, 5]}}, ["seeds.looks", "[3, 5]", "from at_least (3) to at_most (8)"]),
+    ({"seeds": {"looks": [3, 3, 8]}}, ["seeds.looks", "rising"]),
+    ({"seeds": {"smallest": -1}}, ["seeds.smallest", "-1", "of at least 0"]),
+    (
+        {"seeds": {}, "early_stopping": {"compare": []}},
+        ["seeds", "a race decides no comparison"],
+    ),
     ({"seeds": [2**31]}, ["seeds", "2147483648", "below 2,147,483,648"]),
     ({"resources": {"cpu": 0}}, ["resources.cpu", "0", "of at least 1"]),
     ({"resources": {"gpu": 0.3}}, ["resources.gpu", "0.3", "1/k", "nearest is 1/3"]),
@@ -486,7 +515,7 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     recipe = {field: draw(st.sampled_from(_levels(draw, field))) for field in shared}
     values["recipe"] = draw(st.sampled_from(_budgets)) | recipe
     optional: dict[str, list[Any]] = {
-        "seeds": [[0], [3, 1, 2], ["7"], [0, 2**31 - 1]],
+        "seeds": [[0], [3, 1, 2], ["7"], [0, 2**31 - 1], {}, {"at_most": 4, "smallest": 1}],
         "early_stopping": ["none", {}, {"grace": 2}, {"compare": []}, {"compare": ["fraction"]}],
         "resources": [{}, {"cpu": 2}, {"max_trials_per_gpu": 4}, {"gpu": 2}, {"gpu": "1/3"}],
         "data": [{}, {"source": "cifar10"}, {"validation": "test"}, {"validation": 500}],
@@ -498,6 +527,8 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     }
     for key in draw(st.sets(st.sampled_from(sorted(optional)))):
         values[key] = draw(st.sampled_from(optional[key]))
+    if isinstance(values.get("seeds"), dict):
+        values.pop("early_stopping", None)
     return values
 
 
