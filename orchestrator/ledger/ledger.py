@@ -181,7 +181,8 @@ class Ledger:
         while self.may_add_seeds and not self._is_left():
             self._looked += 1
             self.before_look()
-            needed = self.judge(self, looks[: self._looked])
+            store = self.history.store
+            needed = self.judge(self.stages, self.rows, store, looks[: self._looked])
             for place in sorted(needed):
                 cell = self.stages.cells[place]
                 added += self._entered(self.stages.measure_more(cell, looks[self._looked]))

@@ -1,30 +1,27 @@
 """Which cells need more seeds, as a look at what is recorded decides."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow.compute as pc
 
-from orchestrator.study.blocks import SeedCounts
+from orchestrator.ledger.rows import Rows
+from orchestrator.ledger.stages import Stages
 from results.analysis import questions
+from results.analysis.analysis import Analysis
 from results.analysis.runs import Design
-from results.statistics.looks import Looks
+from results.store.store import Store
 from results.store.tables import table_of
 
-if TYPE_CHECKING:
-    from orchestrator.ledger.ledger import Ledger
-
-Judge = Callable[["Ledger", tuple[int, ...]], set[int]]
-"""(ledger, numbers of seeds at the looks so far) → cells that an open comparison still needs."""
+Judge = Callable[[Stages, Rows, Store, tuple[int, ...]], set[int]]
+"""(stages, rows, run directory, numbers of seeds at the looks so far) → cells that an open question
+still needs."""
 
 
-def judged(ledger: "Ledger", taken: tuple[int, ...]) -> set[int]:
-    """Return the cells that an open question still needs, by all that is recorded."""
-    declared = ledger.study.seeds
-    assert isinstance(declared, SeedCounts)
-    wanted, store = ledger.stages.wanted, ledger.history.store
-    trials = table_of("trials", (ledger.rows[trial_id] for trial_id in wanted)).to_pandas()
+def judged(stages: Stages, rows: Rows, store: Store, taken: tuple[int, ...]) -> set[int]:
+    """Judge by the recorded seeds up to the last look; predictions are read from the store."""
+    wanted = stages.wanted
+    trials = table_of("trials", (rows[name] for name in wanted)).to_pandas()
     tables: dict[str, pd.DataFrame] = {"trials": trials}
 
     def read(name: str) -> pd.DataFrame:
@@ -33,13 +30,17 @@ def judged(ledger: "Ledger", taken: tuple[int, ...]) -> set[int]:
             tables[name] = store.read(name, where=own).to_pandas()
         return tables[name]
 
-    design = Design.of(ledger.study.written())
-    looks = Looks(declared.counts, declared.smallest)
-    asked = questions.questions_at(read, design, looks, taken)
-    return {wanted[trial_id].cell for question in asked for trial_id in question.trials}
+    study = Analysis(read, Design.of(stages.study.written())).up_to(taken[-1])
+    needed = (question.trials for question in questions.questions(study))
+    return {wanted[trial_id].cell for trials in needed for trial_id in trials}
 
 
-def in_play(ledger: "Ledger", taken: tuple[int, ...] = ()) -> set[int]:
-    """Return the cells that questions may need at most, as if none were ever settled."""
-    sizes = [ledger.inputs.count(cell.cell["fraction"]) for cell in ledger.stages.cells]
+def nothing_needed(*_: object) -> set[int]:
+    """Judge that no cell needs more: the fewest seeds that there can be."""
+    return set()
+
+
+def all_needed(stages: Stages, *_: object) -> set[int]:
+    """Judge as if no question were ever settled: the most seeds that there can be."""
+    sizes = [stages.inputs.count(cell.cell["fraction"]) for cell in stages.cells]
     return questions.in_play(sizes)

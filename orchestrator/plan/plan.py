@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.errors import StudyError
 from orchestrator.ledger.history import History
 from orchestrator.ledger.ledger import Ledger, State
-from orchestrator.ledger.looks import in_play
+from orchestrator.ledger.looks import all_needed
 from orchestrator.placement.shares import shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
@@ -75,7 +75,7 @@ class Plan:
     def _added_at_most(self) -> int:
         """Return how many trials looks may add."""
         cells, most = self.ledger.stages.cells, len(self.study.all_seeds)
-        places = in_play(self.ledger) if self.ledger.may_add_seeds else ()
+        places = all_needed(self.ledger.stages) if self.ledger.may_add_seeds else ()
         return sum(most - len(cells[place].seeds) for place in places if not cells[place].lost)
 
     @cached_property

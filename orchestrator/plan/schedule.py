@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from orchestrator.ledger.ledger import Ledger
-from orchestrator.ledger.looks import Judge, in_play
+from orchestrator.ledger.looks import Judge, all_needed, nothing_needed
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from orchestrator.ledger.stopping import Race
@@ -257,10 +257,6 @@ def _part(gpu: float) -> Fraction:
     return Fraction(gpu).limit_denominator(1000)
 
 
-def _nothing(ledger: Ledger, taken: tuple[int, ...]) -> set[int]:
-    return set()
-
-
 class Forecast:
     """A study that is played in virtual time as often as asked; its ledger stays as it is.
 
@@ -268,15 +264,15 @@ class Forecast:
     """
 
     def __init__(
-        self, ledger: Ledger, durations: Durations, share: Share, judge: Judge = _nothing
+        self, ledger: Ledger, durations: Durations, share: Share, judge: Judge = nothing_needed
     ) -> None:
         self.ledger, self.durations, self.share, self.judge = ledger, durations, share, judge
 
     def at_most(self) -> "Forecast | None":
         """Return the forecast of a study in which no look settles anything; None without looks."""
-        if not self.ledger.may_add_seeds or self.judge is in_play:
+        if not self.ledger.may_add_seeds or self.judge is all_needed:
             return None
-        return Forecast(self.ledger, self.durations, self.share, in_play)
+        return Forecast(self.ledger, self.durations, self.share, all_needed)
 
     def on(self, nodes: Sequence[Node], *, max_parallel: int | None = None) -> Schedule:
         """Return the schedule of what is left on some nodes."""

@@ -19,6 +19,7 @@ from results.analysis.series import crossovers, data_worths
 from results.phrases import STANDARD_FACTORS, cell_name, setting
 from results.ranking import rank
 from results.statistics.crossover import DRAWS
+from results.statistics.looks import Look
 
 _BOOTSTRAP_SEED = 0
 _MANY_MODELS = 5
@@ -134,12 +135,46 @@ class Analysis:
         table[trial, example] = rows["correct"].to_numpy(bool)
         return dict(zip(ids, table, strict=True))
 
-    @cached_property
+    @property
     def comparisons(self) -> Comparisons:
         """How the best cells stand against the others, all claims of the answer together."""
+        return self.looked[-1]
+
+    @cached_property
+    def looked(self) -> list[Comparisons]:
+        """The comparisons at each look so far, on the seeds up to it; the last on all that are."""
+        looks, found = self.design.looks, list[Comparisons]()
+        if looks is None:
+            return [self._compared(None)]
+        for number, seeds in enumerate(self.looks_taken):
+            last = number + 1 == len(self.looks_taken)
+            study = self if last else self.up_to(seeds)
+            before = found[-1].spent if found else {}
+            found.append(study._compared(Look(looks, number, before)))
+        return found
+
+    @property
+    def looks_taken(self) -> tuple[int, ...]:
+        """The numbers of seeds at the looks so far, where they are counted."""
+        most = self.cells.frame["seeds"].max()
+        looks = self.design.looks.seeds if self.design.looks else ()
+        return tuple(seeds for seeds in looks if seeds <= most) or looks[:1]
+
+    def up_to(self, seeds: int) -> "Analysis":
+        """Return the analysis of a study that has only so many of its counted seeds."""
+
+        def read(name: str) -> pd.DataFrame:
+            table = self.table(name)
+            return table[table["seed"] < seeds] if name == "trials" else table
+
+        return Analysis(read, self.design)
+
+    def _compared(self, look: Look | None) -> Comparisons:
         fair = self.ranked if not self.design.race else self.ranked.iloc[:0]
         crossings = self.crossovers["p_value"].to_numpy(float)
-        return compare_best(fair, self.runs, self.correct, self.factors, self.forecasts, crossings)
+        return compare_best(
+            *(fair, self.runs, self.correct, self.factors, self.forecasts, crossings, look)
+        )
 
     @cached_property
     def levers(self) -> pd.DataFrame:

@@ -10,7 +10,7 @@ the one-sided p (Bonferroni over the cells that may be the best). Holm's step-do
 answer's comparisons then keeps false claims at 5 %, all together.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,13 +30,14 @@ from results.statistics.inference import (
     infer,
 )
 from results.statistics.intervals import Array
+from results.statistics.looks import Look
 
 ALPHA = 0.05
 """Chance of one false claim or more in an answer."""
 MOST, LEAST, ANY = "most", "least", "any"
 """The amounts of data at which the best cell is held against others; `ANY` is all of them."""
 _CONTENDER = 0.005  # one-sided p below which a cell is no longer taken for a possible best one
-_HALF = 0.51  # of the largest size, up to which a size counts as half of it
+HALF = 0.51  # of the largest size, up to which a size counts as half of it
 _HALF_WIDTH = float(special.ndtri(0.975))  # standard errors of an interval that is given as such
 
 
@@ -110,6 +111,8 @@ class Comparisons:
     tested."""
     crossings: Array
     """P values of crossovers that hold together with the comparisons, shape (crossovers,)."""
+    spent: Mapping[Hashable, float]
+    """P of each test over all looks so far, by the names of its cells."""
 
     @property
     def tests(self) -> list[float]:
@@ -130,6 +133,7 @@ def compare_best(
     factors: Sequence[str],
     forecasts: pd.DataFrame,
     crossings: Array,
+    look: Look | None = None,
 ) -> Comparisons:
     """Hold the best cells against the others, and make all claims of an answer hold together.
 
@@ -147,17 +151,22 @@ def compare_best(
         See `forecasts.forecasts`; the first stretch of a series is used.
     crossings
         P values of the tested crossovers, shape (crossovers,).
+    look
+        Which of several looks this is; None where a study is looked at once.
     """
     cells = cells.reset_index(drop=True)
+    crossings = look.looks.overall(crossings, look.number) if look else crossings
     if cells.empty:
-        return Comparisons((), cells, None, NOTHING, (), holm(crossings))
+        return Comparisons((), cells, None, NOTHING, (), holm(crossings), {})
     field = _Field(cells, runs, correct, factors)
     rows = [row for amount in field.groups for row in field.stood(amount)]
     rows += field.more_data(forecasts)
     # The best cell may be held against the same others twice, which is one test.
     tests = {row.key: row.p for row in rows}
-    together = holm([*tests.values(), *crossings])
-    count = max(int(np.isfinite(together).sum()), 1)
+    spent = {field.named(key): p for key, p in tests.items()}
+    spent = look.spend(spent) if look else spent
+    together = holm([*spent.values(), *crossings])
+    count = max(int(np.isfinite(together).sum()), 1) * ALPHA / (look.alpha if look else ALPHA)
     adjusted = dict(zip(tests, together, strict=False))
     settled = [_settled(field, row, float(adjusted[row.key]), count) for row in rows]
     ties = [
@@ -165,7 +174,7 @@ def compare_best(
         for row in settled
         if row.amount == ANY and not row.is_decided
         for other in row.others
-        if not field.ends(replace(row, others=(other,)), _tail(row, count))[0] > 0
+        if not field.ends(replace(row, others=(other,)), ALPHA / (row.contenders * count))[0] > 0
     ]
     return Comparisons(
         tuple(settled),
@@ -174,6 +183,7 @@ def compare_best(
         field.speaks_of,
         tuple(ties),
         together[len(tests) :],
+        spent,
     )
 
 
@@ -227,7 +237,7 @@ class _Field:
         """Return the cell that differs by having half of the data, or the next less than half."""
         images = self.cells["n_train"].to_numpy(float)
         same = np.array([name == self._names[top] for name in self._names])
-        smaller = np.flatnonzero(same & (images <= _HALF * images[top]))
+        smaller = np.flatnonzero(same & (images <= HALF * images[top]))
         return int(smaller[images[smaller].argmax()]) if smaller.size else None
 
     def _inferred(
@@ -323,6 +333,12 @@ class _Field:
             image_error=float(self.found.image_error[at]),
         )
 
+    def named(self, key: tuple[int, tuple[int, ...], bool]) -> Hashable:
+        """Return what a comparison's key is called at every look."""
+        size = self.cells["n_train"]
+        best, *others = ((self._names[place], size[place]) for place in (key[0], *key[1]))
+        return best, frozenset(others), key[2]
+
     def places(self, best: int, others: Sequence[int]) -> np.ndarray:
         """Return where the best cell minus each of some others stands among the estimates."""
         return np.array([self.place[best, other] for other in others])
@@ -361,11 +377,11 @@ class _Field:
         return [] if self.half is None else [self.compared(MOST, "fraction", [self.half])]
 
 
-def _settled(field: _Field, row: Comparison, p: float, count: int) -> Comparison:
+def _settled(field: _Field, row: Comparison, p: float, count: float) -> Comparison:
     """Return a comparison with what holds together with the others, `count` in all."""
     if np.isnan(row.p):
         return replace(row, low=np.nan, high=np.nan)
-    tail = _tail(row, count)
+    tail = ALPHA / (row.contenders * count)
     if row.is_forecast:
         wider = float(special.ndtri(1 - tail)) / _HALF_WIDTH
         low, high = (row.gain + wider * (end - row.gain) for end in (row.low, row.high))
@@ -375,10 +391,6 @@ def _settled(field: _Field, row: Comparison, p: float, count: int) -> Comparison
     if p <= ALPHA:
         low, high = (max(low, 0.0), high) if row.gain > 0 else (low, min(high, 0.0))
     return replace(row, low=low, high=high, p_holm=p)
-
-
-def _tail(row: Comparison, count: int) -> float:
-    return ALPHA / (row.contenders * count)
 
 
 def _one_sided(found: Inference) -> Array:

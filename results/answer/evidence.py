@@ -4,6 +4,7 @@ import pandas as pd
 
 from results.analysis.analysis import Analysis
 from results.analysis.comparisons import ALPHA, MOST, Comparison
+from results.analysis.questions import questions
 from results.findings.finding import Severity
 from results.phrases import count, few, level_label, listed, percent, resource_time
 from results.statistics.looks import chance_to_decide, nominal_levels
@@ -49,6 +50,9 @@ def _more_seeds(study: Analysis) -> str:
     """Say what more seeds would decide, with the price that a look nobody planned has."""
     if study.design.race:
         return ""
+    if study.design.looks:
+        asked = listed([str(question) for question in questions(study)])
+        return f"Seeds were added as long as a comparison was open: {asked}." if asked else ""
     if not study.is_ranked:
         return "Two more seeds would be the first step."
     found = study.comparisons

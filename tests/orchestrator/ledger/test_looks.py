@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from studies import a_ledger, run, searched, study, trials
 
-from orchestrator.ledger.looks import in_play, judged
+from orchestrator.ledger.looks import all_needed, judged
 from orchestrator.plan.plan import plan_study
 from orchestrator.plan.price import price_study
 from orchestrator.study.study import Study
@@ -80,9 +80,11 @@ def test_winners_of_a_search_get_more_seeds(tmp_path: Path) -> None:
 def test_a_look_sees_the_seeds_up_to_it_alone(tmp_path: Path) -> None:
     run(study(seeds=COUNTED), tmp_path / "looks")
     run(study(seeds=[*range(6)]), tmp_path / "all")
-    ledger = a_ledger(study(seeds=COUNTED), tmp_path / "all")
     # Six seeds of every cell are recorded; what each look finds is what it would have found.
-    assert judged(ledger, (3,)) == judged(a_ledger(study(seeds=COUNTED), tmp_path / "looks"), (3,))
+    for taken in ((3,), (3, 4)):
+        one, other = (a_ledger(study(seeds=COUNTED), tmp_path / name) for name in ("looks", "all"))
+        found = [judged(each.stages, each.rows, each.history.store, taken) for each in (one, other)]
+        assert found[0] == found[1]
     # None of them is thrown away.
     assert counts(study(seeds=COUNTED), tmp_path / "all") == (24, 24, 0, 24, 0)
     assert trials(tmp_path / "all").measured.all()
@@ -114,5 +116,7 @@ def test_a_price_has_a_range(tmp_path: Path) -> None:
 def test_questions_are_about_all_of_the_data_and_half_of_it(tmp_path: Path) -> None:
     sizes = {"model": ["a", "b"], "fraction": ["1/16", "1/2", "3/4", 1]}
     ledger = a_ledger(study(seeds=COUNTED, factors=sizes), tmp_path)
-    names = {str(ledger.stages.cells[place].cell["fraction"]) for place in in_play(ledger)}
+    names = {
+        str(ledger.stages.cells[place].cell["fraction"]) for place in all_needed(ledger.stages)
+    }
     assert names == {"1/2", "1"}

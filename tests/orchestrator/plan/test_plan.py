@@ -161,6 +161,7 @@ def test_planning_starts_and_writes_nothing(tmp_path: Path) -> None:
     plan = plan_study(study_from(SEARCHED), tmp_path / "run")
     assert plan.trials == {
         "wanted": 24,
+        "wanted_at_most": 24,
         "recorded": 0,
         "new": 24,
         "reused": 0,

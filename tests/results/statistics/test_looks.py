@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
+from scipy import special
 
+from results.statistics.inference import holm
 from results.statistics.looks import (
+    ALPHA,
     DIFFERENT,
     OPEN,
     SMALL,
+    Look,
     Looks,
     chance_to_decide,
     nominal_levels,
@@ -39,6 +43,30 @@ def test_more_comparisons_ask_for_more():
     p = {n: looks.level(0, n) for n in (1, 2, 4)}
     assert p[1] > p[2] > p[4]
     assert p[1] == pytest.approx(float(spent(3 / 8)))
+
+
+def test_spent_alpha_and_holm_decide_as_settle_does():
+    looks, generator = Looks((3, 5, 8)), np.random.default_rng(3)
+    for look in range(3):
+        estimate = generator.normal(0, 3, size=(40, 6))
+        freedom = generator.uniform(2, 30, size=6)
+        for row in estimate:
+            p = 2 * special.stdtr(freedom, -np.abs(row))
+            decided = settle(looks, look, row, np.ones(6), freedom) == DIFFERENT
+            together = holm(looks.overall(p, look))
+            sure = np.abs(together - ALPHA) > 1e-3
+            assert ((together <= ALPHA) == decided)[sure].all()
+    assert np.isnan(looks.overall([np.nan], 0)).all()
+    assert looks.overall([0.0, 1e-12, 1.0], 0).tolist() == pytest.approx([0, 0, 1], abs=1e-8)
+
+
+def test_what_an_earlier_look_has_found_stays():
+    looks = Looks((3, 5, 8))
+    first = Look(looks, 0, {}).spend({"a": 1e-4, "b": 0.5})
+    later = Look(looks, 1, first).spend({"a": 0.5, "b": 1e-4, "c": 0.5})
+    assert later["a"] == first["a"] < ALPHA
+    assert later["b"] < ALPHA < later["c"]
+    assert Look(looks, 0, {}).alpha == pytest.approx(looks.level(0, 1))
 
 
 def test_nothing_known_stays_open():
