@@ -34,6 +34,8 @@ from results.statistics.looks import Look
 
 ALPHA = 0.05
 """Chance of one false claim or more in an answer."""
+ALIKE = 1e-9
+"""Points up to which cells are equal."""
 MOST, LEAST, ANY = "most", "least", "any"
 """The amounts of data at which the best cell is held against others; `ANY` is all of them."""
 _CONTENDER = 0.005  # one-sided p below which a cell is no longer taken for a possible best one

@@ -87,7 +87,8 @@ def reference_steps(
             steps.append((own[0], 1))
             continue
         order = [level_label(factor, level) for level in levels[factor]]
-        place = order.index(level_label(factor, own[0].best_level))
+        best = level_label(factor, own[0].best_level)
+        place = order.index(best) if best in order else 0
         smaller = max(place - 1, 0) if factor == "model" else 0
         at = [row for row in own if level_label(factor, row.level) == order[smaller]]
         # A model without a smaller one, or a level without a reference that was measured.

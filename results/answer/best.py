@@ -2,11 +2,9 @@
 
 from results.analysis.analysis import Analysis
 from results.analysis.cells import State
-from results.analysis.comparisons import ANY
+from results.analysis.comparisons import ALIKE, ANY
 from results.analysis.runs import records_of
 from results.phrases import cell_name, count, few, fraction_label, listed
-
-_ALIKE = 1e-9  # points between cells that are equal
 
 
 def best_said(study: Analysis) -> str:
@@ -16,7 +14,7 @@ def best_said(study: Analysis) -> str:
     if study.ranked.empty:
         return f"No trial of the {count(total, 'cell')} has completed, so there is no answer yet."
     values = study.ranked["accuracy"]
-    equals = study.ranked[values >= values.iloc[0] - _ALIKE]
+    equals = study.ranked[values >= values.iloc[0] - ALIKE]
     names = [study.name(row) or cell_name(row, study.factors) for _, row in equals.iterrows()]
     value = f"{values.iloc[0]:.1f} %"
     if study.design.race:
@@ -57,7 +55,7 @@ def _next(study: Analysis) -> str:
         return "It is ahead of every other cell."
     best, *rest = records_of(found.cells)
     ties = [rest[place - 1] for place in found.ties]
-    others = [row for row in ties if row["accuracy"] < best["accuracy"] - _ALIKE]
+    others = [row for row in ties if row["accuracy"] < best["accuracy"] - ALIKE]
     if not others:
         return ""
     text = f"Not told apart from it: {listed(few([study.name(row) for row in others]))}"

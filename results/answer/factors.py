@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from results.analysis.analysis import Analysis
-from results.analysis.comparisons import ALPHA, LEAST, MOST, Comparison
+from results.analysis.comparisons import ALIKE, ALPHA, LEAST, MOST, Comparison
 from results.analysis.runs import records_of
 from results.phrases import amount, few, level_label, listed
 
@@ -42,14 +42,19 @@ def _standing(rows: Sequence[Comparison]) -> str:
         link = " by" if row.is_decided else ","
         return f"{level_label(factor, row.level)}{link} {gain}"
 
+    equal = [level_label(factor, row.level) for row in rows if abs(row.gain) < ALIKE]
     behind = [against(row) for row in rows if row.is_decided]
-    tied = [against(row) for row in rows if not row.is_decided]
-    parts = []
-    if behind:
-        parts.append(f"{best} is ahead of {listed(few(behind))}")
-    if tied:
-        parts.append(f"{'' if behind else f'{best} is '}not told apart from {listed(few(tied))}")
-    return " and ".join(parts)
+    tied = [against(row) for row in rows if not row.is_decided and abs(row.gain) >= ALIKE]
+    parts = [
+        f"{words} {listed(few(others))}"
+        for words, others in (
+            ("ahead of", behind),
+            ("not told apart from", tied),
+            ("equal to", equal),
+        )
+        if others
+    ]
+    return f"{best} is {' and '.join(parts)}"
 
 
 def _crossings(study: Analysis) -> list[str]:

@@ -78,7 +78,7 @@ def _cost(study: Analysis, row: Mapping[str, Any]) -> str:
     if row["images"] > 0:
         parts.append(f"{row['images']:,.0f} more labels")
     seconds = 3600 * row["hours"]
-    if seconds > 0:
+    if seconds >= 1:
         time = resource_time(seconds, study.cells.resource)
         parts.append(f"{time} of search" if row["lever"] == "recipe" else f"{time} more a run")
     text = f", for {listed(parts)}" if parts else ""

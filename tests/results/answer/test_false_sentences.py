@@ -155,6 +155,14 @@ def test_13_equals_are_named_as_equals():
         assert share in texts["best"].split(" are equally accurate, at 85.0 %")[0]
 
 
+def test_13_levels_that_are_equal_are_said_to_be():
+    rows = around(0.8) + around(0.8, model=BIG)
+    rows += around(0.8, model=MIDDLE, n_parameters=MIDDLE_SIZE)
+    texts = said(rows)
+    assert "are equally accurate, at 80.0 %" in texts["best"]
+    assert " is equal to " in texts["model"]
+
+
 def test_13_half_of_the_data_may_do_as_well():
     rows = cell([0.845, 0.86, 0.85]) + cell([0.85, 0.84, 0.86], fraction=0.5)
     assert "1/2 of its data may do as well (85.0 %)" in said(rows)["best"]
