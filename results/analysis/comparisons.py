@@ -34,8 +34,6 @@ from results.statistics.looks import Look
 
 ALPHA = 0.05
 """Chance of one false claim or more in an answer."""
-ALIKE = 1e-9
-"""Points up to which cells are equal."""
 MOST, LEAST, ANY = "most", "least", "any"
 """The amounts of data at which the best cell is held against others; `ANY` is all of them."""
 _CONTENDER = 0.005  # one-sided p below which a cell is no longer taken for a possible best one
@@ -387,6 +385,7 @@ def _settled(field: _Field, row: Comparison, p: float, count: float) -> Comparis
     if row.is_forecast:
         wider = float(special.ndtri(1 - tail)) / _HALF_WIDTH
         low, high = (row.gain + wider * (end - row.gain) for end in (row.low, row.high))
+        high = min(high, float(field.cells["error"].iloc[row.best]))
     else:
         low, high = field.ends(row, tail)
     # Holm's step-down may decide what Bonferroni's interval does not; 0 is then its end.

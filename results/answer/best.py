@@ -2,9 +2,12 @@
 
 from results.analysis.analysis import Analysis
 from results.analysis.cells import State
-from results.analysis.comparisons import ALIKE, ANY
+from results.analysis.comparisons import ANY
 from results.analysis.runs import records_of
 from results.phrases import cell_name, count, few, fraction_label, listed
+
+ALIKE = 1e-9
+"""Points up to which cells are equal."""
 
 
 def best_said(study: Analysis) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from results.analysis.analysis import Analysis
-from results.analysis.comparisons import ALIKE, ALPHA, LEAST, MOST, Comparison
+from results.analysis.comparisons import ALPHA, LEAST, MOST, Comparison
 from results.analysis.runs import records_of
+from results.answer.best import ALIKE
 from results.phrases import amount, few, level_label, listed
 
 _SCRATCH = "none"

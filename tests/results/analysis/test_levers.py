@@ -79,6 +79,11 @@ def test_data_gains_by_the_forecast_and_costs_labels():
     assert row["low"] < row["gain"] < row["high"]
 
 
+def test_data_gains_no_more_than_the_whole_error():
+    row = levers(line([8, 4, 1])).loc["data"]
+    assert row["high"] == pytest.approx(1)
+
+
 def test_data_gains_by_the_last_doubling_where_no_forecast_is():
     rows = spread(0.9, fraction=0.25) + spread(0.85, step=0.004, fraction=0.5) + spread(0.7)
     row = levers(rows).loc["data"]
