@@ -24,6 +24,7 @@ FAR, MOST = 4.0, 64.0
 """Times the largest size beyond which a forecast is far, and beyond which there is none."""
 LOCAL_LAW, FILTERS, LAST_VALUE = "local power law", "filters", "last value"
 _ROUNDING = 1e-9
+_State = tuple[Array, Array, Array, Array]
 _DAMPING = 0.9  # share of its slope that a curve keeps for each doubling, in the local law
 _LEAST_ERROR = 0.05  # points, so that logarithms exist
 _WINDOW = 2.1  # the local law's slope is over sizes from the largest divided by this
@@ -209,8 +210,12 @@ class Curve:
         local, value = self._local_law(doublings), self._filtered(doublings)[0]
         return float(np.clip((local + value) / 2, 0.0, 100.0)), local, value
 
+    @cached_property
+    def _state(self) -> _State:
+        return _followed(np.log2(self.sizes), self.errors, self.variances)
+
     def _filtered(self, doublings: float) -> tuple[float, float]:
-        return filtered(np.log2(self.sizes), self.errors, self.variances, doublings)
+        return _told(self._state, doublings)
 
     def _local_law(self, doublings: float) -> float:
         inside = self.sizes * _WINDOW >= self.sizes[-1]
@@ -226,11 +231,14 @@ class Curve:
         Between the stretches that were calibrated the logarithm is interpolated. Below twice the
         data squares are: between two standard errors of the largest size's mean and twice the data.
         """
-        places = np.log2(_STRETCHES)
-        nodes = np.log([self._reach_at(node) for node in range(places.size)])
-        reach = np.exp([np.interp(doublings, places, side) for side in nodes.T])
+        reach = np.exp([np.interp(doublings, np.log2(_STRETCHES), side) for side in self._nodes])
         share = min(doublings, 1.0)
         return np.asarray(np.sqrt(share * reach**2 + (1 - share) * 4 * self.variances[-1]))
+
+    @cached_property
+    def _nodes(self) -> Array:
+        """Logarithms of `_reach` at the calibrated stretches, shape (down and up, stretches)."""
+        return np.asarray(np.log([self._reach_at(node) for node in range(_STRETCHES.size)]).T)
 
     def _reach_at(self, node: int) -> Array:
         """Return `_reach` at one of the calibrated stretches.
@@ -271,7 +279,12 @@ def filtered(
     doublings
         Log2 of the stretch.
     """
-    c, keep, mean, start, start_variance, wander, jump, weight = _BANK.T
+    return _told(_followed(places, errors, variances), doublings)
+
+
+def _followed(places: Array, errors: Array, variances: Array) -> _State:
+    """Return each filter's level, slope, covariance and score after the measured sizes."""
+    c, _, _, start, start_variance, _, jump, weight = _BANK.T
     level = np.log(np.maximum(errors[0], 0.0) + c)
     slope = start.copy()
     p = np.array([variances[0] / (errors[0] + c) ** 2 + jump, np.zeros(c.size), start_variance])
@@ -287,6 +300,13 @@ def filtered(
         gain = p[:2] / total
         level, slope = level + gain[0] * miss, slope + gain[1] * miss
         p = np.array([p[0] - gain[0] * p[0], p[1] - gain[0] * p[1], p[2] - gain[1] * p[1]])
+    return level, slope, p, score
+
+
+def _told(state: _State, doublings: float) -> tuple[float, float]:
+    """Return what followed filters forecast together, and its spread; in points."""
+    level, slope, p, score = state
+    c, keep, mean, _, _, wander, jump, _ = _BANK.T
     damped = _damped(doublings, keep)
     ahead = level - mean * doublings - (slope - mean) * damped
     variance = p[0] - 2 * damped * p[1] + damped**2 * p[2] + (jump + wander) * doublings
