@@ -155,7 +155,13 @@ def imported_at_once(file: Path) -> set[str]:
 
 
 # What of trainables needs torch, or a module that does, as soon as it is imported.
-HEAVY = {"training.classifier", "training.device", "training.optimizers", "training.parallel"}
+HEAVY = {
+    "training.classifier",
+    "training.mixing",
+    "training.device",
+    "training.optimizers",
+    "training.parallel",
+}
 HEAVY |= {f"models.{name}" for name in ("networks", "taps", "weights", "tensors", "matching")}
 HEAVY |= {f"models.{name}" for name in ("normalization", "published", "own", "rehearsal")}
 HEAVY |= {"data.batches", "work.actor", "measure.probe"}

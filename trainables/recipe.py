@@ -8,6 +8,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 DEFAULT_EPOCHS = 5
 BUDGETS = ("epochs", "steps", "examples")
 """Fields that state how much is trained, of which a recipe names one."""
+NEEDS = {
+    "momentum": ("optimizer", "sgd"),
+    "nesterov": ("optimizer", "sgd"),
+    "step_size": ("schedule", "step"),
+    "gamma": ("schedule", "step"),
+}
+"""Fields that have a bearing only where another has that value."""
 BUDGET_FIELDS = (*BUDGETS, "evaluations")
 """Fields that say how much is trained, and how it is divided."""
 
@@ -58,15 +65,32 @@ class Recipe(BaseModel):
     """Nesterov's form of the momentum of `sgd`."""
     weight_decay: NonNegative = 0.0
     """Weight decay: decoupled with `adamw`, an L2 term otherwise."""
+    decay_norms: bool = True
+    """Whether weight decay reaches norms and biases: all parameters of one dimension."""
+    clip_norm: Positive | None = None
+    """Norm that the gradient of all parameters together is scaled down to; by default as it is."""
     label_smoothing: Share = 0.0
     """Share of the target spread over all classes; evaluation losses are never smoothed."""
-    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
-    """Course of the learning rate over the budget, set at every step."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """`balanced`: each example's loss counts by images ÷ (classes × images of its class)."""
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    """`balanced`: examples are drawn with replacement, all classes equally often."""
+    mixup: NonNegative = 0.0
+    """Alpha of mixup; 0 is none. With cutmix, each update takes one of the two."""
+    cutmix: NonNegative = 0.0
+    """Alpha of cutmix; 0 is none."""
+    schedule: Literal["constant", "cosine", "one-cycle", "step"] = "constant"
+    """Course of the learning rate over the budget, set at every step. `step` needs `step_size`."""
+    step_size: Positive | None = None
+    """Epochs (evaluation intervals) after which the schedule `step` lowers the lr each time."""
+    gamma: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False), *NUMBER] = 0.1
+    """What the schedule `step` multiplies the lr by."""
     warmup: NonNegative = 0.0
     """Linear warm-up from zero, in epochs (evaluation intervals). `one-cycle` with 0 takes 30 % of
     the budget."""
-    augmentation: Literal["none", "standard"] = "none"
-    """`standard`: per-image random crop from 4 (in general 1/8) pixels of padding, and flip."""
+    augmentation: Literal["none", "standard", "trivial", "resized-crop"] = "none"
+    """`standard`: per-image random crop from 4 (in general 1/8) pixels of padding, and flip.
+    `trivial`: that, then TrivialAugment. `resized-crop`: random resized crop, and flip."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the forward and backward pass. `auto`: bf16 where the device computes it
     natively."""
@@ -105,6 +129,8 @@ class Recipe(BaseModel):
             )
         if self.nesterov and self.optimizer == "sgd" and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
+        if self.schedule == "step" and self.step_size is None:
+            raise ValueError("schedule: step needs a step_size, such as step_size: 30")
         return self
 
     @property
@@ -123,7 +149,7 @@ class Recipe(BaseModel):
     @property
     def budget_matters(self) -> bool:
         """Whether an epoch's numbers depend on how many epochs are to come."""
-        return self.schedule != "constant"
+        return self.schedule not in ("constant", "step")
 
     def changed(self, **fields: Any) -> Self:
         """Return the recipe with other values in some fields, checked."""
@@ -131,10 +157,8 @@ class Recipe(BaseModel):
 
     def used(self) -> dict[str, Any]:
         """Return every field by its name: those without a bearing on the numbers as None."""
-        values = self.model_dump()
-        if self.optimizer != "sgd":
-            values |= {"momentum": None, "nesterov": None}
-        return values
+        idle = {key for key, (field, value) in NEEDS.items() if getattr(self, field) != value}
+        return {**self.model_dump(), **dict.fromkeys(idle)}
 
     def identity(self) -> dict[str, Any]:
         """Return what the trial's hash covers: fields in use that differ from their default.

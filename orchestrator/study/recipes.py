@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from orchestrator.study.refusals import Refused, reason, shown, unknown, unknown_key
 from orchestrator.study.schema import Settings, block_of, list_of
-from trainables.recipe import BUDGET_FIELDS, BUDGETS, NUMBER, Recipe, Seed
+from trainables.recipe import BUDGET_FIELDS, BUDGETS, NEEDS, NUMBER, Recipe, Seed
 
 Algorithm = Literal["grid", "random", "optuna"]
 RECIPE_FIELDS = tuple(Recipe.model_fields)
@@ -254,7 +254,16 @@ class RecipeSpace:
     def check(self) -> None:
         """Refuse fields that do not go together, and cells that would share their trials."""
         found: dict[str, tuple[tuple[Any, ...], Recipe]] = {}
+        idle = self._idle()
         for levels, recipe in self.recipes():
+            idle -= {field for field, value in recipe.used().items() if value is not None}
+            if recipe.warmup >= recipe.intervals:
+                raise Refused(
+                    f"a warm-up of {recipe.warmup:g} in a budget of {recipe.intervals} epochs "
+                    "(evaluation intervals) never trains at the lr that is stated; warm up for "
+                    "less, or train for more",
+                    key=("recipe", "warmup"),
+                )
             twin_levels, twin = found.setdefault(str(recipe.identity()), (levels, recipe))
             budgets = twin.intervals, recipe.intervals
             if budgets[0] != budgets[1]:
@@ -276,6 +285,22 @@ class RecipeSpace:
                     "leave a level out",
                     key=("factors",),
                 )
+
+        for field in sorted(idle):
+            other, value = NEEDS[field]
+            raise Refused(
+                f"has no bearing without {other}: {value}; name that too, or leave {field} out",
+                key=("recipe", field),
+            )
+
+    def _idle(self) -> set[str]:
+        """Return the fields that are stated, and that have a bearing with others only."""
+        stated = {*self.shared, *self.compared, *(self.search.fields if self.search else ())}
+        # Files that a run wrote until now state every default, which nobody chose.
+        defaults = {name: field.default for name, field in Recipe.model_fields.items()}
+        if {"momentum", "nesterov", "stem", "precision", "warmup", "normalization"} <= stated:
+            stated -= {key for key in self.shared if self.shared[key] == defaults[key]}
+        return stated & NEEDS.keys()
 
     def recipes(self) -> Iterator[tuple[tuple[Any, ...], Recipe]]:
         """Yield each possible recipe with its levels of `compared`; of a range, the two ends.
@@ -302,4 +327,6 @@ class RecipeSpace:
         """Return the `recipe` block as a study file holds it, every default filled in."""
         _, recipe = next(self.recipes())
         elsewhere = {*self.compared, *(self.search.fields if self.search else ())}
-        return recipe.model_dump(exclude=elsewhere, exclude_none=True)
+        said = {key: value for key, value in recipe.used().items() if value is not None}
+        stated = {key: value for key, value in self.shared.items() if value is not None}
+        return {key: value for key, value in (said | stated).items() if key not in elsewhere}

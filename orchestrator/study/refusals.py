@@ -12,6 +12,16 @@ from pydantic.fields import FieldInfo
 from trainables.recipe import Recipe
 
 _ABSENT: Any = object()
+_MEANT = {
+    **dict.fromkeys(("amp", "fp16", "mixed_precision"), "precision"),
+    **dict.fromkeys(("mean", "std", "normalize"), "normalization"),
+    **dict.fromkeys(("learning_rate", "base_lr", "max_lr"), "lr"),
+    **dict.fromkeys(("gradient_clip_val", "max_norm", "grad_clip"), "clip_norm"),
+    **dict.fromkeys(("wd", "decay"), "weight_decay"),
+    **dict.fromkeys(("scheduler", "lr_scheduler"), "schedule"),
+    **dict.fromkeys(("img_size", "resolution", "input_size"), "image_size"),
+}
+"""What other programs call a key."""
 _LONGEST = 60
 """Characters of a value that messages show."""
 
@@ -44,10 +54,12 @@ def unknown_key(key: Any, valid: Iterable[str]) -> str:
 
 def unknown(key: str, valid: Iterable[str]) -> str:
     """Return which names are valid instead of one that is not, the nearest spelling first."""
-    names = list(valid)
-    close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
-    listed = ", ".join(names)
-    return f"did you mean {close[0]}? Valid are {listed}" if close else f"valid are {listed}"
+    names = {name.lower(): name for name in valid}
+    close = difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.6)
+    meant = _MEANT.get(key.lower().replace("-", "_"))
+    near = meant if meant in names.values() else names[close[0]] if close else None
+    listed = ", ".join(names.values())
+    return f"did you mean {near}? Valid are {listed}" if near else f"valid are {listed}"
 
 
 def reason(error: ValidationError, annotation: Any, metadata: Sequence[Any] = ()) -> str:

@@ -150,7 +150,14 @@ class Study(Settings):
             raise Refused("a block of recipe fields is needed, such as {epochs: 5, lr: 1e-3}")
         for field, given in value.items():
             if field not in RECIPE_FIELDS:
-                raise Refused(unknown_key(field, RECIPE_FIELDS))
+                own = "what no recipe says, a trainable of your own does (docs/extending.md)"
+                raise Refused(f"{unknown_key(field, RECIPE_FIELDS)}; {own}")
+            if field == "image_size" and isinstance(given, list):
+                raise Refused(
+                    "one number is needed, the side in pixels of a square",
+                    key=(field,),
+                    value=given,
+                )
             if isinstance(given, list | dict):
                 raise Refused(
                     f"a recipe has one {field}; to tune it inside every cell, move it to search, "

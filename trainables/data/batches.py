@@ -44,8 +44,9 @@ class Batches:
     of what is left over, of two examples at worst, would end every pass with an update whose batch
     norm knows next to nothing. None has a single example, on which batch norm cannot train, unless
     that is the size asked for. Images are cropped and mirrored where their `sides`, height and
-    width in pixels, are given. All is drawn on the CPU, so that every device sees the same batches,
-    and goes to the device once a pass.
+    width in pixels, are given. Where the chances of the `n` examples are given, a pass draws `n` of
+    them by these, with replacement. All is drawn on the CPU, so that every device sees the same
+    batches, and goes to the device once a pass.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Batches:
         seed: int,
         sides: tuple[int, int] | None,
         device: torch.device,
+        chances: Tensor | None = None,
     ) -> None:
         self._n, self._seed, self._sides, self._device = n, seed, sides, device
+        self._chances = chances
         count = -(-n // batch_size)
         if batch_size > 1:
             count = min(count, max(1, n // 2))
@@ -85,7 +88,11 @@ class Batches:
 
     def _draw_pass(self, turn: int) -> None:
         self._turn = turn
-        order = torch.randperm(self._n, generator=self._generator("order", turn))
+        generator = self._generator("order", turn)
+        if self._chances is None:
+            order = torch.randperm(self._n, generator=generator)
+        else:
+            order = torch.multinomial(self._chances, self._n, True, generator=generator)
         self._order = _moved(order, self._device)
         if self._sides is not None:
             crops = draw_crops(self._n, self._sides, self._generator("crops", turn))

@@ -40,6 +40,7 @@ from trainables.training.device import (
     resolve_precision,
 )
 from trainables.training.learner import Facts, Row
+from trainables.training.mixing import mixer, varied
 from trainables.training.optimizers import Schedule, build_optimizer, set_learning_rate
 from trainables.training.parallel import Group
 from trainables.trial import Trial
@@ -216,8 +217,21 @@ class Classifier:
         self._mean, self._std = self._normalization(train.images, subset)
         sides, recipe, device = self._train_examples.sides, trial.recipe, self._device
         self._prepared = Preparation(self._mean, self._std, sides, recipe.image_size, device)
-        cropped = sides if recipe.augmentation == "standard" else None
-        self._batches = Batches(trial.n_train, recipe.batch_size, trial.seed, cropped, device)
+        cropped = sides if recipe.augmentation in ("standard", "trivial") else None
+        # images ÷ (classes × images of its class)
+        counts = torch.from_numpy(self._class_counts).double()
+        fair = counts.sum() / (len(counts) * counts)
+        labels = torch.from_numpy(train.labels[subset])
+        chances = fair[labels] if recipe.sampling == "balanced" else None
+        self._batches = Batches(
+            trial.n_train, recipe.batch_size, trial.seed, cropped, device, chances
+        )
+        self._class_weights = fair.float().to(device) if recipe.class_weights != "none" else None
+        self._varied, self._mixed = varied(recipe, sides), mixer(recipe, trial.n_classes)
+        self._prepared_varied = self._prepared
+        if recipe.augmentation == "resized-crop" and recipe.image_size:
+            size = (recipe.image_size, recipe.image_size)
+            self._prepared_varied = Preparation(self._mean, self._std, size, None, device)
 
     def _normalization(
         self, images: NDArray[np.uint8], subset: NDArray[np.int64]
@@ -291,19 +305,38 @@ class Classifier:
         images = self._train_examples.images(batch.examples)
         if batch.crops is not None:
             images = crop_and_flip(images, batch.crops)
+        if self._varied is not None:
+            images = self._varied(images)
         labels = self._train_examples.labels.index_select(0, batch.examples)
         set_learning_rate(self._optimizer, self._schedule.lr(step))
-        scores = self._scores(self._prepared(images))
-        smoothing = self._trial.recipe.label_smoothing
-        loss = F.cross_entropy(scores, labels, label_smoothing=smoothing)
+        inputs, targets = self._prepared_varied(images), labels
+        if self._mixed is not None:
+            inputs, targets = self._mixed(inputs, labels)
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        scores = self._scores(inputs)
+        loss = self._loss(scores, targets)
         if weight != 1:
             loss = loss * weight
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        clip = self._trial.recipe.clip_norm
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_(self._model.parameters(), clip)
         self._optimizer.step()
         if weight:
             correct += (scores.detach().argmax(1) == labels).sum()
         return loss.detach()
+
+    def _loss(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of a batch, whose examples count by the weights of their classes."""
+        smoothing, weights = self._trial.recipe.label_smoothing, self._class_weights
+        if weights is None:
+            return F.cross_entropy(scores, targets, label_smoothing=smoothing)
+        # Not torch's own mean, whose divisor changes with a batch: parts of one must add up.
+        each = F.cross_entropy(
+            scores, targets, weights, reduction="none", label_smoothing=smoothing
+        )
+        return each.mean()
 
     def _scores(self, inputs: Tensor) -> Tensor:
         """Return float32 scores of shape (batch, n_classes)."""

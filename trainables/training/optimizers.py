@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,12 +18,22 @@ _CYCLE_END = 1e4
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the recipe's update rule in torch's fused form: one kernel for all parameters."""
+    """Return the recipe's update rule in torch's fused form: one kernel for all parameters.
+
+    With `decay_norms: false` the parameters of one dimension, norms and biases, do not decay.
+    """
     rules = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
     make: Callable[..., torch.optim.Optimizer] = rules[recipe.optimizer]
     sgd = {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
     more = sgd if recipe.optimizer == "sgd" else {}
-    return make(parameters, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True, **more)
+    groups: Any = parameters
+    if not recipe.decay_norms:
+        listed = list(parameters)
+        matrices = [values for values in listed if values.ndim > 1]
+        others = [values for values in listed if values.ndim <= 1]
+        groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        groups = [group for group in groups if group["params"]]
+    return make(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True, **more)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -37,14 +48,16 @@ class Schedule:
     `cosine` falls from the peak to 0 over what the warm-up leaves (Loshchilov & Hutter, SGDR,
     2017, one period). `one-cycle` rises and falls by half cosines between peak/25, peak and
     peak/250,000, as torch's OneCycleLR does (Smith & Topin, Super-Convergence, 2018), momentum
-    left as it is. Otherwise the warm-up rises linearly from 0 and reaches the peak with its last
-    step. The unit of the warm-up is the interval between two evaluations, in updates.
+    left as it is. `step` multiplies by gamma after every step_size, as torch's StepLR. Otherwise
+    the warm-up rises linearly from 0 and reaches the peak with its last step. The unit of the
+    warm-up and the step size is the interval between two evaluations, in updates.
     """
 
     def __init__(self, recipe: Recipe, steps_per_interval: int) -> None:
         self._shape, self._peak = recipe.schedule, recipe.lr
         self._total = recipe.intervals * steps_per_interval
         self._warmup = recipe.warmup * steps_per_interval
+        self._drop, self._gamma = (recipe.step_size or 1.0) * steps_per_interval, recipe.gamma
 
     def lr(self, step: int) -> float:
         """Return the learning rate of an update, counted from 0."""
@@ -54,6 +67,8 @@ class Schedule:
             return self._peak * (step + 1) / self._warmup
         if self._shape == "constant":
             return self._peak
+        if self._shape == "step":
+            return self._peak * self._gamma ** math.floor(step / self._drop)
         done = max(step - self._warmup, 0.0) / max(self._total - self._warmup, 1.0)
         return _half_cosine(self._peak, 0.0, done)
 

@@ -57,7 +57,6 @@ def out(tmp_path: Path) -> Path:
         ({"recipe": {"epochs": 2}}, (8, 0, 8, 0, 0)),
         ({"recipe": {"epochs": 3, "schedule": "cosine"}}, (8, 8, 0, 0, 8)),
         ({"recipe": {"epochs": 3, "lr": "0.001"}}, (8, 0, 8, 0, 0)),
-        ({"recipe": {"epochs": 3, "momentum": 0.5}}, (8, 0, 8, 0, 0)),
     ],
 )
 def test_counts(out: Path, change: dict[str, Any], expected: tuple[int, ...]) -> None:

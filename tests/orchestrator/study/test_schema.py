@@ -207,6 +207,10 @@ def test_each_example_of_the_page_loads(key: str, value: Any, tmp_path: Path) ->
         "search.samples": {"search": {"lr": [1e-3, 1e-2]}},
         "search.seed": {"search": {"lr": [1e-3, 1e-2]}},
         "recipe.examples": {"recipe": {"batch_size": 100}},
+        "recipe.momentum": {"recipe": {"optimizer": "sgd"}},
+        "recipe.nesterov": {"recipe": {"optimizer": "sgd"}},
+        "recipe.step_size": {"recipe": {"schedule": "step"}},
+        "recipe.gamma": {"recipe": {"schedule": "step", "step_size": 30}},
     }.get(key, {})
     block, _, name = key.partition(".")
     given = {**values.get(block, {}), name: value} if name else value

@@ -197,7 +197,7 @@ SHARED: dict[str, Any] = {
     "change",
     [
         {"recipe": {"epochs": 3, "lr": "1e-3"}},
-        {"recipe": {"lr": 0.001, "epochs": "3", "batch_size": 128, "momentum": 0.5}},
+        {"recipe": {"lr": 0.001, "epochs": "3", "batch_size": 128, "mixup": 0}},
         {"recipe": {"epochs": 30}},
         {"factors": {**SHARED["factors"], "fraction": [0.5]}},
         # Half of the pool of 45,000 images.

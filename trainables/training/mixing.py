@@ -1,0 +1,48 @@
+"""What is done to the images of an update beyond a crop and a flip: by torchvision's transforms.
+
+They draw from torch's global generator: seed it, inside `torch.random.fork_rng`.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from trainables.recipe import Recipe
+
+Mixer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From inputs and classes of a batch to mixed inputs and shares of the classes."""
+
+
+def mixer(recipe: Recipe, n_classes: int) -> Mixer | None:
+    """Return mixup (Zhang et al. 2018), cutmix (Yun et al. 2019) or one of the two; else None."""
+    ways: list[v2.Transform] = []
+    if recipe.mixup:
+        ways.append(v2.MixUp(alpha=recipe.mixup, num_classes=n_classes))
+    if recipe.cutmix:
+        ways.append(v2.CutMix(alpha=recipe.cutmix, num_classes=n_classes))
+    return v2.RandomChoice(ways) if ways else None
+
+
+def varied(recipe: Recipe, sides: tuple[int, int]) -> Callable[[Tensor], Tensor] | None:
+    """Return what changes each image of a batch, uint8 of shape (batch, height, width, 3).
+
+    `trivial` is TrivialAugment (Müller & Hutter 2021), which keeps the size; `resized-crop` is the
+    random resized crop of Inception with a flip, to the recipe's image size, else to these sides,
+    height and width in pixels. None for other augmentations.
+    """
+    size = (recipe.image_size,) * 2 if recipe.image_size else sides
+    one: v2.Transform
+    if recipe.augmentation == "trivial":
+        one = v2.TrivialAugmentWide()
+    elif recipe.augmentation == "resized-crop":
+        one = v2.Compose([v2.RandomResizedCrop(size), v2.RandomHorizontalFlip()])
+    else:
+        return None
+
+    def change(images: Tensor) -> Tensor:
+        planes = images.permute(0, 3, 1, 2)
+        return torch.stack([one(image) for image in planes]).permute(0, 2, 3, 1).contiguous()
+
+    return change
