@@ -70,6 +70,10 @@ IDENTITY_COLUMNS: dict[str, pa.DataType] = {
     "n_train": pa.int64(),  # examples
     "seed": pa.int64(),
     **RECIPE_COLUMNS,
+    # What images are brought to, in pixels; `image_size` is null where they differ. Null in rows
+    # of older versions.
+    "image_height": pa.int64(),
+    "image_width": pa.int64(),
 }
 
 EPOCH_SCHEMA = pa.schema(
@@ -162,7 +166,11 @@ PREDICTION_SCHEMA = pa.schema(
 ENVIRONMENT_SCHEMA = pa.schema(
     {
         "pass_id": pa.string(),
-        "data_fingerprint": pa.string(),
+        "data_fingerprint": pa.string(),  # of all that decides what trials are given
+        "data_content": pa.string(),  # of images and labels alone
+        "train_fingerprint": pa.string(),
+        "test_fingerprint": pa.string(),
+        "data": pa.string(),  # JSON: classes with counts, files and notes, as read
         "started_at": pa.timestamp("us", tz="UTC"),
         "host": pa.string(),
         "scalestudy": pa.string(),

@@ -9,6 +9,17 @@ class DataError(TrainableError):
     """The images cannot be had, read or split as asked."""
 
 
+class PictureError(DataError):
+    """One image cannot be read; `where` names it, `why` says why and what to do."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(where, why)
+        self.where, self.why = where, why
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}"
+
+
 class ModelError(TrainableError):
     """No such model, or one that cannot take these images."""
 

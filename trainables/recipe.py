@@ -1,6 +1,7 @@
 """How a cell is trained. Torch-free, so that studies can be read and planned without it."""
 
 import math
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -37,6 +38,36 @@ Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), *NUMBER]
 Tries = Annotated[int, Field(ge=0, lt=2**31), *NUMBER]
 Seed = Annotated[int, Field(ge=0, lt=2**31), *NUMBER]
 Stem = Literal["standard", "cifar"]
+Sides = tuple[int, int]
+"""Height and width of an image in pixels."""
+
+
+def _image_size(value: Any) -> Any:
+    """Read 224, or 96x224, height and width in pixels; of a square, the side."""
+    if value is None:
+        return None
+    texts = re.split("[x×]", str(_finite(value)))
+    try:
+        sides = [float(text) for text in texts]
+    except ValueError:
+        sides = []
+    within = all(_LEAST_SIDE <= side <= _MOST_SIDE and side.is_integer() for side in sides)
+    if not (1 <= len(sides) <= 2 and within):
+        raise ValueError(
+            f"a side of {_LEAST_SIDE} to {_MOST_SIDE:,} pixels, or height and width such as "
+            "96x224, is needed"
+        )
+    height, width = int(sides[0]), int(sides[-1])
+    return height if height == width else f"{height}x{width}"
+
+
+_LEAST_SIDE, _MOST_SIDE = 8, 1024
+ImageSize = Annotated[
+    Annotated[int, Field(ge=_LEAST_SIDE, le=_MOST_SIDE)]
+    | Annotated[str, Field(pattern=r"^\s*\d{1,4}\s*[x×]\s*\d{1,4}\s*$")]
+    | None,
+    BeforeValidator(_image_size),
+]
 
 
 class Recipe(BaseModel):
@@ -96,8 +127,9 @@ class Recipe(BaseModel):
     natively."""
     stem: Stem = "standard"
     """`cifar`: 3×3 stride-1 first convolution and no max-pool, for ResNets on small images."""
-    image_size: Annotated[int, Field(ge=8, le=1024), *NUMBER] | None = None
-    """Side in pixels that images are resized to; by default as they are in the data."""
+    image_size: ImageSize = None
+    """Pixels that images are brought to, as `data.fit` says: the side of a square, or height and
+    width as text such as 96x224. By default as they are in the data."""
     normalization: Literal["auto", "data", "none"] = "auto"
     """`auto`: the pretrained weights' own mean and deviation where known, else the data's."""
 
@@ -147,6 +179,14 @@ class Recipe(BaseModel):
         return updates // self.intervals
 
     @property
+    def sides(self) -> Sides | None:
+        """Height and width in pixels that images are brought to; None where they stay as are."""
+        if self.image_size is None or isinstance(self.image_size, int):
+            return None if self.image_size is None else (self.image_size, self.image_size)
+        height, width = self.image_size.split("x")
+        return int(height), int(width)
+
+    @property
     def budget_matters(self) -> bool:
         """Whether an epoch's numbers depend on how many epochs are to come."""
         return self.schedule not in ("constant", "step")
@@ -159,6 +199,17 @@ class Recipe(BaseModel):
         """Return every field by its name: those without a bearing on the numbers as None."""
         idle = {key for key, (field, value) in NEEDS.items() if getattr(self, field) != value}
         return {**self.model_dump(), **dict.fromkeys(idle)}
+
+    def columns(self) -> dict[str, Any]:
+        """Return the fields as tables hold them: of a rectangle, height and width."""
+        sides = self.sides or (None, None)
+        size = self.image_size if isinstance(self.image_size, int) else None
+        return {
+            **self.used(),
+            "image_size": size,
+            "image_height": sides[0],
+            "image_width": sides[1],
+        }
 
     def identity(self) -> dict[str, Any]:
         """Return what the trial's hash covers: fields in use that differ from their default.

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -76,6 +77,38 @@ class Source(BaseModel):
     validation: Validation = 0.1
     """Share or number of images carved once from train, class-stratified, before any fraction.
     `test` selects on the test set: only to reproduce studies that did."""
+    fit: Literal["crop", "squash", "pad"] = "crop"
+    """What becomes of an image of another shape than it is brought to. crop: the middle is kept;
+    squash: it is stretched; pad: the background is added at two sides."""
+    background: str = "white"
+    """Colour behind transparent pixels and around padded images: a name or #rrggbb."""
+    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    """Values that become black and white, of images with more than 8 bits. By default 0 and the
+    largest value of the bits that the training images use; floating-point images need it."""
+    damaged: Literal["refuse", "skip"] = "refuse"
+    """What becomes of images that cannot be read: all are named, or left out and counted."""
+    max_pixels: Annotated[int, Field(ge=1, lt=2**53)] = 200_000_000
+    """Pixels of the largest image that is decoded."""
+
+    @field_validator("background")
+    @classmethod
+    def _know_colour(cls, value: str) -> str:
+        from PIL import ImageColor
+
+        try:
+            ImageColor.getrgb(value)
+        except ValueError:
+            raise ValueError(
+                "no colour; a name such as white or a code such as #ffffff is"
+            ) from None
+        return value
+
+    @field_validator("range")
+    @classmethod
+    def _order_range(cls, value: Any) -> Any:
+        if value is not None and not (math.isfinite(value[1] - value[0]) and value[0] < value[1]):
+            raise ValueError("two numbers are needed, the lower one first, such as [0, 4095]")
+        return value
 
     @field_validator("path", mode="after")
     @classmethod
@@ -173,6 +206,10 @@ class Trial(BaseModel):
             "seed": self.seed,
             "recipe": self.recipe.identity(),
         }
+        sides = self.recipe.sides
+        if sides is not None and sides[0] != sides[1] and self.data.fit != "crop":
+            # Of squares the fingerprint says nothing of how they fit another shape.
+            inputs["fit"] = self.data.fit
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
     def changed(self, **fields: Any) -> Self:
@@ -188,5 +225,5 @@ class Trial(BaseModel):
             "fraction": self.fraction,
             "n_train": self.n_train,
             "seed": self.seed,
-            **self.recipe.used(),
+            **self.recipe.columns(),
         }

@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.commands.usage import Json, one_document, see_own_modules
-from results.phrases import byte_size, count, listed
+from results.phrases import byte_size, count
 
 _FREE_BYTES = 5 * 2**30
 """Below that a decoded data set and a few checkpoints may not fit."""
@@ -173,11 +173,12 @@ def _study(file: Path) -> Check:
         inputs = find_inputs(study)
     except StudyError as error:
         return study_check(str(error), "")
-    found = [f"{inputs.n_train} training images", f"{inputs.n_classes} classes"]
+    found = [str(inputs.inventory)] if inputs.inventory else []
+    found += map(str, inputs.inventory.notes if inputs.inventory else ())
     pretrained = sum(label != "none" for _, label in inputs.weights)
     if pretrained:
         found.append(count(pretrained, "pretrained model"))
-    return study_check(None, f"{file}: {listed(found)}")
+    return study_check(None, f"{file}: {', '.join(found)}")
 
 
 def _print(check: Check) -> None:

@@ -180,6 +180,9 @@ def plan(
             show_default="the study's prices.hour",
         ),
     ] = None,
+    look: Annotated[
+        bool, typer.Option("--look", help="Decode the images now, and say what pixels tell.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what a run would train, what it costs, and what stands against its comparisons."""
@@ -191,7 +194,7 @@ def plan(
         see_own_modules()
         with named(study):
             loaded = load_study(study, settings or ())
-            made = plan_study(loaded, out)
+            made = plan_study(loaded, out, look=look)
             if price_per_hour is None and loaded.prices:
                 price_per_hour = loaded.prices.hour
             price = price_study(

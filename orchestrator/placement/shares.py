@@ -260,8 +260,9 @@ def load_of(trial: Trial, inputs: Inputs) -> Load:
     """Return all that a trial's memory on a GPU depends on, but for the number of its images."""
     from trainables.data.dataset import decode_size
 
-    side = decode_size(trial.data, trial.recipe.image_size) or inputs.image_size or 0
-    return Load.of(trial, side, max(inputs.n_validation, inputs.n_test))
+    sides = decode_size(trial.data, trial.recipe.sides) or inputs.sides or (0, 0)
+    # Of a rectangle, the side of a square with as many pixels.
+    return Load.of(trial, math.isqrt(sides[0] * sides[1]), max(inputs.n_validation, inputs.n_test))
 
 
 def shares_foreseen(

@@ -19,6 +19,7 @@ def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Findin
     """Return what stands against the comparisons of a study that is otherwise sound."""
     return [
         *_scores(study, inputs),
+        *_notes(inputs),
         *_few_steps(stages, inputs),
         *_unequal_updates(stages, inputs),
         *_few_sizes(study),
@@ -41,13 +42,24 @@ def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
             "data.validation: test selects on the test set, so that test accuracies are too good",
             "0.1 holds a tenth of train out instead",
         )
-    if inputs.n_seen > rules.MOST_SEEN * inputs.n_test:
+    from trainables.data.dataset import places
+
+    info = inputs.info
+    seen = info.known_copies.test if info else ()
+    if info and len(seen) > rules.MOST_SEEN * inputs.n_test:
+        how = "pixel by pixel" if info.look else "to the last byte"
+        first = places(study.data, info, "test")[seen[0][0]]
         yield rules.SEEN_IMAGES.broken(
-            f"data: {inputs.n_seen:,} of {inputs.n_test:,} test images, such as {inputs.seen}, are "
-            "training images too, to the last byte, so that test accuracy rewards learning by "
-            "heart",
+            f"data: {len(seen):,} of {inputs.n_test:,} test images, such as {first}, are "
+            f"training images too, {how}, so that test accuracy rewards learning by heart",
             "take them out of one of the two",
         )
+
+
+def _notes(inputs: Inputs) -> Iterator[Finding]:
+    """Say what is worth knowing about the data."""
+    for note in inputs.inventory.notes if inputs.inventory else ():
+        yield Finding(note.code, Severity(note.severity), "", f"data: {note.text}", note.advice)
 
 
 def _few_steps(stages: Stages, inputs: Inputs) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from orchestrator.study.study import Study
 from results.records import Status
 from results.store.store import Store
 from trainables.measure.footprint import Pace
+from trainables.recipe import Sides
 from trainables.trial import Trial
 
 CPU_SPEED, GPU_SPEED = 60e9, 8e12
@@ -64,9 +65,9 @@ def work_of(inputs: Inputs) -> Callable[[Trial], Work]:
             return None, 0
         from trainables.models.facts import flops_per_image, n_layers
 
-        side = trial.recipe.image_size or inputs.image_size or 224
+        sides = trial.recipe.sides or inputs.sides or (224, 224)
         form = (trial.model, trial.n_classes, trial.recipe.stem)
-        return float(flops_per_image(*form, (side, side))), n_layers(*form)
+        return float(flops_per_image(*form, sides)), n_layers(*form)
 
     def work(trial: Trial) -> Work:
         recipe = trial.recipe
@@ -104,7 +105,8 @@ class Kind(NamedTuple):
 
     model: str
     stem: str
-    image_size: int | None
+    sides: Sides | None
+    """Height and width in pixels that images are brought to."""
     batch_size: int
     optimizer: str
     precision: str
@@ -118,7 +120,7 @@ def kind_of(trial: Trial, cpus: float, on_gpu: bool) -> Kind:
     return Kind(
         trial.model,
         recipe.stem,
-        recipe.image_size,
+        recipe.sides,
         recipe.batch_size,
         recipe.optimizer,
         recipe.precision,
@@ -274,7 +276,8 @@ def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
     """
     if not store.root.is_dir():
         return {}
-    fields = [name for name in Kind._fields if name not in ("cpus", "on_gpu")]
+    fields = [name for name in Kind._fields if name not in ("sides", "cpus", "on_gpu")]
+    fields += ["image_size", "image_height", "image_width"]
     measured = ["trial_id", "train_seen", "seconds", "images_per_second"]
     epochs = store.read("epochs", [*fields, *measured]).to_pandas()
     facts = ["trial_id", "cpu", "gpu", "slot", "attempts", "seconds", "started_at", "ended_at"]
@@ -297,8 +300,11 @@ def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
     for key, rows in epochs.groupby([*fields, "cpu", "gpu"], dropna=False, sort=False):
         *form, cpu, gpu = key
         values = dict(zip(fields, form, strict=True))
-        size = values["image_size"]
-        values["image_size"] = None if size is None or math.isnan(size) else int(size)
+        # Rows of older versions have squares, and their one side alone.
+        square, *sides = (values.pop(name) for name in fields[-3:])
+        sizes = [*sides, square, square]
+        known = [size for size in sizes if size and not math.isnan(size)]
+        values["sides"] = (int(known[0]), int(known[1])) if known else None
         values["batch_size"] = int(values["batch_size"])
         kind = Kind(**values, cpus=float(cpu), on_gpu=bool(gpu))
         middle = rows[["train", "evaluate"]].median()

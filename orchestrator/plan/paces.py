@@ -130,9 +130,13 @@ def remembered(fingerprint: str) -> dict[Kind, Pace]:
         values = json.loads(_file(fingerprint).read_text())
         if values["for"] != _here():
             return {}
-        return {Kind(**row["kind"]): Pace(**row["pace"]) for row in values["paces"]}
+        return {_kind(row["kind"]): Pace(**row["pace"]) for row in values["paces"]}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _kind(values: dict[str, Any]) -> Kind:
+    return Kind(**{**values, "sides": values["sides"] and tuple(values["sides"])})
 
 
 def _mean(paces: list[Pace]) -> Pace:

@@ -14,7 +14,7 @@ from orchestrator.ledger.looks import all_needed
 from orchestrator.placement.shares import shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
-from orchestrator.study.inputs import Inputs, find_inputs
+from orchestrator.study.inputs import Inputs, find_inputs, look_at_images
 from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
 from results.errors import StoreError
@@ -112,6 +112,7 @@ class Plan:
             "warnings": self.warnings,
             "placement": self.placement,
             "data": {
+                **(self.inputs.inventory.as_json() if self.inputs.inventory else {}),
                 "n_train": self.inputs.n_train,
                 "n_validation": self.inputs.n_validation,
                 "n_classes": self.inputs.n_classes,
@@ -125,15 +126,18 @@ def default_out(study: Study) -> Path:
     return Path("runs") / study.name
 
 
-def plan_study(study: Study, out: str | Location | None = None) -> Plan:
+def plan_study(study: Study, out: str | Location | None = None, *, look: bool = False) -> Plan:
     """Say what `run_study` would train, reuse, continue and leave; nothing is started or written.
 
+    With `look`, the images are decoded, so that all that only their pixels tell is said.
     Raises StudyError where the study cannot be run or the run directory belongs to another one, and
     StoreError where that cannot be read.
     """
     store = Store.at(out or default_out(study))
     declared, study = study, continued(study, store)
     inputs = find_inputs(study)
+    if look:
+        inputs = look_at_images(study, inputs)
     check_owner(study, inputs, store)
     ledger = Ledger(study, inputs, History(store))
     left = [wanted.trial for wanted in ledger.left()]
@@ -145,6 +149,7 @@ def plan_study(study: Study, out: str | Location | None = None) -> Plan:
             *_search_seed(declared, study),
             *_several_gpus(study, inputs),
             *_mixed(store),
+            *_reread(inputs, store),
             *_afresh(ledger),
         ],
         shares_foreseen(study, inputs, left, uses_gpu(study)) if is_auto else [],
@@ -174,21 +179,44 @@ def check_owner(study: Study, inputs: Inputs, store: Store) -> None:
             )
         return
     recorded = store.study()
-    try:
-        passes = store.read("environments", ["data_fingerprint"])["data_fingerprint"].to_pylist()
-    except StoreError:
-        # A damaged part is set aside once the run holds the lock; the name still speaks.
-        passes = []
-    for key, theirs, ours in (
+    fingerprint, content = _recorded_data(store)
+    # The same images may be read otherwise: then trials are new, and the directory stays.
+    ours = inputs.info.content if inputs.info else inputs.fingerprint
+    is_same = fingerprint in (None, inputs.fingerprint, ours) or content == ours
+    for key, theirs, wanted in (
         ("name", recorded.get("name"), study.name),
         ("trainable", recorded.get("trainable"), study.trainable),
-        ("data fingerprint", [inputs.fingerprint, *passes][-1], inputs.fingerprint),
+        ("data fingerprint", inputs.fingerprint if is_same else fingerprint, inputs.fingerprint),
     ):
-        if theirs != ours:
+        if theirs != wanted:
             raise StudyError(
                 f"--out {store.root}: this run directory belongs to another study "
-                f"({key} {theirs}, not {ours}); choose another --out. Nothing was touched."
+                f"({key} {theirs}, not {wanted}); choose another --out. Nothing was touched."
             )
+
+
+def _recorded_data(store: Store) -> tuple[str | None, str | None]:
+    """Return the data's fingerprint and content hash as last recorded, None where they are not."""
+    if not store.study_file.exists():
+        return None, None
+    try:
+        passes = store.read("environments", ["data_fingerprint", "data_content"]).to_pylist()
+    except StoreError:
+        # A damaged part is set aside once the run holds the lock; the name still speaks.
+        return None, None
+    return tuple(passes[-1].values()) if passes else (None, None)
+
+
+def _reread(inputs: Inputs, store: Store) -> list[Finding]:
+    """Return a finding on images that are read otherwise than those of recorded trials."""
+    fingerprint, _ = _recorded_data(store)
+    if fingerprint in (None, inputs.fingerprint):
+        return []
+    evidence = (
+        "data: the images are the recorded ones and are read otherwise now (more than 8 bits, "
+        "transparency, data.fit or what is left out), so that trials are new; those recorded stay"
+    )
+    return [Finding("read-otherwise", Severity.NOTE, "", evidence, "")]
 
 
 def _plain(level: Any) -> Any:

@@ -118,7 +118,7 @@ class Starter:
         except TrainableError as error:
             raise StudyError(f"--data {wish.data}: {error}") from None
         self._pool = info.n_train - share_to_count(0.1, info.n_train)
-        self._n_classes, self._side = info.n_classes, info.image_size
+        self._n_classes, self._sides = info.n_classes, info.sides
         fallback = _MODELS.get(self._source["source"], ["resnet18", "resnet50"])
         self._models = list(wish.models or fallback)
         self._weights = [_rooted(level) for level in wish.weights or ["none"]]
@@ -183,7 +183,7 @@ class Starter:
         design = chosen.design
         smallest = min(map(self._images, design.fractions))
         fitting = [size for size in _BATCH_SIZES if not has_few_steps(math.ceil(smallest / size))]
-        is_large = self._side is None or self._side > _LARGEST_SIDE
+        is_large = self._sides is None or max(self._sides) > _LARGEST_SIDE
         return {
             "name": _name(self._wish, self._source),
             "data": self._source,

@@ -5,10 +5,9 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.drivers.driver import Driver, Here, OnRay
-from orchestrator.errors import StudyError
 from orchestrator.ledger.history import History
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.passes import Pass
@@ -22,14 +21,16 @@ from orchestrator.run.events import Progress, tell
 from orchestrator.run.lock import held
 from orchestrator.run.recorder import Recorder
 from orchestrator.run.signals import Interrupted, Signals
-from orchestrator.study.inputs import Inputs, find_inputs
+from orchestrator.study.inputs import find_inputs, look_at_images
 from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
 from results.records import Status
 from results.store.objects import Location, ObjectPath
 from results.store.store import Store
-from trainables.errors import TrainableError
 from trainables.work.checkpoints import Checkpoints
+
+if TYPE_CHECKING:
+    from trainables.data.inventory import Inventory
 
 
 @dataclass
@@ -96,6 +97,9 @@ def run_study(
     study = continued(study, store)
     show.note("looking at data and weights")
     inputs = find_inputs(study)
+    if study.data.damaged == "skip":
+        # Which images are left out decides which trials there are.
+        inputs = look_at_images(study, inputs, show.decoding)
     check_owner(study, inputs, store)
     with Signals() as signals, held(store.lock) as still_held:
         if isinstance(store.root, ObjectPath):
@@ -113,10 +117,12 @@ def run_study(
         store.write_study(study.written())
         recorder.flush(force=True)
         if not work.is_finished:
-            _decode(study, inputs, show)
+            inventory = look_at_images(study, inputs, show.decoding).inventory
+            for line in (inventory, *inventory.notes) if inventory else ():
+                show.note(str(line))
             address = address or os.environ.get("RAY_ADDRESS") or None
             on_ray = OnRay(address, max_parallel, autoscale)
-            watch = _Watch(work, placer, durations, recorder, signals, still_held, show)
+            watch = _Watch(work, placer, durations, recorder, signals, still_held, show, inventory)
             watch.train(Here() if address == "none" else on_ray)
         store.merge(pass_id)
         left = {folder.name for folder in store.checkpoints.glob("*")}
@@ -135,6 +141,7 @@ class _Watch:
     signals: Signals
     still_held: Callable[[], None]
     show: Progress
+    inventory: "Inventory | None"
 
     def train(self, driver: Driver) -> None:
         """Have a driver train what is left; whatever ends it, all that was reported is written."""
@@ -164,6 +171,8 @@ class _Watch:
 
     def begin(self, max_parallel: int | None) -> None:
         row = _environment(self.work.ledger, self.placer, self.durations, max_parallel)
+        if self.inventory:
+            row["data"] = json.dumps(self.inventory.as_json())
         self.recorder.write_environment(row)
         self.signals.deferred = True
 
@@ -189,19 +198,6 @@ class _Watch:
         _drop_checkpoints(self.work.ledger, self.recorder.flush(force=force))
 
 
-def _decode(study: Study, inputs: Inputs, show: Progress) -> None:
-    """Decode the images once on this node, so that bad files are refused before training."""
-    if not inputs.decode_sizes:
-        return
-    from trainables.data.dataset import open_dataset
-
-    for size in sorted(inputs.decode_sizes, key=lambda side: side or 0):
-        try:
-            open_dataset(study.data, inputs.fingerprint, size, show.decoding)
-        except TrainableError as error:
-            raise StudyError(f"{study.name}: {error}") from None
-
-
 def _environment(
     ledger: Ledger, placer: Placer, durations: Durations, max_parallel: int | None
 ) -> dict[str, Any]:
@@ -209,6 +205,7 @@ def _environment(
     nodes, shares = placer.nodes, [placer.share(wanted.trial) for wanted in ledger.left()]
     return {
         "data_fingerprint": ledger.inputs.fingerprint,
+        **ledger.inputs.prints(),
         "forecast": predict(ledger, durations, shares, nodes, max_parallel),
         "gpu_footprints": placer.measurements(),
         "settings": json.dumps(ledger.study.written(), default=str),

@@ -28,6 +28,8 @@ _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: ""}
 def print_plan(plan: Plan, price: Price, command: str) -> None:
     """Print a plan's price, cells, counts and findings, and the command that runs the study."""
     console = Console(highlight=False)
+    if plan.inputs.inventory:
+        console.print(str(plan.inputs.inventory), markup=False, soft_wrap=True)
     if price.total.trials:
         console.print(price_table(plan, price))
         if len(price.cells) > _MOST_PRICED:

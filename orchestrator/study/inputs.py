@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +15,13 @@ from results.findings.finding import Finding, Severity
 from trainables.data.splits import share_to_count
 from trainables.errors import TrainableError
 from trainables.functions import is_function, load_function
-from trainables.recipe import Recipe, Stem
+from trainables.recipe import Recipe, Sides, Stem
 from trainables.trial import Trial, Weights
 
 if TYPE_CHECKING:
-    from trainables.data.dataset import DataInfo
+    from trainables.data.decoding import Progress
+    from trainables.data.info import DataInfo
+    from trainables.data.inventory import Inventory
 
 _SIMULATED_IMAGES, _SIMULATED_CLASSES = 50_000, 10
 
@@ -40,18 +42,27 @@ class Inputs:
     """Number of images held out of train."""
     test_labels: NDArray[np.int64] | None
     """Classes of the test images, (n_test,); None where a trainable predicts nothing."""
-    image_size: int | None = None
-    """Side of the images in pixels; None where they differ."""
-    n_seen: int = 0
-    """Number of test images that are training images too."""
-    seen: str = ""
-    """Where the first of those lies."""
-    decode_sizes: frozenset[int | None] = frozenset()
-    """Sides in pixels that images are decoded to; None is as they are."""
+    sides: Sides | None = None
+    """Height and width of the images in pixels; None where they differ."""
+    decode_sizes: frozenset[Sides | None] = frozenset()
+    """Heights and widths in pixels that images are decoded to; None is as they are."""
+    info: "DataInfo | None" = None
+    """What is known of the data set; None where nothing is read."""
+    inventory: "Inventory | None" = None
+    """What was read, as commands and report state it."""
     heads: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """`kept` or `fresh` by (model, label) of pretrained weights: what becomes of their heads."""
     findings: tuple[Finding, ...] = ()
     """What is doubtful about the study's own models, and to know of its own weights."""
+
+    def prints(self) -> dict[str, str | None]:
+        """Return the hashes of content, train and test, as the table of environments has them."""
+        info = self.info
+        return {
+            "data_content": info.content if info else None,
+            "train_fingerprint": info.train_fingerprint if info else None,
+            "test_fingerprint": info.test_fingerprint if info else None,
+        }
 
     @property
     def n_train(self) -> int:
@@ -174,12 +185,12 @@ def _real(study: Study) -> Inputs:
         weights=weights,
         n_validation=len(validation),
         test_labels=info.test_labels,
-        image_size=info.image_size,
-        n_seen=info.n_seen,
-        seen=info.seen,
+        sides=info.sides,
         decode_sizes=decode_sizes,
         heads=heads,
         findings=(*doubts, *notes),
+        info=info,
+        inventory=_inventory(study, info),
     )
     smallest = min(inputs.count(size) for size in study.factors["fraction"])
     for seed in {*study.all_seeds, *([study.search_seed] if study.search else [])}:
@@ -189,51 +200,78 @@ def _real(study: Study) -> Inputs:
     return inputs
 
 
-def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[int | None], list[Finding]]:
+def look_at_images(study: Study, inputs: Inputs, progress: "Progress | None" = None) -> Inputs:
+    """Decode the images once on this node, so that bad files are refused before training.
+
+    Returns what is known then, with all that only pixels tell. Raises StudyError.
+    """
+    if not inputs.decode_sizes:
+        return inputs
+    from trainables.data.dataset import look_at
+
+    try:
+        info = look_at(study.data, sorted(inputs.decode_sizes, key=str), progress)
+    except TrainableError as error:
+        raise StudyError(f"{study.name}: {error}") from None
+    if info.fingerprint != inputs.fingerprint:
+        return find_inputs(study)
+    return replace(inputs, info=info, inventory=_inventory(study, info))
+
+
+def _inventory(study: Study, info: "DataInfo") -> "Inventory":
+    from trainables.data.inventory import take_stock
+    from trainables.data.splits import carve
+
+    _, held_out = carve(info.train_labels, study.data.validation, info.class_names)
+    goals = {recipe.sides for _, recipe in study.recipe_space.recipes()}
+    return take_stock(info, study.data, held_out, goals)
+
+
+def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | None], list[Finding]]:
     """Refuse images that a model cannot take or that have no room.
 
-    Returns the sides to decode, and what is doubtful about own models.
+    Returns the sizes to decode to, and what is doubtful about own models.
     """
     from trainables.data.dataset import decode_size, room
     from trainables.models.facts import check_input, check_model
 
-    sizes: set[int | None] = set()
+    sizes: set[Sides | None] = set()
     doubts: dict[str, Finding] = {}
-    for stem, image_size, single in sorted(_forms(study), key=str):
-        info.decoded_bytes(image_size)
-        sizes.add(decode_size(study.data, image_size))
+    for stem, goal, single in sorted(_forms(study), key=str):
+        info.decoded_bytes(goal)
+        sizes.add(decode_size(study.data, goal))
         if study.trainable == "classifier":
-            side = image_size or info.image_size or 0
             for model in study.factors["model"]:
                 check_model(model, stem)
-                check_input(model, info.n_classes, stem, (side, side), single)
+                sides = goal or info.sides or (0, 0)
+                check_input(model, info.n_classes, stem, sides, single)
                 if is_function(model):
                     from trainables.models.rehearsal import rehearse
 
-                    for doubt in rehearse(model, info.n_classes, stem, (side, side)).doubts:
+                    for doubt in rehearse(model, info.n_classes, stem, sides).doubts:
                         said = f"model {model}: {doubt}"
                         doubts[said] = Finding("own-model", Severity.WARNING, "", said, "")
     for size in sizes:
-        problem = room(info, size)
+        problem = room(study.data, info, size)
         if problem:
             raise StudyError(problem)
     return frozenset(sizes), list(doubts.values())
 
 
-def _forms(study: Study) -> set[tuple[Stem, int | None, bool]]:
+def _forms(study: Study) -> set[tuple[Stem, Sides | None, bool]]:
     """Return every stem and image size that a model may be built for, the search's included.
 
     And whether it is trained on batches of one image.
     """
     recipes = (recipe for _, recipe in study.recipe_space.recipes())
-    return {(recipe.stem, recipe.image_size, recipe.batch_size == 1) for recipe in recipes}
+    return {(recipe.stem, recipe.sides, recipe.batch_size == 1) for recipe in recipes}
 
 
 def _find_weights(
     study: Study, info: "DataInfo"
 ) -> tuple[dict[tuple[str, str], Weights], dict[tuple[str, str], str], list[Finding]]:
     """Return weights and what becomes of their heads by (model, label), and notes on them."""
-    forms = {(stem, image_size or info.image_size or 224) for stem, image_size, _ in _forms(study)}
+    forms = {(stem, goal or info.sides or (224, 224)) for stem, goal, _ in _forms(study)}
     found: dict[tuple[str, str], Weights] = {}
     heads: dict[tuple[str, str], str] = {}
     notes = []
@@ -247,8 +285,8 @@ def _find_weights(
 
             said = level.own.model_dump(exclude={"path"}) if level.own else {}
             weights = resolve_weights(model, level.label, level.path_for(model), **said)
-            for stem, side in forms:
-                fit = check_weights(weights, model, info.n_classes, stem, (side, side))
+            for stem, sides in forms:
+                fit = check_weights(weights, model, info.n_classes, stem, sides)
                 if fit is not None:
                     heads[model, level.label] = fit.head
             if fit is not None and fit.beside:

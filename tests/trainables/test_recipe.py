@@ -56,7 +56,7 @@ def test_budgets(fields: dict[str, Any], intervals: int, steps: int | None) -> N
         ({"lr": "fast"}, "valid number"),
         ({"momentum": 1.0}, "less than 1"),
         ({"weight_decay": -1e-4}, "greater than or equal to 0"),
-        ({"image_size": 4}, "greater than or equal to 8"),
+        ({"image_size": 4}, "a side of 8 to 1,024 pixels, or height and width such as 96x224"),
         ({"optimizer": "lion"}, "'adam', 'adamw' or 'sgd'"),
         ({"lrr": 1}, "Extra inputs"),
     ],

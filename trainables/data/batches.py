@@ -177,7 +177,7 @@ class Preparation:
     """What is done to every batch, in training and evaluation: normalised, resized.
 
     Mean and std are per channel, of inputs scaled to 0..1; sides are height and width of the stored
-    images in pixels; `image_size` is the side to resize to, None to leave them as they are.
+    images in pixels; `goal` those to resize to, None to leave them as they are.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class Preparation:
         mean: list[float],
         std: list[float],
         sides: tuple[int, int],
-        image_size: int | None,
+        goal: tuple[int, int] | None,
         device: torch.device,
     ) -> None:
         # Repeated over a row of pixels: broadcasting over three channels does not vectorise.
@@ -194,8 +194,7 @@ class Preparation:
         shift = -torch.tensor(mean, dtype=torch.float64) / deviation
         self._scale = scale.float().repeat(sides[1]).to(device)
         self._shift = shift.float().repeat(sides[1]).to(device)
-        resized = image_size is not None and sides != (image_size, image_size)
-        self._image_size = image_size if resized else None
+        self._goal = None if sides == goal else goal
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return the network's input: float32, (batch, 3, height, width), in channels-last layout.
@@ -206,9 +205,9 @@ class Preparation:
         rows = images.reshape(batch, height, width * channels).float()
         scaled = torch.addcmul(self._shift, rows, self._scale)
         inputs = scaled.view(batch, height, width, channels).permute(0, 3, 1, 2)
-        if self._image_size is None:
+        if self._goal is None:
             return inputs
-        return F.interpolate(inputs, size=self._image_size, mode="bilinear", antialias=True)
+        return F.interpolate(inputs, size=self._goal, mode="bilinear", antialias=True)
 
 
 def _shared(array: NDArray[np.uint8]) -> Tensor:

@@ -6,10 +6,9 @@ pages are shared by all processes of the node, and a trial's private memory hold
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -29,84 +28,19 @@ from trainables.data.cache import (
     replacing,
     unwritable,
 )
-from trainables.data.reading import (
-    DECODING_VERSION,
-    Pixels,
-    Reading,
-    Split,
-    decode,
-    examine,
-    in_order,
-    quiet,
-)
+from trainables.data.content import Content, tried
+from trainables.data.decoding import Progress, refuse_damaged, write_arrays
+from trainables.data.info import DataInfo, facts_of, recalled
+from trainables.data.looks import Copies, recall_look, remember_look
+from trainables.data.pictures import DECODING_VERSION, Manner, examine, quiet
+from trainables.data.reading import Pixels, Reading, in_order
 from trainables.data.sources import origin
 from trainables.errors import DataError
+from trainables.recipe import Sides
 from trainables.trial import Source
 
-_INSPECTION = 3
+_INSPECTION = 4
 """Raised when the same files give another `DataInfo`."""
-_REPORTED = 1024
-"""Images between two calls of a progress function."""
-_VALUES = 2**20
-"""Pixel values held as floats at once by a computation over all images."""
-
-_LABELS = ("train_labels", "test_labels")
-"""Fields of a `DataInfo` that are remembered as lists."""
-
-Progress = Callable[[int, int], None]
-"""Told the number of images that are decoded, and of all that are to be."""
-
-
-@dataclass(frozen=True, eq=False)
-class DataInfo:
-    """What is known of a data set without decoding it."""
-
-    fingerprint: str
-    """Hash of all images, as stored, and labels, in order; of no path, name or date."""
-    train_labels: NDArray[np.int64]
-    """Shape (n_train,), each class 0 … n_classes − 1 at least once; read-only."""
-    test_labels: NDArray[np.int64]
-    """Shape (n_test,), read-only."""
-    class_names: tuple[str, ...]
-    """Name of every class, by its label."""
-    image_size: int | None
-    """Side in pixels of all images as they are; None where they differ or are not square."""
-    n_seen: int
-    """Number of test images that are training images too, to the last byte as stored."""
-    seen: str
-    """The place of the first of them, as messages name it; empty where there is none."""
-
-    def __post_init__(self) -> None:
-        self.train_labels.setflags(write=False)
-        self.test_labels.setflags(write=False)
-
-    @property
-    def n_train(self) -> int:
-        """Number of training images, those for validation included."""
-        return self.train_labels.size
-
-    @property
-    def n_test(self) -> int:
-        """Number of test images."""
-        return self.test_labels.size
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes, each of which has training images."""
-        return len(self.class_names)
-
-    def decoded_bytes(self, image_size: int | None) -> int:
-        """Return the size in bytes of all images as RGB, at a side in pixels or as they are.
-
-        Raises DataError where no side is given and the images have none in common.
-        """
-        side = image_size or self.image_size
-        if side is None:
-            raise DataError(
-                "recipe.image_size: the images differ in size or are not square; set the side in "
-                "pixels that all are brought to, such as 224"
-            )
-        return (self.n_train + self.n_test) * side * side * 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,70 +67,110 @@ def inspect(source: Source) -> DataInfo:
     """Return what is known of a source: labels, class names, sizes, a hash; nothing is decoded.
 
     What was found is kept in the cache folder until one of the files changes. Raises DataError
-    where something is missing, unreadable or labelled in an impossible way; the file is named.
-    Damage beyond an image's header shows only when it is decoded.
+    where something is missing, unreadable or labelled in an impossible way; files are named. Damage
+    beyond an image's header shows only when it is decoded.
     """
     found = origin(source)
     evidence = found.evidence()
-    key = evidence_key(evidence, _INSPECTION, source.source) if evidence else None
+    key = None
+    if evidence:
+        key = evidence_key(evidence, _INSPECTION, source.model_dump_json(exclude={"validation"}))
     known = recall(key) if key is not None else None
     if known is not None:
-        labels = {name: np.array(known[name], dtype=np.int64) for name in _LABELS}
-        return DataInfo(**{**known, **labels, "class_names": tuple(known["class_names"])})
-    info = _inspected(found.read())
-    if key is not None:
-        remember(key, vars(info) | {name: getattr(info, name).tolist() for name in _LABELS})
-    return info
+        info = recalled(known)
+    else:
+        info = _inspected(found.read(), source)
+        if key is not None:
+            remember(key, facts_of(info))
+    if source.damaged == "skip":
+        # Which pixels are damaged is known once they were decoded.
+        decoded = recall(_skipping(info.content, source))
+        if decoded is not None:
+            info = replace(recalled(decoded), class_names=info.class_names)
+    return replace(info, look=recall_look(info.content, Manner.of(source)))
 
 
-def _inspected(reading: Reading) -> DataInfo:
-    content = _content_hash(reading)
-    sizes: set[tuple[int, int]] = set()
-    # The first bytes of the digests: two unlike images share them once in 10¹⁹ pairs.
-    heads = bytearray()
-    items = chain(reading.train.items(), reading.test.items())
+def _skipping(content: str, source: Source) -> str:
+    settings = source.model_dump_json(exclude={"validation", "path", "source"})
+    return f"skip-{hashlib.sha256((content + settings).encode()).hexdigest()[:32]}"
+
+
+def _inspected(reading: Reading, source: Source) -> DataInfo:
+    manner = Manner.of(source)
+    content, heads = Content(reading, manner), {"train": bytearray(), "test": bytearray()}
+    look = partial(tried, partial(examine, manner=manner))
     with quiet():
-        for digest, width, height in in_order(examine, items):
-            content.update(digest)
-            sizes.add((width, height))
-            heads += digest[:8]
-    trained, tested = np.split(np.frombuffer(heads, dtype=np.uint64), [reading.train.labels.size])
-    seen = np.flatnonzero(np.isin(tested, trained))
-    width, height = sizes.pop()
+        for part, split in (("train", reading.train), ("test", reading.test)):
+            for digest, found in in_order(look, split.items()):
+                if content.add(digest, found):
+                    # The first bytes: two unlike images share them once in 10¹⁹ pairs.
+                    heads[part] += digest[:8]
+    return _information(reading, source, content, Copies.among(*map(_numbers, heads.values())))
+
+
+def _numbers(keys: bytearray) -> NDArray[np.uint64]:
+    return np.frombuffer(keys, dtype=np.uint64)
+
+
+def _information(reading: Reading, source: Source, content: Content, copies: Copies) -> DataInfo:
+    if source.damaged == "refuse":
+        refuse_damaged(content.damaged)
+    kept = reading.only(content.labels("train"), content.labels("test"))
+    shapes = tuple(sorted(content.shapes.items()))
     return DataInfo(
-        fingerprint=content.hexdigest()[:32],
-        train_labels=reading.train.labels,
-        test_labels=reading.test.labels,
-        class_names=reading.class_names,
-        image_size=width if width == height and not sizes else None,
-        n_seen=seen.size,
-        seen=next(islice(reading.test.items(), int(seen[0]), None)).where if seen.size else "",
+        fingerprint=content.fingerprint,
+        train_labels=kept.train.labels,
+        test_labels=kept.test.labels,
+        class_names=kept.class_names,
+        sides=shapes[0][0] if len(shapes) == 1 else None,
+        content=content.hash,
+        train_fingerprint=content.fingerprint_of("train"),
+        test_fingerprint=content.fingerprint_of("test"),
+        shapes=shapes,
+        n_deep=content.n_deep,
+        n_alpha=content.n_alpha,
+        copies=copies,
+        left_out=tuple(each.place for each in content.damaged),
+        skipped=next((f"{each.where} ({each.why})" for each in content.damaged), ""),
+        files=reading.files,
+        remarks=reading.remarks,
     )
 
 
-def _content_hash(reading: Reading) -> "hashlib._Hash":
-    """Return the hash of the labels, to be fed with every image's digest in order."""
-    content = hashlib.sha256()
-    for split in (reading.train, reading.test):
-        content.update(np.int64(split.labels.size).tobytes() + split.labels.tobytes())
-    return content
+def places(source: Source, info: DataInfo, part: str) -> list[str]:
+    """Return where each image of a part, `train` or `test`, is found again: a file, or its row."""
+    count = info.n_train if part == "train" else info.n_test
+    if source.path is None or source.source.startswith("cifar"):
+        return [f"{source.source}, {part}, image {number}" for number in range(count)]
+    reading = origin(source).read()
+    found = [
+        place
+        for split in (reading.train, reading.test)
+        for place in (split.places() if split.places else (item.where for item in split.items()))
+    ]
+    kept = [place for number, place in enumerate(found) if number not in set(info.left_out)]
+    return kept[: info.n_train] if part == "train" else kept[info.n_train :]
 
 
-def decode_size(source: Source, image_size: int | None) -> int | None:
-    """Return the side at which images are to be decoded for a recipe's `image_size`.
+def decode_size(source: Source, goal: Sides | None) -> Sides | None:
+    """Return the height and width to which images are decoded for a recipe's `sides`.
 
-    None keeps them as they are, to be resized on the device: where all are squares of one size
-    that is no larger. It depends on the images alone, so that the same ones give the same numbers
-    whichever source they come from.
+    None keeps them as they are, to be resized on the device: where all have one size and the
+    recipe's shape, and are no larger. It depends on the images alone, so that the same ones give
+    the same numbers whichever source they come from.
     """
-    if image_size is None:
+    if goal is None:
         return None
-    side = inspect(source).image_size
-    return image_size if side is None or image_size < side else None
+    own = inspect(source).sides
+    is_alike = own is not None and own[0] * goal[1] == own[1] * goal[0] and own[0] <= goal[0]
+    return None if is_alike else goal
 
 
 def open_dataset(
-    source: Source, fingerprint: str, image_size: int | None, progress: Progress | None = None
+    source: Source,
+    fingerprint: str,
+    image_size: Sides | int | None,
+    progress: Progress | None = None,
 ) -> Dataset:
     """Return a data set's decoded images, decoded first where this node has not done it yet.
 
@@ -207,28 +181,62 @@ def open_dataset(
     fingerprint
         Content hash of the images and labels, as `inspect` returned it; others are refused.
     image_size
-        Side in pixels that images are brought to: the middle square, resized. None leaves them as
-        they are, all of one size.
+        Height and width in pixels that images are brought to, as the source's `fit` says; one
+        number is both. None leaves them as they are, all of one size.
     progress
         Called now and then with the number of images decoded and to be decoded.
 
     Raises
     ------
     DataError
-        An image is damaged (it is named), the images are not those of the fingerprint, or the
+        Images are damaged (they are named), the images are not those of the fingerprint, or the
         cache folder has no room.
     """
-    entry = _entry(fingerprint, image_size)
-    known = _mapped(entry)
+    goal = (image_size, image_size) if isinstance(image_size, int) else image_size
+    return _opened(source, fingerprint, goal, progress)
+
+
+def look_at(source: Source, goals: Iterable[Sides | None], progress: Progress | None) -> DataInfo:
+    """Decode a source for all goals where that was not done yet; return what is known of it then.
+
+    Raises DataError as `open_dataset` does.
+    """
+    info = inspect(source)
+    for goal in goals:
+        try:
+            _opened(source, info.fingerprint, goal, progress, anew=info.look is None)
+        except _Others:
+            if source.damaged == "refuse" or info.look is not None:
+                raise
+            # Damaged images were found, and are left out from now on.
+            _opened(source, inspect(source).fingerprint, goal, progress)
+        info = inspect(source)
+    return info
+
+
+class _Others(DataError):
+    """The images are not those that were expected."""
+
+
+def _opened(
+    source: Source,
+    fingerprint: str,
+    goal: Sides | None,
+    progress: Progress | None,
+    *,
+    anew: bool = False,
+) -> Dataset:
+    entry = _entry(fingerprint, source, goal)
+    known = None if anew else _mapped(entry)
     if known is not None:
         return known
     with locked(entry.name):
-        known = _mapped(entry)  # decoded by another process meanwhile
+        known = None if anew else _mapped(entry)  # decoded by another process meanwhile
         if known is None:
             reading = origin(source).read()
             try:
                 with replacing(entry) as folder, quiet():
-                    _write(folder, reading, fingerprint, image_size, progress)
+                    _write(folder, reading, source, fingerprint, goal, progress)
             except OSError as problem:
                 raise unwritable(problem) from problem
             known = _mapped(entry)
@@ -237,9 +245,14 @@ def open_dataset(
     return known
 
 
-def _entry(fingerprint: str, image_size: int | None) -> Path:
-    name = f"{fingerprint}-{image_size or 'native'}-{DECODING_VERSION}"
-    return cache_folder() / "decoded" / name
+def _entry(fingerprint: str, source: Source, goal: Sides | None) -> Path:
+    size = "native" if goal is None else f"{goal[0]}x{goal[1]}"
+    if goal is not None and goal[0] == goal[1]:
+        size = str(goal[0])
+    elif goal is not None and source.fit != "crop":
+        # The fingerprint of squares does not say how they are brought to another shape.
+        size += f"-{source.fit}-{source.background.strip('#')}"
+    return cache_folder() / "decoded" / f"{fingerprint}-{size}-{DECODING_VERSION}"
 
 
 def _mapped(entry: Path) -> Dataset | None:
@@ -267,82 +280,36 @@ def _mapped_split(entry: Path, part: str) -> Images:
 def _write(
     folder: Path,
     reading: Reading,
+    source: Source,
     fingerprint: str,
-    image_size: int | None,
+    goal: Sides | None,
     progress: Progress | None,
 ) -> None:
-    content = _content_hash(reading)
-    total = reading.train.labels.size + reading.test.labels.size
-    done = 0
-    shape: tuple[int, ...] | None = None
-    for part, split in (("train", reading.train), ("test", reading.test)):
-        np.save(folder / f"{part}-labels.npy", split.labels)
-        with (folder / f"{part}-images.npy").open("wb") as file:
-            for digest, pixels in in_order(partial(decode, side=image_size), split.items()):
-                if shape is None:
-                    shape = pixels.shape
-                if pixels.shape != shape:
-                    raise _unequal(split, pixels.shape, shape)
-                if file.tell() == 0:
-                    header = {"descr": "|u1", "fortran_order": False}
-                    npy.write_array_header_1_0(
-                        file, {**header, "shape": (split.labels.size, *shape)}
-                    )
-                file.write(pixels.tobytes())
-                content.update(digest)
-                done += 1
-                if progress is not None and (done % _REPORTED == 0 or done == total):
-                    progress(done, total)
-    if content.hexdigest()[:32] != fingerprint:
-        raise DataError(
+    manner = Manner.of(source)
+    content, look = write_arrays(folder, reading, manner, goal, progress)
+    info = _information(reading, source, content, look.copies)
+    remember_look(content.hash, manner, look)
+    if source.damaged == "skip":
+        remember(_skipping(content.hash, source), facts_of(info))
+    if info.fingerprint != fingerprint:
+        raise _Others(
             f"{reading.train.where}: not the images and labels that the study was planned with: "
             "they have changed since, or differ on this node; bring them back or plan anew"
         )
-    (folder / "classes.json").write_text(json.dumps(reading.class_names))
 
 
-def _unequal(split: Split, shape: tuple[int, ...], first: tuple[int, ...]) -> DataError:
-    return DataError(
-        f"{split.where}: holds images of {first[1]}×{first[0]} and of {shape[1]}×{shape[0]} "
-        "pixels; set recipe.image_size, the side that all are brought to"
-    )
-
-
-def channel_statistics(
-    images: Pixels, indices: NDArray[np.int64] | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and deviation of each colour channel, (3,), of pixels scaled to 0 … 1.
-
-    Images are uint8, (n, height, width, 3); those by indices count, by default all. The deviation
-    is that of the pixels themselves (not an estimate from a sample), and at least one grey level,
-    so that pixels can be divided by it.
-    """
-    chosen = np.arange(len(images)) if indices is None else np.sort(indices)
-    total, squares, count = np.zeros(3), np.zeros(3), 0
-    step = max(1, _VALUES // images[0].size)
-    for start in range(0, chosen.size, step):
-        # Whole numbers below 2**53 throughout: the sums are exact, in whatever chunks.
-        pixels = images[chosen[start : start + step]].reshape(-1, 3).astype(np.float64)
-        total += pixels.sum(axis=0)
-        squares += np.einsum("pc,pc->c", pixels, pixels)
-        count += len(pixels)
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 1.0))
-    return mean / 255, deviation / 255
-
-
-def room(info: DataInfo, image_size: int | None) -> str | None:
+def room(source: Source, info: DataInfo, goal: Sides | None) -> str | None:
     """Return why the decoded images would not fit on this node, with the numbers, or None.
 
     They need disk in the cache folder, and memory in which all trials share them.
     """
     try:
-        needed = info.decoded_bytes(image_size)
+        needed = info.decoded_bytes(goal)
     except DataError as problem:
         return str(problem)
     lacking = []
     disk, memory = free_disk(cache_folder()), available_memory()
-    if needed > disk and _mapped(_entry(info.fingerprint, image_size)) is None:
+    if needed > disk and _mapped(_entry(info.fingerprint, source, goal)) is None:
         lacking.append(
             f"cache folder {cache_folder()} has {in_words(disk)} free "
             f"(set {FOLDER_VARIABLE} to a folder with more)"
@@ -351,8 +318,8 @@ def room(info: DataInfo, image_size: int | None) -> str | None:
         lacking.append(f"{in_words(memory)} of memory are available (set a smaller image_size)")
     if not lacking:
         return None
-    side = image_size or info.image_size
+    height, width = goal or info.sides or (0, 0)
     return (
-        f"data: {info.n_train + info.n_test:,} images at {side}×{side} need {in_words(needed)} "
+        f"data: {info.n_train + info.n_test:,} images at {width}×{height} need {in_words(needed)} "
         f"decoded, but {' and '.join(lacking)}"
     )

@@ -1,26 +1,17 @@
-"""A data set as its source gives it: labels at hand, images one after another, decoded when due."""
+"""A data set as its source gives it: labels at hand, images one after another, not yet decoded."""
 
-import hashlib
-import io
 import os
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trainables.errors import DataError
-
-DECODING_VERSION = 1
-"""Raised when the pixels of an image come out differently."""
 
 _PART = 32
 """Images per task of a thread: small ones would cost less than handing them over."""
@@ -28,6 +19,24 @@ _PART = 32
 Pixels = NDArray[np.uint8]
 """Images as bytes: the last axis is red, green and blue."""
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Note:
+    """One thing that is worth knowing about a data set."""
+
+    code: str
+    """Stable name of its kind, such as `images-cut`."""
+    severity: Literal["note", "warning"]
+    """Whether accuracy may suffer from it."""
+    text: str
+    """What was found, with numbers."""
+    advice: str = ""
+    """What to do; empty where nothing need be done."""
+
+    def __str__(self) -> str:
+        """Return text and advice, where there is one, as one sentence."""
+        return "; ".join(filter(None, (self.text, self.advice))) + "."
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -50,6 +59,8 @@ class Split:
     """Class of every image, shape (n,)."""
     items: Callable[[], Iterator[Item]]
     """Returns the images, one for each label and in the same order, from the first at each call."""
+    places: Callable[[], Iterator[str]] | None = None
+    """Returns where each image is, as messages name it, without reading it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +74,12 @@ class Reading:
     test: Split
     class_names: tuple[str, ...]
     """Name of every class by its label; the labels themselves where a source gives no names."""
+    files: tuple[str, ...] = ()
+    """Files or folders that were read, by name."""
+    remarks: tuple[Note, ...] = ()
+    """What there is to say about them."""
+    arrangement: Mapping[str, Any] = field(default_factory=dict)
+    """What else than images and labels decides which of them a trial is given."""
 
     def __post_init__(self) -> None:
         for split in (self.train, self.test):
@@ -89,6 +106,13 @@ class Reading:
             names = tuple(str(label) for label in range(trained.size))
             object.__setattr__(self, "class_names", names)
 
+    def only(self, train: NDArray[np.int64], test: NDArray[np.int64]) -> Self:
+        """Return the data set with fewer images, by their labels; raises DataError likewise."""
+        if train.size == self.train.labels.size and test.size == self.test.labels.size:
+            return self
+        parts = replace(self.train, labels=train), replace(self.test, labels=test)
+        return replace(self, train=parts[0], test=parts[1])
+
     def _check_range(self, split: Split) -> None:
         low, high = int(split.labels.min()), int(split.labels.max())
         if low < 0:
@@ -101,46 +125,6 @@ class Reading:
 
     def _named(self, label: int) -> str:
         return f"{label} ({self.class_names[label]})" if self.class_names else str(label)
-
-
-def examine(item: Item) -> tuple[bytes, int, int]:
-    """Return an image's content digest, width and height in pixels, from its header alone.
-
-    Raises DataError where it is missing, no image, or too large to be decoded safely.
-    """
-    if isinstance(item.content, np.ndarray):
-        height, width, _ = item.content.shape
-        return _digest(item.content), width, height
-    data = _encoded(item)
-    with _open(item, data) as image:
-        return hashlib.sha256(data).digest(), image.width, image.height
-
-
-def decode(item: Item, side: int | None) -> tuple[bytes, Pixels]:
-    """Return an image's content digest, 32 bytes, and its pixels as RGB, uint8 (height, width, 3).
-
-    An encoded image is turned upright as its EXIF data say; alpha is dropped. The side is that of
-    the square result in pixels: the middle square, resized by an antialiased bicubic filter; None
-    leaves the image as it is. Raises DataError where it is missing, truncated, damaged, no image,
-    or too large to be decoded safely.
-    """
-    if isinstance(item.content, np.ndarray):
-        digest = _digest(item.content)
-        if side is None or item.content.shape[:2] == (side, side):
-            return digest, item.content
-        return digest, _squared(Image.fromarray(item.content), side)
-    data = _encoded(item)
-    with _open(item, data) as image:
-        try:
-            rgb = _as_rgb(ImageOps.exif_transpose(image))
-        except MemoryError:
-            raise
-        except Exception as problem:  # Pillow's decoders raise whatever a damaged file makes them
-            raise DataError(
-                f"{item.where}: the image is damaged ({problem}); replace it or take it out"
-            ) from problem
-    digest = hashlib.sha256(data).digest()
-    return digest, np.asarray(rgb) if side is None else _squared(rgb, side)
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -157,79 +141,3 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
         while batch := list(islice(parts, 4 * (threads or 1))):
             for results in pool.map(work, batch):
                 yield from results
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence Pillow's warnings: of large images, checked here, and of odd but harmless headers.
-
-    For a whole run over many images, as the filters belong to the process, not to its threads.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _encoded(item: Item) -> bytes:
-    if not isinstance(item.content, Path):
-        return bytes(item.content)
-    try:
-        return item.content.read_bytes()
-    except OSError as problem:
-        raise DataError(f"{item.where}: cannot be read ({problem.strerror})") from problem
-
-
-def _digest(pixels: Pixels) -> bytes:
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
-
-
-@cache
-def _formats() -> tuple[str, ...]:
-    """Return plain raster formats; Pillow's others include EPS, which starts Ghostscript."""
-    Image.init()
-    usual = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
-    return tuple(name for name in usual if name in Image.OPEN)
-
-
-def _open(item: Item, data: bytes) -> Image.Image:
-    if not data:
-        raise DataError(f"{item.where}: is empty, not an image; replace it or take it out")
-    try:
-        image = Image.open(io.BytesIO(data), formats=_formats())
-    except UnidentifiedImageError as problem:
-        raise DataError(
-            f"{item.where}: is not an image ({', '.join(_formats())}); replace it or take it out"
-        ) from problem
-    except Image.DecompressionBombError as problem:
-        raise DataError(f"{item.where}: {problem}") from problem
-    except MemoryError:
-        raise
-    except Exception as problem:  # as in `decode`
-        raise DataError(
-            f"{item.where}: the image's header is damaged ({problem}); replace it or take it out"
-        ) from problem
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:
-        raise DataError(
-            f"{item.where}: {image.width}×{image.height} pixels are more than the {limit:,} that "
-            "are decoded; make the image smaller"
-        )
-    return image
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no fixed range; store 8-bit ones")
-    if image.mode.startswith("I"):
-        # 16-bit grey, which Pillow would clip at 255 rather than scale.
-        grey = np.asarray(image).astype(np.int64)
-        if grey.min() < 0 or grey.max() > 65535:
-            raise ValueError("32-bit pixels have no fixed range; store 8-bit ones")
-        return Image.fromarray(((grey + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
-
-
-def _squared(image: Image.Image, side: int) -> Pixels:
-    return np.asarray(ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC))

@@ -45,7 +45,7 @@ class Load:
     """Side of the stored images in pixels."""
     evaluated: int
     """Images of the larger of validation and test set: they are evaluated many at a time."""
-    image_size: int | None
+    image_size: int | str | None
     batch_size: int
     precision: str
     optimizer: str

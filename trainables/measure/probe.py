@@ -95,8 +95,8 @@ class Probe:
         """
         recipe = self.trial.recipe
         n_train = max(recipe.batch_size, self.trial.n_classes, 2)
-        side = recipe.image_size or self.side
-        most = evaluation_batch(self._gauge.device, (side, side))
+        sides = recipe.sides or (self.side, self.side)
+        most = evaluation_batch(self._gauge.device, sides)
         n_test = max(self.trial.n_classes, min(self.evaluated, most))
         with self._gauge.counting():
             self._learner = Classifier(

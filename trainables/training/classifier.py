@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.data.batches import Batches, Examples, Preparation, crop_and_flip, derive_seed
-from trainables.data.dataset import Dataset, channel_statistics, decode_size, open_dataset
+from trainables.data.dataset import Dataset, decode_size, open_dataset
+from trainables.data.decoding import channel_statistics
 from trainables.data.splits import carve, draw
 from trainables.errors import CheckpointError, DataError, Diverged
 from trainables.functions import is_function
@@ -200,7 +201,7 @@ class Classifier:
     def _open(self, dataset: Dataset | None) -> None:
         trial = self._trial
         if dataset is None:
-            side = decode_size(trial.data, trial.recipe.image_size)
+            side = decode_size(trial.data, trial.recipe.sides)
             dataset = open_dataset(trial.data, trial.fingerprint, side)
         train = dataset.train
         pool, held_out = carve(train.labels, trial.data.validation, dataset.class_names)
@@ -216,7 +217,7 @@ class Classifier:
         self._test = Examples(dataset.test, None, self._device)
         self._mean, self._std = self._normalization(train.images, subset)
         sides, recipe, device = self._train_examples.sides, trial.recipe, self._device
-        self._prepared = Preparation(self._mean, self._std, sides, recipe.image_size, device)
+        self._prepared = Preparation(self._mean, self._std, sides, recipe.sides, device)
         cropped = sides if recipe.augmentation in ("standard", "trivial") else None
         # images ÷ (classes × images of its class)
         counts = torch.from_numpy(self._class_counts).double()
@@ -229,9 +230,8 @@ class Classifier:
         self._class_weights = fair.float().to(device) if recipe.class_weights != "none" else None
         self._varied, self._mixed = varied(recipe, sides), mixer(recipe, trial.n_classes)
         self._prepared_varied = self._prepared
-        if recipe.augmentation == "resized-crop" and recipe.image_size:
-            size = (recipe.image_size, recipe.image_size)
-            self._prepared_varied = Preparation(self._mean, self._std, size, None, device)
+        if recipe.augmentation == "resized-crop" and recipe.sides:
+            self._prepared_varied = Preparation(self._mean, self._std, recipe.sides, None, device)
 
     def _normalization(
         self, images: NDArray[np.uint8], subset: NDArray[np.int64]
@@ -265,8 +265,7 @@ class Classifier:
         self._schedule = Schedule(trial.recipe, self._per_interval)
 
     def _input_sides(self) -> tuple[int, int]:
-        side = self._trial.recipe.image_size
-        return (side, side) if side is not None else self._train_examples.sides
+        return self._trial.recipe.sides or self._train_examples.sides
 
     def _train(self) -> Row:
         """Train one interval; nothing is read from the device before its end."""

@@ -32,7 +32,7 @@ def varied(recipe: Recipe, sides: tuple[int, int]) -> Callable[[Tensor], Tensor]
     random resized crop of Inception with a flip, to the recipe's image size, else to these sides,
     height and width in pixels. None for other augmentations.
     """
-    size = (recipe.image_size,) * 2 if recipe.image_size else sides
+    size = recipe.sides or sides
     one: v2.Transform
     if recipe.augmentation == "trivial":
         one = v2.TrivialAugmentWide()

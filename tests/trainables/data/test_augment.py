@@ -84,7 +84,7 @@ def test_inputs_are_channels_last() -> None:
 
 @pytest.mark.parametrize("sides", [(32, 32), (24, 48)])
 def test_resized_to_the_image_size(sides: tuple[int, int]) -> None:
-    prepare = Preparation([0.0] * 3, [1.0] * 3, sides, 16, CPU)
+    prepare = Preparation([0.0] * 3, [1.0] * 3, sides, (16, 16), CPU)
     grey = torch.full((2, *sides, 3), 51, dtype=torch.uint8)
     resized = prepare(grey)
     assert resized.shape == (2, 3, 16, 16)
@@ -97,7 +97,7 @@ def test_halving_averages_over_neighbours() -> None:
     # edge only 3, 3, 1 are there.
     columns = torch.tensor([0, 0, 0, 0, 255, 255, 255, 255], dtype=torch.uint8)
     image = columns[None, None, :, None].expand(1, 8, 8, 3).contiguous()
-    halved = Preparation([0.0] * 3, [1.0] * 3, (8, 8), 4, CPU)(image)
+    halved = Preparation([0.0] * 3, [1.0] * 3, (8, 8), (4, 4), CPU)(image)
     expected = torch.tensor([0, 1 / 8, 7 / 8, 1.0])
     torch.testing.assert_close(halved[0, 0, 0], expected, atol=1e-6, rtol=0)
 
@@ -105,5 +105,5 @@ def test_halving_averages_over_neighbours() -> None:
 def test_images_of_the_size_asked_for_are_left_alone() -> None:
     images = some_images(2, 16, 16)
     as_is = Preparation([0.1] * 3, [0.3] * 3, (16, 16), None, CPU)(images)
-    asked = Preparation([0.1] * 3, [0.3] * 3, (16, 16), 16, CPU)(images)
+    asked = Preparation([0.1] * 3, [0.3] * 3, (16, 16), (16, 16), CPU)(images)
     assert torch.equal(as_is, asked)

@@ -15,14 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from trainables.data.dataset import (
-    DataInfo,
-    channel_statistics,
-    decode_size,
-    inspect,
-    open_dataset,
-    room,
-)
+from trainables.data.dataset import decode_size, inspect, open_dataset, room
+from trainables.data.decoding import channel_statistics
+from trainables.data.info import DataInfo
 from trainables.errors import DataError
 from trainables.trial import Source
 
@@ -61,9 +56,9 @@ def opened(source, image_size=None, progress=None):
     return open_dataset(source, inspect(source).fingerprint, image_size, progress)
 
 
-def info(n_train=90, n_test=10, image_size=32):
+def info(n_train=90, n_test=10, sides=(32, 32)):
     labels = [np.arange(n, dtype=np.int64) % 2 for n in (n_train, n_test)]
-    return DataInfo("f" * 32, *labels, ("a", "b"), image_size, n_seen=0, seen="")
+    return DataInfo("f" * 32, *labels, ("a", "b"), sides)
 
 
 class TestInspect:
@@ -73,27 +68,27 @@ class TestInspect:
         assert found.train_labels.tolist() == [0, 0, 0, 1, 1, 1]
         assert found.test_labels.tolist() == [0, 1]
         assert found.class_names == ("cat", "dog")
-        assert found.image_size == 6
+        assert found.sides == (6, 6)
         assert len(found.fingerprint) == 32
 
     def test_test_images_that_are_in_train_are_counted(self, folder, source):
-        none = inspect(source)
-        assert (none.n_seen, none.seen) == (0, "")
+        assert inspect(source).copies.test == ()
         for name in ("cat/b", "dog/b"):
             shutil.copy(folder / f"train/{name}.png", folder / f"test/{name}.png")
-        found = inspect(source)
-        assert (found.n_seen, found.seen) == (2, str(folder / "test/cat/b.png"))
+        assert inspect(source).copies.test == ((1, 1), (3, 4))
 
     def test_labels_cannot_be_changed(self, source):
         with pytest.raises(ValueError, match="read-only"):
             inspect(source).train_labels[0] = 1
 
-    @pytest.mark.parametrize("sizes", [[(6, 6), (7, 7)], [(6, 7), (6, 7)]])
-    def test_no_common_square(self, tmp_path, sizes):
+    @pytest.mark.parametrize(
+        ("sizes", "sides"), [([(6, 6), (7, 7)], None), ([(6, 7), (6, 7)], (7, 6))]
+    )
+    def test_one_height_and_width(self, tmp_path, sizes, sides):
         for part in ("train", "test"):
             for name, size in zip("ab", sizes, strict=True):
                 colour_file(tmp_path / "i" / part / name / "x.png", 0, size)
-        assert inspect(Source(source="imagefolder", path=tmp_path / "i")).image_size is None
+        assert inspect(Source(source="imagefolder", path=tmp_path / "i")).sides == sides
 
     def test_a_damaged_header_is_named(self, folder, source):
         (folder / "train" / "cat" / "b.png").write_bytes(b"not an image")
@@ -159,13 +154,13 @@ class TestMemory:
     def test_an_inspection_is_kept(self, cache):
         first = inspect(Source())
         (kept,) = (cache / "inspected").iterdir()
-        changed = {"fingerprint": "0" * 32, "n_seen": 3, "seen": "some file"}
+        changed = {"fingerprint": "0" * 32, "copies": {"train": [], "test": [[3, 5]]}}
         kept.write_text(json.dumps(json.loads(kept.read_text()) | changed))
         second = inspect(Source())
         assert second.fingerprint == "0" * 32
-        assert (second.n_seen, second.seen) == (3, "some file")
+        assert second.copies.test == ((3, 5),)
         assert second.class_names == first.class_names
-        assert second.image_size == first.image_size == 32
+        assert second.sides == first.sides == (32, 32)
         assert np.array_equal(second.train_labels, first.train_labels)
         assert second.train_labels.dtype == second.test_labels.dtype == np.int64
         assert np.array_equal(second.test_labels, first.test_labels)
@@ -406,19 +401,20 @@ class TestStatistics:
 class TestRoom:
     def test_bytes_of_rgb_images(self):
         assert info().decoded_bytes(None) == 100 * 32 * 32 * 3
-        assert info().decoded_bytes(8) == 100 * 8 * 8 * 3
-        assert info(image_size=None).decoded_bytes(8) == 100 * 8 * 8 * 3
+        assert info().decoded_bytes((8, 9)) == 100 * 8 * 9 * 3
+        assert info(sides=None).decoded_bytes((8, 8)) == 100 * 8 * 8 * 3
+        assert info(sides=(4, 9)).decoded_bytes(None) == 100 * 4 * 9 * 3
 
     def test_a_size_is_needed_where_images_differ(self):
-        with pytest.raises(DataError, match=r"recipe.image_size: the images differ in size .* 224"):
-            info(image_size=None).decoded_bytes(None)
-        assert room(info(image_size=None), None).startswith("recipe.image_size: the images differ")
+        with pytest.raises(DataError, match=r"recipe.image_size: the images differ in size; .*224"):
+            info(sides=None).decoded_bytes(None)
+        assert room(Source(), info(sides=None), None).startswith("recipe.image_size: the")
 
     def test_enough(self):
-        assert room(info(), None) is None
+        assert room(Source(), info(), None) is None
 
     def test_neither_disk_nor_memory(self, cache):
-        message = room(info(), 1_000_000)
+        message = room(Source(), info(), (1_000_000, 1_000_000))
         assert message.startswith(
             "data: 100 images at 1000000×1000000 need 272.8 TiB decoded, but "
         )
@@ -429,14 +425,15 @@ class TestRoom:
 
 class TestDecodeSize:
     def test_images_of_one_size_are_enlarged_on_the_device(self):
-        assert decode_size(Source(), 64) is None
-        assert decode_size(Source(), 32) is None
+        assert decode_size(Source(), (64, 64)) is None
+        assert decode_size(Source(), (32, 32)) is None
         assert decode_size(Source(), None) is None
 
     def test_larger_images_are_not_kept_whole(self):
-        assert decode_size(Source(), 16) == 16
+        assert decode_size(Source(), (16, 16)) == (16, 16)
+        assert decode_size(Source(), (64, 96)) == (64, 96)
 
-    @pytest.mark.parametrize(("size", "expected"), [((6, 6), None), ((6, 7), 64)])
+    @pytest.mark.parametrize(("size", "expected"), [((6, 6), None), ((6, 7), (64, 64))])
     def test_the_source_makes_no_difference(self, tmp_path, size, expected):
         for part in ("train", "test"):
             colour_file(tmp_path / "folder" / part / "a" / "x.png", 1, (6, 6))
@@ -449,8 +446,8 @@ class TestDecodeSize:
         folder = Source(source="imagefolder", path=tmp_path / "folder")
         assert inspect(parquet).fingerprint == inspect(folder).fingerprint
         for source in (parquet, folder):
-            assert decode_size(source, 64) == expected
-            assert decode_size(source, 4) == 4
+            assert decode_size(source, (64, 64)) == expected
+            assert decode_size(source, (4, 4)) == (4, 4)
             assert decode_size(source, None) is None
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from trainables.data.parquet import Parquet
-from trainables.data.reading import decode
+from trainables.data.pictures import decode
 from trainables.errors import DataError
 
 NAMES = ["cat", "dog"]

@@ -14,7 +14,7 @@ from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from trainables.data.parquet import Parquet
-from trainables.data.reading import decode
+from trainables.data.pictures import decode
 from trainables.data.sources import Cifar, Digits, Function, ImageFolder, origin
 from trainables.data.splits import carve
 from trainables.errors import DataError

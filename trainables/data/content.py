@@ -1,0 +1,114 @@
+"""Which images a data set holds and how they are read, as hashes; counted image by image."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.looks import Damaged
+from trainables.data.pictures import Header, Manner, digest_of
+from trainables.data.reading import Item, Reading
+from trainables.errors import PictureError
+from trainables.recipe import Sides
+
+PARTS = ("train", "test")
+
+
+class _Result(Protocol):
+    @property
+    def digest(self) -> bytes: ...
+
+
+Result = TypeVar("Result", bound=_Result)
+
+
+def tried(function: Callable[[Item], Result], item: Item) -> tuple[bytes, Result | PictureError]:
+    """Return an image's digest, and what a function says of it or why it cannot be read."""
+    try:
+        result = function(item)
+    except PictureError as problem:
+        return digest_of(item), problem
+    return result.digest, result
+
+
+class Content:
+    """The images of a data set, counted one after another in their order, train before test."""
+
+    def __init__(self, reading: Reading, manner: Manner) -> None:
+        self._manner = manner
+        self._splits = {"train": reading.train, "test": reading.test}
+        self._parts = {part: hashlib.sha256() for part in PARTS}
+        self._whole = hashlib.sha256()
+        for split in self._splits.values():
+            self._whole.update(np.int64(split.labels.size).tobytes() + split.labels.tobytes())
+        self._n_train, self._place = reading.train.labels.size, 0
+        self._arrangement = reading.arrangement
+        self.shapes: Counter[Sides] = Counter()
+        """Number of images of each height and width, as stored."""
+        self.n_deep = self.n_alpha = 0
+        self.damaged: list[Damaged] = []
+        """Images that cannot be read."""
+        self.kept: dict[str, list[int]] = {part: [] for part in PARTS}
+        """Places of those that can, in train and in test."""
+
+    def add(self, digest: bytes, found: Header | PictureError) -> bool:
+        """Count the next image; return whether it can be read."""
+        place, self._place = self._place, self._place + 1
+        self._whole.update(digest)
+        if isinstance(found, PictureError):
+            self.damaged.append(Damaged(place, found.where, found.why))
+            return False
+        is_test = place >= self._n_train
+        part = "test" if is_test else "train"
+        self._parts[part].update(digest)
+        self.kept[part].append(place - is_test * self._n_train)
+        self.shapes[found.sides] += 1
+        self.n_deep += found.is_deep
+        self.n_alpha += found.has_alpha
+        return True
+
+    def labels(self, part: str) -> NDArray[np.int64]:
+        """Return the classes of the images of a part that can be read."""
+        labels = self._splits[part].labels
+        return labels if len(self.kept[part]) == labels.size else labels[self.kept[part]]
+
+    @property
+    def hash(self) -> str:
+        """Hash of all images, as stored, and labels, in order."""
+        return self._whole.hexdigest()[:32]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the content, and of what else decides which pixels trials are given.
+
+        Of images that everybody reads alike it is the content's own.
+        """
+        skipped = {"skipped": [each.place for each in self.damaged]} if self.damaged else {}
+        return _with(self.hash, {**self._reading(), **self._arrangement, **skipped})
+
+    def fingerprint_of(self, part: str) -> str:
+        """Return the hash of one part, `train` or `test`: its images, labels and how it is read."""
+        whole = self._parts[part].copy()
+        whole.update(self.labels(part).tobytes())
+        return _with(whole.hexdigest()[:32], self._reading())
+
+    def _reading(self) -> dict[str, Any]:
+        manner = self._manner
+        found: dict[str, Any] = {}
+        if self.n_deep:
+            found["values"] = manner.values or "bits"
+        if self.n_alpha:
+            found["background"] = manner.background
+        if manner.fit != "crop" and any(height != width for height, width in self.shapes):
+            found["fit"] = [manner.fit, manner.background] if manner.fit == "pad" else manner.fit
+        return found
+
+
+def _with(content: str, more: Mapping[str, Any]) -> str:
+    if not more:
+        return content
+    return hashlib.sha256(json.dumps([content, more], sort_keys=True).encode()).hexdigest()[:32]

@@ -1,0 +1,252 @@
+"""The one pass over all images: decoded into arrays on disk, and looked at."""
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from trainables.data.cache import cache_folder
+from trainables.data.content import PARTS, Content, tried
+from trainables.data.looks import Copies, Damaged, Look
+from trainables.data.pictures import Manner, Picture, decode
+from trainables.data.reading import Item, Pixels, Reading, Split, in_order
+from trainables.errors import DataError, PictureError
+from trainables.recipe import Sides
+
+Progress = Callable[[int, int], None]
+"""Told the number of images that are decoded, and of all that are to be."""
+
+_REPORTED = 1024
+"""Images between two calls of a progress function."""
+_VALUES = 2**20
+"""Pixel values held as floats at once by a computation over all images."""
+_SAMPLED = 64
+"""Deep images that are looked at for the bits that all use, and images for their statistics."""
+_NAMED = 10
+"""Damaged images that a message names; all stand in a file."""
+
+
+def write_arrays(
+    folder: Path,
+    reading: Reading,
+    manner: Manner,
+    goal: Sides | None,
+    progress: Progress | None,
+) -> tuple[Content, Look]:
+    """Decode a data set into a folder, as arrays of images and labels for train and test each.
+
+    Parameters
+    ----------
+    goal
+        Height and width in pixels that images are brought to; None where all are of one size.
+
+    Returns
+    -------
+    content, look : what is there, and what the pixels tell
+
+    Raises
+    ------
+    DataError
+        Images differ in size and no goal is given.
+    """
+    bits = None
+    while True:
+        work = _Pass(folder, reading, manner, goal, bits, progress)
+        try:
+            work.run()
+        except _Deep:
+            bits = _sampled_bits(reading, manner)
+            continue
+        found = work.bits
+        if found == bits:
+            return work.content, work.look()
+        # Rarely: those that were sampled use fewer bits than others.
+        bits = found
+
+
+class _Deep(Exception):
+    """An image of more than 8 bits was met, and it is not known how many are used."""
+
+
+class _Pass:
+    def __init__(
+        self,
+        folder: Path,
+        reading: Reading,
+        manner: Manner,
+        goal: Sides | None,
+        bits: int | None,
+        progress: Progress | None,
+    ) -> None:
+        self._folder, self._reading, self._goal = folder, reading, goal
+        self._progress, self._bits = progress, bits
+        self._decode = partial(decode, sides=goal, manner=manner, bits=bits)
+        self._total = reading.train.labels.size + reading.test.labels.size
+        self._done = self._peak = self._n_transparent = self._n_flat = 0
+        self._flat = ""
+        self._shape: tuple[int, ...] | None = None
+        self._looks = {part: bytearray() for part in PARTS}
+        self.content = Content(reading, manner)
+
+    @property
+    def bits(self) -> int | None:
+        """Bits that deep training images use; without any, those of the test images are taken."""
+        return max(1, self._peak.bit_length()) if self._peak else self._bits
+
+    def run(self) -> None:
+        """Decode all images."""
+        for part, split in (("train", self._reading.train), ("test", self._reading.test)):
+            with (self._folder / f"{part}-images.npy").open("wb") as file:
+                for where, digest, found in self._decoded(split):
+                    self._count(part, where, digest, found)
+                    if isinstance(found, Picture):
+                        self._write(file, split, found.pixels)
+                if self._shape is not None and file.tell():
+                    _head(file, len(self.content.kept[part]), self._shape)
+            np.save(self._folder / f"{part}-labels.npy", self.content.labels(part))
+        (self._folder / "classes.json").write_text(json.dumps(self._reading.class_names))
+
+    def look(self) -> Look:
+        """Return what the pixels tell."""
+        keys = (np.frombuffer(self._looks[part], dtype=np.uint64) for part in PARTS)
+        return Look(
+            bits=self._bits,
+            n_transparent=self._n_transparent,
+            n_flat=self._n_flat,
+            flat=self._flat,
+            is_even=_is_even(npy.open_memmap(self._folder / "train-images.npy", mode="r")),
+            copies=Copies.among(*keys),
+            damaged=tuple(self.content.damaged),
+        )
+
+    def _decoded(self, split: Split) -> Iterator[tuple[str, bytes, Picture | PictureError]]:
+        def work(item: Item) -> tuple[str, bytes, Picture | PictureError]:
+            return item.where, *tried(self._decode, item)
+
+        return in_order(work, split.items())
+
+    def _count(self, part: str, where: str, digest: bytes, found: Picture | PictureError) -> None:
+        self._done += 1
+        done, total = self._done, self._total
+        if self._progress is not None and (done % _REPORTED == 0 or done == total):
+            self._progress(done, total)
+        if isinstance(found, PictureError):
+            self.content.add(digest, found)
+            return
+        if found.peak and self._bits is None:
+            raise _Deep
+        if part == "train":
+            self._peak = max(self._peak, found.peak)
+        self._looks[part] += found.look
+        self._n_transparent += found.is_transparent
+        if found.is_flat:
+            self._n_flat, self._flat = self._n_flat + 1, self._flat or where
+        self.content.add(digest, found.header)
+
+    def _write(self, file: BinaryIO, split: Split, pixels: Pixels) -> None:
+        if self._shape is None:
+            self._shape = pixels.shape
+        if pixels.shape != self._shape:
+            first = self._shape
+            raise DataError(
+                f"{split.where}: holds images of {first[1]}×{first[0]} and of "
+                f"{pixels.shape[1]}×{pixels.shape[0]} pixels; set recipe.image_size, what all are "
+                "brought to"
+            )
+        if file.tell() == 0:
+            _head(file, split.labels.size, self._shape)
+        file.write(pixels.tobytes())
+
+
+def _head(file: BinaryIO, count: int, shape: tuple[int, ...]) -> None:
+    """Write the head of an array of images, which is as long for any count, and go to the end."""
+    file.seek(0)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
+    npy.write_array_header_1_0(file, header)
+    file.seek(0, 2)
+
+
+def _sampled_bits(reading: Reading, manner: Manner) -> int:
+    """Return the bits that the first deep training images use, or else those of test."""
+    for split in (reading.train, reading.test):
+        peaks = (_peak(item, manner) for item in split.items())
+        found = [*islice(filter(None, peaks), _SAMPLED)]
+        if found:
+            return max(found).bit_length()
+    return 1
+
+
+def _peak(item: Item, manner: Manner) -> int:
+    try:
+        return decode(item, None, manner).peak
+    except PictureError:
+        return 0
+
+
+def _is_even(images: Pixels) -> bool:
+    """Return whether a sample of all images deviates by no more than a grey level."""
+    if not len(images):
+        return False
+    sample = np.linspace(0, len(images) - 1, min(len(images), _SAMPLED)).astype(np.int64)
+    _, deviation = channel_statistics(images, np.unique(sample))
+    return bool((deviation <= 1 / 255).all())
+
+
+def channel_statistics(
+    images: Pixels, indices: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and deviation of each colour channel, (3,), of pixels scaled to 0 … 1.
+
+    Images are uint8, (n, height, width, 3); those by indices count, by default all. The deviation
+    is that of the pixels themselves (not an estimate from a sample), and at least one grey level,
+    so that pixels can be divided by it.
+    """
+    chosen = np.arange(len(images)) if indices is None else np.sort(indices)
+    total, squares, count = np.zeros(3), np.zeros(3), 0
+    step = max(1, _VALUES // images[0].size)
+    for start in range(0, chosen.size, step):
+        # Whole numbers below 2**53 throughout: the sums are exact, in whatever chunks.
+        pixels = images[chosen[start : start + step]].reshape(-1, 3).astype(np.float64)
+        total += pixels.sum(axis=0)
+        squares += np.einsum("pc,pc->c", pixels, pixels)
+        count += len(pixels)
+    mean = total / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 1.0))
+    return mean / 255, deviation / 255
+
+
+def refuse_damaged(damaged: list[Damaged]) -> None:
+    """Refuse images that cannot be read: a few are named, all listed in a file.
+
+    Raises
+    ------
+    DataError
+        There are any.
+    """
+    if not damaged:
+        return
+    lines = [f"{each.where}: {each.why}" for each in damaged]
+    if len(lines) == 1:
+        raise DataError(lines[0])
+    shown = "\n".join(f"  {line}" for line in lines[:_NAMED])
+    more = f"\n  … and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+    raise DataError(
+        f"{len(lines)} images cannot be read{_listed(lines)}; mend them, or leave them out with "
+        f"data.damaged: skip:\n{shown}{more}"
+    )
+
+
+def _listed(lines: list[str]) -> str:
+    file = cache_folder() / "unreadable-images.txt"
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(lines) + "\n")
+    except OSError:
+        return ""
+    return f", all listed in {file}"

@@ -1,0 +1,121 @@
+"""What is known of a data set, and how it is kept."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.looks import Copies, Look
+from trainables.data.reading import Note
+from trainables.errors import DataError
+from trainables.recipe import Sides
+
+
+@dataclass(frozen=True, eq=False)
+class DataInfo:
+    """What is known of a data set without decoding it."""
+
+    fingerprint: str
+    """Hash of all images, as stored, and labels, in order, and of how they are read where not all
+    would read them alike; of no path, name or date."""
+    train_labels: NDArray[np.int64]
+    """Shape (n_train,), each class 0 … n_classes − 1 at least once; read-only."""
+    test_labels: NDArray[np.int64]
+    """Shape (n_test,), read-only."""
+    class_names: tuple[str, ...]
+    """Name of every class, by its label."""
+    sides: Sides | None
+    """Height and width in pixels of all images as they are stored; None where they differ."""
+    content: str = ""
+    """Hash of images and labels alone."""
+    train_fingerprint: str = ""
+    """The same of the training images, and of how they are read."""
+    test_fingerprint: str = ""
+    """The same of the test images."""
+    shapes: tuple[tuple[Sides, int], ...] = ()
+    """Each height and width, and how many images have it."""
+    n_deep: int = 0
+    """Number of images with more than 8 bits per channel."""
+    n_alpha: int = 0
+    """Number of images that may be transparent."""
+    copies: Copies = field(default_factory=Copies)
+    """Images that are there more than once, to the last byte as stored."""
+    left_out: tuple[int, ...] = ()
+    """Places of the images that cannot be read, among all, train before test."""
+    skipped: str = ""
+    """The first of those, and why."""
+    files: tuple[str, ...] = ()
+    """Files or folders that were read, by name."""
+    remarks: tuple[Note, ...] = ()
+    """What there is to say about them."""
+    look: Look | None = None
+    """What the pixels tell; None before they were decoded."""
+
+    def __post_init__(self) -> None:
+        self.train_labels.setflags(write=False)
+        self.test_labels.setflags(write=False)
+
+    @property
+    def n_train(self) -> int:
+        """Number of training images, those for validation included."""
+        return self.train_labels.size
+
+    @property
+    def n_test(self) -> int:
+        """Number of test images."""
+        return self.test_labels.size
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, each of which has training images."""
+        return len(self.class_names)
+
+    @property
+    def known_copies(self) -> Copies:
+        """Images that are there more than once: by pixels once decoded, before as stored."""
+        return self.look.copies if self.look else self.copies
+
+    def decoded_bytes(self, goal: Sides | None) -> int:
+        """Return the size in bytes of all images as RGB, of a height and width or as they are.
+
+        Raises DataError where none is given and the images have none in common.
+        """
+        sides = goal or self.sides
+        if sides is None:
+            raise DataError(
+                "recipe.image_size: the images differ in size; set what all are brought to, such "
+                "as 224, or 96x224 (height and width in pixels)"
+            )
+        return (self.n_train + self.n_test) * sides[0] * sides[1] * 3
+
+
+def facts_of(info: DataInfo) -> dict[str, Any]:
+    """Return an inspection as JSON can hold it."""
+    labels = {name: getattr(info, name).tolist() for name in ("train_labels", "test_labels")}
+    return {
+        **vars(info),
+        **labels,
+        "copies": vars(info.copies),
+        "look": None,
+        "remarks": [vars(each) for each in info.remarks],
+    }
+
+
+def recalled(facts: dict[str, Any]) -> DataInfo:
+    """Return an inspection that JSON held."""
+    labels = {
+        name: np.array(facts[name], dtype=np.int64) for name in ("train_labels", "test_labels")
+    }
+    changed = {
+        "class_names": tuple(facts["class_names"]),
+        "sides": facts["sides"] and tuple(facts["sides"]),
+        "files": tuple(facts["files"]),
+        "left_out": tuple(facts["left_out"]),
+        "remarks": tuple(Note(**each) for each in facts["remarks"]),
+        "shapes": tuple((tuple(sides), count) for sides, count in facts["shapes"]),
+        "copies": Copies(
+            **{part: tuple(map(tuple, pairs)) for part, pairs in facts["copies"].items()}
+        ),
+    }
+    return DataInfo(**{**facts, **labels, **changed})

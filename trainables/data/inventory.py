@@ -1,0 +1,196 @@
+"""What was read, as one value: classes with counts, files, and what is worth knowing about them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.info import DataInfo
+from trainables.data.pictures import cut_share
+from trainables.data.reading import Note
+from trainables.recipe import Sides
+from trainables.trial import Source
+
+_NAMED = 8
+"""Classes or files that a line names."""
+_CUT = (0.005, 0.1)
+"""Share of an image's pixels that is cut away, from which on it is a note, and a warning."""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What was read of a data set."""
+
+    classes: Mapping[str, tuple[int, int]]
+    """Number of training images, those for validation included, and of test images, by class."""
+    train: int
+    """Number of training images, those for validation included."""
+    validation: int
+    """How many of them validate."""
+    test: int
+    """Number of test images."""
+    files: tuple[str, ...]
+    """Files or folders that were read."""
+    notes: tuple[Note, ...]
+    """What is worth knowing."""
+    is_looked_at: bool
+    """Whether the images were decoded, so that the notes include what only pixels tell."""
+
+    def __str__(self) -> str:
+        """Return one line: classes, counts, files."""
+        classes = [f"{name} {train}" for name, (train, _) in self.classes.items()]
+        held_out = f" ({self.validation} of them validation)" if self.validation else ""
+        files = f"; from {folded(self.files, ', ')}" if self.files else ""
+        return (
+            f"data: {len(classes)} classes ({folded(classes, ', ')}), {self.train} train"
+            f"{held_out}, {self.test} test{files}"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as documents hold it."""
+        return {
+            "line": str(self),
+            "classes": {
+                name: {"train": train, "test": test} for name, (train, test) in self.classes.items()
+            },
+            "train": self.train,
+            "validation": self.validation,
+            "test": self.test,
+            "files": list(self.files),
+            "notes": [asdict(note) for note in self.notes],
+            "looked_at": self.is_looked_at,
+        }
+
+
+def folded(names: Sequence[str], between: str) -> str:
+    """Return names as one text, of many only the first ones and how many follow."""
+    if len(names) <= _NAMED:
+        return between.join(names)
+    return f"{between.join(names[: _NAMED - 2])} and {len(names) - _NAMED + 2} more"
+
+
+def take_stock(
+    info: DataInfo, source: Source, held_out: NDArray[np.int64], goals: Iterable[Sides | None]
+) -> Inventory:
+    """Return what was read.
+
+    Parameters
+    ----------
+    info
+        What is known of the data set.
+    source
+        The data block of the study.
+    held_out
+        Places of the images that validate, among the training images.
+    goals
+        Height and width in pixels to which trials bring images; None where they stay as they are.
+    """
+    counts = (
+        np.bincount(labels, minlength=info.n_classes).tolist()
+        for labels in (info.train_labels, info.test_labels)
+    )
+    return Inventory(
+        classes=dict(zip(info.class_names, zip(*counts, strict=True), strict=True)),
+        train=info.n_train,
+        validation=held_out.size,
+        test=info.n_test,
+        files=info.files,
+        notes=(
+            *info.remarks,
+            *_of_classes(info, held_out),
+            *_of_pictures(info, source),
+            *_of_shapes(info, source, goals),
+            *_of_copies(info, held_out),
+        ),
+        is_looked_at=info.look is not None,
+    )
+
+
+def _of_classes(info: DataInfo, held_out: NDArray[np.int64]) -> Iterator[Note]:
+    parts = {"test": info.test_labels}
+    if held_out.size:
+        parts["validation"] = info.train_labels[held_out]
+    for part, labels in parts.items():
+        absent = np.setdiff1d(np.arange(info.n_classes), labels)
+        if absent.size:
+            names = folded([info.class_names[label] for label in absent], ", ")
+            yield Note(
+                "class-absent",
+                "note",
+                f"{part} has no image of {names}, so that nothing is known there about "
+                f"{'it' if absent.size == 1 else 'them'}",
+            )
+
+
+def _of_pictures(info: DataInfo, source: Source) -> Iterator[Note]:
+    look = info.look
+    if info.n_deep:
+        scale = "by the bits that the training images use (known once they are decoded)"
+        if source.range:
+            scale = f"so that {source.range[0]:g} is black and {source.range[1]:g} white"
+        elif look and look.bits:
+            scale = f"from the {look.bits} bits that training images use, 0 to {2**look.bits - 1}"
+        text = f"{info.n_deep} images have more than 8 bits per channel; they are scaled {scale}"
+        yield Note("deep-images", "note", text)
+    n_clear = look.n_transparent if look else info.n_alpha
+    if n_clear:
+        are = "are" if look else "may be"
+        text = f"{n_clear} images {are} transparent in places, and lie on {source.background}"
+        yield Note("transparent-images", "note", text)
+    if info.left_out:
+        text = (
+            f"{len(info.left_out)} images cannot be read and are left out, such as {info.skipped}"
+        )
+        yield Note("damaged-images", "warning", text)
+    if look is not None and look.n_flat:
+        text = f"{look.n_flat} of {info.n_train + info.n_test} images have one colour all over"
+        yield Note("flat-images", "warning", f"{text}, such as {look.flat}", "look at them")
+    if look is not None and look.is_even:
+        yield Note(
+            "even-images",
+            "warning",
+            "all training images together hardly differ from one grey level, so that normalising "
+            "them makes noise as large as what they show",
+            "look at how they are stored; data.range scales images of more than 8 bits",
+        )
+
+
+def _of_shapes(info: DataInfo, source: Source, goals: Iterable[Sides | None]) -> Iterator[Note]:
+    if source.fit != "crop":
+        return
+    n_images = info.n_train + info.n_test
+    shares = {
+        goal: sum(count * cut_share(own, goal) for own, count in info.shapes) / n_images
+        for goal in goals
+        if goal is not None
+    }
+    goal, share = max(shares.items(), key=lambda each: each[1], default=((0, 0), 0.0))
+    if share >= _CUT[0]:
+        yield Note(
+            "images-cut",
+            "warning" if share > _CUT[1] else "note",
+            f"bringing images to {goal[1]}×{goal[0]} keeps their middle and cuts {share:.0%} of "
+            "their pixels away",
+            "data.fit: squash or pad keeps all",
+        )
+
+
+def _of_copies(info: DataInfo, held_out: NDArray[np.int64]) -> Iterator[Note]:
+    pairs = np.array(info.known_copies.train, dtype=np.int64).reshape(-1, 2)
+    if not len(pairs):
+        return
+    copies, firsts = pairs.T
+    unlike = int((info.train_labels[copies] != info.train_labels[firsts]).sum())
+    validates = np.isin(np.arange(info.n_train), held_out)
+    # All copies of an image are one group: it straddles where it holds both kinds.
+    groups = np.arange(info.n_train)
+    groups[copies] = firsts
+    both = np.intersect1d(groups[validates], groups[~validates])
+    text = f"{len(pairs)} of {info.n_train} training images repeat an earlier one"
+    if unlike:
+        text += f", {unlike} of them under another class"
+    if both.size:
+        text += f"; {both.size} of the repeated ones are both trained on and validated on"
+    yield Note("repeated-images", "warning", text, "data.group: content keeps copies together")

@@ -1,0 +1,361 @@
+"""From an encoded image to pixels: as viewers show it, of whatever depth, brought to one size."""
+
+import hashlib
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+
+from trainables.data.reading import Item, Pixels
+from trainables.errors import PictureError
+from trainables.recipe import Sides
+from trainables.trial import Source
+
+DECODING_VERSION = 1
+"""Raised when the pixels of an image come out differently."""
+
+_HASHED_BYTES = 2**17
+"""Of the pixels of larger images, evenly spaced rows of about so many bytes tell copies apart."""
+_TWO_BYTES = re.compile(r"(RGB[AXa]?|LA|[RGBA]);16([BLN])")
+"""Pillow's names of 16-bit colour, of which it keeps the upper byte."""
+_OTHER_KINDS = {
+    "HEIC": rb".{4}ftyp(hei|hev|mif1|msf1)",
+    "JPEG XL": rb"\xff\x0a|.{4}JXL ",
+    "Photoshop": rb"8BPS",
+    "DICOM": rb".{128}DICM",
+    "PDF": rb"%PDF",
+    "SVG": rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg",
+    "a NumPy array": rb"\x93NUMPY",
+    "OpenEXR": rb"\x76\x2f\x31\x01",
+    "a TIFF of bands or numbers": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
+}
+"""How files begin that are whole, and that nothing here can read."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How images become pixels, the same for every trial of a study."""
+
+    fit: str = "crop"
+    """What becomes of an image of another shape: `crop`, `squash` or `pad`."""
+    background: tuple[int, int, int] = (255, 255, 255)
+    """Colour behind transparent pixels, and around padded images."""
+    values: tuple[float, float] | None = None
+    """Pixel values that become black and white, of images with more than 8 bits."""
+    max_pixels: int = 200_000_000
+    """Pixels of the largest image that is decoded."""
+
+    @classmethod
+    def of(cls, source: Source) -> Self:
+        """Return the manner that a study's data block asks for."""
+        background = ImageColor.getrgb(source.background)
+        low_high = (source.range[0], source.range[1]) if source.range else None
+        return cls(source.fit, background[:3], low_high, source.max_pixels)
+
+
+class Header(NamedTuple):
+    """What the first bytes of an image tell."""
+
+    digest: bytes
+    """SHA-256 of the image as stored."""
+    sides: Sides
+    """As stored, before it is turned upright."""
+    is_deep: bool = False
+    """Whether pixels have more than 8 bits per channel."""
+    has_alpha: bool = False
+    """Whether pixels may be transparent."""
+
+
+class Picture(NamedTuple):
+    """A decoded image, and what its pixels tell."""
+
+    digest: bytes
+    """SHA-256 of the image as stored."""
+    pixels: Pixels
+    """RGB, shape (height, width, 3)."""
+    header: Header
+    """What its header tells."""
+    look: bytes
+    """Eight bytes that images with the same pixels share, however they are stored."""
+    sides: Sides
+    """Upright, before it was brought to a size."""
+    peak: int = 0
+    """The largest value of an image of more than 8 bits, where no range is stated."""
+    is_transparent: bool = False
+    """Whether something shows through."""
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all pixels have one colour."""
+        pixels = self.pixels
+        is_likely = np.array_equal(pixels[0, 0], pixels[pixels.shape[0] // 2, -1])
+        return bool(is_likely and (pixels == pixels[0, 0]).all())
+
+
+def examine(item: Item, manner: Manner = Manner()) -> Header:
+    """Return what an image's header tells; its pixels are not decoded.
+
+    Raises PictureError where it is missing, no image, of a kind that is not read, or too large.
+    """
+    if isinstance(item.content, np.ndarray):
+        height, width, _ = item.content.shape
+        return Header(_digest(item.content), (height, width))
+    data = _encoded(item)
+    with _open(item, data, manner) as image:
+        return _header(data, image)
+
+
+def decode(
+    item: Item, sides: Sides | int | None, manner: Manner = Manner(), bits: int | None = None
+) -> Picture:
+    """Return an image as RGB: upright as its EXIF data say, on the background, brought to a size.
+
+    Parameters
+    ----------
+    sides
+        Height and width in pixels that it is brought to, by an antialiased bicubic filter, as the
+        manner says; one number is both. None leaves the image as it is.
+    bits
+        Bits that 16-bit images use: the largest value of so many becomes white. By default those
+        that the image itself uses.
+
+    Raises
+    ------
+    PictureError
+        It is missing, truncated, damaged, no image, of a kind that is not read, or too large.
+    """
+    goal = (sides, sides) if isinstance(sides, int) else sides
+    if isinstance(item.content, np.ndarray):
+        header = examine(item)
+        pixels, own = item.content, header.sides
+        if goal is not None and own != goal:
+            pixels = _fitted(Image.fromarray(pixels), goal, manner)
+        return Picture(header.digest, pixels, header, header.digest[:8], own)
+    data = _encoded(item)
+    peak = 0
+    with _open(item, data, manner) as image:
+        header = _header(data, image)
+        try:
+            if header.is_deep:
+                rgb, peak, is_transparent = _shallow(item, data, image, manner, bits)
+            else:
+                rgb, is_transparent = _on_background(ImageOps.exif_transpose(image), manner)
+        except (MemoryError, PictureError):
+            raise
+        except Exception as problem:  # Pillow's decoders raise whatever a damaged file makes them
+            raise PictureError(
+                item.where, f"the image is damaged ({problem}); replace it or take it out"
+            ) from problem
+    whole = np.asarray(rgb)
+    own = (rgb.height, rgb.width)
+    pixels = whole if goal is None else _fitted(rgb, goal, manner)
+    return Picture(header.digest, pixels, header, _look(whole), own, peak, is_transparent)
+
+
+def digest_of(item: Item) -> bytes:
+    """Return the digest of an image whatever its state: of one that cannot be read, zeros."""
+    if isinstance(item.content, np.ndarray):
+        return _digest(item.content)
+    try:
+        return hashlib.sha256(_encoded(item)).digest()
+    except PictureError:
+        return bytes(32)
+
+
+def cut_share(sides: Sides, goal: Sides) -> float:
+    """Return the share of an image's pixels that `crop` cuts away to reach the shape of a goal."""
+    ratio = sides[0] * goal[1] / (sides[1] * goal[0])
+    return 1 - min(ratio, 1 / ratio)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Pillow: of large images, checked here, and of odd but harmless headers.
+
+    For a whole run over many images, as all that belongs to the process, not to its threads.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _encoded(item: Item) -> bytes:
+    if not isinstance(item.content, Path):
+        return bytes(item.content)
+    try:
+        return item.content.read_bytes()
+    except OSError as problem:
+        raise PictureError(item.where, f"cannot be read ({problem.strerror})") from problem
+
+
+def _header(data: bytes, image: Image.Image) -> Header:
+    sides = (image.height, image.width)
+    return Header(
+        hashlib.sha256(data).digest(), sides, _is_deep(image), image.has_transparency_data
+    )
+
+
+def _digest(pixels: Pixels) -> bytes:
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+
+
+def _look(pixels: Pixels) -> bytes:
+    step = max(1, pixels.nbytes // _HASHED_BYTES)
+    own = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=8)
+    own.update(pixels[::step].tobytes())
+    return own.digest()
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return plain raster formats; Pillow's others include EPS, which starts Ghostscript."""
+    Image.init()
+    usual = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+    return tuple(name for name in usual if name in Image.OPEN)
+
+
+def _open(item: Item, data: bytes, manner: Manner) -> Image.Image:
+    if not data:
+        raise PictureError(item.where, "is empty, not an image; replace it or take it out")
+    large = f"more than the {manner.max_pixels:,} that are decoded; set data.max_pixels"
+    try:
+        image = Image.open(io.BytesIO(data), formats=_formats())
+    except UnidentifiedImageError as problem:
+        raise PictureError(item.where, _no_image(data)) from problem
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
+        raise PictureError(item.where, f"has too many pixels, {large}") from problem
+    except MemoryError:
+        raise
+    except Exception as problem:  # as in `decode`
+        raise PictureError(
+            item.where, f"the image's header is damaged ({problem}); replace it or take it out"
+        ) from problem
+    if image.width * image.height > manner.max_pixels:
+        raise PictureError(item.where, f"{image.width}×{image.height} pixels are {large}")
+    if image.mode == "F" and manner.values is None:
+        raise PictureError(item.where, _numbers("floating-point pixels have"))
+    return image
+
+
+def _no_image(data: bytes) -> str:
+    for kind, beginning in _OTHER_KINDS.items():
+        if re.match(beginning, data[:512], re.DOTALL):
+            return f"is {kind}, not of a kind that is read; convert it to PNG or JPEG"
+    return f"is not an image ({', '.join(_formats())}); replace it or take it out"
+
+
+def _numbers(what: str) -> str:
+    return (
+        f"is not of a kind that is read: {what} no fixed range; state the values that become black "
+        "and white, such as data.range: [0, 1]"
+    )
+
+
+def _raw_mode(image: Image.Image) -> str:
+    tiles: Sequence[Any] = getattr(image, "tile", ())
+    args = tiles[0][3] if tiles else ""
+    first = args[0] if isinstance(args, tuple) and args else args
+    return first if isinstance(first, str) else ""
+
+
+def _is_deep(image: Image.Image) -> bool:
+    is_wide = image.mode == "F" or image.mode.startswith("I")
+    return is_wide or _TWO_BYTES.fullmatch(_raw_mode(image)) is not None
+
+
+def _shallow(
+    item: Item, data: bytes, image: Image.Image, manner: Manner, bits: int | None
+) -> tuple[Image.Image, int, bool]:
+    """Return an image of more than 8 bits as RGB, its largest value, and whether it shows through.
+
+    Values are scaled linearly: from the stated range, else from 0 to the largest of so many bits.
+    """
+    values = _values(data, image)
+    colours = values if values.ndim == 2 else values[..., :3]
+    alpha = values[..., 3] if values.ndim == 3 and values.shape[2] == 4 else None
+    if not np.isfinite(colours).all():
+        raise PictureError(item.where, "has pixels that are no numbers (NaN); mend or take it out")
+    low, high = manner.values or (0.0, 0.0)
+    peak = 0
+    if manner.values is None:
+        if colours.min() < 0 or colours.max() > 65535:
+            raise PictureError(item.where, _numbers("pixels below 0 or of 32 bits have"))
+        peak = int(colours.max())
+        high = float(2 ** (bits or max(1, peak.bit_length())) - 1)
+    scaled = np.clip((colours - low) * (255 / (high - low)), 0, 255) + 0.5
+    rgb = Image.fromarray(scaled.astype(np.uint8)).convert("RGB")
+    if alpha is None or alpha.min() == 65535:
+        return rgb, peak, False
+    rgb.putalpha(Image.fromarray((alpha / 257 + 0.5).astype(np.uint8)))
+    return _on_background(rgb, manner)[0], peak, True
+
+
+def _values(data: bytes, image: Image.Image) -> NDArray[np.float64]:
+    """Return the pixels of a deep image, upright: grey as (height, width), else colour, alpha.
+
+    Of 16-bit colour Pillow keeps one byte, the upper one, named by their order in the file: read
+    once more in the other order, it keeps the lower one.
+    """
+    found = _TWO_BYTES.fullmatch(_raw_mode(image))
+    if found is None:
+        return np.asarray(ImageOps.exif_transpose(image), dtype=np.float64)
+    if found[1] == "LA":
+        # As four bytes a pixel: upper and lower one of grey, then of alpha.
+        with _as_stored(data, "RGBA", "RGBA") as four:
+            upper = np.asarray(ImageOps.exif_transpose(four), dtype=np.float64)
+        grey, alpha = (256 * upper[..., i] + upper[..., i + 1] for i in (0, 2))
+        return np.stack([grey, grey, grey, alpha], axis=2)
+    other = "B" if found[2] in "LN" else "L"
+    with _as_stored(data, image.mode, other) as swapped:
+        lower = np.asarray(ImageOps.exif_transpose(swapped), dtype=np.float64)
+    return 256 * np.asarray(ImageOps.exif_transpose(image), dtype=np.float64) + lower
+
+
+def _as_stored(data: bytes, mode: str, raw: str) -> Image.Image:
+    """Open an image whose bytes are taken as another raw mode, or in another order of bytes."""
+    image = Image.open(io.BytesIO(data), formats=_formats())
+
+    def named(args: Any) -> Any:
+        if isinstance(args, tuple):
+            return (named(args[0]), *args[1:])
+        return raw if len(raw) > 1 else f"{args[:-1]}{raw}"
+
+    image.tile = [tile._replace(args=named(tile.args)) for tile in image.tile]
+    image._mode = mode
+    return image
+
+
+def _on_background(image: Image.Image, manner: Manner) -> tuple[Image.Image, bool]:
+    """Return an image as RGB, and whether the background shows through."""
+    if not image.has_transparency_data:
+        return image.convert("RGB"), False
+    clear = image if image.mode == "RGBA" else image.convert("RGBA")
+    lowest, _ = clear.getchannel("A").getextrema()
+    if lowest == 255:
+        return clear.convert("RGB"), False
+    behind = Image.new("RGBA", clear.size, (*manner.background, 255))
+    behind.alpha_composite(clear)
+    return behind.convert("RGB"), True
+
+
+def _fitted(image: Image.Image, goal: Sides, manner: Manner) -> Pixels:
+    size, smooth = (goal[1], goal[0]), Image.Resampling.BICUBIC
+    if manner.fit == "squash":
+        return np.asarray(image.resize(size, smooth))
+    if manner.fit == "pad":
+        return np.asarray(ImageOps.pad(image, size, smooth, color=manner.background))
+    return np.asarray(ImageOps.fit(image, size, smooth))
