@@ -109,6 +109,9 @@ class Snapshot:
     slots_busy: float | None = None
     """Share of the slots' time since the first start that trials held, 0 to 1; None before any time
     has passed."""
+    seeds: tuple[int, int, int] | None = None
+    """Of counted seeds the fewest and the most that a cell is measured with so far, and the most
+    that there may be."""
 
 
 def snapshot(source: "Ledger | Store") -> Snapshot:
@@ -125,7 +128,8 @@ def snapshot(source: "Ledger | Store") -> Snapshot:
 def _under_way(ledger: "Ledger") -> Snapshot:
     study, rows = ledger.study, ledger.rows
     tuned = list(study.search.fields) if study.search else []
-    return snapshot_of(study.name, [*rows.values()], list(study.factors), rows.paces(), tuned)
+    most = study.looks[-1] if study.looks else None
+    return snapshot_of(study.name, [*rows.values()], list(study.factors), rows.paces(), tuned, most)
 
 
 def _recorded(store: Store) -> Snapshot:
@@ -142,7 +146,9 @@ def _recorded(store: Store) -> Snapshot:
             for row in last.to_pylist()
         }
     name = str(declared.get("name", store.root.name))
-    return snapshot_of(name, rows, factors or _FACTORS, paces, tuned)
+    seeds = declared.get("seeds")
+    most = seeds.get("at_most") if isinstance(seeds, Mapping) else None
+    return snapshot_of(name, rows, factors or _FACTORS, paces, tuned, most)
 
 
 def snapshot_of(
@@ -151,10 +157,12 @@ def snapshot_of(
     factors: Sequence[str],
     paces: Mapping[str, Pace] | None = None,
     tuned: Sequence[str] = (),
+    most_seeds: int | None = None,
 ) -> Snapshot:
     """Return how far a study with these factors, in its order, is by its trial records.
 
-    `paces` are those of running trials by trial_id; `tuned` the recipe fields that it searches.
+    `paces` are those of running trials by trial_id; `tuned` the recipe fields that it searches;
+    `most_seeds` those of a cell where looks may add some.
     """
     wanted = [trial for trial in trials if trial["wanted"]]
     by_cell: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
@@ -164,8 +172,10 @@ def snapshot_of(
     varying, common = split_levels(others, [rows[0] for rows in by_cell.values()])
     keys = {levels: _key(rows[0], varying) for levels, rows in by_cell.items()}
     columns = {rows[0]["fraction"]: keys[levels][1] for levels, rows in by_cell.items()}
+    measured = [sum(bool(trial["measured"]) for trial in own) for own in by_cell.values()]
     return Snapshot(
         name,
+        seeds=(min(measured), max(measured), most_seeds) if most_seeds and measured else None,
         rows=list(dict.fromkeys(row for row, _ in keys.values())),
         columns=[columns[share] for share in sorted(columns)],
         cells={

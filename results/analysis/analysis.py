@@ -15,6 +15,7 @@ from results.analysis.fitting import fitting
 from results.analysis.forecasts import forecasts, labels_for, scored
 from results.analysis.levers import levers
 from results.analysis.runs import Design, compared_runs, ordered_levels, wanted_trials
+from results.analysis.searches import search_budgets
 from results.analysis.series import crossovers, data_worths
 from results.phrases import STANDARD_FACTORS, cell_name, setting
 from results.ranking import rank
@@ -185,6 +186,11 @@ class Analysis:
             if name not in STANDARD_FACTORS
         }
         return levers(self.comparisons, self.wanted, levels, self.design, self.design.prices)
+
+    @cached_property
+    def search_budgets(self) -> pd.DataFrame:
+        """The expected best of fewer recipes than were tried; see `searches.search_budgets`."""
+        return self.cells.ordered(search_budgets(self.wanted, self.factors))
 
     def differences(self, factor: str) -> pd.DataFrame:
         """Return the differences between every two levels of a factor, cell by cell, in points.

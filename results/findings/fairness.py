@@ -29,6 +29,7 @@ def fairness_findings(study: Analysis) -> list[Finding]:
         *_weights_files(runs),
         *_imbalance(study),
         *_edges(study),
+        *_search_size(study),
         *_one_lr(study),
         *_unequal_updates(study),
         *_validation_on_test(runs),
@@ -208,6 +209,31 @@ def _edges(study: Analysis) -> Iterator[Finding]:
                 f"widen the grid: add a {name} {beyond} {value:g}",
                 cell_name(chosen.iloc[0], factors),
             )
+
+
+def _search_size(study: Analysis) -> Iterator[Finding]:
+    """Say whether the searches were large enough, by what their last doubling gained."""
+    gains, stopped, sizes = {}, 0, set[int]()
+    for key, own in by_cell(study.search_budgets, study.factors).items():
+        if len(own) >= rules.FEWEST_RECIPES:
+            half, whole = (own["expected"].iloc[number - 1] for number in (len(own) // 2, len(own)))
+            gains[key], stopped = whole - half, stopped + int(own["stopped"].iloc[0])
+            sizes.add(len(own))
+    if not gains or study.design.race:
+        return
+    mean, most = sum(gains.values()) / len(gains), max(gains, key=lambda key: gains[key])
+    tried = " or ".join(map(str, sorted(sizes)))
+    yield Finding(
+        "search-size",
+        Severity.NOTE,
+        "",
+        f"the second half of the {tried} recipes that each cell tried gained "
+        f"{'at most ' if stopped else ''}{mean:.2f} points of validation accuracy on average, most "
+        f"({gains[most]:.2f}) in {' × '.join(most)}",
+        "more recipes would likely find better ones: more values or samples"
+        if mean >= rules.SEARCH_GAIN
+        else "nothing: more recipes would gain little",
+    )
 
 
 def _one_lr(study: Analysis) -> Iterator[Finding]:

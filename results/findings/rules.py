@@ -29,6 +29,11 @@ NARROW_GRID = 5.0
 MOST_SEEN = 0.001
 """Share of the test images that may be training images too: a tenth of a point at most."""
 
+FEWEST_RECIPES = 4
+"""Recipes of a cell from which on half of them say whether a search was large enough."""
+SEARCH_GAIN = 0.5
+"""Points of validation accuracy that the second half of a search's recipes brings, from which on
+more recipes are advised."""
 IMBALANCE = 0.1
 """Share by which a class may miss its part of a subset."""
 SMALL_IMAGE_FLOPS = 3e8

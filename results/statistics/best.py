@@ -163,3 +163,25 @@ def probability_of_best(
     theta = middle[:, None] + kept * (x - middle[:, None])
     theta += np.sqrt(kept * variance) * generator.normal(size=theta.shape)
     return np.bincount(theta.argmax(axis=1), minlength=x.size) / draws
+
+
+def expected_best(values: ArrayLike) -> Array:
+    """Return the mean of the highest of n values drawn without replacement, shape (values,).
+
+    For n = 1, 2, … up to all: Σ v₍ᵢ₎·C(i − 1, n − 1)/C(N, n), with v₍ᵢ₎ the i-th lowest of N (Dodge
+    et al. 2019 draw with replacement, which is biased: Tang et al., ACL 2020). NaN counts as the
+    lowest.
+    """
+    given = np.asarray(values, dtype=float)
+    ordered = np.sort(np.where(np.isnan(given), np.nanmin(given), given))
+    i, n = np.arange(1, given.size + 1), np.arange(1, given.size + 1)[:, None]
+    ways = _log_ways(i - 1, n - 1) - _log_ways(given.size, n)
+    return np.asarray(np.exp(ways) @ ordered, dtype=float)
+
+
+def _log_ways(of: NDArray[np.int64] | int, drawn: NDArray[np.int64]) -> Array:
+    """Return the logarithm of how many ways there are to draw some of several; −inf for none."""
+    parts = special.gammaln(np.add(of, 1)) - special.gammaln(drawn + 1)
+    left = np.subtract(of, drawn)
+    ways = parts - special.gammaln(np.maximum(left, 0) + 1)
+    return np.where(left < 0, -np.inf, ways)

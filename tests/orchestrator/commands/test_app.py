@@ -108,6 +108,7 @@ def test_out_and_settings(scalestudy: Command) -> None:
     resolved = str(store.study_file)
     assert scalestudy("plan", resolved, "--out", "elsewhere", "--json").document["trials"] == {
         "wanted": 4,
+        "wanted_at_most": 4,
         "recorded": 4,
         "new": 0,
         "reused": 4,

@@ -140,6 +140,18 @@ def test_a_full_gpu_is_tried_with_a_larger_part(
     assert trials.gpu[0] == 0.25
 
 
+def test_looks_add_the_seeds_that_they_add_without_ray(ray_cluster: Any, tmp_path: Path) -> None:
+    counted = study(seeds={"at_least": 2, "at_most": 4}, factors={"model": ["a", "b"]})
+    for out, options in (("ray", {}), ("here", {"address": "none"})):
+        run_study(counted, tmp_path / out, **options)
+    ray_rows, here_rows = (
+        table(tmp_path / out, "trials", ["seed", "status", "wanted", "final_test_accuracy"])
+        for out in ("ray", "here")
+    )
+    assert len(here_rows) > 4
+    pd.testing.assert_frame_equal(ray_rows, here_rows, check_exact=True)
+
+
 PARALLEL: dict[str, Any] = {
     "name": "parallel",
     "factors": {"model": ["faulty:sound_net"], "fraction": ["1/8"]},

@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from runs_table import analysis_of, cell, trial
 from sample import Plan, Row, write
 
 import results
 from results.analysis.analysis import Analysis
 from results.analysis.runs import Design
 from results.figures.cells import cell_map
-from results.figures.process import slot_spans, timeline
+from results.figures.process import search, slot_spans, timeline
 from results.figures.sizes import data_size
 from results.figures.style import COLOURS, count, look, plain
 from results.records import SCHEMAS
@@ -307,3 +308,11 @@ def test_the_reference_studys_figure_can_be_redrawn():
     assert curves == {COLOURS[0]: [0.4, 0.6, 0.74], COLOURS[1]: [0.32, 0.42, 0.53]}
     assert scratch.get_xlim()[0] == 0
     assert scratch.get_ylim() == (0, 1)
+
+
+def test_the_chosen_recipe_is_marked_that_was_measured_with_other_seeds():
+    rows = [trial(0.7, lr=lr, stage="search", measured=False, seed=9) for lr in (1e-4, 1e-3, 1e-2)]
+    rows += cell([0.8, 0.81], lr=1e-3)
+    figure = search(analysis_of(rows, tuned=("lr",)))
+    assert "lr 0.001" in texts(figure)
+    assert "none chosen" not in texts(figure)

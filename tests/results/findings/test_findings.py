@@ -154,6 +154,24 @@ def test_search_seed_outside_the_seeds():
     assert "edge-of-grid" in found(rows, seeds=(1, 2))
 
 
+@pytest.mark.parametrize(
+    ("last", "advice"), [(0.79, "more recipes would likely"), (0.6, "nothing")]
+)
+def test_whether_a_search_was_large_enough(last, advice):
+    # Of two of the four recipes one is often the best; the mean over the six pairs by hand.
+    tried = {1e-4: 0.6, 1e-3: 0.6, 1e-2: 0.6, 1e-1: last}
+    rows = [
+        trial(0.7, lr=lr, stage="search", measured=False, seed=9, latest_val_accuracy=value)
+        for lr, value in tried.items()
+    ]
+    rows += cell([0.7, 0.71, 0.72], lr=1e-1)
+    row = found(rows)["search-size"]
+    expected = 100 * (last - (3 * 0.6 + 3 * last) / 6)
+    assert f"4 recipes that each cell tried gained {expected:.2f} points" in row["evidence"]
+    assert row["advice"].startswith(advice)
+    assert "search-size" not in found(rows[1:])
+
+
 def test_stopped_recipes_are_counted():
     row = found(searched(1e-3, [1e-4, 1e-3, 1e-2, 1e-1], stopped=[1e-2, 1e-1]))["stopped-search"]
     assert row["severity"] == "note"

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from results.statistics.best import best_value, own_errors, probability_of_best
+from results.statistics.best import (
+    best_value,
+    expected_best,
+    own_errors,
+    probability_of_best,
+)
 
 
 def test_own_errors_by_hand():
@@ -37,3 +42,13 @@ def test_equal_cells_are_equally_likely_the_best():
     ahead = probability_of_best([80.0, 90.0], [0.5, 0.5], [6.0, 6.0], generator)
     assert ahead[1] > 0.99
     assert probability_of_best([80.0], [0.5], [6.0], generator) == 1
+
+
+def test_the_best_of_fewer_by_hand():
+    # Of 1, 2 and 4: their mean; the better of each pair, 2, 4 and 4; the best.
+    assert expected_best([2.0, 4.0, 1.0]) == pytest.approx([7 / 3, 10 / 3, 4])
+    assert expected_best([2.0, np.nan, 4.0, 2.0])[:2] == pytest.approx([10 / 4, 3])
+    many = np.random.default_rng(0).normal(size=2000)
+    found = expected_best(many)
+    assert found[[0, -1]] == pytest.approx([many.mean(), many.max()])
+    assert (np.diff(found) > -1e-9).all()
