@@ -55,6 +55,10 @@ def report(
             min=0.0, help="Price of a GPU (or CPU) for an hour.", show_default="prices.hour"
         ),
     ] = None,
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Write every figure, not only the comparison charts.")
+    ] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write the page, figures and summary of a run, finished or under way; a job's is fetched."""
@@ -78,10 +82,12 @@ def report(
                 f"{run.analysis.name(row, 'fraction') or run.name}: {row['text']}"
                 for row in document["labels"]
             ]
-        page = results.write_report(run, target=target)
+        page = results.write_report(run, target=target, figures=figures)
         document.update(report=str(page), levers=_rows(run.levers()))
     if not as_json:
         typer.echo("\n".join([*said, str(page)]))
+    if open_page:
+        typer.launch(str(page))
 
 
 def _watch(

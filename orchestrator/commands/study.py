@@ -256,7 +256,7 @@ def run(
             failed=summary.failed,
             incomplete=summary.incomplete,
             problems=summary.problems,
-            answer=reported.answer,
+            answer=[one.text for one in reported.answer.sentences] if reported.answer else [],
             findings=reported.findings,
             report=reported.page,
         )
@@ -275,8 +275,8 @@ def _reported(out: "Location", show: "Progress") -> "Reported":
     try:
         recorded = results.open(out)
         page = results.write_report(recorded)
-        answer = [sentence.text for sentence in recorded.answer().sentences]
-        return Reported(answer, grave(recorded.findings()), page)
+        findings = grave(recorded.findings())
+        return Reported(recorded.answer(), recorded.levers(), findings, page)
     except KeyboardInterrupt:
         raise Interrupted(
             f"{out}: interrupted while the report was written; the study is done. "

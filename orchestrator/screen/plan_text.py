@@ -1,7 +1,8 @@
 """What `plan` and `run` say in a terminal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console
@@ -14,9 +15,15 @@ from orchestrator.plan.plan import Plan
 from orchestrator.plan.price import Cost, Price
 from orchestrator.run.runner import Summary
 from orchestrator.screen.picture import plain_table, titled
+from results.analysis.levers import FORECAST
+from results.analysis.runs import records_of
+from results.answer.levers import lever_phrase
 from results.findings.finding import Severity
-from results.phrases import byte_size, cell_name, count, duration, split_levels
+from results.phrases import byte_size, cell_name, count, duration, percent, signed, split_levels
 from results.store.objects import Location
+
+if TYPE_CHECKING:
+    from results.answer.answer import Answer
 
 _MOST_CELLS, _MOST_PRICED = 60, 20
 _COUNTS = ("trials", *map(str, State))
@@ -150,8 +157,10 @@ def price_lines(price: Price) -> list[str]:
 class Reported:
     """What a run's report says in short."""
 
-    answer: Sequence[str] = ()
-    """The sentences of the answer."""
+    answer: "Answer | None" = None
+    """The answer of the report."""
+    levers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """A row per step that may help, as `results.Run.levers` returns them."""
     findings: Sequence[str] = ()
     """A sentence for each kind of error that stands against the comparisons."""
     page: Location | None = None
@@ -178,6 +187,22 @@ def grave(findings: pd.DataFrame) -> list[str]:
     return sentences
 
 
+def levers_table(levers: pd.DataFrame) -> Table:
+    """Return the steps that may help as a table, the largest gain first."""
+    table = plain_table("", "step", "gain", "95 % interval", "decided", "best next step")
+    for row in records_of(levers):
+        known, chance = row["low"] == row["low"], row["best_probability"]
+        step = lever_phrase(row)
+        table.add_row(
+            Text(f"{step}, {FORECAST}" if row["basis"] == FORECAST else step),
+            signed(row["gain"]),
+            f"{signed(row['low'])} to {signed(row['high'])}" if known else "no ±",
+            "yes" if row["decided"] else "no",
+            percent(chance) if chance == chance else "–",
+        )
+    return table
+
+
 def print_summary(summary: Summary, reported: Reported, command: str) -> None:
     """Print what a run came to, what its report says, and the command that goes on with it."""
     console = Console(highlight=False, soft_wrap=True)
@@ -194,8 +219,13 @@ def print_summary(summary: Summary, reported: Reported, command: str) -> None:
         )
     else:
         console.print(f"complete: {summary.out}", markup=False)
-    for number, sentence in enumerate(reported.answer, 1):
-        console.print(f"{number}. {sentence}", markup=False)
+    if reported.answer:
+        console.print()
+        console.print(reported.answer.headline, style="bold", markup=False)
+        if reported.answer.sure:
+            console.print(reported.answer.sure, markup=False)
+        if len(reported.levers):
+            console.print(levers_table(reported.levers))
     for sentence in reported.findings:
         console.print(f"{Severity.ERROR}: {sentence}", style="red", markup=False)
     if reported.page:

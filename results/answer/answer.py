@@ -13,7 +13,9 @@ from results.answer.best import best_said
 from results.answer.data import data_said
 from results.answer.evidence import evidence_said
 from results.answer.factors import factor_said
+from results.answer.headline import headline, how_sure
 from results.answer.levers import levers_said
+from results.answer.statements import Statement, statements
 from results.phrases import listed
 
 LEVERS, BEST, DATA, EVIDENCE = "levers", "best", "data", "evidence"
@@ -36,6 +38,12 @@ class Answer:
 
     question: str
     """Plain text."""
+    headline: str
+    """What to do next, in at most 25 words."""
+    sure: str
+    """How sure the first step is, empty where no probability is known."""
+    statements: tuple[Statement, ...]
+    """What matters next, a claim and its number each, at most five."""
     sentences: tuple[Sentence, ...]
     """In the order levers, best, factors, data, evidence; what has nothing to say is left out."""
 
@@ -43,6 +51,10 @@ class Answer:
     def text(self) -> str:
         """The sentences as one paragraph."""
         return " ".join(sentence.text for sentence in self.sentences)
+
+    def of(self, topic: str) -> str:
+        """Return the sentence of a topic, empty where there is none."""
+        return " ".join(said.text for said in self.sentences if said.topic == topic)
 
 
 def answer(study: Analysis, findings: pd.DataFrame) -> Answer:
@@ -60,7 +72,9 @@ def answer(study: Analysis, findings: pd.DataFrame) -> Answer:
         EVIDENCE: evidence_said(study, findings),
     }
     items = tuple(Sentence(topic, text) for topic, text in said.items() if text)
-    return Answer(_question(study), items)
+    return Answer(
+        _question(study), headline(study), how_sure(study), tuple(statements(study)), items
+    )
 
 
 def _question(study: Analysis) -> str:

@@ -1,5 +1,7 @@
 """The most accurate cell, and what is as good. Analysis in, text out."""
 
+from typing import Any
+
 from results.analysis.analysis import Analysis
 from results.analysis.cells import State
 from results.analysis.comparisons import ANY
@@ -16,10 +18,9 @@ def best_said(study: Analysis) -> str:
     total, complete = len(cells), int((cells["state"] == State.COMPLETE).sum())
     if study.ranked.empty:
         return f"No trial of the {count(total, 'cell')} has completed, so there is no answer yet."
-    values = study.ranked["accuracy"]
-    equals = study.ranked[values >= values.iloc[0] - ALIKE]
-    names = [study.name(row) or cell_name(row, study.factors) for _, row in equals.iterrows()]
-    value = f"{values.iloc[0]:.1f} %"
+    equals = equals_of(study)
+    names = [study.name(row) or cell_name(row, study.factors) for row in equals]
+    value = f"{equals[0]['accuracy']:.1f} %"
     if study.design.race:
         return (
             "This is a search, not a comparison: trials of unlike cells competed and may have been "
@@ -29,7 +30,7 @@ def best_said(study: Analysis) -> str:
         none = "The only cell has" if total == 1 else f"Each of the {total} cells has at most"
         highest = "it reached" if total == 1 else f"{listed(few(names))} reached most,"
         return f"{none} one seed, so that there is no ±; {highest} {value}."
-    value += _interval(study)
+    value = value_of(study, f", 95 % interval for {study.comparisons.speaks_of}")
     if total == 1:
         return f"The only cell reaches a test accuracy of {value}."
     of = f"Of {total} cells" + (f" ({complete} complete)" if complete < total else "")
@@ -40,13 +41,28 @@ def best_said(study: Analysis) -> str:
     return f"{start} {_next(study)}".strip()
 
 
-def _interval(study: Analysis) -> str:
-    """Return the interval of the best cell's accuracy, which allows for its having been chosen."""
-    value, speaks_of = study.comparisons.value, study.comparisons.speaks_of
+def equals_of(study: Analysis) -> list[dict[str, Any]]:
+    """Return the most accurate cell and those that are as accurate to the last digit."""
+    values = study.ranked["accuracy"]
+    return records_of(study.ranked[values >= values.iloc[0] - ALIKE])
+
+
+def value_of(study: Analysis, note: str = "") -> str:
+    """Return the best cell's accuracy with an interval that allows for its having been chosen."""
+    text = f"{study.ranked['accuracy'].iloc[0]:.1f} %"
+    value = study.comparisons.value
     if value is None:
-        return ""
+        return text
     low, high = max(value.low, 0.0), min(value.high, 100.0)
-    return f" ({low:.1f} to {high:.1f}, 95 % interval for {speaks_of})"
+    return f"{text} ({low:.1f} to {high:.1f}{note})"
+
+
+def ties_of(study: Analysis) -> list[dict[str, Any]]:
+    """Return the less accurate cells that are not told apart from the best one."""
+    found = study.comparisons
+    best, *rest = records_of(found.cells)
+    ties = [rest[place - 1] for place in found.ties]
+    return [row for row in ties if row["accuracy"] < best["accuracy"] - ALIKE]
 
 
 def _next(study: Analysis) -> str:
@@ -56,9 +72,7 @@ def _next(study: Analysis) -> str:
         return ""
     if not found.ties:
         return "It is ahead of every other cell."
-    best, *rest = records_of(found.cells)
-    ties = [rest[place - 1] for place in found.ties]
-    others = [row for row in ties if row["accuracy"] < best["accuracy"] - ALIKE]
+    best, others = found.cells.iloc[0], ties_of(study)
     if not others:
         return ""
     text = f"Not told apart from it: {listed(few([study.name(row) for row in others]))}"

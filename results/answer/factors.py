@@ -74,10 +74,19 @@ def _crossings(study: Analysis) -> list[str]:
 
 def _worths(study: Analysis) -> list[str]:
     """Say how much more data training from scratch needs, where pretraining helps at little."""
+    found = worth_of(study)
+    if found is None:
+        return []
+    return [f"For the same accuracy from scratch, {found[0]} takes {found[1]} the data."]
+
+
+def worth_of(study: Analysis) -> tuple[str, str] | None:
+    """Return the cell that pretraining helps at little data, and how many times the data it is
+    worth there; None where that is not known."""
     rows = study.comparisons.of(LEAST, "weights")
     scratch = [row for row in rows if row.level == _SCRATCH and row.is_decided]
     if not scratch:
-        return []
+        return None
     cell = study.comparisons.cells.iloc[scratch[0].best]
     names = [name for name in study.factors if name in study.worths]
     for row in records_of(study.worths):
@@ -86,6 +95,5 @@ def _worths(study: Analysis) -> list[str]:
             times = f"at least {row['low']:.2g} times"
             if not np.isnan(row["high"]):
                 times = f"{row['factor']:.2g} times ({row['low']:.2g} to {row['high']:.2g})"
-            name = study.name(cell)
-            return [f"For the same accuracy from scratch, {name} takes {times} the data."]
-    return []
+            return study.name(cell), times
+    return None

@@ -72,8 +72,8 @@ def _chance(row: Mapping[str, Any], words: str, unknown: str = "") -> str:
     return unknown if chance != chance else words.format(percent(chance))
 
 
-def _cost(study: Analysis, row: Mapping[str, Any]) -> str:
-    """Say what a step costs beside what is spent already; nothing where that is nothing."""
+def lever_cost(study: Analysis, row: Mapping[str, Any]) -> str:
+    """Return what a step costs beside what is spent already; empty where that is nothing."""
     parts = []
     if row["images"] > 0:
         parts.append(f"{row['images']:,.0f} more labels")
@@ -81,5 +81,11 @@ def _cost(study: Analysis, row: Mapping[str, Any]) -> str:
     if seconds >= 1:
         time = resource_time(seconds, study.cells.resource)
         parts.append(f"{time} of search" if row["lever"] == "recipe" else f"{time} more a run")
-    text = f", for {listed(parts)}" if parts else ""
+    return listed(parts)
+
+
+def _cost(study: Analysis, row: Mapping[str, Any]) -> str:
+    """Return a step's cost as it ends a phrase, with its price where prices are known."""
+    cost = lever_cost(study, row)
+    text = f", for {cost}" if cost else ""
     return text if row["price"] != row["price"] else f"{text}, at a price of {row['price']:,.2f}"

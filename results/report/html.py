@@ -1,6 +1,7 @@
 """What every page is made of: templates beside this package, figures and scripts held within."""
 
 import base64
+import gzip
 import hashlib
 import io
 import json
@@ -57,6 +58,8 @@ class Table:
     """Headings."""
     rows: Sequence[Sequence[Any]]
     """Text and numbers."""
+    more: frozenset[int] = frozenset()
+    """Places of the columns that are shown when asked for."""
 
     @cached_property
     def decimals(self) -> list[int]:
@@ -72,9 +75,7 @@ def write_picture(folder: Location, name: str, figure: "Figure", alt: str = "") 
     StoreError
         The disk refuses.
     """
-    files = _drawn(figure)
-    for ending, content in files.items():
-        write_whole(folder / f"{name}.{ending}", content)
+    files = write_figure(folder, name, figure)
     sharp = len(files["svg"]) <= max(_SMALL, len(files["png"]))
     kind, ending = ("svg+xml", "svg") if sharp else ("png", "png")
     source = f"data:image/{kind};base64,{base64.b64encode(files[ending]).decode()}"
@@ -101,12 +102,13 @@ def table_of(
     columns: Mapping[str, str],
     factors: Sequence[str] = (),
     most: int = 500,
+    more: Sequence[str] = (),
 ) -> Table:
     """Return a table of some columns of a frame; those without any value are left out.
 
     Columns have their headings, in order; those that are factors hold levels, which are written as
     people write them. Bools are shown as yes and no, what is absent as –; of more than `most` rows
-    the caption says how many there are.
+    the caption says how many there are. Columns named in `more` are shown when asked for.
     """
     shown = {
         name: heading
@@ -122,7 +124,8 @@ def table_of(
         ]
         for row in records_of(frame.head(most))
     ]
-    return Table(caption, list(shown.values()), rows)
+    secondary = frozenset(place for place, name in enumerate(shown) if name in more)
+    return Table(caption, list(shown.values()), rows, secondary)
 
 
 def _value(value: Any) -> str | int | float | None:
@@ -145,8 +148,11 @@ def _decimals(values: Sequence[Any]) -> int:
     return int(np.clip(3 - np.floor(np.log10(max(numbers))), 0, 5))
 
 
-def fill(template: str, scripts: Sequence[str], **values: Any) -> str:
-    """Return a page made of a template and its values; its policy lets only these scripts run."""
+def fill(template: str, scripts: Sequence[str], admitted: Sequence[str] = (), **values: Any) -> str:
+    """Return a page made of a template and its values; its policy lets only these scripts run.
+
+    Those that are admitted are no part of the page yet: it adds them itself.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("results.report", "templates"),
         autoescape=True,
@@ -158,7 +164,7 @@ def fill(template: str, scripts: Sequence[str], **values: Any) -> str:
     return environment.get_template(template).render(
         style=Markup(resource("page.css")),
         scripts=[Markup(script) for script in scripts],
-        hashes=[_digest(script) for script in scripts],
+        hashes=[_digest(script) for script in (*scripts, *admitted)],
         **values,
     )
 
@@ -204,6 +210,25 @@ def vega() -> str:
             "vl-convert-python again. The figures in the report's folder are whole."
         )
     return script.decode()
+
+
+def packed(script: str) -> str:
+    """Return a script as gzip in base64: less than half of its size in a page."""
+    return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
+
+
+def write_figure(folder: Location, name: str, figure: "Figure") -> dict[str, bytes]:
+    """Write a figure as PNG and SVG; return the contents by ending.
+
+    Raises
+    ------
+    StoreError
+        The disk refuses.
+    """
+    files = _drawn(figure)
+    for ending, content in files.items():
+        write_whole(folder / f"{name}.{ending}", content)
+    return files
 
 
 def _drawn(figure: "Figure") -> dict[str, bytes]:

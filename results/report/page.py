@@ -1,7 +1,7 @@
 """The report: its page, which needs nothing else and asks for nothing, and the files beside it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection
 from datetime import UTC, datetime
 from numbers import Real
 from typing import Any
@@ -14,21 +14,23 @@ from results.analysis.cells import METRICS, Cells, State
 from results.analysis.costs import predicted_and_actual
 from results.analysis.forecasts import with_recorded
 from results.analysis.runs import measured_trials, records_of
+from results.answer.answer import EVIDENCE
 from results.findings.findings import by_severity
-from results.phrases import is_absent, level_label
+from results.phrases import count, is_absent, level_label
 from results.records import Stage, Status
 from results.report.html import (
-    Picture,
     Table,
     as_data,
     begin_vega,
     fill,
+    packed,
     resource,
     table_of,
     vega,
+    write_figure,
     write_frame,
-    write_picture,
 )
+from results.report.overview import by_data_of, forest_of
 from results.report.sections import sections_of
 from results.run import Run, open
 from results.store.files import write_whole
@@ -37,6 +39,9 @@ from results.store.objects import Location
 _NOTHING = "No trial is recorded yet: `scalestudy run` trains, and this page fills as it does."
 _UNSHOWN = ("settings", "forecast", "gpu_footprints")
 """Columns of environments that hold JSON."""
+_COMPARING = ("data-size", "cost", "pretraining")
+"""Figures that every report draws."""
+_SECONDARY = ("state", "val_accuracy", "train_accuracy", "test_loss", "seconds")
 _MAX_POINTS = 5_000
 _MAX_CURVE_ROWS = 40_000
 _CURVE_METRICS = ("val_accuracy", "train_accuracy", "test_accuracy", "val_loss", "train_loss")
@@ -46,13 +51,16 @@ Columns = dict[str, list[Any]]
 
 
 def write_report(
-    run: str | Location | Run, refresh: float | None = None, target: float | None = None
+    run: str | Location | Run,
+    refresh: float | None = None,
+    target: float | None = None,
+    figures: bool = False,
 ) -> Location:
     """Write a run's report, also while its study is under way; return `report/index.html`.
 
-    Beside it lie every figure as PNG and SVG, and as Parquet and CSV the summary, one row per cell,
-    the levers, one row per step that may help, and what was forecast of larger sizes. Forecasts are
-    kept: later reports hold them against what is measured then.
+    Beside it lie the figures that compare cells as PNG and SVG, and as Parquet and CSV the summary,
+    one row per cell, the levers, one row per step that may help, and what was forecast of larger
+    sizes. Forecasts are kept: later reports hold them against what is measured then.
 
     Parameters
     ----------
@@ -63,6 +71,8 @@ def write_report(
         and again; never by default.
     target
         A test accuracy (0 to 1) for which the page says how many images it takes.
+    figures
+        Whether every figure that `Run.figures` names is written.
 
     Raises
     ------
@@ -72,15 +82,14 @@ def write_report(
     run = run if isinstance(run, Run) else open(run)
     folder = run.path / "report"
     begin_vega()
-    pictures = {
-        name: write_picture(folder, name, drawing.draw(), drawing.alt)
-        for name, drawing in run.drawings.items()
-    }
+    drawn = [name for name in run.figures if figures or name in _COMPARING]
+    for name in drawn:
+        write_figure(folder, name, run.figure(name))
     write_frame(folder, "summary", run.summary())
     write_frame(folder, "levers", run.levers())
     _record_forecasts(run, folder)
     page = folder / "index.html"
-    write_whole(page, render(run, pictures, datetime.now(UTC), refresh, target).encode())
+    write_whole(page, render(run, drawn, datetime.now(UTC), refresh, target).encode())
     return page
 
 
@@ -97,30 +106,40 @@ def _record_forecasts(run: Run, folder: Location) -> None:
 
 def render(
     run: Run,
-    pictures: Mapping[str, Picture],
+    figures: Collection[str],
     written_at: datetime,
     refresh: float | None = None,
     target: float | None = None,
 ) -> str:
-    """Return the page of a run; pictures are figures for paper and for browsers without scripts."""
-    cells = run.cells
+    """Return the page of a run; `figures` names those that lie beside it."""
+    cells, study = run.cells, run.analysis
     known = not cells.frame.empty
     answer = run.answer() if known else None
+    library = vega()
+    lines = by_data_of(study) if known else None
     return fill(
         "page.html.j2",
-        [vega(), *(resource(name) for name in ("age.js", "page.js", "tables.js"))],
+        [resource(name) for name in ("age.js", "overview.js", "page.js", "tables.js")],
+        [library],
+        library=packed(library),
         name=run.name,
         cells=cells,
-        question=answer.question if answer else "Nothing is planned yet.",
-        answer=[said.text for said in answer.sentences] if answer else [_NOTHING],
+        kicker=_kicker(cells, written_at),
+        headline=answer.headline if answer else _NOTHING,
+        sure=answer.sure if answer else "",
+        levers=forest_of(study) if known else None,
+        lines=lines,
+        prices=study.design.prices,
+        statements=answer.statements if answer else (),
+        evidence=answer.of(EVIDENCE) if answer else "",
         sections=sections_of(run, target) if known else [],
         findings=by_severity(run.findings()) if known else {},
         unfinished=[
             (cells.name(row), str(row["state"]), str(row["reason"]))
             for row in records_of(cells.frame[cells.frame["state"] != State.COMPLETE])
         ],
-        pictures=pictures,
-        data=as_data(_payload(run.analysis)),
+        figures=figures,
+        data=as_data({**_payload(study), "targets": lines.targets if lines else None}),
         cell_table=_cell_table(cells),
         recipes=_recipe_table(cells, run.tuned) if known and run.tuned else None,
         environments=_environment_table(run.environments()),
@@ -129,6 +148,18 @@ def render(
         written_at=written_at,
         refresh=refresh,
     )
+
+
+def _kicker(cells: Cells, written_at: datetime) -> str:
+    """Return what the study is made of, in a line."""
+    frame = cells.frame
+    seeds = int(frame["seeds_wanted"].max()) if len(frame) else 0
+    parts = [
+        f"{count(len(frame), 'cell')} × {count(seeds, 'seed')}",
+        *([f"{frame['n_train'].max():,.0f} training images at most"] if len(frame) else []),
+        f"{written_at:%d %b %Y}",
+    ]
+    return ", ".join(parts[:-1]) + f" · {parts[-1]}"
 
 
 def _cell_table(cells: Cells) -> Table:
@@ -148,7 +179,9 @@ def _cell_table(cells: Cells) -> Table:
         "seconds": "seconds a trial",
     }
     caption = "One row per cell: means over seeds at the last epoch, with 95 % t intervals"
-    return table_of(caption, frame.assign(seeds=seeds), columns, cells.factors, len(frame))
+    return table_of(
+        caption, frame.assign(seeds=seeds), columns, cells.factors, len(frame), _SECONDARY
+    )
 
 
 def _recipe_table(cells: Cells, tuned: list[str]) -> Table:

@@ -13,7 +13,7 @@ from results.analysis.analysis import Analysis
 from results.analysis.costs import COSTS, pareto_front
 from results.analysis.forecasts import score_text
 from results.analysis.runs import records_of
-from results.phrases import few, level_label, resource_time
+from results.phrases import STANDARD_FACTORS, count, few, level_label, resource_time
 from results.report.html import Table, table_of
 from results.run import Run
 from results.statistics.forecast import CALIBRATED_ON, HELD_NOTE
@@ -25,6 +25,8 @@ class Section:
 
     name: str
     """Its anchor on the page."""
+    short: str
+    """Its name where there is little room."""
     title: str
     """The question."""
     text: Sequence[str]
@@ -34,7 +36,17 @@ class Section:
     picture: str | None = None
     """Name of the static figure."""
     chart: str | None = None
-    """Name of the interactive chart that stands for the figure, where there is one."""
+    """Name of the interactive chart of what the figure shows, where there is one."""
+
+    @property
+    def note(self) -> str:
+        """How many rows its first table has, and how many of them are decided."""
+        first = self.tables[0] if self.tables else None
+        if first is None or not first.rows or "decided" not in first.columns:
+            return ""
+        place = list(first.columns).index("decided")
+        decided = sum(row[place] == "yes" for row in first.rows)
+        return f"{count(len(first.rows), 'comparison')}, {decided} decided"
 
 
 @dataclass(frozen=True)
@@ -268,40 +280,47 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
         return []
     fair = not study.design.race
     varied = [factor for factor in study.factors if fair and study.varies(factor)]
-    told = {sentence.topic: [sentence.text] for sentence in run.answer().sentences}
-    said = defaultdict(list, told)
-    sections = []
+    said = defaultdict(list, {one.topic: [one.text] for one in run.answer().sentences})
+
+    def section(
+        name: str,
+        short: str,
+        title: str,
+        text: Sequence[str],
+        sheets: Sequence[_Sheet],
+        *shown: str,
+    ) -> Section:
+        return Section(name, short, title, text, [sheet.table(study) for sheet in sheets], *shown)
+
+    title = "Accuracy by any factor"
+    found = [section("any", "Accuracy", title, said["best"], [], "data-size", "size")]
     if varied:
-        title, tables = "Which step helps more?", _tables(study, [_LEVERS])
-        sections.append(Section("levers", title, (), tables))
+        title = "Which step helps more?"
+        found.append(section("levers", "Steps", title, said["levers"], [_LEVERS]))
     if "model" in varied:
-        title, sheets = (
-            "Which model for which amount of data?",
-            [_differences("model"), _CROSSOVERS],
-        )
-        sections.append(Section("model", title, said["model"], _tables(study, sheets)))
+        sheets = [_differences("model"), _CROSSOVERS]
+        title = "Which model for which amount of data?"
+        found.append(section("model", "Models by data", title, said["model"], sheets))
     if "weights" in varied:
-        title, sheets = "What is pretraining worth?", [_differences("weights"), _WORTHS]
-        tables = _tables(study, sheets)
-        sections.append(Section("pretraining", title, said["weights"], tables, "pretraining"))
+        sheets = [_differences("weights"), _WORTHS]
+        title, text = "What is pretraining worth?", said["weights"]
+        found.append(section("weights", "Pretraining", title, text, sheets, "pretraining"))
     if "fraction" in varied:
-        sheets = [] if target is None else [_labels(target)]
-        title, tables = "What would more data buy?", _tables(study, [*sheets, _FORECASTS, _SCORES])
-        words = [*said["data"], *_scores(study)]
-        sections.append(Section("data", title, words, tables, "learning-curves"))
+        sheets = [*([] if target is None else [_labels(target)]), _FORECASTS, _SCORES]
+        title, text = "What would more data buy?", [*said["data"], *_scores(study)]
+        found.append(section("data", "More data", title, text, sheets, "learning-curves"))
     if varied:
-        title, tables = "Which factor matters most?", _tables(study, [_EFFECTS, _INTERACTIONS])
-        sections.append(Section("effects", title, (), tables, "effects"))
-    title, tables = "What does accuracy cost?", _tables(study, [_FRONT])
-    text = _search_cost(study) if fair else ()
-    sections.append(Section("cost", title, text, tables, "cost", "cost"))
-    title, tables = "Was training long enough?", _tables(study, [_FITS])
-    sections.append(Section("training", title, _fits_counted(study), tables, "epochs", "curves"))
-    return sections
-
-
-def _tables(study: Analysis, sheets: Sequence[_Sheet]) -> list[Table]:
-    return [sheet.table(study) for sheet in sheets]
+        own = [said[name] for name in varied if name not in STANDARD_FACTORS]
+        title, text = "Which factor matters most?", [one for part in own for one in part]
+        found.append(
+            section("effects", "Factors", title, text, [_EFFECTS, _INTERACTIONS], "effects")
+        )
+    text = _search_cost(study) if fair else []
+    title = "What does accuracy cost?"
+    found.append(section("cost", "Cost", title, text, [_FRONT], "cost", "cost"))
+    title, text = "Was training long enough?", _fits_counted(study)
+    found.append(section("training", "Training", title, text, [_FITS], "epochs", "curves"))
+    return found
 
 
 def _scores(study: Analysis) -> list[str]:

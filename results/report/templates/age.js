@@ -20,6 +20,19 @@ const memory = (() => {
     if (memory.get(name) !== undefined) one.open = memory.get(name);
     one.addEventListener("toggle", () => memory.set(name, one.open));
   }
+  // A link to a folded section, or to something inside it, opens it.
+  const reveal = () => {
+    const goal = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const fold = goal && goal.closest("details");
+    if (fold && !fold.open) { fold.open = true; goal.scrollIntoView(); }
+  };
+  addEventListener("hashchange", reveal);
+  reveal();
+  const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) links.get(entry.target.id).classList.toggle("here", entry.isIntersecting);
+  }, { rootMargin: "0px 0px -60% 0px" });
+  for (const id of links.keys()) if (document.getElementById(id)) seen.observe(document.getElementById(id));
   const age = document.getElementById("age");
   if (!age) return;
   const written = Number(age.dataset.written), refresh = Number(age.dataset.refresh || 0);

@@ -299,37 +299,52 @@
     return kept;
   }
 
+  // The charting library is unpacked when the first chart comes into sight.
+  let unpacked = null;
+  const library = () => unpacked ||= (async () => {
+    const packed = Uint8Array.from(atob(document.getElementById("library").textContent.trim()), (one) => one.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+  })();
+
   const drawn = [];
   for (const box of document.querySelectorAll("[data-chart]")) {
     const chart = charts[box.dataset.chart];
     const view = box.querySelector(".view");
-    let turn = 0, last = null;
+    const section = box.closest("details");
+    let turn = 0, last = null, width = 0, timer = 0;
     const draw = async () => {
+      // What is folded has a width in some browsers and none in others.
+      if (section && !section.open) return;
+      width = view.clientWidth;
       const mine = ++turn;
-      const spec = chart.spec(state, Math.floor(view.clientWidth));
+      const spec = chart.spec(state, Math.floor(width));
       if (!spec) {
-        view.innerHTML = "";
         const note = document.createElement("p");
         note.className = "nothing";
         note.textContent = "Nothing to draw yet.";
-        view.append(note);
+        view.replaceChildren(note);
         return;
       }
+      await library();
       const options = { mode: "vega-lite", renderer: "svg", ast: true, actions: { export: true, source: false, compiled: false, editor: false }, downloadFileName: data.name + "-" + box.dataset.chart };
       const description = view.getAttribute("aria-label");
-      const result = await vegaEmbed(view, { $schema: "https://vega.github.io/schema/vega-lite/v6.json", description, config: config(view.clientWidth), autosize: { type: "pad" }, ...spec }, options);
+      const result = await vegaEmbed(view, { $schema: "https://vega.github.io/schema/vega-lite/v6.json", description, config: config(width), autosize: { type: "pad" }, ...spec }, options);
       if (mine !== turn) { result.finalize(); return; }
       if (last) last.finalize();
       last = result;
       box.dataset.drawn = String(turn);
     };
     const state = build(box.querySelector(".controls"), chart.controls, () => draw(), box.dataset.chart);
-    draw();
-    let width = view.clientWidth, timer = 0;
-    drawn.push({ draw, resized: () => {
+    const resized = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => { if (Math.abs(view.clientWidth - width) > 8) { width = view.clientWidth; draw(); } }, 150);
-    } });
+      timer = setTimeout(() => { if (Math.abs(view.clientWidth - width) > 8) draw(); }, 150);
+    };
+    drawn.push({ draw, resized });
+    if (section) section.addEventListener("toggle", () => { if (section.open && Math.abs(view.clientWidth - width) > 8) draw(); });
+    draw();
   }
   addEventListener("resize", () => drawn.forEach((one) => one.resized()));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach((one) => one.draw()));

@@ -31,6 +31,19 @@
         body.append(...keyed.map((one) => one.row));
       });
     });
+    if (table.classList.contains("few")) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "plain";
+      const show = (all) => {
+        table.classList.toggle("few", !all);
+        button.textContent = all ? "fewer columns" : "more columns";
+        button.setAttribute("aria-expanded", String(all));
+      };
+      button.addEventListener("click", () => show(table.classList.contains("few")));
+      show(false);
+      table.parentElement.after(button);
+    }
     if (body.rows.length > 8) {
       const label = document.createElement("label");
       label.className = "filter";

@@ -1,6 +1,7 @@
 """The page in a real browser; skipped where no Chromium and driver are found."""
 
 import json
+import re
 import shutil
 import time
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ import pytest
 from sample import Plan, write
 
 import results
+from results.report.overview import by_data_of
 from results.report.page import render
 
 webdriver = pytest.importorskip("selenium.webdriver")
@@ -60,8 +62,16 @@ def show(browser, page, width=1280):
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get(page.as_uri())
+    unfold(browser)
     for chart in CHARTS:
         wait_for(browser, chart, 1)
+
+
+def unfold(browser):
+    """Open every section, which draws its chart."""
+    browser.execute_script(
+        "for (const one of document.querySelectorAll('details')) one.open = true;"
+    )
 
 
 def wait_for(browser, chart, turn):
@@ -238,16 +248,62 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_paper_shows_static_figures_instead_of_charts(browser, page):
+def test_paper_shows_charts_without_their_controls(browser, page):
     show(browser, page)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     seen = browser.execute_script(
         """const seen = (one) => getComputedStyle(one).display !== "none";
-        return [[...document.querySelectorAll(".chart")].some(seen),
-                [...document.querySelectorAll(".fallback")].every(seen)];"""
+        return [[...document.querySelectorAll(".view")].every(seen),
+                [...document.querySelectorAll(".controls, nav, .ask")].some(seen)];"""
     )
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    assert seen == [False, True]
+    assert seen == [True, False]
+
+
+def test_nothing_is_unpacked_or_drawn_before_it_is_seen(browser, page, tmp_path):
+    # What was open stays open for a path.
+    shutil.copy(page, tmp_path / "index.html")
+    browser.get((tmp_path / "index.html").as_uri())
+    assert browser.execute_script("return typeof vegaEmbed") == "undefined"
+    browser.execute_script("document.querySelector('nav a[href=\"#q-cost\"]').click()")
+    wait_for(browser, "cost", 1)
+    assert marks(browser, "cost")
+
+
+def test_prices_sort_the_steps_and_leave_probabilities(browser, page):
+    show(browser, page)
+    before, after, money = browser.execute_script(
+        """const rows = () => [...document.querySelectorAll("#levers tbody tr")]
+            .map((row) => [row.cells[0].firstChild.textContent, row.cells[3].textContent]);
+        const before = rows();
+        const form = document.querySelector(".levers form");
+        form.elements.label.value = "5";
+        form.elements.hour.value = "0";
+        form.dispatchEvent(new Event("input"));
+        return [before, rows(),
+                [...document.querySelectorAll(".money")].map((one) => one.textContent)];"""
+    )
+    assert sorted(before) == sorted(after)
+    assert money[0] == "free"
+    costed = [
+        float(re.search(r"([\d,.]+) a point", text)[1].replace(",", ""))
+        for text in money[1:]
+        if "a point" in text
+    ]
+    assert costed == sorted(costed)
+
+
+def test_a_target_says_what_each_line_would_take(browser, page):
+    show(browser, page)
+    said = browser.execute_script(
+        """const slider = document.getElementById("target");
+        slider.value = slider.max;
+        slider.dispatchEvent(new Event("input"));
+        return [...document.querySelectorAll("#target-said span")].map((one) => one.textContent);"""
+    )
+    run = results.open(page.parent.parent)
+    targets = by_data_of(run.analysis).targets
+    assert [text[2:] for text in said] == [text or "no forecast" for text in targets["texts"][-1]]
 
 
 def test_a_page_that_is_written_again_is_loaded_again(browser, tmp_path):
@@ -256,7 +312,7 @@ def test_a_page_that_is_written_again_is_loaded_again(browser, tmp_path):
         plan = Plan(models=("resnet18",), seeds=(0, 1))
         arguments = [] if fate is None else [fate]
         run = results.open(write(tmp_path / name, plan, np.random.default_rng(0), *arguments))
-        text = render(run, {}, datetime.now(UTC), refresh=1.0)
+        text = render(run, [], datetime.now(UTC), refresh=1.0)
         if name == "begun":
             page.write_text(text, encoding="utf-8")
             show(browser, page)
@@ -281,7 +337,7 @@ def test_a_line_joins_the_sizes_where_only_they_vary(browser, tmp_path):
     plan = Plan(models=("resnet18",), weights=("none",), seeds=(0, 1))
     run = results.open(write(tmp_path / "run", plan, np.random.default_rng(0)))
     page = tmp_path / "index.html"
-    page.write_text(render(run, {}, datetime.now(UTC)), encoding="utf-8")
+    page.write_text(render(run, [], datetime.now(UTC)), encoding="utf-8")
     show(browser, page)
     lines = browser.execute_script(
         """return [...document.querySelectorAll("[data-chart=size] svg .mark-line path")]

@@ -24,7 +24,7 @@ def report(tmp_path, plan, fate=lambda row: None):
 def page_of(tmp_path, plan, fate=lambda row: None):
     """Return the page of a run without drawing its figures, which takes seconds."""
     run = results.open(write(tmp_path / "run", plan, np.random.default_rng(0), fate))
-    return render(run, {}, datetime(2025, 3, 1, tzinfo=UTC))
+    return render(run, [], datetime(2025, 3, 1, tzinfo=UTC))
 
 
 class Page(HTMLParser):
@@ -67,11 +67,19 @@ def page(folder):
     return Page((folder / "index.html").read_text())
 
 
-def test_every_figure_lies_beside_the_page_as_png_and_svg(folder):
-    run = results.open(folder.parent)
-    for name in run.figures:
+def test_what_compares_cells_lies_beside_the_page_as_png_and_svg(folder):
+    for name in ("data-size", "cost", "pretraining"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert ElementTree.parse(folder / f"{name}.svg").getroot().tag.endswith("svg")
+    assert not (folder / "timeline.png").exists()
+
+
+def test_every_figure_is_written_where_asked_for(tmp_path):
+    run = results.open(write(tmp_path / "run", Plan(seeds=(0, 1)), np.random.default_rng(0)))
+    folder = results.write_report(run, figures=True).parent
+    assert {path.stem for path in folder.glob("*.png")} == set(run.figures)
+    page = Page((folder / "index.html").read_text())
+    assert {a["href"] for a in page.all("a")} >= {"timeline.png", "effects.svg"}
 
 
 def test_summary_holds_one_row_per_cell_in_both_forms(folder):
@@ -85,12 +93,16 @@ def test_summary_holds_one_row_per_cell_in_both_forms(folder):
     assert rows.loc[0, "test_accuracy"] == pytest.approx(expected.loc[0, "test_accuracy"])
 
 
-def test_the_page_holds_question_answer_and_every_cell(page):
+def test_the_page_holds_headline_steps_and_every_cell(page):
     text = " ".join(page.texts["li"] + page.texts["p"] + page.texts["td"])
-    assert "what does each cost?" in " ".join(page.texts["p"])
-    answer = re.search(r'<ol class="answer">(.*?)</ol>', page.source, re.S)
-    assert answer is not None
-    assert answer.group(1).count("<li>") == 6
+    headline = " ".join(page.texts["h1"])
+    assert 3 <= len(headline.split()) <= 25
+    assert "comparisons behind this answer" in text
+    steps = re.search(r'<table id="levers">(.*?)</table>', page.source, re.S)
+    assert steps is not None
+    assert steps.group(1).count('<th scope="row">') == 2
+    assert page.source.count('<details class="section"') >= 8
+    assert '<details class="section" open' not in page.source
     table = re.search(r'id="cell-table">(.*?)</table>', page.source, re.S)
     assert table is not None
     assert table.group(1).count("<tr>") == 1 + 12
@@ -105,7 +117,7 @@ def test_the_page_asks_for_nothing_outside_itself(page):
         for name, value in attributes.items()
         if name in ("src", "href", "action", "data", "srcset", "poster")
     ]
-    assert {tag for tag, _ in addresses} == {"img", "link", "a"}
+    assert {tag for tag, _ in addresses} == {"link", "a"}
     assert all(value.startswith("data:") for tag, value in addresses if tag != "a")
     beside = {value for tag, value in addresses if tag == "a" and not value.startswith("#")}
     assert all(re.fullmatch(r"[a-z-]+\.(png|svg|csv|parquet)", value) for value in beside)
@@ -117,7 +129,7 @@ def test_the_policy_lets_no_other_script_run(page):
     assert "unsafe-eval" not in policy
     scripts = re.search(r"script-src (.*?);", policy)
     assert scripts is not None
-    assert re.fullmatch(r"('sha256-[A-Za-z0-9+/=]{44}' ?){4}", scripts.group(1))
+    assert re.fullmatch(r"('sha256-[A-Za-z0-9+/=]{44}' ?){5}", scripts.group(1))
 
 
 def test_links_within_the_page_lead_somewhere(page):
@@ -127,9 +139,10 @@ def test_links_within_the_page_lead_somewhere(page):
     assert len(anchors) == sum("id" in attributes for _, attributes in page.elements)
 
 
-def test_every_picture_has_words(page):
-    assert page.all("img")
-    assert all(len(image["alt"]) > 20 for image in page.all("img"))
+def test_every_drawing_has_words(page):
+    drawn = [a for _, a in page.elements if a.get("role") in ("img", "figure")]
+    assert len(drawn) > 3
+    assert all(len(a["aria-label"]) > 15 for a in drawn)
 
 
 def test_the_files_a_page_names_are_there(page, folder):
@@ -143,7 +156,7 @@ def test_hostile_text_stays_text(tmp_path):
     fate = lambda row: "nan" if row["fraction"] == 1 else None  # noqa: E731
     text = page_of(tmp_path, plan, fate)
     page = Page(text)
-    assert len(page.all("script")) == 5
+    assert len(page.all("script")) == 6
     assert "onerror" not in {name for _, attributes in page.elements for name in attributes}
     data = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', text, re.S)
     assert data is not None

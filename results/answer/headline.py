@@ -1,0 +1,81 @@
+"""What to do next, in a line, and how sure that is. Analysis in, text out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from results.analysis.analysis import Analysis
+from results.analysis.runs import records_of
+from results.phrases import listed, percent
+
+_MOST_NAMED = 2
+_WORDS = ("label", "more", "set", "the", "train", "training", "use")
+
+
+def headline(study: Analysis) -> str:
+    """Return what to do next in at most 25 words of plain language."""
+    if study.ranked.empty:
+        return "Nothing is measured yet."
+    if study.design.race:
+        return "A search for one good trial; it compares nothing."
+    rows = records_of(study.levers)
+    if not rows:
+        return "One cell is measured; with a factor that varies, it could be compared."
+    if not study.is_ranked:
+        return "Measured once: with two more seeds it can be told what helps."
+    won = [row for row in rows if row["decided"] and row["gain"] > 0]
+    lost = [_name(row) for row in rows if row["decided"] and row["gain"] < 0]
+    tied = [_name(row) for row in rows if not row["decided"]]
+    said = "; then ".join(_advice(row) for row in won[:_MOST_NAMED])
+    parts = [f"{_begun(said)}." if said else "No step is shown to help."]
+    if lost:
+        parts.append(_sentence(lost, "would lose", "would lose"))
+    elif tied and won:
+        parts.append(_sentence(tied, "is not told apart", "are not told apart"))
+    return " ".join(parts)
+
+
+def how_sure(study: Analysis) -> str:
+    """Return how sure the headline's first step is, empty where no probability is known."""
+    rows = records_of(study.levers) if study.is_ranked and not study.design.race else []
+    chances = [row for row in rows if row["best_probability"] == row["best_probability"]]
+    if not chances:
+        return ""
+    best = max(chances, key=lambda row: float(row["best_probability"]))
+    images = study.ranked["n_train"].max()
+    return (
+        f"Best next step, with {percent(best['best_probability'])} probability: {_name(best)}, "
+        f"at all of the {images:,.0f} images."
+    )
+
+
+def _sentence(names: list[str], one: str, more: str) -> str:
+    text = listed(names[:_MOST_NAMED])
+    verb = one if len(names[:_MOST_NAMED]) == 1 else more
+    return f"{_begun(text)} {verb}."
+
+
+def _begun(text: str) -> str:
+    """Return text as a sentence begins; the name of a level stays as it is."""
+    first = text.split(" ")[0]
+    return text.replace(first, first.capitalize(), 1) if first in _WORDS else text
+
+
+def _advice(row: Mapping[str, Any]) -> str:
+    """Return a step as one would ask for it."""
+    after: str = row["step"].split(" → ")[-1]
+    return {
+        "data": "label more data",
+        "model": f"use {after}",
+        "weights": "train from scratch" if after == "none" else f"use {after} weights",
+        "recipe": f"use the tuned recipe ({after})",
+    }.get(row["lever"], f"set {row['lever']} to {after}")
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    after: str = row["step"].split(" → ")[-1]
+    return {
+        "data": "more data",
+        "model": after,
+        "weights": "training from scratch" if after == "none" else f"{after} weights",
+        "recipe": "the tuned recipe",
+    }.get(row["lever"], f"{row['lever']} {after}")

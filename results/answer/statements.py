@@ -1,0 +1,84 @@
+"""What a study says beside its levers, a claim and its number each. Analysis in, text out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from results.analysis.analysis import Analysis
+from results.analysis.comparisons import ALPHA, LEAST, Comparison
+from results.analysis.runs import records_of
+from results.answer.best import equals_of, ties_of, value_of
+from results.answer.factors import worth_of
+from results.phrases import few, level_label, listed, signed
+
+_MOST = 5
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One claim."""
+
+    text: str
+    """What is claimed, without its number."""
+    value: str
+    """The number with its unit and interval."""
+    topic: str
+    """best, data or a factor: what the claim is of."""
+
+
+def statements(study: Analysis) -> list[Statement]:
+    """Return the claims that matter next after the levers, at most five."""
+    if study.ranked.empty or study.design.race:
+        return []
+    said = [*_best(study)]
+    if study.is_ranked:
+        for factor in study.factors:
+            said += _at_little(study, study.comparisons.of(LEAST, factor))
+        said += _worth(study)
+        said += _crossings(study)
+    return said[:_MOST]
+
+
+def _best(study: Analysis) -> Iterator[Statement]:
+    equals = equals_of(study)
+    names = listed(few([study.name(row) or study.design.name for row in equals]))
+    word = "Most accurate" if len(equals) == 1 else "Equally accurate, and best"
+    yield Statement(f"{word}: {names}", value_of(study), "best")
+    most = equals[0]["n_train"]
+    less = [row for row in ties_of(study) if row["n_train"] < most] if study.is_ranked else []
+    if less:
+        least = min(less, key=lambda row: float(row["n_train"]))
+        text = f"With less data, {study.name(least)} may do as well"
+        yield Statement(text, f"{least['accuracy']:.1f} %", "best")
+
+
+def _at_little(study: Analysis, rows: list[Comparison]) -> Iterator[Statement]:
+    """Say how a factor's best level stands against the nearest other where data is least."""
+    if not rows:
+        return
+    decided = [row for row in rows if row.is_decided]
+    row = (decided or rows)[0]
+    images = study.comparisons.cells["n_train"][row.best]
+    best, other = (level_label(row.factor, level) for level in (row.best_level, row.level))
+    ends = f"{signed(row.gain)} ({signed(row.low)} to {signed(row.high)})"
+    if row.is_decided:
+        yield Statement(f"With {images:,.0f} images, {best} is ahead of {other}", ends, row.factor)
+    else:
+        text = f"With {images:,.0f} images, {best} and {other} are not told apart"
+        yield Statement(text, ends, row.factor)
+
+
+def _worth(study: Analysis) -> Iterator[Statement]:
+    found = worth_of(study)
+    if found is not None:
+        name, times = found
+        text = f"For the same accuracy from scratch, {name} takes"
+        yield Statement(text, f"{times} the data", "weights")
+
+
+def _crossings(study: Analysis) -> Iterator[Statement]:
+    for row in records_of(study.crossovers[study.comparisons.crossings <= ALPHA]):
+        yield Statement(
+            f"{row['big']} overtakes {row['small']} as data grows",
+            f"{row['bracket_low']:,.0f} to {row['bracket_high']:,.0f} images",
+            "model",
+        )
