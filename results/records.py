@@ -201,6 +201,14 @@ SCHEMAS: dict[str, pa.Schema] = {
     "environments": ENVIRONMENT_SCHEMA,
 }
 
+KEYS: dict[str, list[str]] = {
+    "trials": ["trial_id"],
+    "epochs": ["trial_id", "epoch"],
+    "predictions": ["trial_id", "epoch", "example"],
+    "environments": ["pass_id"],
+}
+"""Columns that together name a row: never null, and never the same in two rows of a table."""
+
 FORECAST_SCHEMA = pa.schema(
     {
         "trial_id": pa.string(),

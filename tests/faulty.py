@@ -182,3 +182,10 @@ class TooFew(Simulated):
 
     def predictions(self) -> NDArray[np.int64]:
         return np.zeros(3, dtype=np.int64)
+
+
+class Exits(Simulated):
+    """Ends the process, as a module does that parses arguments."""
+
+    def step(self) -> dict[str, Any]:
+        raise SystemExit(2)

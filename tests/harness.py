@@ -33,6 +33,13 @@ VARIES = {
 """Columns that an interruption may change."""
 
 
+def flipped(content: bytes, place: int) -> bytes:
+    """Return bytes with one bit the other way."""
+    changed = bytearray(content)
+    changed[place // 8] ^= 1 << place % 8
+    return bytes(changed)
+
+
 @dataclass
 class Command:
     """The command `scalestudy run` on one study and one run directory.

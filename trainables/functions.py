@@ -34,7 +34,7 @@ def load_function(name: str) -> Callable[..., Any]:
     try:
         with own_output():
             module = importlib.import_module(module_name)
-    except Exception as error:  # importing runs the user's code, which may raise anything
+    except (Exception, SystemExit) as error:  # the user's code, which may raise anything
         raise ImportError(
             f"{module_name} of {name} cannot be imported ({type(error).__name__}: {error}); "
             "is its folder on PYTHONPATH?"
@@ -48,7 +48,11 @@ def load_function(name: str) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def quiet(*args: Any, **kwargs: Any) -> Any:
-        with own_output():
-            return function(*args, **kwargs)
+        try:
+            with own_output():
+                return function(*args, **kwargs)
+        except SystemExit as end:
+            # The process is not the function's to end.
+            raise RuntimeError(f"it called sys.exit({end.code})") from end
 
     return quiet

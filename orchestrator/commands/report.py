@@ -13,6 +13,7 @@ from orchestrator.commands.usage import (
     RunOrJob,
     one_document,
     or_dash,
+    say_problems,
 )
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def report(
     """Write the page, figures and summary of a run, finished or under way; a job's is fetched."""
     import results
     from orchestrator.jobs.fetching import brought
+    from results.store.store import Store
 
     given = {"label": price_per_label, "hour": price_per_hour}
     prices = {name: price for name, price in given.items() if price is not None}
@@ -84,6 +86,7 @@ def report(
             ]
         page = results.write_report(run, target=target, figures=figures)
         document.update(report=str(page), levers=_rows(run.levers()))
+        say_problems(Store(run.path), document, as_json)
     if not as_json:
         typer.echo("\n".join([*said, str(page)]))
     if open_page:

@@ -14,6 +14,7 @@ from orchestrator.commands.usage import (
     RunFolder,
     RunOrJob,
     one_document,
+    say_problems,
 )
 from results.phrases import byte_size
 
@@ -48,6 +49,7 @@ def status(
         shot = snapshot(Store(run.folder))
         standing, said = run.standing()
         document.update(_document(shot), **standing)
+        say_problems(Store(run.folder), document, as_json)
         if as_json:
             return
         if watch and standing["running"]:
@@ -168,4 +170,6 @@ def leftovers(store: "Store", *, kept_checkpoints: bool = False) -> "dict[Locati
             found[folder] = f"kept by keep_checkpoints: {keep}"
     for part in store.damaged.glob("*"):
         found[part] = "a damaged part that was set aside"
+    for scrap in store.scraps():
+        found[scrap] = "left of what was being written when a process was killed, or replaced since"
     return {path: found[path] for path in sorted(found, key=str)}

@@ -9,11 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.run.events import plain
+
+if TYPE_CHECKING:
+    from results.store.store import Store
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
 RunFolder = Annotated[
@@ -82,6 +85,19 @@ def one_document(as_json: bool) -> Iterator[Document]:
         raise
     if as_json:
         print_json(document)
+
+
+def say_problems(store: "Store", document: Document, as_json: bool) -> None:
+    """Say what is wrong with the tables of a run, and who mends it; nothing where all is well."""
+    problems = document["problems"] = store.problems()
+    if problems and not as_json:
+        for problem in problems:
+            typer.echo(f"warning: {problem}", err=True)
+        typer.echo(
+            "Each row counts once. `scalestudy run` sets aside what is double, and trains what is "
+            "missing.",
+            err=True,
+        )
 
 
 def print_json(document: Document) -> None:

@@ -52,7 +52,7 @@ class History:
         self.last_sequence = 0
         self.predicted: dict[str, set[int]] = {}
         """Epochs whose predictions are recorded, by trial."""
-        self._lost_predictions = False
+        self._predicts = False
         if not store.root.is_dir():
             return
         self.trials = {row["trial_id"]: row for row in store.read("trials").to_pylist()}
@@ -63,7 +63,7 @@ class History:
         first = store.read("predictions", ["trial_id", "epoch"], where=pc.field("example") == 0)
         for trial_id, epoch in zip(*(column.to_pylist() for column in first.columns), strict=True):
             self.predicted.setdefault(trial_id, set()).add(epoch)
-        self._lost_predictions = any(store.damaged.glob("predictions-*"))
+        self._predicts = bool(self.predicted) or any(store.damaged.glob("predictions-*"))
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -106,6 +106,12 @@ class History:
         row = self.trials.get(trial_id)
         return Status(row["status"]) if row and row["status"] else None
 
+    def has_facts(self, trial_id: str) -> bool:
+        """Return whether what is known once per trial is recorded, as far as it was ever told."""
+        row = self.trials.get(trial_id, {})
+        known = any(row.get(name) is not None for name in ("n_parameters", "subset_hash"))
+        return known or row.get("status") == Status.STOPPED.value
+
     def is_complete(self, trial_id: str, budget: int) -> bool:
         """Return whether a trial's epochs, facts and predictions are recorded up to a budget."""
         row = self.trials.get(trial_id)
@@ -114,7 +120,7 @@ class History:
         # Facts come with the last row; a trainable of one's own need not count its parameters.
         if row.get("n_parameters") is None and row.get("status") != Status.COMPLETED.value:
             return False
-        if self._lost_predictions and max(self.predicted.get(trial_id, {0})) < budget:
+        if self._predicts and max(self.predicted.get(trial_id, {0})) < budget:
             return False
         return self.epochs_done(trial_id) >= budget
 

@@ -38,6 +38,8 @@ class Ledger:
         self.races = Races(study.stopping)
         self.rows = Rows(history)
         self._outcomes: dict[str, Outcome] = {}
+        self._factless: dict[str, Stop] = {}
+        """Stops of trials whose worker has to tell once more what is known once per trial."""
         self._undecided: dict[int, set[str]] = {}
         self.judge: Judge = judged
         """Says at a look which cells need more seeds."""
@@ -52,6 +54,7 @@ class Ledger:
         """Return a ledger that goes on by itself from where this one stands."""
         made = copy(self)
         made.stages, made.races, made.rows = self.stages.copy(), self.races.copy(), self.rows.copy()
+        made._factless = dict(self._factless)
         made._outcomes, made._undecided = dict(self._outcomes), dict(self._undecided)
         made._proposer = self._proposer and self._proposer.copy(made.stages)
         return made
@@ -86,8 +89,15 @@ class Ledger:
 
     def arrive(self, wanted: Wanted, epoch: int, score: float) -> Stop | None:
         """Enter a trial's validation accuracy at an epoch; return a stop if it goes no further."""
+        if known := self._factless.pop(wanted.trial.trial_id, None):
+            return known
         budget, group = wanted.trial.recipe.intervals, self.stages.group(wanted)
         return self.races.arrive(wanted.trial.trial_id, group, epoch, score, budget)
+
+    def recorded(self, wanted: Wanted) -> int:
+        """Return how many epochs of a trial a worker need not tell of any more."""
+        done = self.rows[wanted.trial.trial_id].get("epochs_done") or 0
+        return done - (wanted.trial.trial_id in self._factless)
 
     def end(self, wanted: Wanted, outcome: Outcome, **values: Any) -> list[Wanted]:
         """Note what became of a trial; return the trials that are to be trained because of it.
@@ -122,8 +132,13 @@ class Ledger:
         for wanted in [*self.stages.wanted.values()]:
             self._enter(wanted)
         for wanted, stop, score in self.recorded_stops():
-            if wanted.trial.trial_id not in self._outcomes:
+            trial_id = wanted.trial.trial_id
+            if trial_id in self._outcomes:
+                continue
+            if self.history.has_facts(trial_id):
                 self._note(wanted, Outcome(Status.STOPPED, score), **stop.columns())
+            else:
+                self._factless[trial_id] = stop
         for cell in self.stages.cells:
             self._settle(cell)
         self._look()

@@ -81,7 +81,7 @@ class Pass:
         study, share = self.ledger.study, self.share(wanted.trial)
         return Task(
             trial=wanted.trial,
-            recorded=self.done(wanted),
+            recorded=self.ledger.recorded(wanted),
             cpus=study.resources.cpu,
             device=None if share.gpu else "cpu",
             gpu=share.gpu,
@@ -144,6 +144,8 @@ class Pass:
         if wanted is None:
             return
         self._losses[trial_id, kind] += 1
+        # An error of a user's own may hold signs that no table does.
+        message = message.encode("utf-8", "replace").decode()
         if kind.is_shortage:
             end = self._enlarge(wanted.trial, kind)
             again = end is None

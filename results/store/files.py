@@ -4,6 +4,7 @@ What a file system and an object store do in different ways is done here, for ei
 """
 
 import errno
+import fcntl
 import os
 import shutil
 import uuid
@@ -54,12 +55,12 @@ def write_whole(path: Location, content: bytes) -> None:
     # A leading dot keeps half-written files out of every reader's glob.
     scrap = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         try:
             with scrap.open("wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                flush_to_disk(file.fileno())
             scrap.replace(path)
         except BaseException:
             scrap.unlink(missing_ok=True)
@@ -73,7 +74,7 @@ def move(file: Location, target: Location) -> None:
         file.move(target)
     elif isinstance(file, Path) and isinstance(target, Path):
         with explained(target):
-            target.parent.mkdir(exist_ok=True)
+            make_folder(target.parent)
             file.replace(target)
     else:
         raise TypeError("a run directory lies in one place")
@@ -102,10 +103,27 @@ def source(part: Location) -> Path | pa.BufferReader:
     return pa.BufferReader(part.read_bytes()) if isinstance(part, ObjectPath) else part
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that they survive a power cut."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
+
+
 def sync(path: Path) -> None:
     """Make a file's content, or the renames and removals in a folder, survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        flush_to_disk(handle)
     finally:
         os.close(handle)
+
+
+def flush_to_disk(handle: int) -> None:
+    """Have the system write what it holds of a file to the disk itself."""
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        # On macOS an fsync ends once the disk has it, in a memory of its own.
+        fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(handle)

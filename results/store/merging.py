@@ -1,7 +1,9 @@
 """Many small Parquet parts on a file system made into few, so that a crash harms nothing."""
 
+import ctypes
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -12,35 +14,62 @@ import pyarrow.parquet as pq
 
 from results.errors import StoreError
 from results.records import SCHEMAS
+from results.store.checksums import seal
 from results.store.files import explained, sync
 
 _MERGED_ROWS = dict.fromkeys(SCHEMAS, 2_000_000) | {"trials": 1_000}
 """Rows of a merged part, about; parts of half as many stay as they are. Trials change, and a part
 is rewritten whole whenever one of its rows does."""
 _GROUP_ROWS = 2**18
+_LISTED = 10.0
+"""Seconds in which whoever has begun to list a folder has come to the end."""
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE, of Linux's renameat2."""
 
 
 def parts(root: Path, table: str) -> list[Path]:
-    """Return the parts of a table in a run directory, oldest name first."""
+    """Return the parts of a table in a run directory, oldest name first.
+
+    Raises
+    ------
+    StoreError
+        The table's folder is a link that leads nowhere.
+    """
     folder = root / table
     if not folder.is_dir():
-        # A merge was cut between its two renames: the old parts are whole.
-        folder = _replaced(root, table)
+        if folder.is_symlink():
+            raise StoreError(
+                f"{folder} is a link to {folder.readlink()}, which is not there; mount that disk, "
+                "or put a folder in the link's place."
+            )
+        # A merge was cut between two renames: the old parts are whole.
+        folder = _replaced(folder)
     return sorted(folder.glob("[!.]*.parquet"))
+
+
+def generation(root: Path, table: str) -> int:
+    """Return a number that changes when the parts of a table are merged."""
+    try:
+        return (root / table).stat().st_ino
+    except OSError:
+        return 0
 
 
 def merge(root: Path, table: str, name: str, above: int) -> None:
     """Merge the small parts of a table where it has more than `above` of them.
 
-    Two renames replace the folder, so that no reader ever sees a row twice. Large parts, and files
-    that are no parts, go along as they are. New parts begin with a name unique to this merge.
+    A new folder takes the place of the old one at once, so that no reader ever sees a row twice, or
+    too few; the old one waits beside it. Large parts, and files that are no parts, go along as they
+    are. New parts begin with a name unique to this merge.
     """
     finish(root, table)
     limit = _MERGED_ROWS[table]
     small = [part for part in parts(root, table) if _rows(part) < limit // 2]
     if len(small) <= above:
         return
-    folder, fresh = root / table, _merging(root, table)
+    # Where the folder is a link, all is done where it leads.
+    folder = (root / table).resolve()
+    fresh, small = _merging(folder), [folder / part.name for part in small]
     try:
         with explained(fresh):
             fresh.mkdir()
@@ -52,31 +81,55 @@ def merge(root: Path, table: str, name: str, above: int) -> None:
             for batch in _batches(small, limit):
                 _write_merged(next(unused), table, batch)
             sync(fresh)
-            folder.rename(_replaced(root, table))
+            if _exchange(fresh, folder):
+                old = fresh
+            else:
+                old = folder.rename(_replaced(folder))
+                fresh.rename(folder)
+            sync(folder.parent)
+            old.rename(folder.with_name(f".{folder.name}.{old.stat().st_ino}.old"))
     except StoreError:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    finish(root, table)
 
 
 def finish(root: Path, table: str) -> None:
-    """Bring a merge that was cut short to its end, or undo it."""
-    folder, fresh, replaced = root / table, _merging(root, table), _replaced(root, table)
+    """Bring a merge that was cut short to its end, or undo it; remove what it replaced."""
+    folder = (root / table).resolve()
+    fresh, replaced = _merging(folder), _replaced(folder)
     if not folder.is_dir() and replaced.is_dir():
-        # `replaced` exists only once `fresh` is complete.
+        # `replaced` has its name only once `fresh` is complete.
         with explained(folder):
             (fresh if fresh.is_dir() else replaced).rename(folder)
-            sync(root)
-    for leftover in (fresh, replaced):
+            sync(folder.parent)
+    # A reader may have begun to list what was replaced a moment ago.
+    past = [old for old in asides(root, table) if time.time() - old.stat().st_ctime > _LISTED]
+    for leftover in (fresh, replaced, *past):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _merging(root: Path, table: str) -> Path:
-    return root / f".{table}.merging"
+def asides(root: Path, table: str) -> list[Path]:
+    """Return the folders that merges put others in the place of, and that nobody needs any more."""
+    folder = (root / table).resolve()
+    return sorted(folder.parent.glob(f".{folder.name}.*.old"))
 
 
-def _replaced(root: Path, table: str) -> Path:
-    return root / f".{table}.replaced"
+def _merging(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.merging")
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.replaced")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one instant, where the system knows how."""
+    try:
+        exchange = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    ended: int = exchange(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+    return ended == 0
 
 
 def _rows(part: Path) -> int:
@@ -112,6 +165,7 @@ def _write_merged(file: Path, table: str, parts: Sequence[Path]) -> None:
                     held = []
         if held:
             writer.write_table(pa.Table.from_batches(held))
+    seal(file)
     sync(file)
 
 

@@ -10,6 +10,8 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from results.store.checksums import sealed
+
 _MAGIC = 4
 """Bytes before the first rows of any Parquet file."""
 
@@ -25,7 +27,7 @@ def replacement(old: bytes, rows: pa.Table) -> bytes:
     if end and room < 0:
         # Only after the old rows, where next time there will be room before them.
         content, _ = _written(rows, old[_MAGIC:end])
-    return content
+    return sealed(content)
 
 
 def _written(

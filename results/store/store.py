@@ -7,6 +7,7 @@ are.
 """
 
 import io
+import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,23 +16,29 @@ from itertools import count, repeat
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import yaml
 
 from results.errors import ResultsError, StoreError
 from results.records import FORECAST_SCHEMA, SCHEMAS
 from results.store import merging
+from results.store.checksums import sealed
 from results.store.files import move, source, write_whole
-from results.store.objects import Location, ObjectPath, located
+from results.store.invariants import contradictions, heads, needed, once, wrong
+from results.store.objects import Location, located
+from results.store.parts import is_sound, read_parts
 from results.store.replacement import replacement
 
 MERGE_ABOVE = 8
 """Number of small parts that a table may have before `merge` makes fewer, larger ones."""
 _READ_ATTEMPTS = 5
 _READ_PAUSE = 0.2
+_WRITING_SECONDS = 60.0
+"""A scrap of a report that is older is none that is being written."""
+_SCRAP = re.compile(r"\..+\.[0-9a-f]{8}")
 _READERS = 8
 """Parts that are looked at together: what takes time is the way to an object store and back."""
 
@@ -123,23 +130,32 @@ class Store:
         """
         wanted = list(columns or SCHEMAS[table].names)
         for attempt in count(1):
-            parts = self.parts(table)
-            if not parts:
-                break
+            generation, parts = self._generation(table), self.parts(table)
             try:
-                return _dataset(parts, table).to_table(wanted, filter=where)
-            except (pa.ArrowException, OSError) as error:
-                # Parts that were merged while they were read are there under other names.
-                if self.parts(table) != parts:
+                rows = read_parts(parts, table, dict.fromkeys([*wanted, *needed(table)]), where)
+            except Exception as error:
+                # Whatever damaged bytes make of a reader. But parts that were merged while they
+                # were read are there under other names.
+                if self.parts(table) != parts or self._generation(table) != generation:
                     continue
-                broken = [part.name for part in parts if not _is_sound(part, table)]
+                broken = [part.name for part in parts if not is_sound(part, table)]
                 # An object that is replaced while it is read looks broken, and is not.
                 if isinstance(self.root, Path) or attempt >= _READ_ATTEMPTS:
                     raise self._unreadable(table, broken, error) from error
                 time.sleep(_READ_PAUSE)
-        if not self.root.is_dir():
-            raise StoreError(f"{self.root}: no run directory is there; `scalestudy run` makes one.")
-        return SCHEMAS[table].empty_table().select(wanted)
+                continue
+            if self._generation(table) != generation:
+                continue
+            if not (parts or self.root.is_dir()):
+                raise StoreError(
+                    f"{self.root}: no run directory is there; `scalestudy run` makes one."
+                )
+            return once(table, rows).select(wanted)
+        raise AssertionError("a table is read, or it is said why not")
+
+    def _generation(self, table: str) -> int:
+        """Return a number that changes when parts are merged; in an object store none ever are."""
+        return merging.generation(self.root, table) if isinstance(self.root, Path) else 0
 
     def forecasts(self) -> pa.Table:
         """Return the forecasts that reports have recorded, none where there are none yet.
@@ -195,7 +211,7 @@ class Store:
         with pq.ParquetWriter(buffer, SCHEMAS[table], compression="zstd") as writer:
             for group in groups:
                 writer.write_table(group)
-        write_whole(self._part(table, name), buffer.getvalue())
+        write_whole(self._part(table, name), sealed(buffer.getvalue()))
 
     def replace_part(self, table: str, name: str, rows: pa.Table) -> None:
         """Write a part, for the first time or again; whoever is reading it reads on undisturbed."""
@@ -209,9 +225,38 @@ class Store:
     def _part(self, table: str, name: str) -> Location:
         return self.folder(table) / f"{name}.parquet"
 
-    def repair(self) -> list[str]:
-        """Finish a merge that was cut short and set damaged parts aside; needs the lock.
+    def problems(self) -> list[str]:
+        """Return a sentence for each thing that is wrong with the tables, though they can be read.
 
+        Every row counts once all the same, and none without a name. Raises StoreError as `read`.
+        """
+        said = []
+        for table in SCHEMAS:
+            held = read_parts(self.parts(table), table, needed(table))
+            if bad := int(wrong(table, heads(table, held)).sum()):
+                what = "trials' predictions" if table == "predictions" else "rows"
+                said.append(f"{table}: {bad} {what} are there twice, or have no name")
+        # In the order in which nothing is claimed before it is there.
+        trials = self.read("trials", ["trial_id", "status", "epochs_done"])
+        epochs = self.read("epochs", ["trial_id", "epoch"])
+        predicted = self.read("predictions", ["trial_id"], where=pc.field("example") == 0)
+        return said + contradictions(trials, epochs, predicted)
+
+    def scraps(self) -> list[Path]:
+        """Return the files and folders that a killed process left of what it was writing."""
+        if not isinstance(self.root, Path):
+            return []
+        folders = [self.root, *(self.root / table for table in SCHEMAS)]
+        found = [file for folder in folders for file in _scraps(folder)]
+        # A report may be written right now: that needs no lock.
+        recent = time.time() - _WRITING_SECONDS
+        found += [file for file in _scraps(self.root / "report") if file.stat().st_mtime < recent]
+        return found + [folder for table in SCHEMAS for folder in merging.asides(self.root, table)]
+
+    def repair(self) -> list[str]:
+        """Finish a merge that was cut short and set aside what is damaged; needs the lock.
+
+        Parts that cannot be read are set aside, and rows that are there twice or have no name.
         Returns a sentence for each part that was set aside. Raises StoreError where a part may be
         sound, but the file system does not let it be read.
         """
@@ -219,19 +264,54 @@ class Store:
         for table in SCHEMAS:
             if isinstance(self.root, Path):
                 merging.finish(self.root, table)
-                for scrap in (self.root / table).glob(".*.parquet.*"):
-                    scrap.unlink(missing_ok=True)
             parts = self.parts(table)
             with ThreadPoolExecutor(_READERS) as readers:
-                sound = list(readers.map(_is_sound, parts, repeat(table)))
+                sound = list(readers.map(is_sound, parts, repeat(table)))
             for part in (part for part, good in zip(parts, sound, strict=True) if not good):
-                aside = self.damaged / f"{table}-{part.name}"
+                aside = self._aside(table, part)
                 move(part, aside)
                 messages.append(
                     f"{part} is damaged and was set aside as {aside}; "
                     "what only it held is trained again."
                 )
+            messages += self._separate(table)
+        for scrap in self.scraps():
+            if scrap.is_file():
+                scrap.unlink(missing_ok=True)
         return messages
+
+    def _separate(self, table: str) -> list[str]:
+        """Set aside the rows that are wrong; return a sentence for each part that had some."""
+        parts = self.parts(table)
+        held = [heads(table, read_parts([part], table, needed(table))) for part in parts]
+        bad = wrong(table, pa.concat_tables(held)) if held else np.zeros(0, bool)
+        if not bad.any():
+            return []
+        if table == "predictions":
+            # A trial's rows lie together; only where some are double, all are looked at.
+            held = [read_parts([part], table, needed(table)) for part in parts]
+            bad = wrong(table, pa.concat_tables(held), always=True)
+        messages, ends = [], np.cumsum([len(rows) for rows in held])
+        for part, own in zip(parts, np.split(bad, ends[:-1]), strict=True):
+            if not own.any():
+                continue
+            aside = self._aside(table, part)
+            if own.all():
+                move(part, aside)
+            else:
+                # The good rows are never out of their place.
+                write_whole(aside, part.read_bytes())
+                kept = self.read_part(table, part).filter(pa.array(~own))
+                self.write_part(table, part.stem, [kept])
+            messages.append(
+                f"{part}: {int(own.sum())} rows that are elsewhere too, or have no name, were set "
+                f"aside with it as {aside}; what is missing is trained again."
+            )
+        return messages
+
+    def _aside(self, table: str, part: Location) -> Location:
+        names = (f"{table}-{part.stem}{'-' * number}.parquet" for number in count())
+        return next(place for name in names if not (place := self.damaged / name).exists())
 
     def merge(self, name: str, above: int = MERGE_ABOVE) -> None:
         """Merge the small parts of every table that has many; needs the lock, and no running pass.
@@ -251,35 +331,6 @@ class Store:
         )
 
 
-def _dataset(parts: Sequence[Location], table: str) -> ds.Dataset:
-    first = parts[0]
-    if isinstance(first, ObjectPath):
-        keys = [part.key for part in parts if isinstance(part, ObjectPath)]
-        return ds.dataset(keys, SCHEMAS[table], "parquet", first.filesystem)
-    return ds.dataset(parts, schema=SCHEMAS[table], format="parquet")
-
-
-def _is_sound(part: Location, table: str) -> bool:
-    """Return whether every row can be read, with this table's columns.
-
-    Raises
-    ------
-    StoreError
-        The part cannot be had, whatever it holds.
-    """
-    try:
-        file = pq.ParquetFile(source(part))
-        ours = SCHEMAS[table]
-        known = [field for field in file.schema_arrow if field.name in ours.names]
-        if ours.names[0] not in file.schema_arrow.names or any(
-            not field.type.equals(ours.field(field.name).type) for field in known
-        ):
-            return False
-        # Only a full read finds damage between the magic bytes.
-        for _ in file.iter_batches():
-            pass
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
-            raise StoreError(f"{part} cannot be read: {error.strerror}.") from error
-        return False
-    return True
+def _scraps(folder: Path) -> list[Path]:
+    """Return the scraps of `write_whole` in a folder."""
+    return [file for file in folder.glob(".*.*") if _SCRAP.fullmatch(file.name)]

@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -96,9 +97,44 @@ def sync(path: Path) -> None:
     """Make a file's content, or the entries of a folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        if hasattr(fcntl, "F_FULLFSYNC"):
+            # On macOS an fsync ends once the disk has it, in a memory of its own.
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        else:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def checksum(file: Path) -> int:
+    """Return the CRC-32 of a file's content."""
+    found = 0
+    with file.open("rb") as opened:
+        while piece := opened.read(2**20):
+            found = zlib.crc32(piece, found)
+    return found
+
+
+def sealed_json(content: object) -> bytes:
+    """Return what a file of facts holds: a checksum, and the JSON that it is of."""
+    text = json.dumps(content).encode()
+    return b"%08x %s" % (zlib.crc32(text), text)
+
+
+def opened_json(content: bytes) -> Any:
+    """Return what `sealed_json` was given; JSON that an earlier version wrote is not checked.
+
+    Raises
+    ------
+    ValueError
+        It is not as it was written.
+    """
+    if content[:1] in (b"[", b"{"):
+        return json.loads(content)
+    written, _, text = content.partition(b" ")
+    if written != b"%08x" % zlib.crc32(text):
+        raise ValueError("not as it was written")
+    return json.loads(text)
 
 
 def evidence_key(
@@ -128,9 +164,9 @@ def remember(key: str, facts: Mapping[str, object]) -> None:
     file = _memory(key)
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as part:
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
             try:
-                json.dump(facts, part)
+                part.write(sealed_json(facts))
                 part.flush()
                 Path(part.name).rename(file)
             finally:
@@ -140,7 +176,7 @@ def remember(key: str, facts: Mapping[str, object]) -> None:
 def recall(key: str) -> dict[str, Any] | None:
     """Return what was remembered under a key, or None."""
     try:
-        facts = json.loads(_memory(key).read_text())
+        facts = opened_json(_memory(key).read_bytes())
     except (OSError, ValueError):
         return None
     return facts if isinstance(facts, dict) else None

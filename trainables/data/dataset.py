@@ -5,7 +5,6 @@ pages are shared by all processes of the node, and a trial's private memory hold
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,10 +18,12 @@ from trainables.data.cache import (
     FOLDER_VARIABLE,
     available_memory,
     cache_folder,
+    checksum,
     evidence_key,
     free_disk,
     in_words,
     locked,
+    opened_json,
     recall,
     remember,
     replacing,
@@ -39,6 +40,8 @@ from trainables.errors import DataError
 from trainables.recipe import Sides
 from trainables.trial import Source
 
+_checked: set[Path] = set()
+"""Entries of the cache folder that this process has compared with their checksums."""
 _INSPECTION = 4
 """Raised when the same files give another `DataInfo`."""
 
@@ -256,11 +259,20 @@ def _entry(fingerprint: str, source: Source, goal: Sides | None) -> Path:
 
 
 def _mapped(entry: Path) -> Dataset | None:
-    """Return what an entry holds; None where it is absent or not whole."""
+    """Return what an entry holds; None where it is absent, not whole, or not as it was written.
+
+    Each process compares an entry with its checksums once. An older entry has none.
+    """
     try:
-        names = json.loads((entry / "classes.json").read_text())
+        held = opened_json((entry / "classes.json").read_bytes())
+        names, written = (held["names"], held["crc32"]) if isinstance(held, dict) else (held, {})
+        if entry not in _checked and any(
+            checksum(entry / name) != value for name, value in written.items()
+        ):
+            return None
+        _checked.add(entry)
         train, test = (_mapped_split(entry, part) for part in ("train", "test"))
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, LookupError):
         return None
     return Dataset(train, test, tuple(names))
 

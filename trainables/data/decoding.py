@@ -1,6 +1,5 @@
 """The one pass over all images: decoded into arrays on disk, and looked at."""
 
-import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from trainables.data.cache import cache_folder
+from trainables.data.cache import cache_folder, checksum, sealed_json
 from trainables.data.content import PARTS, Content, tried
 from trainables.data.looks import Copies, Damaged, Look
 from trainables.data.pictures import Manner, Picture, decode
@@ -110,7 +109,9 @@ class _Pass:
                 if self._shape is not None and file.tell():
                     _head(file, len(self.content.kept[part]), self._shape)
             np.save(self._folder / f"{part}-labels.npy", self.content.labels(part))
-        (self._folder / "classes.json").write_text(json.dumps(self._reading.class_names))
+        checksums = {file.name: checksum(file) for file in sorted(self._folder.glob("*.npy"))}
+        held = {"names": self._reading.class_names, "crc32": checksums}
+        (self._folder / "classes.json").write_bytes(sealed_json(held))
 
     def look(self) -> Look:
         """Return what the pixels tell."""

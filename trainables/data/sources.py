@@ -253,7 +253,7 @@ class Function:
             raise DataError(f"{where}: {problem}") from problem
         try:
             return function()
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:
             raise DataError(f"{where} raised {type(problem).__name__}: {problem}") from problem
 
 

@@ -4,10 +4,10 @@ A state at epoch c comes with the metrics of all epochs up to c, so that rows wh
 from being recorded are replayed, not lost and not trained again.
 """
 
-import json
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
@@ -17,7 +17,7 @@ from typing import TypeVar
 from results.errors import StoreError
 from results.ranking import rank
 from results.store.objects import Location, ObjectPath, is_address
-from trainables.data.cache import sync
+from trainables.data.cache import checksum, opened_json, sealed_json, sync
 from trainables.errors import CheckpointError, TrainableError
 from trainables.training.learner import Learner, Row
 
@@ -48,21 +48,28 @@ class Checkpoints:
     def save(self, learner: Learner, rows: Sequence[Row]) -> None:
         """Write the learner's state and its rows, then drop the states no longer kept.
 
-        Raises CheckpointError where the disk or the store refuses; the states so far are untouched.
+        Newer states stay too: they are of a worker that took over. Raises CheckpointError where the
+        disk or the store refuses; the states so far are untouched.
         """
         state = _name(learner.epoch)
-        content = json.dumps(list(rows)).encode()
+        place = self._folder / state
         try:
-            # The rows come first: a state counts only once its rows are there.
-            _write(self._folder / _rows(state), lambda file: file.write_bytes(content))
-            _write(self._folder / state, learner.save)
-            for old in set(self.states()) - self._kept(rows, learner.epoch):
-                for file in (old, _rows(old)):
+            with _scrap(place) as scrap:
+                learner.save(scrap)
+                content = sealed_json({"state": checksum(scrap), "rows": list(rows)})
+                # The rows come first: a state counts only once its rows are there.
+                with _scrap(self._folder / _rows(state)) as beside:
+                    beside.write_bytes(content)
+            kept = self._kept(rows, learner.epoch)
+            for old in [old for old in self.states() if _epoch(old) < learner.epoch]:
+                for file in (old, _rows(old)) if old not in kept else ():
                     _persistently(partial((self._folder / file).unlink, missing_ok=True))
+            if isinstance(self._folder, Path):
+                for left in self._folder.glob("*.writing"):  # by a process that was killed
+                    left.unlink(missing_ok=True)
         except OSError as error:
             raise CheckpointError(
-                f"{self._shown}/{state} cannot be written ({error.strerror or error}); "
-                "make room and run again"
+                f"{self._shown}/{state} cannot be written ({error.strerror or error}): make room"
             ) from error
         except StoreError as error:
             raise CheckpointError(f"a checkpoint cannot be written: {error}") from error
@@ -102,11 +109,18 @@ class Checkpoints:
 
     def _load(self, learner: Learner, state: str) -> list[Row]:
         """Bring the learner to a state; return the rows behind it."""
-        rows = json.loads(_persistently((self._folder / _rows(state)).read_bytes))
+        content = _persistently((self._folder / _rows(state)).read_bytes)
+        held = opened_json(content)
+        # An earlier version wrote the rows alone.
+        rows, written = held, None
+        if isinstance(held, dict):
+            rows, written = held.get("rows"), held.get("state")
         found = [row.get("epoch") for row in rows if isinstance(row, dict)] if rows else None
         if not isinstance(rows, list) or found != list(range(1, _epoch(state) + 1)):
             raise ValueError(f"its rows are not the metrics of epochs 1 to {_epoch(state)}")
         with _readable(self._folder / state) as file:
+            if written is not None and checksum(file) != written:
+                raise ValueError("it is not as it was written")
             learner.load(file)
         return rows
 
@@ -132,21 +146,25 @@ def _rows(state: str) -> str:
     return str(PurePath(state).with_suffix(".json"))
 
 
-def _write(place: Location, write: Callable[[Path], object]) -> None:
-    """Write a file whole or not at all; `write` is given the path of a scrap.
+@contextmanager
+def _scrap(place: Location) -> Iterator[Path]:
+    """Give the path of a scrap that takes a file's place, whole, when the block ends.
 
     On a disk the scrap is synced and renamed; in an object store a put is whole or absent.
     """
     if isinstance(place, ObjectPath):
         with tempfile.TemporaryDirectory(prefix="scalestudy-") as scratch:
             file = Path(scratch) / place.name
-            write(file)
+            yield file
             _persistently(lambda: place.upload(file))
         return
-    scrap = place.with_name(f"{place.name}.writing")
-    place.parent.mkdir(parents=True, exist_ok=True)
+    # Another worker may still be at work on the same state, behind a network that was cut.
+    scrap = place.with_name(f"{place.name}.{uuid.uuid4().hex[:8]}.writing")
+    if not place.parent.is_dir():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        sync(place.parent.parent)
     try:
-        write(scrap)
+        yield scrap
         sync(scrap)
         scrap.replace(place)
     except OSError:

@@ -6,21 +6,19 @@ import time
 from collections.abc import Callable
 
 from trainables.data.cache import peak_memory
-from trainables.errors import Diverged, OutOfGpuMemory, OutOfMemory, TrainableError
+from trainables.errors import (
+    CheckpointError,
+    Diverged,
+    OutOfGpuMemory,
+    OutOfMemory,
+    TrainableError,
+)
 from trainables.functions import is_function, load_function, own_output
 from trainables.training.learner import Learner, Row
 from trainables.trial import Trial
+from trainables.work.answers import take_facts, take_predictions, take_row
 from trainables.work.checkpoints import Checkpoints, folder_at
-from trainables.work.reports import (
-    EpochDone,
-    Failed,
-    FailureKind,
-    Report,
-    Task,
-    take_facts,
-    take_predictions,
-    take_row,
-)
+from trainables.work.reports import EpochDone, Failed, FailureKind, Report, Task
 
 _KINDS = {
     Diverged: FailureKind.DIVERGED,
@@ -71,6 +69,7 @@ class Job:
         self._rows: list[Row] = []
         self._emitted = task.recorded
         self._unsaved_seconds, self._is_saved = 0.0, False
+        self._has_told = self._has_warned = False
         self._problems: list[str] = []
 
     def step(self) -> Report:
@@ -80,6 +79,10 @@ class Job:
         try:
             with own_output() if is_own else contextlib.nullcontext():
                 return self._advance()
+        except SystemExit as exit:
+            # The worker is not the trial's to end.
+            message = f"{self._trial.trainable}: it called sys.exit({exit.code})"
+            return Failed(FailureKind.REFUSED, message, tuple(self._problems))
         except TrainableError as error:
             self._learner = None
             kinds = (kind for raised, kind in _KINDS.items() if isinstance(error, raised))
@@ -95,13 +98,14 @@ class Job:
         done = self._emitted >= budget
         if not replayed:
             self._save(learner, done)
-        with_facts = done or self._emitted == 1
+        # The first report of a worker brings them too: a killed run may not have written them.
+        with_facts, self._has_told = done or not self._has_told, True
         report = EpochDone(
             row,
             finished=done,
             saved=self._is_saved,
-            facts=take_facts(learner, self._trial.trainable) if with_facts else None,
-            predictions=take_predictions(learner) if done else None,
+            facts=take_facts(learner, self._trial) if with_facts else None,
+            predictions=take_predictions(learner, self._trial) if done else None,
             problems=tuple(self._problems),
         )
         self._problems = []
@@ -119,7 +123,7 @@ class Job:
 
     def _train(self, learner: Learner) -> Row:
         started = time.perf_counter()
-        row = take_row(learner, self._trial.trainable)
+        row = take_row(learner, self._trial)
         row.setdefault("seconds", time.perf_counter() - started)
         if row.get("peak_memory_bytes") is None:
             row["peak_memory_bytes"] = peak_memory()
@@ -135,5 +139,12 @@ class Job:
         costly = done and self._unsaved_seconds >= 1.0
         best = self._task.keep_checkpoints in ("best", "all")
         if kept or due or costly or best:
-            self._checkpoints.save(learner, self._rows)
-            self._unsaved_seconds, self._is_saved = 0.0, True
+            self._unsaved_seconds = 0.0
+            try:
+                self._checkpoints.save(learner, self._rows)
+                self._is_saved = True
+            except CheckpointError as error:
+                # Training is possible without; the next one is tried in its time.
+                if not self._has_warned:
+                    self._problems.append(f"{error}; meanwhile trials go on without")
+                self._has_warned = True

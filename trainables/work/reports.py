@@ -1,26 +1,17 @@
-"""What a worker is asked, and what it answers: values that travel between it and the driver.
+"""What a worker is asked, and what it answers: values that travel between it and the driver."""
 
-What a learner returns, a user's own too, becomes typed here and nowhere else.
-"""
-
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from numbers import Real
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from trainables.errors import TrainableError
-from trainables.training.learner import Facts, Learner, Row
+from trainables.training.learner import Facts, Row
 from trainables.trial import Trial
 
 METRIC = "val_accuracy"
 """The column by which trials are compared."""
-_WORDS = ("device", "host")
-"""Epoch columns that hold text."""
 
 
 class Task(BaseModel):
@@ -103,41 +94,3 @@ class Failed:
 
 
 Report = EpochDone | Failed
-
-
-def take_row(learner: Learner, trainable: str) -> Row:
-    """Train one epoch; return its row, without the columns that are not known.
-
-    Raises TrainableError where what `step` returned cannot be recorded.
-    """
-    row: Any = learner.step()
-    if not isinstance(row, dict):
-        raise TrainableError(f"{trainable}: step() returned {type(row).__name__}, not a dict")
-    for name in ("epoch", METRIC):
-        if name not in row:
-            raise TrainableError(f"{trainable}: step() returned no {name}")
-    if row["epoch"] != learner.epoch:
-        raise TrainableError(
-            f"{trainable}: step() returned epoch {row['epoch']!r}, and its own epoch is "
-            f"{learner.epoch}; both count from 1 after the first step"
-        )
-    for name, value in row.items():
-        if not isinstance(value, Real) and name not in _WORDS and value is not None:
-            raise TrainableError(
-                f"{trainable}: step() returned {type(value).__name__} as {name}; a number is needed"
-            )
-    return {name: value for name, value in row.items() if value is not None}
-
-
-def take_facts(learner: Learner, trainable: str) -> Facts:
-    """Return the facts of a trial; TrainableError where `facts` returned no dict."""
-    facts: Any = learner.facts()
-    if not isinstance(facts, Mapping):
-        raise TrainableError(f"{trainable}: facts() returned {type(facts).__name__}, not a dict")
-    return dict(facts)
-
-
-def take_predictions(learner: Learner) -> NDArray[np.int64] | None:
-    """Return the class predicted for every test example, (n_test,); None where there are none."""
-    predictions = np.asarray(learner.predictions())
-    return predictions if len(predictions) else None

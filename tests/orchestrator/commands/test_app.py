@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -277,6 +278,29 @@ def test_what_nothing_needs_is_told_and_removed(scalestudy: Command) -> None:
     ]
     assert scalestudy("clean", "runs/small", "--yes", "--json").document["removed"]
     assert scalestudy("clean", "runs/small", "--json").document["items"] == []
+
+
+def test_a_copied_part_is_said_counts_once_and_is_set_aside(scalestudy: Command) -> None:
+    study = scalestudy.study(PLAIN)
+    scalestudy(*here(study))
+    store = Store(scalestudy.folder / "runs" / "small")
+    before = scalestudy("status", "runs/small", "--json").document
+    assert before["problems"] == []
+    for table in ("trials", "epochs"):
+        part = store.parts(table)[0]
+        shutil.copy(part, part.with_name(f"{part.stem} (copy).parquet"))
+    for command in ("status", "report"):
+        told = scalestudy(command, "runs/small")
+        assert told.code == 0
+        assert told.err.count("there twice") == 2
+        assert told.err.count("`scalestudy run` sets aside") == 1
+    after = scalestudy("status", "runs/small", "--json").document
+    assert len(after.pop("problems")) == 2
+    assert after == {key: value for key, value in before.items() if key != "problems"}
+    ran = scalestudy(*here(study))
+    assert ran.code == 0
+    assert len([*store.damaged.iterdir()]) == 2
+    assert scalestudy("status", "runs/small", "--json").document["problems"] == []
 
 
 # In processes of their own.

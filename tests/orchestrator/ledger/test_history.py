@@ -103,10 +103,11 @@ def predictions(trial_id: str, epoch: int) -> Any:
     return pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA)
 
 
-def test_where_a_part_of_predictions_was_lost_trials_without_theirs_are_open(
+def test_where_some_trials_have_predictions_those_without_theirs_are_open(
     tmp_path: Path,
 ) -> None:
-    rows = [epoch_row(name, epoch, epoch) for name in ("a", "b", "c") for epoch in (1, 2, 3)]
+    pairs = enumerate((name, epoch) for name in ("a", "b", "c") for epoch in (1, 2, 3))
+    rows = [epoch_row(name, epoch, number) for number, (name, epoch) in pairs]
     store = store_of(tmp_path, rows)
     table = GrowingTable(store, "predictions", "one")
     table.append_table(predictions("a", 3))
@@ -114,14 +115,16 @@ def test_where_a_part_of_predictions_was_lost_trials_without_theirs_are_open(
     table.flush()
     history = History(store)
     assert history.predicted == {"a": {3}, "b": {2}}
-    assert all(history.is_complete(name, 3) for name in ("a", "b", "c"))
-    store.damaged.mkdir()
-    (store.damaged / "predictions-two.parquet").touch()
-    history = History(store)
     assert [history.is_complete(name, 3) for name in ("a", "b", "c")] == [True, False, False]
     # Predictions of a later epoch mean that those asked for were never to be had.
     assert history.is_complete("a", 2)
     assert history.is_complete("b", 2)
+    # Where there are none at all, a trainable need not predict: unless they were lost.
+    store.parts("predictions")[0].unlink()
+    assert all(History(store).is_complete(name, 3) for name in ("a", "b", "c"))
+    store.damaged.mkdir()
+    (store.damaged / "predictions-one.parquet").touch()
+    assert not History(store).is_complete("a", 3)
 
 
 def test_a_whole_study_is_read_back(tmp_path: Path) -> None:

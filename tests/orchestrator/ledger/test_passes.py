@@ -12,10 +12,12 @@ from studies import a_pass, epochs, recorder_of, run, searched, study, trials
 from orchestrator.drivers.driver import train_here
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Outcome, Wanted
+from orchestrator.run import recorder
 from orchestrator.run.runner import run_study
 from orchestrator.study.study import Study
 from results.records import Stage, Status
 from results.store.store import Store
+from results.store.tables import TrialTable
 from trainables.trial import Trial
 from trainables.work.job import Job
 from trainables.work.reports import EpochDone, Failed, FailureKind
@@ -253,6 +255,38 @@ def test_cut_at_any_moment_and_gone_on_the_tables_are_those_of_one_run(
     assert_same_tables(tmp_path / "whole", out)
     sequence = epochs(out).sequence
     assert sequence.is_unique
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("number", [1, 4, 7, 10, 13])
+def test_facts_are_not_lost_where_epochs_are_recorded_and_trials_not(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = searched(factors={"model": ["a"]}, checkpoint_seconds=0)
+    run(declared, tmp_path / "whole")
+    written = TrialTable.write
+    calls = []
+
+    def cut(self: TrialTable, *rows: Any) -> None:
+        calls.append(rows)
+        if len(calls) > number:
+            raise Killed
+        written(self, *rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrialTable, "write", cut)
+        patch.setattr(recorder, "FLUSH_SECONDS", 0.0)
+        patch.setattr(recorder, "_FLUSH_SHARE", 0)
+        patch.setattr(recorder, "_SECONDS_PER_PART", 0.0)
+        with pytest.raises(Killed):
+            run(declared, tmp_path / "cut")
+    summary = run(declared, tmp_path / "cut")
+    assert (summary.exit_code, summary.problems) == (0, [])
+    assert trials(tmp_path / "cut").n_parameters.notna().all()
+    assert_same_tables(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_a_stop_that_a_cut_kept_unrecorded_is_made_up_for(tmp_path: Path) -> None:

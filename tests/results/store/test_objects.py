@@ -211,12 +211,12 @@ def test_a_part_is_replaced_while_it_is_read(s3: Server) -> None:
 def test_parts_in_a_store_are_never_merged(s3: Server) -> None:
     store = Store.at(s3.address())
     for part in range(12):
-        rows = table_of("epochs", [{"trial_id": "t", "sequence": part, "epoch": part}])
+        rows = table_of("epochs", [{"trial_id": "t", "sequence": part, "epoch": part + 1}])
         store.write_part("epochs", f"p{part:03d}", [rows])
     store.merge("later", above=3)
     assert len(store.parts("epochs")) == 12
     assert store.read("epochs", ["sequence"])["sequence"].to_pylist() == [*range(12)]
-    chosen = store.read("epochs", ["sequence"], where=pc.field("epoch") > 9)
+    chosen = store.read("epochs", ["sequence"], where=pc.field("epoch") > 10)
     assert chosen["sequence"].to_pylist() == [10, 11]
     # pandas reads the folder as it is.
     folder = store.folder("epochs")

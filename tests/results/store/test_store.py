@@ -22,7 +22,7 @@ ROWS_PER_PART = 7
 
 def epochs(first: int, count: int = ROWS_PER_PART) -> pa.Table:
     rows = [
-        {"trial_id": f"t{number % 3}", "sequence": number, "epoch": number, "val_accuracy": 0.5}
+        {"trial_id": f"t{number % 3}", "sequence": number, "epoch": number + 1, "val_accuracy": 0.5}
         for number in range(first, first + count)
     ]
     return table_of("epochs", rows)
@@ -34,6 +34,10 @@ def filled(root: Path, parts: int = 12) -> Store:
     for part in range(parts):
         store.write_part("epochs", f"p{part:03d}", [epochs(part * ROWS_PER_PART)])
     return store
+
+
+def seen(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir() if not entry.name.endswith(".old")]
 
 
 def sequences(store: Store) -> list[int]:
@@ -168,14 +172,46 @@ def test_a_part_that_may_not_be_read_is_left_where_it_is(tmp_path: Path) -> None
     assert not store.damaged.exists()
 
 
+def test_a_part_of_another_tool_may_be_narrower(tmp_path: Path) -> None:
+    store = filled(tmp_path, parts=1)
+    rows = epochs(ROWS_PER_PART).select(["trial_id", "epoch", "sequence", "val_accuracy"])
+    kinds = (pa.large_string(), pa.int32(), pa.uint16(), pa.float32())
+    narrow = rows.cast(pa.schema(zip(rows.column_names, kinds, strict=True)))
+    pq.write_table(narrow, store.folder("epochs") / "other.parquet")
+    assert store.repair() == []
+    assert sorted(sequences(store)) == [*range(2 * ROWS_PER_PART)]
+
+
+def test_a_footer_that_is_no_text_is_damage(tmp_path: Path) -> None:
+    store = filled(tmp_path, parts=1)
+    (part,) = store.parts("epochs")
+    # As another tool leaves it: without a checksum that would tell.
+    pq.write_table(epochs(0), part)
+    content = part.read_bytes()
+    at = content.index(b"val_accuracy")
+    part.write_bytes(content[:at] + b"\xff" + content[at + 1 :])
+    (message,) = store.repair()
+    assert "damaged" in message
+
+
 def test_scraps_of_a_crash_are_cleared(tmp_path: Path) -> None:
     store = filled(tmp_path, parts=2)
     scrap = store.folder("epochs") / ".p003.parquet.ab12cd34"
     scrap.write_bytes(b"half")
+    study = tmp_path / ".study.yaml.0123abcd"
+    study.touch()
+    old, new = (tmp_path / "report" / f".index.html.{n}1234567" for n in "ab")
+    (tmp_path / "report").mkdir()
+    for file in (old, new):
+        file.touch()
+    os.utime(old, (1.0, 1.0))
     kept = store.folder("epochs") / ".hidden"
     kept.touch()
+    assert set(store.scraps()) == {scrap, study, old}
     assert store.repair() == []
-    assert not scrap.exists()
+    assert not any(file.exists() for file in (scrap, study, old))
+    # A report may be written right now.
+    assert new.exists()
     assert kept.exists()
 
 
@@ -195,7 +231,7 @@ def test_many_small_parts_become_one_in_their_order(tmp_path: Path) -> None:
     store.merge("later")
     assert [part.name for part in store.parts("epochs")] == ["later-merged-000.parquet"]
     assert store.read("epochs").equals(before)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["epochs"]
+    assert seen(tmp_path) == ["epochs"]
 
 
 def test_large_parts_and_strangers_go_along_unchanged(
@@ -295,6 +331,22 @@ def test_columns_that_older_parts_lack_are_null_in_the_merged_one(tmp_path: Path
     assert pq.read_schema(store.parts("epochs")[0]).equals(EPOCH_SCHEMA)
 
 
+def test_a_folder_that_is_a_link_is_merged_where_it_leads(tmp_path: Path) -> None:
+    store, disk = filled(tmp_path / "run", parts=12), tmp_path / "disk"
+    disk.mkdir()
+    store.folder("epochs").rename(disk / "rows")
+    store.folder("epochs").symlink_to(disk / "rows")
+    for part in range(12, 24):
+        store.merge(f"m{part}", above=4)
+        store.write_part("epochs", f"p{part:03d}", [epochs(part * ROWS_PER_PART)])
+    assert store.folder("epochs").is_symlink()
+    assert seen(store.root) == ["epochs"]
+    assert sorted(sequences(store)) == [*range(24 * ROWS_PER_PART)]
+    shutil.rmtree(disk)
+    with pytest.raises(StoreError, match=r"is a link to .*mount that disk"):
+        store.read("epochs")
+
+
 # Crashes while merging.
 
 
@@ -306,12 +358,20 @@ STEPS: list[tuple[Any, str]] = [
     (Path, "mkdir"),
     (Path, "rename"),
     (Path, "replace"),
+    (merging, "_exchange"),
     (os, "link"),
     (os, "fsync"),
     (shutil, "rmtree"),
     (pq.ParquetWriter, "write_table"),
     (pq.ParquetWriter, "close"),
 ]
+
+
+@pytest.fixture(params=["exchange", "two renames"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a folder takes another's place: not every file system can exchange two."""
+    if request.param == "two renames":
+        monkeypatch.setattr(merging, "_exchange", lambda *_: False)
 
 
 def crash_at(patch: pytest.MonkeyPatch, number: int, after: bool) -> list[str]:
@@ -338,17 +398,20 @@ def crash_at(patch: pytest.MonkeyPatch, number: int, after: bool) -> list[str]:
     return taken
 
 
+@pytest.mark.usefixtures("way")
 def test_a_crash_at_any_step_of_a_merge_loses_and_doubles_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(merging._MERGED_ROWS, "epochs", 50)
     crashes = []
+    whole = filled(tmp_path / "whole", parts=6)
+    whole.write_part("epochs", "p003-large", [epochs(500, 30)])
+    before = sorted(sequences(whole))
+    (whole.folder("epochs") / "notes.txt").write_text("mine")
     for number in range(100):
         for after in (False, True):
-            store = filled(tmp_path / f"{number}-{after}", parts=6)
-            store.write_part("epochs", "p003-large", [epochs(500, 30)])
-            before = sorted(sequences(store))
-            (store.folder("epochs") / "notes.txt").write_text("mine")
+            store = Store(tmp_path / f"{number}-{after}")
+            shutil.copytree(whole.root, store.root)
             with monkeypatch.context() as patch:
                 taken = crash_at(patch, number, after)
                 try:
@@ -361,7 +424,7 @@ def test_a_crash_at_any_step_of_a_merge_loses_and_doubles_nothing(
             assert store.repair() == []
             assert sorted(sequences(store)) == before
             assert (store.folder("epochs") / "notes.txt").read_text() == "mine"
-            assert [entry.name for entry in store.root.iterdir()] == ["epochs"]
+            assert seen(store.root) == ["epochs"]
             store.merge("later", above=3)
             assert len(store.parts("epochs")) == 2
             assert sorted(sequences(store)) == before
@@ -369,7 +432,16 @@ def test_a_crash_at_any_step_of_a_merge_loses_and_doubles_nothing(
         if ended:
             break
     assert ended
-    assert {"mkdir", "rename", "link", "fsync", "rmtree", "write_table", "close"} <= set(crashes)
+    assert {
+        "mkdir",
+        "rename",
+        "_exchange",
+        "link",
+        "fsync",
+        "rmtree",
+        "write_table",
+        "close",
+    } <= set(crashes)
 
 
 def test_a_disk_that_is_full_while_merging_leaves_the_parts(
@@ -386,7 +458,7 @@ def test_a_disk_that_is_full_while_merging_leaves_the_parts(
         with pytest.raises(StoreError, match="the disk is full"):
             store.merge("later")
     assert {part: part.read_bytes() for part in store.parts("epochs")} == before
-    assert [entry.name for entry in tmp_path.iterdir()] == ["epochs"]
+    assert seen(tmp_path) == ["epochs"]
     store.merge("later")
     assert len(store.parts("epochs")) == 1
 

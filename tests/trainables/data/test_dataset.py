@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import random
 import shutil
 import subprocess
 import textwrap
@@ -13,8 +14,11 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from harness import flipped
 from PIL import Image
 
+from trainables.data import dataset
+from trainables.data.cache import opened_json, sealed_json
 from trainables.data.dataset import decode_size, inspect, open_dataset, room
 from trainables.data.decoding import channel_statistics
 from trainables.data.info import DataInfo
@@ -155,7 +159,7 @@ class TestMemory:
         first = inspect(Source())
         (kept,) = (cache / "inspected").iterdir()
         changed = {"fingerprint": "0" * 32, "copies": {"train": [], "test": [[3, 5]]}}
-        kept.write_text(json.dumps(json.loads(kept.read_text()) | changed))
+        kept.write_bytes(sealed_json(opened_json(kept.read_bytes()) | changed))
         second = inspect(Source())
         assert second.fingerprint == "0" * 32
         assert second.copies.test == ((3, 5),)
@@ -260,6 +264,28 @@ class TestEntry:
         assert data.test.labels.tolist() == [0, 1]
         assert data.test.images.dtype == np.uint8
         assert list((cache / "decoded").iterdir()) == [entry]
+
+    def test_a_flipped_bit_is_noticed_by_the_next_process(self, cache, source, monkeypatch):
+        before = opened(source).train.images.copy()
+        (entry,) = (cache / "decoded").iterdir()
+        generator = random.Random(0)
+        for file in sorted(entry.iterdir()):
+            content = file.read_bytes()
+            for place in generator.sample(range(8 * len(content)), 12):
+                monkeypatch.setattr(dataset, "_checked", set())
+                file.write_bytes(flipped(content, place))
+                data = opened(source)
+                assert (data.train.images == before).all()
+                assert data.class_names == ("cat", "dog")
+                assert file.read_bytes() == content
+
+    def test_an_entry_of_an_earlier_version_is_not_decoded_again(self, cache, source, monkeypatch):
+        opened(source)
+        (entry,) = (cache / "decoded").iterdir()
+        (entry / "classes.json").write_text('["cat", "dog"]')
+        monkeypatch.setattr(dataset, "_checked", set())
+        assert opened(source).class_names == ("cat", "dog")
+        assert (entry / "classes.json").read_text() == '["cat", "dog"]'
 
     def test_no_pickle_is_ever_loaded(self, cache, source, tmp_path):
         class Malicious:

@@ -2,10 +2,12 @@
 
 import json
 import math
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import flipped
 from object_stores import Server, free_port
 
 from results.store.objects import Location, ObjectPath
@@ -200,7 +202,35 @@ def test_metrics_that_are_not_numbers_are_kept(tmp_path: Path) -> None:
     assert problems == []
     assert restored["train_loss"] != restored["train_loss"]
     assert restored["val_loss"] == float("inf")
-    assert json.loads((tmp_path / "000001.json").read_text())[0]["epoch"] == 1
+
+
+def test_a_flipped_bit_of_a_state_or_its_rows_is_noticed(tmp_path: Path) -> None:
+    rows = train(Checkpoints(tmp_path), 3)
+    generator = random.Random(0)
+    for name in ("000003.state", "000003.json"):
+        file = tmp_path / name
+        content = file.read_bytes()
+        for place in generator.sample(range(8 * len(content)), 100):
+            file.write_bytes(flipped(content, place))
+            restored, problems = Checkpoints(tmp_path).restore(learner(), 9)
+            assert (restored, len(problems)) == ([], 1)
+            (tmp_path / "000003.damaged").rename(tmp_path / "000003.state")
+        file.write_bytes(content)
+    assert Checkpoints(tmp_path).restore(learner(), 9) == (rows, [])
+
+
+def test_states_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    rows = train(Checkpoints(tmp_path), 2)
+    (tmp_path / "000002.json").write_text(json.dumps(rows))
+    assert Checkpoints(tmp_path).restore(learner(), 9) == (rows, [])
+
+
+def test_a_worker_that_was_given_up_leaves_the_states_of_the_next(tmp_path: Path) -> None:
+    given_up = learner()
+    early = [given_up.step()]
+    rows = train(Checkpoints(tmp_path), 3)
+    Checkpoints(tmp_path).save(given_up, early)
+    assert Checkpoints(tmp_path).restore(learner(), 9) == (rows, [])
 
 
 def test_clear(tmp_path: Path) -> None:

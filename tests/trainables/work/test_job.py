@@ -153,6 +153,7 @@ def test_a_damaged_checkpoint_is_said_once(tmp_path: Path) -> None:
         ({"trainable": "faulty:Unmeasured"}, "refused", "returned no val_accuracy"),
         ({"trainable": "faulty:Miscounts"}, "refused", "returned epoch 0, and its own epoch is 1"),
         ({"trainable": "faulty:Wordy"}, "refused", "str as train_loss; a number is needed"),
+        ({"trainable": "faulty:Exits"}, "refused", "faulty:Exits: it called sys.exit(2)"),
         ({"trainable": "faulty:Factless"}, "refused", "facts() returned NoneType, not a dict"),
     ],
 )
@@ -180,12 +181,23 @@ def test_out_of_memory(tmp_path: Path) -> None:
     assert Job(made).step() == Failed(FailureKind.OUT_OF_GPU_MEMORY, "CUDA out of memory")
 
 
-def test_a_disk_that_refuses_checkpoints_is_an_answer(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    result = Job(task(tmp_path / "file")).step()
-    assert isinstance(result, Failed)
-    assert result.kind is FailureKind.REFUSED
-    assert "cannot be written" in result.message
+def test_where_no_checkpoint_can_be_written_training_goes_on_and_it_is_said_once(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "file"
+    folder.touch()
+    job = Job(task(folder))
+    first, second = job.step(), job.step()
+    assert isinstance(first, EpochDone)
+    assert isinstance(second, EpochDone)
+    assert not second.saved
+    (problem,) = first.problems
+    assert "cannot be written" in problem
+    assert problem.endswith("meanwhile trials go on without")
+    assert second.problems == ()
+    # It is tried again.
+    folder.unlink()
+    assert [report.saved for report in finish(job)] == [True, True]
 
 
 def test_what_a_learner_raises_of_its_own_is_not_hidden(

@@ -1,0 +1,120 @@
+"""What holds of every table, whoever copied, cut or wrote its parts; what breaks it is found."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from results.records import KEYS, Status
+
+_BEST_FIRST = {
+    # Of two rows of a trial the one that is further counts, of two alike the one begun later.
+    "trials": (("epochs_done", "descending"), ("started_at", "descending")),
+    "epochs": (("sequence", "ascending"),),
+}
+"""Which of several rows of one key is the row."""
+
+
+def needed(table: str) -> list[str]:
+    """Return the columns by which rows of a table are told apart."""
+    return [*KEYS[table], *(name for name, _ in _BEST_FIRST.get(table, ()))]
+
+
+def heads(table: str, rows: pa.Table) -> pa.Table:
+    """Return the rows that stand for all of a table: of predictions, one per trial and epoch."""
+    if table != "predictions":
+        return rows
+    is_first = pc.equal(rows["example"], 0)
+    nameless = pc.or_(pc.is_null(rows["trial_id"]), pc.is_null(rows["epoch"]))
+    return rows.filter(pc.or_(pc.fill_null(is_first, True), nameless))
+
+
+def _is_clean(table: str, rows: pa.Table) -> bool:
+    """Return whether every row of these has a key, and no two have the same."""
+    rows, keys = heads(table, rows), KEYS[table]
+    unique = [[name] for name in ("sequence",) if name in needed(table)]
+    if any(rows[name].null_count for name in [*keys, *(name for (name,) in unique)]):
+        return False
+    if "epoch" in keys and rows.num_rows and pc.min(rows["epoch"]).as_py() < 1:
+        return False
+    return all(
+        rows.select(names).group_by(names).aggregate([]).num_rows == rows.num_rows
+        for names in [keys, *unique]
+    )
+
+
+def wrong(table: str, rows: pa.Table, *, always: bool = False) -> NDArray[np.bool_]:
+    """Return which rows have no key, or one that a better row has, (rows,).
+
+    Predictions are looked at one by one where their heads say so, or `always`.
+    """
+    found = np.zeros(rows.num_rows, bool)
+    if not always and _is_clean(table, rows):
+        return found
+    keys, better = KEYS[table], _BEST_FIRST.get(table, ())
+    for name in [*keys, *(["sequence"] if table == "epochs" else [])]:
+        found |= rows[name].is_null().to_numpy()
+    if "epoch" in keys:
+        found |= pc.fill_null(pc.less(rows["epoch"], 1), True).to_numpy()
+    order = [*((key, "ascending") for key in keys), *better]
+    found |= _repeated(rows, keys, order, found)
+    if table == "epochs":
+        found |= _repeated(rows, ["sequence"], [("sequence", "ascending"), *order], found)
+    return found
+
+
+def once(table: str, rows: pa.Table) -> pa.Table:
+    """Return the rows without those that are wrong."""
+    bad = wrong(table, rows)
+    return rows.filter(pa.array(~bad)) if bad.any() else rows
+
+
+def contradictions(trials: pa.Table, epochs: pa.Table, predicted: pa.Table) -> list[str]:
+    """Return a sentence for each claim of the trials that the other tables do not bear out.
+
+    Each table holds every row once; `predicted` has the trials whose predictions are there.
+    """
+    counted = epochs.group_by("trial_id").aggregate([("epoch", "count"), ("epoch", "max")])
+    recorded, last = (_by_trial(counted, name) for name in ("epoch_count", "epoch_max"))
+    said = []
+    claims = _by_trial(trials, "epochs_done")
+    short = [name for name, done in claims.items() if (done or 0) > recorded.get(name, 0)]
+    if short:
+        said.append(f"epochs: rows are missing of {_named(short)}")
+    gaps = [name for name, count in recorded.items() if count != last[name] and name not in short]
+    if gaps:
+        said.append(f"epochs: there is a gap in the rows of {_named(gaps)}")
+    known = set(predicted["trial_id"].to_pylist())
+    states = _by_trial(trials, "status")
+    ended = [name for name, status in states.items() if status == Status.COMPLETED]
+    without = [name for name in ended if name not in known]
+    if known and without:
+        said.append(f"predictions: rows are missing of {_named(without)}")
+    return said
+
+
+def _by_trial(rows: pa.Table, name: str) -> dict[str, Any]:
+    return dict(zip(rows["trial_id"].to_pylist(), rows[name].to_pylist(), strict=True))
+
+
+def _named(trials: Sequence[str]) -> str:
+    more = f" and {len(trials) - 3} more" if len(trials) > 3 else ""
+    return f"{'trial' if len(trials) == 1 else 'trials'} {', '.join(trials[:3])}{more}"
+
+
+def _repeated(
+    rows: pa.Table, keys: Sequence[str], order: Sequence[tuple[str, str]], out: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return which rows have keys that one before them in the order has; those out are passed."""
+    places = pc.sort_indices(rows, sort_keys=list(order)).to_numpy()
+    places = places[~out[places]]
+    same = np.ones(max(len(places) - 1, 0), bool)
+    for key in keys:
+        values = rows[key].take(pa.array(places)).to_numpy()
+        same &= values[1:] == values[:-1]
+    repeated = np.zeros(rows.num_rows, bool)
+    repeated[places[1:][same]] = True
+    return repeated

@@ -1,0 +1,177 @@
+"""What a learner answers, a user's own too, is checked here by the types of the columns.
+
+What is wrong is said in a sentence and fails that trial alone.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from results.records import EPOCH_SCHEMA, IDENTITY_COLUMNS, TRIAL_SCHEMA
+from trainables.errors import TrainableError
+from trainables.training.learner import Facts, Learner, Row
+from trainables.trial import Trial
+from trainables.work.reports import METRIC
+
+_FACTS = (
+    "n_parameters",
+    "flops_per_image",
+    "subset_hash",
+    "class_counts",
+    "init_hash",
+    "weights_hash",
+    "normalization_mean",
+    "normalization_std",
+    "resolved_precision",
+    "device",
+)
+"""Columns of a trial that its learner knows."""
+_LISTS = ("class_counts", "normalization_mean", "normalization_std")
+"""Those among them that hold a list of numbers as JSON."""
+_OURS = (*IDENTITY_COLUMNS, "sequence", "recorded_at", "host")
+"""Columns of an epoch that are known without the learner: what it says there is passed over."""
+_MEASURED = ("seconds", "images_per_second")
+"""Columns that are neither negative nor endless."""
+_ROUNDING = 1e-6
+"""A share may be so far beyond 0 or 1 by the way it was summed up."""
+
+
+def take_row(learner: Learner, trial: Trial) -> Row:
+    """Train one epoch; return its row, without the columns that are not known.
+
+    Raises TrainableError where what `step` returned cannot be recorded.
+    """
+    where = f"{trial.trainable}: step()"
+    found: Row = {}
+    for name, value in _entries(learner.step(), where):
+        if name not in _OURS and value is not None:
+            kind = EPOCH_SCHEMA.field(name).type if name in EPOCH_SCHEMA.names else pa.float64()
+            found[name] = _value(where, name, value, kind)
+    for name in ("epoch", METRIC):
+        if name not in found:
+            raise TrainableError(f"{where} returned no {name}")
+    epoch = _value(f"{trial.trainable}:", "its own epoch", learner.epoch, pa.int64())
+    if found["epoch"] != epoch:
+        raise TrainableError(
+            f"{where} returned epoch {found['epoch']}, and its own epoch is {epoch}; both count "
+            "from 1 after the first step"
+        )
+    return found
+
+
+def take_facts(learner: Learner, trial: Trial) -> Facts:
+    """Return the facts of a trial; raises TrainableError where they cannot be recorded."""
+    where = f"{trial.trainable}: facts()"
+    found: Facts = {}
+    for name, value in _entries(learner.facts(), where):
+        if name in TRIAL_SCHEMA.names and name not in _FACTS:
+            raise TrainableError(
+                f"{where} returned {name}, which is not the trainable's to say; what it may say "
+                f"is {', '.join(_FACTS)}"
+            )
+        if name in _FACTS:
+            kind = TRIAL_SCHEMA.field(name).type
+            found[name] = None if value is None else _value(where, name, value, kind)
+    return found
+
+
+def take_predictions(learner: Learner, trial: Trial) -> NDArray[np.int64] | None:
+    """Return the class predicted for every test example, (n_test,); None where there are none.
+
+    Raises TrainableError where it is no list of classes.
+    """
+    where = f"{trial.trainable}: predictions()"
+    answer: Any = learner.predictions()
+    try:
+        given = np.asarray([] if answer is None else answer)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise TrainableError(f"{where} returned no array of classes: {error}") from error
+    if given.size == 0:
+        return None
+    if given.ndim != 1 or given.dtype.kind not in "iu":
+        raise TrainableError(
+            f"{where} returned {given.dtype} of shape {given.shape}; a whole number for each test "
+            "example is needed"
+        )
+    outside = given[(given < 0) | (given >= trial.n_classes)]
+    if outside.size:
+        raise TrainableError(
+            f"{where} returned class {outside[0]}; the classes are 0 to {trial.n_classes - 1}"
+        )
+    return given.astype(np.int64)
+
+
+def _entries(answer: Any, where: str) -> Iterable[tuple[str, Any]]:
+    if not isinstance(answer, Mapping):
+        raise TrainableError(f"{where} returned {type(answer).__name__}, not a dict")
+    for name, value in answer.items():
+        if not isinstance(name, str):
+            raise TrainableError(f"{where} returned {name!r:.40} as a name; names are text")
+        yield name, value
+
+
+def _value(where: str, name: str, value: Any, kind: pa.DataType) -> Any:
+    """Return a value as its column holds it."""
+    found: Any
+    if pa.types.is_string(kind):
+        needed, found = "text", _text(value)
+        if found is not None and name in _LISTS and not _is_list(found):
+            needed, found = "a list of numbers, as JSON,", None
+    elif not isinstance(value, Real) or isinstance(value, bool):
+        needed, found = "a number", None
+    elif pa.types.is_integer(kind):
+        needed, found = "a whole number from 0 to 2⁶³ − 1", _whole(value)
+    else:
+        needed, found = "a number", _number(value)
+        if found is not None and name.endswith("_accuracy"):
+            needed, found = "a share from 0 to 1, or NaN,", _share(found)
+        if name in _MEASURED and not (found is not None and 0 <= found < math.inf):
+            needed, found = "a number from 0", None
+    if found is None:
+        said = f" {value!r:.40}" if isinstance(value, Real) else ""
+        raise TrainableError(
+            f"{where} returned {type(value).__name__}{said} as {name}; {needed} is needed"
+        )
+    return found
+
+
+def _text(value: Any) -> str | None:
+    try:
+        return str(value) if isinstance(value, str) and value.encode() is not None else None
+    except UnicodeEncodeError:
+        return None
+
+
+def _is_list(text: str) -> bool:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(values, list) and all(isinstance(value, int | float) for value in values)
+
+
+def _whole(value: Any) -> int | None:
+    try:
+        number = int(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if number == value and 0 <= number < 2**63 else None
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def _share(value: float) -> float | None:
+    if math.isnan(value):
+        return value
+    return min(max(value, 0.0), 1.0) if -_ROUNDING <= value <= 1 + _ROUNDING else None
