@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from orchestrator.ledger.history import Row
 from orchestrator.ledger.rows import Rows
-from results.errors import Unreachable
+from orchestrator.run.lock import Check
+from results.errors import StoreError, Unreachable
 from results.records import PREDICTION_SCHEMA
 from results.store.store import Store
 from results.store.tables import GrowingTable, TrialTable, table_of
@@ -26,7 +27,7 @@ class Recorder:
     """Writes what is new among rows, now and then, to a run directory whose lock is held.
 
     New parts' names begin with the pass's; `test_labels` is the class of every test image,
-    (n_test,), None where a trainable predicts nothing.
+    (n_test,), None where a trainable predicts nothing. `still_held` raises where the lock is lost.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class Recorder:
         rows: Rows,
         pass_id: str,
         test_labels: NDArray[np.int64] | None = None,
+        still_held: Check | None = None,
     ) -> None:
+        self._still_held = still_held
         self._store, self._rows, self._pass_id = store, rows, pass_id
         self._test_labels = test_labels
         self._trials = TrialTable(store, pass_id)
@@ -64,6 +67,8 @@ class Recorder:
         crowded = len(rows.saved) >= rows.places and not rows.saved.isdisjoint(rows.ended)
         if not (force or crowded) and started - self._flushed_at < pause:
             return []
+        if self._still_held:
+            self._still_held(look=True)
         self._take()
         # Cut short between two of these, nothing is claimed that is not there: a trial is complete
         # by its last epoch, which comes with its predictions.
@@ -82,6 +87,20 @@ class Recorder:
         self._flushed_at = self._reached_at = time.monotonic()
         self._flush_seconds = self._flushed_at - started
         return rows.written()
+
+    def keep_beside(self) -> str:
+        """Write what is new to a folder beside the run directory, which is not this run's any more.
+
+        Returns a sentence that names the folder, empty where nothing is new; no run reads it.
+        """
+        self._take()
+        root = self._store.root
+        beside = Store(root.parent / f"{root.name}.unwritten-{self._pass_id}")
+        try:
+            wrote = [table.flush(beside) for table in (self._predictions, self._epochs)]
+        except StoreError:
+            return " What it trained since its last write is lost."
+        return f" What it could not write is in {beside.root}." if any(wrote) else ""
 
     def _take(self) -> None:
         """Move new epochs and predictions to their tables, where they wait to be written."""

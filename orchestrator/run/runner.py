@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.drivers.driver import Driver, Here, OnRay
+from orchestrator.errors import RunError
 from orchestrator.ledger.history import History
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.passes import Pass
@@ -18,7 +19,7 @@ from orchestrator.plan.paces import durations_here
 from orchestrator.plan.plan import check_owner, default_out
 from orchestrator.plan.schedule import predict
 from orchestrator.run.events import Progress, tell
-from orchestrator.run.lock import held
+from orchestrator.run.lock import Check, held
 from orchestrator.run.recorder import Recorder
 from orchestrator.run.signals import Interrupted, Signals
 from orchestrator.study.inputs import find_inputs, look_at_images
@@ -109,7 +110,7 @@ def run_study(
         store.merge(pass_id)
         ledger = Ledger(study, inputs, History(store))
         ledger.rows.problems.extend(problems)
-        recorder = Recorder(store, ledger.rows, pass_id, inputs.test_labels)
+        recorder = Recorder(store, ledger.rows, pass_id, inputs.test_labels, still_held)
         # Before the first flush: trials that are continued are no longer complete then.
         durations = durations_here(ledger)
         placer = Placer(study, inputs, grows=autoscale)
@@ -139,7 +140,7 @@ class _Watch:
     durations: Durations
     recorder: Recorder
     signals: Signals
-    still_held: Callable[[], None]
+    still_held: Check
     show: Progress
     inventory: "Inventory | None"
 
@@ -189,8 +190,11 @@ class _Watch:
         self.show.update(self.work.ledger)
 
     def _finish(self) -> None:
-        # What another run took over is written by that one alone.
-        self.still_held()
+        try:
+            self.still_held(look=True)
+        except RunError as error:
+            # What another run took over is written by that one alone.
+            raise RunError(f"{error}{self.recorder.keep_beside()}") from None
         self.work.ledger.rows.interrupt()
         self._flush(force=True)
 

@@ -33,8 +33,10 @@ class GrowingTable:
         """Add many rows at once; they are safe only after `flush`."""
         self._tables.append(rows)
 
-    def flush(self) -> None:
-        """Write what was added since the last flush.
+    def flush(self, elsewhere: Store | None = None) -> bool:
+        """Write what was added since the last flush, where named to another run directory.
+
+        Returns whether there was anything to write.
 
         Raises
         ------
@@ -42,10 +44,12 @@ class GrowingTable:
             The disk refuses; the rows stay and the next flush tries again.
         """
         if not self._rows and not self._tables:
-            return
+            return False
         fresh = pa.concat_tables([*self._tables, table_of(self._table, self._rows)])
-        self._store.write_part(self._table, f"{self._prefix}-{self.parts:05d}", [fresh])
+        store = elsewhere or self._store
+        store.write_part(self._table, f"{self._prefix}-{self.parts:05d}", [fresh])
         self._rows, self._tables, self.parts = [], [], self.parts + 1
+        return True
 
 
 class TrialTable:

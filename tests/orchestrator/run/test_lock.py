@@ -2,14 +2,18 @@
 
 import json
 import os
+import shutil
 import socket
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import forks
 import pytest
 
 from orchestrator.errors import RunError
+from orchestrator.run import lock
 from orchestrator.run.lock import STALE_SECONDS, held, is_held
 from results.errors import StoreError
 
@@ -93,6 +97,94 @@ def test_the_heart_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             assert time.monotonic() < ends
             time.sleep(0.01)
     assert sorted(tmp_path.iterdir()) == []
+
+
+def lost(path: Path, change: Callable[[], object]) -> str:
+    """Return what a run is told after a change to its lock, and that nothing was removed by it."""
+    with held(path) as still_held:
+        still_held(look=True)
+        change()
+        still_held()
+        with pytest.raises(RunError) as ended:
+            still_held(look=True)
+        # From then on, whoever asks.
+        with pytest.raises(RunError):
+            still_held()
+    return str(ended.value)
+
+
+def test_a_lock_that_was_removed_or_taken_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "run.lock"
+    assert "run.lock was removed or replaced" in lost(path, path.unlink)
+
+    def replace() -> None:
+        path.unlink()
+        path.write_text("")
+
+    assert "run.lock was removed or replaced" in lost(path, replace)
+    theirs = {"host": "elsewhere", "pid": 7, "token": "theirs"}
+    assert "(host elsewhere, process 7" in lost(path, lambda: path.write_text(json.dumps(theirs)))
+    # It is theirs, and stays.
+    assert json.loads(path.read_text()) == theirs
+
+
+def test_a_run_directory_that_was_moved_or_removed_is_lost(tmp_path: Path) -> None:
+    path, other = tmp_path / "run" / "run.lock", tmp_path / "other"
+    said = lost(path, lambda: path.parent.rename(other))
+    assert f"was moved to {other} while this run was at work; its rows are there" in said
+    assert "the run directory was removed" in lost(path, lambda: shutil.rmtree(path.parent))
+
+    def replace() -> None:
+        path.parent.rename(tmp_path / "third")
+        path.parent.mkdir()
+
+    assert f"was moved to {tmp_path / 'third'}" in lost(path, replace)
+    assert [*path.parent.iterdir()] == []
+
+
+def test_a_look_refuses_no_run(tmp_path: Path) -> None:
+    path = tmp_path / "run.lock"
+    path.touch()
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            is_held(path)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(50):
+            with held(path):
+                pass
+            path.touch()
+    finally:
+        ended.set()
+        looking.join()
+
+
+def test_a_beat_that_fails_does_not_end_the_heart(monkeypatch: pytest.MonkeyPatch) -> None:
+    beats: list[int] = []
+    ended = threading.Event()
+
+    class Faltering:
+        def beat(self) -> None:
+            beats.append(1)
+            if len(beats) == 3:
+                ended.set()
+            raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.001)
+    lock._beat(Faltering(), ended)  # type: ignore[arg-type]
+    assert len(beats) == 3
+
+
+def test_two_machines_of_one_name_are_two(tmp_path: Path) -> None:
+    path = tmp_path / "run.lock"
+    theirs = {"host": socket.gethostname(), "pid": 1, "machine": "another boot"}
+    path.write_text(json.dumps(theirs))
+    with pytest.raises(RunError, match="process 1"), held(path):
+        pass
 
 
 def test_a_refused_run_leaves_the_lock_as_it_is(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from studies import study
 
+from orchestrator.errors import RunError
 from orchestrator.ledger.history import COMPARED, History
 from orchestrator.ledger.rows import Rows
 from orchestrator.ledger.stages import Outcome, Stages, Wanted
@@ -295,6 +296,31 @@ def test_without_labels_or_predictions_none_are_written(
     made.complete(trial_id, predicted)
     made.flush(force=True)
     assert Store(tmp_path).parts("predictions") == []
+
+
+def test_rows_of_a_run_that_lost_its_directory_are_kept_beside_it(tmp_path: Path) -> None:
+    (wanted, *_), out = wanted_trials(), tmp_path / "run"
+    lost = []
+
+    def still_held(look: bool = False) -> None:
+        if lost:
+            raise RunError("lost")
+
+    rows = Rows(History(Store(out)))
+    recorder = Recorder(Store(out), rows, "pass", LABELS, still_held)
+    rows.declare(wanted, None, measured=True)
+    rows.start(wanted, Share(1.0, 0.0))
+    recorder.flush(force=True)
+    assert recorder.keep_beside() == ""
+    lost.append(True)
+    rows.take(wanted.trial.trial_id, EpochDone(row(1), finished=False))
+    with pytest.raises(RunError):
+        recorder.flush(force=True)
+    said = recorder.keep_beside()
+    beside = Store(tmp_path / "run.unwritten-pass")
+    assert str(beside.root) in said
+    assert beside.read("epochs")["epoch"].to_pylist() == [1]
+    assert Store(out).read("epochs").num_rows == 0
 
 
 def test_rows_wait_for_their_turn_unless_forced(tmp_path: Path) -> None:
