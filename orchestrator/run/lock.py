@@ -1,10 +1,10 @@
 """One `run` per run directory, on one machine, on several that share it, or in an object store.
 
-On a file system nobody can take a lock whose holder lives, as long as its file stays there:
-a run whose lock file was removed, moved or taken ends before it writes again. No object store that pyarrow speaks to
-can lock, so there the lock is advisory: an object that a run keeps fresh, looks at before it starts
-and again and again while it runs. Two runs that start within the same second may both go on until
-the first heartbeat; then one of them ends.
+On a file system nobody can take a lock whose holder lives, as long as its file stays there: a run
+whose lock file was removed, moved or taken ends before it writes again. No object store that
+pyarrow speaks to can lock, so there the lock is advisory: an object that a run keeps fresh, looks
+at before it starts and again and again while it runs. Two runs that start within the same second
+may both go on until the first heartbeat; then one of them ends.
 """
 
 import fcntl

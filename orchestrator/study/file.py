@@ -13,6 +13,8 @@ from orchestrator.study.study import Study, study_from
 
 _LARGEST = 2**20
 """Bytes of a study file."""
+_MOST_VALUES, _DEEPEST = 20_000, 30
+"""Values of a study file, each counted as often as it is meant, and blocks within each other."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -37,6 +39,44 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
+def _loaded(text: str) -> Any:
+    """Return what YAML text holds; refused where a few lines mean more than any study does."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _measure(node, {}, 0)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _measure(node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
+    """Return how many values a node means, with those that aliases repeat."""
+    if node in known:
+        # Zero while it is being measured: it holds itself.
+        return known[node] or _MOST_VALUES
+    known[node] = 0
+    problem, number = "", 1
+    if depth > _DEEPEST:
+        problem = f"blocks lie more than {_DEEPEST} deep in each other"
+    elif isinstance(node, yaml.ScalarNode):
+        if any("\ud800" <= sign <= "\udfff" for sign in node.value):
+            problem = "half of a sign (a lone surrogate) is no text"
+    elif isinstance(node, yaml.CollectionNode):
+        parts = node.value
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in node.value for part in pair]
+        number += sum(_measure(part, known, depth + 1) for part in parts)
+        if number > _MOST_VALUES:
+            problem = f"more than {_MOST_VALUES:,} values, which no study holds"
+    if problem:
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+    known[node] = number
+    return number
+
+
 def _read(file: Path) -> dict[str, Any]:
     """Return what a study file holds, unchecked but for its being a block of keys."""
     try:
@@ -46,7 +86,7 @@ def _read(file: Path) -> dict[str, Any]:
     if len(content) > _LARGEST:
         raise StudyError(f"{file}: larger than 1 MiB, which no study file is; is it another file?")
     try:
-        values = yaml.load(content.decode(), _Loader)
+        values = _loaded(content.decode())
     except UnicodeDecodeError:
         raise StudyError(f"{file}: not a text file (UTF-8 YAML is needed).") from None
     except Exception as error:  # a tag on a value that it does not fit raises anything
@@ -69,7 +109,7 @@ def _override(values: dict[str, Any], setting: str) -> None:
     if not equals or not key:
         raise StudyError(f"--set {setting}: key=value is needed, such as recipe.epochs=3.")
     try:
-        value = yaml.load(text, _Loader)
+        value = _loaded(text)
     except Exception:
         raise StudyError(f"--set {setting}: {text!r} is not valid YAML.") from None
     *path, last = key.split(".")

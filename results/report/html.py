@@ -93,7 +93,15 @@ def write_frame(folder: Location, name: str, frame: pd.DataFrame) -> None:
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     write_whole(folder / f"{name}.parquet", buffer.getvalue())
-    write_whole(folder / f"{name}.csv", frame.to_csv(index=False).encode())
+    text = frame.select_dtypes(include=["object", "string"]).columns
+    guarded = frame.assign(**{column: frame[column].map(_no_formula) for column in text})
+    write_whole(folder / f"{name}.csv", guarded.to_csv(index=False).encode())
+
+
+def _no_formula(value: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if is_formula else value
 
 
 def table_of(

@@ -194,10 +194,19 @@ class Store:
                 f"{self.root}: no study has run here (study.yaml is absent). "
                 "Name the folder that `scalestudy run` was given as --out."
             ) from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except StoreError:
+            raise
+        except Exception as error:
+            # An edited file may hold anything: no text, no YAML, days that there are not.
             raise StoreError(f"{self.study_file} cannot be read: {error}") from error
-        if not isinstance(study, dict):
-            raise StoreError(f"{self.study_file} does not hold a study.")
+        blocks = ("data", "factors", "recipe", "search")
+        if not isinstance(study, dict) or any(
+            not isinstance(study.get(name) or {}, dict) for name in blocks
+        ):
+            raise StoreError(
+                f"{self.study_file} does not hold a study any more; remove it, and "
+                "`scalestudy run` writes it anew."
+            )
         return study
 
     def write_study(self, study: dict[str, Any]) -> None:

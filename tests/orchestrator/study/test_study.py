@@ -651,3 +651,31 @@ def test_mutated_text_is_planned_or_refused(
     # Where only the size of the data stands against a study, the command adds the file.
     assert message.startswith((f"{file}:", "factors.fraction", "data.validation")) or not message
     assert "\n" not in message
+
+
+BOMB = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 40)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "more than 20,000 values"),
+        ("name: s\nseeds: [" + "1, " * 30_000 + "2]", "more than 20,000 values"),
+        ("name: " + "[" * 60 + "]" * 60, "more than 30 deep"),
+        ("name: " + "[" * 5_000, "not valid YAML"),
+        ('name: "\\ud800"', "lone surrogate"),
+        ("name: &a [*a]", "20,000 values"),
+        ("name: 2024-99-99", "month must be in 1..12"),
+    ],
+    ids=["merge keys", "seeds", "deep", "too deep", "surrogate", "itself", "no day"],
+)
+def test_a_file_that_means_more_than_a_study_is_refused(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    with pytest.raises(StudyError, match=r"study\.yaml") as refused:
+        load_study(file)
+    assert said in str(refused.value)

@@ -3,6 +3,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -238,3 +239,12 @@ def test_a_charting_library_that_is_not_there_is_named(monkeypatch):
     finally:
         for made in making:
             made.cache_clear()
+
+
+def test_no_spreadsheet_takes_a_name_for_a_formula(tmp_path: Path) -> None:
+    cells = ["=1+1", "+a", "-a", "@a", "a=1", "-1"]
+    frame = pd.DataFrame({"model": cells, "gain": [-1.0, 2, 3, 4, 5, 6], "none": [None] * 6})
+    html.write_frame(tmp_path, "summary", frame)
+    lines = (tmp_path / "summary.csv").read_text().splitlines()
+    assert lines[1:] == ["'=1+1,-1.0,", "'+a,2.0,", "'-a,3.0,", "'@a,4.0,", "a=1,5.0,", "'-1,6.0,"]
+    assert pd.read_parquet(tmp_path / "summary.parquet").equals(frame)

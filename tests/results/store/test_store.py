@@ -91,7 +91,8 @@ def test_the_study(tmp_path: Path) -> None:
         store.study()
     store.write_study({"name": "a", "factors": {"model": ["ä"]}})
     assert store.study() == {"name": "a", "factors": {"model": ["ä"]}}
-    for content in (b"- a", b"\xff", b"a: [", b""):
+    deep = b"[" * 5_000
+    for content in (b"- a", b"\xff", b"a: [", b"", b"a: 2024-99-99", deep, b"search: 5"):
         store.study_file.write_bytes(content)
         with pytest.raises(StoreError, match=r"study\.yaml"):
             store.study()
