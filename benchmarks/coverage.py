@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from results.statistics.best import best_value, own_errors, probability_of_best
-from results.statistics.crossover import find_crossover, worth_in_data
+from results.statistics.crossover import Crossover, find_crossover, worth_in_data
 from results.statistics.inference import Contrasts, contrasts_of, holm, infer
 from results.statistics.looks import DIFFERENT, OPEN, Looks, settle
 
@@ -386,9 +386,9 @@ def crossed(
         rows, again = (_runs(generator, small, sizes, seeds) for _ in range(2))
         # The hardest case: far ahead at the smallest size, a tie at every other.
         hardest = np.clip(again + 5.0 * (sizes == sizes[0]), 0, 100)
-        tie += find_crossover(sizes, rows, again, generator, draws=1).is_established
-        late += find_crossover(sizes, rows, hardest, generator, draws=1).is_established
-        found = find_crossover(sizes, rows, _runs(generator, big, sizes, seeds), generator, draws=1)
+        tie += looked_at(sizes, rows, again).is_established
+        late += looked_at(sizes, rows, hardest).is_established
+        found = looked_at(sizes, rows, _runs(generator, big, sizes, seeds))
         claimed += found.is_established
         if found.interval:
             located += 1
@@ -402,6 +402,12 @@ def crossed(
     }
 
 
+def looked_at(sizes: Array, small: Array, big: Array) -> Crossover:
+    """Return the crossover of two models' errors (seeds, sizes), as a study of two models would."""
+    known = infer(contrasts_of((small - big).T))
+    return find_crossover(sizes, small.mean(axis=0), big.mean(axis=0), known.error, known.freedom)
+
+
 def worth(
     generator: np.random.Generator, sizes: Array, seeds: int, studies: int
 ) -> dict[str, float]:
@@ -413,7 +419,10 @@ def worth(
         a, b = (
             _runs(generator, truth, sizes, seeds) for truth in (scratch, _moved(scratch, factor))
         )
-        low, high = worth_in_data(sizes, a, b)[0].interval or (None, None)
+        pairs = infer(contrasts_of((a[:, :, None] - b[:, None, :]).reshape(seeds, -1).T))
+        half = ((pairs.high - pairs.low) / 2).reshape(sizes.size, -1)[:, 0]
+        found = worth_in_data(sizes, a.mean(axis=0), half, sizes[0], float(b[:, 0].mean()))
+        low, high = found.interval or (None, None)
         hits += (low or 0) <= factor <= (high or np.inf)
     return {"worth held": hits / studies}
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from results.analysis import contrasts
+from results.analysis.board import Board
 from results.analysis.cells import Cells, cells_of
-from results.analysis.comparisons import Comparisons, compare_best
-from results.analysis.contrasts import interactions, main_effects, paired_differences
+from results.analysis.comparisons import Comparisons, compare_best, rivals
+from results.analysis.contrasts import Decisions, Family
 from results.analysis.fitting import fitting
 from results.analysis.forecasts import forecasts, labels_for, scored
 from results.analysis.levers import levers
@@ -19,12 +21,9 @@ from results.analysis.searches import search_budgets
 from results.analysis.series import crossovers, data_worths
 from results.phrases import STANDARD_FACTORS, cell_name, setting
 from results.ranking import rank
-from results.statistics.crossover import DRAWS
 from results.statistics.looks import Look
 
-_BOOTSTRAP_SEED = 0
 _MANY_MODELS = 5
-_MANY_PAIRS = 60
 
 
 class Analysis:
@@ -57,7 +56,12 @@ class Analysis:
     @cached_property
     def cells(self) -> Cells:
         """Every cell with what became of it and how accurate it is."""
-        return cells_of(self.trials, self.design)
+        return cells_of(self.trials, self.design, self.table("predictions"))
+
+    @property
+    def board(self) -> Board:
+        """The compared runs by cell and seed, and what each got right."""
+        return self.cells.board
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -122,19 +126,9 @@ class Analysis:
         return frame.loc[sorted(frame.index, key=lambda place: (rank(accuracy[place]), -place))]
 
     @cached_property
-    def correct(self) -> dict[str, np.ndarray]:
-        """Correctness of the compared runs on the test images that all have, by trial_id.
-
-        Empty where predictions are missing; a run without any is left out.
-        """
-        rows = self.compared("predictions")
-        trial, ids = pd.factorize(rows["trial_id"])
-        example, examples = pd.factorize(rows["example"])
-        if not len(rows) or len(rows) < len(ids) * len(examples):
-            return {}
-        table = np.zeros((len(ids), len(examples)), dtype=bool)
-        table[trial, example] = rows["correct"].to_numpy(bool)
-        return dict(zip(ids, table, strict=True))
+    def _fair(self) -> pd.DataFrame:
+        """The cells that may be called the best; none in a race."""
+        return self.ranked if not self.design.race else self.ranked.iloc[:0]
 
     @property
     def comparisons(self) -> Comparisons:
@@ -171,11 +165,9 @@ class Analysis:
         return Analysis(read, self.design)
 
     def _compared(self, look: Look | None) -> Comparisons:
-        fair = self.ranked if not self.design.race else self.ranked.iloc[:0]
         crossings = self.crossovers["p_value"].to_numpy(float)
-        return compare_best(
-            *(fair, self.runs, self.correct, self.factors, self.forecasts, crossings, look)
-        )
+        known = self._inferred["rivals"]
+        return compare_best(self._fair, known, self.factors, self.forecasts, crossings, look)
 
     @cached_property
     def levers(self) -> pd.DataFrame:
@@ -192,25 +184,65 @@ class Analysis:
         """The expected best of fewer recipes than were tried; see `searches.search_budgets`."""
         return self.cells.ordered(search_budgets(self.wanted, self.factors))
 
+    @cached_property
+    def _families(self) -> dict[str, Family]:
+        """All differences that anything is said of, by kind."""
+        board, names = self.board, self.factors
+        families = {f"steps:{name}": contrasts.steps(board, name) for name in names}
+        families |= {f"effects:{name}": contrasts.effects(board, name) for name in names}
+        for name, other in combinations(names, 2):
+            families[f"interactions:{name}:{other}"] = contrasts.interactions(board, name, other)
+        if "none" in self.levels.get("weights", ()) and "fraction" in names:
+            families["replacements"] = contrasts.replacements(board)
+        places = self._fair.index.to_numpy(int)
+        pairs = np.array(rivals(self._fair, names), dtype=int).reshape(-1, 2)
+        keys = pd.DataFrame(pairs, columns=["best", "other"])
+        best, other = places[pairs].T
+        families["rivals"] = contrasts.pairs_of(board, other, best, keys)
+        return families
+
+    @cached_property
+    def _inferred(self) -> dict[str, pd.DataFrame]:
+        return contrasts.inferred(self.board, self._families)
+
+    def _tables(self, kind: str) -> pd.DataFrame:
+        found = [t for name, t in self._inferred.items() if name.partition(":")[0] == kind]
+        # Of what is empty not even the types of its columns are known.
+        return pd.concat([table for table in found if len(table)] or found[:1], ignore_index=True)
+
     def differences(self, factor: str) -> pd.DataFrame:
         """Return the differences between every two levels of a factor, cell by cell, in points.
 
-        See `contrasts.paired_differences` for its columns.
+        One row per pair of levels and cell of the other factors, pairs without a common seed left
+        out: `first`, `second` (levels, least first), the other factors, `n_train` (of the first),
+        the columns `contrasts.DIFFERENCE`, those of `contrasts.with_errors`, and `difference`,
+        `low`, `high`, `n_seeds`, `decided` ending in `_without_selection`, for the seeds on which
+        no recipe was chosen. What is decided is marked among the differences of all factors.
         """
         if factor not in self._differences:
-            found = paired_differences(self.runs, self.factors, factor)
-            self._differences[factor] = self.cells.ordered(found)
+            name = f"steps:{factor}"
+            table = contrasts.with_errors(self.board, self._families[name], self._inferred[name])
+            self._differences[factor] = self.cells.ordered(table)
         return self._differences[factor]
+
+    def decisions(self, *factors: str) -> Decisions:
+        """Count what is decided among the differences of factors, by default all that vary."""
+        names = factors or [name for name in self.factors if self.varies(name)]
+        return Decisions.of([self.differences(name) for name in names if self.varies(name)])
 
     @cached_property
     def effects(self) -> pd.DataFrame:
-        """What each factor is worth on average, in points; see `contrasts.main_effects`."""
-        return main_effects(self.runs, self.factors)
+        """What each factor is worth on average, in points.
+
+        One row per factor and pair of levels: `factor`, `first`, `second`, `n_cells` averaged over,
+        `cells_left_out`, and a difference's columns as in `differences`.
+        """
+        return self._tables("effects")
 
     @cached_property
     def interactions(self) -> pd.DataFrame:
         """How far one factor's effect depends on another's; see `contrasts.interactions`."""
-        return interactions(self.runs, self.factors)
+        return self._tables("interactions")
 
     @cached_property
     def crossovers(self) -> pd.DataFrame:
@@ -223,17 +255,18 @@ class Analysis:
         pairs = list(combinations(models, 2))
         if len(models) > _MANY_MODELS:
             pairs = [*pairwise(models), (models[0], models[-1])]
-        settings = len(self.cells.frame.drop_duplicates(self.others("model", "fraction")))
-        # The bootstrap only accompanies the test, and takes most of the time.
-        draws = DRAWS if len(pairs) * settings <= _MANY_PAIRS else DRAWS // 10
-        generator = np.random.default_rng(_BOOTSTRAP_SEED)
-        found = crossovers(self.runs, self.factors, generator, pairs, draws)
+        found = crossovers(self.differences("model"), self.factors, pairs)
         return self.cells.ordered(found)
 
     @cached_property
     def worths(self) -> pd.DataFrame:
         """What pretraining is worth in times the data; see `series.data_worths`."""
-        return self.cells.ordered(data_worths(self.runs, self.factors))
+        name = "replacements"
+        if name not in self._families:
+            nothing = pd.DataFrame(columns=[*self.factors, "n_train", "scratch_n_train"])
+            return data_worths(nothing, self.factors)
+        table = contrasts.with_errors(self.board, self._families[name], self._inferred[name])
+        return self.cells.ordered(data_worths(table, self.factors))
 
     @cached_property
     def forecasts(self) -> pd.DataFrame:

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from results.analysis.board import Board
 from results.analysis.runs import Design, measured_trials, records_of, wanted_trials
 from results.phrases import cell_name, level_label
-from results.records import RECIPE_COLUMNS, Stage, Status
-from results.statistics.intervals import grouped, mean_intervals, pooled_variance_of_cells
+from results.records import RECIPE_COLUMNS, SCHEMAS, Stage, Status
+from results.statistics.inference import Contrasts, contrasts_of, infer
+from results.statistics.intervals import Array, grouped
 
 METRICS = tuple(
     f"{part}_{measure}" for part in ("test", "val", "train") for measure in ("accuracy", "loss")
@@ -50,10 +52,10 @@ class Cells:
 
     How accurate it is: `accuracy` and `error` on the test set, `val_accuracy`,
     `train_accuracy` (points), and the three losses, each the mean over seeds, with `_low` and
-    `_high` (95 % t interval, cut where accuracies and losses end; NaN with one seed), `_min`
-    and `_max`; `accuracy_sd`; `pooled_low` and `pooled_high` (variance v0 + v1/n pooled over
-    cells); `selection_seed` (NA where the recipe was given), and `accuracy_without_selection`
-    with `_low`, `_high` and `_sd`.
+    `_high` (95 % interval, inferred with those of all cells, cut where accuracies and losses end;
+    NaN with one seed), `_error` and `_freedom` (what they rest on), `_speaks_of` (new seeds and
+    images, or new seeds alone), `_sd`, `_min` and `_max`; `selection_seed` (NA where the recipe
+    was given), and the same of `accuracy_without_selection`.
 
     What it takes: the recipe where all compared trials share it, `n_parameters`,
     `flops_per_image`, `seconds` (mean of a run), `resource` (gpu or cpu), `resource_seconds`
@@ -63,6 +65,8 @@ class Cells:
     """Columns that name a cell."""
     levels: Mapping[str, list[Any]]
     """The levels of each factor, in order."""
+    board: Board
+    """The compared runs by cell, in the order of `frame`, and seed."""
     race: bool = False
     """True where unlike trials competed, so that the study is a search and not a comparison."""
 
@@ -136,14 +140,19 @@ class Cells:
 
     def ordered(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return a table's rows in the order in which charts show cells."""
-        return table.iloc[_order(table, self.levels)].reset_index(drop=True)
+        return in_order(table, self.levels)
 
 
-def cells_of(trials: pd.DataFrame, design: Design) -> Cells:
+def cells_of(
+    trials: pd.DataFrame, design: Design, predictions: pd.DataFrame | None = None
+) -> Cells:
     """Summarise the wanted trials of a table, one row per cell; see `Cells`.
 
-    Raises ValueError where the table lacks a column that is needed.
+    Without predictions intervals speak of new seeds alone. Raises ValueError where the table lacks
+    a column that is needed, or where two compared runs share cell and seed.
     """
+    if predictions is None:
+        predictions = SCHEMAS["predictions"].empty_table().to_pandas()
     factors = list(design.factors)
     _require(trials, [*factors, "seed", "final_test_accuracy"])
     wanted = wanted_trials(trials)
@@ -165,13 +174,24 @@ def cells_of(trials: pd.DataFrame, design: Design) -> Cells:
         **_seeds(wanted, done, design, count),
         **_costs(wanted, done, count),
     )
-    frame = frame.assign(**_values(done, design.race, frame["n_train"].to_numpy(float)))
+    runs = done[done["final_test_accuracy"].notna()]
+    runs = runs.assign(
+        accuracy=100 * runs["final_test_accuracy"], selected=_is_selected(runs, design.race)
+    )
+    places = frame[[*factors, "n_train", "n_parameters"]]
+    board = Board.of(runs, factors, predictions, places)
+    frame = pd.concat([frame, pd.DataFrame(_values(done, board))], axis=1)
     errors = wanted[wanted["status"] == Status.FAILED].groupby("cell")["error"].first()
     rows = records_of(frame[["completed", "seeds_wanted", *_COUNTS]].assign(_error=errors))
     standing = [_standing(row, design.race) for row in rows]
     frame["state"] = pd.Series([state for state, _ in standing], dtype="str")
     frame["reason"] = [reason for _, reason in standing]
-    return Cells(frame, design.factors, levels, design.race)
+    return Cells(frame, design.factors, levels, board, design.race)
+
+
+def in_order(table: pd.DataFrame, levels: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """Return a table's rows sorted by their levels; equals stay as they are."""
+    return table.iloc[_order(table, levels)].reset_index(drop=True)
 
 
 def _require(trials: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -251,40 +271,49 @@ def _is_selected(done: pd.DataFrame, race: bool) -> pd.Series:
     return (done["stage"] == Stage.SEARCH) & (not race)
 
 
-def _values(done: pd.DataFrame, race: bool, sizes: np.ndarray) -> dict[str, np.ndarray]:
-    """Return means and spread over the completed trials of cells of these sizes (examples)."""
-    place = done["cell"].to_numpy()
+def _values(done: pd.DataFrame, board: Board) -> dict[str, np.ndarray]:
+    """Return means and spread over the completed trials of cells."""
+    place, count = done["cell"].to_numpy(), len(board.cells)
     columns: dict[str, np.ndarray] = {}
     for metric in METRICS:
         scale, most = (100.0, 100.0) if metric.endswith("accuracy") else (1.0, np.inf)
-        values = scale * done[f"final_{metric}"].to_numpy(float)
-        columns |= _spread(_inner(metric), grouped(values, place, sizes.size), most)
-    accuracy = 100 * done["final_test_accuracy"].to_numpy(float)
-    given = ~_is_selected(done, race).to_numpy(bool)
-    table = grouped(accuracy[given], place[given], sizes.size)
-    columns |= _spread("accuracy_without_selection", table, 100.0)
-    error = 100 - grouped(accuracy, place, sizes.size)
-    runs = (~np.isnan(error)).sum(axis=1)
-    half = pooled_variance_of_cells(sizes, error).half_width(sizes, np.maximum(runs, 1))
-    half = np.where(runs > 1, half, np.nan)
-    return {
-        **columns,
-        "error": 100 - columns["accuracy"],
-        "pooled_low": (columns["accuracy"] - half).clip(0, 100),
-        "pooled_high": (columns["accuracy"] + half).clip(0, 100),
-    }
+        table = grouped(scale * done[f"final_{metric}"].to_numpy(float), place, count)
+        # A loss may be infinite, of which nothing can be inferred.
+        endless = np.isinf(table).any(axis=1, keepdims=True)
+        known = contrasts_of(np.where(endless, np.nan, table))
+        if metric == "test_accuracy":
+            known = _own(board, ~np.isnan(board.outcomes.accuracy))
+        columns |= _spread(_inner(metric), table, known, board.covariates, most)
+    given = ~np.isnan(board.outcomes.accuracy) & ~board.selected
+    table = np.where(given, board.outcomes.accuracy, np.nan)
+    columns |= _spread(
+        "accuracy_without_selection", table, _own(board, given), board.covariates, 100.0
+    )
+    return {**columns, "error": 100 - columns["accuracy"]}
 
 
-def _spread(name: str, table: np.ndarray, most: float) -> dict[str, np.ndarray]:
+def _own(board: Board, seeds: np.ndarray) -> Contrasts:
+    """Return what is known of each cell's own accuracy: a contrast with nothing."""
+    count = len(board.cells)
+    return board.outcomes.contrasts(np.arange(count)[:, None], np.ones((count, 1)), seeds)
+
+
+def _spread(
+    name: str, table: Array, known: Contrasts, covariates: Array, most: float
+) -> dict[str, np.ndarray]:
     """Return the columns of a quantity from 0 to `most`, given with shape (cells, seeds)."""
-    # A loss may be infinite.
+    found, many = infer(known, covariates), known.seeds > 1
     with np.errstate(invalid="ignore"):
-        found = mean_intervals(table)
+        mean = pd.DataFrame(table).mean(axis=1).to_numpy(float)
+        sd = pd.DataFrame(table).std(axis=1).to_numpy(float)
     return {
-        name: found.mean,
-        f"{name}_low": found.low.clip(0, most),
-        f"{name}_high": found.high.clip(0, most),
-        f"{name}_sd": found.sd,
+        name: mean,
+        f"{name}_low": np.where(many, found.low, np.nan).clip(0, most),
+        f"{name}_high": np.where(many, found.high, np.nan).clip(0, most),
+        f"{name}_error": found.error,
+        f"{name}_freedom": found.freedom,
+        f"{name}_speaks_of": found.speaks_of,
+        f"{name}_sd": sd,
         f"{name}_min": np.fmin.reduce(table, axis=1, initial=np.nan),
         f"{name}_max": np.fmax.reduce(table, axis=1, initial=np.nan),
     }

@@ -21,14 +21,7 @@ from scipy import special
 from results.analysis.runs import by_cell
 from results.phrases import cell_key, level_label
 from results.statistics.best import BestValue, best_value
-from results.statistics.inference import (
-    NOTHING,
-    SEEDS,
-    Inference,
-    contrasts_of,
-    holm,
-    infer,
-)
+from results.statistics.inference import NOTHING, SEEDS, holm
 from results.statistics.intervals import Array
 from results.statistics.looks import Look
 
@@ -128,8 +121,7 @@ class Comparisons:
 
 def compare_best(
     cells: pd.DataFrame,
-    runs: pd.DataFrame,
-    correct: Mapping[str, np.ndarray],
+    differences: pd.DataFrame,
     factors: Sequence[str],
     forecasts: pd.DataFrame,
     crossings: Array,
@@ -141,10 +133,8 @@ def compare_best(
     ----------
     cells
         The cells that may be called the best, the most accurate first.
-    runs
-        Compared runs; see `results.analysis.runs.compared_runs`.
-    correct
-        Correctness of runs on the same test images by trial_id, shape (images,).
+    differences
+        What the study's inference (`contrasts.inferred`) says of the pairs that `rivals` names.
     factors
         Columns that name a cell.
     forecasts
@@ -158,7 +148,7 @@ def compare_best(
     crossings = look.looks.overall(crossings, look.number) if look else crossings
     if cells.empty:
         return Comparisons((), cells, None, NOTHING, (), holm(crossings), {})
-    field = _Field(cells, runs, correct, factors)
+    field = _Field(cells, differences, factors)
     rows = [row for amount in field.groups for row in field.stood(amount)]
     rows += field.more_data(forecasts)
     # The best cell may be held against the same others twice, which is one test.
@@ -187,101 +177,96 @@ def compare_best(
     )
 
 
+def rivals(cells: pd.DataFrame, factors: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the pairs that an answer needs: a best cell and another, by their places in `cells`.
+
+    The cells are those that may be called the best, the most accurate first.
+    """
+    if cells.empty:
+        return []
+    groups = _groups(cells)
+    pairs = dict.fromkeys((own[0], other) for own in groups.values() for other in own[1:])
+    half = _half_of(cells, groups[MOST][0], factors)
+    return [*pairs, *([] if half is None else [(groups[MOST][0], half)])]
+
+
+def _groups(cells: pd.DataFrame) -> dict[str, list[int]]:
+    """Return the places of the cells at each amount of data, the best first."""
+    fraction = cells["fraction"].astype(float).to_numpy()
+    most, least = fraction.max(), fraction.min()
+    groups = {MOST: np.flatnonzero(fraction == most).tolist()}
+    if least < most:
+        groups[LEAST] = np.flatnonzero(fraction == least).tolist()
+    return groups | {ANY: list(range(len(cells)))}
+
+
+def _half_of(cells: pd.DataFrame, top: int, factors: Sequence[str]) -> int | None:
+    """Return the cell that differs by having half of the data, or the next less than half."""
+    series = [name for name in factors if name != "fraction"]
+    names = [cell_key(row, series) for row in cells[series].to_dict("records")]
+    images = cells["n_train"].to_numpy(float)
+    same = np.array([name == names[top] for name in names])
+    smaller = np.flatnonzero(same & (images <= HALF * images[top]))
+    return int(smaller[images[smaller].argmax()]) if smaller.size else None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of pairs of cells, in points, arrays of shape (pairs,)."""
+
+    estimate: Array
+    error: Array
+    freedom: Array
+    seed_error: Array
+    image_error: Array
+    p: Array
+    n_seeds: Array
+
+    @property
+    def one_sided(self) -> Array:
+        """Chance of such an estimate or a higher one; NaN where seeds are unknown."""
+        p = special.stdtr(self.freedom, -self.estimate / self.error)
+        return np.where(np.isnan(self.p), np.nan, p)
+
+
 class _Field:
-    """The cells of a study, and all pairs of them that an answer needs, estimated together."""
+    """The cells of a study, and what is known of all pairs of them that an answer needs."""
 
     def __init__(
-        self,
-        cells: pd.DataFrame,
-        runs: pd.DataFrame,
-        correct: Mapping[str, np.ndarray],
-        factors: Sequence[str],
+        self, cells: pd.DataFrame, differences: pd.DataFrame, factors: Sequence[str]
     ) -> None:
         self.cells = cells
         self.series = [name for name in factors if name != "fraction"]
-        self._names = [cell_key(row, self.series) for row in cells.to_dict("records")]
-        self._correct = correct
-        known = by_cell(runs[[*factors, "trial_id", "seed", "accuracy"]], factors)
-        self._runs = [
-            {
-                int(seed): (float(accuracy), str(trial))
-                for seed, accuracy, trial in zip(
-                    *(known[cell_key(row, factors)][n] for n in ("seed", "accuracy", "trial_id")),
-                    strict=True,
-                )
-            }
-            for row in cells.to_dict("records")
-        ]
-        self.groups = self._groups()
+        self.groups = _groups(cells)
         top = self.groups[MOST][0]
-        self.half = self._half_of(top)
-        pairs = dict.fromkeys((own[0], other) for own in self.groups.values() for other in own[1:])
-        if self.half is not None:
-            pairs[top, self.half] = None
+        self._names = [cell_key(row, self.series) for row in cells[self.series].to_dict("records")]
+        self.half = _half_of(cells, top, factors)
+        pairs = rivals(cells, factors)
         self.place = {pair: number for number, pair in enumerate(pairs)}
-        self.found = self._inferred(list(pairs), len(cells) - 1) if pairs else None
-        spoken = [] if self.found is None else list(self.found.speaks_of)
+        # Pairs without a common seed have no row.
+        keys = pd.DataFrame(pairs, columns=["best", "other"], dtype=int)
+        known = keys.merge(differences, how="left", on=["best", "other"])
+        columns = ("difference", "standard_error", "freedom", "seed_error", "image_error", "p")
+        values = [known[name].to_numpy(float) for name in (*columns, "n_seeds")]
+        self.found = _Known(*values)
+        spoken = list(known["speaks_of"].dropna())
         self.speaks_of = SEEDS if SEEDS in spoken else spoken[0] if spoken else NOTHING
-        self.p = _one_sided(self.found) if self.found is not None else np.array([])
-
-    def _groups(self) -> dict[str, list[int]]:
-        """Return the places of the cells at each amount of data, the best first."""
-        fraction = self.cells["fraction"].astype(float)
-        most, least = fraction.max(), fraction.min()
-        groups = {MOST: np.flatnonzero(fraction == most).tolist()}
-        if least < most:
-            groups[LEAST] = np.flatnonzero(fraction == least).tolist()
-        return groups | {ANY: list(range(len(self.cells)))}
-
-    def _half_of(self, top: int) -> int | None:
-        """Return the cell that differs by having half of the data, or the next less than half."""
-        images = self.cells["n_train"].to_numpy(float)
-        same = np.array([name == self._names[top] for name in self._names])
-        smaller = np.flatnonzero(same & (images <= HALF * images[top]))
-        return int(smaller[images[smaller].argmax()]) if smaller.size else None
-
-    def _inferred(
-        self, pairs: Sequence[tuple[int, int | None]], independent: float | None = None
-    ) -> Inference:
-        sums = [self._sums(first, second) for first, second in pairs]
-        by_seed = np.full((len(sums), max(means.size for means, *_ in sums)), np.nan)
-        for row, (means, *_) in zip(by_seed, sums, strict=True):
-            row[: means.size] = means
-        rest = [np.array(column) for column in zip(*(row[1:] for row in sums), strict=True)]
-        sizes = np.log(self.cells["n_train"].to_numpy(float))
-        places = np.array([(a, a if b is None else b) for a, b in pairs])
-        return infer(
-            contrasts_of(by_seed, *rest), sizes[places].mean(axis=1)[:, None], 1.0, independent
-        )
-
-    def _sums(self, first: int, second: int | None) -> tuple[Array, int, float, float]:
-        """Return what `contrasts_of` takes of first minus second, or of the first alone."""
-        runs = [self._runs[place] for place in (first, second) if place is not None]
-        seeds = sorted(set.intersection(*(set(own) for own in runs)))
-        accuracies = [np.array([own[seed][0] for seed in seeds]) for own in runs]
-        # Seeds that gain alike differ by rounding at most, which is no spread.
-        means = (accuracies[0] - (0 if second is None else accuracies[1])).round(9)
-        ids = [[own[seed][1] for seed in seeds] for own in runs]
-        if not seeds or not all(name in self._correct for side in ids for name in side):
-            return means, 0, np.nan, np.nan
-        sides = [np.array([self._correct[name] for name in side], dtype=float) for side in ids]
-        table = 100 * (sides[0] if second is None else sides[0] - sides[1])
-        sums = table.sum(axis=0)
-        return table.mean(axis=1), sums.size, float(sums @ sums), float((table**2).sum())
+        self.p = self.found.one_sided
 
     def value(self) -> BestValue | None:
         """Return what the best of all cells is worth, in points."""
-        alone = self._inferred([(place, None) for place in range(len(self.cells))])
-        if np.isnan(alone.error).any() or np.isnan(alone.p).any():
+        own, freedom = (
+            self.cells[name].to_numpy(float) for name in ("accuracy_error", "accuracy_freedom")
+        )
+        if np.isnan(own).any() or (self.cells["seeds"] < 2).any():
             return None
-        own = alone.error
-        if self.found is not None:
-            # What images and seeds bring to all cells alike does not choose among them.
-            apart = self.found.error[self.places(0, self.groups[ANY][1:])] / np.sqrt(2)
-            known = apart[np.isfinite(apart)]
-            if known.size:
-                own = np.array([np.median(known), *np.where(np.isfinite(apart), apart, own[1:])])
-        return best_value(alone.estimate, alone.error, alone.freedom, own)
+        mean, shared = self.cells["accuracy"].to_numpy(float), own
+        # What images and seeds bring to all cells alike does not choose among them.
+        apart = self.found.error[self.places(0, self.groups[ANY][1:])] / np.sqrt(2)
+        known = apart[np.isfinite(apart)]
+        if known.size:
+            own = np.array([np.median(known), *np.where(np.isfinite(apart), apart, own[1:])])
+        return best_value(mean, shared, freedom, own)
 
     def stood(self, amount: str) -> list[Comparison]:
         """Return how the best cell at an amount of data stands against the others."""
@@ -301,7 +286,6 @@ class _Field:
 
     def compared(self, amount: str, factor: str, others: Sequence[int]) -> Comparison:
         """Return how the best cell at an amount of data stands against some others."""
-        assert self.found is not None
         best = self.groups[amount][0]
         rivals = self.p[[self.place[best, other] for other in self.groups[amount][1:]]]
         contenders = max(1 + int((~(rivals <= _CONTENDER)).sum()), 2)
@@ -326,7 +310,7 @@ class _Field:
             gain=float(estimates[nearest]),
             p=min(contenders * p, 1.0),
             contenders=contenders,
-            n_seeds=len(self._runs[best].keys() & self._runs[others[nearest]].keys()),
+            n_seeds=int(np.nan_to_num(self.found.n_seeds[at])),
             error=float(self.found.error[at]),
             freedom=float(self.found.freedom[at]),
             seed_error=float(self.found.seed_error[at]),
@@ -341,11 +325,10 @@ class _Field:
 
     def places(self, best: int, others: Sequence[int]) -> np.ndarray:
         """Return where the best cell minus each of some others stands among the estimates."""
-        return np.array([self.place[best, other] for other in others])
+        return np.array([self.place[best, other] for other in others], dtype=int)
 
     def ends(self, row: Comparison, tail: float) -> tuple[float, float]:
         """Return the ends of a measured gain's interval that leaves out so much at each side."""
-        assert self.found is not None
         places = self.places(row.best, row.others)
         half = special.stdtrit(self.found.freedom[places], 1 - tail) * self.found.error[places]
         estimates = self.found.estimate[places]
@@ -362,7 +345,7 @@ class _Field:
             gain, less = row["error"] - row["headline"], row["error"] - row["high"]
             more = row["error"] - row["low"]
             error = ((gain - less) if gain > 0 else (more - gain)) / _HALF_WIDTH
-            seeds = len(self._runs[top])
+            seeds = int(self.cells["seeds"].iloc[top])
             p = 2 * special.ndtr(-abs(gain) / error) if error > 0 and seeds > 1 else np.nan
             nothing = dict.fromkeys(("seed_error", "image_error"), np.nan)
             return [
@@ -392,9 +375,3 @@ def _settled(field: _Field, row: Comparison, p: float, count: float) -> Comparis
     if p <= ALPHA:
         low, high = (max(low, 0.0), high) if row.gain > 0 else (low, min(high, 0.0))
     return replace(row, low=low, high=high, p_holm=p)
-
-
-def _one_sided(found: Inference) -> Array:
-    """Return the chance of such an estimate or a higher one; NaN where seeds are unknown."""
-    p = special.stdtr(found.freedom, -found.estimate / found.error)
-    return np.where(np.isnan(found.p), np.nan, p)

@@ -1,263 +1,303 @@
-"""Differences between levels of a factor, paired over seeds. Frame in, frame out.
+"""Differences between the cells of a study, all inferred together. Frames in, frames out.
 
-Every difference is second level minus first, in points of final test accuracy. Seeds draw nested
-subsets that are the same for every model and weights, so that differences are taken seed by seed
-and Student's t is applied to them; each interval stands alone, so that of 20 contrasts without
-any effect one is expected to look decided.
+Every difference is second minus first, in points of final test accuracy, paired over seeds, which
+draw nested subsets that are the same for every model and weights, and over test images where
+predictions are recorded. One inference (`results.statistics.inference`) is made of all of them, so
+that a difference has the same interval wherever it is stated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from results.analysis.runs import ordered_levels
-from results.phrases import STANDARD_FACTORS, cell_name
-from results.statistics.correctness import PairedTestSet
-from results.statistics.correctness import paired_test_set as compare_test_set
-from results.statistics.intervals import (
-    Array,
-    Means,
-    grouped,
-    mean_intervals,
-    seeds_to_decide,
+from results.analysis.board import Board
+from results.statistics.correctness import Flags, Places, balanced
+from results.statistics.inference import (
+    IMAGES,
+    Contrasts,
+    Inference,
+    benjamini_hochberg,
+    infer,
 )
+from results.statistics.intervals import LEVEL, Array
+
+_ALONE = 1 - LEVEL
+DIFFERENCE = (
+    *("difference", "low", "high", "n_seeds", "p", "p_adjusted", "decided", "speaks_of"),
+    *("standard_error", "freedom", "seed_error", "image_error"),
+)
+"""Columns of a difference, in every table that has some.
+
+`difference`, `low` and `high` (points; 95 % interval of this difference alone, cut at the most that
+there can be; NaN with one seed and where seeds without any spread stand alone), `n_seeds`, `p`
+(two-sided, alone), `p_adjusted` (for the false discovery rate among all of its kind), `decided`
+(where that is below 5 %), `speaks_of` (`results.statistics.inference`: new seeds and images, new
+seeds, new images, or nothing), and the `standard_error` in points with its degrees of `freedom` and
+its parts `seed_error` and `image_error`.
+"""
+_WITHOUT = ("difference", "low", "high", "n_seeds", "decided")
 
 
-def paired_differences(runs: pd.DataFrame, factors: Sequence[str], factor: str) -> pd.DataFrame:
-    """Compare every two levels of a factor over compared runs, in every cell of the other factors.
+@dataclass(frozen=True)
+class Family:
+    """Differences of one kind, before anything is inferred.
 
-    Returns
-    -------
-    DataFrame
-        One row per pair of levels and cell of the other factors, pairs without a common seed left
-        out: `first`, `second` (levels, least first), the other factors, `n_train` (of the first),
-        `error_first`, `error_second` (points), `error_ratio` (second / first: gaps shrink at the
-        ceiling, ratios do not), the difference's columns (below), the same ending in
-        `_without_selection` for the seeds on which no recipe was chosen, and `seeds_needed` to
-        decide a difference of this size (NaN where it is decided, where one seed says nothing of
-        the spread, and where more than 100 would be needed).
-
-    The difference's columns: `difference`, `low`, `high` (cut at ±100), `sd` (points; NaN with one
-    seed), `n_seeds`, `p_greater`, `p_less`, `p_two_sided`, `decided`.
+    Parameters
+    ----------
+    keys
+        What each is of, a row per difference.
+    cells, weights
+        As in `Outcomes.contrasts`, shape (differences, most cells of one).
+    seeds
+        Seeds that each uses, shape (differences, seeds).
+    most
+        The largest difference that there can be, in points.
     """
-    others = [name for name in factors if name != factor]
-    grid = _Grid(runs, others, [factor])
-    # A model's step at every cell is one array operation, not one of a million calls.
-    first, second = np.triu_indices(len(grid.levels[0]), 1)
-    low, high = grid.accuracy[:, first], grid.accuracy[:, second]
-    both = ~np.isnan(low + high)
-    cell, pair = np.nonzero(both.any(axis=2))
-    low, high, both = low[cell, pair], high[cell, pair], both[cell, pair]
-    selected = (grid.selected[:, first] | grid.selected[:, second])[cell, pair]
-    found = mean_intervals(high - low)
-    clean = mean_intervals(np.where(selected, np.nan, high - low))
-    errors = [100 - mean_intervals(np.where(both, side, np.nan)).mean for side in (low, high)]
-    needed = seeds_to_decide(found.mean, found.sd)
-    levels = pd.Series(grid.levels[0])
-    columns: dict[str, Any] = {
-        "first": levels.take(first[pair]).array,
-        "second": levels.take(second[pair]).array,
-        **{str(name): values.take(cell).array for name, values in grid.cells.items()},
-        "n_train": grid.n_train[cell, first[pair]],
-        "error_first": errors[0],
-        "error_second": errors[1],
-        "error_ratio": np.divide(
-            errors[1], errors[0], out=np.full(cell.size, np.nan), where=errors[0] > 0
-        ),
-        **_columns(found),
-        **_columns(clean, "_without_selection"),
-        "seeds_needed": np.where(found.is_decided, np.nan, needed),
+
+    keys: pd.DataFrame
+    cells: Places
+    weights: Array
+    seeds: Flags
+    most: float = 100.0
+
+    @property
+    def size(self) -> int:
+        """Number of differences."""
+        return len(self.cells)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """How many differences of a kind are decided, beside what chance alone would give."""
+
+    tested: int
+    """Differences with a p value."""
+    decided: int
+    """Those marked as decided, of which 5 % are false on average (Benjamini, Hochberg 1995)."""
+    alone: int
+    """Those whose own 95 % interval leaves 0 out."""
+    by_chance: float
+    """As many as `alone` would be on average if there were no difference at all."""
+
+    @classmethod
+    def of(cls, tables: Sequence[pd.DataFrame]) -> "Decisions":
+        """Count the decisions in tables of differences."""
+        p = np.concatenate([table["p"].to_numpy(float) for table in tables] or [np.array([])])
+        decided = sum(int(table["decided"].sum()) for table in tables)
+        tested = int(np.isfinite(p).sum())
+        return cls(tested, decided, int((p < _ALONE).sum()), _ALONE * tested)
+
+
+def inferred(board: Board, families: Mapping[str, Family]) -> dict[str, pd.DataFrame]:
+    """Infer the differences of all families together, and return a table for each.
+
+    Names that are equal up to a colon are of one kind, such as `steps:model` and `steps:weights`:
+    what is decided is marked among all of a kind. A table has the family's keys, the columns
+    `DIFFERENCE`, and the first few of these ending in `_without_selection`, for the seeds on which
+    no recipe was chosen.
+    """
+    with_all = _infer(board, families, None)
+    without = _infer(board, families, board.selected) if board.selected.any() else with_all
+    tables = {}
+    for name, family in families.items():
+        columns = with_all[name] | {
+            f"{column}_without_selection": without[name][column] for column in _WITHOUT
+        }
+        tables[name] = pd.concat([family.keys, pd.DataFrame(columns)], axis=1)
+    return tables
+
+
+def _infer(
+    board: Board, families: Mapping[str, Family], left_out: Flags | None
+) -> dict[str, dict[str, Array]]:
+    """Return the columns of each family's differences, some cells' seeds left out."""
+    parts, covariates, scales = [], [], []
+    for family in families.values():
+        seeds = family.seeds
+        if left_out is not None:
+            of_cells = left_out[family.cells] & (family.weights != 0)[..., None]
+            seeds = seeds & ~of_cells.any(axis=1)
+        parts.append(board.outcomes.contrasts(family.cells, family.weights, seeds))
+        share = np.abs(family.weights)
+        share = share / np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
+        covariates.append(np.einsum("ck,ckv->cv", share, board.covariates[family.cells]))
+        scales.append((family.weights**2).sum(axis=1) / 2)
+    if not parts:
+        return {}
+    found = infer(
+        Contrasts.joined(parts),
+        np.concatenate(covariates),
+        np.maximum(np.concatenate(scales), 1e-12),
+        independent=max(len(board.cells) - 1, 1),
+    )
+    counts = np.concatenate([part.seeds for part in parts])
+    kinds = [name.partition(":")[0] for name in families]
+    ends = np.cumsum([family.size for family in families.values()])
+    kind = np.repeat(kinds, [family.size for family in families.values()])
+    adjusted = np.full(kind.size, np.nan)
+    for name in set(kinds):
+        adjusted[kind == name] = benjamini_hochberg(found.p[kind == name])
+    columns = {}
+    for (name, family), end in zip(families.items(), ends, strict=True):
+        own = slice(int(end) - family.size, int(end))
+        columns[name] = _columns(found.part(own), counts[own], adjusted[own], family.most)
+    return columns
+
+
+def _columns(found: Inference, seeds: Array, adjusted: Array, most: float) -> dict[str, Any]:
+    of_seeds = found.speaks_of != IMAGES
+    return {
+        "difference": found.estimate,
+        "low": np.where(of_seeds, found.low, np.nan).clip(-most, most),
+        "high": np.where(of_seeds, found.high, np.nan).clip(-most, most),
+        "n_seeds": seeds.astype(int),
+        "p": found.p,
+        "p_adjusted": adjusted,
+        "decided": adjusted < _ALONE,
+        "speaks_of": found.speaks_of,
+        "standard_error": found.error,
+        **{name: getattr(found, name) for name in DIFFERENCE[-3:]},
     }
-    return pd.DataFrame(columns)
 
 
-def main_effects(
-    runs: pd.DataFrame, factors: Sequence[str], named: Sequence[str] | None = None
-) -> pd.DataFrame:
-    """Average what levels of the named factors, by default all, differ by over the others' cells.
+def pairs_of(board: Board, first: Places, second: Places, keys: pd.DataFrame) -> Family:
+    """Return the differences of pairs of cells, those without a common seed left out.
 
-    A seed counts once: its differences are averaged over the cells first, and the t interval is
-    over seeds. Only cells in which both levels have the same seeds enter, so that every seed's
-    average is over the same cells: where runs are missing, either the seeds or the cells that lack
-    one are left out, whichever keeps more runs and at least two seeds. One row per factor and pair
-    of levels: `factor`, `first`, `second`, `n_cells` averaged over, `cells_left_out`, and the
-    columns of a difference as in `paired_differences`, with and `_without_selection`.
+    Cells have the shape (pairs,), −1 where there is none; `keys` has a row for each pair.
     """
-    effects = []
-    for factor in factors if named is None else named:
-        grid = _Grid(runs, [name for name in factors if name != factor], [factor])
-        for (i, first), (j, second) in combinations(enumerate(grid.levels[0]), 2):
-            differences = grid.accuracy[:, j] - grid.accuracy[:, i]
-            selected = grid.selected[:, j] | grid.selected[:, i]
-            effects.append(((factor, first, second), differences, selected))
-    return _effects_frame(effects, ("factor", "first", "second"), 100.0)
+    accuracy = board.outcomes.accuracy
+    there = (first >= 0) & (second >= 0)
+    seeds = there[:, None] & ~np.isnan(accuracy[first] + accuracy[second])
+    kept = np.flatnonzero(seeds.any(axis=1))
+    cells = np.column_stack([first[kept], second[kept]])
+    weights = np.broadcast_to([-1.0, 1.0], cells.shape)
+    keys = keys.iloc[kept].reset_index(drop=True)
+    return Family(keys, cells, weights, seeds[kept])
 
 
-def interactions(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
-    """Tell how far one factor's effect depends on another's level.
+def steps(board: Board, factor: str) -> Family:
+    """Return the differences of every two levels of a factor, in every cell of the others.
+
+    Keys: `first`, `second` (levels, least first), the other factors, `n_train` (of the first).
+    """
+    others, places = board.grid(factor)
+    levels = pd.Series(list(board.levels[factor]))
+    # A model's step at every cell is one array operation, not one of a million calls.
+    low, high = np.triu_indices(len(levels), 1)
+    combination, pair = (part.ravel() for part in np.indices((len(places), len(low))))
+    first, second = places[combination, low[pair]], places[combination, high[pair]]
+    keys = {
+        "first": levels.take(low[pair]).array,
+        "second": levels.take(high[pair]).array,
+        **{str(name): values.take(combination).array for name, values in others.items()},
+        "n_train": board.cells["n_train"].to_numpy(float)[first] if len(board.cells) else [],
+    }
+    return pairs_of(board, first, second, pd.DataFrame(keys))
+
+
+def with_errors(board: Board, family: Family, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of pairs with each side's error.
+
+    `error_first`, `error_second` (points, over the common seeds) and `error_ratio` (second / first:
+    gaps shrink at the ceiling, ratios do not).
+    """
+    sides = np.where(family.seeds[:, None], board.outcomes.accuracy[family.cells], 0.0).sum(axis=2)
+    first, second = (100 - sides / np.maximum(family.seeds.sum(axis=1), 1)[:, None]).T
+    return table.assign(
+        error_first=first,
+        error_second=second,
+        error_ratio=np.divide(second, first, out=np.full(len(table), np.nan), where=first > 0),
+    )
+
+
+def effects(board: Board, factor: str) -> Family:
+    """Return what levels of a factor differ by on average over the cells of the others.
+
+    Only cells in which both levels have the same seeds enter, so that every seed's average is over
+    the same cells (`balanced`). Keys: `factor`, `first`, `second`, `n_cells` averaged over,
+    `cells_left_out`.
+    """
+    places = board.grid(factor)[1]
+    rows = [
+        ({"factor": factor, "first": first, "second": second}, places[:, [i, j]])
+        for (i, first), (j, second) in combinations(enumerate(board.levels[factor]), 2)
+    ]
+    return _averaged(board, rows, (-1.0, 1.0), ("factor", "first", "second"), 100.0)
+
+
+def interactions(board: Board, factor: str, other: str) -> Family:
+    """Return how far one factor's effect depends on another's level.
 
     The difference of differences between the lowest level of both factors and each higher one,
-    averaged over the cells of the remaining factors as in `main_effects`. One row per pair of
-    factors and pair of higher levels: `factor` with `first` → `second`, `other` with `other_first`
-    → `other_second`, `n_cells`, `cells_left_out`, and the columns of a difference: how much more
-    the step in `factor` gains at `other_second`.
+    averaged over the cells of the remaining factors as in `effects`: how much more the step in
+    `factor` gains at `other_second`. Keys: `factor` with `first` → `second`, `other` with
+    `other_first` → `other_second`, `n_cells`, `cells_left_out`.
     """
-    effects = []
-    for factor, other in combinations(factors, 2):
-        rest = [name for name in factors if name not in (factor, other)]
-        grid = _Grid(runs, rest, [factor, other])
-        levels, contexts = grid.levels
-        for i, j in product(range(1, len(levels)), range(1, len(contexts))):
-            corners = [(i, j), (0, 0), (i, 0), (0, j)]
-            values = [grid.accuracy[:, row, column] for row, column in corners]
-            selected = np.any([grid.selected[:, row, column] for row, column in corners], axis=0)
-            key = (factor, levels[0], levels[i], other, contexts[0], contexts[j])
-            differences = values[0] + values[1] - values[2] - values[3]
-            effects.append((key, differences, selected))
     names = ("factor", "first", "second", "other", "other_first", "other_second")
-    return _effects_frame(effects, names, 200.0)
+    places = board.grid(factor, other)[1]
+    levels, contexts = board.levels[factor], board.levels[other]
+    rows = []
+    for i, j in product(range(1, len(levels)), range(1, len(contexts))):
+        corners = [(i, j), (0, 0), (i, 0), (0, j)]
+        values = (factor, levels[0], levels[i], other, contexts[0], contexts[j])
+        cells = np.column_stack([places[:, row, column] for row, column in corners])
+        rows.append((dict(zip(names, values, strict=True)), cells))
+    return _averaged(board, rows, (1.0, 1.0, -1.0, -1.0), names, 200.0)
 
 
-def paired_test_set(
-    first: pd.DataFrame, second: pd.DataFrame, predictions: pd.DataFrame
-) -> PairedTestSet | None:
-    """Compare two cells' compared runs on the same test examples, over the seeds that both have.
+def replacements(board: Board, scratch: Any = "none") -> Family:
+    """Return pretrained models minus the model from scratch, at every two sizes.
 
-    First minus second; None where no seed has predictions of both on the same examples, at the
-    final epoch that the study as last run asks for.
+    Keys: the factors but `weights` and `fraction`, `weights`, `fraction` and `n_train` (of the
+    pretrained model), and `scratch_n_train`.
     """
-    tables = [_correctness(runs, predictions) for runs in (first, second)]
-    seeds = tables[0].index.intersection(tables[1].index)
-    examples = tables[0].columns.intersection(tables[1].columns)
-    if seeds.empty or len(examples) < 2:
-        return None
-    a, b = (table.loc[seeds, examples].to_numpy() for table in tables)
-    whole = ~(np.isnan(a) | np.isnan(b)).any(axis=0)
-    if whole.sum() < 2:
-        return None
-    return compare_test_set(a[:, whole], b[:, whole])
+    others, places = board.grid("weights", "fraction")
+    weights, shares = board.levels["weights"], board.levels["fraction"]
+    own = [i for i, level in enumerate(weights) if level != scratch]
+    shape = (len(places), len(own), len(shares), len(shares))
+    combination, kind, size, other = (part.ravel() for part in np.indices(shape))
+    kinds = np.array(own, dtype=int)[kind]
+    first = places[combination, list(weights).index(scratch), other]
+    second = places[combination, kinds, size]
+    images = board.cells["n_train"].to_numpy(float)
+    keys = {
+        **{str(name): values.take(combination).array for name, values in others.items()},
+        "weights": pd.Series(list(weights)).take(kinds).array,
+        "fraction": pd.Series(list(shares)).take(size).array,
+        "n_train": images[second],
+        "scratch_n_train": images[first],
+    }
+    return pairs_of(board, first, second, pd.DataFrame(keys))
 
 
-_DIFFERENCE = {"difference": "mean", "n_seeds": "n", "decided": "is_decided"} | {
-    name: name for name in ("low", "high", "sd", "p_greater", "p_less", "p_two_sided")
-}
-"""Columns of a difference, and what `Means` calls them."""
-_EFFECT = (
-    *("n_cells", "cells_left_out", *_DIFFERENCE),
-    *(f"{name}_without_selection" for name in _DIFFERENCE),
-)
-
-
-class _Grid:
-    """Runs laid out as arrays, so that any contrast is a subtraction.
-
-    `accuracy` (points, NaN where there is no run) and `selected` have the shape (cells of the other
-    factors, *levels of the named ones, seeds); `n_train` lacks the seeds.
-    """
-
-    def __init__(self, runs: pd.DataFrame, others: Sequence[str], named: Sequence[str]) -> None:
-        self.levels = [ordered_levels(runs, name) for name in named]
-        runs = runs.dropna(subset=list(named))
-        if others:
-            groups = runs.groupby(list(others), dropna=False, sort=False)
-            number = groups.ngroup().to_numpy()
-            self.cells = groups.head(1)[list(others)].reset_index(drop=True)
-        else:
-            number, self.cells = np.zeros(len(runs), dtype=int), pd.DataFrame(index=[0])
-        codes = [
-            pd.Categorical(runs[name], categories=levels).codes
-            for name, levels in zip(named, self.levels, strict=True)
-        ]
-        seeds, seed = np.unique(runs["seed"].to_numpy(), return_inverse=True)
-        place = (number, *codes, seed)
-        shape = (len(self.cells), *(len(levels) for levels in self.levels), len(seeds))
-        self._refuse_twins(runs, np.ravel_multi_index(place, shape) if len(runs) else number)
-        self.accuracy = np.full(shape, np.nan)
-        self.accuracy[place] = runs["accuracy"]
-        self.selected = np.zeros(shape, dtype=bool)
-        self.selected[place] = runs["selected"]
-        self.n_train = np.full(shape[:-1], np.nan)
-        self.n_train[place[:-1]] = runs["n_train"]
-
-    @staticmethod
-    def _refuse_twins(runs: pd.DataFrame, place: np.ndarray) -> None:
-        twins = pd.Series(place).duplicated().to_numpy()
-        if twins.any():
-            row = runs[twins].iloc[0]
-            raise ValueError(
-                f"Two runs of {cell_name(row, STANDARD_FACTORS[:2])} share seed {row['seed']}: "
-                "name every column in which runs differ in factors."
-            )
-
-
-def _columns(found: Means[Array], ending: str = "", most: float = 100.0) -> dict[str, np.ndarray]:
-    """Return the columns of differences, their intervals cut at the most that there can be."""
-    values = {column: getattr(found, name) for column, name in _DIFFERENCE.items()}
-    values |= {end: values[end].clip(-most, most) for end in ("low", "high")}
-    return {f"{column}{ending}": value for column, value in values.items()}
-
-
-def _effects_frame(
-    effects: Sequence[tuple[Sequence[Any], np.ndarray, np.ndarray]],
+def _averaged(
+    board: Board,
+    rows: Sequence[tuple[dict[str, Any], Places]],
+    signs: Sequence[float],
     names: Sequence[str],
     most: float,
-) -> pd.DataFrame:
-    """Return a row per effect that any seed shows, none above `most` points.
-
-    An effect is what it is of (the columns `names`), its differences, and which of them a recipe
-    was chosen on, both of shape (cells, seeds).
-    """
-    whole = [_balanced(differences) for _, differences, _ in effects]
-    shown = [place for place, (_, cells) in enumerate(whole) if cells]
-    if not shown:
-        return pd.DataFrame(columns=[*names, *_EFFECT])
-    keys, differences, selected = zip(*(effects[place] for place in shown), strict=True)
-    clean = [
-        _balanced(np.where(chosen, np.nan, own))[0]
-        for own, chosen in zip(differences, selected, strict=True)
-    ]
-    n_cells = np.array([whole[place][1] for place in shown])
-    present = np.array([(~np.isnan(own)).any(axis=1).sum() for own in differences])
-    values = {
-        "n_cells": n_cells,
-        "cells_left_out": present - n_cells,
-        **_columns(_intervals([whole[place][0] for place in shown]), most=most),
-        **_columns(_intervals(clean), "_without_selection", most),
-    }
-    return pd.concat([pd.DataFrame(keys, columns=list(names)), pd.DataFrame(values)], axis=1)
-
-
-def _intervals(rows: Sequence[np.ndarray]) -> Means[Array]:
-    places = np.repeat(np.arange(len(rows)), [row.size for row in rows])
-    return mean_intervals(grouped(np.concatenate(rows), places, len(rows)))
-
-
-def _balanced(differences: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return each seed's mean difference over one set of cells, and how many cells those are."""
-    known = ~np.isnan(differences)
-    table = differences[known.any(axis=1)][:, known.any(axis=0)]
-    if not table.size:
-        return np.array([]), 0
-    known = ~np.isnan(table)
-    choices = [table[:, known.all(axis=0)], table[known.all(axis=1)]]
-    whole = max(choices, key=lambda choice: (choice.shape[1] > 1, choice.size, choice.shape[1]))
-    if not whole.size:
-        # No cell has every seed and no seed every cell: the best filled seed speaks.
-        best = int(known.sum(axis=0).argmax())
-        whole = table[known[:, best], best : best + 1]
-    return whole.mean(axis=0), whole.shape[0]
-
-
-def _correctness(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    seeds = runs.set_index("trial_id")["seed"]
-    own = predictions[predictions["trial_id"].isin(seeds.index)]
-    # A trial that was continued has predictions of its earlier final epochs too, and one whose
-    # budget was lowered of a later one alone: those of another epoch are of another model.
-    budgets = runs.set_index("trial_id")["epochs_budget"].astype(float)
-    own = own[own["epoch"].to_numpy(float) == own["trial_id"].map(budgets).to_numpy(float)]
-    own = own.assign(seed=own["trial_id"].map(seeds), correct=own["correct"].astype(float))
-    table: pd.DataFrame = own.pivot(index="seed", columns="example", values="correct")
-    return table
+) -> Family:
+    """Return averages of differences: of each what it is of, and its cells with their signs."""
+    accuracy, kept = board.outcomes.accuracy, []
+    for key, cells in rows:
+        cells = cells[(cells >= 0).all(axis=1)]
+        differences = np.einsum("ckS,k->cS", accuracy[cells], signs)
+        inside, seeds = balanced(differences)
+        count = int(inside.sum())
+        if count:
+            present = int((~np.isnan(differences)).any(axis=1).sum())
+            key = {**key, "n_cells": count, "cells_left_out": present - count}
+            kept.append((key, cells[inside], seeds))
+    width = max((cells.size for _, cells, _ in kept), default=0)
+    table = np.zeros((len(kept), width), dtype=int)
+    weights = np.zeros((len(kept), width))
+    for place, (key, cells, _) in enumerate(kept):
+        table[place, : cells.size] = cells.ravel()
+        weights[place, : cells.size] = np.tile(signs, len(cells)) / key["n_cells"]
+    keys = pd.DataFrame([key for key, *_ in kept], columns=[*names, "n_cells", "cells_left_out"])
+    seeds = np.array([own for *_, own in kept], dtype=bool)
+    return Family(keys, table, weights, seeds.reshape(len(kept), accuracy.shape[1]), most)

@@ -14,18 +14,18 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from results.analysis.cells import Cells, cells_of
-from results.analysis.contrasts import main_effects, paired_test_set
+from results.analysis.board import Board
+from results.analysis.cells import Cells, cells_of, in_order
+from results.analysis.contrasts import effects, inferred, steps
 from results.analysis.runs import by_cell, measured_trials, records_of
 from results.phrases import STANDARD_FACTORS, cell_key, cell_name, level_label
 from results.records import RECIPE_COLUMNS
 from results.run import Run, open
-from results.statistics.correctness import PairedTestSet
-from results.statistics.intervals import paired_difference, unpaired_difference
+from results.statistics.inference import IMAGES, TASK
+from results.statistics.intervals import quantile, unpaired_difference
 from results.store.objects import Location
 
-NO_WIDTH = 1e-9
-"""Width in points up to which an interval counts as none."""
+_NO_WIDTH = 1e-9  # points
 _SIDES = ("first", "second")
 _OF_SIDE = {
     "images": "n_train",
@@ -155,32 +155,63 @@ class Pair:
                 row |= {"basis": Basis.NONE, "decided": False, "reason": missing or refusal}
             else:
                 row |= _ratios(row)
-                row |= _contrast(before[key], after[key], self._predictions)
+                row |= self._contrast(key, before[key], after[key])
                 row["recipe"] = _recipe_changes(before[key], after[key], self.factors)
                 row["reason"] = ""
             rows.append(row)
         frame = pd.DataFrame(rows, columns=[*self.factors, *_COLUMNS])
         levels = {name: _merged([cells.levels[name] for cells in known]) for name in self.factors}
-        return Cells(frame, self.factors, levels).ordered(frame)
+        return in_order(frame, levels)
 
     @cached_property
     def overall(self) -> pd.DataFrame:
         """The mean difference over the cells that are paired seed by seed.
 
-        Columns as `contrasts.main_effects` returns; no row where no cell is paired.
+        Columns as `Analysis.effects` has them; no row where no cell is paired.
         """
-        paired = self.cells[[Basis(basis).is_paired for basis in self.cells["basis"]]]
-        keys = {cell_key(row, self.factors) for row in paired.to_dict("records")}
-        own = [
-            runs.assign(study=place)
-            for place, side in enumerate(self.runs)
-            for key, runs in by_cell(side, self.factors).items()
-            if key in keys
-        ]
-        if not own:
-            return main_effects(self.runs[0].iloc[:0], ())
-        both = pd.concat(own, ignore_index=True)
-        return main_effects(both, (*self.factors, "study"), named=("study",))
+        table = self._paired["effects:study"]
+        return table[table["n_seeds"] > 1]
+
+    @cached_property
+    def _paired(self) -> dict[str, pd.DataFrame]:
+        """Second minus first over seeds that drew the same subset, all cells inferred together."""
+        before, after = (by_cell(runs, self.factors) for runs in self.runs)
+        both = [self.runs[0].iloc[:0].assign(study=0)]
+        for key in before.keys() & after.keys() if not self.refusal else ():
+            if _trials(before[key]) != _trials(after[key]):
+                seeds = _shared(before[key], after[key])["seed"]
+                for place, side in enumerate((before[key], after[key])):
+                    both.append(side[side["seed"].isin(seeds)].assign(study=place))
+        runs = pd.concat([part for part in both if len(part)] or both, ignore_index=True)
+        board = Board.of(runs, (*self.factors, "study"), self._predictions)
+        families = {"steps:study": steps(board, "study"), "effects:study": effects(board, "study")}
+        return inferred(board, families)
+
+    @cached_property
+    def _by_cell(self) -> dict[tuple[str, ...], pd.DataFrame]:
+        return by_cell(self._paired["steps:study"], self.factors)
+
+    def _contrast(self, key: tuple[str, ...], first: pd.DataFrame, second: pd.DataFrame) -> _Row:
+        """Compare the runs of one cell in both studies, second minus first."""
+        if _trials(first) == _trials(second):
+            values = dict(zip(_CONTRAST, (0.0, 0.0, 0.0, False), strict=True))
+            return {**values, "n_seeds": len(first), "basis": Basis.SAME}
+        known = self._by_cell.get(key)
+        row = None if known is None else records_of(known)[0]
+        if row is not None and row["n_seeds"] > 1:
+            return _over_seeds(row)
+        seeds = min(len(first), len(second))
+        if seeds > 1:
+            found = _difference(*unpaired_difference(second["accuracy"], first["accuracy"]))
+            return {**found, "n_seeds": seeds, "basis": Basis.UNPAIRED}
+        if row is not None and row["speaks_of"] == IMAGES:
+            half = float(quantile(row["freedom"])) * row["standard_error"]
+            mean = row["difference"]
+            found = _difference(mean, mean - half, mean + half)
+            return {**found, "decided": False, "n_seeds": 1, "basis": Basis.IMAGES}
+        mean = float(second["accuracy"].mean() - first["accuracy"].mean())
+        found = _difference(mean, np.nan, np.nan)
+        return {**found, "n_seeds": 1, "basis": Basis.ONE_SEED}
 
     def _cells_of(self, run: Run) -> Cells:
         trials = run.trials()
@@ -188,7 +219,8 @@ class Pair:
         if set(added) & set(run.tuned):
             # The recipes of its search would each look like a cell.
             trials = measured_trials(trials)
-        return cells_of(trials, replace(run.analysis.design, factors=self.factors))
+        design = replace(run.analysis.design, factors=self.factors)
+        return cells_of(trials, design, run.predictions())
 
     def _sides(self, *cells: Mapping[str, Any] | None) -> _Row:
         """Return the columns on what each study has of a cell, None where it lacks the cell."""
@@ -276,28 +308,6 @@ def _ratios(row: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _contrast(first: pd.DataFrame, second: pd.DataFrame, predictions: pd.DataFrame) -> _Row:
-    """Compare the runs of one cell in both studies, second minus first."""
-    if _trials(first) == _trials(second):
-        values = dict(zip(_CONTRAST, (0.0, 0.0, 0.0, False), strict=True))
-        return {**values, "n_seeds": len(first), "basis": Basis.SAME}
-    shared = _shared(first, second)
-    before, after = (side[side["seed"].isin(shared["seed"])] for side in (first, second))
-    exact = paired_test_set(after, before, predictions) if len(shared) else None
-    if len(shared) > 1:
-        return _paired(shared, exact)
-    seeds = min(len(first), len(second))
-    if seeds > 1:
-        found = _difference(*unpaired_difference(second["accuracy"], first["accuracy"]))
-        return {**found, "n_seeds": seeds, "basis": Basis.UNPAIRED}
-    if exact is not None:
-        found = _difference(exact.difference, exact.low, exact.high)
-        return {**found, "decided": False, "n_seeds": 1, "basis": Basis.IMAGES}
-    mean = float(second["accuracy"].mean() - first["accuracy"].mean())
-    found = _difference(mean, np.nan, np.nan)
-    return {**found, "n_seeds": 1, "basis": Basis.ONE_SEED}
-
-
 def _trials(runs: pd.DataFrame) -> set[tuple[Any, ...]]:
     """Return what was trained: a trial, and for how long, which its id leaves open."""
     return set(runs[["trial_id", "epochs_budget"]].itertuples(index=False, name=None))
@@ -313,32 +323,19 @@ def _shared(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     return shared[same]
 
 
-def _paired(shared: pd.DataFrame, exact: PairedTestSet | None) -> _Row:
+def _over_seeds(row: _Row) -> _Row:
     """Return the difference over two seeds or more, and over the test images where they allow."""
-    found, basis = _over_seeds(shared), Basis.SEEDS
-    if np.isnan(found["low"]):
-        # The test images alone would say nothing of other seeds.
-        basis = Basis.EQUAL
-    elif exact is not None and exact.n_seeds == len(shared):
-        found, basis = _difference(exact.difference, exact.low, exact.high), Basis.BOTH
-    clean = shared[~(shared["selected"] | shared["selected_second"])]
-    without = {} if clean.empty else _over_seeds(clean)
-    return {
-        **found,
-        "n_seeds": len(shared),
-        "basis": basis,
-        **{f"{name}_without_selection": value for name, value in without.items()},
-    }
-
-
-def _over_seeds(shared: pd.DataFrame) -> _Row:
-    found = paired_difference(shared["accuracy_second"], shared["accuracy"])
-    return _difference(found.mean, found.low, found.high)
+    found = {name: row[name] for name in (*_CONTRAST, "n_seeds")}
+    basis = Basis.BOTH if row["speaks_of"] == TASK else Basis.SEEDS
+    found["basis"] = Basis.EQUAL if np.isnan(row["low"]) else basis
+    if row["n_seeds_without_selection"]:
+        found |= {name: row[name] for name in _COLUMNS if name.endswith("_without_selection")}
+    return found
 
 
 def _difference(mean: float, low: float, high: float) -> _Row:
     """Return the columns of a difference; an interval without width is none."""
-    known = high - low > NO_WIDTH
+    known = high - low > _NO_WIDTH
     ends = (low, high) if known else (np.nan, np.nan)
     return dict(zip(_CONTRAST, (mean, *ends, known and not low <= 0 <= high), strict=True))
 

@@ -6,7 +6,7 @@ import pandas as pd
 from results.analysis.runs import records_of
 from results.findings.finding import Severity
 from results.pairs.findings import findings
-from results.pairs.pair import NO_WIDTH, Basis, Pair
+from results.pairs.pair import Basis, Pair
 from results.phrases import amount, count, few, listed, resource_time, signed
 
 
@@ -34,7 +34,7 @@ def _overall(pair: Pair) -> str:
         return ""
     row = pair.overall.iloc[0]
     cells, seeds = count(int(row["n_cells"]), "cell"), count(int(row["n_seeds"]), "seed")
-    if row["n_seeds"] > 1 and row["high"] - row["low"] <= NO_WIDTH:
+    if np.isnan(row["low"]):
         return (
             f"On average over {cells}, {second} has {signed(row['difference'])} points of test "
             f"accuracy; its {seeds} gain exactly the same, which leaves no spread to tell chance "
@@ -52,8 +52,6 @@ def _overall(pair: Pair) -> str:
     without = row["difference_without_selection"]
     if row["n_seeds_without_selection"] not in (0, row["n_seeds"]) and not pd.isna(without):
         ends = row["low_without_selection"], row["high_without_selection"]
-        if ends[1] - ends[0] <= NO_WIDTH:
-            ends = np.nan, np.nan
         text += f"; {amount(without, *ends)} without the seed that a recipe was chosen on"
     return f"{text}."
 

@@ -1,86 +1,102 @@
-"""Two models on one test set: statistics of per-example correctness. Arrays in, numbers out.
+"""What cells of a study got right, seed by seed and image by image. Arrays in, contrasts out.
 
-The error that a finite test set brings is largely shared by models tested on the same examples,
-so that a paired comparison is far sharper than two accuracies side by side.
+The error that a finite test set brings is largely shared by models tested on the same images, so
+that a paired comparison is far sharper than two accuracies side by side.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
-from results.statistics.intervals import Array, quantile
+from results.statistics.inference import Contrasts, contrasts_of
+from results.statistics.intervals import Array
+
+Places = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class PairedTestSet:
-    """First minus second on the same test examples, in points of accuracy."""
+class Outcomes:
+    """Accuracies of cells by seed, and which test images were right where that is recorded.
 
-    difference: float
-    """Mean over seeds and examples."""
-    low: float
-    high: float
-    """Interval for new seeds and new examples of the same kind; with one seed, for new examples
-    only."""
-    n_seeds: int
-    """Seeds that both were trained with."""
-
-    @property
-    def covers_seeds(self) -> bool:
-        """Whether the interval speaks of other seeds too."""
-        return self.n_seeds > 1
-
-
-def paired_test_set(first: ArrayLike, second: ArrayLike) -> PairedTestSet:
-    """Compare two models on the same test examples, seed by seed.
-
-    With d = first − second (−1, 0 or 1) crossed over S seeds and E examples, the variance of the
-    grand mean is (MS_seed + MS_example − MS_rest)/(S·E), degrees of freedom by Satterthwaite: the
-    two-way random-effects analysis of variance. With one seed it is Var(d)/E, as in McNemar's test,
-    and speaks of the examples alone. Correctness has the shape (seeds, examples ≥ 2), boolean or
-    0/1, the same seed and example at the same place; else a ValueError is raised.
+    Parameters
+    ----------
+    accuracy
+        Of each cell and seed, in points, shape (cells, seeds); NaN where there is no run.
+    row
+        Row of `right` for each cell and seed, shape (cells, seeds); −1 where none is recorded.
+    right
+        Whether each test image was right, shape (rows, images); the same image at the same place.
     """
-    a, b = _correctness(first, "first"), _correctness(second, "second")
-    if a.shape != b.shape:
-        raise ValueError(
-            f"The same seeds and examples are needed: first has shape {a.shape}, second {b.shape}."
-        )
-    d = a - b
-    seeds, examples = d.shape
-    if seeds == 1:
-        error, freedom = float(d.std(ddof=1)) / np.sqrt(examples), float(examples - 1)
-    else:
-        error, freedom = _crossed(d)
-    mean, half = float(d.mean()), float(quantile(freedom)) * error
-    return PairedTestSet(100 * mean, 100 * (mean - half), 100 * (mean + half), seeds)
+
+    accuracy: Array
+    row: Places
+    right: Flags
+
+    def contrasts(self, cells: Places, weights: Array, seeds: Flags | None = None) -> Contrasts:
+        """Return weighted sums of cells, paired over the seeds that all of a contrast's cells have.
+
+        Parameters
+        ----------
+        cells, weights
+            Cells of each contrast and what each counts, shape (contrasts, most cells of one); a
+            place with weight 0 counts for nothing.
+        seeds
+            Seeds that each contrast may use, shape (contrasts, seeds); all by default.
+        """
+        counts = (weights != 0)[..., None]
+        by_seed = np.where(counts, self.accuracy[cells] * weights[..., None], 0.0).sum(axis=1)
+        # Seeds that gain alike differ by rounding at most, which is no spread.
+        by_seed = by_seed.round(9)
+        if seeds is not None:
+            by_seed = np.where(seeds, by_seed, np.nan)
+        used = ~np.isnan(by_seed)
+        recorded = (self.row[cells] >= 0) | ~counts | ~used[:, None, :]
+        tested = recorded.all(axis=(1, 2)) & used.any(axis=1) & (self.right.shape[1] > 1)
+        sums = np.full((2, len(by_seed)), np.nan)
+        for place in np.flatnonzero(tested):
+            own = weights[place] != 0
+            rows = self.row[np.ix_(cells[place][own], np.flatnonzero(used[place]))]
+            sums[:, place] = _squares(self.right, rows, weights[place][own])
+        return contrasts_of(by_seed, np.where(tested, self.right.shape[1], 0), *sums)
 
 
-def _crossed(d: Array) -> tuple[float, float]:
-    """Return the standard error of the grand mean of a crossed table, and its freedom."""
-    seeds, examples = d.shape
-    by_seed, by_example, grand = d.mean(axis=1), d.mean(axis=0), d.mean()
-    rest = d - by_seed[:, None] - by_example[None, :] + grand
-    freedoms = np.array([seeds - 1, examples - 1, (seeds - 1) * (examples - 1)], dtype=float)
-    squares = [
-        examples * np.sum((by_seed - grand) ** 2),
-        seeds * np.sum((by_example - grand) ** 2),
-        np.sum(rest**2),
-    ]
-    of_seeds, of_examples, of_rest = mean_squares = squares / freedoms
-    total = float(of_seeds + of_examples - of_rest)
-    # The estimate can come out below either part; it is never let below the larger one.
-    floor = float(max(of_seeds, of_examples))
-    if total <= floor:
-        freedom = float(freedoms[int(of_examples > of_seeds)])
-        return float(np.sqrt(floor / d.size)), freedom
-    freedom = total**2 / float(np.sum(mean_squares**2 / freedoms))
-    return float(np.sqrt(total / d.size)), max(freedom, 1.0)
+def _squares(right: Flags, rows: Places, weights: Array) -> tuple[float, float]:
+    """Return a contrast's sums of squares: over images of sums over seeds, and over both."""
+    differences = 100 * np.einsum("k,kse->se", weights, right[rows], dtype=float)
+    return float(np.sum(differences.sum(axis=0) ** 2)), float(np.sum(differences**2))
 
 
-def _correctness(values: ArrayLike, name: str) -> Array:
-    array = np.asarray(values, dtype=float)
-    if array.ndim != 2 or array.shape[0] < 1 or array.shape[1] < 2:
-        raise ValueError(f"{name}: correctness has shape (seeds, examples), not {array.shape}.")
-    if not np.isin(array, (0.0, 1.0)).all():
-        raise ValueError(f"{name}: correctness is 0 or 1 for every seed and example.")
-    return array
+def balanced(differences: Array) -> tuple[Flags, Flags]:
+    """Return which cells and seeds to average over, so that each seed's mean is of the same cells.
+
+    Where runs are missing, either the seeds or the cells that lack one are left out, whichever
+    keeps more and at least two seeds; where no cell has every seed and no seed every cell, the
+    best filled seed speaks. Differences have the shape (cells, seeds), NaN where there is none.
+    """
+    known = ~np.isnan(differences)
+    cells, seeds = (_some(known, axis) for axis in (1, 0))
+    table = known[np.ix_(cells, seeds)]
+    if table.all():
+        return cells, seeds
+
+    def worth(choice: tuple[Flags, Flags]) -> tuple[bool, int, int]:
+        rows, columns = (int(part.sum()) for part in choice)
+        return bool(rows) and columns > 1, rows * columns, columns
+
+    every: list[Flags] = [np.ones(size, dtype=bool) for size in table.shape]
+    kept = max([(every[0], _each(table, 0)), (_each(table, 1), every[1])], key=worth)
+    if not worth(kept)[1]:
+        best = np.arange(table.shape[1]) == table.sum(axis=0).argmax()
+        kept = _each(table[:, best], 1), best
+    cells[cells], seeds[seeds] = kept
+    return cells, seeds
+
+
+def _some(table: Flags, axis: int) -> Flags:
+    return np.asarray(table.any(axis=axis), dtype=bool)
+
+
+def _each(table: Flags, axis: int) -> Flags:
+    return np.asarray(table.all(axis=axis), dtype=bool)

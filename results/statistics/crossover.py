@@ -1,9 +1,10 @@
 """Where one line over data sizes crosses another: a bigger model overtakes, data replaces weights.
 
-Arrays in, numbers out. Sizes are in examples, errors in points. A table has one seed per row and
-one size per column; a row is kept whole when resampling, since nested subsets make a seed's sizes
-alike. Between measured sizes errors are interpolated by two rules, whose gap tells how far to trust
-either.
+Arrays in, numbers out. Sizes are in examples, errors in points. How sure a difference is at each
+measured size is given (`results.statistics.inference`), so that nothing is said here that the
+tables of differences do not say. Between measured sizes errors are interpolated by two rules, whose
+gap tells how far to trust either, and so are the widths of intervals: the weighted mean of two
+differences is at least as sure as the weighted mean of their standard errors says.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
-from results.statistics.intervals import LEVEL, Array, mean_intervals
+from results.statistics.intervals import Array, quantile
 from results.statistics.laws import MOST_EXTRAPOLATION
 
-DRAWS = 2000
 TEST_LEVEL = 0.05
 """Of each one-sided test, and so of the whole claim."""
 _PLACES = 400
@@ -28,36 +29,29 @@ class Crossover:
     """The small model ahead at little data, the big one at much."""
 
     is_established: bool
-    """One-sided paired t tests find the small model ahead at the smallest size and the big one at
-    the largest, each at 5 %: an intersection–union test."""
+    """One-sided t tests find the small model ahead at the smallest size and the big one at the
+    largest, each at 5 %: an intersection–union test."""
     p_value: float | None
-    """Of that test: the larger of the two."""
+    """Of that test: the larger of the two; None where seeds do not suffice for it."""
     bracket: tuple[float, float] | None
     """The closest sizes up to which and from which the same holds without a gap, "bracketed between
     f_i and f_j"; None unless established."""
     location: float | None
     """Where the mean errors cross, interpolated in log size; None where they do not."""
     interval: tuple[float, float] | None
-    """Sizes that a two-sided paired t test on interpolated errors cannot rule out as the crossing
-    (test inversion, as Fieller's interval), the union over both rules of interpolation; an end at
-    the edge of the measured sizes is open. None with one seed or without `location`."""
-    bootstrap_interval: tuple[float, float] | None
-    """2.5 to 97.5 % of the locations when whole seed rows are drawn anew; too narrow with few
-    seeds. None with one seed or without a root."""
-    share_without_root: float | None
-    """Share of those draws in which the difference does not change sign."""
+    """Sizes that a two-sided t test on interpolated errors cannot rule out as the crossing (test
+    inversion, as Fieller's interval), the union over both rules of interpolation; an end at the
+    edge of the measured sizes is open. None without a test or without `location`."""
     hypothetical: float | None
     """Where the last two sizes' trend would cross, up to four times the largest size, when the
     small model is still ahead there; never evidence."""
-    n_seeds: int
-    """Seeds, rows of the tables."""
 
     @property
     def verdict(self) -> str:
         """What may be said, in a few words."""
         if self.is_established and self.bracket:
             return f"bracketed between {self.bracket[0]:,.0f} and {self.bracket[1]:,.0f} images"
-        if self.n_seeds < 2:
+        if self.p_value is None:
             return "not tested: one seed"
         if self.location is not None:
             return "not established: the means cross, the tests do not"
@@ -67,71 +61,56 @@ class Crossover:
 
 
 def find_crossover(
-    sizes: ArrayLike,
-    small: ArrayLike,
-    big: ArrayLike,
-    generator: np.random.Generator,
-    draws: int = DRAWS,
+    sizes: ArrayLike, small: ArrayLike, big: ArrayLike, error: ArrayLike, freedom: ArrayLike
 ) -> Crossover:
     """Look for the size at which the big model overtakes the small one.
 
-    With D = error of small − error of big, a crossover is established where one-sided paired t
-    tests give D < 0 at the smallest size and D > 0 at the largest; inner sizes narrow the bracket.
-    Sign-flip tests could not: with three to five seeds their smallest two-sided p is 0.25 to
-    0.0625.
+    With D = error of small − error of big, a crossover is established where one-sided t tests give
+    D < 0 at the smallest size and D > 0 at the largest; inner sizes narrow the bracket.
 
     Parameters
     ----------
     sizes
         Training sizes in examples, shape (sizes,), distinct, at least two; else a ValueError.
     small, big
-        Errors in points, shape (seeds, sizes), finite, the same seed in the same row.
-    generator, draws
-        Random numbers and number of draws of the bootstrap.
+        Mean errors in points, shape (sizes,), finite.
+    error, freedom
+        Standard error of D in points and its degrees of freedom, shape (sizes,); NaN where there
+        is no test.
     """
-    n, (a, b) = seed_tables(sizes, small, big)
-    seeds, places = len(a), places_between(n)
-    root = float(_roots(n, places, a.mean(axis=0)[None], b.mean(axis=0)[None])[0])
+    n, (a, b, se, nu) = in_order(sizes, small, big, error, freedom)
+    places = places_between(n)
+    root = float(_roots(n, places, a[None], b[None])[0])
     location = None if np.isnan(root) else root
-    hypothetical = _extended(n, (a - b).mean(axis=0)) if location is None else None
-    if seeds < 2:
-        return Crossover(False, None, None, location, None, None, None, hypothetical, seeds)
-    p_value, bracket = _intersection_union(n, a - b)
-    interval = bootstrap = None
-    if location is not None:
-        gaps = [rule(n, a, places) - rule(n, b, places) for rule in RULES]
-        interval = zero_range(places, gaps, location)
-    rows = generator.integers(seeds, size=(draws, seeds))
-    roots = _roots(n, places, a[rows].mean(axis=1), b[rows].mean(axis=1))
-    found = roots[~np.isnan(roots)]
-    if found.size:
-        low, high = np.percentile(found, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-        bootstrap = float(low), float(high)
+    p_value, bracket = _intersection_union(n, (a - b) / se, nu)
+    interval = None
+    if location is not None and p_value is not None:
+        gaps = [rule(n, a[None], places)[0] - rule(n, b[None], places)[0] for rule in RULES]
+        interval = zero_range(places, gaps, straight(n, (quantile(nu) * se)[None], places)[0], root)
     return Crossover(
         is_established=bracket is not None,
         p_value=p_value,
         bracket=bracket,
         location=location,
         interval=interval,
-        bootstrap_interval=bootstrap,
-        share_without_root=1 - found.size / draws,
-        hypothetical=hypothetical,
-        n_seeds=seeds,
+        hypothetical=_extended(n, a - b) if location is None else None,
     )
 
 
-def _intersection_union(n: Array, difference: Array) -> tuple[float, tuple[float, float] | None]:
+def _intersection_union(
+    n: Array, t: Array, freedom: Array
+) -> tuple[float | None, tuple[float, float] | None]:
     """Return the claim's p value and, where it is below 5 %, the bracket.
 
     Sizes are tested in a fixed order, from the smallest up for D < 0 and from the largest down for
     D > 0, each at 5 % and only while the one before it passed: each side then errs in 5 % at most
     however many sizes there are, and so does the claim, which needs both.
     """
-    tested = mean_intervals(difference.T)
-    big_leads, small_leads = tested.p_greater < TEST_LEVEL, tested.p_less < TEST_LEVEL
-    p_value = float(max(tested.p_less[0], tested.p_greater[-1]))
-    if not (small_leads[0] and big_leads[-1]):
-        return p_value, None
+    less, greater = special.stdtr(freedom, t), special.stdtr(freedom, -t)
+    p_value = float(max(less[0], greater[-1]))
+    big_leads, small_leads = greater < TEST_LEVEL, less < TEST_LEVEL
+    if np.isnan(p_value) or not (small_leads[0] and big_leads[-1]):
+        return None if np.isnan(p_value) else p_value, None
     last_small = int(np.cumprod(small_leads).sum()) - 1
     first_big = n.size - int(np.cumprod(big_leads[::-1]).sum())
     return p_value, (float(n[last_small]), float(n[first_big]))
@@ -182,44 +161,38 @@ def places_between(sizes: Array) -> Array:
     return np.unique(np.concatenate([np.geomspace(sizes[0], sizes[-1], _PLACES)[1:-1], sizes]))
 
 
-def seed_tables(sizes: ArrayLike, *tables: ArrayLike) -> tuple[Array, list[Array]]:
-    """Check sizes and tables (seeds, sizes), and return them in the order of the sizes.
+def in_order(sizes: ArrayLike, *columns: ArrayLike) -> tuple[Array, list[Array]]:
+    """Check sizes, and return them and a value of each column at each in the order of the sizes.
 
     Raises
     ------
     ValueError
-        Shapes that do not fit, sizes that repeat, or values that are not finite or not points.
+        Shapes that do not fit, fewer than two sizes, or sizes that repeat.
     """
     n = np.asarray(sizes, dtype=float)
     if n.ndim != 1 or n.size < 2 or not np.isfinite(n).all() or (n <= 0).any():
         raise ValueError("sizes: at least two training sizes above 0 are needed.")
     if np.unique(n).size < n.size:
-        raise ValueError("sizes: each training size stands once, one column of the tables each.")
+        raise ValueError("sizes: each training size stands once, with one value of each column.")
     order = np.argsort(n)
-    checked = []
-    for table in tables:
-        values = np.asarray(table, dtype=float)
-        if values.ndim != 2 or values.shape[1] != n.size or not values.shape[0]:
-            raise ValueError(
-                f"Errors have shape (seeds, {n.size} sizes), one row per seed, not {values.shape}."
-            )
-        if not ((values >= 0) & (values <= 100)).all():
-            raise ValueError("Errors are points from 0 to 100: leave out seeds that lack a size.")
-        checked.append(values[:, order])
-    if len({len(values) for values in checked}) > 1:
-        raise ValueError("The tables need the same seeds in the same rows.")
-    return n[order], checked
+    values = [np.asarray(column, dtype=float) for column in columns]
+    for column in values:
+        if column.shape != n.shape:
+            raise ValueError(f"One value per size is needed: {n.size}, not {column.shape}.")
+    return n[order], [column[order] for column in values]
 
 
-def zero_range(places: Array, gaps: Sequence[Array], around: float) -> tuple[float, float]:
-    """Return the ends of the stretch of places, around one, at which the mean gap may be 0.
+def zero_range(
+    places: Array, gaps: Sequence[Array], half: Array, around: float
+) -> tuple[float, float]:
+    """Return the ends of the stretch of places, around one, at which the gap may be 0.
 
-    Between them no two-sided paired t test at 5 % rules 0 out by some rule of interpolation. Places
-    increase; gaps are the differences by each rule, shape (seeds, places), of at least two seeds.
+    Places increase; gaps are the differences by each rule of interpolation and `half` half of their
+    95 % interval, NaN where it is not known, all of shape (places,).
     """
     ends = []
     for gap in gaps:
-        possible = ~mean_intervals(gap.T).is_decided
+        possible = ~(np.abs(gap) > half)
         low = high = int(np.argmin(np.abs(np.log(places / around))))
         while low > 0 and possible[low - 1]:
             low -= 1
@@ -244,10 +217,6 @@ def first_rise_through_zero(places: Array, differences: Array) -> Array:
 class DataWorth:
     """How many times the data a model from scratch needs for a pretrained one's error."""
 
-    size: float
-    """Training size of the pretrained model, in examples."""
-    error: float
-    """Its mean error, in points."""
     factor: float | None
     """The answer; None where the pretrained error is off the chart of the scratch model."""
     more_than: float | None
@@ -255,10 +224,8 @@ class DataWorth:
     less_than: float | None
     """Set where the smallest measured size is already better: at most this many times."""
     interval: tuple[float | None, float | None] | None
-    """Factors that a two-sided paired t test cannot rule out. An end that reaches the largest
-    measured size is None ("more than"), as is one at the smallest. None with one seed."""
-    n_seeds: int
-    """Seeds, rows of the tables."""
+    """Factors that a two-sided t test cannot rule out. An end that reaches the largest measured
+    size is None ("more than"), as is one at the smallest. None where nothing is tested."""
 
     @property
     def text(self) -> str:
@@ -283,52 +250,49 @@ class DataWorth:
         return f"{start} ({low} to {high})" if high else f"{start} (at least {low})"
 
 
-def worth_in_data(sizes: ArrayLike, scratch: ArrayLike, pretrained: ArrayLike) -> list[DataWorth]:
-    """Return, at every size, how many times the data replaces pretraining, smallest size first.
+def worth_in_data(
+    sizes: ArrayLike, scratch: ArrayLike, half: ArrayLike, size: float, pretrained: float
+) -> DataWorth:
+    """Return how many times the data replaces pretraining at one size.
 
-    The scratch model's error between measured sizes is interpolated seed by seed; beyond them
-    nothing is claimed but "more than". The interval holds the sizes at which the paired difference
-    scratch − pretrained may be 0 (test inversion), the union over both rules of interpolation, so
-    that it needs two seeds.
+    The scratch model's error between measured sizes is interpolated; beyond them nothing is claimed
+    but "more than". The interval holds the sizes at which the difference scratch − pretrained may
+    be 0 (test inversion), the union over both rules of interpolation.
 
     Parameters
     ----------
     sizes
-        Training sizes in examples, shape (sizes,), distinct, at least two; else a ValueError.
-    scratch, pretrained
-        Errors in points, shape (seeds, sizes), finite, the same seed in the same row.
+        Training sizes of the scratch model in examples, shape (sizes,), distinct, at least two;
+        else a ValueError.
+    scratch
+        Its mean errors in points, shape (sizes,).
+    half
+        Half of the 95 % interval of each of them minus the pretrained error, in points, shape
+        (sizes,); NaN where there is none.
+    size, pretrained
+        Training size of the pretrained model in examples, and its mean error in points.
     """
-    n, (a, b) = seed_tables(sizes, scratch, pretrained)
+    n, (a, widths) = in_order(sizes, scratch, half)
     places = places_between(n)
-    along = [rule(n, a, places) for rule in RULES]
-    mean_along = smooth(n, a.mean(axis=0)[None], places)[0]
-    return [
-        _worth(places, along, mean_along, float(size), b[:, column])
-        for column, size in enumerate(n)
-    ]
-
-
-def _worth(
-    places: Array, along: list[Array], mean_along: Array, size: float, pretrained: Array
-) -> DataWorth:
-    target = float(pretrained.mean())
+    along = [rule(n, a[None], places)[0] for rule in RULES]
     smallest, largest = float(places[0]), float(places[-1])
     factor = more = less = None
     # Interpolation passes through the measured errors only to rounding.
-    reached = target * (1 + _ROUNDING)
-    if mean_along[0] < target * (1 - _ROUNDING):
+    reached = pretrained * (1 + _ROUNDING)
+    if along[0][0] < pretrained * (1 - _ROUNDING):
         less, around = smallest / size, smallest
-    elif mean_along.min() > reached:
+    elif along[0].min() > reached:
         more, around = largest / size, largest
     else:
-        rise = first_rise_through_zero(places, reached - mean_along[None])[0]
+        rise = first_rise_through_zero(places, reached - along[0][None])[0]
         around = smallest if np.isnan(rise) else float(rise)
         factor = around / size
     interval = None
-    if len(pretrained) > 1:
-        low, high = zero_range(places, [a - pretrained[:, None] for a in along], around)
+    if not np.isnan(widths).all():
+        gaps = [curve - pretrained for curve in along]
+        low, high = zero_range(places, gaps, straight(n, widths[None], places)[0], around)
         interval = (
             None if low <= smallest else low / size,
             None if high >= largest else high / size,
         )
-    return DataWorth(size, target, factor, more, less, interval, len(pretrained))
+    return DataWorth(factor, more, less, interval)

@@ -8,8 +8,8 @@ three seeds A is hardly known from the contrast alone, so that it is moderated b
 contrasts as in limma (Smyth, *Stat. Appl. Genet. Mol. Biol.* 3, 2004), and never below the rest.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -51,6 +51,12 @@ class Contrasts:
     seed: Array
     image: Array
     rest: Array
+
+    @classmethod
+    def joined(cls, parts: Sequence["Contrasts"]) -> "Contrasts":
+        """Return all contrasts of several, in their order, shape (contrasts,)."""
+        names = [part.name for part in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def contrasts_of(
@@ -128,6 +134,10 @@ class Inference:
     p: Array
     speaks_of: NDArray[np.str_]
 
+    def part(self, places: slice) -> "Inference":
+        """Return what is known of some of the contrasts."""
+        return Inference(*(getattr(self, part.name)[places] for part in fields(self)))
+
     @cached_property
     def p_holm(self) -> Array:
         """P values that hold together, for claims that are made side by side (Holm 1979)."""
@@ -188,19 +198,22 @@ def infer(
     seed, rest = np.where(many, contrasts.seed, 0.0), np.where(tested & many, contrasts.rest, 0.0)
     moderated = moderate(seed / scale, d, independent)
     share = _known_share(d, seed / scale, rest / scale)
-    a = np.where(many, np.maximum(moderated.variance * scale, rest) - share * rest, 0.0) / seeds
+    s = np.maximum(seeds, 1.0)
+    a = np.where(many, np.maximum(moderated.variance * scale, rest) - share * rest, 0.0) / s
     image = np.where(tested, contrasts.image, 0.0)
-    b = np.maximum(image - (1 - share) * rest, 0.0) / seeds
+    b = np.maximum(image - (1 - share) * rest, 0.0) / s
     # However few images the two are told apart on, the interval is no narrower than the exact
     # binomial one where there are none, 1 − 0.025^(1/E) (Clopper and Pearson 1934).
     few = (_FEW_IMAGES / np.maximum(images, 1.0)) ** 2
     b = np.where(tested, np.maximum(b, few - a), b)
     error = np.sqrt(a + b)
     error = np.where(error > 0, error, np.nan)
-    widest = quantile(np.where(many, moderated.freedom, 1.0))
+    of_seeds = np.where(many, moderated.freedom, 1.0)
+    widest = quantile(of_seeds)
     normal = quantile(np.maximum(images - 1, 1.0))
     half = np.sqrt(widest**2 * a + normal**2 * b)
     freedom = np.exp(np.interp(-half / error, -_QUANTILES, np.log(_FREEDOMS)))
+    freedom = np.where(b > 0, freedom, of_seeds)
     half = quantile(freedom, level) * error
     p = 2 * special.stdtr(freedom, -np.abs(contrasts.estimate) / error)
     speaks = np.where(many, np.where(tested, TASK, SEEDS), np.where(tested, IMAGES, NOTHING))

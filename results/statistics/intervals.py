@@ -1,96 +1,22 @@
-"""Intervals and tests of means over few seeds. Arrays in, arrays out.
+"""Quantiles, unpaired differences and the noise of a learning curve. Arrays in, arrays out.
 
 A percentile bootstrap of a mean covers 72 % with three seeds and 84 % with five where it promises
-95 %; Student's t keeps its promise, so every interval here is a t interval. One seed has none.
-A study of a thousand models has a million differences: each function takes all at once.
+95 %; Student's t keeps its promise, so every interval of a study is a t interval.
 """
 
-from dataclasses import dataclass, fields
-from functools import cache
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 Array = NDArray[np.float64]
-Values = TypeVar("Values", Array, float)
 
 LEVEL = 0.95
 V0 = 0.02
 """Variance of the error that more data does not remove, in points² (Hoiem et al. 2021)."""
 NO_SPREAD = 1e-12
 """Share of the mean below which values count as equal."""
-MOST_SEEDS = 100
-"""Seeds beyond which it is not said how many would decide a difference."""
-_POWER = 0.8
-_BISECTIONS = 60
-
-
-@dataclass(frozen=True)
-class Means(Generic[Values]):
-    """Means over seeds and what is known of them, as arrays of one shape or as single numbers."""
-
-    mean: Values
-    """NaN without a value."""
-    low: Values
-    high: Values
-    sd: Values
-    """Ends of Student's t interval, and the standard deviation over seeds; NaN with fewer than two
-    values: such a mean has no ± and enters no ranking."""
-    n: Any
-    """Number of values."""
-    p_greater: Values
-    p_less: Values
-    p_two_sided: Values
-    """Of the t tests of "above 0", of "below 0", and of either; NaN with fewer than two values.
-    Values that are all equal leave no spread to test with: the p is then 0 on the side where they
-    lie, 1 on the other, and 0.5 on both where they are 0."""
-
-    @property
-    def is_decided(self) -> Any:
-        """Whether the interval leaves 0 out, so that the sign may be stated."""
-        return (self.low > 0) | (self.high < 0)
-
-
-def mean_intervals(values: ArrayLike, level: float = LEVEL) -> Means[Array]:
-    """Return means with Student's t interval, mean ± t(n−1)·s/√n, and tests against 0.
-
-    One value per seed along the last axis, NaN where there is none; `level` is the nominal
-    coverage.
-    """
-    values = np.asarray(values, dtype=float)
-    known = ~np.isnan(values)
-    n = known.sum(axis=-1)
-    nothing = np.full(n.shape, np.nan)
-    mean = np.divide(np.where(known, values, 0.0).sum(axis=-1), n, out=nothing.copy(), where=n > 0)
-    squares = np.where(known, (values - mean[..., None]) ** 2, 0.0).sum(axis=-1)
-    many = n > 1
-    sd = np.sqrt(np.divide(squares, n - 1, out=nothing.copy(), where=many))
-    freedom = np.where(many, n - 1, np.nan)
-    error = sd / np.sqrt(np.maximum(n, 1))
-    half = quantile(freedom, level) * error
-    flat = many & (sd <= NO_SPREAD * np.maximum(np.abs(mean), 1.0))
-    t = np.divide(mean, error, out=nothing.copy(), where=many & ~flat)
-    sides = []
-    for sign in (-1, 1):
-        certain = np.where(mean == 0, 0.5, (sign * mean > 0).astype(float))
-        sides.append(np.where(flat, certain, special.stdtr(freedom, sign * t)))
-    greater, less = sides
-    both = np.minimum(2 * np.minimum(greater, less), 1.0)
-    return Means(mean, mean - half, mean + half, sd, n, greater, less, both)
-
-
-def paired_difference(first: ArrayLike, second: ArrayLike) -> Means[float]:
-    """Return first − second over seeds, with the paired t interval and tests.
-
-    One value per seed, shape (n,), the same seed at the same place; else a ValueError is raised.
-    """
-    a, b = _vector(first, "first"), _vector(second, "second")
-    if a.shape != b.shape:
-        raise ValueError(f"Pairs are needed: first has {a.size} seeds, second {b.size}.")
-    found = mean_intervals(a - b)
-    return Means(*(getattr(found, field.name).item() for field in fields(found)))
 
 
 def unpaired_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
@@ -120,38 +46,6 @@ def quantile(freedom: ArrayLike, level: float = LEVEL) -> Array:
     values, place = np.unique(np.asarray(freedom, dtype=float), return_inverse=True)
     found = np.asarray(special.stdtrit(values, (1 + level) / 2), dtype=float)
     return found[place].reshape(np.shape(freedom))
-
-
-def seeds_to_decide(difference: Array, sd: Array) -> Array:
-    """Return how many seeds a paired t test needs for each difference, at 80 % power.
-
-    Means and standard deviations are in one unit; at least 2, NaN where more than 100 would be
-    needed or where the spread is not known.
-    """
-    spread = sd > 0
-    ratio = np.divide(np.abs(difference), sd, out=np.zeros(np.shape(sd)), where=spread)
-    least = _least_ratios()
-    place = np.searchsorted(-least, -ratio)
-    needed = np.where(place < least.size, place + 2.0, np.nan)
-    needed = np.where((sd == 0) & (difference != 0), 2.0, needed)
-    return np.where(spread | (sd == 0), needed, np.nan)
-
-
-@cache
-def _least_ratios() -> Array:
-    """Return the least difference in standard deviations that 2, 3, … seeds decide.
-
-    More seeds decide less, so that the ratios fall and can be searched.
-    """
-    n = np.arange(2, MOST_SEEDS + 1)
-    critical = quantile(n - 1)
-    low, high = np.zeros(n.size), np.full(n.size, 100.0)
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        # Far from the critical value the function returns NaN in place of 0.
-        enough = ~(special.nctdtr(n - 1, middle * np.sqrt(n), critical) > 1 - _POWER)
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    return high
 
 
 @dataclass(frozen=True)
@@ -196,25 +90,16 @@ def pooled_variance(sizes: ArrayLike, errors: ArrayLike, v0: float = V0) -> Pool
     """Fit v0 + v1/n to the spread in points² of runs, shape (runs,), that share a size in examples.
 
     v1 = Σ(k−1)(s²−v0)(1/n) / Σ(k−1)(1/n²) over the sizes with k > 1 runs (Hoiem et al., *Learning
-    Curves for Analysis of Deep Networks*, ICML 2021, §3), and never below 0. To pool over cells of
-    one size, see `pooled_variance_of_cells`.
+    Curves for Analysis of Deep Networks*, ICML 2021, §3), and never below 0.
     """
-    n, e = checked_runs(sizes, errors)
-    levels, places = np.unique(n, return_inverse=True)
-    return pooled_variance_of_cells(levels, grouped(e, places, levels.size), v0)
-
-
-def pooled_variance_of_cells(sizes: Array, errors: Array, v0: float = V0) -> PooledVariance:
-    """Fit v0 + v1/n to the spread within cells, as `pooled_variance` does.
-
-    Sizes in examples have the shape (cells,), errors of their runs in points (cells, runs), NaN
-    where there is none.
-    """
-    found = mean_intervals(errors)
-    repeated = found.n > 1
-    n, more, variance = sizes[repeated], found.n[repeated] - 1, found.sd[repeated] ** 2
-    if not more.size:
+    sizes, e = checked_runs(sizes, errors)
+    runs = [e[sizes == size] for size in np.unique(sizes)]
+    repeated = np.array([own.size > 1 for own in runs])
+    if not repeated.any():
         return PooledVariance(v0, 0.0, 0)
+    n = np.unique(sizes)[repeated]
+    more = np.array([own.size - 1 for own in runs if own.size > 1])
+    variance = np.array([own.var(ddof=1) for own in runs if own.size > 1])
     weights = float(np.sum(more / n**2))
     v1 = float(np.sum(more * (variance - v0) / n)) / weights
     spread = float(np.sum(2 * more * variance**2 / n**2)) / weights**2

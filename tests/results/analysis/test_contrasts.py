@@ -1,65 +1,65 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
-from runs_table import BIG, SMALL, cell, trial, trials_frame
+from runs_table import BIG, SMALL, analysis_of, cell, trial
 
-from results.analysis.contrasts import (
-    interactions,
-    main_effects,
-    paired_differences,
-    paired_test_set,
-)
-from results.analysis.runs import compared_runs
 from results.records import PREDICTION_SCHEMA
+from results.statistics.inference import IMAGES, NOTHING, SEEDS, TASK
 
-FACTORS = ["model", "weights", "fraction"]
 T2 = 4.302653
 
 
-def runs_of(rows):
-    return compared_runs(trials_frame(rows))
+def differences(rows, factor="model", **fields):
+    return analysis_of(rows, **fields).differences(factor)
 
 
 def test_paired_difference_per_cell():
     rows = cell([0.60, 0.61, 0.62]) + cell([0.61, 0.63, 0.65], model=BIG)
-    rows += cell([0.50, 0.51], fraction=0.5) + cell([0.50, 0.51, 0.6], model=BIG, fraction=0.5)
-    table = paired_differences(runs_of(rows), FACTORS, "model").set_index("fraction")
-    row = table.loc[1.0]
-    assert (row["first"], row["second"]) == (SMALL, BIG)
+    row = differences(rows).iloc[0]
+    assert (row["first"], row["second"], row["n_train"]) == (SMALL, BIG, 1600)
     assert row["difference"] == pytest.approx(2)
-    assert row["high"] == pytest.approx(2 + T2 / math.sqrt(3), rel=1e-6)
+    # Its own variance is all that is known: Student's t.
+    assert row["high"] == pytest.approx(2 + T2 / math.sqrt(3), rel=1e-4)
     assert not row["decided"]
     assert row["error_ratio"] == pytest.approx(37 / 39)
-    assert row["p_two_sided"] == pytest.approx(1 - 2 * math.sqrt(3) / math.sqrt(14))
-    # d/sd = 2: five seeds by the power tables of the paired t test.
-    assert row["seeds_needed"] == 5
-    assert table.loc[0.5, "n_seeds"] == 2
-    assert table.loc[0.5, "difference"] == pytest.approx(0)
+    assert row["p"] == pytest.approx(1 - 2 * math.sqrt(3) / math.sqrt(14), rel=1e-4)
+    assert row["speaks_of"] == SEEDS
+
+
+def test_pairs_are_of_the_seeds_that_both_have():
+    rows = cell([0.50, 0.51], fraction=0.5) + cell([0.50, 0.51, 0.6], model=BIG, fraction=0.5)
+    row = differences(rows).iloc[0]
+    assert (row["n_seeds"], row["difference"]) == (2, 0)
+    assert row["error_first"] == row["error_second"] == pytest.approx(49.5)
 
 
 def test_contrast_without_the_selection_seed():
     rows = [trial(0.70, seed=0, stage="search"), trial(0.60, seed=1), trial(0.62, seed=2)]
     rows += cell([0.65, 0.65, 0.66], model=BIG)
-    row = paired_differences(runs_of(rows), FACTORS, "model").iloc[0]
+    row = differences(rows).iloc[0]
     assert row["difference"] == pytest.approx((-5 + 5 + 4) / 3)
     assert row["difference_without_selection"] == pytest.approx(4.5)
     assert (row["n_seeds"], row["n_seeds_without_selection"]) == (3, 2)
 
 
 def test_one_seed_is_neither_tested_nor_decided():
-    row = paired_differences(runs_of(cell([0.6]) + cell([0.7], model=BIG)), FACTORS, "model").iloc[
-        0
-    ]
-    assert row["difference"] == pytest.approx(10)
-    assert np.isnan([row["low"], row["p_two_sided"], row["seeds_needed"]]).all()
+    rows = cell([0.75]) + cell([0.25], model=BIG)
+    row = differences(rows).iloc[0]
+    assert row["difference"] == pytest.approx(-50)
+    assert np.isnan([row["low"], row["p"]]).all()
     assert not row["decided"]
+    assert row["speaks_of"] == NOTHING
+    hits = {rows[0]["trial_id"]: [1, 1, 1, 0], rows[1]["trial_id"]: [1, 0, 0, 0]}
+    row = differences(rows, predictions=predictions_frame(hits)).iloc[0]
+    assert row["speaks_of"] == IMAGES
+    assert np.isnan(row["low"])
 
 
 def test_cells_without_a_common_seed_are_left_out():
-    rows = [trial(0.6, seed=0), trial(0.7, seed=1, model=BIG)]
-    table = paired_differences(runs_of(rows), FACTORS, "model")
+    table = differences([trial(0.6, seed=0), trial(0.7, seed=1, model=BIG)])
     assert table.empty
     assert "difference" in table.columns
 
@@ -67,7 +67,7 @@ def test_cells_without_a_common_seed_are_left_out():
 def test_undeclared_factor_is_named():
     rows = cell([0.6, 0.6]) + cell([0.7, 0.7], optimizer="sgd")
     with pytest.raises(ValueError, match="share seed 0: name every column"):
-        paired_differences(runs_of([*rows, *cell([0.7], model=BIG)]), FACTORS, "model")
+        differences([*rows, *cell([0.7], model=BIG)])
 
 
 def full_design(effect_model=2.0, effect_half=10.0, interaction=0.0):
@@ -85,7 +85,7 @@ def full_design(effect_model=2.0, effect_half=10.0, interaction=0.0):
 
 
 def test_main_effects_by_hand():
-    table = main_effects(runs_of(full_design()), FACTORS).set_index("factor")
+    table = analysis_of(full_design()).effects.set_index("factor")
     assert table.loc["model", "difference"] == pytest.approx(2)
     assert table.loc["fraction", "difference"] == pytest.approx(10)
     assert table.loc["model", "n_cells"] == 2
@@ -95,21 +95,21 @@ def test_main_effects_by_hand():
 def test_main_effect_averages_within_seeds_first():
     rows = cell([0.60, 0.60]) + cell([0.62, 0.66], model=BIG)
     rows += cell([0.50, 0.50], fraction=0.5) + cell([0.54, 0.52], model=BIG, fraction=0.5)
-    row = main_effects(runs_of(rows), FACTORS).set_index("factor").loc["model"]
-    # Seed 0: (2 + 4)/2, seed 1: (6 + 2)/2; mean 3.5, t(1) = 12.7062 over sd √½.
+    row = analysis_of(rows).effects.set_index("factor").loc["model"]
+    # Seed 0: (2 + 4)/2, seed 1: (6 + 2)/2.
     assert row["difference"] == pytest.approx(3.5)
-    assert row["high"] == pytest.approx(3.5 + 12.7062 * 0.5, rel=1e-5)
+    assert row["n_seeds"] == 2
 
 
 def test_missing_runs_leave_cells_or_seeds_out():
     rows = [row for row in full_design() if not (row["seed"] == 2 and row["fraction"] == 0.5)]
-    row = main_effects(runs_of(rows), FACTORS).set_index("factor").loc["model"]
+    row = analysis_of(rows).effects.set_index("factor").loc["model"]
     # Two seeds × two cells keep four differences, three seeds × one cell three.
     assert (row["n_seeds"], row["n_cells"], row["cells_left_out"]) == (2, 2, 0)
 
 
 def test_interaction_is_a_difference_of_differences():
-    table = interactions(runs_of(full_design(interaction=3.0)), FACTORS)
+    table = analysis_of(full_design(interaction=3.0)).interactions
     row = table[(table["factor"] == "model") & (table["other"] == "fraction")].iloc[0]
     assert (row["first"], row["second"]) == (SMALL, BIG)
     assert (row["other_first"], row["other_second"]) == (0.5, 1.0)
@@ -118,10 +118,11 @@ def test_interaction_is_a_difference_of_differences():
 
 
 def test_effects_of_an_empty_study():
-    runs = runs_of([trial(None, status="planned")])
-    assert main_effects(runs, FACTORS).empty
-    assert interactions(runs, FACTORS).empty
-    assert paired_differences(runs, FACTORS, "model").empty
+    study = analysis_of([trial(None, status="planned")])
+    for table in (study.effects, study.interactions, study.differences("model")):
+        assert table.empty
+        assert "p_adjusted" in table
+    assert study.decisions().tested == 0
 
 
 def predictions_frame(correct):
@@ -133,28 +134,126 @@ def predictions_frame(correct):
     return pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA).to_pandas()
 
 
-def test_same_test_images():
-    runs = runs_of(cell([0.75]) + cell([0.25], model=BIG))
-    small, big = runs[runs["model"] == SMALL], runs[runs["model"] == BIG]
-    names = [frame["trial_id"].iloc[0] for frame in (small, big)]
-    table = predictions_frame({names[0]: [1, 1, 1, 0], names[1]: [1, 0, 0, 0]})
-    found = paired_test_set(small, big, table)
-    assert found.difference == 50
-    assert found.high == pytest.approx(50 + 3.182446 * 100 * math.sqrt(1 / 12))
-    assert paired_test_set(small, big, table[table["trial_id"] == names[0]]) is None
+def noisy(generator, cells, seeds, images, sd, skill=1.0):
+    """Return rows of equal cells and their predictions, seeds and images both at random."""
+    rows, hits = [], {}
+    hard = generator.normal(size=images)
+    for fields in cells:
+        for seed in range(seeds):
+            ability = skill + sd * generator.normal() + 0.4 * generator.normal(size=images)
+            right = ability + hard > 0
+            row = trial(float(right.mean()), seed=seed, **fields)
+            rows.append(row)
+            hits[row["trial_id"]] = right
+    return rows, predictions_frame(hits)
 
 
-def test_predictions_of_another_budget_are_of_another_model():
-    rows = cell([0.75], epochs_budget=3) + cell([0.25], model=BIG, epochs_budget=3)
-    runs = runs_of(rows)
-    table = predictions_frame({row["trial_id"]: [1, 1, 1, 0] for row in rows})
-    small, big = runs[runs["model"] == SMALL], runs[runs["model"] == BIG]
-    assert paired_test_set(small, big, table) is None
-    assert paired_test_set(small, big, table.assign(epoch=3)).difference == 0
+FOUR = [{"model": model, "fraction": share} for model in (SMALL, BIG) for share in (0.5, 1.0)]
+
+
+def test_predictions_make_an_interval_speak_of_new_images():
+    rows, predictions = noisy(np.random.default_rng(0), FOUR, 3, 200, 0.05)
+    with_images = analysis_of(rows, predictions=predictions)
+    table, seeds = with_images.differences("model"), differences(rows)
+    assert set(table["speaks_of"]) == {TASK}
+    assert set(seeds["speaks_of"]) == {SEEDS}
+    assert (table["image_error"] > 0).all()
+    assert set(with_images.cells.frame["accuracy_speaks_of"]) == {TASK}
+    # Of one run they are missing: its differences speak of seeds alone.
+    lacking = predictions[predictions["trial_id"] != rows[0]["trial_id"]]
+    found = differences(rows, predictions=lacking)
+    assert found.set_index("fraction")["speaks_of"].to_dict() == {0.5: SEEDS, 1.0: TASK}
+
+
+def test_predictions_of_another_budget_or_metric_are_not_used():
+    rows, predictions = noisy(np.random.default_rng(0), FOUR, 2, 50, 0.05)
+    for odd in (predictions.assign(epoch=3), predictions.assign(correct=True)):
+        assert set(differences(rows, predictions=odd)["speaks_of"]) == {SEEDS}
 
 
 def test_an_interval_ends_where_differences_do():
     # Differences of 10 and 30 points: 20 ± 12.71·10 would reach 147.
     rows = cell([0.3, 0.2]) + cell([0.4, 0.5], model=BIG)
-    row = paired_differences(runs_of(rows), FACTORS, "model").iloc[0]
+    row = differences(rows).iloc[0]
     assert (row["difference"], row["low"], row["high"]) == (pytest.approx(20), -100, 100)
+
+
+def test_an_end_of_exactly_0_stays_an_end():
+    """An interval from 0 is an interval, and equal models have one."""
+    rows = cell([0.6, 0.7, 0.8]) + cell([0.6, 0.7, 0.8], model=BIG)
+    rows += cell([0.5, 0.6, 0.7], fraction=0.5) + cell([0.5, 0.62, 0.7], model=BIG, fraction=0.5)
+    study = analysis_of(rows)
+    row = study.differences("model").set_index("fraction").loc[1.0]
+    assert row["difference"] == 0
+    assert row["low"] < 0 < row["high"]
+    # What the answer says of the two has ends too, which hold together and are wider.
+    claim = next(claim for claim in study.comparisons.of("most", "model"))
+    assert claim.low < 0 < claim.high
+
+
+def test_one_difference_has_one_error():
+    """What the answer claims and what the tables show are one estimate, with one error."""
+    rows, predictions = noisy(np.random.default_rng(1), FOUR, 3, 100, 0.3)
+    study = analysis_of(rows, predictions=predictions)
+    for amount, share in (("most", 1.0), ("least", 0.5)):
+        (claim,) = study.comparisons.of(amount, "model")
+        step = study.differences("model").set_index("fraction").loc[share]
+        sign = 1 if claim.best_level == step["second"] else -1
+        assert claim.gain == pytest.approx(sign * step["difference"])
+        assert claim.error == pytest.approx(step["standard_error"])
+        assert claim.freedom == pytest.approx(step["freedom"])
+        effect = study.differences("fraction")
+        assert effect["standard_error"].notna().all()
+
+
+@pytest.mark.parametrize("with_images", [False, True])
+def test_seeds_that_gain_exactly_alike_decide_nothing(with_images):
+    """Two seeds that each get two images of 360 more right, the other cells being noisy."""
+    generator = np.random.default_rng(2)
+    rows, predictions = noisy(generator, FOUR, 2, 360, 0.1)
+    own = [row for row in rows if row["fraction"] == 1.0]
+    hits = {}
+    for row in own:
+        right = np.arange(360) < 300 + 2 * (row["model"] == BIG)
+        hits[row["trial_id"]] = np.roll(right, 40 * row["seed"] + 90 * (row["model"] == BIG))
+        row["final_test_accuracy"] = float(right.mean())
+    others = predictions[~predictions["trial_id"].isin(hits)]
+    given = pd.concat([others, predictions_frame(hits)], ignore_index=True)
+    row = (
+        differences(rows, predictions=given if with_images else None).set_index("fraction").loc[1.0]
+    )
+    assert row["difference"] == pytest.approx(100 * 2 / 360)
+    assert row["low"] < 0 < row["high"]
+    assert not row["decided"]
+
+
+def test_alike_and_alone_there_is_no_interval():
+    row = differences(cell([0.6, 0.7]) + cell([0.65, 0.75], model=BIG)).iloc[0]
+    assert np.isnan([row["low"], row["p"]]).all()
+    assert not row["decided"]
+
+
+def test_no_interval_is_of_no_width():
+    rows = cell([1.0, 1.0, 1.0], fraction=0.5) + cell([1.0, 1.0, 1.0])
+    hits = {row["trial_id"]: np.ones(40) for row in rows}
+    study = analysis_of(rows, predictions=predictions_frame(hits))
+    row = study.cells.frame.iloc[0]
+    # The exact binomial interval of 40 of 40 begins at 91.2 %.
+    assert row["accuracy_low"] < 91.2
+    assert row["accuracy_high"] == 100
+    assert study.comparisons.value.low < 91.2
+    effects = study.effects
+    assert (effects["low"] < effects["high"]).all()
+
+
+def test_what_is_decided_stands_beside_what_chance_gives():
+    generator = np.random.default_rng(3)
+    claims = []
+    for _ in range(20):
+        rows, predictions = noisy(generator, FOUR, 3, 100, 0.1)
+        found = analysis_of(rows, predictions=predictions).decisions()
+        assert found.tested == 4
+        assert found.by_chance == pytest.approx(0.2)
+        assert found.decided <= found.alone
+        claims.append(found.decided > 0)
+    assert sum(claims) <= 4

@@ -295,7 +295,8 @@ def reference_study(path):
 @pytest.mark.skipif(not SHARED.exists(), reason="the reference study is not here")
 def test_the_reference_studys_figure_can_be_redrawn():
     trials, study = reference_study(SHARED / "reference" / "study.csv")
-    analysis = Analysis(lambda _: trials, Design.of(study))
+    tables = {"trials": trials, "predictions": SCHEMAS["predictions"].empty_table().to_pandas()}
+    analysis = Analysis(tables.__getitem__, Design.of(study))
     assert len(analysis.cells.frame) == 12
     figure = data_size(analysis, origin=True)
     scratch, pretrained = (figure.axes[place] for place in (0, 2))

@@ -1,0 +1,172 @@
+"""Compared runs laid out by cell and seed, with what each got right. Frames in, arrays out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.analysis.runs import ordered_levels
+from results.phrases import STANDARD_FACTORS, cell_name
+from results.statistics.correctness import Flags, Outcomes, Places
+from results.statistics.intervals import Array
+
+_MANY_LEVELS = 6
+_ROUNDING = 1e-3  # points by which an accuracy may miss the share of test images that were right
+
+
+@dataclass(frozen=True)
+class Board:
+    """The compared runs of a study, one place for each cell and seed.
+
+    Parameters
+    ----------
+    cells
+        A row per cell: the factors, `n_train` and `n_parameters`.
+    factors
+        Columns that name a cell.
+    levels
+        The levels of each factor that has a compared run, least first.
+    outcomes
+        What the runs came to.
+    selected
+        Whether the cell's recipe was chosen on the run, shape (cells, seeds).
+    """
+
+    cells: pd.DataFrame
+    factors: tuple[str, ...]
+    levels: Mapping[str, Sequence[Any]]
+    outcomes: Outcomes
+    selected: Flags
+
+    @classmethod
+    def of(
+        cls,
+        runs: pd.DataFrame,
+        factors: Sequence[str],
+        predictions: pd.DataFrame,
+        cells: pd.DataFrame | None = None,
+    ) -> "Board":
+        """Lay out compared runs.
+
+        Parameters
+        ----------
+        runs
+            What `runs.compared_runs` returns; with `cells`, column `cell` has each run's place.
+        factors
+            Columns that name a cell.
+        predictions
+            Rows per trial, epoch and test example; those of other epochs than the runs' last
+            are of other models.
+        cells
+            Where the cells are known already: a row for each, as `Board.cells` has it.
+
+        Raises
+        ------
+        ValueError
+            Two runs share cell and seed.
+        """
+        names = list(factors)
+        if cells is not None:
+            place = runs["cell"].to_numpy(int)
+        elif names:
+            groups = runs.groupby(names, dropna=False, sort=False)
+            place = groups.ngroup().to_numpy()
+            cells = groups.head(1)[[*names, "n_train", "n_parameters"]].reset_index(drop=True)
+        else:
+            place = np.zeros(len(runs), dtype=int)
+            cells = runs.head(1)[["n_train", "n_parameters"]].reset_index(drop=True)
+        seeds, seed = np.unique(runs["seed"].to_numpy(), return_inverse=True)
+        _refuse_twins(runs, place * max(seeds.size, 1) + seed)
+        shape = (len(cells), seeds.size)
+        accuracy, selected = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
+        row = np.full(shape, -1)
+        accuracy[place, seed] = runs["accuracy"]
+        selected[place, seed] = runs["selected"]
+        row[place, seed], right = _recorded(runs, predictions)
+        levels = {name: ordered_levels(runs, name) for name in names}
+        return cls(cells, tuple(factors), levels, Outcomes(accuracy, row, right), selected)
+
+    def grid(self, *named: str) -> tuple[pd.DataFrame, Places]:
+        """Return the combinations of the other factors' levels, and the cell of each.
+
+        The second has the shape (combinations, *levels of the named factors), −1 where there is no
+        cell.
+        """
+        others = [name for name in self.factors if name not in named]
+        if others:
+            groups = self.cells.groupby(others, dropna=False, sort=False)
+            number = groups.ngroup().to_numpy()
+            heads = groups.head(1)[others].reset_index(drop=True)
+        else:
+            number, heads = np.zeros(len(self.cells), dtype=int), pd.DataFrame(index=[0])
+        codes = [
+            pd.Index(list(self.levels[name])).get_indexer(pd.Index(self.cells[name]))
+            for name in named
+        ]
+        known = np.all([code >= 0 for code in codes], axis=0)
+        places = np.full((len(heads), *(len(self.levels[name]) for name in named)), -1)
+        places[(number[known], *(code[known] for code in codes))] = np.flatnonzero(known)
+        return heads, places
+
+    @cached_property
+    def covariates(self) -> Array:
+        """What the noise of a cell may depend on, shape (cells, covariates).
+
+        The log of its training images, and 0 or 1 for levels of the other factors; of many models
+        the log of their parameters.
+        """
+        columns = [np.log(np.maximum(self.cells["n_train"].to_numpy(float), 1.0))]
+        for name in self.factors:
+            levels = list(self.levels[name])
+            if name == "fraction" or len(levels) < 2:
+                continue
+            if len(levels) <= _MANY_LEVELS:
+                columns += [(self.cells[name] == level).to_numpy(float) for level in levels[1:]]
+            elif name == "model":
+                columns.append(np.log(self.cells["n_parameters"].to_numpy(float)))
+        found: Array = np.nan_to_num(np.column_stack(columns))
+        return found
+
+
+def _refuse_twins(runs: pd.DataFrame, place: Places) -> None:
+    twins = pd.Series(place).duplicated().to_numpy()
+    if twins.any():
+        row = runs[twins].iloc[0]
+        raise ValueError(
+            f"Two runs of {cell_name(row, STANDARD_FACTORS[:2])} share seed {row['seed']}: "
+            "name every column in which runs differ in factors."
+        )
+
+
+def _recorded(runs: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Places, Flags]:
+    """Return each run's row in a table of correctness, −1 where it has none, and the table.
+
+    A run is left out where it was tested on other images than most, or where its accuracy is not
+    the share of images that were right, as where another metric is compared.
+    """
+    own = predictions[predictions["trial_id"].isin(runs["trial_id"])]
+    nothing = np.full(len(runs), -1)
+    if own.empty:
+        return nothing, np.zeros((0, 0), dtype=bool)
+    # A trial that was continued has predictions of its earlier final epochs too.
+    trial, names = pd.factorize(own["trial_id"])
+    epoch = own["epoch"].to_numpy(int)
+    span = int(epoch.max()) + 1
+    model, keys = pd.factorize(trial * span + epoch)
+    image, images = pd.factorize(own["example"])
+    seen, right = (np.zeros((keys.size, len(images)), dtype=bool) for _ in range(2))
+    seen[model, image] = True
+    right[model, image] = own["correct"].fillna(False).to_numpy(bool)
+    shared = seen[seen.sum(axis=1).argmax()]
+    whole = np.asarray(seen[:, shared].all(axis=1), dtype=bool)
+    right = right[:, shared]
+    number = {(names[key // span], key % span): place for place, key in enumerate(keys)}
+    budgets = runs["epochs_budget"].fillna(-1).astype(int)
+    rows = np.array(
+        [number.get(key, -1) for key in zip(runs["trial_id"], budgets, strict=True)], dtype=int
+    )
+    fits = np.abs(100 * right.mean(axis=1)[rows] - runs["accuracy"].to_numpy(float)) < _ROUNDING
+    return np.where((rows >= 0) & whole[rows] & fits, rows, -1), right
