@@ -53,7 +53,7 @@ def test_lazy_layers_follow_the_seed() -> None:
         ("EvalTuple", r"it returns tuple for two images, .* are needed, in evaluation"),
         ("EvalDict", "it returns dict for two images, .* in evaluation"),
         ("EvalClass", r"it returns \(2,\) of torch\.int64 for two images, .* in evaluation"),
-        ("EvalRaises", r"use predict\(\)"),
+        ("EvalRaises", r"it raised NotImplementedError: use predict\(\), in evaluation"),
         ("ExtraState", "its state holds _extra_state, which is no tensor"),
         ("Integers", r"it returns \(2, 10\) of torch\.int64"),
         ("Detached", "does not require grad"),

@@ -122,7 +122,7 @@ def _problem(
 ) -> str | None:
     """Return what goes wrong where a model is trained on batches, then evaluated, or None."""
     place = place_of(model)
-    is_real = place.type != "meta"
+    is_real, training = place.type != "meta", True
     try:
         with own_output(), torch.random.fork_rng(devices=[]):
             model = model.to(memory_format=layout)
@@ -139,7 +139,10 @@ def _problem(
                         labels = torch.zeros(n, dtype=torch.int64, device=place)
                         torch.autograd.backward(F.cross_entropy(scores.float(), labels))
     except Exception as error:  # a user's model may raise anything
-        return first_line(error)
+        if not is_real:
+            return first_line(error)
+        when = "" if training else ", in evaluation"
+        return f"it raised {type(error).__name__}: {first_line(error)}{when}"
     return None
 
 
