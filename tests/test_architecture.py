@@ -163,7 +163,9 @@ HEAVY = {
     "training.parallel",
 }
 HEAVY |= {f"models.{name}" for name in ("networks", "taps", "weights", "tensors", "matching")}
-HEAVY |= {f"models.{name}" for name in ("normalization", "published", "own", "rehearsal")}
+HEAVY |= {
+    f"models.{name}" for name in ("normalization", "published", "own", "rehearsal", "timm_models")
+}
 HEAVY |= {"data.batches", "work.actor", "measure.probe"}
 
 

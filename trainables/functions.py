@@ -12,7 +12,8 @@ from typing import Any
 
 def is_function(name: str) -> bool:
     """Return whether a name has the form package.module:function."""
-    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name) is not None
+    # timm's names, such as timm:vit_tiny_patch16_224.augreg_in21k, may hold dots.
+    return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*|timm:\w[\w.]*", name) is not None
 
 
 def own_output() -> contextlib.AbstractContextManager[object]:

@@ -18,6 +18,7 @@ from trainables.errors import CheckpointError, ModelError
 from trainables.functions import is_function, load_function
 from trainables.models.facts import Sides
 from trainables.models.own import build_own
+from trainables.models.timm_models import PREFIX, find_timm
 from trainables.recipe import Stem
 
 _SIZE_ARGUMENT = {"VisionTransformer": "image_size", "MaxVit": "input_size"}
@@ -36,7 +37,10 @@ def check_model(name: str, stem: Stem = "standard") -> None:
     """
     if ":" in name:  # whatever its form: what is wrong with it is said
         try:
-            load_function(name)
+            if name.startswith(PREFIX):
+                find_timm(name, (224, 224))
+            else:
+                load_function(name)
         except ImportError as error:
             raise ModelError(f"model {name}: {error}") from error
     elif name not in model_names():

@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from trainables.errors import ModelError
 from trainables.functions import load_function, own_output
+from trainables.models.timm_models import PREFIX, find_timm
 
 _CLASSES = ("num_classes", "n_classes")
 """Parameters that take the number of classes."""
@@ -23,8 +24,11 @@ def build_own(name: str, n_classes: int, sides: tuple[int, int]) -> nn.Module:
     """
     said = f"called with n_classes={n_classes}, it"
     try:
-        function = load_function(name)
-        call = _call(name, function, n_classes)
+        if name.startswith(PREFIX):
+            build = find_timm(name, sides)
+            call: Callable[[], Any] = lambda: build(n_classes)  # noqa: E731
+        else:
+            call = _call(name, load_function(name), n_classes)
         with own_output():
             model = call()
             said = f"on two images of {sides[0]}×{sides[1]} pixels, it"

@@ -23,6 +23,7 @@ from trainables.models.published import (
     published_tensors,
 )
 from trainables.models.tensors import digest, read_tensors
+from trainables.models.timm_models import PREFIX, timm_weights
 from trainables.recipe import Stem
 from trainables.trial import Normalization, Weights
 
@@ -49,6 +50,9 @@ def resolve_weights(
     check_model(model)
     said: dict[str, Any] = {"label": label, "head": head, "normalization": normalization}
     sought = location or label
+    if sought == "timm" and model.startswith(PREFIX):
+        sought, channels = timm_weights(model)
+        said["normalization"] = normalization or channels
     if re.fullmatch(r"\w+", sought):
         if entry is not None:
             raise WeightsError(f"weights {label}: entry goes with a path, and {sought} is a name")
