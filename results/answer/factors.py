@@ -77,7 +77,7 @@ def _worths(study: Analysis) -> list[str]:
     found = worth_of(study)
     if found is None:
         return []
-    return [f"For the same accuracy from scratch, {found[0]} takes {found[1]} the data."]
+    return [f"From scratch, the accuracy of {found[0]} takes {found[1]} the data."]
 
 
 def worth_of(study: Analysis) -> tuple[str, str] | None:

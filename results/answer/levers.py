@@ -88,4 +88,6 @@ def _cost(study: Analysis, row: Mapping[str, Any]) -> str:
     """Return a step's cost as it ends a phrase, with its price where prices are known."""
     cost = lever_cost(study, row)
     text = f", for {cost}" if cost else ""
-    return text if row["price"] != row["price"] else f"{text}, at a price of {row['price']:,.2f}"
+    price = f"{row['price']:,.2f}".replace("-", "−")
+    # What is free, or has no price, needs no words.
+    return text if price in ("nan", "0.00", "−0.00") else f"{text}, at a price of {price}"

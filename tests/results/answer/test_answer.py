@@ -36,7 +36,7 @@ def test_whole_design():
     assert f"with 400 images, {BIG} is ahead of {SMALL} by 4.0 points (" in texts["model"]
     assert f"{PRETRAINED} is ahead of none by 24.0 points (" in texts["weights"]
     assert f"From scratch, {BIG} overtakes {SMALL} between 800 and 1,600 images" in texts["model"]
-    assert f"For the same accuracy from scratch, {BIG} × {PRETRAINED} × 1/4" in texts["weights"]
+    assert f"From scratch, the accuracy of {BIG} × {PRETRAINED} × 1/4 takes" in texts["weights"]
     assert f"the error of {BIG} × {PRETRAINED}, 5.0 % with 1,600 images" in texts["data"]
     assert "comparisons behind this answer are decided" in texts["evidence"]
 
