@@ -187,7 +187,7 @@ def rivals(cells: pd.DataFrame, factors: Sequence[str]) -> list[tuple[int, int]]
     groups = _groups(cells)
     pairs = dict.fromkeys((own[0], other) for own in groups.values() for other in own[1:])
     half = _half_of(cells, groups[MOST][0], factors)
-    return [*pairs, *([] if half is None else [(groups[MOST][0], half)])]
+    return [*(pairs if half is None else pairs | {(groups[MOST][0], half): None})]
 
 
 def _groups(cells: pd.DataFrame) -> dict[str, list[int]]:

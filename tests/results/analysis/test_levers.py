@@ -137,6 +137,20 @@ def test_one_test_is_counted_once():
     assert not found.of(LEAST, "model")
 
 
+def test_what_is_as_good_as_the_best_is_the_nearest_to_it():
+    """The best cell with half of the data is looked at for its own sake and among all others."""
+    rows = []
+    for weights, gain in (("none", 0.0), (PRETRAINED, 0.1)):
+        for step, fraction in ((-0.002, 0.25), (0.001, 0.5), (0.002, 1.0)):
+            rows += spread(0.7 + gain + 0.01 * fraction, step, fraction=fraction, weights=weights)
+    found = analysis_of(rows).comparisons
+    ties = found.cells.iloc[list(found.ties)]
+    assert ties["weights"].tolist() == [PRETRAINED] * len(ties)
+    for row in found.rows:
+        gap = found.cells["accuracy"].iloc[row.best] - found.cells["accuracy"].iloc[row.other]
+        assert row.is_forecast or row.gain == pytest.approx(gap)
+
+
 def test_all_of_the_comparisons_hold_together():
     """Twelve models that differ by luck: the best is held against each, and the choice counts."""
     generator = np.random.default_rng(3)
