@@ -177,6 +177,13 @@ class Factless(Simulated):
         return None  # type: ignore[return-value]
 
 
+class Guesses(Simulated):
+    """Predicts at random for each test image of digits."""
+
+    def predictions(self) -> NDArray[np.int64]:
+        return np.random.default_rng(self._trial.seed).integers(10, size=359)
+
+
 class TooFew(Simulated):
     """Predicts for three images, whatever the test set."""
 

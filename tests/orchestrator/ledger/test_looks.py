@@ -11,6 +11,8 @@ from orchestrator.ledger.looks import all_needed, judged
 from orchestrator.plan.plan import plan_study
 from orchestrator.plan.price import price_study
 from orchestrator.study.study import Study
+from results.analysis import questions
+from results.analysis.analysis import Analysis
 
 COUNTED: dict[str, Any] = {"at_least": 3, "at_most": 6, "looks": [3, 4, 6]}
 
@@ -88,6 +90,31 @@ def test_a_look_sees_the_seeds_up_to_it_alone(tmp_path: Path) -> None:
     # None of them is thrown away.
     assert counts(study(seeds=COUNTED), tmp_path / "all") == (24, 24, 0, 24, 0)
     assert trials(tmp_path / "all").measured.all()
+
+
+def test_a_look_reads_the_predictions_that_were_reported_just_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def spied(analysis: Analysis) -> list[questions.Question]:
+        seen.append((len(analysis.runs), analysis.table("predictions")["trial_id"].nunique()))
+        return questions_of(analysis)
+
+    questions_of = questions.questions
+    monkeypatch.setattr(questions, "questions", spied)
+    declared = study(
+        trainable="faulty:Guesses", data={"source": "digits"}, seeds={"at_least": 2, "at_most": 3}
+    )
+    summary = run(declared, tmp_path)
+    assert summary.failed == []
+    assert seen == [(2 * 4, 2 * 4)]
+
+
+def test_a_study_whose_trials_all_fail_asks_nothing(tmp_path: Path) -> None:
+    failing = study(trainable="faulty:TooFew", data={"source": "digits"}, seeds=COUNTED)
+    assert run(failing, tmp_path).exit_code == 3
+    assert trials(tmp_path).seed.max() == 2
 
 
 def test_another_level_opens_the_looks_again(tmp_path: Path) -> None:
