@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -21,7 +22,7 @@ from trainables.recipe import Positive, Recipe
 
 TRAINING_VERSION = 3
 """Raised only when a change of the code changes the numbers that a trial gives."""
-BUILT_IN = ("digits", "cifar10", "cifar100", "parquet", "imagefolder")
+BUILT_IN = ("digits", "cifar10", "cifar100", "parquet", "imagefolder", "csv")
 """Sources of images that are no function of a user's own."""
 
 
@@ -52,8 +53,8 @@ _Splits = Annotated[
     WithJsonSchema(
         {
             "type": "object",
-            "properties": {"train": {"type": "string"}, "test": {"type": "string"}},
-            "required": ["train", "test"],
+            "properties": {part: {"type": "string"} for part in ("train", "validation", "test")},
+            "required": ["train"],
             "additionalProperties": False,
         }
     ),
@@ -66,17 +67,26 @@ class Source(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     source: str = "digits"
-    """digits (embedded), cifar10, cifar100 (torchvision), parquet, imagefolder, or
-    package.module:function, which returns ((train_images, train_labels), (test_images,
-    test_labels)) as arrays: uint8 N×H×W×3 (or N×H×W) and integers."""
+    """digits (embedded), cifar10, cifar100 (torchvision), parquet (also Arrow files, as `datasets`
+    saves them), imagefolder, csv (a path and a class per row), or package.module:function, which
+    returns ((train_images, train_labels), (test_images, test_labels)) as arrays: N×H×W×3 (or N×H×W)
+    and integers or names."""
     path: Path | _Splits | None = Field(
         default=None, examples=[{"train": "train.parquet", "test": "test.parquet"}]
     )
-    """Folder or files of the data, relative to the study file. parquet: a folder, or {train: …,
-    test: …} of a file, a folder or a pattern each."""
-    validation: Validation = 0.1
-    """Share or number of images carved once from train, class-stratified, before any fraction.
-    `test` selects on the test set: only to reproduce studies that did."""
+    """Folder or files of the data, relative to the study file; or {train: …, validation: …,
+    test: …} of a folder each, for parquet also a file or a pattern, for csv a file."""
+    validation: Validation | None = None
+    """Share or number of images carved once from train, class-stratified, before any fraction; by
+    default a validation part that comes along, else 0.1. `test` selects on the test set: only to
+    reproduce studies that did."""
+    test: Validation | None = None
+    """Share or number of training images that become the test set where none comes along,
+    class-stratified and the same for all trials."""
+    image: str | None = None
+    """Column of the images, or of their paths, in Parquet and CSV."""
+    label: str | None = None
+    """Column of the classes there."""
     fit: Literal["crop", "squash", "pad"] = "crop"
     """What becomes of an image of another shape than it is brought to. crop: the middle is kept;
     squash: it is stretched; pad: the background is added at two sides."""
@@ -89,6 +99,25 @@ class Source(BaseModel):
     """What becomes of images that cannot be read: all are named, or left out and counted."""
     max_pixels: Annotated[int, Field(ge=1, lt=2**53)] = 200_000_000
     """Pixels of the largest image that is decoded."""
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _find_home(cls, path: Any) -> Any:
+        if isinstance(path, dict):
+            return {part: cls._find_home(place) for part, place in path.items()}
+        if isinstance(path, str) and re.match(r"[a-z][a-z0-9+]+:/", path):
+            raise ValueError(
+                "data in an object store is not read; copy it to a disk first, such as with "
+                "aws s3 cp --recursive or gcloud storage cp -r"
+            )
+        return Path(path).expanduser() if isinstance(path, str | Path) else path
+
+    @field_validator("test")
+    @classmethod
+    def _count_test(cls, value: Any) -> Any:
+        if value == "test":
+            raise ValueError("a share such as 0.2 or a number of images is needed")
+        return value
 
     @field_validator("background")
     @classmethod
@@ -113,11 +142,18 @@ class Source(BaseModel):
     @field_validator("path", mode="after")
     @classmethod
     def _name_both_splits(cls, path: Any) -> Any:
-        if isinstance(path, dict) and set(path) != {"train", "test"}:
+        known = {"train", "validation", "test"}
+        if isinstance(path, dict) and not {"train"} <= set(path) <= known:
             raise ValueError(
-                f"a train and a test entry are needed, not {', '.join(path) or 'none'}"
+                "entries of train and test are needed, and of validation where there is one, not "
+                f"{', '.join(path) or 'none'}"
             )
         return path
+
+    @property
+    def validation_share(self) -> float | int | Literal["test"]:
+        """What is carved from train to validate where no validation part came along."""
+        return 0.1 if self.validation is None else self.validation
 
     @property
     def is_function(self) -> bool:

@@ -141,7 +141,7 @@ def find_inputs(study: Study) -> Inputs:
 
 
 def _simulated(study: Study) -> Inputs:
-    declared = study.data.validation
+    declared = study.data.validation_share
     held_out = 0 if declared == "test" else int(declared)
     if declared != "test" and declared < 1:
         held_out = share_to_count(declared, _SIMULATED_IMAGES)
@@ -172,10 +172,11 @@ def _real(study: Study) -> Inputs:
         except ImportError as error:
             raise StudyError(f"trainable: {error}.") from None
     from trainables.data.dataset import inspect
-    from trainables.data.splits import carve, draw, smallest_draw
+    from trainables.data.splits import draw, held_out, smallest_draw
 
     info = inspect(study.data)
-    pool, validation = carve(info.train_labels, study.data.validation, info.class_names)
+    labels, names = info.train_labels, info.class_names
+    pool, validation = held_out(labels, names, study.data, info.given_validation)
     decode_sizes, doubts = _check_images(study, info)
     weights, heads, notes = _find_weights(study, info)
     inputs = Inputs(
@@ -220,11 +221,12 @@ def look_at_images(study: Study, inputs: Inputs, progress: "Progress | None" = N
 
 def _inventory(study: Study, info: "DataInfo") -> "Inventory":
     from trainables.data.inventory import take_stock
-    from trainables.data.splits import carve
+    from trainables.data.splits import held_out
 
-    _, held_out = carve(info.train_labels, study.data.validation, info.class_names)
+    labels, names = info.train_labels, info.class_names
+    _, validating = held_out(labels, names, study.data, info.given_validation)
     goals = {recipe.sides for _, recipe in study.recipe_space.recipes()}
-    return take_stock(info, study.data, held_out, goals)
+    return take_stock(info, study.data, validating, goals)
 
 
 def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | None], list[Finding]]:

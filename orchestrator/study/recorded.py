@@ -19,14 +19,19 @@ def recorded_study(store: Store) -> Study:
 
 
 def continued(study: Study, store: Store) -> Study:
-    """Return the study with its search seed resolved.
+    """Return the study with its validation share and its search seed resolved.
 
-    A study that states none goes on with the one that its run directory was searched with, so that
-    nothing is searched twice; raises StoreError where that cannot be read.
+    A study that states none goes on with those that its run directory began with, so that nothing
+    is trained or searched twice; raises StoreError where that cannot be read.
     """
+    recorded = store.study() if store.study_file.exists() else {}
+    validation = (recorded.get("data") or {}).get("validation")
+    if study.data.validation is None and validation is not None:
+        data = study.data.model_copy(update={"validation": validation})
+        study = study.model_copy(update={"data": data})
     if study.search is None or study.search.seed is not None:
         return study
-    seed = _searched_with(store.study()) if store.study_file.exists() else None
+    seed = _searched_with(recorded) if recorded else None
     search = study.search.model_copy(update={"seed": study.search_seed if seed is None else seed})
     return study.model_copy(update={"search": search})
 

@@ -30,7 +30,7 @@ def test_validation(value: Any, held: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [0, 0.0, -0.1, -5, 1.5, "half", "", True, None, [], float("nan"), float("inf"), 10**400],
+    [0, 0.0, -0.1, -5, 1.5, "half", "", True, [], float("nan"), float("inf"), 10**400],
 )
 def test_what_no_validation_can_be(value: Any) -> None:
     with pytest.raises(ValidationError, match=r"a share such as 0.1, a number .* or test"):
@@ -46,10 +46,10 @@ def test_paths() -> None:
 
 @pytest.mark.parametrize(
     ("path", "found"),
-    [({"train": "a"}, "not train"), ({}, "not none"), ({"a": "b", "test": "c"}, "not a, test")],
+    [({"test": "a"}, "not test"), ({}, "not none"), ({"a": "b", "test": "c"}, "not a, test")],
 )
 def test_both_splits_are_named_or_neither(path: Any, found: str) -> None:
-    with pytest.raises(ValidationError, match=f"a train and a test entry are needed, {found}"):
+    with pytest.raises(ValidationError, match=f"entries of train and test are needed, .*, {found}"):
         Source(path=path)
 
 

@@ -36,6 +36,7 @@ from trainables.data.looks import Copies, recall_look, remember_look
 from trainables.data.pictures import DECODING_VERSION, Manner, examine, quiet
 from trainables.data.reading import Pixels, Reading, in_order
 from trainables.data.sources import origin
+from trainables.data.splits import held_out
 from trainables.errors import DataError
 from trainables.recipe import Sides
 from trainables.trial import Source
@@ -64,6 +65,15 @@ class Dataset:
     test: Images
     class_names: tuple[str, ...]
     """Names by label when the images were decoded: renaming a class does not change the content."""
+    given_validation: int = 0
+    """Number of training images, the last ones, that came along to validate."""
+
+    def held_out(self, source: Source) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return places of the training images that trials draw from, and of those that validate.
+
+        What came along validates, else what the source says; raises DataError as `carve` does.
+        """
+        return held_out(self.train.labels, self.class_names, source, self.given_validation)
 
 
 def inspect(source: Source) -> DataInfo:
@@ -77,12 +87,12 @@ def inspect(source: Source) -> DataInfo:
     evidence = found.evidence()
     key = None
     if evidence:
-        key = evidence_key(evidence, _INSPECTION, source.model_dump_json(exclude={"validation"}))
+        key = evidence_key(evidence, _INSPECTION, source.model_dump_json())
     known = recall(key) if key is not None else None
     if known is not None:
         info = recalled(known)
     else:
-        info = _inspected(found.read(), source)
+        info = _inspected(found.read(source), source)
         if key is not None:
             remember(key, facts_of(info))
     if source.damaged == "skip":
@@ -94,7 +104,7 @@ def inspect(source: Source) -> DataInfo:
 
 
 def _skipping(content: str, source: Source) -> str:
-    settings = source.model_dump_json(exclude={"validation", "path", "source"})
+    settings = source.model_dump_json(exclude={"path", "source"})
     return f"skip-{hashlib.sha256((content + settings).encode()).hexdigest()[:32]}"
 
 
@@ -137,6 +147,7 @@ def _information(reading: Reading, source: Source, content: Content, copies: Cop
         skipped=next((f"{each.where} ({each.why})" for each in content.damaged), ""),
         files=reading.files,
         remarks=reading.remarks,
+        given_validation=reading.given_validation,
     )
 
 
@@ -145,12 +156,8 @@ def places(source: Source, info: DataInfo, part: str) -> list[str]:
     count = info.n_train if part == "train" else info.n_test
     if source.path is None or source.source.startswith("cifar"):
         return [f"{source.source}, {part}, image {number}" for number in range(count)]
-    reading = origin(source).read()
-    found = [
-        place
-        for split in (reading.train, reading.test)
-        for place in (split.places() if split.places else (item.where for item in split.items()))
-    ]
+    reading = origin(source).read(source)
+    found = [place for split in (reading.train, reading.test) for place in split.each_place()]
     kept = [place for number, place in enumerate(found) if number not in set(info.left_out)]
     return kept[: info.n_train] if part == "train" else kept[info.n_train :]
 
@@ -236,7 +243,7 @@ def _opened(
     with locked(entry.name):
         known = None if anew else _mapped(entry)  # decoded by another process meanwhile
         if known is None:
-            reading = origin(source).read()
+            reading = origin(source).read(source)
             try:
                 with replacing(entry) as folder, quiet():
                     _write(folder, reading, source, fingerprint, goal, progress)
@@ -265,7 +272,9 @@ def _mapped(entry: Path) -> Dataset | None:
     """
     try:
         held = opened_json((entry / "classes.json").read_bytes())
-        names, written = (held["names"], held["crc32"]) if isinstance(held, dict) else (held, {})
+        is_newer = isinstance(held, dict)
+        names, written = (held["names"], held["crc32"]) if is_newer else (held, {})
+        given = held.get("given", 0) if is_newer else 0
         if entry not in _checked and any(
             checksum(entry / name) != value for name, value in written.items()
         ):
@@ -274,7 +283,7 @@ def _mapped(entry: Path) -> Dataset | None:
         train, test = (_mapped_split(entry, part) for part in ("train", "test"))
     except (OSError, ValueError, EOFError, LookupError):
         return None
-    return Dataset(train, test, tuple(names))
+    return Dataset(train, test, tuple(names), given)
 
 
 def _mapped_split(entry: Path, part: str) -> Images:

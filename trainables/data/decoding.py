@@ -110,7 +110,8 @@ class _Pass:
                     _head(file, len(self.content.kept[part]), self._shape)
             np.save(self._folder / f"{part}-labels.npy", self.content.labels(part))
         checksums = {file.name: checksum(file) for file in sorted(self._folder.glob("*.npy"))}
-        held = {"names": self._reading.class_names, "crc32": checksums}
+        names, given = self._reading.class_names, self._reading.given_validation
+        held = {"names": names, "given": given, "crc32": checksums}
         (self._folder / "classes.json").write_bytes(sealed_json(held))
 
     def look(self) -> Look:

@@ -49,6 +49,8 @@ class DataInfo:
     """Files or folders that were read, by name."""
     remarks: tuple[Note, ...] = ()
     """What there is to say about them."""
+    given_validation: int = 0
+    """Number of training images, the last ones, that came along to validate."""
     look: Look | None = None
     """What the pixels tell; None before they were decoded."""
 

@@ -62,6 +62,10 @@ class Split:
     places: Callable[[], Iterator[str]] | None = None
     """Returns where each image is, as messages name it, without reading it."""
 
+    def each_place(self) -> Iterator[str]:
+        """Return where each image is, as messages name it."""
+        return self.places() if self.places else (item.where for item in self.items())
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:
@@ -80,6 +84,8 @@ class Reading:
     """What there is to say about them."""
     arrangement: Mapping[str, Any] = field(default_factory=dict)
     """What else than images and labels decides which of them a trial is given."""
+    given_validation: int = 0
+    """Number of training images, the last ones, that came along to validate."""
 
     def __post_init__(self) -> None:
         for split in (self.train, self.test):
@@ -111,6 +117,12 @@ class Reading:
         if train.size == self.train.labels.size and test.size == self.test.labels.size:
             return self
         parts = replace(self.train, labels=train), replace(self.test, labels=test)
+        gone = self.train.labels.size - train.size
+        if gone and self.given_validation:
+            raise DataError(
+                f"{self.train.where}: no image can be left out beside a validation part that came "
+                "along; mend them, or state data.validation: 0.1"
+            )
         return replace(self, train=parts[0], test=parts[1])
 
     def _check_range(self, split: Split) -> None:

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from trainables.data.arrangement import Parts, Readable
 from trainables.data.cache import cache_folder, locked
-from trainables.data.parquet import Parquet
-from trainables.data.reading import Item, Pixels, Reading, Split
+from trainables.data.doors.folders import ImageFolder
+from trainables.data.doors.own import Function, array_split
+from trainables.data.doors.parquet import Parquet
+from trainables.data.doors.tables import Csv
+from trainables.data.reading import Pixels
 from trainables.data.splits import carve
 from trainables.errors import DataError
-from trainables.functions import load_function
 from trainables.trial import BUILT_IN, Source
 
 _SILENCE = 60.0
@@ -24,7 +27,7 @@ _SILENCE = 60.0
 
 
 @dataclass(frozen=True)
-class Digits:
+class Digits(Readable):
     """scikit-learn's 1,797 hand-written digits, 8×8 grey, brought to 32×32.
 
     A fifth of each class is the test part. Source: E. Alpaydin and C. Kaynak, "Optical Recognition
@@ -36,7 +39,7 @@ class Digits:
         found = importlib.util.find_spec("sklearn")
         return [Path(found.origin)] if found is not None and found.origin else []
 
-    def read(self) -> Reading:
+    def parts(self) -> Parts:
         """Return the data set, with all images enlarged."""
         from sklearn.datasets import load_digits
 
@@ -44,9 +47,9 @@ class Digits:
         labels = digits.target
         pixels = np.repeat(_enlarged(digits.images)[..., None], 3, axis=3)
         train, test = carve(labels, 0.2)
-        return Reading(
-            _array_split("digits, train", pixels[train], labels[train]),
-            _array_split("digits, test", pixels[test], labels[test]),
+        return Parts(
+            array_split("digits, train", pixels[train], labels[train]),
+            array_split("digits, test", pixels[test], labels[test]),
             tuple(str(name) for name in digits.target_names),
         )
 
@@ -70,7 +73,7 @@ _CIFAR = {
 
 
 @dataclass(frozen=True)
-class Cifar:
+class Cifar(Readable):
     """CIFAR-10 or CIFAR-100 through torchvision: found in a folder, else downloaded into it."""
 
     name: str
@@ -85,7 +88,7 @@ class Cifar:
         unpacked = self._root() / _CIFAR[self.name][1]
         return [unpacked, *sorted(unpacked.iterdir())] if unpacked.is_dir() else None
 
-    def read(self) -> Reading:
+    def parts(self) -> Parts:
         """Return the data set; torchvision checks each file's MD5 before it is unpickled."""
         dataset = self.dataset
         if dataset is None:
@@ -94,10 +97,10 @@ class Cifar:
             dataset = getattr(datasets, _CIFAR[self.name][0])
         parts = {"train": self._part(dataset, True), "test": self._part(dataset, False)}
         train, test = (
-            _array_split(f"{self.folder}, {part}", held.data, held.targets)
+            array_split(f"{self.folder}, {part}", held.data, held.targets)
             for part, held in parts.items()
         )
-        return Reading(train, test, tuple(parts["train"].classes))
+        return Parts(train, test, tuple(parts["train"].classes))
 
     def _root(self) -> Path:
         """Return the folder that torchvision wants, also where the user named the one inside."""
@@ -138,126 +141,7 @@ def _impatient() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-_HIDDEN = ("Thumbs.db", "desktop.ini")
-"""What Windows leaves in folders of images."""
-
-
-@dataclass(frozen=True)
-class ImageFolder:
-    """train/<class>/… and test/<class>/…, images of any size; a class is named by its folder."""
-
-    path: Path | dict[str, Path]
-    """The folder that holds both parts, or a folder for each of them."""
-
-    def evidence(self) -> list[Path]:
-        """Return all folders and images."""
-        folders = [folder for part in ("train", "test") for folder in self._classes(part)]
-        return [path for folder in folders for path in (folder, *_walked(folder))]
-
-    def read(self) -> Reading:
-        """Return the data set: its images are listed, and read when asked for."""
-        names = [folder.name for folder in self._classes("train")]
-        return Reading(self._split("train", names), self._split("test", names), tuple(names))
-
-    def _root(self, part: str) -> Path:
-        return self.path[part] if isinstance(self.path, dict) else self.path / part
-
-    def _classes(self, part: str) -> list[Path]:
-        root = self._root(part)
-        entries = _shown(root)
-        loose = next((entry for entry in entries if not entry.is_dir()), None)
-        if loose is not None:
-            raise DataError(f"{loose}: lies outside the class folders; move it into one or away")
-        if not entries:
-            raise DataError(f"{root}: holds no class folders; needed are {part}/<class>/<image>")
-        return entries
-
-    def _split(self, part: str, names: list[str]) -> Split:
-        labels: list[int] = []
-        files: list[Path] = []
-        for folder in self._classes(part):
-            inside = _walked(folder)
-            if not inside:
-                raise DataError(f"{folder}: holds no images; add some or take the folder away")
-            if folder.name not in names:
-                raise DataError(
-                    f"{folder}: no folder of that name in {self._root('train')}; the classes there "
-                    f"are {', '.join(names[:20])}{', …' if len(names) > 20 else ''}"
-                )
-            labels += [names.index(folder.name)] * len(inside)
-            files += inside
-        where = str(self._root(part))
-        return Split(
-            where, np.asarray(labels, np.int64), lambda: (Item(str(file), file) for file in files)
-        )
-
-
-def _shown(folder: Path) -> list[Path]:
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as problem:
-        raise DataError(
-            f"{folder}: cannot be read ({problem.strerror}); needed are folders train and test, "
-            "each with one folder of images per class"
-        ) from problem
-    return [entry for entry in entries if entry.name[0] != "." and entry.name not in _HIDDEN]
-
-
-def _walked(folder: Path) -> list[Path]:
-    files: list[Path] = []
-    for entry in _shown(folder):
-        if entry.is_dir():
-            files += _walked(entry)
-        elif entry.is_file():
-            files.append(entry)
-        else:
-            raise DataError(f"{entry}: is no regular file; take it away")
-    return files
-
-
-@dataclass(frozen=True)
-class Function:
-    """A user's own function, the one place where a study's data runs code."""
-
-    reference: str
-    """The function as package.module:function; it takes no arguments."""
-
-    def evidence(self) -> None:
-        """Return None: what a function gives can change with anything."""
-
-    def read(self) -> Reading:
-        """Return what the function returns, checked."""
-        where = f"data.source: {self.reference}"
-        returned = self._call(where)
-        try:
-            (train_images, train_labels), (test_images, test_labels) = returned
-        except (TypeError, ValueError) as problem:
-            raise DataError(
-                f"{where} must return ((train_images, train_labels), (test_images, test_labels))"
-            ) from problem
-        parts = (("train", train_images, train_labels), ("test", test_images, test_labels))
-        train, test = (
-            _array_split(
-                f"{self.reference}, {part}",
-                _checked_images(f"{where}, {part} images", images),
-                _checked_labels(f"{where}, {part} labels", labels, len(images)),
-            )
-            for part, images, labels in parts
-        )
-        return Reading(train, test, ())
-
-    def _call(self, where: str) -> Any:
-        try:
-            function = load_function(self.reference)
-        except ImportError as problem:
-            raise DataError(f"{where}: {problem}") from problem
-        try:
-            return function()
-        except (Exception, SystemExit) as problem:
-            raise DataError(f"{where} raised {type(problem).__name__}: {problem}") from problem
-
-
-Origin = Digits | Cifar | ImageFolder | Parquet | Function
+Origin = Digits | Cifar | ImageFolder | Parquet | Csv | Function
 """Where a data set comes from: `evidence` returns the files and folders that change whenever it
 does, or None where there is no such list; `read` returns it, and raises DataError, which names what
 is missing, unreadable or labelled in an impossible way."""
@@ -284,34 +168,6 @@ def origin(source: Source) -> Origin:
         )
     if path is None:
         raise DataError(f"data.path: source {name} needs the folder that holds train and test")
-    return Parquet(path) if name == "parquet" else ImageFolder(path)
-
-
-def _checked_images(where: str, images: Any) -> Pixels:
-    array = np.asarray(images)
-    if array.dtype != np.uint8:
-        raise DataError(f"{where} are {array.dtype}; needed is uint8, 0 to 255")
-    if array.ndim == 3:
-        array = array[..., None]
-    if array.ndim != 4 or array.shape[3] not in (1, 3) or 0 in array.shape[1:]:
-        raise DataError(
-            f"{where} have shape {np.shape(images)}; needed is images × height × width × 3 "
-            "(channels last), or images × height × width for grey ones"
-        )
-    return np.repeat(array, 3, axis=3) if array.shape[3] == 1 else array
-
-
-def _checked_labels(where: str, labels: Any, n_images: int) -> NDArray[np.integer]:
-    array = np.asarray(labels)
-    if array.shape != (n_images,):
-        raise DataError(f"{where} have shape {array.shape}; needed is ({n_images},), one per image")
-    if array.size and not np.issubdtype(array.dtype, np.integer):
-        raise DataError(f"{where} are {array.dtype}; needed are integers, 0 to classes − 1")
-    return array
-
-
-def _array_split(where: str, images: Pixels, labels: ArrayLike) -> Split:
-    def items() -> Iterator[Item]:
-        return (Item(f"{where}, image {i}", image) for i, image in enumerate(images))
-
-    return Split(where, np.asarray(labels, dtype=np.int64), items)
+    if name == "imagefolder":
+        return ImageFolder(path)
+    return (Parquet if name == "parquet" else Csv)(path, source.image, source.label)

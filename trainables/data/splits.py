@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.errors import DataError
+from trainables.trial import Source
 
 _CARVE, _DRAW = 0, 1
 """Keep the two uses of randomness apart: no trial's seed repeats the validation order."""
@@ -34,6 +35,7 @@ def carve(
     labels: NDArray[np.int64],
     validation: float | int | Literal["test"],
     class_names: Sequence[str] = (),
+    part: Literal["validation", "test"] = "validation",
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Part the training images into the pool that trials draw from and the validation set.
 
@@ -47,6 +49,8 @@ def carve(
         the caller validates on the test set.
     class_names
         Names of the classes by label, for messages.
+    part
+        What is carved: of a test set the order is another one.
 
     Returns
     -------
@@ -62,20 +66,33 @@ def carve(
     count = share_to_count(validation, labels.size) if validation < 1 else int(validation)
     if not 0 < count < labels.size:
         raise DataError(
-            f"data.validation: {validation} comes to {count} of {labels.size} training images; "
+            f"data.{part}: {validation} comes to {count} of {labels.size} training images; "
             f"between 1 and {labels.size - 1} can be carved out"
         )
-    order = _order(labels, _CARVE)
+    order = _order(labels, _CARVE, *([1] if part == "test" else []))
     pool, held_out = np.sort(order[count:]), np.sort(order[:count])
     emptied = np.setdiff1d(labels, labels[pool])
     if emptied.size:
         name = _named(int(emptied[0]), class_names)
         had = int(np.count_nonzero(labels == emptied[0]))
         raise DataError(
-            f"data.validation: {validation} takes every training image of class {name}, which has "
-            f"{had}; make validation smaller or add images of that class"
+            f"data.{part}: {validation} takes every training image of class {name}, which has "
+            f"{had}; make {part} smaller or add images of that class"
         )
     return pool, held_out
+
+
+def held_out(
+    labels: NDArray[np.int64], class_names: Sequence[str], source: Source, given: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return places of the training images that trials draw from, and of those that validate.
+
+    The last ones validate where some were given, else what a data block says; raises DataError as
+    `carve` does.
+    """
+    if given:
+        return np.arange(labels.size - given), np.arange(labels.size - given, labels.size)
+    return carve(labels, source.validation_share, class_names)
 
 
 def draw(

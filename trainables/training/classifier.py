@@ -17,7 +17,7 @@ from torch import Tensor
 from trainables.data.batches import Batches, Examples, Preparation, crop_and_flip, derive_seed
 from trainables.data.dataset import Dataset, decode_size, open_dataset
 from trainables.data.decoding import channel_statistics
-from trainables.data.splits import carve, draw
+from trainables.data.splits import draw
 from trainables.errors import CheckpointError, DataError, Diverged
 from trainables.functions import is_function
 from trainables.models.facts import check_input, convolution_inputs, flops_per_image
@@ -204,7 +204,7 @@ class Classifier:
             side = decode_size(trial.data, trial.recipe.sides)
             dataset = open_dataset(trial.data, trial.fingerprint, side)
         train = dataset.train
-        pool, held_out = carve(train.labels, trial.data.validation, dataset.class_names)
+        pool, held_out = dataset.held_out(trial.data)
         found = {"images to draw from": len(pool), "classes": len(dataset.class_names)}
         declared = {"images to draw from": trial.n_pool, "classes": trial.n_classes}
         if found != declared:

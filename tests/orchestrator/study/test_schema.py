@@ -66,7 +66,7 @@ REFUSED: list[dict[str, Any]] = [
     {"trainable": 3},
     {"data": "digits"},
     {"data": {"sauce": "digits"}},
-    {"data": {"path": {"train": "a"}}},
+    {"data": {"path": {"test": "a"}}},
     {"data": {"path": 3}},
     {"data": {"validation": 0}},
     {"data": {"validation": "some"}},

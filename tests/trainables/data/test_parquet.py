@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from trainables.data.parquet import Parquet
+from trainables.data.doors.parquet import Parquet
 from trainables.data.pictures import decode
 from trainables.errors import DataError
+from trainables.trial import Source
 
 NAMES = ["cat", "dog"]
 
@@ -113,8 +114,11 @@ class TestFiles:
         write(tmp_path / "test-00000-of-00001.parquet", image=structs([4, 5]), label=[1, 0])
         write(tmp_path / "validation-00000-of-00001.parquet", image=structs([9]), label=[0])
         origin = Parquet(tmp_path)
-        assert reds(origin.read().train) == [0, 1, 10, 11, 20, 21]
-        assert [file.name[:5] for file in origin.evidence()] == ["train"] * 3 + ["test-"]
+        assert reds(origin.read().train) == [0, 1, 10, 11, 20, 21, 9]  # the last one validates
+        assert origin.read().given_validation == 1
+        kept = origin.read(Source(validation=0.5))
+        assert reds(kept.train) == [0, 1, 10, 11, 20, 21]
+        assert [file.name[:4] for file in origin.evidence()] == [*["trai"] * 3, "vali", "test"]
 
     def test_the_word_within_a_name(self, tmp_path):
         write_parts(tmp_path)
@@ -196,13 +200,6 @@ class TestRefused:
         with pytest.raises(DataError, match=r"train-0.parquet: cannot be read as Parquet"):
             list(items)
 
-    def test_no_images(self, tmp_path):
-        write(tmp_path / "train.parquet", image=["a.png", "b.png"], label=[0, 1])
-        write(tmp_path / "test.parquet", image=["a.png", "b.png"], label=[0, 1])
-        self.refused(
-            tmp_path, r"no column of images; .* Columns: image \(string\), label \(int64\)$"
-        )
-
     def test_images_that_could_be_either(self, tmp_path):
         columns = {"left": structs([1, 2]), "right": structs([1, 2]), "label": [0, 1]}
         for part in ("train", "test"):
@@ -216,7 +213,7 @@ class TestRefused:
                 {"id": [0, 1]},
                 r"no column of labels; .*label, .* or y is needed. .* id \(int",
             ),
-            ({"label": ["cat", "dog"]}, r"no column of labels; .* label \(string\)"),
+            ({"label": [0.5, 1.5]}, r"no column of labels; .* label \(double\)"),
             ({"label": [0, 1], "class": [0, 1]}, "label and class may each be the labels"),
         ],
     )
@@ -249,7 +246,8 @@ class TestRefused:
         write(tmp_path / "train-0.parquet", image=pa.array(images, kind), label=[0, 1, 1])
         items = Parquet(tmp_path).read().train.items()
         assert next(items).where == f"{tmp_path / 'train-0.parquet'}, row 0"
-        with pytest.raises(DataError, match="row 1: image holds no bytes; store the images in"):
+        assert next(items).content == tmp_path / "2.png"
+        with pytest.raises(DataError, match="row 2: image holds no bytes and no path; store"):
             next(items)
 
     def test_files_that_do_not_go_together(self, tmp_path):

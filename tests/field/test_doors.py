@@ -1,0 +1,338 @@
+"""What people bring, in whatever layout: read where there is no doubt, else refused by name."""
+
+import io
+import json
+import shutil
+import sys
+import textwrap
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from trainables.data.dataset import inspect, open_dataset
+from trainables.data.inventory import take_stock
+from trainables.data.splits import held_out
+from trainables.errors import DataError
+from trainables.trial import Source
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCALESTUDY_CACHE", str(tmp_path / "cache"))
+
+
+def png(number: int) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3))
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def tree(root: Path, names: tuple[str, ...] = ("cat", "dog"), **counts: int) -> Path:
+    number = 0
+    for part, count in (counts or {"train": 4, "test": 2}).items():
+        for name in names:
+            (root / part / name).mkdir(parents=True)
+            for i in range(count):
+                (root / part / name / f"{i}.png").write_bytes(png(number))
+                number += 1
+    return root
+
+
+def folder(root: Path, **data: Any) -> Source:
+    return Source.model_validate({"source": "imagefolder", "path": root, **data})
+
+
+def line(source: Source) -> tuple[str, str]:
+    """Return what is said of a source: the line, and all notes."""
+    info = inspect(source)
+    labels, names = info.train_labels, info.class_names
+    _, validating = held_out(labels, names, source, info.given_validation)
+    stock = take_stock(info, source, validating, [])
+    return str(stock), " ".join(map(str, stock.notes))
+
+
+def test_what_was_read_is_one_line(tmp_path: Path) -> None:
+    root = tree(tmp_path / "x", train=10, test=2)
+    said, notes = line(folder(root))
+    expected = (
+        f"data: 2 classes (cat 10, dog 10), 20 train (2 of them validation), 4 test; from {root}"
+    )
+    assert said == f"{expected}/train, {root}/test"
+    assert notes == ""
+    many = tree(tmp_path / "y", tuple("abcdefghijkl"), train=2, test=1)
+    assert "(a 2, b 2, c 2, d 2, e 2, f 2 and 6 more)" in line(folder(many))[0]
+
+
+def test_a_class_may_begin_with_a_dot(tmp_path: Path) -> None:
+    root = tree(tmp_path / "x", (".net", "java"))
+    (root / "train" / ".cache").mkdir()
+    assert inspect(folder(root)).class_names == (".net", "java")
+
+
+def test_litter_is_passed_over_and_counted(tmp_path: Path) -> None:
+    root = tree(tmp_path / "x")
+    before = inspect(folder(root)).fingerprint
+    for name in ("train/classes.txt", "train/cat/source.txt", "test/dog/1.json", "train/x.cache"):
+        (root / name).write_text("x")
+    (root / "train" / "cat" / "@eaDir").mkdir()
+    (root / "train" / "cat" / "@eaDir" / "thumb.jpg").write_bytes(b"x")
+    assert inspect(folder(root)).fingerprint == before
+    assert "4 files are no images" in line(folder(root))[1]
+
+
+def test_a_validation_part_validates_and_is_said(tmp_path: Path) -> None:
+    root = tree(tmp_path / "x", train=4, Valid=2, test=1)
+    said, notes = line(folder(root))
+    assert "12 train (4 of them validation), 2 test" in said
+    assert f"the 4 images of {root}/Valid validate" in notes
+    info = inspect(folder(root))
+    data = open_dataset(folder(root), info.fingerprint, None)
+    pool, validating = data.held_out(folder(root))
+    assert (pool.tolist(), validating.tolist()) == ([*range(8)], [8, 9, 10, 11])
+    stated, notes = line(folder(root, validation=0.25))
+    assert "8 train (2 of them validation), 2 test" in stated
+    assert "are left aside" in notes
+    parts = {"train": root / "train", "validation": root / "Valid", "test": root / "test"}
+    assert inspect(folder(parts)).fingerprint == info.fingerprint  # type: ignore[arg-type]
+
+
+def test_train_and_val_alone_name_the_line_that_would_do(tmp_path: Path) -> None:
+    root = tree(tmp_path / "x", train=4, val=2)
+    message = (
+        rf"no folder test, but val; .* {{train: {root}/train, test: {root}/val}}; data.test: 0.2"
+    )
+    with pytest.raises(DataError, match=message):
+        inspect(folder(root))
+
+
+def test_a_test_set_is_carved_alike_for_all(tmp_path: Path) -> None:
+    root = tree(tmp_path / "x", train=10)
+    source = folder(root, test=0.2)
+    said, notes = line(source)
+    assert "16 train (2 of them validation), 4 test" in said
+    assert "4 of 20 training images are the test set" in notes
+    assert inspect(source).test_labels.tolist() == [0, 0, 1, 1]
+    assert open_dataset(source, inspect(source).fingerprint, None).test.images.shape[0] == 4
+    with pytest.raises(DataError, match=r"is the test set already; take data.test away"):
+        inspect(folder(tree(tmp_path / "y"), test=0.2))
+
+
+@pytest.mark.parametrize("how", ["absent", "empty"])
+def test_a_class_that_test_never_shows_is_a_note(tmp_path: Path, how: str) -> None:
+    root = tree(tmp_path / "x")
+    shutil.rmtree(root / "test" / "cat")
+    if how == "empty":
+        (root / "test" / "cat").mkdir()
+    assert "test has no image of cat" in line(folder(root))[1]
+
+
+def test_two_forms_of_one_name_are_one_class(tmp_path: Path) -> None:
+    root = tree(tmp_path / "x", ("Käse", "dog"))
+    cheese = root / "test" / "Käse"
+    cheese.rename(cheese.with_name(unicodedata.normalize("NFD", "Käse")))
+    assert inspect(folder(root)).test_labels.tolist() == [0, 0, 1, 1]
+    (root / "test" / "dog").rename(root / "test" / "Dog")
+    with pytest.raises(DataError, match="did you mean dog"):
+        inspect(folder(root))
+
+
+def test_copies_are_found_by_pixels_once_decoded(tmp_path: Path) -> None:
+    from trainables.data.dataset import look_at
+
+    root = tree(tmp_path / "x")
+    Image.open(root / "test/cat/0.png").save(root / "train/cat/z.bmp")
+    Image.open(root / "train/cat/0.png").save(root / "train/dog/z.bmp")
+    assert inspect(folder(root)).known_copies.test == ()
+    found = look_at(folder(root), [None], None).known_copies
+    assert (found.train, found.test) == (((9, 0),), ((0, 4),))
+    assert (
+        "1 of 10 training images repeat an earlier one, 1 of them under another"
+        in line(folder(root))[1]
+    )
+
+
+def test_places_in_object_stores_are_refused_as_such() -> None:
+    with pytest.raises(ValidationError, match="data in an object store is not read"):
+        Source.model_validate({"source": "parquet", "path": "s3://bucket/images"})
+    assert Source.model_validate({"path": "~/images"}).path == Path.home() / "images"
+
+
+NAMES = ["bear", "cat", "dog"]
+
+
+def table(file: Path, labels: list[Any], names: list[str] | None = None, **columns: Any) -> None:
+    values = columns or {"image": [{"bytes": png(i), "path": None} for i in range(len(labels))]}
+    values = {**values, **({} if "label" in values else {"label": labels})}
+    written = pa.table(values)
+    if names:
+        info = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
+        written = written.replace_schema_metadata({"huggingface": json.dumps(info)})
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix == ".arrow":
+        with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, written.schema) as out:
+            out.write_table(written)
+    else:
+        pq.write_table(written, file)
+
+
+def parquet(root: Path, **data: Any) -> Source:
+    return Source.model_validate({"source": "parquet", "path": root, **data})
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (
+            ["train-00000-of-00003", "train-00002-of-00003"],
+            "train-00001-of-00003: is absent; 2 of 3 are here",
+        ),
+        (["train", "train (1)"], r"train.parquet and train \(1\).parquet: one file twice\?"),
+        (["train", "train_small"], "train.parquet and train_small.parquet: is one a part of the"),
+        (["train-00000-of-00001", "train-00000-of-00002"], "parts of 2 exports"),
+    ],
+)
+def test_lost_and_repeated_shards_are_refused(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
+    for name in [*names, "test"]:
+        table(tmp_path / "x" / f"{name}.parquet", [0, 1])
+    with pytest.raises(DataError, match=message):
+        inspect(parquet(tmp_path / "x"))
+
+
+@pytest.mark.parametrize(
+    ("train", "names"), [(["dog", "cat"], ("cat", "dog")), ([True, False], ("false", "true"))]
+)
+def test_names_and_truths_are_classes(
+    tmp_path: Path, train: list[Any], names: tuple[str, ...]
+) -> None:
+    for part in ("train", "test"):
+        table(tmp_path / "x" / f"{part}.parquet", train)
+    info = inspect(parquet(tmp_path / "x"))
+    assert (info.class_names, info.train_labels.tolist()) == (names, [1, 0])
+
+
+def test_names_that_outlive_their_images_are_dropped_and_said(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        table(tmp_path / "x" / f"{part}.parquet", [0, 2] * 5, NAMES)
+    info = inspect(parquet(tmp_path / "x"))
+    assert (info.class_names, info.train_labels.tolist()) == (("bear", "dog"), [0, 1] * 5)
+    assert "no image is of class cat" in line(parquet(tmp_path / "x"))[1]
+
+
+def test_images_beside_the_file_and_as_pixels(tmp_path: Path) -> None:
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    reference = None
+    for layout in ("bytes", "path", "text"):
+        root = tmp_path / layout
+        for part in ("train", "test"):
+            (root / "files").mkdir(parents=True, exist_ok=True)
+            images: list[Any] = []
+            for i in range(2):
+                (root / "files" / f"{part}{i}.png").write_bytes(png(i + 9 * (part == "test")))
+                path = f"files/{part}{i}.png"
+                data = (root / path).read_bytes() if layout == "bytes" else None
+                images.append(path if layout == "text" else {"bytes": data, "path": path})
+            values = pa.array(images) if layout == "text" else pa.array(images, kind)
+            table(root / f"{part}.parquet", [0, 1], image=values)
+        found = inspect(parquet(root)).fingerprint
+        reference = reference or found
+        assert found == reference
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 6, 5, 3))
+    for part in ("train", "test"):
+        table(tmp_path / "p" / f"{part}.parquet", [0, 1], pixel_values=pixels.tolist())
+    info = inspect(parquet(tmp_path / "p"))
+    data = open_dataset(parquet(tmp_path / "p"), info.fingerprint, None)
+    assert np.array_equal(data.train.images, pixels)
+
+
+def test_saved_folders_and_columns_of_any_name(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        table(tmp_path / "x" / part / "data-00000-of-00001.arrow", [0, 1], NAMES[:2])
+        images = [png(0), png(1)]
+        table(tmp_path / "y" / "data" / f"{part}.parquet", [], photo=images, label=[9, 9],
+              species=["a", "b"])  # fmt: skip
+    assert inspect(parquet(tmp_path / "x")).class_names == ("bear", "cat")
+    found = inspect(parquet(tmp_path / "y", image="photo", label="species"))
+    assert found.class_names == ("a", "b")
+    with pytest.raises(DataError, match=r"data.label: .* has no column kind; its columns are"):
+        inspect(parquet(tmp_path / "y", label="kind"))
+
+
+def test_csv_of_path_and_label(tmp_path: Path) -> None:
+    root = tree(tmp_path / "x")
+    for part in ("train", "test"):
+        images = sorted((root / part).glob("*/*.png"))
+        rows = [f"{image.relative_to(root)};{image.parent.name}" for image in images]
+        (root / f"{part}.csv").write_text("\n".join(["path;label", *rows]) + "\n")
+    source = Source.model_validate({"source": "csv", "path": root})
+    assert inspect(source).fingerprint == inspect(folder(root)).fingerprint
+    assert inspect(source).class_names == ("cat", "dog")
+
+
+@pytest.fixture
+def function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def make(body: str) -> Source:
+        sys.modules.pop("field_data", None)
+        start = (
+            "import numpy as np\ndef load():\n"
+            "    x = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 3)).astype('uint8')\n"
+            "    y = np.arange(4) % 2\n"
+        )
+        (tmp_path / "field_data.py").write_text(start + textwrap.indent(body, "    "))
+        return Source(source="field_data:load")
+
+    yield make
+    sys.modules.pop("field_data", None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return (x, y), (x, y)",
+        "return (x.astype('float32') / 255, y), (x / 255, y)",
+        "return (x.astype('int64'), y), (x.astype(float), y)",
+        "x = x.transpose(0, 3, 1, 2); return (x, y), (x, y)",
+        "return (x, y[:, None]), (x, np.eye(2)[y])",
+        "n = np.array(['a', 'b'])[y]; return (x, n), (x, n)",
+        "import torch; t = torch.tensor(x); return (t, torch.tensor(y)), (list(x), list(y))",
+    ],
+)
+def test_arrays_are_read_where_there_is_no_doubt(function: Any, body: str) -> None:
+    source = function(body)
+    info = inspect(source)
+    data = open_dataset(source, info.fingerprint, None)
+    expected = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 3))
+    assert np.array_equal(data.train.images, expected)
+    assert np.array_equal(data.test.images, expected)
+    assert info.train_labels.tolist() == info.test_labels.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return ([x[0], x[1, :3]] * 2, y), (x, y)", r"images cannot be .* np.stack\(images\)"),
+        ("return (x, [[0], [0, 1], [1], [0]]), (x, y)", "labels cannot be read as an array"),
+        (
+            "import torch; t = torch.ones(4, 6, 5, 3).requires_grad_(); return (t, y), (x, y)",
+            r"images cannot be read as an array .*images.detach\(\).cpu\(\).numpy\(\)",
+        ),
+        ("return (x - 300.0, y), (x, y)", r"are float64 from -300 to -45; .*astype\('uint8'\)"),
+        ("raise SystemExit('no data')", "no data"),
+    ],
+)
+def test_arrays_in_doubt_are_refused_with_what_mends_them(
+    function: Any, body: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        inspect(function(body))

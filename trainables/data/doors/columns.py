@@ -1,0 +1,192 @@
+"""Which columns of a table hold images and labels, and what stands in them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from trainables.data.reading import Note
+from trainables.errors import DataError
+
+IMAGE_NAMES = (
+    "image", "img", "images", "picture", "photo", "pixels", "pixel_values", "jpg", "png", "webp",
+)  # fmt: skip
+PATH_NAMES = (*IMAGE_NAMES, "file_name", "filename", "file", "path", "filepath", "image_path")
+LABEL_NAMES = (
+    "label", "labels", "fine_label", "fine_labels", "class", "class_id", "class_label",
+    "target", "targets", "category", "category_id", "y",
+)  # fmt: skip
+_NUMBERS = ("id", "index", "idx", "number", "__index_level_0__")
+"""Columns of numbers that are no classes."""
+COARSE_NAMES = ("coarse_label", "coarse_labels")
+"""Taken only where no finer label is there: CIFAR-100 has both."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns that hold images and labels."""
+
+    image: str
+    kind: str
+    """What an image is: `bytes`, `struct` of bytes and path, `path`, or `pixels`."""
+    label: str
+    class_names: tuple[str, ...]
+    """Names of whole-number labels, where the file has them."""
+
+    @classmethod
+    def of(cls, file: Path, schema: pa.Schema, image: str | None, label: str | None) -> "Columns":
+        """Return the columns of a file: the ones named, else those with a usual name or type."""
+        for key, name in (("image", image), ("label", label)):
+            if name is not None and name not in schema.names:
+                raise DataError(
+                    f"data.{key}: {file} has no column {name}; its columns are "
+                    f"{', '.join(schema.names)}"
+                )
+        image = image or _image_column(file, schema)
+        kind = _image_kind(schema.field(image).type)
+        if kind is None:
+            raise DataError(f"data.image: {file}: column {image} holds no images, nor their paths")
+        label = label or _label_column(file, schema, image)
+        if not _is_label(schema.field(label).type):
+            raise DataError(
+                f"{file}: column {label} is {schema.field(label).type}; one class per image is "
+                "needed, as a whole number, text, or true and false"
+            )
+        return cls(image, kind, label, _class_names(schema, label))
+
+
+def _image_kind(kind: pa.DataType) -> str | None:
+    if pa.types.is_struct(kind):
+        names = {field.name for field in kind}
+        return "struct" if names & {"bytes", "path"} else None
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return "bytes"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return "path"
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    depth = 0
+    while (
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    ):
+        kind, depth = kind.value_type, depth + 1
+    return "pixels" if depth in (2, 3) and pa.types.is_integer(kind) else None
+
+
+def _is_label(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = (pa.types.is_integer, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
+    return any(test(kind) for test in tests)
+
+
+def _image_column(file: Path, schema: pa.Schema) -> str:
+    kinds = {field.name: _image_kind(field.type) for field in schema}
+    fitting = [name for name, kind in kinds.items() if kind in ("bytes", "struct", "pixels")]
+    usual = [name for name in fitting if name.lower() in IMAGE_NAMES]
+    paths = [name for name, kind in kinds.items() if kind == "path" and name.lower() in PATH_NAMES]
+    needed = (
+        "one column of bytes, of structs with bytes, of pixels or of paths is needed; say which "
+        "with data.image"
+    )
+    return _only(usual or fitting or paths, "images", needed, file, schema)
+
+
+def _label_column(file: Path, schema: pa.Schema, image: str) -> str:
+    kinds = {field.name: field.type for field in schema if field.name != image}
+    fitting = [name for name, kind in kinds.items() if _is_label(kind)]
+    whole = [name for name in fitting if pa.types.is_integer(kinds[name])]
+    declared = [name for name in whole if _class_names(schema, name)]
+    fine = [name for name in whole if name.lower() in LABEL_NAMES]
+    coarse = [name for name in whole if name.lower() in COARSE_NAMES]
+    others = [name for name in fitting if name.lower() in LABEL_NAMES]
+    # A file of nothing but images and one more column says which it is.
+    last = fitting if len(kinds) == 1 and set(kinds).isdisjoint(_NUMBERS) else []
+    needed = (
+        f"one column named {', '.join(LABEL_NAMES[:-1])} or {LABEL_NAMES[-1]} is needed; say which "
+        "with data.label"
+    )
+    return _only(fine or coarse or others or declared or last, "labels", needed, file, schema)
+
+
+def _only(fitting: list[str], what: str, needed: str, file: Path, schema: pa.Schema) -> str:
+    if len(fitting) == 1:
+        return fitting[0]
+    found = f"{' and '.join(fitting)} may each be the {what}" if fitting else f"no column of {what}"
+    columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
+    raise DataError(f"{file}: {found}; {needed}. Columns: {columns}")
+
+
+def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...]:
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        names = features[label]["names"]
+    except (KeyError, TypeError, ValueError):
+        return ()
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Classes of the images of every part, as numbers with names."""
+
+    parts: Mapping[str, NDArray[np.int64]]
+    """Classes by part, shape (n,) each."""
+    class_names: tuple[str, ...]
+    """Name of every class by its number; empty where the numbers are all there is."""
+    notes: tuple[Note, ...] = ()
+    """What was done to them."""
+
+
+def numbered(parts: Mapping[str, Sequence[Any]], names: tuple[str, ...]) -> Labels:
+    """Return labels as numbers: text is sorted and numbered, and names without images are dropped.
+
+    Parameters
+    ----------
+    parts
+        Labels by part, all text or all whole numbers; `train` is among them.
+    names
+        Names of whole numbers, where there are any.
+    """
+    values = {part: np.asarray(labels) for part, labels in parts.items()}
+    train = values["train"]
+    if train.dtype.kind in "US":
+        found = sorted(set(train.tolist()), key=_in_order)
+        number = {name: place for place, name in enumerate(found)}
+        for part, labels in values.items():
+            strange = next((label for label in labels.tolist() if label not in number), None)
+            if strange is not None:
+                raise DataError(
+                    f"{part}: has images of class {strange}, of which train has none; the classes "
+                    f"are {', '.join(found[:20])}{', …' if len(found) > 20 else ''}"
+                )
+        as_numbers = {
+            part: np.array([number[label] for label in labels.tolist()], dtype=np.int64)
+            for part, labels in values.items()
+        }
+        return Labels(as_numbers, tuple(found))
+    whole = {part: labels.astype(np.int64) for part, labels in values.items()}
+    used = np.unique(np.concatenate([*whole.values()]))
+    if not names or used.size == len(names) or used[0] < 0 or used[-1] >= len(names):
+        return Labels(whole, names)
+    gone = ", ".join(name for place, name in enumerate(names) if place not in set(used.tolist()))
+    note = Note(
+        "unused-names", "note", f"no image is of class {gone}; the others are numbered anew"
+    )
+    renumbered = {part: np.searchsorted(used, labels) for part, labels in whole.items()}
+    return Labels(renumbered, tuple(names[place] for place in used), (note,))
+
+
+def _in_order(name: str) -> tuple[bool, int, str]:
+    is_number = name.isascii() and name.isdigit()
+    return (not is_number, int(name) if is_number else 0, name)
+
+
+def texts(values: Iterable[Any]) -> list[str]:
+    """Return labels as names: true and false as a study would write them."""
+    return [str(value).lower() if isinstance(value, bool) else str(value) for value in values]

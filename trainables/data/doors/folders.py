@@ -1,0 +1,215 @@
+"""Images in folders, one per class."""
+
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+from trainables.data.arrangement import USUAL_NAMES, Parts, Readable
+from trainables.data.reading import Item, Note, Split
+from trainables.errors import DataError
+
+_LITTER = {"Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir", "lost+found"}
+"""What systems leave in folders of images; so is what begins with a dot and holds no images."""
+_NO_IMAGES = {
+    ".cache", ".csv", ".db", ".doc", ".docx", ".html", ".ini", ".json", ".jsonl", ".log", ".md",
+    ".npy", ".npz", ".parquet", ".pdf", ".pickle", ".pkl", ".py", ".rst", ".rtf", ".sh", ".sha256",
+    ".md5", ".toml", ".tsv", ".txt", ".url", ".xlsx", ".xml", ".yaml", ".yml", ".zip", ".gz",
+    ".tar", ".tgz", ".mp4", ".mov", ".avi", ".mp3", ".wav", ".lnk", ".bak", ".tmp", ".part",
+    ".pyc", ".ipynb", ".h5", ".mat", ".pt", ".pth", ".geojson", ".shp", ".dbf", ".prj", ".xmp",
+    ".aae", ".thm",
+}  # fmt: skip
+"""Endings of what lies beside images; what ends otherwise is read, or refused by name."""
+_IMAGES = {
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm",
+    ".pgm", ".pbm", ".jp2", ".avif", ".heic",
+}  # fmt: skip
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class ImageFolder(Readable):
+    """train/<class>/… and test/<class>/…, images of any size; a class is named by its folder."""
+
+    path: Path | dict[str, Path]
+    """The folder that holds the parts, or a folder for each of them."""
+
+    def evidence(self) -> list[Path]:
+        """Return all folders and images."""
+        found: list[Path] = []
+        for root in self._roots().values():
+            for folder in _classes(root, []):
+                found += [folder, *_images(folder, [])]
+        return found
+
+    def parts(self) -> Parts:
+        """Return the data set: its images are listed, and read when asked for."""
+        roots = self._roots()
+        passed_over: list[Path] = []
+        folders = _classes(roots["train"], passed_over)
+        if not folders:
+            raise DataError(
+                f"{roots['train']}: holds no class folders; needed are train/<class>/<image>"
+            )
+        inside = {folder: _images(folder, passed_over) for folder in folders}
+        names = [_name(folder) for folder in folders if inside[folder]]
+        splits = {"train": self._split(roots["train"], inside, names)}
+        for part, root in roots.items():
+            if part != "train":
+                inside = {f: _images(f, passed_over) for f in _classes(root, passed_over)}
+                if not inside:
+                    raise DataError(
+                        f"{root}: holds no class folders; needed are {part}/<class>/<image>"
+                    )
+                splits[part] = self._split(root, inside, names)
+        return Parts(
+            splits["train"],
+            splits.get("test"),
+            tuple(names),
+            splits.get("validation"),
+            tuple(str(root) for root in roots.values()),
+            tuple(_notes(passed_over, folders, names)),
+            self._lack(roots),
+        )
+
+    def _roots(self) -> dict[str, Path]:
+        """Return the folder of each part that is there; train is always among them."""
+        if isinstance(self.path, dict):
+            return self.path
+        found = usual_parts(_entries(self.path), lambda entry: entry.is_dir())
+        if "train" in found:
+            return found
+        names = [entry.name for entry in _entries(self.path) if entry.is_dir()]
+        there = f"it holds {', '.join(names[:8])}" if names else "it holds no folders"
+        raise DataError(
+            f"{self.path}: no folder train; {there}. Needed are train/<class>/<image> and "
+            "test/<class>/<image>, or data.path: {train: …, test: …}"
+        )
+
+    def _lack(self, roots: dict[str, Path]) -> str:
+        lack = f"{self.path}: no folder test"
+        if "validation" not in roots:
+            return f"{lack}; add test/<class>/<image>"
+        there = roots["validation"]
+        return (
+            f"{lack}, but {there.name}; to test on it, write data.path: "
+            f"{{train: {roots['train']}, test: {there}}}"
+        )
+
+    @staticmethod
+    def _split(root: Path, inside: dict[Path, list[Path]], names: list[str]) -> Split:
+        labels: list[int] = []
+        files: list[Path] = []
+        for folder, images in inside.items():
+            if images and _name(folder) not in names:
+                raise DataError(
+                    f"{folder}: no training image of that class; {_known(folder, names)}"
+                )
+            labels += [names.index(_name(folder))] * len(images) if images else []
+            files += images
+        return Split(
+            str(root),
+            np.asarray(labels, np.int64),
+            lambda: (Item(str(file), file) for file in files),
+            lambda: map(str, files),
+        )
+
+
+def usual_parts(entries: list[Path], is_part: Callable[[Path], bool]) -> dict[str, Path]:
+    """Return the entries that are named as parts of a data set usually are, by part."""
+    found: dict[str, Path] = {}
+    for part, usual in USUAL_NAMES.items():
+        fitting = [e for e in entries if e.name.lower() in usual and is_part(e)]
+        if len(fitting) > 1:
+            listed = " and ".join(entry.name for entry in fitting)
+            raise DataError(
+                f"{fitting[0].parent}: holds {listed}; say which is {part} with "
+                "data.path: {train: …, test: …}"
+            )
+        if fitting:
+            found[part] = fitting[0]
+    return found
+
+
+def _known(folder: Path, names: list[str]) -> str:
+    alike = {name.lower(): name for name in names}
+    near = get_close_matches(_name(folder).lower(), alike, n=1, cutoff=0.8)
+    meant = f"did you mean {alike[near[0]]}? " if near else ""
+    return f"{meant}The classes are {', '.join(names[:20])}{', …' if len(names) > 20 else ''}"
+
+
+def _name(folder: Path) -> str:
+    """Return a class's name: systems write one name in two forms of Unicode."""
+    return unicodedata.normalize("NFC", folder.name)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as problem:
+        raise DataError(
+            f"{folder}: cannot be read ({problem.strerror}); needed are folders train and test, "
+            "each with one folder of images per class"
+        ) from problem
+
+
+def _classes(root: Path, passed_over: list[Path]) -> list[Path]:
+    """Return the class folders of a part in order of name, empty ones too."""
+    folders = []
+    for entry in _entries(root):
+        if entry.is_dir():
+            if _is_litter(entry) and not _holds_images(entry):
+                passed_over.append(entry)
+            else:
+                folders.append(entry)
+        elif entry.suffix.lower() in _IMAGES and not entry.name.startswith("."):
+            raise DataError(f"{entry}: lies outside the class folders; move it into one or away")
+        elif not entry.is_file():
+            raise DataError(f"{entry}: is no regular file; take it away")
+        else:
+            passed_over.append(entry)
+    return sorted(folders, key=_name)
+
+
+def _is_litter(entry: Path) -> bool:
+    return entry.name in _LITTER or entry.name[0] == "."
+
+
+def _holds_images(folder: Path) -> bool:
+    """Return whether a folder that may be litter is a class such as .net."""
+    known = folder.name in (".ipynb_checkpoints", ".git", ".cache", ".thumbnails")
+    return not (known or folder.name in _LITTER) and bool(_images(folder, []))
+
+
+def _images(folder: Path, passed_over: list[Path]) -> list[Path]:
+    return [*_walked(folder, passed_over)]
+
+
+def _walked(folder: Path, passed_over: list[Path]) -> Iterator[Path]:
+    for entry in _entries(folder):
+        if _is_litter(entry):
+            passed_over.append(entry)
+        elif entry.is_dir():
+            yield from _walked(entry, passed_over)
+        elif not entry.is_file():
+            raise DataError(f"{entry}: is no regular file; take it away")
+        elif entry.suffix.lower() in _NO_IMAGES:
+            passed_over.append(entry)
+        else:
+            yield entry
+
+
+def _notes(passed_over: list[Path], folders: list[Path], names: list[str]) -> Iterator[Note]:
+    empty = [folder.name for folder in folders if _name(folder) not in names]
+    if empty:
+        text = f"folders of train without images are no classes: {', '.join(empty[:_SHOWN])}"
+        yield Note("empty-folder", "note", f"{text}{', …' if len(empty) > _SHOWN else ''}")
+    # What systems leave everywhere is not worth a line.
+    told = [path for path in passed_over if not _is_litter(path)]
+    if told:
+        shown = ", ".join(str(path) for path in told[:_SHOWN])
+        more = ", …" if len(told) > _SHOWN else ""
+        yield Note("passed-over", "note", f"{len(told)} files are no images: {shown}{more}")
