@@ -12,6 +12,7 @@ from trainables.errors import ModelError
 from trainables.models.networks import build_model
 from trainables.models.rehearsal import check_input, fresh_model, rehearse
 from trainables.training.classifier import Classifier
+from trainables.work.answers import take_facts
 
 SIDES = (32, 32)
 
@@ -26,7 +27,7 @@ def test_it_trains(name: str) -> None:
     check_input(f"field.own:{name}", 10, sides=SIDES)
     learner = classifier(name)
     assert learner.step()["val_loss"] > 0
-    facts = learner.facts()
+    facts = take_facts(learner, digit_trials.make_trial())
     assert facts["n_trainable"] == (330 if name == "frozen" else facts["n_parameters"])
 
 

@@ -21,11 +21,13 @@ from trainables.work.reports import METRIC
 
 _FACTS = (
     "n_parameters",
+    "n_trainable",
     "flops_per_image",
     "subset_hash",
     "class_counts",
     "init_hash",
     "weights_hash",
+    "head",
     "normalization_mean",
     "normalization_std",
     "resolved_precision",
