@@ -81,7 +81,7 @@ def test_ray_is_imported_where_it_belongs() -> None:
     for file in modules("trainables"):
         assert ("ray" in top(imported(file))) == (file.name == "actor.py"), file.name
     users = {file.stem for file in modules("orchestrator") if "ray" in top(imported(file))}
-    assert users == {"connection", "dashboard", "tuner", "survey", "tracking"}
+    assert users == {"connection", "ray_private", "dashboard", "tuner", "survey", "tracking"}
 
 
 def test_lazy_imports_and_those_for_types_are_seen(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The command `scalestudy`. Heavy libraries are imported by the commands that need them."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -46,6 +47,10 @@ def _any_command(
 
 def main() -> None:
     """Run the command; every error a user can cause is one message on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Not every terminal knows every sign, and none of them is worth a run.
+            stream.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):

@@ -128,7 +128,7 @@ def _ray(address: str | None, torch_gpus: int) -> Iterator[Check]:
     from orchestrator.errors import RunError
 
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    # Ray itself tries for minutes where nobody listens.
+    # A line of its own for what is met most often.
     if port.isdigit() and not _is_reachable(host, int(port)):
         yield ray_check(address, None, "nobody listens there")
         return

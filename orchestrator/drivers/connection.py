@@ -1,14 +1,21 @@
 """A Ray to work with: one that runs already, or a quiet private one on this machine."""
 
+import atexit
 import logging
 import os
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from orchestrator.drivers import ray_private
 from orchestrator.errors import RunError
-from orchestrator.placement.shares import Node
+from orchestrator.placement.shares import Node, usable_cpus
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -31,6 +38,12 @@ OBJECT_STORE_BYTES = 2**28
 
 _FAILURES = (ConnectionError, RuntimeError, ValueError, TimeoutError)
 """What Ray raises where a cluster cannot be reached or started."""
+_SOCKETS = 24
+"""Letters that the name of a folder may have for Ray's sockets in it, whose paths are short."""
+_ANSWER_SECONDS = 4.0
+"""Seconds in which a cluster opens a connection."""
+_private: list[Path] = []
+"""Folders of private Rays."""
 _KIND = "accelerator_type:"
 """What precedes the name of a node's GPUs among its resources."""
 
@@ -50,15 +63,15 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
     RunError
         The cluster cannot be reached.
     """
-    ray = _ray()
-    if ray.is_initialized():
+    if "ray" in sys.modules and _ray().is_initialized():
         yield Connected().nodes()
         return
     try:
         if address:
+            _refuse_dead(address)
             _init(address=address)
         else:
-            start_local()
+            start_private()
     except _FAILURES as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
         raise RunError(
@@ -68,7 +81,8 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
     try:
         yield Connected().nodes()
     finally:
-        ray.shutdown()
+        _ray().shutdown()
+        drop_private_folders()
 
 
 def join() -> Path:
@@ -86,21 +100,97 @@ def join() -> Path:
 
 
 def start_local(cpus: int | None = None, gpus: int | None = None) -> None:
-    """Start a private Ray on this machine, for this process alone.
+    """Start a Ray on this machine for this process, which others may connect to.
 
     Parameters
     ----------
     cpus, gpus
-        Numbers that Ray hands out; by default what the machine has.
+        Numbers that Ray hands out; by default what the machine has, and this process may use.
     """
-    _init(
+    _init(**_local(cpus, gpus))
+
+
+def start_private() -> None:
+    """Start a Ray on this machine for this process and its user alone.
+
+    It listens to this machine only, wants a token, and keeps its files in a folder of mode 0700,
+    which goes when the process ends. Raises RunError where no such folder can be made.
+    """
+    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
+        # Ray looks at them once, when it is imported; its processes take them over.
+        os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
+    folder = private_folder()
+    # What Ray reads when it is imported is set before.
+    _ray()
+    # Ray opens its own folder to everybody; the one around it is closed.
+    ray_private.init_on_loopback(_init, **_local(), _temp_dir=str(folder / "r"))
+
+
+def _local(cpus: int | None = None, gpus: int | None = None) -> dict[str, Any]:
+    return {
         # A plain init would join whatever cluster was started here before.
-        address="local",
-        num_cpus=cpus,
-        num_gpus=gpus,
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
+        "address": "local",
+        "num_cpus": usable_cpus() if cpus is None else cpus,
+        "num_gpus": gpus,
+        "include_dashboard": False,
+        "object_store_memory": OBJECT_STORE_BYTES,
+    }
+
+
+def private_folder() -> Path:
+    """Return a new folder whose name is short enough for the sockets in it.
+
+    Raises
+    ------
+    RunError
+        It can be made nowhere.
+    """
+    named = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    for place in (named, "/tmp", "/var/tmp", "/dev/shm"):
+        if len(os.fsencode(place)) > _SOCKETS:
+            continue
+        with suppress(OSError):
+            folder = Path(tempfile.mkdtemp(prefix="sst-", dir=place))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            _private.append(folder)
+            return folder
+    raise RunError(
+        f"Ray's files need a folder with a short name, and none can be made in {named}, /tmp or "
+        "/var/tmp; set RAY_TMPDIR to one of at most "
+        f"{_SOCKETS} letters that can be written."
     )
+
+
+def drop_private_folders() -> None:
+    """Remove the folders of private Rays that have ended."""
+    while _private:
+        shutil.rmtree(_private.pop(), ignore_errors=True)
+
+
+def _refuse_dead(address: str) -> None:
+    """Refuse an address where no cluster answers: Ray itself would try for minutes.
+
+    Raises
+    ------
+    RunError
+        It is said why, within ten seconds.
+    """
+    advice = "Check --address (or RAY_ADDRESS), or leave it out to run on this machine."
+    scheme, _, rest = address.rpartition("://")
+    if scheme.startswith("http"):
+        raise RunError(
+            f"{address} is a dashboard, to which `scalestudy submit` sends studies; `run` needs "
+            "the cluster itself, such as head:6379."
+        )
+    host, _, port = rest.rpartition(":")
+    if not port.isdigit():
+        # Such as auto: Ray looks for a cluster of this machine.
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise RunError(f"the Ray cluster at {address}: nobody answers ({why}). {advice}") from None
 
 
 class Connected:
@@ -112,9 +202,7 @@ class Connected:
 
     def free(self) -> list[Node]:
         """Return the nodes that are alive, each with the CPUs and GPUs that nobody holds."""
-        from ray._private.state import available_resources_per_node
-
-        amounts = available_resources_per_node()
+        amounts = ray_private.free_resources()
         return [_node(node, amounts.get(node["NodeID"], {})) for node in _alive()]
 
 
@@ -129,11 +217,9 @@ def _ray() -> Any:
     # What goes wrong in a trial is in its record; Tune would print it on top of the table.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     import ray
-    import ray._private.worker as worker
 
-    # So would Ray itself when a worker dies, whatever log_to_driver says.
-    if hasattr(worker, "print_to_stdstream"):
-        worker.print_to_stdstream = lambda *_, **__: None
+    # So would Ray itself when a worker dies.
+    ray_private.silence_workers()
     ours = [str(Path(__file__).parents[2]), str(Path.cwd())]
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*ours, *filter(None, given)]))

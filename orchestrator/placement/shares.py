@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 
 from orchestrator.errors import RunError
 from orchestrator.study.inputs import Inputs
@@ -54,7 +55,20 @@ def own_machine(with_gpus: bool) -> Node:
         import torch
 
         gpus = float(torch.cuda.device_count())
-    return Node("here", float(os.cpu_count() or 1), gpus)
+    return Node("here", float(usable_cpus()), gpus)
+
+
+def usable_cpus(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the CPUs that this process may use: of the machine, its share, a container's quota."""
+    usable = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        usable = len(os.sched_getaffinity(0))
+    try:
+        quota, period = (groups / "cpu.max").read_text().split()
+        usable = min(usable, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such group, or "max": no quota
+        pass
+    return usable
 
 
 def places(node: Node, share: Share) -> int:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: asked once, a run ends in order; asked twice, at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: asked once, a run ends in order; asked twice, at once."""
 
 import os
 import signal
@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import psutil
 
+from orchestrator.drivers.connection import drop_private_folders
 from orchestrator.errors import OrchestratorError
 
 
@@ -20,7 +21,7 @@ class Interrupted(OrchestratorError):
 
 
 class Signals:
-    """While entered, SIGINT and SIGTERM raise `Interrupted`, or wait where they are deferred.
+    """While entered, the three signals raise `Interrupted`, or wait where they are deferred.
 
     Only the main thread receives signals; elsewhere nothing is changed.
     """
@@ -43,7 +44,10 @@ class Signals:
         """Take the signals; again after a library has taken them for itself."""
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # What was started by nohup goes on when its terminal closes.
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue
             before = signal.signal(number, self._note)
             self._before.setdefault(number, before)
 
@@ -66,6 +70,7 @@ class Signals:
             )
             sys.stderr.flush()
             _end_children()
+            drop_private_folders()
             os._exit(130)
         self._asked = True
         if not self.deferred:

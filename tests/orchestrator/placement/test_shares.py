@@ -1,5 +1,7 @@
 """How many trials fit where, worked out by hand."""
 
+from pathlib import Path
+
 import pytest
 
 from orchestrator.errors import RunError
@@ -13,6 +15,7 @@ from orchestrator.placement.shares import (
     share_for,
     slots,
     speed,
+    usable_cpus,
     worth_sharing,
 )
 from trainables.measure.footprint import Footprint
@@ -183,3 +186,10 @@ def test_what_would_help_is_said() -> None:
     assert "it had 2 whole GPUs" in remedy(Share(1, 2), GPU)
     assert "resources.gpu: 4 divides" in remedy(Share(1, 2), GPU)
     assert "more memory helps" in remedy(Share(8, 1), MAIN)
+
+
+def test_a_containers_quota_counts(tmp_path: Path) -> None:
+    machine = usable_cpus(tmp_path)
+    for quota, cpus in (("max 100000", machine), ("100000 100000", 1), ("50000 100000", 1)):
+        (tmp_path / "cpu.max").write_text(quota)
+        assert usable_cpus(tmp_path) == cpus
