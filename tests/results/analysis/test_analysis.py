@@ -44,21 +44,21 @@ def test_of_many_models_neighbours_and_the_ends_are_looked_at(tmp_path):
 def test_sections_follow_what_the_study_varies(tmp_path):
     sections = sections_of(opened(tmp_path))
     names = [section.name for section in sections]
-    assert names == ["levers", "model", "pretraining", "data", "effects", "cost", "training"]
-    assert [row[0] for row in sections[0].tables[0].rows] == ["weights", "model", "data"]
-    assert sections[1].text[0].startswith("Model: ")
+    assert names == ["any", "levers", "model", "weights", "data", "effects", "cost", "training"]
+    assert [row[0] for row in sections[1].tables[0].rows] == ["weights", "model", "data"]
+    assert sections[2].text[0].startswith("Model: ")
 
 
 def test_one_model_is_not_compared(tmp_path):
     plan = Plan(models=("resnet18",), fractions=(1.0,))
     names = [section.name for section in sections_of(opened(tmp_path, plan))]
-    assert names == ["levers", "pretraining", "effects", "cost", "training"]
+    assert names == ["any", "levers", "weights", "effects", "cost", "training"]
 
 
 def test_a_race_has_neither_differences_nor_prices(tmp_path):
     sections = sections_of(opened(tmp_path, Plan(race=True, seeds=(0,))))
-    assert [section.name for section in sections] == ["cost", "training"]
-    assert len(sections[0].tables) == 1
+    assert [section.name for section in sections] == ["any", "cost", "training"]
+    assert len(sections[1].tables) == 1
 
 
 def test_nothing_trained_has_no_sections(tmp_path):
