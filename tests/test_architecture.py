@@ -41,6 +41,8 @@ def name_of(file: Path) -> str:
 
 
 ALL = {name_of(file): file for package in PACKAGES for file in modules(package)}
+FRONT = ROOT / "scalestudy.py"
+"""What users import: it hands on names of the packages, none of which knows of it."""
 
 
 def imported(file: Path) -> set[str]:
@@ -68,6 +70,13 @@ def test_directions(package: str) -> None:
     assert modules(package)
     for file in modules(package):
         assert not top(imported(file)) & FORBIDDEN[package], file.name
+
+
+def test_the_front_hands_on_and_is_not_imported() -> None:
+    assert top(imported(FRONT)) == {"typing", "importlib", "orchestrator", "results"}
+    assert imported_at_once(FRONT) == {"typing"}
+    for file in ALL.values():
+        assert "scalestudy" not in top(imported(file)), file.name
 
 
 def test_leaves_of_results_are_all_that_trainables_import() -> None:
@@ -188,6 +197,7 @@ def test_packages_are_found_and_are_these_three() -> None:
     found = set(find_packages(str(ROOT), **made["tool"]["setuptools"]["packages"]["find"]))
     assert {name.partition(".")[0] for name in found} == set(PACKAGES)
     assert {name.rpartition(".")[0] for name in ALL} - {""} <= found
+    assert made["tool"]["setuptools"]["py-modules"] == [FRONT.stem]
     assert made["project"]["name"] == "scalestudy"
     assert made["project"]["scripts"] == {"scalestudy": "orchestrator.commands.app:main"}
 
@@ -207,6 +217,8 @@ def test_modules_are_short_and_few_in_a_folder() -> None:
             {"torch", "ray", "trainables", "orchestrator", "matplotlib", "scipy.stats"},
         ),
         ("import results; results.open, results.write_report", {"torch", "ray"}),
+        ("import scalestudy", {"torch", "ray", "pandas", *PACKAGES}),
+        ("import scalestudy; scalestudy.open, scalestudy.compare", {"torch", "ray"}),
         (
             "import results.errors, results.ranking, results.store.objects",
             {"torch", "ray", "pandas", "matplotlib", "trainables", "orchestrator"},

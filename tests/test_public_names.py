@@ -4,7 +4,16 @@ import pytest
 
 import orchestrator
 import results
+import scalestudy
 import trainables
+
+
+def test_scalestudy() -> None:
+    names = ["compare", "load_study", "make_progress", "open", "plan_study", "run_study"]
+    assert scalestudy.__all__ == dir(scalestudy) == names
+    for name in names:
+        owner = results if name in results.__all__ else orchestrator
+        assert getattr(scalestudy, name) is getattr(owner, name)
 
 
 def test_orchestrator() -> None:
@@ -46,6 +55,8 @@ def test_trainables() -> None:
 
 
 def test_nothing_else_can_be_had() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'train'"):
+        scalestudy.train  # noqa: B018
     with pytest.raises(AttributeError, match="has no attribute 'train'"):
         orchestrator.train  # noqa: B018
     with pytest.raises(AttributeError, match="has no attribute 'train'"):

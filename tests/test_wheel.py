@@ -28,8 +28,8 @@ for sys.argv[1:] in json.loads(commands):
         runpy.run_path(command, run_name="__main__")
     except SystemExit as ended:
         assert not ended.code
-import orchestrator, results
-print(orchestrator.__file__, len(results.open("runs/small").trials()))
+import orchestrator, scalestudy
+print(orchestrator.__file__, len(scalestudy.open("runs/small").trials()))
 """
 """Carries out one command after another, and says where from."""
 BUILD = "import setuptools.build_meta as b; b.build_wheel('dist')"
@@ -54,7 +54,7 @@ def followed(folder: Path, *words: object, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "scalestudy.py"):
         shutil.copy(ROOT / name, folder)
     for package in PACKAGES:
         unwanted = shutil.ignore_patterns("__pycache__")
@@ -72,7 +72,7 @@ def test_everything_is_in_it(wheel: Path) -> None:
         for file in (ROOT / package).rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
-    assert inside == here
+    assert inside == {"scalestudy.py", *here}
     assert {f"{package}/py.typed" for package in PACKAGES} <= inside
     assert any(name.endswith(".yaml") for name in inside)
     assert any("/templates/" in name for name in inside)
