@@ -25,9 +25,9 @@ test: $(INSTALLED)  ## all tests but the long ones
 test-long: $(INSTALLED)  ## the long ones: many kills, ten thousand trials
 	$(BIN)/python -m pytest -m long --timeout 3600 --durations 10
 
-test-trackers:  ## MLflow and W&B, in an environment of their own: they slow every start of Ray Tune
+test-trackers:  ## MLflow, W&B and datasets, in an environment of their own: they slow every start of Ray Tune
 	$(PYTHON) -m venv .venv-trackers
-	.venv-trackers/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,trackers]"
+	.venv-trackers/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[dev,trackers]" datasets
 	.venv-trackers/bin/python -m pytest -m trackers
 
 test-containers: $(INSTALLED)  ## builds docker/ and runs a study through it; takes root, see the script
