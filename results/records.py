@@ -163,6 +163,17 @@ PREDICTION_SCHEMA = pa.schema(
     }
 )
 
+EXAMPLE_SCHEMA = pa.schema(
+    {
+        "test_fingerprint": pa.string(),  # of the test set, as in environments
+        "example": pa.int64(),  # position in it, from 0, as in predictions
+        "label": pa.int64(),
+        "class": pa.string(),  # the label's name
+        "place": pa.string(),  # where the image is found again: a file, or a file and its row
+        "copy_of": pa.string(),  # the training image with the same pixels; null without
+    }
+)
+
 ENVIRONMENT_SCHEMA = pa.schema(
     {
         "pass_id": pa.string(),
@@ -198,10 +209,12 @@ SCHEMAS: dict[str, pa.Schema] = {
     "trials": TRIAL_SCHEMA,
     "epochs": EPOCH_SCHEMA,
     "predictions": PREDICTION_SCHEMA,
+    "examples": EXAMPLE_SCHEMA,
     "environments": ENVIRONMENT_SCHEMA,
 }
 
 KEYS: dict[str, list[str]] = {
+    "examples": ["test_fingerprint", "example"],
     "trials": ["trial_id"],
     "epochs": ["trial_id", "epoch"],
     "predictions": ["trial_id", "epoch", "example"],

@@ -1,6 +1,7 @@
 """From rows in memory to Parquet on disk: nothing is lost, nothing is written twice."""
 
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +52,11 @@ class Recorder:
         """Write what the pass runs on, as a row of the table of environments."""
         table = table_of("environments", [{"pass_id": self._pass_id, **row}])
         self._store.write_part("environments", self._pass_id, [table])
+
+    def write_examples(self, fingerprint: str, rows: Callable[[], Sequence[Row]]) -> None:
+        """Write what is known of each test image, once for a test set with this fingerprint."""
+        if not any(part.stem.startswith(fingerprint) for part in self._store.parts("examples")):
+            self._store.write_part("examples", fingerprint, [table_of("examples", rows())])
 
     def flush(self, *, force: bool = False) -> list[str]:
         """Write what is new, about once a second, or once there is a checkpoint per place.

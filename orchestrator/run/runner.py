@@ -22,7 +22,7 @@ from orchestrator.run.events import Progress, tell
 from orchestrator.run.lock import Check, held
 from orchestrator.run.recorder import Recorder
 from orchestrator.run.signals import Interrupted, Signals
-from orchestrator.study.inputs import find_inputs, look_at_images
+from orchestrator.study.inputs import examples_of, find_inputs, look_at_images
 from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
 from results.records import Status
@@ -118,7 +118,11 @@ def run_study(
         store.write_study(study.written())
         recorder.flush(force=True)
         if not work.is_finished:
-            inventory = look_at_images(study, inputs, show.decoding).inventory
+            looked = look_at_images(study, inputs, show.decoding)
+            inventory = looked.inventory
+            if looked.info:
+                prints = looked.info.test_fingerprint
+                recorder.write_examples(prints, lambda: examples_of(study, looked))
             for line in (inventory, *inventory.notes) if inventory else ():
                 show.note(str(line))
             address = address or os.environ.get("RAY_ADDRESS") or None

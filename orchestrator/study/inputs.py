@@ -219,6 +219,30 @@ def look_at_images(study: Study, inputs: Inputs, progress: "Progress | None" = N
     return replace(inputs, info=info, inventory=_inventory(study, info))
 
 
+def examples_of(study: Study, inputs: Inputs) -> list[dict[str, Any]]:
+    """Return a row per test image: its class by name, where it is found again, what it copies."""
+    info = inputs.info
+    if info is None:
+        return []
+    from trainables.data.dataset import places
+
+    copies = dict(info.known_copies.test)
+    train = places(study.data, info, "train") if copies else []
+    return [
+        {
+            "test_fingerprint": info.test_fingerprint,
+            "example": number,
+            "label": int(label),
+            "class": info.class_names[label],
+            "place": place,
+            "copy_of": train[copies[number]] if number in copies else None,
+        }
+        for number, (label, place) in enumerate(
+            zip(info.test_labels, places(study.data, info, "test"), strict=True)
+        )
+    ]
+
+
 def _inventory(study: Study, info: "DataInfo") -> "Inventory":
     from trainables.data.inventory import take_stock
     from trainables.data.splits import held_out
