@@ -108,6 +108,8 @@ def _override(values: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key:
         raise StudyError(f"--set {setting}: key=value is needed, such as recipe.epochs=3.")
+    if not text.strip():
+        raise StudyError(f"--set {setting}: no value; leave it out for the default, or say null.")
     try:
         value = _loaded(text)
     except Exception:

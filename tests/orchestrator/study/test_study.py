@@ -679,3 +679,11 @@ def test_a_file_that_means_more_than_a_study_is_refused(
     with pytest.raises(StudyError, match=r"study\.yaml") as refused:
         load_study(file)
     assert said in str(refused.value)
+
+
+def test_a_setting_without_a_value_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("name: s\ntrainable: simulated\n")
+    for setting in ("recipe.lr=", "recipe.lr= "):
+        with pytest.raises(StudyError, match="no value; leave it out"):
+            load_study(file, [setting])
