@@ -1,5 +1,6 @@
 """The report: its page, which needs nothing else and asks for nothing, and the files beside it."""
 
+import json
 import math
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -37,7 +38,7 @@ from results.store.files import write_whole
 from results.store.objects import Location
 
 _NOTHING = "No trial is recorded yet: `scalestudy run` trains, and this page fills as it does."
-_UNSHOWN = ("settings", "forecast", "gpu_footprints")
+_UNSHOWN = ("settings", "forecast", "gpu_footprints", "data")
 """Columns of environments that hold JSON."""
 _COMPARING = ("data-size", "cost", "pretraining")
 """Figures that every report draws."""
@@ -143,6 +144,7 @@ def render(
         cell_table=_cell_table(cells),
         recipes=_recipe_table(cells, run.tuned) if known and run.tuned else None,
         environments=_environment_table(run.environments()),
+        read=_read(run.environments()),
         forecasts=_forecast_table(run),
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
         written_at=written_at,
@@ -202,6 +204,16 @@ def _recipe_table(cells: Cells, tuned: list[str]) -> Table:
     }
     frame = cells.frame.assign(cell=[cells.name(row) for row in rows], **chosen)
     return table_of("The recipe chosen in each cell", frame, columns, most=len(frame))
+
+
+def _read(environments: pd.DataFrame) -> list[str]:
+    """Return what the last pass read of the data, and each note on it; nothing of older runs."""
+    recorded = environments["data"].dropna().tolist() if "data" in environments else []
+    if not recorded:
+        return []
+    data = json.loads(recorded[-1])
+    notes = [f"{'; '.join(filter(None, (n['text'], n['advice'])))}." for n in data["notes"]]
+    return [f"{data['line']}.", *notes]
 
 
 def _environment_table(environments: pd.DataFrame) -> Table:

@@ -9,6 +9,8 @@ from PIL import Image
 
 from orchestrator.run.runner import run_study
 from orchestrator.study.study import study_from
+from results import open as results_open
+from results import write_report
 from results.store.store import Store
 
 
@@ -46,3 +48,5 @@ def test_a_run_records_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     read = json.loads(environment["data"])
     assert read["classes"] == {"cat": {"train": 8, "test": 2}, "dog": {"train": 9, "test": 2}}
     assert (read["train"], read["validation"], read["test"]) == (17, 4, 4)
+    page = write_report(results_open(tmp_path / "run")).read_text()
+    assert "data: 2 classes (cat 8, dog 9), 17 train (4 of them validation), 4 test" in page
