@@ -193,4 +193,4 @@ def _of_copies(info: DataInfo, held_out: NDArray[np.int64]) -> Iterator[Note]:
         text += f", {unlike} of them under another class"
     if both.size:
         text += f"; {both.size} of the repeated ones are both trained on and validated on"
-    yield Note("repeated-images", "warning", text, "data.group: content keeps copies together")
+    yield Note("repeated-images", "warning", text, "take the repeats out")
