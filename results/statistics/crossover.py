@@ -126,8 +126,8 @@ def _extended(n: Array, means: Array) -> float | None:
     if last >= 0 or last <= before:
         return None
     steps = -last / (last - before)
-    place = float(n[-1] * (n[-1] / n[-2]) ** steps)
-    return place if place <= MOST_EXTRAPOLATION * n[-1] else None
+    farther = steps * np.log(n[-1] / n[-2])
+    return float(n[-1] * np.exp(farther)) if farther <= np.log(MOST_EXTRAPOLATION) else None
 
 
 def straight(sizes: Array, table: Array, places: Array) -> Array:
