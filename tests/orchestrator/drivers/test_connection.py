@@ -28,6 +28,8 @@ def free_port() -> int:
         ("127.0.0.1:99999", "nobody answers"),
         ("http://head:8265", "is a dashboard, to which `scalestudy submit` sends"),
     ],
+    # Ports differ between the processes that tests run in.
+    ids=["port", "client", "no port", "dashboard"],
 )
 def test_a_dead_address_is_one_sentence(
     address: str, said: str, monkeypatch: pytest.MonkeyPatch
