@@ -19,13 +19,22 @@ from results.analysis.levers import FORECAST
 from results.analysis.runs import records_of
 from results.answer.levers import lever_phrase
 from results.findings.finding import Severity
-from results.phrases import byte_size, cell_name, count, duration, percent, signed, split_levels
+from results.phrases import (
+    byte_size,
+    count,
+    duration,
+    level_label,
+    percent,
+    signed,
+    split_levels,
+)
 from results.store.objects import Location
 
 if TYPE_CHECKING:
     from results.answer.answer import Answer
 
-_MOST_CELLS, _MOST_PRICED = 60, 20
+_MOST_CELLS = 60
+_NOTHING_LEFT = "Nothing is left to train: it costs nothing."
 _COUNTS = ("trials", *map(str, State))
 _SAID_ELSEWHERE = ("missing-cell", "missing-seed", "race")
 """Findings that a run's other lines tell already."""
@@ -33,39 +42,30 @@ _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: ""}
 
 
 def print_plan(plan: Plan, price: Price, command: str) -> None:
-    """Print a plan's price, cells, counts and findings, and the command that runs the study."""
+    """Print what a run would do and cost, its cells, findings, and the command that runs it."""
     console = Console(highlight=False)
-    if plan.inputs.inventory:
-        console.print(str(plan.inputs.inventory), markup=False, soft_wrap=True)
-    if price.total.trials:
-        console.print(price_table(plan, price))
-        if len(price.cells) > _MOST_PRICED:
-            hidden = len(price.cells) - _MOST_PRICED
-            console.print(f"… and {hidden} cheaper cells (all with --json)")
-        for line in price_lines(price):
-            console.print(line, markup=False, soft_wrap=True)
-    else:
-        console.print("Nothing is left to train: it costs nothing.")
-    console.print(cells_table(plan))
-    if len(plan.cells) > _MOST_CELLS:
-        console.print(f"… and {len(plan.cells) - _MOST_CELLS} more cells (all with --json)")
     counts = plan.trials
     states = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
     orphaned = counts["orphaned"]
     left = f"; {orphaned} recorded no longer wanted, and kept" if orphaned else ""
     most = counts["wanted_at_most"]
     range_of = f"{counts['wanted']} to {most}" if most > counts["wanted"] else counts["wanted"]
-    console.print(f"{range_of} trials wanted: {states or 'none'}{left}.")
-    for finding in plan.findings:
+    said = [f"{range_of} trials wanted: {states or 'none'}{left}."]
+    said += price_lines(price) if price.total.trials else [_NOTHING_LEFT]
+    said += [str(plan.inputs.inventory)] if plan.inputs.inventory else []
+    said += [f"GPUs: {sentence}." for sentence in plan.placement]
+    for line in [*said, f"run directory: {plan.out}"]:
+        console.print(line, markup=False, soft_wrap=True)
+    console.print(cells_table(plan, price))
+    if len(plan.cells) > _MOST_CELLS:
+        console.print(f"… and {len(plan.cells) - _MOST_CELLS} more cells (all with --json)")
+    for number, finding in enumerate(plan.findings, 1):
         style = _STYLES[finding.severity]
-        console.print(f"{finding.severity}: {finding}", style=style, markup=False)
-    for sentence in plan.placement:
-        console.print(f"GPUs: {sentence}.", markup=False)
-    console.print(f"run directory: {plan.out}", markup=False)
+        console.print(f"{number}. {finding.severity}: {finding}", style=style, markup=False)
     console.print(f"next: {command}", markup=False, soft_wrap=True)
 
 
-def cells_table(plan: Plan) -> Table:
+def cells_table(plan: Plan, price: Price) -> Table:
     """Return a row per cell; columns that say the same of all cells are left out."""
     numbers = {key: [cell[key] for cell in plan.cells] for key in ("recipes", *_COUNTS)}
     shown = [
@@ -75,41 +75,28 @@ def cells_table(plan: Plan) -> Table:
         shown = [key for key in shown if key != "new"]
     if any(cell["head"] for cell in plan.cells):
         shown.append("head")
-    names, common = _names(plan)
-    table = plain_table(titled(plan.study.name, common), "cell", "images", *shown)
+    varying, common = split_levels(list(plan.study.factors), [c["levels"] for c in plan.cells])
+    timed = [f"{price.resource.upper()} time", "from – to"] if price.total.trials else []
+    headings = [*varying, "images", *shown, *timed]
+    table = plain_table(titled(plan.study.name, common), *headings)
     for cell in plan.cells[:_MOST_CELLS]:
         table.add_row(
-            Text(names[cell["cell"]]),
+            *(Text(level_label(name, cell["levels"][name], bare=True)) for name in varying),
             *("" if cell[key] is None else str(cell[key]) for key in ("n_train", *shown)),
+            *(_times(price.cells[cell["cell"]]) if timed else ()),
         )
+    if timed:
+        table.add_section()
+        blank = [""] * (len(headings) - len(timed) - 1)
+        table.add_row(Text("all"), *blank, *_times(price.total))
     return table
 
 
-def _names(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
-    """Return each cell's levels that tell it apart, by its whole name, and those alike in all."""
-    varying, common = split_levels(list(plan.study.factors), [c["levels"] for c in plan.cells])
-    return {cell["cell"]: cell_name(cell["levels"], varying) for cell in plan.cells}, common
-
-
-def price_table(plan: Plan, price: Price) -> Table:
-    """Return a row for each cell and one for all, the dearest first: there is something to save."""
-    names, common = _names(plan)
-    headings = ("trials", "epochs", "saved", f"{price.resource.upper()} time", "from – to")
-    table = plain_table(titled("price", common), "cell", *headings)
-    dearest = sorted(price.cells.items(), key=lambda entry: -entry[1].seconds.value)
-    for name, cost in dearest[:_MOST_PRICED]:
-        _row(table, names[name], cost)
-    table.add_section()
-    _row(table, "all", price.total)
-    return table
-
-
-def _row(table: Table, name: str, cost: Cost) -> None:
+def _times(cost: Cost) -> tuple[str, str]:
     low, time, high = (
         duration(3600 * hours) for hours in (cost.hours.low, cost.hours.value, cost.hours.high)
     )
-    numbers = (str(cost.trials), str(cost.epochs), str(cost.saved or ""))
-    table.add_row(Text(name), *numbers, time, f"{low} – {high}")
+    return time, f"{low} – {high}"
 
 
 def price_lines(price: Price) -> list[str]:
