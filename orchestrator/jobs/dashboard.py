@@ -4,9 +4,12 @@ Imported by commands about submitted jobs only; needs `ray[default]`.
 """
 
 import importlib.util
+import itertools
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,9 @@ WINDOW = "scalestudy"
 _OLDEST = (2, 40)
 _PATIENCE = 10.0
 """Seconds within which a dashboard answers."""
+_NO_AGENT = "No available agent"
+_START_UP, _LOOK = 60.0, 2.0
+"""Seconds that a cluster may take until it has an agent, and between two tries."""
 _READING = 3600
 """Seconds within which one file is read."""
 
@@ -82,13 +88,14 @@ class Dashboard:
         The job runs the command line `entrypoint` with the environment `variables`; what `about`
         holds, the cluster keeps with it.
         """
+        wanted = {
+            "submission_id": job,
+            "entrypoint": entrypoint,
+            "runtime_env": {"working_dir": str(archive), "env_vars": variables},
+            "metadata": about,
+        }
         with self._explained():
-            self._client.submit_job(
-                submission_id=job,
-                entrypoint=entrypoint,
-                runtime_env={"working_dir": str(archive), "env_vars": variables},
-                metadata=about,
-            )
+            _once_there(lambda: self._client.submit_job(**wanted))
 
     def jobs(self) -> list["JobDetails"]:
         """Return the details (Ray's `JobDetails`) of every job of scalestudy, the latest first."""
@@ -167,6 +174,20 @@ class Dashboard:
             raise RunError(_unreachable(self.address, error)) from None
         except RuntimeError as error:
             raise RunError(f"{self.address}: {first_line(error)}") from None
+
+
+def _once_there(submit: Callable[[], object]) -> None:
+    """Submit, once the agents of a cluster that has just been started are up."""
+    for waited in itertools.count():
+        try:
+            submit()
+            return
+        except RuntimeError as error:
+            if _NO_AGENT not in str(error) or waited * _LOOK >= _START_UP:
+                raise
+            if not waited:
+                print("the cluster is starting: waiting for its job agent", file=sys.stderr)
+        time.sleep(_LOOK)
 
 
 def _check_there(address: str) -> None:

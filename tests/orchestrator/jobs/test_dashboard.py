@@ -10,7 +10,7 @@ import pytest
 from bare_cluster import free_port
 
 from orchestrator.errors import RunError, StudyError
-from orchestrator.jobs.dashboard import Dashboard, dashboard_address
+from orchestrator.jobs.dashboard import Dashboard, dashboard_address, _once_there
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +107,26 @@ def test_what_is_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(RunError, match=r"pip install 'scalestudy\[cluster\]'"):
         Dashboard("http://head:8265")
+
+
+def test_a_cluster_without_an_agent_yet_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    answers = ["No available agent to submit job, please try again later."] * 3
+
+    def submit() -> None:
+        if answers:
+            raise RuntimeError(f"Request failed with status code 500: {answers.pop()}")
+
+    _once_there(submit)
+    assert capsys.readouterr().err.count("waiting for its job agent") == 1
+
+    def refuse() -> None:
+        raise RuntimeError("Request failed with status code 500: no")
+
+    with pytest.raises(RuntimeError, match="500: no"):
+        _once_there(refuse)
+    answers += ["No available agent"] * 1000
+    with pytest.raises(RuntimeError, match="No available agent"):
+        _once_there(submit)
