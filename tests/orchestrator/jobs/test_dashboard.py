@@ -10,7 +10,7 @@ import pytest
 from bare_cluster import free_port
 
 from orchestrator.errors import RunError, StudyError
-from orchestrator.jobs.dashboard import Dashboard, dashboard_address, _once_there
+from orchestrator.jobs.dashboard import Dashboard, _once_there, dashboard_address
 
 
 @pytest.fixture(autouse=True)
