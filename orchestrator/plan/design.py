@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from orchestrator.ledger.stages import Stages
 from orchestrator.study.inputs import Inputs
@@ -12,7 +13,7 @@ from results.findings.finding import Finding, Severity
 
 _EDGED = ("lr", "weight_decay")
 """Tuned fields of which too little and too much both do harm."""
-_IDLE_STOPPING = rules.Rule("idle-stopping", Severity.WARNING)
+_IDLE_STOPPING = partial(Finding, "idle-stopping", Severity.WARNING)
 
 
 def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Finding]:
@@ -33,12 +34,12 @@ def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Findin
 def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
     """Say so where test accuracies have no interval, or are too good."""
     if rules.has_few_seeds(len(study.first_seeds)):
-        yield rules.SEEDS.broken(
+        yield rules.SEEDS(
             "seeds: one seed gives no interval and no ranking",
             "three or more do: seeds: [0, 1, 2]",
         )
     if study.data.validation == "test" and study.trainable != "simulated":
-        yield rules.SELECTION.broken(
+        yield rules.SELECTION(
             "data.validation: test selects on the test set, so that test accuracies are too good",
             "0.1 holds a tenth of train out instead",
         )
@@ -49,7 +50,7 @@ def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
     if info and len(seen) > rules.MOST_SEEN * inputs.n_test:
         how = "pixel by pixel" if info.look else "to the last byte"
         first = places(study.data, info, "test")[seen[0][0]]
-        yield rules.SEEN_IMAGES.broken(
+        yield rules.SEEN_IMAGES(
             f"data: {len(seen):,} of {inputs.n_test:,} test images, such as {first}, are "
             f"training images too, {how}, so that test accuracy rewards learning by heart",
             "take them out of one of the two",
@@ -59,7 +60,7 @@ def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
 def _notes(inputs: Inputs) -> Iterator[Finding]:
     """Say what is worth knowing about the data."""
     for note in inputs.inventory.notes if inputs.inventory else ():
-        yield Finding(note.code, Severity(note.severity), "", f"data: {note.text}", note.advice)
+        yield Finding(note.code, Severity(note.severity), f"data: {note.text}", note.advice)
 
 
 def _few_steps(stages: Stages, inputs: Inputs) -> Iterator[Finding]:
@@ -73,7 +74,7 @@ def _few_steps(stages: Stages, inputs: Inputs) -> Iterator[Finding]:
     if few:
         cell_name, steps = next(iter(few.items()))
         more = f" and {len(few) - 1} more cells" if len(few) > 1 else ""
-        yield rules.STEPS.broken(
+        yield rules.STEPS(
             f"{cell_name}{more}: {steps} updates an epoch, fewer than {rules.FEWEST_STEPS}",
             "a smaller batch_size, more epochs, or a budget in steps trains small fractions as "
             "long",
@@ -97,7 +98,7 @@ def _unequal_updates(stages: Stages, inputs: Inputs) -> Iterator[Finding]:
     if rules.has_unequal_updates(fewest, most):
         parts = stages.cells[0].recipes[0].intervals
         budget = math.ceil(most / parts) * parts
-        yield rules.UPDATES.broken(
+        yield rules.UPDATES(
             f"recipe.epochs: equal epochs are not equal updates: {fewest:,} at fraction {small}, "
             f"{most:,} at {large}, so that small fractions are trained less, not only on less data",
             f"recipe: {{steps: {budget}, evaluations: {parts}}} instead of epochs trains all as "
@@ -114,7 +115,7 @@ def _few_sizes(study: Study) -> Iterator[Finding]:
         if sizes < 3
         else "a fitted curve has nothing left to be checked by"
     )
-    yield rules.SIZES.broken(
+    yield rules.SIZES(
         f"factors.fraction: with {sizes} data sizes {lacks}, so that what more data would bring "
         "stays a guess",
         f"five tell more: fraction: [{', '.join(rules.ADVISED_SIZES)}]",
@@ -128,7 +129,7 @@ def _one_lr(study: Study) -> Iterator[Finding]:
     if rules.shares_lr(weights, tuned or "lr" in study.factors):
         lr = study.recipe_of(study.cells()[0]).lr
         pretrained = next(label for label in weights if label != "none")
-        yield rules.ONE_LR.broken(
+        yield rules.ONE_LR(
             f"recipe.lr: one lr ({lr:g}) for training from scratch and for fine-tuning "
             f"{pretrained}, which seldom share their best, so that part of the difference may be "
             "the lr's",
@@ -149,7 +150,7 @@ def _edges(study: Study) -> Iterator[Finding]:
             why = f"{span} is a narrow grid, so that its best is likely at an edge"
             advice = "reach further"
         wider = ", ".join(f"{value:g}" for value in _widened(ordered))
-        yield rules.GRID.broken(f"search.{field}: {why}", f"{advice}: {field}: [{wider}]")
+        yield rules.GRID(f"search.{field}: {why}", f"{advice}: {field}: [{wider}]")
 
 
 def _widened(ordered: Sequence[float]) -> list[float]:
@@ -184,4 +185,4 @@ def _idle_stopping(study: Study, stages: Stages) -> Iterator[Finding]:
         advice = "lower grace"
     else:
         return
-    yield _IDLE_STOPPING.broken(f"early_stopping: {why}, so nothing is ever stopped", advice)
+    yield _IDLE_STOPPING(f"early_stopping: {why}, so nothing is ever stopped", advice)

@@ -216,7 +216,7 @@ def _reread(inputs: Inputs, store: Store) -> list[Finding]:
         "data: the images are the recorded ones and are read otherwise now (more than 8 bits, "
         "transparency, data.fit or what is left out), so that trials are new; those recorded stay"
     )
-    return [Finding("read-otherwise", Severity.NOTE, "", evidence, "")]
+    return [Finding("read-otherwise", Severity.NOTE, evidence)]
 
 
 def _plain(level: Any) -> Any:
@@ -236,7 +236,7 @@ def _afresh(ledger: Ledger) -> list[Finding]:
         "what is recorded of them: no checkpoint of them is left. keep_checkpoints: last keeps "
         "those to come, so that more epochs go on from there"
     )
-    return [Finding("no-checkpoint", Severity.WARNING, "", evidence, "")]
+    return [Finding("no-checkpoint", Severity.WARNING, evidence)]
 
 
 def _search_seed(declared: Study, study: Study) -> list[Finding]:
@@ -248,7 +248,7 @@ def _search_seed(declared: Study, study: Study) -> list[Finding]:
     if seed in study.all_seeds:
         evidence += ", so that winners are measured on the seed that chose them too"
     advice = f"search: {{seed: {own}}} searches anew, with a seed that none is measured on"
-    return [Finding("search-seed", Severity.NOTE, "", evidence, advice)]
+    return [Finding("search-seed", Severity.NOTE, evidence, advice)]
 
 
 def _mixed(store: Store) -> list[Finding]:
@@ -261,7 +261,6 @@ def _mixed(store: Store) -> list[Finding]:
         Finding(
             "mixed-hardware",
             Severity.WARNING,
-            "",
             f"records: passes ran with different {name} ({', '.join(sorted(kinds))})",
             "numbers repeat to the last digit only on the same",
         )
@@ -292,7 +291,7 @@ def _several_gpus(study: Study, inputs: Inputs) -> list[Finding]:
             f"resources.gpu: {gpu}: {_some(masked)} with dropout, whose masks are others on "
             "another number of GPUs, as with another seed"
         )
-    return [Finding("several-gpus", Severity.WARNING, "", text, "") for text in caveats]
+    return [Finding("several-gpus", Severity.WARNING, text) for text in caveats]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -276,7 +276,7 @@ def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | Non
 
                     for doubt in rehearse(model, info.n_classes, stem, sides).doubts:
                         said = f"model {model}: {doubt}"
-                        doubts[said] = Finding("own-model", Severity.WARNING, "", said, "")
+                        doubts[said] = Finding("own-model", Severity.WARNING, said)
     for size in sizes:
         problem = room(study.data, info, size)
         if problem:
@@ -328,7 +328,7 @@ def _find_weights(
         for label in sorted(unknown)
     ]
     advice = "`entry` and `normalization` beside their path say otherwise"
-    return found, heads, [Finding("weights", Severity.NOTE, "", note, advice) for note in notes]
+    return found, heads, [Finding("weights", Severity.NOTE, note, advice) for note in notes]
 
 
 def _check_levels(study: Study, inputs: Inputs) -> None:

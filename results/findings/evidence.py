@@ -57,11 +57,11 @@ def _missing(study: Analysis) -> Iterator[Finding]:
             yield Finding(
                 "missing-cell",
                 Severity.NOTE if to_come else Severity.ERROR,
-                name,
                 f"no seed completed: {row['reason']}",
                 "nothing while the study runs; comparisons leave the cell out"
                 if to_come
                 else "mend the cause and run the study again; comparisons leave the cell out",
+                name,
             )
             continue
         parts = [_fate(seed, fate) for seed, fate in missing.items()]
@@ -69,10 +69,10 @@ def _missing(study: Analysis) -> Iterator[Finding]:
         yield Finding(
             "missing-seed",
             Severity.NOTE if to_come else Severity.ERROR,
-            name,
             f"{row['seeds']} of {row['seeds_wanted']} seeds: {'; '.join(parts)}",
             "run the study again: it trains what is missing; until then the mean is over fewer "
             "seeds than its neighbours'",
+            name,
         )
 
 
@@ -95,7 +95,6 @@ def _raced(study: Analysis) -> Iterator[Finding]:
     yield Finding(
         "race",
         Severity.ERROR,
-        "",
         f"unlike trials competed: {stopped} of {len(wanted)} were stopped early",
         "a search, not a comparison; early_stopping.compare: cell trains every cell to its end",
     )
@@ -105,10 +104,10 @@ def _raced(study: Analysis) -> Iterator[Finding]:
             yield Finding(
                 "race",
                 Severity.ERROR,
-                cell_name(own.iloc[0], study.factors),
                 f"{count} of {len(own)} trials were stopped while competing with other cells",
                 "this is a search, not a comparison: a mean over survivors is biased upward; "
                 "compare: cell keeps every cell",
+                cell_name(own.iloc[0], study.factors),
             )
 
 
@@ -120,9 +119,9 @@ def _stopped(study: Analysis) -> Iterator[Finding]:
         yield Finding(
             "stopped-measurement",
             Severity.ERROR,
-            cell_name(row, study.factors),
             f"seed {row['seed']} was stopped at epoch {row['stopped_at_epoch']:g}",
             "a measured trial is never stopped; run the study again",
+            cell_name(row, study.factors),
         )
     search = wanted[wanted["stage"] == Stage.SEARCH]
     kept = search[[*study.factors, "status", "stopped_at_epoch"]]
@@ -134,12 +133,12 @@ def _stopped(study: Analysis) -> Iterator[Finding]:
         yield Finding(
             "stopped-search",
             Severity.WARNING if done == 1 else Severity.NOTE,
-            cell_name(own.iloc[0], study.factors),
             f"{len(epochs)} of {len(own)} recipes were stopped early (epochs {epochs.min():g} to "
             f"{epochs.max():g}); the recipe was chosen among {done} that completed",
             "a larger grace or a smaller reduction_factor leaves it more to choose from"
             if done == 1
             else "nothing: stopped recipes enter no comparison",
+            cell_name(own.iloc[0], study.factors),
         )
 
 
@@ -148,10 +147,10 @@ def _few_seeds(study: Analysis) -> Iterator[Finding]:
     single = cells[cells["seeds"].map(rules.has_few_seeds)]
     advice = f"{_MORE}: with one there is no ± and no ranking"
     if len(single) and len(single) == int((cells["seeds"] > 0).sum()):
-        yield rules.SEEDS.broken("every cell has one seed", advice)
+        yield rules.SEEDS("every cell has one seed", advice)
         return
     for row in single.to_dict("records"):
-        yield rules.SEEDS.broken("one seed", advice, cell_name(row, study.factors))
+        yield rules.SEEDS("one seed", advice, cell_name(row, study.factors))
 
 
 def _undecided(study: Analysis) -> Iterator[Finding]:
@@ -165,7 +164,6 @@ def _undecided(study: Analysis) -> Iterator[Finding]:
             yield Finding(
                 "undecided",
                 Severity.NOTE,
-                "",
                 f"{len(ties):,} of {len(tested):,} differences between levels of {factor} are not "
                 f"told apart; the smallest is {ties['difference'].abs().min():.2f} points",
                 "call them ties; the answer says how likely more seeds are to decide",
@@ -180,7 +178,6 @@ def _selected(cells: pd.DataFrame) -> Iterator[Finding]:
     yield Finding(
         "selection-seed",
         Severity.NOTE,
-        "",
         f"{len(chosen)} cells were tuned on one of their own seeds; with it their means are "
         f"{shift:+.2f} points against without",
         "read the contrasts without the selection seed beside the others"
@@ -195,7 +192,7 @@ def _curves(study: Analysis) -> Iterator[Finding]:
         return
     fractions = runs["fraction"].nunique()
     if rules.has_few_sizes(fractions):
-        yield rules.SIZES.broken(
+        yield rules.SIZES(
             f"{fractions} fractions: 0 residual degrees of freedom for a power law",
             f"measure {len(rules.ADVISED_SIZES)} fractions before trusting a fit",
         )
@@ -206,9 +203,9 @@ def _curves(study: Analysis) -> Iterator[Finding]:
             yield Finding(
                 "ill-behaved",
                 Severity.WARNING,
-                cell_name(own.iloc[0], series),
                 fault,
                 "no curve is fitted; look for under-trained or diverged cells first",
+                cell_name(own.iloc[0], series),
             )
 
 
@@ -219,7 +216,6 @@ def _two_models(runs: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             "two-models",
             Severity.NOTE,
-            "",
             f"two model sizes ({sizes} parameters)",
             "a contrast between two models, not a scaling law; a third size would tell more",
         )
@@ -236,9 +232,9 @@ def _other_predictions(study: Analysis) -> Iterator[Finding]:
         yield Finding(
             "other-predictions",
             Severity.NOTE,
-            cell_name(own.iloc[0], study.factors),
             f"predictions are of epoch {recorded}, the study as last run asks for "
             f"{own['epochs_budget'].iloc[0]:g}; {own['trial_id'].nunique()} trials",
             "comparisons over the same test images leave the cell out; a budget that was trained "
             "to its end has them",
+            cell_name(own.iloc[0], study.factors),
         )

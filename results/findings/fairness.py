@@ -49,7 +49,6 @@ def _unrecorded(runs: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             "unrecorded",
             Severity.NOTE,
-            "",
             f"of some runs it is not recorded {' and '.join(lacking)}",
             "nothing for runs that scalestudy trained; of others, make sure that every epoch "
             "passes over one frozen subset and that no fraction starts from another's weights",
@@ -68,9 +67,9 @@ def _unpaired(runs: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             "unpaired",
             Severity.ERROR,
-            level_label("fraction", fraction),
             f"seed {seed} drew different subsets: {hashes}",
             "differences are not paired; draw one subset per fraction and seed for all models",
+            level_label("fraction", fraction),
         )
     partial = known[known["fraction"] < 1]
     for fraction, rows in partial.groupby("fraction"):
@@ -78,9 +77,9 @@ def _unpaired(runs: pd.DataFrame) -> Iterator[Finding]:
             yield Finding(
                 "one-subset",
                 Severity.WARNING,
-                level_label("fraction", fraction),
                 f"{rows['seed'].nunique()} seeds share one subset",
                 "intervals leave out the luck of the draw; let each seed draw its own",
+                level_label("fraction", fraction),
             )
 
 
@@ -93,10 +92,10 @@ def _unequal_starts(runs: pd.DataFrame) -> Iterator[Finding]:
             yield Finding(
                 "unequal-start",
                 Severity.ERROR,
-                cell_name(row, _MODEL),
                 f"seed {row['seed']} has {rows['init_hash'].nunique()} different initial weights "
                 f"over {rows['fraction'].nunique()} fractions",
                 "start every cell afresh; carried-on weights generalise worse (Ash & Adams 2020)",
+                cell_name(row, _MODEL),
             )
 
 
@@ -107,9 +106,9 @@ def _one_start(runs: pd.DataFrame) -> Iterator[Finding]:
             yield Finding(
                 "one-start",
                 Severity.WARNING,
-                str(model),
                 f"{rows['seed'].nunique()} seeds share one set of initial weights",
                 "intervals leave out their luck; let the model's function seed nothing itself",
+                str(model),
             )
 
 
@@ -122,7 +121,6 @@ def _older_sizes(runs: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             "older-sizes",
             Severity.NOTE,
-            "",
             f"of {', '.join(map(str, older))}, only trainable parameters were counted when it was "
             "trained",
             "where layers are frozen, its size is larger than is shown",
@@ -136,9 +134,9 @@ def _weights_files(runs: pd.DataFrame) -> Iterator[Finding]:
             yield Finding(
                 "weights-file",
                 Severity.ERROR,
-                cell_name(rows.iloc[0], _MODEL),
                 f"weights files with hash {', '.join(rows['weights_hash'].str[:8].unique())}",
                 "one label must mean one file, and none no file; give each file its own label",
+                cell_name(rows.iloc[0], _MODEL),
             )
 
 
@@ -154,9 +152,9 @@ def _imbalance(study: Analysis) -> Iterator[Finding]:
         yield Finding(
             "class-imbalance",
             Severity.WARNING,
-            cell_name(own.iloc[0], study.factors),
             f"a class is off its share of the subset by {own['off'].max():.0%}",
             "draw subsets class by class (stratified)",
+            cell_name(own.iloc[0], study.factors),
         )
 
 
@@ -203,7 +201,7 @@ def _edges(study: Analysis) -> Iterator[Finding]:
             if not rules.is_at_edge(value, tried):
                 continue
             side, beyond = ("lowest", "below") if value == tried[0] else ("highest", "above")
-            yield rules.GRID.broken(
+            yield rules.GRID(
                 f"the chosen {name} {value:g} is the {side} of those tried "
                 f"({', '.join(f'{v:g}' for v in tried)})",
                 f"widen the grid: add a {name} {beyond} {value:g}",
@@ -226,7 +224,6 @@ def _search_size(study: Analysis) -> Iterator[Finding]:
     yield Finding(
         "search-size",
         Severity.NOTE,
-        "",
         f"the second half of the {tried} recipes that each cell tried gained "
         f"{'at most ' if stopped else ''}{mean:.2f} points of validation accuracy on average, most "
         f"({gains[most]:.2f}) in {' × '.join(most)}",
@@ -240,7 +237,7 @@ def _one_lr(study: Analysis) -> Iterator[Finding]:
     runs = study.runs
     varies = "lr" in study.factors or "lr" in _searched_fields(study)
     if rules.shares_lr(runs["weights"].unique(), varies) and runs["lr"].nunique() == 1:
-        yield rules.ONE_LR.broken(
+        yield rules.ONE_LR(
             f"training from scratch and fine-tuning share lr {runs['lr'].iloc[0]:g}",
             "search lr inside every cell; fine-tuning usually wants a lower one",
         )
@@ -259,7 +256,7 @@ def _unequal_updates(study: Analysis) -> Iterator[Finding]:
     labels = [level_label("fraction", fraction) for fraction in means.index]
     few, many = float(means.iloc[0]), float(means.iloc[-1])
     if rules.has_unequal_updates(few, many):
-        yield rules.UPDATES.broken(
+        yield rules.UPDATES(
             f"equal epochs give {few:.0f} updates at {labels[0]} and {many:.0f} at {labels[-1]}, "
             f"{many / few:.0f} times as many",
             "small fractions may lack updates, not data: more epochs, or a budget in steps",
@@ -276,7 +273,7 @@ def _validation_on_test(runs: pd.DataFrame) -> Iterator[Finding]:
         pairs["final_val_accuracy"] == pairs["final_test_accuracy"]
     )
     if same.all():
-        yield rules.SELECTION.broken(
+        yield rules.SELECTION(
             "validation and test results are equal in every run: the test set served as validation",
             "carve validation from train (data.validation: 0.1); accuracies here are optimistic "
             "where a recipe or an epoch was chosen",
@@ -290,7 +287,6 @@ def _coarse_stem(runs: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             "coarse-stem",
             Severity.WARNING,
-            "",
             f"{', '.join(sorted(coarse['model'].unique()))}: the 7×7 stride-2 stem on small images",
             "stem: cifar; on 32×32 images the coarse stem costs about 10 points and handicaps "
             "deep models",
@@ -317,7 +313,6 @@ def _mixed_hardware(study: Analysis) -> Iterator[Finding]:
         yield Finding(
             "mixed-hardware",
             Severity.WARNING,
-            "",
             "; ".join(mixed),
             "numbers agree to rounding only, and times are not comparable; run compared cells on "
             "one kind of machine",

@@ -28,12 +28,12 @@ class Finding:
     """Stable name of its kind, such as `under-trained`."""
     severity: Severity
     """How much it weighs."""
-    cell: str
-    """The cell as charts write it; empty where it is about the whole study."""
     evidence: str
     """What was seen, with numbers."""
-    advice: str
+    advice: str = ""
     """What to do; empty where nothing can be done."""
+    cell: str = ""
+    """The cell as charts write it; empty where it is about the whole study."""
 
     def __str__(self) -> str:
         """Return evidence and advice, where there is one, as one sentence."""

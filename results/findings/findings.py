@@ -55,7 +55,6 @@ def _optimism(study: Analysis) -> Iterator[Finding]:
     yield Finding(
         "best-epoch",
         Severity.NOTE,
-        "",
         f"choosing each run's epoch on the test set would add {optimism.mean():.2f} points on "
         f"average ({optimism.max():.2f} at most) to choosing on validation",
         "nothing: the report uses the final epoch; keep this in mind against other papers",

@@ -5,7 +5,7 @@ Each rule is judged by one function, before a run (`orchestrator.plan.design`) a
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 from results.findings.finding import Finding, Severity
 
@@ -51,29 +51,15 @@ EXPLODED = 1.5
 OPTIMISM = 0.1
 """Points that choosing each run's epoch on the test set must add to be worth a line."""
 
-
-@dataclass(frozen=True)
-class Rule:
-    """A design rule."""
-
-    code: str
-    """Its stable name, that of the finding where it is broken."""
-    severity: Severity
-    """How much such a finding weighs."""
-
-    def broken(self, evidence: str, advice: str, cell: str = "") -> Finding:
-        """Return the finding on a cell, or on the whole study, that breaks the rule."""
-        return Finding(self.code, self.severity, cell, evidence, advice)
-
-
-SEEDS = Rule("single-seed", Severity.WARNING)
-SIZES = Rule("few-fractions", Severity.NOTE)
-STEPS = Rule("few-steps", Severity.WARNING)
-UPDATES = Rule("unequal-updates", Severity.WARNING)
-ONE_LR = Rule("one-lr", Severity.WARNING)
-GRID = Rule("edge-of-grid", Severity.WARNING)
-SELECTION = Rule("validation-on-test", Severity.WARNING)
-SEEN_IMAGES = Rule("seen-images", Severity.WARNING)
+SEEDS = partial(Finding, "single-seed", Severity.WARNING)
+SIZES = partial(Finding, "few-fractions", Severity.NOTE)
+STEPS = partial(Finding, "few-steps", Severity.WARNING)
+UPDATES = partial(Finding, "unequal-updates", Severity.WARNING)
+ONE_LR = partial(Finding, "one-lr", Severity.WARNING)
+GRID = partial(Finding, "edge-of-grid", Severity.WARNING)
+SELECTION = partial(Finding, "validation-on-test", Severity.WARNING)
+SEEN_IMAGES = partial(Finding, "seen-images", Severity.WARNING)
+"""Rules of a study's design: each makes the finding where it is broken, of evidence and advice."""
 
 
 def has_few_seeds(seeds: int) -> bool:

@@ -39,20 +39,20 @@ def _fit_findings(study: Analysis) -> Iterator[Finding]:
             yield Finding(
                 "under-trained",
                 Severity.WARNING,
-                cell,
                 f"over the last quarter of the budget the train loss still fell by "
                 f"{row['train_fall']:.0%}{_validation(row['val_fall'])}; train accuracy is "
                 f"{row['train_accuracy']:.0f} %",
                 "more epochs: the cell is limited by its budget, not by its data",
+                cell,
             )
         elif row["fit"] == Fit.OVER:
             yield Finding(
                 "over-fitting",
                 Severity.NOTE,
-                cell,
                 f"the validation loss is {row['val_rise']:.0%} above its lowest, train accuracy "
                 f"{row['gap']:.0f} points above validation",
                 "more data, augmentation or weight decay; fewer epochs cost no accuracy here",
+                cell,
             )
 
 
@@ -78,11 +78,11 @@ def _divergence(study: Analysis) -> Iterator[Finding]:
         yield Finding(
             "diverged",
             Severity.NOTE if losing else Severity.ERROR,
-            cell_name(row, study.factors),
             f"seed {row['seed']}, lr {row['lr']:g}: {str(row['error']).splitlines()[0]}",
             "a recipe of the search that lost; nothing to do"
             if losing
             else "lower lr, add warm-up, or fp32; the cell's mean lacks this seed",
+            cell_name(row, study.factors),
         )
     yield from _guessing(study)
 
@@ -110,11 +110,11 @@ def _guessing(study: Analysis) -> Iterator[Finding]:
         yield Finding(
             "diverged" if exploded[place] else "at-chance",
             Severity.ERROR,
-            cell_name(run, study.factors),
             f"seed {run['seed']}: {'; '.join(reasons)}",
             "lower lr, add warm-up, or fp32; until then read the cell without this seed"
             if exploded[place]
             else "more epochs or updates, or another lr: so far it tells nothing of the cell",
+            cell_name(run, study.factors),
         )
 
 
@@ -128,10 +128,10 @@ def _outliers(study: Analysis) -> Iterator[Finding]:
         yield Finding(
             "seed-outlier",
             Severity.WARNING,
-            cell_name(row, factors),
             f"seed {row['seed']} ends at {row['accuracy']:.1f} %, the median seed at "
             f"{row['middle']:.1f} %",
             "look at its curve: a diverged run hides in the mean; lower lr or add warm-up",
+            cell_name(row, factors),
         )
 
 
@@ -153,11 +153,11 @@ def _spikes(study: Analysis) -> Iterator[Finding]:
         yield Finding(
             "loss-spike",
             Severity.WARNING if at_end else Severity.NOTE,
-            cell_name(run, study.factors),
             f"seed {run['seed']}: validation loss {loss[worst]:.3g} at epoch "
             f"{worst + 1}, {loss[worst] / before[worst - 1]:.0f} times its "
             f"median until then{', at the final epoch' if at_end else ''}",
             "lower lr, a schedule that decays, or a larger batch (batch norm)",
+            cell_name(run, study.factors),
         )
 
 
@@ -171,7 +171,7 @@ def _few_steps(study: Analysis) -> Iterator[Finding]:
     few = counted[counted["updates"].map(rules.has_few_steps).astype(bool)]
     for own in by_cell(few, factors).values():
         row = own.iloc[0]
-        yield rules.STEPS.broken(
+        yield rules.STEPS(
             f"{int(row['updates'])} updates an epoch ({row['n_train']} images, batch "
             f"{int(row['batch_size'])})",
             "a smaller batch, or a budget in steps",
@@ -190,10 +190,10 @@ def _lost_images(study: Analysis) -> Iterator[Finding]:
         yield Finding(
             "lost-images",
             Severity.ERROR,
-            cell_name(row, study.factors),
             f"epoch {row['epoch']} of seed {row['seed']} saw {int(row['train_seen'])} of "
             f"{int(row['n_train'])} images",
             "a pass must see the frozen subset once: keep the last batch, draw no new subset",
+            cell_name(row, study.factors),
         )
     off_by = (right - epochs["train_accuracy"] * seen).abs()
     wrong = epochs[right.notna() & (seen > 0) & (off_by > 1)]
@@ -202,8 +202,8 @@ def _lost_images(study: Analysis) -> Iterator[Finding]:
         yield Finding(
             "wrong-denominator",
             Severity.ERROR,
-            cell_name(row, study.factors),
             f"train accuracy {row['train_accuracy']:.4f} is not {int(row['train_correct'])} of "
             f"{int(row['train_seen'])}",
             "divide by the images seen, not by the full data set's size",
+            cell_name(row, study.factors),
         )

@@ -69,11 +69,6 @@ class Basis(StrEnum):
     """One seed in one of the studies, and no test images in common: there is no interval."""
     NONE = "not compared"
 
-    @property
-    def is_paired(self) -> bool:
-        """Whether seeds are compared one by one."""
-        return self in (Basis.BOTH, Basis.SEEDS, Basis.EQUAL)
-
 
 @dataclass(frozen=True)
 class Pair:

@@ -36,6 +36,6 @@ def test_one_learning_rate():
 
 
 def test_a_broken_rule_is_a_finding():
-    finding = rules.SIZES.broken("2 fractions", "measure 5", "resnet18 × none")
+    finding = rules.SIZES("2 fractions", "measure 5", "resnet18 × none")
     assert (finding.code, finding.severity) == ("few-fractions", Severity.NOTE)
     assert (finding.cell, str(finding)) == ("resnet18 × none", "2 fractions; measure 5.")
