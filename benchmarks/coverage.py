@@ -13,17 +13,17 @@ python benchmarks/coverage.py grid     one of them:
 
 import argparse
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from results.statistics.best import best_value, own_errors, probability_of_best
+from results.statistics.best import best_value, probability_of_best
 from results.statistics.crossover import Crossover, find_crossover, worth_in_data
 from results.statistics.inference import Contrasts, contrasts_of, holm, infer
-from results.statistics.looks import DIFFERENT, OPEN, Looks, settle
+from results.statistics.looks import ALPHA, DIFFERENT, OPEN, Look, Looks
 
 Array = NDArray[np.float64]
 Truth = Callable[[Array], Array]
@@ -326,6 +326,20 @@ def looks(repeats: float) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def own_errors(pair_errors: Array) -> Array:
+    """Split standard errors of differences between cells, (cells, cells), into one of each cell.
+
+    Least squares for V_cd = v_c + v_d, v_c ≥ 0: what images and seeds bring to all cells alike
+    cancels in differences and cannot change which cell is best.
+    """
+    squared = pair_errors**2
+    cells, rows = len(squared), squared.sum(axis=1)
+    total = rows.sum() / (2 * (cells - 1))
+    # No cell without noise: a tenth of what the mean cell has is the least.
+    own: Array = np.maximum((rows - total) / (cells - 2), total / cells / 10)
+    return np.sqrt(own)
+
+
 def sequential(
     gap: float, claims: int, contrasts: int, share: float, spread: float, studies: int
 ) -> tuple[float, float, float]:
@@ -342,6 +356,7 @@ def sequential(
         noise = np.sqrt(own)[:, None] * generator.normal(size=(contrasts, 8))
         draws = (true + luck)[:, None] + noise
         seeds, state, wrong = np.full(contrasts, 3), np.zeros(claims, dtype=int), False
+        spent: dict[Hashable, float] = {}
         for look, count in enumerate(plan.seeds):
             seeds[:claims][state == OPEN] = count
             table = contrasts_of(100 * np.where(np.arange(8) < seeds[:, None], draws, np.nan))
@@ -352,10 +367,13 @@ def sequential(
                 rest=1e4 * rest * full,
             )
             found = infer(known)
-            parts = (found.estimate[:claims], found.error[:claims], found.freedom[:claims])
-            before, state = state, settle(plan, look, *parts, state)
+            spent = Look(plan, look, spent).spend(dict(enumerate(found.p[:claims])))
+            decides = holm([*spent.values()]) <= ALPHA
+            before, state = state, np.where(decides, DIFFERENT, OPEN)
             fresh = (state == DIFFERENT) & (before == OPEN)
-            wrong |= bool((fresh & (np.sign(parts[0]) != np.sign(true[:claims]))).any())
+            wrong |= bool(
+                (fresh & (np.sign(found.estimate[:claims]) != np.sign(true[:claims]))).any()
+            )
         false += wrong
         decided += (state == DIFFERENT).mean()
         used += seeds[:claims].mean() / 8

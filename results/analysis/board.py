@@ -19,27 +19,18 @@ _ROUNDING = 1e-3  # points by which an accuracy may miss the share of test image
 
 @dataclass(frozen=True)
 class Board:
-    """The compared runs of a study, one place for each cell and seed.
-
-    Parameters
-    ----------
-    cells
-        A row per cell: the factors, `n_train` and `n_parameters`.
-    factors
-        Columns that name a cell.
-    levels
-        The levels of each factor that has a compared run, least first.
-    outcomes
-        What the runs came to.
-    selected
-        Whether the cell's recipe was chosen on the run, shape (cells, seeds).
-    """
+    """The compared runs of a study, one place for each cell and seed."""
 
     cells: pd.DataFrame
+    """A row per cell: the factors, `n_train` and `n_parameters`."""
     factors: tuple[str, ...]
+    """Columns that name a cell."""
     levels: Mapping[str, Sequence[Any]]
+    """The levels of each factor that has a compared run, least first."""
     outcomes: Outcomes
+    """What the runs came to."""
     selected: Flags
+    """Whether the cell's recipe was chosen on the run, shape (cells, seeds)."""
 
     @classmethod
     def of(
@@ -49,24 +40,12 @@ class Board:
         predictions: pd.DataFrame,
         cells: pd.DataFrame | None = None,
     ) -> "Board":
-        """Lay out compared runs.
+        """Lay out compared runs, which `runs.compared_runs` returns.
 
-        Parameters
-        ----------
-        runs
-            What `runs.compared_runs` returns; with `cells`, column `cell` has each run's place.
-        factors
-            Columns that name a cell.
-        predictions
-            Rows per trial, epoch and test example; those of other epochs than the runs' last
-            are of other models.
-        cells
-            Where the cells are known already: a row for each, as `Board.cells` has it.
-
-        Raises
-        ------
-        ValueError
-            Two runs share cell and seed.
+        Predictions have a row per trial, epoch and test example; those of other epochs than the
+        runs' last are of other models. Where the cells are known already, there is a row for each,
+        as `Board.cells` has it, and the runs have their places in a column `cell`. Raises
+        ValueError where two runs share cell and seed.
         """
         names = list(factors)
         if cells is not None:

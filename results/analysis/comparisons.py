@@ -129,20 +129,10 @@ def compare_best(
 ) -> Comparisons:
     """Hold the best cells against the others, and make all claims of an answer hold together.
 
-    Parameters
-    ----------
-    cells
-        The cells that may be called the best, the most accurate first.
-    differences
-        What the study's inference (`contrasts.inferred`) says of the pairs that `rivals` names.
-    factors
-        Columns that name a cell.
-    forecasts
-        See `forecasts.forecasts`; the first stretch of a series is used.
-    crossings
-        P values of the tested crossovers, shape (crossovers,).
-    look
-        Which of several looks this is; None where a study is looked at once.
+    Cells are those that may be called the best, the most accurate first; differences what the
+    study's inference (`contrasts.inferred`) says of the pairs that `rivals` names; crossings the p
+    values of the tested crossovers, shape (crossovers,). Of forecasts the first stretch of a series
+    is used. `look` is None where a study is looked at once.
     """
     cells = cells.reset_index(drop=True)
     crossings = look.looks.overall(crossings, look.number) if look else crossings

@@ -44,25 +44,17 @@ _WITHOUT = ("difference", "low", "high", "n_seeds", "decided")
 
 @dataclass(frozen=True)
 class Family:
-    """Differences of one kind, before anything is inferred.
-
-    Parameters
-    ----------
-    keys
-        What each is of, a row per difference.
-    cells, weights
-        As in `Outcomes.contrasts`, shape (differences, most cells of one).
-    seeds
-        Seeds that each uses, shape (differences, seeds).
-    most
-        The largest difference that there can be, in points.
-    """
+    """Differences of one kind, before anything is inferred."""
 
     keys: pd.DataFrame
+    """What each is of, a row per difference."""
     cells: Places
     weights: Array
+    """As in `Outcomes.contrasts`, shape (differences, most cells of one)."""
     seeds: Flags
+    """Seeds that each uses, shape (differences, seeds)."""
     most: float = 100.0
+    """The largest difference that there can be, in points."""
 
     @property
     def size(self) -> int:

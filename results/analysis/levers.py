@@ -40,28 +40,15 @@ def levers(
 ) -> pd.DataFrame:
     """Return what each lever is worth and costs, the largest gain first.
 
-    Parameters
-    ----------
-    found
-        The answer's comparisons.
-    search
-        The wanted trials of the search stage.
-    levels
-        The levels of each factor in order, the reference first; models from small to large.
-    design
-        What the study asks for.
-    prices
-        Of a `label` and of an `hour` of the resource, in any one currency; either may be missing.
+    Levels of each factor are in order, the reference first; models from small to large. Search is
+    the wanted trials of the search stage; prices are of a `label` and of an `hour` of the resource,
+    in any one currency; either may be missing.
 
-    Returns
-    -------
-    DataFrame
-        One row per lever that varies: `lever` (`data`, `model`, `weights`, `recipe` or an own
-        factor's name), `step` (from → to), `gain` with simultaneous `low` and `high` (points; NaN
-        where the spread over seeds is unknown), `decided`, `best_probability` (that it gains the
-        most; NaN where no gain has an interval), `images` to label, `hours` (of GPU or CPU, that a
-        run takes more; of a recipe, its search), `price` (NaN without prices), `basis` (see
-        `MEASURED`).
+    One row per lever that varies: `lever` (`data`, `model`, `weights`, `recipe` or an own factor's
+    name), `step` (from → to), `gain` with simultaneous `low` and `high` (points; NaN where the
+    spread over seeds is unknown), `decided`, `best_probability` (that it gains the most; NaN where
+    no gain has an interval), `images` to label, `hours` (of GPU or CPU, that a run takes more; of a
+    recipe, its search), `price` (NaN without prices), `basis` (see `MEASURED`).
     """
     rows = [_row(found.cells, step) for step in reference_steps(found, levels)]
     if found.cells.empty:

@@ -70,10 +70,7 @@ class Table:
 def write_picture(folder: Location, name: str, figure: "Figure", alt: str = "") -> Picture:
     """Write a figure as PNG and SVG, and return the smaller one for a page.
 
-    Raises
-    ------
-    StoreError
-        The disk refuses.
+    Raises StoreError where the disk refuses.
     """
     files = write_figure(folder, name, figure)
     sharp = len(files["svg"]) <= max(_SMALL, len(files["png"]))
@@ -85,10 +82,7 @@ def write_picture(folder: Location, name: str, figure: "Figure", alt: str = "") 
 def write_frame(folder: Location, name: str, frame: pd.DataFrame) -> None:
     """Write a frame as Parquet and as CSV.
 
-    Raises
-    ------
-    StoreError
-        The disk refuses.
+    Raises StoreError where the disk refuses.
     """
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
@@ -203,10 +197,7 @@ def begin_vega() -> "subprocess.Popen[bytes]":
 def vega() -> str:
     """Return the charting library as one script.
 
-    Raises
-    ------
-    ResultsError
-        It cannot be made.
+    Raises ResultsError where it cannot be made.
     """
     making = begin_vega()
     script, complaint = making.communicate()
@@ -228,10 +219,7 @@ def packed(script: str) -> str:
 def write_figure(folder: Location, name: str, figure: "Figure") -> dict[str, bytes]:
     """Write a figure as PNG and SVG; return the contents by ending.
 
-    Raises
-    ------
-    StoreError
-        The disk refuses.
+    Raises StoreError where the disk refuses.
     """
     files = _drawn(figure)
     for ending, content in files.items():

@@ -19,53 +19,20 @@ _SPREADS = 120  # steps of the grid of standard deviations between cells
 
 @dataclass(frozen=True)
 class BestValue:
-    """The cell with the highest mean, and what it is worth.
-
-    Parameters
-    ----------
-    place
-        Index of the cell; the first of equals.
-    mean
-        Its mean as measured, which selection makes too high on average.
-    shrunk
-        Its mean pulled towards the contenders', as far as these differ by chance (empirical
-        Bayes); what to expect of it on new seeds and images.
-    low, high
-        Interval for its true value that holds whichever cell was chosen.
-    contenders
-        Which cells may be the best, shape (cells,); the interval allows for choosing among these.
-    """
+    """The cell with the highest mean, and what it is worth."""
 
     place: int
+    """Index of the cell; the first of equals."""
     mean: float
+    """Its mean as measured, which selection makes too high on average."""
     shrunk: float
+    """Its mean pulled towards the contenders', as far as these differ by chance (empirical Bayes);
+    what to expect of it on new seeds and images."""
     low: float
     high: float
+    """Interval for its true value that holds whichever cell was chosen."""
     contenders: NDArray[np.bool_]
-
-
-def own_errors(pair_errors: ArrayLike) -> Array:
-    """Split standard errors of differences between cells into one of each cell, shape (cells,).
-
-    Least squares for V_cd = v_c + v_d, v_c ≥ 0: what images and seeds bring to all cells alike
-    cancels in differences and cannot change which cell is best.
-
-    Parameters
-    ----------
-    pair_errors
-        Standard error of the paired difference of every two cells, shape (cells ≥ 2, cells); the
-        diagonal is not read.
-    """
-    squared = np.asarray(pair_errors, dtype=float) ** 2
-    np.fill_diagonal(squared, 0.0)
-    cells = len(squared)
-    rows = squared.sum(axis=1)
-    total = rows.sum() / (2 * (cells - 1))
-    if cells == 2:
-        return np.full(2, float(np.sqrt(total / 2)))
-    # No cell without noise: a tenth of what the mean cell has is the least.
-    own: Array = np.maximum((rows - total) / (cells - 2), total / cells / 10)
-    return np.sqrt(own)
+    """Which cells may be the best, shape (cells,); the interval allows for choosing among these."""
 
 
 def best_value(
@@ -73,7 +40,6 @@ def best_value(
     error: ArrayLike,
     freedom: ArrayLike,
     own_error: ArrayLike | None = None,
-    level: float = LEVEL,
 ) -> BestValue:
     """Return the value of the best-looking cell, allowing for its having been chosen.
 
@@ -82,14 +48,8 @@ def best_value(
     highest of K errors passes the first with α/2 at most (Bonferroni), and to be chosen moves an
     error upwards only.
 
-    Parameters
-    ----------
-    mean, error, freedom
-        Mean of each cell, its standard error and degrees of freedom, shape (cells,).
-    own_error
-        The part of `error` that the cell does not share (see `own_errors`); all of it by default.
-    level
-        Nominal coverage, 0 to 1.
+    Mean of each cell, its standard error and degrees of freedom have the shape (cells,), as has the
+    part of the error that the cell does not share: all of it by default.
     """
     x, se, nu = (np.asarray(part, dtype=float) for part in (mean, error, freedom))
     own = se if own_error is None else np.minimum(np.asarray(own_error, dtype=float), se)
@@ -98,7 +58,7 @@ def best_value(
     lags = np.divide(x[place] - x, apart, out=np.zeros_like(x), where=apart > 0)
     contenders = special.stdtr(np.minimum(nu, nu[place]), -lags) > _CONTENDER
     contenders[place] = True
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     plain, chosen = special.stdtrit(nu[place], 1 - np.array([tail, tail / contenders.sum()]))
     down = np.sqrt((chosen * own[place]) ** 2 + plain**2 * (se[place] ** 2 - own[place] ** 2))
     field = x[contenders]
@@ -131,14 +91,7 @@ def probability_of_best(
     cells that differ by no more than their noise are all but equally likely, where draws around
     each mean alone would favour the luckiest.
 
-    Parameters
-    ----------
-    mean, own_error, freedom
-        As in `best_value`, shape (cells,).
-    generator
-        Source of the draws.
-    draws
-        How many.
+    Mean, error and degrees of freedom are as in `best_value`, shape (cells,).
     """
     x, own, nu = (np.asarray(part, dtype=float) for part in (mean, own_error, freedom))
     if x.size < 2:

@@ -18,32 +18,21 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Accuracies of cells by seed, and which test images were right where that is recorded.
-
-    Parameters
-    ----------
-    accuracy
-        Of each cell and seed, in points, shape (cells, seeds); NaN where there is no run.
-    row
-        Row of `right` for each cell and seed, shape (cells, seeds); −1 where none is recorded.
-    right
-        Whether each test image was right, shape (rows, images); the same image at the same place.
-    """
+    """Accuracies of cells by seed, and which test images were right where that is recorded."""
 
     accuracy: Array
+    """Of each cell and seed, in points, shape (cells, seeds); NaN where there is no run."""
     row: Places
+    """Row of `right` for each cell and seed, shape (cells, seeds); −1 where none is recorded."""
     right: Flags
+    """Whether each test image was right, shape (rows, images); the same image at the same place."""
 
     def contrasts(self, cells: Places, weights: Array, seeds: Flags | None = None) -> Contrasts:
         """Return weighted sums of cells, paired over the seeds that all of a contrast's cells have.
 
-        Parameters
-        ----------
-        cells, weights
-            Cells of each contrast and what each counts, shape (contrasts, most cells of one); a
-            place with weight 0 counts for nothing.
-        seeds
-            Seeds that each contrast may use, shape (contrasts, seeds); all by default.
+        Cells of each contrast and what each counts have the shape (contrasts, most cells of one); a
+        place with weight 0 counts for nothing. Seeds that each contrast may use, all by default,
+        have the shape (contrasts, seeds).
         """
         counts = (weights != 0)[..., None]
         by_seed = np.where(counts, self.accuracy[cells] * weights[..., None], 0.0).sum(axis=1)

@@ -96,23 +96,10 @@ class Forecast:
 
 
 def predict_error(sizes: ArrayLike, errors: ArrayLike, at: float) -> Forecast:
-    """Forecast the mean error of runs on more data; see `Curve.forecast`.
+    """Forecast the mean error of runs on more data; see `Curve` and `Curve.forecast`.
 
-    Parameters
-    ----------
-    sizes
-        Training examples of each run, shape (runs,), any order.
-    errors
-        Test error of each run in points, shape (runs,).
-    at
-        Size to forecast, in examples: from the largest measured size to 64 times it.
-
-    Raises
-    ------
-    ExtrapolationRefused
-        `at` is beyond 64 times the largest size.
-    ValueError
-        Entries that are not sizes and errors of runs, or an `at` below the largest size.
+    Raises ExtrapolationRefused where `at`, in examples, is beyond 64 times the largest size, and
+    ValueError where it is below that, or entries are no sizes and errors of runs.
     """
     return Curve(sizes, errors).forecast(at)
 
@@ -120,15 +107,8 @@ def predict_error(sizes: ArrayLike, errors: ArrayLike, at: float) -> Forecast:
 class Curve:
     """A learning curve: the mean errors of rising sizes, with their noise.
 
-    Parameters
-    ----------
-    sizes, errors
-        Training examples and error in points of each run, shape (runs,), any order.
-
-    Raises
-    ------
-    ValueError
-        Entries that are not sizes and errors of runs.
+    Training examples and error in points of each run have the shape (runs,), in any order; what is
+    neither raises ValueError.
     """
 
     def __init__(self, sizes: ArrayLike, errors: ArrayLike) -> None:
@@ -143,13 +123,8 @@ class Curve:
         The headline is the mean of a local law, e_N·exp(b·(1 − 0.9^k)/−ln 0.9) with b the slope of
         log error for each doubling over the last octave and k the doublings asked for, and of three
         Kalman filters of level and slope, weighed by how well they foretold the curve's own sizes.
-
-        Raises
-        ------
-        ExtrapolationRefused
-            The size is beyond 64 times the largest.
-        ValueError
-            The size is below the largest, or no number.
+        Raises ExtrapolationRefused where the size is beyond 64 times the largest, ValueError where
+        the size is below the largest, or no number.
         """
         at, largest, last = float(at), float(self.sizes[-1]), float(self.errors[-1])
         if not at >= largest:
@@ -271,13 +246,8 @@ def filtered(
     back towards its own mean by a share for each doubling, and both wander. A filter weighs as its
     heavy-tailed one-step forecasts of the measured sizes were right, times its prior weight.
 
-    Parameters
-    ----------
-    places, errors, variances
-        Log2 of the sizes, mean error (points) and the variance of that mean (points²), all of shape
-        (sizes,), rising.
-    doublings
-        Log2 of the stretch.
+    Log2 of the sizes, mean error (points) and the variance of that mean (points²) have the shape
+    (sizes,), rising; doublings are log2 of the stretch.
     """
     return _told(_followed(places, errors, variances), doublings)
 

@@ -31,26 +31,19 @@ _QUANTILES = special.stdtrit(_FREEDOMS, (1 + LEVEL) / 2)
 
 @dataclass(frozen=True)
 class Contrasts:
-    """What is needed of each contrast's seeds × images; arrays of shape (…, contrasts).
-
-    Parameters
-    ----------
-    estimate
-        Mean difference over seeds and images, in points.
-    seeds, images
-        How many there are; `images` is 0 where predictions are missing.
-    seed, image, rest
-        Mean squares divided by `images`, in points²; `seed` is thus the sample variance of the
-        seeds' means. NaN where unknown: `seed` and `rest` with one seed, `image` and `rest`
-        without predictions.
-    """
+    """What is needed of each contrast's seeds × images; arrays of shape (…, contrasts)."""
 
     estimate: Array
+    """Mean difference over seeds and images, in points."""
     seeds: Array
     images: Array
+    """How many there are; `images` is 0 where predictions are missing."""
     seed: Array
     image: Array
     rest: Array
+    """Mean squares divided by `images`, in points²; `seed` is thus the sample variance of the
+    seeds' means. NaN where unknown: `seed` and `rest` with one seed, `image` and `rest` without
+    predictions."""
 
     @classmethod
     def joined(cls, parts: Sequence["Contrasts"]) -> "Contrasts":
@@ -67,17 +60,11 @@ def contrasts_of(
 ) -> Contrasts:
     """Return contrasts from sums, so that no table of seeds × images need be kept.
 
-    Parameters
-    ----------
-    by_seed
-        Mean difference of each seed in points, shape (contrasts, seeds), NaN where there is none.
-    images
-        How many test images each was seen on; 0 where predictions are missing.
-    image_squares
-        Sum over images of (the sum over seeds)², in points²; shape (contrasts,).
-    squares
-        Sum over seeds and images of the squared difference, in points²: 100² times how often
-        exactly one of two was right; shape (contrasts,).
+    `by_seed` is the mean difference of each seed in points, shape (contrasts, seeds), NaN where
+    there is none; the others have the shape (contrasts,). `images` is how many test images each was
+    seen on, 0 where predictions are missing; `image_squares` the sum over images of (the sum over
+    seeds)², in points²; `squares` the sum over seeds and images of the squared difference: 100²
+    times how often exactly one of two was right.
     """
     values = np.asarray(by_seed, dtype=float)
     known = ~np.isnan(values)
@@ -107,32 +94,23 @@ def contrasts_of(
 
 @dataclass(frozen=True)
 class Inference:
-    """Estimates with what is known of them, in points; arrays of shape (…, contrasts).
-
-    Parameters
-    ----------
-    estimate, low, high
-        Mean difference and interval estimate ± t(freedom)·error.
-    error, freedom
-        Standard error and degrees of freedom. `low`, `high` and `p` are NaN where nothing is
-        known of the error; zero spread is no knowledge of it.
-    seed_error, image_error
-        The parts of the squared error from seeds and images, as standard errors.
-    p
-        Two-sided p of "no difference"; NaN where new seeds are not spoken of.
-    speaks_of
-        `TASK`, `SEEDS`, `IMAGES` or `NOTHING`.
-    """
+    """Estimates with what is known of them, in points; arrays of shape (…, contrasts)."""
 
     estimate: Array
     low: Array
     high: Array
+    """Mean difference and interval estimate ± t(freedom)·error."""
     error: Array
     freedom: Array
+    """Standard error and degrees of freedom. `low`, `high` and `p` are NaN where nothing is known
+    of the error; zero spread is no knowledge of it."""
     seed_error: Array
     image_error: Array
+    """The parts of the squared error from seeds and images, as standard errors."""
     p: Array
+    """Two-sided p of "no difference"; NaN where new seeds are not spoken of."""
     speaks_of: NDArray[np.str_]
+    """`TASK`, `SEEDS`, `IMAGES` or `NOTHING`."""
 
     def part(self, places: slice) -> "Inference":
         """Return what is known of some of the contrasts."""
@@ -143,28 +121,12 @@ class Inference:
         """P values that hold together, for claims that are made side by side (Holm 1979)."""
         return holm(self.p)
 
-    @cached_property
-    def p_rate(self) -> Array:
-        """P values for marks in a table, by false discovery rate (Benjamini, Hochberg 1995)."""
-        return benjamini_hochberg(self.p)
-
-    def expected_by_chance(self, level: float = LEVEL) -> float:
-        """Return how many differences would look decided, each alone, were there none at all."""
-        return float((1 - level) * np.isfinite(self.p).sum())
-
-    def simultaneous(self, level: float = LEVEL) -> tuple[Array, Array]:
-        """Return ends of intervals that hold together (Bonferroni over those with an interval)."""
-        count = max(int(np.isfinite(self.low).sum()), 1)
-        half = quantile(self.freedom, 1 - (1 - level) / count) * self.error
-        return self.estimate - half, self.estimate + half
-
 
 def infer(
     contrasts: Contrasts,
     covariates: ArrayLike | None = None,
     scale: ArrayLike = 1.0,
     independent: float | None = None,
-    level: float = LEVEL,
 ) -> Inference:
     """Estimate all contrasts of a study together.
 
@@ -175,19 +137,10 @@ def infer(
     degrees of freedom that are given make t·error that half-width. For a contrast alone this is
     (t·se_seed)² + (z·se_image)².
 
-    Parameters
-    ----------
-    contrasts
-        Of one kind, such as every step of a factor in every cell.
-    covariates
-        Of the variance (see `variance_trend`), shape (contrasts, covariates); read from eight
-        contrasts on.
-    scale
-        Expected relative variance of seeds, where it is known: 1/k for a mean over k cells.
-    independent
-        As in `moderate`.
-    level
-        Nominal coverage, 0 to 1.
+    Contrasts are of one kind, such as every step of a factor in every cell. Covariates of the
+    variance (see `variance_trend`), shape (contrasts, covariates), are read from eight contrasts
+    on. `scale` is the expected relative variance of seeds, where it is known: 1/k for a mean over k
+    cells; `independent` is as in `moderate`.
     """
     seeds, images = contrasts.seeds, contrasts.images
     d = np.maximum(seeds - 1, 0.0)
@@ -214,7 +167,7 @@ def infer(
     half = np.sqrt(widest**2 * a + normal**2 * b)
     freedom = np.exp(np.interp(-half / error, -_QUANTILES, np.log(_FREEDOMS)))
     freedom = np.where(b > 0, freedom, of_seeds)
-    half = quantile(freedom, level) * error
+    half = quantile(freedom) * error
     p = 2 * special.stdtr(freedom, -np.abs(contrasts.estimate) / error)
     speaks = np.where(many, np.where(tested, TASK, SEEDS), np.where(tested, IMAGES, NOTHING))
     return Inference(

@@ -76,15 +76,6 @@ class PooledVariance:
         worth = 2 * self.at(n) ** 2 / (self.v1_variance / n**2)
         return np.clip(worth, 1.0, self.repeats)
 
-    def half_width(self, sizes: ArrayLike, runs: ArrayLike) -> Array:
-        """Return what follows the ± of means over runs, borrowing the spread of all cells.
-
-        In points, at nominal 95 %; NaN where no size has repeats. Each mean has its training size
-        in examples and its number of runs.
-        """
-        freedom = self.degrees_of_freedom(sizes) if self.repeats else np.nan
-        return quantile(freedom) * np.sqrt(self.at(sizes)) / np.sqrt(runs)
-
 
 def pooled_variance(sizes: ArrayLike, errors: ArrayLike, v0: float = V0) -> PooledVariance:
     """Fit v0 + v1/n to the spread in points² of runs, shape (runs,), that share a size in examples.
@@ -120,11 +111,8 @@ def grouped(values: Array, places: NDArray[np.int64], rows: int) -> Array:
 def checked_runs(sizes: ArrayLike, errors: ArrayLike) -> tuple[Array, Array]:
     """Return sizes (examples) and errors (points) as arrays, one entry per run.
 
-    Raises
-    ------
-    ValueError
-        Lengths that differ, nothing, sizes not above 0, errors outside 0 to 100, or a value that
-        is not finite.
+    Raises ValueError for lengths that differ, nothing, sizes not above 0, errors outside 0 to 100,
+    or a value that is not finite.
     """
     n, e = _vector(sizes, "sizes"), _vector(errors, "errors")
     if n.shape != e.shape:

@@ -28,19 +28,13 @@ _TRIGAMMAS = special.polygamma(1, _HALVES)
 
 @dataclass(frozen=True)
 class Moderated:
-    """Sample variances that borrow from each other.
-
-    Parameters
-    ----------
-    variance, freedom
-        Moderated variances and their degrees of freedom, shape (…, contrasts).
-    heterogeneity
-        Estimated variance of the contrasts' log variances, shape (…, 1).
-    """
+    """Sample variances that borrow from each other."""
 
     variance: Array
     freedom: Array
+    """Moderated variances and their degrees of freedom, shape (…, contrasts)."""
     heterogeneity: Array
+    """Estimated variance of the contrasts' log variances, shape (…, 1)."""
 
 
 def moderate(
@@ -55,14 +49,9 @@ def moderate(
     variance is (pull·c·s₀² + d·s²)/(pull·c + d) with d + c degrees of freedom; for a contrast alone
     c = 0.
 
-    Parameters
-    ----------
-    variance
-        Sample variances, shape (…, contrasts); read where there are degrees of freedom.
-    freedom
-        Degrees of freedom of each, to be broadcast against `variance`.
-    independent
-        How many contrasts are independent, where they share cells: cells − 1. All by default.
+    Sample variances have the shape (…, contrasts), degrees of freedom are broadcast against it, and
+    a variance is read where there are some. `independent` is how many contrasts are independent,
+    where they share cells: cells − 1. All by default.
     """
     s2 = np.asarray(variance, dtype=float)
     d = np.broadcast_to(np.asarray(freedom, dtype=float), s2.shape)
@@ -98,13 +87,9 @@ def variance_trend(variance: ArrayLike, freedom: ArrayLike, covariates: ArrayLik
     to its squared mean, with a normal prior on each coefficient. Noise that does not fall as 1/n
     is thus estimated and not assumed.
 
-    Parameters
-    ----------
-    variance, freedom
-        As in `moderate`, shape (contrasts,).
-    covariates
-        Shape (contrasts, covariates): 0 or 1 for a level of model or weights, log of training
-        images; the mean of each is taken away.
+    Variance and freedom are as in `moderate`, shape (contrasts,). Covariates have the shape
+    (contrasts, covariates): 0 or 1 for a level of model or weights, log of training images; the
+    mean of each is taken away.
     """
     s2 = np.asarray(variance, dtype=float)
     d = np.broadcast_to(np.asarray(freedom, dtype=float), s2.shape)

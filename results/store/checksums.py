@@ -35,10 +35,7 @@ def seal(file: Path) -> None:
 def is_intact(part: Location) -> bool:
     """Return whether a part holds what was written, as far as it says so.
 
-    Raises
-    ------
-    OSError
-        It cannot be had.
+    Raises OSError where it cannot be had.
     """
     if not isinstance(part, Path):
         return _is_intact(io.BytesIO(part.read_bytes()))

@@ -43,10 +43,8 @@ def explained(path: Location) -> Iterator[None]:
 def write_whole(path: Location, content: bytes) -> None:
     """Write a file so that a reader or a crash meets the old content or the new, never a part.
 
-    Raises
-    ------
-    StoreError
-        The file system or the store refuses; the old content is untouched and no scrap is left.
+    Raises StoreError where the file system or the store refuses; the old content is untouched and
+    no scrap is left.
     """
     if isinstance(path, ObjectPath):
         # A put is whole or absent by itself.

@@ -30,10 +30,7 @@ _HERE, _EXCHANGE = -100, 2
 def parts(root: Path, table: str) -> list[Path]:
     """Return the parts of a table in a run directory, oldest name first.
 
-    Raises
-    ------
-    StoreError
-        The table's folder is a link that leads nowhere.
+    Raises StoreError where the table's folder is a link that leads nowhere.
     """
     folder = root / table
     if not folder.is_dir():

@@ -79,10 +79,7 @@ class ObjectPath:
     def named(cls, address: str) -> Self:
         """Return the place of an address, without asking the store whether the bucket is there.
 
-        Raises
-        ------
-        AddressError
-            It is no such address, or holds credentials.
+        Raises AddressError where it is no such address, or holds credentials.
         """
         root, path, query = _split(address)
         with _explained(f"{root}{path}", query):
@@ -150,10 +147,7 @@ class ObjectPath:
     def modified(self) -> float:
         """Return when the object was put, in seconds since 1970 by the store's clock.
 
-        Raises
-        ------
-        FileNotFoundError
-            There is no such object.
+        Raises FileNotFoundError where there is no such object.
         """
         nanoseconds: int | None = self._info().mtime_ns
         if nanoseconds is None:
@@ -177,10 +171,7 @@ class ObjectPath:
     def write_bytes(self, content: bytes) -> None:
         """Put the object: whoever reads it meets the old content or the new.
 
-        Raises
-        ------
-        StoreError
-            The store refuses; the old content is untouched.
+        Raises StoreError where the store refuses; the old content is untouched.
         """
         kind = mimetypes.guess_type(self.name)[0] or "application/octet-stream"
 
@@ -206,10 +197,7 @@ class ObjectPath:
     def download(self, file: Path) -> None:
         """Write the object's content to a file, without holding all of it in memory.
 
-        Raises
-        ------
-        FileNotFoundError
-            There is no such object.
+        Raises FileNotFoundError where there is no such object.
         """
         with (
             self._explained(),
@@ -261,10 +249,7 @@ class ObjectPath:
 def check_address(address: str) -> None:
     """Check how an address is written, without asking the store.
 
-    Raises
-    ------
-    AddressError
-        It is no such address, or holds credentials.
+    Raises AddressError where it is no such address, or holds credentials.
     """
     _split(address)
 

@@ -40,10 +40,7 @@ def read_parts(
 def is_sound(part: Location, table: str) -> bool:
     """Return whether every row can be read as it was written, with this table's columns.
 
-    Raises
-    ------
-    StoreError
-        The part cannot be had, whatever it holds.
+    Raises StoreError where the part cannot be had, whatever it holds.
     """
     try:
         if not is_intact(part):

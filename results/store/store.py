@@ -46,10 +46,7 @@ _READERS = 8
 def refuse_run(folder: Location) -> None:
     """Refuse a folder in which a run or its report lies, for anything else that is written.
 
-    Raises
-    ------
-    ResultsError
-        The folder is a run directory, or lies at the top of one.
+    Raises ResultsError where the folder is a run directory, or lies at the top of one.
     """
     for place in (folder, folder.parent):
         if (place / "study.yaml").exists() and (place / "trials").is_dir():
@@ -69,10 +66,7 @@ class Store:
     def at(cls, place: str | Location) -> Self:
         """Return the run directory of a name: a folder, or an address such as `s3://bucket/run`.
 
-        Raises
-        ------
-        StoreError
-            It is an address that cannot be used.
+        Raises StoreError where it is an address that cannot be used.
         """
         return cls(located(place))
 
@@ -177,10 +171,7 @@ class Store:
     def study(self) -> dict[str, Any]:
         """Return the resolved study as last run: the keys and values of its YAML file.
 
-        Raises
-        ------
-        StoreError
-            There is none, or it cannot be read.
+        Raises StoreError where there is none, or it cannot be read.
         """
         try:
             study = yaml.safe_load(self.study_file.read_text())

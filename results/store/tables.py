@@ -36,12 +36,8 @@ class GrowingTable:
     def flush(self, elsewhere: Store | None = None) -> bool:
         """Write what was added since the last flush, where named to another run directory.
 
-        Returns whether there was anything to write.
-
-        Raises
-        ------
-        StoreError
-            The disk refuses; the rows stay and the next flush tries again.
+        Returns whether there was anything to write. Raises StoreError where the disk refuses; the
+        rows stay and the next flush tries again.
         """
         if not self._rows and not self._tables:
             return False

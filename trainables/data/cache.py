@@ -124,10 +124,7 @@ def sealed_json(content: object) -> bytes:
 def opened_json(content: bytes) -> Any:
     """Return what `sealed_json` was given; JSON that an earlier version wrote is not checked.
 
-    Raises
-    ------
-    ValueError
-        It is not as it was written.
+    Raises ValueError where it is not as it was written.
     """
     if content[:1] in (b"[", b"{"):
         return json.loads(content)

@@ -226,10 +226,7 @@ def channel_statistics(
 def refuse_damaged(damaged: list[Damaged]) -> None:
     """Refuse images that cannot be read: a few are named, all listed in a file.
 
-    Raises
-    ------
-    DataError
-        There are any.
+    Raises DataError where there are any.
     """
     if not damaged:
         return

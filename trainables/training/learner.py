@@ -29,14 +29,9 @@ class Learner(Protocol):
     def step(self) -> Row:
         """Train one interval and evaluate; return the row of its epoch.
 
-        `epoch` and `val_accuracy` (0 to 1) are needed, the other columns may be missing.
-
-        Raises
-        ------
-        Diverged
-            The loss became NaN or infinite.
-        OutOfMemory
-            The device has no room for the trial.
+        `epoch` and `val_accuracy` (0 to 1) are needed, the other columns may be missing. Raises
+        Diverged where the loss became NaN or infinite, OutOfMemory where the device has no room for
+        the trial.
         """
         ...
 
@@ -51,9 +46,6 @@ class Learner(Protocol):
     def load(self, file: Path) -> None:
         """Go on from a saved state; no code in the file is ever executed.
 
-        Raises
-        ------
-        CheckpointError
-            The file is damaged, or was written by another trial.
+        Raises CheckpointError where the file is damaged, or was written by another trial.
         """
         ...

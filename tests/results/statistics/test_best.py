@@ -4,16 +4,8 @@ import pytest
 from results.statistics.best import (
     best_value,
     expected_best,
-    own_errors,
     probability_of_best,
 )
-
-
-def test_own_errors_by_hand():
-    # Variances of 1, 4 and 9: pairs have 5, 10 and 13.
-    pairs = np.sqrt([[0.0, 5.0, 10.0], [5.0, 0.0, 13.0], [10.0, 13.0, 0.0]])
-    assert own_errors(pairs) == pytest.approx([1, 2, 3])
-    assert own_errors(np.sqrt([[0.0, 2.0], [2.0, 0.0]])) == pytest.approx([1, 1])
 
 
 def test_the_best_of_equals_is_worth_less_than_it_looks():

@@ -102,14 +102,6 @@ def test_adjusted_p_by_hand():
     assert benjamini_hochberg(p) == pytest.approx([0.04, np.nan, 0.04, 0.04, 0.04], nan_ok=True)
 
 
-def test_what_chance_would_give():
-    found = infer(contrasts_of(np.random.default_rng(0).normal(size=(40, 3))))
-    assert found.expected_by_chance() == pytest.approx(2)
-    low, high = found.simultaneous()
-    assert (low < found.low).all()
-    assert (high > found.high).all()
-
-
 def test_studies_are_inferred_side_by_side():
     by_seed = np.random.default_rng(0).normal(size=(2, 5, 3))
     table = contrasts_of(by_seed)

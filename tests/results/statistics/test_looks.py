@@ -5,14 +5,10 @@ from scipy import special
 from results.statistics.inference import holm
 from results.statistics.looks import (
     ALPHA,
-    DIFFERENT,
-    OPEN,
-    SMALL,
     Look,
     Looks,
     chance_to_decide,
     nominal_levels,
-    settle,
     spent,
 )
 
@@ -30,14 +26,6 @@ def test_looks_rise_from_two_seeds(seeds):
         Looks(seeds)
 
 
-def test_what_is_settled_stays_so():
-    looks = Looks((3, 5, 8), smallest=0.5)
-    first = settle(looks, 0, [10.0, 0.05, 2.0], [0.5, 0.1, 2.0], [20.0, 60.0, 2.0])
-    assert first.tolist() == [DIFFERENT, SMALL, OPEN]
-    later = settle(looks, 1, [0.0, 9.0, 2.0], [0.5, 0.1, 2.0], [20.0, 60.0, 2.0], first)
-    assert later.tolist() == [DIFFERENT, SMALL, OPEN]
-
-
 def test_more_comparisons_ask_for_more():
     looks = Looks((3, 5, 8))
     p = {n: looks.level(0, n) for n in (1, 2, 4)}
@@ -45,14 +33,16 @@ def test_more_comparisons_ask_for_more():
     assert p[1] == pytest.approx(float(spent(3 / 8)))
 
 
-def test_spent_alpha_and_holm_decide_as_settle_does():
+def test_holm_on_spent_alpha_is_the_step_down_at_the_levels_of_a_look():
     looks, generator = Looks((3, 5, 8)), np.random.default_rng(3)
     for look in range(3):
         estimate = generator.normal(0, 3, size=(40, 6))
         freedom = generator.uniform(2, 30, size=6)
         for row in estimate:
             p = 2 * special.stdtr(freedom, -np.abs(row))
-            decided = settle(looks, look, row, np.ones(6), freedom) == DIFFERENT
+            levels = [looks.level(look, n) for n in range(6, 0, -1)]
+            number = int(np.cumprod(np.sort(p) <= levels).sum())
+            decided = p <= np.sort(p)[number - 1] if number else p < 0
             together = holm(looks.overall(p, look))
             sure = np.abs(together - ALPHA) > 1e-3
             assert ((together <= ALPHA) == decided)[sure].all()
@@ -67,11 +57,6 @@ def test_what_an_earlier_look_has_found_stays():
     assert later["a"] == first["a"] < ALPHA
     assert later["b"] < ALPHA < later["c"]
     assert Look(looks, 0, {}).alpha == pytest.approx(looks.level(0, 1))
-
-
-def test_nothing_known_stays_open():
-    nothing = np.full(2, np.nan)
-    assert settle(Looks((3,)), 0, [1.0, 2.0], nothing, nothing).tolist() == [OPEN, OPEN]
 
 
 def test_more_seeds_decide_what_is_far_from_0():
