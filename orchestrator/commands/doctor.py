@@ -43,9 +43,7 @@ class Check:
     """One line of the doctor."""
 
     name: str
-    """What was looked at."""
     state: State
-    """How it is."""
     seen: str
     """What was found."""
     advice: str = ""
@@ -298,10 +296,7 @@ def cache_check(cached: int, is_reachable: bool, host: str) -> Check:
 def probe_disk(folder: Path) -> tuple[int, float]:
     """Return the free bytes of a folder's disk and the bytes a second written to it.
 
-    Raises
-    ------
-    OSError
-        Nothing can be written there.
+    Raises OSError where nothing can be written there.
     """
     while not folder.exists():
         folder = folder.parent

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -191,10 +192,10 @@ def _write(out: str, name: str, found: "Sequence[Replay]") -> "list[Location]":
 
     folder = located(out)
     refuse_run(folder)
-    rules = pd.DataFrame([{**each.head(), **each.total.row()} for each in found])
+    rules = pd.DataFrame([{**each.head(), **asdict(each.total)} for each in found])
     write_picture(folder, "replay", stopping_rules(rules, name))
     every = pd.DataFrame(
-        [{**each.head(), **cell.row()} for each in found for cell in (each.total, *each.cells)]
+        [{**each.head(), **asdict(cell)} for each in found for cell in (each.total, *each.cells)]
     )
     write_frame(folder, "replay", every)
     return [folder / f"replay.{suffix}" for suffix in ("png", "svg", "csv", "parquet")]

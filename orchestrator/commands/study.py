@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -132,8 +133,7 @@ def _made(
         hours=_hours(wishes.get("budget")),
         schema=beside.name if beside else None,
     )
-    started = Starter(wish, probe=probe).start()
-    return started.text, started.reasons
+    return Starter(wish, probe=probe).start()
 
 
 def _split(text: str | None) -> list[str] | None:
@@ -200,7 +200,7 @@ def plan(
             price = price_study(
                 made.ledger, probe=probe, max_parallel=max_parallel, per_hour=price_per_hour
             )
-        document.update(made.as_json(), price=price.as_json())
+        document.update(made.as_json(), price=asdict(price))
     if not as_json:
         from orchestrator.screen.plan_text import print_plan
 

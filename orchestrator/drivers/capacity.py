@@ -3,8 +3,8 @@
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Protocol
 
+from orchestrator.drivers.connection import Connected
 from orchestrator.errors import RunError
 from orchestrator.ledger.passes import Pass
 from orchestrator.placement.shares import Node, Share, described, needs, places, slots
@@ -19,47 +19,19 @@ GIVE_UP_SECONDS = 3600.0
 """Seconds without any trial, because none fits on a node that is there, after which a run ends."""
 
 
-class Cluster(Protocol):
-    """What there is to run on, whenever it is asked."""
-
-    def nodes(self) -> list[Node]:
-        """Return the nodes that are alive."""
-
-    def free(self) -> list[Node]:
-        """Return the nodes that are alive, each with the CPUs and GPUs that nobody holds."""
-
-
 class Capacity:
     """How many trials run at a time, as the last look at the cluster has it.
 
-    Parameters
-    ----------
-    work
-        The pass, which is told how many trials run at a time.
-    cluster, nodes
-        The cluster, which is looked at now and then, and its nodes as they were seen first.
-    meet
-        Told of the nodes whenever they have changed.
-    note
-        Says what changed, and what is waited for.
-    max_parallel
-        Trials at a time, at most.
-    grows
-        Whether the cluster adds nodes where trials wait: then none need be there yet, and places
-        for `max_parallel` trials are asked for at once.
-    clock
-        Returns the time in seconds.
-
-    Raises
-    ------
-    RunError
-        Some trial fits on no node: it would wait for ever.
+    The pass is told of that, `meet` of the nodes whenever they have changed, and `note` of what
+    changed and of what is waited for. `nodes` are those seen first. Where the cluster `grows`, it
+    adds nodes where trials wait: then none need be there yet, and places for `max_parallel` trials
+    are asked for at once. Raises RunError where some trial fits on no node: it would wait for ever.
     """
 
     def __init__(
         self,
         work: Pass,
-        cluster: Cluster,
+        cluster: Connected,
         nodes: list[Node],
         meet: Callable[[list[Node]], None],
         note: Callable[[str], None],
@@ -100,10 +72,7 @@ class Capacity:
     def tick(self) -> None:
         """Look at the cluster, if the last look is old.
 
-        Raises
-        ------
-        RunError
-            Nothing has run for an hour, because no node is there on which a trial fits.
+        Raises RunError where nothing has run for an hour, as no trial fits on a node that is there.
         """
         now = self._clock()
         if now - self._looked < LOOK_SECONDS:

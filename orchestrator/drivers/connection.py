@@ -52,16 +52,9 @@ _KIND = "accelerator_type:"
 def cluster(address: str | None) -> Iterator[list[Node]]:
     """Connect to a Ray cluster, or start a private one; yield its nodes.
 
-    Parameters
-    ----------
-    address
-        Address of a running cluster; None starts one on this machine, ended on exit. A cluster
-        that this process is connected to already is used and left.
-
-    Raises
-    ------
-    RunError
-        The cluster cannot be reached.
+    Without an address of a running cluster, one is started on this machine and ended on exit. A
+    cluster that this process is connected to already is used and left. Raises RunError where the
+    cluster cannot be reached.
     """
     if "ray" in sys.modules and _ray().is_initialized():
         yield Connected().nodes()
@@ -88,10 +81,7 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
 def join() -> Path:
     """Connect this process, a job's own, to its cluster for good; return the session's folder.
 
-    Raises
-    ------
-    RunError
-        The cluster cannot be reached.
+    Raises RunError where the cluster cannot be reached.
     """
     try:
         return Path(_init(address="auto").address_info["session_dir"])
@@ -102,10 +92,7 @@ def join() -> Path:
 def start_local(cpus: int | None = None, gpus: int | None = None) -> None:
     """Start a Ray on this machine for this process, which others may connect to.
 
-    Parameters
-    ----------
-    cpus, gpus
-        Numbers that Ray hands out; by default what the machine has, and this process may use.
+    It hands out what the machine has, and this process may use, or so many CPUs and GPUs.
     """
     _init(**_local(cpus, gpus))
 

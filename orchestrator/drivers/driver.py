@@ -1,7 +1,6 @@
 """Who carries a pass's trials out: this process, or workers of a Ray cluster."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from orchestrator.drivers.capacity import Capacity
@@ -35,37 +34,22 @@ class Watch(Protocol):
         """
 
 
-class Driver(Protocol):
-    """Trains what a pass has left."""
-
-    def train(self, work: Pass, placer: Placer, checkpoints: Location, watch: Watch) -> None:
-        """Train all that a pass has left; `watch` is told what happens.
-
-        The placer is told of the nodes before it is asked for shares. `checkpoints` is a folder
-        that the nodes share, or in an object store. Raises RunError where trials cannot be carried
-        out here.
-        """
-
-
-class Here:
-    """Trains one trial after another in this process, without a cluster.
+def train_alone(work: Pass, placer: Placer, checkpoints: Location, watch: Watch) -> None:
+    """Train one trial after another in this process, without a cluster; as `train_on_ray` else.
 
     For debugging a study or one's own trainable with an ordinary debugger, and for tests.
     """
-
-    def train(self, work: Pass, placer: Placer, checkpoints: Location, watch: Watch) -> None:
-        """Train all that a pass has left, as `Driver.train` says."""
-        study = work.ledger.study
-        gpu = study.resources.gpu
-        if gpu != "auto" and gpu > 1:
-            raise RunError(
-                f"resources.gpu: {gpu}: several GPUs take several processes, and --address none "
-                "trains in this one alone; leave it out."
-            )
-        # A simulation never loads torch.
-        placer.meet([own_machine(study.trainable != "simulated")])
-        watch.begin(1)
-        train_here(work, checkpoints, watch.beat)
+    study = work.ledger.study
+    gpu = study.resources.gpu
+    if gpu != "auto" and gpu > 1:
+        raise RunError(
+            f"resources.gpu: {gpu}: several GPUs take several processes, and --address none "
+            "trains in this one alone; leave it out."
+        )
+    # A simulation never loads torch.
+    placer.meet([own_machine(study.trainable != "simulated")])
+    watch.begin(1)
+    train_here(work, checkpoints, watch.beat)
 
 
 def train_here(work: Pass, checkpoints: Location, beat: Callable[[], None]) -> None:
@@ -85,40 +69,44 @@ def train_here(work: Pass, checkpoints: Location, beat: Callable[[], None]) -> N
             beat()
 
 
-@dataclass(frozen=True)
-class OnRay:
-    """Trains on workers of a Ray cluster."""
+def train_on_ray(
+    work: Pass,
+    placer: Placer,
+    checkpoints: Location,
+    watch: Watch,
+    *,
+    address: str | None = None,
+    max_parallel: int | None = None,
+    autoscale: bool = False,
+) -> None:
+    """Train all that a pass has left on workers of a Ray cluster, `max_parallel` at a time at most.
 
-    address: str | None = None
-    """Address of a running cluster; None starts a private one on this machine."""
-    max_parallel: int | None = None
-    """Trials at a time, at most."""
-    autoscale: bool = False
-    """Whether the cluster adds nodes where trials wait, so that none need be there yet."""
+    No `address` starts a private cluster on this machine; with `autoscale` it adds nodes where
+    trials wait, so that none need be there yet. The placer is told of the nodes before it is asked
+    for shares. `checkpoints` is a folder that the nodes share, or in an object store. Raises
+    RunError where trials cannot be carried out here.
+    """
+    watch.note(f"connecting to {address}" if address else "starting Ray")
+    with cluster(address) as nodes:
+        watch.connected()
+        warnings = placer.meet(nodes)
+        left = [wanted.trial for wanted in work.ledger.left()]
+        warnings += placer.survey(left, watch.note)
+        watch.begin(max_parallel)
+        capacity = Capacity(
+            work,
+            Connected(),
+            nodes,
+            placer.remeet,
+            watch.note,
+            max_parallel=max_parallel,
+            grows=autoscale,
+        )
+        work.ledger.rows.problems.extend(warnings)
+        for warning in warnings:
+            watch.note(f"warning: {warning}")
+        watch.note(f"{count(capacity.slots, 'trial')} at a time")
+        # Only now: the connection sets what Ray reads when Tune is imported.
+        from orchestrator.drivers.tuner import train
 
-    def train(self, work: Pass, placer: Placer, checkpoints: Location, watch: Watch) -> None:
-        """Train all that a pass has left, as `Driver.train` says."""
-        watch.note(f"connecting to {self.address}" if self.address else "starting Ray")
-        with cluster(self.address) as nodes:
-            watch.connected()
-            warnings = placer.meet(nodes)
-            left = [wanted.trial for wanted in work.ledger.left()]
-            warnings += placer.survey(left, watch.note)
-            watch.begin(self.max_parallel)
-            capacity = Capacity(
-                work,
-                Connected(),
-                nodes,
-                placer.remeet,
-                watch.note,
-                max_parallel=self.max_parallel,
-                grows=self.autoscale,
-            )
-            work.ledger.rows.problems.extend(warnings)
-            for warning in warnings:
-                watch.note(f"warning: {warning}")
-            watch.note(f"{count(capacity.slots, 'trial')} at a time")
-            # Only now: the connection sets what Ray reads when Tune is imported.
-            from orchestrator.drivers.tuner import train
-
-            train(work, capacity, checkpoints, watch.beat)
+        train(work, capacity, checkpoints, watch.beat)

@@ -73,9 +73,7 @@ class Tracking(Callback):  # type: ignore[misc]
         for name in [*self._loggers]:
             self._call(name, "setup")
 
-    def on_trial_start(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
-    ) -> None:
+    def on_trial_start(self, trial: TuneTrial, **info: Any) -> None:
         """Begin a trial's run."""
         ledger = self._work.ledger
         wanted = ledger.stages.wanted[trial.config["trial_id"]]
@@ -86,12 +84,7 @@ class Tracking(Callback):  # type: ignore[misc]
             self._call(name, "log_trial_start", tracked)
 
     def on_trial_result(
-        self,
-        iteration: int,
-        trials: list[TuneTrial],
-        trial: TuneTrial,
-        result: dict[str, Any],
-        **info: Any,
+        self, iteration: int, trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
         """Log an epoch's numbers, with the epoch as step."""
         (report,) = result.get("report", [None])
@@ -106,20 +99,16 @@ class Tracking(Callback):  # type: ignore[misc]
         for name, tracked in self._of(trial):
             self._call(name, "log_trial_result", iteration, tracked, dict(numbers))
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
-    ) -> None:
+    def on_trial_complete(self, trial: TuneTrial, **info: Any) -> None:
         """End a trial's run."""
         status = self._work.ledger.rows[trial.config["trial_id"]]["status"]
         self._end(trial, failed=status == Status.FAILED)
 
-    def on_trial_error(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
-    ) -> None:
+    def on_trial_error(self, trial: TuneTrial, **info: Any) -> None:
         """End the run of a trial whose worker was lost."""
         self._end(trial, failed=True)
 
-    def on_experiment_end(self, trials: list[TuneTrial], **info: Any) -> None:
+    def on_experiment_end(self, **info: Any) -> None:
         """Wait for what is still on its way."""
         for name in [*self._loggers]:
             self._call(name, "on_experiment_end", [])

@@ -117,16 +117,10 @@ class Dispatcher(_Wire, Searcher):  # type: ignore[misc]
             "gpu_kind": share.kind,
         }
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Nothing: the pass knows already."""
+    def save(self, *_: Any, **__: Any) -> None:
+        """Nothing: the pass knows all already, and the records are the state."""
 
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the records are the state."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the records are the state."""
+    on_trial_complete = restore = save
 
 
 class Rungs(_Wire, FIFOScheduler):  # type: ignore[misc]
@@ -167,33 +161,22 @@ class Relay(_Wire, Callback):  # type: ignore[misc]
     ) -> None:
         self._work, self._capacity, self._beat, self._actors = work, capacity, beat, actors
 
-    def on_trial_start(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
-    ) -> None:
+    def on_trial_start(self, trial: TuneTrial, **info: Any) -> None:
         """Note the place of a trial."""
         self._actors[trial.config["trial_id"]] = trial.temporary_state.ray_actor._actor_id.hex()
         self._work.start(trial.config["trial_id"])
 
-    def on_trial_result(
-        self,
-        iteration: int,
-        trials: list[TuneTrial],
-        trial: TuneTrial,
-        result: dict[str, Any],
-        **info: Any,
-    ) -> None:
+    def on_trial_result(self, result: dict[str, Any], **info: Any) -> None:
         """Drop what is recorded: Tune would hold every trial's last result to the end."""
         result.pop("report", None)
         result.pop("config", None)
 
-    def on_trial_error(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
-    ) -> None:
+    def on_trial_error(self, trial: TuneTrial, **info: Any) -> None:
         """Give a trial up whose worker kept failing."""
         kind, message = explain_loss(trial)
         self._work.lose(trial.config["trial_id"], kind, message)
 
-    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+    def on_step_end(self, trials: list[TuneTrial], **info: Any) -> None:
         """Forget what has ended, have what is new written, and look at the cluster."""
         if len(trials) > _REMEMBERED:
             _forget(trials)

@@ -66,7 +66,6 @@ class Submission:
     """A job on a cluster."""
 
     dashboard: Dashboard
-    """The cluster's dashboard."""
     job: str
     """The job's name there (Ray's submission id)."""
 
@@ -102,17 +101,10 @@ def submit(
 ) -> Submission:
     """Ship a study to a cluster and start it there; `note` is told what is being done.
 
-    Parameters
-    ----------
-    study, base
-        The study as its file declares it, and the folder that its relative paths are taken from.
-    address
-        Address of the cluster's dashboard; by default that of `dashboard_address`.
-    out
-        The run directory, as the cluster's nodes see it: absolute, or in a store; by default
-        `~/scalestudy/<name>` of whoever runs the head. The same one goes on from what it holds.
-    max_parallel, autoscale
-        Those of `run_study`.
+    Relative paths of the study, as its file declares it, are taken from `base`. The address is that
+    of the dashboard, by default of `dashboard_address`. `out` is the run directory as the cluster's
+    nodes see it: absolute, or in a store; by default `~/scalestudy/<name>` of whoever runs the
+    head. The same one goes on from what it holds. The rest is as in `run_study`.
     """
     where = out or f"~/scalestudy/{study.name}"
     if "://" not in where and not where.startswith(("/", "~")):

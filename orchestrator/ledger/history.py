@@ -33,13 +33,7 @@ _READ = ("trial_id", "sequence", "epoch", "seconds", *COMPARED)
 
 
 class History:
-    """Recorded epochs and trials of a run directory.
-
-    Parameters
-    ----------
-    store
-        The run directory; one that does not exist yet has no history.
-    """
+    """Recorded epochs and trials of a run directory; one that is not there yet has no history."""
 
     def __init__(self, store: Store) -> None:
         self.store = store

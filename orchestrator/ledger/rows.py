@@ -38,13 +38,7 @@ class _Begun:
 
 
 class Rows(Mapping[str, Row]):
-    """The row of every trial that was ever planned, by `trial_id`.
-
-    Parameters
-    ----------
-    history
-        What was recorded before.
-    """
+    """The row of every trial that was ever planned, by `trial_id`, from what was recorded on."""
 
     def __init__(self, history: History) -> None:
         self._history = history

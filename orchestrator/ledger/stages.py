@@ -67,13 +67,7 @@ class CellStages:
 
 
 class Stages:
-    """Which trials a study wants, as far as is known, and what each outcome brings.
-
-    Parameters
-    ----------
-    study, inputs
-        What is asked for, and what was found.
-    """
+    """Which trials a study wants, as far as is known, and what each outcome brings."""
 
     def __init__(self, study: Study, inputs: Inputs) -> None:
         self.study, self.inputs = study, inputs

@@ -94,13 +94,7 @@ class Race:
 
 
 class Races:
-    """The races of a study, one per group of trials.
-
-    Parameters
-    ----------
-    rule
-        The rule in force; None where nothing is ever stopped.
-    """
+    """The races of a study, one per group of trials; none without a rule."""
 
     def __init__(self, rule: EarlyStopping | None) -> None:
         self._rule = rule

@@ -117,16 +117,8 @@ class Kind(NamedTuple):
 def kind_of(trial: Trial, cpus: float, on_gpu: bool) -> Kind:
     """Return a trial's kind, given what it is trained on."""
     recipe = trial.recipe
-    return Kind(
-        trial.model,
-        recipe.stem,
-        recipe.sides,
-        recipe.batch_size,
-        recipe.optimizer,
-        recipe.precision,
-        float(cpus),
-        on_gpu,
-    )
+    form = (recipe.stem, recipe.sides, recipe.batch_size, recipe.optimizer, recipe.precision)
+    return Kind(trial.model, *form, float(cpus), on_gpu)
 
 
 @dataclass(frozen=True)
@@ -150,18 +142,9 @@ class Expectation:
 class Durations:
     """Expected seconds of trials.
 
-    Parameters
-    ----------
-    work
-        trial → what an interval of it computes.
-    kind
-        trial → its kind.
-    recorded, probed
-        Paces by kind of trial.
-    examples
-        Trials; those of measured kinds among them tell how fast others may be.
-    on_gpu
-        Whether trials are expected to train on GPUs.
+    `work` returns what an interval of a trial computes, `kind` its kind, by which paces were
+    recorded or probed. Of the `examples`, trials of measured kinds tell how fast others may be.
+    `on_gpu` says whether trials are expected to train on GPUs.
     """
 
     def __init__(

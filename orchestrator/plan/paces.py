@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import fmean
@@ -45,7 +46,7 @@ def probe_study(
     `show` is told what is being done; standard error by default. Raises StudyError where a kind of
     trial cannot be trained here.
     """
-    study, show = ledger.study, show or _say
+    study, show = ledger.study, show or partial(print, file=sys.stderr)
     if study.trainable != "classifier":
         show("--probe: only classifiers are tried; a trainable of your own tells once it has run")
         return
@@ -63,10 +64,6 @@ def probe_study(
         show,
     )
     remember(ledger.inputs.fingerprint, measured)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 def probe(

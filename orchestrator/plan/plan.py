@@ -157,13 +157,7 @@ def plan_study(study: Study, out: str | Location | None = None, *, look: bool = 
 
 
 def check_owner(study: Study, inputs: Inputs, store: Store) -> None:
-    """Refuse a run directory that belongs to another study.
-
-    Raises
-    ------
-    StudyError
-        It belongs to another study; the message says what differs.
-    """
+    """Refuse a run directory that belongs to another study: a StudyError says what differs."""
     if not store.root.exists():
         return
     if not store.root.is_dir():

@@ -3,8 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from orchestrator.errors import RunError
 from orchestrator.ledger.ledger import Ledger
@@ -57,7 +56,6 @@ class Price:
     cells: dict[str, Cost]
     """The cost of each cell, by its name."""
     total: Cost
-    """The cost of all cells."""
     resource: str
     """What is counted in hours: `gpu` or `cpu`."""
     slots: int
@@ -76,10 +74,6 @@ class Price:
     """Price of all GPUs (or CPUs) for the wall time; None without a price per hour."""
     at_most: "Price | None" = None
     """The same if no look at counted seeds settles anything; None where they are listed."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the document that `plan --json` holds."""
-        return asdict(self)
 
 
 def price_study(
@@ -112,17 +106,10 @@ def price_of(
 ) -> Price:
     """Return what is left of a study will cost on this machine, and on others.
 
-    Parameters
-    ----------
-    forecast
-        The study, played once for this machine and once for each further size.
-    max_parallel
-        Trials at a time, at most; as many as this machine has places for by default.
-    per_hour
-        Price of one GPU (or CPU) for an hour, in any currency.
-    sizes
-        Numbers of GPUs (or places on CPUs) whose wall times are wanted; with none, a price takes
-        a fifth of the time.
+    The study is played once for this machine, with at most `max_parallel` trials at a time, and
+    once for each of the `sizes`: numbers of GPUs (or places on CPUs) whose wall times are wanted;
+    with none, a price takes a fifth of the time. `per_hour` is the price of one GPU (or CPU) for an
+    hour, in any currency.
     """
     share, study = forecast.share, forecast.ledger.study
     nodes, places = _machine(share, max_parallel)

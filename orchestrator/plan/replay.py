@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
@@ -75,13 +75,15 @@ class CellReplay:
     """What a rule makes of one cell."""
 
     cell: str
-    """Its name."""
+    """Its name, or `all` of all together."""
     trials: int
     stopped: int
     """That compete, and that the rule stops."""
     asked: int
     trained: int
     """Epochs without any rule, and with this one."""
+    saved: int
+    """Epochs that the rule is sure to save; `unknown` more at most."""
     unknown: int
     """Further epochs that the rule might have trained of cut curves: nobody knows."""
     open: int
@@ -91,34 +93,11 @@ class CellReplay:
     kept: int
     lost: int
     """Contests whose winner is the same as without stopping, and those without any winner."""
-    regrets: tuple[float, ...]
-    """Points of validation accuracy given up, one per contest that has a winner."""
-    test_regrets: tuple[float, ...]
-    """The same in test accuracy; below zero where the other choice is better there."""
-
-    @property
-    def saved(self) -> int:
-        """Epochs that the rule is sure to save; `unknown` more at most."""
-        return self.asked - self.trained - self.unknown
-
-    @property
-    def regret(self) -> float:
-        """Mean points of validation accuracy given up; NaN where no winner is left."""
-        return _mean(self.regrets)
-
-    @property
-    def test_regret(self) -> float:
-        """Mean points of test accuracy given up; NaN where no winner is left."""
-        return _mean(self.test_regrets)
-
-    @property
-    def worst(self) -> float:
-        """Most points of validation accuracy given up in one contest."""
-        return max(self.regrets, default=math.nan)
-
-    def row(self) -> dict[str, Any]:
-        """Return the cell's name and numbers as a table's row, by column."""
-        return {column: getattr(self, column) for column in _COLUMNS}
+    regret: float
+    worst: float
+    """Points of validation accuracy given up, mean over the winners and most; NaN without any."""
+    test_regret: float
+    """The same mean in test accuracy; below zero where the other choices are better there."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +105,6 @@ class Replay:
     """What a rule makes of a run."""
 
     rule: EarlyStopping
-    """The rule."""
     is_own: bool
     """Whether the study as last run has this very rule."""
     cells: list[CellReplay]
@@ -157,9 +135,8 @@ class Replay:
 
     def as_json(self) -> dict[str, Any]:
         """Return what `replay --json` says of the rule."""
-        total = self.total.row()
+        total, cells = asdict(self.total), [asdict(cell) for cell in self.cells]
         del total["cell"]
-        cells = [cell.row() for cell in self.cells]
         return {**self.head(), "compare": self.rule.compare, **total, "cells": cells}
 
 
@@ -240,22 +217,19 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
     levels = [curves[0].levels for curves in by_cell.values()]
     varying, _ = split_levels(list(study.factors), levels)
     cells = [
-        _cell(cell_name(curves[0].levels, varying), curves, stopped, bool(study.search))
+        _judged(cell_name(curves[0].levels, varying), curves, stopped, bool(study.search))
         for curves in by_cell.values()
     ]
-    total = CellReplay(
-        cell="all",
-        regrets=tuple(regret for cell in cells for regret in cell.regrets),
-        test_regrets=tuple(regret for cell in cells for regret in cell.test_regrets),
-        **{name: sum(getattr(cell, name) for cell in cells) for name in _COUNTS},
-    )
+    total = _judged("all", [*recorded.curves.values()], stopped, bool(study.search))
     return Replay(rule, rule == study.stopping, cells, total)
 
 
-def _cell(name: str, curves: list[Curve], stopped: dict[str, int], is_search: bool) -> CellReplay:
-    contests: dict[int, list[Curve]] = defaultdict(list)
+def _judged(name: str, curves: list[Curve], stopped: dict[str, int], is_search: bool) -> CellReplay:
+    """Return what stops make of the curves of one cell, or of all."""
+    contests: dict[tuple[Any, ...], list[Curve]] = defaultdict(list)
     for curve in curves:
-        contests[0 if is_search else curve.seed].append(curve)
+        own = () if is_search else (curve.seed,)
+        contests[(*curve.levels.values(), *own)].append(curve)
     pairs = [
         (best, _winner([curve for curve in contest if curve.trial_id not in stopped]))
         for contest in contests.values()
@@ -263,21 +237,25 @@ def _cell(name: str, curves: list[Curve], stopped: dict[str, int], is_search: bo
     ]
     won = [(best, chosen) for best, chosen in pairs if chosen]
     left = [curve for curve in curves if curve.trial_id not in stopped]
+    asked = sum(curve.asked for curve in curves)
+    trained = sum(stopped.get(curve.trial_id, curve.done) for curve in curves)
+    unknown = sum(curve.asked - curve.done for curve in left)
+    regrets = [100 * (_worth(best) - _worth(chosen)) for best, chosen in won]
     return CellReplay(
         cell=name,
         trials=len(curves),
         stopped=len(curves) - len(left),
-        asked=sum(curve.asked for curve in curves),
-        trained=sum(stopped.get(curve.trial_id, curve.done) for curve in curves),
-        unknown=sum(curve.asked - curve.done for curve in left),
+        asked=asked,
+        trained=trained,
+        saved=asked - trained - unknown,
+        unknown=unknown,
         open=sum(curve.is_cut for curve in left),
         contests=len(pairs),
         kept=sum(chosen is best for best, chosen in won),
         lost=len(pairs) - len(won),
-        regrets=tuple(100 * (_worth(best) - _worth(chosen)) for best, chosen in won),
-        test_regrets=tuple(
-            100 * (best.test_accuracy - chosen.test_accuracy) for best, chosen in won
-        ),
+        regret=_mean(regrets),
+        worst=max(regrets, default=math.nan),
+        test_regret=_mean([100 * (best.test_accuracy - own.test_accuracy) for best, own in won]),
     )
 
 
@@ -290,16 +268,6 @@ def _winner(curves: Sequence[Curve]) -> Curve | None:
 def _worth(curve: Curve) -> float:
     # A winner that diverged is as bad as one that is always wrong.
     return 0.0 if math.isnan(curve.val_accuracy) else curve.val_accuracy
-
-
-_COUNTS = (
-    *("trials", "stopped", "asked", "trained", "unknown", "open"),
-    *("contests", "kept", "lost"),
-)
-_COLUMNS = (
-    *("cell", "trials", "stopped", "asked", "trained", "saved", "unknown", "open"),
-    *("contests", "kept", "lost", "regret", "worst", "test_regret"),
-)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -10,8 +10,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import TypeVar
 
 import numpy as np
 
@@ -23,6 +21,7 @@ from orchestrator.ledger.stopping import Race
 from orchestrator.placement.shares import Node, Share, places
 from orchestrator.plan.durations import FACTORS, Basis, Durations
 
+_ROUNDING = 1e-9
 _MOST_PREDICTED = 2_000
 """Trials beyond which playing a pass through would keep it waiting."""
 
@@ -108,21 +107,11 @@ def simulate(
     *,
     max_parallel: int | None = None,
 ) -> Schedule:
-    """Let a pass run in virtual time.
+    """Let a pass, over a ledger of its own, run in virtual time on some nodes.
 
-    Parameters
-    ----------
-    work
-        A pass over a ledger of its own: what happens is entered there.
-    nodes
-        What there is to run on.
-    pace
-        trial → seconds before its first interval, and of each interval.
-    generator
-        Draws how good each recipe turns out: validation accuracies keep one random order over the
-        whole of training, in which a race stops the worse. Nothing is assumed of how curves look.
-    max_parallel
-        Trials at a time, at most.
+    `pace` returns the seconds before a trial's first interval, and those of each. The generator
+    draws how good each recipe turns out: validation accuracies keep one random order over the whole
+    of training, in which a race stops the worse. Nothing is assumed of how curves look.
     """
     rule = work.ledger.study.stopping
     rungs = Race(rule.grace, rule.reduction_factor) if rule else None
@@ -186,9 +175,7 @@ def _next_look(wanted: Wanted, epoch: int, rungs: Race | None) -> int:
     return next((later for later in range(epoch + 1, budget) if rungs.is_rung(later)), budget)
 
 
-_Free = TypeVar("_Free")
-_Item = TypeVar("_Item")
-_Place = tuple[int, tuple[int, ...]]
+_Place = tuple[int, list[int]]
 """A node, and those of its GPUs that are used."""
 
 
@@ -196,13 +183,9 @@ class _Room:
     """What is free on the nodes; a part of a GPU goes where the least is left that suffices."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
-        self._cpu = [node.cpu for node in nodes]
-        self._gpus = [[Fraction(1)] * int(node.gpu) for node in nodes]
-        self._by_cpu: dict[float, set[int]] = defaultdict(set)
-        self._by_gpu: dict[Fraction, set[tuple[int, int]]] = defaultdict(set)
-        for number, node in enumerate(nodes):
-            self._by_cpu[node.cpu].add(number)
-            self._by_gpu[Fraction(1)] |= {(number, gpu) for gpu in range(int(node.gpu))}
+        self._cpu = np.array([node.cpu for node in nodes])
+        gpus = np.array([int(node.gpu) for node in nodes])
+        self._gpu = (np.arange(gpus.max(initial=0)) < gpus[:, np.newaxis]).astype(float)
 
     def take(self, share: Share) -> _Place | None:
         """Return a place for a share, now taken; None where there is none."""
@@ -216,45 +199,26 @@ class _Room:
         self._move(place, share, 1)
 
     def _find(self, share: Share) -> _Place | None:
-        if not share.gpu:
-            enough = (cpu for cpu in sorted(self._by_cpu) if cpu >= share.cpu - 1e-9)
-            return next(((min(self._by_cpu[cpu]), ()) for cpu in enough if self._by_cpu[cpu]), None)
-        if share.gpu <= 1:
-            need = _part(share.gpu)
-            for free in sorted(self._by_gpu):
-                if free < need:
-                    continue
-                for node, gpu in self._by_gpu[free]:
-                    if self._cpu[node] >= share.cpu - 1e-9:
-                        return node, (gpu,)
+        has_cpus = self._cpu >= share.cpu - _ROUNDING
+        if not has_cpus.any():
             return None
-        for node, gpus in enumerate(self._gpus):
-            whole = [gpu for gpu, free in enumerate(gpus) if free == 1]
-            if len(whole) >= share.gpu and self._cpu[node] >= share.cpu - 1e-9:
-                return node, tuple(whole[: int(share.gpu)])
-        return None
+        if not share.gpu:
+            return int(np.where(has_cpus, self._cpu, np.inf).argmin()), []
+        if share.gpu <= 1:
+            fits = has_cpus[:, np.newaxis] & (self._gpu >= share.gpu - _ROUNDING)
+            if not fits.any():
+                return None
+            node, gpu = divmod(int(np.where(fits, self._gpu, np.inf).argmin()), fits.shape[1])
+            return node, [gpu]
+        free = self._gpu > 1 - _ROUNDING
+        node = int((has_cpus & (free.sum(axis=1) >= share.gpu)).argmax())
+        gpus = np.flatnonzero(free[node])[: int(share.gpu)].tolist()
+        return (node, gpus) if has_cpus[node] and len(gpus) == share.gpu else None
 
     def _move(self, place: _Place, share: Share, sign: int) -> None:
         node, gpus = place
-        cpu = self._cpu[node] + sign * share.cpu
-        self._put(self._by_cpu, self._cpu[node], cpu, node)
-        self._cpu[node] = cpu
-        for gpu in gpus:
-            free = self._gpus[node][gpu]
-            after = free + sign * min(Fraction(1), _part(share.gpu))
-            self._put(self._by_gpu, free, after, (node, gpu))
-            self._gpus[node][gpu] = after
-
-    @staticmethod
-    def _put(buckets: dict[_Free, set[_Item]], before: _Free, after: _Free, item: _Item) -> None:
-        buckets[before].discard(item)
-        if not buckets[before]:
-            del buckets[before]
-        buckets[after].add(item)
-
-
-def _part(gpu: float) -> Fraction:
-    return Fraction(gpu).limit_denominator(1000)
+        self._cpu[node] += sign * share.cpu
+        self._gpu[node, gpus] += sign * min(1.0, share.gpu)
 
 
 class Forecast:

@@ -61,27 +61,12 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Started:
-    """A study file, not yet written."""
-
-    study: Study
-    """What the file declares."""
-    text: str
-    """The file's text, with comments."""
-    price: Price
-    """What the study is expected to cost on this machine."""
-    reasons: list[str]
-    """Sentences on what was chosen and why."""
-
-
-@dataclass(frozen=True)
 class Design:
     """The part of a study that the time decides."""
 
     fractions: tuple[str, ...]
     """Shares of the training pool, as a study file writes them."""
     seeds: int
-    """Number of seeds."""
     tuned: bool
     """Whether each cell searches its own learning rate."""
 
@@ -91,9 +76,7 @@ class Affordable:
     """A design, and the most epochs that fit."""
 
     design: Design
-    """The design that is chosen."""
     epochs: int
-    """Epochs of each trial."""
     left_out: tuple[str, ...] = ()
     """What the richest design has besides, in words; empty where that one fits."""
 
@@ -128,15 +111,17 @@ class Starter:
             except ValueError as error:
                 raise StudyError(f"--fractions {share}: {error}.") from None
 
-    def start(self) -> Started:
-        """Return the study; one of which not even the smallest fits the time is refused."""
+    def start(self) -> tuple[str, list[str]]:
+        """Return the text of a study file, with comments, and sentences on what was chosen and why.
+
+        A study of which not even the smallest fits the time is refused.
+        """
         fractions = tuple(self._wish.fractions or self._possible_fractions())
         chosen = Affordable(Design(fractions, _SEEDS, False), _EPOCHS)
         if self._wish.hours is not None:
             chosen = self._affordable(fractions, self._wish.hours)
-        study, price = self._study(chosen), self._price(chosen)
-        reasons = self._reasons(chosen, price)
-        return Started(study, self._text(chosen, reasons), price, reasons)
+        reasons = self._reasons(chosen, self._price(chosen))
+        return self._text(chosen, reasons), reasons
 
     def _possible_fractions(self) -> list[str]:
         least = max(_PER_CLASS * self._n_classes, 2 * _BATCH_SIZES[-1])

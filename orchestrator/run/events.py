@@ -67,10 +67,7 @@ def plain(value: Any) -> Any:
 def written_to(file: Path | None) -> Iterator[None]:
     """Append events to a file, one JSON object per line; nowhere where it is None.
 
-    Raises
-    ------
-    RunError
-        The file cannot be written.
+    Raises RunError where it cannot be written.
     """
     if file is None:
         yield

@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.drivers.driver import Driver, Here, OnRay
+from orchestrator.drivers.driver import train_alone, train_on_ray
 from orchestrator.errors import RunError
 from orchestrator.ledger.history import History
 from orchestrator.ledger.ledger import Ledger
@@ -126,9 +127,10 @@ def run_study(
             for line in (inventory, *inventory.notes) if inventory else ():
                 show.note(str(line))
             address = address or os.environ.get("RAY_ADDRESS") or None
-            on_ray = OnRay(address, max_parallel, autoscale)
+            flags: dict[str, Any] = {"max_parallel": max_parallel, "autoscale": autoscale}
+            on_ray = partial(train_on_ray, address=address, **flags)
             watch = _Watch(work, placer, durations, recorder, signals, still_held, show, inventory)
-            watch.train(Here() if address == "none" else on_ray)
+            watch.train(train_alone if address == "none" else on_ray)
         store.merge(pass_id)
         left = {folder.name for folder in store.checkpoints.glob("*")}
         _drop_checkpoints(ledger, left.intersection(ledger.stages.wanted))
@@ -148,14 +150,14 @@ class _Watch:
     show: Progress
     inventory: "Inventory | None"
 
-    def train(self, driver: Driver) -> None:
+    def train(self, driver: Callable[[Pass, Placer, Location, "_Watch"], None]) -> None:
         """Have a driver train what is left; whatever ends it, all that was reported is written."""
         ledger = self.work.ledger
         store = ledger.history.store
         ledger.before_look = lambda: self._flush(force=True)
         self.show.start(ledger)
         try:
-            driver.train(self.work, self.placer, store.checkpoints.absolute(), self)
+            driver(self.work, self.placer, store.checkpoints.absolute(), self)
         except Interrupted:
             raise Interrupted(
                 f"{store.root}: interrupted; all that was recorded is safe. "

@@ -52,13 +52,7 @@ class Signals:
             self._before.setdefault(number, before)
 
     def check(self) -> None:
-        """Raise if a signal came.
-
-        Raises
-        ------
-        Interrupted
-            A signal came.
-        """
+        """Raise Interrupted if a signal came."""
         if self._asked:
             raise Interrupted("interrupted; all that was recorded is safe")
 

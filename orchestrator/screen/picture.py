@@ -37,7 +37,6 @@ class Picture:
     """What a terminal shows of a study: cells, slots, what failed, and a bar."""
 
     snapshot: Snapshot
-    """What is shown."""
     notes: Sequence[str] = ()
     """Lines below."""
     fitted: bool = False
@@ -78,7 +77,6 @@ class CellsTable:
     """The cells of a study: a row each with all that is known, else a grid, else a narrow list."""
 
     shot: Snapshot
-    """What is shown."""
     most: int | None = None
     """Rows that there is room for; any number by default."""
 
@@ -148,7 +146,6 @@ class SlotsTable:
     """The places for trials, with what runs on each."""
 
     slots: Sequence[SlotView]
-    """What is shown."""
     most: int | None = None
     """Rows that there is room for; any number by default."""
 

@@ -145,7 +145,6 @@ class Reported:
     """What a run's report says in short."""
 
     answer: "Answer | None" = None
-    """The answer of the report."""
     levers: pd.DataFrame = field(default_factory=pd.DataFrame)
     """A row per step that may help, as `results.Run.levers` returns them."""
     findings: Sequence[str] = ()
@@ -155,13 +154,7 @@ class Reported:
 
 
 def grave(findings: pd.DataFrame) -> list[str]:
-    """Return a sentence for each kind of error among the findings of a report.
-
-    Parameters
-    ----------
-    findings
-        One row per finding, as `results.Run.findings` returns them.
-    """
+    """Return a sentence for each kind of error in what `results.Run.findings` returned."""
     errors = findings[
         (findings["severity"] == Severity.ERROR) & ~findings["code"].isin(_SAID_ELSEWHERE)
     ]

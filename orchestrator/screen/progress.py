@@ -27,10 +27,7 @@ _LEGEND = "validation accuracy: best so far, mean of measured trials; (best) whe
 class Lines(Progress):
     """A plain line now and then, for logs and pipes.
 
-    Parameters
-    ----------
-    console
-        Where to write; standard error by default, since standard output may be a document.
+    By default on standard error, since standard output may be a document.
     """
 
     def __init__(self, console: Console | None = None) -> None:

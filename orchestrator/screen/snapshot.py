@@ -90,7 +90,6 @@ class Snapshot:
     """A study at one moment."""
 
     name: str
-    """The study's name."""
     rows: Sequence[str] = ()
     columns: Sequence[str] = ()
     """Labels of the table's rows (levels of all factors but `fraction`, those left out that are
@@ -98,7 +97,6 @@ class Snapshot:
     cells: Mapping[tuple[str, str], CellView] = field(default_factory=dict)
     """The cells by row and column."""
     total: CellView = field(default_factory=CellView)
-    """All cells together."""
     common: Mapping[str, str] = field(default_factory=dict)
     """The factors that have one level in all cells, with that level."""
     slots: Sequence[SlotView] = ()
@@ -117,10 +115,7 @@ class Snapshot:
 def snapshot(source: "Ledger | Store") -> Snapshot:
     """Return how far a study is, from its ledger or from its run directory.
 
-    Raises
-    ------
-    StoreError
-        There is no run directory, or it cannot be read.
+    Raises StoreError where there is no run directory, or it cannot be read.
     """
     return _recorded(source) if isinstance(source, Store) else _under_way(source)
 

@@ -35,7 +35,6 @@ class Inputs:
     pool_labels: NDArray[np.int64]
     """Classes of the training images once validation is carved out, (n_pool,)."""
     n_classes: int
-    """Number of classes."""
     weights: dict[tuple[str, str], Weights]
     """Initial weights by (model, label)."""
     n_validation: int

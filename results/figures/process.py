@@ -152,11 +152,8 @@ def _bars(spans: pd.DataFrame, per: float) -> list[PolyCollection]:
 def slot_spans(trials: pd.DataFrame) -> pd.DataFrame:
     """Return when each started trial held its slot.
 
-    Returns
-    -------
-    pandas.DataFrame
-        `host`, `slot`, `row` (from 0, by host and slot), `begun` and `ended` (seconds since the
-        first start), `stage`, `status`. A trial that still runs ends with the latest time known.
+    Columns: `host`, `slot`, `row` (from 0, by host and slot), `begun` and `ended` (seconds since
+    the first start), `stage`, `status`. A trial that still runs ends with the latest time known.
     """
     started = trials[trials["started_at"].notna()].copy()
     first = started["started_at"].min()

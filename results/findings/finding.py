@@ -27,7 +27,6 @@ class Finding:
     code: str
     """Stable name of its kind, such as `under-trained`."""
     severity: Severity
-    """How much it weighs."""
     evidence: str
     """What was seen, with numbers."""
     advice: str = ""

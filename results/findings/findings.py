@@ -20,11 +20,8 @@ COLUMNS = ("severity", "code", "cell", "evidence", "advice")
 def find(study: Analysis) -> pd.DataFrame:
     """Return everything in a study's records that stands against its comparisons.
 
-    Returns
-    -------
-    DataFrame
-        One row per finding, the gravest first: `severity` (error, warning, note), `code`, `cell`
-        (empty where it is about the whole study), `evidence`, `advice`. All text.
+    One row of text per finding, the gravest first: `severity` (error, warning, note), `code`,
+    `cell` (empty where it is about the whole study), `evidence`, `advice`.
     """
     return findings_frame(
         [

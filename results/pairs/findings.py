@@ -67,10 +67,7 @@ _Seen = Iterator[tuple[str, str]]
 def findings(pair: Pair) -> pd.DataFrame:
     """Return everything that speaks against reading differences as the work of one change.
 
-    Returns
-    -------
-    DataFrame
-        One row per finding, the gravest first; columns as `results.findings.findings.COLUMNS`.
+    One row per finding, the gravest first; columns as `results.findings.findings.COLUMNS`.
     """
     looks = (_data, _races, _searches, _recipes, _unmatched, _seeds, _machines)
     return findings_frame(

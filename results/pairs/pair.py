@@ -76,7 +76,6 @@ class Pair:
 
     first: Run
     second: Run
-    """The studies."""
 
     @classmethod
     def of(cls, first: str | Location | Run, second: str | Location | Run) -> Self:

@@ -68,15 +68,9 @@ def find_crossover(
     With D = error of small − error of big, a crossover is established where one-sided t tests give
     D < 0 at the smallest size and D > 0 at the largest; inner sizes narrow the bracket.
 
-    Parameters
-    ----------
-    sizes
-        Training sizes in examples, shape (sizes,), distinct, at least two; else a ValueError.
-    small, big
-        Mean errors in points, shape (sizes,), finite.
-    error, freedom
-        Standard error of D in points and its degrees of freedom, shape (sizes,); NaN where there
-        is no test.
+    All have the shape (sizes,): at least two distinct training sizes in examples, else a
+    ValueError; finite mean errors in points; the standard error of D in points and its degrees of
+    freedom, NaN where there is no test.
     """
     n, (a, b, se, nu) = in_order(sizes, small, big, error, freedom)
     places = places_between(n)
@@ -164,10 +158,7 @@ def places_between(sizes: Array) -> Array:
 def in_order(sizes: ArrayLike, *columns: ArrayLike) -> tuple[Array, list[Array]]:
     """Check sizes, and return them and a value of each column at each in the order of the sizes.
 
-    Raises
-    ------
-    ValueError
-        Shapes that do not fit, fewer than two sizes, or sizes that repeat.
+    Raises ValueError for shapes that do not fit, fewer than two sizes, or sizes that repeat.
     """
     n = np.asarray(sizes, dtype=float)
     if n.ndim != 1 or n.size < 2 or not np.isfinite(n).all() or (n <= 0).any():
@@ -259,18 +250,10 @@ def worth_in_data(
     but "more than". The interval holds the sizes at which the difference scratch − pretrained may
     be 0 (test inversion), the union over both rules of interpolation.
 
-    Parameters
-    ----------
-    sizes
-        Training sizes of the scratch model in examples, shape (sizes,), distinct, at least two;
-        else a ValueError.
-    scratch
-        Its mean errors in points, shape (sizes,).
-    half
-        Half of the 95 % interval of each of them minus the pretrained error, in points, shape
-        (sizes,); NaN where there is none.
-    size, pretrained
-        Training size of the pretrained model in examples, and its mean error in points.
+    Of the scratch model, shapes (sizes,): at least two distinct training sizes in examples, else a
+    ValueError; its mean errors in points; and `half` of the 95 % interval of each of them minus the
+    pretrained error, in points, NaN where there is none. `size` and `pretrained` are the training
+    size of the pretrained model in examples and its mean error in points.
     """
     n, (a, widths) = in_order(sizes, scratch, half)
     places = places_between(n)
