@@ -32,6 +32,10 @@ class CheckpointError(TrainableError):
     """A saved state is damaged, or was written by another trial."""
 
 
+class ForeignCheckpoint(CheckpointError):
+    """A saved state is sound, and of another trial, version, kind of device or precision."""
+
+
 class Diverged(TrainableError):
     """The loss became NaN or infinite."""
 

@@ -85,9 +85,13 @@ def examine(study: Path | None, address: str | None) -> Iterator[Check]:
         yield _package(name, modules)
     torch = modules.get("torch")
     if torch:
-        driver = _driver()
-        yield cuda_check(torch.version.cuda, torch.cuda.is_available(), driver)
-        yield mps_check(torch.backends.mps.is_available(), platform.system())
+        from trainables.training.device import gpu_names, gpu_needs, gpu_problem
+
+        problem = gpu_problem()
+        yield cuda_check([] if problem else gpu_names(), _driver(), problem, gpu_needs())
+        xpu = hasattr(torch, "xpu") and torch.xpu.is_available()
+        others = {"Apple": torch.backends.mps.is_available(), "Intel": xpu}
+        yield others_check([maker for maker, is_there in others.items() if is_there])
     if modules.get("ray"):
         yield from _ray(address, torch.cuda.device_count() if torch else 0)
     yield _disk("disk of runs", Path.cwd())
@@ -110,8 +114,6 @@ def _package(name: str, modules: dict[str, ModuleType]) -> Check:
 
 
 def _driver() -> str | None:
-    if not shutil.which("nvidia-smi"):
-        return None
     words = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
@@ -204,30 +206,32 @@ def package_check(name: str, version: str | None, problem: str = "not installed"
     return _judged(name, version or problem, (version is None, State.BROKEN, advice))
 
 
-def cuda_check(built_for: str | None, is_available: bool, driver: str | None) -> Check:
-    """Judge whether torch, built for a version of CUDA or for none, goes with the GPU's driver."""
-    seen = f"torch built for {built_for or 'the CPU'}, driver {driver or 'none'}"
-    unseen = bool(driver) and not is_available
-    if unseen:
-        seen += "; torch sees no GPU"
-    elif built_for and not driver:
-        seen += "; trials run on the CPU"
-    update = "update the driver (`nvidia-smi` must work), or install a torch for an older CUDA"
+def cuda_check(gpus: list[str], driver: str | None, problem: str | None, needs: str) -> Check:
+    """Judge whether torch, which has its needs, can use a GPU; `problem` says why it can use none.
+
+    Where no driver is found either, there is none to use.
+    """
+    is_there = driver or any(words in str(problem) for words in ("too old", "the GPU has"))
+    seen = problem or f"{', '.join(gpus)}; torch needs {needs}"
+    seen += f"; driver {driver}" if driver else ""
+    slices = "Ray counts a MIG slice as a GPU where CUDA_VISIBLE_DEVICES lists all: list them"
     return _judged(
         "CUDA",
-        seen,
-        (unseen and not built_for, State.BROKEN, "install a torch built for CUDA"),
-        (unseen, State.BROKEN, update),
+        seen if is_there or gpus else f"{seen}; trials run on the CPU",
+        (
+            bool(problem and is_there),
+            State.BROKEN,
+            "update the driver, or install a torch that is built for it",
+        ),
+        (any("MIG " in name for name in gpus), State.WARNING, slices),
     )
 
 
-def mps_check(is_available: bool, platform: str) -> Check:
-    """Say whether Apple's GPU is there: trials do not use it."""
-    return _judged(
-        "MPS",
-        "Apple GPU seen" if is_available else f"none on {platform}",
-        (is_available, State.WARNING, "trials run on the CPU; expect that"),
-    )
+def others_check(makers: list[str]) -> Check:
+    """Say which makers' GPUs are there that trials do not use."""
+    seen = f"of {' and '.join(makers)}" if makers else "none"
+    advice = "trials use NVIDIA's alone, and run on the CPU here"
+    return _judged("other GPUs", seen, (bool(makers), State.WARNING, advice))
 
 
 def ray_check(address: str | None, seconds: float | None, problem: str = "") -> Check:
@@ -245,7 +249,7 @@ def ray_check(address: str | None, seconds: float | None, problem: str = "") -> 
 
 def devices_check(torch_gpus: int, ray_gpus: float, ray_cpus: float, nodes: int) -> Check:
     """Compare the devices that Ray hands out with those that torch sees on this machine."""
-    unseen = "Ray counts GPUs that torch does not see: install a torch built for CUDA"
+    unseen = "Ray counts GPUs that torch does not see: what CUDA says above tells why"
     fewer = "Ray hands out fewer GPUs than there are: check CUDA_VISIBLE_DEVICES and --num-gpus"
     return _judged(
         "devices",

@@ -83,7 +83,7 @@ class Pass:
             trial=wanted.trial,
             recorded=self.ledger.recorded(wanted),
             cpus=study.resources.cpu,
-            device=None if share.gpu else "cpu",
+            device="cuda" if share.gpu else "cpu",
             gpu=share.gpu,
             checkpoint_folder=str(checkpoint_folder),
             checkpoint_seconds=study.checkpoint_seconds,

@@ -86,10 +86,10 @@ class Placer:
         if gpu != "auto" or not self._has_gpu or len(nodes) > 1:
             # On other nodes than this one it is Ray's word that counts, until they are surveyed.
             return []
-        import torch
+        from trainables.training.device import gpu_problem
 
-        # Ray's count may be declared; only a device that torch sees trains anything.
-        self._has_gpu = torch.cuda.is_available()
+        # Ray's count may be declared; only a device that torch can use trains anything.
+        self._has_gpu = gpu_problem() is None
         return [] if self._has_gpu else [_UNSEEN]
 
     def remeet(self, nodes: list[Node]) -> None:
@@ -178,8 +178,8 @@ class Placer:
 
 
 _UNSEEN = (
-    "resources.gpu: auto: Ray counts GPUs here and torch sees none, so trials run on the "
-    "CPU; a torch built for CUDA uses them."
+    "resources.gpu: auto: Ray counts GPUs and torch sees none that it can use, so trials run on "
+    "the CPU; `scalestudy doctor` says why."
 )
 
 

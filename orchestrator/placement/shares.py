@@ -49,12 +49,14 @@ class Node:
 
 
 def own_machine(with_gpus: bool) -> Node:
-    """Return this machine as a node, without starting Ray; GPUs are counted by torch."""
+    """Return this machine as a node, without starting Ray; GPUs are those that torch can use."""
     gpus = 0.0
     if with_gpus:
         import torch
 
-        gpus = float(torch.cuda.device_count())
+        from trainables.training.device import gpu_problem
+
+        gpus = 0.0 if gpu_problem() else float(torch.cuda.device_count())
     return Node("here", float(usable_cpus()), gpus)
 
 

@@ -247,9 +247,9 @@ def uses_gpu(study: Study, recorded: Iterable[Kind] = ()) -> bool:
     if sys.platform == "linux" and not any(any(_DEVICES.glob(name)) for name in _GPU_FILES):
         # Importing torch to be told so takes two seconds.
         return False
-    import torch
+    from trainables.training.device import gpu_problem
 
-    return torch.cuda.is_available()
+    return gpu_problem() is None
 
 
 def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:

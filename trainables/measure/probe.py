@@ -12,7 +12,7 @@ import torch
 from trainables.data.dataset import Dataset, Images
 from trainables.measure.footprint import Hardware, resident_bytes
 from trainables.training.classifier import Classifier, evaluation_batch
-from trainables.training.device import CONTEXT_BYTES
+from trainables.training.device import CONTEXT_BYTES, gpu_problem
 from trainables.trial import Source, Trial, Weights
 
 UPDATES = 8
@@ -28,8 +28,8 @@ class Gauge:
     device = "cuda"
 
     def hardware(self) -> Hardware | None:
-        """Return the GPU that this process computes on; None where torch sees none."""
-        if not torch.cuda.is_available():
+        """Return the GPU that this process computes on; None where torch can use none."""
+        if gpu_problem():
             return None
         properties = torch.cuda.get_device_properties(0)
         try:

@@ -142,8 +142,8 @@ def flops_per_image(
     return int(counter.get_total_flops())
 
 
-def read_checkpoint(file: Path, device: torch.device) -> dict[str, Any]:
-    """Return a classifier's saved state, its tensors on `device`; nothing in the file is executed.
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """Return a classifier's saved state, in main memory; nothing in the file is executed.
 
     Raises CheckpointError where it cannot be read, is damaged, or is none that this program wrote.
     """
@@ -153,7 +153,7 @@ def read_checkpoint(file: Path, device: torch.device) -> dict[str, Any]:
             damaged = archive.testzip()
         if damaged is not None:
             raise CheckpointError(f"{file} is damaged: the checksum of {damaged} does not match")
-        state = torch.load(file, map_location=device, weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{file} cannot be read: {error}") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:

@@ -18,7 +18,7 @@ from trainables.data.batches import Batches, Examples, Preparation, crop_and_fli
 from trainables.data.dataset import Dataset, decode_size, open_dataset
 from trainables.data.decoding import channel_statistics
 from trainables.data.splits import draw
-from trainables.errors import CheckpointError, DataError, Diverged
+from trainables.errors import DataError, Diverged, ForeignCheckpoint
 from trainables.functions import is_function
 from trainables.models.facts import check_input, convolution_inputs, flops_per_image
 from trainables.models.networks import (
@@ -46,8 +46,9 @@ from trainables.training.optimizers import Schedule, build_optimizer, set_learni
 from trainables.training.parallel import Group
 from trainables.trial import Trial
 
-_EVALUATION_PIXELS = {"cpu": 2**18, "cuda": 2**23}
-"""Pixels of one evaluation batch: 256 images of 32×32, whose maps stay in cache, and 8192."""
+_EVALUATION_PIXELS = {"cpu": 2**18, "cuda": 2**20}
+"""Pixels of one evaluation batch: 256 images of 32×32, whose maps stay in cache, and 1024, which
+take less of a GPU than training does."""
 
 _CHECKPOINT_VERSION = 2
 """Raised when saved states hold something else."""
@@ -175,23 +176,25 @@ class Classifier:
     def load(self, file: Path) -> None:
         """Go on from a saved state; no code in the file is ever executed.
 
-        Raises CheckpointError where the file is damaged, or was written by another trial, on
-        another kind of device or in another precision. The learner is as it was then.
+        Raises CheckpointError where the file is damaged, ForeignCheckpoint where it was written by
+        another trial or version, on another kind of device or in another precision, and OutOfMemory
+        where the device has no room for it. Only the last leaves the learner otherwise than it was.
         """
-        state = read_checkpoint(file, self._device)
+        state = read_checkpoint(file)
         for key, ours in self._belonging().items():
             if state.get(key) != ours:
-                raise CheckpointError(
+                raise ForeignCheckpoint(
                     f"{file} cannot be continued here: its {key.replace('_', ' ')} is "
                     f"{state.get(key)}, this trial's is {ours}"
                 )
         try:
             if shapes(state["model"]) != shapes(self._taps.whole(self._model.state_dict())):
-                raise CheckpointError(f"{file} holds another model than this version builds")
-            self._optimizer.load_state_dict(state["optimizer"])
-            self._model.load_state_dict(self._taps.cut(state["model"]))
+                raise ForeignCheckpoint(f"{file} holds another model than this version builds")
+            with memory_shortage_named(self._device, file.name):
+                self._optimizer.load_state_dict(state["optimizer"])
+                self._model.load_state_dict(self._taps.cut(state["model"]))
         except ValueError as error:
-            raise CheckpointError(
+            raise ForeignCheckpoint(
                 f"{file} holds another optimizer than this version builds"
             ) from error
         self.epoch, self._steps = state["epoch"], state["step"]

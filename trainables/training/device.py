@@ -2,6 +2,8 @@
 
 import gc
 import os
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,29 +20,90 @@ _SHORTAGE = (
     "out of memory",
     "not enough memory",
     "can't allocate memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
+    "_ALLOC_FAILED",
+    "_ALLOCATION_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "unable to find an engine to execute this computation",
 )
-"""How torch words a shortage where it raises a plain RuntimeError."""
+"""How torch, cuBLAS and cuDNN word a shortage where torch raises a plain RuntimeError."""
+
+_DRIVERS = {"11": 450, "12": 525, "13": 580}
+"""The oldest driver that goes with a major version of CUDA (NVIDIA, *CUDA Compatibility*)."""
 
 CONTEXT_BYTES = 2**29
 """Bytes that a process takes of a GPU before its first tensor: CUDA's context and kernels."""
 
 
 def resolve_device(name: str | None = None) -> torch.device:
-    """Return the device of that name; without a name the GPU where torch sees one, else the CPU.
+    """Return the device of that name; without a name the GPU where torch can use one, else the CPU.
 
-    Raises TrainableError where a GPU is asked for and torch sees none, or more than one: a trial
-    owns what it sees, and must not take its neighbour's.
+    Raises TrainableError where a GPU is asked for and torch can use none, or sees more than one: a
+    trial owns what it sees, and must not take its neighbour's.
     """
-    device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if device.type == "cuda" and torch.cuda.device_count() != 1:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+    problem = gpu_problem() if name != "cpu" else None
+    device = torch.device(name or ("cpu" if problem else "cuda"))
+    if device.type != "cuda":
+        return device
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+    if problem:
+        raise TrainableError(
+            f"a trial with a share of a GPU has none to train on: {problem} "
+            f"(CUDA_VISIBLE_DEVICES: {visible}); `scalestudy doctor` says more, and "
+            "resources.gpu: 0 trains on the CPU"
+        )
+    if torch.cuda.device_count() != 1:
         raise TrainableError(
             f"a trial on a GPU needs exactly one visible device, torch sees "
             f"{torch.cuda.device_count()} (CUDA_VISIBLE_DEVICES: {visible}); set "
             "CUDA_VISIBLE_DEVICES to one device"
         )
     return device
+
+
+def gpu_problem() -> str | None:
+    """Return why torch can train on no GPU that this process sees; None where it can."""
+    built = f"torch {torch.__version__}"
+    if torch.version.hip:
+        return f"{built} is built for ROCm, and GPUs of AMD are not used"
+    if not torch.version.cuda:
+        return f"{built} is built without CUDA"
+    # It warns of what is said here.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        is_available = torch.cuda.is_available()
+    if not is_available:
+        try:
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+            reason = "torch sees no GPU"
+        except (AssertionError, RuntimeError) as error:
+            reason = str(error).partition(". ")[0]
+        return f"{reason}; {built} needs {gpu_needs()}"
+    best = max(map(torch.cuda.get_device_capability, range(torch.cuda.device_count())))
+    if best < _oldest_capability():
+        return f"the GPU has compute capability {best[0]}.{best[1]}; {built} needs {gpu_needs()}"
+    return None
+
+
+def gpu_needs() -> str:
+    """Return what this torch needs of a GPU: the driver and the compute capability, in words."""
+    cuda = torch.version.cuda or "none"
+    driver = _DRIVERS.get(cuda.partition(".")[0])
+    capability = "compute capability {}.{} or later".format(*_oldest_capability())
+    return f"{f'driver {driver} or later and ' if driver else ''}{capability} (CUDA {cuda})"
+
+
+def gpu_names() -> list[str]:
+    """Return what each GPU is that torch sees: product, memory in GiB and compute capability."""
+    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return [
+        f"{each.name} ({each.total_memory / 2**30:.1f} GiB, {each.major}.{each.minor})"
+        for each in found
+    ]
+
+
+def _oldest_capability() -> tuple[int, int]:
+    built = [re.match(r"sm_(\d+)(\d)", name) for name in torch.cuda.get_arch_list()]
+    return min(((int(each[1]), int(each[2])) for each in built if each), default=(0, 0))
 
 
 def device_name(device: torch.device) -> str:
@@ -82,7 +145,8 @@ def prepare(device: torch.device, cpus: int, gpu: float = 1.0) -> None:
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     # `fp32` is what a recipe calls full precision: convolutions must not round to TF32.
-    torch.backends.cudnn.allow_tf32 = False
+    # Vendors' images let matrices round, by TORCH_ALLOW_TF32_CUBLAS_OVERRIDE.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     gc.collect()
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(device).total_memory

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.errors import CheckpointError, Diverged
+from trainables.errors import CheckpointError, Diverged, ForeignCheckpoint
 from trainables.training.learner import Facts, Row
 from trainables.trial import Trial
 
@@ -132,5 +132,5 @@ class Simulated:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{file} is damaged: {error}") from error
         if not ours:
-            raise CheckpointError(f"{file} was written by another trial")
+            raise ForeignCheckpoint(f"{file} was written by another trial")
         self.epoch = epoch

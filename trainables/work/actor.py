@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,12 @@ class Actor(tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job."""
+        task = Task.model_validate_json(config["task"])
+        if not task.gpu:
+            # Ray leaves all GPUs to see to whoever asks for none, and a user's own would take one.
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._crew: Crew | None = None
-        self._job: Job | None = Job(Task.model_validate_json(config["task"]), self._make)
+        self._job: Job | None = Job(task, self._make)
 
     def reset_config(self, config: dict[str, Any]) -> bool:
         """Take another job; nothing of the last one is carried over."""

@@ -18,7 +18,7 @@ from results.errors import StoreError
 from results.ranking import rank
 from results.store.objects import Location, ObjectPath, is_address
 from trainables.data.cache import checksum, opened_json, sealed_json, sync
-from trainables.errors import CheckpointError, TrainableError
+from trainables.errors import CheckpointError, ForeignCheckpoint, OutOfMemory, TrainableError
 from trainables.training.learner import Learner, Row
 
 T = TypeVar("T")
@@ -79,12 +79,20 @@ class Checkpoints:
 
         A state beyond the budget would predict for another epoch. Returns the rows of every epoch
         up to that state, and a sentence for each state that was damaged, which is set aside by
-        renaming.
+        renaming, and for the latest that is foreign here, which is left as it is. Raises
+        OutOfMemory where the learner's device has no room for a state.
         """
         problems: list[str] = []
+        is_foreign = False
         for state in [state for state in reversed(self.states()) if _epoch(state) <= budget]:
             try:
                 return self._load(learner, state), problems
+            except OutOfMemory:
+                raise
+            except ForeignCheckpoint as error:
+                if not is_foreign:
+                    problems.append(f"{error}; it is left there, and the trial starts afresh here")
+                is_foreign = True
             except (TrainableError, StoreError, OSError, ValueError) as error:
                 problems.append(
                     f"{self._shown}/{state} cannot be used ({error}); an older state or none is"

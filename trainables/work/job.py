@@ -30,7 +30,7 @@ _KINDS = {
 def make_learner(trial: Trial, cpus: int, device: str | None, gpu: float = 1.0) -> Learner:
     """Return the learner that a trial names, in this process, with a number of threads.
 
-    The device is `cpu`, or None for the GPU where torch sees one; `gpu` is the trial's share of it.
+    The device is `cpu`, `cuda`, or None for a GPU where there is one; `gpu` is the share of it.
     Raises TrainableError where there is no such learner, or it cannot be made of this trial.
     """
     if trial.trainable == "simulated":

@@ -25,7 +25,7 @@ class Task(BaseModel):
     cpus: int
     """Threads of all its processes together."""
     device: str | None
-    """`cpu`, or None for the GPU where torch sees one: a trial without a share of it must not."""
+    """`cuda` for a trial with a share of a GPU, else `cpu`."""
     gpu: float
     """Share of a GPU, or how many."""
     checkpoint_folder: str

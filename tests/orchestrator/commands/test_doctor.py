@@ -18,7 +18,17 @@ def test_this_machine(tmp_path: Path) -> None:
     ended = CliRunner().invoke(app, ["doctor", str(file), "--json"])
     found = {check["name"]: check for check in json.loads(ended.stdout)["checks"]}
     assert ended.exit_code == 0, found
-    names = {"Python", "torch", "torchvision", "ray", "CUDA", "MPS", "Ray", "devices", "clock"}
+    names = {
+        "Python",
+        "torch",
+        "torchvision",
+        "ray",
+        "CUDA",
+        "other GPUs",
+        "Ray",
+        "devices",
+        "clock",
+    }
     assert names | {"weights", "study", "disk of runs", "disk of temporary files"} == set(found)
     assert "ready in" in found["Ray"]["seen"]
     assert "10 classes" in found["study"]["seen"]
@@ -40,13 +50,19 @@ GIB = 2**30
     [
         (checks.package_check("torch", None, "ImportError: libcudart"), "broken", "pip install"),
         (checks.package_check("torch", "2.14.1"), "ok", ""),
-        (checks.cuda_check("12.8", True, "570.1"), "ok", ""),
-        (checks.cuda_check(None, False, "570.1"), "broken", "torch built for CUDA"),
-        (checks.cuda_check("12.8", False, "470.1"), "broken", "update the driver"),
-        (checks.cuda_check("12.8", False, None), "ok", ""),
-        (checks.cuda_check(None, False, None), "ok", ""),
-        (checks.mps_check(True, "Darwin"), "warning", "CPU"),
-        (checks.mps_check(False, "Linux"), "ok", ""),
+        (checks.cuda_check(["H100"], "580.1", None, "driver 580"), "ok", ""),
+        # In a container without nvidia-smi.
+        (checks.cuda_check(["H100"], None, None, "driver 580"), "ok", ""),
+        (
+            checks.cuda_check([], "570.1", "built without CUDA", ""),
+            "broken",
+            "a torch that is built",
+        ),
+        (checks.cuda_check([], None, "the driver is too old", ""), "broken", "update the driver"),
+        (checks.cuda_check([], None, "Found no NVIDIA driver", ""), "ok", ""),
+        (checks.cuda_check(["A100 MIG 1g.5gb"], None, None, ""), "warning", "lists all"),
+        (checks.others_check(["Apple"]), "warning", "CPU"),
+        (checks.others_check([]), "ok", ""),
         (checks.ray_check(None, 4.2), "ok", ""),
         (checks.ray_check(None, None, "no room"), "broken", "RAY_TMPDIR"),
         (checks.ray_check("ray:1", None, "refused"), "broken", "--address"),

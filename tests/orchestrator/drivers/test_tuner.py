@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.errors import RunError
 from orchestrator.ledger.history import COMPARED
+from orchestrator.ledger.passes import Pass
 from orchestrator.run.runner import Summary, run_study
 from orchestrator.study.study import Study, study_from
 from results.store.store import Store
@@ -161,8 +162,19 @@ PARALLEL: dict[str, Any] = {
 }
 
 
-def test_a_trial_on_two_gpus_has_the_numbers_of_one(ray_cluster: Any, tmp_path: Path) -> None:
+def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let trials with a share of a GPU train on the CPU."""
+    task = Pass.task
+    monkeypatch.setattr(
+        Pass, "task", lambda *given: task(*given).model_copy(update={"device": "cpu"})
+    )
+
+
+def test_a_trial_on_two_gpus_has_the_numbers_of_one(
+    ray_cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The GPUs are Ray's in name only; the two processes train on the CPU, over gloo.
+    on_cpu(monkeypatch)
     summary = run_study(study_from(PARALLEL), tmp_path / "two")
     assert summary.problems == []
     trials = Store(tmp_path / "two").read("trials").to_pandas()
@@ -175,8 +187,9 @@ def test_a_trial_on_two_gpus_has_the_numbers_of_one(ray_cluster: Any, tmp_path: 
 
 @pytest.mark.long
 def test_a_process_of_a_trial_that_dies_fails_it_by_name(
-    ray_cluster: Any, faults: Path, tmp_path: Path
+    ray_cluster: Any, faults: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    on_cpu(monkeypatch)
     declared = {
         **PARALLEL,
         "factors": {"model": ["faulty:second_process_dies"], "fraction": ["1/8"]},

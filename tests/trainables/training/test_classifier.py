@@ -19,9 +19,16 @@ from results.records import EPOCH_SCHEMA, TRIAL_SCHEMA
 from trainables.data.cache import FOLDER_VARIABLE
 from trainables.data.dataset import inspect
 from trainables.data.splits import carve
-from trainables.errors import CheckpointError, DataError, Diverged, ModelError, OutOfMemory
+from trainables.errors import (
+    CheckpointError,
+    DataError,
+    Diverged,
+    ForeignCheckpoint,
+    ModelError,
+    OutOfMemory,
+)
 from trainables.models.weights import resolve_weights
-from trainables.training.classifier import Classifier
+from trainables.training.classifier import Classifier, evaluation_batch
 from trainables.trial import Source, Trial
 
 SHARED = Path(__file__).parents[3].parent / "shared"
@@ -522,6 +529,15 @@ def test_a_state_of_another_precision(tmp_path: Path) -> None:
     refused(tmp_path / "state", trial, "its precision is fp32, this trial's is bf16")
     torch.save({**content, "device_kind": "cuda"}, tmp_path / "state")
     refused(tmp_path / "state", trial, "its device kind is cuda, this trial's is cpu")
+    with pytest.raises(ForeignCheckpoint):
+        start(trial).load(tmp_path / "state")
+
+
+def test_an_evaluation_batch_takes_less_than_training_does() -> None:
+    assert evaluation_batch("cuda", (32, 32)) == 1024
+    assert evaluation_batch("cuda", (224, 224)) == 20
+    assert evaluation_batch("cuda", (2000, 2000)) == 1
+    assert evaluation_batch("cpu", (32, 32)) == 256
 
 
 def test_a_state_of_another_version_of_the_model(state: Path) -> None:

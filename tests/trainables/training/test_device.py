@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ from trainables.errors import OutOfGpuMemory, OutOfMemory, TrainableError
 from trainables.training.device import (
     computes_bf16,
     device_name,
+    gpu_problem,
     memory_fraction,
     memory_shortage_named,
     peak_memory_bytes,
@@ -27,7 +29,7 @@ def test_the_cpu_by_name() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu() -> None:
     assert resolve_device() == CPU
-    with pytest.raises(TrainableError, match=r"exactly one visible device, torch sees 0.*VISIBLE"):
+    with pytest.raises(TrainableError, match=r"has none to train on: .*VISIBLE_DEVICES"):
         resolve_device("cuda")
 
 
@@ -63,6 +65,9 @@ class Driver:
         self.reset: list[int] = []
         for module in (torch.cuda, torch.cuda.memory):
             patch.setattr(module, "_lazy_init", lambda: None)
+        patch.setattr(torch.version, "cuda", "13.0")
+        patch.setattr(torch.version, "hip", None)
+        patch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_90a", "compute_120"])
         patch.setattr(torch.cuda, "is_available", lambda: True)
         patch.setattr(torch.cuda, "device_count", lambda: 1)
         patch.setattr(torch.cuda, "current_device", lambda: 0)
@@ -72,7 +77,8 @@ class Driver:
         }
         for name, call in below.items():
             patch.setattr(torch._C, name, call, raising=False)
-        properties = SimpleNamespace(total_memory=16 * 2**30)
+        properties = SimpleNamespace(total_memory=16 * 2**30, major=7, minor=5)
+        self.properties = properties
         patch.setattr(torch.cuda, "_get_device_properties", lambda index: properties, raising=False)
 
 
@@ -80,14 +86,47 @@ class Driver:
 def test_torch_takes_what_a_gpu_is_prepared_with(monkeypatch: pytest.MonkeyPatch) -> None:
     driver = Driver(monkeypatch)
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    kept = torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    rounding = torch.backends.cudnn, torch.backends.cuda.matmul
+    kept = [part.allow_tf32 for part in rounding]
     try:
+        for part in rounding:
+            # As a vendor's image may have it.
+            part.allow_tf32 = True
         prepare(resolve_device("cuda"), 1, 1 / 4)
+        assert [part.allow_tf32 for part in rounding] == [False, False]
     finally:
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32 = kept
+        for part, before in zip(rounding, kept, strict=True):
+            part.allow_tf32 = before
     # A quarter of 16 GiB, less half a GiB for the context.
     assert driver.fractions == [(0.25 - 0.5 / 16, 0)]
     assert driver.reset == [0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_torch_cannot_use_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def too_old() -> None:
+        raise RuntimeError("The NVIDIA driver is too old (found version 12080). Please update it.")
+
+    driver = Driver(monkeypatch)
+    assert gpu_problem() is None
+    needs = "needs driver 580 or later and compute capability 7.5 or later (CUDA 13.0)"
+    driver.properties.minor = 0
+    assert f"capability 7.0; torch {torch.__version__} {needs}" in (gpu_problem() or "")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", too_old)
+    reason = f"(found version 12080); torch {torch.__version__} {needs}"
+    assert reason in (gpu_problem() or "")
+    with pytest.raises(TrainableError, match=re.escape(reason)):
+        resolve_device("cuda")
+    assert resolve_device() == CPU
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    assert "ROCm" in (gpu_problem() or "")
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert "without CUDA" in (gpu_problem() or "")
 
 
 def test_peak_memory_grows_with_use() -> None:
@@ -103,6 +142,9 @@ def test_peak_memory_grows_with_use() -> None:
         torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         RuntimeError("CUDA error: out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
         RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory"),
     ],
 )
@@ -124,6 +166,7 @@ def test_which_memory_ended_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         RuntimeError("DefaultCPUAllocator: not enough memory"): OutOfMemory,
         torch.cuda.OutOfMemoryError("CUDA out of memory."): OutOfGpuMemory,
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"): OutOfGpuMemory,
+        RuntimeError("unable to find an engine to execute this computation"): OutOfGpuMemory,
     }
     for error, kind in errors.items():
         with (

@@ -11,7 +11,7 @@ from harness import flipped
 from object_stores import Server, free_port
 
 from results.store.objects import Location, ObjectPath
-from trainables.errors import CheckpointError
+from trainables.errors import CheckpointError, OutOfGpuMemory
 from trainables.recipe import Recipe
 from trainables.training.simulated import Simulated
 from trainables.trial import Source, Trial, Weights
@@ -162,7 +162,31 @@ def test_another_trials_state_is_refused(tmp_path: Path) -> None:
     other = learner(seed=1)
     restored, (problem,) = checkpoints.restore(other, 9)
     assert (restored, other.epoch) == ([], 0)
-    assert "written by another trial" in problem
+    assert "written by another trial; it is left there" in problem
+    # It is sound: its own trial goes on from it.
+    assert names(tmp_path) == ["000002.json", "000002.state"]
+    assert checkpoints.restore(learner(), 9)[1] == []
+
+
+def test_what_was_trained_here_since_is_found_beside_a_foreign_state(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, "last")
+    train(checkpoints, 4)
+    rows = train(checkpoints, 2, learner(seed=1))
+    assert names(tmp_path)[-1] == "000004.state"
+    restored, problems = checkpoints.restore(learner(seed=1), 9)
+    assert (restored, len(problems)) == (rows, 1)
+
+
+def test_a_shortage_of_memory_is_no_damage(tmp_path: Path) -> None:
+    class Short(Simulated):
+        def load(self, file: Path) -> None:
+            raise OutOfGpuMemory("a GPU has no room")
+
+    checkpoints = Checkpoints(tmp_path)
+    train(checkpoints, 2)
+    with pytest.raises(OutOfGpuMemory):
+        checkpoints.restore(Short(learner()._trial), 9)
+    assert checkpoints.states() == ["000002.state"]
 
 
 def test_a_crash_while_writing_leaves_the_states_so_far(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a worker does with one trial: restored, trained, checkpointed, reported."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from trainables.recipe import Recipe
 from trainables.trial import Source, Trial, Weights
+from trainables.work.actor import Actor
 from trainables.work.checkpoints import Checkpoints
 from trainables.work.job import Job
 from trainables.work.reports import EpochDone, Failed, FailureKind, Report, Task
@@ -212,3 +214,13 @@ def test_what_a_learner_raises_of_its_own_is_not_hidden(
 def test_tasks_travel_as_text(tmp_path: Path) -> None:
     made = task(tmp_path, recorded=2)
     assert Task.model_validate_json(made.model_dump_json()) == made
+
+
+@pytest.mark.parametrize(("gpu", "visible"), [(0.0, ""), (0.5, "0,1")])
+def test_a_trial_without_a_share_of_a_gpu_sees_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: float, visible: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    worker = Actor.__new__(Actor)
+    worker.setup({"task": task(tmp_path, gpu=gpu).model_dump_json()})
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == visible
