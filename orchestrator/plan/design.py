@@ -9,11 +9,11 @@ from orchestrator.ledger.stages import Stages
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from results.findings import rules
-from results.findings.finding import Finding, Severity
+from results.findings.finding import Finding, Severity, warning
 
 _EDGED = ("lr", "weight_decay")
 """Tuned fields of which too little and too much both do harm."""
-_IDLE_STOPPING = partial(Finding, "idle-stopping", Severity.WARNING)
+_IDLE_STOPPING = partial(warning, "idle-stopping")
 
 
 def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Finding]:
@@ -60,7 +60,7 @@ def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
 def _notes(inputs: Inputs) -> Iterator[Finding]:
     """Say what is worth knowing about the data."""
     for note in inputs.inventory.notes if inputs.inventory else ():
-        yield Finding(note.code, Severity(note.severity), f"data: {note.text}", note.advice)
+        yield Finding(Severity(note.severity), note.code, f"data: {note.text}", note.advice)
 
 
 def _few_steps(stages: Stages, inputs: Inputs) -> Iterator[Finding]:

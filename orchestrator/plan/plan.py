@@ -18,7 +18,7 @@ from orchestrator.study.inputs import Inputs, find_inputs, look_at_images
 from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
 from results.errors import StoreError
-from results.findings.finding import Finding, Severity
+from results.findings.finding import Finding, note, warning
 from results.store.objects import Location
 from results.store.store import Store
 
@@ -210,7 +210,7 @@ def _reread(inputs: Inputs, store: Store) -> list[Finding]:
         "data: the images are the recorded ones and are read otherwise now (more than 8 bits, "
         "transparency, data.fit or what is left out), so that trials are new; those recorded stay"
     )
-    return [Finding("read-otherwise", Severity.NOTE, evidence)]
+    return [note("read-otherwise", evidence)]
 
 
 def _plain(level: Any) -> Any:
@@ -230,7 +230,7 @@ def _afresh(ledger: Ledger) -> list[Finding]:
         "what is recorded of them: no checkpoint of them is left. keep_checkpoints: last keeps "
         "those to come, so that more epochs go on from there"
     )
-    return [Finding("no-checkpoint", Severity.WARNING, evidence)]
+    return [warning("no-checkpoint", evidence)]
 
 
 def _search_seed(declared: Study, study: Study) -> list[Finding]:
@@ -242,7 +242,7 @@ def _search_seed(declared: Study, study: Study) -> list[Finding]:
     if seed in study.all_seeds:
         evidence += ", so that winners are measured on the seed that chose them too"
     advice = f"search: {{seed: {own}}} searches anew, with a seed that none is measured on"
-    return [Finding("search-seed", Severity.NOTE, evidence, advice)]
+    return [note("search-seed", evidence, advice)]
 
 
 def _mixed(store: Store) -> list[Finding]:
@@ -252,9 +252,8 @@ def _mixed(store: Store) -> list[Finding]:
     columns = ["cpu_model", "gpu_model", "torch", "torchvision", "ray"]
     rows = store.read("environments", columns).to_pydict()
     return [
-        Finding(
+        warning(
             "mixed-hardware",
-            Severity.WARNING,
             f"records: passes ran with different {name} ({', '.join(sorted(kinds))})",
             "numbers repeat to the last digit only on the same",
         )
@@ -285,7 +284,7 @@ def _several_gpus(study: Study, inputs: Inputs) -> list[Finding]:
             f"resources.gpu: {gpu}: {_some(masked)} with dropout, whose masks are others on "
             "another number of GPUs, as with another seed"
         )
-    return [Finding("several-gpus", Severity.WARNING, text) for text in caveats]
+    return [warning("several-gpus", text) for text in caveats]
 
 
 def _some(names: Sequence[str]) -> str:

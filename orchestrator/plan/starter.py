@@ -4,7 +4,7 @@ import math
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,23 +62,14 @@ class Wish:
 
 @dataclass(frozen=True)
 class Design:
-    """The part of a study that the time decides."""
+    """The part of a study that the time decides: what is varied, and for how long it trains."""
 
     fractions: tuple[str, ...]
     """Shares of the training pool, as a study file writes them."""
     seeds: int
     tuned: bool
     """Whether each cell searches its own learning rate."""
-
-
-@dataclass(frozen=True)
-class Affordable:
-    """A design, and the most epochs that fit."""
-
-    design: Design
-    epochs: int
-    left_out: tuple[str, ...] = ()
-    """What the richest design has besides, in words; empty where that one fits."""
+    epochs: int = _EPOCHS
 
 
 class Starter:
@@ -117,42 +108,43 @@ class Starter:
         A study of which not even the smallest fits the time is refused.
         """
         fractions = tuple(self._wish.fractions or self._possible_fractions())
-        chosen = Affordable(Design(fractions, _SEEDS, False), _EPOCHS)
+        chosen = richest = Design(fractions, _SEEDS, False)
         if self._wish.hours is not None:
-            chosen = self._affordable(fractions, self._wish.hours)
-        reasons = self._reasons(chosen, self._price(chosen))
+            richest, chosen = self._affordable(fractions, self._wish.hours)
+        reasons = self._reasons(chosen, self._price(chosen), left_out(richest, chosen))
         return self._text(chosen, reasons), reasons
 
     def _possible_fractions(self) -> list[str]:
         least = max(_PER_CLASS * self._n_classes, 2 * _BATCH_SIZES[-1])
         return [share for share in ADVISED_SIZES if self._images(share) >= least] or ["1"]
 
-    def _affordable(self, fractions: Sequence[str], hours: float) -> Affordable:
+    def _affordable(self, fractions: Sequence[str], hours: float) -> tuple[Design, Design]:
+        """Return the richest design, and the one that fits so many hours."""
         ladder = designs(
             fractions,
             fixed=self._wish.fractions is not None,
             tuned=len({label == "none" for label in self._weights}) > 1,
         )
 
-        def seconds(design: Design, epochs: int) -> float:
-            return self._price(Affordable(design, epochs)).wall.value
+        def seconds(design: Design) -> float:
+            return self._price(design).wall.value
 
         found = afford(ladder, 3600 * hours, seconds)
         if found is None:
             raise StudyError(
                 f"--budget {hours:g}: even one epoch, one seed and "
                 f"{len(ladder[-1].fractions)} data sizes take about "
-                f"{duration(seconds(ladder[-1], 1))} "
+                f"{duration(seconds(replace(ladder[-1], epochs=1)))} "
                 "here; name fewer or smaller models, smaller fractions, or more hours."
             )
-        return found
+        return ladder[0], found
 
     def _images(self, fraction: str) -> int:
         size = parse_size(_level(fraction))
         return size.count or share_to_count(float(size.share or 1), self._pool)
 
-    def _price(self, chosen: Affordable) -> Price:
-        study = self._study(chosen)
+    def _price(self, design: Design) -> Price:
+        study = self._study(design)
         # The first design is the richest: what it needs is enough for all others.
         self._inputs = self._inputs or find_inputs(study)
         history = History(Store(self._folder / _NOWHERE))
@@ -161,11 +153,10 @@ class Starter:
         self._probe = False
         return price
 
-    def _study(self, chosen: Affordable) -> Study:
-        return study_from(self._values(chosen), self._folder, str(self._wish.file))
+    def _study(self, design: Design) -> Study:
+        return study_from(self._values(design), self._folder, str(self._wish.file))
 
-    def _values(self, chosen: Affordable) -> dict[str, Any]:
-        design = chosen.design
+    def _values(self, design: Design) -> dict[str, Any]:
         smallest = min(map(self._images, design.fractions))
         fitting = [size for size in _BATCH_SIZES if not has_few_steps(math.ceil(smallest / size))]
         is_large = self._sides is None or max(self._sides) > _LARGEST_SIDE
@@ -178,7 +169,7 @@ class Starter:
                 "fraction": [_level(share) for share in design.fractions],
             },
             "recipe": {
-                "epochs": chosen.epochs,
+                "epochs": design.epochs,
                 "batch_size": fitting[0] if fitting else _BATCH_SIZES[-1],
                 "optimizer": "adamw",
                 **({} if design.tuned else {"lr": 1e-3}),
@@ -190,8 +181,8 @@ class Starter:
             "seeds": list(range(design.seeds)),
         }
 
-    def _reasons(self, chosen: Affordable, price: Price) -> list[str]:
-        design, wall, basis = chosen.design, price.wall, price.total.basis
+    def _reasons(self, design: Design, price: Price, lacks: Sequence[str]) -> list[str]:
+        wall, basis = price.wall, price.total.basis
         parts = [
             count(len(self._models), "model"),
             *([f"{len(self._weights)} weights"] if len(self._weights) > 1 else []),
@@ -201,7 +192,7 @@ class Starter:
         ]
         advice = "" if "a probe" in basis else "; plan --probe measures it"
         said = [
-            f"{listed(parts)}: {price.total.trials} trials of {chosen.epochs} epochs.",
+            f"{listed(parts)}: {price.total.trials} trials of {design.epochs} epochs.",
             f"Expected here: about {duration(wall.value)} ({duration(wall.low)} to "
             f"{duration(wall.high)}), from {', '.join(basis)}{advice}.",
         ]
@@ -210,11 +201,11 @@ class Starter:
                 f"These are the most epochs that fit {self._wish.hours:g} h with the richest "
                 "design that trains long enough."
             )
-        if chosen.left_out:
-            said.append(f"Left out to fit: {listed(chosen.left_out)}.")
+        if lacks:
+            said.append(f"Left out to fit: {listed(lacks)}.")
         return said
 
-    def _text(self, chosen: Affordable, reasons: Sequence[str]) -> str:
+    def _text(self, design: Design, reasons: Sequence[str]) -> str:
         # Loaded here, so that a study is planned and priced without it.
         import jinja2
 
@@ -226,7 +217,7 @@ class Starter:
         )
         pages.filters["flow"] = _flow
         return pages.get_template("study.yaml").render(
-            self._values(chosen),
+            self._values(design),
             reasons=reasons,
             file=self._wish.file.name,
             schema=self._wish.schema,
@@ -292,30 +283,31 @@ def designs(fractions: Sequence[str], *, fixed: bool, tuned: bool) -> list[Desig
 
 
 def afford(
-    ladder: Sequence[Design], seconds: float, cost: Callable[[Design, int], float]
-) -> Affordable | None:
+    ladder: Sequence[Design], seconds: float, cost: Callable[[Design], float]
+) -> Design | None:
     """Return the richest design that can be trained long enough, with the most epochs that fit.
 
-    The ladder begins with the richest; `cost` returns expected seconds of a design and its epochs.
-    None where not even the last design with one epoch fits.
+    The ladder begins with the richest; `cost` returns expected seconds of a design. None where not
+    even the last design with one epoch fits.
     """
 
     @cache
-    def most_epochs(design: Design) -> int:
-        fitting = bisect_right(EPOCHS, seconds, key=lambda epochs: cost(design, epochs))
-        return EPOCHS[fitting - 1] if fitting else 0
+    def longest(design: Design) -> Design:
+        lengths = [replace(design, epochs=epochs) for epochs in EPOCHS]
+        fitting = bisect_right(lengths, seconds, key=cost)
+        return lengths[fitting - 1] if fitting else replace(design, epochs=0)
 
-    for enough in _ENOUGH:
-        for design in ladder:
-            if most_epochs(design) >= enough:
-                return Affordable(design, most_epochs(design), _left_out(ladder[0], design))
-    return None
+    affordable = (
+        longest(each) for enough in _ENOUGH for each in ladder if longest(each).epochs >= enough
+    )
+    return next(affordable, None)
 
 
-def _left_out(richest: Design, chosen: Design) -> tuple[str, ...]:
+def left_out(richest: Design, chosen: Design) -> list[str]:
+    """Return what the richest design has besides, in words; nothing where it is chosen."""
     is_missing = {
         "a search of each cell's learning rate": richest.tuned and not chosen.tuned,
         f"{len(richest.fractions)} data sizes": len(richest.fractions) > len(chosen.fractions),
         f"{richest.seeds} seeds": richest.seeds > chosen.seeds,
     }
-    return tuple(words for words, missing in is_missing.items() if missing)
+    return [words for words, missing in is_missing.items() if missing]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from orchestrator.errors import StudyError
 from orchestrator.study.levels import Size
 from orchestrator.study.study import TRAINABLES, Cell, Study
-from results.findings.finding import Finding, Severity
+from results.findings.finding import Finding, note, warning
 from trainables.data.splits import share_to_count
 from trainables.errors import TrainableError
 from trainables.functions import is_function, load_function
@@ -275,7 +275,7 @@ def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | Non
 
                     for doubt in rehearse(model, info.n_classes, stem, sides).doubts:
                         said = f"model {model}: {doubt}"
-                        doubts[said] = Finding("own-model", Severity.WARNING, said)
+                        doubts[said] = warning("own-model", said)
     for size in sizes:
         problem = room(study.data, info, size)
         if problem:
@@ -327,7 +327,7 @@ def _find_weights(
         for label in sorted(unknown)
     ]
     advice = "`entry` and `normalization` beside their path say otherwise"
-    return found, heads, [Finding("weights", Severity.NOTE, note, advice) for note in notes]
+    return found, heads, [note("weights", said, advice) for said in notes]
 
 
 def _check_levels(study: Study, inputs: Inputs) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from results.analysis.analysis import Analysis
 from results.analysis.runs import by_cell, measured_trials
 from results.findings import rules
-from results.findings.finding import Finding, Severity
+from results.findings.finding import Finding, Severity, error, note, warning
 from results.phrases import cell_key, cell_name
 from results.records import Stage, Status
 from results.statistics.curves import ill_behaved
@@ -55,8 +55,8 @@ def _missing(study: Analysis) -> Iterator[Finding]:
         if not row["seeds"]:
             to_come = key in under_way
             yield Finding(
-                "missing-cell",
                 Severity.NOTE if to_come else Severity.ERROR,
+                "missing-cell",
                 f"no seed completed: {row['reason']}",
                 "nothing while the study runs; comparisons leave the cell out"
                 if to_come
@@ -67,8 +67,8 @@ def _missing(study: Analysis) -> Iterator[Finding]:
         parts = [_fate(seed, fate) for seed, fate in missing.items()]
         to_come = all(part.endswith(("planned", "running")) for part in parts)
         yield Finding(
-            "missing-seed",
             Severity.NOTE if to_come else Severity.ERROR,
+            "missing-seed",
             f"{row['seeds']} of {row['seeds_wanted']} seeds: {'; '.join(parts)}",
             "run the study again: it trains what is missing; until then the mean is over fewer "
             "seeds than its neighbours'",
@@ -92,18 +92,16 @@ def _raced(study: Analysis) -> Iterator[Finding]:
     """Say of the whole study and of each cell how many trials the race stopped."""
     wanted = study.wanted
     stopped = int((wanted["status"] == Status.STOPPED).sum())
-    yield Finding(
+    yield error(
         "race",
-        Severity.ERROR,
         f"unlike trials competed: {stopped} of {len(wanted)} were stopped early",
         "a search, not a comparison; early_stopping.compare: cell trains every cell to its end",
     )
     for own in by_cell(wanted, study.factors).values():
         count = int((own["status"] == Status.STOPPED).sum())
         if count:
-            yield Finding(
+            yield error(
                 "race",
-                Severity.ERROR,
                 f"{count} of {len(own)} trials were stopped while competing with other cells",
                 "this is a search, not a comparison: a mean over survivors is biased upward; "
                 "compare: cell keeps every cell",
@@ -116,9 +114,8 @@ def _stopped(study: Analysis) -> Iterator[Finding]:
     wanted = study.wanted
     measured = measured_trials(wanted[wanted["status"] == Status.STOPPED])
     for row in measured.to_dict("records"):
-        yield Finding(
+        yield error(
             "stopped-measurement",
-            Severity.ERROR,
             f"seed {row['seed']} was stopped at epoch {row['stopped_at_epoch']:g}",
             "a measured trial is never stopped; run the study again",
             cell_name(row, study.factors),
@@ -131,8 +128,8 @@ def _stopped(study: Analysis) -> Iterator[Finding]:
             continue
         done = int((own["status"] == Status.COMPLETED).sum())
         yield Finding(
-            "stopped-search",
             Severity.WARNING if done == 1 else Severity.NOTE,
+            "stopped-search",
             f"{len(epochs)} of {len(own)} recipes were stopped early (epochs {epochs.min():g} to "
             f"{epochs.max():g}); the recipe was chosen among {done} that completed",
             "a larger grace or a smaller reduction_factor leaves it more to choose from"
@@ -161,9 +158,8 @@ def _undecided(study: Analysis) -> Iterator[Finding]:
         tested = table[table["n_seeds"] > 1]
         ties = tested[~tested["decided"].astype(bool)]
         if len(ties):
-            yield Finding(
+            yield note(
                 "undecided",
-                Severity.NOTE,
                 f"{len(ties):,} of {len(tested):,} differences between levels of {factor} are not "
                 f"told apart; the smallest is {ties['difference'].abs().min():.2f} points",
                 "call them ties; the answer says how likely more seeds are to decide",
@@ -175,9 +171,8 @@ def _selected(cells: pd.DataFrame) -> Iterator[Finding]:
     if chosen.empty:
         return
     shift = (chosen["accuracy"] - chosen["accuracy_without_selection"]).mean()
-    yield Finding(
+    yield note(
         "selection-seed",
-        Severity.NOTE,
         f"{len(chosen)} cells were tuned on one of their own seeds; with it their means are "
         f"{shift:+.2f} points against without",
         "read the contrasts without the selection seed beside the others"
@@ -200,9 +195,8 @@ def _curves(study: Analysis) -> Iterator[Finding]:
     for own in by_cell(runs[[*study.factors, "n_train", "error"]], series).values():
         fault = ill_behaved(own["n_train"], own["error"])
         if fault is not None:
-            yield Finding(
+            yield warning(
                 "ill-behaved",
-                Severity.WARNING,
                 fault,
                 "no curve is fitted; look for under-trained or diverged cells first",
                 cell_name(own.iloc[0], series),
@@ -213,9 +207,8 @@ def _two_models(runs: pd.DataFrame) -> Iterator[Finding]:
     models = runs.groupby("model")["n_parameters"].max()
     if len(models) == 2:
         sizes = ", ".join(f"{name} {count:,.0f}" for name, count in models.items())
-        yield Finding(
+        yield note(
             "two-models",
-            Severity.NOTE,
             f"two model sizes ({sizes} parameters)",
             "a contrast between two models, not a scaling law; a third size would tell more",
         )
@@ -229,9 +222,8 @@ def _other_predictions(study: Analysis) -> Iterator[Finding]:
     odd = pairs[~pairs["trial_id"].map(fits).astype(bool)]
     for own in by_cell(odd, study.factors).values():
         recorded = ", ".join(f"{epoch:g}" for epoch in sorted(own["epoch"].unique()))
-        yield Finding(
+        yield note(
             "other-predictions",
-            Severity.NOTE,
             f"predictions are of epoch {recorded}, the study as last run asks for "
             f"{own['epochs_budget'].iloc[0]:g}; {own['trial_id'].nunique()} trials",
             "comparisons over the same test images leave the cell out; a budget that was trained "

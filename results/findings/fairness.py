@@ -10,7 +10,7 @@ import pandas as pd
 from results.analysis.analysis import Analysis
 from results.analysis.runs import by_cell, measured_trials
 from results.findings import rules
-from results.findings.finding import Finding, Severity
+from results.findings.finding import Finding, error, note, warning
 from results.phrases import cell_name, level_label
 from results.records import RECIPE_COLUMNS, Stage
 
@@ -46,9 +46,8 @@ def _unrecorded(runs: pd.DataFrame) -> Iterator[Finding]:
     if runs["fraction"].nunique() > 1 and runs["init_hash"].isna().any():
         lacking.append("what the first step started from (init_hash)")
     if lacking:
-        yield Finding(
+        yield note(
             "unrecorded",
-            Severity.NOTE,
             f"of some runs it is not recorded {' and '.join(lacking)}",
             "nothing for runs that scalestudy trained; of others, make sure that every epoch "
             "passes over one frozen subset and that no fraction starts from another's weights",
@@ -64,9 +63,8 @@ def _unpaired(runs: pd.DataFrame) -> Iterator[Finding]:
             f"{cell_name(row, _MODEL)} {row['subset_hash'][:8]}"
             for row in rows.drop_duplicates("subset_hash").to_dict("records")
         )
-        yield Finding(
+        yield error(
             "unpaired",
-            Severity.ERROR,
             f"seed {seed} drew different subsets: {hashes}",
             "differences are not paired; draw one subset per fraction and seed for all models",
             level_label("fraction", fraction),
@@ -74,9 +72,8 @@ def _unpaired(runs: pd.DataFrame) -> Iterator[Finding]:
     partial = known[known["fraction"] < 1]
     for fraction, rows in partial.groupby("fraction"):
         if rows["seed"].nunique() > 1 and rows["subset_hash"].nunique() == 1:
-            yield Finding(
+            yield warning(
                 "one-subset",
-                Severity.WARNING,
                 f"{rows['seed'].nunique()} seeds share one subset",
                 "intervals leave out the luck of the draw; let each seed draw its own",
                 level_label("fraction", fraction),
@@ -89,9 +86,8 @@ def _unequal_starts(runs: pd.DataFrame) -> Iterator[Finding]:
     for _, rows in known.groupby(keys, dropna=False):
         if rows["init_hash"].nunique() > 1 and rows["fraction"].nunique() > 1:
             row = rows.iloc[0]
-            yield Finding(
+            yield error(
                 "unequal-start",
-                Severity.ERROR,
                 f"seed {row['seed']} has {rows['init_hash'].nunique()} different initial weights "
                 f"over {rows['fraction'].nunique()} fractions",
                 "start every cell afresh; carried-on weights generalise worse (Ash & Adams 2020)",
@@ -103,9 +99,8 @@ def _one_start(runs: pd.DataFrame) -> Iterator[Finding]:
     scratch = runs[runs["init_hash"].notna() & (runs["weights"] == "none")]
     for model, rows in scratch.groupby("model"):
         if rows["seed"].nunique() > 1 and rows["init_hash"].nunique() == 1:
-            yield Finding(
+            yield warning(
                 "one-start",
-                Severity.WARNING,
                 f"{rows['seed'].nunique()} seeds share one set of initial weights",
                 "intervals leave out their luck; let the model's function seed nothing itself",
                 str(model),
@@ -118,9 +113,8 @@ def _older_sizes(runs: pd.DataFrame) -> Iterator[Finding]:
     own = runs["model"].astype(str).str.contains(":") & runs["n_parameters"].notna()
     older = runs["model"][own & runs["n_trainable"].isna()].unique()
     if len(older):
-        yield Finding(
+        yield note(
             "older-sizes",
-            Severity.NOTE,
             f"of {', '.join(map(str, older))}, only trainable parameters were counted when it was "
             "trained",
             "where layers are frozen, its size is larger than is shown",
@@ -131,9 +125,8 @@ def _weights_files(runs: pd.DataFrame) -> Iterator[Finding]:
     known = runs[runs["weights_hash"].notna()]
     for (_, weights), rows in known.groupby(list(_MODEL)):
         if weights == "none" or rows["weights_hash"].nunique() > 1:
-            yield Finding(
+            yield error(
                 "weights-file",
-                Severity.ERROR,
                 f"weights files with hash {', '.join(rows['weights_hash'].str[:8].unique())}",
                 "one label must mean one file, and none no file; give each file its own label",
                 cell_name(rows.iloc[0], _MODEL),
@@ -149,9 +142,8 @@ def _imbalance(study: Analysis) -> Iterator[Finding]:
     off = {text: _off_share(_counts(text), whole) for text in known["class_counts"].unique()}
     shares = known["class_counts"].map(off).astype(float)
     for own in by_cell(known.assign(off=shares)[shares > rules.IMBALANCE], study.factors).values():
-        yield Finding(
+        yield warning(
             "class-imbalance",
-            Severity.WARNING,
             f"a class is off its share of the subset by {own['off'].max():.0%}",
             "draw subsets class by class (stratified)",
             cell_name(own.iloc[0], study.factors),
@@ -221,9 +213,8 @@ def _search_size(study: Analysis) -> Iterator[Finding]:
         return
     mean, most = sum(gains.values()) / len(gains), max(gains, key=lambda key: gains[key])
     tried = " or ".join(map(str, sorted(sizes)))
-    yield Finding(
+    yield note(
         "search-size",
-        Severity.NOTE,
         f"the second half of the {tried} recipes that each cell tried gained "
         f"{'at most ' if stopped else ''}{mean:.2f} points of validation accuracy on average, most "
         f"({gains[most]:.2f}) in {' × '.join(most)}",
@@ -284,9 +275,8 @@ def _coarse_stem(runs: pd.DataFrame) -> Iterator[Finding]:
     small = runs["flops_per_image"] < rules.SMALL_IMAGE_FLOPS
     coarse = runs[small & (runs["stem"] == "standard") & runs["model"].str.match(r"resnet\d")]
     if not coarse.empty:
-        yield Finding(
+        yield warning(
             "coarse-stem",
-            Severity.WARNING,
             f"{', '.join(sorted(coarse['model'].unique()))}: the 7×7 stride-2 stem on small images",
             "stem: cifar; on 32×32 images the coarse stem costs about 10 points and handicaps "
             "deep models",
@@ -310,9 +300,8 @@ def _mixed_hardware(study: Analysis) -> Iterator[Finding]:
         if len(values) > 1
     ]
     if mixed:
-        yield Finding(
+        yield warning(
             "mixed-hardware",
-            Severity.WARNING,
             "; ".join(mixed),
             "numbers agree to rounding only, and times are not comparable; run compared cells on "
             "one kind of machine",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 
 class Severity(StrEnum):
@@ -24,9 +25,9 @@ class Severity(StrEnum):
 class Finding:
     """What stands against a comparison."""
 
+    severity: Severity
     code: str
     """Stable name of its kind, such as `under-trained`."""
-    severity: Severity
     evidence: str
     """What was seen, with numbers."""
     advice: str = ""
@@ -37,3 +38,6 @@ class Finding:
     def __str__(self) -> str:
         """Return evidence and advice, where there is one, as one sentence."""
         return "; ".join(filter(None, (self.evidence, self.advice))) + "."
+
+
+error, warning, note = (partial(Finding, severity) for severity in Severity)

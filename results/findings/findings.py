@@ -11,7 +11,7 @@ from results.analysis.runs import records_of
 from results.findings import rules
 from results.findings.evidence import evidence_findings
 from results.findings.fairness import fairness_findings
-from results.findings.finding import Finding, Severity
+from results.findings.finding import Finding, note
 from results.findings.symptoms import training_findings
 
 COLUMNS = ("severity", "code", "cell", "evidence", "advice")
@@ -49,9 +49,8 @@ def _optimism(study: Analysis) -> Iterator[Finding]:
     optimism = selection_optimism(study.epochs)["optimism"]
     if optimism.empty or optimism.mean() < rules.OPTIMISM:
         return
-    yield Finding(
+    yield note(
         "best-epoch",
-        Severity.NOTE,
         f"choosing each run's epoch on the test set would add {optimism.mean():.2f} points on "
         f"average ({optimism.max():.2f} at most) to choosing on validation",
         "nothing: the report uses the final epoch; keep this in mind against other papers",

@@ -7,7 +7,7 @@ Each rule is judged by one function, before a run (`orchestrator.plan.design`) a
 from collections.abc import Collection, Sequence
 from functools import partial
 
-from results.findings.finding import Finding, Severity
+from results.findings.finding import note, warning
 
 FEWEST_SEEDS = 2
 """Seeds of a cell from which on it has an interval: Student's t needs a spread."""
@@ -51,14 +51,14 @@ EXPLODED = 1.5
 OPTIMISM = 0.1
 """Points that choosing each run's epoch on the test set must add to be worth a line."""
 
-SEEDS = partial(Finding, "single-seed", Severity.WARNING)
-SIZES = partial(Finding, "few-fractions", Severity.NOTE)
-STEPS = partial(Finding, "few-steps", Severity.WARNING)
-UPDATES = partial(Finding, "unequal-updates", Severity.WARNING)
-ONE_LR = partial(Finding, "one-lr", Severity.WARNING)
-GRID = partial(Finding, "edge-of-grid", Severity.WARNING)
-SELECTION = partial(Finding, "validation-on-test", Severity.WARNING)
-SEEN_IMAGES = partial(Finding, "seen-images", Severity.WARNING)
+SEEDS = partial(warning, "single-seed")
+SIZES = partial(note, "few-fractions")
+STEPS = partial(warning, "few-steps")
+UPDATES = partial(warning, "unequal-updates")
+ONE_LR = partial(warning, "one-lr")
+GRID = partial(warning, "edge-of-grid")
+SELECTION = partial(warning, "validation-on-test")
+SEEN_IMAGES = partial(warning, "seen-images")
 """Rules of a study's design: each makes the finding where it is broken, of evidence and advice."""
 
 

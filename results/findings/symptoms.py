@@ -13,7 +13,7 @@ from results.analysis.analysis import Analysis
 from results.analysis.fitting import Fit, curve_arrays
 from results.analysis.runs import by_cell
 from results.findings import rules
-from results.findings.finding import Finding, Severity
+from results.findings.finding import Finding, Severity, error, note, warning
 from results.phrases import cell_name
 from results.records import Stage, Status
 
@@ -36,9 +36,8 @@ def _fit_findings(study: Analysis) -> Iterator[Finding]:
     for row in study.fits.to_dict("records"):
         cell = cell_name(row, study.factors)
         if row["fit"] == Fit.UNDER:
-            yield Finding(
+            yield warning(
                 "under-trained",
-                Severity.WARNING,
                 f"over the last quarter of the budget the train loss still fell by "
                 f"{row['train_fall']:.0%}{_validation(row['val_fall'])}; train accuracy is "
                 f"{row['train_accuracy']:.0f} %",
@@ -46,9 +45,8 @@ def _fit_findings(study: Analysis) -> Iterator[Finding]:
                 cell,
             )
         elif row["fit"] == Fit.OVER:
-            yield Finding(
+            yield note(
                 "over-fitting",
-                Severity.NOTE,
                 f"the validation loss is {row['val_rise']:.0%} above its lowest, train accuracy "
                 f"{row['gap']:.0f} points above validation",
                 "more data, augmentation or weight decay; fewer epochs cost no accuracy here",
@@ -76,8 +74,8 @@ def _divergence(study: Analysis) -> Iterator[Finding]:
     for row in wanted[broken].to_dict("records"):
         losing = not study.design.race and not row["measured"] and row["stage"] == Stage.SEARCH
         yield Finding(
-            "diverged",
             Severity.NOTE if losing else Severity.ERROR,
+            "diverged",
             f"seed {row['seed']}, lr {row['lr']:g}: {str(row['error']).splitlines()[0]}",
             "a recipe of the search that lost; nothing to do"
             if losing
@@ -107,9 +105,8 @@ def _guessing(study: Analysis) -> Iterator[Finding]:
             )
             if run["final_train_accuracy"] == run["final_train_accuracy"]:
                 reasons.append(f"train accuracy {100 * run['final_train_accuracy']:.1f} %")
-        yield Finding(
+        yield error(
             "diverged" if exploded[place] else "at-chance",
-            Severity.ERROR,
             f"seed {run['seed']}: {'; '.join(reasons)}",
             "lower lr, add warm-up, or fp32; until then read the cell without this seed"
             if exploded[place]
@@ -125,9 +122,8 @@ def _outliers(study: Analysis) -> Iterator[Finding]:
     off = (runs["accuracy"] - middle).abs() > rules.OUTLIER
     odd = runs.assign(middle=middle)[off & (cells.transform("size") >= 3)]
     for row in odd.to_dict("records"):
-        yield Finding(
+        yield warning(
             "seed-outlier",
-            Severity.WARNING,
             f"seed {row['seed']} ends at {row['accuracy']:.1f} %, the median seed at "
             f"{row['middle']:.1f} %",
             "look at its curve: a diverged run hides in the mean; lower lr or add warm-up",
@@ -151,8 +147,8 @@ def _spikes(study: Analysis) -> Iterator[Finding]:
         at_end = hits[-1] == loss.size - 1
         run = study.runs.iloc[place]
         yield Finding(
-            "loss-spike",
             Severity.WARNING if at_end else Severity.NOTE,
+            "loss-spike",
             f"seed {run['seed']}: validation loss {loss[worst]:.3g} at epoch "
             f"{worst + 1}, {loss[worst] / before[worst - 1]:.0f} times its "
             f"median until then{', at the final epoch' if at_end else ''}",
@@ -187,9 +183,8 @@ def _lost_images(study: Analysis) -> Iterator[Finding]:
     lost = epochs["trial_id"].isin(by_epochs) & seen.notna() & (seen != epochs["n_train"])
     for part in by_cell(epochs[lost], study.factors).values():
         row = part.iloc[0]
-        yield Finding(
+        yield error(
             "lost-images",
-            Severity.ERROR,
             f"epoch {row['epoch']} of seed {row['seed']} saw {int(row['train_seen'])} of "
             f"{int(row['n_train'])} images",
             "a pass must see the frozen subset once: keep the last batch, draw no new subset",
@@ -199,9 +194,8 @@ def _lost_images(study: Analysis) -> Iterator[Finding]:
     wrong = epochs[right.notna() & (seen > 0) & (off_by > 1)]
     for part in by_cell(wrong, study.factors).values():
         row = part.iloc[0]
-        yield Finding(
+        yield error(
             "wrong-denominator",
-            Severity.ERROR,
             f"train accuracy {row['train_accuracy']:.4f} is not {int(row['train_correct'])} of "
             f"{int(row['train_seen'])}",
             "divide by the images seen, not by the full data set's size",

@@ -71,7 +71,7 @@ def findings(pair: Pair) -> pd.DataFrame:
     """
     looks = (_data, _races, _searches, _recipes, _unmatched, _seeds, _machines)
     return findings_frame(
-        Finding(code, severity, evidence, advice)
+        Finding(severity, code, evidence, advice)
         for look in looks
         for code, evidence in look(pair)
         for severity, advice in [_KINDS[code]]

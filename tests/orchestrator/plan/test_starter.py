@@ -1,16 +1,18 @@
 """Designs that fit a time, with costs made up by hand."""
 
+from dataclasses import replace
+
 import pytest
 
-from orchestrator.plan.starter import EPOCHS, Affordable, Design, afford, designs
+from orchestrator.plan.starter import EPOCHS, Design, afford, designs, left_out
 
 FIVE = ("1/16", "1/8", "1/4", "1/2", "1")
 LADDER = designs(FIVE, fixed=False, tuned=False)
 
 
-def by_trials(design: Design, epochs: int) -> float:
+def by_trials(design: Design) -> float:
     """One second an epoch of each size and seed, and of four recipes where they are searched."""
-    return len(design.fractions) * (design.seeds + 4 * design.tuned) * epochs
+    return len(design.fractions) * (design.seeds + 4 * design.tuned) * design.epochs
 
 
 def test_the_ladder() -> None:
@@ -29,38 +31,42 @@ def test_the_ladder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "expected"),
+    ("seconds", "design", "epochs", "lacks"),
     [
         # 25 trials of 50 epochs.
-        (1250, Affordable(LADDER[0], 50)),
-        (1249, Affordable(LADDER[0], 30)),
-        (250, Affordable(LADDER[0], 10)),
+        (1250, LADDER[0], 50, []),
+        (1249, LADDER[0], 30, []),
+        (250, LADDER[0], 10, []),
         # 25 trials leave 7 epochs, 15 leave 15.
-        (249, Affordable(LADDER[1], 15, ("5 seeds",))),
-        (90, Affordable(LADDER[2], 10, ("5 data sizes", "5 seeds"))),
+        (249, LADDER[1], 15, ["5 seeds"]),
+        (90, LADDER[2], 10, ["5 data sizes", "5 seeds"]),
         # Ten epochs of a single seed rather than fewer of more.
-        (30, Affordable(LADDER[4], 10, ("5 data sizes", "5 seeds"))),
+        (30, LADDER[4], 10, ["5 data sizes", "5 seeds"]),
         # Where no design affords ten epochs, five are enough, then two.
-        (29, Affordable(LADDER[4], 7, ("5 data sizes", "5 seeds"))),
-        (14, Affordable(LADDER[3], 2, ("5 data sizes", "5 seeds"))),
-        (3, Affordable(LADDER[4], 1, ("5 data sizes", "5 seeds"))),
-        (2.9, None),
+        (29, LADDER[4], 7, ["5 data sizes", "5 seeds"]),
+        (14, LADDER[3], 2, ["5 data sizes", "5 seeds"]),
+        (3, LADDER[4], 1, ["5 data sizes", "5 seeds"]),
     ],
 )
-def test_by_hand(seconds: float, expected: Affordable | None) -> None:
-    assert afford(LADDER, seconds, by_trials) == expected
+def test_by_hand(seconds: float, design: Design, epochs: int, lacks: list[str]) -> None:
+    found = afford(LADDER, seconds, by_trials)
+    assert found == replace(design, epochs=epochs)
+    assert left_out(LADDER[0], found) == lacks
+
+
+def test_what_does_not_fit_at_all() -> None:
+    assert afford(LADDER, 2.9, by_trials) is None
 
 
 def test_a_search_is_left_out_where_it_does_not_fit() -> None:
     ladder = designs(FIVE, fixed=True, tuned=True)
     # 5 sizes × (5 seeds + 4 recipes) × 10 epochs, with three seeds, and without a search.
-    assert afford(ladder, 450, by_trials) == Affordable(ladder[0], 10)
-    found = afford(ladder, 449, by_trials)
-    assert found == Affordable(Design(FIVE, 3, True), 10, ("5 seeds",))
-    found = afford(ladder, 349, by_trials)
-    assert found == Affordable(
-        Design(FIVE, 5, False), 10, ("a search of each cell's learning rate",)
-    )
+    assert afford(ladder, 450, by_trials) == ladder[0]
+    assert afford(ladder, 449, by_trials) == Design(FIVE, 3, True)
+    assert left_out(ladder[0], Design(FIVE, 3, True)) == ["5 seeds"]
+    assert afford(ladder, 349, by_trials) == Design(FIVE, 5, False)
+    lacks = left_out(ladder[0], Design(FIVE, 5, False))
+    assert lacks == ["a search of each cell's learning rate"]
 
 
 def test_more_time_never_gives_fewer_epochs_of_a_design() -> None:

@@ -62,7 +62,7 @@ def test_the_plan_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_errors_of_a_kind_are_one_sentence() -> None:
     def of(code: str, severity: Severity, cell: str) -> Finding:
-        return Finding(code, severity, f"{code} seen", "mend it", cell)
+        return Finding(severity, code, f"{code} seen", "mend it", cell)
 
     findings = findings_frame(
         [
