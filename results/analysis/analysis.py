@@ -11,12 +11,13 @@ import pandas as pd
 from results.analysis import contrasts
 from results.analysis.board import Board
 from results.analysis.cells import Cells, cells_of
+from results.analysis.classes import Classes
 from results.analysis.comparisons import Comparisons, compare_best, rivals
 from results.analysis.contrasts import Decisions, Family
 from results.analysis.fitting import fitting
 from results.analysis.forecasts import forecasts, labels_for, scored
 from results.analysis.levers import levers
-from results.analysis.runs import Design, compared_runs, ordered_levels, wanted_trials
+from results.analysis.runs import Design, compared_runs, ordered_levels, wanted_trials, where
 from results.analysis.searches import search_budgets
 from results.analysis.series import crossovers, data_worths
 from results.phrases import STANDARD_FACTORS, cell_name, setting
@@ -209,6 +210,17 @@ class Analysis:
         found = [t for name, t in self._inferred.items() if name.partition(":")[0] == kind]
         # Of what is empty not even the types of its columns are known.
         return pd.concat([table for table in found if len(table)] or found[:1], ignore_index=True)
+
+    @cached_property
+    def classes(self) -> Classes:
+        """What each compared run got right of each class of the test set."""
+        return Classes.of(self.board, self.table("examples"))
+
+    def taken_for(self, cell: pd.Series | Mapping[str, Any]) -> list[str]:
+        """Return the classes that runs of a cell take every test image for, none by rights."""
+        own = where(self.board.cells, {name: cell[name] for name in self.factors})
+        found = self.classes.only[own.index.to_numpy()]
+        return sorted({self.classes.names[place] for place in found.ravel() if place >= 0})
 
     def differences(self, factor: str) -> pd.DataFrame:
         """Return the differences between every two levels of a factor, cell by cell, in points.

@@ -29,6 +29,8 @@ class Board:
     """The levels of each factor that has a compared run, least first."""
     outcomes: Outcomes
     """What the runs came to."""
+    images: Places
+    """The test images that `outcomes` is of, in its order: their positions in the test set."""
     selected: Flags
     """Whether the cell's recipe was chosen on the run, shape (cells, seeds)."""
 
@@ -64,9 +66,10 @@ class Board:
         row = np.full(shape, -1)
         accuracy[place, seed] = runs["accuracy"]
         selected[place, seed] = runs["selected"]
-        row[place, seed], right = _recorded(runs, predictions)
+        row[place, seed], right, images = _recorded(runs, predictions)
         levels = {name: ordered_levels(runs, name) for name in names}
-        return cls(cells, tuple(factors), levels, Outcomes(accuracy, row, right), selected)
+        outcomes = Outcomes(accuracy, row, right)
+        return cls(cells, tuple(factors), levels, outcomes, images, selected)
 
     def grid(self, *named: str) -> tuple[pd.DataFrame, Places]:
         """Return the combinations of the other factors' levels, and the cell of each.
@@ -120,8 +123,9 @@ def _refuse_twins(runs: pd.DataFrame, place: Places) -> None:
         )
 
 
-def _recorded(runs: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Places, Flags]:
-    """Return each run's row in a table of correctness, −1 where it has none, and the table.
+def _recorded(runs: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Places, Flags, Places]:
+    """Return each run's row in a table of correctness, −1 where it has none, the table, and the
+    test images that its columns are of.
 
     A run is left out where it was tested on other images than most, or where its accuracy is not
     the share of images that were right, as where another metric is compared.
@@ -129,7 +133,7 @@ def _recorded(runs: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Places, Fl
     own = predictions[predictions["trial_id"].isin(runs["trial_id"])]
     nothing = np.full(len(runs), -1)
     if own.empty:
-        return nothing, np.zeros((0, 0), dtype=bool)
+        return nothing, np.zeros((0, 0), dtype=bool), np.zeros(0, dtype=int)
     # A trial that was continued has predictions of its earlier final epochs too.
     trial, names = pd.factorize(own["trial_id"])
     epoch = own["epoch"].to_numpy(int)
@@ -148,4 +152,5 @@ def _recorded(runs: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Places, Fl
         [number.get(key, -1) for key in zip(runs["trial_id"], budgets, strict=True)], dtype=int
     )
     fits = np.abs(100 * right.mean(axis=1)[rows] - runs["accuracy"].to_numpy(float)) < _ROUNDING
-    return np.where((rows >= 0) & whole[rows] & fits, rows, -1), right
+    known = np.where((rows >= 0) & whole[rows] & fits, rows, -1)
+    return known, right, np.asarray(images, dtype=int)[shared]

@@ -35,9 +35,10 @@ def best_said(study: Analysis) -> str:
         return f"The only cell reaches a test accuracy of {value}."
     of = f"Of {total} cells" + (f" ({complete} complete)" if complete < total else "")
     if len(equals) > 1:
-        start = f"{of}, {listed(few(names))} are equally accurate, at {value}."
+        start = f"{of}, {listed(few(names))} are equally accurate, at {value}"
     else:
-        start = f"{of}, {names[0]} is the most accurate, at {value}."
+        start = f"{of}, {names[0]} is the most accurate, at {value}"
+    start += f", {learnt_nothing(study)}." if learnt_nothing(study) else "."
     return f"{start} {_next(study)}".strip()
 
 
@@ -45,6 +46,12 @@ def equals_of(study: Analysis) -> list[dict[str, Any]]:
     """Return the most accurate cell and those that are as accurate to the last digit."""
     values = study.ranked["accuracy"]
     return records_of(study.ranked[values >= values.iloc[0] - ALIKE])
+
+
+def learnt_nothing(study: Analysis) -> str:
+    """Say so where a run of the best cell gives every test image one class, else nothing."""
+    taken = study.taken_for(equals_of(study)[0])
+    return f"though it takes every test image for {listed(taken, 'or')}" if taken else ""
 
 
 def value_of(study: Analysis, note: str = "") -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from results.analysis.analysis import Analysis
 from results.analysis.comparisons import ALPHA, LEAST, Comparison
 from results.analysis.runs import records_of
-from results.answer.best import equals_of, ties_of, value_of
+from results.answer.best import equals_of, learnt_nothing, ties_of, value_of
 from results.answer.factors import worth_of
 from results.phrases import few, level_label, listed, signed
 
@@ -42,7 +42,9 @@ def _best(study: Analysis) -> Iterator[Statement]:
     equals = equals_of(study)
     names = listed(few([study.name(row) or study.design.name for row in equals]))
     word = "Most accurate" if len(equals) == 1 else "Equally accurate, and best"
-    yield Statement(f"{word}: {names}", value_of(study), "best")
+    doubt = learnt_nothing(study)
+    text = f"{word}: {names}" + (f", {doubt}" if doubt else "")
+    yield Statement(text, value_of(study), "best")
     most = equals[0]["n_train"]
     less = [row for row in ties_of(study) if row["n_train"] < most] if study.is_ranked else []
     if less:

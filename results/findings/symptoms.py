@@ -11,10 +11,10 @@ import pandas as pd
 
 from results.analysis.analysis import Analysis
 from results.analysis.fitting import Fit, curve_arrays
-from results.analysis.runs import by_cell
+from results.analysis.runs import by_cell, records_of
 from results.findings import rules
 from results.findings.finding import Finding, Severity, error, note, warning
-from results.phrases import cell_name
+from results.phrases import cell_name, count, few, listed
 from results.records import Stage, Status
 
 _STANDS_STILL = 0.005  # share of the loss that is written as 0 %
@@ -83,12 +83,35 @@ def _divergence(study: Analysis) -> Iterator[Finding]:
             cell_name(row, study.factors),
         )
     yield from _guessing(study)
+    yield from _classes(study)
+
+
+def _classes(study: Analysis) -> Iterator[Finding]:
+    """Find cells that give every test image one class, and classes that no run is right on."""
+    stuck = np.flatnonzero((study.classes.only >= 0).any(axis=1))
+    for row in records_of(study.board.cells.iloc[stuck]):
+        yield error(
+            "one-class",
+            f"every test image is taken for {listed(study.taken_for(row), 'or')}",
+            "it has learnt nothing: look at the images and labels that were read "
+            "(scalestudy plan --look), then train longer or with another lr",
+            cell_name(row, study.factors),
+        )
+    never = study.classes.never
+    if never and len(never) < len(study.classes.names) - 1:
+        names = listed(few([f"{name} ({count(size, 'image')})" for name, size in never]))
+        yield warning(
+            "class-never-right",
+            f"no run is right on any test image of {names}",
+            "look at the labels of these classes in train and in test; they may need more images",
+        )
 
 
 def _guessing(study: Analysis) -> Iterator[Finding]:
     runs = study.runs
     chances = {text: 1 / len(json.loads(text)) for text in runs["class_counts"].dropna().unique()}
-    chance = runs["class_counts"].map(chances).astype(float)
+    # Guessing the largest class is right more often than guessing any.
+    chance = runs["class_counts"].map(chances).astype(float).clip(lower=study.classes.largest)
     losses = runs[["final_train_loss", "final_val_loss", "final_test_loss"]].to_numpy(dtype=float)
     missing = np.isnan(losses)
     infinite = np.isinf(losses).any(axis=1) | (missing.any(axis=1) & ~missing.all(axis=1))

@@ -102,11 +102,14 @@ def analysis_of(
     rows: Iterable[Mapping[str, Any]],
     epochs: pd.DataFrame | None = None,
     predictions: pd.DataFrame | None = None,
+    examples: pd.DataFrame | None = None,
     **design: Any,
 ) -> Analysis:
     """Return the analysis of rows of the table of trials; what is not given is empty."""
     tables = {name: schema.empty_table().to_pandas() for name, schema in SCHEMAS.items()}
     tables["trials"] = trials_frame(rows)
+    if examples is not None:
+        tables["examples"] = examples
     tables["forecasts"] = FORECAST_SCHEMA.empty_table().to_pandas()
     for name, table in (("epochs", epochs), ("predictions", predictions)):
         if table is not None:

@@ -97,8 +97,8 @@ class Said:
 
     def __init__(self, run):
         self.findings = run.findings()
-        page = render(run, {}, datetime(2025, 3, 1, tzinfo=UTC))
-        section = re.search(r'<section id="warnings".*?</section>', page, re.S).group()
+        page = render(run, [], datetime(2025, 3, 1, tzinfo=UTC))
+        section = re.search(r'id="warnings">.*?<details class="section"', page, re.S).group()
         self.warnings = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", "", section)))
         self.page = page
 
@@ -394,8 +394,10 @@ def test_every_documented_pitfall_is_planted():
     planted = {code for code, *_ in IN_CELLS} | {code for _, code, _ in OF_THE_STUDY}
     assert planted - named == set()
     # Cells that planted faults leave alone are decided; test_findings has its numbers by hand.
-    # That test images are training images too is seen by a plan alone.
-    assert named - planted == {"undecided", "seen-images"}
+    # That test images are training images too is seen by a plan alone; what needs a search of many
+    # recipes, or classes by name, is planted in test_findings and test_classes.
+    elsewhere = {"search-size", "one-class", "class-never-right"}
+    assert named - planted == {"undecided", "seen-images"} | elsewhere
 
 
 def test_what_is_named_as_holding_a_design_is_a_test():

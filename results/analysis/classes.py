@@ -1,0 +1,66 @@
+"""What each run got right of each class of the test set. Arrays out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from results.analysis.board import Board
+from results.statistics.correctness import Places
+
+
+@dataclass(frozen=True)
+class Classes:
+    """How many test images of each class the compared runs got right."""
+
+    names: Sequence[str]
+    images: Places
+    """Test images of each class, shape (classes,)."""
+    right: Places
+    """Those that a run got right, shape (cells, seeds, classes); −1 where it is not recorded."""
+
+    @classmethod
+    def of(cls, board: Board, examples: pd.DataFrame) -> "Classes":
+        """Count by class; there is none where the classes of the test images are not recorded.
+
+        `examples` are the images of the recorded test sets; of several, nothing is told.
+        """
+        rows, right = board.outcomes.row, board.outcomes.right
+        known = examples.drop_duplicates("example").set_index("example")["class"]
+        alike = len(known) == len(examples) and pd.Index(board.images).isin(known.index).all()
+        if not len(known) or not right.size or not alike:
+            return cls((), np.zeros(0, dtype=int), np.full((*rows.shape, 0), -1))
+        code, names = pd.factorize(known.reindex(board.images))
+        member = np.eye(len(names), dtype=int)[code]
+        found = (right.astype(np.int32) @ member)[rows]
+        return cls(list(names), member.sum(axis=0), np.where(rows[..., None] >= 0, found, -1))
+
+    @property
+    def largest(self) -> float:
+        """Share of the test images that are of the largest class; 0 where classes are unknown."""
+        return float(self.images.max() / self.images.sum()) if len(self.names) else 0.0
+
+    @cached_property
+    def only(self) -> Places:
+        """The class that a run takes every test image for, shape (cells, seeds); −1 without one.
+
+        Such a run is right on all images of that class and on no other.
+        """
+        if len(self.names) < 2:
+            return np.full(self.right.shape[:2], -1)
+        hit = self.right > 0
+        place = hit.argmax(axis=2)
+        most = np.take_along_axis(self.right, place[..., None], axis=2)[..., 0]
+        return np.where((hit.sum(axis=2) == 1) & (most == self.images[place]), place, -1)
+
+    @property
+    def never(self) -> list[tuple[str, int]]:
+        """Classes, with their images, that no run is ever right on."""
+        best = self.right.max(axis=(0, 1), initial=-1)
+        return [
+            (name, int(size))
+            for name, size, most in zip(self.names, self.images, best, strict=True)
+            if most == 0
+        ]
