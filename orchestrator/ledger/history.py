@@ -59,16 +59,9 @@ class History:
             self.predicted.setdefault(trial_id, set()).add(epoch)
         self._predicts = bool(self.predicted) or any(store.damaged.glob("predictions-*"))
 
-    def __len__(self) -> int:
-        return len(self.trials)
-
     def epochs_done(self, trial_id: str) -> int:
         """Return how many epochs from the first on are recorded without a gap."""
         return self._spans.get(trial_id, (0, 0))[1]
-
-    def curve(self, trial_id: str) -> NDArray[np.float64]:
-        """Return the recorded validation accuracies, (epochs_done,)."""
-        return self.column(trial_id, "val_accuracy")
 
     def column(self, trial_id: str, name: str) -> NDArray[np.float64]:
         """Return one recorded column of a trial, (epochs_done,)."""

@@ -233,7 +233,9 @@ def recorded_outcome(history: History, study: Study, wanted: Wanted) -> Outcome 
     """
     trial_id, budget = wanted.trial.trial_id, wanted.trial.recipe.intervals
     if history.is_complete(trial_id, budget):
-        return Outcome(Status.COMPLETED, float(history.curve(trial_id)[budget - 1]))
+        return Outcome(
+            Status.COMPLETED, float(history.column(trial_id, "val_accuracy")[budget - 1])
+        )
     stopped = history.status(trial_id) is Status.STOPPED
     rule = study.stopping
     if stopped and wanted.stage is Stage.SEARCH and rule is not None:
@@ -241,5 +243,5 @@ def recorded_outcome(history: History, study: Study, wanted: Wanted) -> Outcome 
         # Where the rule has no rung any more, its stops do not stand.
         rung = Race(rule.grace, rule.reduction_factor).is_rung(at)
         if rung and 0 < at <= history.epochs_done(trial_id):
-            return Outcome(Status.STOPPED, float(history.curve(trial_id)[-1]))
+            return Outcome(Status.STOPPED, float(history.column(trial_id, "val_accuracy")[-1]))
     return None

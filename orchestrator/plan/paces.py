@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -36,17 +36,13 @@ def durations_here(ledger: Ledger) -> Durations:
     return durations_of(ledger, {} if is_simulated else remembered(ledger.inputs.fingerprint))
 
 
-def probe_study(
-    ledger: Ledger,
-    max_parallel: int | None,
-    show: Callable[[str], None] | None = None,
-) -> None:
+def probe_study(ledger: Ledger, max_parallel: int | None) -> None:
     """Measure every kind of trial of a ledger on this machine, and remember that.
 
-    `show` is told what is being done; standard error by default. Raises StudyError where a kind of
-    trial cannot be trained here.
+    Standard error says what is being done. Raises StudyError where a kind of trial cannot be
+    trained here.
     """
-    study, show = ledger.study, show or partial(print, file=sys.stderr)
+    study, show = ledger.study, partial(print, file=sys.stderr)
     if study.trainable != "classifier":
         show("--probe: only classifiers are tried; a trainable of your own tells once it has run")
         return
@@ -56,32 +52,22 @@ def probe_study(
     except RunError as error:
         raise StudyError(f"--probe: {error}") from None
     show(f"probing each kind of trial, {places} at a time, a few updates each")
-    measured = probe(
-        (wanted.trial for wanted in ledger.stages.wanted.values()),
-        lambda trial: kind_of(trial, study.resources.cpu, on_gpu),
-        ledger.inputs.n_evaluated,
-        places,
-        show,
-    )
-    remember(ledger.inputs.fingerprint, measured)
-
-
-def probe(
-    trials: Iterable[Trial],
-    kind: Callable[[Trial], Kind],
-    evaluated: int,
-    slots: int,
-    show: Callable[[str], None],
-) -> dict[Kind, Pace]:
-    """Measure one trial of every kind, as many at once as the study will train.
-
-    They slow each other down, and the probe does so alike. An interval evaluates so many images;
-    `show` is told what is being done. Raises StudyError where a kind cannot be trained here.
-    """
+    trials = (wanted.trial for wanted in ledger.stages.wanted.values())
     # The largest of each kind, so that it makes full batches.
-    examples = {kind(trial): trial for trial in sorted(trials, key=lambda trial: trial.n_train)}
-    if not examples:
-        return {}
+    examples = {
+        kind_of(trial, study.resources.cpu, on_gpu): trial
+        for trial in sorted(trials, key=lambda trial: trial.n_train)
+    }
+    remember(ledger.inputs.fingerprint, _probe(examples, ledger.inputs.n_evaluated, places, show))
+
+
+def _probe(
+    examples: Mapping[Kind, Trial], evaluated: int, slots: int, show: Callable[[str], None]
+) -> dict[Kind, Pace]:
+    """Measure a trial of every kind, as many at once as the study will train.
+
+    They slow each other down, and the probe does so alike. An interval evaluates so many images.
+    """
     # Places left over train something too.
     count = -(-len(examples) // slots) * slots
     chosen = list(islice(cycle(examples.items()), count))
@@ -90,11 +76,7 @@ def probe(
     with ProcessPoolExecutor(slots, mp_context=context, max_tasks_per_child=1) as pool:
         asked = {
             pool.submit(
-                measure_pace,
-                trial,
-                evaluated,
-                int(of.cpus),
-                None if of.on_gpu else "cpu",
+                measure_pace, trial, evaluated, int(of.cpus), None if of.on_gpu else "cpu"
             ): of
             for of, trial in chosen
         }

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import RunError
@@ -83,15 +83,14 @@ def price_study(
     max_parallel: int | None = None,
     per_hour: float | None = None,
     sizes: Sequence[int] = SIZES,
-    show: Callable[[str], None] | None = None,
 ) -> Price:
     """Return what the rest of a study will cost on a machine such as this one; see `price_of`.
 
-    With `probe`, a few updates of each kind of trial are timed here beforehand and remembered, and
-    `show` is told so. Raises StudyError where a kind of trial cannot be probed here.
+    With `probe`, a few updates of each kind of trial are timed here beforehand and remembered.
+    Raises StudyError where a kind of trial cannot be probed here.
     """
     if probe and ledger.study.trainable != "simulated":
-        probe_study(ledger, max_parallel, show)
+        probe_study(ledger, max_parallel)
     durations = durations_here(ledger)
     forecast = Forecast(ledger, durations, declared_share(ledger.study, durations.on_gpu))
     return price_of(forecast, max_parallel=max_parallel, per_hour=per_hour, sizes=sizes)

@@ -25,13 +25,11 @@ _LEGEND = "validation accuracy: best so far, mean of measured trials; (best) whe
 
 
 class Lines(Progress):
-    """A plain line now and then, for logs and pipes.
+    """A plain line now and then, for logs and pipes."""
 
-    By default on standard error, since standard output may be a document.
-    """
-
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self) -> None:
+        # Standard output may be a document.
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._started = time.monotonic()
         self._last = self._started
         self._shown = 0

@@ -18,22 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from results.analysis.analysis import Analysis
 from results.analysis.cells import Cells, State
 from results.analysis.runs import by_cell, combinations, records_of, where
-from results.figures.style import (
-    COLOURS,
-    FAULT,
-    INK,
-    MAX_ROWS,
-    PALE,
-    SEQUENTIAL,
-    common_range,
-    empty,
-    left_out,
-    mark,
-    new_figure,
-    new_grid,
-    plain,
-    same_limits,
-)
+from results.figures import style
 from results.phrases import cell_key, fraction_label
 from results.records import Stage, Status
 
@@ -50,20 +35,22 @@ def epochs(study: Analysis, metric: str = "accuracy") -> Figure:
     A row per series, a column per data size.
     """
     cells = study.cells
-    title = f"{plain(study.design.name)}: {metric} over epochs"
+    title = f"{style.plain(study.design.name)}: {metric} over epochs"
     fates = study.wanted.set_index("trial_id")[["status", "measured"]]
     joined = study.table("epochs").join(fates, on="trial_id", how="inner")
     if joined.empty:
-        return empty(title, "No epoch is recorded yet.")
+        return style.empty(title, "No epoch is recorded yet.")
     fractions = cells.levels["fraction"]
     rows = combinations(cells.frame, cells.series)
     drawn = rows[: max(1, _MAX_COURSES // max(len(fractions), 1))]
     note = f"Validation {metric} solid, train {metric} dashed."
     if cells.race:
         note += " Search, not comparison: what fell behind was stopped."
-    note += left_out(len(rows) - len(drawn), "rows")
+    note += style.left_out(len(rows) - len(drawn), "rows")
     columns = max(len(fractions), 2)
-    figure, grid = new_grid(len(drawn), columns, (2.4, 1.75), title, note, _course_handles(joined))
+    figure, grid = style.new_grid(
+        len(drawn), columns, (2.4, 1.75), title, note, _course_handles(joined)
+    )
     shown = [f"{part}_{metric}" for part in ("train", "val")]
     _set_limits(grid, joined["epoch"], joined[shown].to_numpy(float))
     kept = [*cells.factors, "trial_id", "epoch", "status", "measured", *shown]
@@ -76,10 +63,10 @@ def epochs(study: Analysis, metric: str = "accuracy") -> Figure:
                 _say_absent(axes, where(cells.frame, cell))
             else:
                 _draw_courses(axes, group, metric, cells.race)
-        label = plain(cells.name(series, cells.series), 60).replace(" × ", "\n× ")
+        label = style.plain(cells.name(series, cells.series), 60).replace(" × ", "\n× ")
         row[0].set_ylabel(label, fontsize=8)
     for axes, fraction in zip(grid[0], fractions, strict=False):
-        axes.set_title(f"fraction {fraction_label(fraction)}", fontsize=9, color=INK)
+        axes.set_title(f"fraction {fraction_label(fraction)}", fontsize=9, color=style.INK)
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
     for axes in grid[:, len(fractions) :].flat:
@@ -88,13 +75,13 @@ def epochs(study: Analysis, metric: str = "accuracy") -> Figure:
 
 
 def _course_handles(curves: pd.DataFrame) -> list[Line2D]:
-    handles = [mark("measured: one line per seed", color=COLOURS[0], linestyle="-")]
+    handles = [style.mark("measured: one line per seed", color=style.COLOURS[0], linestyle="-")]
     if (curves["stage"] == Stage.SEARCH).any():
-        handles.append(mark("search: one line per recipe", color=_SEARCHED, linestyle="-"))
+        handles.append(style.mark("search: one line per recipe", color=_SEARCHED, linestyle="-"))
     if (curves["status"] == Status.STOPPED).any():
-        handles.append(mark("stopped early", color=PALE, marker="x"))
+        handles.append(style.mark("stopped early", color=style.PALE, marker="x"))
     if (curves["status"] == Status.FAILED).any():
-        handles.append(mark("failed", color=FAULT, marker="X"))
+        handles.append(style.mark("failed", color=style.FAULT, marker="X"))
     return handles
 
 
@@ -103,7 +90,9 @@ def _set_limits(grid: np.ndarray, epoch: pd.Series, values: np.ndarray) -> None:
     # A diverged trial must not flatten all others.
     most = 3 * float(np.percentile(finite, 95)) if finite.size else 1.0
     last = float(epoch.max())
-    same_limits(grid, (1 - 0.04 * last, last + 0.04 * last), common_range(finite.clip(max=most)))
+    style.same_limits(
+        grid, (1 - 0.04 * last, last + 0.04 * last), style.common_range(finite.clip(max=most))
+    )
     for axes in grid.flat:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
@@ -113,8 +102,8 @@ def _draw_courses(axes: Axes, curves: pd.DataFrame, metric: str, race: bool) -> 
     measured = curves["measured"].fillna(False).astype(bool) | race
     for part, own, colour, width, dashes, alpha in (
         ("val", ~measured, _SEARCHED, 0.7, "-", 1.0),
-        ("val", measured, COLOURS[0], 1.4, "-", 1.0),
-        ("train", measured, COLOURS[0], 1.4, "--", 0.55),
+        ("val", measured, style.COLOURS[0], 1.4, "-", 1.0),
+        ("train", measured, style.COLOURS[0], 1.4, "--", 0.55),
     ):
         lines = _polylines(curves[own], f"{part}_{metric}")
         axes.add_collection(
@@ -129,8 +118,8 @@ def _draw_courses(axes: Axes, curves: pd.DataFrame, metric: str, race: bool) -> 
         )
     last = curves.sort_values("epoch").groupby("trial_id", sort=False).tail(1)
     for status, marker, colour, width in (
-        (Status.STOPPED, "x", PALE, 1.2),
-        (Status.FAILED, "X", FAULT, 0),
+        (Status.STOPPED, "x", style.PALE, 1.2),
+        (Status.FAILED, "X", style.FAULT, 0),
     ):
         ended = last[last["status"] == status]
         axes.scatter(
@@ -162,12 +151,12 @@ def _say_absent(axes: Axes, cell: pd.DataFrame) -> None:
     axes.text(
         0.5,
         0.5,
-        "\n".join(textwrap.wrap(plain(text, 110), 30)),
+        "\n".join(textwrap.wrap(style.plain(text, 110), 30)),
         transform=axes.transAxes,
         ha="center",
         va="center",
         fontsize=7.5,
-        color=PALE,
+        color=style.PALE,
     )
 
 
@@ -178,20 +167,20 @@ def cell_map(study: Analysis, metric: str = "test_accuracy") -> Figure:
     """
     cells = study.cells
     words = metric.replace("_", " ")
-    title = f"{plain(study.design.name)}: {words} of every cell"
+    title = f"{style.plain(study.design.name)}: {words} of every cell"
     if cells.frame.empty:
-        return empty(title, "No trial is planned yet.")
+        return style.empty(title, "No trial is planned yet.")
     rows = combinations(cells.frame, cells.series)
     fractions = cells.levels["fraction"]
     note = f"{len(cells.frame)} cells: {cells.progress}."
     if cells.race:
         note += " Search, not comparison."
-    written = len(rows) <= MAX_ROWS
+    written = len(rows) <= style.MAX_ROWS
     reasons = _reasons_text(cells) if written else []
     foot = ["share of the training pool", *([""] if reasons else []), *reasons]
     height = max(0.8 + (0.42 if written else 0.05) * len(rows), 2.0)
     width = 3.6 + 1.05 * max(len(fractions), 4)
-    figure = new_figure(width, height + 0.17 * len(reasons), title, note)
+    figure = style.new_figure(width, height + 0.17 * len(reasons), title, note)
     axes = figure.subplots()
     axes.set_facecolor(_BLANK)
     axes.set_xticks(range(len(fractions)), [fraction_label(f) for f in fractions])
@@ -200,9 +189,9 @@ def cell_map(study: Analysis, metric: str = "test_accuracy") -> Figure:
     axes.set_xlabel("\n".join(foot), fontsize=8.5, loc="left" if reasons else "center")
     values = _laid_out(cells, metric, np.nan)
     states = _laid_out(cells, "state", "")
-    image = axes.imshow(np.ma.masked_invalid(values), aspect="auto", cmap=SEQUENTIAL)
+    image = axes.imshow(np.ma.masked_invalid(values), aspect="auto", cmap=style.SEQUENTIAL)
     if written:
-        names = [plain(cells.name(row, cells.series), 40) for row in rows]
+        names = [style.plain(cells.name(row, cells.series), 40) for row in rows]
         axes.set_yticks(range(len(rows)), names)
         _write_values(axes, values, states, image)
     else:
@@ -233,7 +222,7 @@ def _write_values(axes: Axes, values: np.ndarray, states: np.ndarray, image: Axe
         value, state = values[row, column], states[row, column]
         back = None
         if np.isnan(value):
-            text, colour = str(state), FAULT if state == State.FAILED else INK
+            text, colour = str(state), style.FAULT if state == State.FAILED else style.INK
             back = {"facecolor": _BLANK, "edgecolor": "none", "pad": 1.5}
         else:
             text = f"{value:.3f}" + ("*" if state == State.PARTIAL else "")
@@ -257,7 +246,7 @@ def _reasons_text(cells: Cells) -> list[str]:
     lines = []
     for row in records_of(unfinished.head(_MAX_REASONS)):
         mark = "* " if row["state"] == State.PARTIAL else ""
-        text = f"{mark}{plain(cells.name(row), 50)}: {plain(row['reason'], 160)}"
+        text = f"{mark}{style.plain(cells.name(row), 50)}: {style.plain(row['reason'], 160)}"
         lines.extend(textwrap.wrap(text, 76, subsequent_indent="    "))
     if len(unfinished) > _MAX_REASONS:
         lines.append(f"and {len(unfinished) - _MAX_REASONS} more, listed on the page")

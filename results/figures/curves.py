@@ -14,20 +14,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from results.analysis.analysis import Analysis
 from results.analysis.costs import pareto_front
 from results.analysis.runs import by_cell, combinations, records_of, where
-from results.figures.style import (
-    INK,
-    MAX_LINES,
-    PALE,
-    common_range,
-    draw_intervals,
-    empty,
-    left_out,
-    look,
-    mark,
-    new_grid,
-    plain,
-    same_limits,
-)
+from results.figures import style
 from results.phrases import cell_name, described
 from results.statistics.forecast import CALIBRATED_ON
 
@@ -38,12 +25,12 @@ _FOOT = 1e-3  # points
 
 def learning_curves(study: Analysis) -> Figure:
     """Draw test error against images, and what is forecast at up to 64 times the data."""
-    title = f"{plain(study.design.name)}: what more data would buy"
+    title = f"{style.plain(study.design.name)}: what more data would buy"
     cells, forecast, series = study.cells.frame, study.forecasts, study.cells.series
     if forecast.empty or cells["fraction"].nunique() < 2:
-        return empty(title, "At least two amounts of data with a value are needed.")
+        return style.empty(title, "At least two amounts of data with a value are needed.")
     every = list(dict.fromkeys(cells["model"]))
-    models = every[:MAX_LINES]
+    models = every[: style.MAX_LINES]
     forecast = forecast[forecast["model"].isin(models)]
     known = _with_ends(cells[cells["model"].isin(models) & (cells["seeds"] > 0)])
     found = combinations(forecast, study.cells.panels)
@@ -52,14 +39,20 @@ def learning_curves(study: Analysis) -> Figure:
         "Both axes logarithmic; bars: 95 % t intervals. Dashed, with bands: forecast to four times "
         "the data; dotted and lighter: far beyond it. Forecasts are no measurements; calibrated on "
         f"{CALIBRATED_ON}."
-        + left_out(len(found) - len(panels), "panels")
-        + left_out(len(every) - len(models), "models")
+        + style.left_out(len(found) - len(panels), "panels")
+        + style.left_out(len(every) - len(models), "models")
     )
-    handles = [mark(plain(model), **look(place)) for place, model in enumerate(models)]
-    handles.append(mark("twice the data", color=PALE, marker="D", mfc="white", linestyle="--"))
-    handles.append(mark("far forecast", color=PALE, linestyle=":"))
+    handles = [
+        style.mark(style.plain(model), **style.look(place)) for place, model in enumerate(models)
+    ]
+    handles.append(
+        style.mark("twice the data", color=style.PALE, marker="D", mfc="white", linestyle="--")
+    )
+    handles.append(style.mark("far forecast", color=style.PALE, linestyle=":"))
     columns = min(len(panels), 2)
-    figure, grid = new_grid(-(-len(panels) // columns), columns, (4.4, 3.0), title, note, handles)
+    figure, grid = style.new_grid(
+        -(-len(panels) // columns), columns, (4.4, 3.0), title, note, handles
+    )
     near = forecast[~forecast["is_far"]]
     errors = [
         known[["error", "low", "high"]],
@@ -70,17 +63,21 @@ def learning_curves(study: Analysis) -> Figure:
     ]
     sizes = np.concatenate([known["n_train"], forecast["at"]])
     values = np.concatenate([each.to_numpy(float).ravel() for each in errors])
-    same_limits(grid, common_range(sizes, log=True), common_range(values, log=True))
+    style.same_limits(
+        grid, style.common_range(sizes, log=True), style.common_range(values, log=True)
+    )
     of_series, of_forecast = by_cell(known, series), by_cell(forecast, series)
     for axes, panel in zip(grid.flat, panels, strict=False):
         _logarithmic(axes)
         varied = {name: panel[name] for name in panel if forecast[name].nunique(dropna=False) > 1}
         if varied:
-            axes.set_title(plain(described(varied), 60), fontsize=9.5, color=INK, loc="left")
+            axes.set_title(
+                style.plain(described(varied), 60), fontsize=9.5, color=style.INK, loc="left"
+            )
         for key, own in by_cell(where(forecast, panel), series).items():
             place = models.index(own["model"].iloc[0])
             _draw_measured(axes, of_series[key], place)
-            _draw_forecast(axes, of_forecast[key], look(place)["color"])
+            _draw_forecast(axes, of_forecast[key], style.look(place)["color"])
     for axes in grid.flat[len(panels) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
@@ -98,10 +95,10 @@ def _with_ends(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _draw_measured(axes: Axes, cells: pd.DataFrame, place: int) -> None:
     """Draw the cells of one series, joined by a line."""
-    style, sizes = look(place), cells["n_train"]
-    colour = style["color"]
-    axes.plot(sizes, cells["error"], marker=style["marker"], color=colour, ms=5.5, lw=1.4)
-    draw_intervals(axes, sizes, cells["error"], cells["low"], cells["high"], colour)
+    looks, sizes = style.look(place), cells["n_train"]
+    colour = looks["color"]
+    axes.plot(sizes, cells["error"], marker=looks["marker"], color=colour, ms=5.5, lw=1.4)
+    style.draw_intervals(axes, sizes, cells["error"], cells["low"], cells["high"], colour)
 
 
 def _draw_forecast(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
@@ -120,10 +117,12 @@ def _draw_forecast(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
 
 def pretraining(study: Analysis) -> Figure:
     """Draw how many times the data a model from scratch needs for a pretrained one's error."""
-    title = f"{plain(study.design.name)}: what pretraining is worth in data"
+    title = f"{style.plain(study.design.name)}: what pretraining is worth in data"
     worths, keys = study.worths, list(study.cells.series)
     if worths.empty:
-        return empty(title, "Runs from scratch and pretrained, at two sizes or more, are needed.")
+        return style.empty(
+            title, "Runs from scratch and pretrained, at two sizes or more, are needed."
+        )
     series = list(by_cell(worths, keys).values())
     note = (
         "How many times the data a model from scratch needs for the same test error. Hollow, with "
@@ -131,12 +130,12 @@ def pretraining(study: Analysis) -> Figure:
     )
     varied = [key for key in keys if worths[key].nunique(dropna=False) > 1] or keys[:1]
     handles = [
-        mark(plain(cell_name(own.iloc[0], varied), 40), **look(place))
+        style.mark(style.plain(cell_name(own.iloc[0], varied), 40), **style.look(place))
         for place, own in enumerate(series[:_MAX_SERIES])
     ]
-    figure, grid = new_grid(1, 1, (7.4, 3.6), title, note, handles)
+    figure, grid = style.new_grid(1, 1, (7.4, 3.6), title, note, handles)
     axes: Axes = grid[0, 0]
-    axes.axhline(1, color=PALE, linewidth=1)
+    axes.axhline(1, color=style.PALE, linewidth=1)
     for place, own in enumerate(series[:_MAX_SERIES]):
         # Side by side, so that intervals at one size stay apart.
         shift = 1.03 ** (place - (len(series) - 1) / 2)
@@ -150,45 +149,53 @@ def pretraining(study: Analysis) -> Figure:
 
 def _draw_worth(axes: Axes, x: pd.Series, own: pd.DataFrame, place: int) -> None:
     """Draw one series: its factors with their intervals, bounds where no factor is known."""
-    style = look(place)
-    axes.plot(x, own["factor"], linewidth=1.2, **style)
-    axes.vlines(x, own["low"], own["high"], color=style["color"], linewidth=1.1)
+    looks = style.look(place)
+    axes.plot(x, own["factor"], linewidth=1.2, **looks)
+    axes.vlines(x, own["low"], own["high"], color=looks["color"], linewidth=1.1)
     for bound, sign in (("more_than", 1), ("less_than", -1)):
-        axes.plot(x, own[bound], style["marker"], color=style["color"], mfc="white")
+        axes.plot(x, own[bound], looks["marker"], color=looks["color"], mfc="white")
         # Room for the arrow's head.
         axes.plot(x, own[bound] * 1.9**sign, alpha=0)
         for at, value in zip(x, own[bound], strict=True):
             if not np.isnan(value):
-                arrow = {"arrowstyle": "->", "color": style["color"]}
+                arrow = {"arrowstyle": "->", "color": looks["color"]}
                 axes.annotate("", (at, value * 1.6**sign), (at, value), arrowprops=arrow)
 
 
 def cost(study: Analysis) -> Figure:
     """Draw test error against what training costs, with the front that no other cell beats."""
-    title = f"{plain(study.design.name)}: what accuracy costs"
+    title = f"{style.plain(study.design.name)}: what accuracy costs"
     cells = study.cells.frame
     known = cells[(cells["seeds"] > 0) & (cells["resource_seconds"] > 0)]
     if known.empty:
-        return empty(title, "No cell has a value yet.")
+        return style.empty(title, "No cell has a value yet.")
     resource = study.cells.resource
     note = (
         f"One mark per cell: mean test error against {resource}-seconds of one training run. "
         "Line: cells that no other beats, named where there is room. Search time is not counted."
     )
     models, weights = (list(known[factor].unique()) for factor in ("model", "weights"))
-    colours = {model: look(place)["color"] for place, model in enumerate(models)}
-    markers = {level: look(place)["marker"] for place, level in enumerate(weights)}
+    colours = {model: style.look(place)["color"] for place, model in enumerate(models)}
+    markers = {level: style.look(place)["marker"] for place, level in enumerate(weights)}
     handles = [
-        mark(plain(model), color=colour, marker="o")
+        style.mark(style.plain(model), color=colour, marker="o")
         for model, colour in list(colours.items())[:_MAX_SERIES]
     ]
     if len(markers) > 1:
-        handles += [mark(plain(level), color=PALE, marker=each) for level, each in markers.items()]
-    figure, grid = new_grid(1, 1, (7.4, 4.0), title, note, handles)
+        handles += [
+            style.mark(style.plain(level), color=style.PALE, marker=each)
+            for level, each in markers.items()
+        ]
+    figure, grid = style.new_grid(1, 1, (7.4, 4.0), title, note, handles)
     axes: Axes = grid[0, 0]
     front = known[pareto_front(known, "resource_seconds")].sort_values("resource_seconds")
     axes.step(
-        front["resource_seconds"], front["error"], where="post", color=PALE, linewidth=1.2, zorder=1
+        front["resource_seconds"],
+        front["error"],
+        where="post",
+        color=style.PALE,
+        linewidth=1.2,
+        zorder=1,
     )
     for (model, level), own in known.groupby(["model", "weights"], sort=False, dropna=False):
         times, errors = own["resource_seconds"], own["error"]
@@ -212,13 +219,13 @@ def _name_front(axes: Axes, front: pd.DataFrame, factors: Sequence[str]) -> None
             continue
         taken = height
         axes.annotate(
-            plain(cell_name(row, factors), 48),
+            style.plain(cell_name(row, factors), 48),
             point,
             xytext=(-4, -11),
             textcoords="offset points",
             ha="right" if across > 0.35 else "left",
             fontsize=7.5,
-            color=INK,
+            color=style.INK,
         )
 
 

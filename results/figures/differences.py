@@ -12,29 +12,17 @@ from matplotlib.figure import Figure
 
 from results.analysis.analysis import Analysis
 from results.analysis.runs import records_of
-from results.figures.style import (
-    COLOURS,
-    INK,
-    MAX_ROWS,
-    PALE,
-    empty,
-    left_out,
-    look,
-    mark,
-    new_rows,
-    plain,
-    write_in_row,
-)
+from results.figures import style
 from results.phrases import described, level_label
 
 
 def effects(study: Analysis) -> Figure:
     """Draw what each step in a factor is worth, averaged over the cells of the others."""
-    title = f"{plain(study.design.name)}: what each factor is worth"
+    title = f"{style.plain(study.design.name)}: what each factor is worth"
     table = study.effects
     if table.empty:
-        return empty(title, "No two levels of a factor have a seed in common.")
-    shown = table.head(MAX_ROWS)
+        return style.empty(title, "No two levels of a factor have a seed in common.")
+    shown = table.head(style.MAX_ROWS)
     others = table["n_seeds"] != table["n_seeds_without_selection"]
     note = (
         "Difference in test accuracy, averaged over the cells of the other factors, paired over "
@@ -44,18 +32,18 @@ def effects(study: Analysis) -> Figure:
         note += " Triangle: without the seed on which recipes were chosen."
     if table["low"].isna().all():
         note += " One seed: nothing is tested."
-    note += left_out(len(table) - len(shown), "pairs")
+    note += style.left_out(len(table) - len(shown), "pairs")
     names = [
-        plain(
+        style.plain(
             f"{described({factor: first})} → {level_label(factor, second, bare=True)}",
             60,
         )
         for factor, first, second in shown[["factor", "first", "second"]].itertuples(index=False)
     ]
-    figure, (axes,) = new_rows(names, (8.5,), title, note)
-    axes.axvline(0, color=PALE, linewidth=1)
+    figure, (axes,) = style.new_rows(names, (8.5,), title, note)
+    axes.axvline(0, color=style.PALE, linewidth=1)
     for place, factor in enumerate(shown["factor"].unique()):
-        rows, colour = np.flatnonzero(shown["factor"] == factor), look(place)["color"]
+        rows, colour = np.flatnonzero(shown["factor"] == factor), style.look(place)["color"]
         own = shown.iloc[rows]
         axes.hlines(rows, own["low"], own["high"], color=colour, linewidth=1.8)
         _draw_decided(axes, own, rows, "o", colour)
@@ -67,25 +55,25 @@ def effects(study: Analysis) -> Figure:
 
 def studies(cells: pd.DataFrame, rows: Sequence[str], names: tuple[str, str]) -> Figure:
     """Draw both studies' accuracies and their difference, one named row per cell that both have."""
-    first, second = (plain(name) for name in names)
+    first, second = (style.plain(name) for name in names)
     title = f"{second} against {first}"
     if cells.empty:
-        return empty(title, "No cell has a value in both studies.")
-    shown = cells.head(MAX_ROWS)
+        return style.empty(title, "No cell has a value in both studies.")
+    shown = cells.head(style.MAX_ROWS)
     note = (
         "Left: test accuracy, bars are 95 % t intervals over seeds. Right: second minus first in "
         "points; filled where the interval leaves 0 out, hollow where it does not or there is none."
-        + left_out(len(cells) - len(shown), "cells", "the table")
+        + style.left_out(len(cells) - len(shown), "cells", "the table")
     )
     sides = (("first", first, "o", -0.13), ("second", second, "s", 0.13))
     handles = [
-        mark(name, color=colour, marker=marker)
-        for colour, (_, name, marker, _) in zip(COLOURS, sides, strict=False)
+        style.mark(name, color=colour, marker=marker)
+        for colour, (_, name, marker, _) in zip(style.COLOURS, sides, strict=False)
     ]
-    labels = [plain(row, 44) for row in rows[:MAX_ROWS]]
-    figure, (left, right) = new_rows(labels, (5.2, 4.4), title, note, handles)
+    labels = [style.plain(row, 44) for row in rows[: style.MAX_ROWS]]
+    figure, (left, right) = style.new_rows(labels, (5.2, 4.4), title, note, handles)
     places = np.arange(len(shown))
-    for colour, (side, _, marker, offset) in zip(COLOURS, sides, strict=False):
+    for colour, (side, _, marker, offset) in zip(style.COLOURS, sides, strict=False):
         low, high = shown[f"accuracy_low_{side}"], shown[f"accuracy_high_{side}"]
         left.hlines(places + offset, low, high, color=colour, lw=1.4, alpha=0.7)
         left.plot(shown[f"accuracy_{side}"], places + offset, marker, color=colour, ms=5.5)
@@ -96,9 +84,9 @@ def studies(cells: pd.DataFrame, rows: Sequence[str], names: tuple[str, str]) ->
 
 
 def _draw_gains(axes: Axes, shown: pd.DataFrame, places: np.ndarray) -> None:
-    axes.axvline(0, color=PALE, lw=1)
-    axes.hlines(places, shown["low"], shown["high"], color=INK, lw=1.4)
-    _draw_decided(axes, shown, places, "D", INK)
+    axes.axvline(0, color=style.PALE, lw=1)
+    axes.hlines(places, shown["low"], shown["high"], color=style.INK, lw=1.4)
+    _draw_decided(axes, shown, places, "D", style.INK)
     if shown["difference"].isna().all():
         axes.set_xlim(-1, 1)
     # Drawn last, once the limits are known.
@@ -107,7 +95,7 @@ def _draw_gains(axes: Axes, shown: pd.DataFrame, places: np.ndarray) -> None:
         # The very same trials have an interval of no width.
         if not compared or row["low"] == row["high"]:
             height = place - 0.25 if compared else place
-            write_in_row(axes, height, 0.5, str(row["basis"]), PALE)
+            style.write_in_row(axes, height, 0.5, str(row["basis"]), style.PALE)
 
 
 def _draw_decided(

@@ -12,22 +12,7 @@ from matplotlib.patches import Patch
 from results.analysis.analysis import Analysis
 from results.analysis.costs import busy_share
 from results.analysis.runs import measured_trials, records_of
-from results.figures.style import (
-    COLOURS,
-    FAULT,
-    INK,
-    MAX_ROWS,
-    PALE,
-    count,
-    empty,
-    left_out,
-    mark,
-    new_figure,
-    new_rows,
-    plain,
-    tidy,
-    write_in_row,
-)
+from results.figures import style
 from results.phrases import duration, level_label
 from results.records import Stage, Status
 
@@ -35,35 +20,35 @@ _MANY_BARS = 2000
 _FEW_SLOTS = 40
 _RECIPES = {
     Status.COMPLETED: ("trained to its end", "o", "#7FA8C9"),
-    Status.STOPPED: ("stopped early: last value", "x", PALE),
-    Status.FAILED: ("failed: last value", "X", FAULT),
+    Status.STOPPED: ("stopped early: last value", "x", style.PALE),
+    Status.FAILED: ("failed: last value", "X", style.FAULT),
 }
 """Words, marker and colour of recipes by what became of them."""
-_STAGE_COLOURS = {Stage.SEARCH: "#9DB7C9", Stage.MEASURE: COLOURS[0]}
+_STAGE_COLOURS = {Stage.SEARCH: "#9DB7C9", Stage.MEASURE: style.COLOURS[0]}
 _FATES = ((Status.STOPPED, "#D9D9D9", "////"), (Status.FAILED, "#F2B8B5", "xxxx"))
 """What may become of a trial besides completion, with colour and hatch."""
 
 
 def search(study: Analysis) -> Figure:
     """Draw what each cell's recipes came to, and the one that was chosen."""
-    title = f"{plain(study.design.name)}: recipes tried in each cell"
+    title = f"{style.plain(study.design.name)}: recipes tried in each cell"
     cells, wanted, tuned = study.cells, study.wanted, study.design.tuned
     tried = wanted[(wanted["stage"] == Stage.SEARCH) & wanted["final_val_accuracy"].notna()]
     if tried.empty or not tuned:
-        return empty(title, "No recipe was searched.")
-    frame = cells.frame.head(MAX_ROWS)
+        return style.empty(title, "No recipe was searched.")
+    frame = cells.frame.head(style.MAX_ROWS)
     note = f"Each mark is one recipe ({', '.join(tuned)}), trained with the search seed."
-    note += left_out(len(cells.frame) - len(frame), "cells")
+    note += style.left_out(len(cells.frame) - len(frame), "cells")
     tried = cells.placed(tried, "row")
     tried = tried[tried["row"] < len(frame)]
     handles = [
-        mark(words, marker=marker, color=colour)
+        style.mark(words, marker=marker, color=colour)
         for status, (words, marker, colour) in _RECIPES.items()
         if (tried["status"] == status).any()
     ]
-    handles.append(mark("chosen recipe", marker="*", color=COLOURS[1], ms=10))
-    names = [plain(cells.name(row), 44) for row in records_of(frame)]
-    figure, (axes,) = new_rows(names, (9.5,), title, note, handles)
+    handles.append(style.mark("chosen recipe", marker="*", color=style.COLOURS[1], ms=10))
+    names = [style.plain(cells.name(row), 44) for row in records_of(frame)]
+    figure, (axes,) = style.new_rows(names, (9.5,), title, note, handles)
     for status, (_, marker, colour) in _RECIPES.items():
         own = tried[tried["status"] == status]
         axes.plot(own["final_val_accuracy"], own["row"], marker, color=colour, ms=5, alpha=0.85)
@@ -71,7 +56,7 @@ def search(study: Analysis) -> Figure:
     measured = cells.placed(measured_trials(wanted), "row")[["row", *tuned]].drop_duplicates()
     chosen = tried.merge(measured, on=["row", *tuned])
     best, at = chosen["final_val_accuracy"], chosen["row"]
-    axes.plot(best, at, "*", color=COLOURS[1], ms=11.5, mec="white", mew=0.6, zorder=3)
+    axes.plot(best, at, "*", color=style.COLOURS[1], ms=11.5, mec="white", mew=0.6, zorder=3)
     axes.set_xlabel("validation accuracy at the last epoch (0 to 1)")
     _write_recipes(axes, len(frame), chosen, tuned)
     return figure
@@ -82,7 +67,7 @@ def _write_recipes(axes: Axes, rows: int, chosen: pd.DataFrame, tuned: Sequence[
     recipes = ["none chosen"] * rows
     for row in records_of(chosen):
         fields = (f"{field} {level_label(field, row[field], bare=True)}" for field in tuned)
-        recipes[row["row"]] = plain(", ".join(fields), 44)
+        recipes[row["row"]] = style.plain(", ".join(fields), 44)
     right = axes.secondary_yaxis("right")
     right.set_yticks(range(rows), recipes)
     right.tick_params(length=0, labelsize=8)
@@ -91,24 +76,24 @@ def _write_recipes(axes: Axes, rows: int, chosen: pd.DataFrame, tuned: Sequence[
 
 def timeline(study: Analysis) -> Figure:
     """Draw which slot trained which trial, when."""
-    title = f"{plain(study.design.name)}: use of the slots"
+    title = f"{style.plain(study.design.name)}: use of the slots"
     spans = slot_spans(study.trials)
     if spans.empty:
-        return empty(title, "No trial has started yet.")
+        return style.empty(title, "No trial has started yet.")
     slots = list(dict.fromkeys(zip(spans["host"], spans["slot"], strict=True)))
     total = float(spans["ended"].max())
     busy = busy_share(spans[["row", "begun", "ended"]].itertuples(index=False, name=None)) or 0.0
     note = (
-        f"{count(len(spans))} trials on {len(slots)} slots in {duration(total)}; "
+        f"{style.count(len(spans))} trials on {len(slots)} slots in {duration(total)}; "
         f"{100 * busy:.0f} % of the slots' time between first start and last end was a trial's."
     )
     units = (("h", 3600), ("min", 60))
     unit, per = next(((unit, size) for unit, size in units if total >= 2 * size), ("s", 1))
     bars = _bars(spans, per)
     few = len(slots) <= _FEW_SLOTS
-    figure = new_figure(9.5, 1.2 + (0.28 if few else 0.06) * len(slots), title, note, bars)
+    figure = style.new_figure(9.5, 1.2 + (0.28 if few else 0.06) * len(slots), title, note, bars)
     axes = figure.subplots()
-    tidy(axes, "x")
+    style.tidy(axes, "x")
     for own in bars:
         axes.add_collection(own)
     axes.set_xlim(0, total / per * 1.01)
@@ -116,7 +101,7 @@ def timeline(study: Analysis) -> Figure:
     axes.set_xlabel(f"time since the first trial started ({unit})")
     if few:
         hosts = len({host for host, _ in slots})
-        names = [f"{plain(host, 20) if hosts > 1 else 'slot'} {slot}" for host, slot in slots]
+        names = [f"{style.plain(host, 20) if hosts > 1 else 'slot'} {slot}" for host, slot in slots]
         axes.set_yticks(range(len(slots)), names)
     else:
         axes.set_ylabel(f"{len(slots)} slots")
@@ -180,29 +165,29 @@ def stopping_rules(rules: pd.DataFrame, name: str) -> Figure:
     One row per rule: `rule` (its name), `asked`, `saved` and `unknown` (epochs), `contests`, `kept`
     and `lost` (counts), `regret` and `worst` (points).
     """
-    title = f"{plain(name)}: other stopping rules on the recorded curves"
+    title = f"{style.plain(name)}: other stopping rules on the recorded curves"
     if rules.empty or not rules["asked"].any():
-        return empty(title, "No curve is recorded that a rule could act on.")
-    shown = rules.head(MAX_ROWS)
+        return style.empty(title, "No curve is recorded that a rule could act on.")
+    shown = rules.head(style.MAX_ROWS)
     note = (
         "Left: epochs saved of those without stopping. Right: validation accuracy that the winners "
         "lose against those without stopping, in points, and how many winners stay the same."
     )
     if shown["unknown"].any():
         note += " Pale: epochs of curves that end before the rule would have decided."
-    note += left_out(len(rules) - len(shown), "rules", "the table")
+    note += style.left_out(len(rules) - len(shown), "rules", "the table")
     handles = [
-        Patch(color=COLOURS[0], label="saved"),
-        mark("given up, mean", color=INK, marker="D"),
-        mark("in the worst case", color=PALE, marker="|"),
+        Patch(color=style.COLOURS[0], label="saved"),
+        style.mark("given up, mean", color=style.INK, marker="D"),
+        style.mark("in the worst case", color=style.PALE, marker="|"),
     ]
-    names = [plain(rule) for rule in shown["rule"]]
-    figure, (left, right) = new_rows(names, (4.8, 4.8), title, note, handles)
+    names = [style.plain(rule) for rule in shown["rule"]]
+    figure, (left, right) = style.new_rows(names, (4.8, 4.8), title, note, handles)
     places = np.arange(len(shown))
     asked = shown["asked"].to_numpy(float)
     sure, perhaps = (100 * shown[column].to_numpy(float) / asked for column in ("saved", "unknown"))
-    left.barh(places, sure, height=0.55, color=COLOURS[0])
-    left.barh(places, perhaps, left=sure, height=0.55, color=COLOURS[0], alpha=0.3)
+    left.barh(places, sure, height=0.55, color=style.COLOURS[0])
+    left.barh(places, perhaps, left=sure, height=0.55, color=style.COLOURS[0], alpha=0.3)
     left.set_xlim(0, 100)
     left.set_xlabel("epochs saved (%)")
     _draw_regrets(right, shown, places)
@@ -211,9 +196,9 @@ def stopping_rules(rules: pd.DataFrame, name: str) -> Figure:
 
 def _draw_regrets(axes: Axes, shown: pd.DataFrame, places: np.ndarray) -> None:
     mean, worst = (shown[column].to_numpy(float) for column in ("regret", "worst"))
-    axes.hlines(places, mean, worst, color=PALE, lw=1.2)
-    axes.plot(worst, places, "|", color=PALE, ms=9)
-    axes.plot(mean, places, "D", color=INK, ms=5.5, ls="")
+    axes.hlines(places, mean, worst, color=style.PALE, lw=1.2)
+    axes.plot(worst, places, "|", color=style.PALE, ms=9)
+    axes.plot(mean, places, "D", color=style.INK, ms=5.5, ls="")
     most = np.nanmax([*worst[~np.isnan(worst)], 0.5])
     # Room for the words at the right.
     axes.set_xlim(-0.04 * most, 1.7 * most)
@@ -223,4 +208,4 @@ def _draw_regrets(axes: Axes, shown: pd.DataFrame, places: np.ndarray) -> None:
         zip(*(shown[column] for column in columns), strict=True)
     ):
         words = f"{kept} of {contests} kept" + (f", {lost} without any" if lost else "")
-        write_in_row(axes, place, 0.99, words, FAULT if lost else PALE, "right")
+        style.write_in_row(axes, place, 0.99, words, style.FAULT if lost else style.PALE, "right")

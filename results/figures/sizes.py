@@ -9,26 +9,7 @@ from matplotlib.lines import Line2D
 from results.analysis.analysis import Analysis
 from results.analysis.cells import Cells, State
 from results.analysis.runs import by_cell, combinations, compared_trials, records_of
-from results.figures.style import (
-    COLOURS,
-    FAULT,
-    INK,
-    MAX_LINES,
-    MAX_ROWS,
-    PALE,
-    common_range,
-    count,
-    draw_intervals,
-    empty,
-    left_out,
-    look,
-    mark,
-    new_grid,
-    new_rows,
-    plain,
-    same_limits,
-    write_in_row,
-)
+from results.figures import style
 from results.phrases import cell_key, described, fraction_label
 from results.records import Status
 
@@ -45,11 +26,11 @@ def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figur
     the means of cells and each compared seed as a point. With `origin`, both axes go from 0 to 1,
     with a dotted line to the first size; not with `log`.
     """
-    cells, name = study.cells, plain(study.design.name)
+    cells, name = study.cells, style.plain(study.design.name)
     title = f"{name}: accuracy against the amount of training data"
     points = compared_trials(study.trials, cells.race)
     if points.empty:
-        return empty(title, "No cell has a value yet.")
+        return style.empty(title, "No cell has a value yet.")
     if len(cells.levels["fraction"]) < 2:
         return _one_size(cells, points, name)
     panels = combinations(cells.frame, cells.panels)
@@ -57,19 +38,19 @@ def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figur
     models = cells.levels["model"]
     note = (
         _seed_note(cells)
-        + left_out(len(panels) - len(drawn), "rows of panels")
-        + left_out(len(models) - MAX_LINES, "models")
+        + style.left_out(len(panels) - len(drawn), "rows of panels")
+        + style.left_out(len(models) - style.MAX_LINES, "models")
     )
     handles = _handles(cells, points, origin)
-    figure, grid = new_grid(len(drawn), len(_PARTS), (4.0, 2.5), title, note, handles)
+    figure, grid = style.new_grid(len(drawn), len(_PARTS), (4.0, 2.5), title, note, handles)
     sizes = cells.frame.groupby("fraction", observed=True)["n_train"].max().sort_index()
     _share_sizes(grid, sizes, log, origin)
-    same_limits(grid, y=(0.0, 1.0) if origin else _accuracies(cells, points))
+    style.same_limits(grid, y=(0.0, 1.0) if origin else _accuracies(cells, points))
     of_cells, of_points = (by_cell(frame, cells.series) for frame in (cells.summary, points))
     for row, panel in zip(grid, drawn, strict=True):
         for axes, part in zip(row, _PARTS, strict=True):
             axes.set_ylabel(f"{part} accuracy")
-            for place, model in enumerate(models[:MAX_LINES]):
+            for place, model in enumerate(models[: style.MAX_LINES]):
                 key = cell_key({**panel, "model": model}, cells.series)
                 if key in of_cells:
                     _draw_cells(axes, of_cells[key], part, place)
@@ -79,7 +60,9 @@ def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figur
                 if key in of_points:
                     _draw_seeds(axes, of_points[key], part, place)
         if panel:
-            row[0].set_title(plain(described(panel), 90), fontsize=9.5, color=INK, loc="left")
+            row[0].set_title(
+                style.plain(described(panel), 90), fontsize=9.5, color=style.INK, loc="left"
+            )
     for axes in grid[-1]:
         kind = "logarithmic axis" if log else "below: images"
         axes.set_xlabel(f"share of the training pool ({kind})")
@@ -107,7 +90,7 @@ def _share_sizes(grid: np.ndarray, sizes: pd.Series, log: bool, origin: bool) ->
     for index in reversed(range(len(shares))):
         if nearest - places[index] >= _LABEL_WIDTH:
             nearest = places[index]
-            labels[index] = f"{fraction_label(shares[index])}\n{count(sizes.iloc[index])}"
+            labels[index] = f"{fraction_label(shares[index])}\n{style.count(sizes.iloc[index])}"
     for axes in grid.flat:
         if log:
             axes.set_xscale("log", base=2)
@@ -121,35 +104,37 @@ def _accuracies(cells: Cells, points: pd.DataFrame) -> tuple[float, float] | Non
     columns = [f"{part}_accuracy{end}" for part in _PARTS for end in ("_low", "_high")]
     finals = points[[f"final_{part}_accuracy" for part in _PARTS]].to_numpy(float)
     drawn = [cells.summary[columns].to_numpy(float).ravel(), finals.ravel()]
-    return common_range(np.concatenate(drawn).clip(0.0, 1.0))
+    return style.common_range(np.concatenate(drawn).clip(0.0, 1.0))
 
 
 def _draw_cells(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
     """Draw the means of one model's cells, joined by a line, with their intervals."""
-    style, metric = look(place), f"{part}_accuracy"
-    colour = style["color"]
+    looks, metric = style.look(place), f"{part}_accuracy"
+    colour = looks["color"]
     known = cells[cells["seeds"] > 0]
     sizes, means = known["fraction"], known[metric]
     if len(known) > 1:
         # A gap is bridged by a pale dotted line, so that no missing size looks measured.
         axes.plot(sizes, means, color=colour, alpha=0.35, linestyle=":")
-        line = {"color": colour, "linestyle": style["linestyle"], "lw": 1.8}
+        line = {"color": colour, "linestyle": looks["linestyle"], "lw": 1.8}
         axes.plot(cells["fraction"], cells[metric], **line)
-    axes.plot(sizes, means, style["marker"], color=colour, markersize=6, zorder=3)
-    draw_intervals(axes, sizes, means, known[f"{metric}_low"], known[f"{metric}_high"], colour)
+    axes.plot(sizes, means, looks["marker"], color=colour, markersize=6, zorder=3)
+    style.draw_intervals(
+        axes, sizes, means, known[f"{metric}_low"], known[f"{metric}_high"], colour
+    )
 
 
 def _draw_seeds(axes: Axes, points: pd.DataFrame, part: str, place: int) -> None:
     """Draw every seed of one model as a point, and what was stopped as a cross."""
-    colour, final = look(place)["color"], f"final_{part}_accuracy"
-    for status, style in (
+    colour, final = style.look(place)["color"], f"final_{part}_accuracy"
+    for status, looks in (
         (Status.COMPLETED, {"s": 9, "alpha": 0.45, "linewidths": 0}),
         (Status.STOPPED, {"s": 34, "marker": "x", "linewidths": 1.4}),
     ):
         own = points[points["status"] == status]
         if len(own):
             many = len(own) > _MANY_POINTS
-            axes.scatter(own["fraction"], own[final], color=colour, rasterized=many, **style)
+            axes.scatter(own["fraction"], own[final], color=colour, rasterized=many, **looks)
 
 
 def _draw_absent(axes: Axes, cells: pd.DataFrame, place: int) -> None:
@@ -157,7 +142,7 @@ def _draw_absent(axes: Axes, cells: pd.DataFrame, place: int) -> None:
     # What was stopped has its own mark, at its last value.
     shown = [State.COMPLETE, State.PARTIAL, State.STOPPED]
     absent = cells[~cells["state"].isin(shown)]
-    colour, marker = look(place)["color"], look(place)["marker"]
+    colour, marker = style.look(place)["color"], style.look(place)["marker"]
     height, middle = 0.04 + 0.07 * (place % 8), cells["fraction"].median()
     across = axes.get_xaxis_transform()
     for fraction, state in zip(absent["fraction"], absent["state"], strict=True):
@@ -180,24 +165,28 @@ def _draw_origin(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None
     """Draw a dotted line from the origin to the smallest size with a value."""
     first = cells[cells["seeds"] > 0].nsmallest(1, "fraction")
     for fraction, accuracy in zip(first["fraction"], first[f"{part}_accuracy"], strict=True):
-        axes.plot([0, fraction], [0, accuracy], ":", color=look(place)["color"], linewidth=1.2)
+        axes.plot(
+            [0, fraction], [0, accuracy], ":", color=style.look(place)["color"], linewidth=1.2
+        )
 
 
 def _handles(cells: Cells, points: pd.DataFrame, origin: bool) -> list[Line2D]:
     parameters = cells.frame.groupby("model", observed=True)["n_parameters"].max()
     handles = []
-    for place, model in enumerate(cells.levels["model"][:MAX_LINES]):
+    for place, model in enumerate(cells.levels["model"][: style.MAX_LINES]):
         size = parameters.get(model)
-        known = f" ({count(float(size))} parameters)" if size is not None and size == size else ""
-        handles.append(mark(plain(model) + known, lw=1.8, **look(place)))
+        known = (
+            f" ({style.count(float(size))} parameters)" if size is not None and size == size else ""
+        )
+        handles.append(style.mark(style.plain(model) + known, lw=1.8, **style.look(place)))
     if (points["status"] == Status.COMPLETED).sum() > (cells.frame["seeds"] > 0).sum():
-        handles.append(mark("single seed", color=PALE, marker="o", markersize=3))
+        handles.append(style.mark("single seed", color=style.PALE, marker="o", markersize=3))
     if (points["status"] == Status.STOPPED).any():
-        handles.append(mark("stopped early: last value", color=PALE, marker="x"))
+        handles.append(style.mark("stopped early: last value", color=style.PALE, marker="x"))
     if cells.frame["state"].isin([State.MISSING, State.FAILED, State.RUNNING]).any():
-        handles.append(mark("no value (see foot)", color=PALE, marker="o", mfc="white"))
+        handles.append(style.mark("no value (see foot)", color=style.PALE, marker="o", mfc="white"))
     if origin:
-        handles.append(mark("to the origin, not measured", color=PALE, linestyle=":"))
+        handles.append(style.mark("to the origin, not measured", color=style.PALE, linestyle=":"))
     return handles
 
 
@@ -206,16 +195,16 @@ def _one_size(cells: Cells, points: pd.DataFrame, name: str) -> Figure:
     fraction = fraction_label(cells.levels["fraction"][0])
     share = "all" if fraction == "1" else fraction
     title = f"{name}: accuracy on {share} of the training pool"
-    frame = cells.summary.head(MAX_ROWS)
-    note = _seed_note(cells) + left_out(len(cells.frame) - len(frame), "cells")
-    looks = {"test": (COLOURS[0], "o", -0.12), "train": (COLOURS[1], "s", 0.12)}
+    frame = cells.summary.head(style.MAX_ROWS)
+    note = _seed_note(cells) + style.left_out(len(cells.frame) - len(frame), "cells")
+    looks = {"test": (style.COLOURS[0], "o", -0.12), "train": (style.COLOURS[1], "s", 0.12)}
     handles = [
-        mark(f"{part} accuracy", color=colour, marker=marker)
+        style.mark(f"{part} accuracy", color=colour, marker=marker)
         for part, (colour, marker, _) in looks.items()
     ]
     rows = records_of(frame)
-    names = [plain(cells.name(row), 44) for row in rows]
-    figure, (axes,) = new_rows(names, (8.0,), title, note, handles)
+    names = [style.plain(cells.name(row), 44) for row in rows]
+    figure, (axes,) = style.new_rows(names, (8.0,), title, note, handles)
     places, seeds = np.arange(len(frame)), cells.placed(points, "row")
     seeds = seeds[seeds["row"] < len(frame)]
     for part, (colour, marker, shift) in looks.items():
@@ -227,7 +216,7 @@ def _one_size(cells: Cells, points: pd.DataFrame, name: str) -> Figure:
         axes.plot(seeds[f"final_{metric}"], at, ".", color=colour, ms=3, alpha=0.5)
     for place, row in enumerate(rows):
         if not row["seeds"]:
-            write_in_row(axes, place, 0.0, f" {row['state']}", FAULT, "left")
+            style.write_in_row(axes, place, 0.0, f" {row['state']}", style.FAULT, "left")
     axes.set_xlabel("accuracy (0 to 1)")
     return figure
 

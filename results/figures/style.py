@@ -28,6 +28,7 @@ MAX_LINES = 8
 _LEGEND_COLUMNS = 4
 _Side = Literal["left", "center", "right"]
 _Place = Literal["lower left", "outside lower left"]
+_ROOM = 0.05  # of a range, at each of its ends
 _TALLEST = 200.0  # inches; matplotlib cannot draw much beyond
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+")
@@ -161,18 +162,16 @@ def same_limits(
         axes.tick_params(labelbottom=row == len(grid) - 1, labelleft=column == 0)
 
 
-def common_range(
-    values: np.ndarray, log: bool = False, room: float = 0.05
-) -> tuple[float, float] | None:
+def common_range(values: np.ndarray, log: bool = False) -> tuple[float, float] | None:
     """Return limits that hold all finite values, with some room at both ends."""
     finite = values[np.isfinite(values) & ((values > 0) | (not log))].astype(float)
     if not finite.size:
         return None
     low, high = float(finite.min()), float(finite.max())
     if log:
-        spread = max(high / low, 1.1) ** room
+        spread = max(high / low, 1.1) ** _ROOM
         return low / spread, high * spread
-    margin = room * max(high - low, 1e-3)
+    margin = _ROOM * max(high - low, 1e-3)
     return low - margin, high + margin
 
 

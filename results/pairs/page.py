@@ -12,15 +12,7 @@ from results.pairs.findings import findings
 from results.pairs.pair import Pair
 from results.pairs.verdict import verdict
 from results.phrases import level_label
-from results.report.html import (
-    Picture,
-    Table,
-    fill,
-    resource,
-    table_of,
-    write_frame,
-    write_picture,
-)
+from results.report import html
 from results.run import Run
 from results.store.files import write_whole
 from results.store.objects import Location, located
@@ -58,19 +50,19 @@ def write_page(pair: Pair, folder: str | Location) -> Location:
     both = pair.cells[pair.cells["where"] == "both"]
     both = both[both[["accuracy_first", "accuracy_second"]].notna().any(axis=1)]
     rows = [pair.cell_name(row) for row in records_of(both)]
-    picture = write_picture(folder, "differences", studies(both, rows, pair.names), _ALT)
-    write_frame(folder, "comparison", pair.cells)
+    picture = html.write_picture(folder, "differences", studies(both, rows, pair.names), _ALT)
+    html.write_frame(folder, "comparison", pair.cells)
     page = folder / "index.html"
     write_whole(page, _render(pair, picture).encode())
     return page
 
 
-def _render(pair: Pair, picture: Picture) -> str:
+def _render(pair: Pair, picture: html.Picture) -> str:
     cells = pair.cells
     common = [name for name in pair.factors if name not in pair.varying and len(cells)]
-    return fill(
+    return html.fill(
         "comparison.html.j2",
-        [resource("tables.js")],
+        [html.resource("tables.js")],
         names=pair.names,
         paths=[str(run.path) for run in (pair.first, pair.second)],
         sentences=verdict(pair),
@@ -87,7 +79,7 @@ def _render(pair: Pair, picture: Picture) -> str:
     )
 
 
-def _cell_table(pair: Pair) -> Table:
+def _cell_table(pair: Pair) -> html.Table:
     """Return the cells that both have, the difference first."""
     first, second = pair.names
     both = pair.cells[pair.cells["where"] == "both"]
@@ -110,10 +102,10 @@ def _cell_table(pair: Pair) -> Table:
     }
     caption = f"Cells of both: {second} minus {first}, in points of test accuracy"
     frame = both.assign(seeds=seeds, decided=both["decided"].astype(bool))
-    return table_of(caption, frame, columns, pair.varying, len(frame))
+    return html.table_of(caption, frame, columns, pair.varying, len(frame))
 
 
-def _settings(pair: Pair) -> Table:
+def _settings(pair: Pair) -> html.Table:
     """Return every setting in which the studies as declared differ."""
     first, second = (_flat(run.study) for run in (pair.first, pair.second))
     rows = [
@@ -121,7 +113,7 @@ def _settings(pair: Pair) -> Table:
         for name in dict.fromkeys([*first, *second])
         if first.get(name) != second.get(name)
     ]
-    return Table("Settings that differ", ["setting", *pair.names], rows)
+    return html.Table("Settings that differ", ["setting", *pair.names], rows)
 
 
 def _flat(value: Any, name: str = "") -> dict[str, str]:

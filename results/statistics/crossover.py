@@ -68,19 +68,21 @@ def find_crossover(
     With D = error of small − error of big, a crossover is established where one-sided t tests give
     D < 0 at the smallest size and D > 0 at the largest; inner sizes narrow the bracket.
 
-    All have the shape (sizes,): at least two distinct training sizes in examples, else a
-    ValueError; finite mean errors in points; the standard error of D in points and its degrees of
-    freedom, NaN where there is no test.
+    All have the shape (sizes,): at least two distinct training sizes in examples, finite mean
+    errors in points, the standard error of D in points and its degrees of freedom, NaN where there
+    is no test.
     """
-    n, (a, b, se, nu) = in_order(sizes, small, big, error, freedom)
-    places = places_between(n)
+    n, (a, b, se, nu) = _in_order(sizes, small, big, error, freedom)
+    places = _places_between(n)
     root = float(_roots(n, places, a[None], b[None])[0])
     location = None if np.isnan(root) else root
     p_value, bracket = _intersection_union(n, (a - b) / se, nu)
     interval = None
     if location is not None and p_value is not None:
         gaps = [rule(n, a[None], places)[0] - rule(n, b[None], places)[0] for rule in RULES]
-        interval = zero_range(places, gaps, straight(n, (quantile(nu) * se)[None], places)[0], root)
+        interval = _zero_range(
+            places, gaps, straight(n, (quantile(nu) * se)[None], places)[0], root
+        )
     return Crossover(
         is_established=bracket is not None,
         p_value=p_value,
@@ -112,7 +114,7 @@ def _intersection_union(
 
 def _roots(n: Array, places: Array, small: Array, big: Array) -> Array:
     """Return where each row of errors crosses, NaN where it does not."""
-    return first_rise_through_zero(places, smooth(n, small, places) - smooth(n, big, places))
+    return _first_rise(places, smooth(n, small, places) - smooth(n, big, places))
 
 
 def _extended(n: Array, means: Array) -> float | None:
@@ -150,30 +152,19 @@ RULES: tuple[Callable[[Array, Array, Array], Array], ...] = (smooth, straight)
 """The first places a value; an interval is the union over all."""
 
 
-def places_between(sizes: Array) -> Array:
+def _places_between(sizes: Array) -> Array:
     """Return places from the smallest to the largest size, evenly in log size, sizes included."""
     return np.unique(np.concatenate([np.geomspace(sizes[0], sizes[-1], _PLACES)[1:-1], sizes]))
 
 
-def in_order(sizes: ArrayLike, *columns: ArrayLike) -> tuple[Array, list[Array]]:
-    """Check sizes, and return them and a value of each column at each in the order of the sizes.
-
-    Raises ValueError for shapes that do not fit, fewer than two sizes, or sizes that repeat.
-    """
-    n = np.asarray(sizes, dtype=float)
-    if n.ndim != 1 or n.size < 2 or not np.isfinite(n).all() or (n <= 0).any():
-        raise ValueError("sizes: at least two training sizes above 0 are needed.")
-    if np.unique(n).size < n.size:
-        raise ValueError("sizes: each training size stands once, with one value of each column.")
+def _in_order(sizes: ArrayLike, *columns: ArrayLike) -> tuple[Array, Array]:
+    """Return sizes, and values of each column at each, (columns, sizes), in the sizes' order."""
+    n, values = np.asarray(sizes, dtype=float), np.asarray(columns, dtype=float)
     order = np.argsort(n)
-    values = [np.asarray(column, dtype=float) for column in columns]
-    for column in values:
-        if column.shape != n.shape:
-            raise ValueError(f"One value per size is needed: {n.size}, not {column.shape}.")
-    return n[order], [column[order] for column in values]
+    return n[order], values[:, order]
 
 
-def zero_range(
+def _zero_range(
     places: Array, gaps: Sequence[Array], half: Array, around: float
 ) -> tuple[float, float]:
     """Return the ends of the stretch of places, around one, at which the gap may be 0.
@@ -193,7 +184,7 @@ def zero_range(
     return float(places[min(ends)]), float(places[max(ends)])
 
 
-def first_rise_through_zero(places: Array, differences: Array) -> Array:
+def _first_rise(places: Array, differences: Array) -> Array:
     """Return, for each row, the first place where it goes from below 0 to 0 or above; else NaN."""
     rises = (differences[:, :-1] < 0) & (differences[:, 1:] >= 0)
     rows = np.flatnonzero(rises.any(axis=1))
@@ -250,13 +241,13 @@ def worth_in_data(
     but "more than". The interval holds the sizes at which the difference scratch − pretrained may
     be 0 (test inversion), the union over both rules of interpolation.
 
-    Of the scratch model, shapes (sizes,): at least two distinct training sizes in examples, else a
-    ValueError; its mean errors in points; and `half` of the 95 % interval of each of them minus the
+    Of the scratch model, shapes (sizes,): at least two distinct training sizes in examples; its
+    mean errors in points; and `half` of the 95 % interval of each of them minus the
     pretrained error, in points, NaN where there is none. `size` and `pretrained` are the training
     size of the pretrained model in examples and its mean error in points.
     """
-    n, (a, widths) = in_order(sizes, scratch, half)
-    places = places_between(n)
+    n, (a, widths) = _in_order(sizes, scratch, half)
+    places = _places_between(n)
     along = [rule(n, a[None], places)[0] for rule in RULES]
     smallest, largest = float(places[0]), float(places[-1])
     factor = more = less = None
@@ -267,13 +258,13 @@ def worth_in_data(
     elif along[0].min() > reached:
         more, around = largest / size, largest
     else:
-        rise = first_rise_through_zero(places, reached - along[0][None])[0]
+        rise = _first_rise(places, reached - along[0][None])[0]
         around = smallest if np.isnan(rise) else float(rise)
         factor = around / size
     interval = None
     if not np.isnan(widths).all():
         gaps = [curve - pretrained for curve in along]
-        low, high = zero_range(places, gaps, straight(n, widths[None], places)[0], around)
+        low, high = _zero_range(places, gaps, straight(n, widths[None], places)[0], around)
         interval = (
             None if low <= smallest else low / size,
             None if high >= largest else high / size,

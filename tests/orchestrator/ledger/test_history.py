@@ -34,14 +34,14 @@ def store_of(out: Path, rows: list[dict[str, Any]], **facts: Any) -> Store:
 
 def test_a_directory_that_is_not_there_has_no_history(tmp_path: Path) -> None:
     history = History(Store(tmp_path / "none"))
-    assert len(history) == history.last_sequence == history.epochs_done("a") == 0
+    assert len(history.trials) == history.last_sequence == history.epochs_done("a") == 0
     assert history.status("a") is None
     assert history.rows("a") == [*history.arrivals()] == []
     assert not history.is_complete("a", 0)
 
 
 def test_an_empty_directory_has_none_either(tmp_path: Path) -> None:
-    assert len(History(Store(tmp_path))) == 0
+    assert not History(Store(tmp_path)).trials
 
 
 def test_rows_by_trial_and_epoch_whatever_their_order(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_rows_by_trial_and_epoch_whatever_their_order(tmp_path: Path) -> None:
     ]
     history = History(store_of(tmp_path, rows[::-1]))
     assert (history.last_sequence, history.epochs_done("a"), history.epochs_done("b")) == (4, 2, 2)
-    np.testing.assert_array_equal(history.curve("b"), [0.1, 0.4])
+    np.testing.assert_array_equal(history.column("b", "val_accuracy"), [0.1, 0.4])
     np.testing.assert_array_equal(history.column("a", "seconds"), [1.0, 1.0])
     assert [row["val_accuracy"] for row in history.rows("a")] == [0.2, 0.3]
     assert [*history.arrivals()] == [
@@ -69,7 +69,7 @@ def test_nothing_after_a_gap_counts(tmp_path: Path) -> None:
     rows = [epoch_row("a", epoch, epoch) for epoch in (1, 2, 4)] + [epoch_row("b", 2, 9)]
     history = History(store_of(tmp_path, rows))
     assert history.epochs_done("a") == 2
-    assert len(history.rows("a")) == len(history.curve("a")) == 2
+    assert len(history.rows("a")) == len(history.column("a", "val_accuracy")) == 2
     assert history.epochs_done("b") == 0
 
 
@@ -131,12 +131,14 @@ def test_a_whole_study_is_read_back(tmp_path: Path) -> None:
     declared = searched()
     run(declared, tmp_path)
     history, rows, recorded = History(Store(tmp_path)), epochs(tmp_path), trials(tmp_path)
-    assert len(history) == len(recorded)
+    assert len(history.trials) == len(recorded)
     assert history.last_sequence == len(rows) == rows.sequence.max()
     assert [trial_id for trial_id, _, _ in history.arrivals()] == rows.trial_id.tolist()
     for trial_id, curve in rows.groupby("trial_id"):
         assert history.epochs_done(str(trial_id)) == len(curve)
-        np.testing.assert_array_equal(history.curve(str(trial_id)), curve.val_accuracy)
+        np.testing.assert_array_equal(
+            history.column(str(trial_id), "val_accuracy"), curve.val_accuracy
+        )
         first = history.rows(str(trial_id))[0]
         assert [first[name] for name in COMPARED] == curve.iloc[0][[*COMPARED]].tolist()
 

@@ -138,7 +138,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert "no order could beat" in shown
 
 
-def test_a_probe_measures_the_real_thing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_measures_the_real_thing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("SCALESTUDY_CACHE", str(tmp_path / "cache"))
     declared = Study.model_validate(
         {
@@ -148,10 +150,9 @@ def test_a_probe_measures_the_real_thing(tmp_path: Path, monkeypatch: pytest.Mon
         }
     )
     plan = plan_study(declared, tmp_path / "run")
-    said: list[str] = []
-    price = price_study(plan.ledger, probe=True, show=said.append)
+    price = price_study(plan.ledger, probe=True)
     assert price.total.basis == {"a probe": 1.0}
-    assert said[-1] == "probing: 2 of 2"
+    assert capsys.readouterr().err.splitlines()[-1] == "probing: 2 of 2"
     assert 0 < price.total.seconds.value < 600
     # It is remembered for the next plan.
     assert price_study(plan.ledger).total == price.total

@@ -69,13 +69,3 @@ def test_extrapolated_crossing_is_hypothetical():
     assert found.hypothetical == pytest.approx(1600)
     assert "hypothetical" in found.verdict
     assert look([100, 400], [30, 20], [34, 23]).hypothetical is None
-
-
-@pytest.mark.parametrize(
-    ("sizes", "small", "words"),
-    [([100], [1], "at least two"), ([100, 100], [1, 2], "stands once"),
-     ([100, 200], [1, 2, 3], "One value per size")],
-)  # fmt: skip
-def test_wrong_columns_are_refused(sizes, small, words):
-    with pytest.raises(ValueError, match=words):
-        look(sizes, small, [1, 2][: len(sizes)])

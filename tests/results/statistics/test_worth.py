@@ -64,8 +64,3 @@ def test_smooth_interpolation_follows_a_bent_curve():
     sizes = np.array([100, 800, 6400])
     found = worth(100, 5 + 400 / math.sqrt(200), scratch=5 + 400 / np.sqrt(sizes), sizes=sizes)
     assert found.factor == pytest.approx(2, rel=0.05)
-
-
-def test_columns_are_checked():
-    with pytest.raises(ValueError, match="One value per size"):
-        worth_in_data(SIZES, [1.0, 2.0], [1.0, 1.0, 1.0], 100, 5.0)
