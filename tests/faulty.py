@@ -60,11 +60,11 @@ class Raises(Simulated):
 
 
 class ShortOfGpuMemory(Simulated):
-    """Stands in for CUDA: out of memory until seed 1 has failed twice. The fake edge is the GPU."""
+    """Stands in for CUDA: out of memory until seed 1 has failed once. The fake edge is the GPU."""
 
     def step(self) -> dict[str, Any]:
         tries = sorted(Path(os.environ[FOLDER_VARIABLE]).glob(f"{self._trial.trial_id}-*"))
-        if self.epoch == 1 and self._trial.seed == 1 and len(tries) < 2:
+        if self.epoch == 1 and self._trial.seed == 1 and not tries:
             mark(f"{self._trial.trial_id}-{len(tries)}").touch()
             raise OutOfGpuMemory("CUDA out of memory")
         return super().step()

@@ -38,6 +38,9 @@ class Pass:
         cannot, and what would help.
     tell
         Told what happens: event, trial, its cell's name, and values by name.
+    spread
+        Told of a trial that is about to start, and how many wait or run then, it included: where
+        they are few, its share may grow.
     """
 
     def __init__(
@@ -47,25 +50,34 @@ class Pass:
         share: Callable[[Trial], Share],
         enlarge: Callable[[Trial, FailureKind], str | None],
         tell: Callable[..., None] | None = None,
+        spread: Callable[[Trial, int], None] | None = None,
     ) -> None:
         self.ledger, self.share = ledger, share
-        self._cost, self._enlarge, self._listener = cost, enlarge, tell
+        self._cost, self._enlarge, self._listener, self._spread = cost, enlarge, tell, spread
         self._losses: Counter[tuple[str, FailureKind]] = Counter()
         self._queue = Queue()
         self.running: dict[str, Wanted] = {}
+        self._need_whole: set[str] = set()
+        """Trials that a part of a GPU was too small for, until they have begun on a whole one."""
         self.slots = 1
         """Trials at a time, as whoever drives the pass knows."""
         self._push(ledger.left())
 
     def next(self) -> Wanted | None:
         """Return the next trial to train; None where none can start now."""
+        waiting = self._need_whole.intersection(self.running)
+        if waiting and len(waiting) < len(self.running):
+            # The parts that are given back must add up to a GPU.
+            return None
         while not self._queue and self.ledger.stages.unknown_recipes():
             self._push(self.ledger.propose())
         if not self._queue:
             return None
         trial_id = self._queue.pop(self.slots)
-        self.running[trial_id] = self.ledger.stages.wanted[trial_id]
-        return self.running[trial_id]
+        wanted = self.running[trial_id] = self.ledger.stages.wanted[trial_id]
+        if self._spread:
+            self._spread(wanted.trial, len(self._queue) + len(self.running))
+        return wanted
 
     @property
     def is_finished(self) -> bool:
@@ -92,6 +104,7 @@ class Pass:
 
     def start(self, trial_id: str) -> None:
         """Note that a trial has been given a place."""
+        self._need_whole.discard(trial_id)
         wanted = self.running[trial_id]
         share = self.share(wanted.trial)
         self.ledger.rows.start(wanted, share)
@@ -136,7 +149,7 @@ class Pass:
     def lose(self, trial_id: str, kind: FailureKind, message: str) -> None:
         """Note that a trial could not go on: try it again where that may help, else give it up.
 
-        A shortage of memory is tried with ever larger shares, a crash as often as the study says, a
+        A shortage of memory is tried with a larger share, a crash as often as the study says, a
         lost machine whatever it says; anything else would only happen again. The message is one
         line.
         """
@@ -149,6 +162,8 @@ class Pass:
         if kind.is_shortage:
             end = self._enlarge(wanted.trial, kind)
             again = end is None
+            if again and kind is FailureKind.OUT_OF_GPU_MEMORY:
+                self._need_whole.add(trial_id)
             message = message if again else f"{message}; {end}"
         else:
             most = {
@@ -196,6 +211,7 @@ class Pass:
             left = 1 - min(1.0, self.done(wanted) / wanted.trial.recipe.intervals)
             # In rounds, every cell shows early; without, only length counts.
             turn = wanted.round if self.ledger.study.order == "fair" else 0
+            turn = -1 if wanted.trial.trial_id in self._need_whole else turn
             place = (wanted.cell, wanted.round)
             self._queue.push(wanted.trial.trial_id, turn, left * self._cost(wanted.trial), place)
 

@@ -56,6 +56,18 @@ class Placer:
         self._enlarged[trial.trial_id] = share
         return None
 
+    def spread(self, trial: Trial, together: int) -> None:
+        """Give a trial more of a GPU where so few run together that some GPU would lie idle.
+
+        `together` is the number of trials that wait or run, this one included.
+        """
+        share = self.share(trial)
+        gpus = sum(int(node.gpu) for node in self.nodes if share.kind in ("", node.kind))
+        part = 1 / math.ceil(together / gpus) if gpus else 0.0
+        if 0 < share.gpu < part:
+            speed = 1.0 if part == 1 else None
+            self._enlarged[trial.trial_id] = replace(share, gpu=part, speed=speed)
+
     def declared(self) -> Share:
         """Return the share of every trial that was not measured."""
         return declared_share(self._study, self._has_gpu and self._study.trainable != "simulated")

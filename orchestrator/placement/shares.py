@@ -204,13 +204,12 @@ def share_for(
 def larger(share: Share, nodes: Sequence[Node], shortage: FailureKind) -> Share | None:
     """Return the next larger share, for a trial that ran out of memory; None where none helps.
 
-    For a GPU's memory, a part of it grows from 1/k to 1/(k − 1); a whole GPU has no more to give.
+    For a GPU's memory, it is the whole GPU at once: each share on the way would train anew.
     For main memory a trial reserves twice the CPUs, so that fewer run beside it; its threads, and
     so its numbers, stay.
     """
     if shortage == FailureKind.OUT_OF_GPU_MEMORY:
-        k = round(1 / share.gpu) if 0 < share.gpu < 1 else 1
-        return replace(share, gpu=1 / (k - 1), speed=None) if k > 1 else None
+        return replace(share, gpu=1.0, speed=1.0) if 0 < share.gpu < 1 else None
     fitting = (node.cpu for node in nodes if places(node, share))
     most = max(fitting, default=0.0)
     return replace(share, cpu=min(most, 2 * share.cpu)) if share.cpu < most else None

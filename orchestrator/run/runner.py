@@ -115,7 +115,7 @@ def run_study(
         # Before the first flush: trials that are continued are no longer complete then.
         durations = durations_here(ledger)
         placer = Placer(study, inputs, grows=autoscale)
-        work = Pass(ledger, durations.seconds, placer.share, placer.enlarge, tell)
+        work = Pass(ledger, durations.seconds, placer.share, placer.enlarge, tell, placer.spread)
         store.write_study(study.written())
         recorder.flush(force=True)
         if not work.is_finished:

@@ -85,7 +85,8 @@ def test_search_measures_every_cell_with_every_seed(ray_cluster: Any, tmp_path: 
 def test_places_are_parts_of_a_gpu(ray_cluster: Any, tmp_path: Path) -> None:
     run_study(study(resources={"cpu": 1, "gpu": "1/2"}), tmp_path)
     trials = Store(tmp_path).read("trials").to_pandas()
-    assert set(trials.gpu) == {0.5}
+    # The last four have a GPU each.
+    assert set(trials.gpu) == {0.5, 1.0}
     assert set(trials.slot) <= {0, 1}  # two CPUs
 
 
@@ -131,14 +132,17 @@ def test_what_keeps_failing_fails_alone(
     assert "seed 1" in summary.failed[0]
 
 
-def test_a_full_gpu_is_tried_with_a_larger_part(
+MANY = {"seeds": [*range(9)], "resources": {"gpu": "1/2"}}
+"""More trials than the four GPUs could have one of each."""
+
+
+def test_a_full_part_of_a_gpu_is_tried_with_the_whole(
     ray_cluster: Any, faults: Path, tmp_path: Path
 ) -> None:
-    summary, trials = run_faulty("ShortOfGpuMemory", tmp_path, resources={"gpu": "1/4"})
+    summary, trials = run_faulty("ShortOfGpuMemory", tmp_path, **MANY)
     assert summary.exit_code == 0
-    assert trials.attempts[1] == 3
-    assert trials.gpu[1] == pytest.approx(1 / 2)
-    assert trials.gpu[0] == 0.25
+    assert trials.attempts[1] == 2
+    assert (trials.gpu[1], trials.gpu[0]) == (1.0, 0.5)
 
 
 def test_looks_add_the_seeds_that_they_add_without_ray(ray_cluster: Any, tmp_path: Path) -> None:
@@ -204,7 +208,7 @@ def test_a_process_of_a_trial_that_dies_fails_it_by_name(
 
 @pytest.mark.long
 def test_no_part_of_a_gpu_is_enough(ray_cluster: Any, tmp_path: Path) -> None:
-    summary, trials = run_faulty("NeverEnoughMemory", tmp_path, resources={"gpu": "1/2"})
+    summary, trials = run_faulty("NeverEnoughMemory", tmp_path, **MANY)
     assert summary.exit_code == 3
     assert trials.status[1] == "failed"
     assert "out of GPU memory" in trials.error[1]

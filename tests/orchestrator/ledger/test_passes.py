@@ -196,6 +196,41 @@ def test_a_task_says_all_that_a_worker_needs(tmp_path: Path) -> None:
     assert report.epoch == 1
 
 
+def test_a_trial_that_needs_a_whole_gpu_goes_first_and_one_is_freed_for_it(tmp_path: Path) -> None:
+    work = a_pass(study(), tmp_path, cost=by_images)
+    work._enlarge = lambda trial, shortage: None
+    ids = [begin(work) for _ in range(3)]
+    work.lose(ids[0], FailureKind.OUT_OF_GPU_MEMORY, "CUDA out of memory")
+    again = work.next()
+    assert again
+    assert again.trial.trial_id == ids[0]
+    # It waits for its GPU, and nothing takes what becomes free.
+    assert work.next() is None
+    work.lose(ids[1], FailureKind.DIVERGED, "NaN")
+    assert work.next() is None
+    work.start(ids[0])
+    other = work.next()
+    assert other
+    work.start(other.trial.trial_id)
+    # Where nothing else runs, nothing can be freed: another may have its node.
+    work.lose(ids[0], FailureKind.OUT_OF_GPU_MEMORY, "CUDA out of memory")
+    assert work.next()
+    for running in {*work.running} - {ids[0]}:
+        work.lose(running, FailureKind.DIVERGED, "NaN")
+    assert work.next()
+
+
+def test_who_starts_is_spread_over_what_few_leave_idle(tmp_path: Path) -> None:
+    told: list[int] = []
+    work = a_pass(study(), tmp_path)
+    work._spread = lambda trial, together: told.append(together)
+    n = len(work.ledger.left())
+    first, _ = begin(work), begin(work)
+    work.lose(first, FailureKind.DIVERGED, "NaN")
+    begin(work)
+    assert told == [n, n, n - 1]
+
+
 # Cuts.
 
 

@@ -163,13 +163,13 @@ def ladder(share: Share, shortage: str) -> list[tuple[float, float]]:
     return rungs
 
 
-def test_a_larger_part_of_a_gpu_up_to_the_whole() -> None:
-    assert ladder(Share(1, 1 / 4), GPU) == [(1, 1 / 3), (1, 1 / 2), (1, 1)]
+def test_a_part_of_a_gpu_that_is_too_small_becomes_the_whole() -> None:
+    assert ladder(Share(1, 1 / 4), GPU) == [(1, 1)]
     # More CPUs give a GPU no more memory.
     assert ladder(Share(1, 1), GPU) == []
     assert ladder(Share(1, 2), GPU) == []
     kept = larger(Share(1, 1 / 2, "T4"), NODES, GPU)
-    assert kept == Share(1, 1, "T4")
+    assert kept == Share(1, 1, "T4", 1)
 
 
 def test_more_cpus_where_main_memory_ends() -> None:

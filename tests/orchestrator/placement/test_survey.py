@@ -143,9 +143,16 @@ def test_each_trial_gets_the_share_of_its_load() -> None:
         (1 / 4, 0.4, ""),
         (1, 1, ""),
     ]
-    # After a shortage the trial has more, and what was measured is no longer so.
+    # On two GPUs, beside seven others, four others and one: as much of a GPU as is free then.
+    for together, share in {8: (1 / 4, 0.4), 5: (1 / 3, None), 2: (1, 1)}.items():
+        placer.spread(trials[0], together)
+        assert (placer.share(trials[0]).gpu, placer.share(trials[0]).speed) == share
+        placer._enlarged.clear()
+    placer.spread(trials[1], 100)
+    assert placer.share(trials[1]).gpu == 1
+    # After a shortage the trial has all of it.
     assert placer.enlarge(trials[0], "out of GPU memory") is None
-    assert (placer.share(trials[0]).gpu, placer.share(trials[0]).speed) == (1 / 3, None)
+    assert (placer.share(trials[0]).gpu, placer.share(trials[0]).speed) == (1, 1)
     # Proposed later: no batch so large was measured, and one of 32 takes less than one of 64.
     bigger, between = (
         type(trials[0])(
