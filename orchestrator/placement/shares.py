@@ -17,6 +17,8 @@ from trainables.work.reports import FailureKind
 
 HEADROOM = 1.1
 """Bytes that a trial is given, for each byte of tensors that it was seen to take."""
+PAYS = 1.1
+"""Images that trials which share a GPU train together, for each of one alone: less is noise."""
 _MOST = 10_000
 """Trials on a GPU at once, as good as no limit."""
 
@@ -173,9 +175,16 @@ def speed(footprint: Footprint, k: int) -> float | None:
 
 
 def worth_sharing(footprint: Footprint, k: int) -> int:
-    """Return k, or 1 where k trials at once were seen to train no more images than one alone."""
-    measured = speed(footprint, k)
-    return 1 if measured is not None and measured * k <= 1 else k
+    """Return how many trials at once, at most k, were seen to train the most images together.
+
+    It is 1 where no number of them trains clearly more than one alone, and k where none was tried.
+    """
+    tried = ((n, speed(footprint, n)) for n in footprint.shared if n <= k)
+    together = {n: n * each for n, each in tried if each is not None}
+    if not together:
+        return k
+    best = max(together, key=lambda n: together[n])
+    return best if together[best] >= PAYS else 1
 
 
 def share_for(

@@ -14,7 +14,7 @@ from ray.util import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.errors import first_line
-from orchestrator.placement.shares import Ask, Measured, copies
+from orchestrator.placement.shares import Ask, Measured, copies, worth_sharing
 from trainables.errors import OutOfGpuMemory
 from trainables.measure.footprint import Footprint, Hardware, Load, record, recorded
 from trainables.measure.probe import Gauge, Probe
@@ -111,7 +111,10 @@ class Survey:
                 return known
             footprint = known or self._alone(place, load, ask)
             while (k := self._k(kind, hardware, footprint, ask)) > 1:
-                if k in footprint.shared:
+                # Where so many do not pay, half as many may.
+                while k in footprint.shared and worth_sharing(footprint, k) == 1:
+                    k //= 2
+                if k == 1 or k in footprint.shared:
                     break
                 try:
                     rate = self._together(place, load, ask, k)

@@ -19,6 +19,8 @@ from trainables.data.dataset import Images
 
 PADDING = 8
 """Each side of an image is padded by this part of it, an eighth, before it is cropped."""
+_CHUNK_BYTES = 2**24
+"""Bytes of images that are copied to a GPU at once."""
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
@@ -114,7 +116,13 @@ class Examples:
         chosen = np.arange(len(source.labels)) if indices is None else indices
         self.labels = _moved(torch.from_numpy(source.labels[chosen]), device)
         if device.type == "cuda":
-            self._images = _moved(torch.from_numpy(source.images[chosen]), device)
+            shape = (len(chosen), *source.images.shape[1:])
+            self._images = torch.empty(shape, dtype=torch.uint8, device=device)
+            # Pinned memory is kept by torch for good, and one copy of all images would be too much.
+            each = max(1, _CHUNK_BYTES // max(1, source.images[0].nbytes))
+            for start in range(0, len(chosen), each):
+                chunk = torch.from_numpy(source.images[chosen[start : start + each]])
+                self._images[start : start + each] = chunk.to(device)
             self._rows = torch.arange(len(chosen), device=device)
         else:
             self._images, self._rows = _shared(source.images), torch.from_numpy(chosen)

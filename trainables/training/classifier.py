@@ -128,7 +128,7 @@ class Classifier:
         started = time.perf_counter()
         batch = self._trial.recipe.batch_size
         with memory_shortage_named(self._device, f"{self._trial.model}, batches of {batch}"):
-            trained = self._train()
+            trained = self.train()
             training_seconds = time.perf_counter() - started
             test = self._evaluate(self._test)
             validation = test if self._validation is None else self._evaluate(self._validation)
@@ -270,8 +270,8 @@ class Classifier:
     def _input_sides(self) -> tuple[int, int]:
         return self._trial.recipe.sides or self._train_examples.sides
 
-    def _train(self) -> Row:
-        """Train one interval; nothing is read from the device before its end."""
+    def train(self) -> Row:
+        """Train one interval and evaluate nothing; the device is not read before its end."""
         first, end = self._steps, self._steps + self._per_interval
         losses = torch.zeros(self._per_interval, device=self._device)
         correct = torch.zeros((), dtype=torch.int64, device=self._device)

@@ -125,9 +125,17 @@ def computes_bf16(device: torch.device) -> bool:
 def resolve_precision(
     precision: Literal["auto", "fp32", "bf16"], device: torch.device
 ) -> Precision:
-    """Return the number format that a recipe's precision comes to on this device."""
+    """Return the number format that a recipe's precision comes to on this device.
+
+    Raises TrainableError where it is bf16 and a GPU would compute that piece by piece.
+    """
     if precision == "auto":
         return "bf16" if computes_bf16(device) else "fp32"
+    if precision == "bf16" and device.type == "cuda" and not computes_bf16(device):
+        raise TrainableError(
+            f"{device_name(device)} does not compute bf16 (compute capability 8.0 does); "
+            "set recipe.precision: fp32 or auto"
+        )
     return precision
 
 
@@ -144,6 +152,12 @@ def prepare(device: torch.device, cpus: int, gpu: float = 1.0) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+    # A layer that knows no other way is warned of; attention does: written out in matrices.
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.backends.cuda.enable_flash_sdp(False)
+    torch.backends.cuda.enable_mem_efficient_sdp(False)
+    torch.backends.cuda.enable_cudnn_sdp(False)
     # `fp32` is what a recipe calls full precision: convolutions must not round to TF32.
     # Vendors' images let matrices round, by TORCH_ALLOW_TF32_CUBLAS_OVERRIDE.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False

@@ -126,9 +126,11 @@ def test_what_sharing_costs() -> None:
     assert speed(found, 1) == 1.0
     assert speed(found, 4) == pytest.approx(0.3)
     assert speed(found, 3) is None
-    # Four at 30 % train more than one alone; eight at 12.5 % just as much.
+    # Four at 30 % train more than one alone; eight at 12.5 % just as much, so four are best.
     assert worth_sharing(found, 4) == 4
-    assert worth_sharing(found, 8) == 1
+    assert worth_sharing(found, 8) == 4
+    # 9 % more is what any two measurements differ by.
+    assert worth_sharing(Footprint(0, 1, 100.0, {2: 54.5}), 2) == 1
     assert worth_sharing(found, 3) == 3
 
 

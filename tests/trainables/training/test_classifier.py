@@ -307,7 +307,7 @@ def test_nothing_is_read_from_the_device_or_taken_there_within_an_interval() -> 
         trial = make_trial(n_train=n_train, recipe={"augmentation": "standard"})
         learner = start(trial)
         with Counting() as counting:
-            learner._train()
+            learner.train()
         assert counting.counts["convolution"] == 2 * n_train // 32
         waits.append(counting.waits)
     assert waits[0] == waits[1]

@@ -89,13 +89,22 @@ def test_torch_takes_what_a_gpu_is_prepared_with(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     rounding = torch.backends.cudnn, torch.backends.cuda.matmul
     kept = [part.allow_tf32 for part in rounding]
+    attention = torch.backends.cuda
     try:
         for part in rounding:
             # As a vendor's image may have it.
             part.allow_tf32 = True
         prepare(resolve_device("cuda"), 1, 1 / 4)
         assert [part.allow_tf32 for part in rounding] == [False, False]
+        # Only attention that is written out repeats its gradients.
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not attention.flash_sdp_enabled()
+        assert not attention.mem_efficient_sdp_enabled()
+        assert attention.math_sdp_enabled()
     finally:
+        torch.use_deterministic_algorithms(False)
+        for enable in ("flash", "mem_efficient", "cudnn"):
+            getattr(attention, f"enable_{enable}_sdp")(True)
         for part, before in zip(rounding, kept, strict=True):
             part.allow_tf32 = before
     # A quarter of 16 GiB, less half a GiB for the context.
@@ -113,6 +122,10 @@ def test_a_gpu_that_torch_cannot_use_is_refused_with_the_reason(
     driver = Driver(monkeypatch)
     assert gpu_problem() is None
     needs = "needs driver 580 or later and compute capability 7.5 or later (CUDA 13.0)"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a T4")
+    assert resolve_precision("auto", torch.device("cuda")) == "fp32"
+    with pytest.raises(TrainableError, match=r"a T4 does not compute bf16 .*8\.0.*fp32 or auto"):
+        resolve_precision("bf16", torch.device("cuda"))
     driver.properties.minor = 0
     assert f"capability 7.0; torch {torch.__version__} {needs}" in (gpu_problem() or "")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
