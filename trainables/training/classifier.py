@@ -48,7 +48,7 @@ from trainables.trial import Trial
 
 _EVALUATION_PIXELS = {"cpu": 2**18, "cuda": 2**20}
 """Pixels of one evaluation batch: 256 images of 32×32, whose maps stay in cache, and 1024, which
-take less of a GPU than training does."""
+take about as much of a GPU as training does."""
 
 _CHECKPOINT_VERSION = 2
 """Raised when saved states hold something else."""

@@ -67,18 +67,18 @@ def gpu_problem() -> str | None:
         return f"{built} is built for ROCm, and GPUs of AMD are not used"
     if not torch.version.cuda:
         return f"{built} is built without CUDA"
-    # It warns of what is said here.
     with warnings.catch_warnings():
+        # Of what is said here.
         warnings.simplefilter("ignore")
-        is_available = torch.cuda.is_available()
-    if not is_available:
+        n = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        best = max(map(torch.cuda.get_device_capability, range(n)), default=None)
+    if best is None:
         try:
             torch.cuda.init()  # type: ignore[no-untyped-call]
             reason = "torch sees no GPU"
         except (AssertionError, RuntimeError) as error:
             reason = str(error).partition(". ")[0]
         return f"{reason}; {built} needs {gpu_needs()}"
-    best = max(map(torch.cuda.get_device_capability, range(torch.cuda.device_count())))
     if best < _oldest_capability():
         return f"the GPU has compute capability {best[0]}.{best[1]}; {built} needs {gpu_needs()}"
     return None
@@ -154,7 +154,7 @@ def prepare(device: torch.device, cpus: int, gpu: float = 1.0) -> None:
     torch.backends.cudnn.benchmark = False
     # A layer that knows no other way is warned of; attention does: written out in matrices.
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cuda.enable_flash_sdp(False)
     torch.backends.cuda.enable_mem_efficient_sdp(False)
     torch.backends.cuda.enable_cudnn_sdp(False)

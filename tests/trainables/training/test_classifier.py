@@ -533,7 +533,7 @@ def test_a_state_of_another_precision(tmp_path: Path) -> None:
         start(trial).load(tmp_path / "state")
 
 
-def test_an_evaluation_batch_takes_less_than_training_does() -> None:
+def test_an_evaluation_batch_has_a_number_of_pixels() -> None:
     assert evaluation_batch("cuda", (32, 32)) == 1024
     assert evaluation_batch("cuda", (224, 224)) == 20
     assert evaluation_batch("cuda", (2000, 2000)) == 1

@@ -1,0 +1,192 @@
+"""What is run on GPUs in name only: each scenario in a fork of one process that has loaded torch.
+
+`python scenarios.py FOLDER` prints as JSON what each of them found, by its name.
+"""
+
+import ctypes
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.errors import TrainableError
+from trainables.measure.probe import Probe, _made_up, _stand_in
+from trainables.recipe import Recipe
+from trainables.training.classifier import Classifier
+from trainables.training.device import gpu_names, gpu_problem, resolve_device
+from trainables.trial import Source, Trial, Weights
+from trainables.work.actor import Actor
+from trainables.work.checkpoints import Checkpoints
+from trainables.work.reports import Task
+
+COUNTS = ("launches", "synchronisations", "copies back")
+GIB = 2**30
+Scenario = Callable[[Path], Any]
+
+
+def trial(model: str = "resnet18", **recipe: Any) -> Trial:
+    values = {"batch_size": 128, "optimizer": "sgd", "lr": 0.1, "momentum": 0.9, **recipe}
+    return Trial(
+        data=Source(),
+        fingerprint="any",
+        n_pool=512,
+        n_classes=10,
+        model=model,
+        weights=Weights(),
+        fraction=1.0,
+        n_train=512,
+        seed=0,
+        recipe=Recipe(**values),
+    )
+
+
+def learner(device: str = "cuda", gpu: float = 1.0, **recipe: Any) -> Classifier:
+    return Classifier(
+        _stand_in(trial(**recipe), 512),
+        device=device,
+        gpu=gpu,
+        dataset=_made_up(512, 2048, 32, 10),
+    )
+
+
+def refusal(call: Callable[[], Any]) -> list[str]:
+    """Return the kind and the message of what a call raises; an empty list where it does not."""
+    try:
+        call()
+    except TrainableError as error:
+        return [type(error).__name__, str(error)]
+    return []
+
+
+def an_update(folder: Path) -> dict[str, int]:
+    """Count what one update of ResNet-18 asks of the device."""
+    library = ctypes.CDLL(os.environ["LD_PRELOAD"])
+    library.fakecuda_count.restype = ctypes.c_long
+    made = learner(precision="bf16")
+    correct = torch.zeros((), dtype=torch.int64, device="cuda")
+    made._model.train()
+    for step in range(3):
+        made._update(step, correct)
+    library.fakecuda_reset()
+    made._update(3, correct)
+    return {name: library.fakecuda_count(i) for i, name in enumerate(COUNTS)}
+
+
+def an_epoch(folder: Path) -> dict[str, Any]:
+    """Train and evaluate; save, and try to go on from there on the CPU and in another precision."""
+    made = learner(precision="fp32")
+    made.train()
+    trained = torch.cuda.max_memory_allocated()
+    row = made.step()
+    checkpoints = Checkpoints(folder / "states")
+    checkpoints.save(made, [row])
+    again = {
+        "gpu": learner(precision="fp32"),
+        "cpu": learner(device="cpu", precision="fp32"),
+    }
+    restored = {name: checkpoints.restore(each, 9) for name, each in again.items()}
+    return {
+        "device": row["device"],
+        "trained": trained,
+        "peak": row["peak_memory_bytes"],
+        "epochs": {name: len(rows) for name, (rows, _) in restored.items()},
+        "problems": {name: problems for name, (_, problems) in restored.items()},
+        "states": checkpoints.states(),
+    }
+
+
+def attention(folder: Path) -> list[str]:
+    """Train a ViT; return what torch warns of."""
+    found = []
+    for precision in ("fp32", "bf16"):
+        vit = trial("vit_b_16", batch_size=2, image_size=224, precision=precision)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            Probe(vit, 32, 10, 1).measure()
+        found += [str(each.message) for each in caught]
+    return found
+
+
+def a_part_that_is_too_small(folder: Path) -> list[str]:
+    return refusal(lambda: learner(gpu=1 / 64, precision="fp32", batch_size=512).step())
+
+
+def a_huge_workspace(folder: Path) -> list[str]:
+    return refusal(lambda: learner(precision="fp32").step())
+
+
+def a_driver_too_old(folder: Path) -> dict[str, Any]:
+    return {"cuda": refusal(lambda: resolve_device("cuda")), "auto": resolve_device().type}
+
+
+def an_old_gpu(folder: Path) -> dict[str, Any]:
+    return {
+        "problem": gpu_problem(),
+        "auto": learner()._precision,
+        "bf16": refusal(lambda: learner(precision="bf16")),
+    }
+
+
+def a_gpu_that_is_too_old(folder: Path) -> dict[str, Any]:
+    return {"cuda": refusal(lambda: resolve_device("cuda")), "auto": resolve_device().type}
+
+
+def two_gpus(folder: Path) -> dict[str, Any]:
+    """Look at two GPUs as a trial that would own both, and as one that has a share of none."""
+    names = gpu_names()
+    both = refusal(lambda: resolve_device("cuda"))
+    task = Task(
+        trial=trial(),
+        recorded=0,
+        cpus=1,
+        device="cpu",
+        gpu=0,
+        checkpoint_folder=str(folder),
+        checkpoint_seconds=30,
+        keep_checkpoints="none",
+    )
+    Actor.__new__(Actor).setup({"task": task.model_dump_json()})
+    return {"names": names, "both": both, "visible": os.environ["CUDA_VISIBLE_DEVICES"]}
+
+
+SCENARIOS: list[tuple[Scenario, dict[str, Any]]] = [
+    (an_update, {}),
+    (an_epoch, {}),
+    (attention, {}),
+    (a_part_that_is_too_small, {"FAKECUDA_TOTAL": 16 * GIB}),
+    (a_huge_workspace, {"FAKECUDNN_WORKSPACE": 64 * GIB}),
+    (a_driver_too_old, {"FAKECUDA_DRIVER": 12080}),
+    (an_old_gpu, {"FAKECUDA_MAJOR": 7, "FAKECUDA_MINOR": 5}),
+    (a_gpu_that_is_too_old, {"FAKECUDA_MAJOR": 7, "FAKECUDA_MINOR": 0}),
+    (two_gpus, {"FAKECUDA_DEVICES": 2, "FAKECUDA_NAME": "NVIDIA A100 MIG 1g.5gb"}),
+]
+
+
+def main(folder: Path) -> None:
+    """Run all scenarios, each in a fork; print what they found."""
+    found: dict[str, Any] = {}
+    for scenario, variables in SCENARIOS:
+        name = scenario.__name__
+        own = folder / name
+        own.mkdir()
+        child = os.fork()
+        if not child:
+            os.environ.update({key: str(value) for key, value in variables.items()})
+            try:
+                (own / "found").write_text(json.dumps(scenario(own)))
+            finally:
+                sys.stderr.flush()
+                os._exit(0)
+        os.waitpid(child, 0)
+        file = own / "found"
+        found[name] = json.loads(file.read_text()) if file.exists() else None
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,97 @@
+"""The real trainer on GPUs in name only: devices, memory, launches, messages; no accuracies."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakecuda import gpus
+
+# One process for all: what is preloaded cannot be had by a fork of this one.
+pytestmark = pytest.mark.skipif(bool(gpus.missing()), reason=str(gpus.missing()))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return what every scenario found, by its name."""
+    folder = tmp_path_factory.mktemp("gpus")
+    variables = {**os.environ, **gpus.build(folder)}
+    variables.pop("CUDA_VISIBLE_DEVICES", None)
+    words = [sys.executable, str(Path(__file__).with_name("scenarios.py")), str(folder)]
+    done = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    answers: dict[str, Any] = json.loads(done.stdout)
+    assert None not in answers.values(), done.stderr
+    return answers
+
+
+def test_an_update_has_its_budget_of_launches_and_waits_for_nothing(found: dict[str, Any]) -> None:
+    counted = found["an_update"]
+    assert 0 < counted["launches"] <= 356
+    assert (counted["synchronisations"], counted["copies back"]) == (0, 0)
+
+
+def test_evaluation_takes_about_what_training_takes(found: dict[str, Any]) -> None:
+    epoch = found["an_epoch"]
+    assert epoch["device"] == "NVIDIA A100-SXM4-80GB"
+    # With 2^23 pixels it took seven times as much.
+    assert epoch["trained"] < epoch["peak"] < 1.5 * epoch["trained"]
+
+
+def test_a_checkpoint_of_a_gpu_is_foreign_on_the_cpu_and_stays(found: dict[str, Any]) -> None:
+    epoch = found["an_epoch"]
+    assert epoch["epochs"] == {"gpu": 1, "cpu": 0}
+    assert epoch["problems"]["gpu"] == []
+    (problem,) = epoch["problems"]["cpu"]
+    assert "its device kind is cuda, this trial's is cpu; it is left there" in problem
+    assert epoch["states"] == ["000001.state"]
+
+
+def test_attention_repeats(found: dict[str, Any]) -> None:
+    # Torch warns of every kernel that does not.
+    assert found["attention"] == []
+
+
+@pytest.mark.parametrize(
+    ("scenario", "words"),
+    [
+        ("a_part_that_is_too_small", "128.00 MiB allowed"),
+        ("a_huge_workspace", "unable to find an engine to execute this computation"),
+    ],
+)
+def test_a_shortage_is_named(found: dict[str, Any], scenario: str, words: str) -> None:
+    kind, message = found[scenario]
+    assert kind == "OutOfGpuMemory"
+    assert "A100-SXM4-80GB has no room for resnet18, batches of" in message
+    assert words in message
+
+
+def test_a_gpu_that_cannot_be_used_is_refused_where_it_is_asked_for(found: dict[str, Any]) -> None:
+    needs = "needs driver 580 or later and compute capability 7.5 or later"
+    reasons = {
+        "a_driver_too_old": "driver on your system is too old (found version 12080)",
+        "a_gpu_that_is_too_old": "the GPU has compute capability 7.0",
+    }
+    for scenario, reason in reasons.items():
+        kind, message = found[scenario]["cuda"]
+        assert (kind, found[scenario]["auto"]) == ("TrainableError", "cpu")
+        assert "has none to train on" in message
+        assert reason in message
+        assert needs in message
+
+
+def test_below_compute_capability_8_bf16_is_refused(found: dict[str, Any]) -> None:
+    old = found["an_old_gpu"]
+    assert (old["problem"], old["auto"]) == (None, "fp32")
+    assert "does not compute bf16" in old["bf16"][1]
+
+
+def test_a_trial_takes_no_neighbours_gpu(found: dict[str, Any]) -> None:
+    both = found["two_gpus"]
+    assert both["names"] == ["NVIDIA A100 MIG 1g.5gb (16.0 GiB, 8.0)"] * 2
+    assert "exactly one visible device, torch sees 2" in both["both"][1]
+    # A trial without a share, on a worker of Ray.
+    assert both["visible"] == ""
