@@ -290,7 +290,6 @@ def best(repeats: float) -> pd.DataFrame:
                     value.low <= true <= value.high,
                     cells.low[place] <= true <= cells.high[place],
                     value.mean - true,
-                    value.shrunk - true,
                     chance.max(),
                     truth[chance.argmax()] >= truth.max() - 1e-9,
                 )
@@ -303,9 +302,10 @@ def best(repeats: float) -> pd.DataFrame:
                 "cells": name,
                 "held": means[0],
                 "(t alone)": means[1],
+                "points too high": f"{means[2]:+.2f}",
+                "probability of best": means[3],
+                "is best": means[4],
             }
-            | {"points too high": f"{means[2]:+.2f}", "shrunk": f"{means[3]:+.2f}"}
-            | {"probability of best": means[4], "is best": means[5]}
         )
     return pd.DataFrame(rows)
 

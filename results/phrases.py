@@ -105,11 +105,6 @@ def setting(levels: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def fractions(values: Sequence[float]) -> str:
-    """Return shares of the data as prose lists them, such as `1/16, 1/2 and 1`."""
-    return listed([fraction_label(value) for value in sorted(values)])
-
-
 def signed(value: float) -> str:
     """Return a difference in points, such as `+4.1` or `−0.3`."""
     return f"{value:+.1f}".replace("-", "−")
@@ -148,13 +143,7 @@ def resource_time(seconds: float, resource: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time span with its unit, such as `40 s`, `2.5 min` or `12 h`.
-
-    Parameters
-    ----------
-    seconds
-        0 or more.
-    """
+    """Return a time span with its unit, such as `40 s`, `2.5 min` or `12 h`."""
     return " ".join(_in_largest(seconds, _UNITS))
 
 

@@ -24,18 +24,10 @@ if TYPE_CHECKING:
 def open(path: str | Location, prices: Mapping[str, float] | None = None) -> "Run":
     """Open a run directory, whether its study is finished, under way or was cut short.
 
-    Parameters
-    ----------
-    path
-        The folder that `scalestudy run` was given as `--out`, or the address (`s3://bucket/run`),
-        which is a string.
-    prices
-        Of a `label` and of an `hour` on a GPU or CPU, in one currency, in place of the study's.
-
-    Raises
-    ------
-    StoreError
-        No study has run there, or it cannot be read.
+    The path is the folder that `scalestudy run` was given as `--out`, or the address
+    (`s3://bucket/run`), which is a string. Prices are of a `label` and of an `hour` on a GPU or
+    CPU, in one currency, in place of the study's. Raises StoreError where no study has run there,
+    or it cannot be read.
     """
     store = Store.at(path)
     store.study()
@@ -43,15 +35,7 @@ def open(path: str | Location, prices: Mapping[str, float] | None = None) -> "Ru
 
 
 class Run:
-    """What a study has left so far. Tables are read once; open the run again for newer rows.
-
-    Parameters
-    ----------
-    store
-        The run directory.
-    prices
-        See `open`.
-    """
+    """What a study has left so far. Tables are read once; open the run again for newer rows."""
 
     def __init__(self, store: Store, prices: Mapping[str, float] | None = None) -> None:
         self._store = store
@@ -93,24 +77,18 @@ class Run:
     def epochs(self, compared: bool = False) -> pd.DataFrame:
         """Return one row per trial and epoch, in the order in which they arrived.
 
-        Parameters
-        ----------
-        compared
-            Only what comparisons use: trials that are wanted, measured and completed, up to the
-            budget that the study as last run asks for. By default all that was ever recorded,
-            searches and levels that are not asked for any more included.
+        By default all that was ever recorded, searches and levels that are not asked for any more
+        included. `compared`: only what comparisons use, trials that are wanted, measured and
+        completed, up to the budget that the study as last run asks for.
         """
         return self._chosen("epochs", compared)
 
     def predictions(self, compared: bool = False) -> pd.DataFrame:
         """Return one row per trial and test example: was it right at the trial's last epoch?
 
-        Parameters
-        ----------
-        compared
-            Only what comparisons use, as in `epochs`, at the final epoch of the study as last
-            run. By default those of every search trial that completed as well, and of the earlier
-            last epochs of trials that were continued.
+        By default those of every search trial that completed as well, and of the earlier last
+        epochs of trials that were continued. `compared`: only what comparisons use, as in `epochs`,
+        at the final epoch of the study as last run.
         """
         return self._chosen("predictions", compared)
 
@@ -121,37 +99,21 @@ class Run:
     def summary(self) -> pd.DataFrame:
         """Return one row per cell, also for those without a value.
 
-        Returns
-        -------
-        DataFrame
-            The factors, `n_train` (images), `state`, `reason` (where it is not complete), `seeds`
-            completed and `seeds_wanted`; of every accuracy (0 to 1) and loss the mean over seeds,
-            `_low` and `_high` (95 % t interval), `_min` and `_max`; `n_parameters`,
-            `flops_per_image`, `seconds` (mean per trial); the recipe where all compared trials
-            share it; and how many of its trials are in each stage and state.
+        Columns are the factors, `n_train` (images), `state`, `reason` (where it is not complete),
+        `seeds` completed and `seeds_wanted`; of every accuracy (0 to 1) and loss the mean over
+        seeds, `_low` and `_high` (95 % t interval), `_min` and `_max`; `n_parameters`,
+        `flops_per_image`, `seconds` (mean per trial); the recipe where all compared trials share
+        it; and how many of its trials are in each stage and state.
         """
         return self.cells.summary.copy(deep=False)
 
     def labels_for(self, target: float) -> pd.DataFrame:
         """Return how many training images each series of cells needs for a test accuracy.
 
-        Parameters
-        ----------
-        target
-            The accuracy, a share between 0 and 1.
-
-        Returns
-        -------
-        DataFrame
-            One row per level of the factors but `fraction`: these, `n_train` (largest measured),
-            `images`, `low` and `high` (nominal 95 %; NaN where not reached up to 64 times
-            `n_train`), `basis` (measured, forecast, far forecast or empty) and `text`. Empty in a
-            race, whose survivors are no fair mean.
-
-        Raises
-        ------
-        ResultsError
-            The target is no share between 0 and 1.
+        One row per level of the factors but `fraction`: these, `n_train` (largest measured),
+        `images`, `low` and `high` (nominal 95 %; NaN where not reached up to 64 times `n_train`),
+        `basis` (measured, forecast, far forecast or empty) and `text`. Empty in a race, whose
+        survivors are no fair mean. Raises ResultsError where the target lies outside 0 to 1.
         """
         if not 0 < target < 1:
             raise ResultsError(
@@ -162,12 +124,8 @@ class Run:
     def findings(self) -> pd.DataFrame:
         """Return what stands against the study's comparisons, the gravest first.
 
-        Returns
-        -------
-        DataFrame
-            One row per finding: `severity` (error, warning, note), `code`, `cell` (empty where it
-            is about the whole study), `evidence`, `advice`. All text; docs/statistics.md has the
-            codes.
+        One row per finding: `severity` (error, warning, note), `code`, `cell` (empty where it is
+        about the whole study), `evidence`, `advice`. All text; docs/statistics.md has the codes.
         """
         return self._findings.copy(deep=False)
 
@@ -183,14 +141,11 @@ class Run:
         freely at all of the data; where the best cell stands at the reference, what the best other
         level gains. That of data is the forecast next doubling, or the last measured one.
 
-        Returns
-        -------
-        DataFrame
-            `lever` (data, model, weights, recipe or an own factor's name), `step` (from → to),
-            `gain` with `low` and `high` (points; they hold together, and are NaN where the spread
-            over seeds is unknown), `decided`, `best_probability` (of being the largest gain),
-            `images` (more labels), `hours` (of GPU or CPU, more for a run; of a recipe, its
-            search), `price` (NaN without prices), `basis` (measured, forecast, one seed).
+        Columns are `lever` (data, model, weights, recipe or an own factor's name), `step` (from →
+        to), `gain` with `low` and `high` (points; they hold together, and are NaN where the spread
+        over seeds is unknown), `decided`, `best_probability` (of being the largest gain), `images`
+        (more labels), `hours` (of GPU or CPU, more for a run; of a recipe, its search), `price`
+        (NaN without prices), `basis` (measured, forecast, one seed).
         """
         return self.analysis.levers.copy(deep=False)
 
@@ -228,18 +183,7 @@ class Run:
         return list(self.drawings)
 
     def figure(self, name: str) -> "Figure":
-        """Draw a figure.
-
-        Parameters
-        ----------
-        name
-            One of `figures`.
-
-        Raises
-        ------
-        ResultsError
-            There is no figure of that name.
-        """
+        """Draw one of `figures`; raises ResultsError where there is none of that name."""
         try:
             drawing = self.drawings[name]
         except KeyError:

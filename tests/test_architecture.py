@@ -19,7 +19,10 @@ FORBIDDEN = {
     "results": {"torch", "torchvision", "ray", "orchestrator", "trainables"},
     "trainables": {"orchestrator"},
 }
-LEAVES = {"results.errors", "results.ranking", "results.records", "results.store.objects"}
+LEAVES = {
+    *("results.errors", "results.phrases", "results.ranking", "results.records"),
+    "results.store.objects",
+}
 """What trainables may import of results, and what imports nothing else of ours."""
 ROOMS = {
     "orchestrator": "errors study placement ledger plan drivers run screen jobs commands",

@@ -186,11 +186,6 @@ class Recipe(BaseModel):
         height, width = self.image_size.split("x")
         return int(height), int(width)
 
-    @property
-    def budget_matters(self) -> bool:
-        """Whether an epoch's numbers depend on how many epochs are to come."""
-        return self.schedule not in ("constant", "step")
-
     def changed(self, **fields: Any) -> Self:
         """Return the recipe with other values in some fields, checked."""
         return type(self)(**{**dict(self), **fields})
@@ -224,6 +219,7 @@ class Recipe(BaseModel):
             if name not in BUDGET_FIELDS and value is not None and value != defaults[name]
         }
         fields["interval"] = self.steps_per_interval or "epoch"
-        if self.budget_matters:
+        # Whether an epoch's numbers depend on how many are to come.
+        if self.schedule not in ("constant", "step"):
             fields["intervals"] = self.intervals
         return fields

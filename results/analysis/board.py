@@ -52,13 +52,10 @@ class Board:
         names = list(factors)
         if cells is not None:
             place = runs["cell"].to_numpy(int)
-        elif names:
+        else:
             groups = runs.groupby(names, dropna=False, sort=False)
             place = groups.ngroup().to_numpy()
             cells = groups.head(1)[[*names, "n_train", "n_parameters"]].reset_index(drop=True)
-        else:
-            place = np.zeros(len(runs), dtype=int)
-            cells = runs.head(1)[["n_train", "n_parameters"]].reset_index(drop=True)
         seeds, seed = np.unique(runs["seed"].to_numpy(), return_inverse=True)
         _refuse_twins(runs, place * max(seeds.size, 1) + seed)
         shape = (len(cells), seeds.size)

@@ -148,13 +148,12 @@ def cells_of(
 ) -> Cells:
     """Summarise the wanted trials of a table, one row per cell; see `Cells`.
 
-    Without predictions intervals speak of new seeds alone. Raises ValueError where the table lacks
-    a column that is needed, or where two compared runs share cell and seed.
+    Without predictions intervals speak of new seeds alone. Raises ValueError where two compared
+    runs share cell and seed.
     """
     if predictions is None:
         predictions = SCHEMAS["predictions"].empty_table().to_pandas()
     factors = list(design.factors)
-    _require(trials, [*factors, "seed", "final_test_accuracy"])
     wanted = wanted_trials(trials)
     levels = {name: _ordered(wanted[name], design.levels.get(name, ())) for name in factors}
     groups = wanted.groupby(factors, dropna=False, observed=True, sort=False)
@@ -192,15 +191,6 @@ def cells_of(
 def in_order(table: pd.DataFrame, levels: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """Return a table's rows sorted by their levels; equals stay as they are."""
     return table.iloc[_order(table, levels)].reset_index(drop=True)
-
-
-def _require(trials: pd.DataFrame, columns: Sequence[str]) -> None:
-    absent = [name for name in columns if name not in trials.columns]
-    if absent:
-        raise ValueError(
-            f"The table of trials lacks {', '.join(absent)}; its columns are "
-            f"{', '.join(map(str, trials.columns))}."
-        )
 
 
 def _ordered(column: pd.Series, declared: Sequence[Any]) -> list[Any]:

@@ -200,25 +200,6 @@ def _half_of(cells: pd.DataFrame, top: int, factors: Sequence[str]) -> int | Non
     return int(smaller[images[smaller].argmax()]) if smaller.size else None
 
 
-@dataclass(frozen=True)
-class _Known:
-    """What is known of pairs of cells, in points, arrays of shape (pairs,)."""
-
-    estimate: Array
-    error: Array
-    freedom: Array
-    seed_error: Array
-    image_error: Array
-    p: Array
-    n_seeds: Array
-
-    @property
-    def one_sided(self) -> Array:
-        """Chance of such an estimate or a higher one; NaN where seeds are unknown."""
-        p = special.stdtr(self.freedom, -self.estimate / self.error)
-        return np.where(np.isnan(self.p), np.nan, p)
-
-
 class _Field:
     """The cells of a study, and what is known of all pairs of them that an answer needs."""
 
@@ -236,12 +217,17 @@ class _Field:
         # Pairs without a common seed have no row.
         keys = pd.DataFrame(pairs, columns=["best", "other"], dtype=int)
         known = keys.merge(differences, how="left", on=["best", "other"])
-        columns = ("difference", "standard_error", "freedom", "seed_error", "image_error", "p")
-        values = [known[name].to_numpy(float) for name in (*columns, "n_seeds")]
-        self.found = _Known(*values)
+        # In points, arrays of shape (pairs,).
+        self.estimate, self.error, self.freedom, self.n_seeds, p = (
+            known[name].to_numpy(float)
+            for name in ("difference", "standard_error", "freedom", "n_seeds", "p")
+        )
+        self.parts = known[["seed_error", "image_error"]].to_numpy(float)
+        # Chance of such an estimate or a higher one; NaN where seeds are unknown.
+        chance = special.stdtr(self.freedom, -self.estimate / self.error)
+        self.p = np.where(np.isnan(p), np.nan, chance)
         spoken = list(known["speaks_of"].dropna())
         self.speaks_of = SEEDS if SEEDS in spoken else spoken[0] if spoken else NOTHING
-        self.p = self.found.one_sided
 
     def value(self) -> BestValue | None:
         """Return what the best of all cells is worth, in points."""
@@ -252,7 +238,7 @@ class _Field:
             return None
         mean, shared = self.cells["accuracy"].to_numpy(float), own
         # What images and seeds bring to all cells alike does not choose among them.
-        apart = self.found.error[self.places(0, self.groups[ANY][1:])] / np.sqrt(2)
+        apart = self.error[self.places(0, self.groups[ANY][1:])] / np.sqrt(2)
         known = apart[np.isfinite(apart)]
         if known.size:
             own = np.array([np.median(known), *np.where(np.isfinite(apart), apart, own[1:])])
@@ -280,7 +266,7 @@ class _Field:
         rivals = self.p[[self.place[best, other] for other in self.groups[amount][1:]]]
         contenders = max(1 + int((~(rivals <= _CONTENDER)).sum()), 2)
         places = self.places(best, others)
-        estimates = self.found.estimate[places]
+        estimates = self.estimate[places]
         nearest = int(np.argmin(np.where(np.isnan(estimates), np.inf, estimates)))
         at = places[nearest]
         # NaN where any is: a cell that is not tested may be as good.
@@ -300,11 +286,11 @@ class _Field:
             gain=float(estimates[nearest]),
             p=min(contenders * p, 1.0),
             contenders=contenders,
-            n_seeds=int(np.nan_to_num(self.found.n_seeds[at])),
-            error=float(self.found.error[at]),
-            freedom=float(self.found.freedom[at]),
-            seed_error=float(self.found.seed_error[at]),
-            image_error=float(self.found.image_error[at]),
+            n_seeds=int(np.nan_to_num(self.n_seeds[at])),
+            error=float(self.error[at]),
+            freedom=float(self.freedom[at]),
+            seed_error=float(self.parts[at, 0]),
+            image_error=float(self.parts[at, 1]),
         )
 
     def named(self, key: tuple[int, tuple[int, ...], bool]) -> Hashable:
@@ -320,8 +306,8 @@ class _Field:
     def ends(self, row: Comparison, tail: float) -> tuple[float, float]:
         """Return the ends of a measured gain's interval that leaves out so much at each side."""
         places = self.places(row.best, row.others)
-        half = special.stdtrit(self.found.freedom[places], 1 - tail) * self.found.error[places]
-        estimates = self.found.estimate[places]
+        half = special.stdtrit(self.freedom[places], 1 - tail) * self.error[places]
+        estimates = self.estimate[places]
         return float((estimates - half).min()), float((estimates + half).min())
 
     def more_data(self, forecasts: pd.DataFrame) -> list[Comparison]:

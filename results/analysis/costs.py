@@ -47,15 +47,15 @@ def _covered(spans: list[tuple[float, float]]) -> float:
     return covered
 
 
-def pareto_front(cells: "pd.DataFrame", cost: str, error: str = "error") -> "pd.Series":
+def pareto_front(cells: "pd.DataFrame", cost: str) -> "pd.Series":
     """Tell which cells no other beats: none has less error at the same cost or less.
 
-    Cost and error are columns where less is better; False where either is not known.
+    Cost is a column where less is better; False where it or the error is not known.
     """
-    known = cells[[cost, error]].astype(float).dropna()
-    lowest = known.groupby(cost)[error].min()
+    known = cells[[cost, "error"]].astype(float).dropna()
+    lowest = known.groupby(cost)["error"].min()
     front = lowest[lowest < lowest.cummin().shift(fill_value=np.inf)]
-    on_front: pd.Series = known[error] == known[cost].map(front)
+    on_front: pd.Series = known["error"] == known[cost].map(front)
     return on_front.reindex(cells.index, fill_value=False)
 
 

@@ -15,11 +15,8 @@ def search_budgets(wanted: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame
     Dodge et al., *Show Your Work* (EMNLP 2019), here without replacement. A recipe that was stopped
     counts by what it had come to, so that less is too low; cells that still search are left out.
 
-    Returns
-    -------
-    DataFrame
-        One row per cell and number of recipes up to those tried: the factors, `recipes`, `expected`
-        (points of validation accuracy), `stopped` (recipes of the cell).
+    One row per cell and number of recipes up to those tried: the factors, `recipes`, `expected`
+    (points of validation accuracy), `stopped` (recipes of the cell).
     """
     ended = (Status.COMPLETED, Status.STOPPED, Status.FAILED)
     rows = []

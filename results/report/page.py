@@ -63,22 +63,11 @@ def write_report(
     one row per cell, the levers, one row per step that may help, and what was forecast of larger
     sizes. Forecasts are kept: later reports hold them against what is measured then.
 
-    Parameters
-    ----------
-    run
-        The run directory, or what `results.open` returned for it.
-    refresh
-        Seconds after which an open page looks for a newer one, for reports that are written again
-        and again; never by default.
-    target
-        A test accuracy (0 to 1) for which the page says how many images it takes.
-    figures
-        Whether every figure that `Run.figures` names is written.
-
-    Raises
-    ------
-    StoreError
-        No study has run there, or the disk refuses.
+    The run is its directory, or what `results.open` returned for it. `refresh` is after how many
+    seconds an open page looks for a newer one, for reports that are written again and again; never
+    by default. For a target, a test accuracy (0 to 1), the page says how many images it takes.
+    `figures` writes every figure that `Run.figures` names. Raises StoreError where no study has run
+    there, or the disk refuses.
     """
     run = run if isinstance(run, Run) else open(run)
     folder = run.path / "report"

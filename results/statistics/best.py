@@ -25,9 +25,6 @@ class BestValue:
     """Index of the cell; the first of equals."""
     mean: float
     """Its mean as measured, which selection makes too high on average."""
-    shrunk: float
-    """Its mean pulled towards the contenders', as far as these differ by chance (empirical Bayes);
-    what to expect of it on new seeds and images."""
     low: float
     high: float
     """Interval for its true value that holds whichever cell was chosen."""
@@ -61,16 +58,9 @@ def best_value(
     tail = (1 - LEVEL) / 2
     plain, chosen = special.stdtrit(nu[place], 1 - np.array([tail, tail / contenders.sum()]))
     down = np.sqrt((chosen * own[place]) ** 2 + plain**2 * (se[place] ** 2 - own[place] ** 2))
-    field = x[contenders]
-    weight = 1 / np.maximum(own[contenders], 1e-300) ** 2
-    centre = float(weight @ field / weight.sum())
-    excess = float(weight @ (field - centre) ** 2) - (field.size - 1)
-    between = excess / float(weight.sum() - weight @ weight / weight.sum()) if field.size > 1 else 0
-    kept = max(between, 0.0) / (max(between, 0.0) + own[place] ** 2) if field.size > 1 else 1.0
     return BestValue(
         place=place,
         mean=float(x[place]),
-        shrunk=float(centre + kept * (x[place] - centre)),
         low=float(x[place] - down),
         high=float(x[place] + plain * se[place]),
         contenders=contenders,

@@ -149,10 +149,10 @@ def infer(
     if covariates is not None and many.sum() >= _ENOUGH:
         scale = scale * variance_trend(contrasts.seed / scale, d, covariates)
     seed, rest = np.where(many, contrasts.seed, 0.0), np.where(tested & many, contrasts.rest, 0.0)
-    moderated = moderate(seed / scale, d, independent)
+    variance, freedom = moderate(seed / scale, d, independent)
     share = _known_share(d, seed / scale, rest / scale)
     s = np.maximum(seeds, 1.0)
-    a = np.where(many, np.maximum(moderated.variance * scale, rest) - share * rest, 0.0) / s
+    a = np.where(many, np.maximum(variance * scale, rest) - share * rest, 0.0) / s
     image = np.where(tested, contrasts.image, 0.0)
     b = np.maximum(image - (1 - share) * rest, 0.0) / s
     # However few images the two are told apart on, the interval is no narrower than the exact
@@ -161,7 +161,7 @@ def infer(
     b = np.where(tested, np.maximum(b, few - a), b)
     error = np.sqrt(a + b)
     error = np.where(error > 0, error, np.nan)
-    of_seeds = np.where(many, moderated.freedom, 1.0)
+    of_seeds = np.where(many, freedom, 1.0)
     widest = quantile(of_seeds)
     normal = quantile(np.maximum(images - 1, 1.0))
     half = np.sqrt(widest**2 * a + normal**2 * b)

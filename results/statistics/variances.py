@@ -4,8 +4,6 @@ A variance over two or three seeds is hardly known; those of a study's other con
 it, as in limma (Smyth, *Stat. Appl. Genet. Mol. Biol.* 3, 2004), the less the more unlike they are.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
@@ -26,28 +24,17 @@ _HALVES = np.geomspace(0.02, 5000, 2000)
 _TRIGAMMAS = special.polygamma(1, _HALVES)
 
 
-@dataclass(frozen=True)
-class Moderated:
-    """Sample variances that borrow from each other."""
-
-    variance: Array
-    freedom: Array
-    """Moderated variances and their degrees of freedom, shape (…, contrasts)."""
-    heterogeneity: Array
-    """Estimated variance of the contrasts' log variances, shape (…, 1)."""
-
-
 def moderate(
     variance: ArrayLike, freedom: ArrayLike, independent: float | None = None
-) -> Moderated:
-    """Pull sample variances towards their common value, the less the more unlike they are.
+) -> tuple[Array, Array]:
+    """Return sample variances pulled to their common value, and their degrees of freedom then.
 
-    With E[s] = u·σ for s² on d degrees of freedom: s₀ is the mean of s/u, which one noisy contrast
-    does not rule; τ² = 4·ln(mean s²/s₀²) the heterogeneity; h = τ² + caution·se(τ²)·(1 + τ²) what
-    it may well be; d₀ = 2·trigamma⁻¹(h) limma's prior degrees of freedom. Of these
-    c = trust·d₀ are believed, within `_LEAST` and the share `_OTHERS` of the other contrasts'. The
-    variance is (pull·c·s₀² + d·s²)/(pull·c + d) with d + c degrees of freedom; for a contrast alone
-    c = 0.
+    The more unlike they are, the less. With E[s] = u·σ for s² on d degrees of freedom: s₀ is the
+    mean of s/u, which one noisy contrast does not rule; τ² = 4·ln(mean s²/s₀²) the heterogeneity; h
+    = τ² + caution·se(τ²)·(1 + τ²) what it may well be; d₀ = 2·trigamma⁻¹(h) limma's prior degrees
+    of freedom. Of these c = trust·d₀ are believed, within `_LEAST` and the share `_OTHERS` of the
+    other contrasts'. The variance is (pull·c·s₀² + d·s²)/(pull·c + d) with d + c degrees of
+    freedom; for a contrast alone c = 0.
 
     Sample variances have the shape (…, contrasts), degrees of freedom are broadcast against it, and
     a variance is read where there are some. `independent` is how many contrasts are independent,
@@ -73,11 +60,8 @@ def moderate(
     worth = np.minimum(np.maximum(_TRUST * prior, _LEAST), others)
     pull = _PULL * worth
     upper, lower = pull * pooled + d * s2, pull + d
-    return Moderated(
-        variance=np.divide(upper, lower, out=np.full(s2.shape, np.nan), where=lower > 0),
-        freedom=d + worth,
-        heterogeneity=heterogeneity,
-    )
+    moderated = np.divide(upper, lower, out=np.full(s2.shape, np.nan), where=lower > 0)
+    return moderated, d + worth
 
 
 def variance_trend(variance: ArrayLike, freedom: ArrayLike, covariates: ArrayLike) -> Array:

@@ -81,7 +81,7 @@ class ObjectPath:
 
         Raises AddressError where it is no such address, or holds credentials.
         """
-        root, path, query = _split(address)
+        root, path, query = check_address(address)
         with _explained(f"{root}{path}", query):
             try:
                 return cls(root, path, query, _connect(root, path, query))
@@ -246,16 +246,12 @@ class ObjectPath:
         return _explained(self.shown, self.query)
 
 
-def check_address(address: str) -> None:
-    """Check how an address is written, without asking the store.
+def check_address(address: str) -> tuple[str, str, str]:
+    """Return root, bucket with key, and options of an address that may be used.
 
-    Raises AddressError where it is no such address, or holds credentials.
+    Nothing is asked of the store. Raises AddressError where it is no such address, or holds
+    credentials.
     """
-    _split(address)
-
-
-def _split(address: str) -> tuple[str, str, str]:
-    """Return root, bucket with key, and options of an address that may be used."""
     match = _ADDRESS.fullmatch(address)
     scheme = match["scheme"].lower() if match else ""
     if match is None or scheme not in SCHEMES:

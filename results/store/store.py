@@ -135,7 +135,10 @@ class Store:
                 broken = [part.name for part in parts if not is_sound(part, table)]
                 # An object that is replaced while it is read looks broken, and is not.
                 if isinstance(self.root, Path) or attempt >= _READ_ATTEMPTS:
-                    raise self._unreadable(table, broken, error) from error
+                    raise StoreError(
+                        f"{self.folder(table)}: {', '.join(broken) or error} cannot be read. "
+                        "`scalestudy run` sets damaged parts aside and trains again what they held."
+                    ) from error
                 time.sleep(_READ_PAUSE)
                 continue
             if self._generation(table) != generation:
@@ -323,12 +326,6 @@ class Store:
         if isinstance(self.root, Path):
             for table in SCHEMAS:
                 merging.merge(self.root, table, name, above)
-
-    def _unreadable(self, table: str, broken: Sequence[str], error: Exception) -> StoreError:
-        return StoreError(
-            f"{self.folder(table)}: {', '.join(broken) or error} cannot be read. "
-            "`scalestudy run` sets damaged parts aside and trains again what they held."
-        )
 
 
 def _scraps(folder: Path) -> list[Path]:

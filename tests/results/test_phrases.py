@@ -9,7 +9,6 @@ from results.phrases import (
     duration,
     few,
     fraction_label,
-    fractions,
     level_label,
     listed,
     resource_time,
@@ -38,7 +37,6 @@ def test_lists():
     assert listed(["a", "b"], "or") == "a or b"
     assert few(["a", "b", "c"]) == ["a", "b", "c"]
     assert few(["a", "b", "c", "d", "e"]) == ["a", "b", "c", "2 more below"]
-    assert fractions([1.0, 1 / 16]) == "1/16 and 1"
 
 
 def test_words():

@@ -1,14 +1,15 @@
 """From the parts that a source brings to a training and a test set, and what validates."""
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain, compress
-from typing import Any, Protocol
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.reading import Item, Note, Reading, Split
+from trainables.data.reading import Note, Reading, Split
 from trainables.data.splits import carve
 from trainables.errors import DataError
 from trainables.trial import Source
@@ -25,14 +26,10 @@ USUAL_NAMES = {
 class Parts:
     """The parts of a data set as its source brings them."""
 
-    train: Split
-    """Images to train on, and to hold out of."""
-    test: Split | None
-    """None where none comes along."""
+    splits: Mapping[str, Split]
+    """Images of `train`, and of `validation` and `test` where these come along."""
     class_names: tuple[str, ...] = ()
     """Name of every class by its label; empty where the source gives no names."""
-    validation: Split | None = None
-    """None where none comes along."""
     files: tuple[str, ...] = ()
     """Files or folders that were read, by name."""
     notes: tuple[Note, ...] = ()
@@ -41,20 +38,17 @@ class Parts:
     """Where there is no test part: what is there, and what to do."""
 
 
-class HasParts(Protocol):
+class Readable(ABC):
     """Where a data set comes from."""
 
+    @abstractmethod
     def parts(self) -> Parts:
         """Return the data set: labels are read, images when asked for.
 
         Raises DataError, which names what is missing, unreadable or labelled in an impossible way.
         """
 
-
-class Readable:
-    """What every origin can do."""
-
-    def read(self: HasParts, source: Source | None = None) -> Reading:
+    def read(self, source: Source | None = None) -> Reading:
         """Return training and test set as a study's data block asks for.
 
         Raises DataError where there is no test part and none is to be carved, or both.
@@ -62,9 +56,20 @@ class Readable:
         return arranged(self.parts(), source or Source())
 
 
+def lack_of_test(lack: str, otherwise: str, there: Mapping[str, Path]) -> str:
+    """Return what to do where there is no test part: as said, or test on what validates."""
+    if "validation" not in there:
+        return f"{lack}; {otherwise}"
+    return (
+        f"{lack}, but {there['validation'].name}; to test on it, write data.path: "
+        f"{{train: {there['train']}, test: {there['validation']}}}"
+    )
+
+
 def arranged(parts: Parts, source: Source) -> Reading:
     """Return the training and the test set that a study works with; raises DataError likewise."""
-    train, test, notes = parts.train, parts.test, [*parts.notes]
+    train, test = parts.splits["train"], parts.splits.get("test")
+    validation, notes = parts.splits.get("validation"), [*parts.notes]
     if test is None:
         if source.test is None:
             raise DataError(f"{parts.lack}; data.test: 0.2 would hold a fifth of train back for it")
@@ -75,10 +80,10 @@ def arranged(parts: Parts, source: Source) -> Reading:
     elif source.test is not None:
         raise DataError(f"data.test: {test.where} is the test set already; take data.test away")
     given = 0
-    if parts.validation is not None:
-        where, count = parts.validation.where, parts.validation.labels.size
+    if validation is not None:
+        where, count = validation.where, validation.labels.size
         if source.validation is None:
-            train, given = _joined(train, parts.validation), count
+            train, given = _joined(train, validation), count
             text = f"the {count} images of {where} validate"
         else:
             text = (
@@ -92,20 +97,20 @@ def arranged(parts: Parts, source: Source) -> Reading:
 
 
 def _joined(first: Split, second: Split) -> Split:
-    def items() -> Iterator[Item]:
-        return chain(first.items(), second.items())
+    return Split(
+        first.where,
+        np.concatenate([first.labels, second.labels]),
+        lambda: chain(first.contents(), second.contents()),
+        lambda: chain(first.places(), second.places()),
+    )
 
-    def places() -> Iterator[str]:
-        return chain(first.each_place(), second.each_place())
 
-    return Split(first.where, np.concatenate([first.labels, second.labels]), items, places)
-
-
-def _chosen(split: Split, places: NDArray[np.int64]) -> Split:
+def _chosen(split: Split, chosen: NDArray[np.int64]) -> Split:
     mask = np.zeros(split.labels.size, dtype=bool)
-    mask[places] = True
-
-    def of(values: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
-        return lambda: compress(values(), mask)
-
-    return Split(split.where, split.labels[places], of(split.items), of(split.each_place))
+    mask[chosen] = True
+    return Split(
+        split.where,
+        split.labels[chosen],
+        lambda: compress(split.contents(), mask),
+        lambda: compress(split.places(), mask),
+    )

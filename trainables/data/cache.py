@@ -217,12 +217,3 @@ def peak_memory() -> int:
     """Return the most bytes of main memory that this process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def in_words(n_bytes: int) -> str:
-    """Return a size such as "1.5 GiB"."""
-    size, units = float(n_bytes), iter(("KiB", "MiB", "GiB", "TiB", "PiB"))
-    unit = "bytes"
-    while size >= 1024 and (larger := next(units, None)) is not None:
-        size, unit = size / 1024, larger
-    return f"{size:.1f} {unit}" if unit != "bytes" else f"{n_bytes} bytes"

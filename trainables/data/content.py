@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.looks import Damaged
-from trainables.data.pictures import Header, Manner, digest_of
+from trainables.data.pictures import Header, Manner, Picture, digest_of
 from trainables.data.reading import Item, Reading
 from trainables.errors import PictureError
 from trainables.recipe import Sides
@@ -18,12 +18,7 @@ from trainables.recipe import Sides
 PARTS = ("train", "test")
 
 
-class _Result(Protocol):
-    @property
-    def digest(self) -> bytes: ...
-
-
-Result = TypeVar("Result", bound=_Result)
+Result = TypeVar("Result", Header, Picture)
 
 
 def tried(function: Callable[[Item], Result], item: Item) -> tuple[bytes, Result | PictureError]:

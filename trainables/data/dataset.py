@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from results.phrases import byte_size
 from trainables.data.cache import (
     FOLDER_VARIABLE,
     available_memory,
@@ -21,7 +22,6 @@ from trainables.data.cache import (
     checksum,
     evidence_key,
     free_disk,
-    in_words,
     locked,
     opened_json,
     recall,
@@ -157,7 +157,7 @@ def places(source: Source, info: DataInfo, part: str) -> list[str]:
     if source.path is None or source.source.startswith("cifar"):
         return [f"{source.source}, {part}, image {number}" for number in range(count)]
     reading = origin(source).read(source)
-    found = [place for split in (reading.train, reading.test) for place in split.each_place()]
+    found = [place for split in (reading.train, reading.test) for place in split.places()]
     kept = [place for number, place in enumerate(found) if number not in set(info.left_out)]
     return kept[: info.n_train] if part == "train" else kept[info.n_train :]
 
@@ -184,23 +184,12 @@ def open_dataset(
 ) -> Dataset:
     """Return a data set's decoded images, decoded first where this node has not done it yet.
 
-    Parameters
-    ----------
-    source
-        Where the images are, which are read only if they must be decoded.
-    fingerprint
-        Content hash of the images and labels, as `inspect` returned it; others are refused.
-    image_size
-        Height and width in pixels that images are brought to, as the source's `fit` says; one
-        number is both. None leaves them as they are, all of one size.
-    progress
-        Called now and then with the number of images decoded and to be decoded.
-
-    Raises
-    ------
-    DataError
-        Images are damaged (they are named), the images are not those of the fingerprint, or the
-        cache folder has no room.
+    They are read only if they must be decoded, and refused where `inspect` returned another
+    fingerprint. An image size is the height and width in pixels that images are brought to, as the
+    source's `fit` says; one number is both; None leaves them as they are, all of one size.
+    Progress is told the number of images decoded and to be decoded now and then. Raises DataError
+    where images are damaged (they are named), are not those of the fingerprint, or the cache folder
+    has no room.
     """
     goal = (image_size, image_size) if isinstance(image_size, int) else image_size
     return _opened(source, fingerprint, goal, progress)
@@ -332,15 +321,15 @@ def room(source: Source, info: DataInfo, goal: Sides | None) -> str | None:
     disk, memory = free_disk(cache_folder()), available_memory()
     if needed > disk and _mapped(_entry(info.fingerprint, source, goal)) is None:
         lacking.append(
-            f"cache folder {cache_folder()} has {in_words(disk)} free "
+            f"cache folder {cache_folder()} has {byte_size(disk)} free "
             f"(set {FOLDER_VARIABLE} to a folder with more)"
         )
     if needed > memory:
-        lacking.append(f"{in_words(memory)} of memory are available (set a smaller image_size)")
+        lacking.append(f"{byte_size(memory)} of memory are available (set a smaller image_size)")
     if not lacking:
         return None
     height, width = goal or info.sides or (0, 0)
     return (
-        f"data: {info.n_train + info.n_test:,} images at {width}×{height} need {in_words(needed)} "
+        f"data: {info.n_train + info.n_test:,} images at {width}×{height} need {byte_size(needed)} "
         f"decoded, but {' and '.join(lacking)}"
     )

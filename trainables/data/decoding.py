@@ -40,19 +40,8 @@ def write_arrays(
 ) -> tuple[Content, Look]:
     """Decode a data set into a folder, as arrays of images and labels for train and test each.
 
-    Parameters
-    ----------
-    goal
-        Height and width in pixels that images are brought to; None where all are of one size.
-
-    Returns
-    -------
-    content, look : what is there, and what the pixels tell
-
-    Raises
-    ------
-    DataError
-        Images differ in size and no goal is given.
+    Images are brought to the goal, height and width in pixels; without one all are of one size,
+    else DataError is raised. Returns what is there, and what the pixels tell.
     """
     bits = None
     while True:

@@ -74,18 +74,9 @@ def folded(names: Sequence[str], between: str) -> str:
 def take_stock(
     info: DataInfo, source: Source, held_out: NDArray[np.int64], goals: Iterable[Sides | None]
 ) -> Inventory:
-    """Return what was read.
+    """Return what was read of a data set, of which those held out validate.
 
-    Parameters
-    ----------
-    info
-        What is known of the data set.
-    source
-        The data block of the study.
-    held_out
-        Places of the images that validate, among the training images.
-    goals
-        Height and width in pixels to which trials bring images; None where they stay as they are.
+    Goals are the height and width in pixels to which trials bring images; None where they stay.
     """
     counts = (
         np.bincount(labels, minlength=info.n_classes).tolist()

@@ -1,13 +1,12 @@
 """What only the pixels of a data set tell: learnt while it is decoded, kept by its content."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from trainables.data.cache import recall, remember
 from trainables.data.pictures import DECODING_VERSION, Manner
@@ -78,11 +77,7 @@ class Look:
 def recall_look(content: str, manner: Manner) -> Look | None:
     """Return what was learnt of images with this content hash, or None."""
     facts = recall(_key(content, manner))
-    if facts is None:
-        return None
-    copies = Copies(**{part: _as_pairs(pairs) for part, pairs in facts.pop("copies").items()})
-    damaged = tuple(Damaged(**each) for each in facts.pop("damaged"))
-    return Look(**facts, copies=copies, damaged=damaged)
+    return None if facts is None else TypeAdapter(Look).validate_python(facts)
 
 
 def remember_look(content: str, manner: Manner, look: Look) -> None:
@@ -94,7 +89,3 @@ def _key(content: str, manner: Manner) -> str:
     # How images fit a size does not change what their pixels tell.
     kind = (_LOOK, DECODING_VERSION, content, manner.background, manner.values, manner.max_pixels)
     return f"look-{sha256(json.dumps(kind).encode()).hexdigest()[:32]}"
-
-
-def _as_pairs(values: Sequence[Any]) -> Pairs:
-    return tuple((int(copy), int(first)) for copy, first in values)

@@ -119,19 +119,11 @@ def decode(
 ) -> Picture:
     """Return an image as RGB: upright as its EXIF data say, on the background, brought to a size.
 
-    Parameters
-    ----------
-    sides
-        Height and width in pixels that it is brought to, by an antialiased bicubic filter, as the
-        manner says; one number is both. None leaves the image as it is.
-    bits
-        Bits that 16-bit images use: the largest value of so many becomes white. By default those
-        that the image itself uses.
-
-    Raises
-    ------
-    PictureError
-        It is missing, truncated, damaged, no image, of a kind that is not read, or too large.
+    Sides are the height and width in pixels that it is brought to, as the manner says, by an
+    antialiased bicubic filter; one number is both, None leaves the image as it is. Of 16-bit images
+    the largest value of so many bits becomes white, by default of those that the image itself uses.
+    Raises PictureError where it is missing, truncated, damaged, no image, of a kind that is not
+    read, or too large.
     """
     goal = (sides, sides) if isinstance(sides, int) else sides
     if isinstance(item.content, np.ndarray):

@@ -57,14 +57,15 @@ class Split:
     """The folder, file or function, as messages name it."""
     labels: NDArray[np.int64]
     """Class of every image, shape (n,)."""
-    items: Callable[[], Iterator[Item]]
-    """Returns the images, one for each label and in the same order, from the first at each call."""
-    places: Callable[[], Iterator[str]] | None = None
+    contents: Callable[[], Iterator[Any]]
+    """Returns what the images are read from, one for each label and in the same order, from the
+    first at each call: see `Item.content`."""
+    places: Callable[[], Iterator[str]]
     """Returns where each image is, as messages name it, without reading it."""
 
-    def each_place(self) -> Iterator[str]:
-        """Return where each image is, as messages name it."""
-        return self.places() if self.places else (item.where for item in self.items())
+    def items(self) -> Iterator[Item]:
+        """Return the images."""
+        return map(Item, self.places(), self.contents())
 
 
 @dataclass(frozen=True, eq=False)

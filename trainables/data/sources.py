@@ -48,8 +48,10 @@ class Digits(Readable):
         pixels = np.repeat(_enlarged(digits.images)[..., None], 3, axis=3)
         train, test = carve(labels, 0.2)
         return Parts(
-            array_split("digits, train", pixels[train], labels[train]),
-            array_split("digits, test", pixels[test], labels[test]),
+            {
+                "train": array_split("digits, train", pixels[train], labels[train]),
+                "test": array_split("digits, test", pixels[test], labels[test]),
+            },
             tuple(str(name) for name in digits.target_names),
         )
 
@@ -96,11 +98,11 @@ class Cifar(Readable):
 
             dataset = getattr(datasets, _CIFAR[self.name][0])
         parts = {"train": self._part(dataset, True), "test": self._part(dataset, False)}
-        train, test = (
-            array_split(f"{self.folder}, {part}", held.data, held.targets)
+        splits = {
+            part: array_split(f"{self.folder}, {part}", held.data, held.targets)
             for part, held in parts.items()
-        )
-        return Parts(train, test, tuple(parts["train"].classes))
+        }
+        return Parts(splits, tuple(parts["train"].classes))
 
     def _root(self) -> Path:
         """Return the folder that torchvision wants, also where the user named the one inside."""

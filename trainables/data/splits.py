@@ -41,25 +41,11 @@ def carve(
 
     The same labels are always carved alike, whatever the seed of a trial.
 
-    Parameters
-    ----------
-    labels : array of shape (n_train,)
-    validation
-        A share of the training images, a number of them, or "test": all of train is the pool and
-        the caller validates on the test set.
-    class_names
-        Names of the classes by label, for messages.
-    part
-        What is carved: of a test set the order is another one.
-
-    Returns
-    -------
-    pool, validation : arrays of indices into `labels`, ascending and disjoint
-
-    Raises
-    ------
-    DataError
-        Nothing or everything would be carved out, or all images of a class.
+    `validation` is a share of the training images, a number of them, or "test": all of train is
+    the pool and the caller validates on the test set. Of a test `part` the order is another one.
+    Returns indices into `labels`, ascending and disjoint: the pool, and what was carved out. Raises
+    DataError where nothing or everything would be carved out, or all images of a class; class
+    names, by label, are for messages.
     """
     if validation == "test":
         return np.arange(labels.size), np.arange(0)
@@ -100,26 +86,10 @@ def draw(
 ) -> NDArray[np.int64]:
     """Draw `n` images of the pool: each class within one image of its share, nested over `n`.
 
-    Parameters
-    ----------
-    pool_labels : array of shape (n_pool,)
-    n
-        Number of images, 1 to n_pool.
-    seed
-        The trial's seed, not negative. The same seed gives the same images in the same order,
-        whatever else a trial depends on; a larger `n` only adds images at the end.
-    class_names
-        Names of the classes by label, for messages.
-
-    Returns
-    -------
-    array of shape (n,)
-        Indices into the pool.
-
-    Raises
-    ------
-    DataError
-        The pool has fewer images, or a class would be left empty.
+    The same seed, not negative, gives the same images in the same order, whatever else a trial
+    depends on; a larger `n` only adds images at the end. Returns indices into the pool, shape (n,).
+    Raises DataError where the pool has fewer images, or a class would be left empty; class names,
+    by label, are for messages.
     """
     if not 0 < n <= pool_labels.size:
         raise DataError(

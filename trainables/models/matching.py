@@ -68,25 +68,12 @@ def fit(
     entry: str | None = None,
     fresh: bool = False,
 ) -> Fit:
-    """Return what a file's tensors are to a model.
+    """Return what a file's tensors, by their names behind the keys of its mappings, are to a model.
 
-    Parameters
-    ----------
-    tensors
-        Every tensor of the file by its name behind the keys of its mappings.
-    module
-        The model, on any device; it is not changed.
-    head
-        Names of the head's entries; None where they are to be found by `n_classes`.
-    entry
-        The place in the file to take, where the user named one.
-    fresh
-        Whether the head stays fresh whatever the file holds.
-
-    Raises
-    ------
-    WeightsError
-        They do not fit: the message is what follows on the words "weights X of model Y".
+    The model, on any device, is not changed. `head` names the head's entries; None where they are
+    to be found by `n_classes`. `entry` is the place in the file to take, where the user named one;
+    `fresh` leaves the head fresh whatever the file holds. Raises WeightsError where they do not
+    fit: the message is what follows on the words "weights X of model Y".
     """
     ours = {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}
     tensors = _plain(tensors, ours)

@@ -209,11 +209,6 @@ def test_recipe_fields_may_be_factors():
     }
 
 
-def test_absent_columns_are_named():
-    with pytest.raises(ValueError, match="lacks colour"):
-        frame_of(cell([0.8]), factors=("model", "colour"))
-
-
 def test_a_study_without_a_result():
     frame = frame_of([trial(None, status="planned", seed=seed) for seed in (0, 1)])
     assert frame["seeds"].tolist() == [0]

@@ -161,4 +161,3 @@ def test_all_of_the_comparisons_hold_together():
     found = analysis_of(rows).comparisons
     assert not any(row.is_decided for row in found.rows)
     assert found.value.low < 80 < found.value.high
-    assert found.value.shrunk < found.value.mean

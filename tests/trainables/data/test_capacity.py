@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.data.cache import available_memory, free_disk, in_words
+from trainables.data.cache import available_memory, free_disk
 
 MEMINFO = (
     "MemTotal:       24684084 kB\nMemFree:  100 kB\nMemAvailable:   1000 kB\nHugePages_Free: 0\n"
@@ -72,18 +72,3 @@ def test_this_machine():
 
 def test_disk_of_a_folder_yet_to_be_made(tmp_path):
     assert free_disk(tmp_path / "a" / "b") > 0
-
-
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [
-        (0, "0 bytes"),
-        (1023, "1023 bytes"),
-        (1536, "1.5 KiB"),
-        (184_320_000, "175.8 MiB"),
-        (5 * 2**40, "5.0 TiB"),
-        (2**62, "4096.0 PiB"),
-    ],
-)
-def test_sizes_in_words(size, words):
-    assert in_words(size) == words

@@ -6,7 +6,7 @@ from trainables.errors import DataError
 
 
 def split(where, *labels):
-    return Split(where, np.array(labels, dtype=np.int64), lambda: iter(()))
+    return Split(where, np.array(labels, dtype=np.int64), lambda: iter(()), lambda: iter(()))
 
 
 def test_labels_are_the_names_where_there_are_none():

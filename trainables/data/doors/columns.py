@@ -146,12 +146,8 @@ class Labels:
 def numbered(parts: Mapping[str, Sequence[Any]], names: tuple[str, ...]) -> Labels:
     """Return labels as numbers: text is sorted and numbered, and names without images are dropped.
 
-    Parameters
-    ----------
-    parts
-        Labels by part, all text or all whole numbers; `train` is among them.
-    names
-        Names of whole numbers, where there are any.
+    Labels of all parts, `train` among them, are all text or all whole numbers, which may have
+    names.
     """
     values = {part: np.asarray(labels) for part, labels in parts.items()}
     train = values["train"]

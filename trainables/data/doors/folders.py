@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.data.arrangement import USUAL_NAMES, Parts, Readable
-from trainables.data.reading import Item, Note, Split
+from trainables.data.arrangement import USUAL_NAMES, Parts, Readable, lack_of_test
+from trainables.data.reading import Note, Split
 from trainables.errors import DataError
 
 _LITTER = {"Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir", "lost+found"}
@@ -66,13 +66,11 @@ class ImageFolder(Readable):
                     )
                 splits[part] = self._split(root, inside, names)
         return Parts(
-            splits["train"],
-            splits.get("test"),
+            splits,
             tuple(names),
-            splits.get("validation"),
             tuple(str(root) for root in roots.values()),
             tuple(_notes(passed_over, folders, names)),
-            self._lack(roots),
+            lack_of_test(f"{self.path}: no folder test", "add test/<class>/<image>", roots),
         )
 
     def _roots(self) -> dict[str, Path]:
@@ -89,16 +87,6 @@ class ImageFolder(Readable):
             "test/<class>/<image>, or data.path: {train: …, test: …}"
         )
 
-    def _lack(self, roots: dict[str, Path]) -> str:
-        lack = f"{self.path}: no folder test"
-        if "validation" not in roots:
-            return f"{lack}; add test/<class>/<image>"
-        there = roots["validation"]
-        return (
-            f"{lack}, but {there.name}; to test on it, write data.path: "
-            f"{{train: {roots['train']}, test: {there}}}"
-        )
-
     @staticmethod
     def _split(root: Path, inside: dict[Path, list[Path]], names: list[str]) -> Split:
         labels: list[int] = []
@@ -113,7 +101,7 @@ class ImageFolder(Readable):
         return Split(
             str(root),
             np.asarray(labels, np.int64),
-            lambda: (Item(str(file), file) for file in files),
+            lambda: iter(files),
             lambda: map(str, files),
         )
 

@@ -1,6 +1,6 @@
 """Images and labels that a user's own function returns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from trainables.data.arrangement import Parts, Readable
 from trainables.data.doors.columns import numbered, texts
-from trainables.data.reading import Item, Note, Pixels, Split
+from trainables.data.reading import Note, Pixels, Split
 from trainables.errors import DataError
 from trainables.functions import load_function
 
@@ -55,14 +55,7 @@ class Function(Readable):
             part: array_split(f"{self.reference}, {part}", images[part], labels.parts[part])
             for part in names
         }
-        return Parts(
-            splits["train"],
-            splits["test"],
-            labels.class_names,
-            splits.get("validation"),
-            (self.reference,),
-            tuple(dict.fromkeys(notes)),
-        )
+        return Parts(splits, labels.class_names, (self.reference,), tuple(dict.fromkeys(notes)))
 
     def _call(self, where: str) -> Any:
         try:
@@ -150,11 +143,9 @@ def _is_one_hot(array: NDArray[Any]) -> bool:
 
 def array_split(where: str, images: Pixels, labels: ArrayLike) -> Split:
     """Return the split of images that are at hand, shape (n, height, width, 3)."""
-
-    def items() -> Iterator[Item]:
-        return (Item(f"{where}, image {i}", image) for i, image in enumerate(images))
-
-    def places() -> Iterator[str]:
-        return (f"{where}, image {i}" for i in range(len(images)))
-
-    return Split(where, np.asarray(labels, dtype=np.int64), items, places)
+    return Split(
+        where,
+        np.asarray(labels, dtype=np.int64),
+        lambda: iter(images),
+        lambda: (f"{where}, image {i}" for i in range(len(images))),
+    )

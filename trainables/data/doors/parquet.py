@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trainables.data.arrangement import USUAL_NAMES, Parts, Readable
+from trainables.data.arrangement import USUAL_NAMES, Parts, Readable, lack_of_test
 from trainables.data.doors.columns import Columns, numbered, texts
-from trainables.data.reading import Item, Split
+from trainables.data.reading import Split
 from trainables.errors import DataError
 
 _ROWS = 64
@@ -62,16 +62,14 @@ class Parquet(Readable):
             part: Split(
                 self._where(part),
                 labels.parts[part],
-                partial(_items, own, columns),
+                partial(_contents, own, columns),
                 partial(_places, own, [len(each) for each in raw[part]]),
             )
             for part, own in files.items()
         }
         return Parts(
-            splits["train"],
-            splits.get("test"),
+            splits,
             labels.class_names,
-            splits.get("validation"),
             tuple(file.name for own in files.values() for file in own),
             labels.notes,
             self._lack(files),
@@ -81,13 +79,8 @@ class Parquet(Readable):
         if isinstance(self.path, dict):
             return "data.path names no test part; add one"
         lack = f"data.path: {self.path} holds no test*.parquet and no folder test"
-        if "validation" not in files:
-            return f"{lack}; add it, or name the files with {{train: …, test: …}}"
-        there = files["validation"][0]
-        return (
-            f"{lack}, but {there.name}; to test on it, write data.path: "
-            f"{{train: {files['train'][0]}, test: {there}}}"
-        )
+        otherwise = "add it, or name the files with {train: …, test: …}"
+        return lack_of_test(lack, otherwise, {part: own[0] for part, own in files.items()})
 
     def _where(self, part: str) -> str:
         return str(self.path[part] if isinstance(self.path, dict) else self.path / part)
@@ -297,11 +290,10 @@ def _places(files: list[Path], counts: list[int]) -> Iterator[str]:
         yield from (f"{file}, row {row}" for row in range(count))
 
 
-def _items(files: list[Path], columns: Columns) -> Iterator[Item]:
+def _contents(files: list[Path], columns: Columns) -> Iterator[Any]:
     for file in files:
         for row, value in enumerate(chain.from_iterable(_batches(file, columns))):
-            where = f"{file}, row {row}"
-            yield Item(where, _content(where, file, columns, value))
+            yield _content(f"{file}, row {row}", file, columns, value)
 
 
 def _content(where: str, file: Path, columns: Columns, value: Any) -> Any:

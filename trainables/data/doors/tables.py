@@ -3,12 +3,13 @@
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from trainables.data.arrangement import Parts, Readable
 from trainables.data.doors.columns import LABEL_NAMES, PATH_NAMES, numbered
 from trainables.data.doors.folders import usual_parts
-from trainables.data.reading import Item, Split
+from trainables.data.reading import Split
 from trainables.errors import DataError
 
 
@@ -38,14 +39,12 @@ class Csv(Readable):
             splits[part] = Split(
                 str(file),
                 labels.parts[part],
-                lambda places=places, images=images: map(Item, places, images),  # type: ignore[misc]
-                lambda places=places: iter(places),  # type: ignore[misc]
+                partial(iter, images),
+                partial(iter, places),
             )
         return Parts(
-            splits["train"],
-            splits.get("test"),
+            splits,
             labels.class_names,
-            splits.get("validation"),
             tuple(map(str, files.values())),
             lack=f"{self.path}: no test.csv; name one with data.path: {{train: …, test: …}}",
         )
