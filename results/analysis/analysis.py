@@ -178,7 +178,7 @@ class Analysis:
             for name, declared in self.design.levels.items()
             if name not in STANDARD_FACTORS
         }
-        return levers(self.comparisons, self.wanted, levels, self.design, self.design.prices)
+        return levers(self.comparisons, self.wanted, levels, self.design)
 
     @cached_property
     def search_budgets(self) -> pd.DataFrame:

@@ -36,13 +36,12 @@ def levers(
     search: pd.DataFrame,
     levels: Mapping[str, Sequence[Any]],
     design: Design,
-    prices: Mapping[str, float],
 ) -> pd.DataFrame:
     """Return what each lever is worth and costs, the largest gain first.
 
     Levels of each factor are in order, the reference first; models from small to large. Search is
-    the wanted trials of the search stage; prices are of a `label` and of an `hour` of the resource,
-    in any one currency; either may be missing.
+    the wanted trials of the search stage; the design's prices are of a `label` and of an `hour` of
+    the resource, in any one currency; either may be missing.
 
     One row per lever that varies: `lever` (`data`, `model`, `weights`, `recipe` or an own factor's
     name), `step` (from → to), `gain` with simultaneous `low` and `high` (points; NaN where the
@@ -58,7 +57,7 @@ def levers(
     chances = _best_probabilities(rows)
     frame = pd.DataFrame(rows).assign(best_probability=chances) if rows else pd.DataFrame()
     frame = frame.reindex(columns=list(COLUMNS))
-    frame["price"] = _price(frame, prices)
+    frame["price"] = _price(frame, design.prices)
     order = sorted(frame.index, key=lambda place: rank(frame["gain"][place]))
     return frame.loc[order].reset_index(drop=True)
 

@@ -258,6 +258,19 @@ _FITS = _Sheet(
 )
 
 
+_HEADINGS = {
+    "any": ("Accuracy", "Accuracy by any factor"),
+    "levers": ("Steps", "Which step helps more?"),
+    "model": ("Models by data", "Which model for which amount of data?"),
+    "weights": ("Pretraining", "What is pretraining worth?"),
+    "data": ("More data", "What would more data buy?"),
+    "effects": ("Factors", "Which factor matters most?"),
+    "cost": ("Cost", "What does accuracy cost?"),
+    "training": ("Training", "Was training long enough?"),
+}
+"""Name where there is little room, and question, of each section by its anchor."""
+
+
 def _labels(target: float) -> _Sheet:
     return _Sheet(
         f"Images needed for a test accuracy of {100 * target:g} %, where curves and forecasts with "
@@ -282,44 +295,28 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
     varied = [factor for factor in study.factors if fair and study.varies(factor)]
     said = defaultdict(list, {one.topic: [one.text] for one in run.answer().sentences})
 
-    def section(
-        name: str,
-        short: str,
-        title: str,
-        text: Sequence[str],
-        sheets: Sequence[_Sheet],
-        *shown: str,
-    ) -> Section:
-        return Section(name, short, title, text, [sheet.table(study) for sheet in sheets], *shown)
+    def section(name: str, text: Sequence[str], sheets: Sequence[_Sheet], *shown: str) -> Section:
+        tables = [sheet.table(study) for sheet in sheets]
+        return Section(name, *_HEADINGS[name], text, tables, *shown)
 
-    title = "Accuracy by any factor"
-    found = [section("any", "Accuracy", title, said["best"], [], "data-size", "size")]
+    found = [section("any", said["best"], [], "data-size", "size")]
     if varied:
-        title = "Which step helps more?"
-        found.append(section("levers", "Steps", title, said["levers"], [_LEVERS]))
+        found.append(section("levers", said["levers"], [_LEVERS]))
     if "model" in varied:
-        sheets = [_differences("model"), _CROSSOVERS]
-        title = "Which model for which amount of data?"
-        found.append(section("model", "Models by data", title, said["model"], sheets))
+        found.append(section("model", said["model"], [_differences("model"), _CROSSOVERS]))
     if "weights" in varied:
         sheets = [_differences("weights"), _WORTHS]
-        title, text = "What is pretraining worth?", said["weights"]
-        found.append(section("weights", "Pretraining", title, text, sheets, "pretraining"))
+        found.append(section("weights", said["weights"], sheets, "pretraining"))
     if "fraction" in varied:
         sheets = [*([] if target is None else [_labels(target)]), _FORECASTS, _SCORES]
-        title, text = "What would more data buy?", [*said["data"], *_scores(study)]
-        found.append(section("data", "More data", title, text, sheets, "learning-curves"))
+        text = [*said["data"], *_scores(study)]
+        found.append(section("data", text, sheets, "learning-curves"))
     if varied:
-        own = [said[name] for name in varied if name not in STANDARD_FACTORS]
-        title, text = "Which factor matters most?", [one for part in own for one in part]
-        found.append(
-            section("effects", "Factors", title, text, [_EFFECTS, _INTERACTIONS], "effects")
-        )
+        text = [one for name in varied if name not in STANDARD_FACTORS for one in said[name]]
+        found.append(section("effects", text, [_EFFECTS, _INTERACTIONS], "effects"))
     text = _search_cost(study) if fair else []
-    title = "What does accuracy cost?"
-    found.append(section("cost", "Cost", title, text, [_FRONT], "cost", "cost"))
-    title, text = "Was training long enough?", _fits_counted(study)
-    found.append(section("training", "Training", title, text, [_FITS], "epochs", "curves"))
+    found.append(section("cost", text, [_FRONT], "cost", "cost"))
+    found.append(section("training", _fits_counted(study), [_FITS], "epochs", "curves"))
     return found
 
 

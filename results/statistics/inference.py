@@ -10,7 +10,6 @@ contrasts as in limma (Smyth, *Stat. Appl. Genet. Mol. Biol.* 3, 2004), and neve
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -115,11 +114,6 @@ class Inference:
     def part(self, places: slice) -> "Inference":
         """Return what is known of some of the contrasts."""
         return Inference(*(getattr(self, part.name)[places] for part in fields(self)))
-
-    @cached_property
-    def p_holm(self) -> Array:
-        """P values that hold together, for claims that are made side by side (Holm 1979)."""
-        return holm(self.p)
 
 
 def infer(

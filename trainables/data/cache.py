@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from results.store.files import sync
 from trainables.errors import DataError
 
 FOLDER_VARIABLE = "SCALESTUDY_CACHE"
@@ -91,19 +92,6 @@ def replacing(entry: Path) -> Iterator[Path]:
     finally:
         for left in entry.parent.glob(f".{entry.name}.*"):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def sync(path: Path) -> None:
-    """Make a file's content, or the entries of a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        if hasattr(fcntl, "F_FULLFSYNC"):
-            # On macOS an fsync ends once the disk has it, in a memory of its own.
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-        else:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def checksum(file: Path) -> int:

@@ -1,15 +1,22 @@
 """What is known of a data set, and how it is kept."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from trainables.data.looks import Copies, Look
 from trainables.data.reading import Note
 from trainables.errors import DataError
 from trainables.recipe import Sides
+
+_Labels = Annotated[
+    NDArray[np.int64],
+    PlainValidator(lambda labels: np.array(labels, dtype=np.int64)),
+    PlainSerializer(lambda labels: labels.tolist()),
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,9 +26,9 @@ class DataInfo:
     fingerprint: str
     """Hash of all images, as stored, and labels, in order, and of how they are read where not all
     would read them alike; of no path, name or date."""
-    train_labels: NDArray[np.int64]
+    train_labels: _Labels
     """Shape (n_train,), each class 0 … n_classes − 1 at least once; read-only."""
-    test_labels: NDArray[np.int64]
+    test_labels: _Labels
     """Shape (n_test,), read-only."""
     class_names: tuple[str, ...]
     """Name of every class, by its label."""
@@ -92,32 +99,15 @@ class DataInfo:
         return (self.n_train + self.n_test) * sides[0] * sides[1] * 3
 
 
+_KEPT = TypeAdapter(DataInfo)
+
+
 def facts_of(info: DataInfo) -> dict[str, Any]:
-    """Return an inspection as JSON can hold it."""
-    labels = {name: getattr(info, name).tolist() for name in ("train_labels", "test_labels")}
-    return {
-        **vars(info),
-        **labels,
-        "copies": vars(info.copies),
-        "look": None,
-        "remarks": [vars(each) for each in info.remarks],
-    }
+    """Return an inspection as JSON can hold it, without what only pixels tell."""
+    facts: dict[str, Any] = _KEPT.dump_python(info, exclude={"look"})
+    return facts
 
 
 def recalled(facts: dict[str, Any]) -> DataInfo:
     """Return an inspection that JSON held."""
-    labels = {
-        name: np.array(facts[name], dtype=np.int64) for name in ("train_labels", "test_labels")
-    }
-    changed = {
-        "class_names": tuple(facts["class_names"]),
-        "sides": facts["sides"] and tuple(facts["sides"]),
-        "files": tuple(facts["files"]),
-        "left_out": tuple(facts["left_out"]),
-        "remarks": tuple(Note(**each) for each in facts["remarks"]),
-        "shapes": tuple((tuple(sides), count) for sides, count in facts["shapes"]),
-        "copies": Copies(
-            **{part: tuple(map(tuple, pairs)) for part, pairs in facts["copies"].items()}
-        ),
-    }
-    return DataInfo(**{**facts, **labels, **changed})
+    return _KEPT.validate_python(facts)

@@ -16,8 +16,9 @@ from typing import TypeVar
 
 from results.errors import StoreError
 from results.ranking import rank
+from results.store.files import sync
 from results.store.objects import Location, ObjectPath, is_address
-from trainables.data.cache import checksum, opened_json, sealed_json, sync
+from trainables.data.cache import checksum, opened_json, sealed_json
 from trainables.errors import CheckpointError, ForeignCheckpoint, OutOfMemory, TrainableError
 from trainables.training.learner import Learner, Row
 
