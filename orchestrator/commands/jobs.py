@@ -97,9 +97,8 @@ def submit(
     raise typer.Exit(code)
 
 
-def _note(text: str) -> None:
-    """Say something beside what the job prints."""
-    typer.echo(text, err=True)
+_note = partial(typer.echo, err=True)
+"""Says something beside what the job prints."""
 
 
 def _fetch(sent: "Submission", folder: Path) -> None:

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,6 @@ def fetch(submission: Submission, folder: Path) -> None:
     files = mirror(submission, folder)
     mark = {"from": source, "files": files}
     write_whole(folder / _MARK, json.dumps(mark, indent=2).encode())
-    _drop_parts(folder, files)
-
-
-def _drop_parts(folder: Path, files: Collection[str]) -> None:
-    """Remove the parts that are not among files: they were merged into others since."""
-    for part in _parts_beside(folder, files):
-        part.unlink()
 
 
 def _parts_beside(folder: Path, files: Collection[str]) -> list[Path]:
@@ -109,6 +103,9 @@ def mirror(submission: Submission, folder: Path, left_out: Collection[str] = ())
             # A job that refused its folder shows what others have put there.
             if "study.yaml" not in names:
                 raise RunError(_unrecorded(submission))
+            # What is not there any more was merged into others since.
+            for part in _parts_beside(folder, names):
+                part.unlink()
             return names
     raise RunError(f"{REFERENCE}{submission.job}: its results change too fast; try again.")
 
@@ -160,7 +157,7 @@ class Opened:
     """The run directory itself, or a copy of a job's."""
     job: Submission | None = None
     """The job whose run directory it is, or None where a run directory is named."""
-    refresh: Callable[[], None] = lambda: None
+    refresh: Callable[[], object] = lambda: None
     """Brings a copy up to date; raises `RunError` where the cluster cannot be reached."""
 
     def is_at_work(self) -> bool:
@@ -203,10 +200,7 @@ def opened(run: str, address: str | None) -> Iterator[Opened]:
         return
     with tempfile.TemporaryDirectory(prefix="scalestudy-") as scratch:
         folder = Path(scratch) / found.job
-
-        def refresh() -> None:
-            _drop_parts(folder, mirror(found, folder, ("predictions", "report")))
-
+        refresh = partial(mirror, found, folder, ("predictions", "report"))
         refresh()
         yield Opened(folder, found, refresh)
 

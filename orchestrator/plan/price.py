@@ -118,7 +118,7 @@ def price_of(
     resource = "gpu" if share.gpu else "cpu"
     by_cell: defaultdict[int, list[Stay]] = defaultdict(list)
     for stay in stays:
-        by_cell[stay.cell].append(stay)
+        by_cell[stay.wanted.cell].append(stay)
     start = forecast.durations.start if stays else 0.0
     wall = start + schedule.makespan
     devices = math.ceil(places * getattr(share, resource) - 1e-9)

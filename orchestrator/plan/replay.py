@@ -35,11 +35,6 @@ class Curve:
     """At the end of the budget (0 to 1); NaN where the curve does not reach it."""
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the budget is trained, and recorded, to its end."""
-        return not self.failed and self.done >= self.budget
-
-    @property
     def is_cut(self) -> bool:
         """Whether a rule might have trained it beyond what is recorded."""
         return not self.failed and self.done < self.budget
@@ -58,11 +53,6 @@ class Recorded:
     """By trial_id, in the order of the trial records."""
     arrivals: Sequence[tuple[str, int, float]]
     """(trial_id, epoch, val_accuracy), as recorded."""
-
-    @property
-    def longest(self) -> int:
-        """Intervals of the longest trial."""
-        return max((curve.budget for curve in self.curves.values()), default=0)
 
     @property
     def cut(self) -> int:
@@ -261,7 +251,7 @@ def _judged(name: str, curves: list[Curve], stopped: dict[str, int], is_search: 
 
 def _winner(curves: Sequence[Curve]) -> Curve | None:
     """Return the trial that a search would choose, as `Stages.settle` does."""
-    whole = [curve for curve in curves if curve.is_whole]
+    whole = [curve for curve in curves if not (curve.failed or curve.is_cut)]
     return min(whole, key=lambda curve: (rank(curve.val_accuracy), curve.trial_id), default=None)
 
 

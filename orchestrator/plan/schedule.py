@@ -38,11 +38,6 @@ class Stay:
     """Evaluation intervals trained, those recorded before included."""
 
     @property
-    def cell(self) -> int:
-        """Position of its cell in `Study.cells()`."""
-        return self.wanted.cell
-
-    @property
     def seconds(self) -> float:
         """How long it takes."""
         return self.end - self.start
@@ -76,11 +71,6 @@ class Schedule:
         """Return the seconds of all trials together."""
         return sum(stay.seconds for stay in self.stays)
 
-    def resource_seconds(self, resource: str) -> float:
-        """Return the `cpu`- or `gpu`-seconds that trials hold."""
-        held = (stay.seconds * getattr(stay.share, resource) for stay in self.stays)
-        return float(sum(held))
-
     @property
     def lower_bound(self) -> float:
         """Return what no order could beat: the longest trial, or all work spread evenly."""
@@ -88,7 +78,8 @@ class Schedule:
         bounds = [longest]
         for resource in ("cpu", "gpu"):
             there = sum(getattr(node, resource) for node in self.nodes)
-            bounds.append(self.resource_seconds(resource) / there if there else 0.0)
+            held = sum(stay.seconds * getattr(stay.share, resource) for stay in self.stays)
+            bounds.append(held / there if there else 0.0)
         if self.max_parallel:
             bounds.append(self.seconds / self.max_parallel)
         shares = {stay.share for stay in self.stays}

@@ -212,10 +212,13 @@ def _environment(
     ledger: Ledger, placer: Placer, durations: Durations, max_parallel: int | None
 ) -> dict[str, Any]:
     """Return the environment columns of a pass that is about to start."""
-    nodes, shares = placer.nodes, [placer.share(wanted.trial) for wanted in ledger.left()]
+    nodes, info = placer.nodes, ledger.inputs.info
+    shares = [placer.share(wanted.trial) for wanted in ledger.left()]
     return {
         "data_fingerprint": ledger.inputs.fingerprint,
-        **ledger.inputs.prints(),
+        "data_content": info and info.content,
+        "train_fingerprint": info and info.train_fingerprint,
+        "test_fingerprint": info and info.test_fingerprint,
         "forecast": predict(ledger, durations, shares, nodes, max_parallel),
         "gpu_footprints": placer.measurements(),
         "settings": json.dumps(ledger.study.written(), default=str),

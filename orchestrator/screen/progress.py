@@ -45,8 +45,10 @@ class Lines(Progress):
             self.note(f"decoding images: {done} of {total}")
 
     def start(self, source: "Ledger | Store") -> None:
-        """Write how much there is to do."""
+        """Write how far the study is."""
         self.note(summary(snapshot(source)))
+
+    stop = start
 
     def update(self, source: "Ledger | Store") -> None:
         """Write how far the study is, if the last line is old."""
@@ -54,10 +56,6 @@ class Lines(Progress):
         if time.monotonic() - self._last >= pause:
             self._shown += 1
             self.note(summary(snapshot(source)))
-
-    def stop(self, source: "Ledger | Store") -> None:
-        """Write how far the study came."""
-        self.note(summary(snapshot(source)))
 
 
 class _Redrawn(Progress):
@@ -71,8 +69,10 @@ class _Redrawn(Progress):
         self.note(f"decoding images, once for all trials: {done} of {total}")
 
     def start(self, source: "Ledger | Store") -> None:
-        """Draw the first state."""
+        """Draw the state; the first and the last one always."""
         self._draw(source)
+
+    stop = start
 
     def update(self, source: "Ledger | Store") -> None:
         """Draw the state anew after a pause, which is longer where drawing takes long."""
@@ -81,10 +81,6 @@ class _Redrawn(Progress):
             self._draw(source)
             ended = time.monotonic()
             self._due = ended + max(self._pause, _DRAWING_SHARE * (ended - started))
-
-    def stop(self, source: "Ledger | Store") -> None:
-        """Draw the last state, and leave it."""
-        self._draw(source)
 
     def _draw(self, source: "Ledger | Store") -> None:
         raise NotImplementedError

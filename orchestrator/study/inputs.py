@@ -54,15 +54,6 @@ class Inputs:
     findings: tuple[Finding, ...] = ()
     """What is doubtful about the study's own models, and to know of its own weights."""
 
-    def prints(self) -> dict[str, str | None]:
-        """Return the hashes of content, train and test, as the table of environments has them."""
-        info = self.info
-        return {
-            "data_content": info.content if info else None,
-            "train_fingerprint": info.train_fingerprint if info else None,
-            "test_fingerprint": info.test_fingerprint if info else None,
-        }
-
     @property
     def n_train(self) -> int:
         """Number of images of the training pool."""

@@ -74,15 +74,12 @@ def find_crossover(
     """
     n, (a, b, se, nu) = _in_order(sizes, small, big, error, freedom)
     places = _places_between(n)
-    root = float(_roots(n, places, a[None], b[None])[0])
-    location = None if np.isnan(root) else root
+    gaps = [rule(n, a, places) - rule(n, b, places) for rule in RULES]
+    location = _first_rise(places, gaps[0])
     p_value, bracket = _intersection_union(n, (a - b) / se, nu)
     interval = None
     if location is not None and p_value is not None:
-        gaps = [rule(n, a[None], places)[0] - rule(n, b[None], places)[0] for rule in RULES]
-        interval = _zero_range(
-            places, gaps, straight(n, (quantile(nu) * se)[None], places)[0], root
-        )
+        interval = _zero_range(places, gaps, straight(n, quantile(nu) * se, places), location)
     return Crossover(
         is_established=bracket is not None,
         p_value=p_value,
@@ -112,11 +109,6 @@ def _intersection_union(
     return p_value, (float(n[last_small]), float(n[first_big]))
 
 
-def _roots(n: Array, places: Array, small: Array, big: Array) -> Array:
-    """Return where each row of errors crosses, NaN where it does not."""
-    return _first_rise(places, smooth(n, small, places) - smooth(n, big, places))
-
-
 def _extended(n: Array, means: Array) -> float | None:
     before, last = means[-2:]
     if last >= 0 or last <= before:
@@ -126,14 +118,13 @@ def _extended(n: Array, means: Array) -> float | None:
     return float(n[-1] * np.exp(farther)) if farther <= np.log(MOST_EXTRAPOLATION) else None
 
 
-def straight(sizes: Array, table: Array, places: Array) -> Array:
-    """Interpolate each row's error as straight lines over log size; shape (rows, places)."""
-    x, at = np.log(sizes), np.log(places)
-    return np.array([np.interp(at, x, row) for row in table])
+def straight(sizes: Array, values: Array, places: Array) -> Array:
+    """Interpolate values, (sizes,), as straight lines over log size; shape (places,)."""
+    return np.interp(np.log(places), np.log(sizes), values)
 
 
-def smooth(sizes: Array, table: Array, places: Array) -> Array:
-    """Interpolate each row's log error over log size by monotone cubics; shape (rows, places).
+def smooth(sizes: Array, errors: Array, places: Array) -> Array:
+    """Interpolate log errors, (sizes,), over log size by monotone cubics; shape (places,).
 
     With two sizes it is the straight line of a power law. Over gaps of eight times the data it
     halves the error of `straight` on simulated curves.
@@ -141,11 +132,10 @@ def smooth(sizes: Array, table: Array, places: Array) -> Array:
     # Takes a second to import, which reading cells should not cost.
     from scipy.interpolate import PchipInterpolator
 
-    logs = np.log(np.maximum(table, _FLOOR))
+    logs = np.log(np.maximum(errors, _FLOOR))
     if sizes.size == 2:
-        return np.asarray(np.exp(straight(sizes, logs, places)), dtype=np.float64)
-    curve = PchipInterpolator(np.log(sizes), logs, axis=1)
-    return np.asarray(np.exp(curve(np.log(places))), dtype=np.float64)
+        return np.exp(straight(sizes, logs, places))
+    return np.asarray(np.exp(PchipInterpolator(np.log(sizes), logs)(np.log(places))))
 
 
 RULES: tuple[Callable[[Array, Array, Array], Array], ...] = (smooth, straight)
@@ -184,15 +174,15 @@ def _zero_range(
     return float(places[min(ends)]), float(places[max(ends)])
 
 
-def _first_rise(places: Array, differences: Array) -> Array:
-    """Return, for each row, the first place where it goes from below 0 to 0 or above; else NaN."""
-    rises = (differences[:, :-1] < 0) & (differences[:, 1:] >= 0)
-    rows = np.flatnonzero(rises.any(axis=1))
-    at = rises[rows].argmax(axis=1)
-    before, after = differences[rows, at], differences[rows, at + 1]
-    found = np.full(len(differences), np.nan)
-    found[rows] = places[at] * (places[at + 1] / places[at]) ** (before / (before - after))
-    return found
+def _first_rise(places: Array, gap: Array) -> float | None:
+    """Return the first place where the gap goes from below 0 to 0 or above; None without one."""
+    rises = np.flatnonzero((gap[:-1] < 0) & (gap[1:] >= 0))
+    if not rises.size:
+        return None
+    at = rises[:1]
+    before, after = gap[at], gap[at + 1]
+    found = places[at] * (places[at + 1] / places[at]) ** (before / (before - after))
+    return float(found[0])
 
 
 @dataclass(frozen=True)
@@ -248,7 +238,7 @@ def worth_in_data(
     """
     n, (a, widths) = _in_order(sizes, scratch, half)
     places = _places_between(n)
-    along = [rule(n, a[None], places)[0] for rule in RULES]
+    along = [rule(n, a, places) for rule in RULES]
     smallest, largest = float(places[0]), float(places[-1])
     factor = more = less = None
     # Interpolation passes through the measured errors only to rounding.
@@ -258,13 +248,12 @@ def worth_in_data(
     elif along[0].min() > reached:
         more, around = largest / size, largest
     else:
-        rise = _first_rise(places, reached - along[0][None])[0]
-        around = smallest if np.isnan(rise) else float(rise)
+        around = _first_rise(places, reached - along[0]) or smallest
         factor = around / size
     interval = None
     if not np.isnan(widths).all():
         gaps = [curve - pretrained for curve in along]
-        low, high = _zero_range(places, gaps, straight(n, widths[None], places)[0], around)
+        low, high = _zero_range(places, gaps, straight(n, widths, places), around)
         interval = (
             None if low <= smallest else low / size,
             None if high >= largest else high / size,

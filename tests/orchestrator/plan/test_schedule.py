@@ -129,7 +129,7 @@ def test_a_half_finished_study_shows_every_cell(tmp_path: Path) -> None:
         declared = study(factors=factors, seeds=[0, 1, 2, 3], order=order)
         schedule = course(declared, tmp_path, slots(4), by_images)
         half = schedule.makespan / 2
-        first_half[order] = {stay.cell for stay in schedule.stays if stay.end <= half}
+        first_half[order] = {stay.wanted.cell for stay in schedule.stays if stay.end <= half}
     assert len(first_half["fair"]) == 24
     assert len(first_half["longest-first"]) < 24
 
@@ -140,7 +140,7 @@ def test_stopping_shortens_it_and_every_cell_is_measured(tmp_path: Path) -> None
     # Nine recipes of nine intervals and a second seed of the winner, in four cells.
     assert len(whole.stays) == len(raced.stays) == 4 * 10
     assert sum(stay.intervals for stay in whole.stays) == 4 * 10 * 9
-    trained = [sum(s.intervals for s in raced.stays if s.cell == cell) for cell in range(4)]
+    trained = [sum(s.intervals for s in raced.stays if s.wanted.cell == cell) for cell in range(4)]
     # Each cell trains at least its winner and the measure trial in full, and each other once.
     assert all(2 * 9 + 8 <= epochs < 90 for epochs in trained)
     assert raced.makespan < whole.makespan
@@ -169,7 +169,7 @@ def test_mixed_shares_share_a_node(tmp_path: Path) -> None:
         lambda trial: 10.0,
         lambda trial: Share(1.0, shares[trial.model]),
     )
-    ends = {stay.cell: stay.end for stay in schedule.stays}
+    ends = {stay.wanted.cell: stay.end for stay in schedule.stays}
     assert ends == {0: 10.0, 1: 10.0, 2: 10.0, 3: 20.0}
     assert schedule.lower_bound == pytest.approx(20.0)
 
