@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -19,6 +20,8 @@ HEADROOM = 1.1
 """Bytes that a trial is given, for each byte of tensors that it was seen to take."""
 PAYS = 1.1
 """Images that trials which share a GPU train together, for each of one alone: less is noise."""
+_AMD = Path("/dev/kfd")
+"""Where AMD's driver is."""
 _MOST = 10_000
 """Trials on a GPU at once, as good as no limit."""
 
@@ -296,6 +299,9 @@ def shares_foreseen(
 
     The trials are those left; `on_gpu` says whether this machine has a GPU to train on.
     """
+    maker = _unused_maker()
+    if maker and not on_gpu:
+        return [f"gpu: auto: only NVIDIA's GPUs are used, so {maker}'s here is not: CPUs train"]
     most = study.resources.max_trials_per_gpu or _MOST
     unknown, sentences = 0, []
     for load, ask in asks_of(study, inputs, trials).items():
@@ -313,3 +319,9 @@ def shares_foreseen(
             "size, image size, precision) will be measured first, about half a minute each"
         )
     return sentences
+
+
+def _unused_maker() -> str:
+    """Return the maker of a GPU of this machine that trials do not use; empty where none is."""
+    is_mac = sys.platform == "darwin" and os.uname().machine == "arm64"
+    return "Apple" if is_mac else "AMD" if _AMD.exists() else ""

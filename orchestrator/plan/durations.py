@@ -32,8 +32,8 @@ UNKNOWN_FLOPS = 1e8
 ResNet-18 at 32×32."""
 _SETUP_SECONDS, _START_SECONDS = 0.5, 6.0
 _DEVICES = Path("/dev")
-_GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "kfd", "dxg")
-"""Names in `/dev` of every GPU that torch can use: CUDA's, Jetson's, ROCm's, WSL's."""
+_GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg")
+"""Names in `/dev` of every GPU that trials can use: NVIDIA's, Jetson's, WSL's."""
 
 
 @dataclass(frozen=True)

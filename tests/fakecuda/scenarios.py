@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 
+from orchestrator.commands.doctor import examine
 from trainables.errors import TrainableError
 from trainables.measure.probe import Probe, _made_up, _stand_in
 from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
-from trainables.training.device import gpu_names, gpu_problem, resolve_device
+from trainables.training.device import gpu_problem, resolve_device
 from trainables.trial import Source, Trial, Weights
 from trainables.work.actor import Actor
 from trainables.work.checkpoints import Checkpoints
@@ -120,8 +121,22 @@ def a_huge_workspace(folder: Path) -> list[str]:
     return refusal(lambda: learner(precision="fp32").step())
 
 
+def doctors_word() -> list[str]:
+    """Return the state of CUDA by the doctor, what it saw and its advice."""
+    check = next(check for check in examine(None, None) if check.name == "CUDA")
+    return [check.state, check.seen, check.advice]
+
+
+def a_gpu(folder: Path) -> list[str]:
+    return doctors_word()
+
+
 def a_driver_too_old(folder: Path) -> dict[str, Any]:
-    return {"cuda": refusal(lambda: resolve_device("cuda")), "auto": resolve_device().type}
+    return {
+        "cuda": refusal(lambda: resolve_device("cuda")),
+        "auto": resolve_device().type,
+        "doctor": doctors_word(),
+    }
 
 
 def an_old_gpu(folder: Path) -> dict[str, Any]:
@@ -133,12 +148,12 @@ def an_old_gpu(folder: Path) -> dict[str, Any]:
 
 
 def a_gpu_that_is_too_old(folder: Path) -> dict[str, Any]:
-    return {"cuda": refusal(lambda: resolve_device("cuda")), "auto": resolve_device().type}
+    return a_driver_too_old(folder)
 
 
 def two_gpus(folder: Path) -> dict[str, Any]:
     """Look at two GPUs as a trial that would own both, and as one that has a share of none."""
-    names = gpu_names()
+    word = doctors_word()
     both = refusal(lambda: resolve_device("cuda"))
     task = Task(
         trial=trial(),
@@ -151,10 +166,11 @@ def two_gpus(folder: Path) -> dict[str, Any]:
         keep_checkpoints="none",
     )
     Actor.__new__(Actor).setup({"task": task.model_dump_json()})
-    return {"names": names, "both": both, "visible": os.environ["CUDA_VISIBLE_DEVICES"]}
+    return {"doctor": word, "both": both, "visible": os.environ["CUDA_VISIBLE_DEVICES"]}
 
 
 SCENARIOS: list[tuple[Scenario, dict[str, Any]]] = [
+    (a_gpu, {}),
     (an_update, {}),
     (an_epoch, {}),
     (attention, {}),

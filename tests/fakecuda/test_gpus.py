@@ -34,6 +34,12 @@ def test_an_update_has_its_budget_of_launches_and_waits_for_nothing(found: dict[
     assert (counted["synchronisations"], counted["copies back"]) == (0, 0)
 
 
+def test_the_doctor_names_a_gpu_without_nvidias_tools(found: dict[str, Any]) -> None:
+    state, seen, advice = found["a_gpu"]
+    assert (state, advice) == ("ok", "")
+    assert seen.startswith("NVIDIA A100-SXM4-80GB (16.0 GiB, 8.0); torch needs driver 580 or later")
+
+
 def test_evaluation_takes_about_what_training_takes(found: dict[str, Any]) -> None:
     epoch = found["an_epoch"]
     assert epoch["device"] == "NVIDIA A100-SXM4-80GB"
@@ -81,6 +87,8 @@ def test_a_gpu_that_cannot_be_used_is_refused_where_it_is_asked_for(found: dict[
         assert "has none to train on" in message
         assert reason in message
         assert needs in message
+        state, seen, advice = found[scenario]["doctor"]
+        assert (state, reason in seen, "update the driver" in advice) == ("broken", True, True)
 
 
 def test_below_compute_capability_8_bf16_is_refused(found: dict[str, Any]) -> None:
@@ -91,7 +99,9 @@ def test_below_compute_capability_8_bf16_is_refused(found: dict[str, Any]) -> No
 
 def test_a_trial_takes_no_neighbours_gpu(found: dict[str, Any]) -> None:
     both = found["two_gpus"]
-    assert both["names"] == ["NVIDIA A100 MIG 1g.5gb (16.0 GiB, 8.0)"] * 2
+    state, seen, advice = both["doctor"]
+    assert (state, seen.count("NVIDIA A100 MIG 1g.5gb (16.0 GiB, 8.0)")) == ("warning", 2)
+    assert "CUDA_VISIBLE_DEVICES lists all" in advice
     assert "exactly one visible device, torch sees 2" in both["both"][1]
     # A trial without a share, on a worker of Ray.
     assert both["visible"] == ""

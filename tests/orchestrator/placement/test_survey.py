@@ -182,6 +182,11 @@ def test_a_plan_says_what_will_be_measured_or_is_known(
     # Without a GPU here, and no cluster named, there is nothing to say.
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert plan_study(study, tmp_path / "run").placement == []
+    monkeypatch.setattr("orchestrator.placement.shares._AMD", tmp_path)
+    (sentence,) = plan_study(study, tmp_path / "run").placement
+    assert "only NVIDIA's GPUs are used, so AMD's here is not" in sentence
+    monkeypatch.undo()
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     (sentence,) = plan_study(study, tmp_path / "run").placement
     assert "1 kind of trial" in sentence
