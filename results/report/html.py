@@ -162,7 +162,9 @@ def fill(template: str, scripts: Sequence[str], admitted: Sequence[str] = (), **
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = _number
+    environment.filters["number"] = lambda value, decimals: f"{value:,.{decimals}f}".replace(
+        "-", "−"
+    )
     return environment.get_template(template).render(
         style=Markup(resource("page.css")),
         scripts=[Markup(script) for script in scripts],
@@ -244,10 +246,6 @@ def _drawn(figure: "Figure") -> dict[str, bytes]:
             figure.savefig(buffer, format=ending, dpi=_DOTS_PER_INCH, metadata=metadata)
             files[ending] = buffer.getvalue()
     return files
-
-
-def _number(value: float, decimals: int) -> str:
-    return f"{value:,.{decimals}f}".replace("-", "−")
 
 
 def _digest(script: str) -> str:

@@ -150,7 +150,8 @@ def by_data_of(study: Analysis) -> ByData | None:
     if not study.varies("fraction") or cells["n_train"].nunique() < 2 or study.design.race:
         return None
     series = study.others("fraction")
-    told = by_cell(_drawn_forecasts(study), series)
+    frame = study.forecasts
+    told = by_cell(frame[(frame["refusal"] == "") & frame["times"].isin(_TIMES)], series)
     known = [(key, own.sort_values("n_train")) for key, own in by_cell(cells, series).items()]
     # Those that reach the largest size first, the most accurate there before the others.
     known.sort(key=lambda item: tuple(-item[1][["n_train", "accuracy"]].iloc[-1]))
@@ -211,11 +212,6 @@ class _Box:
 def _accuracy(accuracy: float, low: float, high: float) -> str:
     """Return an accuracy in percent with its interval, where there is one."""
     return f"{accuracy:.1f} %" + (f" ({low:.1f} to {high:.1f})" if low == low else "")
-
-
-def _drawn_forecasts(study: Analysis) -> pd.DataFrame:
-    frame = study.forecasts
-    return frame[(frame["refusal"] == "") & frame["times"].isin(_TIMES)]
 
 
 def _targets(

@@ -106,6 +106,7 @@ def render(
     known = not cells.frame.empty
     answer = run.answer() if known else None
     library = vega()
+    passes = run.environments().drop(columns=list(_UNSHOWN), errors="ignore")
     lines = by_data_of(study) if known else None
     return fill(
         "page.html.j2",
@@ -132,7 +133,9 @@ def render(
         data=as_data({**_payload(study), "targets": lines.targets if lines else None}),
         cell_table=_cell_table(cells),
         recipes=_recipe_table(cells, run.tuned) if known and run.tuned else None,
-        environments=_environment_table(run.environments()),
+        environments=table_of(
+            "One row per pass", passes, {name: name.replace("_", " ") for name in passes.columns}
+        ),
         read=_read(run.environments()),
         forecasts=_forecast_table(run),
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
@@ -203,13 +206,6 @@ def _read(environments: pd.DataFrame) -> list[str]:
     data = json.loads(recorded[-1])
     notes = [f"{'; '.join(filter(None, (n['text'], n['advice'])))}." for n in data["notes"]]
     return [f"{data['line']}.", *notes]
-
-
-def _environment_table(environments: pd.DataFrame) -> Table:
-    shown = environments.drop(columns=list(_UNSHOWN), errors="ignore")
-    return table_of(
-        "One row per pass", shown, {name: name.replace("_", " ") for name in shown.columns}
-    )
 
 
 def _forecast_table(run: Run) -> Table | None:

@@ -95,7 +95,8 @@ class Dense(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the convolution of images of shape (batch, channels, height, width)."""
         pixels = images.permute(0, 2, 3, 1).flatten(1)
-        outputs = F.linear(pixels, self._matrix(), self._biases())
+        biases = None if self.bias is None else self.bias.repeat(len(self._index))
+        outputs = F.linear(pixels, self._matrix(), biases)
         return outputs.view(len(images), *self._sides, -1).permute(0, 3, 1, 2)
 
     def _matrix(self) -> Tensor:
@@ -104,9 +105,6 @@ class Dense(nn.Module):
             return self.weight.permute(0, 2, 3, 1).flatten(1)
         kernels = self.weight.permute(2, 3, 0, 1).flatten(0, 1)
         return kernels[self._index].transpose(1, 2).flatten(2).flatten(0, 1)
-
-    def _biases(self) -> Tensor | None:
-        return None if self.bias is None else self.bias.repeat(len(self._index))
 
 
 @lru_cache(maxsize=256)

@@ -6,6 +6,7 @@ What is wrong is said in a sentence and fails that trial alone.
 import json
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from numbers import Real
 from typing import Any
 
@@ -120,21 +121,26 @@ def _entries(answer: Any, where: str) -> Iterable[tuple[str, Any]]:
 
 def _value(where: str, name: str, value: Any, kind: pa.DataType) -> Any:
     """Return a value as its column holds it."""
-    found: Any
-    if pa.types.is_string(kind):
-        needed, found = "text", _text(value)
-        if found is not None and name in _LISTS and not _is_list(found):
-            needed, found = "a list of numbers, as JSON,", None
-    elif not isinstance(value, Real) or isinstance(value, bool):
-        needed, found = "a number", None
-    elif pa.types.is_integer(kind):
-        needed, found = "a whole number from 0 to 2⁶³ − 1", _whole(value)
-    else:
-        needed, found = "a number", _number(value)
-        if found is not None and name.endswith("_accuracy"):
-            needed, found = "a share from 0 to 1, or NaN,", _share(found)
-        if name in _MEASURED and not (found is not None and 0 <= found < math.inf):
-            needed, found = "a number from 0", None
+    needed = "a number"
+    found: Any = None
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    # What cannot be converted, whatever it raises, is none of what is needed.
+    with suppress(ValueError, OverflowError, RecursionError):
+        if pa.types.is_string(kind):
+            needed = "text"
+            if isinstance(value, str) and value.encode() is not None:
+                needed = "a list of numbers, as JSON," if name in _LISTS else needed
+                found = str(value) if name not in _LISTS or _is_list(json.loads(value)) else None
+        elif is_number and pa.types.is_integer(kind):
+            needed = "a whole number from 0 to 2⁶³ − 1"
+            number = int(value)
+            found = number if number == value and 0 <= number < 2**63 else None
+        elif is_number:
+            found = float(value)
+            if name.endswith("_accuracy"):
+                needed, found = "a share from 0 to 1, or NaN,", _share(found)
+            elif name in _MEASURED and not 0 <= found < math.inf:
+                needed, found = "a number from 0", None
     if found is None:
         said = f" {value!r:.40}" if isinstance(value, Real) else ""
         raise TrainableError(
@@ -143,34 +149,8 @@ def _value(where: str, name: str, value: Any, kind: pa.DataType) -> Any:
     return found
 
 
-def _text(value: Any) -> str | None:
-    try:
-        return str(value) if isinstance(value, str) and value.encode() is not None else None
-    except UnicodeEncodeError:
-        return None
-
-
-def _is_list(text: str) -> bool:
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
+def _is_list(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(value, int | float) for value in values)
-
-
-def _whole(value: Any) -> int | None:
-    try:
-        number = int(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if number == value and 0 <= number < 2**63 else None
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except OverflowError:
-        return None
 
 
 def _share(value: float) -> float | None:

@@ -60,7 +60,7 @@ class Parquet(Readable):
         )
         splits = {
             part: Split(
-                self._where(part),
+                str(self.path[part] if isinstance(self.path, dict) else self.path / part),
                 labels.parts[part],
                 partial(_contents, own, columns),
                 partial(_places, own, [len(each) for each in raw[part]]),
@@ -81,9 +81,6 @@ class Parquet(Readable):
         lack = f"data.path: {self.path} holds no test*.parquet and no folder test"
         otherwise = "add it, or name the files with {train: …, test: …}"
         return lack_of_test(lack, otherwise, {part: own[0] for part, own in files.items()})
-
-    def _where(self, part: str) -> str:
-        return str(self.path[part] if isinstance(self.path, dict) else self.path / part)
 
     def _columns(self, files: list[Path]) -> Columns:
         common = Columns.of(files[0], _schema(files[0]), self.image, self.label)
