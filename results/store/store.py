@@ -36,6 +36,7 @@ MERGE_ABOVE = 8
 """Number of small parts that a table may have before `merge` makes fewer, larger ones."""
 _READ_ATTEMPTS = 5
 _READ_PAUSE = 0.2
+_DAMAGED = "is damaged: the next run sets it aside and trains what only it held"
 _WRITING_SECONDS = 60.0
 """A scrap of a report that is older is none that is being written."""
 _SCRAP = re.compile(r"\..+\.[0-9a-f]{8}")
@@ -229,16 +230,25 @@ class Store:
         return self.folder(table) / f"{name}.parquet"
 
     def problems(self) -> list[str]:
-        """Return a sentence for each thing that is wrong with the tables, though they can be read.
+        """Return a sentence for each thing that is wrong with the tables, and what `run` does.
 
-        Every row counts once all the same, and none without a name. Raises StoreError as `read`.
+        Every row that can be read counts once all the same, and none without a name.
         """
-        said = []
+        said, broken = [], False
         for table in SCHEMAS:
-            held = read_parts(self.parts(table), table, needed(table))
+            parts = self.parts(table)
+            try:
+                held = read_parts(parts, table, needed(table))
+            except Exception:
+                # Whatever damaged bytes make of a reader.
+                said += [f"{part} {_DAMAGED}" for part in parts if not is_sound(part, table)]
+                broken = True
+                continue
             if bad := int(wrong(table, heads(table, held)).sum()):
                 what = "trials' predictions" if table == "predictions" else "rows"
                 said.append(f"{table}: {bad} {what} are there twice, or have no name")
+        if broken:
+            return said
         # In the order in which nothing is claimed before it is there.
         trials = self.read("trials", ["trial_id", "status", "epochs_done"])
         epochs = self.read("epochs", ["trial_id", "epoch"])

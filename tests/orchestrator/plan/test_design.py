@@ -99,7 +99,7 @@ def test_a_test_set_that_was_copied_from_train(tmp_path: Path) -> None:
         "name": "copied",
         "data": {"source": "imagefolder", "path": str(tmp_path), "validation": 2},
         "factors": {"model": ["resnet18"]},
-        "recipe": {"steps": 1500, "evaluations": 3, "batch_size": 1},
+        "recipe": {"steps": 1500, "evaluations": 3, "batch_size": 2},
         "seeds": [0, 1, 2],
     }
 

@@ -260,7 +260,8 @@ REFUSALS: list[tuple[Any, list[str]]] = [
     # wrong types
     ({"data": "digits"}, ["data", "'digits'", "a block of the keys source, path, validation"]),
     ({"data": {"path": 5}}, ["data.path", "5", "a path or a block", "test.parquet"]),
-    ({"data": {"path": {"train": "a"}}}, ["data.path", "a train and a test entry"]),
+    ({"data": {"path": {"test": "a"}}}, ["data.path", "train"]),
+    ({"data": {"path": {"train": "a", "tset": "b"}}}, ["data.path", "train", "tset"]),
     ({"factors": ["a"]}, ["factors", "['a']", "a block of factors", "{model: "]),
     ({"factors": None}, ["factors", "null", "a block of factors"]),
     ({"factors": {"model": "resnet18"}}, ["factors.model", "'resnet18'", "[resnet18]"]),
