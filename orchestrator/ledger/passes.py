@@ -97,6 +97,7 @@ class Pass:
             cpus=study.resources.cpu,
             device="cuda" if share.gpu else "cpu",
             gpu=share.gpu,
+            context_bytes=share.context_bytes,
             checkpoint_folder=str(checkpoint_folder),
             checkpoint_seconds=study.checkpoint_seconds,
             keep_checkpoints=study.keep_checkpoints,

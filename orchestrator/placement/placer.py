@@ -139,7 +139,10 @@ class Placer:
         for load in next(iter(found.values())):
             fits: dict[str, tuple[int, float | None]] = dict.fromkeys(unseen, (0, None))
             fits |= {kind: loads[load].fit for kind, loads in found.items()}
-            self._measured[load] = share_for(cpus, fits, gpus)
+            each = (loads[load].footprint for loads in found.values())
+            context = max((footprint.context_bytes for footprint in each if footprint), default=0)
+            share = share_for(cpus, fits, gpus)
+            self._measured[load] = replace(share, context_bytes=context or None)
         return []
 
     def measurements(self) -> str | None:

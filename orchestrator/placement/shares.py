@@ -38,6 +38,8 @@ class Share:
     speed: float | None = None
     """Images per second beside the trials that share the GPU, divided by those of a trial alone;
     None where it was not measured."""
+    context_bytes: int | None = None
+    """Bytes that a process takes of a GPU besides its tensors; None where it was not measured."""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ class Survey:
                 if k == 1 or k in footprint.shared:
                     break
                 try:
-                    rate = self._together(place, load, ask, k)
+                    rate = self._together(place, load, ask, k, footprint.context_bytes)
                 except (RayError, RuntimeError):
                     # What one takes alone is known, and worth keeping.
                     record(load, hardware, footprint)
@@ -137,9 +137,9 @@ class Survey:
         finally:
             ray.kill(probe)
 
-    def _together(self, place: Any, load: Load, ask: Ask, k: int) -> float:
+    def _together(self, place: Any, load: Load, ask: Ask, k: int, context: int) -> float:
         """Return the images per second of each of k trials at once; 0 where they do not fit."""
-        probes = [self._probe(place, load, ask, k) for _ in range(k)]
+        probes = [self._probe(place, load, ask, k, context) for _ in range(k)]
         try:
             ray.get([probe.measure.remote() for probe in probes])
             rates = ray.get([probe.rate.remote(RATE_SECONDS) for probe in probes])
@@ -152,7 +152,7 @@ class Survey:
             for probe in probes:
                 ray.kill(probe)
 
-    def _probe(self, place: Any, load: Load, ask: Ask, k: int) -> Any:
+    def _probe(self, place: Any, load: Load, ask: Ask, k: int, context: int | None = None) -> Any:
         return (
             ray.remote(Probe)
             .options(
@@ -166,6 +166,7 @@ class Survey:
                 load.evaluated,
                 self._cpus,
                 1 / k,
+                context,
                 self._gauge,
             )
         )

@@ -76,6 +76,8 @@ class Probe:
     """Threads of this process."""
     gpu: float = 1.0
     """Share of the GPU that the trial may take."""
+    context_bytes: int | None = None
+    """Bytes of it that go to the process itself, where they were measured."""
     gauge: type[Gauge] = Gauge
     """What counts the memory."""
 
@@ -105,6 +107,7 @@ class Probe:
                 device=self._gauge.device,
                 dataset=_made_up(n_train, n_test, self.side, self.trial.n_classes),
                 gpu=self.gpu,
+                context_bytes=self.context_bytes,
             )
             self._learner.step()
         images = resident_bytes(n_train + n_test, n_train, self.side)

@@ -73,9 +73,10 @@ class Classifier:
     generators are as before after every call. So the state that must be saved is the model, the
     optimizer and the position, and any model and weights see the same examples in the same order.
 
-    By default the device is a GPU where torch sees one, the data set is opened, and the group is
-    this process alone. A share of a GPU below 1 caps the memory that the process may take. Raises
-    TrainableError where data, model, weights or device are not as the trial needs them.
+    By default the device is a GPU where torch can use one, the data set is opened, and the group is
+    this process alone. A share of a GPU below 1 caps the memory that the process may take, less
+    `context_bytes`, which are not torch's, where they were measured. Raises TrainableError where
+    data, model, weights or device are not as the trial needs them.
     """
 
     def __init__(
@@ -87,13 +88,14 @@ class Classifier:
         dataset: Dataset | None = None,
         group: Group | None = None,
         gpu: float = 1.0,
+        context_bytes: int | None = None,
     ) -> None:
         self.epoch = 0
         self._group = group or Group()
         self._steps = self._examples_seen = 0
         self._trial = trial
         self._device = resolve_device(device)
-        prepare(self._device, cpus, gpu)
+        prepare(self._device, cpus, gpu, context_bytes)
         self._precision = resolve_precision(trial.recipe.precision, self._device)
         with memory_shortage_named(self._device, f"{trial.model} and its data"):
             self._open(dataset)

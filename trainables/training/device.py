@@ -139,7 +139,9 @@ def resolve_precision(
     return precision
 
 
-def prepare(device: torch.device, cpus: int, gpu: float = 1.0) -> None:
+def prepare(
+    device: torch.device, cpus: int, gpu: float = 1.0, context_bytes: int | None = None
+) -> None:
     """Take the trial's share of the machine, some threads and a GPU, and make its numbers repeat.
 
     What an earlier trial of this process left in CUDA's cache is given back first, so that
@@ -165,16 +167,19 @@ def prepare(device: torch.device, cpus: int, gpu: float = 1.0) -> None:
     torch.cuda.empty_cache()
     total = torch.cuda.get_device_properties(device).total_memory
     # Of the one device that is seen: this function alone refuses a device without a number.
-    torch.cuda.set_per_process_memory_fraction(memory_fraction(gpu, total))
+    torch.cuda.set_per_process_memory_fraction(memory_fraction(gpu, total, context_bytes))
     torch.cuda.reset_peak_memory_stats(device)
 
 
-def memory_fraction(gpu: float, total_bytes: int) -> float:
-    """Return how much of a GPU's memory a trial's tensors may take by its share, 0 to 1."""
+def memory_fraction(gpu: float, total_bytes: int, context_bytes: int | None = None) -> float:
+    """Return how much of a GPU's memory a trial's tensors may take by its share, 0 to 1.
+
+    `context_bytes` is what its process takes besides, where that was measured.
+    """
     if gpu >= 1:
         return 1.0
     # The context is not torch's to cap, and each process has one.
-    return max(gpu - CONTEXT_BYTES / total_bytes, gpu / 2)
+    return max(gpu - (context_bytes or CONTEXT_BYTES) / total_bytes, gpu / 2)
 
 
 def peak_memory_bytes(device: torch.device) -> int:

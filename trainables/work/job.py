@@ -27,7 +27,13 @@ _KINDS = {
 }
 
 
-def make_learner(trial: Trial, cpus: int, device: str | None, gpu: float = 1.0) -> Learner:
+def make_learner(
+    trial: Trial,
+    cpus: int,
+    device: str | None,
+    gpu: float = 1.0,
+    context_bytes: int | None = None,
+) -> Learner:
     """Return the learner that a trial names, in this process, with a number of threads.
 
     The device is `cpu`, `cuda`, or None for a GPU where there is one; `gpu` is the share of it.
@@ -40,7 +46,7 @@ def make_learner(trial: Trial, cpus: int, device: str | None, gpu: float = 1.0) 
     if trial.trainable == "classifier":
         from trainables.training.classifier import Classifier
 
-        return Classifier(trial, cpus=cpus, device=device, gpu=gpu)
+        return Classifier(trial, cpus=cpus, device=device, gpu=gpu, context_bytes=context_bytes)
     try:
         make = load_function(trial.trainable)
     except ImportError as error:
@@ -51,7 +57,7 @@ def make_learner(trial: Trial, cpus: int, device: str | None, gpu: float = 1.0) 
 
 def make_here(task: Task) -> Learner:
     """Return the learner of a task's trial, in this process."""
-    return make_learner(task.trial, task.cpus, task.device, task.gpu)
+    return make_learner(task.trial, task.cpus, task.device, task.gpu, task.context_bytes)
 
 
 class Job:

@@ -28,6 +28,8 @@ class Task(BaseModel):
     """`cuda` for a trial with a share of a GPU, else `cpu`."""
     gpu: float
     """Share of a GPU, or how many."""
+    context_bytes: int | None = None
+    """Bytes that a process takes of a GPU before its first tensor, where they were measured."""
     checkpoint_folder: str
     """A path, or an address in an object store."""
     checkpoint_seconds: float

@@ -143,6 +143,7 @@ def test_each_trial_gets_the_share_of_its_load() -> None:
         (1 / 4, 0.4, ""),
         (1, 1, ""),
     ]
+    assert {placer.share(each).context_bytes for each in trials} == {2**29}
     # On two GPUs, beside seven others, four others and one: as much of a GPU as is free then.
     for together, share in {8: (1 / 4, 0.4), 5: (1 / 3, None), 2: (1, 1)}.items():
         placer.spread(trials[0], together)
