@@ -12,26 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.usage import (
-    Autoscale,
-    Dashboard,
-    Json,
-    MaxParallel,
-    RunOrJob,
-    Settings,
-    StudyFile,
-    named,
-    one_document,
-    see_own_modules,
-)
+from orchestrator.commands import usage
 
 if TYPE_CHECKING:
     from orchestrator.jobs.submission import Submission
 
 
 def submit(
-    study: StudyFile,
-    address: Dashboard = None,
+    study: usage.StudyFile,
+    address: usage.Dashboard = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -41,16 +30,16 @@ def submit(
             show_default="~/scalestudy/<name> on the head; with --fetch also runs/<name> here",
         ),
     ] = None,
-    settings: Settings = None,
-    max_parallel: MaxParallel = None,
-    autoscale: Autoscale = False,
+    settings: usage.Settings = None,
+    max_parallel: usage.MaxParallel = None,
+    autoscale: usage.Autoscale = False,
     follow: Annotated[
         bool, typer.Option("--follow/--no-follow", help="Show what it prints until it ends.")
     ] = True,
     fetch: Annotated[bool, typer.Option("--fetch", help="Bring the results here at the end.")] = (
         False
     ),
-    as_json: Json = False,
+    as_json: usage.Json = False,
 ) -> None:
     """Run a study on a Ray cluster that need not have scalestudy; ends as the run does."""
     from orchestrator.errors import StudyError
@@ -58,14 +47,14 @@ def submit(
     from orchestrator.study.file import load_study
 
     code = 0
-    with one_document(as_json) as document:
+    with usage.one_document(as_json) as document:
         if fetch and not follow:
             raise StudyError(
                 "--fetch waits for the job and --no-follow does not; afterwards, "
                 "`scalestudy report job:ID` fetches too."
             )
-        see_own_modules()
-        with named(study):
+        usage.see_own_modules()
+        with usage.named(study):
             asked = load_study(study, settings or (), rooted=False)
             # Looked at before a job is sent for it.
             folder = fetching.target(out, asked.name) if fetch else None
@@ -158,11 +147,13 @@ def _meant() -> str:
     return answer
 
 
-def stop(run_folder: RunOrJob, address: Dashboard = None, as_json: Json = False) -> None:
+def stop(
+    run_folder: usage.RunOrJob, address: usage.Dashboard = None, as_json: usage.Json = False
+) -> None:
     """End a submitted job, or a run on this machine; all that is recorded is safe."""
     from orchestrator.jobs.submission import referred
 
-    with one_document(as_json) as document:
+    with usage.one_document(as_json) as document:
         job = referred(run_folder, address)
         if job is None:
             document["stopped"] = _stop_here(run_folder)

@@ -5,16 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.usage import (
-    Dashboard,
-    Document,
-    Json,
-    Out,
-    RunOrJob,
-    one_document,
-    or_dash,
-    say_problems,
-)
+from orchestrator.commands import usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +19,9 @@ _SECONDS = 10.0
 
 
 def report(
-    run_folder: RunOrJob,
-    address: Dashboard = None,
-    out: Out = None,
+    run_folder: usage.RunOrJob,
+    address: usage.Dashboard = None,
+    out: usage.Out = None,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Write it anew while the study runs.")
     ] = False,
@@ -60,7 +51,7 @@ def report(
         bool, typer.Option("--figures", help="Write every figure, not only the comparison charts.")
     ] = False,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    as_json: Json = False,
+    as_json: usage.Json = False,
 ) -> None:
     """Write the page, figures and summary of a run, finished or under way; a job's is fetched."""
     import results
@@ -75,7 +66,7 @@ def report(
         _watch(brought(run_folder, address, out), interval, target, prices)
         return
     said = []
-    with one_document(as_json) as document:
+    with usage.one_document(as_json) as document:
         run = results.open(brought(run_folder, address, out).folder, prices)
         if target is not None:
             labels = run.labels_for(target)
@@ -86,7 +77,7 @@ def report(
             ]
         page = results.write_report(run, target=target, figures=figures)
         document.update(report=str(page), levers=_rows(run.levers()))
-        say_problems(Store(run.path), document, as_json)
+        usage.say_problems(Store(run.path), document, as_json)
     if not as_json:
         typer.echo("\n".join([*said, str(page)]))
     if open_page:
@@ -147,14 +138,14 @@ def compare(
             help="For one page, its figure and the cells as files: a folder, or s3://… or gs://….",
         ),
     ] = None,
-    as_json: Json = False,
+    as_json: usage.Json = False,
 ) -> None:
     """Put two studies side by side: what each cell gained, and what it costs."""
     from results.pairs.findings import findings
     from results.pairs.pair import Pair
     from results.pairs.verdict import verdict
 
-    with one_document(as_json) as document:
+    with usage.one_document(as_json) as document:
         pair = Pair.of(first, second)
         page = None
         if out is not None:
@@ -184,7 +175,7 @@ def compare(
         console.print(f"page: {page}", markup=False)
 
 
-def _rows(frame: "pd.DataFrame") -> list[Document]:
+def _rows(frame: "pd.DataFrame") -> list[usage.Document]:
     from results.analysis.runs import records_of
 
     # Whatever pandas holds an absent value as, JSON has one word for it.
@@ -207,10 +198,10 @@ def _table(pair: "Pair") -> "Table":
         interval = f"{signed(row['low'])} to {signed(row['high'])}"
         table.add_row(
             pair.cell_name(row),
-            *(or_dash(row[f"accuracy_{side}"], "{:.1f}") for side in ("first", "second")),
-            or_dash(row["difference"], signed(row["difference"])),
-            or_dash(row["low"], interval),
-            or_dash(row["cost_ratio"], "×{:.2g}"),
+            *(usage.or_dash(row[f"accuracy_{side}"], "{:.1f}") for side in ("first", "second")),
+            usage.or_dash(row["difference"], signed(row["difference"])),
+            usage.or_dash(row["low"], interval),
+            usage.or_dash(row["cost_ratio"], "×{:.2g}"),
             row["basis"] if row["reason"] == refusal else row["reason"] or basis,
         )
     return table

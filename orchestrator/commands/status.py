@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.usage import (
-    Dashboard,
-    Document,
-    Json,
-    RunFolder,
-    RunOrJob,
-    one_document,
-    say_problems,
-)
+from orchestrator.commands import usage
 from results.phrases import byte_size
 
 if TYPE_CHECKING:
@@ -28,12 +20,12 @@ _LOOK_SECONDS = 1.0
 
 
 def status(
-    run_folder: RunOrJob,
-    address: Dashboard = None,
+    run_folder: usage.RunOrJob,
+    address: usage.Dashboard = None,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Go on showing it until the run ends.")
     ] = False,
-    as_json: Json = False,
+    as_json: usage.Json = False,
 ) -> None:
     """Show how far a run is; also from another terminal, while it runs, and of a job."""
     from rich.console import Console
@@ -45,11 +37,11 @@ def status(
 
     if watch and as_json:
         raise typer.BadParameter("--watch and --json do not go together: leave one out.")
-    with one_document(as_json) as document, opened(run_folder, address) as run:
+    with usage.one_document(as_json) as document, opened(run_folder, address) as run:
         shot = snapshot(Store(run.folder))
         standing, said = run.standing()
         document.update(_document(shot), **standing)
-        say_problems(Store(run.folder), document, as_json)
+        usage.say_problems(Store(run.folder), document, as_json)
         if as_json:
             return
         if watch and standing["running"]:
@@ -78,7 +70,7 @@ def _follow(run: "Opened") -> None:
         show.stop(store)
 
 
-def _document(shot: "Snapshot") -> Document:
+def _document(shot: "Snapshot") -> usage.Document:
     """Return what `status --json` prints."""
     total = shot.total
     return {
@@ -105,19 +97,19 @@ def _document(shot: "Snapshot") -> Document:
 
 
 def clean(
-    run_folder: RunFolder,
+    run_folder: usage.RunFolder,
     kept: Annotated[
         bool, typer.Option("--kept", help="Also checkpoints that keep_checkpoints asked for.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
-    as_json: Json = False,
+    as_json: usage.Json = False,
 ) -> None:
     """Say what a run directory holds that nothing needs any more, and remove it."""
     from orchestrator.run.lock import held
     from results.store.files import remove, size
     from results.store.store import Store
 
-    with one_document(as_json) as document:
+    with usage.one_document(as_json) as document:
         store = Store.at(run_folder)
         found = leftovers(store, kept_checkpoints=kept)
         sizes = {path: size(path) for path in found}

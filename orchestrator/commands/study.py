@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.usage import (
-    Autoscale,
-    Json,
-    MaxParallel,
-    Out,
-    Settings,
-    StudyFile,
-    named,
-    one_document,
-    see_own_modules,
-)
+from orchestrator.commands import usage
 
 if TYPE_CHECKING:
     from orchestrator.run.events import Progress
@@ -123,7 +113,7 @@ def _made(
     """Return the text of a study made for wishes, and sentences on what was chosen."""
     from orchestrator.plan.starter import Starter, Wish
 
-    see_own_modules()
+    usage.see_own_modules()
     wish = Wish(
         file,
         data=wishes.get("data", "digits"),
@@ -163,9 +153,9 @@ def schema() -> None:
 
 
 def plan(
-    study: StudyFile,
-    out: Out = None,
-    settings: Settings = None,
+    study: usage.StudyFile,
+    out: usage.Out = None,
+    settings: usage.Settings = None,
     max_parallel: Annotated[
         int | None, typer.Option(min=1, help="Reckon with so many trials at a time.")
     ] = None,
@@ -183,16 +173,16 @@ def plan(
     look: Annotated[
         bool, typer.Option("--look", help="Decode the images now, and say what pixels tell.")
     ] = False,
-    as_json: Json = False,
+    as_json: usage.Json = False,
 ) -> None:
     """Say what a run would train, what it costs, and what stands against its comparisons."""
     from orchestrator.plan.plan import plan_study
     from orchestrator.plan.price import price_study
     from orchestrator.study.file import load_study
 
-    with one_document(as_json) as document:
-        see_own_modules()
-        with named(study):
+    with usage.one_document(as_json) as document:
+        usage.see_own_modules()
+        with usage.named(study):
             loaded = load_study(study, settings or ())
             made = plan_study(loaded, out, look=look)
             if price_per_hour is None and loaded.prices:
@@ -208,9 +198,9 @@ def plan(
 
 
 def run(
-    study: StudyFile,
-    out: Out = None,
-    settings: Settings = None,
+    study: usage.StudyFile,
+    out: usage.Out = None,
+    settings: usage.Settings = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -218,8 +208,8 @@ def run(
             show_default="RAY_ADDRESS, else a private Ray on this machine",
         ),
     ] = None,
-    max_parallel: MaxParallel = None,
-    autoscale: Autoscale = False,
+    max_parallel: usage.MaxParallel = None,
+    autoscale: usage.Autoscale = False,
     report_too: Annotated[
         bool, typer.Option("--report/--no-report", help="Write the report at the end.")
     ] = True,
@@ -227,7 +217,7 @@ def run(
         Path | None,
         typer.Option(help="Append what happens to trials to this file, as JSON lines."),
     ] = None,
-    as_json: Json = False,
+    as_json: usage.Json = False,
 ) -> None:
     """Train what the study wants and its run directory lacks, then report."""
     from orchestrator.run.events import written_to
@@ -236,10 +226,10 @@ def run(
     from orchestrator.screen.progress import Lines, make_progress
     from orchestrator.study.file import load_study
 
-    with one_document(as_json) as document:
-        see_own_modules()
+    with usage.one_document(as_json) as document:
+        usage.see_own_modules()
         show = Lines() if as_json else make_progress()
-        with named(study), written_to(log):
+        with usage.named(study), written_to(log):
             summary = run_study(
                 load_study(study, settings or ()),
                 out,
