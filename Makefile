@@ -5,17 +5,25 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test test-long test-trackers test-containers check docs format bench clean
+.PHONY: demo pictures test test-long test-trackers test-containers check docs format bench clean
 
+# What pip says is kept in a file, and shown only where it fails.
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
-	touch $@
+	@$(PYTHON) -m venv $(VENV)
+	@{ $(BIN)/python -m pip install --upgrade pip && \
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev]"; \
+	} >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }
+	@touch $@
 
-demo: $(INSTALLED)  ## train the example on the embedded images and leave a report
-	$(BIN)/scalestudy run examples/digits.yaml --out runs/digits
-	@echo "The report: $(CURDIR)/runs/digits/report/index.html"
+demo:  ## train the demo's study on the embedded images, and leave a report
+	@echo "Installs into $(VENV) (once, some minutes), trains 128 small networks (two minutes on two cores), says what helps most."
+	@$(MAKE) --silent --no-print-directory $(INSTALLED)
+	@mkdir -p runs
+	@test -e runs/demo.yaml || $(BIN)/scalestudy init runs/demo.yaml --preset demo
+	@$(BIN)/scalestudy run runs/demo.yaml --out runs/demo
+
+pictures: demo  ## docs/images anew, from the demo's run; the page's takes chromium
+	$(BIN)/python docs/pictures.py runs/demo
 
 # Each process takes whole files, and one of them takes all that starts Ray.
 test: $(INSTALLED)  ## all tests but the long ones

@@ -28,7 +28,7 @@ ROOMS = {
     "orchestrator": "errors study placement ledger plan drivers run screen jobs commands",
     "results": "errors records ranking phrases store statistics analysis findings answer "
     "figures run report pairs",
-    "trainables": "errors functions recipe trial data models training work measure",
+    "trainables": "errors functions recipe trial data models demo training work measure",
 }
 """Folders and modules at the top of each package: each may import those to its left."""
 
@@ -178,7 +178,7 @@ HEAVY |= {f"models.{name}" for name in ("networks", "taps", "weights", "tensors"
 HEAVY |= {
     f"models.{name}" for name in ("normalization", "published", "own", "rehearsal", "timm_models")
 }
-HEAVY |= {"data.batches", "work.actor", "measure.probe"}
+HEAVY |= {"data.batches", "demo", "demo.nets", "work.actor", "measure.probe"}
 
 
 def test_what_plans_and_simulates_is_free_of_torch() -> None:

@@ -76,13 +76,14 @@ def test_readme(ray_address: None, tmp_path: Path) -> None:
         follow(command, tmp_path)
         if command == "scalestudy init study.yaml":
             study = yaml.safe_load((tmp_path / "study.yaml").read_text())
-            study["factors"] |= {"model": ["mobilenet_v3_small"], "fraction": ["1/8"]}
-            study["recipe"]["epochs"] = 1
+            study["factors"] |= {"weights": ["none"], "fraction": ["1/8"]}
+            study["recipe"] |= {"steps": 10, "evaluations": 1, "schedule": "constant"}
+            del study["recipe"]["step_size"], study["search"]
             study["seeds"] = [0]
             (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
-            longer = "--set recipe.epochs=2 --out runs/longer --address none --no-report"
+            longer = "--set recipe.steps=20 --out runs/longer --address none --no-report"
             follow(f"scalestudy run study.yaml {longer}", tmp_path)
-    for left in ("mine.yaml", "events.jsonl", "runs/digits/report", "pages/longer"):
+    for left in ("mine.yaml", "events.jsonl", "runs/demo/report", "pages/longer"):
         assert (tmp_path / left).exists(), left
 
 

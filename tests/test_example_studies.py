@@ -21,7 +21,6 @@ REFERENCE = [
     "recipe.epochs=1",
 ]
 SHORT = {
-    "digits.yaml": ["recipe.epochs=1", "factors.fraction=[1/8]", "seeds=[0]"],
     "reference-search.yaml": [
         *REFERENCE,
         # What the other one trains is slower by ten times.

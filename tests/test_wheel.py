@@ -76,6 +76,7 @@ def test_everything_is_in_it(wheel: Path) -> None:
     assert {f"{package}/py.typed" for package in PACKAGES} <= inside
     assert any(name.endswith(".yaml") for name in inside)
     assert any("/templates/" in name for name in inside)
+    assert "trainables/demo/small-characters.safetensors" in inside
 
 
 def test_it_plans_runs_and_reports_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
@@ -95,11 +96,11 @@ def test_it_plans_runs_and_reports_from_an_empty_folder(wheel: Path, tmp_path: P
     planned = installed(command, "plan", "study.yaml", "--json")
     assert json.loads(planned)["trials"]["new"] == 8
     commands = [
-        ["init", "preset.yaml", "--preset", "images"],
+        ["init", "demo.yaml", "--preset", "demo"],
         ["run", "study.yaml", "--address", "none", "--no-report"],
         ["report", "runs/small"],
     ]
     said = installed("-c", WALK, command, json.dumps(commands))
     assert said.splitlines()[-1] == f"{there / 'orchestrator' / '__init__.py'} 8"
-    assert (folder / "preset.yaml").exists()
+    assert (folder / "demo.yaml").exists()
     assert (folder / "runs/small/report/index.html").stat().st_size > 10_000

@@ -29,8 +29,8 @@ def init(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="Write this one as it is: digits, reference, search or images.",
-            show_default="digits, where nothing is asked or named",
+            help="Write this one as it is: demo, images, reference or search.",
+            show_default="demo, where nothing is asked or named",
         ),
     ] = None,
     data: Annotated[
@@ -83,7 +83,7 @@ def init(
     if preset is None and wishes:
         text, said = _made(file, wishes, beside, probe=probe)
     else:
-        text, said = preset_text(preset or "digits", str(file)), []
+        text, said = preset_text(preset or "demo", str(file)), []
         if beside:
             text = f"# yaml-language-server: $schema={beside.name}\n{text}"
     if beside:

@@ -1,7 +1,9 @@
 """A user's own model: its function called by its signature, its lazy layers made real."""
 
 import inspect
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,6 +59,18 @@ def build_own(name: str, n_classes: int, sides: tuple[int, int]) -> nn.Module:
             "tensors alone, so register it as a buffer, or leave get_extra_state out"
         )
     return model
+
+
+def weights_beside(name: str, weights: str) -> Path | None:
+    """Return the file of an own model's weights that lies beside its module; None without one.
+
+    Weights `faces` of the model `package.module:small` are `small-faces.safetensors`. The module
+    has been imported.
+    """
+    module, _, function = name.partition(":")
+    source = getattr(sys.modules.get(module), "__file__", None) if function else None
+    file = source and Path(source).with_name(f"{function}-{weights}.safetensors")
+    return file if file and file.is_file() else None
 
 
 def first_line(error: Exception) -> str:

@@ -13,6 +13,7 @@ from trainables.models.facts import Sides
 from trainables.models.matching import Fit, Head, fit
 from trainables.models.networks import check_model, head_names, skeleton
 from trainables.models.normalization import channels_of
+from trainables.models.own import weights_beside
 from trainables.models.published import (
     cache_file,
     check_reachable,
@@ -40,9 +41,10 @@ def resolve_weights(
     """Return what a level of the factor `weights` means for a model.
 
     The label is what tables show, `none` for no pretrained weights. Without a location it is the
-    name of torchvision's weights in upper or lower case, or `DEFAULT` for its best ones. A location
-    is such a name, or the absolute path of a file, a folder or an index of parts. A file whose hash
-    torchvision publishes is that one. Raises WeightsError with the valid names, or where there is
+    name of torchvision's weights in upper or lower case, or `DEFAULT` for its best ones; of a model
+    of one's own, that of a file beside its module (`weights_beside`). A location is such a name, or
+    the absolute path of a file, a folder or an index of parts. A file whose hash torchvision
+    publishes is that one. Raises WeightsError with the valid names, or where there is
     no such file; ModelError where there is no such model.
     """
     if label.lower() == "none" and location is None:
@@ -53,7 +55,11 @@ def resolve_weights(
     if sought == "timm" and model.startswith(PREFIX):
         sought, channels = timm_weights(model)
         said["normalization"] = normalization or channels
-    if re.fullmatch(r"\w+", sought):
+    is_name = re.fullmatch(r"\w+", sought) is not None
+    beside = weights_beside(model, sought) if is_name else None
+    if beside is not None:
+        sought, said["normalization"] = str(beside), normalization or "data"
+    elif is_name:
         if entry is not None:
             raise WeightsError(f"weights {label}: entry goes with a path, and {sought} is a name")
         member = known_member(model, sought)

@@ -142,16 +142,16 @@ def test_failed_trials_are_named_and_how_to_go_on(scalestudy: Command) -> None:
 
 
 def test_init_writes_studies_that_load(scalestudy: Command) -> None:
-    assert "digits" in preset_names()
+    assert "demo" in preset_names()
     for name in preset_names():
         file = scalestudy.folder / f"{name}.yaml"
         written = scalestudy("init", str(file), "--preset", name)
         assert (written.code, f"scalestudy plan {file}" in written.out) == (0, True)
         assert load_study(file).name
-    again = scalestudy("init", str(scalestudy.folder / "digits.yaml"))
+    again = scalestudy("init", str(scalestudy.folder / "demo.yaml"))
     assert (again.code, "there already" in again.err) == (2, True)
     other = scalestudy("init", "new.yaml", "--preset", "imagenet")
-    assert (other.code, "valid are digits" in other.err) == (2, True)
+    assert (other.code, "valid are demo" in other.err) == (2, True)
 
 
 # What cannot be done.

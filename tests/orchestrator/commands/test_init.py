@@ -132,7 +132,7 @@ def test_fractions_that_are_named_stay(tmp_path: Path) -> None:
         (("--data", "absent"), "--data absent: no folder"),
         (("--fractions", "half"), "--fractions half: no amount of data"),
         (("--models", "resnet19"), "resnet19"),
-        (("--preset", "digits", "--budget", 1), "--preset goes without --budget"),
+        (("--preset", "demo", "--budget", 1), "--preset goes without --budget"),
     ],
 )
 def test_refusals(words: tuple[object, ...], said: str, tmp_path: Path) -> None:
@@ -181,4 +181,4 @@ def test_without_a_terminal_it_never_asks(tmp_path: Path) -> None:
     words = ["-m", "orchestrator", "init", "s.yaml"]
     done = forks.run(words, cwd=tmp_path, env=environment, check=True, timeout=60)
     assert "?" not in done.stdout
-    assert load_study(tmp_path / "s.yaml").name == "digits"
+    assert load_study(tmp_path / "s.yaml").name == "demo"
