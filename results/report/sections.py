@@ -303,10 +303,12 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
     if varied:
         found.append(section("levers", said["levers"], [_LEVERS]))
     if "model" in varied:
-        found.append(section("model", said["model"], [_differences("model"), _CROSSOVERS]))
+        text = [*said["model"], *_decided(study, "model")]
+        found.append(section("model", text, [_differences("model"), _CROSSOVERS]))
     if "weights" in varied:
+        text = [*said["weights"], *_decided(study, "weights")]
         sheets = [_differences("weights"), _WORTHS]
-        found.append(section("weights", said["weights"], sheets, "pretraining"))
+        found.append(section("weights", text, sheets, "pretraining"))
     if "fraction" in varied:
         sheets = [*([] if target is None else [_labels(target)]), _FORECASTS, _SCORES]
         text = [*said["data"], *_scores(study)]
@@ -318,6 +320,18 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
     found.append(section("cost", text, [_FRONT], "cost", "cost"))
     found.append(section("training", _fits_counted(study), [_FITS], "epochs", "curves"))
     return found
+
+
+def _decided(study: Analysis, factor: str) -> list[str]:
+    """Say how much of a table of differences is decided, and what chance alone would give."""
+    counted = study.decisions(factor)
+    if not counted.tested:
+        return []
+    return [
+        f"Of {count(counted.tested, 'difference')}, {counted.decided} are decided, of which 5 % are "
+        f"false on average. The intervals of {counted.alone} leave 0 out, each taken alone; were "
+        f"there no difference at all, {counted.by_chance:.1f} would."
+    ]
 
 
 def _scores(study: Analysis) -> list[str]:
