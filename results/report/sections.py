@@ -327,8 +327,9 @@ def _decided(study: Analysis, factor: str) -> list[str]:
     counted = study.decisions(factor)
     if not counted.tested:
         return []
+    tested = count(counted.tested, "difference")
     return [
-        f"Of {count(counted.tested, 'difference')}, {counted.decided} are decided, of which 5 % are "
+        f"Of {tested}, {counted.decided} are decided, of which 5 % are "
         f"false on average. The intervals of {counted.alone} leave 0 out, each taken alone; were "
         f"there no difference at all, {counted.by_chance:.1f} would."
     ]
