@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from fakecuda import gpus
 
+from results.store.store import Store
+
 # One process for all: what is preloaded cannot be had by a fork of this one.
 pytestmark = pytest.mark.skipif(bool(gpus.missing()), reason=str(gpus.missing()))
 
@@ -105,3 +107,24 @@ def test_a_trial_takes_no_neighbours_gpu(found: dict[str, Any]) -> None:
     assert "exactly one visible device, torch sees 2" in both["both"][1]
     # A trial without a share, on a worker of Ray.
     assert both["visible"] == ""
+
+
+@pytest.mark.ray
+@pytest.mark.long
+def test_a_whole_study_trains_on_two_gpus_and_spreads_its_last_trials(tmp_path: Path) -> None:
+    study = {
+        "name": "gpus",
+        "data": {"source": "digits"},
+        "factors": {"model": ["resnet18"], "fraction": ["1/16", "1/2"]},
+        "recipe": {"epochs": 1, "batch_size": 64, "image_size": 32},
+        "resources": {"gpu": "1/2"},
+    }
+    (tmp_path / "s.yaml").write_text(json.dumps(study))
+    variables = {**os.environ, **gpus.build(tmp_path), "FAKECUDA_DEVICES": "2"}
+    program = "from orchestrator.commands.app import main; main()"
+    words = [sys.executable, "-c", program, "run", "s.yaml", "--no-report", "--out", "run"]
+    subprocess.run(words, cwd=tmp_path, env=variables, check=True, timeout=300)
+    trials, epochs = (Store(tmp_path / "run").read(name) for name in ("trials", "epochs"))
+    assert set(trials["status"].to_pylist()) == {"completed"}
+    assert sorted(trials["gpu"].to_pylist()) == [1, 1]
+    assert set(epochs["device"].to_pylist()) == {"NVIDIA A100-SXM4-80GB"}
