@@ -97,7 +97,7 @@ def test_twenty_kills_at_any_time(study: dict[str, Any], seed: int, tmp_path: Pa
 def test_kills_in_real_training_change_no_digit(tmp_path: Path) -> None:
     killed = Command(tmp_path / "killed", TRAINED)
     # The first while it takes stock, the others while it trains: an epoch is seven operations.
-    assert [killed.kill_before(operation) for operation in (25, 45, 38)] == [True] * 3
+    assert [killed.kill_before(operation) for operation in (22, 32, 32)] == [True] * 3
     killed.finish()
     whole = Command(tmp_path / "whole", TRAINED)
     whole.finish()

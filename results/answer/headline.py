@@ -8,7 +8,6 @@ from results.analysis.runs import records_of
 from results.phrases import listed, percent
 
 _MOST_NAMED = 2
-_WORDS = ("label", "more", "set", "the", "train", "training", "use")
 
 
 def headline(study: Analysis) -> str:
@@ -26,11 +25,11 @@ def headline(study: Analysis) -> str:
     lost = [_name(row) for row in rows if row["decided"] and row["gain"] < 0]
     tied = [_name(row) for row in rows if not row["decided"]]
     said = "; then ".join(_advice(row) for row in won[:_MOST_NAMED])
-    parts = [f"{_begun(said)}." if said else "No step is shown to help."]
+    parts = [f"{said[0].upper()}{said[1:]}." if said else "No step is shown to help."]
     if lost:
-        parts.append(_sentence(lost, "would lose", "would lose"))
+        parts.append(f"Would lose: {listed(lost[:_MOST_NAMED])}.")
     elif tied and won:
-        parts.append(_sentence(tied, "is not told apart", "are not told apart"))
+        parts.append(f"Not told apart: {listed(tied[:_MOST_NAMED])}.")
     return " ".join(parts)
 
 
@@ -41,23 +40,11 @@ def how_sure(study: Analysis) -> str:
     if not chances:
         return ""
     best = max(chances, key=lambda row: float(row["best_probability"]))
+    chance, name = percent(best["best_probability"]), _name(best)
+    if not (best["decided"] and best["gain"] > 0):
+        return f"Likeliest to gain most, with {chance} probability, though not decided: {name}."
     images = study.ranked["n_train"].max()
-    return (
-        f"Best next step, with {percent(best['best_probability'])} probability: {_name(best)}, "
-        f"at all of the {images:,.0f} images."
-    )
-
-
-def _sentence(names: list[str], one: str, more: str) -> str:
-    text = listed(names[:_MOST_NAMED])
-    verb = one if len(names[:_MOST_NAMED]) == 1 else more
-    return f"{_begun(text)} {verb}."
-
-
-def _begun(text: str) -> str:
-    """Return text as a sentence begins; the name of a level stays as it is."""
-    first = text.split(" ")[0]
-    return text.replace(first, first.capitalize(), 1) if first in _WORDS else text
+    return f"Best next step, with {chance} probability: {name}, at all of the {images:,.0f} images."
 
 
 def _advice(row: Mapping[str, Any]) -> str:

@@ -122,7 +122,7 @@ def test_too_large(tmp_path: Path) -> None:
         parcel.check_size()
     message = str(refused.value)
     assert "\n" not in message
-    assert f"{len(parcel.code) + 2} files of 101" in message
+    assert f"{len(parcel.code) + 2} files of 10" in message
     assert "largest: big.pth (99.5 MiB), small.pth (1.0 MiB), " in message
     assert "by absolute path" in message
     pack(declared(factors={"weights": ["small.pth"]}), tmp_path).check_size()
