@@ -16,7 +16,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo:  ## train the demo's study on the embedded images, and leave a report
-	@echo "Installs into $(VENV) (once, some minutes), trains 128 small networks (two minutes on two cores), says what helps most."
+	@echo "Installs into $(VENV) (once, some minutes), trains 128 small networks (one to three minutes on two cores), says what helps most."
 	@$(MAKE) --silent --no-print-directory $(INSTALLED)
 	@mkdir -p runs
 	@test -e runs/demo.yaml || $(BIN)/scalestudy init runs/demo.yaml --preset demo

@@ -48,7 +48,7 @@ def _best(study: Analysis) -> Iterator[Statement]:
     most = equals[0]["n_train"]
     less = [row for row in ties_of(study) if row["n_train"] < most] if study.is_ranked else []
     if less:
-        least = min(less, key=lambda row: float(row["n_train"]))
+        least = max(less, key=lambda row: float(row["accuracy"]))
         text = f"With less data, {study.name(least)} may do as well"
         yield Statement(text, f"{least['accuracy']:.1f} %", "best")
 

@@ -109,7 +109,7 @@ def forest_of(study: Analysis) -> Forest | None:
     if frame.empty:
         return None
     ends = frame[["gain", "low", "high"]].to_numpy(float)
-    ticks = _ticks(min(0.0, float(np.nanmin(ends))), max(0.0, float(np.nanmax(ends))))
+    ticks = _ticks(min(0.0, float(np.nanmin(ends))), max(0.0, float(np.nanmax(ends))), 3)
     span = ticks[0], ticks[-1]
 
     def place(value: float) -> float:
@@ -140,7 +140,9 @@ def forest_of(study: Analysis) -> Forest | None:
             )
         )
     return Forest(
-        bars, place(0.0), [(place(tick), f"{tick:+g}".replace("-", "−")) for tick in ticks]
+        bars,
+        place(0.0),
+        [(place(tick), f"{tick:+g}".replace("-", "−") if tick else "0") for tick in ticks],
     )
 
 
@@ -248,9 +250,10 @@ def _share(value: float, low: float, high: float, margin: float = _MARGIN) -> fl
     return round(margin + (100 - 2 * margin) * part, 2)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def _ticks(low: float, high: float, most: int = 4) -> list[float]:
     from matplotlib.ticker import MaxNLocator
 
     return [
-        round(float(v), 6) for v in MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        round(float(v), 6)
+        for v in MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     ]
