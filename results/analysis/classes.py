@@ -33,9 +33,11 @@ class Classes:
         if not len(known) or not right.size or not alike:
             return cls((), np.zeros(0, dtype=int), np.full((*rows.shape, 0), -1))
         code, names = pd.factorize(known.reindex(board.images))
-        member = np.eye(len(names), dtype=int)[code]
-        found = (right.astype(np.int32) @ member)[rows]
-        return cls(list(names), member.sum(axis=0), np.where(rows[..., None] >= 0, found, -1))
+        images = np.bincount(code)
+        first = np.cumsum(images) - images
+        by_class = right[:, np.argsort(code, kind="stable")]
+        found = np.add.reduceat(by_class, first, axis=1, dtype=np.int64)[rows]
+        return cls(list(names), images, np.where(rows[..., None] >= 0, found, -1))
 
     @property
     def largest(self) -> float:

@@ -72,8 +72,15 @@ def ties_of(study: Analysis) -> list[dict[str, Any]]:
     return [row for row in ties if row["accuracy"] < best["accuracy"] - ALIKE]
 
 
+def with_less_data(study: Analysis) -> dict[str, Any] | None:
+    """Return the most accurate cell that does with less data and may be as good as the best one."""
+    most = study.ranked["n_train"].iloc[0]
+    less = [row for row in ties_of(study) if row["n_train"] < most]
+    return max(less, key=lambda row: float(row["accuracy"]), default=None)
+
+
 def _next(study: Analysis) -> str:
-    """Say which cells at any amount of data may be as good, that with the least data first."""
+    """Say which cells at any amount of data may be as good."""
     found = study.comparisons
     if not found.of(ANY):
         return ""
@@ -83,8 +90,8 @@ def _next(study: Analysis) -> str:
     if not others:
         return ""
     text = f"Not told apart from it: {listed(few([study.name(row) for row in others]))}"
-    least = min(others, key=lambda row: float(row["n_train"]))
-    if least["n_train"] < best["n_train"]:
-        share = fraction_label(least["fraction"] / best["fraction"], int(least["n_train"]))
-        text += f"; {share} of its data may do as well ({least['accuracy']:.1f} %)"
+    less = with_less_data(study)
+    if less is not None:
+        share = fraction_label(less["fraction"] / best["fraction"], int(less["n_train"]))
+        text += f"; {share} of its data may do as well ({less['accuracy']:.1f} %)"
     return f"{text}."

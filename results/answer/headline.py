@@ -1,10 +1,11 @@
 """What to do next, in a line, and how sure that is. Analysis in, text out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from results.analysis.analysis import Analysis
 from results.analysis.runs import records_of
+from results.answer.levers import parted
 from results.phrases import listed, percent
 
 _MOST_NAMED = 2
@@ -21,15 +22,13 @@ def headline(study: Analysis) -> str:
         return "One cell is measured; with a factor that varies, it could be compared."
     if not study.is_ranked:
         return "Measured once: with two more seeds it can be told what helps."
-    won = [row for row in rows if row["decided"] and row["gain"] > 0]
-    lost = [_name(row) for row in rows if row["decided"] and row["gain"] < 0]
-    tied = [_name(row) for row in rows if not row["decided"]]
+    won, lost, tied = parted(rows)
     said = "; then ".join(_advice(row) for row in won[:_MOST_NAMED])
     parts = [f"{said[0].upper()}{said[1:]}." if said else "No step is shown to help."]
     if lost:
-        parts.append(f"Would lose: {listed(lost[:_MOST_NAMED])}.")
+        parts.append(f"Would lose: {_names(lost)}.")
     elif tied and won:
-        parts.append(f"Not told apart: {listed(tied[:_MOST_NAMED])}.")
+        parts.append(f"Not told apart: {_names(tied)}.")
     return " ".join(parts)
 
 
@@ -56,6 +55,10 @@ def _advice(row: Mapping[str, Any]) -> str:
         "weights": "train from scratch" if after == "none" else f"use {after} weights",
         "recipe": f"use the tuned recipe ({after})",
     }.get(row["lever"], f"set {row['lever']} to {after}")
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> str:
+    return listed([_name(row) for row in rows[:_MOST_NAMED]])
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Which step helps more: the first item of the answer. Analysis in, text out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from results.analysis.analysis import Analysis
@@ -16,9 +16,7 @@ def levers_said(study: Analysis) -> str:
     rows = records_of(study.levers)
     if not rows:
         return ""
-    won = [row for row in rows if row["decided"] and row["gain"] > 0]
-    lost = [row for row in rows if row["decided"] and row["gain"] < 0]
-    tied = [row for row in rows if not row["decided"]]
+    won, lost, tied = parted(rows)
     if not study.is_ranked:
         return f"Nothing is told apart with one seed; measured once: {_items(study, rows)}."
     said = []
@@ -38,6 +36,13 @@ def levers_said(study: Analysis) -> str:
     if tied:
         said.append(f"Not told apart from no gain: {_items(study, tied, chances=True)}.")
     return " ".join(said)
+
+
+def parted(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[Any], list[Any]]:
+    """Part levers into those that gain, those that would lose, and those that are not decided."""
+    won = [row for row in rows if row["decided"] and row["gain"] > 0]
+    lost = [row for row in rows if row["decided"] and row["gain"] < 0]
+    return won, lost, [row for row in rows if not row["decided"]]
 
 
 def lever_phrase(row: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from results.analysis.analysis import Analysis
 from results.analysis.comparisons import ALPHA, LEAST, Comparison
 from results.analysis.runs import records_of
-from results.answer.best import equals_of, learnt_nothing, ties_of, value_of
+from results.answer.best import equals_of, learnt_nothing, value_of, with_less_data
 from results.answer.factors import worth_of
 from results.phrases import few, level_label, listed, signed
 
@@ -22,7 +22,7 @@ class Statement:
     value: str
     """The number with its unit and interval."""
     topic: str
-    """best, data or a factor: what the claim is of."""
+    """best or a factor: what the claim is of."""
 
 
 def statements(study: Analysis) -> list[Statement]:
@@ -45,12 +45,10 @@ def _best(study: Analysis) -> Iterator[Statement]:
     doubt = learnt_nothing(study)
     text = f"{word}: {names}" + (f", {doubt}" if doubt else "")
     yield Statement(text, value_of(study), "best")
-    most = equals[0]["n_train"]
-    less = [row for row in ties_of(study) if row["n_train"] < most] if study.is_ranked else []
-    if less:
-        least = max(less, key=lambda row: float(row["accuracy"]))
-        text = f"With less data, {study.name(least)} may do as well"
-        yield Statement(text, f"{least['accuracy']:.1f} %", "best")
+    less = with_less_data(study) if study.is_ranked else None
+    if less is not None:
+        text = f"With less data, {study.name(less)} may do as well"
+        yield Statement(text, f"{less['accuracy']:.1f} %", "best")
 
 
 def _at_little(study: Analysis, rows: list[Comparison]) -> Iterator[Statement]:
@@ -62,18 +60,17 @@ def _at_little(study: Analysis, rows: list[Comparison]) -> Iterator[Statement]:
     images = study.comparisons.cells["n_train"][row.best]
     best, other = (level_label(row.factor, level) for level in (row.best_level, row.level))
     ends = f"{signed(row.gain)} ({signed(row.low)} to {signed(row.high)})"
-    if row.is_decided:
-        yield Statement(f"With {images:,.0f} images, {best} is ahead of {other}", ends, row.factor)
-    else:
-        text = f"With {images:,.0f} images, {best} and {other} are not told apart"
-        yield Statement(text, ends, row.factor)
+    stands = f"{best} is ahead of {other}"
+    if not row.is_decided:
+        stands = f"{best} and {other} are not told apart"
+    yield Statement(f"With {images:,.0f} images, {stands}", ends, row.factor)
 
 
 def _worth(study: Analysis) -> Iterator[Statement]:
     found = worth_of(study)
     if found is not None:
         name, times = found
-        text = f"For the same accuracy from scratch, {name} takes"
+        text = f"From scratch, the accuracy of {name} takes"
         yield Statement(text, f"{times} the data", "weights")
 
 
