@@ -19,12 +19,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from filter_bank import RUNS, Array, Bank, filtered, local_law, tensor, variances
 from numpy.typing import NDArray
 
 from results.statistics.forecast import Curve
 
-Array = NDArray[np.float64]
-Bank = dict[str, torch.Tensor]
 Parts = Sequence[tuple[Bank, Array]]
 """Banks of filters, each with the data sets that it is used on and was not fitted to."""
 
@@ -46,7 +45,6 @@ TOGETHER = ((2,), (4,), (8, 16, 32, 64))
 """Stretches that share the powers of the scale."""
 COVER = {2: 0.947} | dict.fromkeys(STRETCHES[1:], 0.94)
 REFUSED = 0.139  # share of curves of which nothing is forecast
-RUNS = 3
 FILTERS, STEPS, BATCH, RATE = 3, 300, 700, 0.03
 LARGEST_WEIGHT = 4.0  # of a curve's largest case, against each of its others
 _LEAST = 200  # cases below which a design and stretch are not trained on
@@ -129,47 +127,6 @@ def draw_cases(curves: pd.DataFrame) -> dict[tuple[str, int], Cases]:
     return found
 
 
-def variances(runs: Array) -> Array:
-    """Return the variance of means as `Curve` does, for runs of shape (cases, sizes, runs)."""
-    each = runs.var(axis=2, ddof=1)
-    pooled = each.mean(axis=1, keepdims=True)
-    weighed = (RUNS - 1) * each + 4 * pooled + 2 * 0.02
-    return np.asarray(weighed / (RUNS + 3) / RUNS)
-
-
-def filtered(
-    mean: torch.Tensor, variance: torch.Tensor, bank: Bank, doublings: float, steps: Sequence[float]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return value and spread as `results.statistics.forecast.filtered`, of many curves at once."""
-    c, first, wander, jump = (bank[n].exp()[None] for n in ("c", "variance", "wander", "jump"))
-    keep, centre = torch.sigmoid(bank["keep"])[None], bank["centre"][None]
-    errors = mean[:, :, None] + c[:, None, :]
-    y, noise = errors.log(), variance[:, :, None] / errors**2
-    level, slope = y[:, 0], bank["start"][None].expand(len(mean), -1)
-    a, b, d = noise[:, 0] + jump, torch.zeros_like(noise[:, 0]), first.expand(len(mean), -1)
-    score = torch.zeros_like(a)
-    for j, step in enumerate(steps, 1):
-        kept = keep**step
-        damped = (1 - kept) / -keep.log()
-        level = level - (centre * step + (slope - centre) * damped)
-        slope = centre + kept * (slope - centre)
-        a = a - 2 * damped * b + damped**2 * d + jump * step
-        b, d = kept * (b - damped * d), kept**2 * d + wander * step
-        total, miss = a + noise[:, j], y[:, j] - level
-        score = score - 0.5 * total.log() - 2.5 * torch.log1p(miss**2 / total / 4) - y[:, j]
-        gain, other = a / total, b / total
-        level, slope = level + gain * miss, slope + other * miss
-        a, b, d = a - gain * a, b - gain * b, d - other * b
-    damped = (1 - keep**doublings) / -keep.log()
-    ahead = level - (centre * doublings + (slope - centre) * damped)
-    value = (ahead.exp() - c).clamp(-1, 130)
-    spread = a - 2 * damped * b + damped**2 * d + (jump + wander) * doublings
-    share = torch.softmax(bank["sharpness"].exp() * score + bank["weight"][None], 1)
-    together = (share * value).sum(1)
-    squares = (share * ((value - together[:, None]) ** 2 + spread * (value + c) ** 2)).sum(1)
-    return together.clamp(0, 100), (squares + 1e-4).sqrt()
-
-
 def train(cases: dict[tuple[str, int], Cases], data_sets: Array) -> Bank:
     """Fit the bank by gradient: miss over that of "no change", plus a Laplace likelihood.
 
@@ -191,7 +148,7 @@ def train(cases: dict[tuple[str, int], Cases], data_sets: Array) -> Bank:
         inside = np.isin(own.data_set, data_sets)
         if inside.sum() >= _LEAST:
             weight = np.where(own.largest, LARGEST_WEIGHT, 1.0)
-            parts = [_tensor(part[inside]) for part in (own.mean, own.variance, own.truth, weight)]
+            parts = [tensor(part[inside]) for part in (own.mean, own.variance, own.truth, weight)]
             steps = np.diff(DESIGNS[name]).tolist()
             importance = (3 if stretch <= 4 else 1) * (2 if name == "5" else 1)
             groups.append((parts, float(np.log2(stretch)), steps, importance))
@@ -225,7 +182,7 @@ def tell(own: Cases, bank: Bank, data_sets: Array, name: str, stretch: int) -> T
     steps = np.diff(shares).tolist()
 
     def ask(keep: int, doublings: float) -> list[Array]:
-        parts = (_tensor(mean[:, :keep]), _tensor(variance[:, :keep]))
+        parts = (tensor(mean[:, :keep]), tensor(variance[:, :keep]))
         found = filtered(*parts, bank, doublings, steps[: keep - 1])
         return [part.numpy().astype(float) for part in found]
 
@@ -242,15 +199,6 @@ def tell(own: Cases, bank: Bank, data_sets: Array, name: str, stretch: int) -> T
         *(np.log(np.column_stack(features) + 0.05), headline, doubt - (last - following)),
         *(own.truth[chosen], last, own.largest[chosen]),
     )
-
-
-def local_law(mean: Array, shares: Array, doublings: float) -> Array:
-    """Return the local law as `Curve` has it, of many curves at once."""
-    inside = shares >= shares[-1] - np.log2(2.1)
-    inside[-2:] = True
-    x = shares[inside] - shares[inside].mean()
-    slope = np.minimum(np.log(np.maximum(mean[:, inside], 0.05)) @ x / (x @ x), 0)
-    return np.asarray(mean[:, -1] * np.exp(slope * (1 - 0.9**doublings) / -np.log(0.9)))
 
 
 def thresholds(cases: dict[tuple[str, int], Cases], parts: Parts) -> Array:
@@ -314,7 +262,7 @@ def scale_powers(groups: Sequence[tuple[Sequence[Array], float]], steps: int = 2
     every = np.concatenate([parts[0] for parts, _ in groups])
     middle, deviation = every.mean(0), every.std(0)
     data = [
-        (_tensor((x - middle) / deviation), torch.log(_tensor(np.abs(r)) + 0.03), _tensor(w), cover)
+        (tensor((x - middle) / deviation), torch.log(tensor(np.abs(r)) + 0.03), tensor(w), cover)
         for (x, r, w), cover in groups
     ]
     power = torch.zeros(every.shape[1], requires_grad=True)
@@ -446,10 +394,6 @@ def print_table(bank: Bank, above: Array, powers: Array, quantiles: Array) -> No
         rounded = np.vectorize(lambda value, digits=digits: float(format(value, digits)))(values)
         text = np.array2string(rounded, separator=", ", suppress_small=True, max_line_width=96)
         print(f"{name} = {text}\n")
-
-
-def _tensor(values: Array) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float32)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The benchmark that fits the forecasts' constants computes what the product does."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import script
 
 from results.statistics import forecast
 from results.statistics.forecast import FILTERS, LOCAL_LAW, Curve
@@ -15,12 +15,7 @@ CURVES = ROOT.parent / "shared/facts/curves"
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location(
-        "learning_curves", ROOT / "benchmarks/learning_curves.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/learning_curves.py")
 
 
 def shipped(torch):
@@ -42,7 +37,7 @@ def test_filters_local_law_and_noise_are_the_products(benchmark):
     found = curve.forecast(4 * 1600)
     mean = runs.mean(axis=2)
     assert benchmark.local_law(mean, shares, 2.0)[0] == pytest.approx(found.forms[LOCAL_LAW])
-    parts = [benchmark._tensor(part) for part in (mean, benchmark.variances(runs))]
+    parts = [benchmark.tensor(part) for part in (mean, benchmark.variances(runs))]
     value, _ = benchmark.filtered(*parts, shipped(benchmark.torch), 2.0, np.diff(shares).tolist())
     assert value.item() == pytest.approx(found.forms[FILTERS], rel=1e-4)
 

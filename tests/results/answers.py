@@ -1,8 +1,6 @@
 """What answers say topic by topic, of small tables of trials and of benchmarks/answers.py."""
 
-import importlib.util
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from runs_table import analysis_of, cell
@@ -12,17 +10,7 @@ from results.answer.answer import answer
 from results.findings.findings import find
 
 FRACTIONS = (0.25, 0.5, 1.0)
-_BENCHMARK = Path(__file__).parents[2] / "benchmarks/answers.py"
-
-
-def load_benchmark() -> Any:
-    """Return the module of benchmarks/answers.py."""
-    spec = importlib.util.spec_from_file_location("benchmark_answers", _BENCHMARK)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+BENCHMARK = "benchmarks/answers.py"
 
 
 def line(

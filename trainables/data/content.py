@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.looks import Damaged
 from trainables.data.pictures import Header, Manner, Picture, digest_of
+from trainables.data.pixels import Damaged
 from trainables.data.reading import Item, Reading
 from trainables.errors import PictureError
 from trainables.recipe import Sides

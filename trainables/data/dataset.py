@@ -32,8 +32,8 @@ from trainables.data.cache import (
 from trainables.data.content import Content, tried
 from trainables.data.decoding import Progress, refuse_damaged, write_arrays
 from trainables.data.info import DataInfo, facts_of, recalled
-from trainables.data.looks import Copies, recall_look, remember_look
 from trainables.data.pictures import DECODING_VERSION, Manner, examine, quiet
+from trainables.data.pixels import Copies, recall_look, remember_look
 from trainables.data.reading import Pixels, Reading, in_order
 from trainables.data.sources import origin
 from trainables.data.splits import held_out

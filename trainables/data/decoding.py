@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from trainables.data.cache import cache_folder, checksum, sealed_json
 from trainables.data.content import PARTS, Content, tried
-from trainables.data.looks import Copies, Damaged, Look
 from trainables.data.pictures import Manner, Picture, decode
+from trainables.data.pixels import Copies, Damaged, Look
 from trainables.data.reading import Item, Pixels, Reading, Split, in_order
 from trainables.errors import DataError, PictureError
 from trainables.recipe import Sides

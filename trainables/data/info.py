@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
-from trainables.data.looks import Copies, Look
+from trainables.data.pixels import Copies, Look
 from trainables.data.reading import Note
 from trainables.errors import DataError
 from trainables.recipe import Sides

@@ -1,6 +1,5 @@
 """The JSON Schema of a study file: it says yes and no where `load_study` does."""
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import forks
 import pytest
 import yaml
+from scripts import script
 from studies import write
 
 from orchestrator.errors import StudyError
@@ -191,12 +191,7 @@ def test_the_stored_schema_is_in_step() -> None:
 
 def examples() -> dict[str, Any]:
     """Return the examples of docs/study-file.md, by their dotted key."""
-    spec = importlib.util.spec_from_file_location("study_file", ROOT / "docs" / "study_file.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return dict(module.EXAMPLES)
+    return dict(script("docs/study_file.py").EXAMPLES)
 
 
 @pytest.mark.parametrize(("key", "value"), examples().items())

@@ -1,6 +1,7 @@
 import pytest
-from answers import line, load_benchmark, said, said_of
+from answers import BENCHMARK, line, said, said_of
 from runs_table import BIG, SMALL, analysis_of, cell, trial
+from scripts import script
 
 PRETRAINED = "IMAGENET1K_V1"
 
@@ -120,14 +121,14 @@ def test_what_steps_cost_in_money():
 
 
 def test_null_studies_claim_nothing():
-    benchmark = load_benchmark()
+    benchmark = script(BENCHMARK)
     found = benchmark.null_studies(8, images=150)
     # Each claims something in at most 5 %; two of eight would in 5 %.
     assert (found["claims"] != "").sum() <= 1
 
 
 def test_a_real_effect_is_claimed():
-    benchmark = load_benchmark()
+    benchmark = script(BENCHMARK)
     generator = benchmark.np.random.default_rng(1)
     study = benchmark.simulated(generator, lambda cell: 0.4 + 0.9 * (cell["weights"] != "none"))
     texts = said_of(study)

@@ -3,8 +3,9 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from answers import line, load_benchmark, said, said_of
+from answers import BENCHMARK, line, said, said_of
 from runs_table import BIG, SMALL, analysis_of, cell, trial
+from scripts import script
 
 from results.findings.findings import find
 from results.phrases import amount
@@ -49,7 +50,7 @@ def test_2_a_lucky_seed_more_puts_no_cell_ahead():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_3_without_an_effect_no_multiple_of_the_data_is_named(seed):
-    benchmark = load_benchmark()
+    benchmark = script(BENCHMARK)
     study = benchmark.simulated(np.random.default_rng(seed), images=150)
     assert "times the data" not in " ".join(said_of(study).values())
 
@@ -100,7 +101,7 @@ def test_7_one_seed_has_no_crossover_and_steps_go_from_small_to_big():
 
 
 def test_8_a_difference_has_one_interval():
-    benchmark = load_benchmark()
+    benchmark = script(BENCHMARK)
     study = benchmark.simulated(np.random.default_rng(5), images=150)
     intervals = {}
     for row in study.comparisons.rows:
@@ -180,7 +181,7 @@ def test_14_no_interval_is_without_width():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_15_a_count_of_decisions_says_what_chance_would_give(seed):
-    benchmark = load_benchmark()
+    benchmark = script(BENCHMARK)
     study = benchmark.simulated(np.random.default_rng(seed + 10), images=150)
     text = said_of(study)["evidence"]
     assert "were there no effect at all, one or more would be in at most 5 % of studies" in text

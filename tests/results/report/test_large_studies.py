@@ -1,6 +1,5 @@
 """What large studies may cost: megabytes of the page, seconds and objects of reading."""
 
-import importlib.util
 import time
 import tracemalloc
 from datetime import UTC, datetime
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import script
 
 import results
 from results.report.page import render
@@ -18,12 +18,7 @@ CELLS = ["model", "weights", "fraction", "epoch"]
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location(
-        "large_studies", ROOT / "benchmarks/large_studies.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/large_studies.py")
 
 
 def test_the_page_of_a_thousand_trials_is_under_five_megabytes(benchmark, tmp_path):

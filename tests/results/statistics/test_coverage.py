@@ -1,10 +1,10 @@
 """A reduced run of benchmarks/coverage.py."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts import script
 
 from results.statistics.inference import holm
 
@@ -13,10 +13,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location("coverage", ROOT / "benchmarks/coverage.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("benchmarks/coverage.py")
 
 
 @pytest.mark.parametrize(("seeds", "share"), [(2, 0.0), (2, 0.9), (5, 0.5)])
@@ -48,14 +45,15 @@ def test_looks_decide_early_what_is_far_apart(benchmark):
     assert used <= 0.6
 
 
-def test_crossover_and_worth_reduced(benchmark):
+def test_crossover_and_worth_reduced():
+    drawn = script("benchmarks/drawn_curves.py")
     generator = np.random.default_rng(2)
-    sizes = benchmark.POOL * np.array([1 / 8, 1 / 4, 1 / 2, 1])
-    found = benchmark.crossed(generator, sizes, 5, 30)
+    sizes = drawn.POOL * np.array([1 / 8, 1 / 4, 1 / 2, 1])
+    found = drawn.crossed(generator, sizes, 5, 30)
     assert found["place held"] >= 0.8
     assert found["crossover claimed"] > 0.5
     assert found["where models tie"] <= 0.1
-    assert benchmark.worth(generator, sizes, 5, 40)["worth held"] >= 0.8
+    assert drawn.worth(generator, sizes, 5, 40)["worth held"] >= 0.8
 
 
 def test_markdown(benchmark):

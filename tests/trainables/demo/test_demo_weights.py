@@ -1,11 +1,11 @@
 """The demo's weights fit its nets, and the script that made them repeats itself."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from scripts import script
 
 from trainables import demo
 from trainables.models.networks import build_model, count_parameters
@@ -15,14 +15,8 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    file = ROOT / "examples" / "demo_weights.py"
-    spec = importlib.util.spec_from_file_location("demo_weights", file)
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+def maker() -> ModuleType:
+    return script("examples/demo_weights.py")
 
 
 @pytest.mark.parametrize("name", demo.__all__)
@@ -40,10 +34,10 @@ def test_they_fit(name: str) -> None:
     assert "0.weight" in found.entries
 
 
-def test_the_script_writes_the_same_again(script: ModuleType, tmp_path: Path) -> None:
+def test_the_script_writes_the_same_again(maker: ModuleType, tmp_path: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         for folder in ("once", "again"):
-            script.write(tmp_path / folder, epochs=1, most=64)
+            maker.write(tmp_path / folder, epochs=1, most=64)
     names = [f"{name}-characters.safetensors" for name in demo.__all__]
     for name in names:
         once, again = ((tmp_path / part / name).read_bytes() for part in ("once", "again"))
@@ -51,12 +45,12 @@ def test_the_script_writes_the_same_again(script: ModuleType, tmp_path: Path) ->
         assert len(once) == len((ROOT / "trainables/demo" / name).read_bytes())
 
 
-def test_characters_fill_their_boxes(script: ModuleType) -> None:
-    glyphs, labels = script.glyphs()
-    assert len(glyphs) == len(labels) == len(script.FONTS) * len(script.PENS) * 62
+def test_characters_fill_their_boxes(maker: ModuleType) -> None:
+    glyphs, labels = maker.glyphs()
+    assert len(glyphs) == len(labels) == len(maker.FONTS) * len(maker.PENS) * 62
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        images = script.distorted(glyphs[::61])
+        images = maker.distorted(glyphs[::61])
     assert images.shape[1:] == (1, 16, 16)
     # Every one touches two sides that lie opposite.
     rows, columns = images.amax((1, 3)) > 0, images.amax((1, 2)) > 0
