@@ -266,7 +266,7 @@ def _reported(out: "Location", show: "Progress") -> "Reported":
         recorded = results.open(out)
         page = results.write_report(recorded)
         findings = grave(recorded.findings())
-        return Reported(recorded.answer(), recorded.levers(), findings, page)
+        return Reported(recorded.answer(), findings, page)
     except KeyboardInterrupt:
         raise Interrupted(
             f"{out}: interrupted while the report was written; the study is done. "

@@ -1,7 +1,7 @@
 """What `plan` and `run` say in a terminal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,17 +15,13 @@ from orchestrator.plan.plan import Plan
 from orchestrator.plan.price import Cost, Price
 from orchestrator.run.runner import Summary
 from orchestrator.screen.picture import plain_table, titled
-from results.analysis.levers import FORECAST
-from results.analysis.runs import records_of
-from results.answer.levers import lever_phrase
+from results.answer.levers import Step
 from results.findings.finding import Severity
 from results.phrases import (
     byte_size,
     count,
     duration,
     level_label,
-    percent,
-    signed,
     split_levels,
 )
 from results.store.objects import Location
@@ -145,8 +141,6 @@ class Reported:
     """What a run's report says in short."""
 
     answer: "Answer | None" = None
-    levers: pd.DataFrame = field(default_factory=pd.DataFrame)
-    """A row per step that may help, as `results.Run.levers` returns them."""
     findings: Sequence[str] = ()
     """A sentence for each kind of error that stands against the comparisons."""
     page: Location | None = None
@@ -167,18 +161,16 @@ def grave(findings: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def levers_table(levers: pd.DataFrame) -> Table:
+def steps_table(steps: Sequence[Step]) -> Table:
     """Return the steps that may help as a table, the largest gain first."""
     table = plain_table("", "step", "gain", "95 % interval", "decided", "best next step")
-    for row in records_of(levers):
-        known, chance = row["low"] == row["low"], row["best_probability"]
-        step = lever_phrase(row)
+    for step in steps:
         table.add_row(
-            Text(f"{step}, {FORECAST}" if row["basis"] == FORECAST else step),
-            signed(row["gain"]),
-            f"{signed(row['low'])} to {signed(row['high'])}" if known else "no ±",
-            "yes" if row["decided"] else "no",
-            percent(chance) if chance == chance else "–",
+            Text(f"{step.text}, forecast" if step.is_forecast else step.text),
+            step.gain,
+            step.interval or "no ±",
+            "yes" if step.is_decided else "no",
+            step.chance or "–",
         )
     return table
 
@@ -204,8 +196,8 @@ def print_summary(summary: Summary, reported: Reported, command: str) -> None:
         console.print(reported.answer.headline, style="bold", markup=False)
         if reported.answer.sure:
             console.print(reported.answer.sure, markup=False)
-        if len(reported.levers):
-            console.print(levers_table(reported.levers))
+        if reported.answer.steps:
+            console.print(steps_table(reported.answer.steps))
     for sentence in reported.findings:
         console.print(f"{Severity.ERROR}: {sentence}", style="red", markup=False)
     if reported.page:

@@ -1,7 +1,7 @@
 """The answer of a study in a few items, made from its numbers. Analysis in, text out.
 
 What is claimed follows `study.comparisons`, whose claims hold together; differences that they do
-not decide are said to be not told apart. Each difference stands in one place, with one interval.
+not decide are said to be not told apart. A difference has one interval, wherever it stands.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from results.analysis.analysis import Analysis
+from results.analysis.runs import records_of
 from results.answer.best import best_said
 from results.answer.data import data_said
 from results.answer.evidence import evidence_said
 from results.answer.factors import factor_said
 from results.answer.headline import headline, how_sure
-from results.answer.levers import levers_said
+from results.answer.levers import Step, levers_said, step_of
 from results.answer.statements import Statement, statements
 from results.phrases import listed
 
@@ -42,6 +43,8 @@ class Answer:
     """What to do next, in at most 25 words."""
     sure: str
     """How sure the first step is, empty where no probability is known."""
+    steps: tuple[Step, ...]
+    """The levers, the largest gain first."""
     statements: tuple[Statement, ...]
     """What matters next, a claim and its number each, at most five."""
     sentences: tuple[Sentence, ...]
@@ -72,8 +75,9 @@ def answer(study: Analysis, findings: pd.DataFrame) -> Answer:
         EVIDENCE: evidence_said(study, findings),
     }
     items = tuple(Sentence(topic, text) for topic, text in said.items() if text)
+    steps = tuple(step_of(study, row) for row in records_of(study.levers)) if fair else ()
     return Answer(
-        _question(study), headline(study), how_sure(study), tuple(statements(study)), items
+        _question(study), headline(study), how_sure(study), steps, tuple(statements(study)), items
     )
 
 

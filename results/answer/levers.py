@@ -1,14 +1,53 @@
 """Which step helps more: the first item of the answer. Analysis in, text out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from results.analysis.analysis import Analysis
 from results.analysis.levers import FORECAST
 from results.analysis.runs import records_of
-from results.phrases import amount, listed, percent, resource_time
+from results.phrases import amount, listed, percent, resource_time, signed
 
 _TWICE = (1.98, 2.02)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A lever in words, for tables."""
+
+    text: str
+    """What one would do, such as `resnet50 instead of resnet18`."""
+    gain: str
+    """Points gained."""
+    interval: str
+    """The gain's interval, empty where there is none."""
+    is_decided: bool
+    is_forecast: bool
+    cost: str
+    """Labels and time, empty where nothing more is spent."""
+    chance: str
+    """Probability that it is the best next step, empty where unknown."""
+
+    @property
+    def note(self) -> str:
+        """Whether the gain is forecast or not told apart from none, else empty."""
+        tied = bool(self.interval) and not self.is_decided
+        return ", ".join([*["forecast"] * self.is_forecast, *["not told apart"] * tied])
+
+
+def step_of(study: Analysis, row: Mapping[str, Any]) -> Step:
+    """Return a row of `Analysis.levers` in words."""
+    known = row["low"] == row["low"]
+    return Step(
+        lever_phrase(row),
+        signed(row["gain"]),
+        f"{signed(row['low'])} to {signed(row['high'])}" if known else "",
+        bool(row["decided"]),
+        row["basis"] == FORECAST,
+        lever_cost(study, row),
+        _chance(row, "{}"),
+    )
 
 
 def levers_said(study: Analysis) -> str:

@@ -11,10 +11,8 @@ import numpy as np
 import pandas as pd
 
 from results.analysis.analysis import Analysis
-from results.analysis.levers import FORECAST
 from results.analysis.runs import by_cell, records_of
-from results.answer.levers import lever_cost, lever_phrase
-from results.phrases import percent, signed
+from results.answer.levers import Step, step_of
 
 _MOST_LINES = 8
 """Lines that are told apart by colour and mark."""
@@ -22,6 +20,7 @@ _TIMES = (2, 4)
 """Times the data that a line is drawn on to, dashed."""
 _TARGETS = 60
 _MARGIN = 4.0
+_ENDS = ("gain", "low", "high")
 _APART = 15.0
 
 
@@ -29,20 +28,8 @@ _APART = 15.0
 class Bar:
     """One lever of the forest plot."""
 
-    step: str
-    """What one would do."""
-    gain: str
-    """Points gained."""
-    note: str
-    """Whether that is forecast or not told apart, else empty."""
-    interval: str
-    """Its interval, empty where there is none."""
-    cost: str
-    """Labels, time and price."""
-    chance: str
-    """Probability that it is the best next step, empty where unknown."""
-    is_decided: bool
-    is_forecast: bool
+    step: Step
+    """What stands beside it."""
     place: float
     """Where the gain stands."""
     low: float
@@ -108,37 +95,21 @@ def forest_of(study: Analysis) -> Forest | None:
     frame = study.levers
     if frame.empty:
         return None
-    ends = frame[["gain", "low", "high"]].to_numpy(float)
+    ends = frame[list(_ENDS)].to_numpy(float)
     ticks = _ticks(min(0.0, float(np.nanmin(ends))), max(0.0, float(np.nanmax(ends))), 3)
     span = ticks[0], ticks[-1]
 
     def place(value: float) -> float:
         return _share(value, *span)
 
-    bars = []
-    for row in records_of(frame):
-        gain = float(row["gain"])
-        known = row["low"] == row["low"]
-        low, high = (float(row["low"]), float(row["high"])) if known else (gain, gain)
-        notes = [
-            *(["forecast"] if row["basis"] == FORECAST else []),
-            *(["not told apart"] if known and not row["decided"] else []),
-        ]
-        chance = row["best_probability"]
-        bars.append(
-            Bar(
-                lever_phrase(row),
-                signed(gain),
-                ", ".join(notes),
-                f"{signed(low)} to {signed(high)}" if known else "",
-                lever_cost(study, row),
-                percent(chance) if chance == chance else "",
-                bool(row["decided"]),
-                row["basis"] == FORECAST,
-                *(place(value) for value in (gain, low, high)),
-                *(float(row[name]) for name in ("gain", "images", "hours")),
-            )
+    bars = [
+        Bar(
+            step_of(study, row),
+            *(place(row["gain"] if row[end] != row[end] else row[end]) for end in _ENDS),
+            *(float(row[name]) for name in ("gain", "images", "hours")),
         )
+        for row in records_of(frame)
+    ]
     return Forest(
         bars,
         place(0.0),

@@ -8,8 +8,9 @@ from studies import drawn, run, searched, study
 
 from orchestrator.plan.plan import plan_study
 from orchestrator.plan.price import price_study
-from orchestrator.screen.plan_text import cells_table, grave, print_plan
+from orchestrator.screen.plan_text import cells_table, grave, print_plan, steps_table
 from orchestrator.study.study import Study
+from results.answer.levers import Step
 from results.findings.finding import Finding, Severity
 from results.findings.findings import findings_frame
 
@@ -77,3 +78,15 @@ def test_errors_of_a_kind_are_one_sentence() -> None:
         "a × 1: diverged seen (and 1 more like it): mend it",
         "leak seen: mend it",
     ]
+
+
+def test_a_step_is_a_row_with_what_is_known_of_it() -> None:
+    steps = [
+        Step("b instead of a", "+4.3", "+2.0 to +6.7", True, False, "", "94 %"),
+        Step("twice the data", "+0.9", "−0.9 to +2.9", False, True, "40 more labels", "6 %"),
+        Step("the recipe lr 1 instead of lr 2", "−1.0", "", False, False, "", ""),
+    ]
+    lines = [" ".join(line.split()) for line in drawn(steps_table(steps), 80)]
+    assert "b instead of a +4.3 +2.0 to +6.7 yes 94 %" in lines
+    assert "twice the data, forecast +0.9 −0.9 to +2.9 no 6 %" in lines
+    assert "the recipe lr 1 instead of lr 2 −1.0 no ± no –" in lines
