@@ -32,10 +32,11 @@ _PRIOR_RUNS, _PRIOR_VARIANCE = 4.0, 0.02
 _ONE_RUN_VARIANCE = 0.5  # points², of runs that are not repeated
 _OFFSET = 0.05  # points, so that the logarithm of a feature exists
 
-# Printed by benchmarks/learning_curves.py --table. A row for each filter: c (points); share of its
-# slope that is kept for each doubling; slope that it falls back to; slope at first and its
-# variance; variance for each doubling that the slope and the level gain; weight. Slopes are falls
-# of the logarithm for each doubling.
+# Fitted as benchmarks/learning_curves.py fits, but for a noise that left out the luck that a seed
+# has at all sizes: what its --table prints differs in the second digit. A row for each filter:
+# c (points); share of its slope that is kept for each doubling; slope that it falls back to; slope
+# at first and its variance; variance for each doubling that the slope and the level gain; weight.
+# Slopes are falls of the logarithm for each doubling.
 _BANK = np.array(
     [
         [0.156, 0.967, 0.147, 0.339, 0.0368, 0.00708, 0.000131, 0.37],  # keeps falling
