@@ -70,9 +70,13 @@ class Run:
         """Recipe fields that are searched inside each cell."""
         return list(self.analysis.design.tuned)
 
-    def trials(self) -> pd.DataFrame:
-        """Return one row per trial that was ever planned."""
-        return self._table("trials").copy(deep=False)
+    def trials(self, compared: bool = False) -> pd.DataFrame:
+        """Return one row per trial that was ever planned; `compared`: those that comparisons use.
+
+        These have three columns more: `accuracy` and `error` of the final epoch in points (0 to
+        100), and `selected`, true where the cell's recipe was chosen on this very run.
+        """
+        return (self.analysis.runs if compared else self._table("trials")).copy(deep=False)
 
     def epochs(self, compared: bool = False) -> pd.DataFrame:
         """Return one row per trial and epoch, in the order in which they arrived.
@@ -101,7 +105,7 @@ class Run:
 
         Columns are the factors, `n_train` (images), `state`, `reason` (where it is not complete),
         `seeds` completed and `seeds_wanted`; of every accuracy (0 to 1) and loss the mean over
-        seeds, `_low` and `_high` (95 % t interval), `_min` and `_max`; `n_parameters`,
+        seeds, `_low` and `_high` (95 % t interval), `_sd`, `_min` and `_max`; `n_parameters`,
         `flops_per_image`, `seconds` (mean per trial); the recipe where all compared trials share
         it; and how many of its trials are in each stage and state.
         """

@@ -126,6 +126,10 @@ class Analysis:
         accuracy = frame["accuracy"]
         return frame.loc[sorted(frame.index, key=lambda place: (rank(accuracy[place]), -place))]
 
+    def best_level(self, factor: str) -> Any:
+        """Return the best cell's level of a factor; None where no cell has a value."""
+        return None if self.ranked.empty else self.ranked.iloc[0][factor]
+
     @cached_property
     def _fair(self) -> pd.DataFrame:
         """The cells that may be called the best; none in a race."""

@@ -25,7 +25,7 @@ METRICS = tuple(
 )
 """Columns of the public summary, accuracies from 0 to 1."""
 _COUNTS = tuple(f"{stage}_{status}" for stage in Stage for status in Status)
-_ENDS = ("", "_low", "_high", "_min", "_max")
+_ENDS = ("", "_low", "_high", "_sd", "_min", "_max")
 
 
 class State(StrEnum):

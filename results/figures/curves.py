@@ -30,7 +30,7 @@ def learning_curves(study: Analysis) -> Figure:
     if forecast.empty or cells["fraction"].nunique() < 2:
         return style.empty(title, "At least two amounts of data with a value are needed.")
     every = list(dict.fromkeys(cells["model"]))
-    models = every[: style.MAX_LINES]
+    models = style.kept(every, study.best_level("model"))
     forecast = forecast[forecast["model"].isin(models)]
     known = _with_ends(cells[cells["model"].isin(models) & (cells["seeds"] > 0)])
     found = combinations(forecast, study.cells.panels)
@@ -43,7 +43,7 @@ def learning_curves(study: Analysis) -> Figure:
         + style.left_out(len(every) - len(models), "models")
     )
     handles = [
-        style.mark(style.plain(model), **style.look(place)) for place, model in enumerate(models)
+        style.mark(style.plain(model), **style.look(place)) for model, place in models.items()
     ]
     handles.append(
         style.mark("twice the data", color=style.PALE, marker="D", mfc="white", linestyle="--")
@@ -75,7 +75,7 @@ def learning_curves(study: Analysis) -> Figure:
                 style.plain(described(varied), 60), fontsize=9.5, color=style.INK, loc="left"
             )
         for key, own in by_cell(where(forecast, panel), series).items():
-            place = models.index(own["model"].iloc[0])
+            place = models[own["model"].iloc[0]]
             _draw_measured(axes, of_series[key], place)
             _draw_forecast(axes, of_forecast[key], style.look(place)["color"])
     for axes in grid.flat[len(panels) :]:
@@ -175,17 +175,19 @@ def cost(study: Analysis) -> Figure:
         "Line: cells that no other beats, named where there is room. Search time is not counted."
     )
     models, weights = (list(known[factor].unique()) for factor in ("model", "weights"))
-    colours = {model: style.look(place)["color"] for place, model in enumerate(models)}
-    markers = {level: style.look(place)["marker"] for place, level in enumerate(weights)}
+    looks: dict[tuple[str, str], style.Look] = {}
+    for number, each in enumerate(combinations(known, ("model", "weights"))):
+        model, level = each["model"], each["weights"]
+        place = style.place_of(models.index(model), weights.index(level))
+        looks[str(model), str(level)] = style.look(number if place is None else place)
     handles = [
-        style.mark(style.plain(model), color=colour, marker="o")
-        for model, colour in list(colours.items())[:_MAX_SERIES]
+        style.mark(
+            style.plain(model if len(weights) == 1 else f"{model} × {level}"),
+            marker=look["marker"],
+            color=look["color"],
+        )
+        for (model, level), look in list(looks.items())[:_MAX_SERIES]
     ]
-    if len(markers) > 1:
-        handles += [
-            style.mark(style.plain(level), color=style.PALE, marker=each)
-            for level, each in markers.items()
-        ]
     figure, grid = style.new_grid(1, 1, (7.4, 4.0), title, note, handles)
     axes: Axes = grid[0, 0]
     front = known[pareto_front(known, "resource_seconds")].sort_values("resource_seconds")
@@ -199,7 +201,8 @@ def cost(study: Analysis) -> Figure:
     )
     for (model, level), own in known.groupby(["model", "weights"], sort=False, dropna=False):
         times, errors = own["resource_seconds"], own["error"]
-        axes.plot(times, errors, markers[level], color=colours[model], markersize=6.3)
+        look = looks[str(model), str(level)]
+        axes.plot(times, errors, look["marker"], color=look["color"], markersize=6.3)
     axes.margins(x=0.12, y=0.12)
     _logarithmic(axes)
     varied = [factor for factor in study.factors if front[factor].nunique(dropna=False) > 1]

@@ -35,13 +35,13 @@ def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figur
         return _one_size(cells, points, name)
     panels = combinations(cells.frame, cells.panels)
     drawn = panels[:_MAX_PANEL_ROWS]
-    models = cells.levels["model"]
+    models = style.kept(cells.levels["model"], study.best_level("model"))
     note = (
         _seed_note(cells)
         + style.left_out(len(panels) - len(drawn), "rows of panels")
-        + style.left_out(len(models) - style.MAX_LINES, "models")
+        + style.left_out(len(cells.levels["model"]) - len(models), "models")
     )
-    handles = _handles(cells, points, origin)
+    handles = _handles(cells, models, points, origin)
     figure, grid = style.new_grid(len(drawn), len(_PARTS), (4.0, 2.5), title, note, handles)
     sizes = cells.frame.groupby("fraction", observed=True)["n_train"].max().sort_index()
     _share_sizes(grid, sizes, log, origin)
@@ -50,7 +50,7 @@ def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figur
     for row, panel in zip(grid, drawn, strict=True):
         for axes, part in zip(row, _PARTS, strict=True):
             axes.set_ylabel(f"{part} accuracy")
-            for place, model in enumerate(models[: style.MAX_LINES]):
+            for model, place in models.items():
                 key = cell_key({**panel, "model": model}, cells.series)
                 if key in of_cells:
                     _draw_cells(axes, of_cells[key], part, place)
@@ -170,10 +170,12 @@ def _draw_origin(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None
         )
 
 
-def _handles(cells: Cells, points: pd.DataFrame, origin: bool) -> list[Line2D]:
+def _handles(
+    cells: Cells, models: dict[str, int], points: pd.DataFrame, origin: bool
+) -> list[Line2D]:
     parameters = cells.frame.groupby("model", observed=True)["n_parameters"].max()
     handles = []
-    for place, model in enumerate(cells.levels["model"][: style.MAX_LINES]):
+    for model, place in models.items():
         size = parameters.get(model)
         known = (
             f" ({style.count(float(size))} parameters)" if size is not None and size == size else ""

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
 """Colours of series, told apart with any common colour blindness (after Okabe and Ito, 2008)."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 INK, PALE, GRID = "#222222", "#767676", "#DDDDDD"
 FAULT = "#B3261E"
@@ -24,8 +24,9 @@ SEQUENTIAL = "cividis"
 MAX_ROWS = 60
 """Rows that a figure has at most, since more are not read; it says how many it leaves out."""
 MAX_LINES = 8
-"""Lines that a panel has at most, since more would share colours."""
+"""Lines that a panel has at most, since more are not told apart at a glance."""
 _LEGEND_COLUMNS = 4
+_LETTER = 0.07  # inches, of a legend
 _Side = Literal["left", "center", "right"]
 _Place = Literal["lower left", "outside lower left"]
 _ROOM = 0.05  # of a range, at each of its ends
@@ -56,12 +57,34 @@ class Look(TypedDict):
 
 
 def look(place: int) -> Look:
-    """Return the look of the series at a place from 0 on, distinct for the first 32."""
+    """Return the look of the series at a place from 0 on.
+
+    Colour and marker together are distinct for the first 56: their numbers share no divisor.
+    """
     return {
         "color": COLOURS[place % len(COLOURS)],
         "marker": MARKERS[place % len(MARKERS)],
         "linestyle": DASHES[(place // len(COLOURS)) % len(DASHES)],
     }
+
+
+def place_of(colour: int, marker: int) -> int | None:
+    """Return the place whose look has this colour and this marker; None where there is none."""
+    places = range(len(COLOURS) * len(MARKERS))
+    wanted = (colour, marker)
+    return next((p for p in places if (p % len(COLOURS), p % len(MARKERS)) == wanted), None)
+
+
+def kept(series: Sequence[Any], best: Any) -> dict[Any, int]:
+    """Return the series that a panel has room for, each with its place among all.
+
+    Of many these are the best, the first, the last, and others evenly spread between them.
+    """
+    last = len(series) - 1
+    kept = {0, series.index(best) if best in series else last, last}
+    spread = np.linspace(0, last, min(len(series), MAX_LINES)).round().astype(int).tolist()
+    others = [place for place in spread if place not in kept]
+    return {series[place]: place for place in sorted({*kept, *others[: MAX_LINES - len(kept)]})}
 
 
 def mark(label: str, **look: Any) -> Line2D:
@@ -125,10 +148,9 @@ def new_grid(
     panels the same limits with `same_limits`. A panel's width and height are in inches, with the
     gap to the next; the axes have the shape (rows, columns). The rest is as in `new_figure`.
     """
-    legend_rows = -(-len(handles) // _LEGEND_COLUMNS)
-    left, right, top, foot = 0.75, 0.2, 0.3, 0.65 + 0.22 * legend_rows
-    gap = (0.3, 0.35)
+    left, right, top, gap = 0.75, 0.2, 0.3, (0.3, 0.35)
     width = left + columns * panel[0] + right
+    foot = 0.65 + 0.22 * -(-len(handles) // _legend_columns(handles, width))
     figure, head = _with_head(width, top + rows * panel[1] + foot, title, note)
     height = figure.get_figheight()
     _add_legend(figure, handles, "lower left")
@@ -193,8 +215,14 @@ def _with_head(width: float, height: float, title: str, note: str) -> tuple[Figu
 
 def _add_legend(figure: Figure, handles: Sequence[Artist], place: _Place) -> None:
     if handles:
-        columns = min(len(handles), _LEGEND_COLUMNS)
+        columns = _legend_columns(handles, figure.get_figwidth())
         figure.legend(handles=list(handles), loc=place, ncols=columns, fontsize=8.5, frameon=False)
+
+
+def _legend_columns(handles: Sequence[Artist], width: float) -> int:
+    """Return in how many columns a legend fits a width in inches."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    return max(1, min(len(handles), _LEGEND_COLUMNS, int(width / (0.6 + _LETTER * longest))))
 
 
 def tidy(axes: Axes, grid: str = "both") -> None:

@@ -15,7 +15,7 @@ from results.analysis.runs import Design
 from results.figures.cells import cell_map
 from results.figures.process import search, slot_spans, timeline
 from results.figures.sizes import data_size
-from results.figures.style import COLOURS, count, look, plain
+from results.figures.style import COLOURS, count, kept, look, place_of, plain
 from results.records import SCHEMAS
 
 SHARED = Path(__file__).parents[3].parent / "shared"
@@ -94,6 +94,23 @@ def test_data_size_shows_one_line_per_model_and_one_row_per_weights(tmp_path):
         if line.get_color() == COLOURS[1] and line.get_linestyle() == "-"
     ]
     assert tuple(expected["test_accuracy"]) in drawn
+
+
+def test_fifty_six_series_have_a_colour_and_a_mark_of_their_own():
+    assert len({(look(place)["color"], look(place)["marker"]) for place in range(56)}) == 56
+    assert look(place_of(3, 5)) | {"linestyle": None} == {
+        "color": look(3)["color"],
+        "marker": look(5)["marker"],
+        "linestyle": None,
+    }
+
+
+def test_of_many_series_the_best_and_the_ends_stay():
+    shown = kept([f"m{place}" for place in range(30)], "m13")
+    assert {"m0", "m13", "m29"} < shown.keys()
+    assert len(shown) == 8
+    assert shown["m13"] == 13
+    assert kept(["a", "b"], None) == {"a": 0, "b": 1}
 
 
 def test_data_size_with_the_origin_has_both_axes_from_nought_to_one(tmp_path):
@@ -247,8 +264,9 @@ def test_more_models_than_have_colours_are_counted(tmp_path):
     for name in ("data-size", "learning-curves"):
         figure = run.figure(name)
         assert any("2 more models are left out" in text for text in texts(figure)), name
-        assert "m7" in " ".join(texts(figure))
-        assert "m8" not in " ".join(texts(figure))
+        drawn = {name for name in plan.models if name in " ".join(texts(figure)).split()}
+        assert {"m0", "m9", run.analysis.best_level("model")} < drawn
+        assert len(drawn) == 8
 
 
 def test_many_seeds_are_one_picture_in_svg(tmp_path):
