@@ -70,6 +70,7 @@ EXAMPLES: Mapping[str, Any] = {
     "checkpoint_seconds": 120,
     "keep_checkpoints": "best",
     "max_failures": 0,
+    "exclude": {"0f3a91c2d4e5b678": "its images were mislabelled"},
     "prices.label": 0.05,
     "prices.hour": 2.2,
     "trackers.tensorboard": {"folder": "logs"},

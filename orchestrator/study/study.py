@@ -122,6 +122,9 @@ class Study(Settings):
     """How often a trial whose worker died or raised is tried again in one pass."""
     prices: Prices | None = None
     """What the report reckons steps with, in any one currency."""
+    exclude: dict[str, Annotated[str, Field(min_length=1)]] | None = None
+    """Trials that comparisons leave out, by trial_id in quotes, each with the reason, which the
+    report states."""
     trackers: Trackers | None = None
     """Experiment trackers that are fed too: tensorboard, mlflow, wandb."""
 

@@ -1,5 +1,6 @@
 """Everything that a study's records say, each part computed once, when it is first asked for."""
 
+import json
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import combinations, pairwise
@@ -17,7 +18,14 @@ from results.analysis.contrasts import Decisions, Family
 from results.analysis.fitting import fitting
 from results.analysis.forecasts import forecasts, labels_for, scored
 from results.analysis.levers import levers
-from results.analysis.runs import Design, compared_runs, ordered_levels, wanted_trials, where
+from results.analysis.runs import (
+    EXCLUDED,
+    Design,
+    compared_runs,
+    ordered_levels,
+    wanted_trials,
+    where,
+)
 from results.analysis.searches import search_budgets
 from results.analysis.series import crossovers, data_worths
 from results.phrases import STANDARD_FACTORS, cell_name, setting
@@ -46,8 +54,16 @@ class Analysis:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """The table of trials: one row per trial that was ever planned."""
-        return self.table("trials")
+        """The table of trials: one row per trial that was ever planned; some may be `EXCLUDED`."""
+        trials = self.table("trials")
+        out = trials["trial_id"].isin(self.design.excluded)
+        return trials.assign(status=trials["status"].mask(out, EXCLUDED)) if out.any() else trials
+
+    @cached_property
+    def inventory(self) -> dict[str, Any]:
+        """What the last pass read of the data, as a document; empty where it is not recorded."""
+        recorded = self.table("environments")["data"].dropna()
+        return json.loads(recorded.iloc[-1]) if len(recorded) else {}
 
     @cached_property
     def wanted(self) -> pd.DataFrame:

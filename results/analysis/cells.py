@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from results.analysis.board import Board
-from results.analysis.runs import Design, measured_trials, records_of, wanted_trials
+from results.analysis.runs import EXCLUDED, Design, measured_trials, records_of, wanted_trials
 from results.phrases import cell_name, level_label
 from results.records import RECIPE_COLUMNS, SCHEMAS, Stage, Status
 from results.statistics.inference import Contrasts, contrasts_of, infer
@@ -170,7 +170,7 @@ def cells_of(
     frame = frame.join(_shared(compared, said))
     frame = frame.assign(
         **_counts(wanted, count),
-        **_seeds(wanted, done, design, count),
+        **_seeds(wanted, compared, done, design, count),
         **_costs(wanted, done, count),
     )
     runs = done[done["final_test_accuracy"].notna()]
@@ -225,8 +225,12 @@ def _counts(wanted: pd.DataFrame, count: int) -> dict[str, np.ndarray]:
     return dict(zip(_COUNTS, table.reshape(count, len(_COUNTS)).T, strict=True))
 
 
-def _seeds(wanted: pd.DataFrame, done: pd.DataFrame, design: Design, count: int) -> dict[str, Any]:
+def _seeds(
+    wanted: pd.DataFrame, compared: pd.DataFrame, done: pd.DataFrame, design: Design, count: int
+) -> dict[str, Any]:
     asked = _seeds_asked(wanted, design, count)
+    for place, seed in compared.loc[compared["status"] == EXCLUDED, ["cell", "seed"]].to_numpy():
+        asked[place] = [other for other in asked[place] if other != seed]
     valued = done[done["final_test_accuracy"].notna()]
     present: list[set[int]] = [set() for _ in range(count)]
     for place, seed in zip(valued["cell"], valued["seed"], strict=True):
@@ -381,4 +385,4 @@ def _standing(row: Mapping[str, Any], race: bool) -> tuple[State, str | None]:
             parts.append("its recipe is chosen, the measurement has not begun")
         else:
             parts.append("no recipe completed, so none could be chosen")
-    return state, "; ".join(parts) or "no trial was recorded"
+    return state, "; ".join(parts) or "no trial counts: none was recorded, or all are excluded"

@@ -12,6 +12,7 @@ from results.statistics.intervals import Array
 
 _STILL_FALLS = 0.03  # share of the loss lost over the last quarter of the budget
 _SATURATED = 90.0  # % train accuracy from which more epochs have little left to fit
+_FITTED = 99.5  # % train accuracy from which there is nothing left
 _OVER_FITS = 0.10  # share by which the validation loss has risen from its lowest
 _GAP = 5.0  # points between train and validation accuracy
 
@@ -31,7 +32,8 @@ def fitting(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) ->
     A cell is over-fitting where its validation loss has risen by 10 % from a lowest value before
     the last quarter of the budget and train accuracy is 5 points or more above validation. It is
     under-trained where the train loss fell by 3 % or more over the last quarter, and either the
-    validation loss did too or train accuracy is below 90 %. Values are means over the cell's runs.
+    validation loss did too or train accuracy is below 90 %; never where that is 99.5 % or more.
+    Values are means over the cell's runs.
 
     One row per cell: the factors, `runs` (with two epochs or more), `train_accuracy`,
     `val_accuracy`, `gap` (points), `train_fall`, `val_fall` (share of the loss lost over the last
@@ -118,7 +120,7 @@ def _verdict(means: Mapping[Any, Any]) -> Fit:
     early = means["lowest_is_late"] < 0.5
     if early and means["val_rise"] >= _OVER_FITS and means["gap"] >= _GAP:
         return Fit.OVER
-    unsaturated = means["train_accuracy"] < _SATURATED
-    if means["train_fall"] >= _STILL_FALLS and (unsaturated or means["val_fall"] >= _STILL_FALLS):
+    limit = _FITTED if means["val_fall"] >= _STILL_FALLS else _SATURATED
+    if means["train_fall"] >= _STILL_FALLS and means["train_accuracy"] < limit:
         return Fit.UNDER
     return Fit.SETTLED

@@ -11,6 +11,9 @@ from results.phrases import STANDARD_FACTORS, cell_key, is_absent
 from results.records import RECIPE_COLUMNS, Stage, Status
 from results.statistics.looks import Looks
 
+EXCLUDED = "excluded"
+"""Status, in memory alone, of a trial that the study leaves out."""
+
 
 @dataclass(frozen=True)
 class Design:
@@ -36,6 +39,10 @@ class Design:
     against; empty where a field has a range and no list."""
     prices: Mapping[str, float] = field(default_factory=dict)
     """Of a `label` and of an `hour` on a GPU or CPU, in one currency; as far as they are known."""
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    """Trials that comparisons leave out, by trial_id, each with the reason."""
+    selects_on_test: bool = False
+    """Whether the test set served as validation."""
 
     @classmethod
     def of(cls, study: Mapping[str, Any]) -> "Design":
@@ -56,6 +63,8 @@ class Design:
             tuned=tuple(tuned),
             stated={name: values[0] for name, values in tuned.items()} if listed else {},
             prices=study.get("prices") or {},
+            excluded=study.get("exclude") or {},
+            selects_on_test=(study.get("data") or {}).get("validation") == "test",
         )
 
 

@@ -9,6 +9,7 @@ from results.analysis.analysis import Analysis
 from results.analysis.fitting import selection_optimism
 from results.analysis.runs import records_of
 from results.findings import rules
+from results.findings.data import data_findings
 from results.findings.evidence import evidence_findings
 from results.findings.fairness import fairness_findings
 from results.findings.finding import Finding, note
@@ -28,6 +29,7 @@ def find(study: Analysis) -> pd.DataFrame:
             *evidence_findings(study),
             *training_findings(study),
             *fairness_findings(study),
+            *data_findings(study),
             *_optimism(study),
         ]
     )

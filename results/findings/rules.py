@@ -46,8 +46,13 @@ OUTLIER = 20.0
 CHANCE, ABOVE_CHANCE = 1.5, 0.05
 """Times the accuracy of guessing, and share of what is left above it, up to both of which a run has
 learnt nothing."""
+LEARNT = 0.25
+"""Share of accuracy above that of guessing, from which on a run has learnt its training images."""
 EXPLODED = 1.5
 """Times the loss of guessing, from which on a run that has learnt nothing has diverged."""
+FAR, FAR_ERRORS = 15.0, 4.0
+"""Points, and standard errors of the smaller set at worst, beyond both of which the accuracies on
+validation and on test are of unlike images."""
 OPTIMISM = 0.1
 """Points that choosing each run's epoch on the test set must add to be worth a line."""
 

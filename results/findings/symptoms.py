@@ -115,16 +115,17 @@ def _guessing(study: Analysis) -> Iterator[Finding]:
     losses = runs[["final_train_loss", "final_val_loss", "final_test_loss"]].to_numpy(dtype=float)
     missing = np.isnan(losses)
     infinite = np.isinf(losses).any(axis=1) | (missing.any(axis=1) & ~missing.all(axis=1))
-    limit = np.minimum(rules.CHANCE * chance, chance + rules.ABOVE_CHANCE * (1 - chance))
-    guesses = (runs["final_test_accuracy"] <= limit).to_numpy()
-    exploded = infinite | (losses[:, 0] > -rules.EXPLODED * np.log(chance.to_numpy()))
+    likely = chance.to_numpy()
+    limit = np.minimum(rules.CHANCE * likely, likely + rules.ABOVE_CHANCE * (1 - likely))
+    guesses = runs["final_test_accuracy"].to_numpy() <= limit
+    exploded = infinite | (losses[:, 0] > -rules.EXPLODED * np.log(likely))
     for place in np.flatnonzero(infinite | guesses):
         run = runs.iloc[place]
         reasons = ["a final loss is not finite"] if infinite[place] else []
         if guesses[place]:
             reasons.append(
                 f"test accuracy {run['accuracy']:.1f} % is that of guessing "
-                f"({100 * chance.iloc[place]:.1f} %)"
+                f"({100 * likely[place]:.1f} %)"
             )
             if run["final_train_accuracy"] == run["final_train_accuracy"]:
                 reasons.append(f"train accuracy {100 * run['final_train_accuracy']:.1f} %")
@@ -133,9 +134,28 @@ def _guessing(study: Analysis) -> Iterator[Finding]:
             f"seed {run['seed']}: {'; '.join(reasons)}",
             "lower lr, add warm-up, or fp32; until then read the cell without this seed"
             if exploded[place]
-            else "more epochs or updates, or another lr: so far it tells nothing of the cell",
+            else _why_guessing(study, run, limit[place]),
             cell_name(run, study.factors),
         )
+
+
+def _why_guessing(study: Analysis, run: pd.Series, limit: float) -> str:
+    """Advise on a run that guesses: the data are looked at before the recipe is."""
+    notes = study.inventory.get("notes", ())
+    odd = [each["text"] for each in notes if each["code"] in ("flat-images", "even-images")]
+    if odd:
+        return f"look at the images first: {odd[0]}"
+    if only := study.taken_for(run):
+        return (
+            f"it takes every test image for {listed(only, 'or')}: look at the images and labels "
+            "that were read (scalestudy plan --look), then train longer or with another lr"
+        )
+    if run["final_train_accuracy"] > limit + rules.LEARNT:
+        return (
+            "it has learnt its training images, so that no lr helps: look whether test shows the "
+            "same classes, under the same names, in the same way"
+        )
+    return "more epochs or updates, or another lr: so far it tells nothing of the cell"
 
 
 def _outliers(study: Analysis) -> Iterator[Finding]:

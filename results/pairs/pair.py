@@ -208,7 +208,7 @@ class Pair:
         return {**found, "n_seeds": 1, "basis": Basis.ONE_SEED}
 
     def _cells_of(self, run: Run) -> Cells:
-        trials = run.trials()
+        trials = run.analysis.trials
         added = [name for name in self.factors if name not in run.factors]
         if set(added) & set(run.tuned):
             # The recipes of its search would each look like a cell.

@@ -1,5 +1,6 @@
 """Tables of trials and epochs with numbers given one by one, in the full schema."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -103,13 +104,21 @@ def analysis_of(
     epochs: pd.DataFrame | None = None,
     predictions: pd.DataFrame | None = None,
     examples: pd.DataFrame | None = None,
+    data: Mapping[str, Any] | None = None,
     **design: Any,
 ) -> Analysis:
-    """Return the analysis of rows of the table of trials; what is not given is empty."""
+    """Return the analysis of rows of the table of trials; what is not given is empty.
+
+    `data` is what was read, as a pass records it.
+    """
     tables = {name: schema.empty_table().to_pandas() for name, schema in SCHEMAS.items()}
     tables["trials"] = trials_frame(rows)
     if examples is not None:
         tables["examples"] = examples
+    if data is not None:
+        row = {"pass_id": "0001", "data": json.dumps(data)}
+        environments = pa.Table.from_pylist([row], schema=SCHEMAS["environments"])
+        tables["environments"] = environments.to_pandas()
     tables["forecasts"] = FORECAST_SCHEMA.empty_table().to_pandas()
     for name, table in (("epochs", epochs), ("predictions", predictions)):
         if table is not None:

@@ -398,12 +398,10 @@ def test_equal_epochs_are_not_equal_updates():
 
 
 def test_validation_on_the_test_set():
-    rows = [
-        dict(row, final_val_accuracy=row["final_test_accuracy"], final_val_loss=0.6)
-        for row in sound()
-    ]
-    assert "served as validation" in found(rows)["validation-on-test"]["evidence"]
-    rows[0]["final_val_accuracy"] = 0.5
+    told = found(sound(), selects_on_test=True)["validation-on-test"]
+    assert "served as validation" in told["evidence"]
+    # Equal figures alone accuse nobody: both are nought where all is learnt.
+    rows = [dict(row, final_val_accuracy=1.0, final_test_accuracy=1.0) for row in sound()]
     assert "validation-on-test" not in found(rows)
 
 
