@@ -125,7 +125,7 @@ def test_submitted_to_hosts_that_do_not_have_it(net: Network, tmp_path: Path) ->
     folder.mkdir()
     (folder / "study.yaml").write_text(yaml.safe_dump(SIMULATED))
     address = f"http://{head.address}:8265"
-    words = [str(folder / "study.yaml"), "--fetch", "--out", str(folder / "fetched")]
+    words = [str(folder / "study.yaml"), "--fetch", "--to", str(folder / "fetched")]
     process = client.start(scalestudy("submit", *words, "--address", address))
     wait_for_rows_of(workers, there, process)
     assert client.run(["ls", "--almost-all", str(home)]) == ""

@@ -1,13 +1,12 @@
 """The command `doctor`: whether this machine can run studies, and what to do where it cannot."""
 
 import os
-import platform
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib import import_module
@@ -24,8 +23,6 @@ _FREE_BYTES = 5 * 2**30
 """Below that a decoded data set and a few checkpoints may not fit."""
 _SLOW_DISK = 50e6
 """Bytes a second; below, decoded images are read more slowly than a GPU trains."""
-_CLOCK_SECONDS = 5.0
-"""Two clocks that are further apart make a lock look older or younger than it is."""
 _PROBE_BYTES = 2**25
 _WEIGHTS_HOST = "download.pytorch.org"
 
@@ -78,118 +75,38 @@ def doctor(
 
 def examine(study: Path | None, address: str | None) -> Iterator[Check]:
     """Yield one verdict after the other, each as soon as it is known."""
-    # An older one than is needed imports none of this.
-    yield Check("Python", State.OK, platform.python_version())
     modules: dict[str, ModuleType] = {}
     for name in ("torch", "torchvision", "ray"):
-        yield _package(name, modules)
+        yield package_check(name, modules)
     torch = modules.get("torch")
     if torch:
+        from orchestrator.placement.shares import unused_maker
         from trainables.training.device import gpu_names, gpu_needs, gpu_problem
 
         problem = gpu_problem()
         yield cuda_check([] if problem else gpu_names(), _driver(), problem, gpu_needs())
-        xpu = hasattr(torch, "xpu") and torch.xpu.is_available()
-        others = {"Apple": torch.backends.mps.is_available(), "Intel": xpu}
-        yield others_check([maker for maker, is_there in others.items() if is_there])
+        if maker := unused_maker():
+            advice = "trials use NVIDIA's alone, and run on the CPU here"
+            yield Check("other GPUs", State.WARNING, f"of {maker}", advice)
     if modules.get("ray"):
         yield from _ray(address, torch.cuda.device_count() if torch else 0)
-    yield _disk("disk of runs", Path.cwd())
+    yield disk_check("disk of runs", Path.cwd())
     temporary = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    yield _disk("disk of temporary files", Path(temporary))
-    yield _clock()
+    yield disk_check("disk of temporary files", Path(temporary))
     if torch:
-        cached = [*Path(torch.hub.get_dir()).glob("checkpoints/*.pth")]
-        yield cache_check(len(cached), _is_reachable(_WEIGHTS_HOST, 443), _WEIGHTS_HOST)
+        cached = len([*Path(torch.hub.get_dir()).glob("checkpoints/*.pth")])
+        is_there = _is_reachable(_WEIGHTS_HOST, 443)
+        yield _judged(
+            "weights",
+            f"{cached} files cached, {_WEIGHTS_HOST} {'' if is_there else 'not '}reachable",
+            (
+                not is_there,
+                State.WARNING,
+                "only cached weights, weights from files and none can be used here",
+            ),
+        )
     if study:
-        yield _study(study)
-
-
-def _package(name: str, modules: dict[str, ModuleType]) -> Check:
-    try:
-        modules[name] = import_module(name)
-    except Exception as error:  # a broken library raises anything when it is imported
-        return package_check(name, None, f"{type(error).__name__}: {error}")
-    return package_check(name, str(modules[name].__version__))
-
-
-def _driver() -> str | None:
-    words = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    lines = done.stdout.split()
-    return lines[0] if lines and done.returncode == 0 else None
-
-
-def _ray(address: str | None, torch_gpus: int) -> Iterator[Check]:
-    from orchestrator.drivers.connection import cluster
-    from orchestrator.errors import RunError
-
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    # A line of its own for what is met most often.
-    if port.isdigit() and not _is_reachable(host, int(port)):
-        yield ray_check(address, None, "nobody listens there")
-        return
-    started = time.monotonic()
-    try:
-        with cluster(address) as nodes:
-            yield ray_check(address, time.monotonic() - started)
-            cpus, gpus = sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)
-            yield devices_check(torch_gpus, gpus, cpus, len(nodes))
-    except RunError as error:
-        yield ray_check(address, None, str(error))
-
-
-def _disk(name: str, folder: Path) -> Check:
-    try:
-        return disk_check(name, *probe_disk(folder))
-    except OSError as error:
-        seen = f"{folder}: {error.strerror}"
-        return Check(name, State.BROKEN, seen, "work in a folder that can be written to")
-
-
-def _clock() -> Check:
-    with tempfile.NamedTemporaryFile() as file:
-        return clock_check(time.time() - os.fstat(file.fileno()).st_mtime)
-
-
-def _is_reachable(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=3).close()
-    except OSError:
-        return False
-    return True
-
-
-def _study(file: Path) -> Check:
-    from orchestrator.errors import StudyError
-    from orchestrator.study.file import load_study
-    from orchestrator.study.inputs import find_inputs
-
-    try:
-        study = load_study(file)
-        inputs = find_inputs(study)
-    except StudyError as error:
-        return study_check(str(error), "")
-    found = [str(inputs.inventory)] if inputs.inventory else []
-    found += map(str, inputs.inventory.notes if inputs.inventory else ())
-    pretrained = sum(label != "none" for _, label in inputs.weights)
-    if pretrained:
-        found.append(count(pretrained, "pretrained model"))
-    return study_check(None, f"{file}: {', '.join(found)}")
-
-
-def _print(check: Check) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    line = Text(f"{check.state:<8}", style=_STYLES[check.state])
-    line.append(f"{check.name}: {check.seen}", style="default")
-    if check.advice:
-        line.append(f"; {check.advice}", style="bold default")
-    Console(highlight=False, soft_wrap=True).print(line)
+        yield study_check(study)
 
 
 def _judged(name: str, seen: str, *problems: tuple[bool, State, str]) -> Check:
@@ -200,10 +117,24 @@ def _judged(name: str, seen: str, *problems: tuple[bool, State, str]) -> Check:
     return Check(name, State.OK, seen)
 
 
-def package_check(name: str, version: str | None, problem: str = "not installed") -> Check:
-    """Judge a library that trials need; without a version, `problem` says why it is not there."""
-    advice = f"install it again: pip install --force-reinstall {name}"
-    return _judged(name, version or problem, (version is None, State.BROKEN, advice))
+def package_check(name: str, modules: dict[str, ModuleType]) -> Check:
+    """Import a library that trials need, and add it to those that can be."""
+    try:
+        modules[name] = import_module(name)
+    except Exception as error:  # a broken library raises anything when it is imported
+        advice = f"install it again: pip install --force-reinstall {name}"
+        return Check(name, State.BROKEN, f"{type(error).__name__}: {error}", advice)
+    return Check(name, State.OK, str(modules[name].__version__))
+
+
+def _driver() -> str | None:
+    words = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    lines = done.stdout.split()
+    return lines[0] if lines and done.returncode == 0 else None
 
 
 def cuda_check(gpus: list[str], driver: str | None, problem: str | None, needs: str) -> Check:
@@ -227,24 +158,22 @@ def cuda_check(gpus: list[str], driver: str | None, problem: str | None, needs: 
     )
 
 
-def others_check(makers: list[str]) -> Check:
-    """Say which makers' GPUs are there that trials do not use."""
-    seen = f"of {' and '.join(makers)}" if makers else "none"
-    advice = "trials use NVIDIA's alone, and run on the CPU here"
-    return _judged("other GPUs", seen, (bool(makers), State.WARNING, advice))
+def _ray(address: str | None, torch_gpus: int) -> Iterator[Check]:
+    """Judge whether Ray starts, or the cluster at an address answers, and what it hands out."""
+    from orchestrator.drivers.connection import cluster
+    from orchestrator.errors import RunError
 
-
-def ray_check(address: str | None, seconds: float | None, problem: str = "") -> Check:
-    """Judge whether Ray starts, or the cluster at an address can be reached.
-
-    `seconds` is the time until it was ready; None where it was not, for `problem`.
-    """
     where = f"cluster at {address}" if address else "private Ray on this machine"
-    room = "free memory and disk under the temporary folder; a shorter RAY_TMPDIR may help"
-    advice = "check --address and RAY_ADDRESS" if address else room
-    found = problem if seconds is None else f"ready in {seconds:.1f} s"
-    seen = f"{where}{': ' if seconds is None else ', '}{found}"
-    return _judged("Ray", seen, (seconds is None, State.BROKEN, advice))
+    started = time.monotonic()
+    try:
+        with cluster(address) as nodes:
+            yield Check("Ray", State.OK, f"{where}, ready in {time.monotonic() - started:.1f} s")
+            cpus, gpus = sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)
+            yield devices_check(torch_gpus, gpus, cpus, len(nodes))
+    except RunError as error:
+        room = "free memory and disk under the temporary folder; a shorter RAY_TMPDIR may help"
+        advice = "check --address and RAY_ADDRESS" if address else room
+        yield Check("Ray", State.BROKEN, f"{where}: {error}", advice)
 
 
 def devices_check(torch_gpus: int, ray_gpus: float, ray_cpus: float, nodes: int) -> Check:
@@ -260,41 +189,30 @@ def devices_check(torch_gpus: int, ray_gpus: float, ray_cpus: float, nodes: int)
     )
 
 
-def disk_check(name: str, free: int, bytes_per_second: float) -> Check:
-    """Judge the free bytes and the writing speed of a folder's disk."""
-    return _judged(
-        name,
-        f"{byte_size(free)} free, {bytes_per_second / 1e6:.0f} MB/s written",
-        (free < _FREE_BYTES / 10, State.BROKEN, "make room: a run needs half a GiB at least"),
-        (free < _FREE_BYTES, State.WARNING, "make room: decoded images and checkpoints grow"),
-        (bytes_per_second < _SLOW_DISK, State.WARNING, "slow: a local disk trains faster"),
-    )
+def _is_reachable(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=3).close()
+    except OSError:
+        return False
+    return True
 
 
-def clock_check(seconds_off: float) -> Check:
-    """Judge how far the clock is from the file system's, by which a lock's age is told."""
-    is_off = abs(seconds_off) > _CLOCK_SECONDS
-    return _judged(
-        "clock",
-        f"{seconds_off:+.1f} s from the disk's clock",
-        (is_off, State.WARNING, "set the clocks by NTP: locks go by them"),
-    )
+def study_check(file: Path) -> Check:
+    """Judge whether a study's data, weights and models can be had."""
+    from orchestrator.errors import StudyError
+    from orchestrator.study.file import load_study
+    from orchestrator.study.inputs import find_inputs
 
-
-def study_check(problem: str | None, found: str) -> Check:
-    """Judge whether a study's data, weights and models can be had; `problem` says why not."""
-    advice = "mend the study, or put the files there"
-    return _judged("study", problem or found, (problem is not None, State.BROKEN, advice))
-
-
-def cache_check(cached: int, is_reachable: bool, host: str) -> Check:
-    """Say how many files of weights are here, and whether others can be downloaded from a host."""
-    advice = "only cached weights, weights from files and none can be used here"
-    return _judged(
-        "weights",
-        f"{cached} weights files cached, {host} {'' if is_reachable else 'not '}reachable",
-        (not is_reachable, State.WARNING, advice),
-    )
+    try:
+        inputs = find_inputs(load_study(file))
+    except StudyError as error:
+        return Check("study", State.BROKEN, str(error), "mend the study, or put the files there")
+    found = [str(inputs.inventory)] if inputs.inventory else []
+    found += map(str, inputs.inventory.notes if inputs.inventory else ())
+    pretrained = sum(label != "none" for _, label in inputs.weights)
+    if pretrained:
+        found.append(count(pretrained, "pretrained model"))
+    return Check("study", State.OK, f"{file}: {', '.join(found)}")
 
 
 def probe_disk(folder: Path) -> tuple[int, float]:
@@ -314,3 +232,32 @@ def probe_disk(folder: Path) -> tuple[int, float]:
         seconds = time.perf_counter() - started
         file.unlink(missing_ok=True)
     return shutil.disk_usage(folder).free, _PROBE_BYTES / max(seconds, 1e-9)
+
+
+def disk_check(
+    name: str, folder: Path, probe: Callable[[Path], tuple[int, float]] = probe_disk
+) -> Check:
+    """Judge the free bytes and the writing speed of a folder's disk, as a probe finds them."""
+    try:
+        free, bytes_per_second = probe(folder)
+    except OSError as error:
+        seen = f"{folder}: {error.strerror}"
+        return Check(name, State.BROKEN, seen, "work in a folder that can be written to")
+    return _judged(
+        name,
+        f"{byte_size(free)} free, {bytes_per_second / 1e6:.0f} MB/s written",
+        (free < _FREE_BYTES / 10, State.BROKEN, "make room: a run needs half a GiB at least"),
+        (free < _FREE_BYTES, State.WARNING, "make room: decoded images and checkpoints grow"),
+        (bytes_per_second < _SLOW_DISK, State.WARNING, "slow: a local disk trains faster"),
+    )
+
+
+def _print(check: Check) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    line = Text(f"{check.state:<8}", style=_STYLES[check.state])
+    line.append(f"{check.name}: {check.seen}", style="default")
+    if check.advice:
+        line.append(f"; {check.advice}", style="bold default")
+    Console(highlight=False, soft_wrap=True).print(line)

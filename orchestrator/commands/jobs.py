@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -25,9 +24,8 @@ def submit(
         str | None,
         typer.Option(
             "--out",
-            help="The run directory as the cluster sees it, such as a shared path; with --fetch, "
-            "the folder here that it is fetched into.",
-            show_default="~/scalestudy/<name> on the head; with --fetch also runs/<name> here",
+            help="The run directory as the cluster sees it, such as a shared path or s3://….",
+            show_default="~/scalestudy/<name> on the head",
         ),
     ] = None,
     settings: usage.Settings = None,
@@ -36,9 +34,18 @@ def submit(
     follow: Annotated[
         bool, typer.Option("--follow/--no-follow", help="Show what it prints until it ends.")
     ] = True,
-    fetch: Annotated[bool, typer.Option("--fetch", help="Bring the results here at the end.")] = (
-        False
-    ),
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Bring the results here at the end, to --to.")
+    ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="FOLDER",
+            help="The folder here that --fetch brings them to.",
+            show_default="runs/<name>",
+        ),
+    ] = None,
     as_json: usage.Json = False,
 ) -> None:
     """Run a study on a Ray cluster that need not have scalestudy; ends as the run does."""
@@ -57,12 +64,12 @@ def submit(
         with usage.named(study):
             asked = load_study(study, settings or (), rooted=False)
             # Looked at before a job is sent for it.
-            folder = fetching.target(out, asked.name) if fetch else None
+            folder = fetching.target(to, asked.name) if fetch else None
             sent = submission.submit(
                 asked,
                 study.parent,
                 address,
-                out=None if fetch else out,
+                out=out,
                 max_parallel=max_parallel,
                 autoscale=autoscale,
                 note=_note,
@@ -102,49 +109,17 @@ def _fetch(sent: "Submission", folder: Path) -> None:
 
 
 def _follow(sent: "Submission", show: Callable[[str], None]) -> int:
-    """Follow a job; on Ctrl-C ask what is meant."""
+    """Follow a job; Ctrl-C ends that alone."""
     from orchestrator.jobs.submission import follow
     from orchestrator.run.signals import Interrupted
 
-    shown = 0
-
-    def count(text: str) -> None:
-        nonlocal shown
-        shown += len(text)
-        show(text)
-
-    while True:
-        try:
-            return follow(sent, count, shown)
-        except KeyboardInterrupt:
-            meant = _meant()
-        if meant == "stop":
-            _note("stopping the job; it records what it has")
-            sent.stop()
-            raise Interrupted(
-                f"job:{sent.job} is stopped; submitted again, the study goes on from there."
-            )
-        if meant == "leave":
-            raise Interrupted(
-                f"job:{sent.job} goes on without being followed. "
-                f"Look at it: scalestudy status {sent.words}; "
-                f"end it: scalestudy stop {sent.words}"
-            )
-
-
-def _meant() -> str:
-    """Ask whether Ctrl-C means the job or the following of it; without a terminal, the latter."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return "leave"
-    question = "Stop the job, leave it running, or go on following? (stop, leave, follow)"
-    answer = ""
     try:
-        while answer not in ("stop", "leave", "follow"):
-            answer = typer.prompt(question, default="leave", err=True).strip().lower()
-    except (KeyboardInterrupt, typer.Abort):
-        # Asked twice to go away.
-        return "leave"
-    return answer
+        return follow(sent, show)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"job:{sent.job} goes on without being followed. Look at it: scalestudy status "
+            f"{sent.words}; end it: scalestudy stop {sent.words}"
+        ) from None
 
 
 def stop(

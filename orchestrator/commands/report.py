@@ -1,7 +1,7 @@
 """The commands that read what runs have recorded: `report` and `compare`."""
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.jobs.fetching import Opened
     from results.pairs.pair import Pair
     from results.run import Run
+    from results.store.objects import Location
 
 _SECONDS = 10.0
 
@@ -21,7 +22,15 @@ _SECONDS = 10.0
 def report(
     run_folder: usage.RunOrJob,
     address: usage.Dashboard = None,
-    out: usage.Out = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="FOLDER",
+            help="Write it there; a job's whole run directory is brought there.",
+            show_default="report/ in the run directory; of a job runs/<name> here",
+        ),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Write it anew while the study runs.")
     ] = False,
@@ -63,11 +72,12 @@ def report(
     if watch and as_json:
         raise typer.BadParameter("--watch and --json do not go together: leave one out.")
     if watch:
-        _watch(brought(run_folder, address, out), interval, target, prices)
+        _watch(*brought(run_folder, address, to), interval, target, prices)
         return
     said = []
     with usage.one_document(as_json) as document:
-        run = results.open(brought(run_folder, address, out).folder, prices)
+        opened, folder = brought(run_folder, address, to)
+        run = results.open(opened.folder, prices)
         if target is not None:
             labels = run.labels_for(target)
             document["labels"] = _rows(labels)
@@ -75,7 +85,7 @@ def report(
                 f"{run.analysis.name(row, 'fraction') or run.name}: {row['text']}"
                 for row in document["labels"]
             ]
-        page = results.write_report(run, target=target, figures=figures)
+        page = _written(run, folder, target=target, figures=figures)
         document.update(report=str(page), levers=_rows(run.levers()))
         usage.say_problems(Store(run.path), document, as_json)
     if not as_json:
@@ -84,8 +94,29 @@ def report(
         typer.launch(str(page))
 
 
+def _written(run: "Run", folder: "Location | None", **options: Any) -> "Location":
+    """Write the report; where the run directory refuses it, say that it may go elsewhere."""
+    import results
+    from orchestrator.errors import RunError
+    from results.errors import StoreError
+
+    try:
+        return results.write_report(run, to=folder, **options)
+    except StoreError as error:
+        if folder is None and isinstance(error.__cause__, OSError):
+            raise RunError(
+                f"{run.path}: its report cannot be written there ({error.__cause__.strerror}); "
+                "--to FOLDER writes it elsewhere."
+            ) from error
+        raise
+
+
 def _watch(
-    looked_at: "Opened", interval: float, target: float | None, prices: dict[str, float]
+    looked_at: "Opened",
+    folder: "Location | None",
+    interval: float,
+    target: float | None,
+    prices: dict[str, float],
 ) -> None:
     """Write the report whenever the records changed, until nothing is left to train."""
     import results
@@ -100,7 +131,8 @@ def _watch(
                 run = results.open(looked_at.folder, prices)
                 state, is_settled = _state(run), run.cells.is_settled
                 if state != seen:
-                    page = results.write_report(run, None if is_settled else interval, target)
+                    again = None if is_settled else interval
+                    page = _written(run, folder, refresh=again, target=target)
                     typer.echo(f"[{time.strftime('%H:%M:%S')}] {run.cells.progress}: {page}")
                     seen = state
                 if is_settled and not at_work:
@@ -130,10 +162,10 @@ def compare(
             metavar="RUN_B", help="The one that is judged against it.", show_default=False
         ),
     ],
-    out: Annotated[
+    to: Annotated[
         str | None,
         typer.Option(
-            "--out",
+            "--to",
             metavar="FOLDER",
             help="For one page, its figure and the cells as files: a folder, or s3://… or gs://….",
         ),
@@ -148,10 +180,10 @@ def compare(
     with usage.one_document(as_json) as document:
         pair = Pair.of(first, second)
         page = None
-        if out is not None:
+        if to is not None:
             from results.pairs.page import write_page
 
-            page = write_page(pair, out)
+            page = write_page(pair, to)
         said, found = verdict(pair), findings(pair)
         document.update(
             first={"name": pair.names[0], "path": str(first)},

@@ -25,19 +25,19 @@ _LEFT = ("run.lock", "damaged")
 """Names in a run directory that are of its own machine only."""
 
 
-def target(out: str | None, name: str) -> Path:
+def target(to: str | None, name: str) -> Path:
     """Return the folder that a study's results are fetched into, `runs/<name>` by default.
 
     A file, an address of an object store and a folder that holds something else are refused.
     """
-    if out is not None and is_address(out):
+    if to is not None and is_address(to):
         raise StudyError(
-            f"--out {out}: results are fetched into a folder here; without --fetch, the job "
-            "itself writes to an object store."
+            f"--to {to}: results are fetched into a folder here; `submit --out` has the job itself "
+            "write to an object store."
         )
-    folder = Path(out) if out else Path("runs") / name
+    folder = Path(to) if to else Path("runs") / name
     if folder.exists() and not folder.is_dir():
-        raise StudyError(f"--out {folder}: a file stands where a folder is needed; name another.")
+        raise StudyError(f"--to {folder}: a file stands where a folder is needed; name another.")
     _fetched(folder)
     return folder
 
@@ -55,7 +55,7 @@ def _fetched(folder: Path, source: str | None = None) -> list[str]:
     is_other = origin is None or source not in (None, origin)
     if is_other and folder.exists() and any(folder.iterdir()):
         raise StudyError(
-            f"--out {folder}: the folder holds something else than results fetched from "
+            f"--to {folder}: the folder holds something else than results fetched from "
             f"{source or 'a job'}; name another."
         )
     return files
@@ -71,7 +71,7 @@ def fetch(submission: Submission, folder: Path) -> None:
     own = _parts_beside(folder, _fetched(folder, source))
     if own:
         raise StudyError(
-            f"--out {folder}: it was added to since it was fetched ({own[0].relative_to(folder)}); "
+            f"--to {folder}: it was added to since it was fetched ({own[0].relative_to(folder)}); "
             "name another, so that nothing recorded is lost."
         )
     files = mirror(submission, folder)
@@ -205,18 +205,14 @@ def opened(run: str, address: str | None) -> Iterator[Opened]:
         yield Opened(folder, found, refresh)
 
 
-def brought(run: str, address: str | None, out: str | None) -> Opened:
-    """Return the run directory that a command names; a job's is fetched into `out`.
+def brought(run: str, address: str | None, to: str | None) -> tuple[Opened, Location | None]:
+    """Return the run directory that a command names, and where its report goes if not into it.
 
-    A run directory, and what a job put into a store, stays: `out` is refused with it.
+    A job's is fetched into `to`; of any other, the report alone goes there.
     """
     found = _named(run, address)
     if isinstance(found, Opened):
-        if out is not None and found.job is None:
-            raise StudyError("--out: only what a job left is fetched; a run directory stays.")
-        if out is not None:
-            raise StudyError(f"--out: the job writes to {found.folder}; the report goes there too.")
-        return found
-    folder = target(out, found.details().metadata["study"])
+        return found, None if to is None else located(to)
+    folder = target(to, found.details().metadata["study"])
     fetch(found, folder)
-    return Opened(folder, found, lambda: fetch(found, folder))
+    return Opened(folder, found, lambda: fetch(found, folder)), None

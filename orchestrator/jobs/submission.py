@@ -109,8 +109,8 @@ def submit(
     where = out or f"~/scalestudy/{study.name}"
     if "://" not in where and not where.startswith(("/", "~")):
         raise StudyError(
-            f"--out {where}: without --fetch this is a path on the cluster, which is absolute; "
-            "with --fetch it is a folder here."
+            f"--out {where}: this is a path on the cluster, which is absolute; --fetch brings the "
+            "results to a folder here, --to."
         )
     # An address that holds a secret is refused here: what a job is told, its dashboard shows.
     if is_address(where):
@@ -157,13 +157,13 @@ def _said(parcel: Parcel, address: str) -> Iterator[str]:
         yield f"needed on the cluster, not shipped: {', '.join(parcel.needed)}"
 
 
-def follow(submission: Submission, show: Callable[[str], None], already: int = 0) -> int:
+def follow(submission: Submission, show: Callable[[str], None]) -> int:
     """Show what a job prints until it ends, also after a lost connection; return its exit code.
 
-    The first `already` characters were shown before. Raises RunError where the job failed before
-    the run could begin, or the dashboard no longer answers; then the job may well go on.
+    Raises RunError where the job failed before the run could begin, or the dashboard no longer
+    answers; then the job may well go on.
     """
-    shown = already
+    shown = 0
     lost: float | None = None
 
     async def tail() -> None:

@@ -301,7 +301,7 @@ def shares_foreseen(
 
     The trials are those left; `on_gpu` says whether this machine has a GPU to train on.
     """
-    maker = _unused_maker()
+    maker = unused_maker()
     if maker and not on_gpu:
         return [f"gpu: auto: only NVIDIA's GPUs are used, so {maker}'s here is not: CPUs train"]
     most = study.resources.max_trials_per_gpu or _MOST
@@ -323,7 +323,7 @@ def shares_foreseen(
     return sentences
 
 
-def _unused_maker() -> str:
+def unused_maker() -> str:
     """Return the maker of a GPU of this machine that trials do not use; empty where none is."""
     is_mac = sys.platform == "darwin" and os.uname().machine == "arm64"
     return "Apple" if is_mac else "AMD" if _AMD.exists() else ""

@@ -11,7 +11,6 @@ from orchestrator.ledger.history import History
 from orchestrator.ledger.stopping import Races, group_of
 from orchestrator.study.blocks import EarlyStopping
 from orchestrator.study.study import Study
-from results.phrases import cell_name, split_levels
 from results.ranking import rank
 from results.records import Status
 
@@ -61,11 +60,12 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class CellReplay:
-    """What a rule makes of one cell."""
+class Replay:
+    """What a rule makes of a run."""
 
-    cell: str
-    """Its name, or `all` of all together."""
+    rule: EarlyStopping
+    is_own: bool
+    """Whether the study as last run has this very rule."""
     trials: int
     stopped: int
     """That compete, and that the rule stops."""
@@ -79,7 +79,7 @@ class CellReplay:
     open: int
     """Curves cut before the rule has decided about them."""
     contests: int
-    """Choices to be made: one in a search; one per seed where each seed is a trial of its own."""
+    """Choices to be made: one in each cell's search; one per seed where each is a trial."""
     kept: int
     lost: int
     """Contests whose winner is the same as without stopping, and those without any winner."""
@@ -89,45 +89,16 @@ class CellReplay:
     test_regret: float
     """The same mean in test accuracy; below zero where the other choices are better there."""
 
-
-@dataclass(frozen=True)
-class Replay:
-    """What a rule makes of a run."""
-
-    rule: EarlyStopping
-    is_own: bool
-    """Whether the study as last run has this very rule."""
-    cells: list[CellReplay]
-    """In the order of the study."""
-    total: CellReplay
-    """Of all cells."""
-
     @property
     def compared(self) -> str:
         """Which trials the rule lets compete, as `--compare` takes it."""
         groups = self.rule.compare
         return "cell" if groups == "cell" else f"[{', '.join(groups)}]"
 
-    @property
-    def name(self) -> str:
-        """The rule in short, such as `cell, grace 1, factor 3`."""
-        return f"{self.compared}, grace {self.rule.grace}, factor {self.rule.reduction_factor}"
-
-    def head(self) -> dict[str, Any]:
-        """Return what names the rule, as a table's row, by column."""
-        return {
-            "rule": self.name,
-            "own": self.is_own,
-            "compare": self.compared,
-            "grace": self.rule.grace,
-            "reduction_factor": self.rule.reduction_factor,
-        }
-
     def as_json(self) -> dict[str, Any]:
         """Return what `replay --json` says of the rule."""
-        total, cells = asdict(self.total), [asdict(cell) for cell in self.cells]
-        del total["cell"]
-        return {**self.head(), "compare": self.rule.compare, **total, "cells": cells}
+        values = asdict(self)
+        return {**values.pop("rule").model_dump(), "own": values.pop("is_own"), **values}
 
 
 def recorded_curves(study: Study, history: History) -> Recorded:
@@ -201,24 +172,10 @@ def stops(rule: EarlyStopping, recorded: Recorded) -> dict[str, int]:
 def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
     """Return what any rule, the study's own among them, would have made of recorded curves."""
     stopped = stops(rule, recorded)
-    by_cell: dict[tuple[Any, ...], list[Curve]] = defaultdict(list)
-    for curve in recorded.curves.values():
-        by_cell[tuple(curve.levels.values())].append(curve)
-    levels = [curves[0].levels for curves in by_cell.values()]
-    varying, _ = split_levels(list(study.factors), levels)
-    cells = [
-        _judged(cell_name(curves[0].levels, varying), curves, stopped, bool(study.search))
-        for curves in by_cell.values()
-    ]
-    total = _judged("all", [*recorded.curves.values()], stopped, bool(study.search))
-    return Replay(rule, rule == study.stopping, cells, total)
-
-
-def _judged(name: str, curves: list[Curve], stopped: dict[str, int], is_search: bool) -> CellReplay:
-    """Return what stops make of the curves of one cell, or of all."""
+    curves = [*recorded.curves.values()]
     contests: dict[tuple[Any, ...], list[Curve]] = defaultdict(list)
     for curve in curves:
-        own = () if is_search else (curve.seed,)
+        own = () if study.search else (curve.seed,)
         contests[(*curve.levels.values(), *own)].append(curve)
     pairs = [
         (best, _winner([curve for curve in contest if curve.trial_id not in stopped]))
@@ -231,8 +188,9 @@ def _judged(name: str, curves: list[Curve], stopped: dict[str, int], is_search: 
     trained = sum(stopped.get(curve.trial_id, curve.done) for curve in curves)
     unknown = sum(curve.asked - curve.done for curve in left)
     regrets = [100 * (_worth(best) - _worth(chosen)) for best, chosen in won]
-    return CellReplay(
-        cell=name,
+    return Replay(
+        rule,
+        rule == study.stopping,
         trials=len(curves),
         stopped=len(curves) - len(left),
         asked=asked,

@@ -1,9 +1,8 @@
 """What a person sees while a study runs: a live table, or a line now and then in a log."""
 
-import io
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
@@ -58,42 +57,14 @@ class Lines(Progress):
             self.note(summary(snapshot(source)))
 
 
-class _Redrawn(Progress):
-    """A picture that is drawn anew in place, by `_draw`."""
-
-    _pause = _LIVE_SECONDS
-    _due = 0.0
-
-    def decoding(self, done: int, total: int) -> None:
-        """Show how many images are decoded."""
-        self.note(f"decoding images, once for all trials: {done} of {total}")
-
-    def start(self, source: "Ledger | Store") -> None:
-        """Draw the state; the first and the last one always."""
-        self._draw(source)
-
-    stop = start
-
-    def update(self, source: "Ledger | Store") -> None:
-        """Draw the state anew after a pause, which is longer where drawing takes long."""
-        started = time.monotonic()
-        if started >= self._due:
-            self._draw(source)
-            ended = time.monotonic()
-            self._due = ended + max(self._pause, _DRAWING_SHARE * (ended - started))
-
-    def _draw(self, source: "Ledger | Store") -> None:
-        raise NotImplementedError
-
-
-class Table(_Redrawn):
+class Table(Progress):
     """A table of cells that is redrawn in place, for terminals."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._status = self._console.status("starting")
         self._live: Live | None = None
-        self._note = ""
+        self._note, self._due = "", 0.0
 
     def note(self, text: str) -> None:
         """Show what is being done: with a spinner before the table is there, below it after."""
@@ -102,6 +73,10 @@ class Table(_Redrawn):
             self._status.update(text)
             self._status.start()
 
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many images are decoded."""
+        self.note(f"decoding images, once for all trials: {done} of {total}")
+
     def start(self, source: "Ledger | Store") -> None:
         """Draw the table in place of the spinner."""
         self._status.stop()
@@ -109,6 +84,14 @@ class Table(_Redrawn):
         self._live = Live(console=self._console, auto_refresh=False)
         self._live.start()
         self._draw(source)
+
+    def update(self, source: "Ledger | Store") -> None:
+        """Draw the state anew after a pause, which is longer where drawing takes long."""
+        started = time.monotonic()
+        if started >= self._due:
+            self._draw(source)
+            ended = time.monotonic()
+            self._due = ended + max(_LIVE_SECONDS, _DRAWING_SHARE * (ended - started))
 
     def stop(self, source: "Ledger | Store") -> None:
         """Leave the last state on the screen."""
@@ -125,37 +108,8 @@ class Table(_Redrawn):
             self._live.update(Picture(snapshot(source), notes, fitted=True), refresh=True)
 
 
-class Notebook(_Redrawn):
-    """A table of cells in a notebook's output, redrawn in place."""
-
-    _pause = 2 * _LIVE_SECONDS
-
-    def __init__(self) -> None:
-        from IPython.display import display
-
-        self._output = display(_html("starting"), display_id=True)
-
-    def note(self, text: str) -> None:
-        """Show what is being done."""
-        self._output.update(_html(text))
-
-    def _draw(self, source: "Ledger | Store") -> None:
-        self._output.update(_html(Picture(snapshot(source), [_LEGEND])))
-
-
-def _html(renderable: Any) -> Any:
-    from IPython.display import HTML
-
-    # Not rich's own notebook console: it prints to the output of whatever cell runs.
-    console = Console(record=True, width=100, file=io.StringIO(), force_jupyter=False)
-    console.print(renderable, markup=False, highlight=False)
-    code = console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")
-    return HTML(code)
-
-
 def make_progress() -> Progress:
-    """Return what suits the place: a live table in terminals and notebooks, else plain lines."""
+    """Return what suits the place: a live table in terminals, else plain lines."""
     console = Console(stderr=True)
-    if console.is_jupyter:
-        return Notebook()
-    return Table(console) if console.is_terminal and sys.stderr.isatty() else Lines()
+    is_terminal = console.is_terminal and not console.is_jupyter and sys.stderr.isatty()
+    return Table(console) if is_terminal else Lines()

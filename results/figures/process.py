@@ -1,4 +1,4 @@
-"""Figures of how a study went: its search, its use of the slots, other stopping rules."""
+"""Figures of how a study went: its search, and its use of the slots."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from results.analysis.analysis import Analysis
 from results.analysis.costs import busy_share
@@ -157,55 +156,3 @@ def slot_spans(trials: pd.DataFrame) -> pd.DataFrame:
     ).sort_values(["host", "slot", "begun"], ignore_index=True)
     spans["row"] = spans.groupby(["host", "slot"], sort=False).ngroup()
     return spans
-
-
-def stopping_rules(rules: pd.DataFrame, name: str) -> Figure:
-    """Draw what each stopping rule saves and costs.
-
-    One row per rule: `rule` (its name), `asked`, `saved` and `unknown` (epochs), `contests`, `kept`
-    and `lost` (counts), `regret` and `worst` (points).
-    """
-    title = f"{style.plain(name)}: other stopping rules on the recorded curves"
-    if rules.empty or not rules["asked"].any():
-        return style.empty(title, "No curve is recorded that a rule could act on.")
-    shown = rules.head(style.MAX_ROWS)
-    note = (
-        "Left: epochs saved of those without stopping. Right: validation accuracy that the winners "
-        "lose against those without stopping, in points, and how many winners stay the same."
-    )
-    if shown["unknown"].any():
-        note += " Pale: epochs of curves that end before the rule would have decided."
-    note += style.left_out(len(rules) - len(shown), "rules", "the table")
-    handles = [
-        Patch(color=style.COLOURS[0], label="saved"),
-        style.mark("given up, mean", color=style.INK, marker="D"),
-        style.mark("in the worst case", color=style.PALE, marker="|"),
-    ]
-    names = [style.plain(rule) for rule in shown["rule"]]
-    figure, (left, right) = style.new_rows(names, (4.8, 4.8), title, note, handles)
-    places = np.arange(len(shown))
-    asked = shown["asked"].to_numpy(float)
-    sure, perhaps = (100 * shown[column].to_numpy(float) / asked for column in ("saved", "unknown"))
-    left.barh(places, sure, height=0.55, color=style.COLOURS[0])
-    left.barh(places, perhaps, left=sure, height=0.55, color=style.COLOURS[0], alpha=0.3)
-    left.set_xlim(0, 100)
-    left.set_xlabel("epochs saved (%)")
-    _draw_regrets(right, shown, places)
-    return figure
-
-
-def _draw_regrets(axes: Axes, shown: pd.DataFrame, places: np.ndarray) -> None:
-    mean, worst = (shown[column].to_numpy(float) for column in ("regret", "worst"))
-    axes.hlines(places, mean, worst, color=style.PALE, lw=1.2)
-    axes.plot(worst, places, "|", color=style.PALE, ms=9)
-    axes.plot(mean, places, "D", color=style.INK, ms=5.5, ls="")
-    most = np.nanmax([*worst[~np.isnan(worst)], 0.5])
-    # Room for the words at the right.
-    axes.set_xlim(-0.04 * most, 1.7 * most)
-    axes.set_xlabel("validation accuracy given up (points)")
-    columns = ("kept", "contests", "lost")
-    for place, (kept, contests, lost) in enumerate(
-        zip(*(shown[column] for column in columns), strict=True)
-    ):
-        words = f"{kept} of {contests} kept" + (f", {lost} without any" if lost else "")
-        style.write_in_row(axes, place, 0.99, words, style.FAULT if lost else style.PALE, "right")

@@ -36,6 +36,7 @@ from results.report.sections import sections_of
 from results.run import Run, open
 from results.store.files import write_whole
 from results.store.objects import Location
+from results.store.store import refuse_run
 
 _NOTHING = "No trial is recorded yet: `scalestudy run` trains, and this page fills as it does."
 _UNSHOWN = ("settings", "forecast", "gpu_footprints", "data")
@@ -56,6 +57,7 @@ def write_report(
     refresh: float | None = None,
     target: float | None = None,
     figures: bool = False,
+    to: Location | None = None,
 ) -> Location:
     """Write a run's report, also while its study is under way; return `report/index.html`.
 
@@ -66,11 +68,15 @@ def write_report(
     The run is its directory, or what `results.open` returned for it. `refresh` is after how many
     seconds an open page looks for a newer one, for reports that are written again and again; never
     by default. For a target, a test accuracy (0 to 1), the page says how many images it takes.
-    `figures` writes every figure that `Run.figures` names. Raises StoreError where no study has run
-    there, or the disk refuses.
+    `figures` writes every figure that `Run.figures` names. `to` is another folder than `report`;
+    then nothing is written to the run directory. Raises StoreError where no study has run there, or
+    the disk refuses, ResultsError where the other folder belongs to a run directory.
     """
     run = run if isinstance(run, Run) else open(run)
     folder = run.path / "report"
+    if to is not None:
+        refuse_run(to)
+        folder = to
     begin_vega()
     drawn = [name for name in run.figures if figures or name in _COMPARING]
     for name in drawn:

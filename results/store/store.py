@@ -51,9 +51,7 @@ def refuse_run(folder: Location) -> None:
     """
     for place in (folder, folder.parent):
         if (place / "study.yaml").exists() and (place / "trials").is_dir():
-            raise ResultsError(
-                f"{folder} belongs to the run directory {place}; name another --out."
-            )
+            raise ResultsError(f"{folder} belongs to the run directory {place}; name another.")
 
 
 @dataclass(frozen=True)

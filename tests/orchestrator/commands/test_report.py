@@ -64,6 +64,25 @@ def test_a_target_is_answered_with_images(run: Path) -> None:
     assert forks.run(command("report", run, "--target", "90")).returncode == 2
 
 
+def test_a_report_goes_elsewhere_where_the_run_directory_is_read_only(
+    run: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "run"
+    shutil.copytree(run, other, ignore=shutil.ignore_patterns("report"))
+    # Whoever runs this may well be root: a file where a folder is needed refuses everybody.
+    (other / "report").write_text("mine")
+    refused = forks.run(command("report", other))
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    assert "its report cannot be written there" in refused.stderr
+    assert "--to FOLDER writes it elsewhere" in refused.stderr
+    done = forks.run(command("report", other, "--to", tmp_path / "pages"), check=True)
+    assert done.stdout.strip() == str(tmp_path / "pages/index.html")
+    assert (other / "report").read_text() == "mine"
+    own = forks.run(command("report", other, "--to", other / "pages"))
+    assert "belongs to the run directory" in own.stderr
+
+
 def test_an_unfinished_study_is_watched_until_it_is_interrupted(run: Path, tmp_path: Path) -> None:
     from results.store.store import Store
     from results.store.tables import table_of
