@@ -50,12 +50,7 @@ def report(
         float | None,
         typer.Option(min=0.0, help="Price of one more label.", show_default="prices.label"),
     ] = None,
-    price_per_hour: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, help="Price of a GPU (or CPU) for an hour.", show_default="prices.hour"
-        ),
-    ] = None,
+    price_per_hour: usage.PricePerHour = None,
     figures: Annotated[
         bool, typer.Option("--figures", help="Write every figure, not only the comparison charts.")
     ] = False,

@@ -4,7 +4,7 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from orchestrator.screen.plan_text import Reported
     from results.store.objects import Location
 
-_QUESTIONS = {
+_QUESTIONS: dict[str, tuple[str, Any]] = {
     "data": ("Your images: a folder, or digits, cifar10, cifar100", "digits"),
     "models": ("Models to compare, with commas", "resnet18,resnet50"),
     "weights": ("Weights to start from, with commas (none, IMAGENET1K_V1, a file)", "none"),
     "fractions": ("Shares of the training images, with commas", "as the budget allows"),
-    "budget": ("Hours that it may take on this machine", "1"),
+    "budget": ("Hours that it may take on this machine", 1.0),
 }
 
 
@@ -42,7 +42,7 @@ def init(
     fractions: Annotated[str | None, typer.Option(help="Such as 1/16,1/4,1.")] = None,
     budget: Annotated[
         float | None,
-        typer.Option(min=0.0, metavar="HOURS", help="What it may take on this machine."),
+        typer.Option(min=1e-6, metavar="HOURS", help="What it may take on this machine."),
     ] = None,
     probe: Annotated[
         bool, typer.Option("--probe", help="Time a few updates of each model here first.")
@@ -65,7 +65,7 @@ def init(
         "models": models,
         "weights": weights,
         "fractions": fractions,
-        "budget": None if budget is None else f"{budget:g}",
+        "budget": budget,
     }
     wishes = {key: value for key, value in given.items() if value is not None}
     if preset is not None and wishes:
@@ -96,19 +96,19 @@ def init(
     typer.echo(f"{file} is written. Look at it, then: scalestudy plan {file}")
 
 
-def _asked(keys: list[str]) -> dict[str, str]:
+def _asked(keys: list[str]) -> dict[str, Any]:
     """Ask what a study is to be about; what is left open is left out."""
     answers = {}
     for key in keys:
         question, default = _QUESTIONS[key]
-        answer = str(typer.prompt(question, default=default))
+        answer = typer.prompt(question, default=default, type=type(default))
         if key != "fractions" or answer != default:
             answers[key] = answer
     return answers
 
 
 def _made(
-    file: Path, wishes: dict[str, str], beside: Path | None, *, probe: bool
+    file: Path, wishes: dict[str, Any], beside: Path | None, *, probe: bool
 ) -> tuple[str, list[str]]:
     """Return the text of a study made for wishes, and sentences on what was chosen."""
     from orchestrator.plan.starter import Starter, Wish
@@ -120,7 +120,7 @@ def _made(
         models=_split(wishes.get("models")),
         weights=_split(wishes.get("weights")),
         fractions=_split(wishes.get("fractions")),
-        hours=_hours(wishes.get("budget")),
+        hours=wishes.get("budget"),
         schema=beside.name if beside else None,
     )
     return Starter(wish, probe=probe).start()
@@ -129,20 +129,6 @@ def _made(
 def _split(text: str | None) -> list[str] | None:
     parts = [part.strip() for part in (text or "").split(",")]
     return [part for part in parts if part] or None
-
-
-def _hours(text: str | None) -> float | None:
-    from orchestrator.errors import StudyError
-
-    if text is None:
-        return None
-    try:
-        hours = float(text)
-    except ValueError:
-        hours = 0.0
-    if not 0 < hours < float("inf"):
-        raise StudyError(f"--budget {text}: a number of hours above 0 is needed, such as 2.")
-    return hours
 
 
 def schema() -> None:
@@ -156,20 +142,11 @@ def plan(
     study: usage.StudyFile,
     out: usage.Out = None,
     settings: usage.Settings = None,
-    max_parallel: Annotated[
-        int | None, typer.Option(min=1, help="Reckon with so many trials at a time.")
-    ] = None,
+    max_parallel: usage.MaxParallel = None,
     probe: Annotated[
         bool, typer.Option("--probe", help="Time a few updates of each kind of trial here.")
     ] = False,
-    price_per_hour: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            help="Price of one GPU (or CPU) for an hour.",
-            show_default="the study's prices.hour",
-        ),
-    ] = None,
+    price_per_hour: usage.PricePerHour = None,
     look: Annotated[
         bool, typer.Option("--look", help="Decode the images now, and say what pixels tell.")
     ] = False,

@@ -55,6 +55,10 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set recipe.epochs=3."),
 ]
 MaxParallel = Annotated[int | None, typer.Option(min=1, help="Trials at a time, at most.")]
+PricePerHour = Annotated[
+    float | None,
+    typer.Option(min=0.0, help="Price of a GPU (or CPU) for an hour.", show_default="prices.hour"),
+]
 Autoscale = Annotated[
     bool,
     typer.Option(

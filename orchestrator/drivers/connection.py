@@ -127,10 +127,7 @@ def _local(cpus: int | None = None, gpus: int | None = None) -> dict[str, Any]:
 def private_folder() -> Path:
     """Return a new folder whose name is short enough for the sockets in it.
 
-    Raises
-    ------
-    RunError
-        It can be made nowhere.
+    Raises RunError where it can be made nowhere.
     """
     named = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     for place in (named, "/tmp", "/var/tmp", "/dev/shm"):

@@ -23,24 +23,13 @@ _MOST_NODES = 20
 
 
 class Pass:
-    """The trials that are left, in their order, and what becomes of them.
+    """The trials that are left of a ledger, in their order, and what becomes of them.
 
-    Parameters
-    ----------
-    ledger
-        What is wanted, known and left; it is told all that happens.
-    cost
-        trial → expected training time in any unit, for the order.
-    share
-        trial → the CPUs and GPUs that it is given.
-    enlarge
-        (trial, kind of shortage) → None where the trial gets more from then on, else why it
-        cannot, and what would help.
-    tell
-        Told what happens: event, trial, its cell's name, and values by name.
-    spread
-        Told of a trial that is about to start, and how many wait or run then, it included: where
-        they are few, its share may grow.
+    `cost` returns a trial's expected training time in any unit, for the order; `share` the CPUs and
+    GPUs that it is given. `enlarge` gives a trial that was short of memory more from then on, or
+    returns why it cannot, and what would help. `tell` is told of events: event, trial, its cell's
+    name, and values by name. `spread` is told of a trial that is about to start, and how many wait
+    or run then, it included: where they are few, its share may grow.
     """
 
     def __init__(
@@ -182,11 +171,8 @@ class Pass:
     def regroup(self, short_of_memory: set[str]) -> None:
         """Take all running trials back after the workers were lost together.
 
-        Parameters
-        ----------
-        short_of_memory
-            Trials whose workers were ended for their memory; the others only start again. Where
-            it names none, all are counted as lost, so that this cannot go on for ever.
+        Those that were ended for their memory lose a try; the others only start again. Where none
+        is named, all are counted as lost, so that this cannot go on for ever.
         """
         # The worker of an ended trial may wait for its next one: it is to blame for nothing.
         blamed = short_of_memory.intersection(self.running)
@@ -250,13 +236,7 @@ class Queue:
         heapq.heappush(self._by_length, (-cost, place, trial_id))
 
     def pop(self, slots: int) -> str:
-        """Remove and return the next trial, given how many run at a time.
-
-        Raises
-        ------
-        IndexError
-            None waits.
-        """
+        """Remove and return the next trial, of which so many run at a time; one must wait."""
         while self._by_length and self._by_length[0][-1] not in self._waiting:
             heapq.heappop(self._by_length)
         while self._in_turn and self._in_turn[0][-1] not in self._waiting:

@@ -23,10 +23,7 @@ COMMIT_VARIABLE = "SCALESTUDY_COMMIT"
 def describe(cpus: float, gpus: float) -> dict[str, Any]:
     """Return the environment columns that this machine fills in.
 
-    Parameters
-    ----------
-    cpus, gpus
-        Numbers that the whole cluster has.
+    `cpus` and `gpus` are the numbers that the whole cluster has.
     """
     # Only where it is loaded already: a simulated study never needs it.
     torch = sys.modules.get("torch")
@@ -77,15 +74,15 @@ def git_commit() -> str | None:
 
 
 def _command() -> str:
-    shown, hide = [Path(sys.argv[0]).name], False
+    """Return the command without the values of its flags, which might be secrets."""
+    shown, is_value = [Path(sys.argv[0]).name], False
     for word in sys.argv[1:]:
-        flag = word.partition("=")[0]
-        if hide:
-            shown.append("…")
-            hide = False
-        elif word.startswith("-") and flag not in _SHOWN_FLAGS:
-            shown.append(flag)
-            hide = "=" not in word and flag not in _SWITCHES
-        else:
+        flag, equals, _ = word.partition("=")
+        if word.startswith("-"):
+            shown.append(shlex.quote(word) if flag in _SHOWN_FLAGS else flag)
+            is_value = not equals and flag not in (*_SHOWN_FLAGS, *_SWITCHES)
+        elif not is_value:
             shown.append(shlex.quote(word))
+        else:
+            is_value = False
     return " ".join(shown)

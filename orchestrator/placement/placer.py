@@ -75,10 +75,7 @@ class Placer:
     def meet(self, nodes: list[Node]) -> list[str]:
         """Take note of the nodes there are; return what is odd about them.
 
-        Raises
-        ------
-        RunError
-            GPUs are asked for and there are none, or none yet of those to be measured.
+        Raises RunError where GPUs are asked for and there are none, or none yet to be measured.
         """
         self.nodes = nodes
         self._has_gpu = any(node.gpu for node in nodes)
@@ -119,12 +116,9 @@ class Placer:
         return self.take(survey.take(asks))
 
     def take(self, found: dict[str, dict[Load, Measured]]) -> list[str]:
-        """Place trials by what was measured on each kind of GPU; return what is odd.
+        """Place trials by what each load takes, by every kind of GPU that torch sees.
 
-        Parameters
-        ----------
-        found
-            What each load takes, by Ray's name of the kind of GPU; of every kind that torch sees.
+        Returns what is odd.
         """
         self._found = found
         if not found:

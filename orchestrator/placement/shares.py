@@ -98,10 +98,7 @@ def places(node: Node, share: Share) -> int:
 def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) -> int:
     """Return how many trials run at once.
 
-    Raises
-    ------
-    RunError
-        Not even one fits on any node: it would wait for ever.
+    Raises RunError where not even one fits on any node: it would wait for ever.
     """
     fitting = sum(places(node, share) for node in nodes)
     if not fitting:

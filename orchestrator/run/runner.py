@@ -67,32 +67,16 @@ def run_study(
 ) -> Summary:
     """Train what a study wants and its run directory lacks.
 
-    Parameters
-    ----------
-    study
-        What is asked for.
-    out
-        The run directory, a folder or an address such as `s3://bucket/run`; `runs/<name>` by
-        default.
-    address
-        Address of a Ray cluster; by default `RAY_ADDRESS`, else a private Ray on this machine.
-        `none` trains in this process, one trial after another, without Ray.
-    max_parallel
-        Trials at a time, at most.
-    autoscale
-        Whether the cluster adds nodes where trials wait: it is asked for places for `max_parallel`
-        trials, by default for one more than fit, and none need be there yet.
-    progress
-        Shown while it runs, such as what `orchestrator.make_progress` returns; silent by default.
+    `out` is the run directory, a folder or an address such as `s3://bucket/run`; `runs/<name>` by
+    default. `address` is that of a Ray cluster; by default `RAY_ADDRESS`, else a private Ray on
+    this machine, and `none` trains in this process without Ray, one trial after another, of which
+    there are `max_parallel` at a time at most elsewhere. With `autoscale` the cluster adds nodes
+    where trials wait: it is asked for places for `max_parallel` trials, by default for one more
+    than fit, and none need be there yet. What `orchestrator.make_progress` returns shows how far it
+    is; nothing is shown by default.
 
-    Raises
-    ------
-    StudyError
-        The study cannot be run.
-    RunError
-        Lock, disk or cluster stand in the way.
-    Interrupted
-        A signal ended the run; run again to go on.
+    Raises StudyError where the study cannot be run, RunError where lock, disk or cluster stand in
+    the way, and Interrupted once a signal has ended the run; run again to go on.
     """
     show = progress or Progress()
     store = Store.at(out or default_out(study))

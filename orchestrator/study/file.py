@@ -136,19 +136,11 @@ def schema_text() -> str:
 
 
 def load_study(path: str | Path, settings: Iterable[str] = (), *, rooted: bool = True) -> Study:
-    """Read and check a study file (YAML).
+    """Read and check a study file (YAML), with `key=value` settings such as `recipe.epochs=3`.
 
-    Parameters
-    ----------
-    settings
-        `key=value` pairs that override keys of the file, such as `recipe.epochs=3`.
-    rooted
-        Whether relative paths in the file are taken from its folder, or left as they are written.
-
-    Raises
-    ------
-    StudyError
-        One message that names file, key, value, what is valid and the nearest valid spelling.
+    Relative paths in it are taken from its folder, or left as they are written where it is not
+    `rooted`. Raises StudyError: one message that names file, key, value, what is valid and the
+    nearest valid spelling.
     """
     file = Path(path)
     values = _read(file)

@@ -128,7 +128,6 @@ def test_fractions_that_are_named_stay(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("--budget", 1e-6), "even one epoch, one seed and 3 data sizes take about"),
-        (("--budget", 0), "a number of hours above 0 is needed"),
         (("--data", "absent"), "--data absent: no folder"),
         (("--fractions", "half"), "--fractions half: no amount of data"),
         (("--models", "resnet19"), "resnet19"),
