@@ -110,7 +110,8 @@ class Source(BaseModel):
                 "data in an object store is not read; copy it to a disk first, such as with "
                 "aws s3 cp --recursive or gcloud storage cp -r"
             )
-        return Path(path).expanduser() if isinstance(path, str | Path) else path
+        # As text, which both a study file and a worker's JSON may hold.
+        return str(Path(path).expanduser()) if isinstance(path, str | Path) else path
 
     @field_validator("test")
     @classmethod

@@ -210,7 +210,8 @@ class Rows(Mapping[str, Row]):
 
     def requeue(self, trial_id: str, reason: str | None) -> None:
         """Note that a trial goes back to the plan; where it failed, for a reason."""
-        self._begun[trial_id].slot = None
+        if trial_id in self._begun:  # else its worker was lost as it started
+            self._begun[trial_id].slot = None
         values = {"status": Status.PLANNED.value, "error": reason, "ended_at": _now()}
         self.update(trial_id, values)
 

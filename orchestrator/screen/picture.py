@@ -251,7 +251,7 @@ def plain_table(title: str, first: str, *others: str) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    table.add_column(first, overflow="fold")
+    table.add_column(first, overflow="fold", min_width=min(len(first) + 6, 12))
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table

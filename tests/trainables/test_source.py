@@ -44,6 +44,12 @@ def test_paths() -> None:
     assert both == {"train": Path("a"), "test": Path("b")}
 
 
+@pytest.mark.parametrize("path", ["~/images", {"train": "~/a.parquet", "test": "b.parquet"}])
+def test_a_path_reaches_workers_as_it_is(path: Any) -> None:
+    source = Source(source="parquet", path=path)
+    assert Source.model_validate_json(source.model_dump_json()) == source
+
+
 @pytest.mark.parametrize(
     ("path", "found"),
     [({"test": "a"}, "not test"), ({}, "not none"), ({"a": "b", "test": "c"}, "not a, test")],

@@ -145,6 +145,16 @@ def test_a_crash_is_tried_again_as_often_as_the_study_says(tmp_path: Path) -> No
     assert work.ledger.rows[trial_id]["attempts"] == 3
 
 
+def test_a_worker_may_be_lost_before_its_trial_began(tmp_path: Path) -> None:
+    work = a_pass(study(factors={"model": ["a"]}, seeds=[0], max_failures=1), tmp_path)
+    for status in ("planned", "failed"):
+        wanted = work.next()
+        assert wanted
+        work.lose(wanted.trial.trial_id, FailureKind.CRASHED, "it died as it started")
+        assert work.ledger.rows[wanted.trial.trial_id]["status"] == status
+    assert work.is_finished
+
+
 def test_a_lost_machine_is_no_failure_of_its_trials_up_to_a_point(tmp_path: Path) -> None:
     work = a_pass(study(factors={"model": ["a"]}, seeds=[0], max_failures=0), tmp_path)
     for attempt in range(1, 22):
