@@ -98,6 +98,7 @@ EPOCH_SCHEMA = pa.schema(
         "device": pa.string(),
         "host": pa.string(),
         "recorded_at": pa.timestamp("us", tz="UTC"),
+        "origin": pa.string(),  # run directory that a merged row came from; null of others
     }
 )
 
@@ -149,6 +150,7 @@ TRIAL_SCHEMA = pa.schema(
         "gpu_speed": pa.float64(),
         "started_at": pa.timestamp("us", tz="UTC"),
         "ended_at": pa.timestamp("us", tz="UTC"),
+        "origin": pa.string(),  # as in epochs
     }
 )
 

@@ -8,6 +8,7 @@ import typer
 
 from orchestrator.commands.doctor import doctor
 from orchestrator.commands.jobs import stop, submit
+from orchestrator.commands.merge import merge
 from orchestrator.commands.replay import replay
 from orchestrator.commands.report import compare, report
 from orchestrator.commands.status import clean, status
@@ -22,8 +23,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS = (init, plan, run, status, doctor, report, compare, replay, clean, schema, submit, stop)
-for _command in _COMMANDS:
+for _command in (
+    *(init, plan, run, status, doctor, report, compare, merge, replay, clean, schema, submit, stop),
+):
     app.command()(_command)
 
 

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from results.records import KEYS, Status
 
 _BEST_FIRST = {
-    # Of two rows of a trial the one that is further counts, of two alike the one begun later.
-    "trials": (("epochs_done", "descending"), ("started_at", "descending")),
+    # Of two rows of a trial the completed one counts, else the one begun later, else the further.
+    "trials": (
+        ("status", "ascending"),
+        ("started_at", "descending"),
+        ("epochs_done", "descending"),
+    ),
     "epochs": (("sequence", "ascending"),),
 }
 """Which of several rows of one key is the row."""
@@ -55,6 +59,9 @@ def wrong(table: str, rows: pa.Table, *, always: bool = False) -> NDArray[np.boo
     if not always and _is_clean(table, rows):
         return found
     keys, better = KEYS[table], _BEST_FIRST.get(table, ())
+    if table == "trials":
+        is_open = pc.not_equal(rows["status"], Status.COMPLETED)
+        rows = rows.set_column(rows.column_names.index("status"), "status", is_open)
     for name in [*keys, *(["sequence"] if table == "epochs" else [])]:
         found |= rows[name].is_null().to_numpy()
     if "epoch" in keys:

@@ -1,6 +1,7 @@
 """Rows that are there twice count once, are said, and are set aside by a repair."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,19 @@ def test_claims_that_nothing_bears_out_are_said(store: Store) -> None:
     ]
     write(store, "epochs", "p1", epoch_rows("b", 3, 4, 3))
     assert store.problems()[0] == "epochs: there is a gap in the rows of trial b"
+
+
+def test_of_two_rows_of_a_trial_the_completed_counts_else_the_latest(tmp_path: Path) -> None:
+    times = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
+    store = Store(tmp_path)
+    for name, (done, failed) in {"p": (0, 1), "q": (1, 0), "r": (2, 2)}.items():
+        rows = [
+            {"trial_id": "a", "started_at": times[done], "epochs_done": 1, "status": "failed"},
+            {"trial_id": "b", "started_at": times[failed], "epochs_done": 9, "status": name},
+        ]
+        write(store, "trials", name, rows)
+    complete = {"trial_id": "b", "started_at": times[0], "epochs_done": 3, "status": "completed"}
+    write(store, "trials", "s", [complete])
+    found = {row["trial_id"]: row for row in store.read("trials").to_pylist()}
+    assert found["a"]["started_at"] == times[2]
+    assert found["b"]["status"] == "completed"
