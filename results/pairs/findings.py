@@ -15,6 +15,11 @@ _KINDS = {
         Severity.ERROR,
         "accuracies stand side by side without a difference; run both studies on one data set",
     ),
+    "train-differs": (
+        Severity.NOTE,
+        "a difference is of the training images as well; where they are the only change, of them "
+        "alone",
+    ),
     "data-unknown": (Severity.WARNING, "run the studies again with this version, which records it"),
     "validation-differs": (
         Severity.WARNING,
@@ -79,18 +84,15 @@ def findings(pair: Pair) -> pd.DataFrame:
 
 
 def _data(pair: Pair) -> _Seen:
-    first, second = pair.fingerprints
-    if not (first and second):
+    if not pair.is_known:
         yield (
             "data-unknown",
             "no content of the data is recorded for both, so that only their names were compared",
         )
-    elif first != second:
-        shown = [
-            f"{name} {', '.join(sorted(own))[:12]}"
-            for name, own in zip(pair.names, (first, second), strict=True)
-        ]
-        yield "data-differ", f"the images or labels are not the same (content {listed(shown)})"
+    elif pair.refusal.startswith("not the same"):
+        yield "data-differ", "the test images or their labels are not the same"
+    elif pair.train_change:
+        yield "train-differs", f"the test images are the same, the {pair.train_change}"
     shares = [
         str((run.study.get("data") or {}).get("validation")) for run in (pair.first, pair.second)
     ]

@@ -18,7 +18,7 @@ from results.analysis.board import Board
 from results.analysis.cells import Cells, cells_of, in_order
 from results.analysis.contrasts import effects, inferred, steps
 from results.analysis.runs import by_cell, measured_trials, records_of
-from results.phrases import STANDARD_FACTORS, cell_key, cell_name, level_label
+from results.phrases import STANDARD_FACTORS, cell_key, cell_name, few, level_label
 from results.records import RECIPE_COLUMNS
 from results.run import Run, open
 from results.statistics.inference import IMAGES, TASK
@@ -112,20 +112,48 @@ class Pair:
         """Why no difference between the studies may be made; empty where one may."""
         if self.first.cells.race or self.second.cells.race:
             return "a race is a search, not a comparison: its survivors are no fair mean"
-        first, second = self.fingerprints
-        if first and second:
-            return "" if first == second else "not the same data, so not the same test images"
+        if self.is_known:
+            return "" if self._equal("test") else "not the same test images"
         if _declared_data(self.first) == _declared_data(self.second):
             return ""
         return "data without a fingerprint, under other names: not known to be the same test images"
 
     @property
-    def fingerprints(self) -> list[set[str]]:
-        """Fingerprints of each study's data, as its passes recorded them."""
-        return [
-            set(run.environments()["data_fingerprint"].dropna())
-            for run in (self.first, self.second)
+    def is_known(self) -> bool:
+        """Whether the content of both studies' data is recorded."""
+        return all(any(prints) for prints in zip(*map(self._prints, ("test", "data")), strict=True))
+
+    @cached_property
+    def train_change(self) -> str:
+        """How the training images differ where the test images do not; empty where neither do."""
+        if not self.is_known or not self._equal("test") or self._equal("train"):
+            return ""
+        sides = [run.analysis.inventory for run in (self.first, self.second)]
+        counts = [
+            {name: known["train"] for name, known in side.get("classes", {}).items()}
+            for side in sides
         ]
+        changes = [
+            f"{name} {counts[0].get(name, 0)} → {counts[1].get(name, 0)}"
+            for name in dict.fromkeys([*counts[0], *counts[1]])
+            if counts[0].get(name) != counts[1].get(name)
+        ]
+        totals = " → ".join(str(side.get("train", "?")) for side in sides)
+        classes = ", ".join(few(changes)) if changes else "no class gains or loses any"
+        kind = "" if len({*totals.split(" → ")}) > 1 else "; labels were mended or images replaced"
+        return f"training images differ: {totals} ({classes}){kind}"
+
+    def _prints(self, part: str) -> list[set[str]]:
+        """Return each study's fingerprints of train, test or all data, as its passes have them."""
+        column = f"{part}_fingerprint"
+        return [set(run.environments()[column].dropna()) for run in (self.first, self.second)]
+
+    def _equal(self, part: str) -> bool:
+        """Return whether a part of the data is the same, of older passes whether all of it is."""
+        first, second = self._prints(part)
+        if not (first and second):
+            first, second = self._prints("data")
+        return first == second
 
     @cached_property
     def runs(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -173,7 +201,9 @@ class Pair:
         both = [self.runs[0].iloc[:0].assign(study=0)]
         for key in before.keys() & after.keys() if not self.refusal else ():
             if _trials(before[key]) != _trials(after[key]):
-                seeds = _shared(before[key], after[key])["seed"]
+                # A seed fixes initial weights and batches, also where train has grown.
+                shared = before[key] if self.train_change else _shared(before[key], after[key])
+                seeds = shared["seed"][shared["seed"].isin(after[key]["seed"])]
                 for place, side in enumerate((before[key], after[key])):
                     both.append(side[side["seed"].isin(seeds)].assign(study=place))
         runs = pd.concat([part for part in both if len(part)] or both, ignore_index=True)

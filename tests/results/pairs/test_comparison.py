@@ -1,5 +1,7 @@
 """Two studies side by side."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from results.errors import ResultsError
 from results.pairs.findings import findings
 from results.pairs.pair import Basis, Pair
 from results.pairs.verdict import verdict
+from results.records import SCHEMAS
 from results.statistics.intervals import unpaired_difference
 
 ONE = {"models": ("resnet18",), "weights": ("none",)}
@@ -113,11 +116,51 @@ def test_other_data_are_not_compared(tmp_path):
     first, second = run(tmp_path, "a"), run(tmp_path, "b")
     first.study["data"] = {"source": "cifar10"}
     assert "not known to be the same test images" in Pair(first, second).refusal
-    for one, content in ((first, "aa"), (second, "bb")):
-        one._tables["environments"] = pd.DataFrame({"data_fingerprint": [content]})
-    assert Pair(first, second).refusal == "not the same data, so not the same test images"
-    second._tables["environments"] = pd.DataFrame({"data_fingerprint": ["aa"]})
+    record(first, data_fingerprint="aa")
+    record(second, data_fingerprint="bb")
+    assert Pair(first, second).refusal == "not the same test images"
+    assert findings(Pair(first, second)).iloc[0]["code"] == "data-differ"
+    record(second, data_fingerprint="aa")
     assert Pair(first, second).refusal == ""
+
+
+def record(run, **columns):
+    """Record what the images of a run were, as its one pass."""
+    absent = dict.fromkeys(SCHEMAS["environments"].names)
+    run._tables["environments"] = pd.DataFrame([absent | columns])
+
+
+def test_where_only_train_has_grown_the_same_test_images_are_compared(tmp_path):
+    plan = {"seeds": (0, 1), "fractions": (1.0,)}
+    pair = Pair(run(tmp_path, "few", **plan), run(tmp_path, "many", seed=1, **plan))
+    for one, cats in ((pair.first, 20), (pair.second, 60)):
+        data = {"train": 40 + cats, "classes": {"cat": {"train": cats}, "dog": {"train": 40}}}
+        prints = {f"{part}_fingerprint": f"{part}{cats}" for part in ("data", "train")}
+        record(one, **prints, test_fingerprint="t", data=json.dumps({**data, "notes": []}))
+    grown = pair.runs[1]
+    grown[["n_train", "subset_hash"]] = [90_000, "other"]
+    grown["trial_id"] += "-grown"
+    rows = [*pair.runs[0].itertuples(), *grown.itertuples()]
+    told = [outcomes(row, right=30 + 20 * ("grown" in row.trial_id), start=0) for row in rows]
+    pair.__dict__["_predictions"] = pd.concat(told)
+    for row in rows:
+        runs = grown if "grown" in row.trial_id else pair.runs[0]
+        runs.loc[runs["trial_id"] == row.trial_id, "accuracy"] = 62.5 if runs is grown else 37.5
+    row = pair.cells.iloc[0]
+    assert row["difference"] == pytest.approx(25)
+    assert row["n_seeds"] == 2
+    said = " ".join(verdict(pair))
+    assert "tested on the same images; the training images differ: 60 → 100 (cat 20 → 60)" in said
+    assert "train-differs" in set(findings(pair)["code"])
+
+
+def test_mended_labels_are_said(tmp_path):
+    pair = Pair(run(tmp_path, "a"), run(tmp_path, "b", seed=1))
+    for one, cats in ((pair.first, 20), (pair.second, 22)):
+        classes = {"cat": {"train": cats}, "dog": {"train": 60 - cats}}
+        data = json.dumps({"train": 60, "classes": classes, "notes": []})
+        record(one, train_fingerprint=str(cats), test_fingerprint="t", data=data)
+    assert "60 → 60 (cat 20 → 22, dog 40 → 38); labels were mended" in pair.train_change
 
 
 def test_a_search_against_a_given_recipe_is_said(tmp_path):
