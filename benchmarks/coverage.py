@@ -1,6 +1,6 @@
 """How often the intervals and decisions of `results` are right; seeded, one core.
 
-python benchmarks/coverage.py          all tables of docs/statistics.md, in ten minutes
+python benchmarks/coverage.py          all tables of docs/statistics.md, in a quarter of an hour
 python benchmarks/coverage.py grid     one of them:
     grid   seeds × their share of variance × contrasts × unlike variances
     null   false claims in studies of 2×2×3 cells without any effect
@@ -53,7 +53,7 @@ def grid(repeats: float) -> pd.DataFrame:
     rows = []
     for seeds in (2, 3, 5, 8):
         found = [
-            held(generator, seeds, share, contrasts, spread, int(repeats * 20_000 / contrasts) + 1)
+            held(generator, seeds, share, contrasts, spread, int(repeats * 200_000 / contrasts) + 1)
             for share, contrasts, spread in itertools.product(
                 (0.0, 0.5, 0.9, 0.99), (4, 12, 40), (0.0, 0.5, 1.0)
             )
@@ -265,19 +265,20 @@ def best(repeats: float) -> pd.DataFrame:
         generator = np.random.default_rng([SEED, 4])
         spread = np.sqrt(1 + image_sd**2 + 0.09 + 0.16 + sd**2 + shared**2)
         found = []
-        for _ in range(int(300 * repeats) + 1):
+        for _ in range(int(1000 * repeats) + 1):
             own = effect * generator.normal(size=12) if isinstance(effect, float) else effect
             truth = 100 * ndtr((1.2 + own) / spread)
             right = correctness(generator, 12, seeds, images, sd, shared, image_sd, skill=1.2 + own)
             cells = infer(weighed(right, np.eye(12)))
             apart = infer(weighed(right, weights), independent=11)
-            errors = np.zeros((12, 12))
-            errors[pairs[:, 0], pairs[:, 1]] = errors[pairs[:, 1], pairs[:, 0]] = apart.error
-            alone = own_errors(errors)
-            value = best_value(cells.estimate, cells.error, cells.freedom, alone)
+            gaps = np.full(12, np.nan)
+            chosen = (pairs == cells.estimate.argmax()).any(axis=1)
+            gaps[pairs[chosen].sum(axis=1) - cells.estimate.argmax()] = apart.error[chosen]
+            value = best_value(cells.estimate, cells.error, cells.freedom, gaps)
             true, place = truth[value.place], value.place
             freedom = np.full(12, np.median(apart.freedom))
-            chance = probability_of_best(cells.estimate, alone, freedom, generator, 1000)
+            alone = np.full(12, np.nanmedian(gaps) / np.sqrt(2))
+            chance = probability_of_best(cells.estimate, alone, freedom, generator, 400)
             found.append(
                 (
                     value.low <= true <= value.high,
@@ -309,28 +310,14 @@ def looks(repeats: float) -> pd.DataFrame:
     for (claims, contrasts), spread, share in itertools.product(
         ((1, 4), (3, 12), (5, 12), (5, 24)), (0.0, 1.0), (0.5, 0.95)
     ):
-        for gap, studies in ((0, 600), (3, 150), (4, 150)):
+        for gap, studies in ((0, 4000), (1.5, 400), (3, 400)):
             found = sequential(gap, claims, contrasts, share, spread, int(studies * repeats) + 1)
             rows.append(
-                {"gap in sd": gap, "comparisons": f"{claims} of {contrasts}"}
+                {"gap in sd": float(gap), "comparisons": f"{claims} of {contrasts}"}
                 | {"seeds' share": share, "spread": str(spread)}
                 | dict(zip(("false decisions", "decided", "of eight seeds"), found, strict=True))
             )
     return pd.DataFrame(rows)
-
-
-def own_errors(pair_errors: Array) -> Array:
-    """Split standard errors of differences between cells, (cells, cells), into one of each cell.
-
-    Least squares for V_cd = v_c + v_d, v_c ≥ 0: what images and seeds bring to all cells alike
-    cancels in differences and cannot change which cell is best.
-    """
-    squared = pair_errors**2
-    cells, rows = len(squared), squared.sum(axis=1)
-    total = rows.sum() / (2 * (cells - 1))
-    # No cell without noise: a tenth of what the mean cell has is the least.
-    own: Array = np.maximum((rows - total) / (cells - 2), total / cells / 10)
-    return np.sqrt(own)
 
 
 def sequential(
@@ -339,38 +326,34 @@ def sequential(
     """Return the shares of studies with a false decision, of claims decided, and of seeds used."""
     generator = np.random.default_rng([SEED, 5])
     plan = Looks((3, 5, 8))
-    false = decided = used = 0.0
     rest = image = (1 - share) / 2
-    full = np.ones(contrasts)
-    for _ in range(studies):
-        own = share * np.exp(spread * generator.normal(size=contrasts)) + rest
-        true = np.where(np.arange(contrasts) < claims, gap * np.sqrt(own + image), 0.0)
-        luck = np.sqrt(image) * generator.normal(size=contrasts)
-        noise = np.sqrt(own)[:, None] * generator.normal(size=(contrasts, 8))
-        draws = (true + luck)[:, None] + noise
-        seeds, state, wrong = np.full(contrasts, 3), np.zeros(claims, dtype=int), False
-        spent: dict[Hashable, float] = {}
-        for look, count in enumerate(plan.seeds):
-            seeds[:claims][state == OPEN] = count
-            table = contrasts_of(100 * np.where(np.arange(8) < seeds[:, None], draws, np.nan))
-            # The mean squares of images and rest, which many images tell all but exactly.
-            known = Contrasts(
-                *(table.estimate, table.seeds, 2000 * full, table.seed),
-                image=1e4 * (seeds * image + rest),
-                rest=1e4 * rest * full,
-            )
-            found = infer(known)
-            spent = Look(plan, look, spent).spend(dict(enumerate(found.p[:claims])))
-            decides = holm([*spent.values()]) <= ALPHA
-            before, state = state, np.where(decides, DIFFERENT, OPEN)
-            fresh = (state == DIFFERENT) & (before == OPEN)
-            wrong |= bool(
-                (fresh & (np.sign(found.estimate[:claims]) != np.sign(true[:claims]))).any()
-            )
-        false += wrong
-        decided += (state == DIFFERENT).mean()
-        used += seeds[:claims].mean() / 8
-    return false / studies, decided / studies, used / studies
+    own = share * np.exp(spread * generator.normal(size=(studies, contrasts))) + rest
+    full = np.ones(own.shape)
+    true = np.where(np.arange(contrasts) < claims, gap * np.sqrt(own + image), 0.0)
+    luck = np.sqrt(image) * generator.normal(size=own.shape)
+    noise = np.sqrt(own)[..., None] * generator.normal(size=(*own.shape, 8))
+    draws = 100 * ((true + luck)[..., None] + noise)
+    seeds, state = np.full(own.shape, 3), np.full((studies, claims), OPEN)
+    wrong = np.zeros(studies, dtype=bool)
+    spent: list[dict[Hashable, float]] = [{} for _ in wrong]
+    for look, count in enumerate(plan.seeds):
+        seeds[:, :claims][state == OPEN] = count
+        table = contrasts_of(np.where(np.arange(8) < seeds[..., None], draws, np.nan))
+        # The mean squares of images and rest, which many images tell all but exactly.
+        known = Contrasts(
+            *(table.estimate, table.seeds, 2000 * full, table.seed),
+            image=1e4 * (seeds * image + rest),
+            rest=1e4 * rest * full,
+        )
+        found = infer(known)
+        for study, p in enumerate(found.p[:, :claims]):
+            spent[study] = Look(plan, look, spent[study]).spend(dict(enumerate(p)))
+        decides = np.array([holm([*own.values()]) for own in spent]) <= ALPHA
+        falsely = np.sign(found.estimate) != np.sign(true)
+        wrong |= (decides & (state == OPEN) & falsely[:, :claims]).any(axis=1)
+        state = np.where(decides, DIFFERENT, OPEN)
+    used = seeds[:, :claims].mean() / 8
+    return float(wrong.mean()), float((state == DIFFERENT).mean()), float(used)
 
 
 def markdown(table: pd.DataFrame) -> str:

@@ -236,13 +236,8 @@ class _Field:
         )
         if np.isnan(own).any() or (self.cells["seeds"] < 2).any():
             return None
-        mean, shared = self.cells["accuracy"].to_numpy(float), own
-        # What images and seeds bring to all cells alike does not choose among them.
-        apart = self.error[self.places(0, self.groups[ANY][1:])] / np.sqrt(2)
-        known = apart[np.isfinite(apart)]
-        if known.size:
-            own = np.array([np.median(known), *np.where(np.isfinite(apart), apart, own[1:])])
-        return best_value(mean, shared, freedom, own)
+        apart = np.array([np.nan, *self.error[self.places(0, self.groups[ANY][1:])]])
+        return best_value(self.cells["accuracy"].to_numpy(float), own, freedom, apart)
 
     def stood(self, amount: str) -> list[Comparison]:
         """Return how the best cell at an amount of data stands against the others."""

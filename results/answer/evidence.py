@@ -7,7 +7,7 @@ from results.analysis.comparisons import ALPHA, MOST, Comparison
 from results.analysis.questions import questions
 from results.findings.finding import Severity
 from results.phrases import count, few, level_label, listed, percent, resource_time
-from results.statistics.looks import chance_to_decide, nominal_levels
+from results.statistics.looks import Looks, chance_to_decide
 
 _MORE = 2
 
@@ -75,8 +75,7 @@ def _more_seeds(study: Analysis) -> str:
 def chance_of_deciding(row: Comparison, more: int, tested: int) -> float:
     """Return the probability that more seeds decide a comparison, of `tested` ones, at a second
     look that keeps false claims over both looks at 5 %."""
-    looks = nominal_levels((row.n_seeds, row.n_seeds + more), ALPHA)
-    level = 2 * looks[1] / (row.contenders * tested)
+    level = 2 * Looks((row.n_seeds, row.n_seeds + more)).level(1, row.contenders * tested)
     found = chance_to_decide(
         row.gain, row.seed_error, row.image_error, row.freedom, row.n_seeds, more, level
     )

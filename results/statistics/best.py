@@ -33,31 +33,34 @@ class BestValue:
 
 
 def best_value(
-    mean: ArrayLike,
-    error: ArrayLike,
-    freedom: ArrayLike,
-    own_error: ArrayLike | None = None,
+    mean: ArrayLike, error: ArrayLike, freedom: ArrayLike, apart: ArrayLike | None = None
 ) -> BestValue:
     """Return the value of the best-looking cell, allowing for its having been chosen.
 
-    With K contenders, and with the part of the error that the cells do not share, the interval
-    reaches down √(t(1 − α/2K)²·own² + t(1 − α/2)²·(error² − own²)) and up t(1 − α/2)·error: the
-    highest of K errors passes the first with α/2 at most (Bonferroni), and to be chosen moves an
-    error upwards only.
+    Of the cell's error `own` is what the cells do not share, with K contenders. It may be the
+    highest of K, whose median m and upper end c are t quantiles at 0.5^(1/K) and 1 − α/2K, so that
+    the interval reaches down m·own + √((c − m)²·own² + t²·(error² − own²)), with t that at 1 − α/2,
+    and up t·error: to be chosen moves an error upwards only.
 
-    Mean of each cell, its standard error and degrees of freedom have the shape (cells,), as has the
-    part of the error that the cell does not share: all of it by default.
+    Mean of each cell, its standard error and degrees of freedom have the shape (cells,), as has
+    `apart`, the standard error of the best cell's difference from each other, NaN where it is not
+    known: by default cells share nothing. Of a difference each cell has half the variance.
     """
     x, se, nu = (np.asarray(part, dtype=float) for part in (mean, error, freedom))
-    own = se if own_error is None else np.minimum(np.asarray(own_error, dtype=float), se)
     place = int(np.argmax(x))
-    apart = np.sqrt(own**2 + own[place] ** 2)
-    lags = np.divide(x[place] - x, apart, out=np.zeros_like(x), where=apart > 0)
+    known = np.full(x.size, np.nan) if apart is None else np.asarray(apart, dtype=float)
+    gaps = np.where(np.isnan(known), np.hypot(se, se[place]), known)
+    lags = np.divide(x[place] - x, gaps, out=np.zeros_like(x), where=gaps > 0)
     contenders = special.stdtr(np.minimum(nu, nu[place]), -lags) > _CONTENDER
     contenders[place] = True
-    tail = (1 - LEVEL) / 2
-    plain, chosen = special.stdtrit(nu[place], 1 - np.array([tail, tail / contenders.sum()]))
-    down = np.sqrt((chosen * own[place]) ** 2 + plain**2 * (se[place] ** 2 - own[place] ** 2))
+    rivals = known[contenders & ~np.isnan(known)]
+    own = min(float(np.median(rivals)) / np.sqrt(2), se[place]) if rivals.size else se[place]
+    tail, count = (1 - LEVEL) / 2, contenders.sum()
+    plain, middle, end = special.stdtrit(
+        nu[place], [1 - tail, 0.5 ** (1 / count), 1 - tail / count]
+    )
+    spread = np.hypot((end - middle) * own, plain * np.sqrt(se[place] ** 2 - own**2))
+    down = middle * own + spread
     return BestValue(
         place=place,
         mean=float(x[place]),

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from results.statistics.curves import MOST_EXTRAPOLATION
 from results.statistics.intervals import Array, quantile
-from results.statistics.laws import MOST_EXTRAPOLATION
 
 TEST_LEVEL = 0.05
 """Of each one-sided test, and so of the whole claim."""

@@ -5,15 +5,54 @@ and their measured merits: Hoiem et al., *Learning Curves for Analysis of Deep N
 2021, and LCDB 1.1; see docs/statistics.md.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from results.errors import CurveError, IllBehavedCurve
+from results.errors import CurveError, ExtrapolationRefused, IllBehavedCurve
 from results.statistics.intervals import checked_runs, pooled_variance, quantile
-from results.statistics.laws import GAMMA_PRIOR_WEIGHT, PowerLaw, power_law
 
+MOST_EXTRAPOLATION = 4.0
+"""How many times the largest measured size a power law may be asked for."""
+GAMMA_PRIOR_WEIGHT = 5.0
+_GAMMA_PRIOR = -0.5
+_GAMMAS = np.round(np.arange(-100, 0) / 100, 2)
+_ROUNDING = 1e-9
 _RISE = 1.0  # points that the error must rise to count as more than a plateau
 _SPREAD = 20.0  # points between runs of one size beyond which one of them has diverged
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """e(n) = alpha + eta·n^gamma, in points of error."""
+
+    alpha: float
+    """Error at infinite data, in points."""
+    eta: float
+    gamma: float
+    """Scale (points) and exponent (−1 to −0.01) of what data removes."""
+    largest: float
+    """Largest measured size, in examples."""
+    residual_degrees_of_freedom: int
+    """Distinct sizes beyond the three parameters. At 0 the curve passes through the means whatever
+    the truth is, so that neither R² nor an interval for gamma means anything."""
+    notes: tuple[str, ...] = ()
+    """What to know before using it."""
+
+    def predict(self, size: float) -> float:
+        """Return the error at a training size in examples, in points.
+
+        Raises ExtrapolationRefused beyond four times the largest measured size.
+        """
+        most = MOST_EXTRAPOLATION * self.largest
+        if size > most * (1 + _ROUNDING):
+            raise ExtrapolationRefused(
+                f"{size:g} examples are {size / self.largest:.3g} times the largest measured size "
+                f"({self.largest:g}); beyond 4 times no form is trusted. Ask for at most {most:g}, "
+                "or measure a larger size."
+            )
+        return float(self.alpha + self.eta * size**self.gamma)
 
 
 def fit_power_law(
@@ -22,36 +61,21 @@ def fit_power_law(
     gamma_prior_weight: float = GAMMA_PRIOR_WEIGHT,
     nonnegative_asymptote: bool = True,
 ) -> PowerLaw:
-    """Fit e(n) = α + η·n^γ to runs.
+    """Fit e(n) = α + η·n^γ to runs, with η ≥ 0.
 
     Minimises Σ w·(e − ê)² + weight·|γ + 0.5| over γ = −1, −0.99, …, −0.01, with w = 1/(σ̂²(n)·k),
     k the runs at n and σ̂²(n) = v0 + v1/n pooled over sizes (Hoiem et al., *Learning Curves for
-    Analysis of Deep Networks*, ICML 2021, §3); here α ≥ 0, which theirs does not ask.
+    Analysis of Deep Networks*, ICML 2021, §3); here α ≥ 0 unless told, which theirs does not ask.
 
-    Parameters
-    ----------
-    sizes
-        Training examples of each run, shape (runs,), any order.
-    errors
-        Test error of each run in points, shape (runs,).
-    gamma_prior_weight
-        Weight λ of the prior on γ; 0 leaves it out.
-    nonnegative_asymptote
-        Whether to keep α at or above 0.
-
-    Raises
-    ------
-    IllBehavedCurve
-        The error rises with more data, or a run has diverged.
-    CurveError
-        Fewer than two sizes, or two without a prior on γ.
-    ValueError
-        Entries that are not sizes and errors of runs.
+    Training examples and test error in points of each run have the shape (runs,), in any order; a
+    weight of 0 leaves the prior on γ out. Raises IllBehavedCurve where the error rises with more
+    data or a run has diverged, CurveError for fewer than two sizes, or two without a prior on γ,
+    and ValueError for entries that are not sizes and errors of runs.
     """
     n, e = checked_runs(sizes, errors)
     if not (np.isfinite(gamma_prior_weight) and gamma_prior_weight >= 0):
         raise ValueError(f"gamma_prior_weight: 0 or more is needed, not {gamma_prior_weight}.")
-    levels = np.unique(n)
+    levels, place, counts = np.unique(n, return_inverse=True, return_counts=True)
     if levels.size < 2:
         raise CurveError(
             f"A curve needs at least two training sizes; all {n.size} runs have {n[0]:g} examples."
@@ -64,7 +88,36 @@ def fit_power_law(
     fault = ill_behaved(n, e)
     if fault is not None:
         raise IllBehavedCurve(fault)
-    return power_law(n, e, pooled_variance(n, e), gamma_prior_weight, nonnegative_asymptote)
+    # Every run of a size weighs 1/(σ̂²·k), so that a size weighs 1/σ̂² and only its mean matters.
+    means, weights = np.bincount(place, weights=e) / counts, 1 / pooled_variance(n, e).at(levels)
+    powers = levels ** _GAMMAS[:, None]
+    middle = powers @ weights / weights.sum()
+    centred = powers - middle[:, None]
+    eta = np.maximum((centred @ (weights * means)) / (centred**2 @ weights), 0.0)
+    alpha = means @ weights / weights.sum() - eta * middle
+    if nonnegative_asymptote:
+        through_0 = powers @ (weights * means) / (powers**2 @ weights)
+        eta, alpha = np.where(alpha < 0, through_0, eta), np.maximum(alpha, 0.0)
+    misses = (means - alpha[:, None] - eta[:, None] * powers) ** 2 @ weights
+    best = int(np.argmin(misses + gamma_prior_weight * np.abs(_GAMMAS - _GAMMA_PRIOR)))
+    notes = []
+    if levels.size < 4:
+        sizes_word = {2: "two", 3: "three"}[levels.size]
+        notes.append(f"0 residual degrees of freedom: {sizes_word} sizes, three parameters")
+    if levels.size < 3:
+        notes.append("gamma is the prior's −0.5, not the data's")
+    if nonnegative_asymptote and alpha[best] == 0:
+        notes.append("alpha is at its bound of 0: these sizes show no asymptote yet")
+    if eta[best] == 0:
+        notes.append("the error does not fall with more data: a flat line")
+    return PowerLaw(
+        alpha=float(alpha[best]),
+        eta=float(eta[best]),
+        gamma=float(_GAMMAS[best]),
+        largest=float(levels[-1]),
+        residual_degrees_of_freedom=max(levels.size - 3, 0),
+        notes=tuple(notes),
+    )
 
 
 def ill_behaved(sizes: ArrayLike, errors: ArrayLike) -> str | None:

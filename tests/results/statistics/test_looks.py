@@ -8,16 +8,16 @@ from results.statistics.looks import (
     Look,
     Looks,
     chance_to_decide,
-    nominal_levels,
-    spent,
 )
 
 
-def test_levels_are_those_of_published_tables():
-    # Lan and DeMets with Pocock's shape, two equal looks, 2.5 % on each side: z = 2.157 and 2.201.
-    assert nominal_levels((4, 8)) == pytest.approx([0.03101, 0.02774], rel=2e-3)
-    assert nominal_levels((5,)) == pytest.approx([0.05])
-    assert spent(1.0) == pytest.approx(0.05)
+def test_each_look_spends_its_part_of_alpha():
+    # Pocock's shape: ln(1 + 1.71828·3/8) = 0.4973 of it by the first look, 0.7294 by the second.
+    looks = Looks((3, 5, 8))
+    levels = [looks.level(look, 1) for look in range(3)]
+    assert levels == pytest.approx([0.02487, 0.01160, 0.01353], abs=1e-5)
+    assert sum(levels) == pytest.approx(ALPHA)
+    assert Looks((5,)).level(0, 1) == pytest.approx(ALPHA)
 
 
 @pytest.mark.parametrize("seeds", [(), (1, 3), (3, 3)])
@@ -30,7 +30,7 @@ def test_more_comparisons_ask_for_more():
     looks = Looks((3, 5, 8))
     p = {n: looks.level(0, n) for n in (1, 2, 4)}
     assert p[1] > p[2] > p[4]
-    assert p[1] == pytest.approx(float(spent(3 / 8)))
+    assert p[1] == pytest.approx(2 * p[2])
 
 
 def test_holm_on_spent_alpha_is_the_step_down_at_the_levels_of_a_look():
