@@ -32,10 +32,10 @@ _PRIOR_RUNS, _PRIOR_VARIANCE = 4.0, 0.02
 _ONE_RUN_VARIANCE = 0.5  # points², of runs that are not repeated
 _OFFSET = 0.05  # points, so that the logarithm of a feature exists
 
-# As `python benchmarks/learning_curves.py … --table` prints them. A row for each filter: c (points);
-# share of its slope that is kept for each doubling; slope that it falls back to; slope at first and
-# its variance; variance for each doubling that the slope and the level gain; weight. Slopes are
-# falls of the logarithm for each doubling.
+# As `python benchmarks/learning_curves.py … --table` prints them. A row for each filter: c
+# (points); share of its slope that is kept for each doubling; slope that it falls back to; slope at
+# first and its variance; variance for each doubling that the slope and the level gain; weight.
+# Slopes are falls of the logarithm for each doubling.
 _BANK = np.array(
     [
         [0.136, 0.967, 0.179, 0.326, 0.038, 0.00652, 0.000112, 0.361],  # keeps falling
