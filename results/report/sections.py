@@ -117,8 +117,8 @@ def _written(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _differences(factor: str) -> _Sheet:
     return _Sheet(
-        "Paired differences in test accuracy, in points; an interval stands alone here, and is wider "
-        "in the answer, whose intervals hold together",
+        "Paired differences in test accuracy, in points; an interval stands alone here, and is "
+        "wider in the answer, whose intervals hold together",
         lambda study: study.differences(factor).assign(factor=factor),
         {
             **_DIFFERENCE,

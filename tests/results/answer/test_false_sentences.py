@@ -1,6 +1,7 @@
 """Sentences that answers said once and that were false or misleading, each planted again."""
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from answers import BENCHMARK, line, said, said_of
@@ -212,3 +213,56 @@ def test_17_differences_have_units_and_single_cells_their_own_words():
     assert texts["best"] == "The only cell has one seed, so that there is no ±; it reached 80.0 %."
     text = " ".join(said([*cell([0.8]), trial(0.7, model=BIG)]).values())
     assert f"{BIG} instead of {SMALL}, −10.0 points (no ±)" in text
+
+
+def said_of_alike(rows, right, classes):
+    """Return the answer's text on runs that are all right on the same test images.
+
+    Whatever the seventeen sentences above claimed falsely is refused in it.
+    """
+    told = pd.concat(
+        pd.DataFrame(
+            {"trial_id": row["trial_id"], "epoch": 4, "example": np.arange(right.size)}
+        ).assign(correct=right)
+        for row in rows
+    )
+    examples = pd.DataFrame(
+        {
+            **{"test_fingerprint": "t", "example": np.arange(right.size), "class": classes},
+            **{"place": "", "copy_of": None},
+        }
+    )
+    study = analysis_of(rows, predictions=told, examples=examples)
+    text = " ".join(said_of(study).values())
+    value = f"{100 * right.mean():.1f}"
+    for claim in (
+        *("ahead of", "Best next step", "elps:", "Would lose", "overtakes", "times the data"),
+        *("most accurate", "should decide", "of simulated studies", "diverged", "point costs"),
+        *(f"({value} to {value}", "(0.0 to 0.0", "(+0.0 to +0.0", "crossover"),
+    ):
+        assert claim not in text, text
+    assert "equally accurate" in text
+    assert not any(study.levers["decided"])
+    return text
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_a_task_that_is_too_easy_tells_nothing_apart(seeds):
+    # As where dark and light images are told apart: every run is right on all 40.
+    rows = [
+        row
+        for model in (SMALL, BIG)
+        for fraction in (0.5, 1.0)
+        for row in cell([1.0] * seeds, model=model, fraction=fraction)
+    ]
+    text = said_of_alike(rows, np.ones(40, dtype=bool), np.repeat(["dark", "light"], 20))
+    low = float(text.split("100.0 % (")[1].split(" to")[0])
+    assert low <= 91.3
+    assert "every test image for" not in text
+
+
+def test_runs_that_give_every_image_one_class_are_no_result():
+    classes = np.repeat(["a", "b"], [24, 16])
+    rows = [row for share in (0.25, 0.5, 1.0) for row in cell([0.6] * 3, fraction=share)]
+    text = said_of_alike(rows, classes == "a", classes)
+    assert "though it takes every test image for a" in text
