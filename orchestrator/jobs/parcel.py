@@ -23,6 +23,7 @@ from orchestrator.errors import RunError, StudyError
 from orchestrator.study.levels import WeightsLevel
 from orchestrator.study.study import Study
 from results.phrases import byte_size
+from trainables.errors import TrainableError
 from trainables.functions import is_function
 
 LARGEST = 100 * 2**20
@@ -127,10 +128,25 @@ class Parcel:
         """Add the files of weights, one for each model; return the level as it holds there."""
         if level.path is None:
             return level.written()
+        named = f"factors.weights: {level.label}"
         for model in models:
-            self.take(f"factors.weights: {level.label}", str(level.path_for(model)))
+            path = Path(str(level.path_for(model)))
+            self.take(named, str(path))
+            if not path.is_absolute() and (path.suffix == ".json" or "-of-" in path.name):
+                for part in self._parts(self.base / path, level.label):
+                    self.take(named, os.path.relpath(part, self.base))
         # A path that was its own label keeps it: tables and charts show the label.
         return level.moved(self.place(level.path)).written()
+
+    @staticmethod
+    def _parts(path: Path, label: str) -> list[Path]:
+        """Return the files of weights in parts, with their index, by any one of them."""
+        from trainables.models.tensors import weight_files
+
+        try:
+            return [*weight_files(path, label), *path.parent.glob("*.index.json")]
+        except TrainableError as error:
+            raise StudyError(str(error)) from error
 
 
 def pack(study: Study, base: Path) -> Parcel:

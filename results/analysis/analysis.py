@@ -22,6 +22,7 @@ from results.analysis.runs import (
     EXCLUDED,
     Design,
     compared_runs,
+    model_sizes,
     ordered_levels,
     wanted_trials,
     where,
@@ -280,13 +281,15 @@ class Analysis:
     def crossovers(self) -> pd.DataFrame:
         """Sizes at which bigger models overtake smaller ones; see `series.crossovers`.
 
-        Every two models are compared; where there are many, those that are neighbours in size, and
-        the smallest and the largest.
+        Every two models of unlike size are compared; where there are many, those that are
+        neighbours in size, and the smallest and the largest.
         """
         models = self.levels["model"]
         pairs = list(combinations(models, 2))
         if len(models) > _MANY_MODELS:
             pairs = [*pairwise(models), (models[0], models[-1])]
+        sizes = model_sizes(self.runs)
+        pairs = [(small, big) for small, big in pairs if sizes[small] != sizes[big]]
         found = crossovers(self.differences("model"), self.factors, pairs)
         return self.cells.ordered(found)
 

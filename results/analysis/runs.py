@@ -122,9 +122,14 @@ def ordered_levels(runs: pd.DataFrame, factor: str) -> list[Any]:
     if pd.api.types.is_numeric_dtype(runs[factor]):
         return sorted(levels)
     if factor == "model":
-        size = runs.groupby("model")["n_parameters"].max()
+        size = model_sizes(runs)
         return sorted(levels, key=lambda name: (np.nan_to_num(float(size[name])), str(name)))
     return sorted(levels, key=lambda name: (str(name) != "none", str(name)))
+
+
+def model_sizes(runs: pd.DataFrame) -> pd.Series:
+    """Return the number of parameters by model, NaN where unknown."""
+    return runs.groupby("model", observed=True)["n_parameters"].max()
 
 
 def by_cell(frame: pd.DataFrame, factors: Sequence[str]) -> dict[tuple[str, ...], pd.DataFrame]:

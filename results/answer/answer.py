@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from results.analysis.analysis import Analysis
-from results.analysis.runs import records_of
+from results.analysis.runs import model_sizes, records_of
 from results.answer.best import best_said
 from results.answer.data import data_said
 from results.answer.evidence import evidence_said
@@ -82,7 +82,9 @@ def answer(study: Analysis, findings: pd.DataFrame) -> Answer:
 
 
 def _question(study: Analysis) -> str:
-    named = {"model": "a bigger model", "weights": "pretrained weights", "fraction": "more data"}
+    has_sizes = model_sizes(study.runs).nunique() != 1
+    model = "a bigger model" if has_sizes else "another model"
+    named = {"model": model, "weights": "pretrained weights", "fraction": "more data"}
     parts = [
         named.get(name, f"another {name.replace('_', ' ')}")
         for name in study.factors

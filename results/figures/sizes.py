@@ -8,7 +8,13 @@ from matplotlib.lines import Line2D
 
 from results.analysis.analysis import Analysis
 from results.analysis.cells import Cells, State
-from results.analysis.runs import by_cell, combinations, compared_trials, records_of
+from results.analysis.runs import (
+    by_cell,
+    combinations,
+    compared_trials,
+    model_sizes,
+    records_of,
+)
 from results.figures import style
 from results.phrases import cell_key, described, fraction_label
 from results.records import Status
@@ -173,7 +179,7 @@ def _draw_origin(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None
 def _handles(
     cells: Cells, models: dict[str, int], points: pd.DataFrame, origin: bool
 ) -> list[Line2D]:
-    parameters = cells.frame.groupby("model", observed=True)["n_parameters"].max()
+    parameters = model_sizes(cells.frame)
     handles = []
     for model, place in models.items():
         size = parameters.get(model)

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from results.analysis.analysis import Analysis
-from results.analysis.runs import by_cell, measured_trials
+from results.analysis.runs import by_cell, measured_trials, model_sizes
 from results.findings import rules
 from results.findings.finding import Finding, Severity, error, note, warning
 from results.phrases import cell_key, cell_name
@@ -204,8 +204,14 @@ def _curves(study: Analysis) -> Iterator[Finding]:
 
 
 def _two_models(runs: pd.DataFrame) -> Iterator[Finding]:
-    models = runs.groupby("model")["n_parameters"].max()
-    if len(models) == 2:
+    models = model_sizes(runs)
+    if len(models) > 1 and models.nunique() == 1 and models.notna().all():
+        yield note(
+            "one-size",
+            f"{', '.join(models.index)} have {models.iloc[0]:,.0f} parameters each",
+            "a contrast between kinds of models, not between sizes",
+        )
+    elif len(models) == 2:
         sizes = ", ".join(f"{name} {count:,.0f}" for name, count in models.items())
         yield note(
             "two-models",

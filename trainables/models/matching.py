@@ -22,8 +22,8 @@ from trainables.models.tensors import LEVEL
 
 Head = Literal["kept", "fresh"]
 
-_WORDS = ("module", "_orig_mod")
-"""What DataParallel and torch.compile put before names, and into them."""
+_WORDS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""What DataParallel, torch.compile and FSDP put before names, and into them."""
 _COUNTERS = ("num_batches_tracked", "total_ops", "total_params", "n_averaged")
 """Last parts of names that have no bearing on scores: batches counted, a profiler's sums."""
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
@@ -155,15 +155,17 @@ def _spellings(
     """Yield the model's own names by how a file may spell them.
 
     As they are; without what all of the body's begin with (a backbone that was trained alone); with
-    places for layers, as in `Sequential(*model.children())`.
+    places for layers, as in `Sequential(*model.children())`, also without the pooling.
     """
     yield {key: key for key in ours}
     shared = _beginning(body)
     if shared:
         yield {key.removeprefix(shared): key for key in ours}
-    places = {name: str(place) for place, (name, _) in enumerate(module.named_children())}
     split = {key: key.partition(".") for key in ours}
-    yield {f"{places.get(top, top)}{dot}{rest}": key for key, (top, dot, rest) in split.items()}
+    for skipped in ((), nn.MaxPool2d):
+        layers = (name for name, it in module.named_children() if not isinstance(it, skipped))
+        places = {name: str(place) for place, name in enumerate(layers)}
+        yield {f"{places.get(top, top)}{dot}{rest}": key for key, (top, dot, rest) in split.items()}
 
 
 def _starts(key: str) -> Iterator[int]:
@@ -236,11 +238,10 @@ def _judge(
 
 
 def _leave_foreign_head(place: _Place, ours: Collection[str], last: Collection[str]) -> None:
-    """Leave out the file's own head, of another form: matrices under one name of no layer."""
-    parents = {name.partition(".")[0] for name in place.strangers}
-    body = {key.partition(".")[0] for key in ours if key not in last}
-    is_linear = all("." in name and v.ndim <= 2 for name, v in place.strangers.items())
-    if is_linear and len(parents) == 1 and not parents & body:
+    """Leave out the file's own heads, of other forms: no convolutions, under names of no layer."""
+    tops = {name.partition(".")[0] for name in place.strangers}
+    body = {part for key in ours if key not in last for part in key.split(".")}
+    if not tops & body and all(values.ndim <= 3 for values in place.strangers.values()):
         place.strangers = {}
 
 
@@ -277,6 +278,9 @@ def _refuse_values(state: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> N
                 f"{key} holds {kind} where floats belong; save the weights before they are "
                 "quantised"
             )
+        if value.is_meta or value.layout is not torch.strided:
+            kind = "no values (it lay on the device meta)" if value.is_meta else "sparse values"
+            raise WeightsError(f"{key} holds {kind}; save the weights as ordinary tensors")
         if not torch.isfinite(value.float()).all():
             raise WeightsError(f"{key} holds NaN or infinity; take a checkpoint from before")
 

@@ -1,7 +1,7 @@
 """The tensors of a weights file, by name: what it is shows in its content, not in its suffix.
 
 No code in a file is ever executed: torch reads it with `weights_only`, and what else it holds is
-refused by name, but for argparse's Namespace and NumPy's numbers and arrays, which run nothing.
+refused by name, but for plain values (namespaces, dates, paths, numbers), which run nothing.
 """
 
 import argparse
@@ -12,8 +12,10 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timedelta
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -40,6 +42,7 @@ _STRANGERS = (
     (b"\x80", "is a plain pickle, which could run code; save the state_dict() by torch.save"),
 )
 """Beginnings of files that are no weights, and what is said of them."""
+_ARCHIVE = "is a zip archive that torch.save did not write; unpack it"
 _INDEX = ".index.json"
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 """Names of the weights in a folder of Hugging Face, with an index where they are in parts."""
@@ -89,7 +92,7 @@ def read_tensors(path: Path, label: str) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for file in weight_files(path, label):
         try:
-            found |= _flat(_content(file, label))
+            found |= _walk(_content(file, label))
         except OSError as error:
             raise unreadable(file, label, error) from error
     if not found:
@@ -156,7 +159,8 @@ def _content(file: Path, label: str) -> Any:
             file,
             label,
             f"is refused: it is damaged, or holds {thing} beside tensors, which could run code; "
-            "save the model's state_dict() alone, or as .safetensors",
+            "where you trust it, torch.load(…, weights_only=False) it yourself, and torch.save the "
+            "state_dict() alone",
         ) from error
     except (
         safetensors.SafetensorError,
@@ -180,15 +184,28 @@ def _refuse_programs(file: Path, label: str) -> None:
         why = "is TorchScript, a program and not only weights; save the model's state_dict()"
         raise _refused(file, label, why)
     if not any(name.endswith("data.pkl") for name in names):
-        raise _refused(file, label, "is a zip archive that torch.save did not write; unpack it")
+        kinds = {Path(name).suffix for name in names}
+        other = "holds arrays of NumPy" if kinds == {".npy"} else "is a model of Keras"
+        is_known = kinds == {".npy"} or "model.weights.h5" in names
+        why = f"{other}; save a PyTorch model's state_dict()" if is_known else _ARCHIVE
+        raise _refused(file, label, why)
 
 
 @lru_cache(maxsize=1)
 def _harmless() -> list[Any]:
     """Return what a file may hold beside tensors: plain values that run nothing."""
     scalar, rebuild = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
-    parts: list[Any] = [argparse.Namespace, np.dtype, np.ndarray]
-    parts += {type(np.dtype(kind)) for kind in "?bhilqBHILQefdgUS"}
+    parts: list[Any] = [argparse.Namespace, SimpleNamespace, datetime, date, timedelta]
+    parts += [np.dtype, np.ndarray, list, dict, int, float, frozenset]
+    parts += [(lambda *_: {}, "collections.defaultdict")]
+    # Of whichever system: a path is only its text.
+    parts += [
+        (PurePath, f"{module}.{kind}")
+        for module in ("pathlib", "pathlib._local")
+        for kind in ("PurePath", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
+    ]
+    for kind in "?bhilqBHILQefdgUS":
+        parts += [type(np.dtype(kind)), np.dtype(kind).type]
     for core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
         parts += [
             (scalar, f"{core}.multiarray.scalar"),
@@ -197,17 +214,16 @@ def _harmless() -> list[Any]:
     return parts
 
 
-def _flat(content: Any, place: str = "") -> dict[str, Tensor]:
-    return dict(_walk(content, place)) if isinstance(content, Mapping) else {}
-
-
-def _walk(content: Mapping[Any, Any], place: str) -> Iterator[tuple[str, Tensor]]:
-    for key, value in content.items():
+def _walk(content: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors in nested mappings and lists, by their names."""
+    if isinstance(content, list | tuple):
+        content = dict(enumerate(content))
+    for key, value in content.items() if isinstance(content, Mapping) else ():
         if isinstance(value, Tensor):
             yield f"{place}{key}", value
         elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
             yield f"{place}{key}", torch.from_numpy(np.array(value))
-        elif isinstance(value, Mapping):
+        else:
             yield from _walk(value, f"{place}{key}{LEVEL}")
 
 

@@ -1,6 +1,7 @@
 """What is shipped with a study, and where its paths lead then."""
 
 import hashlib
+import json
 import subprocess
 import sys
 import zipfile
@@ -33,6 +34,21 @@ def rewritten(parcel: Parcel) -> Any:
     content = parcel.code["study.yaml"]
     assert isinstance(content, bytes)
     return yaml.safe_load(content)
+
+
+@pytest.mark.parametrize("named", ["m.safetensors.index.json", "m-00001-of-00002.safetensors"])
+def test_weights_in_parts_come_along_with_their_index(named: str, tmp_path: Path) -> None:
+    files = [f"w/m-0000{part}-of-00002.safetensors" for part in (1, 2)]
+    put(tmp_path, *files, "w/other.safetensors")
+    index = {"weight_map": {"a": Path(files[0]).name, "b": Path(files[1]).name}}
+    (tmp_path / "w/m.safetensors.index.json").write_text(json.dumps(index))
+    weights = [{"mine": f"w/{named}"}]
+    parcel = pack(declared(factors={"model": ["resnet18"], "weights": weights}), tmp_path)
+    whole = sorted(f"files/0/{name}" for name in [*files, "w/m.safetensors.index.json"])
+    assert sorted(parcel.files) == whole
+    (tmp_path / "w/m.safetensors.index.json").write_text("{}")
+    with pytest.raises(StudyError, match=r"weights mine: .* is no index of weights in parts"):
+        pack(declared(factors={"model": ["resnet18"], "weights": weights}), tmp_path)
 
 
 def test_weights_by_model_and_by_name(tmp_path: Path) -> None:

@@ -42,6 +42,12 @@ def test_whole_design():
     assert "comparisons behind this answer are decided" in texts["evidence"]
 
 
+def test_models_of_one_size_are_no_contrast_of_sizes():
+    texts = said([{**row, "n_parameters": 5000} for row in design()])
+    assert texts[""].startswith("Would another model, pretrained weights or more data help more")
+    assert "overtakes" not in texts["model"]
+
+
 def test_one_seed_ranks_nothing():
     texts = said(design(seeds=1))
     assert texts["levers"].startswith("Nothing is told apart with one seed; measured once: ")

@@ -427,6 +427,9 @@ def test_curve_and_design_notes():
     assert codes["few-fractions"]["evidence"].startswith("3 fractions: 0 residual degrees")
     assert "rises with more data" in codes["ill-behaved"]["evidence"]
     assert "11,000,000" in found(sound() + sound(model=BIG))["two-models"]["evidence"]
+    alike = found([{**row, "n_parameters": 5000} for row in sound() + sound(model=BIG)])
+    assert alike["one-size"]["evidence"].endswith("have 5,000 parameters each")
+    assert "two-models" not in alike
 
 
 def test_a_study_that_has_only_begun():
