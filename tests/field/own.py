@@ -124,6 +124,19 @@ class ExtraState(Differs):
         pass
 
 
+class Output(dict[str, Tensor]):
+    """What models of transformers return."""
+
+    @property
+    def logits(self) -> Tensor:
+        return self["logits"]
+
+
+class Transformer(Differs):
+    def forward(self, x: Tensor) -> Output:  # type: ignore[override]
+        return Output(logits=self.net(x))
+
+
 class Integers(Differs):
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x).long()

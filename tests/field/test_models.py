@@ -22,7 +22,10 @@ def classifier(name: str, **fields: Any) -> Classifier:
     return digit_trials.start(digit_trials.make_trial(f"field.own:{name}", recipe=recipe))
 
 
-@pytest.mark.parametrize("name", ["Viewing", "Volume", "lazy", "keyword", "zoo_style", "frozen"])
+@pytest.mark.parametrize(
+    "name",
+    ["Viewing", "Volume", "lazy", "keyword", "zoo_style", "frozen", "Transformer"],
+)
 def test_it_trains(name: str) -> None:
     check_input(f"field.own:{name}", 10, sides=SIDES)
     learner = classifier(name)

@@ -50,6 +50,7 @@ def build_own(name: str, n_classes: int, sides: tuple[int, int]) -> nn.Module:
         raise ModelError(
             f"model {name}: it returned {type(model).__name__}, a torch.nn.Module is needed"
         )
+    model.register_forward_hook(_scores)
     if not any(values.requires_grad for values in model.parameters()):
         raise ModelError(f"model {name}: it has no parameters that could be trained")
     strange = [key for key, value in model.state_dict().items() if not torch.is_tensor(value)]
@@ -76,6 +77,11 @@ def weights_beside(name: str, weights: str) -> Path | None:
 def first_line(error: Exception) -> str:
     """Return what an error says, in a line."""
     return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _scores(model: nn.Module, images: Any, output: Any) -> Any:
+    """Return the scores alone of what models of transformers return: a mapping with attributes."""
+    return output.logits if isinstance(output, dict) and hasattr(output, "logits") else output
 
 
 def _call(name: str, function: Callable[..., Any], n_classes: int) -> Callable[[], Any]:
