@@ -2,8 +2,8 @@
 
 Arrays in, numbers out. Sizes are in examples, errors in points. How sure a difference is at each
 measured size is given (`results.statistics.inference`), so that nothing is said here that the
-tables of differences do not say. Between measured sizes errors are interpolated by two rules, whose
-gap tells how far to trust either, and so are the widths of intervals: the weighted mean of two
+tables of differences do not say. Between measured sizes errors are interpolated by rules whose gap
+tells how far to trust any, and so are the widths of intervals: the weighted mean of two
 differences is at least as sure as the weighted mean of their standard errors says.
 """
 
@@ -40,7 +40,7 @@ class Crossover:
     """Where the mean errors cross, interpolated in log size; None where they do not."""
     interval: tuple[float, float] | None
     """Sizes that a two-sided t test on interpolated errors cannot rule out as the crossing (test
-    inversion, as Fieller's interval), the union over both rules of interpolation; an end at the
+    inversion, as Fieller's interval), by the widest of the rules of interpolation; an end at the
     edge of the measured sizes is open. None without a test or without `location`."""
     hypothetical: float | None
     """Where the last two sizes' trend would cross, up to four times the largest size, when the
@@ -138,8 +138,14 @@ def smooth(sizes: Array, errors: Array, places: Array) -> Array:
     return np.asarray(np.exp(PchipInterpolator(np.log(sizes), logs)(np.log(places))))
 
 
-RULES: tuple[Callable[[Array, Array, Array], Array], ...] = (smooth, straight)
-"""The first places a value; an interval is the union over all."""
+def beyond(sizes: Array, errors: Array, places: Array) -> Array:
+    """Interpolate as far beyond `smooth` as half of what it lies off `straight`."""
+    near = smooth(sizes, errors, places)
+    return near + (near - straight(sizes, errors, places)) / 2
+
+
+RULES: tuple[Callable[[Array, Array, Array], Array], ...] = (smooth, straight, beyond)
+"""The first places a value; an interval reaches from the least of all to the largest."""
 
 
 def _places_between(sizes: Array) -> Array:
@@ -160,18 +166,16 @@ def _zero_range(
     """Return the ends of the stretch of places, around one, at which the gap may be 0.
 
     Places increase; gaps are the differences by each rule of interpolation and `half` half of their
-    95 % interval, NaN where it is not known, all of shape (places,).
+    95 % interval, NaN where it is not known, all of shape (places,). The gap may be anything from
+    the least to the largest of the rules.
     """
-    ends = []
-    for gap in gaps:
-        possible = ~(np.abs(gap) > half)
-        low = high = int(np.argmin(np.abs(np.log(places / around))))
-        while low > 0 and possible[low - 1]:
-            low -= 1
-        while high < places.size - 1 and possible[high + 1]:
-            high += 1
-        ends += [low, high]
-    return float(places[min(ends)]), float(places[max(ends)])
+    possible = ~((np.min(gaps, axis=0) > half) | (np.max(gaps, axis=0) < -half))
+    low = high = int(np.argmin(np.abs(np.log(places / around))))
+    while low > 0 and possible[low - 1]:
+        low -= 1
+    while high < places.size - 1 and possible[high + 1]:
+        high += 1
+    return float(places[low]), float(places[high])
 
 
 def _first_rise(places: Array, gap: Array) -> float | None:
@@ -229,7 +233,7 @@ def worth_in_data(
 
     The scratch model's error between measured sizes is interpolated; beyond them nothing is claimed
     but "more than". The interval holds the sizes at which the difference scratch − pretrained may
-    be 0 (test inversion), the union over both rules of interpolation.
+    be 0 (test inversion), by the widest of the rules of interpolation.
 
     Of the scratch model, shapes (sizes,): at least two distinct training sizes in examples; its
     mean errors in points; and `half` of the 95 % interval of each of them minus the
