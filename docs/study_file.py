@@ -17,6 +17,7 @@ EXAMPLES: Mapping[str, Any] = {
     "data.path": "images",
     "data.validation": 5000,
     "data.test": 0.2,
+    "data.group": "patient",
     "data.image": "photo",
     "data.label": "species",
     "data.fit": "squash",

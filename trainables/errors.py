@@ -1,5 +1,8 @@
 """What can go wrong in a trial."""
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class TrainableError(Exception):
     """Base of all errors of this package; the message says what, where and what to do."""
@@ -7,6 +10,25 @@ class TrainableError(Exception):
 
 class DataError(TrainableError):
     """The images cannot be had, read or split as asked."""
+
+
+class OtherLayout(DataError):
+    """A data set that is read where a study's data block says more; `block` is what to write."""
+
+    def __init__(self, what: str, aim: str, block: Mapping[str, Any]) -> None:
+        super().__init__(what, aim, block)
+        self.block = block
+
+    def __str__(self) -> str:
+        what, aim, block = self.args
+        lines = [f"data.{key}: {_flow(value)}" for key, value in block.items()]
+        return f"{what}; to {aim}, write {' and '.join(lines)}"
+
+
+def _flow(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return str(value)
+    return f"{{{', '.join(f'{key}: {_flow(entry)}' for key, entry in value.items())}}}"
 
 
 class PictureError(DataError):

@@ -83,6 +83,10 @@ class Source(BaseModel):
     test: Validation | None = None
     """Share or number of training images that become the test set where none comes along,
     class-stratified and the same for all trials."""
+    group: str | None = Field(default=None, examples=["patient"])
+    """What keeps images of one patient, film or place on one side of every split: a column, a
+    regular expression on the path (its first group counts) or package.module:function of the path;
+    `content` keeps copies together. A source's own function may return groups as a third array."""
     image: str | None = None
     """Column of the images, or of their paths, in Parquet and CSV."""
     label: str | None = None
@@ -104,11 +108,12 @@ class Source(BaseModel):
     @classmethod
     def _find_home(cls, path: Any) -> Any:
         if isinstance(path, dict):
-            return {part: cls._find_home(place) for part, place in path.items()}
+            usual = dict.fromkeys(("val", "valid", "dev"), "validation")
+            return {usual.get(part, part): cls._find_home(place) for part, place in path.items()}
         if isinstance(path, str) and re.match(r"[a-z][a-z0-9+]+:/", path):
             raise ValueError(
-                "data in an object store is not read; copy it to a disk first, such as with "
-                "aws s3 cp --recursive or gcloud storage cp -r"
+                "only data on a disk is read; copy it to one first, such as with curl -O or aws s3 "
+                "cp --recursive"
             )
         # As text, which both a study file and a worker's JSON may hold.
         return str(Path(path).expanduser()) if isinstance(path, str | Path) else path

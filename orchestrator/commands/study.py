@@ -35,7 +35,7 @@ def init(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="A folder of images or Parquet files, or digits, cifar10, cifar100."),
+        typer.Option(help="Folder, Parquet or CSV; module:function; digits, cifar10 or cifar100."),
     ] = None,
     models: Annotated[str | None, typer.Option(help="Such as resnet18,resnet50.")] = None,
     weights: Annotated[str | None, typer.Option(help="Such as none,IMAGENET1K_V1.")] = None,

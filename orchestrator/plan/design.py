@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import partial
 
 from orchestrator.ledger.stages import Stages
@@ -10,6 +11,7 @@ from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from results.findings import rules
 from results.findings.finding import Finding, Severity, warning
+from trainables.data.splits import share_to_count
 
 _EDGED = ("lr", "weight_decay")
 """Tuned fields of which too little and too much both do harm."""
@@ -23,7 +25,7 @@ def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Findin
         *_notes(inputs),
         *_few_steps(stages, inputs),
         *_unequal_updates(stages, inputs),
-        *_few_sizes(study),
+        *_few_sizes(study, inputs),
         *_one_lr(study),
         *_edges(study),
         *_idle_stopping(study, stages),
@@ -42,18 +44,6 @@ def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
         yield rules.SELECTION(
             "data.validation: test selects on the test set, so that test accuracies are too good",
             "0.1 holds a tenth of train out instead",
-        )
-    from trainables.data.dataset import places
-
-    info = inputs.info
-    seen = info.known_copies.test if info else ()
-    if info and len(seen) > rules.MOST_SEEN * inputs.n_test:
-        how = "pixel by pixel" if info.look else "to the last byte"
-        first = places(study.data, info, "test")[seen[0][0]]
-        yield rules.SEEN_IMAGES(
-            f"data: {len(seen):,} of {inputs.n_test:,} test images, such as {first}, are "
-            f"training images too, {how}, so that test accuracy rewards learning by heart",
-            "take them out of one of the two",
         )
 
 
@@ -106,7 +96,7 @@ def _unequal_updates(stages: Stages, inputs: Inputs) -> Iterator[Finding]:
         )
 
 
-def _few_sizes(study: Study) -> Iterator[Finding]:
+def _few_sizes(study: Study, inputs: Inputs) -> Iterator[Finding]:
     sizes = len(study.factors["fraction"])
     if not rules.has_few_sizes(sizes) or study.is_race:
         return
@@ -115,10 +105,15 @@ def _few_sizes(study: Study) -> Iterator[Finding]:
         if sizes < 3
         else "a fitted curve has nothing left to be checked by"
     )
+    counts = {size: share_to_count(Fraction(size), inputs.n_train) for size in rules.ADVISED_SIZES}
+    possible = [size for size, n in counts.items() if n >= max(inputs.fewest, inputs.n_classes)]
+    advice = "smaller ones leave classes without images"
+    if len(possible) > sizes:
+        advice = f"{len(possible)} tell more: fraction: [{', '.join(possible)}]"
     yield rules.SIZES(
         f"factors.fraction: with {sizes} data sizes {lacks}, so that what more data would bring "
         "stays a guess",
-        f"five tell more: fraction: [{', '.join(rules.ADVISED_SIZES)}]",
+        advice,
     )
 
 

@@ -5,7 +5,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ from orchestrator.ledger.ledger import Ledger
 from orchestrator.plan.price import Price, price_study
 from orchestrator.study.inputs import Inputs, find_inputs
 from orchestrator.study.levels import parse_size, parse_weights
+from orchestrator.study.recipes import SEARCH_SEED
 from orchestrator.study.study import Study, study_from
 from results.findings.rules import ADVISED_SIZES, has_few_steps
 from results.phrases import count, duration, listed
 from results.store.store import Store
 from trainables.data.splits import share_to_count
+from trainables.errors import OtherLayout, TrainableError
+from trainables.functions import is_function
 from trainables.trial import BUILT_IN, Source
 
 EPOCHS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
@@ -30,7 +33,7 @@ _ENOUGH = (10, 5, 2, 1)
 """Epochs that a design should afford: where none does, the next lower number is tried."""
 
 
-_EPOCHS, _SEEDS = 10, 3
+_EPOCHS, _SEEDS, _MOST_SEEDS = 10, 3, 5
 """Where no budget decides."""
 _BATCH_SIZES = (128, 64, 32, 16)
 _LARGEST_SIDE = 128
@@ -80,18 +83,27 @@ class Starter:
 
     def __init__(self, wish: Wish, *, probe: bool = False) -> None:
         from trainables.data.dataset import inspect
-        from trainables.errors import TrainableError
 
         self._wish, self._probe = wish, probe
         self._folder = wish.file.absolute().parent
         self._inputs: Inputs | None = None
         self._source = _source(wish)
-        rooted = {"path": self._folder / self._source["path"]} if "path" in self._source else {}
         try:
-            info = inspect(Source(**{**self._source, **rooted}))
+            try:
+                info = inspect(Source(**self._rooted()))
+            except OtherLayout as other:
+                # Another layout, which is read where the study says so.
+                self._source |= other.block
+                if "path" in self._source:
+                    from_here = partial(_from, self._folder)
+                    self._source["path"] = _each(self._rooted()["path"], from_here)
+                info = inspect(Source(**self._rooted()))
         except TrainableError as error:
             raise StudyError(f"--data {wish.data}: {error}") from None
-        self._pool = info.n_train - share_to_count(0.1, info.n_train)
+        self._validates = bool(info.given_validation)
+        pool, _ = info.training.held_out(Source())
+        self._fewest = info.training.fewest(pool, (*range(_MOST_SEEDS), SEARCH_SEED))
+        self._pool = pool.size
         self._n_classes, self._sides = info.n_classes, info.sides
         fallback = _MODELS.get(self._source["source"], ["resnet18", "resnet50"])
         self._models = list(wish.models or fallback)
@@ -101,6 +113,12 @@ class Starter:
                 parse_size(_level(share))
             except ValueError as error:
                 raise StudyError(f"--fractions {share}: {error}.") from None
+
+    def _rooted(self) -> dict[str, Any]:
+        """Return the data block with its path from here."""
+        path = self._source.get("path")
+        rooted = {} if path is None else {"path": _each(path, self._folder.joinpath)}
+        return {**self._source, **rooted}
 
     def start(self) -> tuple[str, list[str]]:
         """Return the text of a study file, with comments, and sentences on what was chosen and why.
@@ -115,7 +133,7 @@ class Starter:
         return self._text(chosen, reasons), reasons
 
     def _possible_fractions(self) -> list[str]:
-        least = max(_PER_CLASS * self._n_classes, 2 * _BATCH_SIZES[-1])
+        least = max(_PER_CLASS * self._n_classes, 2 * _BATCH_SIZES[-1], self._fewest)
         return [share for share in ADVISED_SIZES if self._images(share) >= least] or ["1"]
 
     def _affordable(self, fractions: Sequence[str], hours: float) -> tuple[Design, Design]:
@@ -218,6 +236,7 @@ class Starter:
         pages.filters["flow"] = _flow
         return pages.get_template("study.yaml").render(
             self._values(design),
+            validates=self._validates,
             reasons=reasons,
             file=self._wish.file.name,
             schema=self._wish.schema,
@@ -226,22 +245,38 @@ class Starter:
 
 def _source(wish: Wish) -> dict[str, Any]:
     """Return the data block of a wish, its path from the file's folder."""
-    named = [name for name in BUILT_IN if name not in ("parquet", "imagefolder")]
+    named = [name for name in BUILT_IN if name not in ("parquet", "csv", "imagefolder")]
     if wish.data in named:
         return {"source": wish.data, **({} if wish.data == "digits" else {"path": "data"})}
+    if is_function(wish.data):
+        return {"source": wish.data}
     place = Path(wish.data)
-    if not place.is_dir():
+    parquet = ("*.parquet", "*/*.parquet", "*/*.arrow")
+    tables = {"parquet": parquet, "csv": ("train*.csv",)}
+    if place.is_file():
+        kinds = [kind for kind in tables if place.suffix == f".{kind}"]
+    else:
+        kinds = [kind for kind, usual in tables.items() if any(map(any, map(place.glob, usual)))]
+    if not place.is_dir() and not kinds:
         raise StudyError(
-            f"--data {wish.data}: no folder; a folder of train/<class>/… and test/<class>/…, one "
-            f"of Parquet files, or {', '.join(named)} is needed."
+            f"--data {wish.data}: no folder or table; a folder of train/<class>/… and "
+            f"test/<class>/…, Parquet or CSV files, or {', '.join(named)} is needed."
         )
-    is_parquet = any(place.glob("*.parquet")) or any(place.glob("*/*.parquet"))
-    folder, path = wish.file.absolute().parent, place.absolute()
-    inside = path.is_relative_to(folder) and path != folder
-    return {
-        "source": "parquet" if is_parquet else "imagefolder",
-        "path": os.path.relpath(path, folder) if inside else str(path),
-    }
+    folder = wish.file.absolute().parent
+    return {"source": [*kinds, "imagefolder"][0], "path": _from(folder, place.absolute())}
+
+
+def _each(path: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a path changed, or that of each part."""
+    if isinstance(path, dict):
+        return {part: change(place) for part, place in path.items()}
+    return change(path)
+
+
+def _from(folder: Path, place: Path) -> str:
+    """Return a place as a study file in a folder writes it: from there, if it is inside."""
+    inside = place.is_relative_to(folder) and place != folder
+    return os.path.relpath(place, folder) if inside else str(place)
 
 
 def _name(wish: Wish, source: dict[str, Any]) -> str:

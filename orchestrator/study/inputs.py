@@ -41,6 +41,8 @@ class Inputs:
     """Number of images held out of train."""
     test_labels: NDArray[np.int64] | None
     """Classes of the test images, (n_test,); None where a trainable predicts nothing."""
+    fewest: int = 0
+    """Fewest images that every seed can draw without leaving a class empty."""
     sides: Sides | None = None
     """Height and width of the images in pixels; None where they differ."""
     decode_sizes: frozenset[Sides | None] = frozenset()
@@ -162,11 +164,15 @@ def _real(study: Study) -> Inputs:
         except ImportError as error:
             raise StudyError(f"trainable: {error}.") from None
     from trainables.data.dataset import inspect
-    from trainables.data.splits import draw, held_out, smallest_draw
 
     info = inspect(study.data)
-    labels, names = info.train_labels, info.class_names
-    pool, validation = held_out(labels, names, study.data, info.given_validation)
+    if study.data.is_function and inspect(study.data).fingerprint != info.fingerprint:
+        raise StudyError(
+            f"data.source: {study.data.source} gives other images or labels when it is called "
+            "again; fix its seed, such as with np.random.default_rng(0), and sort what it lists."
+        )
+    pool, validation = info.training.held_out(study.data)
+    seeds = {*study.all_seeds, *([study.search_seed] if study.search else [])}
     decode_sizes, doubts = _check_images(study, info)
     weights, heads, notes = _find_weights(study, info)
     inputs = Inputs(
@@ -176,6 +182,7 @@ def _real(study: Study) -> Inputs:
         weights=weights,
         n_validation=len(validation),
         test_labels=info.test_labels,
+        fewest=info.training.fewest(pool, seeds),
         sides=info.sides,
         decode_sizes=decode_sizes,
         heads=heads,
@@ -184,10 +191,10 @@ def _real(study: Study) -> Inputs:
         inventory=_inventory(study, info),
     )
     smallest = min(inputs.count(size) for size in study.factors["fraction"])
-    for seed in {*study.all_seeds, *([study.search_seed] if study.search else [])}:
-        if smallest < smallest_draw(inputs.pool_labels, seed):
+    if smallest < inputs.fewest:
+        for seed in seeds:
             # Raises, with the class that would be empty and the smallest number that works.
-            draw(inputs.pool_labels, smallest, seed, info.class_names)
+            info.training.draw(pool, smallest, seed)
     return inputs
 
 
@@ -235,10 +242,8 @@ def examples_of(study: Study, inputs: Inputs) -> list[dict[str, Any]]:
 
 def _inventory(study: Study, info: "DataInfo") -> "Inventory":
     from trainables.data.inventory import take_stock
-    from trainables.data.splits import held_out
 
-    labels, names = info.train_labels, info.class_names
-    _, validating = held_out(labels, names, study.data, info.given_validation)
+    _, validating = info.training.held_out(study.data)
     goals = {recipe.sides for _, recipe in study.recipe_space.recipes()}
     return take_stock(info, study.data, validating, goals)
 

@@ -18,7 +18,6 @@ from pydantic import ValidationError
 
 from trainables.data.dataset import inspect, open_dataset
 from trainables.data.inventory import take_stock
-from trainables.data.splits import held_out
 from trainables.errors import DataError
 from trainables.trial import Source
 
@@ -53,8 +52,7 @@ def folder(root: Path, **data: Any) -> Source:
 def line(source: Source) -> tuple[str, str]:
     """Return what is said of a source: the line, and all notes."""
     info = inspect(source)
-    labels, names = info.train_labels, info.class_names
-    _, validating = held_out(labels, names, source, info.given_validation)
+    _, validating = info.training.held_out(source)
     stock = take_stock(info, source, validating, [])
     return str(stock), " ".join(map(str, stock.notes))
 
@@ -107,7 +105,7 @@ def test_a_validation_part_validates_and_is_said(tmp_path: Path) -> None:
 def test_train_and_val_alone_name_the_line_that_would_do(tmp_path: Path) -> None:
     root = tree(tmp_path / "x", train=4, val=2)
     message = (
-        rf"no folder test, but val; .* {{train: {root}/train, test: {root}/val}}; data.test: 0.2"
+        rf"no folder test, but val; to test on it, .* {{train: {root}/train, test: {root}/val}}$"
     )
     with pytest.raises(DataError, match=message):
         inspect(folder(root))
@@ -160,7 +158,7 @@ def test_copies_are_found_by_pixels_once_decoded(tmp_path: Path) -> None:
 
 
 def test_places_in_object_stores_are_refused_as_such() -> None:
-    with pytest.raises(ValidationError, match="data in an object store is not read"):
+    with pytest.raises(ValidationError, match="only data on a disk is read"):
         Source.model_validate({"source": "parquet", "path": "s3://bucket/images"})
     assert Source.model_validate({"path": "~/images"}).path == Path.home() / "images"
 
@@ -196,7 +194,7 @@ def parquet(root: Path, **data: Any) -> Source:
         ),
         (["train", "train (1)"], r"train.parquet and train \(1\).parquet: one file twice\?"),
         (["train", "train_small"], "train.parquet and train_small.parquet: is one a part of the"),
-        (["train-00000-of-00001", "train-00000-of-00002"], "parts of 2 exports"),
+        (["train-00000-of-00001", "train-00000-of-00002"], "is one a part of the other"),
     ],
 )
 def test_lost_and_repeated_shards_are_refused(
@@ -267,6 +265,89 @@ def test_saved_folders_and_columns_of_any_name(tmp_path: Path) -> None:
         inspect(parquet(tmp_path / "y", label="kind"))
 
 
+def test_images_of_unlike_sizes_that_a_function_returns(function: Any) -> None:
+    source = function("return ([x[0], x[1, :3]] * 2, y), (list(x / 255), y)")
+    info = inspect(source)
+    assert info.shapes == (((3, 5), 2), ((6, 5), 6))
+    data = open_dataset(source, info.fingerprint, (3, 5))
+    expected = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 3))
+    assert np.array_equal(data.train.images[1], expected[1, :3])
+
+
+def test_what_a_function_gives_is_the_same_each_time(function: Any) -> None:
+    from orchestrator.errors import StudyError
+    from orchestrator.study.inputs import find_inputs
+    from orchestrator.study.study import study_from
+
+    source = function("x[0, 0, 0] = np.random.random(3) * 256; return (x, y), (x, y)").source
+    study = study_from(
+        {"name": "x", "data": {"source": source}, "factors": {"model": ["resnet18"]}}
+    )
+    with pytest.raises(StudyError, match="other images or labels when it is called again; fix its"):
+        find_inputs(study)
+
+
+def test_the_list_of_an_image_folder(tmp_path: Path) -> None:
+    reference = inspect(folder(tree(tmp_path / "x")))
+    for part in ("train", "test"):
+        flat, lines = tmp_path / "y" / part, ["file_name,label"]
+        flat.mkdir(parents=True)
+        for number, image in enumerate(sorted((tmp_path / "x" / part).glob("*/*.png"))):
+            shutil.copy(image, flat / f"{number}.png")
+            lines.append(f"{number}.png,{image.parent.name}")
+        (flat / "metadata.csv").write_text("\n".join(lines) + "\n")
+    assert inspect(folder(tmp_path / "y")).fingerprint == reference.fingerprint
+
+
+def csv(root: Path, text: str, encoding: str = "utf-8", **data: Any) -> Source:
+    root.mkdir(exist_ok=True)
+    for name in ("cat", "dog"):
+        (root / "img").mkdir(exist_ok=True)
+        (root / "img" / f"{name}.png").write_bytes(png(len(name) + ord(name[0])))
+    (root / "train.csv").write_text(text.format(root=root), encoding=encoding)
+    shutil.copy(root / "train.csv", root / "test.csv")
+    return Source.model_validate({"source": "csv", "path": root, **data})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "filepath,label\nimg/cat.png,cat\nimg/dog.png,dog\n",
+        "path; label \nimg/cat.png;cat\nimg/dog.png; dog \n",
+        "id\timage\tclass\r\n1\timg\\cat.png\tcat\r\n2\timg\\dog.png\tdog\r\n",
+        'path,label\n"{root}/img/cat.png",cat\n"{root}/img/dog.png",dog',
+        "file,species\nC:\\photos\\cat.png,cat\nimg/dog.png,dog\n",
+    ],
+)
+def test_csv_as_programs_write_it(tmp_path: Path, text: str) -> None:
+    shutil.copytree(
+        csv(tmp_path / "x", text, "utf-8-sig").path / "img", tmp_path, dirs_exist_ok=True
+    )
+    shutil.copy(tmp_path / "cat.png", tmp_path / "x")
+    info = inspect(csv(tmp_path / "x", text, "utf-8-sig"))
+    assert (info.class_names, info.train_labels.tolist(), info.sides) == (
+        ("cat", "dog"),
+        [0, 1],
+        (8, 8),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "message"),
+    [
+        ("path,label\nimg/cat.png,\nimg/dog.png,dog\n", "utf-8", "row 2: label is null; every"),
+        ("path,label\nimg/cat.png,cat,x\n", "utf-8", "cannot be read as CSV .*Expected 2 columns"),
+        ("path,label\nimg/cat.png,Käse\n", "latin-1", "cannot be read as CSV"),
+        ("img/cat.png,cat\nimg/dog.png,dog\n", "utf-8", "no column of images; .*say which"),
+        ("path,label\nimg/gone.png,cat\nimg/dog.png,dog\n", "utf-8", r"gone.png.*cannot be read"),
+        ("", "utf-8", "cannot be read as CSV"),
+    ],
+)
+def test_csv_in_doubt_is_refused(tmp_path: Path, text: str, encoding: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        inspect(csv(tmp_path / "x", text, encoding))
+
+
 def test_csv_of_path_and_label(tmp_path: Path) -> None:
     root = tree(tmp_path / "x")
     for part in ("train", "test"):
@@ -306,6 +387,11 @@ def function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         "return (x, y[:, None]), (x, np.eye(2)[y])",
         "n = np.array(['a', 'b'])[y]; return (x, n), (x, n)",
         "import torch; t = torch.tensor(x); return (t, torch.tensor(y)), (list(x), list(y))",
+        "from torch.utils.data import TensorDataset as D; from torch import tensor as t; "
+        "return D(t(x), t(y)), D(t(x), t(y))",
+        "return (x, y * 1.0), (x, y + 0.0)",
+        "return x, y, x, y",
+        "return (x, y, ['p', 'q', 'r', 's']), (x, y, [1, 2, 3, 4])",
     ],
 )
 def test_arrays_are_read_where_there_is_no_doubt(function: Any, body: str) -> None:
@@ -321,7 +407,12 @@ def test_arrays_are_read_where_there_is_no_doubt(function: Any, body: str) -> No
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("return ([x[0], x[1, :3]] * 2, y), (x, y)", r"images cannot be .* np.stack\(images\)"),
+        ("return (x[..., [0, 1, 2, 2]], y), (x, y)", r"\(4, 6, 5, 4\); .*: images\[..., :3\]"),
+        ("return (x.reshape(4, 90), y), (x, y)", r"images.reshape\(len\(images\), height"),
+        ("return (x, [0, 1, None, 1]), (x, y)", "train labels: image 2 has none"),
+        ("return (x, y * 0.5), (x, y)", r"are float64; .* labels.astype\(int\)"),
+        ("return (x, y - 1), (x, y)", "label -1 is no class; labels start at 0"),
+        ("return x, y", "returns no test part; .*, write data.test: 0.2"),
         ("return (x, [[0], [0, 1], [1], [0]]), (x, y)", "labels cannot be read as an array"),
         (
             "import torch; t = torch.ones(4, 6, 5, 3).requires_grad_(); return (t, y), (x, y)",

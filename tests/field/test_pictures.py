@@ -222,11 +222,34 @@ def test_all_damaged_images_are_named_at_once_or_left_out(tmp_path: Path) -> Non
     data, notes = read(root, damaged="skip")
     assert data.train.labels.tolist() == [0, 1]
     assert data.train.images.shape == (2, 16, 16, 3)
-    assert notes[0].text.startswith(f"2 images cannot be read and are left out, such as {cut[0]}")
+    listed = notes[0].text.removeprefix("2 images cannot be read, all listed in ")
+    assert str(cut[0]) in Path(listed.removesuffix("; left out")).read_text()
     skipping = source.model_copy(update={"damaged": "skip"})
     found = inspect(skipping)
     assert found.train_labels.tolist() == [0, 1]
     assert found.fingerprint not in (whole, inspect(source).fingerprint)
+
+
+def test_damaged_images_are_left_out_beside_a_validation_part(tmp_path: Path) -> None:
+    root = folder(tmp_path / "x", lambda file, i: Image.new("RGB", (4, 4), (i, 0, 0)).save(file))
+    for number, name in enumerate(("cat", "dog")):
+        (root / "val" / name).mkdir(parents=True)
+        for i in range(2):
+            grey = 90 + 10 * number + i
+            Image.new("RGB", (4, 4), (grey, 0, 0)).save(root / "val" / name / f"{i}.png")
+    for bad in ("train/cat/1.png", "val/dog/0.png"):
+        (root / bad).write_bytes(b"")
+    source = Source(source="imagefolder", path=root, damaged="skip")
+    info = look_at(source, [None], None)
+    data = open_dataset(source, info.fingerprint, None)
+    pool, validating = data.held_out(source)
+    assert data.train.images[pool, 0, 0, 0].tolist() == [0, 2, 3]
+    assert data.train.images[validating, 0, 0, 0].tolist() == [90, 91, 101]
+    assert data.train.labels[validating].tolist() == [0, 0, 1]
+    assert np.array_equal(info.training.held_out(source)[1], validating)
+    # Another share of validation is another study of the same images.
+    other = source.model_copy(update={"validation": 0.4})
+    assert look_at(other, [None], None).left_out == (1,)
 
 
 @pytest.mark.parametrize(

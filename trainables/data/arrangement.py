@@ -1,17 +1,24 @@
 """From the parts that a source brings to a training and a test set, and what validates."""
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import chain, compress
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import sha256
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.reading import Note, Reading, Split
+from trainables.data.content import tried
+from trainables.data.pictures import Manner, decode, quiet
+from trainables.data.reading import Note, Reading, Split, in_order
 from trainables.data.splits import carve
-from trainables.errors import DataError
+from trainables.errors import DataError, OtherLayout, PictureError
+from trainables.functions import is_function, load_function
 from trainables.trial import Source
 
 USUAL_NAMES = {
@@ -35,7 +42,9 @@ class Parts:
     notes: tuple[Note, ...] = ()
     """What there is to say about them."""
     lack: str = ""
-    """Where there is no test part: what is there, and what to do."""
+    """What is to be said where there is no test part."""
+    roots: Mapping[str, Path] = field(default_factory=dict)
+    """File or folder of each part, where a study can name them."""
 
 
 class Readable(ABC):
@@ -56,25 +65,27 @@ class Readable(ABC):
         return arranged(self.parts(), source or Source())
 
 
-def lack_of_test(lack: str, otherwise: str, there: Mapping[str, Path]) -> str:
-    """Return what to do where there is no test part: as said, or test on what validates."""
-    if "validation" not in there:
-        return f"{lack}; {otherwise}"
-    return (
-        f"{lack}, but {there['validation'].name}; to test on it, write data.path: "
-        f"{{train: {there['train']}, test: {there['validation']}}}"
-    )
+def _without_test(parts: Parts) -> OtherLayout:
+    """Return the error of a data set without a test part: test on what validates, or carve one."""
+    roots = parts.roots
+    if "validation" in roots:
+        block = {"path": {"train": roots["train"], "test": roots["validation"]}}
+        return OtherLayout(f"{parts.lack}, but {roots['validation'].name}", "test on it", block)
+    return OtherLayout(parts.lack, "hold a fifth of train back for it", {"test": 0.2})
 
 
 def arranged(parts: Parts, source: Source) -> Reading:
     """Return the training and the test set that a study works with; raises DataError likewise."""
-    train, test = parts.splits["train"], parts.splits.get("test")
-    validation, notes = parts.splits.get("validation"), [*parts.notes]
+    splits, notes = _grouped(parts.splits, source), [*parts.notes]
+    train, test, validation = splits["train"], splits.get("test"), splits.get("validation")
+    if source.group != "content":
+        notes += _across(splits)
     if test is None:
         if source.test is None:
-            raise DataError(f"{parts.lack}; data.test: 0.2 would hold a fifth of train back for it")
-        kept, held_out = carve(train.labels, source.test, parts.class_names, "test")
-        train, test = _chosen(train, kept), _chosen(train, held_out)
+            raise _without_test(parts)
+        groups = _numbers(train)
+        kept, held_out = carve(train.labels, source.test, parts.class_names, "test", groups)
+        train, test = train.only(kept), train.only(held_out)
         text = f"{held_out.size} of {kept.size + held_out.size} training images are the test set"
         notes.append(Note("test-carved", "note", text))
     elif source.test is not None:
@@ -92,25 +103,92 @@ def arranged(parts: Parts, source: Source) -> Reading:
             )
         notes.append(Note("validation-part", "note", text))
     names, files = parts.class_names, parts.files
-    arrangement = {"validation": given} if given else {}
+    arrangement: dict[str, Any] = {"validation": given} if given else {}
+    groups = _numbers(train)
+    if groups is not None:
+        arrangement["groups"] = sha256(groups.tobytes()).hexdigest()[:32]
+        text = f"the training images are of {np.unique(groups).size} groups, which stay together"
+        notes.append(Note("groups", "note", text))
+    train = replace(train, groups=groups)
     return Reading(train, test, names, files, tuple(notes), arrangement, given)
 
 
 def _joined(first: Split, second: Split) -> Split:
+    groups = None
+    if first.groups is not None and second.groups is not None:
+        groups = np.concatenate([first.groups, second.groups])
     return Split(
         first.where,
         np.concatenate([first.labels, second.labels]),
         lambda: chain(first.contents(), second.contents()),
         lambda: chain(first.places(), second.places()),
+        groups,
     )
 
 
-def _chosen(split: Split, chosen: NDArray[np.int64]) -> Split:
-    mask = np.zeros(split.labels.size, dtype=bool)
-    mask[chosen] = True
-    return Split(
-        split.where,
-        split.labels[chosen],
-        lambda: compress(split.contents(), mask),
-        lambda: compress(split.places(), mask),
-    )
+def _grouped(splits: Mapping[str, Split], source: Source) -> dict[str, Split]:
+    """Return the parts with their groups: as the source brought them, or as a study asks for."""
+    asked = source.group
+    if asked is None or any(split.groups is not None for split in splits.values()):
+        return {**splits}
+    if asked == "content":
+        return {
+            part: replace(split, groups=_looks(split, source)) for part, split in splits.items()
+        }
+    try:
+        found = load_function(asked) if is_function(asked) else _matching(asked)
+        return {
+            part: replace(split, groups=np.array([str(found(place)) for place in _inside(split)]))
+            for part, split in splits.items()
+        }
+    except Exception as problem:  # of a function, which may raise anything
+        raise DataError(f"data.group: {asked}: {problem}") from problem
+
+
+def _numbers(split: Split) -> NDArray[np.int64] | None:
+    """Return the place of the first image of each one's group; None where all are alone."""
+    if split.groups is None:
+        return None
+    _, first, group = np.unique(split.groups, return_index=True, return_inverse=True)
+    return None if first.size == group.size else first[group]
+
+
+def _across(splits: Mapping[str, Split]) -> Iterator[Note]:
+    train = splits["train"].groups
+    for part in ("validation", "test"):
+        other = splits[part].groups if part in splits else None
+        if train is None or other is None:
+            continue
+        shared = np.intersect1d(train, other)
+        if shared.size:
+            text = f"{len(shared)} groups, such as {shared[0]}, have images in train and in {part}"
+            advice = "data.group parts what is carved, not what comes along: move them to one side"
+            yield Note("groups-across", "warning", text, advice)
+
+
+def _inside(split: Split) -> Iterator[str]:
+    """Return the places of images from the part's folder, so that it may lie anywhere."""
+    return (place.removeprefix(split.where).lstrip("/") for place in split.places())
+
+
+def _matching(pattern: str) -> Callable[[str], str]:
+    compiled = re.compile(pattern)
+
+    def found(place: str) -> str:
+        match = compiled.search(place)
+        if match is None:
+            raise DataError(f"matches nothing in {place}")
+        return match[1] if compiled.groups else match[0]
+
+    return found
+
+
+def _looks(split: Split, source: Source) -> NDArray[np.uint64]:
+    """Return a number of each image that images with equal pixels share; its own if damaged."""
+    decoded = partial(tried, partial(decode, sides=None, manner=Manner.of(source)))
+    with quiet():
+        found = [
+            digest[:8] if isinstance(picture, PictureError) else picture.look
+            for digest, picture in in_order(decoded, split.items())
+        ]
+    return np.frombuffer(b"".join(found), dtype=np.uint64)

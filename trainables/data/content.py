@@ -4,14 +4,14 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainables.data.pictures import Header, Manner, Picture, digest_of
 from trainables.data.pixels import Damaged
-from trainables.data.reading import Item, Reading
+from trainables.data.reading import Item, Reading, Split
 from trainables.errors import PictureError
 from trainables.recipe import Sides
 
@@ -34,14 +34,13 @@ class Content:
     """The images of a data set, counted one after another in their order, train before test."""
 
     def __init__(self, reading: Reading, manner: Manner) -> None:
-        self._manner = manner
+        self._manner, self._reading = manner, reading
         self._splits = {"train": reading.train, "test": reading.test}
         self._parts = {part: hashlib.sha256() for part in PARTS}
         self._whole = hashlib.sha256()
         for split in self._splits.values():
             self._whole.update(np.int64(split.labels.size).tobytes() + split.labels.tobytes())
         self._n_train, self._place = reading.train.labels.size, 0
-        self._arrangement = reading.arrangement
         self.shapes: Counter[Sides] = Counter()
         """Number of images of each height and width, as stored."""
         self.n_deep = self.n_alpha = 0
@@ -66,10 +65,20 @@ class Content:
         self.n_alpha += found.has_alpha
         return True
 
-    def labels(self, part: str) -> NDArray[np.int64]:
-        """Return the classes of the images of a part that can be read."""
-        labels = self._splits[part].labels
-        return labels if len(self.kept[part]) == labels.size else labels[self.kept[part]]
+    def part(self, part: str) -> Split:
+        """Return the images of a part, `train` or `test`, that can be read."""
+        return self._splits[part].only(self.kept[part])
+
+    @property
+    def given_validation(self) -> int:
+        """Number of training images, the last ones, that came along to validate and can be read."""
+        first = self._n_train - self._reading.given_validation
+        return sum(place >= first for place in self.kept["train"])
+
+    def readable(self) -> Reading:
+        """Return the images that can be read; raises DataError where a class has none of train."""
+        train, test, given = self.part("train"), self.part("test"), self.given_validation
+        return replace(self._reading, train=train, test=test, given_validation=given)
 
     @property
     def hash(self) -> str:
@@ -83,15 +92,15 @@ class Content:
         Of images that everybody reads alike it is the content's own.
         """
         skipped = {"skipped": [each.place for each in self.damaged]} if self.damaged else {}
-        return _with(self.hash, {**self._reading(), **self._arrangement, **skipped})
+        return _with(self.hash, {**self._kinds(), **self._reading.arrangement, **skipped})
 
     def fingerprint_of(self, part: str) -> str:
         """Return the hash of one part, `train` or `test`: its images, labels and how it is read."""
         whole = self._parts[part].copy()
-        whole.update(self.labels(part).tobytes())
-        return _with(whole.hexdigest()[:32], self._reading())
+        whole.update(self.part(part).labels.tobytes())
+        return _with(whole.hexdigest()[:32], self._kinds())
 
-    def _reading(self) -> dict[str, Any]:
+    def _kinds(self) -> dict[str, Any]:
         manner = self._manner
         found: dict[str, Any] = {}
         if self.n_deep:

@@ -30,13 +30,13 @@ from trainables.data.cache import (
     unwritable,
 )
 from trainables.data.content import Content, tried
-from trainables.data.decoding import Progress, refuse_damaged, write_arrays
+from trainables.data.decoding import Progress, listed, write_arrays
 from trainables.data.info import DataInfo, facts_of, recalled
 from trainables.data.pictures import DECODING_VERSION, Manner, examine, quiet
 from trainables.data.pixels import Copies, recall_look, remember_look
 from trainables.data.reading import Pixels, Reading, in_order
 from trainables.data.sources import origin
-from trainables.data.splits import held_out
+from trainables.data.splits import Training
 from trainables.errors import DataError
 from trainables.recipe import Sides
 from trainables.trial import Source
@@ -67,13 +67,20 @@ class Dataset:
     """Names by label when the images were decoded: renaming a class does not change the content."""
     given_validation: int = 0
     """Number of training images, the last ones, that came along to validate."""
+    groups: NDArray[np.int64] | None = None
+    """Number of the group of every training image, shape (n,); None without groups."""
+
+    @property
+    def training(self) -> Training:
+        """What splits of the training images depend on."""
+        return Training(self.train.labels, self.class_names, self.given_validation, self.groups)
 
     def held_out(self, source: Source) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return places of the training images that trials draw from, and of those that validate.
 
         What came along validates, else what the source says; raises DataError as `carve` does.
         """
-        return held_out(self.train.labels, self.class_names, source, self.given_validation)
+        return self.training.held_out(source)
 
 
 def inspect(source: Source) -> DataInfo:
@@ -126,9 +133,10 @@ def _numbers(keys: bytearray) -> NDArray[np.uint64]:
 
 
 def _information(reading: Reading, source: Source, content: Content, copies: Copies) -> DataInfo:
-    if source.damaged == "refuse":
-        refuse_damaged(content.damaged)
-    kept = reading.only(content.labels("train"), content.labels("test"))
+    said = listed(content.damaged, content.hash) if content.damaged else ""
+    if said and source.damaged == "refuse":
+        raise DataError(said)
+    kept = content.readable()
     shapes = tuple(sorted(content.shapes.items()))
     return DataInfo(
         fingerprint=content.fingerprint,
@@ -144,10 +152,11 @@ def _information(reading: Reading, source: Source, content: Content, copies: Cop
         n_alpha=content.n_alpha,
         copies=copies,
         left_out=tuple(each.place for each in content.damaged),
-        skipped=next((f"{each.where} ({each.why})" for each in content.damaged), ""),
+        skipped=said.partition("; ")[0],
         files=reading.files,
         remarks=reading.remarks,
-        given_validation=reading.given_validation,
+        given_validation=kept.given_validation,
+        groups=kept.train.groups,
     )
 
 
@@ -156,6 +165,9 @@ def places(source: Source, info: DataInfo, part: str) -> list[str]:
     count = info.n_train if part == "train" else info.n_test
     if source.path is None or source.source.startswith("cifar"):
         return [f"{source.source}, {part}, image {number}" for number in range(count)]
+    if source.test is None:
+        # Groups decide nothing then, and to know them may take decoding.
+        source = source.model_copy(update={"group": None})
     reading = origin(source).read(source)
     found = [place for split in (reading.train, reading.test) for place in split.places()]
     kept = [place for number, place in enumerate(found) if number not in set(info.left_out)]
@@ -205,7 +217,7 @@ def look_at(source: Source, goals: Iterable[Sides | None], progress: Progress | 
         try:
             _opened(source, info.fingerprint, goal, progress, anew=info.look is None)
         except _Others:
-            if source.damaged == "refuse" or info.look is not None:
+            if source.damaged == "refuse":
                 raise
             # Damaged images were found, and are left out from now on.
             _opened(source, inspect(source).fingerprint, goal, progress)
@@ -270,9 +282,10 @@ def _mapped(entry: Path) -> Dataset | None:
             return None
         _checked.add(entry)
         train, test = (_mapped_split(entry, part) for part in ("train", "test"))
+        groups = np.load(entry / "train-groups.npy") if "train-groups.npy" in written else None
     except (OSError, ValueError, EOFError, LookupError):
         return None
-    return Dataset(train, test, tuple(names), given)
+    return Dataset(train, test, tuple(names), given, groups)
 
 
 def _mapped_split(entry: Path, part: str) -> Images:

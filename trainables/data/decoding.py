@@ -1,6 +1,7 @@
 """The one pass over all images: decoded into arrays on disk, and looked at."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -97,9 +98,12 @@ class _Pass:
                         self._write(file, split, found.pixels)
                 if self._shape is not None and file.tell():
                     _head(file, len(self.content.kept[part]), self._shape)
-            np.save(self._folder / f"{part}-labels.npy", self.content.labels(part))
+            kept = self.content.part(part)
+            np.save(self._folder / f"{part}-labels.npy", kept.labels)
+            if part == "train" and kept.groups is not None:
+                np.save(self._folder / "train-groups.npy", kept.groups)
         checksums = {file.name: checksum(file) for file in sorted(self._folder.glob("*.npy"))}
-        names, given = self._reading.class_names, self._reading.given_validation
+        names, given = self._reading.class_names, self.content.given_validation
         held = {"names": names, "given": given, "crc32": checksums}
         (self._folder / "classes.json").write_bytes(sealed_json(held))
 
@@ -212,29 +216,19 @@ def channel_statistics(
     return mean / 255, deviation / 255
 
 
-def refuse_damaged(damaged: list[Damaged]) -> None:
-    """Refuse images that cannot be read: a few are named, all listed in a file.
-
-    Raises DataError where there are any.
-    """
-    if not damaged:
-        return
+def listed(damaged: Sequence[Damaged], content: str) -> str:
+    """Return how many images of some content cannot be read: the first ones, all in a file."""
     lines = [f"{each.where}: {each.why}" for each in damaged]
     if len(lines) == 1:
-        raise DataError(lines[0])
-    shown = "\n".join(f"  {line}" for line in lines[:_NAMED])
-    more = f"\n  … and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
-    raise DataError(
-        f"{len(lines)} images cannot be read{_listed(lines)}; mend them, or leave them out with "
-        f"data.damaged: skip:\n{shown}{more}"
-    )
-
-
-def _listed(lines: list[str]) -> str:
-    file = cache_folder() / "unreadable-images.txt"
-    try:
+        return lines[0]
+    file, where = cache_folder() / f"unreadable-{content[:12]}.txt", ""
+    with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("\n".join(lines) + "\n")
-    except OSError:
-        return ""
-    return f", all listed in {file}"
+        where = f", all listed in {file}"
+    shown = "".join(f"\n  {line}" for line in lines[:_NAMED])
+    more = f"\n  … and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+    return (
+        f"{len(lines)} images cannot be read{where}; mend them, or leave them out with "
+        f"data.damaged: skip:{shown}{more}"
+    )

@@ -9,10 +9,11 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from trainables.data.pixels import Copies, Look
 from trainables.data.reading import Note
+from trainables.data.splits import Training
 from trainables.errors import DataError
 from trainables.recipe import Sides
 
-_Labels = Annotated[
+_Numbers = Annotated[
     NDArray[np.int64],
     PlainValidator(lambda labels: np.array(labels, dtype=np.int64)),
     PlainSerializer(lambda labels: labels.tolist()),
@@ -26,9 +27,9 @@ class DataInfo:
     fingerprint: str
     """Hash of all images, as stored, and labels, in order, and of how they are read where not all
     would read them alike; of no path, name or date."""
-    train_labels: _Labels
+    train_labels: _Numbers
     """Shape (n_train,), each class 0 … n_classes − 1 at least once; read-only."""
-    test_labels: _Labels
+    test_labels: _Numbers
     """Shape (n_test,), read-only."""
     class_names: tuple[str, ...]
     """Name of every class, by its label."""
@@ -51,13 +52,15 @@ class DataInfo:
     left_out: tuple[int, ...] = ()
     """Places of the images that cannot be read, among all, train before test."""
     skipped: str = ""
-    """The first of those, and why."""
+    """How many they are, and where they are listed; of one, which and why."""
     files: tuple[str, ...] = ()
     """Files or folders that were read, by name."""
     remarks: tuple[Note, ...] = ()
     """What there is to say about them."""
     given_validation: int = 0
     """Number of training images, the last ones, that came along to validate."""
+    groups: _Numbers | None = None
+    """Number of the group of every training image, shape (n_train,); None without groups."""
     look: Look | None = None
     """What the pixels tell; None before they were decoded."""
 
@@ -79,6 +82,11 @@ class DataInfo:
     def n_classes(self) -> int:
         """Number of classes, each of which has training images."""
         return len(self.class_names)
+
+    @property
+    def training(self) -> Training:
+        """What splits of the training images depend on."""
+        return Training(self.train_labels, self.class_names, self.given_validation, self.groups)
 
     @property
     def known_copies(self) -> Copies:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.dataset import places
 from trainables.data.info import DataInfo
 from trainables.data.pictures import cut_share
 from trainables.data.reading import Note
@@ -17,6 +18,8 @@ _NAMED = 8
 """Classes or files that a line names."""
 _CUT = (0.005, 0.1)
 """Share of an image's pixels that is cut away, from which on it is a note, and a warning."""
+_SEEN = 0.001
+"""Share of the test images that may be training images too: a tenth of a point at most."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Inventory:
     """Files or folders that were read."""
     notes: tuple[Note, ...]
     """What is worth knowing."""
+    repeats: "Repeats"
+    """How many images are there more than once."""
     is_looked_at: bool
     """Whether the images were decoded, so that the notes include what only pixels tell."""
 
@@ -60,6 +65,7 @@ class Inventory:
             "test": self.test,
             "files": list(self.files),
             "notes": [asdict(note) for note in self.notes],
+            "repeats": asdict(self.repeats),
             "looked_at": self.is_looked_at,
         }
 
@@ -82,6 +88,7 @@ def take_stock(
         np.bincount(labels, minlength=info.n_classes).tolist()
         for labels in (info.train_labels, info.test_labels)
     )
+    repeats = Repeats.of(info, held_out)
     return Inventory(
         classes=dict(zip(info.class_names, zip(*counts, strict=True), strict=True)),
         train=info.n_train,
@@ -93,8 +100,9 @@ def take_stock(
             *_of_classes(info, held_out),
             *_of_pictures(info, source),
             *_of_shapes(info, source, goals),
-            *_of_copies(info, held_out),
+            *_of_copies(info, source, repeats),
         ),
+        repeats=repeats,
         is_looked_at=info.look is not None,
     )
 
@@ -131,10 +139,7 @@ def _of_pictures(info: DataInfo, source: Source) -> Iterator[Note]:
         text = f"{n_clear} images {are} transparent in places, and lie on {source.background}"
         yield Note("transparent-images", "note", text)
     if info.left_out:
-        text = (
-            f"{len(info.left_out)} images cannot be read and are left out, such as {info.skipped}"
-        )
-        yield Note("damaged-images", "warning", text)
+        yield Note("damaged-images", "warning", f"{info.skipped}; left out")
     if look is not None and look.n_flat:
         text = f"{look.n_flat} of {info.n_train + info.n_test} images have one colour all over"
         yield Note("flat-images", "warning", f"{text}, such as {look.flat}", "look at them")
@@ -168,20 +173,48 @@ def _of_shapes(info: DataInfo, source: Source, goals: Iterable[Sides | None]) ->
         )
 
 
-def _of_copies(info: DataInfo, held_out: NDArray[np.int64]) -> Iterator[Note]:
-    pairs = np.array(info.known_copies.train, dtype=np.int64).reshape(-1, 2)
-    if not len(pairs):
-        return
-    copies, firsts = pairs.T
-    unlike = int((info.train_labels[copies] != info.train_labels[firsts]).sum())
-    validates = np.isin(np.arange(info.n_train), held_out)
-    # All copies of an image are one group: it straddles where it holds both kinds.
-    groups = np.arange(info.n_train)
-    groups[copies] = firsts
-    both = np.intersect1d(groups[validates], groups[~validates])
-    text = f"{len(pairs)} of {info.n_train} training images repeat an earlier one"
-    if unlike:
-        text += f", {unlike} of them under another class"
-    if both.size:
-        text += f"; {both.size} of the repeated ones are both trained on and validated on"
-    yield Note("repeated-images", "warning", text, "take the repeats out")
+@dataclass(frozen=True)
+class Repeats:
+    """How many images of a data set are there more than once."""
+
+    train: int
+    """Training images that repeat an earlier one."""
+    unlike: int
+    """How many of those are under another class."""
+    across: int
+    """Images that are both trained on and validated on."""
+    test: int
+    """Test images that are training images too."""
+
+    @classmethod
+    def of(cls, info: DataInfo, held_out: NDArray[np.int64]) -> Self:
+        """Count them in a data set of which some training images, by place, validate."""
+        copies, firsts = np.array(info.known_copies.train, dtype=np.int64).reshape(-1, 2).T
+        unlike = int((info.train_labels[copies] != info.train_labels[firsts]).sum())
+        validates = np.isin(np.arange(info.n_train), held_out)
+        # All copies of an image are one group: it straddles where it holds both kinds.
+        groups = np.arange(info.n_train)
+        groups[copies] = firsts
+        both = np.intersect1d(groups[validates], groups[~validates])
+        return cls(copies.size, unlike, both.size, len(info.known_copies.test))
+
+
+def _of_copies(info: DataInfo, source: Source, repeats: Repeats) -> Iterator[Note]:
+    if repeats.train:
+        text = f"{repeats.train} of {info.n_train} training images repeat an earlier one"
+        if repeats.unlike:
+            text += f", {repeats.unlike} of them under another class"
+        if repeats.across:
+            text += f"; {repeats.across} of the repeated ones are trained on and validated on"
+        advice = "data.group: content keeps repeats on one side" if repeats.across else ""
+        yield Note("repeated-images", "warning", text, advice or "take the repeats out")
+    if repeats.test > _SEEN * info.n_test:
+        how = "pixel by pixel" if info.look else "to the last byte"
+        first = places(source, info, "test")[info.known_copies.test[0][0]]
+        yield Note(
+            "seen-images",
+            "warning",
+            f"{repeats.test:,} of {info.n_test:,} test images, such as {first}, are training "
+            f"images too, {how}, so that test accuracy rewards learning by heart",
+            "take them out of one of the two",
+        )

@@ -1,10 +1,10 @@
 """A data set as its source gives it: labels at hand, images one after another, not yet decoded."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -62,10 +62,26 @@ class Split:
     first at each call: see `Item.content`."""
     places: Callable[[], Iterator[str]]
     """Returns where each image is, as messages name it, without reading it."""
+    groups: NDArray[Any] | None = None
+    """What images of one group share, shape (n,); None where each stands for itself."""
 
     def items(self) -> Iterator[Item]:
         """Return the images."""
         return map(Item, self.places(), self.contents())
+
+    def only(self, places: Sequence[int] | NDArray[np.int64]) -> Self:
+        """Return the images at some places, ascending."""
+        if len(places) == self.labels.size:
+            return self
+        mask = np.zeros(self.labels.size, dtype=bool)
+        mask[places] = True
+        return replace(
+            self,
+            labels=self.labels[mask],
+            contents=lambda: compress(self.contents(), mask),
+            places=lambda: compress(self.places(), mask),
+            groups=None if self.groups is None else self.groups[mask],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,19 +128,6 @@ class Reading:
         if not self.class_names:
             names = tuple(str(label) for label in range(trained.size))
             object.__setattr__(self, "class_names", names)
-
-    def only(self, train: NDArray[np.int64], test: NDArray[np.int64]) -> Self:
-        """Return the data set with fewer images, by their labels; raises DataError likewise."""
-        if train.size == self.train.labels.size and test.size == self.test.labels.size:
-            return self
-        parts = replace(self.train, labels=train), replace(self.test, labels=test)
-        gone = self.train.labels.size - train.size
-        if gone and self.given_validation:
-            raise DataError(
-                f"{self.train.where}: no image can be left out beside a validation part that came "
-                "along; mend them, or state data.validation: 0.1"
-            )
-        return replace(self, train=parts[0], test=parts[1])
 
     def _check_range(self, split: Split) -> None:
         low, high = int(split.labels.min()), int(split.labels.max())

@@ -15,8 +15,7 @@ from trainables.data.arrangement import Parts, Readable
 from trainables.data.cache import cache_folder, locked
 from trainables.data.doors.folders import ImageFolder
 from trainables.data.doors.own import Function, array_split
-from trainables.data.doors.parquet import Parquet
-from trainables.data.doors.tables import Csv
+from trainables.data.doors.tables import Tables
 from trainables.data.reading import Pixels
 from trainables.data.splits import carve
 from trainables.errors import DataError
@@ -143,7 +142,7 @@ def _impatient() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-Origin = Digits | Cifar | ImageFolder | Parquet | Csv | Function
+Origin = Digits | Cifar | ImageFolder | Tables | Function
 """Where a data set comes from: `evidence` returns the files and folders that change whenever it
 does, or None where there is no such list; `read` returns it, and raises DataError, which names what
 is missing, unreadable or labelled in an impossible way."""
@@ -170,6 +169,5 @@ def origin(source: Source) -> Origin:
         )
     if path is None:
         raise DataError(f"data.path: source {name} needs the folder that holds train and test")
-    if name == "imagefolder":
-        return ImageFolder(path)
-    return (Parquet if name == "parquet" else Csv)(path, source.image, source.label)
+    columns = source.image, source.label, source.group
+    return ImageFolder(path, *columns) if name == "imagefolder" else Tables(path, name, *columns)

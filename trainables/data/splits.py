@@ -7,7 +7,8 @@ one is stratified.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
@@ -21,7 +22,7 @@ _CARVE, _DRAW = 0, 1
 """Keep the two uses of randomness apart: no trial's seed repeats the validation order."""
 
 
-def share_to_count(share: float, n_pool: int) -> int:
+def share_to_count(share: float | Fraction, n_pool: int) -> int:
     """Return how many of `n_pool` images a share comes to, halves rounded up.
 
     The share is read as the simplest fraction it can stand for, so that 0.29 of 50 is 14.5 and
@@ -36,10 +37,12 @@ def carve(
     validation: float | int | Literal["test"],
     class_names: Sequence[str] = (),
     part: Literal["validation", "test"] = "validation",
+    groups: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Part the training images into the pool that trials draw from and the validation set.
 
-    The same labels are always carved alike, whatever the seed of a trial.
+    The same labels are always carved alike, whatever the seed of a trial. Images of one group, by
+    number, stay together: as many whole groups are carved out as come nearest to what is asked.
 
     `validation` is a share of the training images, a number of them, or "test": all of train is
     the pool and the caller validates on the test set. Of a test `part` the order is another one.
@@ -55,8 +58,16 @@ def carve(
             f"data.{part}: {validation} comes to {count} of {labels.size} training images; "
             f"between 1 and {labels.size - 1} can be carved out"
         )
-    order = _order(labels, _CARVE, *([1] if part == "test" else []))
-    pool, held_out = np.sort(order[count:]), np.sort(order[:count])
+    order = _order(labels, groups, _CARVE, *([1] if part == "test" else []))
+    chosen = order[:count] if groups is None else _whole_groups(order, labels, groups, count)
+    if not chosen.size:
+        raise DataError(
+            f"data.{part}: {validation} comes to {count} of {labels.size} training images, and "
+            "every group of data.group is larger by far, or holds all images of a class; make "
+            f"{part} larger, or let groups be smaller"
+        )
+    held_out = np.sort(chosen)
+    pool = np.setdiff1d(np.arange(labels.size), held_out)
     emptied = np.setdiff1d(labels, labels[pool])
     if emptied.size:
         name = _named(int(emptied[0]), class_names)
@@ -68,26 +79,71 @@ def carve(
     return pool, held_out
 
 
-def held_out(
-    labels: NDArray[np.int64], class_names: Sequence[str], source: Source, given: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return places of the training images that trials draw from, and of those that validate.
+def _whole_groups(
+    order: NDArray[np.int64], labels: NDArray[np.int64], groups: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """Return whole groups in their order, about so many images, and never all of a class."""
+    left, taken, chosen = np.bincount(labels), 0, [order[:0]]
+    for own in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        rest = left - np.bincount(labels[own], minlength=left.size)
+        if abs(taken + own.size - count) < abs(taken - count) and rest[labels[own]].all():
+            left, taken = rest, taken + own.size
+            chosen.append(own)
+        if taken == count:
+            break
+    return np.concatenate(chosen)
 
-    The last ones validate where some were given, else what a data block says; raises DataError as
-    `carve` does.
-    """
-    if given:
-        return np.arange(labels.size - given), np.arange(labels.size - given, labels.size)
-    return carve(labels, source.validation_share, class_names)
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """The training images of a data set, as far as splits depend on them."""
+
+    labels: NDArray[np.int64]
+    """Class of every image, shape (n,)."""
+    class_names: Sequence[str] = ()
+    """Name of every class by its label."""
+    given: int = 0
+    """Number of the images, the last ones, that came along to validate."""
+    groups: NDArray[np.int64] | None = None
+    """Number of every image's group, shape (n,): one group is never on two sides."""
+
+    def held_out(self, source: Source) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return places of the images that trials draw from, and of those that validate.
+
+        What came along validates, else what a data block says; raises DataError as `carve` does.
+        """
+        if self.given:
+            places = np.arange(self.labels.size)
+            return places[: -self.given], places[-self.given :]
+        share, names = source.validation_share, self.class_names
+        return carve(self.labels, share, names, groups=self.groups)
+
+    def draw(self, pool: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+        """Return the places of `n` images that a seed draws of those that a pool names."""
+        return pool[draw(self.labels[pool], n, seed, self.class_names, self._groups(pool))]
+
+    def fewest(self, pool: NDArray[np.int64], seeds: Iterable[int]) -> int:
+        """Return the smallest `n` for which no seed's draw leaves a class empty."""
+        labels, groups = self.labels[pool], self._groups(pool)
+        return max(_reach(labels[_order(labels, groups, _DRAW, seed)]) for seed in seeds)
+
+    def _groups(self, pool: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        return None if self.groups is None else self.groups[pool]
 
 
 def draw(
-    pool_labels: NDArray[np.int64], n: int, seed: int, class_names: Sequence[str] = ()
+    pool_labels: NDArray[np.int64],
+    n: int,
+    seed: int,
+    class_names: Sequence[str] = (),
+    groups: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Draw `n` images of the pool: each class within one image of its share, nested over `n`.
 
     The same seed, not negative, gives the same images in the same order, whatever else a trial
     depends on; a larger `n` only adds images at the end. Returns indices into the pool, shape (n,).
+    Of groups, by number, one is drawn after another, and only the last of them in part; classes
+    have their share of the groups then.
     Raises DataError where the pool has fewer images, or a class would be left empty; class names,
     by label, are for messages.
     """
@@ -96,7 +152,7 @@ def draw(
             f"{n} training images cannot be drawn from a pool of {pool_labels.size}; "
             f"draw 1 to {pool_labels.size}"
         )
-    order = _order(pool_labels, _DRAW, seed)
+    order = _order(pool_labels, groups, _DRAW, seed)
     chosen = order[:n]
     missing = np.setdiff1d(pool_labels, pool_labels[chosen])
     if missing.size:
@@ -107,11 +163,6 @@ def draw(
             f"{_reach(pool_labels[order])} is the smallest number that has every class"
         )
     return chosen
-
-
-def smallest_draw(pool_labels: NDArray[np.int64], seed: int) -> int:
-    """Return the smallest `n` for which `draw` leaves no class empty."""
-    return _reach(pool_labels[_order(pool_labels, _DRAW, seed)])
 
 
 def _named(label: int, class_names: Sequence[str]) -> str:
@@ -126,8 +177,21 @@ def _reach(ordered_labels: NDArray[np.int64]) -> int:
     return int(first.max()) + 1
 
 
-def _order(labels: NDArray[np.int64], *key: int) -> NDArray[np.int64]:
-    """Return all indices in a random order of which every prefix is stratified."""
+def _order(
+    labels: NDArray[np.int64], groups: NDArray[np.int64] | None, *key: int
+) -> NDArray[np.int64]:
+    """Return all indices in a random order of which every prefix is stratified.
+
+    Groups follow one another, each with all its images, as if it were of its largest class.
+    """
+    if groups is not None:
+        _, group = np.unique(groups, return_inverse=True)
+        k = int(labels.max()) + 1
+        pairs, sizes = np.unique(group * k + labels, return_counts=True)
+        largest_first = pairs[np.lexsort((-sizes, pairs // k))]
+        _, first = np.unique(largest_first // k, return_index=True)
+        turn = np.argsort(_order(largest_first[first] % k, None, *key))
+        return np.argsort(turn[group], kind="stable")
     _, members, counts = np.unique(labels, return_inverse=True, return_counts=True)
     # Raw bits, because numpy promises them to stay the same over versions, and shuffles not.
     bits = np.random.PCG64(np.random.SeedSequence(key)).random_raw(counts.size + labels.size)

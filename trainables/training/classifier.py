@@ -17,7 +17,6 @@ from torch import Tensor
 from trainables.data.batches import Batches, Examples, Preparation, crop_and_flip, derive_seed
 from trainables.data.dataset import Dataset, decode_size, open_dataset
 from trainables.data.decoding import channel_statistics
-from trainables.data.splits import draw
 from trainables.errors import DataError, Diverged, ForeignCheckpoint
 from trainables.functions import is_function
 from trainables.models.facts import check_input, convolution_inputs, flops_per_image
@@ -214,7 +213,7 @@ class Classifier:
         declared = {"images to draw from": trial.n_pool, "classes": trial.n_classes}
         if found != declared:
             raise DataError(f"data {trial.data.source}: {found} found, {declared} declared")
-        subset = pool[draw(train.labels[pool], trial.n_train, trial.seed, dataset.class_names)]
+        subset = dataset.training.draw(pool, trial.n_train, trial.seed)
         self._subset_hash = hashlib.sha256(np.sort(subset).tobytes()).hexdigest()[:16]
         self._class_counts = np.bincount(train.labels[subset], minlength=trial.n_classes)
         self._train_examples = Examples(train, subset, self._device)

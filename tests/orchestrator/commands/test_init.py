@@ -1,7 +1,9 @@
 """`init`: what it writes loads, plans, fits the budget, and is asked for only on a terminal."""
 
+import json
 import os
 import pty
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,37 @@ def test_a_folder_of_images(images: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = yaml.safe_load((images.parent / "study.schema.json").read_text())
     assert jsonschema.Draft202012Validator(schema).is_valid(values)
+
+
+@pytest.mark.parametrize(
+    ("names", "data"),
+    [
+        ("train Test", {"path": "{}"}),
+        ("train val", {"path": {"train": "{}/train", "test": "{}/val"}}),
+        ("train", {"path": "{}", "test": 0.2}),
+        ("", {"path": {"train": "{}"}, "test": 0.2}),
+        ("set/train set/test", {"path": "{}/set"}),
+    ],
+)
+def test_the_lines_that_read_a_layout(
+    names: str, data: dict[str, Any], images: Path, tmp_path: Path
+) -> None:
+    images = shutil.copytree(images, tmp_path / "mine")
+    for part, new in zip(("train", "test"), names.split(), strict=False):
+        (images / new).parent.mkdir(exist_ok=True)
+        (images / part).rename(images / new)
+    if len(names.split()) < 2:
+        shutil.rmtree(images / "test")
+    if not names:
+        for entry in (images / "train").iterdir():
+            entry.rename(images / entry.name)
+        (images / "train").rmdir()
+    file = images.parent / "study.yaml"
+    file.write_text(Starter(Wish(file, data=str(images), models=["resnet18"])).start()[0])
+    written = yaml.safe_load(file.read_text())["data"]
+    expected = json.loads(json.dumps(data).replace("{}", images.name))
+    assert written == {"source": "imagefolder", **expected, "validation": 0.1}
+    assert load_study(file).data.path is not None
 
 
 def test_unlike_weights_search_their_learning_rates(images: Path, tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from orchestrator.plan.design import _few_sizes
 from orchestrator.plan.plan import plan_study
+from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import study_from
 
 SOUND: dict[str, Any] = {
@@ -76,6 +78,21 @@ def test_a_study_without_doubts() -> None:
 def test_doubts(values: dict[str, Any], said: str) -> None:
     (warning,) = warnings(**values)
     assert said in warning
+
+
+@pytest.mark.parametrize(
+    ("fewest", "advice"),
+    [
+        (10, "5 tell more: fraction: [1/16, 1/8, 1/4, 1/2, 1]"),
+        (41, "3 tell more: fraction: [1/4, 1/2, 1]"),
+        (90, "smaller ones leave classes without images"),
+    ],
+)
+def test_advice_is_checked_before_it_is_given(fewest: int, advice: str) -> None:
+    values = {"name": "tail", "trainable": "simulated", "factors": {"fraction": ["1/2", "1"]}}
+    inputs = Inputs("x", np.zeros(164, np.int64), 2, {}, 0, None, fewest=fewest)
+    (finding,) = _few_sizes(study_from(values), inputs)
+    assert finding.advice == advice
 
 
 def test_selection_on_the_test_set() -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from trainables.data.doors.parquet import Parquet
+from trainables.data.doors.tables import Tables
 from trainables.data.pictures import decode
 from trainables.data.sources import Cifar, Digits, Function, ImageFolder, origin
 from trainables.data.splits import carve
@@ -37,7 +37,7 @@ class TestOrigin:
         assert origin(Source()) == Digits()
         assert origin(Source(source="cifar10")) == Cifar("cifar10", cache / "downloads")
         assert origin(Source(source="cifar100", path=tmp_path)) == Cifar("cifar100", tmp_path)
-        assert origin(Source(source="parquet", path=paths)) == Parquet(paths, None, None)
+        assert origin(Source(source="parquet", path=paths)) == Tables(paths, "parquet")
         assert origin(Source(source="imagefolder", path=tmp_path)) == ImageFolder(tmp_path)
         assert origin(Source(source="a.b:c")) == Function("a.b:c")
 
@@ -317,7 +317,7 @@ class TestImageFolder:
 
     def test_links_in_a_ring_end(self, folder):
         (folder / "train" / "cat" / "again").symlink_to(folder / "train" / "cat")
-        self.refused(folder, "cannot be read|no regular file")
+        self.refused(folder, "again: is a link to a folder that holds it; take it away")
 
 
 @pytest.fixture
@@ -365,21 +365,17 @@ class TestFunction:
         ("body", "message"),
         [
             ("return 3", r"load must return \(\(train_images, train_labels\), \(test_images"),
-            ("return (1, 2, 3), (4, 5)", "load must return"),
+            ("return (1, 2, 3), (4, 5)", r"train images have shape \(\)"),
             ("raise RuntimeError('no disk')", "load raised RuntimeError: no disk"),
             (f"{GOOD}images = images - 0.5\n{RETURN}", "are float64 from -0.5 to 254.5; needed"),
             (f"{GOOD}images = images[0, 0]\n{RETURN}", r"train images have shape \(6, 3\)"),
             (f"{GOOD}images = images[:, :0]\n{RETURN}", r"have shape \(4, 0, 6, 3\)"),
             (f"{GOOD}labels = labels[:3]\n{RETURN}", r"labels have shape \(3,\); needed is \(4,\)"),
-            (
-                f"{GOOD}labels = [0.0, 1, 1, 1]\n{RETURN}",
-                "train labels are float64; needed are int",
-            ),
-            (f"{GOOD}labels = [0, 2, 2, 2]\n{RETURN}", "load, train: no image of class 1"),
+            (f"{GOOD}labels = [0.5, 1, 1, 1]\n{RETURN}", "train labels are float64; needed are"),
             (f"{GOOD}return (images, labels), (images[:0], [])", "load, test: no images"),
             (
                 f"{GOOD}return (images, labels), (images[:1], [7])",
-                "load, test: has images of class 7",
+                "test: has images of class 7, of which train",
             ),
         ],
     )

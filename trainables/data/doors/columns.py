@@ -81,8 +81,9 @@ def _image_kind(kind: pa.DataType) -> str | None:
 def _is_label(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    tests = (pa.types.is_integer, pa.types.is_boolean, pa.types.is_string, pa.types.is_large_string)
-    return any(test(kind) for test in tests)
+    types = pa.types
+    tests = (types.is_integer, types.is_floating, types.is_boolean)
+    return any(test(kind) for test in (*tests, types.is_string, types.is_large_string))
 
 
 def _image_column(file: Path, schema: pa.Schema) -> str:
@@ -108,8 +109,8 @@ def _label_column(file: Path, schema: pa.Schema, image: str) -> str:
     # A file of nothing but images and one more column says which it is.
     last = fitting if len(kinds) == 1 and set(kinds).isdisjoint(_NUMBERS) else []
     needed = (
-        f"one column named {', '.join(LABEL_NAMES[:-1])} or {LABEL_NAMES[-1]} is needed; say which "
-        "with data.label"
+        "one class per image is needed, in a column named label, class, category or target; say "
+        "which with data.label"
     )
     return _only(fine or coarse or others or declared or last, "labels", needed, file, schema)
 
@@ -144,45 +145,42 @@ class Labels:
 
 
 def numbered(parts: Mapping[str, Sequence[Any]], names: tuple[str, ...]) -> Labels:
-    """Return labels as numbers: text is sorted and numbered, and names without images are dropped.
+    """Return labels as numbers from 0: text in order of name, numbers by size.
 
     Labels of all parts, `train` among them, are all text or all whole numbers, which may have
-    names.
+    names. Names without images are dropped.
     """
-    values = {part: np.asarray(labels) for part, labels in parts.items()}
-    train = values["train"]
-    if train.dtype.kind in "US":
-        found = sorted(set(train.tolist()), key=_in_order)
-        number = {name: place for place, name in enumerate(found)}
-        for part, labels in values.items():
-            strange = next((label for label in labels.tolist() if label not in number), None)
-            if strange is not None:
-                raise DataError(
-                    f"{part}: has images of class {strange}, of which train has none; the classes "
-                    f"are {', '.join(found[:20])}{', …' if len(found) > 20 else ''}"
-                )
-        as_numbers = {
-            part: np.array([number[label] for label in labels.tolist()], dtype=np.int64)
-            for part, labels in values.items()
-        }
-        return Labels(as_numbers, tuple(found))
-    whole = {part: labels.astype(np.int64) for part, labels in values.items()}
-    used = np.unique(np.concatenate([*whole.values()]))
-    if not names or used.size == len(names) or used[0] < 0 or used[-1] >= len(names):
-        return Labels(whole, names)
-    gone = ", ".join(name for place, name in enumerate(names) if place not in set(used.tolist()))
-    note = Note(
-        "unused-names", "note", f"no image is of class {gone}; the others are numbered anew"
-    )
-    renumbered = {part: np.searchsorted(used, labels) for part, labels in whole.items()}
-    return Labels(renumbered, tuple(names[place] for place in used), (note,))
+    known = set(parts["train"]).union(*parts.values() if names else ())
+    found = sorted(known, key=_in_order)
+    below = next((label for label in found if not isinstance(label, str) and label < 0), None)
+    if below is not None:
+        raise DataError(f"label {below} is no class; labels start at 0, and none is missing")
+    number = {label: place for place, label in enumerate(found)}
+    for part, labels in parts.items():
+        strange = next((label for label in labels if label not in number), None)
+        if strange is not None:
+            raise DataError(
+                f"{part}: has images of class {strange}, of which train has none; the classes "
+                f"are {', '.join(map(str, found[:20]))}{', …' if len(found) > 20 else ''}"
+            )
+    numbers = {
+        part: np.array([number[label] for label in labels], dtype=np.int64)
+        for part, labels in parts.items()
+    }
+    if not names:
+        return Labels(numbers, tuple(map(str, found)))
+    gone = ", ".join(name for place, name in enumerate(names) if place not in number)
+    text = f"no image is of class {gone}; the others are numbered anew"
+    notes = (Note("unused-names", "note", text),) if gone else ()
+    return Labels(numbers, tuple(names[place] for place in found), notes)
 
 
-def _in_order(name: str) -> tuple[bool, int, str]:
+def _in_order(label: str | int) -> tuple[bool, int, str]:
+    name = str(label)
     is_number = name.isascii() and name.isdigit()
     return (not is_number, int(name) if is_number else 0, name)
 
 
 def texts(values: Iterable[Any]) -> list[str]:
     """Return labels as names: true and false as a study would write them."""
-    return [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+    return [str(v).lower() if isinstance(v, bool) else str(v).strip() for v in values]

@@ -1,16 +1,17 @@
 """Images in folders, one per class."""
 
 import unicodedata
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
-from trainables.data.arrangement import USUAL_NAMES, Parts, Readable, lack_of_test
+from trainables.data.arrangement import USUAL_NAMES, Parts, Readable
+from trainables.data.doors.tables import Tables
 from trainables.data.reading import Note, Split
-from trainables.errors import DataError
+from trainables.errors import DataError, OtherLayout
 
 _LITTER = {"Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir", "lost+found"}
 """What systems leave in folders of images; so is what begins with a dot and holds no images."""
@@ -36,11 +37,18 @@ class ImageFolder(Readable):
 
     path: Path | dict[str, Path]
     """The folder that holds the parts, or a folder for each of them."""
+    image: str | None = None
+    """Column of a metadata.csv beside the images that names them; so is that of the classes."""
+    label: str | None = None
+    group: str | None = None
 
-    def evidence(self) -> list[Path]:
+    def evidence(self) -> list[Path] | None:
         """Return all folders and images."""
         found: list[Path] = []
-        for root in self._roots().values():
+        roots = self._roots()
+        if self._listed(roots):
+            return None
+        for root in roots.values():
             for folder in _classes(root, []):
                 found += [folder, *_images(folder, [])]
         return found
@@ -48,6 +56,10 @@ class ImageFolder(Readable):
     def parts(self) -> Parts:
         """Return the data set: its images are listed, and read when asked for."""
         roots = self._roots()
+        listed = self._listed(roots)
+        if listed:
+            lack = f"{self.path}: no folder test"
+            return replace(listed.parts(), roots=roots, lack=lack)
         passed_over: list[Path] = []
         folders = _classes(roots["train"], passed_over)
         if not folders:
@@ -70,21 +82,36 @@ class ImageFolder(Readable):
             tuple(names),
             tuple(str(root) for root in roots.values()),
             tuple(_notes(passed_over, folders, names)),
-            lack_of_test(f"{self.path}: no folder test", "add test/<class>/<image>", roots),
+            f"{self.path}: no folder test",
+            roots,
         )
+
+    def _listed(self, roots: dict[str, Path]) -> Tables | None:
+        """Return the door of folders whose metadata.csv names images and classes, or None."""
+        lists = {part: root / "metadata.csv" for part, root in roots.items()}
+        if not lists["train"].is_file():
+            return None
+        return Tables(lists, "csv", self.image, self.label, self.group)
 
     def _roots(self) -> dict[str, Path]:
         """Return the folder of each part that is there; train is always among them."""
         if isinstance(self.path, dict):
             return self.path
-        found = usual_parts(_entries(self.path), lambda entry: entry.is_dir())
+        folders = _folders_of(self.path)
+        found = _usual_parts(folders)
         if "train" in found:
             return found
-        names = [entry.name for entry in _entries(self.path) if entry.is_dir()]
-        there = f"it holds {', '.join(names[:8])}" if names else "it holds no folders"
+        names = ", ".join(folder.name for folder in folders[:8])
+        message = f"{self.path}: no folder train; it holds {names or 'no folders'}"
+        inside = [folder for folder in folders if "train" in _usual_parts(_folders_of(folder))]
+        if len(inside) == 1:
+            raise OtherLayout(message, "read what is inside", {"path": inside[0]})
+        if not found and sum(map(_holds_images, folders)) > 1:
+            block = {"path": {"train": self.path}, "test": 0.2}
+            raise OtherLayout(message, "take these as classes and hold a fifth back to test", block)
         raise DataError(
-            f"{self.path}: no folder train; {there}. Needed are train/<class>/<image> and "
-            "test/<class>/<image>, or data.path: {train: …, test: …}"
+            f"{message}. Needed are train/<class>/<image> and test/<class>/<image>, or data.path: "
+            "{train: …, test: …}"
         )
 
     @staticmethod
@@ -106,13 +133,13 @@ class ImageFolder(Readable):
         )
 
 
-def usual_parts(entries: list[Path], is_part: Callable[[Path], bool]) -> dict[str, Path]:
-    """Return the entries that are named as parts of a data set usually are, by part."""
+def _usual_parts(folders: list[Path]) -> dict[str, Path]:
+    """Return the folders that are named as parts of a data set usually are, by part."""
     found: dict[str, Path] = {}
     for part, usual in USUAL_NAMES.items():
-        fitting = [e for e in entries if e.name.lower() in usual and is_part(e)]
+        fitting = [folder for folder in folders if folder.name.lower() in usual]
         if len(fitting) > 1:
-            listed = " and ".join(entry.name for entry in fitting)
+            listed = " and ".join(folder.name for folder in fitting)
             raise DataError(
                 f"{fitting[0].parent}: holds {listed}; say which is {part} with "
                 "data.path: {train: …, test: …}"
@@ -120,6 +147,10 @@ def usual_parts(entries: list[Path], is_part: Callable[[Path], bool]) -> dict[st
         if fitting:
             found[part] = fitting[0]
     return found
+
+
+def _folders_of(folder: Path) -> list[Path]:
+    return [entry for entry in _entries(folder) if entry.is_dir()]
 
 
 def _known(folder: Path, names: list[str]) -> str:
@@ -181,6 +212,8 @@ def _walked(folder: Path, passed_over: list[Path]) -> Iterator[Path]:
         if _is_litter(entry):
             passed_over.append(entry)
         elif entry.is_dir():
+            if entry.is_symlink() and folder.resolve().is_relative_to(entry.resolve()):
+                raise DataError(f"{entry}: is a link to a folder that holds it; take it away")
             yield from _walked(entry, passed_over)
         elif not entry.is_file():
             raise DataError(f"{entry}: is no regular file; take it away")

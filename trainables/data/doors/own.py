@@ -1,6 +1,7 @@
 """Images and labels that a user's own function returns."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,9 @@ from trainables.data.doors.columns import numbered, texts
 from trainables.data.reading import Note, Pixels, Split
 from trainables.errors import DataError
 from trainables.functions import load_function
+
+Several = Pixels | Sequence[Pixels]
+"""Images of one size as one array, (n, height, width, 3), or of unlike sizes as one array each."""
 
 
 @dataclass(frozen=True)
@@ -27,35 +31,35 @@ class Function(Readable):
     def parts(self) -> Parts:
         """Return what the function returns, checked."""
         where = f"data.source: {self.reference}"
-        returned = self._call(where)
-        names: tuple[str, ...] = ("train", "test")
-        needed = (
-            f"{where} must return ((train_images, train_labels), (test_images, test_labels)), or "
-            "three such pairs, the second of which validates"
-        )
-        try:
-            given = [(images, labels) for images, labels in returned]
-        except (TypeError, ValueError) as problem:
-            raise DataError(needed) from problem
-        if len(given) == 3:
-            names = ("train", "validation", "test")
-        if len(given) != len(names):
-            raise DataError(needed)
+        given = _given(self._call(where))
+        parts = {1: ("train",), 2: ("train", "test"), 3: ("train", "validation", "test")}
+        names = parts.get(len(given))
+        if names is None:
+            raise DataError(
+                f"{where} must return ((train_images, train_labels), (test_images, test_labels)), "
+                "or three such pairs, the second of which validates; each pair may be a torch "
+                "data set of images and labels, or have groups as a third array"
+            )
         notes: list[Note] = []
-        images = {
-            part: _images(f"{where}, {part} images", own[0], notes)
-            for part, own in zip(names, given, strict=True)
-        }
-        raw = {
-            part: _labels(f"{where}, {part} labels", own[1], len(images[part]))
-            for part, own in zip(names, given, strict=True)
-        }
-        labels = numbered(raw, ())
+        images: dict[str, Several] = {}
+        labels: dict[str, Sequence[Any]] = {}
+        groups: dict[str, NDArray[Any] | None] = {}
+        for part, own in zip(names, given, strict=True):
+            images[part] = _images(f"{where}, {part} images", own[0], notes)
+            count = len(images[part])
+            labels[part] = _labels(f"{where}, {part} labels", own[1], count)
+            found = _labels(f"{where}, {part} groups", own[2], count) if len(own) == 3 else None
+            groups[part] = None if found is None else np.array(found).astype(str)
+        numbers = numbered(labels, ())
         splits = {
-            part: array_split(f"{self.reference}, {part}", images[part], labels.parts[part])
+            part: array_split(
+                f"{self.reference}, {part}", images[part], numbers.parts[part], groups[part]
+            )
             for part in names
         }
-        return Parts(splits, labels.class_names, (self.reference,), tuple(dict.fromkeys(notes)))
+        lack = f"{self.reference}: returns no test part"
+        files = (self.reference,)
+        return Parts(splits, numbers.class_names, files, tuple(dict.fromkeys(notes)), lack)
 
     def _call(self, where: str) -> Any:
         try:
@@ -68,49 +72,97 @@ class Function(Readable):
             raise DataError(f"{where} raised {type(problem).__name__}: {problem}") from problem
 
 
-def _array(where: str, values: Any, mend: str) -> NDArray[Any]:
+def _given(returned: Any) -> list[Sequence[Any]]:
+    """Return images and labels, and groups where there are some, of each part; [] if in doubt."""
     try:
-        array = np.asarray(values)
+        entries = [*returned]
+        if len(entries) in (2, 4) and not any(map(_is_part, entries)):
+            return [*zip(entries[::2], entries[1::2], strict=True)]
+        parts = [part if isinstance(part, tuple | list) else _unzipped(part) for part in entries]
+    except (TypeError, ValueError, IndexError, KeyError):
+        return []
+    return parts if all(len(part) in (2, 3) for part in parts) else []
+
+
+def _is_part(entry: Any) -> bool:
+    if isinstance(entry, tuple | list):
+        return len(entry) in (2, 3)
+    return hasattr(entry, "__getitem__") and not hasattr(entry, "__array__")
+
+
+def _unzipped(dataset: Any) -> Sequence[Any]:
+    """Return images and labels of a torch data set, which gives them in pairs."""
+    return [*zip(*(dataset[number] for number in range(len(dataset))), strict=True)]
+
+
+def _why(problem: Exception) -> str:
+    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
+
+
+def _arrays(where: str, values: Any) -> list[NDArray[Any]]:
+    """Return one array of all images, or, where they differ in size, one of each."""
+    try:
+        with suppress(ValueError):
+            whole = np.asarray(values)
+            if whole.dtype != object:
+                return [whole]
+        each = [np.asarray(image)[None] for image in values]
     except Exception as problem:  # whatever a library's arrays raise when they are not ready
-        why = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise DataError(f"{where} cannot be read as an array ({why}); {mend}") from problem
-    if array.dtype == object:
-        raise DataError(f"{where} are no array of numbers; {mend}")
-    return array
+        raise DataError(
+            f"{where} cannot be read as an array ({_why(problem)}); of a tensor: "
+            "images.detach().cpu().numpy()"
+        ) from problem
+    if not each or any(image.dtype == object for image in each):
+        raise DataError(f"{where} are no numbers; of PIL images: [np.asarray(i) for i in images]")
+    return each
 
 
-def _images(where: str, values: Any, notes: list[Note]) -> Pixels:
+def _images(where: str, values: Any, notes: list[Note]) -> Several:
     """Return images as bytes, channels last, where there is no doubt what they are."""
-    mend = "all of one size: np.stack(images); of a tensor: images.detach().cpu().numpy()"
-    array = _array(where, values, mend)
-    shape = f"{where} have shape {array.shape}"
+    arrays = [_channels_last(where, array) for array in _arrays(where, values)]
+    if any(array.dtype != np.uint8 for array in arrays):
+        arrays = _bytes(where, arrays, notes)
+    wide = [
+        np.repeat(array, 3, axis=3) if array.shape[3] == 1 else np.ascontiguousarray(array)
+        for array in arrays
+    ]
+    return wide[0] if len(wide) == 1 else [image for array in wide for image in array]
+
+
+def _channels_last(where: str, array: NDArray[Any]) -> NDArray[Any]:
+    shape = array.shape
     if array.ndim == 3:
         array = array[..., None]
-    needed = f"{shape}; needed is images × height × width × 3, or images × height × width if grey"
-    if array.ndim != 4 or 0 in array.shape[1:]:
-        raise DataError(needed)
-    if array.shape[3] not in (1, 3):
-        if array.shape[1] not in (1, 3):
-            raise DataError(needed)
-        # Channels first: nothing else is so few.
-        array = np.moveaxis(array, 1, 3)
-    if array.dtype != np.uint8:
-        array = _bytes(where, array, notes)
-    return np.repeat(array, 3, axis=3) if array.shape[3] == 1 else np.ascontiguousarray(array)
+    if array.ndim == 4 and 0 not in array.shape[1:]:
+        if array.shape[3] in (1, 3):
+            return array
+        if array.shape[1] in (1, 3):
+            return np.moveaxis(array, 1, 3)  # nothing but channels is so few
+    mend = ""
+    if array.ndim == 4 and array.shape[3] in (2, 4):
+        mend = ": images[..., :3]" if array.shape[3] == 4 else ": images[..., :1]"
+    elif array.ndim == 2:
+        mend = ": images.reshape(len(images), height, width, -1)"
+    raise DataError(
+        f"{where} have shape {shape}; needed is images × height × width × 3, or images × height × "
+        f"width if grey{mend}"
+    )
 
 
-def _bytes(where: str, array: NDArray[Any], notes: list[Note]) -> Pixels:
-    kind = array.dtype
+def _bytes(where: str, arrays: list[NDArray[Any]], notes: list[Note]) -> list[NDArray[Any]]:
+    kind = np.result_type(*arrays)
     if kind.kind not in "fiub":
         raise DataError(f"{where} are {kind}; needed is uint8, 0 to 255")
-    if kind.kind == "f" and not np.isfinite(array).all():
-        raise DataError(f"{where} hold values that are no numbers (NaN); mend them")
-    low, high = (array.min(), array.max()) if array.size else (0, 0)
+    if kind.kind == "f" and not all(np.isfinite(array).all() for array in arrays):
+        raise DataError(f"{where} hold values that are no numbers (NaN): np.nan_to_num(images)")
+    low = min((array.min() for array in arrays if array.size), default=0)
+    high = max((array.max() for array in arrays if array.size), default=0)
     if kind.kind == "f" and low >= 0 and high <= 1:
         notes.append(Note("floats-scaled", "note", "floats from 0 to 1 become 0 to 255"))
-        return np.asarray(np.floor(array * 255.0 + 0.5), dtype=np.uint8)
-    if low >= 0 and 1 < high <= 255 and (kind.kind in "iu" or not (array % 1).any()):
-        return array.astype(np.uint8)
+        return [np.floor(array * 255.0 + 0.5).astype(np.uint8) for array in arrays]
+    is_whole = kind.kind in "iu" or not any((array % 1).any() for array in arrays)
+    if low >= 0 and 1 < high <= 255 and is_whole:
+        return [array.astype(np.uint8) for array in arrays]
     raise DataError(
         f"{where} are {kind} from {low:g} to {high:g}; needed are 0 to 255, or floats from 0 to 1: "
         "images = ((images - images.min()) / (images.max() - images.min()) * 255).astype('uint8')"
@@ -118,7 +170,14 @@ def _bytes(where: str, array: NDArray[Any], notes: list[Note]) -> Pixels:
 
 
 def _labels(where: str, values: Any, n_images: int) -> Sequence[Any]:
-    array = _array(where, values, "one class per image is needed")
+    try:
+        array = np.asarray(values)
+        if array.dtype == object:
+            array = np.array(array.tolist())
+    except Exception as problem:  # as in `_arrays`
+        raise DataError(
+            f"{where} cannot be read as an array ({_why(problem)}); one class per image is needed"
+        ) from problem
     if array.ndim == 2 and array.shape[0] == n_images and array.shape[1] == 1:
         array = array[:, 0]
     elif array.ndim == 2 and array.shape[0] == n_images and _is_one_hot(array):
@@ -127,12 +186,16 @@ def _labels(where: str, values: Any, n_images: int) -> Sequence[Any]:
         raise DataError(f"{where} have shape {array.shape}; needed is ({n_images},), one per image")
     if array.dtype.kind in "USb":
         return texts(array.tolist())
-    if array.size and not np.issubdtype(array.dtype, np.integer):
+    is_float = array.dtype.kind == "f"
+    absent = np.isnan(array) if is_float else np.array([label is None for label in array.tolist()])
+    if absent.any():
+        raise DataError(f"{where}: image {absent.argmax()} has none; every image needs one")
+    if array.dtype.kind not in "fiu" or (is_float and (array % 1).any()):
         raise DataError(
-            f"{where} are {array.dtype}; needed are integers, 0 to classes − 1, or names: "
-            "labels.astype(int)"
+            f"{where} are {array.dtype}; needed are whole numbers or names: labels.argmax(axis=1) "
+            "of scores, labels.astype(int)"
         )
-    return array.tolist()  # type: ignore[no-any-return]
+    return array.astype(np.int64).tolist()  # type: ignore[no-any-return]
 
 
 def _is_one_hot(array: NDArray[Any]) -> bool:
@@ -141,11 +204,14 @@ def _is_one_hot(array: NDArray[Any]) -> bool:
     return bool(np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all())
 
 
-def array_split(where: str, images: Pixels, labels: ArrayLike) -> Split:
-    """Return the split of images that are at hand, shape (n, height, width, 3)."""
+def array_split(
+    where: str, images: Several, labels: ArrayLike, groups: NDArray[Any] | None = None
+) -> Split:
+    """Return the split of images that are at hand, each of shape (height, width, 3)."""
     return Split(
         where,
         np.asarray(labels, dtype=np.int64),
         lambda: iter(images),
         lambda: (f"{where}, image {i}" for i in range(len(images))),
+        groups,
     )

@@ -1,107 +1,320 @@
-"""Images named in CSV files, a path and a label in each row."""
+"""Images in tables, or named by them: Parquet and Arrow as Hugging Face lays them out, CSV."""
 
-import csv
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from itertools import chain
+from pathlib import Path, PureWindowsPath
+from typing import Any
 
-from trainables.data.arrangement import Parts, Readable
-from trainables.data.doors.columns import LABEL_NAMES, PATH_NAMES, numbered
-from trainables.data.doors.folders import usual_parts
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from trainables.data.arrangement import USUAL_NAMES, Parts, Readable
+from trainables.data.doors import formats
+from trainables.data.doors.columns import Columns, numbered, texts
 from trainables.data.reading import Split
-from trainables.errors import DataError
+from trainables.errors import DataError, OtherLayout
+from trainables.functions import is_function
+
+_NUMBERED = re.compile(r"(.*?)(?:[-_.]?(\d+)(?:-of-(\d+)(?:-[0-9a-f]{16})?)?)?")
+"""Names of the files of one table, as `datasets` and others number them."""
+_AGAIN = re.compile(r"( ?\(\d+\)| - Copy| copy)+$", re.IGNORECASE)
+"""What browsers and file managers add to the name of a second copy."""
+_CHOOSE = "say which with data.path: {train: …, test: …}"
 
 
 @dataclass(frozen=True)
-class Csv(Readable):
-    """CSV files with a header: one column of paths, from the file's folder, and one of labels."""
+class Tables(Readable):
+    """Files of images, or of their paths, and labels."""
 
     path: Path | dict[str, Path]
-    """A file for each part, a folder that holds train.csv and test.csv, or one file of train."""
+    """A folder with files of each part, a file, folder or pattern for each of them, or one file."""
+    kind: str = "parquet"
+    """`parquet`, Arrow files included, or `csv`."""
     image: str | None = None
-    """Column of the paths, where its name does not tell."""
+    """Column of the images, where its name does not tell."""
     label: str | None = None
     """Column of the labels, where its name does not tell."""
+    group: str | None = None
+    """Column of what keeps images together; other ways to say it are none of a table."""
 
-    def evidence(self) -> None:
-        """Return None: images change without the file that names them."""
+    def evidence(self) -> list[Path] | None:
+        """Return all files; None where images lie beside them, which can change alone."""
+        files = [*chain.from_iterable(self._files().values())]
+        return None if any(map(formats.names_paths, files)) else files
 
     def parts(self) -> Parts:
-        """Return the data set: its labels are read, its images when asked for."""
+        """Return the data set: its labels and class names are read, its images when asked for."""
         files = self._files()
-        rows = {part: self._rows(file) for part, file in files.items()}
-        labels = numbered({part: [own[1] for own in read] for part, read in rows.items()}, ())
-        splits = {}
-        for part, file in files.items():
-            images = [path for path, _ in rows[part]]
-            places = [f"{path} ({file.name}, row {row})" for row, path in enumerate(images, 2)]
-            splits[part] = Split(
-                str(file),
+        for part, others in files.items():
+            shared = {
+                file for other, theirs in files.items() if other != part for file in theirs
+            }.intersection(others)
+            if shared:
+                raise DataError(
+                    f"{min(shared)}: is named for both train and test; name one file each"
+                )
+        columns = self._columns([*chain.from_iterable(files.values())])
+        raw = {part: [_labels(file, columns) for file in own] for part, own in files.items()}
+        labels = numbered(
+            {part: [*chain.from_iterable(own)] for part, own in raw.items()}, columns.class_names
+        )
+        splits = {
+            part: Split(
+                str(self._place(part)),
                 labels.parts[part],
-                partial(iter, images),
-                partial(iter, places),
+                partial(_contents, own, columns),
+                partial(_places, own, columns, [len(each) for each in raw[part]]),
+                self._groups(own),
             )
+            for part, own in files.items()
+        }
         return Parts(
             splits,
             labels.class_names,
-            tuple(map(str, files.values())),
-            lack=f"{self.path}: no test.csv; name one with data.path: {{train: …, test: …}}",
+            tuple(file.name for own in files.values() for file in own),
+            labels.notes,
+            lack=self._lack("test"),
+            roots={part: own[0] for part, own in files.items()},
         )
 
-    def _files(self) -> dict[str, Path]:
+    def _place(self, part: str) -> Path:
         if isinstance(self.path, dict):
-            return self.path
-        if self.path.is_file():
-            return {"train": self.path}
-        if not self.path.is_dir():
-            raise DataError(f"data.path: {self.path} is no CSV file and no folder of some")
-        named = {file.with_suffix(""): file for file in sorted(self.path.glob("*.csv"))}
-        found = usual_parts([*named], lambda name: True)
-        if "train" not in found:
+            return self.path[part]
+        return self.path / part if self.path.is_dir() else self.path
+
+    def _lack(self, part: str) -> str:
+        if isinstance(self.path, dict):
+            return f"data.path names no {part} part"
+        return f"data.path: {self.path} holds no {part}*.{self.kind} and no folder {part}"
+
+    def _groups(self, files: list[Path]) -> NDArray[Any] | None:
+        asked = self.group
+        if asked is None or asked == "content" or is_function(asked):
+            return None
+        columns = formats.schema_of(files[0]).names
+        if asked not in columns:
+            if self.kind == "csv":
+                return None  # a regular expression on the path
             raise DataError(
-                f"data.path: {self.path} holds no train.csv; add it, or name the files with "
-                "{train: …, test: …}"
+                f"data.group: {files[0]} has no column {asked}; its columns are "
+                f"{', '.join(columns)}"
             )
-        return {part: named[name] for part, name in found.items()}
+        return np.concatenate([_whole_column(file, asked).cast(pa.string()) for file in files])
 
-    def _rows(self, file: Path) -> list[tuple[Path, str]]:
-        try:
-            with file.open(newline="", encoding="utf-8-sig") as handle:
-                head = handle.read(4096)
-                handle.seek(0)
-                first = head.partition("\n")[0]
-                separator = max(",;\t", key=first.count)
-                read = list(csv.DictReader(handle, delimiter=separator))
-        except (OSError, UnicodeDecodeError, csv.Error) as problem:
-            raise DataError(f"{file}: cannot be read as CSV ({problem})") from problem
-        if not read:
-            raise DataError(f"{file}: no rows; a header such as path,label and a row per image")
-        names = [name for name in read[0] if name]
-        image = _column(file, names, self.image, PATH_NAMES, "image")
-        label = _column(file, names, self.label, LABEL_NAMES, "label")
-        return [*_pairs(file, read, image, label)]
+    def _columns(self, files: list[Path]) -> Columns:
+        common = Columns.of(files[0], formats.schema_of(files[0]), self.image, self.label)
+        for file in files[1:]:
+            columns = Columns.of(file, formats.schema_of(file), self.image, self.label)
+            names = common.class_names or columns.class_names
+            if replace(columns, class_names=names) != replace(common, class_names=names) or (
+                columns.class_names and columns.class_names != names
+            ):
+                raise DataError(
+                    f"{file}: differs from {files[0]} in its columns or class names; all files "
+                    "must be of one data set"
+                )
+            common = replace(common, class_names=names)
+        return common
+
+    def _files(self) -> dict[str, list[Path]]:
+        """Return the files of each part that is there; train is always among them."""
+        if isinstance(self.path, dict):
+            return {part: _whole(self._listed(path)) for part, path in self.path.items()}
+        if self.path.is_file():
+            formats.schema_of(self.path)
+            return {"train": [self.path]}
+        if not self.path.is_dir():
+            raise DataError(
+                f"data.path: {self.path} is not a folder; {self.kind} needs one that holds train "
+                "and test files, or {train: …, test: …}"
+            )
+        found = self._parts_in(self.path)
+        if not found and (self.path / "data").is_dir():
+            # A repository as it was downloaded.
+            found = self._parts_in(self.path / "data")
+        if "train" not in found:
+            files = self._inside(self.path, "*")
+            if len(files) == 1:
+                block = {"path": {"train": files[0]}, "test": 0.2}
+                raise OtherLayout(f"{self._lack('train')}, but {files[0].name}", "part it", block)
+            raise DataError(f"{self._lack('train')}; add it, or {_CHOOSE}")
+        return found
+
+    def _parts_in(self, folder: Path) -> dict[str, list[Path]]:
+        files, found = self._inside(folder, "*"), {}
+        named = {part: [f for f in files if _is_part(f, part)] for part in USUAL_NAMES}
+        for part, usual in USUAL_NAMES.items():
+            own = named[part]
+            both = [f for f in own for other in USUAL_NAMES if other != part and f in named[other]]
+            if both:
+                raise DataError(f"{both[0]}: is it train or test? {_CHOOSE}")
+            folders = [e for e in folder.iterdir() if e.is_dir() and e.name.lower() in usual]
+            folders = [e for e in folders if self.kind == "parquet" or self._inside(e, "**/*")]
+            if own and folders:
+                raise DataError(
+                    f"data.path: {folder} holds both {own[0].name} and a folder {folders[0].name}; "
+                    f"{_CHOOSE}"
+                )
+            if own or folders:
+                found[part] = _whole(own or self._listed(folders[0]))
+        return found
+
+    def _inside(self, folder: Path, pattern: str) -> list[Path]:
+        suffixes = formats.SUFFIXES[self.kind]
+        found = chain.from_iterable(folder.glob(f"{pattern}{suffix}") for suffix in suffixes)
+        files = (file for file in found if file.is_file())
+        # Spark, `datasets` and others leave files of their own beside the data.
+        return sorted(file for file in files if not file.name.startswith((".", "_", "cache-")))
+
+    def _listed(self, path: Path) -> list[Path]:
+        if path.is_file():
+            return [path]
+        if path.is_dir():
+            files = self._inside(path, "**/*")
+        else:
+            found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+            files = sorted(file for file in found if file.is_file())
+        if not files:
+            kind = self.kind.capitalize() if self.kind == "parquet" else self.kind.upper()
+            raise DataError(f"data.path: {path} is no {kind} file and holds or matches none")
+        return files
 
 
-def _column(
-    file: Path, names: list[str], named: str | None, usual: tuple[str, ...], key: str
-) -> str:
-    fitting = [name for name in names if (name == named if named else name.lower() in usual)]
-    if len(fitting) == 1:
-        return fitting[0]
-    found = " and ".join(fitting) or named or "no usual name"
-    raise DataError(
-        f"{file}: which column is the {key}? {found}; its columns are {', '.join(names)}. Say it "
-        f"with data.{key}"
-    )
+def _is_part(file: Path, part: str) -> bool:
+    name, usual = file.stem.lower(), USUAL_NAMES[part]
+    words = re.split(r"[^a-z]+", name)
+    return name.startswith(part) or any(word in words for word in usual)
 
 
-def _pairs(
-    file: Path, read: list[dict[str, str]], image: str, label: str
-) -> Iterator[tuple[Path, str]]:
-    for row, values in enumerate(read, 2):
-        path, name = values.get(image), values.get(label)
-        if not path or not name:
-            empty = image if not path else label
-            raise DataError(f"{file}, row {row}: {empty} is empty; every image needs both")
-        yield file.parent / path, name
+def _whole(files: list[Path]) -> list[Path]:
+    """Return the files of one part; refuse a part of a table that is absent, or there twice."""
+    tables: dict[tuple[Path, str, str | None], dict[str | None, Path]] = {}
+    for file in sorted(files, key=lambda file: (len(file.name), file)):
+        matched = _NUMBERED.fullmatch(_AGAIN.sub("", file.stem))
+        name, number, count = matched.groups() if matched else (file.stem, None, None)
+        for (folder, other, of), present in tables.items():
+            is_part = re.fullmatch(rf"{re.escape(other)}[-_. ]\D.*", name)
+            if folder == file.parent and (is_part or (other == name and of != count)):
+                twin = next(iter(present.values()))
+                raise DataError(
+                    f"{twin} and {file.name}: is one a part of the other? keep one, or {_CHOOSE}"
+                )
+        twin = tables.setdefault((file.parent, name, count), {}).setdefault(number, file)
+        if twin is not file:
+            raise DataError(f"{twin} and {file.name}: one file twice? keep one, or {_CHOOSE}")
+    for (folder, name, count), present in tables.items():
+        numbers = {int(number) for number in present if number is not None}
+        absent = sorted(set(range(int(count or 0))) - numbers)
+        if count and absent and max(numbers) < int(count):
+            first = f"{name}-{absent[0]:05d}-of-{int(count):05d}"
+            more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+            here = f"{len(numbers)} of {int(count)} are here"
+            raise DataError(f"{folder / first}: is absent{more}; {here}")
+    return files
+
+
+def _row(file: Path, row: int) -> str:
+    """Return where a row is; of CSV as editors count lines, the header's the first."""
+    return f"{file}, row {row + 2 if formats.is_csv(file) else row}"
+
+
+def _whole_column(file: Path, name: str) -> pa.ChunkedArray:
+    column = formats.column_of(file, name)
+    absent = pc.is_null(column, nan_is_null=True)
+    if formats.is_csv(file):
+        column = pc.utf8_trim_whitespace(column)
+        absent = pc.equal(column, "")
+    if pc.any(absent).as_py():
+        where = _row(file, pc.index(absent, True).as_py())
+        raise DataError(f"{where}: {name} is null; every image needs one")
+    return column
+
+
+def _labels(file: Path, columns: Columns) -> list[Any]:
+    name = columns.label
+    column = _whole_column(file, name)
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return texts(column.to_pylist())
+    values = column.to_numpy()
+    broken = np.flatnonzero(values % 1)
+    if broken.size:
+        raise DataError(
+            f"{_row(file, broken[0])}: {name} is {values[broken[0]]:g}, which is no class; one per "
+            "image is needed, as a whole number, text, or true and false"
+        )
+    labels = values.astype(np.int64)
+    top = len(columns.class_names) - 1
+    outside = np.flatnonzero((labels < 0) | ((labels > top) & (top >= 0)))
+    if outside.size:
+        known = f"0 to {top}" if top >= 0 else "from 0 up"
+        unlabelled = "; the part has no labels" if (labels == -1).all() else ""
+        raise DataError(
+            f"{_row(file, outside[0])}: {name} is {labels[outside[0]]}, outside the classes "
+            f"({known}){unlabelled}"
+        )
+    return [*labels]
+
+
+def _places(files: list[Path], columns: Columns, counts: list[int]) -> Iterator[str]:
+    for file, count in zip(files, counts, strict=True):
+        if formats.is_csv(file):
+            paths = formats.column_of(file, columns.image).to_pylist()
+            for row, path in enumerate(paths):
+                yield f"{_found(file, path)} ({_row(Path(file.name), row)})"
+        else:
+            yield from (_row(file, row) for row in range(count))
+
+
+def _contents(files: list[Path], columns: Columns) -> Iterator[Any]:
+    for file in files:
+        batches = map(formats.values_of, formats.batches_of(file, columns.image))
+        for row, value in enumerate(chain.from_iterable(batches)):
+            yield _content(_row(file, row), file, columns, value)
+
+
+def _content(where: str, file: Path, columns: Columns, value: Any) -> Any:
+    if isinstance(value, dict):
+        data, path = value.get("bytes"), value.get("path")
+        value = data if data is not None else _found(file, path) if path else None
+    elif columns.kind == "path":
+        value = _found(file, value) if value else None
+    elif columns.kind == "pixels" and value is not None:
+        value = _pixels(where, value)
+    if value is None:
+        raise DataError(
+            f"{where}: {columns.image} holds no bytes and no path; store the images in the file"
+        )
+    return value
+
+
+def _found(file: Path, path: str) -> Path:
+    """Return the image that a path names: from the folder of the file, else as it stands."""
+    folder, written = file.parent, Path(path.strip())
+    windows = PureWindowsPath(path.strip())
+    places = (folder / written, written, folder / windows.as_posix(), folder / windows.name)
+    return next((place for place in places if place.is_file()), places[0])
+
+
+def _pixels(where: str, value: Any) -> Any:
+    try:
+        pixels = np.array(value)
+    except ValueError:
+        pixels = np.array(None)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if (
+        pixels.ndim != 3
+        or pixels.dtype.kind not in "iu"
+        or pixels.shape[2] not in (1, 3)
+        or (pixels.min() < 0 or pixels.max() > 255)
+    ):
+        raise DataError(
+            f"{where}: pixels are needed as whole numbers from 0 to 255, height × width × 3 or "
+            "height × width"
+        )
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8))

@@ -1,0 +1,139 @@
+"""Tables as files, read a column at a time: Parquet, Arrow, CSV."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from trainables.errors import DataError
+
+SUFFIXES = {"parquet": (".parquet", ".arrow"), "csv": (".csv", ".tsv")}
+"""How files end, by source."""
+_ROWS = 64
+"""Rows read at once: an image may have megabytes."""
+
+
+def is_csv(file: Path) -> bool:
+    """Return whether a file is text with a header and a row per image."""
+    return file.suffix.lower() in SUFFIXES["csv"]
+
+
+def schema_of(file: Path) -> pa.Schema:
+    """Return the columns of a file; raises DataError where it cannot be read."""
+    opened = _opened(file)
+    if isinstance(opened, pq.ParquetFile):
+        with opened as parquet:
+            return parquet.schema_arrow
+    return opened.schema
+
+
+def column_of(file: Path, name: str) -> pa.ChunkedArray:
+    """Return a column of a file; raises DataError where it cannot be read."""
+    try:
+        opened = _opened(file)
+        if isinstance(opened, pq.ParquetFile):
+            with opened as parquet:
+                return parquet.read(columns=[name]).column(name)
+        return (opened if isinstance(opened, pa.Table) else opened.read_all()).column(name)
+    except (pa.ArrowException, OSError, KeyError) as problem:
+        raise _damaged(file, problem) from problem
+
+
+def batches_of(file: Path, name: str) -> Iterator[pa.Array]:
+    """Return a column of a file a few rows at a time; raises DataError where it is damaged."""
+    try:
+        opened = _opened(file)
+        if isinstance(opened, pq.ParquetFile):
+            opened.close()
+            # Not buffered ahead: whole row groups would lie in memory beside the decoded images.
+            with pq.ParquetFile(file, memory_map=True, pre_buffer=False) as parquet:
+                for batch in parquet.iter_batches(batch_size=_ROWS, columns=[name]):
+                    yield batch.column(0)
+            return
+        for batch in _record_batches(opened):
+            column = batch.column(batch.schema.get_field_index(name))
+            for start in range(0, len(column), _ROWS):
+                yield column.slice(start, _ROWS)
+    except (pa.ArrowException, OSError) as problem:
+        raise _damaged(file, problem) from problem
+
+
+def values_of(column: pa.Array) -> list[Any]:
+    """Return the rows of a column of images; of structs with bytes, the bytes alone."""
+    if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
+        data = pc.struct_field(column, "bytes")
+        if not data.null_count:
+            return data.to_pylist()  # type: ignore[no-any-return]
+    return column.to_pylist()  # type: ignore[no-any-return]
+
+
+def names_paths(file: Path) -> bool:
+    """Return whether a file may name images that lie beside it."""
+    opened = _opened(file)
+    if not isinstance(opened, pq.ParquetFile):
+        return True
+    with opened as parquet:
+        schema, metadata = parquet.schema_arrow, parquet.metadata
+        if not any(pa.types.is_struct(field.type) for field in schema):
+            return not any(_holds_bytes(field.type) for field in schema)
+        for group in range(metadata.num_row_groups):
+            for place in range(metadata.num_columns):
+                column = metadata.row_group(group).column(place)
+                if column.path_in_schema.endswith(".bytes"):
+                    counted = column.statistics
+                    if counted is None or not counted.has_null_count or counted.null_count:
+                        return True
+    return False
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_list)
+    return any(test(kind) for test in tests)
+
+
+def _opened(file: Path) -> Any:
+    try:
+        if is_csv(file):
+            return _text(file)
+        if file.suffix != ".arrow":
+            return pq.ParquetFile(file)
+        mapped = pa.memory_map(str(file))
+        try:
+            return pa.ipc.open_stream(mapped)
+        except pa.ArrowInvalid:
+            return pa.ipc.open_file(mapped)
+    except (pa.ArrowException, OSError, UnicodeDecodeError, StopIteration) as problem:
+        raise _damaged(file, problem) from problem
+
+
+def _text(file: Path) -> pa.Table:
+    """Return a CSV file, every column as text; what separates columns is told by the header."""
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        header = opened.readline()
+    separator = max(",;\t|", key=header.count)
+    names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+    return pa_csv.read_csv(
+        file,
+        pa_csv.ReadOptions(column_names=names, skip_rows=1),
+        pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+    )
+
+
+def _damaged(file: Path, problem: Exception) -> DataError:
+    kinds = {".arrow": "Arrow", ".csv": "CSV", ".tsv": "CSV"}
+    kind = kinds.get(file.suffix.lower(), "Parquet")
+    return DataError(f"{file}: cannot be read as {kind} ({problem}); replace the file")
+
+
+def _record_batches(opened: Any) -> Iterator[Any]:
+    if isinstance(opened, pa.Table):
+        return iter(opened.to_batches())
+    if hasattr(opened, "num_record_batches"):
+        return (opened.get_batch(number) for number in range(opened.num_record_batches))
+    return iter(opened)
