@@ -17,9 +17,9 @@ def data_findings(study: Analysis) -> list[Finding]:
 
 
 def _noted(study: Analysis) -> Iterator[Finding]:
-    """Repeat the warnings on what was read."""
+    """Repeat the warnings on what was read, but for those that say more below."""
     for each in study.inventory.get("notes", ()):
-        if each["severity"] == "warning":
+        if each["severity"] == "warning" and each["code"] != "seen-images":
             yield warning(each["code"], each["text"], each["advice"])
 
 

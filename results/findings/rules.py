@@ -63,7 +63,6 @@ UPDATES = partial(warning, "unequal-updates")
 ONE_LR = partial(warning, "one-lr")
 GRID = partial(warning, "edge-of-grid")
 SELECTION = partial(warning, "validation-on-test")
-SEEN_IMAGES = partial(warning, "seen-images")
 """Rules of a study's design: each makes the finding where it is broken, of evidence and advice."""
 
 
