@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,9 @@ class Inventory:
     """Files or folders that were read."""
     notes: tuple[Note, ...]
     """What is worth knowing."""
-    repeats: "Repeats"
-    """How many images are there more than once."""
+    repeats: Mapping[str, int]
+    """Number of images in `train` that repeat an earlier one, of those under an `unlike` class, of
+    those `across` training and validation, and in `test` of those that are in train."""
     is_looked_at: bool
     """Whether the images were decoded, so that the notes include what only pixels tell."""
 
@@ -65,7 +66,7 @@ class Inventory:
             "test": self.test,
             "files": list(self.files),
             "notes": [asdict(note) for note in self.notes],
-            "repeats": asdict(self.repeats),
+            "repeats": dict(self.repeats),
             "looked_at": self.is_looked_at,
         }
 
@@ -88,7 +89,7 @@ def take_stock(
         np.bincount(labels, minlength=info.n_classes).tolist()
         for labels in (info.train_labels, info.test_labels)
     )
-    repeats = Repeats.of(info, held_out)
+    repeats = _repeats(info, held_out)
     return Inventory(
         classes=dict(zip(info.class_names, zip(*counts, strict=True), strict=True)),
         train=info.n_train,
@@ -173,48 +174,36 @@ def _of_shapes(info: DataInfo, source: Source, goals: Iterable[Sides | None]) ->
         )
 
 
-@dataclass(frozen=True)
-class Repeats:
-    """How many images of a data set are there more than once."""
-
-    train: int
-    """Training images that repeat an earlier one."""
-    unlike: int
-    """How many of those are under another class."""
-    across: int
-    """Images that are both trained on and validated on."""
-    test: int
-    """Test images that are training images too."""
-
-    @classmethod
-    def of(cls, info: DataInfo, held_out: NDArray[np.int64]) -> Self:
-        """Count them in a data set of which some training images, by place, validate."""
-        copies, firsts = np.array(info.known_copies.train, dtype=np.int64).reshape(-1, 2).T
-        unlike = int((info.train_labels[copies] != info.train_labels[firsts]).sum())
-        validates = np.isin(np.arange(info.n_train), held_out)
-        # All copies of an image are one group: it straddles where it holds both kinds.
-        groups = np.arange(info.n_train)
-        groups[copies] = firsts
-        both = np.intersect1d(groups[validates], groups[~validates])
-        return cls(copies.size, unlike, both.size, len(info.known_copies.test))
+def _repeats(info: DataInfo, held_out: NDArray[np.int64]) -> dict[str, int]:
+    copies, firsts = np.array(info.known_copies.train, dtype=np.int64).reshape(-1, 2).T
+    validates = np.isin(np.arange(info.n_train), held_out)
+    # All copies of an image are one group: it straddles where it holds both kinds.
+    groups = np.arange(info.n_train)
+    groups[copies] = firsts
+    return {
+        "train": copies.size,
+        "unlike": int((info.train_labels[copies] != info.train_labels[firsts]).sum()),
+        "across": np.intersect1d(groups[validates], groups[~validates]).size,
+        "test": len(info.known_copies.test),
+    }
 
 
-def _of_copies(info: DataInfo, source: Source, repeats: Repeats) -> Iterator[Note]:
-    if repeats.train:
-        text = f"{repeats.train} of {info.n_train} training images repeat an earlier one"
-        if repeats.unlike:
-            text += f", {repeats.unlike} of them under another class"
-        if repeats.across:
-            text += f"; {repeats.across} of the repeated ones are trained on and validated on"
-        advice = "data.group: content keeps repeats on one side" if repeats.across else ""
+def _of_copies(info: DataInfo, source: Source, repeats: Mapping[str, int]) -> Iterator[Note]:
+    if repeats["train"]:
+        text = f"{repeats['train']} of {info.n_train} training images repeat an earlier one"
+        if repeats["unlike"]:
+            text += f", {repeats['unlike']} of them under another class"
+        if repeats["across"]:
+            text += f"; {repeats['across']} of the repeated ones are trained on and validated on"
+        advice = "data.group: content keeps repeats on one side" if repeats["across"] else ""
         yield Note("repeated-images", "warning", text, advice or "take the repeats out")
-    if repeats.test > _SEEN * info.n_test:
+    if repeats["test"] > _SEEN * info.n_test:
         how = "pixel by pixel" if info.look else "to the last byte"
         first = places(source, info, "test")[info.known_copies.test[0][0]]
         yield Note(
             "seen-images",
             "warning",
-            f"{repeats.test:,} of {info.n_test:,} test images, such as {first}, are training "
+            f"{repeats['test']:,} of {info.n_test:,} test images, such as {first}, are training "
             f"images too, {how}, so that test accuracy rewards learning by heart",
             "take them out of one of the two",
         )
