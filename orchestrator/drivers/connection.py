@@ -110,7 +110,7 @@ def start_private() -> None:
     # What Ray reads when it is imported is set before.
     _ray()
     # Ray opens its own folder to everybody; the one around it is closed.
-    ray_private.init_on_loopback(_init, **_local(), _temp_dir=str(folder / "r"))
+    ray_private.init_on_loopback(_init, str(folder / "r"), **_local())
 
 
 def _local(cpus: int | None = None, gpus: int | None = None) -> dict[str, Any]:

@@ -20,14 +20,14 @@ def silence_workers() -> None:
     worker.print_to_stdstream = lambda *_, **__: None
 
 
-def init_on_loopback(init: Any, **options: Any) -> None:
-    """Call `ray.init` so that everything that it starts listens to this machine alone."""
+def init_on_loopback(init: Any, folder: str, **options: Any) -> None:
+    """Call `ray.init` so that all that it starts listens to this machine alone, and writes here."""
     from ray._private import services
 
     known = services.get_node_ip_address
     # Ray takes a loopback address that is asked for as the wish for one that others reach.
     services.get_node_ip_address = lambda *_, **__: LOOPBACK
     try:
-        init(_node_ip_address=LOOPBACK, **options)
+        init(_node_ip_address=LOOPBACK, _temp_dir=folder, **options)
     finally:
         services.get_node_ip_address = known

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WINDOW = "scalestudy"
 """Folder among a node's Ray logs that holds a link to the run directory of each job."""
-_OLDEST = (2, 40)
+_OLDEST = (2, 52)
 _PATIENCE = 10.0
 """Seconds within which a dashboard answers."""
 _NO_AGENT = "No available agent"

@@ -14,6 +14,7 @@ import socket
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ import psutil
 
 from orchestrator.errors import RunError
 from results.errors import ResultsError
-from results.store.files import explained
+from results.store.files import explained, flush_to_disk, make_folder, modified
 from results.store.objects import Location, ObjectPath
 
 HEARTBEAT_SECONDS = 5.0
@@ -72,70 +73,164 @@ def holder(path: Location) -> Holder | None:
     return _lock(path).holder()
 
 
-def _beat(lock: "_FileLock | _ObjectLock", ended: threading.Event) -> None:
+def _beat(lock: "_Lock", ended: threading.Event) -> None:
     while not ended.wait(HEARTBEAT_SECONDS):
         # A file system or a store that does not answer now may do so at the next beat.
         with suppress(ResultsError, OSError):
             lock.beat()
 
 
-def _lock(path: Location) -> "_FileLock | _ObjectLock":
+def _lock(path: Location) -> "_Lock":
     return _FileLock(path) if isinstance(path, Path) else _ObjectLock(path)
 
 
-class _FileLock:
-    """A file that its holder has locked; another host is told by the file's time alone."""
+class _Lock(ABC):
+    """Whose a lock is, and whether it still is."""
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._handle = path, -1
-        self._ours = _ours() | {"machine": _boot(), "token": uuid.uuid4().hex}
+    def __init__(self, path: Location, machine: str | None) -> None:
+        self._path = path
+        self._ours: Holder = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine,
+            "token": uuid.uuid4().hex,
+        }
         self._lost = ""
 
-    def take(self) -> None:
-        with explained(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle = self._locked()
-            theirs = _read(handle)
-            if _is_elsewhere(theirs) and self._age(handle) < STALE_SECONDS:
-                os.close(handle)
-                raise _refusal(self._path, theirs)
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, json.dumps(self._ours).encode(), 0)
-            os.fsync(handle)
-        self._handle = handle
+    @abstractmethod
+    def take(self) -> None: ...
+
+    @abstractmethod
+    def _refresh(self) -> None: ...
+
+    @abstractmethod
+    def _may_live(self, holder: Holder | None) -> bool:
+        """Return whether there is a holder that nothing but its heartbeat tells of."""
 
     def beat(self) -> None:
         self._look()
         if not self._lost:
-            os.utime(self._handle)
+            self._refresh()
 
     def check(self, look: bool = False) -> None:
         if look:
-            with suppress(OSError):
+            with suppress(ResultsError, OSError):
                 self._look()
         if self._lost:
             raise RunError(f"{self._path.parent}: {self._lost}")
 
     def release(self) -> None:
-        with suppress(OSError):
+        with suppress(ResultsError, OSError):
             self._look()
-        if not self._lost:
-            self._path.unlink(missing_ok=True)
-        os.close(self._handle)
+            if not self._lost:
+                self._path.unlink(missing_ok=True)
+
+    def holder(self) -> Holder | None:
+        for _ in range(_READS):
+            try:
+                content = self._path.read_bytes()
+            except OSError:
+                break
+            if content:
+                return _parsed(content)
+            # Its holder is about to write it.
+            time.sleep(_READ_PAUSE)
+        return None
+
+    def is_held(self) -> bool:
+        # Nothing is written where a look is all that was asked for: by this machine's clock.
+        return self._may_live(self.holder()) and self._age(time.time()) < STALE_SECONDS
+
+    def _refuse_living(self) -> None:
+        theirs = self.holder()
+        if not self._may_live(theirs):
+            return
+        # By the clock of the file system or the store, which all hosts share.
+        probe = self._path.parent / f".{self._path.name}.{uuid.uuid4().hex[:8]}"
+        probe.write_bytes(b"")
+        try:
+            now = modified(probe)
+        finally:
+            probe.unlink(missing_ok=True)
+        if self._age(now) < STALE_SECONDS:
+            raise self._refusal(theirs)
+
+    def _age(self, now: float) -> float:
+        try:
+            return now - modified(self._path)
+        except FileNotFoundError:
+            # Given up just now.
+            return STALE_SECONDS
 
     def _look(self) -> None:
-        """Find out whether the file is still the one that was locked, and says so."""
-        if self._lost:
-            return
-        try:
-            content, there = self._path.read_bytes(), self._path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            self._lost = self._gone()
-            return
-        theirs = _parsed(content)
+        """Find out whether it is still ours."""
+        theirs = None if self._lost else self.holder()
         if theirs and theirs.get("token") != self._ours["token"]:
-            self._lost = _taken(theirs)
-        elif there.st_ino != os.fstat(self._handle).st_ino:
+            self._lost = (
+                f"{_named(theirs)} took this run directory over while this run was at work; it "
+                "goes on, and this run has ended. Start one run at a time here."
+            )
+
+    def _refusal(self, holder: Holder | None) -> RunError:
+        return RunError(
+            f"{self._path.parent}: {_named(holder or {})} is at work here. Wait for it, stop it, "
+            "or choose another --out; `scalestudy status` shows how far it is."
+        )
+
+
+class _FileLock(_Lock):
+    """A file that its holder has locked; another host is told by the file's time alone."""
+
+    _path: Path
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, _boot())
+        self._handle = -1
+
+    def take(self) -> None:
+        with explained(self._path):
+            make_folder(self._path.parent)
+            self._handle = self._locked()
+            try:
+                self._refuse_living()
+                os.ftruncate(self._handle, 0)
+                os.pwrite(self._handle, json.dumps(self._ours).encode(), 0)
+                flush_to_disk(self._handle)
+            except BaseException:
+                os.close(self._handle)
+                raise
+
+    def release(self) -> None:
+        super().release()
+        os.close(self._handle)
+
+    def is_held(self) -> bool:
+        try:
+            with self._path.open("rb") as file:
+                # For an instant: a run that starts meanwhile must not be refused for a look.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
+        return super().is_held()
+
+    def _refresh(self) -> None:
+        os.utime(self._handle)
+
+    def _may_live(self, holder: Holder | None) -> bool:
+        if holder is None:
+            return False
+        # Two machines may bear one name. On this one the system's own lock tells.
+        key = "machine" if holder.get("machine") and self._ours["machine"] else "host"
+        return bool(holder.get(key) != self._ours[key])
+
+    def _look(self) -> None:
+        super()._look()
+        try:
+            there = self._path.stat().st_ino
+        except (FileNotFoundError, NotADirectoryError):
+            there = -1
+        if not self._lost and there != os.fstat(self._handle).st_ino:
             self._lost = self._gone()
 
     def _gone(self) -> str:
@@ -155,138 +250,50 @@ class _FileLock:
             "two runs write. The same command goes on from what is there."
         )
 
-    def holder(self) -> Holder | None:
-        with suppress(OSError), self._path.open("rb") as file:
-            return _read(file.fileno())
-        return None
-
-    def is_held(self) -> bool:
-        try:
-            file = self._path.open("rb")
-        except OSError:
-            return False
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return True
-            # At once: a run that starts meanwhile must not be refused for a look.
-            fcntl.flock(file, fcntl.LOCK_UN)
-            # Nothing is written where a look is all that was asked for: by this machine's clock.
-            age = time.time() - os.fstat(file.fileno()).st_mtime
-            return _is_elsewhere(_read(file.fileno())) and age < STALE_SECONDS
-
     def _locked(self) -> int:
         """Return the opened and locked file."""
         for attempt in count(1):
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Whoever held it may have removed the file between our opening and locking it.
+                if self._path.exists() and os.fstat(handle).st_ino == self._path.stat().st_ino:
+                    return handle
             except OSError:
-                theirs = _read(handle)
-                os.close(handle)
                 # Whoever only looks whether a run is at work holds it for an instant.
-                if attempt < _READS:
-                    time.sleep(_READ_PAUSE)
-                    continue
-                raise _refusal(self._path, theirs) from None
-            # Whoever held it may have removed the file between our opening and locking it.
-            if self._path.exists() and os.fstat(handle).st_ino == self._path.stat().st_ino:
-                return handle
+                if attempt >= _READS:
+                    os.close(handle)
+                    raise self._refusal(self.holder()) from None
+                time.sleep(_READ_PAUSE)
             os.close(handle)
         raise AssertionError("a lock is had, or it is said whose it is")
 
-    def _age(self, handle: int) -> float:
-        """Return the heartbeat's age by the file system's own clock, which all hosts share."""
-        probe = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        probe.touch()
-        try:
-            return probe.stat().st_mtime - os.fstat(handle).st_mtime
-        finally:
-            probe.unlink(missing_ok=True)
 
-
-class _ObjectLock:
+class _ObjectLock(_Lock):
     """An object that says whose it is."""
 
+    _path: ObjectPath
+
     def __init__(self, path: ObjectPath) -> None:
-        self._path = path
-        self._ours = _ours() | {"machine": _machine(), "token": uuid.uuid4().hex}
-        self._lost: Holder | None = None
+        super().__init__(path, _machine())
 
     def take(self) -> None:
-        theirs = self.holder()
-        if self._is_alive(theirs) and self._age(self._now()) < STALE_SECONDS:
-            raise _refusal(self._path, theirs)
-        self._put()
+        self._refuse_living()
+        self._refresh()
         time.sleep(SETTLE_SECONDS)
-        theirs = self.holder()
-        if not self._is_ours(theirs):
-            raise _refusal(self._path, theirs)
+        self._look()
+        if self._lost or not self.holder():
+            raise self._refusal(self.holder())
 
-    def beat(self) -> None:
-        holder = self.holder()
-        if holder is not None and not self._is_ours(holder):
-            self._lost = holder
-        if not self._lost:
-            self._put()
-
-    def check(self, look: bool = False) -> None:
-        if self._lost:
-            raise RunError(f"{self._path.parent}: {_taken(self._lost)}")
-
-    def release(self) -> None:
-        with suppress(ResultsError, OSError):
-            if not self._lost and self._is_ours(self.holder()):
-                self._path.unlink(missing_ok=True)
-
-    def holder(self) -> Holder | None:
-        try:
-            return _parsed(self._path.read_bytes())
-        except FileNotFoundError:
-            return None
-
-    def is_held(self) -> bool:
-        # Nothing is written where a look is all that was asked for: by this machine's clock.
-        return self._is_alive(self.holder()) and self._age(time.time()) < STALE_SECONDS
-
-    def _put(self) -> None:
+    def _refresh(self) -> None:
         self._path.write_bytes(json.dumps(self._ours).encode())
 
-    def _is_ours(self, holder: Holder | None) -> bool:
-        return holder is not None and holder.get("token") == self._ours["token"]
-
-    def _is_alive(self, holder: Holder | None) -> bool:
-        """Return whether there is a holder that is not a process of this machine that has ended."""
+    def _may_live(self, holder: Holder | None) -> bool:
         if holder is None:
             return False
-        pid = holder.get("pid")
-        is_here = holder.get("machine") == _machine()
+        # Of this machine's processes it is known.
+        pid, is_here = holder.get("pid"), holder.get("machine") == self._ours["machine"]
         return not (is_here and isinstance(pid, int)) or psutil.pid_exists(pid)
-
-    def _now(self) -> float:
-        """Return the time by the store's own clock, which all hosts share."""
-        probe = self._path.parent / f".{self._path.name}.{uuid.uuid4().hex[:8]}"
-        probe.write_bytes(b"")
-        try:
-            return probe.modified()
-        finally:
-            probe.unlink(missing_ok=True)
-
-    def _age(self, now: float) -> float:
-        try:
-            return now - self._path.modified()
-        except FileNotFoundError:
-            # Given up just now.
-            return STALE_SECONDS
-
-
-def _ours() -> Holder:
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
 def _machine() -> str:
@@ -306,46 +313,12 @@ def _boot() -> str | None:
         return None
 
 
-def _read(handle: int) -> Holder | None:
-    """Return what a lock file says; None where it says nothing, or is empty for too long."""
-    for _ in range(_READS):
-        content = os.pread(handle, 4096, 0)
-        if content:
-            return _parsed(content)
-        time.sleep(_READ_PAUSE)
-    return None
-
-
-def _is_elsewhere(holder: Holder | None) -> bool:
-    """Return whether the system's own lock says nothing of a holder: it is on another machine."""
-    if holder is None:
-        return False
-    # Two machines may bear one name.
-    if holder.get("machine") and (boot := _boot()):
-        return bool(holder["machine"] != boot)
-    return bool(holder.get("host") != socket.gethostname())
-
-
-def _taken(holder: Holder) -> str:
-    return (
-        f"{_named(holder)} took this run directory over while this run was at work; it goes on, "
-        "and this run has ended. Start one run at a time here."
-    )
-
-
 def _parsed(content: bytes) -> Holder | None:
     try:
         holder = json.loads(content)
     except ValueError:
         return None
     return holder if isinstance(holder, dict) else None
-
-
-def _refusal(path: Location, holder: Holder | None) -> RunError:
-    return RunError(
-        f"{path.parent}: {_named(holder or {})} is at work here. "
-        "Wait for it, stop it, or choose another --out; `scalestudy status` shows how far it is."
-    )
 
 
 def _named(holder: Holder) -> str:

@@ -96,6 +96,11 @@ def size(place: Location) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
+def modified(place: Location) -> float:
+    """Return when a file was written last, in seconds by the clock of where it lies."""
+    return place.modified() if isinstance(place, ObjectPath) else place.stat().st_mtime
+
+
 def source(part: Location) -> Path | pa.BufferReader:
     """Return what pyarrow reads a part from: a path, or an object's content, had in one request."""
     return pa.BufferReader(part.read_bytes()) if isinstance(part, ObjectPath) else part

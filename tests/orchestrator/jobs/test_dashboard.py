@@ -79,7 +79,7 @@ def server() -> Iterator[str]:
         (json.dumps({"version": "1"}).encode(), "something answers there that is no Ray dashboard"),
         (
             json.dumps({"version": "4", "ray_version": "2.9.3"}).encode(),
-            "the cluster runs Ray 2.9.3; 2.40 or newer is needed",
+            "the cluster runs Ray 2.9.3; 2.52 or newer is needed",
         ),
     ],
 )
