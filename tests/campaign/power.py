@@ -6,9 +6,9 @@ be there or not, whatever came before or after it, and a write may be there in h
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from campaign.calls import Event
 
@@ -25,15 +25,18 @@ class _Node:
 
 
 class Disk:
-    """What a trace below a root did, event by event."""
+    """What a trace below a root did, event by event, to what a folder held before."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, before: Path) -> None:
         self._root = root
         self._tree = _Node(True)
         self._now: dict[str, _Node] = {"": self._tree}
         self._count = 0
-        self._pairs: dict[int, int] = {}
-        """A rename takes a name away and gives one: both at once, or neither."""
+        for place in sorted(before.rglob("*")):
+            node = self._now[str(place.relative_to(before))] = _Node(place.is_dir())
+            self._name(str(place.relative_to(before)), node, 0)
+            if place.is_file():
+                node.writes.append((0, 0, place.read_bytes()))
 
     def _relative(self, path: str) -> str | None:
         inside = path == self._root or path.startswith(f"{self._root}/")
@@ -127,7 +130,14 @@ class Disk:
         self._fill("", self._tree, is_kept, generator, found)
         return found
 
-    def _fill(self, path: str, node: _Node, is_kept, generator, found) -> None:  # type: ignore[no-untyped-def]
+    def _fill(
+        self,
+        path: str,
+        node: _Node,
+        is_kept: Callable[[int, int], bool],
+        generator: random.Random | None,
+        found: dict[str, bytes | None],
+    ) -> None:
         if not node.is_folder:
             content = bytearray()
             for number, place, written in node.writes:
@@ -155,10 +165,10 @@ class Disk:
 
 
 def cuts(
-    root: str, events: Sequence[Event], each: int, generator: random.Random
+    root: str, before: Path, events: Sequence[Event], each: int, generator: random.Random
 ) -> Iterator[tuple[int, bytes, dict[str, bytes | None]]]:
     """Yield what may be there after a cut behind each event, with its number and the last mark."""
-    disk, mark = Disk(root), b""
+    disk, mark = Disk(root, before), b""
     for number, event in enumerate(events, start=1):
         if event.name == "mark":
             mark = event.content

@@ -1,9 +1,10 @@
 """The power goes behind each file call of a study's life, and what was not synced is lost or not.
 
-    PYTHONPATH=.:tests python tests/campaign/power_cuts.py LIFE [EACH [EVERY]]
+    PYTHONPATH=.:tests python tests/campaign/power_cuts.py LIFE [EACH [EVERY [CALLS]]]
 
 prints a JSON line. Behind each call all that was not synced is lost once, and EACH times a random
-part of it; each EVERYth of the folders so left is trained to the end and compared.
+part of it; each EVERYth of the folders so left is trained to the end and compared. Only behind
+each so manyth of the CALLS, where that is given.
 """
 
 import json
@@ -52,15 +53,14 @@ def recorded(life: str, out: Path) -> list[Event]:
     return calls.events
 
 
-def lay_out(out: Path, template: Path, left: dict[str, bytes | None]) -> None:
-    """Make a folder of what a cut left, over what was there before the life began."""
-    fresh(out, template)
-    out.mkdir(exist_ok=True)
+def lay_out(out: Path, left: dict[str, bytes | None]) -> None:
+    """Make a folder of what a cut left."""
+    shutil.rmtree(out, ignore_errors=True)
     for name, content in left.items():
         place = out / name
         if content is None:
             place.mkdir(exist_ok=True)
-        elif place.parent.is_dir():
+        else:
             place.write_bytes(content)
 
 
@@ -88,22 +88,25 @@ def look(life: str, out: Path, whole: Path, promised: set[tuple[str, int]], on: 
     return ""
 
 
-def campaign(life: str, each: int = 3, every: int = 20, seed: int = 0) -> dict[str, object]:
+def campaign(life: str, each: int = 3, every: int = 20, calls: int = 1) -> dict[str, object]:
     """Cut the power everywhere; return what there is to say."""
     folder = Path(tempfile.mkdtemp(prefix="power-"))
-    generator = random.Random(seed)
+    generator = random.Random(life)
     try:
         code, said = child(lambda: (settle(), LIVES[life].before(folder / "before")))
         assert code == 0, said
-        out, whole = folder / "out", fresh(folder / "whole", folder / "before")
+        before, out = folder / "before", folder / "out"
+        whole = fresh(folder / "whole", before)
         # Where the folder was before, all of it is certain.
         code, events = child(lambda: recorded(life, whole))
         assert code == 0, events
 
         def all_cuts() -> tuple[int, dict[str, str]]:
             count, wrong = 0, {}
-            for number, mark, left in cuts(str(whole), events, each, generator):
-                lay_out(out, folder / "before", left)
+            for number, mark, left in cuts(str(whole), before, events, each, generator):
+                if number % calls:
+                    continue
+                lay_out(out, left)
                 # A child for what is trained: its calls are counted from one.
                 promised = pickle.loads(mark)
                 if said := look(life, out, whole, promised, count % every == 0):

@@ -1,0 +1,66 @@
+"""Two processes want one lock, a thousand times, whatever befalls them and its file."""
+
+import os
+import random
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import forks
+import pytest
+from campaign import contender
+
+CONTENDER = str(Path(contender.__file__))
+LONG = [pytest.mark.long, pytest.mark.timeout(3600)]
+
+
+def befall(mode: str, lock: Path, pids: list[int], generator: random.Random) -> None:
+    """Do to the processes or the lock's file what a mode is of."""
+    if mode == "paused":
+        pid = generator.choice(pids)
+        send(pid, signal.SIGSTOP)
+        # Now and then for longer than a heartbeat may be old.
+        time.sleep(1.1 * contender.STALE if generator.random() < 0.05 else 0.01)
+        send(pid, signal.SIGCONT)
+    elif mode == "emptied":
+        with suppress(FileNotFoundError):
+            os.truncate(lock, 0)
+    elif mode == "removed":
+        lock.unlink(missing_ok=True)
+    else:
+        time.sleep(1.1 * contender.STALE)
+        for pid in pids:
+            send(pid, signal.SIGCONT)
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    # It may have ended by itself.
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+@pytest.mark.parametrize("mode", ["paused", "emptied", "removed", "local"])
+@pytest.mark.parametrize("rounds", [8, pytest.param(200, marks=LONG)], ids=["few", "many"])
+def test_there_are_never_two_writers(mode: str, rounds: int, tmp_path: Path) -> None:
+    lock, log = tmp_path / "run.lock", tmp_path / "log"
+    rounds = rounds // 4 if mode == "local" else rounds
+    words = [CONTENDER, str(lock), str(log), str(rounds)]
+    processes = [forks.start([*words, str(seed), mode], stderr=forks.STDOUT) for seed in (1, 2)]
+    generator = random.Random(mode)
+    while running := [each.pid for each in processes if each.poll() is None]:
+        befall(mode, lock, running, generator)
+        time.sleep(generator.uniform(0, 0.2))
+    for process in processes:
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+    writer, writes = "", 0
+    for line in log.read_text().splitlines():
+        what, pid = line.split()
+        if what == "begin":
+            assert not writer, f"{pid} writes while {writer} does"
+            writer, writes = pid, writes + 1
+        elif what == "end":
+            writer = ""
+    assert writes >= rounds
+    print(f"\n{mode}: {2 * rounds} rounds, {writes} writes")
