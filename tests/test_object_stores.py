@@ -118,7 +118,7 @@ def test_a_damaged_part_is_set_aside(s3: Server, tmp_path: Path) -> None:
     write_whole(part, content[:-100])
     said = scalestudy("status", str(command.place))
     assert said.returncode == 0
-    assert f"{part} is damaged: the next run sets it aside" in " ".join(said.stderr.split())
+    assert f"{part.name} cannot be read. `scalestudy run` sets" in " ".join(said.stderr.split())
     output = command.finish()
     assert f"{part} is damaged and was set aside" in " ".join(output.split())
     assert (command.store.damaged / f"epochs-{part.name}").read_bytes() == content[:-100]

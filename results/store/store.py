@@ -36,7 +36,6 @@ MERGE_ABOVE = 8
 """Number of small parts that a table may have before `merge` makes fewer, larger ones."""
 _READ_ATTEMPTS = 5
 _READ_PAUSE = 0.2
-_DAMAGED = "is damaged: the next run sets it aside and trains what only it held"
 _WRITING_SECONDS = 60.0
 """A scrap of a report that is older is none that is being written."""
 _SCRAP = re.compile(r"\..+\.[0-9a-f]{8}")
@@ -122,10 +121,17 @@ class Store:
         damaged.
         """
         wanted = list(columns or SCHEMAS[table].names)
+        rows = self._held(table, [*dict.fromkeys([*wanted, *needed(table)])], where)
+        return once(table, rows).select(wanted)
+
+    def _held(
+        self, table: str, columns: Sequence[str], where: pc.Expression | None = None
+    ) -> pa.Table:
+        """Return the rows of all parts of one moment, those that are wrong too."""
         for attempt in count(1):
             generation, parts = self._generation(table), self.parts(table)
             try:
-                rows = read_parts(parts, table, dict.fromkeys([*wanted, *needed(table)]), where)
+                rows = read_parts(parts, table, columns, where)
             except Exception as error:
                 # Whatever damaged bytes make of a reader. But parts that were merged while they
                 # were read are there under other names.
@@ -146,7 +152,7 @@ class Store:
                 raise StoreError(
                     f"{self.root}: no run directory is there; `scalestudy run` makes one."
                 )
-            return once(table, rows).select(wanted)
+            return rows
         raise AssertionError("a table is read, or it is said why not")
 
     def _generation(self, table: str) -> int:
@@ -234,12 +240,10 @@ class Store:
         """
         said, broken = [], False
         for table in SCHEMAS:
-            parts = self.parts(table)
             try:
-                held = read_parts(parts, table, needed(table))
-            except Exception:
-                # Whatever damaged bytes make of a reader.
-                said += [f"{part} {_DAMAGED}" for part in parts if not is_sound(part, table)]
+                held = self._held(table, needed(table))
+            except StoreError as error:
+                said.append(str(error))
                 broken = True
                 continue
             if bad := int(wrong(table, heads(table, held)).sum()):
