@@ -119,10 +119,13 @@ def sound(one: Path, other: Path) -> None:
     if not Store(one).root.is_dir():
         return
     held, whole = table(one, "epochs"), table(other, "epochs")
+    if held.empty:
+        return
     assert not held.duplicated(["trial_id", "epoch"]).any()
     keys = ["trial_id", "epoch"]
     expected = held[keys].merge(whole, on=keys, how="left")
-    pd.testing.assert_frame_equal(held, expected[held.columns], check_exact=True)
+    # Of no rows, and of rows that are all null, the types are whatever pandas makes of them.
+    pd.testing.assert_frame_equal(held, expected[held.columns], check_dtype=False, check_exact=True)
     # `read` counts each row once; here no part may hold one twice.
     parts = [pd.read_parquet(part) for part in Store(one).parts("epochs")]
     if parts:

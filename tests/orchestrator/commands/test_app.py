@@ -404,3 +404,10 @@ def test_the_shell_completes_commands_and_options(scalestudy: Command) -> None:
         shell = {"_SCALESTUDY_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": place}
         done = forks.run(["-c", asked], env={**os.environ, **shell})
         assert {*done.stdout.split()} == found
+
+
+def test_windows_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = Path(cli.__file__).with_name("__init__.py").read_text()
+    monkeypatch.setattr("os.name", "nt")
+    with pytest.raises(SystemExit, match="run it under WSL 2"):
+        exec(content, {})

@@ -1,8 +1,11 @@
 """A cluster that is dead is said to be so at once; a private one is private."""
 
+import inspect
 import os
+import re
 import socket
 import stat
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -58,11 +61,25 @@ def test_the_private_folder_is_short_and_closed(
         private_folder()
 
 
-def test_ray_has_the_private_names_that_are_used() -> None:
-    from ray._private import services, worker
-    from ray._private.state import available_resources_per_node
+PRIVATE = [
+    ("ray._private.services", "get_node_ip_address"),
+    ("ray._private.worker", "print_to_stdstream"),
+    ("ray._private.state", "available_resources_per_node"),
+]
 
-    assert callable(services.get_node_ip_address)
-    assert callable(worker.print_to_stdstream)
-    assert callable(available_resources_per_node)
-    assert ray_private.LOOPBACK == "127.0.0.1"
+
+@pytest.mark.parametrize(("module", "name"), PRIVATE)
+def test_ray_has_the_private_names_that_are_used(module: str, name: str) -> None:
+    found = callable(getattr(import_module(module), name, None))
+    assert found, f"Ray has no {module}.{name} any more: see orchestrator/drivers/ray_private.py"
+
+
+def test_all_private_names_of_ray_stand_in_one_module() -> None:
+    root = Path(ray_private.__file__).parents[2]
+    files = [*(root / "orchestrator").rglob("*.py"), *(root / "trainables").rglob("*.py")]
+    users = {
+        file.stem for file in files if re.search(r"\bray\._|_temp_dir|_node_ip", file.read_text())
+    }
+    assert users == {"ray_private"}
+    taken = inspect.getsource(import_module("ray._private.worker").init)
+    assert all(f'"{name}"' in taken for name in ("_temp_dir", "_node_ip_address"))
