@@ -22,8 +22,10 @@ def tried(script: str, *words: str) -> int:
     return int(answer.get("points") or answer["cuts"])
 
 
+@pytest.mark.long
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("life", LIVES)
-@pytest.mark.parametrize("every", [150, pytest.param(1, marks=LONG)], ids=["sample", "all"])
+@pytest.mark.parametrize("every", [150, 1], ids=["sample", "all"])
 def test_a_fault_at_any_call_costs_nothing(life: str, every: int) -> None:
     assert tried("every_call.py", life, str(every), str(every // 2))
 
@@ -31,7 +33,7 @@ def test_a_fault_at_any_call_costs_nothing(life: str, every: int) -> None:
 @pytest.mark.parametrize(
     ("life", "each", "calls"),
     [
-        ("plain", 1, 8),
+        pytest.param("plain", 1, 8, marks=LONG),
         *(pytest.param(life, 10, 1, marks=LONG) for life in ("plain", "search", "kept", "merge")),
     ],
 )
