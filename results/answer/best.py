@@ -7,6 +7,7 @@ from results.analysis.cells import State
 from results.analysis.comparisons import ANY
 from results.analysis.runs import records_of
 from results.phrases import cell_name, count, few, fraction_label, listed
+from results.statistics.inference import NOTHING
 
 ALIKE = 1e-9
 """Points up to which cells are equal."""
@@ -30,7 +31,8 @@ def best_said(study: Analysis) -> str:
         none = "The only cell has" if total == 1 else f"Each of the {total} cells has at most"
         highest = "it reached" if total == 1 else f"{listed(few(names))} reached most,"
         return f"{none} one seed, so that there is no ±; {highest} {value}."
-    value = value_of(study, f", 95 % interval for {study.comparisons.speaks_of}")
+    over = study.comparisons.speaks_of
+    value = value_of(study, ", 95 % interval" if over == NOTHING else f", 95 % interval for {over}")
     if total == 1:
         return f"The only cell reaches a test accuracy of {value}."
     of = f"Of {total} cells" + (f" ({complete} complete)" if complete < total else "")

@@ -42,6 +42,11 @@ def test_whole_design():
     assert "comparisons behind this answer are decided" in texts["evidence"]
 
 
+def test_the_first_cell_of_many_is_compared_with_nothing_yet():
+    rows = [*cell([0.90, 0.91, 0.92]), *cell([None], model=BIG, status="planned")]
+    assert "95 % interval)" in said(rows)["best"]
+
+
 def test_models_of_one_size_are_no_contrast_of_sizes():
     texts = said([{**row, "n_parameters": 5000} for row in design()])
     assert texts[""].startswith("Would another model, pretrained weights or more data help more")
