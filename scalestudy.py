@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from orchestrator import load_study, make_progress, plan_study, run_study
     from results import compare, open
+    from trainables import load_model
 
 _HOMES = {
     "compare": "results",
+    "load_model": "trainables",
     "load_study": "orchestrator",
     "make_progress": "orchestrator",
     "open": "results",
@@ -18,7 +20,15 @@ _HOMES = {
     "run_study": "orchestrator",
 }
 
-__all__ = ["compare", "load_study", "make_progress", "open", "plan_study", "run_study"]
+__all__ = [
+    "compare",
+    "load_model",
+    "load_study",
+    "make_progress",
+    "open",
+    "plan_study",
+    "run_study",
+]
 
 
 def __dir__() -> list[str]:

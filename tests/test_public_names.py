@@ -9,10 +9,11 @@ import trainables
 
 
 def test_scalestudy() -> None:
-    names = ["compare", "load_study", "make_progress", "open", "plan_study", "run_study"]
+    names = ["compare", "load_model", "load_study", "make_progress", "open", "plan_study"]
+    names += ["run_study"]
     assert scalestudy.__all__ == dir(scalestudy) == names
     for name in names:
-        owner = results if name in results.__all__ else orchestrator
+        (owner,) = (each for each in (results, orchestrator, trainables) if name in each.__all__)
         assert getattr(scalestudy, name) is getattr(owner, name)
 
 
@@ -49,7 +50,8 @@ def test_results() -> None:
 
 
 def test_trainables() -> None:
-    assert trainables.__all__ == ["CheckpointError", "Learner", "carve", "draw", "open_dataset"]
+    names = ["CheckpointError", "Learner", "carve", "draw", "load_model", "open_dataset"]
+    assert trainables.__all__ == names
     for name in trainables.__all__:
         assert getattr(trainables, name).__name__ == name
 

@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from trainables.data.dataset import open_dataset
     from trainables.data.splits import carve, draw
     from trainables.errors import CheckpointError
+    from trainables.models.exported import load_model
     from trainables.training.learner import Learner
 
 _HOMES = {
@@ -13,10 +14,11 @@ _HOMES = {
     "Learner": "training.learner",
     "carve": "data.splits",
     "draw": "data.splits",
+    "load_model": "models.exported",
     "open_dataset": "data.dataset",
 }
 
-__all__ = ["CheckpointError", "Learner", "carve", "draw", "open_dataset"]
+__all__ = ["CheckpointError", "Learner", "carve", "draw", "load_model", "open_dataset"]
 
 
 def __getattr__(name: str) -> Any:

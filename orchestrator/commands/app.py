@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.commands.doctor import doctor
+from orchestrator.commands.export import export
 from orchestrator.commands.jobs import stop, submit
 from orchestrator.commands.merge import merge
 from orchestrator.commands.replay import replay
@@ -24,7 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (
-    *(init, plan, run, status, doctor, report, compare, merge, replay, clean, schema, submit, stop),
+    *(init, plan, run, status, doctor, report, compare, merge, export, replay, clean, schema),
+    *(submit, stop),
 ):
     app.command()(_command)
 

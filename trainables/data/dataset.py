@@ -184,8 +184,12 @@ def decode_size(source: Source, goal: Sides | None) -> Sides | None:
     if goal is None:
         return None
     own = inspect(source).sides
-    is_alike = own is not None and own[0] * goal[1] == own[1] * goal[0] and own[0] <= goal[0]
-    return None if is_alike else goal
+    return None if own is not None and stays(own, goal) else goal
+
+
+def stays(own: Sides, goal: Sides) -> bool:
+    """Return whether images of these sides are decoded as they are, to be resized on the device."""
+    return own[0] * goal[1] == own[1] * goal[0] and own[0] <= goal[0]
 
 
 def open_dataset(

@@ -43,6 +43,10 @@ class Inventory:
     those `across` training and validation, and in `test` of those that are in train."""
     is_looked_at: bool
     """Whether the images were decoded, so that the notes include what only pixels tell."""
+    sides: Sides | None = None
+    """Height and width of all images as they are stored; None where they differ."""
+    bits: int | None = None
+    """Bits that the training images of more than 8 use."""
 
     def __str__(self) -> str:
         """Return one line: classes, counts, files."""
@@ -68,6 +72,8 @@ class Inventory:
             "notes": [asdict(note) for note in self.notes],
             "repeats": dict(self.repeats),
             "looked_at": self.is_looked_at,
+            "sides": self.sides,
+            "bits": self.bits,
         }
 
 
@@ -105,6 +111,8 @@ def take_stock(
         ),
         repeats=repeats,
         is_looked_at=info.look is not None,
+        sides=info.sides,
+        bits=info.look.bits if info.look else None,
     )
 
 

@@ -9,6 +9,7 @@ from torchvision.models import GoogLeNet, Inception3
 
 from trainables.errors import WeightsError
 from trainables.functions import is_function
+from trainables.models.exported import about_of
 from trainables.models.facts import Sides
 from trainables.models.matching import Fit, Head, fit
 from trainables.models.networks import check_model, head_names, skeleton
@@ -67,6 +68,8 @@ def resolve_weights(
     content = digest(Path(sought), label)
     known = member_of_file(content)
     if known is None:
+        about = about_of(Path(sought))
+        said["normalization"] = normalization or (about and about.normalization)
         return Weights(**said, file=sought, digest=content, entry=entry)
     if not is_function(model) and known is member_of(model, known.name):
         return Weights(**said, name=known.name, file=sought, digest=published_digest(known))

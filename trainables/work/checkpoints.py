@@ -127,7 +127,7 @@ class Checkpoints:
         found = [row.get("epoch") for row in rows if isinstance(row, dict)] if rows else None
         if not isinstance(rows, list) or found != list(range(1, _epoch(state) + 1)):
             raise ValueError(f"its rows are not the metrics of epochs 1 to {_epoch(state)}")
-        with _readable(self._folder / state) as file:
+        with readable(self._folder / state) as file:
             if written is not None and checksum(file) != written:
                 raise ValueError("it is not as it was written")
             learner.load(file)
@@ -184,7 +184,7 @@ def _scrap(place: Location) -> Iterator[Path]:
 
 
 @contextmanager
-def _readable(place: Location) -> Iterator[Path]:
+def readable(place: Location) -> Iterator[Path]:
     """Give a path at which a file can be read until the block ends."""
     if isinstance(place, Path):
         yield place

@@ -1,0 +1,131 @@
+"""A trained model as one file: its weights, its classes, and how an image is shown to it."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+from torchvision.models import GoogLeNet, Inception3
+
+from trainables.data.batches import Preparation
+from trainables.data.pictures import Manner, decode
+from trainables.data.reading import Item
+from trainables.errors import WeightsError
+from trainables.models.rehearsal import fresh_model
+from trainables.recipe import Sides, Stem
+from trainables.trial import Channels, Source
+
+_MARK = "scalestudy"
+_VERSION = 1
+
+
+class About(BaseModel):
+    """What a file says of the model that it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    scalestudy: int = _VERSION
+    """Version of the format."""
+    model: str
+    """torchvision's name, or a user's own as package.module:function."""
+    stem: Stem
+    classes: tuple[str, ...]
+    """Names of the classes, in the order of the model's outputs."""
+    normalization: Channels
+    """Of inputs scaled to 0..1."""
+    image_size: Sides
+    """Height and width in pixels of what the model sees."""
+    decoded_size: Sides
+    """Height and width to which an image is decoded first."""
+    fit: str = "crop"
+    background: str = "white"
+    range: tuple[float, float] | None = None
+    """How an image gets its shape, its background and its grey levels, as in a study's `data`."""
+    bits: int | None = None
+    """Bits that the training images of more than 8 use."""
+    rescaled: bool = False
+    """Whether GoogLeNet or Inception scale their inputs, as torchvision's weights expect."""
+    accuracy: float | None = None
+    """Test accuracy of the final epoch, 0 to 1."""
+    trial_id: str = ""
+    study: str = ""
+
+
+class TrainedModel:
+    """A trained classifier that names what an image shows."""
+
+    def __init__(self, about: About, tensors: Mapping[str, Tensor]) -> None:
+        self.about = about
+        count, sides = len(about.classes), about.image_size
+        self.module: nn.Module = fresh_model(about.model, count, about.stem, sides, seed=0)
+        if isinstance(self.module, GoogLeNet | Inception3):
+            self.module.transform_input = about.rescaled
+        self.module.load_state_dict(tensors)
+        self.module.eval()
+        means = list(about.normalization.mean), list(about.normalization.std)
+        size = about.decoded_size, about.image_size
+        self._prepared = Preparation(*means, *size, torch.device("cpu"))
+        values = [*about.range] if about.range else None
+        self._manner = Manner.of(Source(fit=about.fit, background=about.background, range=values))
+
+    @torch.inference_mode()
+    def predict(self, image: str | Path | bytes) -> tuple[str, float]:
+        """Return the class of an image, a file or its content, and the probability of it, 0 to 1.
+
+        Raises DataError where it is no image that is read.
+        """
+        content = image if isinstance(image, bytes) else Path(image)
+        item = Item(str(image) if isinstance(content, Path) else "the image", content)
+        picture = decode(item, self.about.decoded_size, self._manner, self.about.bits)
+        inputs = self._prepared(torch.tensor(picture.pixels)[None])
+        chances = self.module(inputs.contiguous())[0].softmax(0)
+        place = int(chances.argmax())
+        return self.about.classes[place], float(chances[place])
+
+
+def write_model(file: Path, about: About, tensors: Mapping[str, Tensor]) -> None:
+    """Write a model as safetensors where the file's name ends so, else as torch.save does."""
+    said = about.model_dump(mode="json")
+    if file.suffix == ".safetensors":
+        own = {name: values.contiguous().clone() for name, values in tensors.items()}
+        metadata = {name: json.dumps(value) for name, value in said.items()}
+        safetensors.torch.save_file(own, file, metadata)
+    else:
+        torch.save({**said, "state_dict": dict(tensors)}, file)
+
+
+def load_model(file: str | Path) -> TrainedModel:
+    """Return the model of a file that `scalestudy export` wrote; no code in it is executed.
+
+    Raises WeightsError where it is none.
+    """
+    place = Path(file)
+    about = about_of(place)
+    if about is None:
+        raise WeightsError(f"{file} is no model that `scalestudy export` wrote")
+    if place.suffix == ".safetensors":
+        return TrainedModel(about, safetensors.torch.load_file(place))
+    return TrainedModel(about, torch.load(place, "cpu", weights_only=True)["state_dict"])
+
+
+def about_of(file: Path) -> About | None:
+    """Return what a file says of its model; None of files that `export` did not write."""
+    try:
+        if not zipfile.is_zipfile(file):
+            with safetensors.safe_open(file, "pt") as held:
+                found = {name: json.loads(v) for name, v in (held.metadata() or {}).items()}
+        else:
+            with zipfile.ZipFile(file) as archive:
+                names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+                if not any(_MARK.encode() in archive.read(name) for name in names):
+                    return None
+            found = torch.load(file, "cpu", weights_only=True, mmap=True)
+        return About.model_validate(found) if found.get(_MARK) == _VERSION else None
+    except Exception:
+        # Whatever foreign or damaged bytes make of a reader; who reads the weights says it.
+        return None
