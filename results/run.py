@@ -186,8 +186,12 @@ class Run:
         """Names that `figure` takes."""
         return list(self.drawings)
 
-    def figure(self, name: str) -> "Figure":
-        """Draw one of `figures`; raises ResultsError where there is none of that name."""
+    def figure(self, name: str, width: float | None = None, title: bool = True) -> "Figure":
+        """Draw one of `figures`; raises ResultsError where there is none of that name.
+
+        A width in inches lays it out for a column of a paper, with text of 8 points; without
+        `title` the line on how to read it goes too.
+        """
         try:
             drawing = self.drawings[name]
         except KeyError:
@@ -196,7 +200,11 @@ class Run:
             raise ResultsError(
                 f"There is no figure {name!r}; there are {', '.join(self.drawings)}.{hint}"
             ) from None
-        return drawing.draw()
+        if width is None and title:
+            return drawing.draw()
+        from results.figures.style import for_column
+
+        return for_column(drawing.draw(), width, title)
 
     @cached_property
     def drawings(self) -> "dict[str, Drawing]":

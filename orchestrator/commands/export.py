@@ -107,8 +107,9 @@ def _about(run: "Run", row: dict[str, Any]) -> "About":
     def known(name: str) -> Any:
         return None if row[name] != row[name] else row[name]
 
+    sides: Any = tuple(int(row[name]) for name in ("image_height", "image_width") if known(name))
     own: Any = tuple(read.get("sides") or ())
-    goal: Any = tuple(int(row[name]) for name in ("image_height", "image_width") if known(name)) or own
+    goal = sides or own
     published = [
         published_digest(member_of(row["model"], name)) for name in weights_names(row["model"])
     ]

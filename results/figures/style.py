@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -10,6 +10,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox, BboxBase
 from numpy.typing import ArrayLike
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
@@ -223,6 +225,77 @@ def _legend_columns(handles: Sequence[Artist], width: float) -> int:
     """Return in how many columns a legend fits a width in inches."""
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     return max(1, min(len(handles), _LEGEND_COLUMNS, int(width / (0.6 + _LETTER * longest))))
+
+
+def for_column(figure: Figure, width: float | None, title: bool) -> Figure:
+    """Lay a figure out anew, for a column of a paper of a width in inches; return it.
+
+    Text is 8 points high, two panels stand one below the other, labels that would run into others
+    go. Without a title the note below it goes too: both belong into the caption there.
+    """
+    size = width or figure.get_figwidth()
+    head = 0.0
+    for text, letters in zip([*figure.texts], (12, 15), strict=False):
+        lines = textwrap.wrap(text.get_text(), int(letters * size)) if title else []
+        text.set_text("\n".join(lines))
+        text.set_position((0.1 / size, head))
+        head += 0.14 * len(lines) + 0.05 * title
+    if width is None:
+        return figure
+    panels = [axes for axes in figure.axes if axes.axison and axes.get_subplotspec()]
+    first = panels[0].get_subplotspec() if panels else None
+    shape = first.get_geometry()[:2] if first else (1, 1)
+    if shape[1] == 2:
+        shape = (len(panels), 1)
+        grid = figure.add_gridspec(*shape)
+        for axes, place in zip(panels, (grid[row, 0] for row in range(shape[0])), strict=True):
+            axes.set_subplotspec(place)
+            axes.tick_params(labelleft=True, labelbottom=True)
+    rows = [max(0.62 * width / shape[1] ** 0.5, 0.17 * len(axes.get_yticks())) for axes in panels]
+    height = head + shape[0] * max(rows, default=1.0) + 0.3
+    for legend in [*figure.legends]:
+        legend.remove()
+        handles = [handle for handle in legend.legend_handles if handle]
+        labels = [text.get_text() for text in legend.get_texts()]
+        columns = max(1, int(width / (0.5 + _LETTER * max(map(len, labels)))))
+        height += 0.16 * -(-len(labels) // columns)
+        below: _Place = "outside lower left"
+        figure.legend(handles, labels, loc=below, ncols=columns, frameon=False)
+    height = min(height, _TALLEST)
+    figure.set_size_inches(width, height)
+    for text in figure.texts:
+        text.set_y(1 - text.get_position()[1] / height - 0.03 / height)
+    figure.set_layout_engine("constrained", rect=(0.0, 0.0, 1.0, 1.0 - head / height))
+    for axes in panels:
+        axes.tick_params(labelsize=8)
+    for text in figure.findobj(Text):
+        text.set_fontsize(8)
+    figure.draw_without_rendering()
+    for axes in panels:
+        room = axes.get_window_extent().width / figure.dpi
+        lines = textwrap.wrap(axes.get_xlabel(), max(10, int(14 * room)))
+        axes.set_xlabel("\n".join(lines))
+        height += 0.15 * max(0, len(lines) - 2)
+    figure.set_size_inches(width, min(height, _TALLEST))
+    figure.draw_without_rendering()
+    for axes in panels:
+        _thin_out([tick.label1 for tick in reversed(axes.xaxis.get_major_ticks())])
+        _thin_out([tick.label1 for tick in reversed(axes.yaxis.get_major_ticks())])
+        drawn = [axes.transData.transform(line.get_xydata()) for line in axes.lines]
+        marks = np.concatenate([*drawn, np.zeros((0, 2))])
+        _thin_out(axes.texts, marks, axes.get_window_extent().padded(1))
+    return figure
+
+
+def _thin_out(texts: Iterable[Text], marks: ArrayLike = (), frame: BboxBase | None = None) -> None:
+    """Hide texts that would run into one before them, into marks, (n, 2), or out of a frame."""
+    kept = [Bbox([point, point]).padded(3) for point in np.asarray(marks)]
+    for text in texts:
+        if text.get_text():
+            box = text.get_window_extent()
+            is_out = frame is not None and frame.count_contains(box.corners()) < 4
+            text.set_visible(not (is_out or box.count_overlaps(kept)))
+            kept += [box] if text.get_visible() else []
 
 
 def tidy(axes: Axes, grid: str = "both") -> None:

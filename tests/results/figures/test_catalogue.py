@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 from runs_table import analysis_of, cell, trial
 from sample import Plan, Row, write
 
@@ -335,3 +336,23 @@ def test_the_chosen_recipe_is_marked_that_was_measured_with_other_seeds():
     figure = search(analysis_of(rows, tuned=("lr",)))
     assert "lr 0.001" in texts(figure)
     assert "none chosen" not in texts(figure)
+
+
+@pytest.mark.parametrize("study", ["plain", "search", "faults", "nothing"])
+def test_a_figure_for_a_column_has_text_of_eight_points_and_nothing_overlaps(tmp_path, study):
+    plan, fate = STUDIES[study]
+    run = opened(tmp_path, plan, fate or (lambda row: None))
+    for name in run.figures:
+        figure = run.figure(name, width=3.4, title=False)
+        assert figure.get_figwidth() == pytest.approx(3.4)
+        assert not any(text.startswith("sample: ") for text in texts(figure)), name
+        found = figure.findobj(lambda each: isinstance(each, Text) and each.get_visible())
+        assert {text.get_fontsize() for text in found if text.get_text()} <= {8.0}, name
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            labels = [label for label in axes.get_xticklabels() if label.get_visible()]
+            boxes = [label.get_window_extent() for label in labels if label.get_text()]
+            pairs = itertools.combinations(boxes, 2)
+            assert not any(one.overlaps(other) for one, other in pairs), name
+    titled = run.figure("cells", width=3.4)
+    assert "sample: " in " ".join(texts(titled))
