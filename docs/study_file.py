@@ -13,6 +13,9 @@ _HERE = Path(__file__).parent
 EXAMPLES: Mapping[str, Any] = {
     "name": "cifar10-resnets",
     "trainable": "simulated",
+    "metric.column": "rmse",
+    "metric.goal": "min",
+    "metric.unit": "px",
     "data.source": "imagefolder",
     "data.path": "images",
     "data.validation": 5000,
@@ -82,6 +85,8 @@ EXAMPLES: Mapping[str, Any] = {
 
 _ABOUT: Mapping[str, str] = {
     "data": "",
+    "metric": "A name, such as `metric: balanced_accuracy` (`accuracy` by default), or a block. "
+    "Recipes are chosen, trials stopped and cells compared by it; it is no part of a trial.",
     "factors": "Every combination of levels is one cell. Any recipe field may be a factor too, "
     "such as `optimizer: [adam, sgd]`; it is then left out of `recipe`.",
     "recipe": "One of `epochs`, `steps` and `examples` is the budget.",

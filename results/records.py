@@ -61,6 +61,19 @@ RECIPE_COLUMNS: dict[str, pa.DataType] = {
 }
 """Every recipe field and its column type, as declared in the study (`auto` stays `auto`)."""
 
+SCORES = ("balanced_accuracy", "macro_f1", "top5", "log_loss", "calibration_error")
+"""What is recorded of the validation and the test set beside accuracy and loss.
+
+Means over classes; the share of examples whose class is among the five likeliest, null with five
+classes or fewer; the mean −log of the probability of the true class; and the expected calibration
+error over 15 bins of equal width (Guo et al., ICML 2017), a share.
+"""
+
+
+def _scores(part: str) -> dict[str, pa.DataType]:
+    return {f"{part}_{name}": pa.float64() for name in (*SCORES, "metric")}
+
+
 IDENTITY_COLUMNS: dict[str, pa.DataType] = {
     "trial_id": pa.string(),
     "stage": pa.string(),
@@ -91,9 +104,13 @@ EPOCH_SCHEMA = pa.schema(
         "val_accuracy": pa.float64(),
         "test_loss": pa.float64(),
         "test_accuracy": pa.float64(),
+        **_scores("val"),
+        **_scores("test"),
+        "metric": pa.string(),  # what val_metric and test_metric are: the study's, as it was then
         "lr_last": pa.float64(),  # learning rate of the interval's last step
         "seconds": pa.float64(),  # training and evaluation of this interval
         "images_per_second": pa.float64(),  # training only
+        "evaluation_images_per_second": pa.float64(),
         "peak_memory_bytes": pa.int64(),
         "device": pa.string(),
         "host": pa.string(),
@@ -109,12 +126,13 @@ TRIAL_SCHEMA = pa.schema(
         "measured": pa.bool_(),  # comparisons use it; a winner's search trial included
         "status": pa.string(),
         "stopped_at_epoch": pa.int64(),
-        "stopped_cutoff": pa.float64(),  # val_accuracy that the trial fell below
+        "stopped_cutoff": pa.float64(),  # val_metric that the trial was worse than
         "error": pa.string(),
         "epochs_done": pa.int64(),
         "epochs_budget": pa.int64(),  # evaluation intervals the recipe asks for
         "latest_val_accuracy": pa.float64(),  # at epochs_done, also while it runs
-        "best_epoch": pa.int64(),  # by val_accuracy, the earliest of equals
+        "latest_val_metric": pa.float64(),
+        "best_epoch": pa.int64(),  # by val_metric, the earliest of equals
         "final_train_loss": pa.float64(),
         "final_train_accuracy": pa.float64(),
         "final_val_loss": pa.float64(),
@@ -127,6 +145,11 @@ TRIAL_SCHEMA = pa.schema(
         "best_val_accuracy": pa.float64(),
         "best_test_loss": pa.float64(),
         "best_test_accuracy": pa.float64(),
+        **_scores("final_val"),
+        **_scores("final_test"),
+        "best_val_metric": pa.float64(),
+        "best_test_metric": pa.float64(),
+        "evaluation_images_per_second": pa.float64(),
         "n_parameters": pa.int64(),  # all; rows without n_trainable counted trainable ones
         "n_trainable": pa.int64(),  # those that training changes
         "flops_per_image": pa.int64(),  # forward pass
@@ -162,6 +185,11 @@ PREDICTION_SCHEMA = pa.schema(
         "label": pa.int64(),
         "prediction": pa.int64(),
         "correct": pa.bool_(),
+        # Probabilities, and whether the label is among the five likeliest classes: null where a
+        # trainable tells its classes alone.
+        "label_probability": pa.float32(),
+        "prediction_probability": pa.float32(),
+        "in_first_five": pa.bool_(),
     }
 )
 

@@ -24,11 +24,21 @@ VARIES = {
         "sequence",
         "seconds",
         "images_per_second",
+        "evaluation_images_per_second",
         "peak_memory_bytes",
         "host",
         "recorded_at",
     },
-    "trials": {"seconds", "host", "slot", "attempts", "started_at", "ended_at", "error"},
+    "trials": {
+        "seconds",
+        "evaluation_images_per_second",
+        "host",
+        "slot",
+        "attempts",
+        "started_at",
+        "ended_at",
+        "error",
+    },
 }
 """Columns that an interruption may change."""
 

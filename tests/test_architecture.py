@@ -20,13 +20,13 @@ FORBIDDEN = {
     "trainables": {"orchestrator"},
 }
 LEAVES = {
-    *("results.errors", "results.phrases", "results.ranking", "results.records"),
+    *("results.errors", "results.phrases", "results.metric", "results.ranking", "results.records"),
     *("results.store.files", "results.store.objects"),
 }
 """What trainables may import of results; each imports nothing else of ours but the others."""
 ROOMS = {
     "orchestrator": "errors study placement ledger plan drivers run screen jobs commands",
-    "results": "errors records ranking phrases store statistics analysis findings answer "
+    "results": "errors records ranking phrases metric store statistics analysis findings answer "
     "figures run report pairs",
     "trainables": "errors functions recipe trial data models demo training work measure",
 }

@@ -64,7 +64,7 @@ def replay(
         store = Store.at(run_folder)
         study = recorded_study(store)
         rules = _rules(study, compare, grace, reduction_factor)
-        recorded = replaying.recorded_curves(study, History(store))
+        recorded = replaying.recorded_curves(study, History(store, study.metric))
         found = [replaying.replay(study, recorded, rule) for rule in rules]
         caveats = replaying.caveats(study, recorded)
         document.update(

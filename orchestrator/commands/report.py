@@ -213,20 +213,23 @@ def _table(pair: "Pair") -> "Table":
     """Return the cells of both studies as a terminal shows them."""
     from orchestrator.screen.picture import plain_table
     from results.analysis.runs import records_of
-    from results.phrases import signed
 
-    refusal = pair.refusal
+    refusal, metric = pair.refusal, pair.metric
+    unit = "%" if metric.is_percent else metric.unit
+    form = "{:.1f}" if metric.is_percent else "{:.4g}"
+    heading = f"test {metric.name} ({unit})" if unit else f"test {metric.name}"
     first, second = pair.names
-    title = f"{second} against {first}: test accuracy (%), points gained"
+    title = f"{second} against {first}: {heading}, {metric.points} gained".replace(",  ", ", ")
     table = plain_table(title, "cell", first, second, "gain", "95 % interval", "cost")
     table.add_column("", overflow="fold")
     for row in records_of(pair.cells):
+        scores = (row[f"accuracy_{side}"] for side in ("first", "second"))
         basis = f"decided, {row['basis']}" if row["decided"] else row["basis"]
-        interval = f"{signed(row['low'])} to {signed(row['high'])}"
+        interval = f"{metric.change(row['low'])} to {metric.change(row['high'])}"
         table.add_row(
             pair.cell_name(row),
-            *(usage.or_dash(row[f"accuracy_{side}"], "{:.1f}") for side in ("first", "second")),
-            usage.or_dash(row["difference"], signed(row["difference"])),
+            *(usage.or_dash(metric.sign * score, form) for score in scores),
+            usage.or_dash(row["difference"], metric.change(row["difference"])),
             usage.or_dash(row["low"], interval),
             usage.or_dash(row["cost_ratio"], "×{:.2g}"),
             row["basis"] if row["reason"] == refusal else row["reason"] or basis,

@@ -72,7 +72,7 @@ def _follow(run: "Opened") -> None:
 
 def _document(shot: "Snapshot") -> usage.Document:
     """Return what `status --json` prints."""
-    total = shot.total
+    total, name = shot.total, f"val_{shot.metric.column}"
     return {
         "name": shot.name,
         "trials": total.counts,
@@ -86,13 +86,16 @@ def _document(shot: "Snapshot") -> usage.Document:
                 "cell": cell.name,
                 "state": cell.state,
                 "trials": cell.counts,
-                "val_accuracy": cell.accuracy,
-                "best_val_accuracy": cell.best,
+                name: cell.value,
+                f"best_{name}": cell.best,
                 "errors": cell.errors,
             }
             for cell in shot.cells.values()
         ],
-        "slots": [asdict(slot) for slot in shot.slots],
+        "slots": [
+            {name if key == "value" else key: value for key, value in asdict(slot).items()}
+            for slot in shot.slots
+        ],
     }
 
 

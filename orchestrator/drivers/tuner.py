@@ -23,7 +23,7 @@ from orchestrator.drivers.tracking import Tracking, loggers_of
 from orchestrator.ledger.passes import Pass
 from results.store.objects import Location
 from trainables.work.actor import Actor
-from trainables.work.reports import METRIC, FailureKind
+from trainables.work.reports import FailureKind
 
 _REMEMBERED = 64
 """Trials that Tune may hold before those that have ended are dropped."""
@@ -60,8 +60,8 @@ def _tune(work: Pass, capacity: Capacity, checkpoints: Location, relay: "Relay")
         Tuner(
             Actor,
             tune_config=TuneConfig(
-                metric=METRIC,
-                mode="max",
+                metric="val_metric",
+                mode=study.metric.goal,
                 search_alg=Dispatcher(work, capacity, checkpoints),
                 scheduler=Rungs(work),
                 num_samples=-1,

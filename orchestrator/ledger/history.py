@@ -1,5 +1,6 @@
 """What earlier passes recorded, as a new pass needs it: the results are the state."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from results.records import Status
+from results.metric import ACCURACY, Metric
+from results.records import SCORES, Status
 from results.store.store import Store
 
 Row = Mapping[str, Any]
@@ -25,18 +27,22 @@ COMPARED = (
     "val_accuracy",
     "test_loss",
     "test_accuracy",
+    *(f"{part}_{name}" for part in ("val", "test") for name in SCORES),
     "lr_last",
 )
 """Epoch columns that training the same trial again must give to the last digit."""
 
-_READ = ("trial_id", "sequence", "epoch", "seconds", *COMPARED)
+_METRIC = ("val_metric", "test_metric")
+KEPT = ("epoch", "seconds", "evaluation_images_per_second", *COMPARED, *_METRIC)
+"""Epoch columns that are known of a trial's earlier epochs."""
+_READ = ("trial_id", "sequence", *KEPT)
 
 
 class History:
     """Recorded epochs and trials of a run directory; one that is not there yet has no history."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, metric: Metric = ACCURACY) -> None:
+        self.store, self.metric = store, metric
         self.trials: dict[str, Row] = {}
         self._epochs = pa.table({name: [] for name in _READ})
         self._spans: dict[str, tuple[int, int]] = {}
@@ -51,6 +57,11 @@ class History:
             return
         self.trials = {row["trial_id"]: row for row in store.read("trials").to_pylist()}
         epochs = store.read("epochs", _READ)
+        if self.metric.is_built_in:
+            # Recorded without it, or by a study that had another one.
+            for name in _METRIC:
+                named = epochs[name.replace("metric", self.metric.column)]
+                epochs = epochs.set_column(epochs.column_names.index(name), name, named)
         if epochs.num_rows:
             self.last_sequence = pc.max(epochs["sequence"]).as_py()
             self._enter(epochs)
@@ -69,6 +80,11 @@ class History:
         values: NDArray[np.float64] = self._epochs[name].slice(start, count).to_numpy()
         return values
 
+    def score(self, trial_id: str, epoch: int, column: str = "val_metric") -> float:
+        """Return a trial's score at a recorded epoch, of which more is better, or NaN."""
+        value = self.column(trial_id, column)[epoch - 1]
+        return math.nan if value is None else self.metric.score(float(value))
+
     def stray(self, trial_id: str, epoch: int) -> Row | None:
         """Return the metrics of an epoch recorded beyond a gap, or None."""
         return self._strays.get((trial_id, epoch))
@@ -80,13 +96,16 @@ class History:
         return rows
 
     def arrivals(self) -> Iterator[tuple[str, int, float]]:
-        """Yield (trial_id, epoch, val_accuracy) in the order in which they were recorded.
+        """Yield (trial_id, epoch, score) in the order in which they were recorded.
 
-        What is recorded beyond a gap is left out.
+        A score is what the metric is on the validation set, negative where less is better. What is
+        recorded beyond a gap is left out.
         """
         order = self._epochs.sort_by("sequence")
-        for batch in order.select(["trial_id", "epoch", "val_accuracy"]).to_batches():
-            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        for batch in order.select(["trial_id", "epoch", "val_metric"]).to_batches():
+            trials, epochs, values = (column.to_pylist() for column in batch.columns)
+            scores = (math.nan if value is None else self.metric.score(value) for value in values)
+            yield from zip(trials, epochs, scores, strict=True)
 
     def status(self, trial_id: str) -> Status | None:
         """Return what became of a trial, or None where it was never planned."""

@@ -88,7 +88,7 @@ class Ledger:
         return str(self.stages.cells[wanted.cell].cell)
 
     def arrive(self, wanted: Wanted, epoch: int, score: float) -> Stop | None:
-        """Enter a trial's validation accuracy at an epoch; return a stop if it goes no further."""
+        """Enter a trial's score at an epoch; return a stop if it goes no further."""
         if known := self._factless.pop(wanted.trial.trial_id, None):
             return known
         budget, group = wanted.trial.recipe.intervals, self.stages.group(wanted)
@@ -136,13 +136,18 @@ class Ledger:
             if trial_id in self._outcomes:
                 continue
             if self.history.has_facts(trial_id):
-                self._note(wanted, Outcome(Status.STOPPED, score), **stop.columns())
+                self._note(wanted, Outcome(Status.STOPPED, score), **self.columns(stop))
             else:
                 self._factless[trial_id] = stop
         for cell in self.stages.cells:
             self._settle(cell)
         self._look()
         self._disown()
+
+    def columns(self, stop: Stop) -> dict[str, float]:
+        """Return the trial columns that tell of a stop."""
+        cutoff = self.study.metric.score(stop.cutoff)
+        return {"stopped_at_epoch": stop.epoch, "stopped_cutoff": cutoff}
 
     def recorded_stops(self) -> list[tuple[Wanted, Stop, float]]:
         """Enter all that is recorded in the races; return the stops at a last recorded epoch.

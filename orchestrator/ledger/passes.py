@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.stages import Outcome, Wanted
 from orchestrator.placement.shares import Share
@@ -82,6 +80,7 @@ class Pass:
         study, share = self.ledger.study, self.share(wanted.trial)
         return Task(
             trial=wanted.trial,
+            metric=study.metric,
             recorded=self.ledger.recorded(wanted),
             cpus=study.resources.cpu,
             device="cuda" if share.gpu else "cpu",
@@ -103,37 +102,39 @@ class Pass:
     def result(self, trial_id: str, report: Report) -> bool:
         """Take what a worker reports of a trial; return whether the trial goes on."""
         rows, labels = self.ledger.rows, self.ledger.inputs.test_labels
-        rows.problems.extend(report.problems)
+        rows.problems.extend(one for one in report.problems if one not in rows.problems)
         if isinstance(report, Failed):
             self.lose(trial_id, report.kind, report.message)
             return False
         given = report.predictions
-        if given is not None and labels is not None and np.shape(given) != labels.shape:
-            self.lose(
-                trial_id,
-                FailureKind.REFUSED,
-                f"{self.ledger.study.trainable}: predictions() returned shape {np.shape(given)}, "
-                f"the test set has {len(labels)} images",
+        if given is not None and labels is not None and given.classes.shape != labels.shape:
+            message = (
+                f"{self.ledger.study.trainable}: predictions() returned shape "
+                f"{given.classes.shape}, the test set has {len(labels)} images"
             )
+            self.lose(trial_id, FailureKind.REFUSED, message)
             return False
         rows.take(trial_id, report)
-        return self.reached(trial_id, report.epoch, report.val_accuracy, report.finished)
+        score = self.ledger.study.metric.score(report.value)
+        return self.reached(trial_id, report.epoch, score, report.finished)
 
     def reached(self, trial_id: str, epoch: int, score: float, finished: bool) -> bool:
         """Decide about a trial that has trained an epoch; return whether the trial goes on.
 
-        `score` is its validation accuracy there (0 to 1), or NaN; `finished` says that its budget
-        ends.
+        `score` is what the metric is on the validation set, negative where less is better, or NaN;
+        `finished` says that its budget ends.
         """
         wanted = self.running[trial_id]
         stop = self.ledger.arrive(wanted, epoch, score)
-        self._tell("epoch", wanted, epoch=epoch, val_accuracy=score)
+        metric = self.ledger.study.metric
+        value = {f"val_{metric.column}": metric.score(score)}
+        self._tell("epoch", wanted, epoch=epoch, **value)
         if finished:
-            self._tell("completed", wanted, val_accuracy=score)
+            self._tell("completed", wanted, **value)
             self._close(wanted, Outcome(Status.COMPLETED, score))
         elif stop:
-            self._tell("stopped", wanted, epoch=stop.epoch, cutoff=stop.cutoff)
-            self._close(wanted, Outcome(Status.STOPPED, score), **stop.columns())
+            self._tell("stopped", wanted, epoch=stop.epoch, cutoff=metric.score(stop.cutoff))
+            self._close(wanted, Outcome(Status.STOPPED, score), **self.ledger.columns(stop))
         return trial_id in self.running
 
     def lose(self, trial_id: str, kind: FailureKind, message: str) -> None:

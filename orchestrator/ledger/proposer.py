@@ -84,9 +84,9 @@ class Proposer:
             return
         search, states = self._searches[wanted.cell], self._optuna.trial.TrialState
         if outcome.status is Status.COMPLETED:
-            search.tell(asked, -rank(outcome.val_accuracy))
-        elif outcome.status is Status.STOPPED and outcome.val_accuracy is not None:
-            asked.report(-rank(outcome.val_accuracy), step=1)
+            search.tell(asked, -rank(outcome.score))
+        elif outcome.status is Status.STOPPED and outcome.score is not None:
+            asked.report(-rank(outcome.score), step=1)
             search.tell(asked, state=states.PRUNED)
         else:
             search.tell(asked, state=states.FAIL)

@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from orchestrator.ledger.history import COMPARED, History, Row
+from orchestrator.ledger.history import COMPARED, KEPT, History, Row
 from orchestrator.ledger.stages import Outcome, Wanted
 from orchestrator.placement.shares import Share
-from results.ranking import rank
-from results.records import Status
+from results.records import SCORES, Status
+from trainables.training.scores import Predictions
 from trainables.work.reports import EpochDone
 
 _MEASURES = [
     f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("loss", "accuracy")
-]
+] + ["val_metric", "test_metric"]
+_SCORES = [f"{split}_{name}" for split in ("val", "test") for name in SCORES]
 _OPEN = dict.fromkeys(
-    ["best_epoch", "stopped_at_epoch", "stopped_cutoff"]
-    + [f"{which}_{name}" for which in ("final", "best") for name in _MEASURES]
+    ["best_epoch", "stopped_at_epoch", "stopped_cutoff", *(f"best_{name}" for name in _MEASURES)]
+    + [f"final_{name}" for name in (*_MEASURES, *_SCORES)]
 )
 """What is not known of a trial that has more to train, whatever was known before."""
+
+_LATEST = ("accuracy", "metric")
 
 
 @dataclass
@@ -49,8 +49,8 @@ class Rows(Mapping[str, Row]):
         self._sequence = history.last_sequence
         self.epochs: list[Row] = []
         """Rows of the table of epochs that were not yet taken to be written, in their order."""
-        self.predictions: list[tuple[str, int, NDArray[np.int64]]] = []
-        """Likewise: trial, its final epoch, and the class of every test example, (n_test,)."""
+        self.predictions: list[tuple[str, int, Predictions]] = []
+        """Likewise: trial, its final epoch, and what it predicts of every test example."""
         self.ended: list[str] = []
         """Trials that have ended and whose rows are not yet written."""
         self.saved: set[str] = set()
@@ -122,7 +122,7 @@ class Rows(Mapping[str, Row]):
             if row.get("status") != Status.FAILED:
                 values["status"] = Status.PLANNED.value
         elif outcome.status is Status.COMPLETED:
-            finals = _finals(epochs[: trial.recipe.intervals])
+            finals = self._finals(epochs[: trial.recipe.intervals])
             values |= {**_OPEN, **finals, "status": Status.COMPLETED.value, "error": None}
         self.update(trial.trial_id, values)
 
@@ -177,7 +177,7 @@ class Rows(Mapping[str, Row]):
         else:
             self._sequence += 1
             begun.pace = row.get("images_per_second"), row.get("peak_memory_bytes")
-            begun.epochs.append({key: row.get(key) for key in ("epoch", "seconds", *COMPARED)})
+            begun.epochs.append({key: row.get(key) for key in KEPT})
             own = {"sequence": self._sequence, "recorded_at": _now()}
             self.epochs.append({**row, **begun.identity, **own})
             seen = {"device": row.get("device"), "host": row.get("host")}
@@ -189,11 +189,11 @@ class Rows(Mapping[str, Row]):
         if report.predictions is not None:
             self.predict(trial_id, report.predictions)
 
-    def predict(self, trial_id: str, classes: NDArray[np.int64]) -> None:
-        """Take a trial's class of every test example, (n_test,), at the end of its budget, once."""
+    def predict(self, trial_id: str, found: Predictions) -> None:
+        """Take what a trial predicts of every test example at the end of its budget, once."""
         budget = self[trial_id]["epochs_budget"]
         if budget not in self._history.predicted.get(trial_id, ()):
-            self.predictions.append((trial_id, budget, classes))
+            self.predictions.append((trial_id, budget, found))
 
     def end(self, trial_id: str, status: Status, **values: Any) -> None:
         """Note whether a trial is completed, stopped or failed.
@@ -204,7 +204,7 @@ class Rows(Mapping[str, Row]):
         if status is not Status.FAILED:
             epochs = begun.epochs if begun else self._history.rows(trial_id)
             # More may be recorded, of a study that asked for more.
-            values |= _finals(epochs[: self[trial_id]["epochs_budget"]])
+            values |= self._finals(epochs[: self[trial_id]["epochs_budget"]])
         self.ended.append(trial_id)
         self.update(trial_id, {**values, "status": status.value, "ended_at": _now()})
 
@@ -232,7 +232,8 @@ class Rows(Mapping[str, Row]):
     def _compare(self, trial_id: str, row: Row, recorded: Row) -> None:
         for name in COMPARED:
             now, then = row.get(name), recorded.get(name)
-            if _differ(now, then):
+            # An earlier version recorded less.
+            if then is not None and _differ(now, then):
                 self.problems.append(
                     f"trial {trial_id}, epoch {row['epoch']}: {name} was recorded as {then} and "
                     f"came out as {now} when trained again; the recorded row stays. Other "
@@ -240,26 +241,27 @@ class Rows(Mapping[str, Row]):
                 )
                 return
 
+    def _finals(self, epochs: Sequence[Row]) -> dict[str, Any]:
+        """Return the trial columns that sum up its epochs; none where a forecast trained none."""
+        if not epochs:
+            return {}
+        metric, last = self._history.metric, epochs[-1]
+        best = min(epochs, key=lambda row: (metric.rank(row["val_metric"]), row["epoch"]))
+        return {
+            **_progress(epochs),
+            "best_epoch": best["epoch"],
+            "evaluation_images_per_second": last["evaluation_images_per_second"],
+            **{f"final_{name}": last[name] for name in (*_MEASURES, *_SCORES)},
+            **{f"best_{name}": best[name] for name in _MEASURES},
+        }
+
 
 def _progress(epochs: Sequence[Row]) -> dict[str, Any]:
     """Return the trial columns that say how far it is."""
     return {
         "epochs_done": len(epochs),
-        "latest_val_accuracy": epochs[-1]["val_accuracy"] if epochs else None,
+        **{f"latest_val_{name}": epochs[-1][f"val_{name}"] if epochs else None for name in _LATEST},
         "seconds": math.fsum(row["seconds"] for row in epochs) if epochs else None,
-    }
-
-
-def _finals(epochs: Sequence[Row]) -> dict[str, Any]:
-    """Return the trial columns that sum up its epochs; none where a forecast has trained none."""
-    if not epochs:
-        return {}
-    best = min(epochs, key=lambda row: (rank(row["val_accuracy"]), row["epoch"]))
-    return {
-        **_progress(epochs),
-        "best_epoch": best["epoch"],
-        **{f"final_{name}": epochs[-1][name] for name in _MEASURES},
-        **{f"best_{name}": best[name] for name in _MEASURES},
     }
 
 

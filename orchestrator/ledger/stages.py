@@ -36,8 +36,8 @@ class Outcome:
     """What is known of a trial that has ended."""
 
     status: Status
-    val_accuracy: float | None = None
-    """Validation accuracy at the last epoch trained."""
+    score: float | None = None
+    """What the metric is on the validation set at the last epoch trained; more is better."""
 
 
 @dataclass
@@ -109,7 +109,7 @@ class Stages:
         if not self._is_searching(cell) or cell.unknown_recipes or len(known) < len(ended):
             return []
         completed = [
-            (rank(result.val_accuracy), trial.trial_id, trial)
+            (rank(result.score), trial.trial_id, trial)
             for result, trial in known
             if result.status is Status.COMPLETED
         ]
@@ -233,9 +233,7 @@ def recorded_outcome(history: History, study: Study, wanted: Wanted) -> Outcome 
     """
     trial_id, budget = wanted.trial.trial_id, wanted.trial.recipe.intervals
     if history.is_complete(trial_id, budget):
-        return Outcome(
-            Status.COMPLETED, float(history.column(trial_id, "val_accuracy")[budget - 1])
-        )
+        return Outcome(Status.COMPLETED, history.score(trial_id, budget))
     stopped = history.status(trial_id) is Status.STOPPED
     rule = study.stopping
     if stopped and wanted.stage is Stage.SEARCH and rule is not None:
@@ -243,5 +241,5 @@ def recorded_outcome(history: History, study: Study, wanted: Wanted) -> Outcome 
         # Where the rule has no rung any more, its stops do not stand.
         rung = Race(rule.grace, rule.reduction_factor).is_rung(at)
         if rung and 0 < at <= history.epochs_done(trial_id):
-            return Outcome(Status.STOPPED, float(history.column(trial_id, "val_accuracy")[-1]))
+            return Outcome(Status.STOPPED, history.score(trial_id, history.epochs_done(trial_id)))
     return None

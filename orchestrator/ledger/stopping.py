@@ -24,11 +24,7 @@ class Stop:
     epoch: int
     """The rung, in evaluation intervals."""
     cutoff: float
-    """Validation accuracy that the trial fell below."""
-
-    def columns(self) -> dict[str, float]:
-        """Return the trial columns that tell of it."""
-        return {"stopped_at_epoch": self.epoch, "stopped_cutoff": self.cutoff}
+    """Score that the trial fell below."""
 
 
 def group_of(compare: str | Iterable[str], levels: Mapping[str, Any], seed: int) -> tuple[str, ...]:
@@ -79,7 +75,7 @@ class Race:
         return rung == epoch
 
     def arrive(self, epoch: int, value: float, *, budget: int) -> Stop | None:
-        """Enter a trial's validation accuracy at an epoch; return a stop if it goes no further.
+        """Enter a trial's score at an epoch; return a stop if it goes no further.
 
         Epochs and the budget are intervals, from 1; at the budget nothing is left to stop.
         """
@@ -108,7 +104,7 @@ class Races:
     def arrive(
         self, trial_id: str, group: tuple[str, ...] | None, epoch: int, value: float, budget: int
     ) -> Stop | None:
-        """Enter a trial's validation accuracy at an epoch, once; return a stop if it is one.
+        """Enter a trial's score at an epoch, once; return a stop if it is one.
 
         Nothing stops a trial without a group; its budget is the intervals of the whole trial.
         """

@@ -6,11 +6,16 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 
+import numpy as np
+
 from orchestrator.ledger.stages import Stages
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
+from results.analysis.classes import UNEQUAL_CLASSES
 from results.findings import rules
 from results.findings.finding import Finding, Severity, warning
+from results.findings.finding import note as noted
+from results.metric import ACCURACY
 from trainables.data.splits import share_to_count
 
 _EDGED = ("lr", "weight_decay")
@@ -44,6 +49,17 @@ def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
         yield rules.SELECTION(
             "data.validation: test selects on the test set, so that test accuracies are too good",
             "0.1 holds a tenth of train out instead",
+        )
+    info = inputs.info
+    tested = np.bincount(inputs.test_labels) if inputs.test_labels is not None else np.zeros(1, int)
+    if tested.max() > UNEQUAL_CLASSES * tested.min() > 0 and study.metric == ACCURACY:
+        share = f"{tested.max() / tested.sum():.0%}"
+        name = info.class_names[int(tested.argmax())] if info else "the largest class"
+        yield noted(
+            "unequal-classes",
+            f"data: {share} of the test images are {name}, so that guessing it alone has an "
+            f"accuracy of {share}",
+            "balanced accuracy is shown beside; metric: balanced_accuracy judges by it",
         )
 
 

@@ -1,7 +1,7 @@
 """Wanted − recorded: what a run would train, and what is doubtful about it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,8 @@ from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
 from results.errors import StoreError
 from results.findings.finding import Finding, note, warning
+from results.metric import Metric
+from results.records import Status
 from results.store.objects import Location
 from results.store.store import Store
 
@@ -139,7 +141,7 @@ def plan_study(study: Study, out: str | Location | None = None, *, look: bool = 
     if look:
         inputs = look_at_images(study, inputs)
     check_owner(study, inputs, store)
-    ledger = Ledger(study, inputs, History(store))
+    ledger = Ledger(study, inputs, History(store, study.metric))
     left = [wanted.trial for wanted in ledger.left()]
     is_auto = study.resources.gpu == "auto"
     return Plan(
@@ -180,6 +182,7 @@ def check_owner(study: Study, inputs: Inputs, store: Store) -> None:
     for key, theirs, wanted in (
         ("name", recorded.get("name"), study.name),
         ("trainable", recorded.get("trainable"), study.trainable),
+        ("metric", *_metrics(study, recorded, store)),
         ("data fingerprint", inputs.fingerprint if is_same else fingerprint, inputs.fingerprint),
     ):
         if theirs != wanted:
@@ -187,6 +190,20 @@ def check_owner(study: Study, inputs: Inputs, store: Store) -> None:
                 f"--out {store.root}: this run directory belongs to another study "
                 f"({key} {theirs}, not {wanted}); choose another --out. Nothing was touched."
             )
+
+
+def _metrics(study: Study, recorded: Mapping[str, Any], store: Store) -> tuple[str, str]:
+    """Return the metric that a directory was begun with, and the one that is wanted of it.
+
+    Another one of a classifier's is wanted as well where it is recorded and nothing was stopped.
+    """
+    before, now = Metric.read(recorded.get("metric")), study.metric
+    if before != now and before.is_built_in and now.is_built_in and not study.stopping:
+        held = store.read("epochs", [f"val_{now.column}"]).column(0)
+        stopped = store.read("trials", ["status"]).column(0).to_pylist()
+        if not held.null_count and Status.STOPPED not in stopped:
+            before = now
+    return str(before.written), str(now.written)
 
 
 def _recorded_data(store: Store) -> tuple[str | None, str | None]:

@@ -29,9 +29,9 @@ class Curve:
     """Intervals recorded without a gap, at most the budget."""
     failed: bool = False
     """Whether it ended in an error: no rule would have trained it further."""
-    val_accuracy: float = math.nan
-    test_accuracy: float = math.nan
-    """At the end of the budget (0 to 1); NaN where the curve does not reach it."""
+    score: float = math.nan
+    test_score: float = math.nan
+    """By the metric at the end of the budget; NaN where the curve does not reach it."""
 
     @property
     def is_cut(self) -> bool:
@@ -51,7 +51,7 @@ class Recorded:
     curves: dict[str, Curve]
     """By trial_id, in the order of the trial records."""
     arrivals: Sequence[tuple[str, int, float]]
-    """(trial_id, epoch, val_accuracy), as recorded."""
+    """(trial_id, epoch, score on the validation set), as recorded."""
 
     @property
     def cut(self) -> int:
@@ -85,9 +85,10 @@ class Replay:
     """Contests whose winner is the same as without stopping, and those without any winner."""
     regret: float
     worst: float
-    """Points of validation accuracy given up, mean over the winners and most; NaN without any."""
+    """What is given up of the metric on the validation set, mean over the winners and most, in
+    points where it is a share; NaN without any."""
     test_regret: float
-    """The same mean in test accuracy; below zero where the other choices are better there."""
+    """The same mean on the test set; below zero where the other choices are better there."""
 
     @property
     def compared(self) -> str:
@@ -112,11 +113,12 @@ def recorded_curves(study: Study, history: History) -> Recorded:
             continue
         budget = row["epochs_budget"] or 0
         done = min(history.epochs_done(trial_id), budget)
-        ends = {}
+        ends = dict[str, float]()
         if done == budget > 0:
-            for name in ("val_accuracy", "test_accuracy"):
-                value = history.column(trial_id, name)[budget - 1]
-                ends[name] = math.nan if value is None else float(value)
+            ends = {
+                name: history.score(trial_id, budget, column)
+                for name, column in (("score", "val_metric"), ("test_score", "test_metric"))
+            }
         levels = {factor: row[factor] for factor in study.factors}
         failed = row["status"] == Status.FAILED
         curves[trial_id] = Curve(trial_id, levels, row["seed"], budget, done, failed, **ends)
@@ -187,7 +189,12 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
     asked = sum(curve.asked for curve in curves)
     trained = sum(stopped.get(curve.trial_id, curve.done) for curve in curves)
     unknown = sum(curve.asked - curve.done for curve in left)
-    regrets = [100 * (_worth(best) - _worth(chosen)) for best, chosen in won]
+    size, (worst, _) = abs(study.metric.scale), study.metric.bounds
+    # A winner that diverged is as bad as one that is always wrong.
+    regrets = [
+        size * best.score - (worst if math.isnan(own.score) else size * own.score)
+        for best, own in won
+    ]
     return Replay(
         rule,
         rule == study.stopping,
@@ -203,19 +210,14 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
         lost=len(pairs) - len(won),
         regret=_mean(regrets),
         worst=max(regrets, default=math.nan),
-        test_regret=_mean([100 * (best.test_accuracy - own.test_accuracy) for best, own in won]),
+        test_regret=_mean([size * (best.test_score - own.test_score) for best, own in won]),
     )
 
 
 def _winner(curves: Sequence[Curve]) -> Curve | None:
     """Return the trial that a search would choose, as `Stages.settle` does."""
     whole = [curve for curve in curves if not (curve.failed or curve.is_cut)]
-    return min(whole, key=lambda curve: (rank(curve.val_accuracy), curve.trial_id), default=None)
-
-
-def _worth(curve: Curve) -> float:
-    # A winner that diverged is as bad as one that is always wrong.
-    return 0.0 if math.isnan(curve.val_accuracy) else curve.val_accuracy
+    return min(whole, key=lambda curve: (rank(curve.score), curve.trial_id), default=None)
 
 
 def _mean(values: Sequence[float]) -> float:

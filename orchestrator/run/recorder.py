@@ -14,6 +14,7 @@ from results.errors import StoreError, Unreachable
 from results.records import PREDICTION_SCHEMA
 from results.store.store import Store
 from results.store.tables import GrowingTable, TrialTable, table_of
+from trainables.training.scores import Predictions
 
 FLUSH_SECONDS = 1.0
 """Seconds between two flushes, at least."""
@@ -113,25 +114,24 @@ class Recorder:
         for row in self._rows.epochs:
             self._epochs.append(row)
         if self._test_labels is not None:
-            for trial_id, epoch, classes in self._rows.predictions:
-                table = _prediction_rows(trial_id, epoch, self._test_labels, classes)
+            for trial_id, epoch, found in self._rows.predictions:
+                table = _prediction_rows(trial_id, epoch, self._test_labels, found)
                 self._predictions.append_table(table)
         self._rows.epochs.clear()
         self._rows.predictions.clear()
 
 
 def _prediction_rows(
-    trial_id: str, epoch: int, labels: NDArray[np.int64], predictions: NDArray[np.int64]
+    trial_id: str, epoch: int, labels: NDArray[np.int64], found: Predictions
 ) -> pa.Table:
     count = len(labels)
+    told = (found.of_label, found.of_class, found.in_first_five)
     return pa.table(
-        {
-            "trial_id": pa.repeat(trial_id, count),
-            "epoch": pa.repeat(pa.scalar(epoch, pa.int64()), count),
-            "example": np.arange(count),
-            "label": labels,
-            "prediction": predictions,
-            "correct": labels == predictions,
-        },
+        [
+            pa.repeat(trial_id, count),
+            pa.repeat(pa.scalar(epoch, pa.int64()), count),
+            *(np.arange(count), labels, found.classes, labels == found.classes),
+            *(pa.nulls(count) if values is None else values for values in told),
+        ],
         schema=PREDICTION_SCHEMA,
     )

@@ -93,7 +93,7 @@ def run_study(
         problems = store.repair()
         pass_id = _pass_id()
         store.merge(pass_id)
-        ledger = Ledger(study, inputs, History(store))
+        ledger = Ledger(study, inputs, History(store, study.metric))
         ledger.rows.problems.extend(problems)
         recorder = Recorder(store, ledger.rows, pass_id, inputs.test_labels, still_held)
         # Before the first flush: trials that are continued are no longer complete then.

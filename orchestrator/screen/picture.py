@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.screen.snapshot import CellView, SlotView, Snapshot
+from results.metric import ACCURACY, Metric
 from results.phrases import byte_size, count, duration
 from results.records import Status
 
@@ -52,7 +53,7 @@ class Picture:
             cells = rows - slots
         yield CellsTable(shot, cells)
         if shot.slots:
-            yield SlotsTable(shot.slots, slots)
+            yield SlotsTable(shot.slots, slots, shot.metric)
         yield from (
             Text(e.plain, e.style, no_wrap=self.fitted, overflow="ellipsis") for e in errors
         )
@@ -103,8 +104,8 @@ class CellsTable:
                 Text(cell.state, style=_STYLES[cell.state]),
                 f"{cell.ended}/{sum(cell.counts.values())}",
                 f"{cell.epochs_done}/{cell.epochs_asked}",
-                _percent(cell.best),
-                _percent(cell.accuracy if cell.is_measured else None),
+                _value(cell.best, self.shot.metric),
+                _value(cell.value if cell.is_measured else None, self.shot.metric),
                 _text(cell.counts.get(Status.STOPPED), "yellow"),
             )
             previous = row
@@ -114,7 +115,7 @@ class CellsTable:
         table = self._table(*self.shot.columns)
         for row in self.shot.rows:
             cells = (self.shot.cells.get((row, column)) for column in self.shot.columns)
-            table.add_row(Text(row), *map(cell_text, cells))
+            table.add_row(Text(row), *(cell_text(cell, self.shot.metric) for cell in cells))
         return table
 
     def _narrow(self, width: int) -> Table:
@@ -128,7 +129,8 @@ class CellsTable:
             keys = keys[: self.most - 1]
             table.caption = f"… and {hidden} more cells"
         for row, column in keys:
-            table.add_row(Text(row), column, cell_text(self.shot.cells[row, column]))
+            cell = self.shot.cells[row, column]
+            table.add_row(Text(row), column, cell_text(cell, self.shot.metric))
         if self.most is not None:
             _keep_to_one_line(table, 0, width)
         return table
@@ -148,6 +150,8 @@ class SlotsTable:
     slots: Sequence[SlotView]
     most: int | None = None
     """Rows that there is room for; any number by default."""
+    metric: Metric = ACCURACY
+    """What the study is judged by."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the widest layout that fits."""
@@ -168,7 +172,7 @@ class SlotsTable:
         for slot in shown:
             values: dict[str, RenderableType] = {
                 "epoch": f"{slot.epochs_done}/{slot.epochs_budget}",
-                "val": _percent(slot.val_accuracy),
+                "val": _value(slot.value, self.metric),
                 "images/s": _text(slot.images_per_second and f"{slot.images_per_second:,.0f}"),
                 "memory": _text(slot.memory_bytes and byte_size(slot.memory_bytes)),
             }
@@ -191,8 +195,8 @@ def _keep_to_one_line(table: Table, column: int, width: int) -> None:
     table.columns[column].max_width = max(1, left)
 
 
-def _percent(share: float | None) -> Text:
-    return _text(None if share is None or math.isnan(share) else f"{100 * share:.1f} %")
+def _value(value: float | None, metric: Metric) -> Text:
+    return _text(None if value is None or math.isnan(value) else metric.shown(value))
 
 
 def _text(value: object, style: str = "") -> Text:
@@ -200,14 +204,14 @@ def _text(value: object, style: str = "") -> Text:
     return Text(str(value), style) if value else Text("–", style="dim")
 
 
-def cell_text(cell: CellView | None) -> Text:
-    """Return a cell in a few characters: accuracy, trials ended, stopped, failed, share done."""
+def cell_text(cell: CellView | None, metric: Metric = ACCURACY) -> Text:
+    """Return a cell in a few characters: its value, trials ended, stopped, failed, share done."""
     if cell is None:
         return Text("·", style="dim")
     state = cell.state
     text = Text(style=_STYLES[state])
-    accuracy = "  –  " if cell.accuracy is None else f"{100 * cell.accuracy:.1f} %"
-    text.append(accuracy if cell.is_measured or cell.accuracy is None else f"({accuracy})")
+    value = "  –  " if cell.value is None else metric.shown(cell.value)
+    text.append(value if cell.is_measured or cell.value is None else f"({value})")
     text.append(f" {cell.ended}/{sum(cell.counts.values())}", style="dim")
     if stopped := cell.counts.get(Status.STOPPED):
         text.append(f" ⊘{stopped}", style="yellow")

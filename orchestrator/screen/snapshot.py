@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from results.analysis.costs import busy_share
+from results.metric import ACCURACY, Metric
 from results.phrases import cell_name, fraction_label, split_levels
-from results.ranking import rank
 from results.records import IDENTITY_COLUMNS, RECIPE_COLUMNS, Status
 from results.store.store import Store
 
@@ -38,13 +38,13 @@ class CellView:
     """Sums over wanted trials; one that was stopped or failed asks for no more than it has done."""
     saved: int = 0
     """Epochs that stopped trials were spared."""
-    accuracy: float | None = None
-    """Mean validation accuracy of measured trials that are complete, else the best so far, 0 to 1;
-    None before any."""
+    value: float | None = None
+    """What the metric is on the validation set: mean of measured trials that are complete, else the
+    best so far; None before any."""
     best: float | None = None
-    """Highest validation accuracy that a trial stands at, 0 to 1; None before any."""
+    """The best that a trial stands at; None before any."""
     is_measured: bool = False
-    """Whether `accuracy` is the mean of measured trials."""
+    """Whether `value` is the mean of measured trials."""
     errors: Sequence[str] = ()
     """The message of each failed trial."""
     name: str = ""
@@ -78,8 +78,8 @@ class SlotView:
     epochs_done: int
     epochs_budget: int
     """Evaluation intervals."""
-    val_accuracy: float | None
-    """Validation accuracy after the last interval, 0 to 1."""
+    value: float | None
+    """What the metric is on the validation set after the last interval."""
     images_per_second: float | None
     memory_bytes: int | None
     """Pace and peak memory of the last interval; None before the first has ended."""
@@ -90,6 +90,8 @@ class Snapshot:
     """A study at one moment."""
 
     name: str
+    metric: Metric = ACCURACY
+    """What the study is judged by."""
     rows: Sequence[str] = ()
     columns: Sequence[str] = ()
     """Labels of the table's rows (levels of all factors but `fraction`, those left out that are
@@ -124,7 +126,8 @@ def _under_way(ledger: "Ledger") -> Snapshot:
     study, rows = ledger.study, ledger.rows
     tuned = list(study.search.fields) if study.search else []
     most = study.looks[-1] if study.looks else None
-    return snapshot_of(study.name, [*rows.values()], list(study.factors), rows.paces(), tuned, most)
+    factors, trials = list(study.factors), [*rows.values()]
+    return snapshot_of(study.name, trials, factors, rows.paces(), tuned, most, study.metric)
 
 
 def _recorded(store: Store) -> Snapshot:
@@ -143,7 +146,8 @@ def _recorded(store: Store) -> Snapshot:
     name = str(declared.get("name", store.root.name))
     seeds = declared.get("seeds")
     most = seeds.get("at_most") if isinstance(seeds, Mapping) else None
-    return snapshot_of(name, rows, factors or _FACTORS, paces, tuned, most)
+    metric = Metric.read(declared.get("metric"))
+    return snapshot_of(name, rows, factors or _FACTORS, paces, tuned, most, metric)
 
 
 def snapshot_of(
@@ -153,6 +157,7 @@ def snapshot_of(
     paces: Mapping[str, Pace] | None = None,
     tuned: Sequence[str] = (),
     most_seeds: int | None = None,
+    metric: Metric = ACCURACY,
 ) -> Snapshot:
     """Return how far a study with these factors, in its order, is by its trial records.
 
@@ -170,16 +175,17 @@ def snapshot_of(
     measured = [sum(bool(trial["measured"]) for trial in own) for own in by_cell.values()]
     return Snapshot(
         name,
+        metric,
         seeds=(min(measured), max(measured), most_seeds) if most_seeds and measured else None,
         rows=list(dict.fromkeys(row for row, _ in keys.values())),
         columns=[columns[share] for share in sorted(columns)],
         cells={
-            keys[levels]: _cell(rows, cell_name(rows[0], factors))
+            keys[levels]: _cell(rows, metric, cell_name(rows[0], factors))
             for levels, rows in by_cell.items()
         },
-        total=_cell(wanted),
+        total=_cell(wanted, metric),
         common=common,
-        slots=_slots(wanted, varying, paces or {}, tuned),
+        slots=_slots(wanted, metric, varying, paces or {}, tuned),
         seconds_left=_seconds_left(wanted),
         slots_busy=_slots_busy(trials),
     )
@@ -190,7 +196,7 @@ def _key(trial: Row, varying: Sequence[str]) -> tuple[str, str]:
     return cell_name(trial, varying), fraction_label(trial["fraction"], trial["n_train"])
 
 
-def _cell(trials: Sequence[Row], name: str = "") -> CellView:
+def _cell(trials: Sequence[Row], metric: Metric, name: str = "") -> CellView:
     done, asked, saved = 0, 0, 0
     known: list[float] = []
     measured: list[float] = []
@@ -201,20 +207,20 @@ def _cell(trials: Sequence[Row], name: str = "") -> CellView:
         done += own
         asked += own if status in (Status.STOPPED, Status.FAILED) else budget
         saved += budget - own if status is Status.STOPPED else 0
-        accuracy = trial["latest_val_accuracy"]
-        if accuracy is not None and not math.isnan(accuracy):
-            known.append(accuracy)
+        value = metric.latest(trial)
+        if value is not None and not math.isnan(value):
+            known.append(value)
             if status is Status.COMPLETED and trial["measured"]:
-                measured.append(accuracy)
+                measured.append(value)
         if status is Status.FAILED:
             errors.append(trial["error"] or "failed")
-    best = min(known, key=rank, default=None)
+    best = min(known, key=metric.rank, default=None)
     return CellView(
         counts=Counter(str(trial["status"]) for trial in trials),
         epochs_done=done,
         epochs_asked=asked,
         saved=saved,
-        accuracy=fmean(measured) if measured else best,
+        value=fmean(measured) if measured else best,
         best=best,
         is_measured=bool(measured),
         errors=errors,
@@ -224,6 +230,7 @@ def _cell(trials: Sequence[Row], name: str = "") -> CellView:
 
 def _slots(
     trials: Iterable[Row],
+    metric: Metric,
     varying: Sequence[str],
     paces: Mapping[str, Pace],
     tuned: Sequence[str],
@@ -241,7 +248,7 @@ def _slots(
                 ", ".join(words),
                 trial["epochs_done"] or 0,
                 trial["epochs_budget"] or 0,
-                trial["latest_val_accuracy"],
+                metric.latest(trial),
                 *paces.get(trial["trial_id"], (None, None)),
             )
         )

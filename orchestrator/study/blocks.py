@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 
 from orchestrator.study.levels import exact
-from orchestrator.study.refusals import Refused
+from orchestrator.study.refusals import Refused, unknown
 from orchestrator.study.schema import Name, Settings, read_as, share
+from results.metric import BUILT_IN, Metric
 from trainables.recipe import NUMBER, Count, NonNegative, Seed
 
 _SMALLEST_SHARE = Fraction(1, 1000)
@@ -37,6 +38,34 @@ class EarlyStopping(Settings):
     """Evaluation intervals that every trial is sure of: the first rung."""
     reduction_factor: Annotated[int, Field(ge=2, lt=2**53), *NUMBER] = 3
     """Each rung keeps about one in so many, and the next is so many times later."""
+
+
+class OwnMetric(Settings):
+    """A column that a trainable of your own reports."""
+
+    column: Name
+    """What its columns end in: of rmse, `step` returns val_rmse and test_rmse."""
+    goal: Literal["max", "min"]
+    """Whether more is better, or less."""
+    unit: str = ""
+    """Unit that stands beside values; % where they go from 0 to 100."""
+
+
+def parse_metric(value: Any) -> Any:
+    """Read the `metric` of a study: a name, or a block for a column of one's own."""
+    if isinstance(value, Metric):
+        return value
+    if isinstance(value, dict):
+        read = Metric.read(OwnMetric.model_validate(value).model_dump())
+        if read.is_built_in and read != Metric.read(read.column):
+            raise Refused(f"what it is, is known already; write metric: {read.column}")
+        return read
+    if value not in BUILT_IN:
+        raise Refused(
+            f"{unknown(value, BUILT_IN)}; a column of your own is a block such as "
+            "{column: rmse, goal: min, unit: px}"
+        )
+    return Metric.read(value)
 
 
 def parse_early_stopping(value: Any) -> Any:

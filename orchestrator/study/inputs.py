@@ -164,12 +164,17 @@ def _real(study: Study) -> Inputs:
         except ImportError as error:
             raise StudyError(f"trainable: {error}.") from None
     from trainables.data.dataset import inspect
+    from trainables.training.scores import FIVE
 
     info = inspect(study.data)
     if study.data.is_function and inspect(study.data).fingerprint != info.fingerprint:
         raise StudyError(
             f"data.source: {study.data.source} gives other images or labels when it is called "
             "again; fix its seed, such as with np.random.default_rng(0), and sort what it lists."
+        )
+    if study.metric.column == "top5" and info.n_classes <= FIVE:
+        raise StudyError(
+            f"metric: top5: of {info.n_classes} classes, the first five say nothing; name another."
         )
     pool, validation = info.training.held_out(study.data)
     seeds = {*study.all_seeds, *([study.search_seed] if study.search else [])}

@@ -13,12 +13,14 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from orchestrator.errors import StudyError
 from orchestrator.study.blocks import (
     EarlyStopping,
+    OwnMetric,
     Prices,
     Resources,
     SeedCounts,
     SeedList,
     Trackers,
     parse_early_stopping,
+    parse_metric,
     parse_seeds,
 )
 from orchestrator.study.levels import (
@@ -38,7 +40,9 @@ from orchestrator.study.recipes import (
 )
 from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
 from orchestrator.study.schema import Settings, read_as
-from results.phrases import cell_name
+from results.metric import ACCURACY, Metric
+from results.metric import BUILT_IN as BUILT_IN_METRICS
+from results.phrases import cell_name, listed
 from trainables.functions import is_function
 from trainables.recipe import BUDGET_FIELDS, NonNegative, Recipe, Seed, Tries
 from trainables.trial import BUILT_IN, Source
@@ -89,6 +93,11 @@ class Study(Settings):
     """What one trial does: classifier, simulated, or package.module:Class of your own."""
     data: Source = Field(default_factory=Source)
     """Where the images come from."""
+    metric: Annotated[
+        Metric, BeforeValidator(parse_metric), read_as(Literal[BUILT_IN_METRICS] | OwnMetric)
+    ] = Field(default=ACCURACY, examples=["balanced_accuracy"])
+    """What trials are ranked and cells compared by: accuracy, balanced_accuracy, macro_f1, top5,
+    log_loss, or a column that a trainable of your own reports."""
     factors: Annotated[
         dict[str, list[Any]], BeforeValidator(parse_factors), read_as(factors_block())
     ] = Field(default_factory=dict, validate_default=True)
@@ -205,6 +214,14 @@ class Study(Settings):
                 f"goes with gpu: auto; gpu: {gpu} says already how many trials share one",
                 key=("resources", "max_trials_per_gpu"),
             )
+        known = {"classifier": BUILT_IN_METRICS, "simulated": ("accuracy", "log_loss")}
+        if self.metric.column not in known.get(self.trainable, (self.metric.column,)):
+            raise Refused(
+                f"{self.trainable} reports {listed(known[self.trainable])}; another column is a "
+                "trainable's of your own",
+                key=("metric",),
+                value=self.metric.column,
+            )
         rule = self.early_stopping
         compare = rule.compare if isinstance(rule, EarlyStopping) else "cell"
         for factor in compare if isinstance(compare, list) else ():
@@ -304,6 +321,7 @@ class Study(Settings):
     def written(self) -> dict[str, Any]:
         """Return the study as a file holds it, every default filled in."""
         blocks = {
+            "metric": self.metric.written,
             "prices": self.prices and self.prices.model_dump(exclude_none=True),
             "trackers": self.trackers and self.trackers.written(),
             "factors": {

@@ -12,7 +12,7 @@ import pandas as pd
 from results.analysis import contrasts
 from results.analysis.board import Board
 from results.analysis.cells import Cells, cells_of
-from results.analysis.classes import Classes
+from results.analysis.classes import Classes, by_class, confusion
 from results.analysis.comparisons import Comparisons, compare_best, rivals
 from results.analysis.contrasts import Decisions, Family
 from results.analysis.fitting import fitting
@@ -29,6 +29,7 @@ from results.analysis.runs import (
 )
 from results.analysis.searches import search_budgets
 from results.analysis.series import crossovers, data_worths
+from results.metric import ACCURACY, Metric
 from results.phrases import STANDARD_FACTORS, cell_name, setting
 from results.ranking import rank
 from results.statistics.looks import Look
@@ -39,7 +40,8 @@ _MANY_MODELS = 5
 class Analysis:
     """The statistics of a study, which every sentence, table, figure and finding reads.
 
-    Accuracies and errors are in points (percentage points, 0 to 100). Every table has its rows in
+    What is called accuracy is the score by the study's metric, in points (0 to 100) where it is a
+    share; of losses less is better, so that their scores are negative. Every table has its rows in
     the order in which charts show cells. `read` returns a table of the study by its name.
     """
 
@@ -53,10 +55,29 @@ class Analysis:
         """Columns that together name a cell."""
         return self.design.factors
 
+    @property
+    def metric(self) -> Metric:
+        """What trials are ranked and cells compared by."""
+        return self.design.metric
+
+    @property
+    def measure(self) -> str:
+        """What cells are compared by in words, such as `test accuracy`."""
+        return f"{'validation' if self.is_untested else 'test'} {self.metric.name}"
+
+    @cached_property
+    def is_untested(self) -> bool:
+        """Whether no trial has a test value, so that those of the validation set stand for it."""
+        values = (self.metric.of(self.table("trials"), f"final_{part}") for part in ("test", "val"))
+        return [bool(part.notna().any()) for part in values] == [False, True]
+
     @cached_property
     def trials(self) -> pd.DataFrame:
         """The table of trials: one row per trial that was ever planned; some may be `EXCLUDED`."""
         trials = self.table("trials")
+        if self.is_untested:
+            trials = trials.assign(final_test_metric=self.metric.of(trials, "final_val"))
+            trials[f"final_test_{self.metric.column}"] = trials["final_test_metric"]
         out = trials["trial_id"].isin(self.design.excluded)
         return trials.assign(status=trials["status"].mask(out, EXCLUDED)) if out.any() else trials
 
@@ -84,7 +105,7 @@ class Analysis:
     @cached_property
     def runs(self) -> pd.DataFrame:
         """The runs that comparisons use, by trial_id; see `runs.compared_runs` for its columns."""
-        return compared_runs(self.trials, self.design.race)
+        return compared_runs(self.trials, self.design.race, self.metric)
 
     def compared(self, table: str) -> pd.DataFrame:
         """Return the rows of epochs or predictions that comparisons use.
@@ -204,7 +225,7 @@ class Analysis:
     @cached_property
     def search_budgets(self) -> pd.DataFrame:
         """The expected best of fewer recipes than were tried; see `searches.search_budgets`."""
-        return self.cells.ordered(search_budgets(self.wanted, self.factors))
+        return self.cells.ordered(search_budgets(self.wanted, self.factors, self.metric))
 
     @cached_property
     def _families(self) -> dict[str, Family]:
@@ -235,7 +256,32 @@ class Analysis:
     @cached_property
     def classes(self) -> Classes:
         """What each compared run got right of each class of the test set."""
-        return Classes.of(self.board, self.table("examples"))
+        board = self.board
+        if self.metric != ACCURACY:
+            runs = self.cells.placed(self.runs, "cell")
+            runs = runs.assign(accuracy=100 * runs["final_test_accuracy"])
+            known = runs[runs["accuracy"].notna()]
+            board = Board.of(known, self.factors, self.table("predictions"), board.cells)
+        return Classes.of(board, self.table("examples"))
+
+    @cached_property
+    def by_class(self) -> pd.DataFrame:
+        """Accuracy on each class with more data, of the best cell's series; see `classes`."""
+        levels = [name for name in self.factors if name != "fraction"]
+        return by_class(self.classes, self.board.cells, self._fair, levels)
+
+    @cached_property
+    def confusion(self) -> pd.DataFrame:
+        """What the best cell takes each class for; see `classes.confusion`."""
+        names, best = self.table("examples"), self._fair.head(1)[list(self.factors)]
+        own = self.runs.merge(best)["trial_id"]
+        rows = self.compared("predictions")
+        return confusion(rows[rows["trial_id"].isin(own)], names)
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether balanced accuracy stands beside accuracy, since test classes are unequal."""
+        return self.classes.are_unequal and self.metric == ACCURACY
 
     def taken_for(self, cell: pd.Series | Mapping[str, Any]) -> list[str]:
         """Return the classes that runs of a cell take every test image for, none by rights."""
@@ -290,7 +336,8 @@ class Analysis:
             pairs = [*pairwise(models), (models[0], models[-1])]
         sizes = model_sizes(self.runs)
         pairs = [(small, big) for small, big in pairs if sizes[small] != sizes[big]]
-        found = crossovers(self.differences("model"), self.factors, pairs)
+        steps = self.differences("model").dropna(subset=["error_first", "error_second"])
+        found = crossovers(steps, self.factors, pairs)
         return self.cells.ordered(found)
 
     @cached_property
@@ -301,15 +348,18 @@ class Analysis:
             nothing = pd.DataFrame(columns=[*self.factors, "n_train", "scratch_n_train"])
             return data_worths(nothing, self.factors)
         table = contrasts.with_errors(self.board, self._families[name], self._inferred[name])
+        table = table.dropna(subset=["error_first", "error_second"])
         return self.cells.ordered(data_worths(table, self.factors))
 
     @cached_property
     def forecasts(self) -> pd.DataFrame:
         """The error of each series at 2 to 64 times its data; see `forecasts.forecasts`.
 
-        Empty in a race, whose survivors are no fair mean.
+        Empty in a race, whose survivors are no fair mean, and of what is no share: what forecasts
+        are calibrated on is.
         """
-        runs = self.runs.iloc[:0] if self.design.race else self.runs
+        is_fair = self.metric.is_percent and not self.design.race
+        runs = self.runs[self.runs["error"].notna() & is_fair]
         return self.cells.ordered(forecasts(runs, self.factors))
 
     @cached_property
@@ -319,7 +369,11 @@ class Analysis:
 
     def labels_for(self, target: float) -> pd.DataFrame:
         """Return how many images each series needs for a target; see `forecasts.labels_for`."""
-        return labels_for(target, self.cells.frame, self.forecasts, self.cells.series)
+        wanted = self.metric.error(self.metric.scale * target)
+        frame = self.cells.frame
+        ends = {end: self.metric.error(frame[f"accuracy_{end}"]) for end in ("low", "high")}
+        frame = frame.assign(error_low=ends["high"], error_high=ends["low"])
+        return labels_for(wanted, frame, self.forecasts, self.cells.series)
 
     @cached_property
     def fits(self) -> pd.DataFrame:

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from results.analysis.runs import ordered_levels
+from results.metric import ACCURACY, Metric
 from results.phrases import STANDARD_FACTORS, cell_name
 from results.statistics.correctness import Flags, Outcomes, Places
+from results.statistics.inference import Contrasts
 from results.statistics.intervals import Array
 
 _MANY_LEVELS = 6
@@ -31,6 +33,8 @@ class Board:
     """What the runs came to."""
     images: Places
     """The test images that `outcomes` is of, in its order: their positions in the test set."""
+    metric: Metric
+    """What accuracies are scores by."""
     selected: Flags
     """Whether the cell's recipe was chosen on the run, shape (cells, seeds)."""
 
@@ -41,6 +45,7 @@ class Board:
         factors: Sequence[str],
         predictions: pd.DataFrame,
         cells: pd.DataFrame | None = None,
+        metric: Metric = ACCURACY,
     ) -> "Board":
         """Lay out compared runs, which `runs.compared_runs` returns.
 
@@ -63,10 +68,15 @@ class Board:
         row = np.full(shape, -1)
         accuracy[place, seed] = runs["accuracy"]
         selected[place, seed] = runs["selected"]
-        row[place, seed], right, images = _recorded(runs, predictions)
+        row[place, seed], right, images, weight = _recorded(runs, predictions, metric)
         levels = {name: ordered_levels(runs, name) for name in names}
-        outcomes = Outcomes(accuracy, row, right)
-        return cls(cells, tuple(factors), levels, outcomes, images, selected)
+        outcomes = Outcomes(accuracy, row, right, weight)
+        return cls(cells, tuple(factors), levels, outcomes, images, metric, selected)
+
+    def own(self, seeds: Flags) -> Contrasts:
+        """Return what is known of each cell by itself: a contrast with nothing."""
+        count = len(self.cells)
+        return self.outcomes.contrasts(np.arange(count)[:, None], np.ones((count, 1)), seeds)
 
     def grid(self, *named: str) -> tuple[pd.DataFrame, Places]:
         """Return the combinations of the other factors' levels, and the cell of each.
@@ -120,17 +130,20 @@ def _refuse_twins(runs: pd.DataFrame, place: Places) -> None:
         )
 
 
-def _recorded(runs: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Places, Flags, Places]:
+def _recorded(
+    runs: pd.DataFrame, predictions: pd.DataFrame, metric: Metric
+) -> tuple[Places, Flags, Places, Array]:
     """Return each run's row in a table of correctness, −1 where it has none, the table, and the
-    test images that its columns are of.
+    test images that its columns are of with their weights.
 
     A run is left out where it was tested on other images than most, or where its accuracy is not
-    the share of images that were right, as where another metric is compared.
+    the weighted share of images that were right, as where another metric is compared. By balanced
+    accuracy all classes weigh alike.
     """
     own = predictions[predictions["trial_id"].isin(runs["trial_id"])]
     nothing = np.full(len(runs), -1)
     if own.empty:
-        return nothing, np.zeros((0, 0), dtype=bool), np.zeros(0, dtype=int)
+        return nothing, np.zeros((0, 0), dtype=bool), np.zeros(0, dtype=int), np.zeros(0)
     # A trial that was continued has predictions of its earlier final epochs too.
     trial, names = pd.factorize(own["trial_id"])
     epoch = own["epoch"].to_numpy(int)
@@ -139,7 +152,8 @@ def _recorded(runs: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Places, Fl
     image, images = pd.factorize(own["example"])
     seen, right = (np.zeros((keys.size, len(images)), dtype=bool) for _ in range(2))
     seen[model, image] = True
-    right[model, image] = own["correct"].fillna(False).to_numpy(bool)
+    flag = "in_first_five" if metric.column == "top5" else "correct"
+    right[model, image] = own[flag].fillna(False).to_numpy(bool)
     shared = seen[seen.sum(axis=1).argmax()]
     whole = np.asarray(seen[:, shared].all(axis=1), dtype=bool)
     right = right[:, shared]
@@ -148,6 +162,12 @@ def _recorded(runs: pd.DataFrame, predictions: pd.DataFrame) -> tuple[Places, Fl
     rows = np.array(
         [number.get(key, -1) for key in zip(runs["trial_id"], budgets, strict=True)], dtype=int
     )
-    fits = np.abs(100 * right.mean(axis=1)[rows] - runs["accuracy"].to_numpy(float)) < _ROUNDING
+    weight = np.ones(right.shape[1])
+    if metric.column == "balanced_accuracy":
+        label = own.drop_duplicates("example").set_index("example")["label"].reindex(images[shared])
+        size = label.map(label.value_counts()).to_numpy(float)
+        weight = len(label) / (label.nunique() * size)
+    share = 100 * (right @ weight) / max(len(weight), 1)
+    fits = np.abs(share[rows] - runs["accuracy"].to_numpy(float)) < _ROUNDING
     known = np.where((rows >= 0) & whole[rows] & fits, rows, -1)
-    return known, right, np.asarray(images, dtype=int)[shared]
+    return known, right, np.asarray(images, dtype=int)[shared], weight

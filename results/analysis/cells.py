@@ -1,7 +1,7 @@
 """The cells of a study: what was asked for, what became of it, and how accurate it is.
 
-One row per cell, whatever happened to it: a cell without a value says why. Accuracies and errors
-are in points (percentage points, 0 to 100) of the final epoch; records hold shares from 0 to 1.
+One row per cell, whatever happened to it: a cell without a value says why. Scores and errors are
+of the final epoch, of shares in points (percentage points, 0 to 100); records hold 0 to 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,15 +15,18 @@ import pandas as pd
 
 from results.analysis.board import Board
 from results.analysis.runs import EXCLUDED, Design, measured_trials, records_of, wanted_trials
+from results.metric import ACCURACY, Metric
 from results.phrases import cell_name, level_label
 from results.records import RECIPE_COLUMNS, SCHEMAS, Stage, Status
 from results.statistics.inference import Contrasts, contrasts_of, infer
 from results.statistics.intervals import Array, grouped
 
-METRICS = tuple(
-    f"{part}_{measure}" for part in ("test", "val", "train") for measure in ("accuracy", "loss")
+METRICS = (
+    *(f"{part}_{name}" for part in ("test", "val", "train") for name in ("accuracy", "loss")),
+    *("test_balanced_accuracy", "val_metric", "test_metric"),
 )
-"""Columns of the public summary, accuracies from 0 to 1."""
+"""Columns of the public summary, in the units of the records."""
+_TURNED = {"_low": "_high", "_high": "_low", "_min": "_max", "_max": "_min"}
 _COUNTS = tuple(f"{stage}_{status}" for stage in Stage for status in Status)
 _ENDS = ("", "_low", "_high", "_sd", "_min", "_max")
 
@@ -50,8 +53,8 @@ class Cells:
     (trials), `seeds` (with a test accuracy), `seeds_wanted`, `missing_seeds` (list), and how
     many of its trials are in each stage and state.
 
-    How accurate it is: `accuracy` and `error` on the test set, `val_accuracy`,
-    `train_accuracy` (points), and the three losses, each the mean over seeds, with `_low` and
+    How accurate it is: `accuracy`, the score by the study's metric, and `error` on the test set,
+    the accuracies in points and the losses of `METRICS`, each the mean over seeds, with `_low` and
     `_high` (95 % interval, inferred with those of all cells, cut where accuracies and losses end;
     NaN with one seed), `_error` and `_freedom` (what they rest on), `_speaks_of` (new seeds and
     images, or new seeds alone), `_sd`, `_min` and `_max`; `selection_seed` (NA where the recipe
@@ -79,9 +82,12 @@ class Cells:
             "seeds": frame["completed"],
             "seeds_wanted": frame["seeds_wanted"],
         }
-        for metric in METRICS:
-            scale = 100 if metric.endswith("accuracy") else 1
-            columns |= {f"{metric}{end}": frame[f"{_inner(metric)}{end}"] / scale for end in _ENDS}
+        for name in METRICS:
+            inner, scale = _inner(name, self.board.metric)
+            for end in _ENDS:
+                own = _TURNED.get(end, end) if scale < 0 else end
+                by = abs(scale) if end == "_sd" else scale
+                columns[f"{name}{end}"] = frame[f"{inner}{own}"] / by
         rest = ("n_parameters", "flops_per_image", "seconds")
         recipe = [name for name in RECIPE_COLUMNS if name not in self.factors]
         return pd.DataFrame(columns | {name: frame[name] for name in (*rest, *recipe, *_COUNTS)})
@@ -173,12 +179,10 @@ def cells_of(
         **_seeds(wanted, compared, done, design, count),
         **_costs(wanted, done, count),
     )
-    runs = done[done["final_test_accuracy"].notna()]
-    runs = runs.assign(
-        accuracy=100 * runs["final_test_accuracy"], selected=_is_selected(runs, design.race)
-    )
+    scores = design.metric.scale * design.metric.of(done, "final_test")
+    runs = done.assign(accuracy=scores, selected=_is_selected(done, design.race))
     places = frame[[*factors, "n_train", "n_parameters"]]
-    board = Board.of(runs, factors, predictions, places)
+    board = Board.of(runs[scores.notna()], factors, predictions, places, design.metric)
     frame = pd.concat([frame, pd.DataFrame(_values(done, board))], axis=1)
     errors = wanted[wanted["status"] == Status.FAILED].groupby("cell")["error"].first()
     rows = records_of(frame[["completed", "seeds_wanted", *_COUNTS]].assign(_error=errors))
@@ -231,7 +235,7 @@ def _seeds(
     asked = _seeds_asked(wanted, design, count)
     for place, seed in compared.loc[compared["status"] == EXCLUDED, ["cell", "seed"]].to_numpy():
         asked[place] = [other for other in asked[place] if other != seed]
-    valued = done[done["final_test_accuracy"].notna()]
+    valued = done[design.metric.of(done, "final_test").notna()]
     present: list[set[int]] = [set() for _ in range(count)]
     for place, seed in zip(valued["cell"], valued["seed"], strict=True):
         present[place].add(int(seed))
@@ -269,41 +273,40 @@ def _values(done: pd.DataFrame, board: Board) -> dict[str, np.ndarray]:
     """Return means and spread over the completed trials of cells."""
     place, count = done["cell"].to_numpy(), len(board.cells)
     columns: dict[str, np.ndarray] = {}
-    for metric in METRICS:
-        scale, most = (100.0, 100.0) if metric.endswith("accuracy") else (1.0, np.inf)
-        table = grouped(scale * done[f"final_{metric}"].to_numpy(float), place, count)
+    metric = board.metric
+    for (inner, scale), name in {_inner(name, metric): name for name in METRICS[::-1]}.items():
+        if name.endswith("_metric"):
+            bounds, values = metric.bounds, metric.of(done, f"final_{name.partition('_')[0]}")
+        else:
+            bounds = 0.0, 100.0 if name.endswith("accuracy") else np.inf
+            values = done[f"final_{name}"]
+        table = grouped(scale * values.to_numpy(float), place, count)
         # A loss may be infinite, of which nothing can be inferred.
         endless = np.isinf(table).any(axis=1, keepdims=True)
         known = contrasts_of(np.where(endless, np.nan, table))
-        if metric == "test_accuracy":
-            known = _own(board, ~np.isnan(board.outcomes.accuracy))
-        columns |= _spread(_inner(metric), table, known, board.covariates, most)
+        if inner == "accuracy":
+            known = board.own(~np.isnan(board.outcomes.accuracy))
+        columns |= _spread(inner, table, known, board.covariates, bounds)
     given = ~np.isnan(board.outcomes.accuracy) & ~board.selected
     table = np.where(given, board.outcomes.accuracy, np.nan)
     columns |= _spread(
-        "accuracy_without_selection", table, _own(board, given), board.covariates, 100.0
+        "accuracy_without_selection", table, board.own(given), board.covariates, metric.bounds
     )
-    return {**columns, "error": 100 - columns["accuracy"]}
-
-
-def _own(board: Board, seeds: np.ndarray) -> Contrasts:
-    """Return what is known of each cell's own accuracy: a contrast with nothing."""
-    count = len(board.cells)
-    return board.outcomes.contrasts(np.arange(count)[:, None], np.ones((count, 1)), seeds)
+    return {**columns, "error": metric.errors(pd.Series(columns["accuracy"])).to_numpy()}
 
 
 def _spread(
-    name: str, table: Array, known: Contrasts, covariates: Array, most: float
+    name: str, table: Array, known: Contrasts, covariates: Array, bounds: tuple[float, float]
 ) -> dict[str, np.ndarray]:
-    """Return the columns of a quantity from 0 to `most`, given with shape (cells, seeds)."""
+    """Return the columns of a quantity between bounds, given with shape (cells, seeds)."""
     found, many = infer(known, covariates), known.seeds > 1
     with np.errstate(invalid="ignore"):
         mean = pd.DataFrame(table).mean(axis=1).to_numpy(float)
         sd = pd.DataFrame(table).std(axis=1).to_numpy(float)
     return {
         name: mean,
-        f"{name}_low": np.where(many, found.low, np.nan).clip(0, most),
-        f"{name}_high": np.where(many, found.high, np.nan).clip(0, most),
+        f"{name}_low": np.where(many, found.low, np.nan).clip(*bounds),
+        f"{name}_high": np.where(many, found.high, np.nan).clip(*bounds),
         f"{name}_error": found.error,
         f"{name}_freedom": found.freedom,
         f"{name}_speaks_of": found.speaks_of,
@@ -313,9 +316,14 @@ def _spread(
     }
 
 
-def _inner(metric: str) -> str:
-    """Return what a metric of the summary is called in the frame, where it may be in points."""
-    return "accuracy" if metric == "test_accuracy" else metric
+def _inner(name: str, metric: Metric) -> tuple[str, int]:
+    """Return what a column of the summary is called in the frame, and is multiplied by there."""
+    scale = 100 if name.endswith("accuracy") else 1
+    if name in ("test_metric", f"test_{metric.column}"):
+        return "accuracy", metric.scale
+    if name == "val_metric":
+        return ("val_accuracy" if metric == ACCURACY else name), metric.scale
+    return name, scale
 
 
 def _costs(wanted: pd.DataFrame, done: pd.DataFrame, count: int) -> dict[str, Any]:

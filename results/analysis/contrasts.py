@@ -53,7 +53,7 @@ class Family:
     """As in `Outcomes.contrasts`, shape (differences, most cells of one)."""
     seeds: Flags
     """Seeds that each uses, shape (differences, seeds)."""
-    most: float = 100.0
+    most: float
     """The largest difference that there can be, in points."""
 
     @property
@@ -168,7 +168,7 @@ def pairs_of(board: Board, first: Places, second: Places, keys: pd.DataFrame) ->
     cells = np.column_stack([first[kept], second[kept]])
     weights = np.broadcast_to([-1.0, 1.0], cells.shape)
     keys = keys.iloc[kept].reset_index(drop=True)
-    return Family(keys, cells, weights, seeds[kept])
+    return Family(keys, cells, weights, seeds[kept], board.metric.most)
 
 
 def steps(board: Board, factor: str) -> Family:
@@ -198,7 +198,8 @@ def with_errors(board: Board, family: Family, table: pd.DataFrame) -> pd.DataFra
     gaps shrink at the ceiling, ratios do not).
     """
     sides = np.where(family.seeds[:, None], board.outcomes.accuracy[family.cells], 0.0).sum(axis=2)
-    first, second = (100 - sides / np.maximum(family.seeds.sum(axis=1), 1)[:, None]).T
+    means = pd.DataFrame(sides / np.maximum(family.seeds.sum(axis=1), 1)[:, None])
+    first, second = (board.metric.errors(means[side]).to_numpy() for side in (0, 1))
     return table.assign(
         error_first=first,
         error_second=second,
@@ -218,7 +219,7 @@ def effects(board: Board, factor: str) -> Family:
         ({"factor": factor, "first": first, "second": second}, places[:, [i, j]])
         for (i, first), (j, second) in combinations(enumerate(board.levels[factor]), 2)
     ]
-    return _averaged(board, rows, (-1.0, 1.0), ("factor", "first", "second"), 100.0)
+    return _averaged(board, rows, (-1.0, 1.0), ("factor", "first", "second"))
 
 
 def interactions(board: Board, factor: str, other: str) -> Family:
@@ -238,7 +239,7 @@ def interactions(board: Board, factor: str, other: str) -> Family:
         values = (factor, levels[0], levels[i], other, contexts[0], contexts[j])
         cells = np.column_stack([places[:, row, column] for row, column in corners])
         rows.append((dict(zip(names, values, strict=True)), cells))
-    return _averaged(board, rows, (1.0, 1.0, -1.0, -1.0), names, 200.0)
+    return _averaged(board, rows, (1.0, 1.0, -1.0, -1.0), names)
 
 
 def replacements(board: Board, scratch: Any = "none") -> Family:
@@ -271,7 +272,6 @@ def _averaged(
     rows: Sequence[tuple[dict[str, Any], Places]],
     signs: Sequence[float],
     names: Sequence[str],
-    most: float,
 ) -> Family:
     """Return averages of differences: of each what it is of, and its cells with their signs."""
     accuracy, kept = board.outcomes.accuracy, []
@@ -292,4 +292,5 @@ def _averaged(
         weights[place, : cells.size] = np.tile(signs, len(cells)) / key["n_cells"]
     keys = pd.DataFrame([key for key, *_ in kept], columns=[*names, "n_cells", "cells_left_out"])
     seeds = np.array([own for *_, own in kept], dtype=bool)
+    most = board.metric.most * len(signs) / 2
     return Family(keys, table, weights, seeds.reshape(len(kept), accuracy.shape[1]), most)

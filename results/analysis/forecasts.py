@@ -69,7 +69,7 @@ def forecasts(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
 def labels_for(
     target: float, cells: pd.DataFrame, forecast: pd.DataFrame, series: Sequence[str]
 ) -> pd.DataFrame:
-    """Return how many images each series needs for a test accuracy (0 to 1).
+    """Return how many images each series needs for a test error in points.
 
     Measured cells and forecasts are inverted: errors and both ends of their intervals, interpolated
     as straight lines of log error over log size, at the first size that reaches the target.
@@ -78,7 +78,6 @@ def labels_for(
     where the target is not reached up to 64 times that), `basis` (measured, forecast, far forecast,
     or empty) and `text`.
     """
-    wanted = 100 * (1 - target)
     known = by_cell(cells[cells["seeds"] > 0], series)
     rows = []
     for key, own in by_cell(forecast, series).items():
@@ -87,11 +86,11 @@ def labels_for(
         sizes = np.concatenate([measured["n_train"], told["at"]]).astype(float)
         curves = {
             "images": (measured["error"], told["headline"]),
-            "low": ((100 - measured["accuracy_high"]).fillna(measured["error"]), told["low"]),
-            "high": ((100 - measured["accuracy_low"]).fillna(measured["error"]), told["high"]),
+            "low": (measured["error_low"].fillna(measured["error"]), told["low"]),
+            "high": (measured["error_high"].fillna(measured["error"]), told["high"]),
         }
         found = {
-            name: _first_at_most(wanted, sizes, np.concatenate(errors).astype(float))
+            name: _first_at_most(target, sizes, np.concatenate(errors).astype(float))
             for name, errors in curves.items()
         }
         first = own.iloc[0]

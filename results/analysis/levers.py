@@ -128,6 +128,11 @@ def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> list[di
     cell = found.cells.loc[best]
     done = search[(search["stage"] == Stage.SEARCH) & (search["status"] == Status.COMPLETED)]
     done = done[done["fraction"] == cell["fraction"]].sort_values("trial_id")
+    metric = design.metric
+    done = done.assign(
+        accuracy=metric.scale * metric.of(done, "final_test"),
+        rank=metric.of(done, "final_val").map(metric.rank),
+    )
     own = where(done, {name: cell[name] for name in design.factors})
     stated = _top(where(done, dict(design.stated)))
     winner = _top(own)
@@ -139,7 +144,7 @@ def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> list[di
             return []
     fields = [n for n in design.stated if level_label(n, winner[n]) != level_label(n, stated[n])]
     sides = [", ".join(level_label(name, row[name]) for name in fields) for row in (stated, winner)]
-    gain = 100 * (winner["final_test_accuracy"] - stated["final_test_accuracy"])
+    gain = winner["accuracy"] - stated["accuracy"]
     return [
         {
             "lever": "recipe",
@@ -156,9 +161,9 @@ def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> list[di
 
 
 def _top(trials: pd.DataFrame) -> dict[str, Any] | None:
-    """Return the trial with the highest final validation accuracy, of equals the first."""
-    rows = records_of(trials[trials["final_test_accuracy"].notna()])
-    return min(rows, key=lambda row: rank(row["final_val_accuracy"]), default=None)
+    """Return the trial that is the best on the validation set, of equals the first."""
+    rows = records_of(trials[trials["accuracy"].notna()])
+    return min(rows, key=lambda row: float(row["rank"]), default=None)
 
 
 def _best_probabilities(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from results.metric import ACCURACY, Metric
 from results.phrases import STANDARD_FACTORS, cell_key, is_absent
 from results.records import RECIPE_COLUMNS, Stage, Status
 from results.statistics.looks import Looks
@@ -32,6 +33,8 @@ class Design:
     race: bool = False
     """True where unlike trials compete: such a study has no measure stage, and is a search and not
     a comparison."""
+    metric: Metric = ACCURACY
+    """What trials are ranked and cells compared by."""
     tuned: tuple[str, ...] = ()
     """Recipe fields that are searched inside each cell."""
     stated: Mapping[str, Any] = field(default_factory=dict)
@@ -60,6 +63,7 @@ class Design:
             seeds=() if counted else tuple(study.get("seeds") or ()),
             looks=counted and Looks(tuple(counted["looks"]), counted.get("smallest", 0.0)),
             race=competes and not study.get("search"),
+            metric=Metric.read(study.get("metric")),
             tuned=tuple(tuned),
             stated={name: values[0] for name, values in tuned.items()} if listed else {},
             prices=study.get("prices") or {},
@@ -96,20 +100,24 @@ def compared_trials(trials: pd.DataFrame, race: bool) -> pd.DataFrame:
     return measured[measured["status"] == Status.COMPLETED]
 
 
-def compared_runs(trials: pd.DataFrame, race: bool = False) -> pd.DataFrame:
-    """Return the trials that comparisons use: wanted, measured and completed, with a test accuracy.
+def compared_runs(
+    trials: pd.DataFrame, race: bool = False, metric: Metric = ACCURACY
+) -> pd.DataFrame:
+    """Return the trials that comparisons use: wanted, measured and completed, with a test value.
 
     In a race, which has no measure stage, what completed is compared. Rows by trial_id, with three
-    more columns: `accuracy` and `error` of the final epoch on the test set in points (0 to 100),
-    and `selected`, true where the cell's recipe was chosen on this very run.
+    more columns: `accuracy`, the score by the metric of the final epoch on the test set, and
+    `error` (in points from 0 to 100 where it is a share), and `selected`, true where the cell's
+    recipe was chosen on this very run.
     """
     runs = compared_trials(trials, race)
-    runs = runs[(runs["status"] == Status.COMPLETED) & runs["final_test_accuracy"].notna()]
+    scores = metric.scale * metric.of(runs, "final_test")
     runs = runs.assign(
-        accuracy=100 * runs["final_test_accuracy"],
-        error=100 * (1 - runs["final_test_accuracy"]),
+        accuracy=scores,
+        error=metric.errors(scores),
         selected=(runs["stage"] == Stage.SEARCH) & (not race),
     )
+    runs = runs[(runs["status"] == Status.COMPLETED) & scores.notna()]
     return runs.sort_values("trial_id", ignore_index=True)
 
 

@@ -6,6 +6,7 @@ from results.analysis.analysis import Analysis
 from results.analysis.cells import State
 from results.analysis.comparisons import ANY
 from results.analysis.runs import records_of
+from results.metric import ACCURACY
 from results.phrases import cell_name, count, few, fraction_label, listed
 from results.statistics.inference import NOTHING
 
@@ -21,11 +22,13 @@ def best_said(study: Analysis) -> str:
         return f"No trial of the {count(total, 'cell')} has completed, so there is no answer yet."
     equals = equals_of(study)
     names = [study.name(row) or cell_name(row, study.factors) for row in equals]
-    value = f"{equals[0]['accuracy']:.1f} %"
+    value = study.metric.value(equals[0]["accuracy"])
+    is_accuracy = study.metric == ACCURACY
     if study.design.race:
         return (
             "This is a search, not a comparison: trials of unlike cells competed and may have been "
-            f"stopped; the highest test accuracy is {value}, of {listed(few(names))}."
+            f"stopped; the {'highest' if is_accuracy else 'best'} {study.measure} is {value}, of "
+            f"{listed(few(names))}."
         )
     if not study.is_ranked:
         none = "The only cell has" if total == 1 else f"Each of the {total} cells has at most"
@@ -34,12 +37,17 @@ def best_said(study: Analysis) -> str:
     over = study.comparisons.speaks_of
     value = value_of(study, ", 95 % interval" if over == NOTHING else f", 95 % interval for {over}")
     if total == 1:
-        return f"The only cell reaches a test accuracy of {value}."
+        return f"The only cell reaches a {study.measure} of {value}."
+    value = value if is_accuracy and not study.is_untested else f"a {study.measure} of {value}"
+    if study.is_uneven:
+        value += f" (balanced accuracy {equals[0]['test_balanced_accuracy']:.1f} %)"
     of = f"Of {total} cells" + (f" ({complete} complete)" if complete < total else "")
     if len(equals) > 1:
-        start = f"{of}, {listed(few(names))} are equally accurate, at {value}"
+        alike = "equally accurate" if is_accuracy else "equally good"
+        start = f"{of}, {listed(few(names))} are {alike}, at {value}"
     else:
-        start = f"{of}, {names[0]} is the most accurate, at {value}"
+        most = "the most accurate" if is_accuracy else "the best"
+        start = f"{of}, {names[0]} is {most}, at {value}"
     start += f", {learnt_nothing(study)}." if learnt_nothing(study) else "."
     return f"{start} {_next(study)}".strip()
 
@@ -58,12 +66,10 @@ def learnt_nothing(study: Analysis) -> str:
 
 def value_of(study: Analysis, note: str = "") -> str:
     """Return the best cell's accuracy with an interval that allows for its having been chosen."""
-    text = f"{study.ranked['accuracy'].iloc[0]:.1f} %"
-    value = study.comparisons.value
+    score, value = study.ranked["accuracy"].iloc[0], study.comparisons.value
     if value is None:
-        return text
-    low, high = max(value.low, 0.0), min(value.high, 100.0)
-    return f"{text} ({low:.1f} to {high:.1f}{note})"
+        return study.metric.value(score)
+    return study.metric.value(score, value.low, value.high, note)
 
 
 def ties_of(study: Analysis) -> list[dict[str, Any]]:
@@ -95,5 +101,5 @@ def _next(study: Analysis) -> str:
     less = with_less_data(study)
     if less is not None:
         share = fraction_label(less["fraction"] / best["fraction"], int(less["n_train"]))
-        text += f"; {share} of its data may do as well ({less['accuracy']:.1f} %)"
+        text += f"; {share} of its data may do as well ({study.metric.value(less['accuracy'])})"
     return f"{text}."

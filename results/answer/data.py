@@ -13,6 +13,8 @@ def data_said(study: Analysis) -> str:
         return ""
     top = cells[cells["fraction"] == cells["fraction"].max()].iloc[0]
     series = study.others("fraction")
+    if not study.metric.is_percent:
+        return "Twice the data: no forecast, since only those of accuracies are calibrated."
     row = by_cell(study.forecasts, series)[cell_key(top, series)].iloc[0]
     name = study.name(top, "fraction")
     of, now, then = f" of {name}" if name else "", row["error"], row["headline"]

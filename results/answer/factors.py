@@ -8,7 +8,7 @@ from results.analysis.analysis import Analysis
 from results.analysis.comparisons import ALPHA, LEAST, MOST, Comparison
 from results.analysis.runs import records_of
 from results.answer.best import ALIKE
-from results.phrases import amount, few, level_label, listed
+from results.phrases import few, level_label, listed
 
 _SCRATCH = "none"
 
@@ -24,22 +24,24 @@ def factor_said(study: Analysis, factor: str) -> str:
     said = []
     if any(row.is_decided for row in least):
         images = study.comparisons.cells["n_train"][least[0].best]
-        said.append(f"with {images:,.0f} images, {_standing(least)}")
+        said.append(f"with {images:,.0f} images, {_standing(study, least)}")
     if len(most) > 1:
-        said.append(f"with all of the data, {_standing(most)}" if said else _standing(most))
+        said.append(
+            f"with all of the data, {_standing(study, most)}" if said else _standing(study, most)
+        )
     name = factor.replace("_", " ").capitalize()
     more = {"model": _crossings, "weights": _worths}.get(factor)
     texts = [f"{name}: {'; '.join(said)}."] if said else []
     return " ".join([*texts, *(more(study) if more else [])])
 
 
-def _standing(rows: Sequence[Comparison]) -> str:
+def _standing(study: Analysis, rows: Sequence[Comparison]) -> str:
     """Say which levels the best one is ahead of, and which it is not told apart from."""
     factor = rows[0].factor
     best = level_label(factor, rows[0].best_level)
 
     def against(row: Comparison) -> str:
-        gain = amount(row.gain, row.low, row.high)
+        gain = study.metric.amount(row.gain, row.low, row.high)
         link = " by" if row.is_decided else ","
         return f"{level_label(factor, row.level)}{link} {gain}"
 
@@ -77,7 +79,7 @@ def _worths(study: Analysis) -> list[str]:
     found = worth_of(study)
     if found is None:
         return []
-    return [f"From scratch, the accuracy of {found[0]} takes {found[1]} the data."]
+    return [f"From scratch, the {study.metric.name} of {found[0]} takes {found[1]} the data."]
 
 
 def worth_of(study: Analysis) -> tuple[str, str] | None:

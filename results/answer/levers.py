@@ -7,7 +7,7 @@ from typing import Any
 from results.analysis.analysis import Analysis
 from results.analysis.levers import FORECAST
 from results.analysis.runs import records_of
-from results.phrases import amount, listed, percent, resource_time, signed
+from results.phrases import listed, percent, resource_time
 
 _TWICE = (1.98, 2.02)
 
@@ -38,11 +38,11 @@ class Step:
 
 def step_of(study: Analysis, row: Mapping[str, Any]) -> Step:
     """Return a row of `Analysis.levers` in words."""
-    known = row["low"] == row["low"]
+    known, change = row["low"] == row["low"], study.metric.change
     return Step(
         lever_phrase(row),
-        signed(row["gain"]),
-        f"{signed(row['low'])} to {signed(row['high'])}" if known else "",
+        change(row["gain"]),
+        f"{change(row['low'])} to {change(row['high'])}" if known else "",
         bool(row["decided"]),
         row["basis"] == FORECAST,
         lever_cost(study, row),
@@ -105,7 +105,7 @@ def lever_phrase(row: Mapping[str, Any]) -> str:
 def _items(study: Analysis, rows: list[dict[str, Any]], chances: bool = False) -> str:
     return "; ".join(
         f"{lever_phrase(row)}, {'forecast ' if row['basis'] == FORECAST else ''}"
-        f"{amount(row['gain'], row['low'], row['high'])}{_cost(study, row)}"
+        f"{study.metric.amount(row['gain'], row['low'], row['high'])}{_cost(study, row)}"
         f"{_chance(row, ', {} likely the best of these') if chances else ''}"
         for row in rows
     )

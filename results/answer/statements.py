@@ -8,7 +8,8 @@ from results.analysis.comparisons import ALPHA, LEAST, Comparison
 from results.analysis.runs import records_of
 from results.answer.best import equals_of, learnt_nothing, value_of, with_less_data
 from results.answer.factors import worth_of
-from results.phrases import few, level_label, listed, signed
+from results.metric import ACCURACY
+from results.phrases import few, level_label, listed
 
 _MOST = 5
 
@@ -42,13 +43,15 @@ def _best(study: Analysis) -> Iterator[Statement]:
     equals = equals_of(study)
     names = listed(few([study.name(row) or study.design.name for row in equals]))
     word = "Most accurate" if len(equals) == 1 else "Equally accurate, and best"
+    if study.metric != ACCURACY:
+        word = f"Best {study.measure}"
     doubt = learnt_nothing(study)
     text = f"{word}: {names}" + (f", {doubt}" if doubt else "")
     yield Statement(text, value_of(study), "best")
     less = with_less_data(study) if study.is_ranked else None
     if less is not None:
         text = f"With less data, {study.name(less)} may do as well"
-        yield Statement(text, f"{less['accuracy']:.1f} %", "best")
+        yield Statement(text, study.metric.value(less["accuracy"]), "best")
 
 
 def _at_little(study: Analysis, rows: list[Comparison]) -> Iterator[Statement]:
@@ -59,7 +62,8 @@ def _at_little(study: Analysis, rows: list[Comparison]) -> Iterator[Statement]:
     row = (decided or rows)[0]
     images = study.comparisons.cells["n_train"][row.best]
     best, other = (level_label(row.factor, level) for level in (row.best_level, row.level))
-    ends = f"{signed(row.gain)} ({signed(row.low)} to {signed(row.high)})"
+    gain, low, high = (study.metric.change(value) for value in (row.gain, row.low, row.high))
+    ends = f"{gain} ({low} to {high})"
     stands = f"{best} is ahead of {other}"
     if not row.is_decided:
         stands = f"{best} and {other} are not told apart"
@@ -70,7 +74,7 @@ def _worth(study: Analysis) -> Iterator[Statement]:
     found = worth_of(study)
     if found is not None:
         name, times = found
-        text = f"From scratch, the accuracy of {name} takes"
+        text = f"From scratch, the {study.metric.name} of {name} takes"
         yield Statement(text, f"{times} the data", "weights")
 
 

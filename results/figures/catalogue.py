@@ -14,9 +14,9 @@ from results.figures.process import search, timeline
 from results.figures.sizes import data_size
 
 _SIZE = (
-    "Line chart of the share of training data against test accuracy (left) and train accuracy "
-    "(right): one line per model, one row of panels per level of weights, bars for the spread "
-    "over seeds."
+    "Line chart of the share of training data against the metric on the test set (left) and in "
+    "training or validation (right): one line per model, one row of panels per level of weights, "
+    "bars for the spread over seeds."
 )
 _TABLE = "The table of cells holds all values."
 _COURSE = (
@@ -63,10 +63,10 @@ _FIGURES = {
     ),
     "cells": Drawing(
         cell_map,
-        "Heat map of test accuracy: a row per combination of the other factors, a column per "
+        "Heat map of the test metric: a row per combination of the other factors, a column per "
         f"share of the data; cells without a value are hatched and named. {_TABLE}",
     ),
-    "epochs": Drawing(epochs, _COURSE.format("accuracy")),
+    "epochs": Drawing(epochs, _COURSE.format("accuracy, or another metric,")),
     "loss": Drawing(partial(epochs, metric="loss"), _COURSE.format("loss")),
     "timeline": Drawing(
         timeline,
@@ -92,13 +92,13 @@ _FIGURES = {
     ),
     "effects": Drawing(
         effects,
-        "Differences in test accuracy between the levels of each factor, averaged over the "
+        "Differences between the levels of each factor, averaged over the "
         "cells of the others, with 95 % intervals. The table of effects holds all values.",
         lambda study: any(_compares(study, factor) for factor in study.factors),
     ),
     "search": Drawing(
         search,
-        "For each cell, the validation accuracy of every recipe that was tried; the chosen one "
+        "For each cell, the validation metric of every recipe that was tried; the chosen one "
         "is a star, with its values at the right.",
         lambda study: bool(study.design.tuned),
     ),

@@ -29,21 +29,25 @@ _SEARCHED = "#B0B0B0"
 _BLANK = "#F0F0F0"
 
 
-def epochs(study: Analysis, metric: str = "accuracy") -> Figure:
-    """Draw accuracy or loss over epochs, one panel per cell, with stopped trials marked.
+def epochs(study: Analysis, metric: str = "metric") -> Figure:
+    """Draw the metric or the loss over epochs, one panel per cell, with stopped trials marked.
 
     A row per series, a column per data size.
     """
-    cells = study.cells
-    title = f"{style.plain(study.design.name)}: {metric} over epochs"
+    cells, name = study.cells, study.metric.name if metric == "metric" else metric
+    title = f"{style.plain(study.design.name)}: {name} over epochs"
     fates = study.wanted.set_index("trial_id")[["status", "measured"]]
-    joined = study.table("epochs").join(fates, on="trial_id", how="inner")
+    table = study.table("epochs")
+    if metric == "metric":
+        train = table.get(f"train_{study.metric.column}", np.nan)
+        table = table.assign(val_metric=study.metric.of(table, "val"), train_metric=train)
+    joined = table.join(fates, on="trial_id", how="inner")
     if joined.empty:
         return style.empty(title, "No epoch is recorded yet.")
     fractions = cells.levels["fraction"]
     rows = combinations(cells.frame, cells.series)
     drawn = rows[: max(1, _MAX_COURSES // max(len(fractions), 1))]
-    note = f"Validation {metric} solid, train {metric} dashed."
+    note = f"Validation {name} solid, train {name} dashed."
     if cells.race:
         note += " Search, not comparison: what fell behind was stopped."
     note += style.left_out(len(rows) - len(drawn), "rows")
@@ -160,13 +164,13 @@ def _say_absent(axes: Axes, cell: pd.DataFrame) -> None:
     )
 
 
-def cell_map(study: Analysis, metric: str = "test_accuracy") -> Figure:
+def cell_map(study: Analysis, metric: str = "test_metric") -> Figure:
     """Draw every cell as a heat map; cells without a value are named with the reason.
 
     A column of the summary gives the colour; series are rows, data sizes columns.
     """
     cells = study.cells
-    words = metric.replace("_", " ")
+    words = study.measure if metric == "test_metric" else metric.replace("_", " ")
     title = f"{style.plain(study.design.name)}: {words} of every cell"
     if cells.frame.empty:
         return style.empty(title, "No trial is planned yet.")

@@ -15,6 +15,7 @@ from results.analysis.analysis import Analysis
 from results.analysis.costs import pareto_front
 from results.analysis.runs import by_cell, combinations, records_of, where
 from results.figures import style
+from results.metric import ACCURACY, Metric
 from results.phrases import cell_name, described
 from results.statistics.forecast import CALIBRATED_ON
 
@@ -27,12 +28,14 @@ def learning_curves(study: Analysis) -> Figure:
     """Draw test error against images, and what is forecast at up to 64 times the data."""
     title = f"{style.plain(study.design.name)}: what more data would buy"
     cells, forecast, series = study.cells.frame, study.forecasts, study.cells.series
+    if not study.metric.is_percent:
+        return style.empty(title, "Only forecasts of accuracies are calibrated.")
     if forecast.empty or cells["fraction"].nunique() < 2:
         return style.empty(title, "At least two amounts of data with a value are needed.")
     every = list(dict.fromkeys(cells["model"]))
     models = style.kept(every, study.best_level("model"))
     forecast = forecast[forecast["model"].isin(models)]
-    known = _with_ends(cells[cells["model"].isin(models) & (cells["seeds"] > 0)])
+    known = _with_ends(cells[cells["model"].isin(models) & (cells["seeds"] > 0)], study.metric)
     found = combinations(forecast, study.cells.panels)
     panels = found[:_MAX_PANELS]
     note = (
@@ -87,10 +90,10 @@ def learning_curves(study: Analysis) -> Figure:
     return figure
 
 
-def _with_ends(cells: pd.DataFrame) -> pd.DataFrame:
+def _with_ends(cells: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Return cells with the intervals of their errors, kept above 0, which has no logarithm."""
-    low = (100 - cells["accuracy_high"]).clip(lower=0.05 * cells["error"])
-    return cells.assign(low=low, high=100 - cells["accuracy_low"])
+    low = metric.error(cells["accuracy_high"]).clip(lower=0.05 * cells["error"])
+    return cells.assign(low=low, high=metric.error(cells["accuracy_low"]))
 
 
 def _draw_measured(axes: Axes, cells: pd.DataFrame, place: int) -> None:
@@ -164,14 +167,14 @@ def _draw_worth(axes: Axes, x: pd.Series, own: pd.DataFrame, place: int) -> None
 
 def cost(study: Analysis) -> Figure:
     """Draw test error against what training costs, with the front that no other cell beats."""
-    title = f"{style.plain(study.design.name)}: what accuracy costs"
+    title = f"{style.plain(study.design.name)}: what {study.metric.name} costs"
     cells = study.cells.frame
-    known = cells[(cells["seeds"] > 0) & (cells["resource_seconds"] > 0)]
+    known = cells[cells["error"].notna() & (cells["resource_seconds"] > 0)]
     if known.empty:
         return style.empty(title, "No cell has a value yet.")
     resource = study.cells.resource
     note = (
-        f"One mark per cell: mean test error against {resource}-seconds of one training run. "
+        f"One mark per cell: mean {_error(study)} against {resource}-seconds of one training run. "
         "Line: cells that no other beats, named where there is room. Search time is not counted."
     )
     models, weights = (list(known[factor].unique()) for factor in ("model", "weights"))
@@ -207,9 +210,16 @@ def cost(study: Analysis) -> Figure:
     _logarithmic(axes)
     varied = [factor for factor in study.factors if front[factor].nunique(dropna=False) > 1]
     _name_front(axes, front, varied or study.factors[:1])
-    axes.set_ylabel("test error (%)")
+    axes.set_ylabel(_error(study))
     axes.set_xlabel(f"{resource}-seconds of one training run (logarithmic axis)")
     return figure
+
+
+def _error(study: Analysis) -> str:
+    """Return what the error of a study's metric is called beside an axis."""
+    if study.metric == ACCURACY:
+        return "test error (%)"
+    return f"{study.measure}, points to 100" if study.metric.is_percent else study.measure
 
 
 def _name_front(axes: Axes, front: pd.DataFrame, factors: Sequence[str]) -> None:

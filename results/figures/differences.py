@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from results.analysis.analysis import Analysis
 from results.analysis.runs import records_of
 from results.figures import style
+from results.metric import ACCURACY, Metric
 from results.phrases import described, level_label
 
 
@@ -25,7 +26,7 @@ def effects(study: Analysis) -> Figure:
     shown = table.head(style.MAX_ROWS)
     others = table["n_seeds"] != table["n_seeds_without_selection"]
     note = (
-        "Difference in test accuracy, averaged over the cells of the other factors, paired over "
+        f"Difference in {study.measure}, averaged over the cells of the other factors, paired over "
         "seeds. Filled: the 95 % t interval leaves 0 out."
     )
     if (others & table["difference_without_selection"].notna()).any():
@@ -49,11 +50,14 @@ def effects(study: Analysis) -> Figure:
         _draw_decided(axes, own, rows, "o", colour)
         without = own["difference_without_selection"].where(others)
         axes.plot(without, rows + 0.27, "^", color=colour, mfc="white", markersize=4.5)
-    axes.set_xlabel("points of test accuracy gained by the second level")
+    unit = f"{study.metric.points} of ".removeprefix(" of ")
+    axes.set_xlabel(f"{unit}{study.measure} gained by the second level")
     return figure
 
 
-def studies(cells: pd.DataFrame, rows: Sequence[str], names: tuple[str, str]) -> Figure:
+def studies(
+    cells: pd.DataFrame, rows: Sequence[str], names: tuple[str, str], metric: Metric = ACCURACY
+) -> Figure:
     """Draw both studies' accuracies and their difference, one named row per cell that both have."""
     first, second = (style.plain(name) for name in names)
     title = f"{second} against {first}"
@@ -61,8 +65,8 @@ def studies(cells: pd.DataFrame, rows: Sequence[str], names: tuple[str, str]) ->
         return style.empty(title, "No cell has a value in both studies.")
     shown = cells.head(style.MAX_ROWS)
     note = (
-        "Left: test accuracy, bars are 95 % t intervals over seeds. Right: second minus first in "
-        "points; filled where the interval leaves 0 out, hollow where it does not or there is none."
+        f"Left: test {metric.name}, bars are 95 % t intervals over seeds. Right: what the second "
+        "gains; filled where the interval leaves 0 out, hollow where it does not or there is none."
         + style.left_out(len(cells) - len(shown), "cells", "the table")
     )
     sides = (("first", first, "o", -0.13), ("second", second, "s", 0.13))
@@ -74,12 +78,15 @@ def studies(cells: pd.DataFrame, rows: Sequence[str], names: tuple[str, str]) ->
     figure, (left, right) = style.new_rows(labels, (5.2, 4.4), title, note, handles)
     places = np.arange(len(shown))
     for colour, (side, _, marker, offset) in zip(style.COLOURS, sides, strict=False):
-        low, high = shown[f"accuracy_low_{side}"], shown[f"accuracy_high_{side}"]
+        mean, low, high = (
+            metric.sign * shown[f"accuracy{end}_{side}"] for end in ("", "_low", "_high")
+        )
         left.hlines(places + offset, low, high, color=colour, lw=1.4, alpha=0.7)
-        left.plot(shown[f"accuracy_{side}"], places + offset, marker, color=colour, ms=5.5)
-    left.set_xlabel("test accuracy (%)")
+        left.plot(mean, places + offset, marker, color=colour, ms=5.5)
+    unit = "%" if metric.is_percent else metric.unit
+    left.set_xlabel(f"test {metric.name} ({unit})" if unit else f"test {metric.name}")
     _draw_gains(right, shown, places)
-    right.set_xlabel("difference (points)")
+    right.set_xlabel(f"difference ({metric.points})" if metric.points else "difference")
     return figure
 
 

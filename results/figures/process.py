@@ -32,7 +32,8 @@ def search(study: Analysis) -> Figure:
     """Draw what each cell's recipes came to, and the one that was chosen."""
     title = f"{style.plain(study.design.name)}: recipes tried in each cell"
     cells, wanted, tuned = study.cells, study.wanted, study.design.tuned
-    tried = wanted[(wanted["stage"] == Stage.SEARCH) & wanted["final_val_accuracy"].notna()]
+    wanted = wanted.assign(value=study.metric.of(wanted, "final_val"))
+    tried = wanted[(wanted["stage"] == Stage.SEARCH) & wanted["value"].notna()]
     if tried.empty or not tuned:
         return style.empty(title, "No recipe was searched.")
     frame = cells.frame.head(style.MAX_ROWS)
@@ -50,13 +51,13 @@ def search(study: Analysis) -> Figure:
     figure, (axes,) = style.new_rows(names, (9.5,), title, note, handles)
     for status, (_, marker, colour) in _RECIPES.items():
         own = tried[tried["status"] == status]
-        axes.plot(own["final_val_accuracy"], own["row"], marker, color=colour, ms=5, alpha=0.85)
+        axes.plot(own["value"], own["row"], marker, color=colour, ms=5, alpha=0.85)
     # Winners are most often measured with other seeds than the search's.
     measured = cells.placed(measured_trials(wanted), "row")[["row", *tuned]].drop_duplicates()
     chosen = tried.merge(measured, on=["row", *tuned])
-    best, at = chosen["final_val_accuracy"], chosen["row"]
+    best, at = chosen["value"], chosen["row"]
     axes.plot(best, at, "*", color=style.COLOURS[1], ms=11.5, mec="white", mew=0.6, zorder=3)
-    axes.set_xlabel("validation accuracy at the last epoch (0 to 1)")
+    axes.set_xlabel(f"validation {study.metric.axis} at the last epoch")
     _write_recipes(axes, len(frame), chosen, tuned)
     return figure
 

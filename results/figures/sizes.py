@@ -1,5 +1,7 @@
 """The main figure: accuracy against the amount of training data."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,13 +18,13 @@ from results.analysis.runs import (
     records_of,
 )
 from results.figures import style
+from results.metric import ACCURACY
 from results.phrases import cell_key, described, fraction_label
 from results.records import Status
 
 _MANY_POINTS = 500  # beyond which a vector per point makes files of megabytes
 _MAX_PANEL_ROWS = 8
 _LABEL_WIDTH = 0.12  # of the axes' width
-_PARTS = ("test", "train")
 
 
 def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figure:
@@ -33,12 +35,13 @@ def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figur
     with a dotted line to the first size; not with `log`.
     """
     cells, name = study.cells, style.plain(study.design.name)
-    title = f"{name}: accuracy against the amount of training data"
+    title = f"{name}: {study.metric.name} against the amount of training data"
+    parts = _parts(study)
     points = compared_trials(study.trials, cells.race)
     if points.empty:
         return style.empty(title, "No cell has a value yet.")
     if len(cells.levels["fraction"]) < 2:
-        return _one_size(cells, points, name)
+        return _one_size(study, points, name)
     panels = combinations(cells.frame, cells.panels)
     drawn = panels[:_MAX_PANEL_ROWS]
     models = style.kept(cells.levels["model"], study.best_level("model"))
@@ -48,14 +51,15 @@ def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figur
         + style.left_out(len(cells.levels["model"]) - len(models), "models")
     )
     handles = _handles(cells, models, points, origin)
-    figure, grid = style.new_grid(len(drawn), len(_PARTS), (4.0, 2.5), title, note, handles)
+    figure, grid = style.new_grid(len(drawn), len(parts), (4.0, 2.5), title, note, handles)
     sizes = cells.frame.groupby("fraction", observed=True)["n_train"].max().sort_index()
     _share_sizes(grid, sizes, log, origin)
-    style.same_limits(grid, y=(0.0, 1.0) if origin else _accuracies(cells, points))
+    is_share = origin and study.metric.scale == 100
+    style.same_limits(grid, y=(0.0, 1.0) if is_share else _limits(cells, points, parts))
     of_cells, of_points = (by_cell(frame, cells.series) for frame in (cells.summary, points))
     for row, panel in zip(grid, drawn, strict=True):
-        for axes, part in zip(row, _PARTS, strict=True):
-            axes.set_ylabel(f"{part} accuracy")
+        for axes, (part, words) in zip(row, parts.items(), strict=True):
+            axes.set_ylabel(words)
             for model, place in models.items():
                 key = cell_key({**panel, "model": model}, cells.series)
                 if key in of_cells:
@@ -64,7 +68,8 @@ def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figur
                     if origin:
                         _draw_origin(axes, of_cells[key], part, place)
                 if key in of_points:
-                    _draw_seeds(axes, of_points[key], part, place)
+                    own = of_points[key].assign(value=_finals(cells, of_points[key], part))
+                    _draw_seeds(axes, own, place)
         if panel:
             row[0].set_title(
                 style.plain(described(panel), 90), fontsize=9.5, color=style.INK, loc="left"
@@ -105,17 +110,36 @@ def _share_sizes(grid: np.ndarray, sizes: pd.Series, log: bool, origin: bool) ->
         axes.minorticks_off()
 
 
-def _accuracies(cells: Cells, points: pd.DataFrame) -> tuple[float, float] | None:
-    """Return limits for all that is drawn, intervals cut at 0 and 1."""
-    columns = [f"{part}_accuracy{end}" for part in _PARTS for end in ("_low", "_high")]
-    finals = points[[f"final_{part}_accuracy" for part in _PARTS]].to_numpy(float)
-    drawn = [cells.summary[columns].to_numpy(float).ravel(), finals.ravel()]
-    return style.common_range(np.concatenate(drawn).clip(0.0, 1.0))
+def _parts(study: Analysis) -> dict[str, str]:
+    """Return the columns of the summary that are drawn, in words."""
+    words = {"test_metric": study.measure}
+    if study.metric == ACCURACY:
+        return words | {"train_accuracy": "train accuracy"}
+    return words | {"val_metric": f"validation {study.metric.name}"}
+
+
+def _finals(cells: Cells, points: pd.DataFrame, column: str) -> pd.Series:
+    """Return a column of the summary as single runs have it."""
+    part, _, name = column.partition("_")
+    is_metric = name == "metric"
+    return (
+        cells.board.metric.of(points, f"final_{part}") if is_metric else points[f"final_{column}"]
+    )
+
+
+def _limits(
+    cells: Cells, points: pd.DataFrame, parts: Mapping[str, str]
+) -> tuple[float, float] | None:
+    """Return limits for all that is drawn; intervals are cut where values end."""
+    columns = [f"{part}{end}" for part in parts for end in ("_low", "_high")]
+    finals = [_finals(cells, points, part).to_numpy(float) for part in parts]
+    drawn = np.concatenate([cells.summary[columns].to_numpy(float).ravel(), *finals])
+    return style.common_range(drawn.clip(0.0, 1.0) if cells.board.metric.scale == 100 else drawn)
 
 
 def _draw_cells(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
     """Draw the means of one model's cells, joined by a line, with their intervals."""
-    looks, metric = style.look(place), f"{part}_accuracy"
+    looks, metric = style.look(place), part
     colour = looks["color"]
     known = cells[cells["seeds"] > 0]
     sizes, means = known["fraction"], known[metric]
@@ -130,9 +154,9 @@ def _draw_cells(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
     )
 
 
-def _draw_seeds(axes: Axes, points: pd.DataFrame, part: str, place: int) -> None:
+def _draw_seeds(axes: Axes, points: pd.DataFrame, place: int) -> None:
     """Draw every seed of one model as a point, and what was stopped as a cross."""
-    colour, final = style.look(place)["color"], f"final_{part}_accuracy"
+    colour = style.look(place)["color"]
     for status, looks in (
         (Status.COMPLETED, {"s": 9, "alpha": 0.45, "linewidths": 0}),
         (Status.STOPPED, {"s": 34, "marker": "x", "linewidths": 1.4}),
@@ -140,7 +164,7 @@ def _draw_seeds(axes: Axes, points: pd.DataFrame, part: str, place: int) -> None
         own = points[points["status"] == status]
         if len(own):
             many = len(own) > _MANY_POINTS
-            axes.scatter(own["fraction"], own[final], color=colour, rasterized=many, **looks)
+            axes.scatter(own["fraction"], own["value"], color=colour, rasterized=many, **looks)
 
 
 def _draw_absent(axes: Axes, cells: pd.DataFrame, place: int) -> None:
@@ -170,7 +194,7 @@ def _draw_absent(axes: Axes, cells: pd.DataFrame, place: int) -> None:
 def _draw_origin(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
     """Draw a dotted line from the origin to the smallest size with a value."""
     first = cells[cells["seeds"] > 0].nsmallest(1, "fraction")
-    for fraction, accuracy in zip(first["fraction"], first[f"{part}_accuracy"], strict=True):
+    for fraction, accuracy in zip(first["fraction"], first[part], strict=True):
         axes.plot(
             [0, fraction], [0, accuracy], ":", color=style.look(place)["color"], linewidth=1.2
         )
@@ -198,16 +222,18 @@ def _handles(
     return handles
 
 
-def _one_size(cells: Cells, points: pd.DataFrame, name: str) -> Figure:
+def _one_size(study: Analysis, points: pd.DataFrame, name: str) -> Figure:
     """Draw the cells of a study with a single size: there is no axis of sizes, only a ranking."""
+    cells, metric = study.cells, study.metric
     fraction = fraction_label(cells.levels["fraction"][0])
     share = "all" if fraction == "1" else fraction
-    title = f"{name}: accuracy on {share} of the training pool"
+    title = f"{name}: {metric.name} on {share} of the training pool"
     frame = cells.summary.head(style.MAX_ROWS)
     note = _seed_note(cells) + style.left_out(len(cells.frame) - len(frame), "cells")
-    looks = {"test": (style.COLOURS[0], "o", -0.12), "train": (style.COLOURS[1], "s", 0.12)}
+    parts = _parts(study)
+    looks = dict(zip(parts, zip(style.COLOURS, "os", (-0.12, 0.12), strict=False), strict=True))
     handles = [
-        style.mark(f"{part} accuracy", color=colour, marker=marker)
+        style.mark(parts[part], color=colour, marker=marker)
         for part, (colour, marker, _) in looks.items()
     ]
     rows = records_of(frame)
@@ -216,16 +242,15 @@ def _one_size(cells: Cells, points: pd.DataFrame, name: str) -> Figure:
     places, seeds = np.arange(len(frame)), cells.placed(points, "row")
     seeds = seeds[seeds["row"] < len(frame)]
     for part, (colour, marker, shift) in looks.items():
-        metric = f"{part}_accuracy"
-        axes.plot(frame[metric], places + shift, marker, color=colour)
-        low, high = frame[f"{metric}_low"], frame[f"{metric}_high"]
+        axes.plot(frame[part], places + shift, marker, color=colour)
+        low, high = frame[f"{part}_low"], frame[f"{part}_high"]
         axes.hlines(places + shift, low, high, color=colour)
         at = seeds["row"] + shift
-        axes.plot(seeds[f"final_{metric}"], at, ".", color=colour, ms=3, alpha=0.5)
+        axes.plot(_finals(cells, seeds, part), at, ".", color=colour, ms=3, alpha=0.5)
     for place, row in enumerate(rows):
         if not row["seeds"]:
             style.write_in_row(axes, place, 0.0, f" {row['state']}", style.FAULT, "left")
-    axes.set_xlabel("accuracy (0 to 1)")
+    axes.set_xlabel(metric.axis)
     return figure
 
 

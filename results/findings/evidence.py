@@ -24,7 +24,8 @@ def evidence_findings(study: Analysis) -> list[Finding]:
         *(_raced(study) if study.design.race else _stopped(study)),
         *_few_seeds(study),
         *([] if study.design.race else _undecided(study)),
-        *_selected(study.cells.frame),
+        *_selected(study),
+        *_untested(study),
         *_curves(study),
         *_two_models(study.runs),
         *_other_predictions(study),
@@ -161,12 +162,23 @@ def _undecided(study: Analysis) -> Iterator[Finding]:
             yield note(
                 "undecided",
                 f"{len(ties):,} of {len(tested):,} differences between levels of {factor} are not "
-                f"told apart; the smallest is {ties['difference'].abs().min():.2f} points",
+                f"told apart; the smallest is {study.metric.small(ties['difference'].abs().min())}",
                 "call them ties; the answer says how likely more seeds are to decide",
             )
 
 
-def _selected(cells: pd.DataFrame) -> Iterator[Finding]:
+def _untested(study: Analysis) -> Iterator[Finding]:
+    if study.is_untested:
+        yield warning(
+            "untested",
+            f"no trial has a test {study.metric.name}; cells are compared by the validation set",
+            f"return test_{study.metric.column} from step(): what recipes are chosen by flatters "
+            "them",
+        )
+
+
+def _selected(study: Analysis) -> Iterator[Finding]:
+    cells = study.cells.frame
     chosen = cells[cells["selection_seed"].notna() & (cells["seeds"] > 1)]
     if chosen.empty:
         return
@@ -174,7 +186,7 @@ def _selected(cells: pd.DataFrame) -> Iterator[Finding]:
     yield note(
         "selection-seed",
         f"{len(chosen)} cells were tuned on one of their own seeds; with it their means are "
-        f"{shift:+.2f} points against without",
+        f"{'+' if shift > 0 else ''}{study.metric.small(shift)} against without",
         "read the contrasts without the selection seed beside the others"
         if (chosen["seeds"] > 2).any()
         else "nothing can be tested without that seed: with two, one would be left; add a seed",
@@ -183,8 +195,9 @@ def _selected(cells: pd.DataFrame) -> Iterator[Finding]:
 
 def _curves(study: Analysis) -> Iterator[Finding]:
     runs = study.runs
-    if "fraction" not in study.factors or runs.empty:
+    if "fraction" not in study.factors or runs.empty or not study.metric.is_percent:
         return
+    runs = runs[runs["error"].notna()]
     fractions = runs["fraction"].nunique()
     if rules.has_few_sizes(fractions):
         yield rules.SIZES(

@@ -216,10 +216,11 @@ def _search_size(study: Analysis) -> Iterator[Finding]:
     yield note(
         "search-size",
         f"the second half of the {tried} recipes that each cell tried gained "
-        f"{'at most ' if stopped else ''}{mean:.2f} points of validation accuracy on average, most "
-        f"({gains[most]:.2f}) in {' × '.join(most)}",
+        f"{'at most ' if stopped else ''}{study.metric.small(mean)} of validation "
+        f"{study.metric.name} on average, most ({study.metric.small(gains[most])}) in "
+        f"{' × '.join(most)}",
         "more recipes would likely find better ones: more values or samples"
-        if mean >= rules.SEARCH_GAIN
+        if mean >= rules.SEARCH_GAIN or not study.metric.is_percent
         else "nothing: more recipes would gain little",
     )
 

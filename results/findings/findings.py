@@ -48,8 +48,8 @@ def by_severity(findings: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
 
 
 def _optimism(study: Analysis) -> Iterator[Finding]:
-    optimism = selection_optimism(study.epochs)["optimism"]
-    if optimism.empty or optimism.mean() < rules.OPTIMISM:
+    optimism = selection_optimism(study.epochs, study.metric)["optimism"]
+    if not study.metric.is_percent or optimism.empty or optimism.mean() < rules.OPTIMISM:
         return
     yield note(
         "best-epoch",

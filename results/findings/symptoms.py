@@ -113,8 +113,10 @@ def _guessing(study: Analysis) -> Iterator[Finding]:
     # Guessing the largest class is right more often than guessing any.
     chance = runs["class_counts"].map(chances).astype(float).clip(lower=study.classes.largest)
     losses = runs[["final_train_loss", "final_val_loss", "final_test_loss"]].to_numpy(dtype=float)
-    missing = np.isnan(losses)
-    infinite = np.isinf(losses).any(axis=1) | (missing.any(axis=1) & ~missing.all(axis=1))
+    # A trainable of a user's own may report some of the losses alone.
+    told = losses[:, ~np.isnan(losses).all(axis=0)]
+    missing = np.isnan(told)
+    infinite = np.isinf(told).any(axis=1) | (missing.any(axis=1) & ~missing.all(axis=1))
     likely = chance.to_numpy()
     limit = np.minimum(rules.CHANCE * likely, likely + rules.ABOVE_CHANCE * (1 - likely))
     guesses = runs["final_test_accuracy"].to_numpy() <= limit
@@ -124,7 +126,7 @@ def _guessing(study: Analysis) -> Iterator[Finding]:
         reasons = ["a final loss is not finite"] if infinite[place] else []
         if guesses[place]:
             reasons.append(
-                f"test accuracy {run['accuracy']:.1f} % is that of guessing "
+                f"test accuracy {100 * run['final_test_accuracy']:.1f} % is that of guessing "
                 f"({100 * likely[place]:.1f} %)"
             )
             if run["final_train_accuracy"] == run["final_train_accuracy"]:
@@ -162,13 +164,15 @@ def _outliers(study: Analysis) -> Iterator[Finding]:
     runs, factors = study.runs, study.factors
     cells = runs.groupby(list(factors), dropna=False, observed=True, sort=False)["accuracy"]
     middle = cells.transform("median")
-    off = (runs["accuracy"] - middle).abs() > rules.OUTLIER
+    # Of what is no share nobody knows how much is much.
+    far = rules.OUTLIER if study.metric.is_percent else np.inf
+    off = (runs["accuracy"] - middle).abs() > far
     odd = runs.assign(middle=middle)[off & (cells.transform("size") >= 3)]
     for row in odd.to_dict("records"):
         yield warning(
             "seed-outlier",
-            f"seed {row['seed']} ends at {row['accuracy']:.1f} %, the median seed at "
-            f"{row['middle']:.1f} %",
+            f"seed {row['seed']} ends at {study.metric.value(row['accuracy'])}, the median seed at "
+            f"{study.metric.value(row['middle'])}",
             "look at its curve: a diverged run hides in the mean; lower lr or add warm-up",
             cell_name(row, factors),
         )

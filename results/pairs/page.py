@@ -50,7 +50,9 @@ def write_page(pair: Pair, folder: str | Location) -> Location:
     both = pair.cells[pair.cells["where"] == "both"]
     both = both[both[["accuracy_first", "accuracy_second"]].notna().any(axis=1)]
     rows = [pair.cell_name(row) for row in records_of(both)]
-    picture = html.write_picture(folder, "differences", studies(both, rows, pair.names), _ALT)
+    picture = html.write_picture(
+        folder, "differences", studies(both, rows, pair.names, pair.metric), _ALT
+    )
     html.write_frame(folder, "comparison", pair.cells)
     page = folder / "index.html"
     write_whole(page, _render(pair, picture).encode())
@@ -82,13 +84,14 @@ def _render(pair: Pair, picture: html.Picture) -> str:
 def _cell_table(pair: Pair) -> html.Table:
     """Return the cells that both have, the difference first."""
     first, second = pair.names
+    unit = "%" if pair.metric.is_percent else pair.metric.unit
     both = pair.cells[pair.cells["where"] == "both"]
     seeds = both["seeds_first"].astype(str) + " and " + both["seeds_second"].astype(str)
     columns = {
         **{name: name for name in pair.varying},
-        "accuracy_first": f"{first} (%)",
-        "accuracy_second": f"{second} (%)",
-        "difference": "points gained",
+        "accuracy_first": f"{first} ({unit})" if unit else first,
+        "accuracy_second": f"{second} ({unit})" if unit else second,
+        "difference": f"{pair.metric.points} gained".strip(),
         "low": "95 % from",
         "high": "to",
         "decided": "decided",
@@ -100,8 +103,16 @@ def _cell_table(pair: Pair) -> html.Table:
         "recipe": "recipe",
         "reason": "not compared because",
     }
-    caption = f"Cells of both: {second} minus {first}, in points of test accuracy"
-    frame = both.assign(seeds=seeds, decided=both["decided"].astype(bool))
+    of = f"{pair.metric.points} of test {pair.metric.name}".removeprefix(" of ")
+    caption = f"Cells of both: {second} minus {first}, in {of}"
+    frame = both.assign(
+        seeds=seeds,
+        decided=both["decided"].astype(bool),
+        **{
+            f"accuracy_{side}": pair.metric.sign * both[f"accuracy_{side}"]
+            for side in ("first", "second")
+        },
+    )
     return html.table_of(caption, frame, columns, pair.varying, len(frame))
 
 

@@ -1,6 +1,7 @@
 """Two studies side by side: what each cell gained. Runs in, frames out.
 
-Differences are second study minus first, in points of final test accuracy. They are made only
+Differences are second study minus first, in points of final test accuracy (or scores by another
+metric). They are made only
 where both were tested on the same images and neither is a race, and paired as far as the records
 allow: over the same trials, over seeds that drew the same subset, over the same test images.
 """
@@ -18,6 +19,7 @@ from results.analysis.board import Board
 from results.analysis.cells import Cells, cells_of, in_order
 from results.analysis.contrasts import effects, inferred, steps
 from results.analysis.runs import by_cell, measured_trials, records_of
+from results.metric import Metric
 from results.phrases import STANDARD_FACTORS, cell_key, cell_name, few, level_label
 from results.records import RECIPE_COLUMNS
 from results.run import Run, open
@@ -108,10 +110,17 @@ class Pair:
         return cell_name(row, self.varying) or "the only cell"
 
     @property
+    def metric(self) -> Metric:
+        """What both are compared by."""
+        return self.second.analysis.metric
+
+    @property
     def refusal(self) -> str:
         """Why no difference between the studies may be made; empty where one may."""
         if self.first.cells.race or self.second.cells.race:
             return "a race is a search, not a comparison: its survivors are no fair mean"
+        if self.first.analysis.metric != self.metric:
+            return "not the same metric"
         if self.is_known:
             return "" if self._equal("test") else "not the same test images"
         if _declared_data(self.first) == _declared_data(self.second):
@@ -176,7 +185,7 @@ class Pair:
             if missing or refusal:
                 row |= {"basis": Basis.NONE, "decided": False, "reason": missing or refusal}
             else:
-                row |= _ratios(row)
+                row |= _ratios(row, self.metric)
                 row |= self._contrast(key, before[key], after[key])
                 row["recipe"] = _recipe_changes(before[key], after[key], self.factors)
                 row["reason"] = ""
@@ -207,7 +216,7 @@ class Pair:
                 for place, side in enumerate((before[key], after[key])):
                     both.append(side[side["seed"].isin(seeds)].assign(study=place))
         runs = pd.concat([part for part in both if len(part)] or both, ignore_index=True)
-        board = Board.of(runs, (*self.factors, "study"), self._predictions)
+        board = Board.of(runs, (*self.factors, "study"), self._predictions, metric=self.metric)
         families = {"steps:study": steps(board, "study"), "effects:study": effects(board, "study")}
         return inferred(board, families)
 
@@ -321,9 +330,9 @@ def _merged(levels: Sequence[Sequence[Any]]) -> list[Any]:
     return sorted(known, key=lambda level: (pd.isna(level), level)) if numeric else known
 
 
-def _ratios(row: Mapping[str, Any]) -> dict[str, float]:
+def _ratios(row: Mapping[str, Any], metric: Metric) -> dict[str, float]:
     """Return error and cost of the second study by those of the first; NaN where not to be had."""
-    errors = [100 - row[f"accuracy_{side}"] for side in _SIDES]
+    errors = [metric.error(row[f"accuracy_{side}"]) for side in _SIDES]
     costs = [row[f"resource_seconds_{side}"] for side in _SIDES]
     same = row["resource_first"] == row["resource_second"]
     return {

@@ -7,7 +7,7 @@ from results.analysis.runs import records_of
 from results.findings.finding import Severity
 from results.pairs.findings import findings
 from results.pairs.pair import Basis, Pair
-from results.phrases import amount, count, few, listed, resource_time, signed
+from results.phrases import count, few, listed, resource_time
 
 
 def verdict(pair: Pair) -> list[str]:
@@ -31,16 +31,16 @@ def verdict(pair: Pair) -> list[str]:
 
 
 def _overall(pair: Pair) -> str:
-    second = pair.names[1]
+    second, metric = pair.names[1], pair.metric
     if pair.overall.empty:
         return ""
     row = pair.overall.iloc[0]
     cells, seeds = count(int(row["n_cells"]), "cell"), count(int(row["n_seeds"]), "seed")
     if np.isnan(row["low"]):
         return (
-            f"On average over {cells}, {second} has {signed(row['difference'])} points of test "
-            f"accuracy; its {seeds} gain exactly the same, which leaves no spread to tell chance "
-            "by: more seeds would."
+            f"On average over {cells}, {second} has {metric.change(row['difference'])} "
+            f"{metric.points} of test {metric.name}; its {seeds} gain exactly the same, which "
+            "leaves no spread to tell chance by: more seeds would."
         )
     verb, change = "is not told apart:", (row["difference"], row["low"], row["high"])
     if row["decided"]:
@@ -48,13 +48,13 @@ def _overall(pair: Pair) -> str:
     if verb == "loses":
         change = (-row["difference"], -row["high"], -row["low"])
     text = (
-        f"On average over {cells}, {second} {verb} {amount(*change)} of test accuracy, paired over "
-        f"{seeds}"
+        f"On average over {cells}, {second} {verb} {metric.amount(*change)} of test {metric.name}, "
+        f"paired over {seeds}"
     )
     without = row["difference_without_selection"]
     if row["n_seeds_without_selection"] not in (0, row["n_seeds"]) and not pd.isna(without):
         ends = row["low_without_selection"], row["high_without_selection"]
-        text += f"; {amount(without, *ends)} without the seed that a recipe was chosen on"
+        text += f"; {metric.amount(without, *ends)} without the seed that a recipe was chosen on"
     return f"{text}."
 
 
@@ -65,9 +65,10 @@ def _cells(pair: Pair, both: pd.DataFrame) -> str:
     for word, rows in (("better", decided["difference"] > 0), ("worse", decided["difference"] < 0)):
         own = decided[rows]
         if len(own):
+            ends = own[["difference", "low", "high"]].itertuples(index=False)
+            names = [pair.cell_name(row) for row in records_of(own)]
             changes = [
-                f"{pair.cell_name(row)}: {amount(row['difference'], row['low'], row['high'])}"
-                for row in records_of(own)
+                f"{name}: {pair.metric.amount(*end)}" for name, end in zip(names, ends, strict=True)
             ]
             parts.append(f"{len(own)} {word} ({'; '.join(few(changes))})")
     bare = both[both["low"].isna() & both["difference"].notna()]

@@ -13,6 +13,7 @@ import pandas as pd
 from results.analysis.analysis import Analysis
 from results.analysis.runs import by_cell, records_of
 from results.answer.levers import Step, step_of
+from results.metric import Metric
 
 _MOST_LINES = 8
 """Lines that are told apart by colour and mark."""
@@ -21,6 +22,7 @@ _TIMES = (2, 4)
 _TARGETS = 60
 _MARGIN = 4.0
 _ENDS = ("gain", "low", "high")
+_FORECAST = ("headline", "high", "low")
 _APART = 15.0
 
 
@@ -47,6 +49,8 @@ class Forest:
 
     bars: Sequence[Bar]
     """The largest gain first."""
+    unit: str
+    """What gains are in, such as `points of test accuracy`."""
     zero: float
     """Where no gain stands."""
     ticks: Sequence[tuple[float, str]]
@@ -82,6 +86,8 @@ class ByData:
 
     lines: Sequence[Line]
     """The most accurate at the largest size first."""
+    measure: str
+    """What they show, such as `test accuracy`."""
     hidden: int
     """How many lines are left out."""
     x_ticks: Sequence[tuple[float, str]]
@@ -112,6 +118,7 @@ def forest_of(study: Analysis) -> Forest | None:
     ]
     return Forest(
         bars,
+        f"{study.metric.points} of {study.measure}".removeprefix(" of "),
         place(0.0),
         [(place(tick), f"{tick:+g}".replace("-", "−") if tick else "0") for tick in ticks],
     )
@@ -133,10 +140,12 @@ def by_data_of(study: Analysis) -> ByData | None:
     ahead = [told[key] for key, _ in shown if key in told]
     most = max([sizes[-1], *(float(own["at"].max()) for own in ahead)])
     values = [own[["accuracy", "accuracy_low", "accuracy_high"]] for _, own in shown]
-    values += [100 - own[["headline", "low", "high"]] for own in ahead]
+    metric = study.metric
+    values += [metric.error(own[["headline", "low", "high"]]) for own in ahead]
     every = np.concatenate([part.to_numpy(float).ravel() for part in values])
-    ticks = _ticks(max(0.0, float(np.nanmin(every))), min(100.0, float(np.nanmax(every))))
-    box = _Box(float(np.log(sizes[0])), float(np.log(most)), ticks[0], ticks[-1])
+    worst, best = metric.bounds
+    ticks = _ticks(max(worst, float(np.nanmin(every))), min(best, float(np.nanmax(every))))
+    box = _Box(float(np.log(sizes[0])), float(np.log(most)), ticks[0], ticks[-1], metric)
     lines = [
         Line(
             study.name(own.iloc[0], "fraction") or study.design.name,
@@ -145,7 +154,9 @@ def by_data_of(study: Analysis) -> ByData | None:
                 for row in records_of(own)
             ],
             [
-                box.mark(row["at"], 100 - row["headline"], 100 - row["high"], 100 - row["low"])
+                box.mark(
+                    row["at"], *(metric.error(row[end]) for end in ("headline", "high", "low"))
+                )
                 for row in (records_of(told[key]) if key in told else [])
             ],
         )
@@ -153,9 +164,10 @@ def by_data_of(study: Analysis) -> ByData | None:
     ]
     return ByData(
         lines,
+        study.measure,
         len(known) - len(shown),
         [(box.left(size), f"{size:,.0f}") for size in _apart(sizes, ahead, box)],
-        [(box.top(tick), f"{tick:g} %") for tick in ticks],
+        [(box.top(tick), metric.tick(tick)) for tick in ticks],
         _targets(study, [key for key, _ in shown], series, box),
     )
 
@@ -168,6 +180,7 @@ class _Box:
     last: float
     low: float
     high: float
+    metric: Metric
 
     def left(self, images: float) -> float:
         return _share(float(np.log(images)), self.first, self.last)
@@ -177,14 +190,9 @@ class _Box:
 
     def mark(self, images: float, accuracy: float, low: float, high: float) -> Mark:
         ends = (low, high) if low == low else (accuracy, accuracy)
-        title = f"{images:,.0f} images: {_accuracy(accuracy, low, high)}"
+        title = f"{images:,.0f} images: {self.metric.value(accuracy, low, high)}"
         top, low_end, high_end = (self.top(value) for value in (accuracy, *ends))
         return Mark(self.left(images), top, low_end, high_end, title)
-
-
-def _accuracy(accuracy: float, low: float, high: float) -> str:
-    """Return an accuracy in percent with its interval, where there is one."""
-    return f"{accuracy:.1f} %" + (f" ({low:.1f} to {high:.1f})" if low == low else "")
 
 
 def _targets(
@@ -192,10 +200,12 @@ def _targets(
 ) -> dict[str, Any]:
     """Return what the page looks up when its reader asks for an accuracy."""
     # The ends themselves are reached nowhere or everywhere.
+    if study.forecasts.empty:
+        return {}
     asked = np.linspace(box.low, box.high, _TARGETS + 2)[1:-1]
     answers = []
     for accuracy in asked:
-        found = by_cell(study.labels_for(accuracy / 100), series)
+        found = by_cell(study.labels_for(accuracy / study.metric.scale), series)
         answers.append([found[key]["text"].iloc[0] if key in found else "" for key in keys])
     return {
         "accuracies": [round(float(value), 2) for value in asked],

@@ -17,6 +17,7 @@ from results.analysis.forecasts import with_recorded
 from results.analysis.runs import measured_trials, records_of
 from results.answer.answer import EVIDENCE
 from results.findings.findings import by_severity
+from results.metric import ACCURACY, Metric
 from results.phrases import count, is_absent, level_label
 from results.records import Stage, Status
 from results.report.html import (
@@ -44,9 +45,12 @@ _UNSHOWN = ("settings", "forecast", "gpu_footprints", "data")
 _COMPARING = ("data-size", "cost", "pretraining")
 """Figures that every report draws."""
 _SECONDARY = ("state", "val_accuracy", "train_accuracy", "test_loss", "seconds")
+_SHOWN = ("test_accuracy", "val_accuracy", "train_accuracy", "test_loss")
 _MAX_POINTS = 5_000
 _MAX_CURVE_ROWS = 40_000
-_CURVE_METRICS = ("val_accuracy", "train_accuracy", "test_accuracy", "val_loss", "train_loss")
+_CURVE_METRICS = (
+    *("val_metric", "val_accuracy", "train_accuracy", "test_accuracy", "val_loss", "train_loss"),
+)
 
 Columns = dict[str, list[Any]]
 """Values by column; lists may hold any type that JSON knows."""
@@ -120,6 +124,8 @@ def render(
         [library],
         library=packed(library),
         name=run.name,
+        measure=study.measure,
+        metric=study.metric.name,
         cells=cells,
         kicker=_kicker(cells, written_at),
         headline=answer.headline if answer else _NOTHING,
@@ -136,8 +142,8 @@ def render(
             for row in records_of(cells.frame[cells.frame["state"] != State.COMPLETE])
         ],
         figures=figures,
-        data=as_data({**_payload(study), "targets": lines.targets if lines else None}),
-        cell_table=_cell_table(cells),
+        data=as_data({**_payload(study), "targets": (lines.targets or None) if lines else None}),
+        cell_table=_cell_table(study),
         recipes=_recipe_table(cells, run.tuned) if known and run.tuned else None,
         environments=table_of(
             "One row per pass", passes, {name: name.replace("_", " ") for name in passes.columns}
@@ -162,19 +168,26 @@ def _kicker(cells: Cells, written_at: datetime) -> str:
     return ", ".join(parts[:-1]) + f" · {parts[-1]}"
 
 
-def _cell_table(cells: Cells) -> Table:
+def _cell_table(study: Analysis) -> Table:
+    cells = study.cells
     frame = cells.summary.assign(head=cells.frame.get("head"))
     seeds = frame["seeds"].astype(str) + " of " + frame["seeds_wanted"].astype(str)
-    metrics = ("test_accuracy", "val_accuracy", "train_accuracy", "test_loss")
+    named = {name: name.replace("_", " ") for name in _SHOWN}
+    if study.metric != ACCURACY:
+        part = {"test_metric": study.measure, "val_metric": f"validation {study.metric.name}"}
+        named = part | named
+    elif study.is_uneven:
+        named["test_balanced_accuracy"] = "test balanced accuracy"
+    main = "test_metric" if study.metric != ACCURACY else "test_accuracy"
     columns = {
         **{name: name for name in cells.factors},
         "n_train": "images",
         "head": "head",
         "state": "state",
         "seeds": "seeds",
-        **{name: name.replace("_", " ") for name in metrics},
-        "test_accuracy_low": "test from",
-        "test_accuracy_high": "test to",
+        **named,
+        f"{main}_low": "test from",
+        f"{main}_high": "test to",
         "n_parameters": "parameters",
         "seconds": "seconds a trial",
     }
@@ -253,11 +266,12 @@ def _payload(study: Analysis) -> dict[str, object]:
     compared = cells.placed(compared, "cell")
     return {
         "name": study.design.name,
+        "metric": study.metric.name,
         "race": cells.race,
         "factors": [_factor(cells, factor) for factor in cells.factors],
         "cells": _cells(cells),
-        "seeds": _seeds(compared),
-        "curves": _curves(study.table("epochs"), compared),
+        "seeds": _seeds(compared, study.metric),
+        "curves": _curves(study.table("epochs"), compared, study.metric),
     }
 
 
@@ -292,7 +306,9 @@ def _cells(cells: Cells) -> Columns:
     }
 
 
-def _seeds(compared: pd.DataFrame) -> Columns:
+def _seeds(compared: pd.DataFrame, metric: Metric) -> Columns:
+    parts = ("final_test", "final_val")
+    compared = compared.assign(**{f"{part}_metric": metric.of(compared, part) for part in parts})
     ended = compared[compared["status"].isin([Status.COMPLETED, Status.STOPPED])]
     if len(ended) > _MAX_POINTS:
         ended = ended.iloc[:0]
@@ -305,7 +321,8 @@ def _seeds(compared: pd.DataFrame) -> Columns:
     }
 
 
-def _curves(epochs: pd.DataFrame, compared: pd.DataFrame) -> Columns:
+def _curves(epochs: pd.DataFrame, compared: pd.DataFrame, metric: Metric) -> Columns:
+    epochs = epochs.assign(val_metric=metric.of(epochs, "val"))
     known = compared.set_index("trial_id")[["cell", "epochs_budget"]]
     rows = epochs[["trial_id", "epoch", *_CURVE_METRICS]].join(known, on="trial_id", how="inner")
     # A trial may have been trained for longer than the study as last run asks for.

@@ -88,6 +88,7 @@ _WITHOUT_SELECTION = {
 }
 
 
+_MOST_CLASSES = 12
 _LEVELS = {"first": "factor", "second": "factor", "other_first": "other", "other_second": "other"}
 """Columns that hold levels, and those that hold the factor they are of."""
 
@@ -128,6 +129,27 @@ def _differences(factor: str) -> _Sheet:
         (factor,),
         {"first": "from", "second": "to"},
     )
+
+
+def _by_class(study: Analysis) -> Table:
+    """Return the accuracy on each class by training images."""
+    table = study.by_class.rename(columns={"images": "test images"}).round(1)
+    caption = "Accuracy on each class (%) by training images, the least accurate first"
+    return table_of(caption, table, {str(name): str(name) for name in table})
+
+
+def _confusion(study: Analysis) -> Table:
+    """Return what is taken for what: of many classes the most frequent mistakes alone."""
+    table = study.confusion
+    if len(table) <= _MOST_CLASSES:
+        frame = table.rename_axis("true class").reset_index().round(1)
+        caption = "Of each true class, in % what the best cell takes it for"
+        return table_of(caption, frame, {str(name): str(name) for name in frame})
+    pairs = table.rename_axis("class").reset_index().melt("class", var_name="other")
+    pairs = pairs[(pairs["class"] != pairs["other"]) & (pairs["value"] > 0)]
+    columns = {"class": "true class", "other": "taken for", "value": "% of its images"}
+    caption = "What the best cell mistakes most often"
+    return table_of(caption, pairs.sort_values("value", ascending=False), columns, most=20)
 
 
 _LEVERS = _Sheet(
@@ -267,6 +289,8 @@ _HEADINGS = {
     "data": ("More data", "What would more data buy?"),
     "effects": ("Factors", "Which factor matters most?"),
     "cost": ("Cost", "What does accuracy cost?"),
+    "classes": ("Classes", "Which class needs labels?"),
+    "confusion": ("Confusion", "What does the best cell mistake for what?"),
     "training": ("Training", "Was training long enough?"),
 }
 """Name where there is little room, and question, of each section by its anchor."""
@@ -317,6 +341,9 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
     if varied:
         text = [one for name in varied if name not in STANDARD_FACTORS for one in said[name]]
         found.append(section("effects", text, [_EFFECTS, _INTERACTIONS], "effects"))
+    for name, table in (("classes", _by_class(study)), ("confusion", _confusion(study))):
+        if table.rows:
+            found.append(Section(name, *_HEADINGS[name], [], [table]))
     text = _search_cost(study) if fair else []
     found.append(section("cost", text, [_FRONT], "cost", "cost"))
     found.append(section("training", _fits_counted(study), [_FITS], "epochs", "curves"))

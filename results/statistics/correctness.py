@@ -26,6 +26,8 @@ class Outcomes:
     """Row of `right` for each cell and seed, shape (cells, seeds); −1 where none is recorded."""
     right: Flags
     """Whether each test image was right, shape (rows, images); the same image at the same place."""
+    weight: Array | float = 1.0
+    """What each image counts, 1 on average, shape (images,)."""
 
     def contrasts(self, cells: Places, weights: Array, seeds: Flags | None = None) -> Contrasts:
         """Return weighted sums of cells, paired over the seeds that all of a contrast's cells have.
@@ -47,13 +49,16 @@ class Outcomes:
         for place in np.flatnonzero(tested):
             own = weights[place] != 0
             rows = self.row[np.ix_(cells[place][own], np.flatnonzero(used[place]))]
-            sums[:, place] = _squares(self.right, rows, weights[place][own])
+            sums[:, place] = _squares(self.right, rows, weights[place][own], self.weight)
         return contrasts_of(by_seed, np.where(tested, self.right.shape[1], 0), *sums)
 
 
-def _squares(right: Flags, rows: Places, weights: Array) -> tuple[float, float]:
+def _squares(
+    right: Flags, rows: Places, weights: Array, images: Array | float
+) -> tuple[float, float]:
     """Return a contrast's sums of squares: over images of sums over seeds, and over both."""
     differences = 100 * np.einsum("k,kse->se", weights, right[rows], dtype=float)
+    differences *= images
     return float(np.sum(differences.sum(axis=0) ** 2)), float(np.sum(differences**2))
 
 

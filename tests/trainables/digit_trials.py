@@ -11,7 +11,7 @@ from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
 from trainables.trial import Source, Trial, Weights
 
-TIMES = ("seconds", "images_per_second", "peak_memory_bytes")
+TIMES = ("seconds", *(f"{of}images_per_second" for of in ("", "evaluation_")), "peak_memory_bytes")
 IN_TINY_MODELS = "tiny_models:dropout_net"
 
 

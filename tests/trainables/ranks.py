@@ -37,7 +37,7 @@ def train(job: dict[str, Any], group: Any, folder: Path) -> dict[str, Any]:
             if group.rank == job.get("dies"):
                 os.kill(os.getpid(), signal.SIGKILL)
             rows.append(learner.step())
-        predictions = learner.predictions().tolist()
+        predictions = learner.predictions().classes.tolist()
     except TrainableError as error:
         return {"error": str(error)}
     if group.rank == 0:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,7 @@ from trainables.training.learner import Facts, Row
 from trainables.training.mixing import mixer, varied
 from trainables.training.optimizers import Schedule, build_optimizer, set_learning_rate
 from trainables.training.parallel import Group
+from trainables.training.scores import FIVE, Predictions, scores
 from trainables.trial import Trial
 
 _EVALUATION_PIXELS = {"cpu": 2**18, "cuda": 2**20}
@@ -51,18 +51,6 @@ take about as much of a GPU as training does."""
 
 _CHECKPOINT_VERSION = 2
 """Raised when saved states hold something else."""
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Loss, accuracy and predictions of the model on one set of examples."""
-
-    loss: float
-    """Mean cross-entropy, never smoothed."""
-    accuracy: float
-    """Share of the examples that are predicted rightly, 0 to 1."""
-    predictions: NDArray[np.int64]
-    """The most likely class of each example, shape (n,)."""
 
 
 class Classifier:
@@ -99,7 +87,7 @@ class Classifier:
         with memory_shortage_named(self._device, f"{trial.model} and its data"):
             self._open(dataset)
             self._build()
-        self._test_predictions: NDArray[np.int64] | None = None
+        self._test_predictions: Predictions | None = None
 
     def facts(self) -> Facts:
         """Return what is known once per trial."""
@@ -131,31 +119,34 @@ class Classifier:
         with memory_shortage_named(self._device, f"{self._trial.model}, batches of {batch}"):
             trained = self.train()
             training_seconds = time.perf_counter() - started
-            test = self._evaluate(self._test)
-            validation = test if self._validation is None else self._evaluate(self._validation)
-        self._refuse_diverged("validation", validation.loss, self._steps)
-        self._refuse_diverged("test", test.loss, self._steps)
+            test, predictions = self._evaluate(self._test)
+            validation = test
+            if self._validation is not None:
+                validation, _ = self._evaluate(self._validation)
+        seconds = time.perf_counter() - started
+        evaluated = len(self._test) + len(self._validation or ())
+        self._refuse_diverged("validation", validation["loss"], self._steps)
+        self._refuse_diverged("test", test["loss"], self._steps)
         self.epoch += 1
-        self._test_predictions = test.predictions
+        self._test_predictions = predictions
         return {
             "epoch": self.epoch,
             "step": self._steps,
             "examples_seen": self._examples_seen,
             **trained,
-            "val_loss": validation.loss,
-            "val_accuracy": validation.accuracy,
-            "test_loss": test.loss,
-            "test_accuracy": test.accuracy,
-            "seconds": time.perf_counter() - started,
+            **{f"val_{name}": value for name, value in validation.items()},
+            **{f"test_{name}": value for name, value in test.items()},
+            "seconds": seconds,
             "images_per_second": trained["train_seen"] / training_seconds,
+            "evaluation_images_per_second": evaluated / (seconds - training_seconds),
             "peak_memory_bytes": peak_memory_bytes(self._device),
             "device": device_name(self._device),
         }
 
-    def predictions(self) -> NDArray[np.int64]:
-        """Return the class predicted for every test example by the model as it stands."""
+    def predictions(self) -> Predictions:
+        """Return what the model as it stands says of every test example."""
         if self._test_predictions is None:
-            self._test_predictions = self._evaluate(self._test).predictions
+            _, self._test_predictions = self._evaluate(self._test)
         return self._test_predictions
 
     def save(self, file: Path) -> None:
@@ -352,22 +343,33 @@ class Classifier:
         return scores.float()
 
     @torch.inference_mode()
-    def _evaluate(self, examples: Examples) -> Evaluation:
+    def _evaluate(self, examples: Examples) -> tuple[Row, Predictions]:
+        """Return loss and scores of labelled examples by name, and what is predicted of each."""
         self._model.eval()
         size = evaluation_batch(self._device.type, self._input_sides())
         total = torch.zeros((), dtype=torch.float64, device=self._device)
-        predicted = []
+        parts = []
         for images, labels in examples.chunks(size, self._group.span(len(examples))):
-            scores = self._scores(self._prepared(images))
-            total += F.cross_entropy(scores, labels, reduction="sum")
-            predicted.append(scores.argmax(1))
-        predictions = self._group.gather(predicted, len(examples))
-        hits = (predictions == examples.labels).sum()
-        return Evaluation(
-            loss=float(self._group.sum(total)) / len(examples),
-            accuracy=int(hits) / len(examples),
-            predictions=predictions.cpu().numpy(),
+            logits = self._scores(self._prepared(images))
+            logs = F.log_softmax(logits, 1)
+            total += F.nll_loss(logs, labels, reduction="sum")
+            classes, truth = logits.argmax(1, keepdim=True), labels[:, None]
+            own, order = logits.gather(1, truth), torch.arange(logits.shape[1], device=truth.device)
+            # Of equals the first is the likelier one, as for argmax.
+            ahead = ((logits > own) | ((logits == own) & (order < truth))).sum(1, keepdim=True)
+            chances = logs.gather(1, torch.cat([truth, classes], 1)).exp()
+            parts.append(torch.cat([classes, ahead, chances], 1))
+        found = self._group.gather(parts, len(examples), 4).cpu().numpy().T
+        n_classes = self._trial.n_classes
+        predictions = Predictions(
+            found[0].astype(np.int64),
+            found[2].astype(np.float32),
+            found[3].astype(np.float32),
+            found[1] < FIVE if n_classes > FIVE else None,
         )
+        loss = float(self._group.sum(total)) / len(examples)
+        row = scores(predictions, examples.labels.cpu().numpy(), n_classes)
+        return {"loss": loss, "log_loss": loss, **row}, predictions
 
     def _refuse_diverged(self, kind: str, loss: float, step: int) -> None:
         if math.isfinite(loss):

@@ -6,11 +6,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.training.scores import Predictions
+
 Row = dict[str, Any]
 """What was measured in one epoch, by the names of the epoch table's columns.
 
-A mapping, and no class with fields: it goes to Parquet by column name, `epoch` and `val_accuracy`
-are all that is looked at on the way, and a learner of a user's own leaves columns out.
+A mapping, and no class with fields: it goes to Parquet by column name, `epoch` and the metric are
+all that is looked at on the way, and a learner of a user's own leaves columns out.
 """
 Facts = dict[str, Any]
 """What is known once per trial, by the names of the trial table's columns: a mapping, as `Row`."""
@@ -29,14 +31,15 @@ class Learner(Protocol):
     def step(self) -> Row:
         """Train one interval and evaluate; return the row of its epoch.
 
-        `epoch` and `val_accuracy` (0 to 1) are needed, the other columns may be missing. Raises
+        `epoch` and the study's metric on the validation set, by default `val_accuracy` (0 to 1),
+        are needed, the other columns may be missing. Raises
         Diverged where the loss became NaN or infinite, OutOfMemory where the device has no room for
         the trial.
         """
         ...
 
-    def predictions(self) -> NDArray[np.int64]:
-        """Return the class predicted for every test example, (n_test,), by the model as it is."""
+    def predictions(self) -> NDArray[np.int64] | Predictions:
+        """Return what the model as it is says of every test example, or the classes, (n_test,)."""
         ...
 
     def save(self, file: Path) -> None:

@@ -115,12 +115,15 @@ class Group:
         dist.all_reduce(total)
         return total
 
-    def gather(self, parts: Sequence[Tensor], n: int) -> Tensor:
-        """Return what all processes found for `n` examples, in order; `parts` is this one's."""
+    def gather(self, parts: Sequence[Tensor], n: int, width: int) -> Tensor:
+        """Return what all processes found for `n` examples, in order; `parts` is this one's.
+
+        Each finds `width` float32 numbers of an example.
+        """
         if self.size == 1:
             return torch.cat(list(parts))
         # All must send alike many: as many as the longest span has.
-        ours = torch.zeros(-(-n // self.size), dtype=torch.int64, device=self._device)
+        ours = torch.zeros(-(-n // self.size), width, device=self._device)
         if parts:
             found = torch.cat(list(parts))
             ours[: len(found)] = found

@@ -97,6 +97,11 @@ class Simulated:
         seen = steps * trial.recipe.batch_size if per_interval else trial.n_train
         correct = round((1 - train) * seen)
         seconds = time.perf_counter() - started
+        losses = {
+            f"{part}_{name}": -math.log(max(1 - float(wrong), 1e-3))
+            for part, wrong in (("val", val), ("test", test))
+            for name in ("loss", "log_loss")
+        }
         return {
             "epoch": self.epoch,
             "step": self.epoch * steps,
@@ -105,9 +110,8 @@ class Simulated:
             "train_accuracy": correct / seen,
             "train_correct": correct,
             "train_seen": seen,
-            "val_loss": -math.log(max(1 - float(val), 1e-3)),
             "val_accuracy": 1 - float(val),
-            "test_loss": -math.log(max(1 - float(test), 1e-3)),
+            **losses,
             "test_accuracy": 1 - float(test),
             "lr_last": trial.recipe.lr,
             "seconds": seconds,

@@ -6,9 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
-from numpy.typing import NDArray
 from ray import tune
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 from ray.tune import PlacementGroupFactory
@@ -17,8 +15,9 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from trainables.errors import OutOfMemory, TrainableError
 from trainables.training.learner import Facts, Learner, Row
+from trainables.training.scores import Predictions
 from trainables.work.job import Job, make_here
-from trainables.work.reports import METRIC, EpochDone, Task
+from trainables.work.reports import EpochDone, Task
 
 _GRACE_SECONDS = 3.0
 """After one process failed: time for the one that is to blame to say so too."""
@@ -59,14 +58,14 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
-        """Return what the job reports next: in a list under `report`, and its accuracy for Tune."""
+        """Return what the job reports next: in a list under `report`, and its value for Tune."""
         if self._job is None:
             raise RuntimeError("the worker was asked to train after it was cleaned up")
         report = self._job.step()
         # Tune keeps statistics of every number in a result for as long as it runs; in a list it
         # looks for none.
-        accuracy = report.val_accuracy if isinstance(report, EpochDone) else math.nan
-        return {"report": [report], METRIC: accuracy}
+        value = report.value if isinstance(report, EpochDone) else math.nan
+        return {"report": [report], "val_metric": value}
 
     def cleanup(self) -> None:
         """Give the job's memory back."""
@@ -132,9 +131,10 @@ class Crew:
         self.epoch = rows[0]["epoch"]
         return {**rows[0], "peak_memory_bytes": max(row["peak_memory_bytes"] for row in rows)}
 
-    def predictions(self) -> NDArray[np.int64]:
-        """Return the class predicted for every test example by the model as it stands."""
-        return np.asarray(self._all("predictions")[0])
+    def predictions(self) -> Predictions:
+        """Return what the model as it stands says of every test example."""
+        found: Predictions = self._all("predictions")[0]
+        return found
 
     def save(self, file: Path) -> None:
         """Write what any number of processes can go on from."""

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from results.metric import ACCURACY, SHARES, Metric
 from results.records import EPOCH_SCHEMA, IDENTITY_COLUMNS, TRIAL_SCHEMA
 from trainables.errors import TrainableError
 from trainables.training.learner import Facts, Learner, Row
+from trainables.training.scores import Predictions
 from trainables.trial import Trial
-from trainables.work.reports import METRIC
 
 _FACTS = (
     "n_parameters",
@@ -37,7 +37,7 @@ _FACTS = (
 """Columns of a trial that its learner knows."""
 _LISTS = ("class_counts", "normalization_mean", "normalization_std")
 """Those among them that hold a list of numbers as JSON."""
-_OURS = (*IDENTITY_COLUMNS, "sequence", "recorded_at", "host")
+_OURS = (*IDENTITY_COLUMNS, "sequence", "recorded_at", "host", "metric")
 """Columns of an epoch that are known without the learner: what it says there is passed over."""
 _MEASURED = ("seconds", "images_per_second")
 """Columns that are neither negative nor endless."""
@@ -45,10 +45,11 @@ _ROUNDING = 1e-6
 """A share may be so far beyond 0 or 1 by the way it was summed up."""
 
 
-def take_row(learner: Learner, trial: Trial) -> Row:
+def take_row(learner: Learner, trial: Trial, metric: Metric = ACCURACY) -> Row:
     """Train one epoch; return its row, without the columns that are not known.
 
-    Raises TrainableError where what `step` returned cannot be recorded.
+    `val_metric` and `test_metric` are what the metric names. Raises TrainableError where what
+    `step` returned cannot be recorded.
     """
     where = f"{trial.trainable}: step()"
     found: Row = {}
@@ -56,9 +57,10 @@ def take_row(learner: Learner, trial: Trial) -> Row:
         if name not in _OURS and value is not None:
             kind = EPOCH_SCHEMA.field(name).type if name in EPOCH_SCHEMA.names else pa.float64()
             found[name] = _value(where, name, value, kind)
-    for name in ("epoch", METRIC):
+    for name in ("epoch", f"val_{metric.column}"):
         if name not in found:
             raise TrainableError(f"{where} returned no {name}")
+    add_metric(found, metric)
     epoch = _value(f"{trial.trainable}:", "its own epoch", learner.epoch, pa.int64())
     if found["epoch"] != epoch:
         raise TrainableError(
@@ -84,13 +86,30 @@ def take_facts(learner: Learner, trial: Trial) -> Facts:
     return found
 
 
-def take_predictions(learner: Learner, trial: Trial) -> NDArray[np.int64] | None:
-    """Return the class predicted for every test example, (n_test,); None where there are none.
+def add_metric(row: Row, metric: Metric) -> None:
+    """Add what the metric names to a row, or in place of what another one was."""
+    row["metric"] = metric.column
+    for part in ("val", "test"):
+        value = row.get(f"{part}_{metric.column}")
+        if value is not None:
+            row[f"{part}_metric"] = value
+
+
+def unheard(row: Row, metric: Metric) -> list[str]:
+    """Return what a row says that no column holds."""
+    own = (f"val_{metric.column}", f"test_{metric.column}")
+    return [name for name in row if name not in EPOCH_SCHEMA.names and name not in own]
+
+
+def take_predictions(learner: Learner, trial: Trial) -> Predictions | None:
+    """Return what is predicted of every test example; None where there are none.
 
     Raises TrainableError where it is no list of classes.
     """
     where = f"{trial.trainable}: predictions()"
     answer: Any = learner.predictions()
+    if isinstance(answer, Predictions):
+        return answer
     try:
         given = np.asarray([] if answer is None else answer)
     except (ValueError, TypeError, OverflowError) as error:
@@ -107,7 +126,7 @@ def take_predictions(learner: Learner, trial: Trial) -> NDArray[np.int64] | None
         raise TrainableError(
             f"{where} returned class {outside[0]}; the classes are 0 to {trial.n_classes - 1}"
         )
-    return given.astype(np.int64)
+    return Predictions(given.astype(np.int64))
 
 
 def _entries(answer: Any, where: str) -> Iterable[tuple[str, Any]]:
@@ -137,8 +156,12 @@ def _value(where: str, name: str, value: Any, kind: pa.DataType) -> Any:
             found = number if number == value and 0 <= number < 2**63 else None
         elif is_number:
             found = float(value)
-            if name.endswith("_accuracy"):
-                needed, found = "a share from 0 to 1, or NaN,", _share(found)
+            if name.endswith(tuple(f"_{share}" for share in SHARES)):
+                found = _share(found)
+                if found is None:
+                    raise TrainableError(
+                        f"{where}: {name} is {value:g}; accuracies are shares from 0 to 1"
+                    )
             elif name in _MEASURED and not 0 <= found < math.inf:
                 needed, found = "a number from 0", None
     if found is None:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import TypeVar
 
 from results.errors import StoreError
-from results.ranking import rank
+from results.metric import ACCURACY, Metric
 from results.store.files import sync
 from results.store.objects import Location, ObjectPath, is_address
 from trainables.data.cache import checksum, opened_json, sealed_json
@@ -39,11 +39,11 @@ class Checkpoints:
     """The checkpoint folder of one trial, on a disk or in an object store; made at the first save.
 
     Kept are: with `none` and `last` the latest state, `best` also that of the best epoch by
-    validation accuracy, `all` every saved one.
+    the metric on the validation set, `all` every saved one.
     """
 
-    def __init__(self, folder: Location, keep: str = "none") -> None:
-        self._folder, self._keep = folder, keep
+    def __init__(self, folder: Location, keep: str = "none", metric: Metric = ACCURACY) -> None:
+        self._folder, self._keep, self._metric = folder, keep, metric
         self._shown = folder.shown if isinstance(folder, ObjectPath) else str(folder)
 
     def save(self, learner: Learner, rows: Sequence[Row]) -> None:
@@ -138,7 +138,7 @@ class Checkpoints:
             return set(self.states())
         kept = {_name(epoch)}
         if self._keep == "best":
-            best = min(rows, key=lambda row: (rank(row["val_accuracy"]), row["epoch"]))
+            best = min(rows, key=lambda row: (self._metric.rank(row["val_metric"]), row["epoch"]))
             kept.add(_name(best["epoch"]))
         return kept
 

@@ -16,7 +16,13 @@ from trainables.errors import (
 from trainables.functions import is_function, load_function, own_output
 from trainables.training.learner import Learner, Row
 from trainables.trial import Trial
-from trainables.work.answers import take_facts, take_predictions, take_row
+from trainables.work.answers import (
+    add_metric,
+    take_facts,
+    take_predictions,
+    take_row,
+    unheard,
+)
 from trainables.work.checkpoints import Checkpoints, folder_at
 from trainables.work.reports import EpochDone, Failed, FailureKind, Report, Task
 
@@ -70,7 +76,7 @@ class Job:
         self._task, self._make = task, make
         self._trial = task.trial
         folder = folder_at(task.checkpoint_folder) / self._trial.trial_id
-        self._checkpoints = Checkpoints(folder, task.keep_checkpoints)
+        self._checkpoints = Checkpoints(folder, task.keep_checkpoints, task.metric)
         self._learner: Learner | None = None
         self._rows: list[Row] = []
         self._emitted = task.recorded
@@ -121,6 +127,8 @@ class Job:
         """Make the learner and bring it to the latest state that is saved."""
         learner = self._learner = self._make(self._task)
         self._rows, self._problems = self._checkpoints.restore(learner, budget)
+        for row in self._rows:
+            add_metric(row, self._task.metric)
         self._is_saved = bool(self._rows)
         # Rows recorded ahead of the checkpoint are trained again, and compared. The last row is
         # always given anew: facts and predictions come with it.
@@ -129,7 +137,13 @@ class Job:
 
     def _train(self, learner: Learner) -> Row:
         started = time.perf_counter()
-        row = take_row(learner, self._trial)
+        row = take_row(learner, self._trial, self._task.metric)
+        lost = unheard(row, self._task.metric)
+        if lost and not self._rows:
+            self._problems.append(
+                f"{self._trial.trainable}: no column holds {', '.join(lost)}; metric: {{column: …, "
+                "goal: …}} in the study records one of its own, as val_metric and test_metric"
+            )
         row.setdefault("seconds", time.perf_counter() - started)
         if row.get("peak_memory_bytes") is None:
             row["peak_memory_bytes"] = peak_memory()

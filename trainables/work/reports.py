@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from results.metric import ACCURACY, Metric
 from trainables.training.learner import Facts, Row
+from trainables.training.scores import Predictions
 from trainables.trial import Trial
-
-METRIC = "val_accuracy"
-"""The column by which trials are compared."""
 
 
 class Task(BaseModel):
@@ -20,6 +17,8 @@ class Task(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     trial: Trial
+    metric: Metric = ACCURACY
+    """By what trials are ranked."""
     recorded: int
     """Epochs whose rows are recorded already."""
     cpus: int
@@ -69,8 +68,8 @@ class EpochDone:
     """Whether the trial has a checkpoint."""
     facts: Facts | None = None
     """What is known once per trial; it comes with the first and the last epoch."""
-    predictions: NDArray[np.int64] | None = None
-    """Class of every test example, (n_test,); with the last epoch of a learner that predicts."""
+    predictions: Predictions | None = None
+    """Of every test example; with the last epoch of a learner that predicts."""
     problems: tuple[str, ...] = ()
     """A sentence for each thing that went wrong and was mended."""
 
@@ -80,9 +79,9 @@ class EpochDone:
         return int(self.row["epoch"])
 
     @property
-    def val_accuracy(self) -> float:
-        """Validation accuracy (0 to 1), or NaN."""
-        return float(self.row[METRIC])
+    def value(self) -> float:
+        """What the study's metric is on the validation set, or NaN."""
+        return float(self.row["val_metric"])
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,8 @@
     ["test_accuracy", "test accuracy"], ["test_error", "test error"], ["train_accuracy", "train accuracy"], ["val_accuracy", "validation accuracy"],
     ["test_loss", "test loss"], ["train_loss", "train loss"], ["val_loss", "validation loss"],
   ];
+  const MAIN = data.metric === "accuracy" ? "test_accuracy" : "test_metric", CURVE = MAIN.replace("test", "val");
+  if (MAIN === "test_metric") METRICS.unshift([MAIN, "test " + data.metric], [CURVE, "validation " + data.metric]);
   const factorOptions = many.map((one) => [one.name, one.name]);
   const chosen = (...names) => names.find((name) => many.some((one) => one.name === name)) || (many[0] || factors[0]).name;
   const NONE = ["", "none"];
@@ -98,7 +100,7 @@
 
   charts.size = {
     controls: [
-      select("metric", "Show", [["both", "test and train accuracy"], ...METRICS], "both"),
+      select("metric", "Show", [["both", "test and train accuracy"], ...METRICS], MAIN === "test_metric" ? MAIN : "both"),
       select("x", "Axis", factorOptions.length ? factorOptions : [[factors[0].name, factors[0].name]], chosen("fraction")),
       // A line that changes its colour at every point is none.
       select("colour", "Colour", many.some((one) => one.name !== "fraction") ? factorOptions : [["model", "model"], ...factorOptions], many.some((one) => one.name !== "fraction") ? chosen("model") : "model"),
@@ -193,7 +195,7 @@
 
   charts.curves = {
     controls: [
-      select("metric", "Show", [["val_accuracy", "validation accuracy"], ["train_accuracy", "train accuracy"], ["test_accuracy", "test accuracy"], ["val_loss", "validation loss"], ["train_loss", "train loss"]], "val_accuracy"),
+      select("metric", "Show", [...(CURVE === "val_metric" ? [[CURVE, "validation " + data.metric]] : []), ["val_accuracy", "validation accuracy"], ["train_accuracy", "train accuracy"], ["test_accuracy", "test accuracy"], ["val_loss", "validation loss"], ["train_loss", "train loss"]], CURVE),
       select("colour", "Colour", factorOptions.length ? factorOptions : [[factors[0].name, factors[0].name]], chosen("fraction")),
       select("panel", "Panels", [NONE, ...factorOptions], many.some((one) => one.name === "model") ? "model" : ""),
       check("log", "logarithmic values", false),
@@ -234,7 +236,7 @@
   charts.cost = {
     controls: [
       select("x", "Axis", [["seconds", "training seconds a trial"], ["parameters", "parameters"], ["flops", "FLOPs an image"], ["images", "training images"]], "seconds"),
-      select("metric", "Show", METRICS, "test_accuracy"),
+      select("metric", "Show", METRICS, MAIN),
       select("colour", "Colour", factorOptions.length ? factorOptions : [[factors[0].name, factors[0].name]], chosen("model")),
       select("shape", "Shape", [NONE, ...factorOptions], many.some((one) => one.name === "weights") ? "weights" : ""),
       check("log", "logarithmic axis", true),
@@ -259,7 +261,7 @@
 
   charts.cells = {
     controls: [
-      select("metric", "Show", METRICS, "test_accuracy"),
+      select("metric", "Show", METRICS, MAIN),
       select("x", "Axis", factorOptions.length ? factorOptions : [[factors[0].name, factors[0].name]], chosen("fraction")),
     ],
     spec(state, width) {

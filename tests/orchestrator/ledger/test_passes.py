@@ -41,6 +41,7 @@ def row(work: Pass, trial_id: str, epoch: int, accuracy: float = 0.5) -> EpochDo
     metrics = {
         "epoch": epoch,
         "val_accuracy": accuracy,
+        "val_metric": accuracy,
         "seconds": 1.0,
         **{
             f"{split}_{kind}": 0.5

@@ -26,8 +26,8 @@ def curves_of(values: dict[str, list[float]], model: str = "a", budget: int = 3)
             0,
             budget,
             len(curve),
-            val_accuracy=curve[-1] if len(curve) == budget else math.nan,
-            test_accuracy=curve[-1] - 0.1 if len(curve) == budget else math.nan,
+            score=curve[-1] if len(curve) == budget else math.nan,
+            test_score=curve[-1] - 0.1 if len(curve) == budget else math.nan,
         )
         for name, curve in values.items()
     ]

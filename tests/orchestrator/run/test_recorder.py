@@ -13,13 +13,13 @@ from orchestrator.errors import RunError
 from orchestrator.ledger.history import COMPARED, History
 from orchestrator.ledger.rows import Rows
 from orchestrator.ledger.stages import Outcome, Stages, Wanted
-from orchestrator.ledger.stopping import Stop
 from orchestrator.placement.shares import Share
 from orchestrator.run.recorder import Recorder
 from orchestrator.study.inputs import find_inputs
 from results.errors import StoreError
 from results.records import EPOCH_SCHEMA, TRIAL_SCHEMA, Status
 from results.store.store import Store
+from trainables.training.scores import Predictions
 from trainables.work.reports import EpochDone
 
 ONE = study(factors={"model": ["a"]}, seeds=[0, 1, 2])
@@ -55,7 +55,7 @@ class Kept:
 
     def complete(self, trial_id: str, predictions: Any) -> None:
         if predictions is not None:
-            self.rows.predict(trial_id, predictions)
+            self.rows.predict(trial_id, Predictions(predictions))
         self.rows.end(trial_id, Status.COMPLETED)
 
 
@@ -71,6 +71,7 @@ def row(epoch: int, accuracy: float = 0.5, **values: Any) -> dict[str, Any]:
         **counts,
         "epoch": epoch,
         "val_accuracy": accuracy,
+        "val_metric": accuracy,
         "seconds": 2.0,
         "device": "cpu",
         "host": "here",
@@ -185,7 +186,7 @@ def test_stopped_and_failed_trials(tmp_path: Path) -> None:
         trial_id = declare(made, wanted)
         made.start(trial_id)
         made.add_row(trial_id, row(1, 0.3))
-    made.rows.end(first.trial.trial_id, Status.STOPPED, **Stop(1, 0.4).columns())
+    made.rows.end(first.trial.trial_id, Status.STOPPED, stopped_at_epoch=1, stopped_cutoff=0.4)
     made.rows.end(second.trial.trial_id, Status.FAILED, error="diverged: epoch 2, step 7")
     made.flush(force=True)
     rows = {each["seed"]: each for each in read(tmp_path, "trials")}

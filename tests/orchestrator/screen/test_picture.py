@@ -90,13 +90,13 @@ def test_every_cell_fits_at_every_width(width: int, fractions: tuple[float, ...]
     [
         (None, "·"),
         (CellView({"planned": 3}), "–   0/3"),
-        (CellView({"completed": 3}, accuracy=0.812, is_measured=True), "81.2 % 3/3 ✓"),
-        (CellView({"completed": 1, "stopped": 2}, accuracy=0.812), "(81.2 %) 3/3 ⊘2 ✓"),
+        (CellView({"completed": 3}, value=0.812, is_measured=True), "81.2 % 3/3 ✓"),
+        (CellView({"completed": 1, "stopped": 2}, value=0.812), "(81.2 %) 3/3 ⊘2 ✓"),
         (
-            CellView({"running": 1, "planned": 1}, epochs_done=1, epochs_asked=4, accuracy=0.5),
+            CellView({"running": 1, "planned": 1}, epochs_done=1, epochs_asked=4, value=0.5),
             "(50.0 %) 0/2 25%",
         ),
-        (CellView({"failed": 2, "completed": 1}, accuracy=0.5), "(50.0 %) 1/3 ✗2"),
+        (CellView({"failed": 2, "completed": 1}, value=0.5), "(50.0 %) 1/3 ✗2"),
     ],
 )
 def test_what_a_cell_says(cell: CellView | None, text: str) -> None:

@@ -32,7 +32,7 @@ def test_a_cell_counts_its_wanted_trials() -> None:
     assert cell.counts == {"completed": 2, "running": 1}
     assert (cell.epochs_done, cell.epochs_asked) == (7, 9)
     # The mean of what is measured and complete.
-    assert (cell.accuracy, cell.is_measured) == (pytest.approx(0.7), True)
+    assert (cell.value, cell.is_measured) == (pytest.approx(0.7), True)
     assert cell.state == "running"
 
 
@@ -40,9 +40,9 @@ def test_what_is_no_number_is_never_best() -> None:
     values = [math.nan, 0.6, math.nan, 0.7, None]
     rows = [trial_row(measured=False, latest_val_accuracy=value) for value in values]
     (cell,) = view_of(*rows).cells.values()
-    assert (cell.best, cell.accuracy, cell.is_measured) == (0.7, 0.7, False)
+    assert (cell.best, cell.value, cell.is_measured) == (0.7, 0.7, False)
     (diverged,) = view_of(trial_row(latest_val_accuracy=math.nan)).cells.values()
-    assert (diverged.best, diverged.accuracy, diverged.is_measured) == (None, None, False)
+    assert (diverged.best, diverged.value, diverged.is_measured) == (None, None, False)
 
 
 def test_what_was_stopped_asks_for_no_more() -> None:
@@ -57,7 +57,7 @@ def test_what_was_stopped_asks_for_no_more() -> None:
     (cell,) = view.cells.values()
     assert (cell.epochs_done, cell.epochs_asked, cell.saved) == (4, 4, 2)
     # Nothing is measured yet: the best so far.
-    assert (cell.accuracy, cell.is_measured) == (0.6, False)
+    assert (cell.value, cell.is_measured) == (0.6, False)
     assert (cell.state, cell.errors) == ("failed", ["x"])
     assert view.total.share_done == 1.0
     assert summary(view) == "100 %, 1 completed, 1 stopped, 1 failed, 2 epochs saved by stopping"

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from runs_table import analysis_of, trial
 
+from results.analysis.classes import confusion
 from results.answer.answer import answer
 from results.findings.findings import find
 
@@ -64,3 +65,18 @@ def test_nothing_is_told_where_classes_are_not_recorded():
         assert found.classes.names == ()
         assert found.classes.largest == 0
         assert "one-class" not in set(find(found)["code"])
+
+
+def test_accuracy_by_class_and_confusion_by_hand():
+    found = study([LABELS < 2, LABELS == 0])
+    predicted = found.table("predictions")
+    label = LABELS[predicted["example"]]
+    told = np.where(predicted["correct"], label, 0)
+    predictions = predicted.assign(label=label, prediction=told)
+    by_class = found.by_class.set_index("class")
+    size = by_class.columns[0]
+    assert by_class[size].to_dict() == {"dog": 0.0, "cat": 50.0, "bear": 100.0}
+    table = confusion(predictions, EXAMPLES)
+    assert table.loc["cat"].to_dict() == {"bear": 50.0, "cat": 50.0}
+    assert table.loc["dog"].to_dict() == {"bear": 100.0, "cat": 0.0}
+    assert found.is_uneven

@@ -33,7 +33,7 @@ from trainables.trial import Source, Trial
 
 SHARED = Path(__file__).parents[3].parent / "shared"
 
-OF_THE_DRIVER = {"sequence", "host", "recorded_at"}
+OF_THE_DRIVER = {"sequence", "host", "recorded_at", "metric", "val_metric", "test_metric"}
 
 
 def test_metrics_and_facts_are_the_tables_columns() -> None:
@@ -69,8 +69,8 @@ def test_the_loss_counts_examples_not_batches() -> None:
     trial = make_trial("tiny_models:linear_net", recipe={"lr": 1e-30, "batch_size": 80})
     learner = start(trial)
     row = learner.step()
-    evaluated = learner._evaluate(learner._train_examples)
-    assert row["train_loss"] == pytest.approx(evaluated.loss, rel=1e-6)
+    evaluated, _ = learner._evaluate(learner._train_examples)
+    assert row["train_loss"] == pytest.approx(evaluated["loss"], rel=1e-6)
     assert row["train_accuracy"] == evaluated.accuracy
 
 
@@ -111,13 +111,13 @@ def test_the_last_learning_rate_of_each_interval() -> None:
 def test_predictions_are_those_of_the_last_evaluation(tmp_path: Path) -> None:
     learner = start(make_trial())
     row = learner.step()
-    predictions = learner.predictions()
+    predictions = learner.predictions().classes
     assert predictions.dtype == np.int64
     assert np.mean(predictions == digits().test.labels) == row["test_accuracy"]
     learner.save(tmp_path / "state")
     again = start(make_trial())
     again.load(tmp_path / "state")
-    np.testing.assert_array_equal(again.predictions(), predictions)
+    np.testing.assert_array_equal(again.predictions().classes, predictions)
 
 
 def test_it_learns() -> None:
@@ -189,7 +189,7 @@ def test_a_resumed_trial_goes_on_to_the_last_digit(
     second.load(tmp_path / "state")
     assert second.epoch == stopped_after
     assert curve(second, 3 - stopped_after) == expected[stopped_after:]
-    np.testing.assert_array_equal(second.predictions(), whole.predictions())
+    np.testing.assert_array_equal(second.predictions().classes, whole.predictions().classes)
 
 
 @pytest.mark.parametrize("model", ["resnet18", "squeezenet1_1", "mobilenet_v3_small"])

@@ -91,8 +91,8 @@ def test_a_row_holds_what_its_columns_hold(
         ({"step": True}, "bool"),
         ({"train_loss": 10**400}, "as train_loss; a number"),
         ({"train_loss": np.zeros(2)}, "ndarray as train_loss"),
-        ({"val_accuracy": -3e16}, "as val_accuracy; a share from 0 to 1, or NaN, is needed"),
-        ({"test_accuracy": math.inf}, "as test_accuracy; a share"),
+        ({"val_accuracy": -3e16}, "val_accuracy is -3e+16; accuracies are shares from 0 to 1"),
+        ({"test_accuracy": math.inf}, "test_accuracy is inf; accuracies are shares"),
         ({"seconds": -1.0}, "as seconds; a number from 0"),
         ({"seconds": math.nan}, "as seconds; a number from 0"),
         ({"val_accuracy": None}, "returned no val_accuracy"),
@@ -139,7 +139,7 @@ def test_predictions_are_classes() -> None:
     for given in ([1, 9], (np.int8(1), 9), np.array([1, 9], np.uint8)):
         found = take_predictions(Own({}, given), TRIAL)
         assert found is not None
-        assert (found.dtype, found.tolist()) == (np.int64, [1, 9])
+        assert (found.classes.dtype, found.classes.tolist()) == (np.int64, [1, 9])
     assert take_predictions(Own({}, []), TRIAL) is None
     assert take_predictions(Own({}), TRIAL) is None
 
@@ -173,5 +173,5 @@ def test_any_value_for_any_key_is_recorded_or_refused(tmp_path: Path) -> None:
             found = take_predictions(learner, TRIAL)
         except TrainableError:
             continue
-        assert found is None or (found.dtype == np.int64 and found.ndim == 1)
+        assert found is None or (found.classes.dtype == np.int64 and found.classes.ndim == 1)
     assert taken > 1_000

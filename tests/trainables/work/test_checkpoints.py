@@ -76,7 +76,7 @@ def test_without_a_state_the_learner_stays_as_it_is(tmp_path: Path) -> None:
 def test_what_is_kept(tmp_path: Path, keep: str, left: list[str]) -> None:
     checkpoints, made, rows = Checkpoints(tmp_path, keep), learner(), []
     for accuracy in (0.5, 0.9, 0.7, 0.9):
-        rows.append({**made.step(), "val_accuracy": accuracy})
+        rows.append({**made.step(), "val_metric": accuracy})
         checkpoints.save(made, rows)
     # Of two equals, the earlier is the best.
     assert names(tmp_path) == sorted(
@@ -98,7 +98,7 @@ def test_an_accuracy_that_is_no_number_is_never_the_best(
 ) -> None:
     checkpoints, made, rows = Checkpoints(tmp_path, "best"), learner(), []
     for accuracy in accuracies:
-        rows.append({**made.step(), "val_accuracy": accuracy})
+        rows.append({**made.step(), "val_metric": accuracy})
         checkpoints.save(made, rows)
     assert checkpoints.states() == [f"{epoch:06d}.state" for epoch in (best, len(accuracies))]
 

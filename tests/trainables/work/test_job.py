@@ -70,7 +70,7 @@ def test_from_start_to_end(tmp_path: Path) -> None:
     results = finish(Job(task(tmp_path)))
     assert [result.epoch for result in results] == [1, 2, 3, 4]
     assert [result.finished for result in results] == [False] * 3 + [True]
-    assert all(result.val_accuracy == result.row["val_accuracy"] for result in results)
+    assert all(result.value == result.row["val_accuracy"] for result in results)
     assert all(result.row["host"] and result.row["peak_memory_bytes"] for result in results)
     assert [result.facts is not None for result in results] == [True, False, False, True]
     assert results[0].facts
@@ -128,7 +128,7 @@ def test_when_states_are_saved(tmp_path: Path, keep: str, seconds: float, left: 
 
 def test_the_best_state_is_kept_beside_the_last(tmp_path: Path) -> None:
     results = finish(Job(task(tmp_path, keep_checkpoints="best", checkpoint_seconds=1e6)))
-    best = max(results, key=lambda result: result.val_accuracy).epoch
+    best = max(results, key=lambda result: result.value).epoch
     assert states(tmp_path) == sorted({f"{best:06d}", "000004"})
 
 
