@@ -77,6 +77,7 @@ EXAMPLES: Mapping[str, Any] = {
     "exclude": {"0f3a91c2d4e5b678": "its images were mislabelled"},
     "prices.label": 0.05,
     "prices.hour": 2.2,
+    "trial_timeout": 30,
     "trackers.tensorboard": {"folder": "logs"},
     "trackers.mlflow": {"uri": "http://host:5000"},
     "trackers.wandb": {"project": "sizes"},

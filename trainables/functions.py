@@ -5,8 +5,11 @@ import functools
 import importlib
 import re
 import sys
-from collections.abc import Callable
+import sysconfig
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any
 
 
@@ -14,6 +17,45 @@ def is_function(name: str) -> bool:
     """Return whether a name has the form package.module:function."""
     # timm's names, such as timm:vit_tiny_patch16_224.augreg_in21k, may hold dots.
     return re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*|timm:\w[\w.]*", name) is not None
+
+
+_folders: list[str] = []
+"""Where own modules are looked for: the study's folder, and the working folder last."""
+
+
+def own_folders() -> tuple[str, ...]:
+    """Return the folders that were given to `see_modules`, by default the working folder."""
+    return tuple(_folders or [str(Path.cwd())])
+
+
+def see_modules(folders: Sequence[str]) -> None:
+    """Fix the order in which modules are looked for in this process.
+
+    It is the standard library, these packages, the study's folder, what is installed, and the
+    working folder; the first and the last of the folders are the study's and the working folder.
+    """
+    _folders[:] = folders
+    first, last = folders[0], folders[-1]
+    root = str(Path(__file__).parents[1])
+    standard = [place for place in sys.path if _is_standard(place)]
+    # Installed, they stay where they are: no study's folder hides them once they are imported.
+    ours = [] if Path(root).name in ("site-packages", "dist-packages") else [root]
+    rest = [place for place in sys.path if place and place != last]
+    sys.path[:] = dict.fromkeys([*standard, *ours, first, *rest, last])
+
+
+def _is_standard(place: str) -> bool:
+    library = Path(sysconfig.get_path("stdlib"))
+    name = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+    return Path(place) in (library, library / "lib-dynload") or Path(place).name == name
+
+
+def places_of(name: str) -> list[str]:
+    """Return every place that holds a top-level module of a name, the one that is taken first."""
+    places = [place for place in sys.path if PathFinder.find_spec(name, [place])]
+    if name in sys.builtin_module_names:
+        places.insert(0, "Python itself")
+    return list(dict.fromkeys(places))
 
 
 def own_output() -> contextlib.AbstractContextManager[object]:
@@ -45,7 +87,9 @@ def load_function(name: str) -> Callable[..., Any]:
         names = [key for key, value in vars(module).items() if callable(value)]
         near = get_close_matches(function_name, names, n=1)
         hint = f"; {near[0]} is there" if near else ""
-        raise ImportError(f"{module_name} has no function {function_name}{hint}")
+        is_double = len(places_of(module_name.partition(".")[0])) > 1
+        where = f" ({module.__file__})" if is_double else ""
+        raise ImportError(f"{module_name}{where} has no function {function_name}{hint}")
 
     @functools.wraps(function)
     def quiet(*args: Any, **kwargs: Any) -> Any:

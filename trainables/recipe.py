@@ -26,6 +26,9 @@ def _finite(value: Any) -> Any:
         raise ValueError("a number is needed, not true or false")
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a finite number is needed")
+    if isinstance(value, str) and re.fullmatch(r"\s*\d+(\.0*)?[eE]\+?\d{1,2}\s*", value):
+        # YAML reads 1e5 as text.
+        return int(float(value))
     return value
 
 

@@ -1,8 +1,9 @@
 """The command `scalestudy`. Heavy libraries are imported by the commands that need them."""
 
+import errno
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,6 +40,41 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+class _Patient(io.FileIO):
+    """The end of another stream, whose reader may go away: no output is worth a run."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream.fileno(), "w", closefd=False)
+        # It would close the descriptor when it goes.
+        self._stream = stream
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            return len(content)
+
+
+def _patient(stream: Any) -> Any:
+    """Return a stream that goes on without its reader, and without signs that it does not know."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    stream.reconfigure(errors="replace")
+    if not isinstance(getattr(stream.buffer, "raw", None), io.FileIO):
+        return stream
+    stream.flush()
+    raw = io.BufferedWriter(_Patient(stream))
+    return io.TextIOWrapper(
+        raw,
+        encoding=stream.encoding,
+        errors="replace",
+        line_buffering=stream.line_buffering or stream.isatty(),
+        write_through=stream is sys.stderr,
+    )
+
+
 @app.callback()
 def _any_command(
     version: Annotated[
@@ -51,10 +87,7 @@ def _any_command(
 
 def main() -> None:
     """Run the command; every error a user can cause is one message on standard error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # Not every terminal knows every sign, and none of them is worth a run.
-            stream.reconfigure(errors="replace")
+    sys.stdout, sys.stderr = map(_patient, (sys.stdout, sys.stderr))
     try:
         code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):

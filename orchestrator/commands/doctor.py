@@ -61,7 +61,7 @@ def doctor(
 ) -> None:
     """Say whether this machine can run studies; each line ok, warning or broken."""
     with one_document(as_json) as document:
-        see_own_modules()
+        see_own_modules(study)
         found = []
         for check in examine(study, address or os.environ.get("RAY_ADDRESS") or None):
             found.append(check)

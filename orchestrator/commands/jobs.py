@@ -60,7 +60,7 @@ def submit(
                 "--fetch waits for the job and --no-follow does not; afterwards, "
                 "`scalestudy report job:ID` fetches too."
             )
-        usage.see_own_modules()
+        usage.see_own_modules(study)
         with usage.named(study):
             asked = load_study(study, settings or (), rooted=False)
             # Looked at before a job is sent for it.

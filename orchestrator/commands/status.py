@@ -38,9 +38,10 @@ def status(
     if watch and as_json:
         raise typer.BadParameter("--watch and --json do not go together: leave one out.")
     with usage.one_document(as_json) as document, opened(run_folder, address) as run:
-        shot = snapshot(Store(run.folder))
         standing, said = run.standing()
-        document.update(_document(shot), **standing)
+        shot = snapshot(Store(run.folder), at_work=standing["running"])
+        ended = {} if standing["running"] else _ended(Store(run.folder))
+        document.update(_document(shot), **standing, **ended)
         usage.say_problems(Store(run.folder), document, as_json)
         if as_json:
             return
@@ -49,7 +50,20 @@ def status(
             _, said = run.standing()
         else:
             Console(highlight=False).print(Picture(shot))
+        if ended:
+            said += f"; the last was ended by {ended['ended_by']} at {ended['ended_at']}"
         typer.echo(said)
+
+
+def _ended(store: "Store") -> dict[str, str]:
+    """Return what asked the last run to end, and when; nothing where it ended by itself."""
+    passes = store.read("environments", ["ended_by", "ended_at"]).to_pylist()
+    if not passes or not passes[-1]["ended_by"]:
+        return {}
+    return {
+        "ended_by": passes[-1]["ended_by"],
+        "ended_at": passes[-1]["ended_at"].isoformat(sep=" ", timespec="seconds"),
+    }
 
 
 def _follow(run: "Opened") -> None:

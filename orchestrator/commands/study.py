@@ -12,6 +12,7 @@ from orchestrator.commands import usage
 
 if TYPE_CHECKING:
     from orchestrator.run.events import Progress
+    from orchestrator.run.signals import Deadline
     from orchestrator.screen.plan_text import Reported
     from results.store.objects import Location
 
@@ -113,7 +114,7 @@ def _made(
     """Return the text of a study made for wishes, and sentences on what was chosen."""
     from orchestrator.plan.starter import Starter, Wish
 
-    usage.see_own_modules()
+    usage.see_own_modules(file)
     wish = Wish(
         file,
         data=wishes.get("data", "digits"),
@@ -158,7 +159,7 @@ def plan(
     from orchestrator.study.file import load_study
 
     with usage.one_document(as_json) as document:
-        usage.see_own_modules()
+        usage.see_own_modules(study)
         with usage.named(study):
             loaded = load_study(study, settings or ())
             made = plan_study(loaded, out, look=look)
@@ -199,12 +200,13 @@ def run(
     """Train what the study wants and its run directory lacks, then report."""
     from orchestrator.run.events import written_to
     from orchestrator.run.runner import run_study
+    from orchestrator.run.signals import Deadline
     from orchestrator.screen.plan_text import Reported, print_summary
     from orchestrator.screen.progress import Lines, make_progress
     from orchestrator.study.file import load_study
 
-    with usage.one_document(as_json) as document:
-        usage.see_own_modules()
+    with Deadline() as deadline, usage.one_document(as_json) as document:
+        usage.see_own_modules(study)
         show = Lines() if as_json else make_progress()
         with usage.named(study), written_to(log):
             summary = run_study(
@@ -215,7 +217,7 @@ def run(
                 autoscale=autoscale,
                 progress=show,
             )
-        reported = _reported(summary.out, show) if report_too else Reported()
+        reported = _reported(summary.out, show, deadline) if report_too else Reported()
         document.update(
             out=str(summary.out),
             exit_code=summary.exit_code,
@@ -232,23 +234,22 @@ def run(
     raise typer.Exit(summary.exit_code)
 
 
-def _reported(out: "Location", show: "Progress") -> "Reported":
+def _reported(out: "Location", show: "Progress", deadline: "Deadline") -> "Reported":
     """Write the report of a run that has ended, and return what it says."""
     import results
-    from orchestrator.run.signals import Interrupted
+    from orchestrator.run.signals import Interrupted, Signals
     from orchestrator.screen.plan_text import Reported, grave
 
     show.note("writing the report")
+    deadline.sentence = f"the study is done. scalestudy report {out} writes its report."
     try:
-        recorded = results.open(out)
-        page = results.write_report(recorded)
-        findings = grave(recorded.findings())
-        return Reported(recorded.answer(), findings, page)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"{out}: interrupted while the report was written; the study is done. "
-            f"scalestudy report {out} writes it."
-        ) from None
+        with Signals():
+            recorded = results.open(out)
+            page = results.write_report(recorded)
+            findings = grave(recorded.findings())
+            return Reported(recorded.answer(), findings, page)
+    except Interrupted:
+        raise Interrupted(f"{out}: interrupted; {deadline.sentence}") from None
 
 
 def _again(study: Path, out: str | None, settings: list[str] | None) -> str:

@@ -5,7 +5,6 @@ Imports nothing heavy: every command begins here.
 
 import json
 import math
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -122,11 +121,11 @@ def named(file: Path) -> Iterator[None]:
         raise StudyError(f"{file}: {error}") from error
 
 
-def see_own_modules() -> None:
-    """Let `package.module:function` name a module in the working directory."""
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+def see_own_modules(study: Path | None = None) -> None:
+    """Let `package.module:function` name a module beside the study, or in the working folder."""
+    from trainables.functions import see_modules
+
+    see_modules([str(study.absolute().parent if study else Path.cwd()), str(Path.cwd())])
 
 
 def explained(error: BaseException) -> tuple[int, str] | None:

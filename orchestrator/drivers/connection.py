@@ -171,10 +171,28 @@ def _refuse_dead(address: str) -> None:
         # Such as auto: Ray looks for a cluster of this machine.
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+        place = host.strip("[]"), int(port)
+        with socket.create_connection(place, timeout=_ANSWER_SECONDS) as connection:
+            is_ray = _speaks_grpc(connection)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
         raise RunError(f"the Ray cluster at {address}: nobody answers ({why}). {advice}") from None
+    if not is_ray:
+        raise RunError(
+            f"the Ray cluster at {address}: another service answers there, no Ray. {advice}"
+        )
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    """Return whether the other side begins as gRPC does: HTTP/2 (RFC 9113), settings first."""
+    if os.environ.get("RAY_USE_TLS", "0") != "0":
+        return True
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+    head = b""
+    with suppress(TimeoutError, ConnectionError):
+        while len(head) < 4 and (more := connection.recv(9)):
+            head += more
+    return head[3:4] == b"\x04"
 
 
 class Connected:
@@ -191,7 +209,10 @@ class Connected:
 
 
 def _init(**options: Any) -> Any:
-    return _ray().init(log_to_driver=False, logging_level="ERROR", **options)
+    ray = _ray()
+    if not options["address"].startswith("ray://"):
+        options["job_config"] = ray_private.job_config()
+    return ray.init(log_to_driver=False, logging_level="ERROR", **options)
 
 
 def _ray() -> Any:
@@ -204,9 +225,10 @@ def _ray() -> Any:
 
     # So would Ray itself when a worker dies.
     ray_private.silence_workers()
-    ours = [str(Path(__file__).parents[2]), str(Path.cwd())]
+    # Ray's own processes read it too: a study's folder, which may hold anything, is no part of it.
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([*ours, *filter(None, given)]))
+    places = [str(Path(__file__).parents[2]), *filter(None, given)]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(places))
     return ray
 
 

@@ -8,7 +8,7 @@ from orchestrator.drivers.connection import Connected, cluster
 from orchestrator.errors import RunError
 from orchestrator.ledger.passes import Pass
 from orchestrator.placement.placer import Placer
-from orchestrator.placement.shares import own_machine
+from orchestrator.placement.shares import cpus_said, own_machine
 from results.phrases import count
 from results.store.objects import Location
 from trainables.work.job import Job
@@ -86,6 +86,8 @@ def train_on_ray(
     for shares. `checkpoints` is a folder that the nodes share, or in an object store. Raises
     RunError where trials cannot be carried out here.
     """
+    if not address and (said := cpus_said()):
+        watch.note(said)
     watch.note(f"connecting to {address}" if address else "starting Ray")
     with cluster(address) as nodes:
         watch.connected()

@@ -5,6 +5,22 @@ from typing import Any
 LOOPBACK = "127.0.0.1"
 
 
+class _Fixed(list[str]):
+    """A list that stays as it is."""
+
+    def extend(self, places: Any) -> None:
+        pass
+
+
+def job_config() -> Any:
+    """Return what keeps Ray from putting the working folder first on its workers' search path."""
+    from ray.job_config import JobConfig
+
+    config = JobConfig()
+    config._py_driver_sys_path = _Fixed()
+    return config
+
+
 def free_resources() -> dict[str, dict[str, float]]:
     """Return the amounts that nobody holds, by node id."""
     from ray._private.state import available_resources_per_node

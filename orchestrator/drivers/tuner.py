@@ -9,10 +9,12 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -160,11 +162,15 @@ class Relay(_Wire, Callback):  # type: ignore[misc]
         self, work: Pass, capacity: Capacity, beat: Callable[[], None], actors: dict[str, str]
     ) -> None:
         self._work, self._capacity, self._beat, self._actors = work, capacity, beat, actors
+        self._handles: dict[str, Any] = {}
+        self._overdue: set[str] = set()
 
     def on_trial_start(self, trial: TuneTrial, **info: Any) -> None:
         """Note the place of a trial."""
-        self._actors[trial.config["trial_id"]] = trial.temporary_state.ray_actor._actor_id.hex()
-        self._work.start(trial.config["trial_id"])
+        trial_id = trial.config["trial_id"]
+        self._handles[trial_id] = trial.temporary_state.ray_actor
+        self._actors[trial_id] = self._handles[trial_id]._actor_id.hex()
+        self._work.start(trial_id)
 
     def on_trial_result(self, result: dict[str, Any], **info: Any) -> None:
         """Drop what is recorded: Tune would hold every trial's last result to the end."""
@@ -174,6 +180,9 @@ class Relay(_Wire, Callback):  # type: ignore[misc]
     def on_trial_error(self, trial: TuneTrial, **info: Any) -> None:
         """Give a trial up whose worker kept failing."""
         kind, message = explain_loss(trial)
+        if trial.config["trial_id"] in self._overdue:
+            self._overdue.discard(trial.config["trial_id"])
+            message = "it gave no row for longer than trial_timeout, and its worker was ended"
         self._work.lose(trial.config["trial_id"], kind, message)
 
     def on_step_end(self, trials: list[TuneTrial], **info: Any) -> None:
@@ -181,6 +190,10 @@ class Relay(_Wire, Callback):  # type: ignore[misc]
         if len(trials) > _REMEMBERED:
             _forget(trials)
         self._beat()
+        for trial_id in {*self._work.silent(time.monotonic())} - self._overdue:
+            # Tune learns of it as of any worker that dies, and the pass tries the trial again.
+            self._overdue.add(trial_id)
+            ray.kill(self._handles[trial_id])
         self._capacity.tick()
 
 

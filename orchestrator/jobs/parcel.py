@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.machinery import ModuleSpec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -24,12 +24,13 @@ from orchestrator.study.levels import WeightsLevel
 from orchestrator.study.study import Study
 from results.phrases import byte_size
 from trainables.errors import TrainableError
-from trainables.functions import is_function
 
 LARGEST = 100 * 2**20
 """Bytes that Ray's job server takes in one upload (ray-project/ray#55877)."""
 _ENTRY_BYTES = 250
 """Bytes that an archive holds of each file besides its content, about."""
+_LONGEST_WAY = 200
+"""Letters of a text that may name a file."""
 STUDY_FILE = "study.yaml"
 FILES = "files"
 """Folder of an archive that holds the files a study names."""
@@ -164,7 +165,7 @@ def pack(study: Study, base: Path) -> Parcel:
         values["factors"]["weights"] = [
             parcel.take_weights(level, study.factors["model"]) for level in study.factors["weights"]
         ]
-    modules, installed = own_modules(references(study))
+    modules, installed = own_modules(study.functions)
     parcel.needed.extend(installed)
     declared = yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
     parcel.code.update({**modules, **_packages(), STUDY_FILE: declared})
@@ -190,12 +191,6 @@ def _packages() -> dict[str, Path | bytes]:
     if text:
         shipped[f"scalestudy-{about.version}.dist-info/METADATA"] = text.encode()
     return shipped
-
-
-def references(study: Study) -> list[str]:
-    """Return every `package.module:function` that a study names, each once."""
-    named = [study.trainable, study.data.source, *map(str, study.factors["model"])]
-    return [name for name in dict.fromkeys(named) if is_function(name)]
 
 
 def own_modules(names: Iterable[str]) -> tuple[dict[str, Path], list[str]]:
@@ -224,8 +219,11 @@ def own_modules(names: Iterable[str]) -> tuple[dict[str, Path], list[str]]:
         elif spec is not None:
             found = _files(top, spec)
             files |= found
-            scripts = [file for file in found.values() if file.suffix == ".py"]
-            waiting += [(used, "") for file in scripts for used in _imports(file)]
+            for place, file in found.items():
+                if file.suffix == ".py":
+                    imported, texts = _named_in(file)
+                    waiting += [(used, "") for used in imported]
+                    files |= _beside(place, file, texts)
         elif name:  # else imported by a module, perhaps only where it is there
             raise StudyError(
                 f"{name}: no module {top} on the search path here; is its folder on PYTHONPATH?"
@@ -268,17 +266,32 @@ def walked(folder: Path) -> Iterator[Path]:
             yield entry
 
 
-def _imports(file: Path) -> set[str]:
-    """Return the top-level names that a module imports, wherever in it."""
+def _beside(place: str, script: Path, texts: Iterable[str]) -> dict[str, Path]:
+    """Return the files that a module names by their way from its folder: it may well read them."""
+    found = {}
+    for text in texts:
+        way = Path(text)
+        if len(text) < _LONGEST_WAY and text and not (way.is_absolute() or ".." in way.parts):
+            file = script.parent / way
+            if file.is_file() and file.suffix != ".py":
+                found[(PurePosixPath(place).parent / way).as_posix()] = file
+    return found
+
+
+def _named_in(file: Path) -> tuple[set[str], set[str]]:
+    """Return the top-level names that a module imports, and the texts in it."""
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError):
         # It says so itself, once it is called.
-        return set()
+        return set(), set()
     names: set[str] = set()
+    texts: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module.partition(".")[0])
-    return names
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.add(node.value)
+    return names, texts

@@ -4,6 +4,7 @@ No Ray here: drivers carry the trials out, and a forecast lets them run in virtu
 """
 
 import heapq
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,11 +12,17 @@ from typing import Any
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.stages import Outcome, Wanted
 from orchestrator.placement.shares import Share
+from results.phrases import duration
 from results.records import Status
 from results.store.objects import Location
+from trainables.functions import own_folders
 from trainables.trial import Trial
 from trainables.work.reports import Failed, FailureKind, Report, Task
 
+SILENT_TIMES, SILENT_SECONDS = 10, 60.0
+"""A trial is called silent once a row takes so many times what is expected of one, and at least so
+many seconds."""
+_LOOK_SECONDS = 5.0
 _MOST_NODES = 20
 """A trial that loses so many machines may well be what ends them."""
 
@@ -48,7 +55,42 @@ class Pass:
         """Trials that a part of a GPU was too small for, until they have begun on a whole one."""
         self.slots = 1
         """Trials at a time, as whoever drives the pass knows."""
+        self._heard: dict[str, float] = {}
+        """When each running trial started, or gave its last row; in seconds."""
+        self._silent: set[str] = set()
+        self._look_at = 0.0
         self._push(ledger.left())
+
+    def silent(self, now: float) -> list[str]:
+        """Say which trials have given no row for long; return those to be ended for it.
+
+        `now` is in seconds of the clock that `time.monotonic` is. A trial is to be ended once it
+        has been silent for the study's `trial_timeout`.
+        """
+        limit, overdue = self.ledger.study.trial_timeout, []
+        if now < self._look_at:
+            return []
+        self._look_at = now + _LOOK_SECONDS
+        for trial_id, heard in self._heard.items():
+            wanted, seconds = self.running.get(trial_id), now - heard
+            if wanted is None:
+                continue
+            expected = self._cost(wanted.trial) / wanted.trial.recipe.intervals
+            if seconds > max(SILENT_SECONDS, SILENT_TIMES * expected):
+                if trial_id not in self._silent:
+                    self._silent.add(trial_id)
+                    self._tell("silent", wanted, seconds=round(seconds), expected=expected)
+                words = f"silent for {duration(seconds)} (a row takes about {duration(expected)})"
+                self.ledger.rows.update(trial_id, {"error": words})
+            if limit is not None and seconds > 60 * limit:
+                overdue.append(trial_id)
+        return overdue
+
+    def _hear(self, trial_id: str) -> None:
+        self._heard[trial_id] = time.monotonic()
+        if trial_id in self._silent:
+            self._silent.discard(trial_id)
+            self.ledger.rows.update(trial_id, {"error": None})
 
     def next(self) -> Wanted | None:
         """Return the next trial to train; None where none can start now."""
@@ -89,6 +131,7 @@ class Pass:
             checkpoint_folder=str(checkpoint_folder),
             checkpoint_seconds=study.checkpoint_seconds,
             keep_checkpoints=study.keep_checkpoints,
+            folders=own_folders(),
         )
 
     def start(self, trial_id: str) -> None:
@@ -97,6 +140,7 @@ class Pass:
         wanted = self.running[trial_id]
         share = self.share(wanted.trial)
         self.ledger.rows.start(wanted, share)
+        self._hear(trial_id)
         self._tell("started", wanted, cpu=share.cpu, gpu=share.gpu)
 
     def result(self, trial_id: str, report: Report) -> bool:
@@ -115,6 +159,7 @@ class Pass:
             self.lose(trial_id, FailureKind.REFUSED, message)
             return False
         rows.take(trial_id, report)
+        self._hear(trial_id)
         score = self.ledger.study.metric.score(report.value)
         return self.reached(trial_id, report.epoch, score, report.finished)
 
@@ -188,6 +233,7 @@ class Pass:
 
     def _close(self, wanted: Wanted, outcome: Outcome, **values: Any) -> None:
         del self.running[wanted.trial.trial_id]
+        self._heard.pop(wanted.trial.trial_id, None)
         self._push(self.ledger.end(wanted, outcome, **values))
 
     def _requeue(self, trial_id: str, reason: str | None) -> None:

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from trainables.data.cache import memory_limit
 from trainables.trial import TRAINING_VERSION
 
 # Flags whose values might be secrets never reach the records.
@@ -41,7 +42,7 @@ def describe(cpus: float, gpus: float) -> dict[str, Any]:
         "cpus": cpus,
         "gpus": gpus,
         "gpu_model": cuda.get_device_name() if cuda else None,
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory_bytes": memory_limit(),
         "command": _command(),
     }
 

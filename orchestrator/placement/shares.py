@@ -3,7 +3,8 @@
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ from orchestrator.errors import RunError
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from results.phrases import byte_size, count
+from trainables.data.cache import control_groups
 from trainables.measure.footprint import Footprint, Hardware, Load, recorded, resident_bytes
 from trainables.trial import Trial
 from trainables.work.reports import FailureKind
@@ -67,17 +69,36 @@ def own_machine(with_gpus: bool) -> Node:
     return Node("here", float(usable_cpus()), gpus)
 
 
+_GIVEN = ("SLURM_CPUS_PER_TASK", "PBS_NCPUS", "NSLOTS", "LSB_DJOB_NUMPROC")
+"""Variables in which Slurm, PBS, Grid Engine and LSF say how many CPUs a job was given."""
+
+
 def usable_cpus(groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the CPUs that this process may use: of the machine, its share, a container's quota."""
-    usable = os.cpu_count() or 1
+    """Return the CPUs that this process may use, by whatever limits them."""
+    return min(_limits(groups))[0]
+
+
+def cpus_said(groups: Path = Path("/sys/fs/cgroup")) -> str:
+    """Return why fewer CPUs are used than the machine has, in a sentence; empty where all are."""
+    usable, why = min(_limits(groups))
+    there = os.cpu_count() or 1
+    return f"{usable} of {count(there, 'CPU')} may be used here: {why}" if usable < there else ""
+
+
+def _limits(groups: Path) -> Iterator[tuple[int, str]]:
+    yield os.cpu_count() or 1, ""
     if hasattr(os, "sched_getaffinity"):
-        usable = len(os.sched_getaffinity(0))
-    try:
-        quota, period = (groups / "cpu.max").read_text().split()
-        usable = min(usable, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):  # no such group, or "max": no quota
-        pass
-    return usable
+        yield len(os.sched_getaffinity(0)), "this process is bound to them"
+    for name in _GIVEN:
+        if os.environ.get(name, "").isdigit() and int(os.environ[name]):
+            yield int(os.environ[name]), f"{name} says so"
+    for group in control_groups("cpu", groups):
+        # The second version of control groups, and the first.
+        for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+            with suppress(OSError, ValueError):  # no such group, or "max": no quota
+                quota, period = " ".join((group / file).read_text() for file in files).split()
+                if int(quota) > 0:
+                    yield max(1, int(quota) // int(period)), "the quota of a container or group"
 
 
 def places(node: Node, share: Share) -> int:

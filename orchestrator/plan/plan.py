@@ -23,6 +23,10 @@ from results.metric import Metric
 from results.records import Status
 from results.store.objects import Location
 from results.store.store import Store
+from trainables.functions import places_of
+
+_OURS = ("orchestrator", "trainables", "results", "timm")
+"""Modules that studies may name and nobody writes anew."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,7 @@ def plan_study(study: Study, out: str | Location | None = None, *, look: bool = 
             *_mixed(store),
             *_reread(inputs, store),
             *_afresh(ledger),
+            *_found_twice(study),
         ],
         shares_foreseen(study, inputs, left, uses_gpu(study)) if is_auto else [],
     )
@@ -276,6 +281,20 @@ def _mixed(store: Store) -> list[Finding]:
         )
         for name, values in rows.items()
         if len(kinds := {str(value) for value in values if value is not None}) > 1
+    ]
+
+
+def _found_twice(study: Study) -> list[Finding]:
+    """Return findings on own modules whose names stand for something else too."""
+    tops = dict.fromkeys(name.partition(":")[0].partition(".")[0] for name in study.functions)
+    return [
+        warning(
+            "found-twice",
+            f"module {top}: found in {' and in '.join(places)}; the first is taken",
+            "rename your own, in the study too",
+        )
+        for top in tops
+        if top not in _OURS and len(places := places_of(top)) > 1
     ]
 
 

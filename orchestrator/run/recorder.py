@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -48,11 +49,19 @@ class Recorder:
         self._predictions = GrowingTable(store, "predictions", pass_id)
         self._flushed_at = self._reached_at = time.monotonic()
         self._flush_seconds = 0.0
+        self._environment: Row = {}
 
     def write_environment(self, row: Row) -> None:
         """Write what the pass runs on, as a row of the table of environments."""
-        table = table_of("environments", [{"pass_id": self._pass_id, **row}])
+        self._environment = {"pass_id": self._pass_id, **row}
+        table = table_of("environments", [self._environment])
         self._store.write_part("environments", self._pass_id, [table])
+
+    def write_end(self, asked_by: str) -> None:
+        """Write what asked the pass to end, once."""
+        if self._environment and "ended_by" not in self._environment:
+            end = {"ended_by": asked_by, "ended_at": datetime.now(UTC)}
+            self.write_environment({**self._environment, **end})
 
     def write_examples(self, fingerprint: str, rows: Callable[[], Sequence[Row]]) -> None:
         """Write what is known of each test image, once for a test set with this fingerprint."""

@@ -22,7 +22,7 @@ from orchestrator.plan.schedule import predict
 from orchestrator.run.events import Progress, tell
 from orchestrator.run.lock import Check, held
 from orchestrator.run.recorder import Recorder
-from orchestrator.run.signals import Interrupted, Signals
+from orchestrator.run.signals import Interrupted, Signals, recording
 from orchestrator.study.inputs import examples_of, find_inputs, look_at_images
 from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
@@ -79,6 +79,19 @@ def run_study(
     the way, and Interrupted once a signal has ended the run; run again to go on.
     """
     show = progress or Progress()
+    with Signals() as signals:
+        return _run(signals, study, out, address, max_parallel, autoscale, show)
+
+
+def _run(
+    signals: Signals,
+    study: Study,
+    out: str | Location | None,
+    address: str | None,
+    max_parallel: int | None,
+    autoscale: bool,
+    show: Progress,
+) -> Summary:
     store = Store.at(out or default_out(study))
     study = continued(study, store)
     show.note("looking at data and weights")
@@ -87,7 +100,7 @@ def run_study(
         # Which images are left out decides which trials there are.
         inputs = look_at_images(study, inputs, show.decoding)
     check_owner(study, inputs, store)
-    with Signals() as signals, held(store.lock) as still_held:
+    with held(store.lock) as still_held:
         if isinstance(store.root, ObjectPath):
             show.note("the lock of an object store is advisory: start one run at a time there")
         problems = store.repair()
@@ -186,7 +199,10 @@ class _Watch:
             # What another run took over is written by that one alone.
             raise RunError(f"{error}{self.recorder.keep_beside()}") from None
         self.work.ledger.rows.interrupt()
-        self._flush(force=True)
+        with recording:
+            self._flush(force=True)
+            if self.signals.asked_by:
+                self.recorder.write_end(self.signals.asked_by)
 
     def _flush(self, *, force: bool = False) -> None:
         _drop_checkpoints(self.work.ledger, self.recorder.flush(force=force))

@@ -1,9 +1,10 @@
-"""Ctrl-C, SIGTERM and SIGHUP: asked once, a run ends in order; asked twice, at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: a run ends in order, and its command within two seconds."""
 
 import os
+import select
 import signal
-import sys
 import threading
+import time
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Self
@@ -12,6 +13,15 @@ import psutil
 
 from orchestrator.drivers.connection import drop_private_folders
 from orchestrator.errors import OrchestratorError
+
+LEAVE_SECONDS = 1.5
+"""Seconds that a command has to end in order, once it was asked to."""
+_FLUSH_SECONDS = 30.0
+"""Seconds that it has besides where rows are being written, to a store that is slow."""
+_NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "a hangup"}
+_SAFE = "all that was recorded is safe. The same command goes on from there."
+recording = threading.Lock()
+"""Held while what is left is written."""
 
 
 class Interrupted(OrchestratorError):
@@ -29,7 +39,8 @@ class Signals:
     def __init__(self) -> None:
         self.deferred = False
         """Whether `check` is called often: an exception out of nowhere would cut a row short."""
-        self._asked = False
+        self.asked_by = ""
+        """The signal in words, once one has come."""
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -44,7 +55,7 @@ class Signals:
         """Take the signals; again after a library has taken them for itself."""
         if threading.current_thread() is not threading.main_thread():
             return
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in _NAMES:
             # What was started by nohup goes on when its terminal closes.
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
                 continue
@@ -53,26 +64,75 @@ class Signals:
 
     def check(self) -> None:
         """Raise Interrupted if a signal came."""
-        if self._asked:
-            raise Interrupted("interrupted; all that was recorded is safe")
+        if self.asked_by:
+            raise Interrupted(f"interrupted; {_SAFE}")
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._asked and number == signal.SIGINT:
-            sys.stderr.write(
-                "\nscalestudy: left at once; all that was recorded is safe. "
-                "The same command goes on from there.\n"
-            )
-            sys.stderr.flush()
-            _end_children()
-            drop_private_folders()
-            os._exit(130)
-        self._asked = True
-        if not self.deferred:
+        is_again = bool(self.asked_by)
+        self.asked_by = self.asked_by or _NAMES[signal.Signals(number)]
+        if is_again or not self.deferred:
             self.check()
 
 
-def _end_children() -> None:
-    """Kill what this process started: some of Ray's processes would stay for another minute."""
-    for child in psutil.Process().children(recursive=True):
+class Deadline:
+    """While entered, a process that is asked to end is gone soon, whatever it waits for.
+
+    Python's own handlers wait for whatever runs outside of Python, such as a library that tries to
+    reach a cluster for a minute; a thread does not. It says its sentence, and ends what this
+    process has started. A second Ctrl-C is not waited for. For commands alone: whoever calls
+    functions of this program keeps their process.
+    """
+
+    def __init__(self) -> None:
+        self.sentence = _SAFE
+        self._reading = self._writing = self._before = -1
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._reading, self._writing = os.pipe()
+            os.set_blocking(self._writing, False)
+            # Written to at once, wherever the main thread is.
+            self._before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+            threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        if self._writing >= 0:
+            signal.set_wakeup_fd(self._before)
+            os.close(self._writing)
+
+    def _watch(self) -> None:
+        while (number := self._next(None)) not in _NAMES:
+            if not number:
+                os.close(self._reading)
+                return
+        ends = time.monotonic() + LEAVE_SECONDS
+        while (left := ends - time.monotonic()) > 0:
+            number = self._next(left)
+            if number == signal.SIGINT:
+                self._leave("left at once")
+            elif not number:
+                # The command has ended; its process may have more to do than to go.
+                time.sleep(max(0.0, ends - time.monotonic()))
+        recording.acquire(timeout=_FLUSH_SECONDS)
+        self._leave("interrupted")
+
+    def _next(self, seconds: float | None) -> int:
+        """Return the next signal; 0 where no more come, -1 where none came in so many seconds."""
+        if not select.select([self._reading], [], [], seconds)[0]:
+            return -1
+        content = os.read(self._reading, 1)
+        return content[0] if content else 0
+
+    def _leave(self, how: str) -> None:
+        with suppress(OSError):
+            # A table that was being drawn has hidden the cursor.
+            cursor = "\x1b[?25h" if os.isatty(2) else ""
+            os.write(2, f"{cursor}\nscalestudy: {how}; {self.sentence}\n".encode())
         with suppress(psutil.Error):
-            child.kill()
+            # Some of Ray's processes would stay for another minute.
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    child.kill()
+        drop_private_folders()
+        os._exit(130)

@@ -176,7 +176,9 @@ class SlotsTable:
                 "images/s": _text(slot.images_per_second and f"{slot.images_per_second:,.0f}"),
                 "memory": _text(slot.memory_bytes and byte_size(slot.memory_bytes)),
             }
-            table.add_row(str(slot.slot), Text(slot.trial), *(values[name] for name in names))
+            text = f"{slot.silence}: {slot.trial}" if slot.silence else slot.trial
+            style = "yellow" if slot.silence else ""
+            table.add_row(str(slot.slot), Text(text, style), *(values[name] for name in names))
         if self.most is not None:
             _keep_to_one_line(table, 1, width)
         if len(shown) < len(self.slots):
@@ -274,6 +276,9 @@ def summary(shot: Snapshot) -> str:
         parts.append(f"{total.saved} epochs saved by stopping")
     if shot.slots_busy is not None:
         parts.append(f"slots {100 * shot.slots_busy:.0f} % busy")
-    if shot.seconds_left is not None:
+    silent = sum(bool(slot.silence) for slot in shot.slots)
+    if silent:
+        parts.append(f"{silent} silent for long (status says which)")
+    elif shot.seconds_left is not None:
         parts.append(f"about {duration(shot.seconds_left)} left")
     return ", ".join(parts)

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.ledger.ledger import State
+from orchestrator.placement.shares import cpus_said
 from orchestrator.plan.durations import Basis
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.price import Cost, Price
@@ -49,6 +50,7 @@ def print_plan(plan: Plan, price: Price, command: str) -> None:
     said = [f"{range_of} trials wanted: {states or 'none'}{left}."]
     said += price_lines(price) if price.total.trials else [_NOTHING_LEFT]
     said += [str(plan.inputs.inventory)] if plan.inputs.inventory else []
+    said += [f"{cpus_said()}."] if cpus_said() else []
     said += [f"GPUs: {sentence}." for sentence in plan.placement]
     for line in [*said, f"run directory: {plan.out}"]:
         console.print(line, markup=False, soft_wrap=True)

@@ -4,6 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,8 @@ class SlotView:
     images_per_second: float | None
     memory_bytes: int | None
     """Pace and peak memory of the last interval; None before the first has ended."""
+    silence: str = ""
+    """For how long it has given no row, in words, where that is long."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +117,13 @@ class Snapshot:
     that there may be."""
 
 
-def snapshot(source: "Ledger | Store") -> Snapshot:
+def snapshot(source: "Ledger | Store", at_work: bool = True) -> Snapshot:
     """Return how far a study is, from its ledger or from its run directory.
 
+    Where no run is `at_work` on that, nothing counts as running, whatever was recorded last.
     Raises StoreError where there is no run directory, or it cannot be read.
     """
-    return _recorded(source) if isinstance(source, Store) else _under_way(source)
+    return _recorded(source, at_work) if isinstance(source, Store) else _under_way(source)
 
 
 def _under_way(ledger: "Ledger") -> Snapshot:
@@ -130,11 +134,14 @@ def _under_way(ledger: "Ledger") -> Snapshot:
     return snapshot_of(study.name, trials, factors, rows.paces(), tuned, most, study.metric)
 
 
-def _recorded(store: Store) -> Snapshot:
+def _recorded(store: Store, at_work: bool) -> Snapshot:
     declared = store.study()
     factors = [factor for factor in declared.get("factors") or () if factor in IDENTITY_COLUMNS]
     tuned = [name for name in declared.get("search") or () if name in RECIPE_COLUMNS]
     rows = store.read("trials").to_pylist()
+    for row in rows:
+        if row["status"] == Status.RUNNING and not at_work:
+            row["status"] = Status.PLANNED.value
     running = [row["trial_id"] for row in rows if row["status"] == Status.RUNNING]
     paces: dict[str, Pace] = {}
     if running:
@@ -250,6 +257,7 @@ def _slots(
                 trial["epochs_budget"] or 0,
                 metric.latest(trial),
                 *paces.get(trial["trial_id"], (None, None)),
+                silence=trial.get("error") or "",
             )
         )
     return sorted(slots, key=lambda slot: slot.slot)
@@ -289,10 +297,12 @@ def _seconds_left(trials: Sequence[Row]) -> float | None:
 def _slots_busy(trials: Iterable[Row]) -> float | None:
     """Return the share of the slots' time, from the first start on, that trials held; 0 to 1.
 
-    A trial that runs counts up to the latest start or end.
+    A trial that runs counts up to now, one whose end nobody could write to the latest of times.
     """
     started = [trial for trial in trials if trial.get("started_at")]
     times = [trial.get(name) for trial in started for name in ("started_at", "ended_at")]
+    if any(trial["status"] == Status.RUNNING for trial in started):
+        times.append(datetime.now(UTC))
     latest = max(filter(None, times), default=None)
     if latest is None:
         return None

@@ -20,7 +20,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 # YAML 1.1 reads 1e-3 as text, and quotes make text of any number: both are read as numbers.
-_WHOLE = r"^\s*[+-]?\d[\d_]*(\.0*)?\s*$"
+_WHOLE = r"^\s*[+-]?\d[\d_]*(\.0*)?([eE]\+?\d{1,2})?\s*$"
 _NUMBER = r"^\s*[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 _SHARE = r"^[\d. eE+/-]+$"
 _TRUTHS = ["true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0", 0, 1]

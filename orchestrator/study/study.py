@@ -44,7 +44,7 @@ from results.metric import ACCURACY, Metric
 from results.metric import BUILT_IN as BUILT_IN_METRICS
 from results.phrases import cell_name, listed
 from trainables.functions import is_function
-from trainables.recipe import BUDGET_FIELDS, NonNegative, Recipe, Seed, Tries
+from trainables.recipe import BUDGET_FIELDS, NonNegative, Positive, Recipe, Seed, Tries
 from trainables.trial import BUILT_IN, Source
 
 TRAINABLES = ("classifier", "simulated")
@@ -129,6 +129,9 @@ class Study(Settings):
     """Which checkpoints of a finished trial stay."""
     max_failures: Tries = 2
     """How often a trial whose worker died or raised is tried again in one pass."""
+    trial_timeout: Annotated[Positive | None, Field(examples=[30])] = None
+    """Minutes without a row after which a trial's worker is ended and the trial tried again; never
+    by default. With `--address none`, nobody can end it."""
     prices: Prices | None = None
     """What the report reckons steps with, in any one currency."""
     exclude: dict[str, Annotated[str, Field(min_length=1)]] | None = None
@@ -247,6 +250,12 @@ class Study(Settings):
     def recipe_factors(self) -> list[str]:
         """Names of the factors that are recipe fields."""
         return [factor for factor in self.factors if factor not in STANDARD_FACTORS]
+
+    @property
+    def functions(self) -> list[str]:
+        """Every `package.module:function` that the study names, each once."""
+        named = [self.trainable, self.data.source, *map(str, self.factors["model"])]
+        return [name for name in dict.fromkeys(named) if is_function(name)]
 
     @property
     def recipe_space(self) -> RecipeSpace:

@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ SETTLED_SECONDS = 3.0
 _GROUPS = (
     ("memory.max", "memory.current", "memory.stat", ("inactive_file", "active_file")),
     (
-        "memory/memory.limit_in_bytes",
-        "memory/memory.usage_in_bytes",
-        "memory/memory.stat",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "memory.stat",
         ("total_inactive_file", "total_active_file"),
     ),
 )
@@ -178,6 +179,31 @@ def free_disk(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def control_groups(kind: str, groups: Path = Path("/sys/fs/cgroup")) -> list[Path]:
+    """Return the folders of the control groups that this process is in, outer ones too.
+
+    Each limits what all in it may use; `kind` is a controller's name, such as cpu or memory.
+    """
+    found = [groups, groups / kind]
+    with suppress(OSError):  # not Linux
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            number, names, way = line.split(":", 2)
+            if number == "0" or kind in names.split(","):
+                own = (groups if number == "0" else groups / kind) / way.lstrip("/")
+                found += [place for place in (own, *own.parents) if place.is_relative_to(groups)]
+    return list(dict.fromkeys(found))
+
+
+def memory_limit(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the bytes of memory that this process may use: the machine's, or a container's."""
+    limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for group in control_groups("memory", groups):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with suppress(OSError, ValueError):
+                limit = min(limit, int((group / name).read_text()))
+    return limit
+
+
 def available_memory(
     meminfo: Path = Path("/proc/meminfo"), groups: Path = Path("/sys/fs/cgroup")
 ) -> int:
@@ -191,10 +217,11 @@ def available_memory(
         available = int(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError):  # not Linux
         available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for limit, used, statistics, reclaimable in _GROUPS:
+    for group, kind in product(control_groups("memory", groups), _GROUPS):
+        limit, used, statistics, reclaimable = kind
         try:
-            counted = dict(line.split() for line in (groups / statistics).read_text().splitlines())
-            spare = int((groups / limit).read_text()) - int((groups / used).read_text())
+            counted = dict(line.split() for line in (group / statistics).read_text().splitlines())
+            spare = int((group / limit).read_text()) - int((group / used).read_text())
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue
         available = min(available, spare + sum(int(counted.get(name, 0)) for name in reclaimable))

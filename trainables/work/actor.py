@@ -14,6 +14,7 @@ from ray.util import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from trainables.errors import OutOfMemory, TrainableError
+from trainables.functions import see_modules
 from trainables.training.learner import Facts, Learner, Row
 from trainables.training.scores import Predictions
 from trainables.work.job import Job, make_here
@@ -44,6 +45,8 @@ class Actor(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job."""
         task = Task.model_validate_json(config["task"])
+        if task.folders:
+            see_modules(task.folders)
         if not task.gpu:
             # Ray leaves all GPUs to see to whoever asks for none, and a user's own would take one.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -182,6 +185,8 @@ class Rank:
     """One of the processes that train a trial together, from 0: it does what all are told to do."""
 
     def __init__(self, task: Task, rank: int, size: int) -> None:
+        if task.folders:
+            see_modules(task.folders)
         self._task, self._rank, self._size = task, rank, size
         self._store: Any = None
         self._learner: Learner | None = None

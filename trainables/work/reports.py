@@ -35,6 +35,8 @@ class Task(BaseModel):
     """Seconds of training after which the state is saved again."""
     keep_checkpoints: str
     """States that outlive the trial: none, last, best or all."""
+    folders: tuple[str, ...] = ()
+    """Where own modules are looked for, as `see_modules` takes it."""
 
 
 class FailureKind(StrEnum):

@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import stat
+import threading
 from importlib import import_module
 from pathlib import Path
 
@@ -46,6 +47,25 @@ def test_a_dead_address_is_one_sentence(
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b""]
+)
+def test_another_service_is_one_sentence(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", pytest.fail)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            other, _ = server.accept()
+            other.sendall(answer)
+            other.close()
+
+        threading.Thread(target=serve).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(RunError, match="another service answers there"), cluster(address):
+            pass
+
+
 def test_the_private_folder_is_short_and_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,3 +103,12 @@ def test_all_private_names_of_ray_stand_in_one_module() -> None:
     assert users == {"ray_private"}
     taken = inspect.getsource(import_module("ray._private.worker").init)
     assert all(f'"{name}"' in taken for name in ("_temp_dir", "_node_ip_address"))
+
+
+def test_ray_does_not_put_the_working_folder_first() -> None:
+    """It would come before the standard library."""
+    taken = inspect.getsource(import_module("ray._private.worker").connect)
+    assert "job_config._py_driver_sys_path.extend(" in taken
+    config = ray_private.job_config()
+    config._py_driver_sys_path.extend(["anything"])
+    assert config._py_driver_sys_path == []

@@ -7,7 +7,7 @@ import pytest
 from studies import study
 
 from orchestrator.errors import StudyError
-from orchestrator.jobs.parcel import own_modules, references, walked
+from orchestrator.jobs.parcel import own_modules, walked
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def test_every_place_that_can_name_a_function() -> None:
         data={"source": "mine.data:load"},
         factors={"model": ["resnet18", "nets:tiny"]},
     )
-    assert references(declared) == ["mine.fast:Learner", "mine.data:load", "nets:tiny"]
-    assert references(study()) == []
+    assert declared.functions == ["mine.fast:Learner", "mine.data:load", "nets:tiny"]
+    assert study().functions == []
 
 
 def test_a_module_and_what_it_imports(home: Path) -> None:
@@ -50,6 +50,16 @@ def test_a_module_and_what_it_imports(home: Path) -> None:
     assert files["beta_m.py"] == home / "beta_m.py"
     # What a module imports and the cluster lacks, the module itself says when it is called.
     assert installed == []
+
+
+def test_files_that_a_module_reads_beside_it(home: Path) -> None:
+    (home / "reads_m.py").write_text('NAMES = open("classes.txt"), "data/more.json", "../up.txt"\n')
+    (home / "data").mkdir()
+    for name in ("classes.txt", "data/more.json", "other.txt"):
+        (home / name).write_text("1")
+    (home.parent / "up.txt").write_text("1")
+    files, _ = own_modules(["reads_m:function"])
+    assert sorted(files) == ["classes.txt", "data/more.json", "reads_m.py"]
 
 
 def test_a_package_without_init(home: Path) -> None:

@@ -1,6 +1,7 @@
 """One pass: the order of trials, what becomes of them, and that a cut at any moment is mended."""
 
 import random
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -464,3 +465,24 @@ def test_predictions_that_do_not_fit_the_test_set_fail_the_trial(tmp_path: Path)
     summary = run_study(declared, tmp_path, address="none")
     assert summary.exit_code == 3
     assert "faulty:TooFew: predictions() returned shape (3,), the test set has" in summary.failed[0]
+
+
+def test_a_trial_that_gives_no_row_is_called_silent_and_ended_after_its_time(
+    tmp_path: Path,
+) -> None:
+    told: list[str] = []
+    declared = study(trial_timeout=30)
+    work = a_pass(declared, tmp_path, cost=lambda trial: 20.0 * trial.recipe.intervals)
+    work._listener = lambda event, *_, **__: told.append(event)
+    trial_id, other = begin(work), begin(work)
+    now = time.monotonic()
+    assert work.silent(now + 150) == []
+    assert "silent" not in told
+    work.result(other, row(work, other, 1))
+    assert work.silent(now + 300) == []
+    assert told.count("silent") == 2
+    assert "silent for" in work.ledger.rows[trial_id]["error"]
+    # A row ends it.
+    work.result(other, row(work, other, 2))
+    assert work.ledger.rows[other]["error"] is None
+    assert work.silent(now + 31 * 60) == [trial_id, other]

@@ -1,14 +1,17 @@
 """How many trials fit where, worked out by hand."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import RunError
+from orchestrator.placement import shares
 from orchestrator.placement.shares import (
     Node,
     Share,
     copies,
+    cpus_said,
     larger,
     places,
     remedy,
@@ -18,6 +21,7 @@ from orchestrator.placement.shares import (
     usable_cpus,
     worth_sharing,
 )
+from trainables.data.cache import memory_limit
 from trainables.measure.footprint import Footprint
 from trainables.training.device import memory_fraction
 from trainables.work.actor import countable
@@ -195,3 +199,33 @@ def test_a_containers_quota_counts(tmp_path: Path) -> None:
     for quota, cpus in (("max 100000", machine), ("100000 100000", 1), ("50000 100000", 1)):
         (tmp_path / "cpu.max").write_text(quota)
         assert usable_cpus(tmp_path) == cpus
+
+
+def test_the_first_version_of_control_groups_and_a_batch_systems_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in shares._GIVEN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert (usable_cpus(tmp_path), cpus_said(tmp_path)) == (8, "")
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("300000\n")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    said = "3 of 8 CPUs may be used here: the quota of a container or group"
+    assert (usable_cpus(tmp_path), cpus_said(tmp_path)) == (3, said)
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("-1\n")
+    assert usable_cpus(tmp_path) == 8
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "2")
+    assert cpus_said(tmp_path) == "2 of 8 CPUs may be used here: SLURM_CPUS_PER_TASK says so"
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5})
+    assert cpus_said(tmp_path) == "1 of 8 CPUs may be used here: this process is bound to them"
+
+
+def test_memory_is_what_a_container_allows(tmp_path: Path) -> None:
+    machine = memory_limit(tmp_path)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory_limit(tmp_path) == machine
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text(f"{2**20}\n")
+    assert memory_limit(tmp_path) == 2**20
