@@ -113,6 +113,7 @@ EPOCH_SCHEMA = pa.schema(
         "evaluation_images_per_second": pa.float64(),
         "peak_memory_bytes": pa.int64(),
         "device": pa.string(),
+        "capture_problem": pa.string(),  # why a GPU was asked for each kernel by itself
         "host": pa.string(),
         "recorded_at": pa.timestamp("us", tz="UTC"),
         "origin": pa.string(),  # run directory that a merged row came from; null of others

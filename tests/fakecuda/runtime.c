@@ -160,7 +160,13 @@ static void count_one(const char* n) {
   pthread_mutex_unlock(&lock);
 }
 
+// A stream that is captured is asked for nothing: what it would do is done by cudaGraphLaunch.
+static cudaStream_t captured_stream;
+static int is_capturing, is_invalid;
+static unsigned long long n_captures;
+
 static void count_launch(const void* f) {
+  if (is_capturing) return;
   __sync_fetch_and_add(&launches, 1);
   pthread_mutex_lock(&lock);
   if (sorted != n_kernels) {
@@ -516,6 +522,7 @@ API cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes* a, const 
 // What comes back is zeros unless FAKECUDA_KEEP is set: kernels wrote nothing, and old bytes would
 // be taken for results.
 static void copy(void* d, const void* s, size_t n, int k) {
+  if (is_capturing) return;
   if (k == cudaMemcpyDeviceToHost && !getenv("FAKECUDA_KEEP"))
     memset(d, 0, n);
   else
@@ -554,6 +561,7 @@ API cudaError_t cudaMemset(void* p, int v, size_t n) {
 }
 
 API cudaError_t cudaMemsetAsync(void* p, int v, size_t n, cudaStream_t s) {
+  if (is_capturing) return 0;
   memsets++;
   count_one("MEMSET");
   memset(p, v, n);
@@ -585,6 +593,10 @@ API cudaError_t cudaStreamQuery(cudaStream_t s) {
 }
 
 API cudaError_t cudaStreamSynchronize(cudaStream_t s) {
+  if (is_capturing && s == captured_stream) {
+    is_invalid = 1;
+    return cudaErrorStreamCaptureUnsupported;
+  }
   syncs++;
   count_one("SYNC cudaStreamSynchronize");
   return 0;
@@ -595,7 +607,7 @@ API cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned f) {
 }
 
 API cudaError_t cudaStreamIsCapturing(cudaStream_t s, enum cudaStreamCaptureStatus* c) {
-  *c = 0;
+  *c = is_capturing && s == captured_stream ? cudaStreamCaptureStatusActive : 0;
   return 0;
 }
 
@@ -646,6 +658,7 @@ API cudaError_t cudaStreamAddCallback(cudaStream_t s, cudaStreamCallback_t f, vo
 }
 
 API void fakecuda_note(const char* n) {
+  if (is_capturing) return;
   __sync_fetch_and_add(&launches, 1);
   count_one(n);
 }
@@ -709,6 +722,51 @@ API cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, enum cudaStreamCaptureS
                                          unsigned long long* id, cudaGraph_t* g,
                                          const cudaGraphNode_t** d, const cudaGraphEdgeData** e,
                                          size_t* n) {
-  if (st) *st = 0;
+  if (st) *st = is_capturing && s == captured_stream ? cudaStreamCaptureStatusActive : 0;
+  if (id) *id = n_captures;
+  if (g) *g = (cudaGraph_t)0x2000;
+  if (n) *n = 0;
+  return 0;
+}
+
+// ---- graphs
+API cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode m) {
+  captured_stream = s;
+  is_capturing = 1;
+  n_captures++;
+  return 0;
+}
+
+API cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* g) {
+  int failed = is_invalid;
+  is_capturing = is_invalid = 0;
+  if (failed) return cudaErrorStreamCaptureInvalidated;
+  return NEW_HANDLE(g);
+}
+
+API cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t* e, cudaGraph_t g,
+                                              unsigned long long f) {
+  return NEW_HANDLE(e);
+}
+
+API cudaError_t cudaGraphInstantiate(cudaGraphExec_t* e, cudaGraph_t g, unsigned long long f) {
+  return NEW_HANDLE(e);
+}
+
+API cudaError_t cudaGraphGetNodes(cudaGraph_t g, cudaGraphNode_t* nodes, size_t* n) {
+  *n = 1;
+  return 0;
+}
+
+API cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
+  fakecuda_note("cudaGraphLaunch");
+  return 0;
+}
+
+API cudaError_t cudaGraphDestroy(cudaGraph_t g) {
+  return 0;
+}
+
+API cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e) {
   return 0;
 }

@@ -6,6 +6,7 @@
 import ctypes
 import json
 import os
+import random
 import sys
 import warnings
 from collections.abc import Callable
@@ -64,18 +65,73 @@ def refusal(call: Callable[[], Any]) -> list[str]:
     return []
 
 
-def an_update(folder: Path) -> dict[str, int]:
-    """Count what one update of ResNet-18 asks of the device."""
+def an_update(folder: Path) -> dict[str, dict[str, int]]:
+    """Count what one update asks of the device, captured and not, by the kind of trial."""
     library = ctypes.CDLL(os.environ["LD_PRELOAD"])
     library.fakecuda_count.restype = ctypes.c_long
-    made = learner(precision="bf16")
-    correct = torch.zeros((), dtype=torch.int64, device="cuda")
-    made._model.train()
-    for step in range(3):
-        made._update(step, correct)
-    library.fakecuda_reset()
-    made._update(3, correct)
-    return {name: library.fakecuda_count(i) for i, name in enumerate(COUNTS)}
+    kinds: dict[str, dict[str, Any]] = {
+        "plain": {"precision": "bf16"},
+        "fp32": {"precision": "fp32"},
+        "augmented": {"precision": "bf16", "augmentation": "standard", "optimizer": "adam"},
+        "deep": {"precision": "bf16", "model": "resnet50"},
+        "dropout": {"precision": "bf16", "model": "mobilenet_v3_small", "clip_norm": 1.0},
+    }
+    found = {}
+    for kind, recipe in kinds.items():
+        # Alone, as a trial is.
+        torch.cuda.empty_cache()
+        made = learner(**recipe)
+        made._model.train()
+        found[kind] = {}
+        with made._launches.stream():
+            made._interval.begin([0.1] * made._per_interval)
+            # The first four: three as they are asked for, and the one that is captured.
+            for step in range(4):
+                library.fakecuda_reset()
+                made._update(step)
+                if step == 2:
+                    found[kind]["alone"] = library.fakecuda_count(0)
+            library.fakecuda_reset()
+            made._update(4)
+        counted = [library.fakecuda_count(i) for i in range(5)]
+        found[kind] |= dict(zip((*COUNTS, "memsets", "copies"), counted, strict=True))
+        found[kind]["problem"] = made._launches.problem
+    return found
+
+
+class _Draws(torch.nn.Module):
+    """A net that leaves its middle out at random, by Python's own generator."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.first, self.last = torch.nn.Conv2d(3, 8, 3), torch.nn.LazyLinear(n_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found = self.first(images)
+        is_doubled = self.training and random.random() < 0.5
+        return self.last((found * 2 if is_doubled else found).flatten(1))
+
+
+class _Waits(_Draws):
+    """A net that looks at its numbers."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found = self.first(images)
+        is_doubled = found.sum().item() > 0
+        return self.last((found * 2 if is_doubled else found).flatten(1))
+
+
+def draws(n_classes: int) -> torch.nn.Module:
+    return _Draws(n_classes)
+
+
+def waits(n_classes: int) -> torch.nn.Module:
+    return _Waits(n_classes)
+
+
+def own_models(folder: Path) -> dict[str, Any]:
+    """Train models that cannot be captured; return the rows of their epochs."""
+    return {name: learner(model=f"scenarios:{name}").step() for name in ("draws", "waits")}
 
 
 def an_epoch(folder: Path) -> dict[str, Any]:
@@ -172,6 +228,7 @@ def two_gpus(folder: Path) -> dict[str, Any]:
 SCENARIOS: list[tuple[Scenario, dict[str, Any]]] = [
     (a_gpu, {}),
     (an_update, {}),
+    (own_models, {}),
     (an_epoch, {}),
     (attention, {}),
     (a_part_that_is_too_small, {"FAKECUDA_TOTAL": 16 * GIB}),

@@ -30,10 +30,31 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return answers
 
 
-def test_an_update_has_its_budget_of_launches_and_waits_for_nothing(found: dict[str, Any]) -> None:
-    counted = found["an_update"]
-    assert 0 < counted["launches"] <= 356
+@pytest.mark.parametrize(
+    ("kind", "alone"),
+    [("plain", 326), ("fp32", 199), ("augmented", 343), ("deep", 799), ("dropout", 773)],
+)
+def test_an_update_is_captured_and_waits_for_nothing(
+    found: dict[str, Any], kind: str, alone: int
+) -> None:
+    counted = found["an_update"][kind]
+    assert 0 < counted["alone"] <= alone
+    assert counted["problem"] == ""
+    # Learning rate, loss and hits are in what was captured; two launches seed the masks of dropout.
+    assert counted["launches"] + counted["copies"] <= 10
     assert (counted["synchronisations"], counted["copies back"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [("draws", "in Python"), ("waits", "not permitted when stream is capturing")],
+)
+def test_a_model_that_cannot_be_captured_trains_as_it_is_and_says_why(
+    found: dict[str, Any], model: str, problem: str
+) -> None:
+    recorded = found["own_models"][model]
+    assert problem in recorded["capture_problem"]
+    assert recorded["epoch"] == 1
 
 
 def test_the_doctor_names_a_gpu_without_nvidias_tools(found: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ import torch
 
 from trainables.data.dataset import Dataset, Images
 from trainables.measure.footprint import Hardware, resident_bytes
-from trainables.training.classifier import Classifier, evaluation_batch
+from trainables.training.classifier import Classifier
+from trainables.training.device import evaluation_batch
 from trainables.training.device import CONTEXT_BYTES, gpu_problem
 from trainables.trial import Source, Trial, Weights
 

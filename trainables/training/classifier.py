@@ -30,8 +30,10 @@ from trainables.models.normalization import expected
 from trainables.models.rehearsal import fresh_model, rehearse
 from trainables.models.taps import LiveTaps
 from trainables.models.weights import load_weights
+from trainables.training.capture import Launches
 from trainables.training.device import (
     device_name,
+    evaluation_batch,
     memory_shortage_named,
     peak_memory_bytes,
     prepare,
@@ -40,14 +42,15 @@ from trainables.training.device import (
 )
 from trainables.training.learner import Facts, Row
 from trainables.training.mixing import mixer, varied
-from trainables.training.optimizers import Schedule, build_optimizer, set_learning_rate
+from trainables.training.optimizers import (
+    Interval,
+    Schedule,
+    build_optimizer,
+    mean_loss,
+)
 from trainables.training.parallel import Group
 from trainables.training.scores import FIVE, Predictions, scores
 from trainables.trial import Trial
-
-_EVALUATION_PIXELS = {"cpu": 2**18, "cuda": 2**20}
-"""Pixels of one evaluation batch: 256 images of 32×32, whose maps stay in cache, and 1024, which
-take about as much of a GPU as training does."""
 
 _CHECKPOINT_VERSION = 2
 """Raised when saved states hold something else."""
@@ -141,6 +144,7 @@ class Classifier:
             "evaluation_images_per_second": evaluated / (seconds - training_seconds),
             "peak_memory_bytes": peak_memory_bytes(self._device),
             "device": device_name(self._device),
+            "capture_problem": self._launches.problem or None,
         }
 
     def predictions(self) -> Predictions:
@@ -185,6 +189,7 @@ class Classifier:
             with memory_shortage_named(self._device, file.name):
                 self._optimizer.load_state_dict(state["optimizer"])
                 self._model.load_state_dict(self._taps.cut(state["model"]))
+                self._launches.forget()
         except ValueError as error:
             raise ForeignCheckpoint(
                 f"{file} holds another optimizer than this version builds"
@@ -250,7 +255,8 @@ class Classifier:
         self._head = load_weights(model, trial.weights, trial.model, trial.n_classes)
         self._init_hash = hash_state(model)
         self._n_parameters = count_parameters(model), count_trainable(model)
-        self._taps = LiveTaps(model, convolution_inputs(*self._form))
+        on_cpu = self._device.type == "cpu"
+        self._taps = LiveTaps(model, convolution_inputs(*self._form) if on_cpu else {})
         model = self._group.prepare(model).to(device=self._device)
         self._model = model.to(memory_format=layout)
         self._is_contiguous = layout == torch.contiguous_format
@@ -258,6 +264,9 @@ class Classifier:
         self._optimizer = build_optimizer(self._model.parameters(), trial.recipe)
         self._per_interval = trial.recipe.steps_per_interval or self._batches.per_pass
         self._schedule = Schedule(trial.recipe, self._per_interval)
+        self._interval = Interval(self._optimizer, self._per_interval, self._device)
+        alone = self._group.size == 1
+        self._launches = Launches(self._model, self._optimizer, self._device, alone)
 
     def _input_sides(self) -> tuple[int, int]:
         return self._trial.recipe.sides or self._train_examples.sides
@@ -265,21 +274,20 @@ class Classifier:
     def train(self) -> Row:
         """Train one interval and evaluate nothing; the device is not read before its end."""
         first, end = self._steps, self._steps + self._per_interval
-        losses = torch.zeros(self._per_interval, device=self._device)
-        correct = torch.zeros((), dtype=torch.int64, device=self._device)
         self._model.train()
         devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
+        with torch.random.fork_rng(devices=devices), self._launches.stream():
             # A process draws masks for its own examples: not those of the others again.
             others = (self._group.rank,) if self._group.rank else ()
             torch.manual_seed(derive_seed(self._trial.seed, "dropout", self.epoch, *others))
+            self._interval.begin([self._schedule.lr(step) for step in range(first, end)])
             for step in range(first, end):
-                losses[step - first] = self._update(step, correct)
+                self._update(step)
         self._steps = end
         sizes = [self._batches.size(step) for step in range(first, end)]
         self._group.agree(self._model)
-        losses = self._group.sum(losses) / self._group.size
-        per_step, n_correct = losses.double().cpu(), int(self._group.sum(correct))
+        losses = self._group.sum(self._interval.losses) / self._group.size
+        per_step, n_correct = losses.double().cpu(), int(self._group.sum(self._interval.hits))
         seen = sum(sizes)
         for step, loss in enumerate(per_step.tolist(), start=first + 1):
             self._refuse_diverged("training", loss, step)
@@ -293,44 +301,44 @@ class Classifier:
             "lr_last": self._schedule.lr(end - 1),
         }
 
-    def _update(self, step: int, correct: Tensor) -> Tensor:
-        """Make one update and return its loss; hits are added to `correct`."""
-        batch, weight = self._group.part(self._batches.batch(step))
+    def _update(self, step: int) -> None:
+        """Feed one update. What is drawn in Python is done here, all else in `_learn`."""
+        batch, self._weight = self._group.part(self._batches.batch(step))
         images = self._train_examples.images(batch.examples)
-        if batch.crops is not None:
-            images = crop_and_flip(images, batch.crops)
+        labels = self._train_examples.labels.index_select(0, batch.examples)
+        more = batch.crops
+        if more is not None and (self._varied or self._mixed):
+            images, more = crop_and_flip(images, more), None
         if self._varied is not None:
             images = self._varied(images)
-        labels = self._train_examples.labels.index_select(0, batch.examples)
-        set_learning_rate(self._optimizer, self._schedule.lr(step))
-        inputs, targets = self._prepared_varied(images), labels
         if self._mixed is not None:
-            inputs, targets = self._mixed(inputs, labels)
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
+            images, more = self._mixed(self._prepared_varied(images), labels)
+            images = images.contiguous(memory_format=torch.channels_last)
+        self._launches.run(self._learn, images, labels, *([] if more is None else [more]))
+
+    def _learn(self, images: Tensor, labels: Tensor, more: Tensor | None = None) -> tuple[()]:
+        """Make one update. `more` are crops or, of images that are mixed, their targets."""
+        self._interval.set_rate()
+        inputs, targets = images, labels
+        if self._mixed is None:
+            cropped = images if more is None else crop_and_flip(images, more)
+            inputs = self._prepared_varied(cropped)
+        elif more is not None:
+            targets = more
         scores = self._scores(inputs)
-        loss = self._loss(scores, targets)
-        if weight != 1:
-            loss = loss * weight
+        smoothing = self._trial.recipe.label_smoothing
+        loss = mean_loss(scores, targets, smoothing, self._class_weights)
+        if self._weight != 1:
+            loss = loss * self._weight
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         clip = self._trial.recipe.clip_norm
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(self._model.parameters(), clip)
         self._optimizer.step()
-        if weight:
-            correct += (scores.detach().argmax(1) == labels).sum()
-        return loss.detach()
-
-    def _loss(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of a batch, whose examples count by the weights of their classes."""
-        smoothing, weights = self._trial.recipe.label_smoothing, self._class_weights
-        if weights is None:
-            return F.cross_entropy(scores, targets, label_smoothing=smoothing)
-        # Not torch's own mean, whose divisor changes with a batch: parts of one must add up.
-        each = F.cross_entropy(
-            scores, targets, weights, reduction="none", label_smoothing=smoothing
-        )
-        return each.mean()
+        hits = (scores.detach().argmax(1) == labels).sum()
+        self._interval.add(loss.detach(), hits if self._weight else 0)
+        return ()
 
     def _scores(self, inputs: Tensor) -> Tensor:
         """Return float32 scores of shape (batch, n_classes)."""
@@ -388,8 +396,3 @@ class Classifier:
             "device_kind": self._device.type,
             "precision": self._precision,
         }
-
-
-def evaluation_batch(device_kind: str, sides: tuple[int, int]) -> int:
-    """Return the number of images of these sides that are evaluated at once."""
-    return max(1, _EVALUATION_PIXELS[device_kind] // (sides[0] * sides[1]))

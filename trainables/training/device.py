@@ -33,6 +33,10 @@ _DRIVERS = {"11": 450, "12": 525, "13": 580}
 CONTEXT_BYTES = 2**29
 """Bytes that a process takes of a GPU before its first tensor: CUDA's context and kernels."""
 
+_EVALUATION_PIXELS = {"cpu": 2**18, "cuda": 2**20}
+"""Pixels of one evaluation batch: 256 images of 32×32, whose maps stay in cache, and 1024, which
+take about as much of a GPU as training does."""
+
 
 def resolve_device(name: str | None = None) -> torch.device:
     """Return the device of that name; without a name the GPU where torch can use one, else the CPU.
@@ -185,6 +189,11 @@ def memory_fraction(gpu: float, total_bytes: int, context_bytes: int | None = No
 def peak_memory_bytes(device: torch.device) -> int:
     """Return the most bytes that the trial held of a GPU, or its process of main memory."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
+
+
+def evaluation_batch(device_kind: str, sides: tuple[int, int]) -> int:
+    """Return the number of images of these sides that are evaluated at once."""
+    return max(1, _EVALUATION_PIXELS[device_kind] // (sides[0] * sides[1]))
 
 
 @contextmanager

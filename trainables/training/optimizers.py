@@ -1,11 +1,12 @@
-"""Update rules, and the course of the learning rate over the steps."""
+"""The loss that updates lower, their rules, and the course of the learning rate."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from trainables.recipe import Recipe
 
@@ -36,10 +37,55 @@ def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch
     return make(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True, **more)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate that the next update takes."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+def mean_loss(scores: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
+    """Return the mean cross-entropy of a batch; examples count by the weights of their classes."""
+    if weights is None:
+        return F.cross_entropy(scores, targets, label_smoothing=smoothing)
+    # Not torch's own mean, whose divisor changes with a batch: parts of one must add up.
+    each = F.cross_entropy(scores, targets, weights, reduction="none", label_smoothing=smoothing)
+    return each.mean()
+
+
+class Interval:
+    """The updates between two evaluations, `n` of them: their rates, and what was found so far.
+
+    On a GPU all of it is in tensors there that an update itself takes on, so that it can be
+    repeated without Python, and nothing waits. On the CPU rates keep their double precision.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, n: int, device: torch.device) -> None:
+        self._optimizer = optimizer
+        on_gpu = device.type == "cuda"
+        self._rate = torch.zeros((), device=device) if on_gpu else None
+        self._rates = torch.zeros(n, device=device)
+        self._place = torch.zeros(1, dtype=torch.int64, device=device)
+        self.losses = torch.zeros(n, device=device)
+        """Loss of each update, shape (n,)."""
+        self.hits = torch.zeros((), dtype=torch.int64, device=device)
+        """Number of examples that were predicted rightly as they were trained on."""
+
+    def begin(self, rates: Sequence[float]) -> None:
+        """Begin anew, with the learning rate of each update."""
+        for values in (self._place, self.losses, self.hits):
+            values.zero_()
+        self._rates.copy_(torch.tensor(rates))
+        self._exactly = iter(rates)
+
+    def set_rate(self) -> None:
+        """Give the optimizer the rate of the next update."""
+        rate: Tensor | float
+        if self._rate is None:
+            rate = next(self._exactly)
+        else:
+            rate = self._rate.copy_(self._rates.index_select(0, self._place).squeeze())
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+
+    def add(self, loss: Tensor, hits: Tensor | int) -> None:
+        """Add what the update found."""
+        self.losses.index_copy_(0, self._place, loss[None])
+        self.hits += hits
+        self._place += 1
 
 
 class Schedule:

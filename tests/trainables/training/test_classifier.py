@@ -28,7 +28,8 @@ from trainables.errors import (
     OutOfMemory,
 )
 from trainables.models.weights import resolve_weights
-from trainables.training.classifier import Classifier, evaluation_batch
+from trainables.training.classifier import Classifier
+from trainables.training.device import evaluation_batch
 from trainables.trial import Source, Trial
 
 SHARED = Path(__file__).parents[3].parent / "shared"

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from trainables.recipe import Recipe
-from trainables.training.optimizers import Schedule, build_optimizer, set_learning_rate
+from trainables.training.optimizers import Interval, Schedule, build_optimizer
 
 
 def course(steps_per_interval: int, **fields: Any) -> list[float]:
@@ -129,11 +129,18 @@ def test_updates_are_fused(name: str) -> None:
     assert optimizer.param_groups[0]["fused"]
 
 
-def test_the_learning_rate_is_set_for_all_groups() -> None:
+def test_an_interval_gives_all_groups_the_rate_of_each_update_and_keeps_what_they_find() -> None:
     weights = [nn.Parameter(torch.ones(1)) for _ in range(2)]
     optimizer = torch.optim.SGD([{"params": [weight]} for weight in weights], lr=1.0)
-    set_learning_rate(optimizer, 0.25)
-    for weight in weights:
-        weight.grad = torch.ones(1)
-    optimizer.step()
-    assert [weight.item() for weight in weights] == [0.75, 0.75]
+    interval = Interval(optimizer, 2, torch.device("cpu"))
+    for _ in range(2):
+        # A second interval begins anew.
+        interval.begin([0.25, 0.1])
+        rates = []
+        for number in range(2):
+            interval.set_rate()
+            rates.append([group["lr"] for group in optimizer.param_groups])
+            interval.add(torch.tensor(1.5 + number), torch.tensor(3))
+        # Not 0.1 in single precision.
+        assert rates == [[0.25, 0.25], [0.1, 0.1]]
+        assert (interval.losses.tolist(), interval.hits.item()) == ([1.5, 2.5], 6)

@@ -15,7 +15,7 @@ from trainables.training.parallel import Group, has_batch_norm
 from trainables.trial import Trial
 
 PLAIN = "tiny_models:plain_net"
-IN_WORDS = {"device", *TIMES}
+IN_WORDS = {"device", *TIMES, "capture_problem"}
 
 TRIALS: dict[str, Trial] = {
     # 90 examples in batches of 32, 32 and 26.
