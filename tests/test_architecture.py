@@ -168,6 +168,7 @@ def imported_at_once(file: Path) -> set[str]:
 
 # What of trainables needs torch, or a module that does, as soon as it is imported.
 HEAVY = {
+    "training.capture",
     "training.classifier",
     "training.mixing",
     "training.device",
@@ -179,7 +180,7 @@ HEAVY.add("models.exported")
 HEAVY |= {
     f"models.{name}" for name in ("normalization", "published", "own", "rehearsal", "timm_models")
 }
-HEAVY |= {"data.batches", "demo", "demo.nets", "work.actor", "measure.probe"}
+HEAVY |= {"data.batches", "demo", "demo.nets", "work.actor", "measure.probe", "measure.proof"}
 
 
 def test_what_plans_and_simulates_is_free_of_torch() -> None:

@@ -17,7 +17,8 @@ import torch
 
 from orchestrator.commands.doctor import examine
 from trainables.errors import TrainableError
-from trainables.measure.probe import Probe, _made_up, _stand_in
+from trainables.measure.probe import Probe, _stand_in, made_up
+from trainables.measure.proof import prove
 from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
 from trainables.training.device import gpu_problem, resolve_device
@@ -52,7 +53,7 @@ def learner(device: str = "cuda", gpu: float = 1.0, **recipe: Any) -> Classifier
         _stand_in(trial(**recipe), 512),
         device=device,
         gpu=gpu,
-        dataset=_made_up(512, 2048, 32, 10),
+        dataset=made_up(512, 2048, 32, 10),
     )
 
 
@@ -81,21 +82,21 @@ def an_update(folder: Path) -> dict[str, dict[str, int]]:
         # Alone, as a trial is.
         torch.cuda.empty_cache()
         made = learner(**recipe)
-        made._model.train()
+        made.model.train()
         found[kind] = {}
-        with made._launches.stream():
+        with made.launches.stream():
             made._interval.begin([0.1] * made._per_interval)
             # The first four: three as they are asked for, and the one that is captured.
             for step in range(4):
                 library.fakecuda_reset()
-                made._update(step)
+                made._feed(step)
                 if step == 2:
                     found[kind]["alone"] = library.fakecuda_count(0)
             library.fakecuda_reset()
-            made._update(4)
+            made._feed(4)
         counted = [library.fakecuda_count(i) for i in range(5)]
         found[kind] |= dict(zip((*COUNTS, "memsets", "copies"), counted, strict=True))
-        found[kind]["problem"] = made._launches.problem
+        found[kind]["problem"] = made.launches.problem
     return found
 
 
@@ -132,6 +133,12 @@ def waits(n_classes: int) -> torch.nn.Module:
 def own_models(folder: Path) -> dict[str, Any]:
     """Train models that cannot be captured; return the rows of their epochs."""
     return {name: learner(model=f"scenarios:{name}").step() for name in ("draws", "waits")}
+
+
+def proofs(folder: Path) -> dict[str, Any]:
+    """Prove what can be on a GPU whose numbers mean nothing; return what was seen by its name."""
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    return {each.name: each.seen for each in prove("cuda")}
 
 
 def an_epoch(folder: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def train(job: dict[str, Any], group: Any, folder: Path) -> dict[str, Any]:
         return {"error": str(error)}
     if group.rank == 0:
         learner.save(folder / f"{job['name']}.state")
-    state = learner._model.state_dict()
+    state = learner.model.state_dict()
     sums = {key: values.double().sum().item() for key, values in state.items()}
     return {"rows": rows, "predictions": predictions, "sums": sums}
 

@@ -12,8 +12,7 @@ import torch
 from trainables.data.dataset import Dataset, Images
 from trainables.measure.footprint import Hardware, resident_bytes
 from trainables.training.classifier import Classifier
-from trainables.training.device import evaluation_batch
-from trainables.training.device import CONTEXT_BYTES, gpu_problem
+from trainables.training.device import CONTEXT_BYTES, evaluation_batch, gpu_problem
 from trainables.trial import Source, Trial, Weights
 
 UPDATES = 8
@@ -106,7 +105,7 @@ class Probe:
                 _stand_in(self.trial, n_train),
                 cpus=self.cpus,
                 device=self._gauge.device,
-                dataset=_made_up(n_train, n_test, self.side, self.trial.n_classes),
+                dataset=made_up(n_train, n_test, self.side, self.trial.n_classes),
                 gpu=self.gpu,
                 context_bytes=self.context_bytes,
             )
@@ -140,7 +139,8 @@ def _stand_in(trial: Trial, n_train: int) -> Trial:
     return trial.changed(data=data, weights=weights, n_pool=n_train, n_train=n_train, recipe=recipe)
 
 
-def _made_up(n_train: int, n_test: int, side: int, n_classes: int) -> Dataset:
+def made_up(n_train: int, n_test: int, side: int, n_classes: int) -> Dataset:
+    """Return square images of noise, their classes in turn."""
     generator = np.random.default_rng(0)
 
     def images(n: int) -> Images:

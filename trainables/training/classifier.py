@@ -144,7 +144,7 @@ class Classifier:
             "evaluation_images_per_second": evaluated / (seconds - training_seconds),
             "peak_memory_bytes": peak_memory_bytes(self._device),
             "device": device_name(self._device),
-            "capture_problem": self._launches.problem or None,
+            "capture_problem": self.launches.problem or None,
         }
 
     def predictions(self) -> Predictions:
@@ -163,7 +163,7 @@ class Classifier:
                     "epoch": self.epoch,
                     "step": self._steps,
                     "examples_seen": self._examples_seen,
-                    "model": self._taps.whole(self._model.state_dict()),
+                    "model": self._taps.whole(self.model.state_dict()),
                     "optimizer": self._optimizer.state_dict(),
                 },
                 handle,
@@ -184,12 +184,12 @@ class Classifier:
                     f"{state.get(key)}, this trial's is {ours}"
                 )
         try:
-            if shapes(state["model"]) != shapes(self._taps.whole(self._model.state_dict())):
+            if shapes(state["model"]) != shapes(self._taps.whole(self.model.state_dict())):
                 raise ForeignCheckpoint(f"{file} holds another model than this version builds")
             with memory_shortage_named(self._device, file.name):
                 self._optimizer.load_state_dict(state["optimizer"])
-                self._model.load_state_dict(self._taps.cut(state["model"]))
-                self._launches.forget()
+                self.model.load_state_dict(self._taps.cut(state["model"]))
+                self.launches.forget()
         except ValueError as error:
             raise ForeignCheckpoint(
                 f"{file} holds another optimizer than this version builds"
@@ -215,7 +215,9 @@ class Classifier:
         self._train_examples = Examples(train, subset, self._device)
         self._validation = Examples(train, held_out, self._device) if len(held_out) else None
         self._test = Examples(dataset.test, None, self._device)
-        self._mean, self._std = self._normalization(train.images, subset)
+        known = expected(trial.recipe.normalization, trial.weights, trial.model)
+        channels = (known.mean, known.std) if known else channel_statistics(train.images, subset)
+        self._mean, self._std = ([float(value) for value in values] for values in channels)
         sides, recipe, device = self._train_examples.sides, trial.recipe, self._device
         self._prepared = Preparation(self._mean, self._std, sides, recipe.sides, device)
         cropped = sides if recipe.augmentation in ("standard", "trivial") else None
@@ -233,16 +235,6 @@ class Classifier:
         if recipe.augmentation == "resized-crop" and recipe.sides:
             self._prepared_varied = Preparation(self._mean, self._std, recipe.sides, None, device)
 
-    def _normalization(
-        self, images: NDArray[np.uint8], subset: NDArray[np.int64]
-    ) -> tuple[list[float], list[float]]:
-        trial = self._trial
-        channels = expected(trial.recipe.normalization, trial.weights, trial.model)
-        if channels is not None:
-            return list(channels.mean), list(channels.std)
-        mean, deviation = channel_statistics(images, subset)
-        return mean.tolist(), deviation.tolist()
-
     def _build(self) -> None:
         trial, sides = self._trial, self._input_sides()
         stem = trial.recipe.stem
@@ -258,15 +250,15 @@ class Classifier:
         on_cpu = self._device.type == "cpu"
         self._taps = LiveTaps(model, convolution_inputs(*self._form) if on_cpu else {})
         model = self._group.prepare(model).to(device=self._device)
-        self._model = model.to(memory_format=layout)
+        self.model = model.to(memory_format=layout)
         self._is_contiguous = layout == torch.contiguous_format
-        self._parallel = self._group.parallel(self._model)
-        self._optimizer = build_optimizer(self._model.parameters(), trial.recipe)
+        self._parallel = self._group.parallel(self.model)
+        self._optimizer = build_optimizer(self.model.parameters(), trial.recipe)
         self._per_interval = trial.recipe.steps_per_interval or self._batches.per_pass
         self._schedule = Schedule(trial.recipe, self._per_interval)
         self._interval = Interval(self._optimizer, self._per_interval, self._device)
         alone = self._group.size == 1
-        self._launches = Launches(self._model, self._optimizer, self._device, alone)
+        self.launches = Launches(self.model, self._optimizer, self._device, alone)
 
     def _input_sides(self) -> tuple[int, int]:
         return self._trial.recipe.sides or self._train_examples.sides
@@ -274,18 +266,10 @@ class Classifier:
     def train(self) -> Row:
         """Train one interval and evaluate nothing; the device is not read before its end."""
         first, end = self._steps, self._steps + self._per_interval
-        self._model.train()
-        devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), self._launches.stream():
-            # A process draws masks for its own examples: not those of the others again.
-            others = (self._group.rank,) if self._group.rank else ()
-            torch.manual_seed(derive_seed(self._trial.seed, "dropout", self.epoch, *others))
-            self._interval.begin([self._schedule.lr(step) for step in range(first, end)])
-            for step in range(first, end):
-                self._update(step)
+        self.update(range(first, end))
         self._steps = end
         sizes = [self._batches.size(step) for step in range(first, end)]
-        self._group.agree(self._model)
+        self._group.agree(self.model)
         losses = self._group.sum(self._interval.losses) / self._group.size
         per_step, n_correct = losses.double().cpu(), int(self._group.sum(self._interval.hits))
         seen = sum(sizes)
@@ -301,7 +285,19 @@ class Classifier:
             "lr_last": self._schedule.lr(end - 1),
         }
 
-    def _update(self, step: int) -> None:
+    def update(self, steps: range) -> None:
+        """Make these updates, counted from 0; nothing waits for the device."""
+        self.model.train()
+        devices = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), self.launches.stream():
+            # A process draws masks for its own examples: not those of the others again.
+            others = (self._group.rank,) if self._group.rank else ()
+            torch.manual_seed(derive_seed(self._trial.seed, "dropout", self.epoch, *others))
+            self._interval.begin([self._schedule.lr(step) for step in steps])
+            for step in steps:
+                self._feed(step)
+
+    def _feed(self, step: int) -> None:
         """Feed one update. What is drawn in Python is done here, all else in `_learn`."""
         batch, self._weight = self._group.part(self._batches.batch(step))
         images = self._train_examples.images(batch.examples)
@@ -314,7 +310,7 @@ class Classifier:
         if self._mixed is not None:
             images, more = self._mixed(self._prepared_varied(images), labels)
             images = images.contiguous(memory_format=torch.channels_last)
-        self._launches.run(self._learn, images, labels, *([] if more is None else [more]))
+        self.launches.run(self._learn, images, labels, *([] if more is None else [more]))
 
     def _learn(self, images: Tensor, labels: Tensor, more: Tensor | None = None) -> tuple[()]:
         """Make one update. `more` are crops or, of images that are mixed, their targets."""
@@ -334,7 +330,7 @@ class Classifier:
         torch.autograd.backward(loss)
         clip = self._trial.recipe.clip_norm
         if clip is not None:
-            torch.nn.utils.clip_grad_norm_(self._model.parameters(), clip)
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
         self._optimizer.step()
         hits = (scores.detach().argmax(1) == labels).sum()
         self._interval.add(loss.detach(), hits if self._weight else 0)
@@ -346,27 +342,22 @@ class Classifier:
             inputs = inputs.contiguous()
         bf16 = self._precision == "bf16"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
-            model = self._parallel if self._model.training else self._model
+            model = self._parallel if self.model.training else self.model
             scores: Tensor = model(inputs)
         return scores.float()
 
     @torch.inference_mode()
     def _evaluate(self, examples: Examples) -> tuple[Row, Predictions]:
         """Return loss and scores of labelled examples by name, and what is predicted of each."""
-        self._model.eval()
+        self.model.eval()
         size = evaluation_batch(self._device.type, self._input_sides())
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         parts = []
-        for images, labels in examples.chunks(size, self._group.span(len(examples))):
-            logits = self._scores(self._prepared(images))
-            logs = F.log_softmax(logits, 1)
-            total += F.nll_loss(logs, labels, reduction="sum")
-            classes, truth = logits.argmax(1, keepdim=True), labels[:, None]
-            own, order = logits.gather(1, truth), torch.arange(logits.shape[1], device=truth.device)
-            # Of equals the first is the likelier one, as for argmax.
-            ahead = ((logits > own) | ((logits == own) & (order < truth))).sum(1, keepdim=True)
-            chances = logs.gather(1, torch.cat([truth, classes], 1)).exp()
-            parts.append(torch.cat([classes, ahead, chances], 1))
+        with self.launches.stream():
+            for images, labels in examples.chunks(size, self._group.span(len(examples))):
+                loss, part = self.launches.run(self._judge, images, labels)
+                total += loss
+                parts.append(part.clone())
         found = self._group.gather(parts, len(examples), 4).cpu().numpy().T
         n_classes = self._trial.n_classes
         predictions = Predictions(
@@ -378,6 +369,21 @@ class Classifier:
         loss = float(self._group.sum(total)) / len(examples)
         row = scores(predictions, examples.labels.cpu().numpy(), n_classes)
         return {"loss": loss, "log_loss": loss, **row}, predictions
+
+    def _judge(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sum of the losses of a batch and, (batch, 4), what is said of each example.
+
+        That is the class, how many are likelier than the true one, and the probabilities of both.
+        """
+        logits = self._scores(self._prepared(images))
+        logs = F.log_softmax(logits, 1)
+        classes, truth = logits.argmax(1, keepdim=True), labels[:, None]
+        own, order = logits.gather(1, truth), torch.arange(logits.shape[1], device=truth.device)
+        # Of equals the first is the likelier one, as for argmax.
+        ahead = ((logits > own) | ((logits == own) & (order < truth))).sum(1, keepdim=True)
+        chances = logs.gather(1, torch.cat([truth, classes], 1)).exp()
+        loss = F.nll_loss(logs, labels, reduction="sum")
+        return loss, torch.cat([classes, ahead, chances], 1)
 
     def _refuse_diverged(self, kind: str, loss: float, step: int) -> None:
         if math.isfinite(loss):

@@ -68,7 +68,9 @@ class Interval:
         """Begin anew, with the learning rate of each update."""
         for values in (self._place, self.losses, self.hits):
             values.zero_()
-        self._rates.copy_(torch.tensor(rates))
+        given = torch.tensor(rates)
+        on_gpu = self._rate is not None
+        self._rates.copy_(given.pin_memory() if on_gpu else given, non_blocking=on_gpu)
         self._exactly = iter(rates)
 
     def set_rate(self) -> None:

@@ -429,7 +429,7 @@ def test_a_later_explosion_counts_on() -> None:
     learner = start(make_trial("tiny_models:linear_net", recipe=recipe))
     learner.step()
     with torch.no_grad():
-        next(learner._model.parameters()).fill_(float("inf"))
+        next(learner.model.parameters()).fill_(float("inf"))
     with pytest.raises(Diverged, match="NaN at epoch 2, step 4; a lower lr than 1e-06"):
         learner.step()
 

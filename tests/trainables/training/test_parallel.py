@@ -139,7 +139,7 @@ def test_several_processes_give_the_numbers_of_one(name: str, folder: Path) -> N
     assert np.mean(alone.predictions().classes == found["predictions"]) > 0.98
     # The processes stay copies of each other, to the last digit.
     assert found["sums"] == left(folder, name, 1)["sums"]
-    ours = {key: values.double().sum().item() for key, values in alone._model.state_dict().items()}
+    ours = {key: values.double().sum().item() for key, values in alone.model.state_dict().items()}
     assert found["sums"] == pytest.approx(ours, rel=1e-3, abs=1e-3)
 
 
@@ -159,8 +159,8 @@ def test_dropout_draws_other_masks_and_learns_as_well(folder: Path) -> None:
 
 
 def test_batch_norm_needs_cuda(folder: Path) -> None:
-    assert has_batch_norm(start(TRIALS["normed"])._model)
-    assert not has_batch_norm(start(TRIALS["even"])._model)
+    assert has_batch_norm(start(TRIALS["normed"]).model)
+    assert not has_batch_norm(start(TRIALS["even"]).model)
     assert left(folder, "normed")["error"].startswith("batch norm over several processes")
 
 

@@ -1,0 +1,322 @@
+"""What can be shown of a GPU by running the real trainer on it, for the first owner of one.
+
+Torch and these packages are enough, Ray is not needed. Each proof holds its figures; on the CPU
+those that need no GPU run.
+"""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from trainables.data.batches import crop_and_flip, derive_seed, draw_crops
+from trainables.errors import OutOfGpuMemory, TrainableError
+from trainables.measure.probe import Gauge, Probe, made_up
+from trainables.models.networks import build_model, hash_state
+from trainables.models.taps import LiveTaps, convolution_inputs
+from trainables.recipe import Recipe
+from trainables.training.classifier import Classifier
+from trainables.training.device import (
+    computes_bf16,
+    gpu_names,
+    gpu_needs,
+    gpu_problem,
+    resolve_device,
+)
+from trainables.training.learner import Row
+from trainables.training.parallel import Group, meet
+from trainables.trial import Source, Trial, Weights
+
+_CLOSE = 2e-3
+"""Relative difference of losses that fp32 may have between GPU and CPU: sums in other orders."""
+_SECONDS = 5.0
+"""Seconds that each speed is taken over."""
+_SIDE, _CLASSES, _IMAGES = 32, 10, 256
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was tried, and what came of it."""
+
+    name: str
+    holds: bool | None
+    """Whether it is as promised; None where there is nothing to promise, or it could not be tried.
+    """
+    seen: dict[str, Any]
+    """Figures by their names, in bytes, seconds, or as named."""
+    seconds: float
+
+
+def prove(device: str) -> Iterator[Proof]:
+    """Try one thing after the other on a device, `cuda` or `cpu`; about five minutes on a GPU.
+
+    An error in one is its result, and the others go on.
+    """
+    proofs: list[Callable[[str], tuple[bool | None, dict[str, Any]]]] = [
+        _machine,
+        _agrees_with_the_cpu,
+        _repeats,
+        _augments_alike,
+    ]
+    if device == "cuda":
+        gpus = torch.cuda.device_count()
+        # A trial owns what it sees; torch has not looked yet.
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[
+            0
+        ]
+        proofs += [_captures, _waits_for_nothing, _takes_memory, _is_capped, _gains_by_taps]
+        proofs += [_shares] + ([_divides] if gpus > 1 else [])
+    for proof in proofs:
+        started = time.perf_counter()
+        try:
+            holds, seen = proof(device)
+        except (RuntimeError, OSError, TrainableError, AssertionError) as error:
+            holds, seen = False, {"error": f"{type(error).__name__}: {error}"}
+        name = proof.__name__.strip("_").replace("_", " ")
+        yield Proof(name, holds, seen, time.perf_counter() - started)
+
+
+def _trial(model: str = "resnet18", **recipe: Any) -> Trial:
+    settings = {"steps": 16, "evaluations": 2, "batch_size": 64, "lr": 0.01, "precision": "fp32"}
+    size = {"image_size": 224, "steps": 2, "batch_size": 8} if model.startswith("vit") else {}
+    return Trial(
+        data=Source(validation="test"),
+        fingerprint="made up",
+        n_pool=_IMAGES,
+        n_classes=_CLASSES,
+        model=model,
+        weights=Weights(),
+        fraction=1.0,
+        n_train=_IMAGES,
+        seed=0,
+        recipe=Recipe(**{**settings, **size, **recipe}),
+    )
+
+
+def _learner(device: str, trial: Trial, group: Group | None = None) -> Classifier:
+    dataset = made_up(_IMAGES, _IMAGES, _SIDE, _CLASSES)
+    return Classifier(trial, device=device, dataset=dataset, group=group, cpus=4)
+
+
+def _losses(row: Row) -> dict[str, float]:
+    return {name: row[name] for name in ("train_loss", "test_loss")}
+
+
+def _machine(device: str) -> tuple[bool | None, dict[str, Any]]:
+    """Say what there is: GPU, driver, torch, and what it was built for."""
+    seen: dict[str, Any] = {
+        "torch": torch.__version__,
+        "gpus": gpu_names() if device == "cuda" else [],
+        "needs": gpu_needs(),
+        "problem": gpu_problem(),
+        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+        "multi-process service": "CUDA_MPS_PIPE_DIRECTORY" in os.environ
+        or Path("/tmp/nvidia-mps/control").exists(),
+    }
+    hardware = Gauge().hardware() if device == "cuda" else None
+    if hardware is None:
+        return None, seen
+    seen |= {"driver": hardware.driver, "memory": hardware.total_bytes}
+    seen |= {"built for": torch.cuda.get_arch_list(), "bf16": computes_bf16(torch.device(device))}
+    return True, seen
+
+
+def _agrees_with_the_cpu(device: str) -> tuple[bool | None, dict[str, Any]]:
+    """Train and evaluate an interval in fp32 here and on the CPU: losses are close."""
+    seen = {}
+    for model in ("resnet18", "mobilenet_v3_small", "vit_b_16"):
+        trial = _trial(model, steps=2, evaluations=1, optimizer="sgd")
+        here, there = (_losses(_learner(each, trial).step()) for each in (device, "cpu"))
+        seen[model] = max(abs(here[name] / there[name] - 1) for name in here)
+    return max(seen.values()) < _CLOSE, seen
+
+
+def _repeats(device: str) -> tuple[bool | None, dict[str, Any]]:
+    """Train the same trial twice, and a third that is saved, loaded and goes on: bit for bit."""
+    seen = {}
+    for precision in ("fp32", "bf16") if computes_bf16(torch.device(device)) else ("fp32",):
+        for model in ("resnet18", "vit_b_16"):
+            trial = _trial(model, precision=precision, augmentation="standard")
+            first, again, resumed = (_learner(device, trial) for _ in range(3))
+            rows = [[_losses(learner.step()) for _ in range(2)] for learner in (first, again)]
+            with TemporaryDirectory() as folder:
+                file = Path(folder) / "state"
+                half = _learner(device, trial)
+                half.step()
+                half.save(file)
+                resumed.load(file)
+            states = {hash_state(learner.model) for learner in (first, again)}
+            went_on = _losses(resumed.step()) == rows[0][1]
+            states.add(hash_state(resumed.model))
+            seen[f"{model}, {precision}"] = rows[0] == rows[1] and went_on and len(states) == 1
+    return all(seen.values()), seen
+
+
+def _augments_alike(device: str) -> tuple[bool | None, dict[str, Any]]:
+    """Crop and mirror the same images here and on the CPU: the same bytes."""
+    images = torch.from_numpy(made_up(_IMAGES, 1, _SIDE, _CLASSES).train.images.copy())
+    crops = draw_crops(_IMAGES, (_SIDE, _SIDE), torch.Generator().manual_seed(0))
+    here = crop_and_flip(images.to(device), crops.to(device)).cpu()
+    same = torch.equal(here, crop_and_flip(images, crops))
+    return same, {"same": same}
+
+
+def _captures(device: str) -> tuple[bool | None, dict[str, Any]]:
+    """Train with updates captured and not: the same numbers, and how much faster."""
+    seen: dict[str, Any] = {}
+    for model in ("resnet18", "mobilenet_v3_small"):
+        rows, paces = [], []
+        for captured in (True, False):
+            learner = _learner(device, _trial(model, precision="auto", augmentation="standard"))
+            if not captured:
+                learner.launches.problem = "not wanted"
+            rows.append([_losses(learner.step()) for _ in range(2)])
+            paces.append(learner.train()["train_seen"] / _timed(learner.train))
+            problem = learner.launches.problem if captured else ""
+            seen[f"{model}, problem"] = seen.get(f"{model}, problem", "") or problem
+        seen[model] = {"same": rows[0] == rows[1], "times as fast": paces[0] / paces[1]}
+    return all(seen[model]["same"] for model in ("resnet18", "mobilenet_v3_small")), seen
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    work()
+    torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def _waits_for_nothing(device: str) -> tuple[bool | None, dict[str, Any]]:
+    """Make updates while torch raises an error at whatever waits for the GPU."""
+    learner = _learner(device, _trial(augmentation="standard"))
+    learner.step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        learner.update(range(16, 20))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return True, {}
+
+
+def _takes_memory(device: str) -> tuple[bool | None, dict[str, Any]]:
+    """Measure what a process takes before its first tensor, and training and evaluation."""
+    seen: dict[str, Any] = {}
+    for model in ("resnet18", "resnet50"):
+        probe = Probe(_trial(model, batch_size=128, precision="auto"), _SIDE, 10_000, 4)
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        peak, context = probe.measure()
+        seen[model] = {"peak": peak, "context": context, "images per second": probe.rate(_SECONDS)}
+    return None, seen
+
+
+def _is_capped(device: str) -> tuple[bool | None, dict[str, Any]]:
+    """Drive a process with a small part of the memory to its end while a neighbour trains on."""
+    neighbour = _learner(device, _trial())
+    words = [sys.executable, "-c", f"from {__name__} import run_short; run_short()"]
+    started = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    intervals = 0
+    while started.poll() is None:
+        neighbour.train()
+        intervals += 1
+    message = started.communicate()[0].strip()
+    return "has no room for" in message and intervals > 0, {"message": message}
+
+
+def run_short() -> None:
+    """Train with a part of the GPU that cannot be enough; print what is raised."""
+    total = torch.cuda.get_device_properties(0).total_memory
+    dataset = made_up(4096, 16, 128, _CLASSES)
+    trial = _trial(batch_size=4096, steps=1, evaluations=1).changed(n_pool=4096, n_train=4096)
+    try:
+        Classifier(
+            trial, device="cuda", dataset=dataset, gpu=2**30 / total, context_bytes=0
+        ).train()
+    except OutOfGpuMemory as error:
+        print(error)
+
+
+def _gains_by_taps(device: str) -> tuple[bool | None, dict[str, Any]]:
+    """Compare convolutions cut to their live taps, as on the CPU, with whole ones."""
+    sides, seconds, losses = (_SIDE, _SIDE), [], []
+    images = torch.randn(128, 3, *sides, generator=torch.Generator().manual_seed(0)).to(device)
+    labels = torch.arange(128, device=device) % _CLASSES
+    for inputs in ({}, convolution_inputs("resnet18", _CLASSES, "standard", sides)):
+        with torch.random.fork_rng():
+            torch.manual_seed(derive_seed(0, "taps"))
+            model = build_model("resnet18", _CLASSES, "standard", sides)
+        LiveTaps(model, inputs)
+        model = model.to(device=device).to(memory_format=torch.channels_last)
+
+        def update(model: torch.nn.Module = model) -> None:
+            loss = F.cross_entropy(model(images), labels)
+            losses.append(loss.detach())
+            torch.autograd.backward(loss)
+
+        def updates(n: int = 50, update: Callable[[], None] = update) -> None:
+            for _ in range(n):
+                update()
+
+        updates(5)
+        seconds.append(_timed(updates))
+    first, second = (losses[place].item() for place in (0, 55))
+    return abs(first / second - 1) < _CLOSE, {"times as fast": seconds[0] / seconds[1]}
+
+
+def _shares(device: str) -> tuple[bool | None, dict[str, Any]]:
+    """Train one, two and four at once on one GPU: images per second of all together."""
+    trial = _trial(batch_size=128, precision="auto")
+    together = {count: _rate_of(count, trial) for count in (1, 2, 4)}
+    gains = {f"{count} at once": rate / together[1] for count, rate in together.items()}
+    return None, {"images per second": together, "times one": gains}
+
+
+def _rate_of(count: int, trial: Trial) -> float:
+    spawn = multiprocessing.get_context("spawn")
+    barrier, rates = spawn.Barrier(count), spawn.Queue()
+    processes = [
+        spawn.Process(target=_sharer, args=(trial, 1 / count, barrier, rates)) for _ in range(count)
+    ]
+    for process in processes:
+        process.start()
+    found: list[float] = [rates.get(timeout=240) for _ in processes]
+    for process in processes:
+        process.join()
+    return sum(found)
+
+
+def _sharer(trial: Trial, gpu: float, barrier: Any, rates: Any) -> None:
+    probe = Probe(trial, _SIDE, 1024, 1, gpu)
+    probe.measure()
+    barrier.wait(timeout=200)
+    rates.put(probe.rate(_SECONDS))
+
+
+def _divides(device: str) -> tuple[bool | None, dict[str, Any]]:
+    """Train one trial on two GPUs, its batch norm synchronised, and on one: close losses."""
+    alone = _losses(_learner(device, _trial()).step())
+    store, spawn = meet(), multiprocessing.get_context("spawn")
+    found = spawn.Queue()
+    parts = [spawn.Process(target=_part, args=(store.port, rank, found)) for rank in range(2)]
+    for part in parts:
+        part.start()
+    rows = [found.get(timeout=240) for _ in parts]
+    for part in parts:
+        part.join()
+    seen = {name: max(abs(row[name] / alone[name] - 1) for row in rows) for name in alone}
+    return max(seen.values()) < _CLOSE, seen
+
+
+def _part(port: int, rank: int, found: Any) -> None:
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(rank)
+    group = Group(meet(port), rank, 2, resolve_device("cuda"))
+    found.put(_losses(_learner("cuda", _trial(), group).step()))
