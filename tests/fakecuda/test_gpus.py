@@ -57,6 +57,17 @@ def test_a_model_that_cannot_be_captured_trains_as_it_is_and_says_why(
     assert recorded["epoch"] == 1
 
 
+def test_the_doctor_proves_what_needs_no_numbers(found: dict[str, Any]) -> None:
+    proofs = found["proofs"]
+    assert {name for name, (holds, _) in proofs.items() if holds is False} == set()
+    assert proofs["_machine"][1]["memory"] == 16 * 2**30
+    assert proofs["_captures"][1]["resnet18"]["same"]
+    assert "has no room for resnet18, batches of 4096" in proofs["_is_capped"][1]["message"]
+    memory = proofs["_takes_memory"][1]
+    assert memory["resnet18"]["peak"] < memory["resnet50"]["peak"]
+    assert memory["resnet18"]["context"] == 512 * 2**20
+
+
 def test_the_doctor_names_a_gpu_without_nvidias_tools(found: dict[str, Any]) -> None:
     state, seen, advice = found["a_gpu"]
     assert (state, advice) == ("ok", "")

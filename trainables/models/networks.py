@@ -173,7 +173,7 @@ def hash_state(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, values in model.state_dict().items():
         digest.update(f"{name}{values.dtype}{tuple(values.shape)}".encode())
-        digest.update(values.contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(values.cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
 
 
