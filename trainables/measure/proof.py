@@ -243,9 +243,7 @@ def run_short() -> None:
     dataset = made_up(4096, 16, 128, _CLASSES)
     trial = _trial(batch_size=4096, steps=1, evaluations=1).changed(n_pool=4096, n_train=4096)
     try:
-        Classifier(
-            trial, device="cuda", dataset=dataset, gpu=2**30 / total, context_bytes=0
-        ).train()
+        Classifier(trial, device="cuda", dataset=dataset, gpu=2**30 / total, context_bytes=0).step()
     except OutOfGpuMemory as error:
         print(error)
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.data.batches import Batches, Examples, Preparation, crop_and_flip, derive_seed
@@ -123,9 +122,8 @@ class Classifier:
             trained = self.train()
             training_seconds = time.perf_counter() - started
             test, predictions = self._evaluate(self._test)
-            validation = test
-            if self._validation is not None:
-                validation, _ = self._evaluate(self._validation)
+            held_out = self._validation
+            validation = test if held_out is None else self._evaluate(held_out)[0]
         seconds = time.perf_counter() - started
         evaluated = len(self._test) + len(self._validation or ())
         self._refuse_diverged("validation", validation["loss"], self._steps)
@@ -219,6 +217,7 @@ class Classifier:
         channels = (known.mean, known.std) if known else channel_statistics(train.images, subset)
         self._mean, self._std = ([float(value) for value in values] for values in channels)
         sides, recipe, device = self._train_examples.sides, trial.recipe, self._device
+        self._sides = recipe.sides or sides
         self._prepared = Preparation(self._mean, self._std, sides, recipe.sides, device)
         cropped = sides if recipe.augmentation in ("standard", "trivial") else None
         # images ÷ (classes × images of its class)
@@ -236,7 +235,7 @@ class Classifier:
             self._prepared_varied = Preparation(self._mean, self._std, recipe.sides, None, device)
 
     def _build(self) -> None:
-        trial, sides = self._trial, self._input_sides()
+        trial, sides = self._trial, self._sides
         stem = trial.recipe.stem
         self._form = trial.model, trial.n_classes, stem, sides
         if not is_function(trial.model):
@@ -259,9 +258,6 @@ class Classifier:
         self._interval = Interval(self._optimizer, self._per_interval, self._device)
         alone = self._group.size == 1
         self.launches = Launches(self.model, self._optimizer, self._device, alone)
-
-    def _input_sides(self) -> tuple[int, int]:
-        return self._trial.recipe.sides or self._train_examples.sides
 
     def train(self) -> Row:
         """Train one interval and evaluate nothing; the device is not read before its end."""
@@ -350,7 +346,7 @@ class Classifier:
     def _evaluate(self, examples: Examples) -> tuple[Row, Predictions]:
         """Return loss and scores of labelled examples by name, and what is predicted of each."""
         self.model.eval()
-        size = evaluation_batch(self._device.type, self._input_sides())
+        size = evaluation_batch(self._device.type, self._sides)
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         parts = []
         with self.launches.stream():
@@ -366,9 +362,9 @@ class Classifier:
             found[3].astype(np.float32),
             found[1] < FIVE if n_classes > FIVE else None,
         )
-        loss = float(self._group.sum(total)) / len(examples)
+        mean = float(self._group.sum(total)) / len(examples)
         row = scores(predictions, examples.labels.cpu().numpy(), n_classes)
-        return {"loss": loss, "log_loss": loss, **row}, predictions
+        return {"loss": mean, "log_loss": mean, **row}, predictions
 
     def _judge(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sum of the losses of a batch and, (batch, 4), what is said of each example.

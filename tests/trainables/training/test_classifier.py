@@ -34,7 +34,15 @@ from trainables.trial import Source, Trial
 
 SHARED = Path(__file__).parents[3].parent / "shared"
 
-OF_THE_DRIVER = {"sequence", "host", "recorded_at", "metric", "val_metric", "test_metric"}
+OF_THE_DRIVER = {
+    "sequence",
+    "host",
+    "recorded_at",
+    "origin",
+    "metric",
+    "val_metric",
+    "test_metric",
+}
 
 
 def test_metrics_and_facts_are_the_tables_columns() -> None:
@@ -72,7 +80,7 @@ def test_the_loss_counts_examples_not_batches() -> None:
     row = learner.step()
     evaluated, _ = learner._evaluate(learner._train_examples)
     assert row["train_loss"] == pytest.approx(evaluated["loss"], rel=1e-6)
-    assert row["train_accuracy"] == evaluated.accuracy
+    assert row["train_accuracy"] == evaluated["accuracy"]
 
 
 def test_the_subset_is_stratified_and_named() -> None:
