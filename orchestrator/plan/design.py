@@ -11,7 +11,7 @@ import numpy as np
 from orchestrator.ledger.stages import Stages
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
-from results.analysis.classes import UNEQUAL_CLASSES
+from results.analysis.board import UNEQUAL_CLASSES
 from results.findings import rules
 from results.findings.finding import Finding, Severity, warning
 from results.findings.finding import note as noted

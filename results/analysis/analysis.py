@@ -10,13 +10,11 @@ import numpy as np
 import pandas as pd
 
 from results.analysis import contrasts
-from results.analysis.board import Board
+from results.analysis.board import Board, Classes, by_class, confusion
 from results.analysis.cells import Cells, cells_of
-from results.analysis.classes import Classes, by_class, confusion
 from results.analysis.comparisons import Comparisons, compare_best, rivals
 from results.analysis.contrasts import Decisions, Family
 from results.analysis.fitting import fitting
-from results.analysis.forecasts import forecasts, labels_for, scored
 from results.analysis.levers import levers
 from results.analysis.runs import (
     EXCLUDED,
@@ -27,8 +25,7 @@ from results.analysis.runs import (
     wanted_trials,
     where,
 )
-from results.analysis.searches import search_budgets
-from results.analysis.series import crossovers, data_worths
+from results.analysis.series import crossovers, data_worths, forecasts, labels_for, scored
 from results.metric import ACCURACY, Metric
 from results.phrases import STANDARD_FACTORS, cell_name, setting
 from results.ranking import rank
@@ -223,11 +220,6 @@ class Analysis:
         return levers(self.comparisons, self.wanted, levels, self.design)
 
     @cached_property
-    def search_budgets(self) -> pd.DataFrame:
-        """The expected best of fewer recipes than were tried; see `searches.search_budgets`."""
-        return self.cells.ordered(search_budgets(self.wanted, self.factors, self.metric))
-
-    @cached_property
     def _families(self) -> dict[str, Family]:
         """All differences that anything is said of, by kind."""
         board, names = self.board, self.factors
@@ -272,7 +264,7 @@ class Analysis:
 
     @cached_property
     def confusion(self) -> pd.DataFrame:
-        """What the best cell takes each class for; see `classes.confusion`."""
+        """What the best cell takes each class for; see `board.confusion`."""
         names, best = self.table("examples"), self._fair.head(1)[list(self.factors)]
         own = self.runs.merge(best)["trial_id"]
         rows = self.compared("predictions")
@@ -353,7 +345,7 @@ class Analysis:
 
     @cached_property
     def forecasts(self) -> pd.DataFrame:
-        """The error of each series at 2 to 64 times its data; see `forecasts.forecasts`.
+        """The error of each series at 2 to 64 times its data; see `series.forecasts`.
 
         Empty in a race, whose survivors are no fair mean, and of what is no share: what forecasts
         are calibrated on is.
@@ -364,11 +356,11 @@ class Analysis:
 
     @cached_property
     def scored(self) -> pd.DataFrame:
-        """Recorded forecasts against what was measured later; see `forecasts.scored`."""
+        """Recorded forecasts against what was measured later; see `series.scored`."""
         return self.cells.ordered(scored(self.table("forecasts"), self.runs, self.factors))
 
     def labels_for(self, target: float) -> pd.DataFrame:
-        """Return how many images each series needs for a target; see `forecasts.labels_for`."""
+        """Return how many images each series needs for a target; see `series.labels_for`."""
         wanted = self.metric.error(self.metric.scale * target)
         frame = self.cells.frame
         ends = {end: self.metric.error(frame[f"accuracy_{end}"]) for end in ("low", "high")}

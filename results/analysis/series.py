@@ -1,26 +1,38 @@
-"""Lines over data sizes held against one another: crossovers, worth of pretraining.
+"""Lines over data sizes: where they cross, what pretraining is worth, how they go on.
 
-A series is one level of every factor but `fraction`. Errors are in points, sizes in examples.
-`runs` is always what `results.analysis.runs.compared_runs` returns, `factors` the columns that name
-a cell.
+A series is one level of every factor but `fraction`. Errors are in points, sizes in images; `runs`
+is always what `results.analysis.runs.compared_runs` returns, `factors` the columns that name a
+cell.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from results.analysis.runs import by_cell
+from results.analysis.runs import by_cell, records_of
+from results.phrases import cell_key
+from results.records import FORECAST_SCHEMA
 from results.statistics.crossover import Crossover, DataWorth, find_crossover, worth_in_data
-from results.statistics.intervals import quantile
+from results.statistics.forecast import CALIBRATED_ON, FAR, FILTERS, LOCAL_LAW, MOST, Curve
+from results.statistics.intervals import Array, quantile
 
-_NEEDED = ("model", "weights", "fraction", "seed", "n_train", "error", "n_parameters")
+STRETCHES = (2, 4, 8, 16, 32, 64)
+"""Times the largest measured size that every series is forecast at."""
 _CROSSED = (
     *("is_established", "p_value", "bracket_low", "bracket_high", "location"),
-    *("low", "high", "hypothetical", "verdict"),
+    *("low", "high", "verdict"),
 )
 _WORTH = ("factor", "low", "high", "more_than", "less_than", "text")
+_FORECAST = (
+    *("n_train", "error", "sizes", "times", "at", "headline", "low", "high"),
+    *("local_power_law", "filters", "is_far", "refusal", "calibrated_on"),
+)
+_SCORED = ("n_train", "at", "headline", "low", "high", "measured", "held", "recorded_at")
+_LABELS = ("n_train", "images", "low", "high", "basis", "text")
+_LEAST_ERROR = 0.01  # points, so that logarithms exist
 
 
 def crossovers(
@@ -32,7 +44,7 @@ def crossovers(
     the smaller first. One row per pair and level of the factors but `model` and `fraction`, where
     two sizes have common seeds: `small`, `big`, those factors, `n_seeds` (the fewest of any size),
     `is_established`, `p_value`, `bracket_low`, `bracket_high` (examples), `location`, `low`, `high`
-    (examples; NaN where the means do not cross), `hypothetical` (examples), `verdict` (text).
+    (examples; NaN where the means do not cross), `verdict` (text).
     """
     others = [name for name in factors if name not in ("model", "fraction")]
     asked = steps[pd.MultiIndex.from_frame(steps[["first", "second"]]).isin(list(pairs))]
@@ -80,12 +92,6 @@ def data_worths(table: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*names, "error", "n_seeds", *_WORTH])
 
 
-def parts(runs: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Yield the levels of the given factors that occur, with their runs."""
-    for own in by_cell(runs[list(dict.fromkeys([*keys, *_NEEDED]))], keys).values():
-        yield {name: own[name].iloc[0] for name in keys}, own
-
-
 def _columns(found: Crossover | DataWorth, names: Sequence[str]) -> dict[str, Any]:
     """Return what was found by columns: both ends of a pair apart, NaN where there is none."""
     pairs = {"": "interval", "bracket": "bracket"}
@@ -97,9 +103,178 @@ def _columns(found: Crossover | DataWorth, names: Sequence[str]) -> dict[str, An
             value = ends[end == "high"]
         else:
             value = getattr(found, name)
-        columns[name] = _number(value)
+        columns[name] = np.nan if value is None else value
     return columns
 
 
-def _number(value: Any) -> Any:
-    return np.nan if value is None else value
+def forecasts(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+    """Forecast each series' error at 2, 4, …, 64 times the data of its largest fraction.
+
+    One row per series and stretch: its factors, `n_train` (largest measured), `error` (measured
+    there, points: the baseline "no change"), `sizes` (measured), `times`, `at` (images asked for),
+    `headline`, `low`, `high`, `local_power_law`, `filters` (points; NaN where refused), `is_far`
+    (beyond four times), `refusal` (text, empty where there is a forecast), `calibrated_on` (text).
+    """
+    series = [name for name in factors if name != "fraction"]
+    rows = []
+    for own in by_cell(runs, series).values():
+        curve = Curve(own["n_train"], own["error"])
+        largest, error, sizes = curve.sizes[-1], float(curve.errors[-1]), curve.sizes.size
+        for times in STRETCHES:
+            found = curve.forecast(times * largest)
+            headline = np.nan if found.headline is None else found.headline
+            forms = (found.forms.get(name, np.nan) for name in (LOCAL_LAW, FILTERS))
+            ends = found.interval or (np.nan, np.nan)
+            known = (int(largest), error, sizes, times, found.at, headline, *ends, *forms)
+            said = (found.is_far, found.refusal or "", CALIBRATED_ON)
+            rows.append((*own[series].iloc[0], *known, *said))
+    return pd.DataFrame(rows, columns=[*series, *_FORECAST])
+
+
+def labels_for(
+    target: float, cells: pd.DataFrame, forecast: pd.DataFrame, series: Sequence[str]
+) -> pd.DataFrame:
+    """Return how many images each series needs for a test error in points.
+
+    Measured cells and forecasts are inverted: errors and both ends of their intervals, interpolated
+    as straight lines of log error over log size, at the first size that reaches the target.
+
+    One row per series: its factors, `n_train` (largest measured), `images`, `low`, `high` (NaN
+    where the target is not reached up to 64 times that), `basis` (measured, forecast, far forecast,
+    or empty) and `text`.
+    """
+    known = by_cell(cells[cells["seeds"] > 0], series)
+    rows = []
+    for key, own in by_cell(forecast, series).items():
+        measured = known[key].sort_values("n_train")
+        told = own[own["refusal"] == ""]
+        sizes = np.concatenate([measured["n_train"], told["at"]]).astype(float)
+        curves = {
+            "images": (measured["error"], told["headline"]),
+            "low": (measured["error_low"].fillna(measured["error"]), told["low"]),
+            "high": (measured["error_high"].fillna(measured["error"]), told["high"]),
+        }
+        found = {
+            name: _first_at_most(target, sizes, np.concatenate(errors).astype(float))
+            for name, errors in curves.items()
+        }
+        first = own.iloc[0]
+        basis = _basis(found["images"], float(first["n_train"]))
+        text = _labels_text(found, basis, float(sizes[0]), first)
+        levels = {name: first[name] for name in series}
+        rows.append({**levels, "n_train": first["n_train"], **found, "basis": basis, "text": text})
+    return pd.DataFrame(rows, columns=[*series, *_LABELS])
+
+
+def _first_at_most(target: float, sizes: Array, errors: Array) -> float:
+    """Return the first size at which the error is at most a target, NaN where none is."""
+    logs = np.log(np.maximum(np.minimum.accumulate(errors), _LEAST_ERROR))
+    wanted = np.log(max(target, _LEAST_ERROR))
+    if logs[-1] > wanted:
+        return np.nan
+    later = int(np.argmax(logs <= wanted))
+    if later == 0:
+        return float(sizes[0])
+    share = (logs[later - 1] - wanted) / (logs[later - 1] - logs[later])
+    return float(sizes[later - 1] * (sizes[later] / sizes[later - 1]) ** share)
+
+
+def _basis(images: float, largest: float) -> str:
+    if np.isnan(images):
+        return ""
+    if images <= largest:
+        return "measured"
+    return "forecast" if images <= FAR * largest else "far forecast"
+
+
+def _labels_text(found: dict[str, float], basis: str, smallest: float, row: pd.Series) -> str:
+    low, high = found["low"], found["high"]
+    if not basis:
+        if row["refusal"]:
+            return f"not reached up to {_images(row['n_train'])}; no forecast: {row['refusal']}"
+        most = _images(MOST * row["n_train"])
+        text = f"not reached at any size the curve supports ({MOST:g} times, {most})"
+        return text if np.isnan(low) else f"{text}; {_images(low)} at the earliest"
+    if found["images"] <= smallest:
+        return f"at most {_images(smallest)}, the smallest measured size"
+    ends = f"{_images(low)} or more" if np.isnan(high) else f"{_images(low, '')} to {_images(high)}"
+    return f"{_images(found['images'])} ({ends}), {basis}"
+
+
+def _images(number: float, unit: str = " images") -> str:
+    return f"{float(f'{number:.3g}'):,.0f}{unit}"
+
+
+def with_recorded(
+    recorded: pd.DataFrame,
+    forecast: pd.DataFrame,
+    runs: pd.DataFrame,
+    wanted: pd.DataFrame,
+    series: Sequence[str],
+    now: datetime,
+) -> pd.DataFrame:
+    """Return what a report records: of each series and largest size, the last forecast.
+
+    A series is recorded once the largest size that its wanted trials ask for is measured. What was
+    forecast from smaller sizes stays as it was said. See `records.FORECAST_SCHEMA`.
+    """
+    asked = {key: own["n_train"].max() for key, own in by_cell(wanted, series).items()}
+    trials = {
+        key: own["trial_id"].tolist() for key, own in by_cell(runs, [*series, "n_train"]).items()
+    }
+    rows, again = [], set()
+    for row in records_of(forecast[forecast["refusal"] == ""]):
+        if row["n_train"] == asked[cell_key(row, series)]:
+            own = trials[cell_key(row, [*series, "n_train"])]
+            again |= {*own}
+            rows.append({**row, "trial_id": own[0], "recorded_at": now})
+    new = pd.DataFrame(rows, columns=FORECAST_SCHEMA.names)
+    kept = recorded[~recorded["trial_id"].isin(again)]
+    return pd.concat([kept, new], ignore_index=True) if len(kept) else new
+
+
+def scored(recorded: pd.DataFrame, runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+    """Hold recorded forecasts against larger sizes that were measured later.
+
+    One row per forecast and size: the series' factors, `n_train` (largest at the time), `at`
+    (images), `headline`, `low`, `high` and `measured` (points of error, the latter the mean over
+    seeds), `held` (whether the interval did) and `recorded_at`. Between stretches that were
+    recorded a forecast is interpolated over log size.
+    """
+    series = [name for name in factors if name != "fraction"]
+    of_series = by_cell(runs, series)
+    trials = runs.set_index("trial_id")
+    rows = []
+    for trial, told in recorded[recorded["trial_id"].isin(runs["trial_id"])].groupby("trial_id"):
+        levels = {name: trials.at[trial, name] for name in series}
+        first = told.iloc[0]
+        means = of_series[cell_key(levels, series)].groupby("n_train")["error"].mean()
+        for at, measured in zip(means.index.astype(int), means, strict=True):
+            if first["n_train"] < at <= MOST * first["n_train"]:
+                headline, low, high = _between(told, float(at))
+                held = low <= measured <= high
+                known = (int(first["n_train"]), at, headline, low, high, measured, held)
+                rows.append((*levels.values(), *known, first["recorded_at"]))
+    return pd.DataFrame(rows, columns=[*series, *_SCORED])
+
+
+def _between(told: pd.DataFrame, at: float) -> tuple[float, float, float]:
+    """Return headline, low and high of one recorded series at a size."""
+    told = told.sort_values("times")
+    places, doublings = np.log2(told["times"]), np.log2(at / told["n_train"].iloc[0])
+    known = [told["error"].iloc[0], *told["headline"]]
+    headline = float(np.interp(doublings, [0.0, *places], known))
+    root = np.sqrt(min(doublings, 1.0))
+    down, up = (
+        root * float(np.interp(doublings, places, side))
+        for side in (told["headline"] - told["low"], told["high"] - told["headline"])
+    )
+    return headline, headline - down, headline + up
+
+
+def score_text(row: dict[str, Any]) -> str:
+    """Return a scored forecast as people write it, in accuracy."""
+    accuracy, low, high, measured = (
+        100 - row[name] for name in ("headline", "high", "low", "measured")
+    )
+    return f"forecast {accuracy:.1f} % ({low:.1f} to {high:.1f}), measured {measured:.1f} %"

@@ -12,7 +12,8 @@ from results.analysis.runs import by_cell, measured_trials
 from results.findings import rules
 from results.findings.finding import Finding, error, note, warning
 from results.phrases import cell_name, level_label
-from results.records import RECIPE_COLUMNS, Stage
+from results.records import RECIPE_COLUMNS, Stage, Status
+from results.statistics.best import expected_best
 
 _MODEL = ("model", "weights")
 
@@ -25,7 +26,6 @@ def fairness_findings(study: Analysis) -> list[Finding]:
         *_unpaired(runs),
         *_unequal_starts(runs),
         *_one_start(runs),
-        *_older_sizes(runs),
         *_weights_files(runs),
         *_imbalance(study),
         *_edges(study),
@@ -105,20 +105,6 @@ def _one_start(runs: pd.DataFrame) -> Iterator[Finding]:
                 "intervals leave out their luck; let the model's function seed nothing itself",
                 str(model),
             )
-
-
-def _older_sizes(runs: pd.DataFrame) -> Iterator[Finding]:
-    if "n_trainable" not in runs:
-        return
-    own = runs["model"].astype(str).str.contains(":") & runs["n_parameters"].notna()
-    older = runs["model"][own & runs["n_trainable"].isna()].unique()
-    if len(older):
-        yield note(
-            "older-sizes",
-            f"of {', '.join(map(str, older))}, only trainable parameters were counted when it was "
-            "trained",
-            "where layers are frozen, its size is larger than is shown",
-        )
 
 
 def _weights_files(runs: pd.DataFrame) -> Iterator[Finding]:
@@ -202,20 +188,31 @@ def _edges(study: Analysis) -> Iterator[Finding]:
 
 
 def _search_size(study: Analysis) -> Iterator[Finding]:
-    """Say whether the searches were large enough, by what their last doubling gained."""
-    gains, stopped, sizes = {}, 0, set[int]()
-    for key, own in by_cell(study.search_budgets, study.factors).items():
-        if len(own) >= rules.FEWEST_RECIPES:
-            half, whole = (own["expected"].iloc[number - 1] for number in (len(own) // 2, len(own)))
-            gains[key], stopped = whole - half, stopped + int(own["stopped"].iloc[0])
-            sizes.add(len(own))
+    """Say whether the searches were large enough, by what their last doubling gained.
+
+    The expected best of fewer recipes is that of Dodge et al., *Show Your Work* (EMNLP 2019), here
+    without replacement. A recipe that was stopped counts by what it had come to, so that less is
+    too low; cells that still search are left out.
+    """
+    gains, stopped, sizes = {}, False, set[int]()
+    search = study.wanted[study.wanted["stage"] == Stage.SEARCH]
+    for key, own in by_cell(search, study.factors).items():
+        status, tried = own["status"], len(own)
+        # One that failed is as bad as the worst.
+        values = study.metric.of(own, "latest_val").where(status != Status.FAILED)
+        ended = status.isin([Status.COMPLETED, Status.STOPPED, Status.FAILED]).all()
+        if tried >= rules.FEWEST_RECIPES and ended and values.notna().any():
+            best = expected_best(study.metric.scale * values)
+            gains[key] = float(best[-1] - best[tried // 2 - 1])
+            stopped |= bool((status == Status.STOPPED).any())
+            sizes.add(tried)
     if not gains or study.design.race:
         return
     mean, most = sum(gains.values()) / len(gains), max(gains, key=lambda key: gains[key])
-    tried = " or ".join(map(str, sorted(sizes)))
+    numbers = " or ".join(map(str, sorted(sizes)))
     yield note(
         "search-size",
-        f"the second half of the {tried} recipes that each cell tried gained "
+        f"the second half of the {numbers} recipes that each cell tried gained "
         f"{'at most ' if stopped else ''}{study.metric.small(mean)} of validation "
         f"{study.metric.name} on average, most ({study.metric.small(gains[most])}) in "
         f"{' × '.join(most)}",

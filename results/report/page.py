@@ -13,8 +13,8 @@ import yaml
 from results.analysis.analysis import Analysis
 from results.analysis.cells import METRICS, Cells, State
 from results.analysis.costs import predicted_and_actual
-from results.analysis.forecasts import with_recorded
 from results.analysis.runs import measured_trials, records_of
+from results.analysis.series import with_recorded
 from results.answer.answer import EVIDENCE
 from results.findings.findings import by_severity
 from results.metric import ACCURACY, Metric

@@ -11,8 +11,8 @@ import pandas as pd
 
 from results.analysis.analysis import Analysis
 from results.analysis.costs import COSTS, pareto_front
-from results.analysis.forecasts import score_text
 from results.analysis.runs import records_of
+from results.analysis.series import score_text
 from results.phrases import STANDARD_FACTORS, count, few, level_label, resource_time
 from results.report.html import Table, table_of
 from results.run import Run

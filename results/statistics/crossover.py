@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from results.statistics.curves import MOST_EXTRAPOLATION
 from results.statistics.intervals import Array, quantile
 
 TEST_LEVEL = 0.05
@@ -42,9 +41,6 @@ class Crossover:
     """Sizes that a two-sided t test on interpolated errors cannot rule out as the crossing (test
     inversion, as Fieller's interval), by the widest of the rules of interpolation; an end at the
     edge of the measured sizes is open. None without a test or without `location`."""
-    hypothetical: float | None
-    """Where the last two sizes' trend would cross, up to four times the largest size, when the
-    small model is still ahead there; never evidence."""
 
     @property
     def verdict(self) -> str:
@@ -55,8 +51,6 @@ class Crossover:
             return "not tested: one seed"
         if self.location is not None:
             return "not established: the means cross, the tests do not"
-        if self.hypothetical is not None:
-            return f"hypothetical, near {self.hypothetical:,.0f} images if the trend goes on"
         return "none in the measured sizes"
 
 
@@ -86,7 +80,6 @@ def find_crossover(
         bracket=bracket,
         location=location,
         interval=interval,
-        hypothetical=_extended(n, a - b) if location is None else None,
     )
 
 
@@ -107,15 +100,6 @@ def _intersection_union(
     last_small = int(np.cumprod(small_leads).sum()) - 1
     first_big = n.size - int(np.cumprod(big_leads[::-1]).sum())
     return p_value, (float(n[last_small]), float(n[first_big]))
-
-
-def _extended(n: Array, means: Array) -> float | None:
-    before, last = means[-2:]
-    if last >= 0 or last <= before:
-        return None
-    steps = -last / (last - before)
-    farther = steps * np.log(n[-1] / n[-2])
-    return float(n[-1] * np.exp(farther)) if farther <= np.log(MOST_EXTRAPOLATION) else None
 
 
 def straight(sizes: Array, values: Array, places: Array) -> Array:

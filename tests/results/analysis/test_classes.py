@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from runs_table import analysis_of, trial
 
-from results.analysis.classes import confusion
+from results.analysis.board import confusion
 from results.answer.answer import answer
 from results.findings.findings import find
 

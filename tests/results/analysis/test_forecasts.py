@@ -6,8 +6,8 @@ from runs_table import BIG, SMALL, analysis_of, cell, trial
 from sample import Plan, write
 
 import results
-from results.analysis.forecasts import score_text, scored, with_recorded
 from results.analysis.runs import compared_runs
+from results.analysis.series import score_text, scored, with_recorded
 from results.errors import ResultsError
 from results.records import FORECAST_SCHEMA
 from results.store.store import Store

@@ -352,13 +352,6 @@ def test_seeds_that_share_their_initial_weights():
     assert "one-start" not in found(rows)
 
 
-def test_sizes_that_older_rows_counted_otherwise():
-    rows = sound(model="mine:net", n_parameters=9, n_trainable=None)
-    assert found(rows)["older-sizes"]["severity"] == "note"
-    assert "older-sizes" not in found(sound(model="mine:net", n_parameters=9, n_trainable=9))
-    assert "older-sizes" not in found(sound(n_parameters=9, n_trainable=None))
-
-
 def test_weights_files():
     rows = sound(weights="mine", weights_hash="aaaa1111")
     assert "weights-file" not in found(rows)

@@ -26,7 +26,6 @@ def test_established_and_bracketed():
     assert found.p_value < 0.05
     assert 200 < found.interval[0] < found.location < found.interval[1] < 400
     assert found.verdict == "bracketed between 200 and 400 images"
-    assert found.hypothetical is None
 
 
 def test_noise_of_test_images_widens_the_place():
@@ -60,12 +59,3 @@ def test_the_other_way_round_is_no_crossover():
     assert not found.is_established
     assert found.location is None
     assert found.verdict == "none in the measured sizes"
-
-
-def test_extrapolated_crossing_is_hypothetical():
-    # The gap is −4 at 100 and −2 at 400: two more points after one more step of four times.
-    found = look([100, 400], [30, 20], [34, 22])
-    assert found.location is None
-    assert found.hypothetical == pytest.approx(1600)
-    assert "hypothetical" in found.verdict
-    assert look([100, 400], [30, 20], [34, 23]).hypothetical is None
