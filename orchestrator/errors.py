@@ -20,10 +20,3 @@ class StudyError(OrchestratorError):
 
 class RunError(OrchestratorError):
     """A sound study that cannot go on."""
-
-
-def first_line(error: Exception) -> str:
-    """Return the line that says it, of an error that may hold a page of traceback."""
-    text = str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[-1] if "Traceback" in text else lines[0]) if lines else type(error).__name__

@@ -68,3 +68,10 @@ class OutOfMemory(TrainableError):
 
 class OutOfGpuMemory(OutOfMemory):
     """A GPU has no room, or the part of it that the trial may take."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the line that says it, of an error that may hold a page of traceback."""
+    text = str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[-1] if "Traceback" in text else lines[0]) if lines else type(error).__name__

@@ -13,11 +13,11 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.logger import LoggerCallback, TBXLoggerCallback
 
-from orchestrator.errors import first_line
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from orchestrator.study.blocks import Trackers
 from results.records import Status
+from trainables.errors import first_line
 from trainables.work.reports import EpochDone
 
 

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import RunError, StudyError, first_line
+from orchestrator.errors import RunError, StudyError
+from trainables.errors import first_line
 
 if TYPE_CHECKING:
     from ray.job_submission import JobDetails

@@ -13,9 +13,8 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from orchestrator.errors import first_line
 from orchestrator.placement.shares import Ask, Measured, copies, worth_sharing
-from trainables.errors import OutOfGpuMemory
+from trainables.errors import OutOfGpuMemory, first_line
 from trainables.measure.footprint import Footprint, Hardware, Load, record, recorded
 from trainables.measure.probe import Gauge, Probe
 from trainables.work.actor import countable

@@ -98,7 +98,7 @@ def cache(folder: Path) -> Kind:
         held = dataset.open_dataset(source, dataset.inspect(source).fingerprint, None, None)
         return [
             (each.images.tolist(), each.labels.tolist()) for each in (held.train, held.test)
-        ], held.class_names
+        ], held.training.class_names
 
     read()
     return sorted(file for file in (folder / "cache/decoded").glob("*/*")), read

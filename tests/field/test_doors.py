@@ -93,7 +93,7 @@ def test_a_validation_part_validates_and_is_said(tmp_path: Path) -> None:
     assert f"the 4 images of {root}/Valid validate" in notes
     info = inspect(folder(root))
     data = open_dataset(folder(root), info.fingerprint, None)
-    pool, validating = data.held_out(folder(root))
+    pool, validating = data.training.held_out(folder(root))
     assert (pool.tolist(), validating.tolist()) == ([*range(8)], [8, 9, 10, 11])
     stated, notes = line(folder(root, validation=0.25))
     assert "8 train (2 of them validation), 2 test" in stated

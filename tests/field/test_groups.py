@@ -50,7 +50,7 @@ def test_a_patient_is_on_one_side_of_validation(tmp_path: Path) -> None:
     assert sorted(np.bincount(info.train_labels[validating])) == [6, 6]
     assert "are of 20 groups, which stay together" in line(source)[1]
     data = open_dataset(source, info.fingerprint, None)
-    assert np.array_equal(data.held_out(source)[1], validating)
+    assert np.array_equal(data.training.held_out(source)[1], validating)
     assert np.array_equal(data.training.draw(pool, 20, 3), info.training.draw(pool, 20, 3))
 
 

@@ -242,7 +242,7 @@ def test_damaged_images_are_left_out_beside_a_validation_part(tmp_path: Path) ->
     source = Source(source="imagefolder", path=root, damaged="skip")
     info = look_at(source, [None], None)
     data = open_dataset(source, info.fingerprint, None)
-    pool, validating = data.held_out(source)
+    pool, validating = data.training.held_out(source)
     assert data.train.images[pool, 0, 0, 0].tolist() == [0, 2, 3]
     assert data.train.images[validating, 0, 0, 0].tolist() == [90, 91, 101]
     assert data.train.labels[validating].tolist() == [0, 0, 1]

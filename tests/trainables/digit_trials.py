@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from trainables.data.dataset import Dataset, Images
+from trainables.data.splits import Training
 from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
 from trainables.trial import Source, Trial, Weights
@@ -23,7 +24,7 @@ def digits() -> Dataset:
     images = np.repeat(grey.repeat(2, axis=1).repeat(2, axis=2)[..., None], 3, axis=3)
     labels = found.target.astype(np.int64)
     train = Images(images[:400], labels[:400])
-    return Dataset(train, Images(images[400:490], labels[400:490]), tuple("0123456789"))
+    return Dataset(train, Images(images[400:490], labels[400:490]), Training(train.labels))
 
 
 def make_trial(model: str = IN_TINY_MODELS, **changes: Any) -> Trial:

@@ -16,7 +16,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from results.store.files import sync
+from results.errors import StoreError
+from results.store.files import sync, write_whole
 from trainables.errors import DataError
 
 FOLDER_VARIABLE = "SCALESTUDY_CACHE"
@@ -147,16 +148,8 @@ def evidence_key(
 
 def remember(key: str, facts: Mapping[str, object]) -> None:
     """Keep facts that JSON can hold under a key; do nothing where they cannot be written."""
-    file = _memory(key)
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
-            try:
-                part.write(sealed_json(facts))
-                part.flush()
-                Path(part.name).rename(file)
-            finally:
-                Path(part.name).unlink(missing_ok=True)
+    with suppress(StoreError):
+        write_whole(_memory(key), sealed_json(facts))
 
 
 def recall(key: str) -> dict[str, Any] | None:

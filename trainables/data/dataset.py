@@ -63,24 +63,9 @@ class Dataset:
 
     train: Images
     test: Images
-    class_names: tuple[str, ...]
-    """Names by label when the images were decoded: renaming a class does not change the content."""
-    given_validation: int = 0
-    """Number of training images, the last ones, that came along to validate."""
-    groups: NDArray[np.int64] | None = None
-    """Number of the group of every training image, shape (n,); None without groups."""
-
-    @property
-    def training(self) -> Training:
-        """What splits of the training images depend on."""
-        return Training(self.train.labels, self.class_names, self.given_validation, self.groups)
-
-    def held_out(self, source: Source) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return places of the training images that trials draw from, and of those that validate.
-
-        What came along validates, else what the source says; raises DataError as `carve` does.
-        """
-        return self.training.held_out(source)
+    training: Training
+    """What splits of the training images depend on, with the names that classes had when they were
+    decoded: renaming a class does not change the content."""
 
 
 def inspect(source: Source) -> DataInfo:
@@ -273,13 +258,11 @@ def _entry(fingerprint: str, source: Source, goal: Sides | None) -> Path:
 def _mapped(entry: Path) -> Dataset | None:
     """Return what an entry holds; None where it is absent, not whole, or not as it was written.
 
-    Each process compares an entry with its checksums once. An older entry has none.
+    Each process compares an entry with its checksums once.
     """
     try:
         held = opened_json((entry / "classes.json").read_bytes())
-        is_newer = isinstance(held, dict)
-        names, written = (held["names"], held["crc32"]) if is_newer else (held, {})
-        given = held.get("given", 0) if is_newer else 0
+        written = held["crc32"]
         if entry not in _checked and any(
             checksum(entry / name) != value for name, value in written.items()
         ):
@@ -287,9 +270,10 @@ def _mapped(entry: Path) -> Dataset | None:
         _checked.add(entry)
         train, test = (_mapped_split(entry, part) for part in ("train", "test"))
         groups = np.load(entry / "train-groups.npy") if "train-groups.npy" in written else None
-    except (OSError, ValueError, EOFError, LookupError):
+        known = Training(train.labels, held["names"], held["given"], groups)
+    except (OSError, ValueError, EOFError, LookupError, TypeError):
         return None
-    return Dataset(train, test, tuple(names), given, groups)
+    return Dataset(train, test, known)
 
 
 def _mapped_split(entry: Path, part: str) -> Images:

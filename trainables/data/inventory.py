@@ -60,21 +60,10 @@ class Inventory:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as documents hold it."""
-        return {
-            "line": str(self),
-            "classes": {
-                name: {"train": train, "test": test} for name, (train, test) in self.classes.items()
-            },
-            "train": self.train,
-            "validation": self.validation,
-            "test": self.test,
-            "files": list(self.files),
-            "notes": [asdict(note) for note in self.notes],
-            "repeats": dict(self.repeats),
-            "looked_at": self.is_looked_at,
-            "sides": self.sides,
-            "bits": self.bits,
-        }
+        values = {"line": str(self), **asdict(self), "looked_at": self.is_looked_at}
+        del values["is_looked_at"]
+        counts = self.classes.items()
+        return values | {"classes": {n: {"train": a, "test": b} for n, (a, b) in counts}}
 
 
 def folded(names: Sequence[str], between: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.splits import named
 from trainables.errors import DataError
 
 _PART = 32
@@ -86,15 +87,14 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A data set with its training and test part; every class 0 … k − 1 has training images.
+    """A data set with its training and test part, whose labels are the places of class names.
 
-    Raises DataError where a part is empty, or a label has no place among the classes.
+    Raises DataError where a part is empty, or a class has no training images.
     """
 
     train: Split
     test: Split
     class_names: tuple[str, ...]
-    """Name of every class by its label; the labels themselves where a source gives no names."""
     files: tuple[str, ...] = ()
     """Files or folders that were read, by name."""
     remarks: tuple[Note, ...] = ()
@@ -108,39 +108,17 @@ class Reading:
         for split in (self.train, self.test):
             if not split.labels.size:
                 raise DataError(f"{split.where}: no images; at least one is needed")
-            self._check_range(split)
         trained = np.unique(self.train.labels)
         if trained.size < 2:
             raise DataError(f"{self.train.where}: all images are of one class; two are needed")
-        untrained = np.setdiff1d(self.test.labels, trained)
+        untrained = np.setdiff1d(np.arange(len(self.class_names)), trained)
         if untrained.size:
+            tested = " (test has some)" * bool(np.isin(untrained[0], self.test.labels))
             raise DataError(
-                f"{self.test.where}: has images of class {self._named(int(untrained[0]))}, of "
-                f"which {self.train.where} has none; add some there or leave the class out"
+                f"{self.train.where}: no image of class "
+                f"{named(untrained[0], self.class_names)}{tested}; add some there or leave the "
+                "class out"
             )
-        # Not np.arange(max + 1): a column of identifiers may hold numbers of any size.
-        gap = next((i for i, label in enumerate(trained) if label != i), trained.size)
-        if gap <= max(int(trained[-1]), len(self.class_names) - 1):
-            raise DataError(
-                f"{self.train.where}: no image of class {self._named(gap)}; the labels of train "
-                f"must be 0 to {max(trained.size, len(self.class_names)) - 1}, each one present"
-            )
-        if not self.class_names:
-            names = tuple(str(label) for label in range(trained.size))
-            object.__setattr__(self, "class_names", names)
-
-    def _check_range(self, split: Split) -> None:
-        low, high = int(split.labels.min()), int(split.labels.max())
-        if low < 0:
-            raise DataError(f"{split.where}: label {low}; labels start at 0, and none is missing")
-        if self.class_names and high >= len(self.class_names):
-            raise DataError(
-                f"{split.where}: label {high}, but only {len(self.class_names)} classes are named "
-                f"(0 to {len(self.class_names) - 1})"
-            )
-
-    def _named(self, label: int) -> str:
-        return f"{label} ({self.class_names[label]})" if self.class_names else str(label)
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

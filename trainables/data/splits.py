@@ -70,7 +70,7 @@ def carve(
     pool = np.setdiff1d(np.arange(labels.size), held_out)
     emptied = np.setdiff1d(labels, labels[pool])
     if emptied.size:
-        name = _named(int(emptied[0]), class_names)
+        name = named(int(emptied[0]), class_names)
         had = int(np.count_nonzero(labels == emptied[0]))
         raise DataError(
             f"data.{part}: {validation} takes every training image of class {name}, which has "
@@ -159,13 +159,14 @@ def draw(
         others = f" and {missing.size - 1} more" if missing.size > 1 else ""
         raise DataError(
             f"{n} training images of {pool_labels.size} leave class "
-            f"{_named(int(missing[0]), class_names)}{others} empty (seed {seed}); "
+            f"{named(int(missing[0]), class_names)}{others} empty (seed {seed}); "
             f"{_reach(pool_labels[order])} is the smallest number that has every class"
         )
     return chosen
 
 
-def _named(label: int, class_names: Sequence[str]) -> str:
+def named(label: int, class_names: Sequence[str]) -> str:
+    """Return a label with the class's name, where that is another."""
     if label < len(class_names) and class_names[label] != str(label):
         return f"{label} ({class_names[label]})"
     return str(label)

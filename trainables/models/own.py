@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from trainables.errors import ModelError
+from trainables.errors import ModelError, first_line
 from trainables.functions import load_function, own_output
 from trainables.models.timm_models import PREFIX, find_timm
 
@@ -72,11 +72,6 @@ def weights_beside(name: str, weights: str) -> Path | None:
     source = getattr(sys.modules.get(module), "__file__", None) if function else None
     file = source and Path(source).with_name(f"{function}-{weights}.safetensors")
     return file if file and file.is_file() else None
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says, in a line."""
-    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _scores(model: nn.Module, images: Any, output: Any) -> Any:

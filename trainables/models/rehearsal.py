@@ -14,11 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainables.errors import ModelError
+from trainables.errors import ModelError, first_line
 from trainables.functions import is_function, own_output
 from trainables.models.facts import Sides
 from trainables.models.networks import build_model, hash_state, place_of, skeleton
-from trainables.models.own import first_line
 from trainables.recipe import Stem
 
 _USUAL_SIZES = (32, 48, 64, 75, 96, 112, 128, 160, 192, 224, 256, 299, 384, 448, 512)

@@ -202,8 +202,8 @@ class Classifier:
             side = decode_size(trial.data, trial.recipe.sides)
             dataset = open_dataset(trial.data, trial.fingerprint, side)
         train = dataset.train
-        pool, held_out = dataset.held_out(trial.data)
-        found = {"images to draw from": len(pool), "classes": len(dataset.class_names)}
+        pool, held_out = dataset.training.held_out(trial.data)
+        found = {"images to draw from": len(pool), "classes": len(dataset.training.class_names)}
         declared = {"images to draw from": trial.n_pool, "classes": trial.n_classes}
         if found != declared:
             raise DataError(f"data {trial.data.source}: {found} found, {declared} declared")

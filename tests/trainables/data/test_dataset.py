@@ -182,7 +182,7 @@ class TestOpen:
         assert data.test.images[:, 5, 5].tolist() == [[6, 0, 255], [7, 0, 255]]
         assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
         assert data.test.labels.tolist() == [0, 1]
-        assert data.class_names == ("cat", "dog")
+        assert data.training.class_names == ["cat", "dog"]
 
     def test_arrays_are_mapped_read_only(self, source):
         train = opened(source).train
@@ -275,16 +275,8 @@ class TestEntry:
                 file.write_bytes(flipped(content, place))
                 data = opened(source)
                 assert (data.train.images == before).all()
-                assert data.class_names == ("cat", "dog")
+                assert data.training.class_names == ["cat", "dog"]
                 assert file.read_bytes() == content
-
-    def test_an_entry_of_an_earlier_version_is_not_decoded_again(self, cache, source, monkeypatch):
-        opened(source)
-        (entry,) = (cache / "decoded").iterdir()
-        (entry / "classes.json").write_text('["cat", "dog"]')
-        monkeypatch.setattr(dataset, "_checked", set())
-        assert opened(source).class_names == ("cat", "dog")
-        assert (entry / "classes.json").read_text() == '["cat", "dog"]'
 
     def test_no_pickle_is_ever_loaded(self, cache, source, tmp_path):
         class Malicious:
@@ -489,5 +481,5 @@ class TestRealCifar:
         assert deviation.round(4).tolist() == [0.2470, 0.2435, 0.2616]
         assert np.bincount(data.train.labels).tolist() == [5000] * 10
         assert np.bincount(data.test.labels).tolist() == [1000] * 10
-        assert data.class_names[3] == "cat"
+        assert data.training.class_names[3] == "cat"
         assert inspect(self.source).fingerprint == "debb9c7d1d7cea5ef61bf5af15291b2e"

@@ -132,20 +132,10 @@ def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...]:
     return tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 
-@dataclass(frozen=True)
-class Labels:
-    """Classes of the images of every part, as numbers with names."""
-
-    parts: Mapping[str, NDArray[np.int64]]
-    """Classes by part, shape (n,) each."""
-    class_names: tuple[str, ...]
-    """Name of every class by its number; empty where the numbers are all there is."""
-    notes: tuple[Note, ...] = ()
-    """What was done to them."""
-
-
-def numbered(parts: Mapping[str, Sequence[Any]], names: tuple[str, ...]) -> Labels:
-    """Return labels as numbers from 0: text in order of name, numbers by size.
+def numbered(
+    parts: Mapping[str, Sequence[Any]], names: tuple[str, ...]
+) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...], tuple[Note, ...]]:
+    """Return labels as numbers from 0, text in order of name, with the classes' names, and notes.
 
     Labels of all parts, `train` among them, are all text or all whole numbers, which may have
     names. Names without images are dropped.
@@ -168,11 +158,11 @@ def numbered(parts: Mapping[str, Sequence[Any]], names: tuple[str, ...]) -> Labe
         for part, labels in parts.items()
     }
     if not names:
-        return Labels(numbers, tuple(map(str, found)))
+        return numbers, tuple(map(str, found)), ()
     gone = ", ".join(name for place, name in enumerate(names) if place not in number)
     text = f"no image is of class {gone}; the others are numbered anew"
     notes = (Note("unused-names", "note", text),) if gone else ()
-    return Labels(numbers, tuple(names[place] for place in found), notes)
+    return numbers, tuple(names[place] for place in found), notes
 
 
 def _in_order(label: str | int) -> tuple[bool, int, str]:

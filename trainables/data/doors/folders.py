@@ -61,27 +61,19 @@ class ImageFolder(Readable):
             lack = f"{self.path}: no folder test"
             return replace(listed.parts(), roots=roots, lack=lack)
         passed_over: list[Path] = []
-        folders = _classes(roots["train"], passed_over)
-        if not folders:
-            raise DataError(
-                f"{roots['train']}: holds no class folders; needed are train/<class>/<image>"
-            )
-        inside = {folder: _images(folder, passed_over) for folder in folders}
-        names = [_name(folder) for folder in folders if inside[folder]]
-        splits = {"train": self._split(roots["train"], inside, names)}
+        inside: dict[str, dict[Path, list[Path]]] = {}
         for part, root in roots.items():
-            if part != "train":
-                inside = {f: _images(f, passed_over) for f in _classes(root, passed_over)}
-                if not inside:
-                    raise DataError(
-                        f"{root}: holds no class folders; needed are {part}/<class>/<image>"
-                    )
-                splits[part] = self._split(root, inside, names)
+            inside[part] = {f: _images(f, passed_over) for f in _classes(root, passed_over)}
+            if not inside[part]:
+                raise DataError(
+                    f"{root}: holds no class folders; needed are {part}/<class>/<image>"
+                )
+        names = [_name(folder) for folder, images in inside["train"].items() if images]
         return Parts(
-            splits,
+            {part: self._split(roots[part], own, names) for part, own in inside.items()},
             tuple(names),
             tuple(str(root) for root in roots.values()),
-            tuple(_notes(passed_over, folders, names)),
+            tuple(_notes(passed_over, [*inside["train"]], names)),
             f"{self.path}: no folder test",
             roots,
         )
@@ -204,23 +196,21 @@ def _holds_images(folder: Path) -> bool:
 
 
 def _images(folder: Path, passed_over: list[Path]) -> list[Path]:
-    return [*_walked(folder, passed_over)]
-
-
-def _walked(folder: Path, passed_over: list[Path]) -> Iterator[Path]:
+    found: list[Path] = []
     for entry in _entries(folder):
         if _is_litter(entry):
             passed_over.append(entry)
         elif entry.is_dir():
             if entry.is_symlink() and folder.resolve().is_relative_to(entry.resolve()):
                 raise DataError(f"{entry}: is a link to a folder that holds it; take it away")
-            yield from _walked(entry, passed_over)
+            found += _images(entry, passed_over)
         elif not entry.is_file():
             raise DataError(f"{entry}: is no regular file; take it away")
         elif entry.suffix.lower() in _NO_IMAGES:
             passed_over.append(entry)
         else:
-            yield entry
+            found.append(entry)
+    return found
 
 
 def _notes(passed_over: list[Path], folders: list[Path], names: list[str]) -> Iterator[Note]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from trainables.data.arrangement import Parts, Readable
 from trainables.data.doors.columns import numbered, texts
 from trainables.data.reading import Note, Pixels, Split
-from trainables.errors import DataError
+from trainables.errors import DataError, first_line
 from trainables.functions import load_function
 
 Several = Pixels | Sequence[Pixels]
@@ -50,16 +50,13 @@ class Function(Readable):
             labels[part] = _labels(f"{where}, {part} labels", own[1], count)
             found = _labels(f"{where}, {part} groups", own[2], count) if len(own) == 3 else None
             groups[part] = None if found is None else np.array(found).astype(str)
-        numbers = numbered(labels, ())
+        numbers, class_names, _ = numbered(labels, ())
         splits = {
-            part: array_split(
-                f"{self.reference}, {part}", images[part], numbers.parts[part], groups[part]
-            )
-            for part in names
+            part: array_split(f"{self.reference}, {part}", images[part], own, groups[part])
+            for part, own in numbers.items()
         }
         lack = f"{self.reference}: returns no test part"
-        files = (self.reference,)
-        return Parts(splits, numbers.class_names, files, tuple(dict.fromkeys(notes)), lack)
+        return Parts(splits, class_names, (self.reference,), tuple(dict.fromkeys(notes)), lack)
 
     def _call(self, where: str) -> Any:
         try:
@@ -95,10 +92,6 @@ def _unzipped(dataset: Any) -> Sequence[Any]:
     return [*zip(*(dataset[number] for number in range(len(dataset))), strict=True)]
 
 
-def _why(problem: Exception) -> str:
-    return str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-
-
 def _arrays(where: str, values: Any) -> list[NDArray[Any]]:
     """Return one array of all images, or, where they differ in size, one of each."""
     try:
@@ -109,7 +102,7 @@ def _arrays(where: str, values: Any) -> list[NDArray[Any]]:
         each = [np.asarray(image)[None] for image in values]
     except Exception as problem:  # whatever a library's arrays raise when they are not ready
         raise DataError(
-            f"{where} cannot be read as an array ({_why(problem)}); of a tensor: "
+            f"{where} cannot be read as an array ({first_line(problem)}); of a tensor: "
             "images.detach().cpu().numpy()"
         ) from problem
     if not each or any(image.dtype == object for image in each):
@@ -176,7 +169,8 @@ def _labels(where: str, values: Any, n_images: int) -> Sequence[Any]:
             array = np.array(array.tolist())
     except Exception as problem:  # as in `_arrays`
         raise DataError(
-            f"{where} cannot be read as an array ({_why(problem)}); one class per image is needed"
+            f"{where} cannot be read as an array ({first_line(problem)}); one class per image is "
+            "needed"
         ) from problem
     if array.ndim == 2 and array.shape[0] == n_images and array.shape[1] == 1:
         array = array[:, 0]

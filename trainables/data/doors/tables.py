@@ -60,13 +60,13 @@ class Tables(Readable):
                 )
         columns = self._columns([*chain.from_iterable(files.values())])
         raw = {part: [_labels(file, columns) for file in own] for part, own in files.items()}
-        labels = numbered(
+        labels, class_names, notes = numbered(
             {part: [*chain.from_iterable(own)] for part, own in raw.items()}, columns.class_names
         )
         splits = {
             part: Split(
                 str(self._place(part)),
-                labels.parts[part],
+                labels[part],
                 partial(_contents, own, columns),
                 partial(_places, own, columns, [len(each) for each in raw[part]]),
                 self._groups(own),
@@ -75,9 +75,9 @@ class Tables(Readable):
         }
         return Parts(
             splits,
-            labels.class_names,
+            class_names,
             tuple(file.name for own in files.values() for file in own),
-            labels.notes,
+            notes,
             lack=self._lack("test"),
             roots={part: own[0] for part, own in files.items()},
         )
