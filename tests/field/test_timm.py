@@ -9,7 +9,7 @@ import torch
 from trainables.errors import ModelError, WeightsError
 from trainables.models import timm_models
 from trainables.models.networks import build_model, check_model
-from trainables.models.normalization import expected
+from trainables.models.published import expected
 from trainables.models.rehearsal import check_input
 from trainables.models.weights import check_weights, resolve_weights
 

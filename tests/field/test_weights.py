@@ -14,7 +14,7 @@ from torch import Tensor
 from trainables.errors import WeightsError
 from trainables.models import published
 from trainables.models.networks import build_model
-from trainables.models.normalization import expected
+from trainables.models.published import expected
 from trainables.models.weights import check_weights, load_weights, resolve_weights
 from trainables.trial import Channels, Trial, Weights
 

@@ -86,8 +86,6 @@ class Picture(NamedTuple):
     """What its header tells."""
     look: bytes
     """Eight bytes that images with the same pixels share, however they are stored."""
-    sides: Sides
-    """Upright, before it was brought to a size."""
     peak: int = 0
     """The largest value of an image of more than 8 bits, where no range is stated."""
     is_transparent: bool = False
@@ -127,11 +125,10 @@ def decode(
     """
     goal = (sides, sides) if isinstance(sides, int) else sides
     if isinstance(item.content, np.ndarray):
-        header = examine(item)
-        pixels, own = item.content, header.sides
-        if goal is not None and own != goal:
+        header, pixels = examine(item), item.content
+        if goal is not None and header.sides != goal:
             pixels = _fitted(Image.fromarray(pixels), goal, manner)
-        return Picture(header.digest, pixels, header, header.digest[:8], own)
+        return Picture(header.digest, pixels, header, header.digest[:8])
     data = _encoded(item)
     peak = 0
     with _open(item, data, manner) as image:
@@ -148,9 +145,8 @@ def decode(
                 item.where, f"the image is damaged ({problem}); replace it or take it out"
             ) from problem
     whole = np.asarray(rgb)
-    own = (rgb.height, rgb.width)
     pixels = whole if goal is None else _fitted(rgb, goal, manner)
-    return Picture(header.digest, pixels, header, _look(whole), own, peak, is_transparent)
+    return Picture(header.digest, pixels, header, _look(whole), peak, is_transparent)
 
 
 def digest_of(item: Item) -> bytes:
@@ -195,10 +191,8 @@ def _encoded(item: Item) -> bytes:
 
 
 def _header(data: bytes, image: Image.Image) -> Header:
-    sides = (image.height, image.width)
-    return Header(
-        hashlib.sha256(data).digest(), sides, _is_deep(image), image.has_transparency_data
-    )
+    digest, sides = hashlib.sha256(data).digest(), (image.height, image.width)
+    return Header(digest, sides, _is_deep(image), image.has_transparency_data)
 
 
 def _digest(pixels: Pixels) -> bytes:

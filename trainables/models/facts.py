@@ -15,13 +15,10 @@ from typing import Any
 
 from trainables.data.cache import recall, remember
 from trainables.functions import is_function
-from trainables.recipe import Stem
+from trainables.recipe import Sides, Stem
 
 _FORM = 2
 """Raised when the same models and versions give other facts."""
-
-Sides = tuple[int, int]
-"""Height and width of images in pixels."""
 
 
 def check_model(name: str, stem: Stem = "standard") -> None:

@@ -16,10 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.errors import CheckpointError, ModelError
 from trainables.functions import is_function, load_function
-from trainables.models.facts import Sides
 from trainables.models.own import build_own
 from trainables.models.timm_models import PREFIX, find_timm
-from trainables.recipe import Stem
+from trainables.recipe import Sides, Stem
 
 _SIZE_ARGUMENT = {"VisionTransformer": "image_size", "MaxVit": "input_size"}
 """Families whose layers depend on the image size, and how their builders call it."""

@@ -8,7 +8,7 @@ import urllib.request
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torchvision
@@ -18,7 +18,13 @@ from trainables.errors import WeightsError
 from trainables.functions import is_function
 from trainables.models.networks import model_names
 from trainables.models.tensors import read_tensors
+from trainables.trial import Channels, Weights
 
+_NAMED = {
+    "imagenet": Channels(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+    "none": Channels(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+}
+"""What images are scaled to, by the name that a recipe or weights give it."""
 _REACH_SECONDS = 10.0
 """Seconds that a server may take to say that it has a file."""
 
@@ -92,6 +98,25 @@ def published_tensors(member: Any, model: str) -> dict[str, Tensor]:
     except (OSError, RuntimeError) as error:
         raise _unobtainable(member, model, error) from error
     return state
+
+
+def expected(
+    kind: Literal["auto", "data", "none"], weights: Weights, model: str
+) -> Channels | None:
+    """Return the mean and deviation that images are normalised by; None for the data's own.
+
+    The recipe's kind has the last word; `auto` leaves it to the weights.
+    """
+    said = weights.normalization if kind == "auto" else kind
+    if said is None and weights.name is not None:
+        return channels_of(known_member(model, weights.name))
+    return said if isinstance(said, Channels) else _NAMED.get(said or "data")
+
+
+def channels_of(member: Any) -> Channels:
+    """Return what a member of torchvision's weights expects of its inputs."""
+    transforms = member.transforms()
+    return Channels(mean=tuple(transforms.mean), std=tuple(transforms.std))
 
 
 def _unobtainable(member: Any, model: str, error: Exception) -> WeightsError:

@@ -16,9 +16,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.errors import ModelError, first_line
 from trainables.functions import is_function, own_output
-from trainables.models.facts import Sides
 from trainables.models.networks import build_model, hash_state, place_of, skeleton
-from trainables.recipe import Stem
+from trainables.recipe import Sides, Stem
 
 _USUAL_SIZES = (32, 48, 64, 75, 96, 112, 128, 160, 192, 224, 256, 299, 384, 448, 512)
 """Sides in pixels that are tried to name an `image_size` that would do."""

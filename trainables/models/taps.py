@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.functions import is_function
-from trainables.models.facts import Sides
 from trainables.models.networks import skeleton
-from trainables.recipe import Stem
+from trainables.recipe import Sides, Stem
 
 
 class LiveTaps:

@@ -10,13 +10,12 @@ from torchvision.models import GoogLeNet, Inception3
 from trainables.errors import WeightsError
 from trainables.functions import is_function
 from trainables.models.exported import about_of
-from trainables.models.facts import Sides
 from trainables.models.matching import Fit, Head, fit
 from trainables.models.networks import check_model, head_names, skeleton
-from trainables.models.normalization import channels_of
 from trainables.models.own import weights_beside
 from trainables.models.published import (
     cache_file,
+    channels_of,
     check_reachable,
     known_member,
     member_of,
@@ -26,7 +25,7 @@ from trainables.models.published import (
 )
 from trainables.models.tensors import digest, read_tensors
 from trainables.models.timm_models import PREFIX, timm_weights
-from trainables.recipe import Stem
+from trainables.recipe import Sides, Stem
 from trainables.trial import Normalization, Weights
 
 

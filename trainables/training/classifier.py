@@ -25,7 +25,7 @@ from trainables.models.networks import (
     read_checkpoint,
     shapes,
 )
-from trainables.models.normalization import expected
+from trainables.models.published import expected
 from trainables.models.rehearsal import fresh_model, rehearse
 from trainables.models.taps import LiveTaps
 from trainables.models.weights import load_weights

@@ -20,8 +20,7 @@ from torchvision.transforms._presets import ImageClassification
 from trainables.errors import ModelError, WeightsError
 from trainables.models import matching, published
 from trainables.models.networks import build_model, head_names, model_names, skeleton
-from trainables.models.normalization import expected
-from trainables.models.published import known_member, weights_names
+from trainables.models.published import expected, known_member, weights_names
 from trainables.models.weights import check_weights, load_weights, resolve_weights
 from trainables.trial import Channels, Weights
 

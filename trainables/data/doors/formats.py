@@ -34,31 +34,22 @@ def schema_of(file: Path) -> pa.Schema:
 
 def column_of(file: Path, name: str) -> pa.ChunkedArray:
     """Return a column of a file; raises DataError where it cannot be read."""
+    kind = schema_of(file).field(name).type
+    return pa.chunked_array([*batches_of(file, name, rows=2**16)], kind)
+
+
+def batches_of(file: Path, name: str, rows: int = _ROWS) -> Iterator[pa.Array]:
+    """Return a column of a file some rows at a time; raises DataError where it is damaged."""
     try:
         opened = _opened(file)
         if isinstance(opened, pq.ParquetFile):
             with opened as parquet:
-                return parquet.read(columns=[name]).column(name)
-        return (opened if isinstance(opened, pa.Table) else opened.read_all()).column(name)
-    except (pa.ArrowException, OSError, KeyError) as problem:
-        raise _damaged(file, problem) from problem
-
-
-def batches_of(file: Path, name: str) -> Iterator[pa.Array]:
-    """Return a column of a file a few rows at a time; raises DataError where it is damaged."""
-    try:
-        opened = _opened(file)
-        if isinstance(opened, pq.ParquetFile):
-            opened.close()
-            # Not buffered ahead: whole row groups would lie in memory beside the decoded images.
-            with pq.ParquetFile(file, memory_map=True, pre_buffer=False) as parquet:
-                for batch in parquet.iter_batches(batch_size=_ROWS, columns=[name]):
+                for batch in parquet.iter_batches(batch_size=rows, columns=[name]):
                     yield batch.column(0)
             return
-        for batch in _record_batches(opened):
-            column = batch.column(batch.schema.get_field_index(name))
-            for start in range(0, len(column), _ROWS):
-                yield column.slice(start, _ROWS)
+        for batch in opened:
+            for start in range(0, len(batch), rows):
+                yield batch.column(name).slice(start, rows)
     except (pa.ArrowException, OSError) as problem:
         raise _damaged(file, problem) from problem
 
@@ -99,14 +90,15 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 def _opened(file: Path) -> Any:
     try:
         if is_csv(file):
-            return _text(file)
+            return _text(file).to_reader()
         if file.suffix != ".arrow":
-            return pq.ParquetFile(file)
+            # Not buffered ahead: whole row groups would lie in memory beside the decoded images.
+            return pq.ParquetFile(file, memory_map=True, pre_buffer=False)
         mapped = pa.memory_map(str(file))
         try:
             return pa.ipc.open_stream(mapped)
         except pa.ArrowInvalid:
-            return pa.ipc.open_file(mapped)
+            return pa.ipc.open_file(mapped).read_all().to_reader()
     except (pa.ArrowException, OSError, UnicodeDecodeError, StopIteration) as problem:
         raise _damaged(file, problem) from problem
 
@@ -129,11 +121,3 @@ def _damaged(file: Path, problem: Exception) -> DataError:
     kinds = {".arrow": "Arrow", ".csv": "CSV", ".tsv": "CSV"}
     kind = kinds.get(file.suffix.lower(), "Parquet")
     return DataError(f"{file}: cannot be read as {kind} ({problem}); replace the file")
-
-
-def _record_batches(opened: Any) -> Iterator[Any]:
-    if isinstance(opened, pa.Table):
-        return iter(opened.to_batches())
-    if hasattr(opened, "num_record_batches"):
-        return (opened.get_batch(number) for number in range(opened.num_record_batches))
-    return iter(opened)
