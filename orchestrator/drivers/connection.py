@@ -44,6 +44,7 @@ _ANSWER_SECONDS = 4.0
 """Seconds in which a cluster opens a connection."""
 _private: list[Path] = []
 """Folders of private Rays."""
+_ADVICE = "Check --address (or RAY_ADDRESS), or leave it out to run on this machine."
 _KIND = "accelerator_type:"
 """What precedes the name of a node's GPUs among its resources."""
 
@@ -67,10 +68,7 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
             start_private()
     except _FAILURES as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
-        raise RunError(
-            f"{where} cannot be used: {str(error).splitlines()[0]} "
-            "Check --address (or RAY_ADDRESS), or leave it out to run on this machine."
-        ) from error
+        raise RunError(f"{where} cannot be used: {str(error).splitlines()[0]} {_ADVICE}") from error
     try:
         yield Connected().nodes()
     finally:
@@ -152,14 +150,7 @@ def drop_private_folders() -> None:
 
 
 def _refuse_dead(address: str) -> None:
-    """Refuse an address where no cluster answers: Ray itself would try for minutes.
-
-    Raises
-    ------
-    RunError
-        It is said why, within ten seconds.
-    """
-    advice = "Check --address (or RAY_ADDRESS), or leave it out to run on this machine."
+    """Refuse an address where no cluster answers, within seconds: Ray itself tries for minutes."""
     scheme, _, rest = address.rpartition("://")
     if scheme.startswith("http"):
         raise RunError(
@@ -176,10 +167,10 @@ def _refuse_dead(address: str) -> None:
             is_ray = _speaks_grpc(connection)
     except (OSError, OverflowError) as error:
         why = getattr(error, "strerror", None) or error
-        raise RunError(f"the Ray cluster at {address}: nobody answers ({why}). {advice}") from None
+        raise RunError(f"the Ray cluster at {address}: nobody answers ({why}). {_ADVICE}") from None
     if not is_ray:
         raise RunError(
-            f"the Ray cluster at {address}: another service answers there, no Ray. {advice}"
+            f"the Ray cluster at {address}: another service answers there, no Ray. {_ADVICE}"
         )
 
 

@@ -8,16 +8,7 @@ from dataclasses import asdict, replace
 from fractions import Fraction
 
 from orchestrator.errors import RunError
-from orchestrator.placement.shares import (
-    Measured,
-    Node,
-    Share,
-    asks_of,
-    larger,
-    load_of,
-    remedy,
-    share_for,
-)
+from orchestrator.placement import shares
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from trainables.measure.footprint import Load
@@ -33,13 +24,13 @@ class Placer:
 
     def __init__(self, study: Study, inputs: Inputs, *, grows: bool = False) -> None:
         self._study, self._inputs, self._grows = study, inputs, grows
-        self._enlarged: dict[str, Share] = {}
-        self._measured: dict[Load, Share] = {}
-        self._found: dict[str, dict[Load, Measured]] = {}
-        self.nodes: list[Node] = []
+        self._enlarged: dict[str, shares.Share] = {}
+        self._measured: dict[Load, shares.Share] = {}
+        self._found: dict[str, dict[Load, shares.Measured]] = {}
+        self.nodes: list[shares.Node] = []
         self._has_gpu = False
 
-    def share(self, trial: Trial) -> Share:
+    def share(self, trial: Trial) -> shares.Share:
         """Return a trial's CPUs and GPUs."""
         return self._enlarged.get(trial.trial_id) or self._first(trial)
 
@@ -50,9 +41,9 @@ class Placer:
         `OUT_OF_GPU_MEMORY`); else why it cannot, and what would help.
         """
         now = self.share(trial)
-        share = larger(now, self.nodes, shortage)
+        share = shares.larger(now, self.nodes, shortage)
         if share is None:
-            return remedy(now, shortage)
+            return shares.remedy(now, shortage)
         self._enlarged[trial.trial_id] = share
         return None
 
@@ -68,11 +59,11 @@ class Placer:
             speed = 1.0 if part == 1 else None
             self._enlarged[trial.trial_id] = replace(share, gpu=part, speed=speed)
 
-    def declared(self) -> Share:
+    def declared(self) -> shares.Share:
         """Return the share of every trial that was not measured."""
         return declared_share(self._study, self._has_gpu and self._study.trainable != "simulated")
 
-    def meet(self, nodes: list[Node]) -> list[str]:
+    def meet(self, nodes: list[shares.Node]) -> list[str]:
         """Take note of the nodes there are; return what is odd about them.
 
         Raises RunError where GPUs are asked for and there are none, or none yet to be measured.
@@ -101,13 +92,13 @@ class Placer:
         self._has_gpu = gpu_problem() is None
         return [] if self._has_gpu else [_UNSEEN]
 
-    def remeet(self, nodes: list[Node]) -> None:
+    def remeet(self, nodes: list[shares.Node]) -> None:
         """Take note of nodes that joined or left during a run; what trials get stays."""
         self.nodes = nodes
 
     def survey(self, trials: Sequence[Trial], note: Callable[[str], None]) -> list[str]:
         """Measure how many trials share a GPU, where that is asked for; return what is odd."""
-        asks = asks_of(self._study, self._inputs, trials)
+        asks = shares.asks_of(self._study, self._inputs, trials)
         if not (asks and self._has_gpu and self._study.resources.gpu == "auto"):
             return []
         from orchestrator.placement.survey import Survey
@@ -115,7 +106,7 @@ class Placer:
         survey = Survey(self._study.resources.cpu, self._most(len(trials)), note)
         return self.take(survey.take(asks))
 
-    def take(self, found: dict[str, dict[Load, Measured]]) -> list[str]:
+    def take(self, found: dict[str, dict[Load, shares.Measured]]) -> list[str]:
         """Place trials by what each load takes, by every kind of GPU that torch sees.
 
         Returns what is odd.
@@ -135,7 +126,7 @@ class Placer:
             fits |= {kind: loads[load].fit for kind, loads in found.items()}
             each = (loads[load].footprint for loads in found.values())
             context = max((footprint.context_bytes for footprint in each if footprint), default=0)
-            share = share_for(cpus, fits, gpus)
+            share = shares.share_for(cpus, fits, gpus)
             self._measured[load] = replace(share, context_bytes=context or None)
         return []
 
@@ -154,23 +145,19 @@ class Placer:
         ]
         return json.dumps(rows) if rows else None
 
-    def _first(self, trial: Trial) -> Share:
+    def _first(self, trial: Trial) -> shares.Share:
         declared = self.declared()
         if not self._measured or not declared.gpu:
             return declared
-        load = load_of(trial, self._inputs)
+        load = shares.load_of(trial, self._inputs)
         if load in self._measured:
             return self._measured[load]
         # Proposed since: larger batches of the same are sure to take no less.
-        larger_batches = [
-            known
-            for known in self._measured
-            if known.batch_size > load.batch_size
-            and replace(known, batch_size=load.batch_size) == load
-        ]
-        if not larger_batches:
-            return declared
-        return self._measured[min(larger_batches, key=lambda known: known.batch_size)]
+        kind = replace(load, batch_size=0)
+        alike = (known for known in self._measured if replace(known, batch_size=0) == kind)
+        larger = (known for known in alike if known.batch_size > load.batch_size)
+        nearest = min(larger, key=lambda known: known.batch_size, default=None)
+        return self._measured[nearest] if nearest else declared
 
     def _most(self, n_trials: int) -> dict[str, int]:
         """Return how many trials may share a GPU of each kind, as CPUs and trials allow."""
@@ -192,7 +179,7 @@ _UNSEEN = (
 )
 
 
-def declared_share(study: Study, on_gpu: bool) -> Share:
+def declared_share(study: Study, on_gpu: bool) -> shares.Share:
     """Return what each trial is given by the study's word.
 
     `auto` is a whole GPU where trials are expected to train on GPUs, else none.
@@ -200,4 +187,4 @@ def declared_share(study: Study, on_gpu: bool) -> Share:
     gpu = study.resources.gpu
     if gpu == "auto":
         gpu = int(on_gpu)
-    return Share(float(study.resources.cpu), float(Fraction(gpu)))
+    return shares.Share(float(study.resources.cpu), float(Fraction(gpu)))

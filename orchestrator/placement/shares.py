@@ -225,11 +225,11 @@ def share_for(
     fitting = {kind: found for kind, found in fits.items() if found[0]}
     if not fitting:
         return Share(cpu, 1.0)
-    if len(fitting) == len(fits):
-        k, measured = min(fitting.values(), key=lambda found: found[0])
-        return Share(cpu, 1 / k, speed=measured)
-    kind = max(fitting, key=lambda kind: (gpus[kind], kind))
-    k, measured = fitting[kind]
+    kind = ""
+    k, measured = min(fitting.values(), key=lambda found: found[0])
+    if len(fitting) < len(fits):
+        kind = max(fitting, key=lambda kind: (gpus[kind], kind))
+        k, measured = fitting[kind]
     return Share(cpu, 1 / k, kind, measured)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.content import tried
-from trainables.data.pictures import Manner, decode, quiet
+from trainables.data.pictures import decode, quiet
 from trainables.data.reading import Note, Reading, Split, in_order
 from trainables.data.splits import carve
 from trainables.errors import DataError, OtherLayout, PictureError
@@ -185,7 +185,7 @@ def _matching(pattern: str) -> Callable[[str], str]:
 
 def _looks(split: Split, source: Source) -> NDArray[np.uint64]:
     """Return a number of each image that images with equal pixels share; its own if damaged."""
-    decoded = partial(tried, partial(decode, sides=None, manner=Manner.of(source)))
+    decoded = partial(tried, partial(decode, sides=None, source=source))
     with quiet():
         found = [
             digest[:8] if isinstance(picture, PictureError) else picture.look

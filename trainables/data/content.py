@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from trainables.data.pictures import Header, Manner, Picture, digest_of
-from trainables.data.pixels import Damaged
+from trainables.data.pictures import Header, Picture, colour, digest_of
+from trainables.data.pixels import Copies, Damaged
 from trainables.data.reading import Item, Reading, Split
 from trainables.errors import PictureError
 from trainables.recipe import Sides
+from trainables.trial import Source
 
 PARTS = ("train", "test")
 
@@ -33,8 +34,8 @@ def tried(function: Callable[[Item], Result], item: Item) -> tuple[bytes, Result
 class Content:
     """The images of a data set, counted one after another in their order, train before test."""
 
-    def __init__(self, reading: Reading, manner: Manner) -> None:
-        self._manner, self._reading = manner, reading
+    def __init__(self, reading: Reading, source: Source) -> None:
+        self._source, self._reading = source, reading
         self._splits = {"train": reading.train, "test": reading.test}
         self._parts = {part: hashlib.sha256() for part in PARTS}
         self._whole = hashlib.sha256()
@@ -48,22 +49,29 @@ class Content:
         """Images that cannot be read."""
         self.kept: dict[str, list[int]] = {part: [] for part in PARTS}
         """Places of those that can, in train and in test."""
+        self._keys = {part: bytearray() for part in PARTS}
 
-    def add(self, digest: bytes, found: Header | PictureError) -> bool:
-        """Count the next image; return whether it can be read."""
+    def add(self, digest: bytes, found: Header | PictureError, key: bytes | None = None) -> None:
+        """Count the next image; images with the same key, eight bytes, are copies of each other."""
         place, self._place = self._place, self._place + 1
         self._whole.update(digest)
         if isinstance(found, PictureError):
             self.damaged.append(Damaged(place, found.where, found.why))
-            return False
+            return
         is_test = place >= self._n_train
         part = "test" if is_test else "train"
         self._parts[part].update(digest)
+        # Of the first bytes: two unlike images share them once in 10¹⁹ pairs.
+        self._keys[part] += key or digest[:8]
         self.kept[part].append(place - is_test * self._n_train)
         self.shapes[found.sides] += 1
         self.n_deep += found.is_deep
         self.n_alpha += found.has_alpha
-        return True
+
+    @property
+    def copies(self) -> Copies:
+        """Images that are there more than once, by their keys, among those that can be read."""
+        return Copies.among(*(np.frombuffer(keys, np.uint64) for keys in self._keys.values()))
 
     def part(self, part: str) -> Split:
         """Return the images of a part, `train` or `test`, that can be read."""
@@ -101,14 +109,14 @@ class Content:
         return _with(whole.hexdigest()[:32], self._kinds())
 
     def _kinds(self) -> dict[str, Any]:
-        manner = self._manner
+        source = self._source
         found: dict[str, Any] = {}
         if self.n_deep:
-            found["values"] = manner.values or "bits"
+            found["values"] = source.range or "bits"
         if self.n_alpha:
-            found["background"] = manner.background
-        if manner.fit != "crop" and any(height != width for height, width in self.shapes):
-            found["fit"] = [manner.fit, manner.background] if manner.fit == "pad" else manner.fit
+            found["background"] = colour(source)
+        if source.fit != "crop" and any(height != width for height, width in self.shapes):
+            found["fit"] = [source.fit, colour(source)] if source.fit == "pad" else source.fit
         return found
 
 

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +16,12 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from results.phrases import byte_size
-from trainables.data.cache import (
-    FOLDER_VARIABLE,
-    available_memory,
-    cache_folder,
-    checksum,
-    evidence_key,
-    free_disk,
-    locked,
-    opened_json,
-    recall,
-    remember,
-    replacing,
-    unwritable,
-)
+from trainables.data import cache
 from trainables.data.content import Content, tried
 from trainables.data.decoding import Progress, listed, write_arrays
 from trainables.data.info import DataInfo, facts_of, recalled
-from trainables.data.pictures import DECODING_VERSION, Manner, examine, quiet
-from trainables.data.pixels import Copies, recall_look, remember_look
+from trainables.data.pictures import DECODING_VERSION, examine, quiet
+from trainables.data.pixels import recall_look, remember_look
 from trainables.data.reading import Pixels, Reading, in_order
 from trainables.data.sources import origin
 from trainables.data.splits import Training
@@ -79,20 +67,20 @@ def inspect(source: Source) -> DataInfo:
     evidence = found.evidence()
     key = None
     if evidence:
-        key = evidence_key(evidence, _INSPECTION, source.model_dump_json())
-    known = recall(key) if key is not None else None
+        key = cache.evidence_key(evidence, _INSPECTION, source.model_dump_json())
+    known = cache.recall(key) if key is not None else None
     if known is not None:
         info = recalled(known)
     else:
         info = _inspected(found.read(source), source)
         if key is not None:
-            remember(key, facts_of(info))
+            cache.remember(key, facts_of(info))
     if source.damaged == "skip":
         # Which pixels are damaged is known once they were decoded.
-        decoded = recall(_skipping(info.content, source))
+        decoded = cache.recall(_skipping(info.content, source))
         if decoded is not None:
             info = replace(recalled(decoded), class_names=info.class_names)
-    return replace(info, look=recall_look(info.content, Manner.of(source)))
+    return replace(info, look=recall_look(info.content, source))
 
 
 def _skipping(content: str, source: Source) -> str:
@@ -101,23 +89,14 @@ def _skipping(content: str, source: Source) -> str:
 
 
 def _inspected(reading: Reading, source: Source) -> DataInfo:
-    manner = Manner.of(source)
-    content, heads = Content(reading, manner), {"train": bytearray(), "test": bytearray()}
-    look = partial(tried, partial(examine, manner=manner))
+    content, look = Content(reading, source), partial(tried, partial(examine, source=source))
     with quiet():
-        for part, split in (("train", reading.train), ("test", reading.test)):
-            for digest, found in in_order(look, split.items()):
-                if content.add(digest, found):
-                    # The first bytes: two unlike images share them once in 10¹⁹ pairs.
-                    heads[part] += digest[:8]
-    return _information(reading, source, content, Copies.among(*map(_numbers, heads.values())))
+        for digest, found in in_order(look, chain(reading.train.items(), reading.test.items())):
+            content.add(digest, found)
+    return _information(reading, source, content)
 
 
-def _numbers(keys: bytearray) -> NDArray[np.uint64]:
-    return np.frombuffer(keys, dtype=np.uint64)
-
-
-def _information(reading: Reading, source: Source, content: Content, copies: Copies) -> DataInfo:
+def _information(reading: Reading, source: Source, content: Content) -> DataInfo:
     said = listed(content.damaged, content.hash) if content.damaged else ""
     if said and source.damaged == "refuse":
         raise DataError(said)
@@ -135,7 +114,7 @@ def _information(reading: Reading, source: Source, content: Content, copies: Cop
         shapes=shapes,
         n_deep=content.n_deep,
         n_alpha=content.n_alpha,
-        copies=copies,
+        copies=content.copies,
         left_out=tuple(each.place for each in content.damaged),
         skipped=said.partition("; ")[0],
         files=reading.files,
@@ -230,15 +209,15 @@ def _opened(
     known = None if anew else _mapped(entry)
     if known is not None:
         return known
-    with locked(entry.name):
+    with cache.locked(entry.name):
         known = None if anew else _mapped(entry)  # decoded by another process meanwhile
         if known is None:
             reading = origin(source).read(source)
             try:
-                with replacing(entry) as folder, quiet():
+                with cache.replacing(entry) as folder, quiet():
                     _write(folder, reading, source, fingerprint, goal, progress)
             except OSError as problem:
-                raise unwritable(problem) from problem
+                raise cache.unwritable(problem) from problem
             known = _mapped(entry)
     if known is None:
         raise DataError(f"{entry}: damaged just after it was written; check the disk")
@@ -252,7 +231,7 @@ def _entry(fingerprint: str, source: Source, goal: Sides | None) -> Path:
     elif goal is not None and source.fit != "crop":
         # The fingerprint of squares does not say how they are brought to another shape.
         size += f"-{source.fit}-{source.background.strip('#')}"
-    return cache_folder() / "decoded" / f"{fingerprint}-{size}-{DECODING_VERSION}"
+    return cache.cache_folder() / "decoded" / f"{fingerprint}-{size}-{DECODING_VERSION}"
 
 
 def _mapped(entry: Path) -> Dataset | None:
@@ -261,10 +240,10 @@ def _mapped(entry: Path) -> Dataset | None:
     Each process compares an entry with its checksums once.
     """
     try:
-        held = opened_json((entry / "classes.json").read_bytes())
+        held = cache.opened_json((entry / "classes.json").read_bytes())
         written = held["crc32"]
         if entry not in _checked and any(
-            checksum(entry / name) != value for name, value in written.items()
+            cache.checksum(entry / name) != value for name, value in written.items()
         ):
             return None
         _checked.add(entry)
@@ -296,12 +275,11 @@ def _write(
     goal: Sides | None,
     progress: Progress | None,
 ) -> None:
-    manner = Manner.of(source)
-    content, look = write_arrays(folder, reading, manner, goal, progress)
-    info = _information(reading, source, content, look.copies)
-    remember_look(content.hash, manner, look)
+    content, look = write_arrays(folder, reading, source, goal, progress)
+    info = _information(reading, source, content)
+    remember_look(content.hash, source, look)
     if source.damaged == "skip":
-        remember(_skipping(content.hash, source), facts_of(info))
+        cache.remember(_skipping(content.hash, source), facts_of(info))
     if info.fingerprint != fingerprint:
         raise _Others(
             f"{reading.train.where}: not the images and labels that the study was planned with: "
@@ -319,11 +297,11 @@ def room(source: Source, info: DataInfo, goal: Sides | None) -> str | None:
     except DataError as problem:
         return str(problem)
     lacking = []
-    disk, memory = free_disk(cache_folder()), available_memory()
+    disk, memory = cache.free_disk(cache.cache_folder()), cache.available_memory()
     if needed > disk and _mapped(_entry(info.fingerprint, source, goal)) is None:
         lacking.append(
-            f"cache folder {cache_folder()} has {byte_size(disk)} free "
-            f"(set {FOLDER_VARIABLE} to a folder with more)"
+            f"cache folder {cache.cache_folder()} has {byte_size(disk)} free "
+            f"(set {cache.FOLDER_VARIABLE} to a folder with more)"
         )
     if needed > memory:
         lacking.append(f"{byte_size(memory)} of memory are available (set a smaller image_size)")

@@ -12,12 +12,13 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from trainables.data.cache import cache_folder, checksum, sealed_json
-from trainables.data.content import PARTS, Content, tried
-from trainables.data.pictures import Manner, Picture, decode
-from trainables.data.pixels import Copies, Damaged, Look
+from trainables.data.content import Content, tried
+from trainables.data.pictures import Picture, decode
+from trainables.data.pixels import Damaged, Look
 from trainables.data.reading import Item, Pixels, Reading, Split, in_order
 from trainables.errors import DataError, PictureError
 from trainables.recipe import Sides
+from trainables.trial import Source
 
 Progress = Callable[[int, int], None]
 """Told the number of images that are decoded, and of all that are to be."""
@@ -35,7 +36,7 @@ _NAMED = 10
 def write_arrays(
     folder: Path,
     reading: Reading,
-    manner: Manner,
+    source: Source,
     goal: Sides | None,
     progress: Progress | None,
 ) -> tuple[Content, Look]:
@@ -46,11 +47,11 @@ def write_arrays(
     """
     bits = None
     while True:
-        work = _Pass(folder, reading, manner, goal, bits, progress)
+        work = _Pass(folder, reading, source, goal, bits, progress)
         try:
             work.run()
         except _Deep:
-            bits = _sampled_bits(reading, manner)
+            bits = _sampled_bits(reading, source)
             continue
         found = work.bits
         if found == bits:
@@ -68,20 +69,19 @@ class _Pass:
         self,
         folder: Path,
         reading: Reading,
-        manner: Manner,
+        source: Source,
         goal: Sides | None,
         bits: int | None,
         progress: Progress | None,
     ) -> None:
         self._folder, self._reading, self._goal = folder, reading, goal
         self._progress, self._bits = progress, bits
-        self._decode = partial(decode, sides=goal, manner=manner, bits=bits)
+        self._decode = partial(decode, sides=goal, source=source, bits=bits)
         self._total = reading.train.labels.size + reading.test.labels.size
         self._done = self._peak = self._n_transparent = self._n_flat = 0
         self._flat = ""
         self._shape: tuple[int, ...] | None = None
-        self._looks = {part: bytearray() for part in PARTS}
-        self.content = Content(reading, manner)
+        self.content = Content(reading, source)
 
     @property
     def bits(self) -> int | None:
@@ -109,14 +109,13 @@ class _Pass:
 
     def look(self) -> Look:
         """Return what the pixels tell."""
-        keys = (np.frombuffer(self._looks[part], dtype=np.uint64) for part in PARTS)
         return Look(
             bits=self._bits,
             n_transparent=self._n_transparent,
             n_flat=self._n_flat,
             flat=self._flat,
             is_even=_is_even(npy.open_memmap(self._folder / "train-images.npy", mode="r")),
-            copies=Copies.among(*keys),
+            copies=self.content.copies,
             damaged=tuple(self.content.damaged),
         )
 
@@ -138,11 +137,10 @@ class _Pass:
             raise _Deep
         if part == "train":
             self._peak = max(self._peak, found.peak)
-        self._looks[part] += found.look
         self._n_transparent += found.is_transparent
         if found.is_flat:
             self._n_flat, self._flat = self._n_flat + 1, self._flat or where
-        self.content.add(digest, found.header)
+        self.content.add(digest, found.header, found.look)
 
     def _write(self, file: BinaryIO, split: Split, pixels: Pixels) -> None:
         if self._shape is None:
@@ -167,19 +165,19 @@ def _head(file: BinaryIO, count: int, shape: tuple[int, ...]) -> None:
     file.seek(0, 2)
 
 
-def _sampled_bits(reading: Reading, manner: Manner) -> int:
+def _sampled_bits(reading: Reading, source: Source) -> int:
     """Return the bits that the first deep training images use, or else those of test."""
     for split in (reading.train, reading.test):
-        peaks = (_peak(item, manner) for item in split.items())
+        peaks = (_peak(item, source) for item in split.items())
         found = [*islice(filter(None, peaks), _SAMPLED)]
         if found:
             return max(found).bit_length()
     return 1
 
 
-def _peak(item: Item, manner: Manner) -> int:
+def _peak(item: Item, source: Source) -> int:
     try:
-        return decode(item, None, manner).peak
+        return decode(item, None, source).peak
     except PictureError:
         return 0
 

@@ -6,10 +6,9 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,27 +38,12 @@ _OTHER_KINDS = {
     "a TIFF of bands or numbers": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
 }
 """How files begin that are whole, and that nothing here can read."""
+_PLAIN = Source()
 
 
-@dataclass(frozen=True)
-class Manner:
-    """How images become pixels, the same for every trial of a study."""
-
-    fit: str = "crop"
-    """What becomes of an image of another shape: `crop`, `squash` or `pad`."""
-    background: tuple[int, int, int] = (255, 255, 255)
-    """Colour behind transparent pixels, and around padded images."""
-    values: tuple[float, float] | None = None
-    """Pixel values that become black and white, of images with more than 8 bits."""
-    max_pixels: int = 200_000_000
-    """Pixels of the largest image that is decoded."""
-
-    @classmethod
-    def of(cls, source: Source) -> Self:
-        """Return the manner that a study's data block asks for."""
-        background = ImageColor.getrgb(source.background)
-        low_high = (source.range[0], source.range[1]) if source.range else None
-        return cls(source.fit, background[:3], low_high, source.max_pixels)
+def colour(source: Source) -> tuple[int, ...]:
+    """Return red, green and blue of a study's background."""
+    return ImageColor.getrgb(source.background)[:3]
 
 
 class Header(NamedTuple):
@@ -99,7 +83,7 @@ class Picture(NamedTuple):
         return bool(is_likely and (pixels == pixels[0, 0]).all())
 
 
-def examine(item: Item, manner: Manner = Manner()) -> Header:
+def examine(item: Item, source: Source = _PLAIN) -> Header:
     """Return what an image's header tells; its pixels are not decoded.
 
     Raises PictureError where it is missing, no image, of a kind that is not read, or too large.
@@ -108,16 +92,16 @@ def examine(item: Item, manner: Manner = Manner()) -> Header:
         height, width, _ = item.content.shape
         return Header(_digest(item.content), (height, width))
     data = _encoded(item)
-    with _open(item, data, manner) as image:
+    with _open(item, data, source) as image:
         return _header(data, image)
 
 
 def decode(
-    item: Item, sides: Sides | int | None, manner: Manner = Manner(), bits: int | None = None
+    item: Item, sides: Sides | int | None, source: Source = _PLAIN, bits: int | None = None
 ) -> Picture:
     """Return an image as RGB: upright as its EXIF data say, on the background, brought to a size.
 
-    Sides are the height and width in pixels that it is brought to, as the manner says, by an
+    Sides are the height and width in pixels that it is brought to, as the source says, by an
     antialiased bicubic filter; one number is both, None leaves the image as it is. Of 16-bit images
     the largest value of so many bits becomes white, by default of those that the image itself uses.
     Raises PictureError where it is missing, truncated, damaged, no image, of a kind that is not
@@ -127,17 +111,17 @@ def decode(
     if isinstance(item.content, np.ndarray):
         header, pixels = examine(item), item.content
         if goal is not None and header.sides != goal:
-            pixels = _fitted(Image.fromarray(pixels), goal, manner)
+            pixels = _fitted(Image.fromarray(pixels), goal, source)
         return Picture(header.digest, pixels, header, header.digest[:8])
     data = _encoded(item)
     peak = 0
-    with _open(item, data, manner) as image:
+    with _open(item, data, source) as image:
         header = _header(data, image)
         try:
             if header.is_deep:
-                rgb, peak, is_transparent = _shallow(item, data, image, manner, bits)
+                rgb, peak, is_transparent = _shallow(item, data, image, source, bits)
             else:
-                rgb, is_transparent = _on_background(ImageOps.exif_transpose(image), manner)
+                rgb, is_transparent = _on_background(ImageOps.exif_transpose(image), source)
         except (MemoryError, PictureError):
             raise
         except Exception as problem:  # Pillow's decoders raise whatever a damaged file makes them
@@ -145,7 +129,7 @@ def decode(
                 item.where, f"the image is damaged ({problem}); replace it or take it out"
             ) from problem
     whole = np.asarray(rgb)
-    pixels = whole if goal is None else _fitted(rgb, goal, manner)
+    pixels = whole if goal is None else _fitted(rgb, goal, source)
     return Picture(header.digest, pixels, header, _look(whole), peak, is_transparent)
 
 
@@ -214,10 +198,10 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in usual if name in Image.OPEN)
 
 
-def _open(item: Item, data: bytes, manner: Manner) -> Image.Image:
+def _open(item: Item, data: bytes, source: Source) -> Image.Image:
     if not data:
         raise PictureError(item.where, "is empty, not an image; replace it or take it out")
-    large = f"more than the {manner.max_pixels:,} that are decoded; set data.max_pixels"
+    large = f"more than the {source.max_pixels:,} that are decoded; set data.max_pixels"
     try:
         image = Image.open(io.BytesIO(data), formats=_formats())
     except UnidentifiedImageError as problem:
@@ -230,9 +214,9 @@ def _open(item: Item, data: bytes, manner: Manner) -> Image.Image:
         raise PictureError(
             item.where, f"the image's header is damaged ({problem}); replace it or take it out"
         ) from problem
-    if image.width * image.height > manner.max_pixels:
+    if image.width * image.height > source.max_pixels:
         raise PictureError(item.where, f"{image.width}×{image.height} pixels are {large}")
-    if image.mode == "F" and manner.values is None:
+    if image.mode == "F" and source.range is None:
         raise PictureError(item.where, _numbers("floating-point pixels have"))
     return image
 
@@ -264,7 +248,7 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _shallow(
-    item: Item, data: bytes, image: Image.Image, manner: Manner, bits: int | None
+    item: Item, data: bytes, image: Image.Image, source: Source, bits: int | None
 ) -> tuple[Image.Image, int, bool]:
     """Return an image of more than 8 bits as RGB, its largest value, and whether it shows through.
 
@@ -275,9 +259,9 @@ def _shallow(
     alpha = values[..., 3] if values.ndim == 3 and values.shape[2] == 4 else None
     if not np.isfinite(colours).all():
         raise PictureError(item.where, "has pixels that are no numbers (NaN); mend or take it out")
-    low, high = manner.values or (0.0, 0.0)
+    low, high = source.range or (0.0, 0.0)
     peak = 0
-    if manner.values is None:
+    if source.range is None:
         if colours.min() < 0 or colours.max() > 65535:
             raise PictureError(item.where, _numbers("pixels below 0 or of 32 bits have"))
         peak = int(colours.max())
@@ -287,7 +271,7 @@ def _shallow(
     if alpha is None or alpha.min() == 65535:
         return rgb, peak, False
     rgb.putalpha(Image.fromarray((alpha / 257 + 0.5).astype(np.uint8)))
-    return _on_background(rgb, manner)[0], peak, True
+    return _on_background(rgb, source)[0], peak, True
 
 
 def _values(data: bytes, image: Image.Image) -> NDArray[np.float64]:
@@ -325,7 +309,7 @@ def _as_stored(data: bytes, mode: str, raw: str) -> Image.Image:
     return image
 
 
-def _on_background(image: Image.Image, manner: Manner) -> tuple[Image.Image, bool]:
+def _on_background(image: Image.Image, source: Source) -> tuple[Image.Image, bool]:
     """Return an image as RGB, and whether the background shows through."""
     if not image.has_transparency_data:
         return image.convert("RGB"), False
@@ -333,15 +317,15 @@ def _on_background(image: Image.Image, manner: Manner) -> tuple[Image.Image, boo
     lowest, _ = clear.getchannel("A").getextrema()
     if lowest == 255:
         return clear.convert("RGB"), False
-    behind = Image.new("RGBA", clear.size, (*manner.background, 255))
+    behind = Image.new("RGBA", clear.size, (*colour(source), 255))
     behind.alpha_composite(clear)
     return behind.convert("RGB"), True
 
 
-def _fitted(image: Image.Image, goal: Sides, manner: Manner) -> Pixels:
+def _fitted(image: Image.Image, goal: Sides, source: Source) -> Pixels:
     size, smooth = (goal[1], goal[0]), Image.Resampling.BICUBIC
-    if manner.fit == "squash":
+    if source.fit == "squash":
         return np.asarray(image.resize(size, smooth))
-    if manner.fit == "pad":
-        return np.asarray(ImageOps.pad(image, size, smooth, color=manner.background))
+    if source.fit == "pad":
+        return np.asarray(ImageOps.pad(image, size, smooth, color=colour(source)))
     return np.asarray(ImageOps.fit(image, size, smooth))

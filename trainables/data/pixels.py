@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from trainables.data.cache import recall, remember
-from trainables.data.pictures import DECODING_VERSION, Manner
+from trainables.data.pictures import DECODING_VERSION, colour
+from trainables.trial import Source
 
 _LOOK = 1
 """Raised when the same pixels tell something else."""
@@ -74,18 +75,18 @@ class Look:
     """Images that were left out."""
 
 
-def recall_look(content: str, manner: Manner) -> Look | None:
+def recall_look(content: str, source: Source) -> Look | None:
     """Return what was learnt of images with this content hash, or None."""
-    facts = recall(_key(content, manner))
+    facts = recall(_key(content, source))
     return None if facts is None else TypeAdapter(Look).validate_python(facts)
 
 
-def remember_look(content: str, manner: Manner, look: Look) -> None:
+def remember_look(content: str, source: Source, look: Look) -> None:
     """Keep what was learnt of images with this content hash."""
-    remember(_key(content, manner), asdict(look))
+    remember(_key(content, source), asdict(look))
 
 
-def _key(content: str, manner: Manner) -> str:
+def _key(content: str, source: Source) -> str:
     # How images fit a size does not change what their pixels tell.
-    kind = (_LOOK, DECODING_VERSION, content, manner.background, manner.values, manner.max_pixels)
+    kind = (_LOOK, DECODING_VERSION, content, colour(source), source.range, source.max_pixels)
     return f"look-{sha256(json.dumps(kind).encode()).hexdigest()[:32]}"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.models import GoogLeNet, Inception3
 
 from trainables.data.batches import Preparation
-from trainables.data.pictures import Manner, decode
+from trainables.data.pictures import decode
 from trainables.data.reading import Item
 from trainables.errors import WeightsError
 from trainables.models.rehearsal import fresh_model
@@ -71,7 +71,7 @@ class TrainedModel:
         size = about.decoded_size, about.image_size
         self._prepared = Preparation(*means, *size, torch.device("cpu"))
         values = [*about.range] if about.range else None
-        self._manner = Manner.of(Source(fit=about.fit, background=about.background, range=values))
+        self._source = Source(fit=about.fit, background=about.background, range=values)
 
     @torch.inference_mode()
     def predict(self, image: str | Path | bytes) -> tuple[str, float]:
@@ -81,7 +81,7 @@ class TrainedModel:
         """
         content = image if isinstance(image, bytes) else Path(image)
         item = Item(str(image) if isinstance(content, Path) else "the image", content)
-        picture = decode(item, self.about.decoded_size, self._manner, self.about.bits)
+        picture = decode(item, self.about.decoded_size, self._source, self.about.bits)
         inputs = self._prepared(torch.tensor(picture.pixels)[None])
         chances = self.module(inputs.contiguous())[0].softmax(0)
         place = int(chances.argmax())

@@ -9,7 +9,6 @@ import hashlib
 import json
 import pickle
 import re
-import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
@@ -46,8 +45,6 @@ _ARCHIVE = "is a zip archive that torch.save did not write; unpack it"
 _INDEX = ".index.json"
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 """Names of the weights in a folder of Hugging Face, with an index where they are in parts."""
-_CHUNK, _LARGE = 2**24, 100_000_000
-"""Bytes that are hashed at once, and of a file whose progress is shown."""
 
 
 def weight_files(path: Path, label: str) -> list[Path]:
@@ -230,13 +227,5 @@ def _walk(content: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:
 @lru_cache(maxsize=256)
 def _digest(file: Path, size: int, changed: int) -> str:
     """Return the SHA-256 of a file; size and time of change tell contents apart in the cache."""
-    whole, done = hashlib.sha256(), 0
     with file.open("rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            whole.update(chunk)
-            done += len(chunk)
-            if size > _LARGE and sys.stderr.isatty():
-                end = "\n" if done == size else "\r"
-                said = f"reading {file.name}: {done / 1e6:,.0f} of {size / 1e6:,.0f} MB"
-                print(said, end=end, file=sys.stderr, flush=True)
-    return whole.hexdigest()
+        return hashlib.file_digest(handle, "sha256").hexdigest()

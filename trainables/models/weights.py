@@ -9,20 +9,11 @@ from torchvision.models import GoogLeNet, Inception3
 
 from trainables.errors import WeightsError
 from trainables.functions import is_function
+from trainables.models import published
 from trainables.models.exported import about_of
 from trainables.models.matching import Fit, Head, fit
 from trainables.models.networks import check_model, head_names, skeleton
 from trainables.models.own import weights_beside
-from trainables.models.published import (
-    cache_file,
-    channels_of,
-    check_reachable,
-    known_member,
-    member_of,
-    member_of_file,
-    published_digest,
-    published_tensors,
-)
 from trainables.models.tensors import digest, read_tensors
 from trainables.models.timm_models import PREFIX, timm_weights
 from trainables.recipe import Sides, Stem
@@ -62,17 +53,19 @@ def resolve_weights(
     elif is_name:
         if entry is not None:
             raise WeightsError(f"weights {label}: entry goes with a path, and {sought} is a name")
-        member = known_member(model, sought)
-        return Weights(**said, name=member.name, digest=published_digest(member))
+        member = published.known_member(model, sought)
+        return Weights(**said, name=member.name, digest=published.published_digest(member))
     content = digest(Path(sought), label)
-    known = member_of_file(content)
+    known = published.member_of_file(content)
     if known is None:
         about = about_of(Path(sought))
         said["normalization"] = normalization or (about and about.normalization)
         return Weights(**said, file=sought, digest=content, entry=entry)
-    if not is_function(model) and known is member_of(model, known.name):
-        return Weights(**said, name=known.name, file=sought, digest=published_digest(known))
-    said["normalization"] = normalization or channels_of(known)
+    if not is_function(model) and known is published.member_of(model, known.name):
+        return Weights(
+            **said, name=known.name, file=sought, digest=published.published_digest(known)
+        )
+    said["normalization"] = normalization or published.channels_of(known)
     return Weights(**said, file=sought, digest=content, entry=entry)
 
 
@@ -90,9 +83,9 @@ def check_weights(
     and the cache folder.
     """
     if weights.file is None and weights.name is not None:
-        member = known_member(model, weights.name)
-        if not cache_file(member).exists():
-            check_reachable(member, model)
+        member = published.known_member(model, weights.name)
+        if not published.cache_file(member).exists():
+            published.check_reachable(member, model)
             is_kept = not weights.head and len(member.meta.get("categories", ())) == n_classes
             return Fit({}, "kept" if is_kept else "fresh")
     return _fit(weights, skeleton(model, n_classes, stem, sides), model, n_classes)
@@ -120,7 +113,7 @@ def _fit(weights: Weights, module: nn.Module, model: str, n_classes: int) -> Fit
     if weights.file is not None:
         tensors: dict[str, Tensor] = read_tensors(Path(weights.file), weights.label)
     elif weights.name is not None:
-        tensors = published_tensors(known_member(model, weights.name), model)
+        tensors = published.published_tensors(published.known_member(model, weights.name), model)
     else:
         return None
     head = None if is_function(model) else head_names(model)

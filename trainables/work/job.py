@@ -16,13 +16,7 @@ from trainables.errors import (
 from trainables.functions import is_function, load_function, own_output
 from trainables.training.learner import Learner, Row
 from trainables.trial import Trial
-from trainables.work.answers import (
-    add_metric,
-    take_facts,
-    take_predictions,
-    take_row,
-    unheard,
-)
+from trainables.work import answers
 from trainables.work.checkpoints import Checkpoints, folder_at
 from trainables.work.reports import EpochDone, Failed, FailureKind, Report, Task
 
@@ -116,8 +110,8 @@ class Job:
             row,
             finished=done,
             saved=self._is_saved,
-            facts=take_facts(learner, self._trial) if with_facts else None,
-            predictions=take_predictions(learner, self._trial) if done else None,
+            facts=answers.take_facts(learner, self._trial) if with_facts else None,
+            predictions=answers.take_predictions(learner, self._trial) if done else None,
             problems=tuple(self._problems),
         )
         self._problems = []
@@ -128,7 +122,7 @@ class Job:
         learner = self._learner = self._make(self._task)
         self._rows, self._problems = self._checkpoints.restore(learner, budget)
         for row in self._rows:
-            add_metric(row, self._task.metric)
+            answers.add_metric(row, self._task.metric)
         self._is_saved = bool(self._rows)
         # Rows recorded ahead of the checkpoint are trained again, and compared. The last row is
         # always given anew: facts and predictions come with it.
@@ -137,8 +131,8 @@ class Job:
 
     def _train(self, learner: Learner) -> Row:
         started = time.perf_counter()
-        row = take_row(learner, self._trial, self._task.metric)
-        lost = unheard(row, self._task.metric)
+        row = answers.take_row(learner, self._trial, self._task.metric)
+        lost = answers.unheard(row, self._task.metric)
         if lost and not self._rows:
             self._problems.append(
                 f"{self._trial.trainable}: no column holds {', '.join(lost)}; metric: {{column: …, "
