@@ -84,7 +84,7 @@ class TestKinds:
         content = Item("", encoded(Image.new(mode, (2, 2), colour)))
         upper = RED if mode == "RGBA" else [77] * 3
         for behind in (WHITE, (0, 0, 255)):
-            found = decode(content, None, Source(background="#%02x%02x%02x" % tuple(behind)))
+            found = decode(content, None, Source(background=f"#{bytes(behind).hex()}"))
             expected = [0.2 * own + 0.8 * other for own, other in zip(upper, behind, strict=True)]
             assert abs(found.pixels[0, 0] - expected).max() <= 1
             assert found.is_transparent
