@@ -177,9 +177,7 @@ HEAVY = {
 }
 HEAVY |= {f"models.{name}" for name in ("networks", "taps", "weights", "tensors", "matching")}
 HEAVY.add("models.exported")
-HEAVY |= {
-    f"models.{name}" for name in ("normalization", "published", "own", "rehearsal", "timm_models")
-}
+HEAVY |= {f"models.{name}" for name in ("published", "own", "rehearsal", "timm_models")}
 HEAVY |= {"data.batches", "demo", "demo.nets", "work.actor", "measure.probe", "measure.proof"}
 
 

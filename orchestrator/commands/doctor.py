@@ -110,16 +110,14 @@ def examine(study: Path | None, address: str | None) -> Iterator[Check]:
     yield disk_check("disk of temporary files", Path(temporary))
     if torch:
         cached = len([*Path(torch.hub.get_dir()).glob("checkpoints/*.pth")])
-        is_there = _is_reachable(_WEIGHTS_HOST, 443)
-        yield _judged(
-            "weights",
-            f"{cached} files cached, {_WEIGHTS_HOST} {'' if is_there else 'not '}reachable",
-            (
-                not is_there,
-                State.WARNING,
-                "only cached weights, weights from files and none can be used here",
-            ),
-        )
+        is_there = True
+        try:
+            socket.create_connection((_WEIGHTS_HOST, 443), timeout=3).close()
+        except OSError:
+            is_there = False
+        seen = f"{cached} files cached, {_WEIGHTS_HOST} {'' if is_there else 'not '}reachable"
+        advice = "only cached weights, weights from files and none can be used here"
+        yield _judged("weights", seen, (not is_there, State.WARNING, advice))
     if study:
         yield study_check(study)
 
@@ -160,15 +158,13 @@ def cuda_check(gpus: list[str], driver: str | None, problem: str | None, needs: 
     is_there = driver or any(words in str(problem) for words in ("too old", "the GPU has"))
     seen = problem or f"{', '.join(gpus)}; torch needs {needs}"
     seen += f"; driver {driver}" if driver else ""
+    seen += "" if is_there or gpus else "; trials run on the CPU"
+    mend = "update the driver, or install a torch that is built for it"
     slices = "Ray counts a MIG slice as a GPU where CUDA_VISIBLE_DEVICES lists all: list them"
     return _judged(
         "CUDA",
-        seen if is_there or gpus else f"{seen}; trials run on the CPU",
-        (
-            bool(problem and is_there),
-            State.BROKEN,
-            "update the driver, or install a torch that is built for it",
-        ),
+        seen,
+        (bool(problem and is_there), State.BROKEN, mend),
         (any("MIG " in name for name in gpus), State.WARNING, slices),
     )
 
@@ -202,14 +198,6 @@ def devices_check(torch_gpus: int, ray_gpus: float, ray_cpus: float, nodes: int)
         (nodes == 1 and ray_gpus > torch_gpus, State.WARNING, unseen),
         (nodes == 1 and torch_gpus > ray_gpus, State.WARNING, fewer),
     )
-
-
-def _is_reachable(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=3).close()
-    except OSError:
-        return False
-    return True
 
 
 def study_check(file: Path) -> Check:

@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -86,7 +85,11 @@ def submit(
             _note(f"bring its results: scalestudy report {sent.words}")
         if folder and code in (0, 3):
             _note(f"fetching {there}")
-            _fetch(sent, folder)
+            fetching.fetch(sent, folder)
+            _note(f"fetched: {folder}")
+            page = folder / "report" / "index.html"
+            if page.exists():
+                _note(f"its report here: {page}")
             document["fetched"] = str(folder)
         elif follow and code:
             _note(f"what is recorded: scalestudy report {sent.words}")
@@ -95,17 +98,6 @@ def submit(
 
 _note = partial(typer.echo, err=True)
 """Says something beside what the job prints."""
-
-
-def _fetch(sent: "Submission", folder: Path) -> None:
-    """Bring a run directory here, and say where it and its report lie."""
-    from orchestrator.jobs import fetching
-
-    fetching.fetch(sent, folder)
-    _note(f"fetched: {folder}")
-    page = folder / "report" / "index.html"
-    if page.exists():
-        _note(f"its report here: {page}")
 
 
 def _follow(sent: "Submission", show: Callable[[str], None]) -> int:

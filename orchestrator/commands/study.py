@@ -13,7 +13,7 @@ from orchestrator.commands import usage
 if TYPE_CHECKING:
     from orchestrator.run.events import Progress
     from orchestrator.run.signals import Deadline
-    from orchestrator.screen.plan_text import Reported
+    from results.answer.answer import Answer
     from results.store.objects import Location
 
 _QUESTIONS: dict[str, tuple[str, Any]] = {
@@ -61,14 +61,8 @@ def init(
     from orchestrator.study.presets import preset_names, preset_text
     from results.store.files import write_whole
 
-    given = {
-        "data": data,
-        "models": models,
-        "weights": weights,
-        "fractions": fractions,
-        "budget": budget,
-    }
-    wishes = {key: value for key, value in given.items() if value is not None}
+    given = zip(_QUESTIONS, (data, models, weights, fractions, budget), strict=True)
+    wishes: dict[str, Any] = {key: value for key, value in given if value is not None}
     if preset is not None and wishes:
         raise StudyError(
             f"--preset goes without {' and '.join(f'--{key}' for key in wishes)}: a preset is "
@@ -82,7 +76,19 @@ def init(
         wishes |= _asked([key for key in _QUESTIONS if key not in wishes])
     beside = file.parent / "study.schema.json" if schema else None
     if preset is None and wishes:
-        text, said = _made(file, wishes, beside, probe=probe)
+        from orchestrator.plan.starter import Starter, Wish
+
+        usage.see_own_modules(file)
+        wish = Wish(
+            file,
+            data=wishes.get("data", "digits"),
+            models=_split(wishes.get("models")),
+            weights=_split(wishes.get("weights")),
+            fractions=_split(wishes.get("fractions")),
+            hours=wishes.get("budget"),
+            schema=beside.name if beside else None,
+        )
+        text, said = Starter(wish, probe=probe).start()
     else:
         text, said = preset_text(preset or "demo", str(file)), []
         if beside:
@@ -106,25 +112,6 @@ def _asked(keys: list[str]) -> dict[str, Any]:
         if key != "fractions" or answer != default:
             answers[key] = answer
     return answers
-
-
-def _made(
-    file: Path, wishes: dict[str, Any], beside: Path | None, *, probe: bool
-) -> tuple[str, list[str]]:
-    """Return the text of a study made for wishes, and sentences on what was chosen."""
-    from orchestrator.plan.starter import Starter, Wish
-
-    usage.see_own_modules(file)
-    wish = Wish(
-        file,
-        data=wishes.get("data", "digits"),
-        models=_split(wishes.get("models")),
-        weights=_split(wishes.get("weights")),
-        fractions=_split(wishes.get("fractions")),
-        hours=wishes.get("budget"),
-        schema=beside.name if beside else None,
-    )
-    return Starter(wish, probe=probe).start()
 
 
 def _split(text: str | None) -> list[str] | None:
@@ -201,7 +188,7 @@ def run(
     from orchestrator.run.events import written_to
     from orchestrator.run.runner import run_study
     from orchestrator.run.signals import Deadline
-    from orchestrator.screen.plan_text import Reported, print_summary
+    from orchestrator.screen.plan_text import print_summary
     from orchestrator.screen.progress import Lines, make_progress
     from orchestrator.study.file import load_study
 
@@ -217,7 +204,9 @@ def run(
                 autoscale=autoscale,
                 progress=show,
             )
-        reported = _reported(summary.out, show, deadline) if report_too else Reported()
+        answer, findings, page = (
+            _reported(summary.out, show, deadline) if report_too else (None, [], None)
+        )
         document.update(
             out=str(summary.out),
             exit_code=summary.exit_code,
@@ -225,20 +214,22 @@ def run(
             failed=summary.failed,
             incomplete=summary.incomplete,
             problems=summary.problems,
-            answer=[one.text for one in reported.answer.sentences] if reported.answer else [],
-            findings=reported.findings,
-            report=reported.page,
+            answer=[one.text for one in answer.sentences] if answer else [],
+            findings=findings,
+            report=page,
         )
     if not as_json:
-        print_summary(summary, reported, _again(study, out, settings))
+        print_summary(summary, _again(study, out, settings), answer, findings, page)
     raise typer.Exit(summary.exit_code)
 
 
-def _reported(out: "Location", show: "Progress", deadline: "Deadline") -> "Reported":
+def _reported(
+    out: "Location", show: "Progress", deadline: "Deadline"
+) -> "tuple[Answer, list[str], Location]":
     """Write the report of a run that has ended, and return what it says."""
     import results
     from orchestrator.run.signals import Interrupted, Signals
-    from orchestrator.screen.plan_text import Reported, grave
+    from orchestrator.screen.plan_text import grave
 
     show.note("writing the report")
     deadline.sentence = f"the study is done. scalestudy report {out} writes its report."
@@ -246,8 +237,7 @@ def _reported(out: "Location", show: "Progress", deadline: "Deadline") -> "Repor
         with Signals():
             recorded = results.open(out)
             page = results.write_report(recorded)
-            findings = grave(recorded.findings())
-            return Reported(recorded.answer(), findings, page)
+            return recorded.answer(), grave(recorded.findings()), page
     except Interrupted:
         raise Interrupted(f"{out}: interrupted; {deadline.sentence}") from None
 

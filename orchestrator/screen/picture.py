@@ -86,12 +86,8 @@ class CellsTable:
         shot, room = self.shot, self.most or _MOST_LONG
         layouts = [self._long()] if len(shot.cells) <= min(room, _MOST_LONG) else []
         layouts += [self._grid()] if self.most is None or len(shot.rows) <= self.most else []
-        for layout in layouts:
-            width = Measurement.get(console, options.update(width=10_000), layout).maximum
-            if width <= options.max_width:
-                yield layout
-                return
-        yield self._narrow(options.max_width)
+        fitting = (layout for layout in layouts if _fits(layout, console, options))
+        yield next(fitting, None) or self._narrow(options.max_width)
 
     def _long(self) -> Table:
         table = self._table("data", "state", "trials", "epochs", "best", "mean", "stopped")
@@ -156,11 +152,8 @@ class SlotsTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the widest layout that fits."""
         wide = self._table(("epoch", "val", "images/s", "memory"), 10_000)
-        fits = Measurement.get(console, options.update(width=10_000), wide).maximum
-        if fits <= options.max_width:
-            yield wide
-        else:
-            yield self._table(("epoch", "images/s"), options.max_width)
+        narrow = self._table(("epoch", "images/s"), options.max_width)
+        yield wide if _fits(wide, console, options) else narrow
 
     def _table(self, names: Sequence[str], width: int) -> Table:
         table = plain_table("", "slot")
@@ -184,6 +177,11 @@ class SlotsTable:
         if len(shown) < len(self.slots):
             table.caption = f"… and {len(self.slots) - len(shown)} more slots at work"
         return table
+
+
+def _fits(table: Table, console: Console, options: ConsoleOptions) -> bool:
+    width = Measurement.get(console, options.update(width=10_000), table).maximum
+    return width <= options.max_width
 
 
 def _keep_to_one_line(table: Table, column: int, width: int) -> None:

@@ -1,7 +1,6 @@
 """What `plan` and `run` say in a terminal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -138,17 +137,6 @@ def price_lines(price: Price) -> list[str]:
     return said
 
 
-@dataclass(frozen=True)
-class Reported:
-    """What a run's report says in short."""
-
-    answer: "Answer | None" = None
-    findings: Sequence[str] = ()
-    """A sentence for each kind of error that stands against the comparisons."""
-    page: Location | None = None
-    """The report's page; None where none was written."""
-
-
 def grave(findings: pd.DataFrame) -> list[str]:
     """Return a sentence for each kind of error in what `results.Run.findings` returned."""
     errors = findings[
@@ -177,8 +165,14 @@ def steps_table(steps: Sequence[Step]) -> Table:
     return table
 
 
-def print_summary(summary: Summary, reported: Reported, command: str) -> None:
-    """Print what a run came to, what its report says, and the command that goes on with it."""
+def print_summary(
+    summary: Summary,
+    command: str,
+    answer: "Answer | None" = None,
+    findings: Sequence[str] = (),
+    page: Location | None = None,
+) -> None:
+    """Print what a run came to and what its report says; the command goes on with the run."""
     console = Console(highlight=False, soft_wrap=True)
     for problem in summary.problems:
         console.print(f"noticed: {problem}", style="yellow", markup=False)
@@ -193,14 +187,14 @@ def print_summary(summary: Summary, reported: Reported, command: str) -> None:
         )
     else:
         console.print(f"complete: {summary.out}", markup=False)
-    if reported.answer:
+    if answer:
         console.print()
-        console.print(reported.answer.headline, style="bold", markup=False)
-        if reported.answer.sure:
-            console.print(reported.answer.sure, markup=False)
-        if reported.answer.steps:
-            console.print(steps_table(reported.answer.steps))
-    for sentence in reported.findings:
+        console.print(answer.headline, style="bold", markup=False)
+        if answer.sure:
+            console.print(answer.sure, markup=False)
+        if answer.steps:
+            console.print(steps_table(answer.steps))
+    for sentence in findings:
         console.print(f"{Severity.ERROR}: {sentence}", style="red", markup=False)
-    if reported.page:
-        console.print(f"report: {reported.page}", markup=False)
+    if page:
+        console.print(f"report: {page}", markup=False)

@@ -3,7 +3,7 @@
 import importlib.util
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,16 +114,11 @@ class Cifar(Readable):
             return dataset(root, train=train)
         except RuntimeError:  # torchvision's word for absent or damaged
             pass
-        made = [folder for folder in (root, *root.parents) if not folder.exists()]
         try:
             root.mkdir(parents=True, exist_ok=True)
             with locked(f"{self.name}-download"), _impatient():
                 return dataset(root, train=train, download=True)
         except (OSError, RuntimeError, EOFError) as problem:
-            # Innermost first, up to the first that something is in.
-            with suppress(OSError):
-                for folder in made:
-                    folder.rmdir()
             raise DataError(
                 f"data.source: {self.name} is not in {root} and cannot be downloaded from "
                 f"{dataset.url} ({problem}); put {dataset.filename} from there, or its unpacked "

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from trainables.data.dataset import Dataset, Images
+from trainables.data.splits import Training
 from trainables.measure.footprint import Hardware, resident_bytes
 from trainables.training.classifier import Classifier
 from trainables.training.device import CONTEXT_BYTES, evaluation_batch, gpu_problem
@@ -147,4 +148,5 @@ def made_up(n_train: int, n_test: int, side: int, n_classes: int) -> Dataset:
         pixels = np.frombuffer(generator.bytes(n * side * side * 3), np.uint8)
         return Images(pixels.reshape(n, side, side, 3), np.arange(n) % n_classes)
 
-    return Dataset(images(n_train), images(n_test), tuple(map(str, range(n_classes))))
+    train, names = images(n_train), tuple(map(str, range(n_classes)))
+    return Dataset(train, images(n_test), Training(train.labels, names))
