@@ -24,7 +24,9 @@ def digits() -> Dataset:
     images = np.repeat(grey.repeat(2, axis=1).repeat(2, axis=2)[..., None], 3, axis=3)
     labels = found.target.astype(np.int64)
     train = Images(images[:400], labels[:400])
-    return Dataset(train, Images(images[400:490], labels[400:490]), Training(train.labels, "0123456789"))
+    return Dataset(
+        train, Images(images[400:490], labels[400:490]), Training(train.labels, "0123456789")
+    )
 
 
 def make_trial(model: str = IN_TINY_MODELS, **changes: Any) -> Trial:
