@@ -1,7 +1,8 @@
 """How levels, cells and numbers are written, in sentences and tables and beside charts."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from numbers import Integral, Real
@@ -22,16 +23,23 @@ _BINARY_UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 @lru_cache(maxsize=4096)
-def fraction_label(fraction: float, n_train: int | None = None) -> str:
-    """Return a share of the data as people write it: 1/16, 3/4, 1; else in images or percent.
-
-    A share that is no plain fraction is written in the images that it came to, where these are
-    known.
-    """
+def fraction_label(fraction: float) -> str:
+    """Return a share of the data as people write it: 1/16, 3/4, 1; else in percent."""
     plain = Fraction(fraction).limit_denominator(4096)
     if abs(float(plain) - fraction) < 1e-9 and (plain.numerator <= 9 or plain.denominator <= 100):
         return str(plain)
-    return f"{100 * fraction:.3g} %" if n_train is None else f"{n_train} images"
+    return f"{100 * fraction:.4g} %"
+
+
+def model_labels(models: Iterable[str]) -> dict[str, str]:
+    """Return how people read each model of a study.
+
+    Of `package.module:function` that is the function, where no other model would be read alike;
+    models of timm keep their prefix.
+    """
+    short = {m: m if m.startswith("timm:") else m.rpartition(":")[2] for m in models}
+    read = Counter(short.values())
+    return {model: name if read[name] == 1 else model for model, name in short.items()}
 
 
 def level_label(factor: str, level: Any, bare: bool = False) -> str:

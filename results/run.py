@@ -1,14 +1,16 @@
 """A run directory as frames and figures."""
 
 import difflib
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 
 from results.errors import ResultsError
+from results.phrases import model_labels
 from results.store.objects import Location
 from results.store.store import Store
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from results.analysis.analysis import Analysis
     from results.analysis.cells import Cells
     from results.answer.answer import Answer
-    from results.figures.catalogue import Drawing
 
 
 def open(path: str | Location, prices: Mapping[str, float] | None = None) -> "Run":
@@ -41,6 +42,18 @@ class Run:
         self._store = store
         self._prices = dict(prices or {})
         self._tables: dict[str, pd.DataFrame] = {}
+
+    def named_in_full(self) -> "Run":
+        """Return the run whose analysis names models as its tables do."""
+        run = Run(self._store, self._prices)
+        run._tables, run.labels = self._tables, {}
+        return run
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """How analysis, page and figures write the models that they write in short."""
+        labels = model_labels(self._table("trials")["model"].dropna().unique())
+        return {model: label for model, label in labels.items() if model != label}
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -76,7 +89,7 @@ class Run:
         These have three columns more: `accuracy` and `error` of the final epoch in points (0 to
         100), and `selected`, true where the cell's recipe was chosen on this very run.
         """
-        return (self.analysis.runs if compared else self._table("trials")).copy(deep=False)
+        return self._in_full(self.analysis.runs if compared else self._table("trials"))
 
     def epochs(self, compared: bool = False) -> pd.DataFrame:
         """Return one row per trial and epoch, in the order in which they arrived.
@@ -109,7 +122,7 @@ class Run:
         `flops_per_image`, `seconds` (mean per trial); the recipe where all compared trials share
         it; and how many of its trials are in each stage and state.
         """
-        return self.cells.summary.copy(deep=False)
+        return self._in_full(self.cells.summary)
 
     def labels_for(self, target: float) -> pd.DataFrame:
         """Return how many training images each series of cells needs for a test accuracy.
@@ -123,7 +136,7 @@ class Run:
             raise ResultsError(
                 f"target: a share between 0 and 1 is needed, such as 0.9 for 90 %, not {target:g}."
             )
-        return self.analysis.labels_for(target)
+        return self._in_full(self.analysis.labels_for(target))
 
     def findings(self) -> pd.DataFrame:
         """Return what stands against the study's comparisons, the gravest first.
@@ -179,7 +192,10 @@ class Run:
 
         prices = {**(self.study.get("prices") or {}), **self._prices}
         design = Design.of(self.study | {"name": self.name, "prices": prices})
-        return Analysis(self._table, design)
+        labels = self.labels
+        models = [labels.get(model, model) for model in design.levels.get("model", ())]
+        design = replace(design, levels={**design.levels, "model": models})
+        return Analysis(cache(lambda table: _renamed(self._table(table), labels)), design)
 
     @property
     def figures(self) -> list[str]:
@@ -193,7 +209,7 @@ class Run:
         `title` the line on how to read it goes too.
         """
         try:
-            drawing = self.drawings[name]
+            draw = self.drawings[name]
         except KeyError:
             near = difflib.get_close_matches(name, self.drawings, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -201,21 +217,24 @@ class Run:
                 f"There is no figure {name!r}; there are {', '.join(self.drawings)}.{hint}"
             ) from None
         if width is None and title:
-            return drawing.draw()
+            return draw()
         from results.figures.style import for_column
 
-        return for_column(drawing.draw(), width, title)
+        return for_column(draw(), width, title)
 
     @cached_property
-    def drawings(self) -> "dict[str, Drawing]":
-        """Every figure with its description."""
+    def drawings(self) -> "dict[str, Callable[[], Figure]]":
+        """What draws each figure."""
         # matplotlib takes longer to import than a table takes to read.
         from results.figures.catalogue import drawings_of
 
         return drawings_of(self.analysis)
 
     def _chosen(self, table: str, compared: bool) -> pd.DataFrame:
-        return self.analysis.compared(table) if compared else self._table(table).copy(deep=False)
+        return self._in_full(self.analysis.compared(table) if compared else self._table(table))
+
+    def _in_full(self, frame: pd.DataFrame) -> pd.DataFrame:
+        return _renamed(frame, {label: model for model, label in self.labels.items()})
 
     def _table(self, table: str) -> pd.DataFrame:
         if table not in self._tables:
@@ -223,6 +242,13 @@ class Run:
             rows = store.forecasts() if table == "forecasts" else store.read(table)
             self._tables[table] = _frame(rows)
         return self._tables[table]
+
+
+def _renamed(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return a frame of its own whose models have other names."""
+    if not names or "model" not in frame:
+        return frame.copy(deep=False)
+    return frame.assign(model=frame["model"].replace(dict(names)))
 
 
 def _frame(rows: pa.Table) -> pd.DataFrame:

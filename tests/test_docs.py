@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,7 +46,6 @@ def test_pages_have_commands() -> None:
 @pytest.mark.long  # README's walk is not
 @pytest.mark.parametrize("page", WALKS)
 def test_walk(page: str, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     for name, content in files(page).items():
         (tmp_path / name).write_text(content)
     for command in commands(page):
@@ -66,8 +64,8 @@ ELSEWHERE = {
 @pytest.mark.ray
 def test_readme(ray_address: None, tmp_path: Path) -> None:
     """In the order in which they stand, with a study that is made small."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    follow("python examples/make_images.py images", tmp_path)
+    (tmp_path / "make_images.py").write_text(files("docs/tutorial.md")["make_images.py"])
+    follow("python make_images.py", tmp_path)
     (tmp_path / "search.yaml").write_text(SEARCH)
     follow("scalestudy run search.yaml --out runs/search --address none --no-report", tmp_path)
     followed = [command for command in commands("README.md") if command not in ELSEWHERE]

@@ -144,7 +144,7 @@ def _table(title: str, found: "Sequence[Replay]") -> "Table":
         "worst": [or_dash(each.worst, "{:.2f}") for each in found],
     }
     shown = {heading: texts for heading, texts in columns.items() if any(texts)}
-    table = plain_table(title, "rule", *shown)
+    table = plain_table(title, ["rule"], *shown)
     for each, *texts in zip(found, *shown.values(), strict=True):
         rule = f"{each.compared} {each.rule.grace}/{each.rule.reduction_factor}"
         table.add_row(Text(rule + " *" * each.is_own), *texts)

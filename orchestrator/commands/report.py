@@ -1,6 +1,7 @@
 """The commands that read what runs have recorded: `report` and `compare`."""
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from orchestrator.jobs.fetching import Opened
     from results.pairs.pair import Pair
+    from results.report.gallery import Look
     from results.run import Run
     from results.store.objects import Location
 
@@ -54,6 +56,9 @@ def report(
     figures: Annotated[
         bool, typer.Option("--figures", help="Write every figure, not only the comparison charts.")
     ] = False,
+    images: Annotated[
+        bool, typer.Option(help="Show test images that models get wrong, where they are found.")
+    ] = True,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     as_json: usage.Json = False,
 ) -> None:
@@ -78,9 +83,10 @@ def report(
             document["labels"] = _rows(labels)
             said = [
                 f"{run.analysis.name(row, 'fraction') or run.name}: {row['text']}"
-                for row in document["labels"]
+                for row in _rows(run.analysis.labels_for(target))
             ]
-        page = _written(run, folder, target=target, figures=figures)
+        look = pictures_of(run) if images else None
+        page = _written(run, folder, target=target, figures=figures, look=look)
         document.update(report=str(page), levers=_rows(run.levers()))
         usage.say_problems(Store(run.path), document, as_json)
     if not as_json:
@@ -104,6 +110,20 @@ def _written(run: "Run", folder: "Location | None", **options: Any) -> "Location
                 "--to FOLDER writes it elsewhere."
             ) from error
         raise
+
+
+def pictures_of(run: "Run") -> "Look | None":
+    """Return what makes small pictures of a run's test images; None where its data are not read."""
+    from orchestrator.errors import StudyError
+    from orchestrator.study.recorded import recorded_study
+    from results.store.store import Store
+
+    try:
+        source = recorded_study(Store(run.path)).data
+        from trainables.data.thumbnails import thumbnails
+    except (StudyError, ImportError):
+        return None
+    return partial(thumbnails, source)
 
 
 def _watch(
@@ -220,7 +240,7 @@ def _table(pair: "Pair") -> "Table":
     heading = f"test {metric.name} ({unit})" if unit else f"test {metric.name}"
     first, second = pair.names
     title = f"{second} against {first}: {heading}, {metric.points} gained".replace(",  ", ", ")
-    table = plain_table(title, "cell", first, second, "gain", "95 % interval", "cost")
+    table = plain_table(title, ["cell"], first, second, "gain", "95 % interval", "cost")
     table.add_column("", overflow="fold")
     for row in records_of(pair.cells):
         scores = (row[f"accuracy_{side}"] for side in ("first", "second"))

@@ -228,6 +228,7 @@ def _reported(
 ) -> "tuple[Answer, list[str], Location]":
     """Write the report of a run that has ended, and return what it says."""
     import results
+    from orchestrator.commands.report import pictures_of
     from orchestrator.run.signals import Interrupted, Signals
     from orchestrator.screen.plan_text import grave
 
@@ -236,7 +237,7 @@ def _reported(
     try:
         with Signals():
             recorded = results.open(out)
-            page = results.write_report(recorded)
+            page = results.write_report(recorded, look=pictures_of(recorded))
             return recorded.answer(), grave(recorded.findings()), page
     except Interrupted:
         raise Interrupted(f"{out}: interrupted; {deadline.sentence}") from None

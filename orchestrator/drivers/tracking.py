@@ -78,7 +78,7 @@ class Tracking(Callback):  # type: ignore[misc]
         ledger = self._work.ledger
         wanted = ledger.stages.wanted[trial.config["trial_id"]]
         for name in [*self._loggers]:
-            cell, group = ledger.cell_name(wanted), ledger.study.name
+            cell, group = ledger.cell_name(wanted.cell), ledger.study.name
             tracked = Tracked(wanted, cell, self._folders[name], group)
             tracked = self._tracked.setdefault((name, tracked.trial_id), tracked)
             self._call(name, "log_trial_start", tracked)

@@ -13,6 +13,7 @@ from orchestrator.ledger.stages import CellStages, Outcome, Stages, Wanted, reco
 from orchestrator.ledger.stopping import Races, Stop
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
+from results.phrases import cell_name, model_labels
 from results.records import Status
 
 
@@ -83,9 +84,15 @@ class Ledger:
         strangers = self.history.trials.keys() - self.stages.wanted.keys()
         return [trial_id for trial_id in strangers if self._is_begun(trial_id)]
 
-    def cell_name(self, wanted: Wanted) -> str:
-        """Return the name of a trial's cell."""
-        return str(self.stages.cells[wanted.cell].cell)
+    def cell_name(self, cell: int) -> str:
+        """Return the name of a cell by its place, as people read it."""
+        return cell_name(self.levels(cell), list(self.study.factors))
+
+    def levels(self, cell: int) -> dict[str, Any]:
+        """Return a cell's levels as people read them: models in short, data as a share."""
+        levels = dict(self.stages.cells[cell].cell.levels)
+        model = model_labels(self.study.factors["model"])[levels["model"]]
+        return levels | {"model": model, "fraction": self.inputs.share(levels["fraction"])}
 
     def arrive(self, wanted: Wanted, epoch: int, score: float) -> Stop | None:
         """Enter a trial's score at an epoch; return a stop if it goes no further."""

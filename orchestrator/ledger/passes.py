@@ -251,7 +251,7 @@ class Pass:
 
     def _tell(self, event: str, wanted: Wanted, **values: Any) -> None:
         if self._listener:
-            self._listener(event, wanted, self.ledger.cell_name(wanted), **values)
+            self._listener(event, wanted, self.ledger.cell_name(wanted.cell), **values)
 
 
 class Queue:

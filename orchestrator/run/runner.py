@@ -240,7 +240,7 @@ def _summary(ledger: Ledger) -> Summary:
     cells, is_race = ledger.stages.cells, ledger.study.is_race
     missing = {cell.index for cell in cells if cell.lost}
     for trial_id, wanted in ledger.stages.wanted.items():
-        row, name = ledger.rows[trial_id], ledger.cell_name(wanted)
+        row, name = ledger.rows[trial_id], ledger.cell_name(wanted.cell)
         status = row["status"]
         summary.counts[status] = summary.counts.get(status, 0) + 1
         if status == Status.FAILED:
@@ -248,8 +248,9 @@ def _summary(ledger: Ledger) -> Summary:
         ended = status == Status.COMPLETED or (is_race and status == Status.STOPPED)
         if not ended and (row["measured"] or is_race):
             missing.add(wanted.cell)
-    for cell in (cells[index] for index in sorted(missing)):
-        summary.incomplete.append(f"{cell.cell}: {cell.lost}" if cell.lost else str(cell.cell))
+    for place in sorted(missing):
+        name, lost = ledger.cell_name(place), cells[place].lost
+        summary.incomplete.append(f"{name}: {lost}" if lost else name)
     return summary
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from orchestrator.screen.snapshot import CellView, SlotView, Snapshot
 from results.metric import ACCURACY, Metric
-from results.phrases import byte_size, count, duration
+from results.phrases import byte_size, count, duration, level_label
 from results.records import Status
 
 _STYLES = {
@@ -24,6 +24,8 @@ _STYLES = {
     Status.PLANNED: "dim",
 }
 """By a cell's state, what one looks for first."""
+_MOST_ROWS = 60
+"""Rows that are printed at once; `--json` has all."""
 _MOST_LONG = 24
 """Cells that are shown with a row each where there is room; more make a grid."""
 _FRAME_LINES = 16
@@ -63,8 +65,8 @@ class Picture:
 def _errors(shot: Snapshot) -> list[Text]:
     found = list(
         dict.fromkeys(
-            f"failed: {' × '.join(key)}: {error}"
-            for key, cell in shot.cells.items()
+            f"failed: {' × '.join([*map(level_label, shot.factors, levels), share])}: {error}"
+            for (levels, share), cell in shot.cells.items()
             for error in cell.errors
         )
     )
@@ -90,12 +92,12 @@ class CellsTable:
         yield next(fitting, None) or self._narrow(options.max_width)
 
     def _long(self) -> Table:
-        table = self._table("data", "state", "trials", "epochs", "best", "mean", "stopped")
-        previous = None
+        names = ("fraction", "state", "trials", "epochs", "best", "mean", "stopped")
+        table = self._table(*names)
         for row, column in self._keys():
             cell = self.shot.cells[row, column]
             table.add_row(
-                Text(row, style="dim" if row == previous else ""),
+                *map(Text, row),
                 column,
                 Text(cell.state, style=_STYLES[cell.state]),
                 f"{cell.ended}/{sum(cell.counts.values())}",
@@ -104,37 +106,37 @@ class CellsTable:
                 _value(cell.value if cell.is_measured else None, self.shot.metric),
                 _text(cell.counts.get(Status.STOPPED), "yellow"),
             )
-            previous = row
         return table
 
     def _grid(self) -> Table:
         table = self._table(*self.shot.columns)
         for row in self.shot.rows:
             cells = (self.shot.cells.get((row, column)) for column in self.shot.columns)
-            table.add_row(Text(row), *(cell_text(cell, self.shot.metric) for cell in cells))
+            table.add_row(*map(Text, row), *(cell_text(cell, self.shot.metric) for cell in cells))
         return table
 
     def _narrow(self, width: int) -> Table:
-        table = self._table("data", "trials")
-        keys = self._keys()
-        if self.most is not None and len(keys) > self.most:
+        table = self._table("fraction", "trials")
+        keys, most = self._keys(), self.most or _MOST_ROWS
+        if len(keys) > most:
             # What is under way or went wrong is what one looks for.
             order = list(_STYLES)
             keys.sort(key=lambda key: order.index(self.shot.cells[key].state))
-            hidden = len(keys) - self.most + 1
-            keys = keys[: self.most - 1]
+            hidden = len(keys) - most + 1
+            keys = keys[: most - 1]
             table.caption = f"… and {hidden} more cells"
         for row, column in keys:
             cell = self.shot.cells[row, column]
-            table.add_row(Text(row), column, cell_text(cell, self.shot.metric))
+            table.add_row(*map(Text, row), column, cell_text(cell, self.shot.metric))
         if self.most is not None:
-            _keep_to_one_line(table, 0, width)
+            _keep_to_one_line(table, len(self.shot.factors), width)
         return table
 
     def _table(self, *names: str) -> Table:
-        return plain_table(titled(self.shot.name, self.shot.common), "cell", *names)
+        title = titled(self.shot.name, self.shot.common)
+        return plain_table(title, self.shot.factors, *names)
 
-    def _keys(self) -> list[tuple[str, str]]:
+    def _keys(self) -> list[tuple[tuple[str, ...], str]]:
         keys = ((row, column) for row in self.shot.rows for column in self.shot.columns)
         return [key for key in keys if key in self.shot.cells]
 
@@ -156,11 +158,8 @@ class SlotsTable:
         yield wide if _fits(wide, console, options) else narrow
 
     def _table(self, names: Sequence[str], width: int) -> Table:
-        table = plain_table("", "slot")
+        table = plain_table("", ["slot", "trains"], *names)
         table.title = None
-        table.add_column("trains", overflow="fold")
-        for name in names:
-            table.add_column(name, justify="right", no_wrap=True)
         shown = self.slots if self.most is None else self.slots[: self.most]
         for slot in shown:
             values: dict[str, RenderableType] = {
@@ -173,7 +172,7 @@ class SlotsTable:
             style = "yellow" if slot.silence else ""
             table.add_row(str(slot.slot), Text(text, style), *(values[name] for name in names))
         if self.most is not None:
-            _keep_to_one_line(table, 1, width)
+            _keep_to_one_line(table, 2, width)
         if len(shown) < len(self.slots):
             table.caption = f"… and {len(self.slots) - len(shown)} more slots at work"
         return table
@@ -184,15 +183,14 @@ def _fits(table: Table, console: Console, options: ConsoleOptions) -> bool:
     return width <= options.max_width
 
 
-def _keep_to_one_line(table: Table, column: int, width: int) -> None:
-    """Cut what is too long in one column, where lines are counted; the others stay whole."""
+def _keep_to_one_line(table: Table, first: int, width: int) -> None:
+    """Cut what is too long in the first columns, where lines are counted; others stay whole."""
     left = width - 2 - 2 * len(table.columns)
-    for place, other in enumerate(table.columns):
-        if place != column:
-            left -= max(cell_len(str(text)) for text in (other.header, *other.cells))
-    table.columns[column].no_wrap = True
-    table.columns[column].overflow = "ellipsis"
-    table.columns[column].max_width = max(1, left)
+    widths = [max(cell_len(str(t)) for t in (c.header, *c.cells)) for c in table.columns]
+    while sum(widths) > left and max(widths[:first]) > 1:
+        widths[widths.index(max(widths[:first]))] -= 1
+    for column, most in zip(table.columns[:first], widths, strict=False):
+        column.no_wrap, column.overflow, column.max_width = True, "ellipsis", most
 
 
 def _value(value: float | None, metric: Metric) -> Text:
@@ -244,8 +242,8 @@ def titled(name: str, common: Mapping[str, str]) -> str:
     return f"{name} · {', '.join(f'{factor} {level}' for factor, level in common.items())}"
 
 
-def plain_table(title: str, first: str, *others: str) -> Table:
-    """Return an empty table with little between its columns; the first may be folded."""
+def plain_table(title: str, first: Sequence[str], *others: str) -> Table:
+    """Return an empty table with little between its columns; the first ones may be folded."""
     table = Table(
         # As text: a name with brackets is no markup.
         title=Text(title),
@@ -255,7 +253,8 @@ def plain_table(title: str, first: str, *others: str) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
-    table.add_column(first, overflow="fold", min_width=min(len(first) + 6, 12))
+    for name in first:
+        table.add_column(name, overflow="fold", min_width=min(len(name) + 6, 12) // len(first))
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table

@@ -72,19 +72,20 @@ def cells_table(plan: Plan, price: Price) -> Table:
         shown = [key for key in shown if key != "new"]
     if any(cell["head"] for cell in plan.cells):
         shown.append("head")
-    varying, common = split_levels(list(plan.study.factors), [c["levels"] for c in plan.cells])
+    levels = [*map(plan.ledger.levels, range(len(plan.cells)))]
+    varying, common = split_levels(list(plan.study.factors), levels)
     timed = [f"{price.resource.upper()} time", "from – to"] if price.total.trials else []
-    headings = [*varying, "images", *shown, *timed]
-    table = plain_table(titled(plan.study.name, common), *headings)
-    for cell in plan.cells[:_MOST_CELLS]:
+    headings = ["images", *shown, *timed]
+    table = plain_table(titled(plan.study.name, common), varying[:1], *varying[1:], *headings)
+    for cell, own in zip(plan.cells[:_MOST_CELLS], levels, strict=False):
         table.add_row(
-            *(Text(level_label(name, cell["levels"][name], bare=True)) for name in varying),
+            *(Text(level_label(name, own[name], bare=True)) for name in varying),
             *("" if cell[key] is None else str(cell[key]) for key in ("n_train", *shown)),
             *(_times(price.cells[cell["cell"]]) if timed else ()),
         )
     if timed:
         table.add_section()
-        blank = [""] * (len(headings) - len(timed) - 1)
+        blank = [""] * (len(varying) + len(headings) - len(timed) - 1)
         table.add_row(Text("all"), *blank, *_times(price.total))
     return table
 
@@ -153,7 +154,7 @@ def grave(findings: pd.DataFrame) -> list[str]:
 
 def steps_table(steps: Sequence[Step]) -> Table:
     """Return the steps that may help as a table, the largest gain first."""
-    table = plain_table("", "step", "gain", "95 % interval", "decided", "best next step")
+    table = plain_table("", ["step"], "gain", "95 % interval", "decided", "best next step")
     for step in steps:
         table.add_row(
             Text(f"{step.text}, forecast" if step.is_forecast else step.text),

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from results.analysis.costs import busy_share
 from results.metric import ACCURACY, Metric
-from results.phrases import cell_name, fraction_label, split_levels
+from results.phrases import cell_name, fraction_label, level_label, model_labels, split_levels
 from results.records import IDENTITY_COLUMNS, RECIPE_COLUMNS, Status
 from results.store.store import Store
 
@@ -95,11 +95,13 @@ class Snapshot:
     name: str
     metric: Metric = ACCURACY
     """What the study is judged by."""
-    rows: Sequence[str] = ()
+    factors: Sequence[str] = ()
+    """The factors but `fraction`, those left out that are alike in all cells."""
+    rows: Sequence[tuple[str, ...]] = ()
     columns: Sequence[str] = ()
-    """Labels of the table's rows (levels of all factors but `fraction`, those left out that are
-    alike in all cells) and columns (amounts of data, from few to many)."""
-    cells: Mapping[tuple[str, str], CellView] = field(default_factory=dict)
+    """Labels of the table's rows (a level of each factor) and columns (amounts of data, from few to
+    many)."""
+    cells: Mapping[tuple[tuple[str, ...], str], CellView] = field(default_factory=dict)
     """The cells by row and column."""
     total: CellView = field(default_factory=CellView)
     common: Mapping[str, str] = field(default_factory=dict)
@@ -171,6 +173,8 @@ def snapshot_of(
     `paces` are those of running trials by trial_id; `tuned` the recipe fields that it searches;
     `most_seeds` those of a cell where looks may add some.
     """
+    labels = model_labels({trial["model"] for trial in trials})
+    trials = [{**trial, "model": labels[trial["model"]]} for trial in trials]
     wanted = [trial for trial in trials if trial["wanted"]]
     by_cell: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for trial in wanted:
@@ -184,6 +188,7 @@ def snapshot_of(
         name,
         metric,
         seeds=(min(measured), max(measured), most_seeds) if most_seeds and measured else None,
+        factors=varying,
         rows=list(dict.fromkeys(row for row, _ in keys.values())),
         columns=[columns[share] for share in sorted(columns)],
         cells={
@@ -198,9 +203,10 @@ def snapshot_of(
     )
 
 
-def _key(trial: Row, varying: Sequence[str]) -> tuple[str, str]:
+def _key(trial: Row, varying: Sequence[str]) -> tuple[tuple[str, ...], str]:
     """Return the labels of the row and column that show a trial's cell."""
-    return cell_name(trial, varying), fraction_label(trial["fraction"], trial["n_train"])
+    labels = (level_label(factor, trial[factor], bare=True) for factor in varying)
+    return tuple(labels), fraction_label(trial["fraction"])
 
 
 def _cell(trials: Sequence[Row], metric: Metric, name: str = "") -> CellView:
@@ -247,7 +253,7 @@ def _slots(
         if trial["status"] != Status.RUNNING:
             continue
         settings = {**{name: trial[name] for name in tuned}, "seed": trial["seed"]}
-        words = [" × ".join(_key(trial, varying))]
+        words = [cell_name(trial, [*varying, "fraction"])]
         words += [f"{name}\N{NO-BREAK SPACE}{_short(value)}" for name, value in settings.items()]
         slots.append(
             SlotView(

@@ -92,11 +92,13 @@ class Inputs:
             )
         return count
 
+    def share(self, size: Size) -> float:
+        """Return the share of the training pool that a level of `fraction` comes to."""
+        return self.count(size) / self.n_train if size.share is None else float(size.share)
+
     def trial(self, study: Study, cell: Cell, recipe: Recipe, seed: int) -> Trial:
         """Return the trial of a cell with a recipe and a seed."""
-        size: Size = cell["fraction"]
-        n_train = self.count(size)
-        share = n_train / self.n_train if size.share is None else float(size.share)
+        n_train = self.count(cell["fraction"])
         return Trial(
             trainable=study.trainable,
             data=study.data,
@@ -105,7 +107,7 @@ class Inputs:
             n_classes=self.n_classes,
             model=cell["model"],
             weights=self.weights[cell["model"], cell["weights"].label],
-            fraction=share,
+            fraction=self.share(cell["fraction"]),
             n_train=n_train,
             seed=seed,
             recipe=recipe,

@@ -16,6 +16,7 @@ from results.analysis.comparisons import Comparisons, compare_best, rivals
 from results.analysis.contrasts import Decisions, Family
 from results.analysis.fitting import fitting
 from results.analysis.levers import levers
+from results.analysis.mistakes import Mistakes
 from results.analysis.runs import (
     EXCLUDED,
     Design,
@@ -274,6 +275,14 @@ class Analysis:
     def is_uneven(self) -> bool:
         """Whether balanced accuracy stands beside accuracy, since test classes are unequal."""
         return self.classes.are_unequal and self.metric == ACCURACY
+
+    @cached_property
+    def mistakes(self) -> Mistakes:
+        """The test images that the compared runs get wrong."""
+        largest = self.runs[self.runs["n_train"] == self.runs["n_train"].max()]
+        rows = self.table("predictions")
+        own = rows[rows["trial_id"].isin(largest["trial_id"])]
+        return Mistakes.of(self.board, self.table("examples"), own)
 
     def taken_for(self, cell: pd.Series | Mapping[str, Any]) -> list[str]:
         """Return the classes that runs of a cell take every test image for, none by rights."""

@@ -100,6 +100,6 @@ def _next(study: Analysis) -> str:
     text = f"Not told apart from it: {listed(few([study.name(row) for row in others]))}"
     less = with_less_data(study)
     if less is not None:
-        share = fraction_label(less["fraction"] / best["fraction"], int(less["n_train"]))
+        share = fraction_label(less["fraction"] / best["fraction"])
         text += f"; {share} of its data may do as well ({study.metric.value(less['accuracy'])})"
     return f"{text}."

@@ -51,7 +51,7 @@ def _advice(row: Mapping[str, Any]) -> str:
     after: str = row["step"].split(" → ")[-1]
     return {
         "data": "label more data",
-        "model": f"use {after}",
+        "model": f"use the model {after}",
         "weights": "train from scratch" if after == "none" else f"use {after} weights",
         "recipe": f"use the tuned recipe ({after})",
     }.get(row["lever"], f"set {row['lever']} to {after}")

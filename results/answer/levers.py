@@ -99,7 +99,7 @@ def lever_phrase(row: Mapping[str, Any]) -> str:
         return f"{after} weights instead of {before}"
     if lever == "recipe":
         return f"the recipe {after} instead of {before}"
-    return f"{'' if lever == 'model' else f'{lever} '}{after} instead of {before}"
+    return f"{lever} {after} instead of {before}"
 
 
 def _items(study: Analysis, rows: list[dict[str, Any]], chances: bool = False) -> str:

@@ -41,16 +41,20 @@ def statements(study: Analysis) -> list[Statement]:
 
 def _best(study: Analysis) -> Iterator[Statement]:
     equals = equals_of(study)
-    names = listed(few([study.name(row) or study.design.name for row in equals]))
-    word = "Most accurate" if len(equals) == 1 else "Equally accurate, and best"
-    if study.metric != ACCURACY:
-        word = f"Best {study.measure}"
+    word = "Most accurate" if study.metric == ACCURACY else f"Best {study.measure}"
+    if len(equals) == 1:
+        images = equals[0]["n_train"]
+        name = study.name(equals[0], "fraction") or study.design.name
+        text = f"{word}, with {images:,.0f} images: {name}"
+    else:
+        alike = "Equally accurate, and best" if study.metric == ACCURACY else word
+        text = f"{alike}: {listed(few([study.name(row) for row in equals]))}"
     doubt = learnt_nothing(study)
-    text = f"{word}: {names}" + (f", {doubt}" if doubt else "")
-    yield Statement(text, value_of(study), "best")
+    yield Statement(text + (f", {doubt}" if doubt else ""), value_of(study), "best")
     less = with_less_data(study) if study.is_ranked else None
     if less is not None:
-        text = f"With less data, {study.name(less)} may do as well"
+        name = study.name(less, "fraction") or "the same"
+        text = f"May do as well, with {less['n_train']:,.0f} images: {name}"
         yield Statement(text, study.metric.value(less["accuracy"]), "best")
 
 
@@ -61,13 +65,14 @@ def _at_little(study: Analysis, rows: list[Comparison]) -> Iterator[Statement]:
     decided = [row for row in rows if row.is_decided]
     row = (decided or rows)[0]
     images = study.comparisons.cells["n_train"][row.best]
-    best, other = (level_label(row.factor, level) for level in (row.best_level, row.level))
+    best, other = (level_label(row.factor, v, bare=True) for v in (row.best_level, row.level))
     gain, low, high = (study.metric.change(value) for value in (row.gain, row.low, row.high))
     ends = f"{gain} ({low} to {high})"
     stands = f"{best} is ahead of {other}"
     if not row.is_decided:
         stands = f"{best} and {other} are not told apart"
-    yield Statement(f"With {images:,.0f} images, {stands}", ends, row.factor)
+    what = row.factor.replace("_", " ").capitalize()
+    yield Statement(f"{what}, with {images:,.0f} images: {stands}", ends, row.factor)
 
 
 def _worth(study: Analysis) -> Iterator[Statement]:

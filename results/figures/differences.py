@@ -1,4 +1,4 @@
-"""Figures of differences between the levels of a factor, and between two studies.
+"""The figure of differences between two studies.
 
 All are in points (percentage points) of test accuracy.
 """
@@ -10,49 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from results.analysis.analysis import Analysis
 from results.analysis.runs import records_of
 from results.figures import style
 from results.metric import ACCURACY, Metric
-from results.phrases import described, level_label
-
-
-def effects(study: Analysis) -> Figure:
-    """Draw what each step in a factor is worth, averaged over the cells of the others."""
-    title = f"{style.plain(study.design.name)}: what each factor is worth"
-    table = study.effects
-    if table.empty:
-        return style.empty(title, "No two levels of a factor have a seed in common.")
-    shown = table.head(style.MAX_ROWS)
-    others = table["n_seeds"] != table["n_seeds_without_selection"]
-    note = (
-        f"Difference in {study.measure}, averaged over the cells of the other factors, paired over "
-        "seeds. Filled: the 95 % t interval leaves 0 out."
-    )
-    if (others & table["difference_without_selection"].notna()).any():
-        note += " Triangle: without the seed on which recipes were chosen."
-    if table["low"].isna().all():
-        note += " One seed: nothing is tested."
-    note += style.left_out(len(table) - len(shown), "pairs")
-    names = [
-        style.plain(
-            f"{described({factor: first})} → {level_label(factor, second, bare=True)}",
-            60,
-        )
-        for factor, first, second in shown[["factor", "first", "second"]].itertuples(index=False)
-    ]
-    figure, (axes,) = style.new_rows(names, (8.5,), title, note)
-    axes.axvline(0, color=style.PALE, linewidth=1)
-    for place, factor in enumerate(shown["factor"].unique()):
-        rows, colour = np.flatnonzero(shown["factor"] == factor), style.look(place)["color"]
-        own = shown.iloc[rows]
-        axes.hlines(rows, own["low"], own["high"], color=colour, linewidth=1.8)
-        _draw_decided(axes, own, rows, "o", colour)
-        without = own["difference_without_selection"].where(others)
-        axes.plot(without, rows + 0.27, "^", color=colour, mfc="white", markersize=4.5)
-    unit = f"{study.metric.points} of ".removeprefix(" of ")
-    axes.set_xlabel(f"{unit}{study.measure} gained by the second level")
-    return figure
 
 
 def studies(

@@ -27,12 +27,11 @@ _MAX_PANEL_ROWS = 8
 _LABEL_WIDTH = 0.12  # of the axes' width
 
 
-def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figure:
+def data_size(study: Analysis, log: bool = False) -> Figure:
     """Draw data size, on request on a logarithmic axis, against test and train accuracy.
 
     One line per model, one row of panels per level of `weights` (and of any further factor), with
-    the means of cells and each compared seed as a point. With `origin`, both axes go from 0 to 1,
-    with a dotted line to the first size; not with `log`.
+    the means of cells and each compared seed as a point.
     """
     cells, name = study.cells, style.plain(study.design.name)
     title = f"{name}: {study.metric.name} against the amount of training data"
@@ -50,12 +49,11 @@ def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figur
         + style.left_out(len(panels) - len(drawn), "rows of panels")
         + style.left_out(len(cells.levels["model"]) - len(models), "models")
     )
-    handles = _handles(cells, models, points, origin)
+    handles = _handles(cells, models, points)
     figure, grid = style.new_grid(len(drawn), len(parts), (4.0, 2.5), title, note, handles)
     sizes = cells.frame.groupby("fraction", observed=True)["n_train"].max().sort_index()
-    _share_sizes(grid, sizes, log, origin)
-    is_share = origin and study.metric.scale == 100
-    style.same_limits(grid, y=(0.0, 1.0) if is_share else _limits(cells, points, parts))
+    _share_sizes(grid, sizes, log)
+    style.same_limits(grid, y=_limits(cells, points, parts))
     of_cells, of_points = (by_cell(frame, cells.series) for frame in (cells.summary, points))
     for row, panel in zip(grid, drawn, strict=True):
         for axes, (part, words) in zip(row, parts.items(), strict=True):
@@ -65,8 +63,6 @@ def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figur
                 if key in of_cells:
                     _draw_cells(axes, of_cells[key], part, place)
                     _draw_absent(axes, of_cells[key], place)
-                    if origin:
-                        _draw_origin(axes, of_cells[key], part, place)
                 if key in of_points:
                     own = of_points[key].assign(value=_finals(cells, of_points[key], part))
                     _draw_seeds(axes, own, place)
@@ -80,7 +76,7 @@ def data_size(study: Analysis, log: bool = False, origin: bool = False) -> Figur
     return figure
 
 
-def _share_sizes(grid: np.ndarray, sizes: pd.Series, log: bool, origin: bool) -> None:
+def _share_sizes(grid: np.ndarray, sizes: pd.Series, log: bool) -> None:
     """Put data sizes on the x axis of all panels: shares, with the number of images below each.
 
     Labels that would run into one another are left out, the largest size first to stay; every
@@ -92,8 +88,8 @@ def _share_sizes(grid: np.ndarray, sizes: pd.Series, log: bool, origin: bool) ->
         spread = max(high / low, 2.0) ** 0.06
         limits = (low / spread, high * spread)
     else:
-        left = 0.0 if origin else low - 0.05 * max(high - low, 0.1 * high)
-        limits = (left, high + 0.05 * max(high - left, 0.1 * high))
+        room = 0.05 * max(high - low, 0.1 * high)
+        limits = (low - room, high + room)
     begin, end = np.log(limits) if log else limits
     places = ((np.log(shares) if log else shares) - begin) / (end - begin)
     labels = [""] * len(shares)
@@ -191,18 +187,7 @@ def _draw_absent(axes: Axes, cells: pd.DataFrame, place: int) -> None:
         )
 
 
-def _draw_origin(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
-    """Draw a dotted line from the origin to the smallest size with a value."""
-    first = cells[cells["seeds"] > 0].nsmallest(1, "fraction")
-    for fraction, accuracy in zip(first["fraction"], first[part], strict=True):
-        axes.plot(
-            [0, fraction], [0, accuracy], ":", color=style.look(place)["color"], linewidth=1.2
-        )
-
-
-def _handles(
-    cells: Cells, models: dict[str, int], points: pd.DataFrame, origin: bool
-) -> list[Line2D]:
+def _handles(cells: Cells, models: dict[str, int], points: pd.DataFrame) -> list[Line2D]:
     parameters = model_sizes(cells.frame)
     handles = []
     for model, place in models.items():
@@ -217,8 +202,6 @@ def _handles(
         handles.append(style.mark("stopped early: last value", color=style.PALE, marker="x"))
     if cells.frame["state"].isin([State.MISSING, State.FAILED, State.RUNNING]).any():
         handles.append(style.mark("no value (see foot)", color=style.PALE, marker="o", mfc="white"))
-    if origin:
-        handles.append(style.mark("to the origin, not measured", color=style.PALE, linestyle=":"))
     return handles
 
 

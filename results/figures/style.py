@@ -21,8 +21,6 @@ DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
 INK, PALE, GRID = "#222222", "#767676", "#DDDDDD"
 FAULT = "#B3261E"
 QUIET = "#555555"
-SEQUENTIAL = "cividis"
-"""Name of the colour map of values: even in lightness, and the same to colour-blind eyes."""
 MAX_ROWS = 60
 """Rows that a figure has at most, since more are not read; it says how many it leaves out."""
 MAX_LINES = 8

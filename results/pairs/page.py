@@ -18,12 +18,6 @@ from results.store.files import write_whole
 from results.store.objects import Location, located
 from results.store.store import refuse_run
 
-_ALT = (
-    "One row per cell that both studies have: at the left the test accuracy of each with 95 % t "
-    "intervals, at the right the difference, second minus first, with its interval. The table of "
-    "cells holds all values."
-)
-
 
 def write_comparison(
     first: str | Location | Run, second: str | Location | Run, folder: str | Location
@@ -50,16 +44,14 @@ def write_page(pair: Pair, folder: str | Location) -> Location:
     both = pair.cells[pair.cells["where"] == "both"]
     both = both[both[["accuracy_first", "accuracy_second"]].notna().any(axis=1)]
     rows = [pair.cell_name(row) for row in records_of(both)]
-    picture = html.write_picture(
-        folder, "differences", studies(both, rows, pair.names, pair.metric), _ALT
-    )
+    files = html.write_figure(folder, "differences", studies(both, rows, pair.names, pair.metric))
     html.write_frame(folder, "comparison", pair.cells)
     page = folder / "index.html"
-    write_whole(page, _render(pair, picture).encode())
+    write_whole(page, _render(pair, html.data_address("svg+xml", files["svg"])).encode())
     return page
 
 
-def _render(pair: Pair, picture: html.Picture) -> str:
+def _render(pair: Pair, picture: str) -> str:
     cells = pair.cells
     common = [name for name in pair.factors if name not in pair.varying and len(cells)]
     return html.fill(
@@ -69,7 +61,7 @@ def _render(pair: Pair, picture: html.Picture) -> str:
         paths=[str(run.path) for run in (pair.first, pair.second)],
         sentences=verdict(pair),
         common=[level_label(name, cells[name].iloc[0]) for name in common],
-        pictures={picture.name: picture},
+        picture=picture,
         cells=_cell_table(pair),
         alone=[
             (pair.cell_name(row), str(row["reason"]))
@@ -106,6 +98,7 @@ def _cell_table(pair: Pair) -> html.Table:
     of = f"{pair.metric.points} of test {pair.metric.name}".removeprefix(" of ")
     caption = f"Cells of both: {second} minus {first}, in {of}"
     frame = both.assign(
+        model=both["model"].map(pair.labels),
         seeds=seeds,
         decided=both["decided"].astype(bool),
         **{

@@ -20,7 +20,7 @@ from results.analysis.cells import Cells, cells_of, in_order
 from results.analysis.contrasts import effects, inferred, steps
 from results.analysis.runs import by_cell, measured_trials, records_of
 from results.metric import Metric
-from results.phrases import STANDARD_FACTORS, cell_key, cell_name, few, level_label
+from results.phrases import STANDARD_FACTORS, cell_key, cell_name, few, level_label, model_labels
 from results.records import RECIPE_COLUMNS
 from results.run import Run, open
 from results.statistics.inference import IMAGES, TASK
@@ -82,7 +82,8 @@ class Pair:
     @classmethod
     def of(cls, first: str | Location | Run, second: str | Location | Run) -> Self:
         """Return the pair of two run directories, or of what `results.open` returned for them."""
-        return cls(*(run if isinstance(run, Run) else open(run) for run in (first, second)))
+        runs = (run if isinstance(run, Run) else open(run) for run in (first, second))
+        return cls(*(run.named_in_full() for run in runs))
 
     @cached_property
     def names(self) -> tuple[str, str]:
@@ -107,7 +108,13 @@ class Pair:
 
     def cell_name(self, row: Mapping[str, Any]) -> str:
         """Name a row of `cells` by the factors that vary."""
-        return cell_name(row, self.varying) or "the only cell"
+        model = self.labels[row["model"]]
+        return cell_name({**row, "model": model}, self.varying) or "the only cell"
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """How people read the models of both."""
+        return model_labels(self.cells["model"].unique())
 
     @property
     def metric(self) -> Metric:

@@ -33,19 +33,6 @@ import sys, vl_convert
 script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
 sys.stdout.buffer.write(script.encode())
 """
-_SMALL = 150_000  # bytes of SVG that the page takes even where PNG is smaller
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A static figure as a page shows it."""
-
-    name: str
-    """Name of its files beside the page, without ending."""
-    alt: str
-    """What is to be seen."""
-    source: str
-    """The picture itself, as a data URI."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +52,6 @@ class Table:
     def decimals(self) -> list[int]:
         """Number of decimals of each column: its largest number shows four significant digits."""
         return [_decimals([row[place] for row in self.rows]) for place in range(len(self.columns))]
-
-
-def write_picture(folder: Location, name: str, figure: "Figure", alt: str = "") -> Picture:
-    """Write a figure as PNG and SVG, and return the smaller one for a page.
-
-    Raises StoreError where the disk refuses.
-    """
-    files = write_figure(folder, name, figure)
-    sharp = len(files["svg"]) <= max(_SMALL, len(files["png"]))
-    kind, ending = ("svg+xml", "svg") if sharp else ("png", "png")
-    source = f"data:image/{kind};base64,{base64.b64encode(files[ending]).decode()}"
-    return Picture(name, alt, source)
 
 
 def write_frame(folder: Location, name: str, frame: pd.DataFrame) -> None:
@@ -211,6 +186,11 @@ def vega() -> str:
             "vl-convert-python again. The figures in the report's folder are whole."
         )
     return script.decode()
+
+
+def data_address(kind: str, content: bytes) -> str:
+    """Return a picture, of the kind png, jpeg or svg+xml, as an address that a page holds."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def packed(script: str) -> str:

@@ -19,7 +19,7 @@ _MOST_LINES = 8
 """Lines that are told apart by colour and mark."""
 _TIMES = (2, 4)
 """Times the data that a line is drawn on to, dashed."""
-_TARGETS = 60
+_TARGETS, _TARGET_STEPS = 60, (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _MARGIN = 4.0
 _ENDS = ("gain", "low", "high")
 _FORECAST = ("headline", "high", "low")
@@ -199,10 +199,12 @@ def _targets(
     study: Analysis, keys: Sequence[tuple[str, ...]], series: Sequence[str], box: _Box
 ) -> dict[str, Any]:
     """Return what the page looks up when its reader asks for an accuracy."""
-    # The ends themselves are reached nowhere or everywhere.
     if study.forecasts.empty:
         return {}
-    asked = np.linspace(box.low, box.high, _TARGETS + 2)[1:-1]
+    span = box.high - box.low
+    step = next((step for step in _TARGET_STEPS if span / step <= _TARGETS), span / _TARGETS)
+    # The ends themselves are reached nowhere or everywhere.
+    asked = np.arange(box.low + step, box.high - step / 2, step)
     answers = []
     for accuracy in asked:
         found = by_cell(study.labels_for(accuracy / study.metric.scale), series)
@@ -210,7 +212,7 @@ def _targets(
     return {
         "accuracies": [round(float(value), 2) for value in asked],
         "tops": [box.top(float(value)) for value in asked],
-        "first": 3 * _TARGETS // 4,
+        "first": 3 * len(asked) // 4,
         "texts": answers,
     }
 

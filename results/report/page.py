@@ -20,6 +20,7 @@ from results.findings.findings import by_severity
 from results.metric import ACCURACY, Metric
 from results.phrases import count, is_absent, level_label
 from results.records import Stage, Status
+from results.report.gallery import Look, gallery_of
 from results.report.html import (
     Table,
     as_data,
@@ -42,6 +43,7 @@ from results.store.store import refuse_run
 _NOTHING = "No trial is recorded yet: `scalestudy run` trains, and this page fills as it does."
 _UNSHOWN = ("settings", "forecast", "gpu_footprints", "data")
 """Columns of environments that hold JSON."""
+_SCRIPTS = ("age.js", "overview.js", "page.js", "tables.js", "gallery.js")
 _COMPARING = ("data-size", "cost", "pretraining")
 """Figures that every report draws."""
 _SECONDARY = ("state", "val_accuracy", "train_accuracy", "test_loss", "seconds")
@@ -62,6 +64,7 @@ def write_report(
     target: float | None = None,
     figures: bool = False,
     to: Location | None = None,
+    look: Look | None = None,
 ) -> Location:
     """Write a run's report, also while its study is under way; return `report/index.html`.
 
@@ -73,8 +76,10 @@ def write_report(
     seconds an open page looks for a newer one, for reports that are written again and again; never
     by default. For a target, a test accuracy (0 to 1), the page says how many images it takes.
     `figures` writes every figure that `Run.figures` names. `to` is another folder than `report`;
-    then nothing is written to the run directory. Raises StoreError where no study has run there, or
-    the disk refuses, ResultsError where the other folder belongs to a run directory.
+    then nothing is written to the run directory. `look` returns JPEG files of the test images at
+    some of the places that `examples` records, which the page shows of those that models get wrong.
+    Raises StoreError where no study has run there, or the disk refuses, ResultsError where the
+    other folder belongs to a run directory.
     """
     run = run if isinstance(run, Run) else open(run)
     folder = run.path / "report"
@@ -89,7 +94,7 @@ def write_report(
     write_frame(folder, "levers", run.levers())
     _record_forecasts(run, folder)
     page = folder / "index.html"
-    write_whole(page, render(run, drawn, datetime.now(UTC), refresh, target).encode())
+    write_whole(page, render(run, drawn, datetime.now(UTC), refresh, target, look).encode())
     return page
 
 
@@ -110,6 +115,7 @@ def render(
     written_at: datetime,
     refresh: float | None = None,
     target: float | None = None,
+    look: Look | None = None,
 ) -> str:
     """Return the page of a run; `figures` names those that lie beside it."""
     cells, study = run.cells, run.analysis
@@ -118,9 +124,12 @@ def render(
     library = vega()
     passes = run.environments().drop(columns=list(_UNSHOWN), errors="ignore")
     lines = by_data_of(study) if known else None
+    gallery = gallery_of(study, look) if known else None
+    disputed = gallery.disputed if gallery else None
+    targets = (lines.targets or None) if lines else None
     return fill(
         "page.html.j2",
-        [resource(name) for name in ("age.js", "overview.js", "page.js", "tables.js")],
+        [resource(name) for name in _SCRIPTS],
         [library],
         library=packed(library),
         name=run.name,
@@ -142,7 +151,12 @@ def render(
             for row in records_of(cells.frame[cells.frame["state"] != State.COMPLETE])
         ],
         figures=figures,
-        data=as_data({**_payload(study), "targets": (lines.targets or None) if lines else None}),
+        gallery=gallery,
+        data=as_data(
+            _payload(study)
+            | {"targets": (lines.targets or None) if lines else None, "disputed": disputed}
+        ),
+        models=run.labels,
         cell_table=_cell_table(study),
         recipes=_recipe_table(cells, run.tuned) if known and run.tuned else None,
         environments=table_of(

@@ -340,7 +340,7 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
         found.append(section("data", text, sheets, "learning-curves"))
     if varied:
         text = [one for name in varied if name not in STANDARD_FACTORS for one in said[name]]
-        found.append(section("effects", text, [_EFFECTS, _INTERACTIONS], "effects"))
+        found.append(section("effects", text, [_EFFECTS, _INTERACTIONS]))
     for name, table in (("classes", _by_class(study)), ("confusion", _confusion(study))):
         if table.rows:
             found.append(Section(name, *_HEADINGS[name], [], [table]))

@@ -11,6 +11,7 @@ from results.phrases import (
     fraction_label,
     level_label,
     listed,
+    model_labels,
     resource_time,
     setting,
     signed,
@@ -69,12 +70,19 @@ def test_what_was_used_of_a_resource(seconds, text):
      (500 / 45_000, "1/90"), (1000 / 45_000, "1/45"), (1 / 1024, "1/1024")],
 )  # fmt: skip
 def test_a_share_is_written_as_people_write_it(share, label):
-    assert fraction_label(share) == fraction_label(share, round(45_000 * share)) == label
+    assert fraction_label(share) == label
 
 
-def test_a_share_that_is_no_plain_fraction_is_written_in_images_or_percent():
-    assert fraction_label(501 / 45_000, 501) == "501 images"
-    assert fraction_label(0.123456) == "12.3 %"
+def test_a_share_that_is_no_plain_fraction_is_written_in_percent():
+    assert fraction_label(501 / 45_000) == "1.113 %"
+    assert fraction_label(0.123456) == "12.35 %"
+
+
+def test_a_function_is_read_without_its_module_where_no_other_is_read_alike():
+    models = ["nets.a:small", "nets.a:large", "nets.b:large", "resnet18", "timm:vit"]
+    read = ["small", "nets.a:large", "nets.b:large", "resnet18", "timm:vit"]
+    assert [model_labels(models)[model] for model in models] == read
+    assert model_labels(["a:resnet18", "resnet18"])["a:resnet18"] == "a:resnet18"
 
 
 @pytest.mark.parametrize(

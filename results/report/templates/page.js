@@ -337,6 +337,13 @@
       if (mine !== turn) { result.finalize(); return; }
       if (last) last.finalize();
       last = result;
+      // What the library leaves unnamed: its menu, and groups without a mark.
+      const menu = view.querySelector("summary");
+      if (menu) menu.setAttribute("aria-label", "Save this chart as a picture");
+      for (const one of view.querySelectorAll("[role^=graphics]:not([aria-label])")) {
+        one.removeAttribute("role");
+        one.removeAttribute("aria-roledescription");
+      }
       box.dataset.drawn = String(turn);
     };
     const state = build(box.querySelector(".controls"), chart.controls, () => draw(), box.dataset.chart);

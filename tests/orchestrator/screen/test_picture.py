@@ -32,8 +32,8 @@ def test_a_row_for_every_cell() -> None:
     lines = drawn(CellsTable(snapshot_of("demo", rows, FACTORS)), 80)
     assert lines[0] == "demo · weights none"
     assert lines[2].split() == [
-        "cell",
-        "data",
+        "model",
+        "fraction",
         "state",
         "trials",
         "epochs",
@@ -50,12 +50,12 @@ def test_the_grid() -> None:
     assert drawn(CellsTable(many, most=8), 80) == [
         "demo",
         "",
-        " cell                        1/16           1/2             1",
-        " " + "─" * 60,
-        " resnet0 × none      50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
-        " resnet0 × cifar100  50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
-        " resnet1 × none      50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
-        " resnet1 × cifar100  50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
+        " model    weights           1/16           1/2             1",
+        " " + "─" * 59,
+        " resnet0  none      50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
+        " resnet0  cifar100  50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
+        " resnet1  none      50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
+        " resnet1  cifar100  50.0 % 1/1 ✓  50.0 % 1/1 ✓  50.0 % 1/1 ✓",
         "",
     ]
 
@@ -82,7 +82,22 @@ def test_every_cell_fits_at_every_width(width: int, fractions: tuple[float, ...]
     said = sum(line.count("50.0 % 1/1 ✓") + line.count("50.0 %  50.0 %") for line in lines)
     assert said == 4 * len(fractions)
     if width >= 60:
-        assert sum(line.count("resnet1 × cifar100") for line in lines) in (1, len(fractions))
+        rows = [line for line in lines if line.split()[:2] == ["resnet1", "cifar100"]]
+        assert len(rows) in (1, len(fractions))
+
+
+def test_two_hundred_cells_fold_where_their_grid_is_too_wide() -> None:
+    shown = view(models=20, fractions=tuple(2.0**-n for n in range(5)))
+    assert len(shown.cells) == 200
+    assert len(drawn(CellsTable(shown), 100)) == 45
+    lines = drawn(CellsTable(shown), 60)
+    assert len(lines) < 70
+    assert any("… and 141 more cells" in line for line in lines)
+
+
+def test_functions_are_named_without_their_module_where_that_is_clear() -> None:
+    rows = [trial_row(model) for model in ("a.b:small", "a.b:large", "a.c:large")]
+    assert snapshot_of("demo", rows, FACTORS).rows == [("small",), ("a.b:large",), ("a.c:large",)]
 
 
 @pytest.mark.parametrize(

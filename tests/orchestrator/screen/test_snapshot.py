@@ -98,9 +98,9 @@ def test_rows_and_columns() -> None:
     rows = [trial_row(model, fraction) for model in ("b", "a") for fraction in (1.0, 1 / 16, 0.5)]
     view = view_of(*rows)
     # Models in the study's order, amounts of data from few to many.
-    assert view.rows == ["b", "a"]
+    assert view.rows == [("b",), ("a",)]
     assert view.columns == ["1/16", "1/2", "1"]
-    assert view.cells["b", "1/2"].name == "b × none × 1/2"
+    assert view.cells[("b",), "1/2"].name == "b × none × 1/2"
     assert view.common == {"weights": "none"}
 
 

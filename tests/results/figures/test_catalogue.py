@@ -13,8 +13,7 @@ from sample import Plan, Row, write
 import results
 from results.analysis.analysis import Analysis
 from results.analysis.runs import Design
-from results.figures.cells import cell_map
-from results.figures.process import search, slot_spans, timeline
+from results.figures.process import search
 from results.figures.sizes import data_size
 from results.figures.style import COLOURS, count, kept, look, place_of, plain
 from results.records import SCHEMAS
@@ -114,14 +113,6 @@ def test_of_many_series_the_best_and_the_ends_stay():
     assert kept(["a", "b"], None) == {"a": 0, "b": 1}
 
 
-def test_data_size_with_the_origin_has_both_axes_from_nought_to_one(tmp_path):
-    axes = opened(tmp_path, Plan()).figure("data-size-origin").axes[0]
-    assert axes.get_ylim() == (0.0, 1.0)
-    assert axes.get_xlim()[0] == 0.0
-    dotted = [line for line in axes.lines if line.get_linestyle() == ":"]
-    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in dotted].count((0, 0)) == 2
-
-
 def test_the_logarithmic_axis_names_every_size(tmp_path):
     axes = opened(tmp_path, Plan()).figure("data-size-log").axes[2]
     assert axes.get_xscale() == "log"
@@ -156,20 +147,10 @@ def test_a_gap_is_not_bridged_by_a_solid_line(tmp_path):
     assert "  missing" in [text.get_text() for text in axes.texts]
 
 
-def test_the_map_names_missing_and_failed_cells_with_the_reason(tmp_path):
-    figure = opened(tmp_path, Plan(), faulty).figure("cells")
-    found = texts(figure)
-    assert "failed" in found
-    assert "missing" in found
-    foot = figure.axes[0].get_xlabel().replace("\n    ", " ")
-    assert "resnet18 × none × 1: 3 planned, not run yet" in foot
-    assert "resnet50 × none × 1: 3 failed (Diverged: train loss became nan at epoch 2" in foot
-
-
 def test_a_race_says_in_every_figure_of_its_outcome_that_it_is_none(tmp_path):
     plan, fate = STUDIES["race"]
     run = opened(tmp_path, plan, fate)
-    for name in ("data-size", "data-size-log", "data-size-origin", "cells", "epochs", "loss"):
+    for name in ("data-size", "data-size-log", "epochs", "loss"):
         assert any("Search, not comparison" in text for text in texts(run.figure(name))), name
 
 
@@ -224,30 +205,6 @@ def test_colours_differ_for_colour_blind_eyes():
         assert min(np.abs(one - other).max() for one, other in pairs) > 0.06
 
 
-def test_slots_of_a_run_become_rows_of_bars():
-    start = pd.Timestamp("2025-01-01", tz="UTC")
-    trials = pd.DataFrame(
-        {
-            "host": ["b", "a", "a"],
-            "slot": [0.0, 1.0, 0.0],
-            "stage": ["measure"] * 3,
-            "status": ["completed", "running", "planned"],
-            "started_at": [start + pd.Timedelta(10, "s"), start, pd.NaT],
-            "ended_at": [start + pd.Timedelta(40, "s"), pd.NaT, pd.NaT],
-        }
-    )
-    spans = slot_spans(trials)
-    assert spans[["host", "slot", "row", "begun", "ended"]].to_numpy().tolist() == [
-        ["a", 1, 0, 0.0, 40.0],
-        ["b", 0, 1, 10.0, 40.0],
-    ]
-    # 40 s and 30 s of 2 × 40 s.
-    assert any(
-        "88 % of the slots' time" in text
-        for text in texts(timeline(Analysis(lambda _: trials, Design(name="x"))))
-    )
-
-
 def test_more_panels_than_can_be_read_are_counted(tmp_path):
     plan = Plan(
         models=("m",), extra={"weight_decay": [i / 1000 for i in range(40)]}, seeds=(0,), epochs=1
@@ -256,7 +213,6 @@ def test_more_panels_than_can_be_read_are_counted(tmp_path):
     figure = data_size(run.analysis)
     rows = len(figure.axes) // 2
     assert any(f"{80 - rows} more rows of panels are left out" in text for text in texts(figure))
-    assert cell_map(run.analysis).axes[0].get_ylabel().startswith("80 combinations")
 
 
 def test_more_models_than_have_colours_are_counted(tmp_path):
@@ -317,7 +273,7 @@ def test_the_reference_studys_figure_can_be_redrawn():
     tables = {"trials": trials, "predictions": SCHEMAS["predictions"].empty_table().to_pandas()}
     analysis = Analysis(tables.__getitem__, Design.of(study))
     assert len(analysis.cells.frame) == 12
-    figure = data_size(analysis, origin=True)
+    figure = data_size(analysis)
     scratch, pretrained = (figure.axes[place] for place in (0, 2))
     assert pretrained.get_title(loc="left") == "weights: IMAGENET1K_V1"
     curves = {
@@ -326,8 +282,6 @@ def test_the_reference_studys_figure_can_be_redrawn():
         if line.get_linestyle() == "-" and len(line.get_xdata()) == 3
     }
     assert curves == {COLOURS[0]: [0.4, 0.6, 0.74], COLOURS[1]: [0.32, 0.42, 0.53]}
-    assert scratch.get_xlim()[0] == 0
-    assert scratch.get_ylim() == (0, 1)
 
 
 def test_the_chosen_recipe_is_marked_that_was_measured_with_other_seeds():

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from sample import Plan, write
+from scripts import script
 
 import results
 from results.report.overview import by_data_of
@@ -204,6 +205,22 @@ def test_the_filter_hides_rows(browser, page):
     )
     assert len(shown) == 6
     assert all("resnet18" in row and "sgd" in row for row in shown)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_has_no_serious_finding(browser, page, width, scheme):
+    benchmark = script("benchmarks/page.py")
+    axe = benchmark.axe_script()
+    if axe is None:
+        pytest.skip("needs axe-core: `npm install axe-core`, or AXE naming its axe.min.js")
+    benchmark.show(browser, page, width, 900, scheme)
+    unfold(browser)
+    for chart in CHARTS:
+        wait_for(browser, chart, 1)
+    found = benchmark.findings(browser, axe)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert [one for one in found if one[0] in benchmark.GRAVE] == []
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -72,7 +72,7 @@ def test_what_compares_cells_lies_beside_the_page_as_png_and_svg(folder):
     for name in ("data-size", "cost", "pretraining"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert ElementTree.parse(folder / f"{name}.svg").getroot().tag.endswith("svg")
-    assert not (folder / "timeline.png").exists()
+    assert not (folder / "epochs.png").exists()
 
 
 def test_every_figure_is_written_where_asked_for(tmp_path):
@@ -80,7 +80,7 @@ def test_every_figure_is_written_where_asked_for(tmp_path):
     folder = results.write_report(run, figures=True).parent
     assert {path.stem for path in folder.glob("*.png")} == set(run.figures)
     page = Page((folder / "index.html").read_text())
-    assert {a["href"] for a in page.all("a")} >= {"timeline.png", "effects.svg"}
+    assert {a["href"] for a in page.all("a")} >= {"epochs.png", "learning-curves.svg"}
 
 
 def test_summary_holds_one_row_per_cell_in_both_forms(folder):
@@ -131,7 +131,7 @@ def test_the_policy_lets_no_other_script_run(page):
     assert "unsafe-eval" not in policy
     scripts = re.search(r"script-src (.*?);", policy)
     assert scripts is not None
-    assert re.fullmatch(r"('sha256-[A-Za-z0-9+/=]{44}' ?){5}", scripts.group(1))
+    assert re.fullmatch(r"('sha256-[A-Za-z0-9+/=]{44}' ?){6}", scripts.group(1))
 
 
 def test_links_within_the_page_lead_somewhere(page):
@@ -158,7 +158,7 @@ def test_hostile_text_stays_text(tmp_path):
     fate = lambda row: "nan" if row["fraction"] == 1 else None  # noqa: E731
     text = page_of(tmp_path, plan, fate)
     page = Page(text)
-    assert len(page.all("script")) == 6
+    assert len(page.all("script")) == 7
     assert "onerror" not in {name for _, attributes in page.elements for name in attributes}
     data = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', text, re.S)
     assert data is not None

@@ -1,7 +1,4 @@
-"""Figures of what became of every cell: a heat map, and accuracy over epochs.
-
-Whatever was stopped, failed or is missing is marked and named.
-"""
+"""The figure of accuracy over epochs in every cell; what was stopped or failed is marked."""
 
 import textwrap
 
@@ -10,14 +7,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from results.analysis.analysis import Analysis
-from results.analysis.cells import Cells, State
-from results.analysis.runs import by_cell, combinations, records_of, where
+from results.analysis.runs import by_cell, combinations, where
 from results.figures import style
 from results.phrases import cell_key, fraction_label
 from results.records import Stage, Status
@@ -162,96 +156,3 @@ def _say_absent(axes: Axes, cell: pd.DataFrame) -> None:
         fontsize=7.5,
         color=style.PALE,
     )
-
-
-def cell_map(study: Analysis, metric: str = "test_metric") -> Figure:
-    """Draw every cell as a heat map; cells without a value are named with the reason.
-
-    A column of the summary gives the colour; series are rows, data sizes columns.
-    """
-    cells = study.cells
-    words = study.measure if metric == "test_metric" else metric.replace("_", " ")
-    title = f"{style.plain(study.design.name)}: {words} of every cell"
-    if cells.frame.empty:
-        return style.empty(title, "No trial is planned yet.")
-    rows = combinations(cells.frame, cells.series)
-    fractions = cells.levels["fraction"]
-    note = f"{len(cells.frame)} cells: {cells.progress}."
-    if cells.race:
-        note += " Search, not comparison."
-    written = len(rows) <= style.MAX_ROWS
-    reasons = _reasons_text(cells) if written else []
-    foot = ["share of the training pool", *([""] if reasons else []), *reasons]
-    height = max(0.8 + (0.42 if written else 0.05) * len(rows), 2.0)
-    width = 3.6 + 1.05 * max(len(fractions), 4)
-    figure = style.new_figure(width, height + 0.17 * len(reasons), title, note)
-    axes = figure.subplots()
-    axes.set_facecolor(_BLANK)
-    axes.set_xticks(range(len(fractions)), [fraction_label(f) for f in fractions])
-    axes.tick_params(length=0, labelsize=8.5)
-    axes.spines[:].set_visible(False)
-    axes.set_xlabel("\n".join(foot), fontsize=8.5, loc="left" if reasons else "center")
-    values = _laid_out(cells, metric, np.nan)
-    states = _laid_out(cells, "state", "")
-    image = axes.imshow(np.ma.masked_invalid(values), aspect="auto", cmap=style.SEQUENTIAL)
-    if written:
-        names = [style.plain(cells.name(row, cells.series), 40) for row in rows]
-        axes.set_yticks(range(len(rows)), names)
-        _write_values(axes, values, states, image)
-    else:
-        axes.set_ylabel(f"{len(rows)} combinations of {', '.join(cells.series)}", fontsize=9)
-    _hatch(axes, values, states)
-    if not np.isnan(values).all():
-        bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 3.0 / height), pad=0.02)
-        bar.set_label(words, fontsize=9)
-        bar.ax.tick_params(labelsize=8)
-        bar.outline.set_visible(False)
-    return figure
-
-
-def _laid_out(cells: Cells, column: str, blank: float | str) -> np.ndarray:
-    """Return a column of the cells as an array of shape (series, data sizes)."""
-    frame, sizes = cells.summary, pd.Index(cells.levels["fraction"])
-    series = frame.groupby(list(cells.series), dropna=False, observed=True, sort=False).ngroup()
-    shape = (series.max() + 1, len(sizes))
-    laid_out = np.full(shape, blank, dtype=float if blank != blank else object)
-    laid_out[series, sizes.get_indexer(frame["fraction"])] = frame[column]
-    return laid_out
-
-
-def _write_values(axes: Axes, values: np.ndarray, states: np.ndarray, image: AxesImage) -> None:
-    """Write each cell's value, or its state where it has none."""
-    low, high = image.get_clim()
-    for row, column in np.argwhere(states != ""):
-        value, state = values[row, column], states[row, column]
-        back = None
-        if np.isnan(value):
-            text, colour = str(state), style.FAULT if state == State.FAILED else style.INK
-            back = {"facecolor": _BLANK, "edgecolor": "none", "pad": 1.5}
-        else:
-            text = f"{value:.3f}" + ("*" if state == State.PARTIAL else "")
-            colour = "white" if value <= low + 0.55 * (high - low) else "black"
-        axes.text(
-            column, row, text, ha="center", va="center", fontsize=8.5, color=colour, bbox=back
-        )
-
-
-def _hatch(axes: Axes, values: np.ndarray, states: np.ndarray) -> None:
-    """Hatch the cells without a value."""
-    for row, column in np.argwhere(np.isnan(values) & (states != "")):
-        hatch = "xxx" if states[row, column] == State.FAILED else "///"
-        corner = (column - 0.5, row - 0.5)
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch=hatch, edgecolor="#BBBBBB", lw=0))
-
-
-def _reasons_text(cells: Cells) -> list[str]:
-    """Return lines that say why cells are not complete."""
-    unfinished = cells.frame[cells.frame["state"] != State.COMPLETE]
-    lines = []
-    for row in records_of(unfinished.head(_MAX_REASONS)):
-        mark = "* " if row["state"] == State.PARTIAL else ""
-        text = f"{mark}{style.plain(cells.name(row), 50)}: {style.plain(row['reason'], 160)}"
-        lines.extend(textwrap.wrap(text, 76, subsequent_indent="    "))
-    if len(unfinished) > _MAX_REASONS:
-        lines.append(f"and {len(unfinished) - _MAX_REASONS} more, listed on the page")
-    return lines

@@ -1,0 +1,91 @@
+"""What the page shows of the test images that models get wrong."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from results.analysis.analysis import Analysis
+from results.analysis.runs import records_of
+from results.phrases import percent
+from results.report.html import data_address
+
+Look = Callable[[Collection[str]], Mapping[str, bytes]]
+"""Returns JPEG files of the test images at some places, as far as they are to be had."""
+_MOST_MISSED = 48
+_MOST_CELLS = 400
+_ROOM = 300_000
+"""Characters that all pictures together may take."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Test images that models get wrong."""
+
+    missed: Sequence[tuple[str, str, str]]
+    """Those that every run at the largest amount of data gets wrong: what is said of each, where it
+    is found, and the address of its picture, empty where there is none."""
+    n_missed: int
+    """How many there are in all."""
+    n_images: int
+    """Test images that were recorded."""
+    runs: int
+    """Runs at the largest amount of data."""
+    disputed: Mapping[str, Any]
+    """What the page looks up: names of `cells` and, of each, a code per image in `right` (1 right
+    in most seeds, 0 wrong in most, 2 in half of them); text, place and picture of the `images`;
+    `chosen`, the places of two cells to begin with."""
+
+
+def gallery_of(study: Analysis, look: Look | None = None) -> Gallery | None:
+    """Return the images, None where nothing is recorded of them or the study is a race."""
+    found = study.mistakes
+    if study.design.race or not found.runs:
+        return None
+    missed, disputed = records_of(found.missed.head(_MOST_MISSED)), records_of(found.disputed)
+    places = dict.fromkeys(row["place"] for row in (*missed, *disputed))
+    pictures = _fitting(look(places)) if look else {}
+    cells = [
+        place
+        for place in study.ranked.index.to_numpy(int)
+        if not np.isnan(found.right[place]).any()
+    ][:_MOST_CELLS]
+    most = study.ranked["n_train"].max()
+    largest = [p for p, place in enumerate(cells) if study.ranked["n_train"][place] == most]
+    return Gallery(
+        [
+            (
+                f"{row['class']}, taken for {row['taken']} by {percent(row['share'])} of runs",
+                row["place"],
+                pictures.get(row["place"], ""),
+            )
+            for row in missed
+        ],
+        len(found.missed),
+        study.board.images.size,
+        found.runs,
+        {
+            "cells": [study.name(study.ranked.loc[place]) for place in cells],
+            "right": ["".join(map(_code, found.right[place])) for place in cells],
+            "images": [
+                [row["class"], row["place"], pictures.get(row["place"], "")] for row in disputed
+            ],
+            "chosen": [largest[0], largest[-1]] if len(largest) > 1 else [0, len(cells) - 1],
+        },
+    )
+
+
+def _code(share: float) -> str:
+    return "2" if share == 0.5 else str(int(share > 0.5))
+
+
+def _fitting(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Return pictures as addresses, as many as the page has room for."""
+    kept: dict[str, str] = {}
+    for place, content in files.items():
+        kept[place] = data_address("jpeg", content)
+        if sum(map(len, kept.values())) > _ROOM:
+            del kept[place]
+            break
+    return kept

@@ -1,0 +1,54 @@
+"""Small pictures of some test images, for people to look at."""
+
+import io
+import time
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+
+from PIL import Image
+
+from trainables.data.pictures import Manner, decode
+from trainables.data.reading import Item
+from trainables.data.sources import origin
+from trainables.errors import DataError, PictureError
+from trainables.trial import BUILT_IN, Source
+
+_SIDE = 64  # pixels
+_SECONDS = 4.0
+"""For how long images are looked for."""
+
+
+def thumbnails(source: Source, places: Collection[str]) -> dict[str, bytes]:
+    """Return JPEG files of the test images at these places, as `dataset.places` names them.
+
+    Those are left out that are there no more, that cannot be read, or that a function of one's own
+    would have to make; and those that are not reached within a few seconds.
+    """
+    left, found, began = set(places), dict[str, bytes](), 0.0
+    for place, item in _placed(source):
+        # Counted from the first image on: what reads them may take long to import.
+        began = began or time.monotonic()
+        if place in left:
+            left.remove(place)
+            with suppress(PictureError):
+                found[place] = _small(item, source)
+        if not left or time.monotonic() > began + _SECONDS:
+            break
+    return found
+
+
+def _placed(source: Source) -> Iterator[tuple[str, Item]]:
+    """Yield the test images as they are found; none where they had to be made or downloaded."""
+    is_cifar = source.source.startswith("cifar")
+    if source.source not in BUILT_IN or (is_cifar and origin(source).evidence() is None):
+        return
+    with suppress(DataError, OSError):
+        for number, item in enumerate(origin(source).read(source).test.items()):
+            is_numbered = source.path is None or is_cifar
+            yield f"{source.source}, test, image {number}" if is_numbered else item.where, item
+
+
+def _small(item: Item, source: Source) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(decode(item, _SIDE, Manner.of(source)).pixels).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
