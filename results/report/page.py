@@ -152,10 +152,7 @@ def render(
         ],
         figures=figures,
         gallery=gallery,
-        data=as_data(
-            _payload(study)
-            | {"targets": (lines.targets or None) if lines else None, "disputed": disputed}
-        ),
+        data=as_data(_payload(study) | {"targets": targets, "disputed": disputed}),
         models=run.labels,
         cell_table=_cell_table(study),
         recipes=_recipe_table(cells, run.tuned) if known and run.tuned else None,
