@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from PIL import Image
 
-from trainables.data.pictures import Manner, decode
+from trainables.data.pictures import decode
 from trainables.data.reading import Item
 from trainables.data.sources import origin
 from trainables.errors import DataError, PictureError
@@ -50,5 +50,5 @@ def _placed(source: Source) -> Iterator[tuple[str, Item]]:
 
 def _small(item: Item, source: Source) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(decode(item, _SIDE, Manner.of(source)).pixels).save(buffer, "JPEG", quality=80)
+    Image.fromarray(decode(item, _SIDE, source).pixels).save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
