@@ -73,6 +73,7 @@ EXAMPLES: Mapping[str, Any] = {
     "order": "longest-first",
     "checkpoint_seconds": 120,
     "keep_checkpoints": "best",
+    "reuse": ["runs/other"],
     "max_failures": 0,
     "exclude": {"0f3a91c2d4e5b678": "its images were mislabelled"},
     "prices.label": 0.05,

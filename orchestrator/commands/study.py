@@ -130,6 +130,7 @@ def plan(
     study: usage.StudyFile,
     out: usage.Out = None,
     settings: usage.Settings = None,
+    reuse: usage.Reuse = None,
     max_parallel: usage.MaxParallel = None,
     probe: Annotated[
         bool, typer.Option("--probe", help="Time a few updates of each kind of trial here.")
@@ -148,7 +149,7 @@ def plan(
     with usage.one_document(as_json) as document:
         usage.see_own_modules(study)
         with usage.named(study):
-            loaded = load_study(study, settings or ())
+            loaded = load_study(study, usage.settings_with(settings, reuse))
             made = plan_study(loaded, out, look=look)
             if price_per_hour is None and loaded.prices:
                 price_per_hour = loaded.prices.hour
@@ -159,13 +160,14 @@ def plan(
     if not as_json:
         from orchestrator.screen.plan_text import print_plan
 
-        print_plan(made, price, _again(study, out, settings))
+        print_plan(made, price, _again(study, out, settings, reuse))
 
 
 def run(
     study: usage.StudyFile,
     out: usage.Out = None,
     settings: usage.Settings = None,
+    reuse: usage.Reuse = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -197,7 +199,7 @@ def run(
         show = Lines() if as_json else make_progress()
         with usage.named(study), written_to(log):
             summary = run_study(
-                load_study(study, settings or ()),
+                load_study(study, usage.settings_with(settings, reuse)),
                 out,
                 address=address,
                 max_parallel=max_parallel,
@@ -219,7 +221,7 @@ def run(
             report=page,
         )
     if not as_json:
-        print_summary(summary, _again(study, out, settings), answer, findings, page)
+        print_summary(summary, _again(study, out, settings, reuse), answer, findings, page)
     raise typer.Exit(summary.exit_code)
 
 
@@ -243,10 +245,12 @@ def _reported(
         raise Interrupted(f"{out}: interrupted; {deadline.sentence}") from None
 
 
-def _again(study: Path, out: str | None, settings: list[str] | None) -> str:
+def _again(
+    study: Path, out: str | None, settings: list[str] | None, reuse: list[str] | None
+) -> str:
     """Return the command that runs a study as it was asked for just now."""
     words = ["scalestudy", "run", str(study)]
     words += ["--out", out] if out else []
-    for setting in settings or ():
-        words += ["--set", setting]
+    for flag, values in (("--set", settings), ("--reuse", reuse)):
+        words += [word for value in values or () for word in (flag, value)]
     return shlex.join(words)

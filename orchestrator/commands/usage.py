@@ -53,6 +53,14 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set recipe.epochs=3."),
 ]
+Reuse = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reuse",
+        metavar="RUN",
+        help="Take trials that another run directory holds; as often as there are such.",
+    ),
+]
 MaxParallel = Annotated[int | None, typer.Option(min=1, help="Trials at a time, at most.")]
 PricePerHour = Annotated[
     float | None,
@@ -119,6 +127,15 @@ def named(file: Path) -> Iterator[None]:
         if str(error).startswith((f"{file}:", "--")):
             raise
         raise StudyError(f"{file}: {error}") from error
+
+
+def settings_with(settings: list[str] | None, reuse: list[str] | None) -> list[str]:
+    """Return the settings of a study that takes trials from run directories."""
+    from results.store.objects import is_address
+
+    # What the command names lies where the command runs, not beside the study.
+    places = [place if is_address(place) else str(Path(place).absolute()) for place in reuse or ()]
+    return [*(settings or ()), *([f"reuse={json.dumps(places)}"] if places else ())]
 
 
 def see_own_modules(study: Path | None = None) -> None:

@@ -23,6 +23,7 @@ from orchestrator.errors import RunError, StudyError
 from orchestrator.study.levels import WeightsLevel
 from orchestrator.study.study import Study
 from results.phrases import byte_size
+from results.store.objects import is_address
 from trainables.errors import TrainableError
 
 LARGEST = 100 * 2**20
@@ -164,6 +165,10 @@ def pack(study: Study, base: Path) -> Parcel:
             values["data"]["path"] = parcel.take("data.path", str(path))
         values["factors"]["weights"] = [
             parcel.take_weights(level, study.factors["model"]) for level in study.factors["weights"]
+        ]
+    if study.reuse:
+        values["reuse"] = [
+            place if is_address(place) else parcel.take("reuse", place) for place in study.reuse
         ]
     modules, installed = own_modules(study.functions)
     parcel.needed.extend(installed)

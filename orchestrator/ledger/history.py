@@ -1,7 +1,8 @@
 """What earlier passes recorded, as a new pass needs it: the results are the state."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from results.metric import ACCURACY, Metric
 from results.records import SCORES, Status
+from results.store.joining import taken
 from results.store.store import Store
 
 Row = Mapping[str, Any]
@@ -39,24 +41,48 @@ _READ = ("trial_id", "sequence", *KEPT)
 
 
 class History:
-    """Recorded epochs and trials of a run directory; one that is not there yet has no history."""
+    """Recorded epochs and trials of a run directory; one that is not there yet has no history.
 
-    def __init__(self, store: Store, metric: Metric = ACCURACY) -> None:
+    Further run directories lend trials to it: of one that is borrowed, it tells what is recorded
+    there, and what became of it but for a stop, which the races of this study decide.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        metric: Metric = ACCURACY,
+        lenders: Iterable[Store] = (),
+        behind: int | None = None,
+    ) -> None:
         self.store, self.metric = store, metric
+        self._lent: dict[str, History] = {}
+        """The lenders of borrowed trials."""
         self.trials: dict[str, Row] = {}
         self._epochs = pa.table({name: [] for name in _READ})
         self._spans: dict[str, tuple[int, int]] = {}
         """First row and number of rows of each trial, up to a gap."""
         self._strays: dict[tuple[str, int], Row] = {}
         """Rows beyond a gap, by trial and epoch."""
-        self.last_sequence = 0
+        self.last_sequence = behind or 0
         self.predicted: dict[str, set[int]] = {}
         """Epochs whose predictions are recorded, by trial."""
         self._predicts = False
-        if not store.root.is_dir():
-            return
-        self.trials = {row["trial_id"]: row for row in store.read("trials").to_pylist()}
-        epochs = store.read("epochs", _READ)
+        if store.root.is_dir():
+            self._read(behind)
+        self.lenders: list[History] = []
+        """Histories of the run directories that lend; their sequences go on behind those before."""
+        for lender in lenders:
+            self.lenders.append(History(lender, metric, behind=self.last_sequence))
+            self.last_sequence = self.lenders[-1].last_sequence
+
+    def _read(self, behind: int | None) -> None:
+        """Read what is recorded; of a lender all, its sequence going on behind a number."""
+        store = self.store
+        if behind is None:
+            trials, epochs = store.read("trials"), store.read("epochs", _READ)
+        else:
+            trials, epochs = taken(store, "trials"), taken(store, "epochs", behind)
+        self.trials = {row["trial_id"]: row for row in trials.to_pylist()}
         if self.metric.is_built_in:
             # Recorded without it, or by a study that had another one.
             for name in _METRIC:
@@ -70,14 +96,51 @@ class History:
             self.predicted.setdefault(trial_id, set()).add(epoch)
         self._predicts = bool(self.predicted) or any(store.damaged.glob("predictions-*"))
 
+    def borrow(self, trial_id: str, budget: int, *, unfinished: bool) -> "History | None":
+        """Return the lender of a trial of which training is left here; None where none saves any.
+
+        It is the first that has it complete up to the budget or, where `unfinished` ones are of use
+        and nothing is recorded here, that has begun it.
+        """
+        for lender in () if trial_id in self._lent else self.lenders:
+            begun = lender.epochs_done(trial_id) and lender.status(trial_id) is not Status.FAILED
+            is_of_use = unfinished and begun and not self.epochs_done(trial_id)
+            is_judged = not lender._span(trial_id)["val_metric"].null_count
+            if is_judged and (lender.is_complete(trial_id, budget) or is_of_use):
+                self._lent[trial_id] = lender
+                break
+        return self._lent.get(trial_id)
+
+    def lender(self, trial_id: str) -> "History | None":
+        """Return the history that a borrowed trial comes from; None of all others."""
+        return self._lent.get(trial_id)
+
+    def holds(self, trial_id: str, epoch: int) -> bool:
+        """Return whether an epoch is recorded in this run directory itself."""
+        return epoch <= self._spans.get(trial_id, (0, 0))[1] or (trial_id, epoch) in self._strays
+
+    def read(self, table: str, trial_ids: Iterable[str]) -> pa.Table:
+        """Return the rows of some trials, of those that are borrowed from where they lie."""
+        homes: defaultdict[History, list[str]] = defaultdict(list)
+        for trial_id in trial_ids:
+            homes[self._lent.get(trial_id, self)].append(trial_id)
+        return pa.concat_tables(
+            home.store.read(table, where=pc.field("trial_id").isin(own))
+            for home, own in homes.items()
+        )
+
+    def _span(self, trial_id: str) -> pa.Table:
+        """Return the recorded epochs of a trial up to a gap."""
+        home = self._lent.get(trial_id, self)
+        return home._epochs.slice(*home._spans.get(trial_id, (0, 0)))
+
     def epochs_done(self, trial_id: str) -> int:
         """Return how many epochs from the first on are recorded without a gap."""
-        return self._spans.get(trial_id, (0, 0))[1]
+        return self._lent.get(trial_id, self)._spans.get(trial_id, (0, 0))[1]
 
     def column(self, trial_id: str, name: str) -> NDArray[np.float64]:
         """Return one recorded column of a trial, (epochs_done,)."""
-        start, count = self._spans.get(trial_id, (0, 0))
-        values: NDArray[np.float64] = self._epochs[name].slice(start, count).to_numpy()
+        values: NDArray[np.float64] = self._span(trial_id)[name].to_numpy()
         return values
 
     def score(self, trial_id: str, epoch: int, column: str = "val_metric") -> float:
@@ -91,35 +154,43 @@ class History:
 
     def rows(self, trial_id: str) -> list[Row]:
         """Return the recorded metrics of a trial, first epoch first."""
-        start, count = self._spans.get(trial_id, (0, 0))
-        rows: list[Row] = self._epochs.slice(start, count).to_pylist()
+        rows: list[Row] = self._span(trial_id).to_pylist()
         return rows
 
     def arrivals(self) -> Iterator[tuple[str, int, float]]:
         """Yield (trial_id, epoch, score) in the order in which they were recorded.
 
         A score is what the metric is on the validation set, negative where less is better. What is
-        recorded beyond a gap is left out.
+        recorded beyond a gap is left out. Borrowed trials follow.
         """
         order = self._epochs.sort_by("sequence")
         for batch in order.select(["trial_id", "epoch", "val_metric"]).to_batches():
             trials, epochs, values = (column.to_pylist() for column in batch.columns)
             scores = (math.nan if value is None else self.metric.score(value) for value in values)
             yield from zip(trials, epochs, scores, strict=True)
+        for lender in self.lenders:
+            for trial_id, epoch, score in lender.arrivals():
+                if self._lent.get(trial_id) is lender:
+                    yield trial_id, epoch, score
 
     def status(self, trial_id: str) -> Status | None:
         """Return what became of a trial, or None where it was never planned."""
+        if lender := self._lent.get(trial_id):
+            status = lender.status(trial_id)
+            return None if status is Status.STOPPED else status
         row = self.trials.get(trial_id)
         return Status(row["status"]) if row and row["status"] else None
 
     def has_facts(self, trial_id: str) -> bool:
         """Return whether what is known once per trial is recorded, as far as it was ever told."""
-        row = self.trials.get(trial_id, {})
+        row = self._lent.get(trial_id, self).trials.get(trial_id, {})
         known = any(row.get(name) is not None for name in ("n_parameters", "subset_hash"))
         return known or row.get("status") == Status.STOPPED.value
 
     def is_complete(self, trial_id: str, budget: int) -> bool:
         """Return whether a trial's epochs, facts and predictions are recorded up to a budget."""
+        if lender := self._lent.get(trial_id):
+            return lender.is_complete(trial_id, budget)
         row = self.trials.get(trial_id)
         if row is None:
             return False

@@ -23,6 +23,7 @@ class State(StrEnum):
     NEW = "new"
     REUSED = "reused"
     CONTINUED = "continued"
+    BORROWED = "borrowed"
 
 
 class Ledger:
@@ -76,7 +77,7 @@ class Ledger:
     def state(self, trial_id: str) -> State:
         """Return what the records mean for a wanted trial."""
         if trial_id in self._outcomes:
-            return State.REUSED
+            return State.BORROWED if self.history.lender(trial_id) else State.REUSED
         return State.CONTINUED if self._is_begun(trial_id) else State.NEW
 
     def orphaned(self) -> list[str]:
@@ -124,6 +125,8 @@ class Ledger:
         proposed = self._proposer.propose(cell) if self._proposer else None
         if proposed:
             self._enter(proposed)
+            if outcome := self.outcome(proposed.trial.trial_id):
+                self._hear(proposed, outcome)
         settled = self._settle(cell)
         return self._open([*([proposed] if proposed else []), *settled, *self._look()])
 
@@ -137,7 +140,7 @@ class Ledger:
     def _take_stock(self) -> None:
         """Enter what is recorded, and bring every row up to date."""
         for wanted in [*self.stages.wanted.values()]:
-            self._enter(wanted)
+            self._enter(wanted, unfinished=True)
         for wanted, stop, score in self.recorded_stops():
             trial_id = wanted.trial.trial_id
             if trial_id in self._outcomes:
@@ -170,9 +173,14 @@ class Ledger:
                 stopped.append((wanted, stop, score))
         return stopped
 
-    def _enter(self, wanted: Wanted) -> None:
-        trial_id = wanted.trial.trial_id
+    def _enter(self, wanted: Wanted, *, unfinished: bool = False) -> None:
+        """Enter what is recorded of a trial, here or where it is lent; `unfinished` ones too."""
+        trial_id, budget = wanted.trial.trial_id, wanted.trial.recipe.intervals
         outcome = recorded_outcome(self.history, self.study, wanted)
+        if not outcome and self.history.borrow(trial_id, budget, unfinished=unfinished):
+            outcome = recorded_outcome(self.history, self.study, wanted)
+        if lender := self.history.lender(trial_id):
+            self.rows.borrow(wanted, lender)
         self.rows.declare(wanted, outcome, measured=self.stages.is_measured(trial_id))
         if outcome:
             self._outcomes[trial_id] = outcome
@@ -182,6 +190,14 @@ class Ledger:
         self._outcomes[wanted.trial.trial_id] = outcome
         if self._proposer:
             self._proposer.tell(wanted, outcome)
+
+    def _hear(self, proposed: Wanted, outcome: Outcome) -> None:
+        """Let the races and the proposer know a recipe that was tried elsewhere."""
+        trial_id = proposed.trial.trial_id
+        for epoch in range(1, self.history.epochs_done(trial_id) + 1):
+            self.arrive(proposed, epoch, self.history.score(trial_id, epoch))
+        if self._proposer:
+            self._proposer.tell(proposed, outcome)
 
     def _settle(self, cell: CellStages) -> list[Wanted]:
         """Choose the cell's winner if its search has ended; return what that adds."""
@@ -208,8 +224,7 @@ class Ledger:
         while self.may_add_seeds and not self._is_left():
             self._looked += 1
             self.before_look()
-            store = self.history.store
-            needed = self.judge(self.stages, self.rows, store, looks[: self._looked])
+            needed = self.judge(self.stages, self.rows, self.history, looks[: self._looked])
             for place in sorted(needed):
                 cell = self.stages.cells[place]
                 added += self._entered(self.stages.measure_more(cell, looks[self._looked]))

@@ -3,31 +3,29 @@
 from collections.abc import Callable
 
 import pandas as pd
-import pyarrow.compute as pc
 
+from orchestrator.ledger.history import History
 from orchestrator.ledger.rows import Rows
 from orchestrator.ledger.stages import Stages
 from results.analysis import questions
 from results.analysis.analysis import Analysis
 from results.analysis.runs import Design
-from results.store.store import Store
 from results.store.tables import table_of
 
-Judge = Callable[[Stages, Rows, Store, tuple[int, ...]], set[int]]
-"""(stages, rows, run directory, numbers of seeds at the looks so far) → cells that an open question
-still needs."""
+Judge = Callable[[Stages, Rows, History, tuple[int, ...]], set[int]]
+"""(stages, rows, what is recorded, numbers of seeds at the looks so far) → cells that an open
+question still needs."""
 
 
-def judged(stages: Stages, rows: Rows, store: Store, taken: tuple[int, ...]) -> set[int]:
-    """Judge by the recorded seeds up to the last look; predictions are read from the store."""
+def judged(stages: Stages, rows: Rows, history: History, taken: tuple[int, ...]) -> set[int]:
+    """Judge by the recorded seeds up to the last look; predictions are read from disk."""
     wanted = stages.wanted
     trials = table_of("trials", (rows[name] for name in wanted)).to_pandas()
     tables: dict[str, pd.DataFrame] = {"trials": trials}
 
     def read(name: str) -> pd.DataFrame:
         if name not in tables:
-            own = pc.field("trial_id").isin([*wanted])
-            tables[name] = store.read(name, where=own).to_pandas()
+            tables[name] = history.read(name, wanted).to_pandas()
         return tables[name]
 
     study = Analysis(read, Design.of(stages.study.written())).up_to(taken[-1])

@@ -1,6 +1,7 @@
 """The rows of a study's trials and epochs as they stand, in memory, whoever writes them."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from orchestrator.ledger.history import COMPARED, KEPT, History, Row
 from orchestrator.ledger.stages import Outcome, Wanted
 from orchestrator.placement.shares import Share
 from results.records import SCORES, Status
+from results.store.store import Store
 from trainables.training.scores import Predictions
 from trainables.work.reports import EpochDone
 
@@ -53,6 +55,8 @@ class Rows(Mapping[str, Row]):
         """Likewise: trial, its final epoch, and what it predicts of every test example."""
         self.ended: list[str] = []
         """Trials that have ended and whose rows are not yet written."""
+        self.lent: defaultdict[Store, list[str]] = defaultdict(list)
+        """Borrowed trials, by run directory, of which more than these rows is yet to be copied."""
         self.saved: set[str] = set()
         """Trials with a checkpoint, which goes once they have ended and their rows are written."""
         self.places = 1
@@ -74,7 +78,7 @@ class Rows(Mapping[str, Row]):
         made = copy(self)
         made._trials, made._before, made._begun = dict(self._trials), {}, {}
         made.epochs, made.predictions, made.ended = [], [], []
-        made.saved, made.problems = set(), []
+        made.saved, made.problems, made.lent = set(), [], defaultdict(list)
         return made
 
     def update(self, trial_id: str, values: Row) -> None:
@@ -125,6 +129,17 @@ class Rows(Mapping[str, Row]):
             finals = self._finals(epochs[: trial.recipe.intervals])
             values |= {**_OPEN, **finals, "status": Status.COMPLETED.value, "error": None}
         self.update(trial.trial_id, values)
+
+    def borrow(self, wanted: Wanted, lender: History) -> None:
+        """Take a trial's rows from another run directory, as if it were trained for this study."""
+        trial = wanted.trial
+        row = lender.trials[trial.trial_id]
+        stage, origin = {"stage": wanted.stage.value}, {"origin": row["origin"]}
+        self.update(trial.trial_id, {**row, **stage, "error": None})
+        for epoch in lender.rows(trial.trial_id):
+            if not self._history.holds(trial.trial_id, epoch["epoch"]):
+                self.epochs.append({**epoch, **trial.columns(), **stage, **origin})
+        self.lent[lender.store].append(trial.trial_id)
 
     def disown(self, trial_ids: Iterable[str]) -> None:
         """Mark trials that the study no longer asks for; nothing is deleted."""
@@ -206,7 +221,9 @@ class Rows(Mapping[str, Row]):
             # More may be recorded, of a study that asked for more.
             values |= self._finals(epochs[: self[trial_id]["epochs_budget"]])
         self.ended.append(trial_id)
-        self.update(trial_id, {**values, "status": status.value, "ended_at": _now()})
+        # One that ended elsewhere did so then.
+        ended = _now() if begun else self[trial_id].get("ended_at") or _now()
+        self.update(trial_id, {**values, "status": status.value, "ended_at": ended})
 
     def requeue(self, trial_id: str, reason: str | None) -> None:
         """Note that a trial goes back to the plan; where it failed, for a reason."""

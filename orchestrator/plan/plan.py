@@ -7,13 +7,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from orchestrator.errors import StudyError
-from orchestrator.ledger.history import History
 from orchestrator.ledger.ledger import Ledger, State
 from orchestrator.ledger.looks import all_needed
 from orchestrator.placement.shares import shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
+from orchestrator.plan.lending import history_of, lending_findings
 from orchestrator.study.inputs import Inputs, find_inputs, look_at_images
 from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
@@ -62,7 +64,10 @@ class Plan:
 
     @cached_property
     def trials(self) -> dict[str, int]:
-        """Counts: wanted = new + reused + continued, recorded = reused + continued + orphaned.
+        """Counts: wanted = new + reused + continued + borrowed, and what is recorded here.
+
+        Recorded = reused + continued + orphaned; borrowed trials need no more training, and will be
+        recorded here.
 
         Of counted seeds the fewest are wanted, and `wanted_at_most` if nothing is ever decided.
         """
@@ -133,7 +138,7 @@ def default_out(study: Study) -> Path:
 
 
 def plan_study(study: Study, out: str | Location | None = None, *, look: bool = False) -> Plan:
-    """Say what `run_study` would train, reuse, continue and leave; nothing is started or written.
+    """Say what `run_study` would train, reuse, borrow and leave; nothing is started or written.
 
     With `look`, the images are decoded, so that all that only their pixels tell is said.
     Raises StudyError where the study cannot be run or the run directory belongs to another one, and
@@ -145,7 +150,7 @@ def plan_study(study: Study, out: str | Location | None = None, *, look: bool = 
     if look:
         inputs = look_at_images(study, inputs)
     check_owner(study, inputs, store)
-    ledger = Ledger(study, inputs, History(store, study.metric))
+    ledger = Ledger(study, inputs, history_of(study, store))
     left = [wanted.trial for wanted in ledger.left()]
     is_auto = study.resources.gpu == "auto"
     return Plan(
@@ -154,9 +159,10 @@ def plan_study(study: Study, out: str | Location | None = None, *, look: bool = 
             *design_findings(study, ledger.stages, inputs),
             *_search_seed(declared, study),
             *_several_gpus(study, inputs),
-            *_mixed(store),
+            *_mixed([store, *(lender.store for lender in ledger.history.lenders)]),
             *_reread(inputs, store),
             *_afresh(ledger),
+            *lending_findings(ledger),
             *_found_twice(study),
         ],
         shares_foreseen(study, inputs, left, uses_gpu(study)) if is_auto else [],
@@ -244,7 +250,8 @@ def _afresh(ledger: Ledger) -> list[Finding]:
     wanted = ledger.stages.wanted
     continued = {trial_id for trial_id in wanted if ledger.state(trial_id) is State.CONTINUED}
     if continued:
-        continued -= {folder.name for folder in ledger.history.store.checkpoints.glob("*")}
+        homes = [ledger.history, *ledger.history.lenders]
+        continued -= {path.name for home in homes for path in home.store.checkpoints.glob("*")}
     if not continued:
         return []
     evidence = (
@@ -267,12 +274,11 @@ def _search_seed(declared: Study, study: Study) -> list[Finding]:
     return [note("search-seed", evidence, advice)]
 
 
-def _mixed(store: Store) -> list[Finding]:
-    """Return a finding on records from unlike machines or library versions."""
-    if not store.study_file.exists():
-        return []
+def _mixed(stores: Sequence[Store]) -> list[Finding]:
+    """Return findings on records from unlike machines or library versions."""
     columns = ["cpu_model", "gpu_model", "torch", "torchvision", "ray"]
-    rows = store.read("environments", columns).to_pydict()
+    found = [store.read("environments", columns) for store in stores if store.study_file.exists()]
+    rows = pa.concat_tables(found).to_pydict() if found else {}
     return [
         warning(
             "mixed-hardware",

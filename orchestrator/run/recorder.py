@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import count
 
 import numpy as np
 import pyarrow as pa
@@ -25,12 +26,16 @@ _FLUSH_SHARE = 20
 OUTAGE_SECONDS = 600.0
 """Seconds that training goes on without an object store that does not answer."""
 
+CopyLent = Callable[[Store, str, list[str]], None]
+"""(run directory that lends, name of new parts, its trials)."""
+
 
 class Recorder:
     """Writes what is new among rows, now and then, to a run directory whose lock is held.
 
     New parts' names begin with the pass's; `test_labels` is the class of every test image,
-    (n_test,), None where a trainable predicts nothing. `still_held` raises where the lock is lost.
+    (n_test,), None where a trainable predicts nothing. `still_held` raises where the lock is lost;
+    `copy_lent` copies what lies beside the rows of borrowed trials.
     """
 
     def __init__(
@@ -40,10 +45,12 @@ class Recorder:
         pass_id: str,
         test_labels: NDArray[np.int64] | None = None,
         still_held: Check | None = None,
+        copy_lent: CopyLent | None = None,
     ) -> None:
         self._still_held = still_held
         self._store, self._rows, self._pass_id = store, rows, pass_id
-        self._test_labels = test_labels
+        self._test_labels, self._copy_lent = test_labels, copy_lent
+        self._copies = count()
         self._trials = TrialTable(store, pass_id)
         self._epochs = GrowingTable(store, "epochs", pass_id)
         self._predictions = GrowingTable(store, "predictions", pass_id)
@@ -89,6 +96,7 @@ class Recorder:
         # Cut short between two of these, nothing is claimed that is not there: a trial is complete
         # by its last epoch, which comes with its predictions.
         try:
+            self._copy()
             self._predictions.flush()
             self._epochs.flush()
             self._trials.write(rows, rows.changed())
@@ -103,6 +111,13 @@ class Recorder:
         self._flushed_at = self._reached_at = time.monotonic()
         self._flush_seconds = self._flushed_at - started
         return rows.written()
+
+    def _copy(self) -> None:
+        """Copy what else than rows of trials and epochs lies where trials were borrowed."""
+        for lender, trial_ids in [*self._rows.lent.items()]:
+            if self._copy_lent:
+                self._copy_lent(lender, f"{self._pass_id}-lent-{next(self._copies):05d}", trial_ids)
+            del self._rows.lent[lender]
 
     def keep_beside(self) -> str:
         """Write what is new to a folder beside the run directory, which is not this run's any more.

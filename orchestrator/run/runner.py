@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.drivers.driver import train_alone, train_on_ray
 from orchestrator.errors import RunError
-from orchestrator.ledger.history import History
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.passes import Pass
 from orchestrator.placement.environment import describe
 from orchestrator.placement.placer import Placer
 from orchestrator.plan.durations import Durations
+from orchestrator.plan.lending import history_of
 from orchestrator.plan.paces import durations_here
 from orchestrator.plan.plan import check_owner, default_out
 from orchestrator.plan.schedule import predict
@@ -26,7 +26,9 @@ from orchestrator.run.signals import Interrupted, Signals, recording
 from orchestrator.study.inputs import examples_of, find_inputs, look_at_images
 from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
+from results.phrases import count
 from results.records import Status
+from results.store.joining import lend, take_checkpoints
 from results.store.objects import Location, ObjectPath
 from results.store.store import Store
 from trainables.work.checkpoints import Checkpoints
@@ -106,9 +108,12 @@ def _run(
         problems = store.repair()
         pass_id = _pass_id()
         store.merge(pass_id)
-        ledger = Ledger(study, inputs, History(store, study.metric))
+        ledger = Ledger(study, inputs, history_of(study, store))
         ledger.rows.problems.extend(problems)
-        recorder = Recorder(store, ledger.rows, pass_id, inputs.test_labels, still_held)
+        for lender, borrowed in ledger.rows.lent.items():
+            show.note(f"{count(len(borrowed), 'trial')} taken from {lender.root}")
+        copying = partial(_copy_lent, ledger)
+        recorder = Recorder(store, ledger.rows, pass_id, inputs.test_labels, still_held, copying)
         # Before the first flush: trials that are continued are no longer complete then.
         durations = durations_here(ledger)
         placer = Placer(study, inputs, grows=autoscale)
@@ -224,6 +229,16 @@ def _environment(
         "settings": json.dumps(ledger.study.written(), default=str),
         **describe(sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)),
     }
+
+
+def _copy_lent(ledger: Ledger, lender: Store, name: str, trial_ids: Iterable[str]) -> None:
+    """Copy predictions, and what is of use of checkpoints, of trials that another run lends."""
+    store = ledger.history.store
+    lend(lender, store, name, trial_ids, ledger.inputs.fingerprint)
+    useful = set(trial_ids) - {folder.name for folder in store.checkpoints.glob("*")}
+    if ledger.study.keep_checkpoints == "none":
+        useful = {name for name in useful if ledger.rows[name]["status"] == Status.PLANNED}
+    take_checkpoints(lender, store, useful)
 
 
 def _drop_checkpoints(ledger: Ledger, trial_ids: Iterable[str]) -> None:

@@ -39,10 +39,11 @@ from orchestrator.study.recipes import (
     search_block,
 )
 from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
-from orchestrator.study.schema import Settings, read_as
+from orchestrator.study.schema import Name, Settings, read_as
 from results.metric import ACCURACY, Metric
 from results.metric import BUILT_IN as BUILT_IN_METRICS
 from results.phrases import cell_name, listed
+from results.store.objects import is_address
 from trainables.functions import is_function
 from trainables.recipe import BUDGET_FIELDS, NonNegative, Positive, Recipe, Seed, Tries
 from trainables.trial import BUILT_IN, Source
@@ -82,6 +83,10 @@ def _name(value: Any) -> Any:
         "no name; letters, digits, dots, dashes and underscores make one, beginning with a letter "
         f"or digit{quote} (it becomes a folder's name)"
     )
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 class Study(Settings):
@@ -137,6 +142,11 @@ class Study(Settings):
     exclude: dict[str, Annotated[str, Field(min_length=1)]] | None = None
     """Trials that comparisons leave out, by trial_id in quotes, each with the reason, which the
     report states."""
+    reuse: Annotated[
+        list[Name] | None, BeforeValidator(_listed), read_as(Name | list[Name] | None)
+    ] = None
+    """Other run directories whose trials are taken instead of being trained again: a path or
+    several; what is of use is copied, with its `origin`."""
     trackers: Trackers | None = None
     """Experiment trackers that are fed too: tensorboard, mlflow, wandb."""
 
@@ -311,7 +321,7 @@ class Study(Settings):
         return Recipe.model_validate({**self.recipe, **compared, **(draw or {})})
 
     def rooted(self, base: Path) -> Self:
-        """Return the study with relative paths of data and weights taken from a folder."""
+        """Return the study with the relative paths that it names taken from a folder."""
         path: Any = self.data.path
         if path is not None:
             is_split = isinstance(path, dict)
@@ -320,8 +330,13 @@ class Study(Settings):
             level.moved(str(base / level.path)) if level.path else level
             for level in self.factors["weights"]
         ]
+        reuse = self.reuse and [
+            place if is_address(place) else str(base / Path(place).expanduser())
+            for place in self.reuse
+        ]
         return self.model_copy(
             update={
+                "reuse": reuse,
                 "data": self.data.model_copy(update={"path": path}),
                 "factors": {**self.factors, "weights": weights},
             }

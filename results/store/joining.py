@@ -1,13 +1,13 @@
 """Run directories made into one: what several machines trained of a study, read as one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from results.errors import ResultsError
-from results.records import SCHEMAS
+from results.records import KEYS, SCHEMAS
 from results.store.files import write_whole
 from results.store.invariants import once
 from results.store.store import Store
@@ -27,8 +27,11 @@ def join(sources: Sequence[Store], target: Store) -> pa.Table:
     if target.root.exists():
         raise ResultsError(f"{target.root} is there already; name a new folder as --out.")
     study = _study(sources)
-    tables = [_from(source, "trials", number) for number, source in enumerate(sources)]
-    every = pa.concat_tables(tables)
+    tables = [taken(source, "trials") for source in sources]
+    numbers = [pa.repeat(number, len(table)) for number, table in enumerate(tables)]
+    every = pa.concat_tables(
+        table.append_column("source", number) for table, number in zip(tables, numbers, strict=True)
+    )
     trials = once("trials", every)
     owned = [
         trials.filter(pc.equal(trials["source"], number))["trial_id"].combine_chunks()
@@ -40,37 +43,81 @@ def join(sources: Sequence[Store], target: Store) -> pa.Table:
     last = -1
     for number, (source, own) in enumerate(zip(sources, owned, strict=True)):
         for table in ("predictions", "epochs"):
-            rows = _from(source, table, number).filter(pc.field("trial_id").isin(own))
+            rows = taken(source, table, last).filter(pc.field("trial_id").isin(own))
             if table == "epochs" and rows.num_rows:
-                place = rows.column_names.index("sequence")
-                shifted = pc.add(rows["sequence"], last + 1 if number else 0)
-                rows = rows.set_column(place, "sequence", shifted)
-                last = pc.max(shifted).as_py()
-            _write(target, table, f"{number:05d}", rows)
-        for trial_id in own.to_pylist():
-            for file in (source.checkpoints / trial_id).glob("*"):
-                write_whole(target.checkpoints / trial_id / file.name, file.read_bytes())
+                last = pc.max(rows["sequence"]).as_py()
+            _write(target, table, f"merged-{number:05d}", rows)
+        take_checkpoints(source, target, own.to_pylist())
     for table in ("examples", "environments"):
         found = [source.read(table) for source in sources]
-        _write(target, table, "00000", once(table, pa.concat_tables(found)))
+        _write(target, table, "merged-00000", once(table, pa.concat_tables(found)))
     for number in range(0, trials.num_rows, _TRIALS_PER_PART):
-        _write(target, "trials", f"{number:05d}", trials.slice(number, _TRIALS_PER_PART))
+        _write(target, "trials", f"merged-{number:05d}", trials.slice(number, _TRIALS_PER_PART))
     target.write_study(study)
     return trials
 
 
-def _from(source: Store, table: str, number: int) -> pa.Table:
-    """Return the rows of a table, with the number of their directory as `source`."""
+def taken(source: Store, table: str, last: int = -1) -> pa.Table:
+    """Return the rows of a table as another run directory takes them.
+
+    `origin` names where they come from; the sequence of epochs goes on behind the `last` one there.
+    """
     rows = source.read(table)
+    changed = {}
     if "origin" in rows.column_names:
-        named = pc.fill_null(rows["origin"], str(source.root))
-        rows = rows.set_column(rows.column_names.index("origin"), "origin", named)
-    return rows.append_column("source", pa.repeat(number, rows.num_rows))
+        changed["origin"] = pc.fill_null(rows["origin"], str(source.root))
+    if table == "epochs":
+        changed["sequence"] = pc.add(rows["sequence"], last + 1)
+    for name, values in changed.items():
+        rows = rows.set_column(rows.column_names.index(name), name, values)
+    return rows
+
+
+def take_checkpoints(source: Store, target: Store, trial_ids: Iterable[str]) -> None:
+    """Copy the checkpoints of trials to another run directory."""
+    for trial_id in trial_ids:
+        for file in (source.checkpoints / trial_id).glob("*"):
+            write_whole(target.checkpoints / trial_id / file.name, file.read_bytes())
+
+
+def lend(
+    source: Store, target: Store, name: str, trial_ids: Iterable[str], fingerprint: str
+) -> None:
+    """Copy what lies beside the rows of trials to another run directory.
+
+    That is predictions, and of the data with this fingerprint the test images and the passes but
+    for what they say of their other trials. What is there already stays; parts are given this name.
+    """
+    passes = source.read("environments", where=pc.field("data_fingerprint") == fingerprint)
+    for name in ("forecast", "ended_by", "ended_at"):
+        place = passes.column_names.index(name)
+        blank = pa.nulls(len(passes), passes.schema.field(place).type)
+        passes = passes.set_column(place, name, blank)
+    prints = passes["test_fingerprint"].drop_null().unique()
+    images = source.read("examples", where=pc.field("test_fingerprint").isin(prints))
+    predictions = source.read("predictions", where=pc.field("trial_id").isin([*trial_ids]))
+    for table, rows in (
+        ("predictions", predictions),
+        ("environments", passes),
+        ("examples", images),
+    ):
+        first = pc.field("example") == 0 if "example" in KEYS[table] else None
+        there = _names(table, target.read(table, KEYS[table], where=first))
+        fresh = rows.filter(pc.invert(pc.is_in(_names(table, rows), there)))
+        # A run looks for the part of its test set by name.
+        of_set = table == "examples" and fresh.num_rows
+        _write(target, table, fresh["test_fingerprint"][0].as_py() if of_set else name, fresh)
+
+
+def _names(table: str, rows: pa.Table) -> pa.Array:
+    """Return what names the rows that come together: of a trial's epoch, a pass, a test set."""
+    keys = [pc.cast(rows[key], pa.string()) for key in KEYS[table] if key != "example"]
+    return pc.binary_join_element_wise(*keys, "/").combine_chunks()
 
 
 def _write(target: Store, table: str, name: str, rows: pa.Table) -> None:
     if rows.num_rows:
-        target.write_part(table, f"merged-{name}", [rows.select(SCHEMAS[table].names)])
+        target.write_part(table, name, [rows.select(SCHEMAS[table].names)])
 
 
 def _study(sources: Sequence[Store]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def test_a_look_sees_the_seeds_up_to_it_alone(tmp_path: Path) -> None:
     # Six seeds of every cell are recorded; what each look finds is what it would have found.
     for taken in ((3,), (3, 4)):
         one, other = (a_ledger(study(seeds=COUNTED), tmp_path / name) for name in ("looks", "all"))
-        found = [judged(each.stages, each.rows, each.history.store, taken) for each in (one, other)]
+        found = [judged(each.stages, each.rows, each.history, taken) for each in (one, other)]
         assert found[0] == found[1]
     # None of them is thrown away.
     assert counts(study(seeds=COUNTED), tmp_path / "all") == (24, 24, 0, 24, 0)
