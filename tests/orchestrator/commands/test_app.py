@@ -114,6 +114,7 @@ def test_out_and_settings(scalestudy: Command) -> None:
         "new": 0,
         "reused": 4,
         "continued": 0,
+        "borrowed": 0,
         "orphaned": 0,
     }
 

@@ -165,6 +165,7 @@ def test_planning_starts_and_writes_nothing(tmp_path: Path) -> None:
         "new": 24,
         "reused": 0,
         "continued": 0,
+        "borrowed": 0,
         "orphaned": 0,
     }
     assert not (tmp_path / "run").exists()
@@ -214,6 +215,7 @@ def test_the_document(out: Path) -> None:
         "new": 1,
         "reused": 2,
         "continued": 0,
+        "borrowed": 0,
     }
     assert document["data"]["n_train"] == 45_000
     assert [said.partition(":")[0] for said in document["warnings"]] == [
