@@ -14,10 +14,17 @@ import numpy as np
 import pandas as pd
 
 from results.analysis.board import Board
-from results.analysis.runs import EXCLUDED, Design, measured_trials, records_of, wanted_trials
+from results.analysis.runs import (
+    EXCLUDED,
+    Design,
+    compared_runs,
+    measured_trials,
+    records_of,
+    wanted_trials,
+)
 from results.metric import ACCURACY, Metric
 from results.phrases import cell_name, level_label
-from results.records import RECIPE_COLUMNS, SCHEMAS, Stage, Status
+from results.records import RECIPE_COLUMNS, Stage, Status
 from results.statistics.inference import Contrasts, contrasts_of, infer
 from results.statistics.intervals import Array, grouped
 
@@ -149,16 +156,11 @@ class Cells:
         return in_order(table, self.levels)
 
 
-def cells_of(
-    trials: pd.DataFrame, design: Design, predictions: pd.DataFrame | None = None
-) -> Cells:
+def cells_of(trials: pd.DataFrame, design: Design, predictions: pd.DataFrame) -> Cells:
     """Summarise the wanted trials of a table, one row per cell; see `Cells`.
 
-    Without predictions intervals speak of new seeds alone. Raises ValueError where two compared
-    runs share cell and seed.
+    Raises ValueError where two compared runs share cell and seed.
     """
-    if predictions is None:
-        predictions = SCHEMAS["predictions"].empty_table().to_pandas()
     factors = list(design.factors)
     wanted = wanted_trials(trials)
     levels = {name: _ordered(wanted[name], design.levels.get(name, ())) for name in factors}
@@ -169,20 +171,19 @@ def cells_of(
     wanted = wanted.assign(cell=np.argsort(order)[groups.ngroup().to_numpy()])
     compared = wanted if design.race else measured_trials(wanted)
     done = compared[compared["status"] == Status.COMPLETED]
+    runs = compared_runs(wanted, design.race, design.metric)
     count = len(heads)
     frame = heads.iloc[order].reset_index(drop=True)
     frame = frame.join(wanted.groupby("cell")[["n_train", "n_parameters", "flops_per_image"]].max())
     said = [name for name in (*RECIPE_COLUMNS, "head") if name in compared and name not in factors]
-    frame = frame.join(_shared(compared, said))
+    frame = frame.join(_shared(compared, said)).join(_counts(wanted, count))
     frame = frame.assign(
-        **_counts(wanted, count),
-        **_seeds(wanted, compared, done, design, count),
+        completed=np.bincount(done["cell"], minlength=count),
+        **_seeds(wanted, compared, runs, design, count),
         **_costs(wanted, done, count),
     )
-    scores = design.metric.scale * design.metric.of(done, "final_test")
-    runs = done.assign(accuracy=scores, selected=_is_selected(done, design.race))
     places = frame[[*factors, "n_train", "n_parameters"]]
-    board = Board.of(runs[scores.notna()], factors, predictions, places, design.metric)
+    board = Board.of(runs, factors, predictions, places, design.metric)
     frame = pd.concat([frame, pd.DataFrame(_values(done, board))], axis=1)
     errors = wanted[wanted["status"] == Status.FAILED].groupby("cell")["error"].first()
     rows = records_of(frame[["completed", "seeds_wanted", *_COUNTS]].assign(_error=errors))
@@ -219,36 +220,31 @@ def _order(table: pd.DataFrame, levels: Mapping[str, Sequence[Any]]) -> np.ndarr
     return np.lexsort(keys)
 
 
-def _counts(wanted: pd.DataFrame, count: int) -> dict[str, np.ndarray]:
+def _counts(wanted: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return how many trials of each cell are in each stage and state."""
-    stage = pd.Index(list(Stage)).get_indexer(pd.Index(wanted["stage"]))
-    status = pd.Index(list(Status)).get_indexer(pd.Index(wanted["status"]))
-    known = (stage >= 0) & (status >= 0)
-    table = np.zeros((count, len(Stage), len(Status)), dtype=int)
-    np.add.at(table, (wanted["cell"].to_numpy()[known], stage[known], status[known]), 1)
-    return dict(zip(_COUNTS, table.reshape(count, len(_COUNTS)).T, strict=True))
+    names = wanted["stage"].astype(str) + "_" + wanted["status"].astype(str)
+    table = pd.crosstab(wanted["cell"], names)
+    return table.reindex(index=range(count), columns=list(_COUNTS), fill_value=0).astype(int)
 
 
 def _seeds(
-    wanted: pd.DataFrame, compared: pd.DataFrame, done: pd.DataFrame, design: Design, count: int
+    wanted: pd.DataFrame, compared: pd.DataFrame, runs: pd.DataFrame, design: Design, count: int
 ) -> dict[str, Any]:
-    asked = _seeds_asked(wanted, design, count)
-    for place, seed in compared.loc[compared["status"] == EXCLUDED, ["cell", "seed"]].to_numpy():
-        asked[place] = [other for other in asked[place] if other != seed]
-    valued = done[design.metric.of(done, "final_test").notna()]
-    present: list[set[int]] = [set() for _ in range(count)]
-    for place, seed in zip(valued["cell"], valued["seed"], strict=True):
-        present[place].add(int(seed))
+    out = compared[compared["status"] == EXCLUDED]
+    left_out, present = (set(zip(own["cell"], own["seed"], strict=True)) for own in (out, runs))
+    asked = [
+        [seed for seed in seeds if (place, seed) not in left_out]
+        for place, seeds in enumerate(_seeds_asked(wanted, design, count))
+    ]
     chosen_on = np.full(count, pd.NA, dtype=object)
-    selected = valued[_is_selected(valued, design.race)]
+    selected = runs[runs["selected"]]
     chosen_on[selected["cell"]] = selected["seed"].astype(int)
     return {
-        "completed": np.bincount(done["cell"], minlength=count),
-        "seeds": np.bincount(valued["cell"], minlength=count),
+        "seeds": np.bincount(runs["cell"], minlength=count),
         "seeds_wanted": [max(len(seeds), 1) for seeds in asked],
         "missing_seeds": [
-            [seed for seed in seeds if seed not in own]
-            for seeds, own in zip(asked, present, strict=True)
+            [seed for seed in seeds if (place, seed) not in present]
+            for place, seeds in enumerate(asked)
         ],
         "selection_seed": chosen_on,
     }
@@ -262,11 +258,6 @@ def _seeds_asked(wanted: pd.DataFrame, design: Design, count: int) -> list[list[
     measured = measured_trials(wanted)
     most = measured.groupby("cell")["seed"].max().reindex(range(count)).fillna(0)
     return [[*range(max(design.looks.seeds[0], int(seed) + 1))] for seed in most]
-
-
-def _is_selected(done: pd.DataFrame, race: bool) -> pd.Series:
-    """Tell which runs a cell's recipe was chosen on."""
-    return (done["stage"] == Stage.SEARCH) & (not race)
 
 
 def _values(done: pd.DataFrame, board: Board) -> dict[str, np.ndarray]:
@@ -300,19 +291,21 @@ def _spread(
 ) -> dict[str, np.ndarray]:
     """Return the columns of a quantity between bounds, given with shape (cells, seeds)."""
     found, many = infer(known, covariates), known.seeds > 1
+    values = pd.DataFrame(table)
     with np.errstate(invalid="ignore"):
-        mean = pd.DataFrame(table).mean(axis=1).to_numpy(float)
-        sd = pd.DataFrame(table).std(axis=1).to_numpy(float)
+        told = {
+            end: values.agg(end, axis=1).to_numpy(float) for end in ("mean", "std", "min", "max")
+        }
     return {
-        name: mean,
+        name: told["mean"],
         f"{name}_low": np.where(many, found.low, np.nan).clip(*bounds),
         f"{name}_high": np.where(many, found.high, np.nan).clip(*bounds),
         f"{name}_error": found.error,
         f"{name}_freedom": found.freedom,
         f"{name}_speaks_of": found.speaks_of,
-        f"{name}_sd": sd,
-        f"{name}_min": np.fmin.reduce(table, axis=1, initial=np.nan),
-        f"{name}_max": np.fmax.reduce(table, axis=1, initial=np.nan),
+        f"{name}_sd": told["std"],
+        f"{name}_min": told["min"],
+        f"{name}_max": told["max"],
     }
 
 

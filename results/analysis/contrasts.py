@@ -16,13 +16,7 @@ import pandas as pd
 
 from results.analysis.board import Board
 from results.statistics.correctness import Flags, Places, balanced
-from results.statistics.inference import (
-    IMAGES,
-    Contrasts,
-    Inference,
-    benjamini_hochberg,
-    infer,
-)
+from results.statistics.inference import IMAGES, Contrasts, benjamini_hochberg, infer
 from results.statistics.intervals import LEVEL, Array
 
 _ALONE = 1 - LEVEL
@@ -92,21 +86,19 @@ def inferred(board: Board, families: Mapping[str, Family]) -> dict[str, pd.DataF
     `DIFFERENCE`, and the first few of these ending in `_without_selection`, for the seeds on which
     no recipe was chosen.
     """
-    with_all = _infer(board, families, None)
-    without = _infer(board, families, board.selected) if board.selected.any() else with_all
-    tables = {}
+    every = _infer(board, families, None)
+    some = _infer(board, families, board.selected) if board.selected.any() else every
+    every = every.join(some[list(_WITHOUT)].add_suffix("_without_selection"))
+    tables, begin = {}, 0
     for name, family in families.items():
-        columns = with_all[name] | {
-            f"{column}_without_selection": without[name][column] for column in _WITHOUT
-        }
-        tables[name] = pd.concat([family.keys, pd.DataFrame(columns)], axis=1)
+        own = every.iloc[begin : begin + family.size].reset_index(drop=True)
+        tables[name] = pd.concat([family.keys, own], axis=1)
+        begin += family.size
     return tables
 
 
-def _infer(
-    board: Board, families: Mapping[str, Family], left_out: Flags | None
-) -> dict[str, dict[str, Array]]:
-    """Return the columns of each family's differences, some cells' seeds left out."""
+def _infer(board: Board, families: Mapping[str, Family], left_out: Flags | None) -> pd.DataFrame:
+    """Return the differences of one family after the other, some cells' seeds left out."""
     parts, covariates, scales = [], [], []
     for family in families.values():
         seeds = family.seeds
@@ -118,42 +110,32 @@ def _infer(
         share = share / np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
         covariates.append(np.einsum("ck,ckv->cv", share, board.covariates[family.cells]))
         scales.append((family.weights**2).sum(axis=1) / 2)
-    if not parts:
-        return {}
+    joined = Contrasts.joined(parts)
     found = infer(
-        Contrasts.joined(parts),
+        joined,
         np.concatenate(covariates),
         np.maximum(np.concatenate(scales), 1e-12),
         independent=max(len(board.cells) - 1, 1),
     )
-    counts = np.concatenate([part.seeds for part in parts])
-    kinds = [name.partition(":")[0] for name in families]
-    ends = np.cumsum([family.size for family in families.values()])
-    kind = np.repeat(kinds, [family.size for family in families.values()])
+    sizes = [family.size for family in families.values()]
+    kind = np.repeat([name.partition(":")[0] for name in families], sizes)
+    most = np.repeat([family.most for family in families.values()], sizes)
     adjusted = np.full(kind.size, np.nan)
-    for name in set(kinds):
+    for name in np.unique(kind):
         adjusted[kind == name] = benjamini_hochberg(found.p[kind == name])
-    columns = {}
-    for (name, family), end in zip(families.items(), ends, strict=True):
-        own = slice(int(end) - family.size, int(end))
-        columns[name] = _columns(found.part(own), counts[own], adjusted[own], family.most)
-    return columns
-
-
-def _columns(found: Inference, seeds: Array, adjusted: Array, most: float) -> dict[str, Any]:
     of_seeds = found.speaks_of != IMAGES
-    return {
+    columns = {
         "difference": found.estimate,
         "low": np.where(of_seeds, found.low, np.nan).clip(-most, most),
         "high": np.where(of_seeds, found.high, np.nan).clip(-most, most),
-        "n_seeds": seeds.astype(int),
+        "n_seeds": joined.seeds.astype(int),
         "p": found.p,
         "p_adjusted": adjusted,
         "decided": adjusted < _ALONE,
         "speaks_of": found.speaks_of,
         "standard_error": found.error,
-        **{name: getattr(found, name) for name in DIFFERENCE[-3:]},
     }
+    return pd.DataFrame(columns | {name: getattr(found, name) for name in DIFFERENCE[-3:]})
 
 
 def pairs_of(board: Board, first: Places, second: Places, keys: pd.DataFrame) -> Family:

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -73,31 +73,19 @@ def predicted_and_actual(environments: "pd.DataFrame", epochs: "pd.DataFrame") -
     # Passes of earlier versions recorded no forecast.
     forecasts = passes.get("forecast", [None] * len(passes))
     times, starts = epochs["recorded_at"], passes["started_at"]
-    rows = [
-        _row(json.loads(text), start, epochs[(times >= start) & ~(times >= end)])
-        for text, start, end in zip(forecasts, starts, starts.shift(-1), strict=True)
-        if isinstance(text, str)
-    ]
+    rows = []
+    for text, start, end in zip(forecasts, starts, starts.shift(-1), strict=True):
+        if not isinstance(text, str):
+            continue
+        told, own = json.loads(text), epochs[(times >= start) & ~(times >= end)]
+        trials, nothing = int(own["trial_id"].nunique()), float("nan")
+        seconds = (own["recorded_at"].max() - start).total_seconds() if trials else nothing
+        ratio = seconds / told["seconds"] if trials >= told["trials"] else nothing
+        shares = told["basis"].items()
+        basis = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in shares)
+        counts = (told["trials"], trials, told["epochs"], len(own))
+        range_of = (told["seconds"], told["low"], told["high"])
+        rows.append((start, *counts, *range_of, seconds, ratio, basis))
     # A time that is no number was once recorded of trainables that do not say how fast they are.
     found = pd.DataFrame(rows, columns=list(_FORECAST))
     return found[found["seconds_predicted"].notna()]
-
-
-def _row(forecast: dict[str, Any], start: Any, own: "pd.DataFrame") -> dict[str, Any]:
-    trials = int(own["trial_id"].nunique())
-    seconds = (own["recorded_at"].max() - start).total_seconds() if trials else float("nan")
-    whole = trials >= forecast["trials"]
-    shares = forecast["basis"].items()
-    return {
-        "started_at": start,
-        "trials_predicted": forecast["trials"],
-        "trials": trials,
-        "epochs_predicted": forecast["epochs"],
-        "epochs": len(own),
-        "seconds_predicted": forecast["seconds"],
-        "seconds_low": forecast["low"],
-        "seconds_high": forecast["high"],
-        "seconds": seconds,
-        "ratio": seconds / forecast["seconds"] if whole else float("nan"),
-        "basis": ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in shares),
-    }

@@ -111,10 +111,6 @@ class Inference:
     speaks_of: NDArray[np.str_]
     """`TASK`, `SEEDS`, `IMAGES` or `NOTHING`."""
 
-    def part(self, places: slice) -> "Inference":
-        """Return what is known of some of the contrasts."""
-        return Inference(*(getattr(self, part.name)[places] for part in fields(self)))
-
 
 def infer(
     contrasts: Contrasts,

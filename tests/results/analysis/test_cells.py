@@ -9,6 +9,7 @@ from sample import Plan, Row, write
 import results
 from results.analysis.cells import State, cells_of
 from results.analysis.runs import Design
+from results.records import SCHEMAS
 
 CELL = ["model", "weights", "fraction"]
 T2 = 4.302653
@@ -133,7 +134,8 @@ def test_the_summary_is_in_shares_and_the_frame_in_points():
 def test_what_is_no_longer_wanted_is_left_out(tmp_path):
     _, trials = cells(tmp_path)
     trials["wanted"] = trials["model"] == "resnet18"
-    assert set(cells_of(trials, Design()).frame["model"]) == {"resnet18"}
+    nothing = SCHEMAS["predictions"].empty_table().to_pandas()
+    assert set(cells_of(trials, Design(), nothing).frame["model"]) == {"resnet18"}
 
 
 def test_means_with_t_intervals():
