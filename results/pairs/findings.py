@@ -4,69 +4,12 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from results.findings.finding import Finding, Severity
+from results.findings.finding import Finding, error, note, warning
 from results.findings.findings import findings_frame
 from results.pairs.pair import Basis, Pair
 from results.phrases import count, few, level_label, listed
 
 _HARDWARE = ("cpu_model", "gpu_model", "torch")
-_KINDS = {
-    "data-differ": (
-        Severity.ERROR,
-        "accuracies stand side by side without a difference; run both studies on one data set",
-    ),
-    "train-differs": (
-        Severity.NOTE,
-        "a difference is of the training images as well; where they are the only change, of them "
-        "alone",
-    ),
-    "data-unknown": (Severity.WARNING, "run the studies again with this version, which records it"),
-    "validation-differs": (
-        Severity.WARNING,
-        "equal fractions are then of different pools, and seeds draw different subsets; set "
-        "data.validation alike",
-    ),
-    "race": (
-        Severity.ERROR,
-        "no difference is made; early_stopping.compare: cell trains every cell to its end",
-    ),
-    "search-against-given": (
-        Severity.WARNING,
-        "part of the difference is the tuning; read the columns without the seed that recipes "
-        "were chosen on",
-    ),
-    "search-differs": (
-        Severity.WARNING,
-        "a larger search finds a better recipe by itself; search the same space in both",
-    ),
-    "factor-against-search": (
-        Severity.WARNING,
-        "cells of the study that searches stand beside those that have the level which its search "
-        "chose",
-    ),
-    "recipe-differs": (
-        Severity.NOTE,
-        "a difference there is of the recipe as well; where it is the only change, of it alone",
-    ),
-    "no-common-cell": (Severity.ERROR, "compare studies that share models, weights and fractions"),
-    "cells-in-one": (Severity.NOTE, "they are listed and enter no difference"),
-    "unpaired-seeds": (
-        Severity.WARNING,
-        "their intervals are Welch's, and wider; run both studies with the same seeds and pool",
-    ),
-    "single-seed": (
-        Severity.WARNING,
-        "two more seeds in both: with one there is no ± over seeds, and nothing is decided",
-    ),
-    "machines-differ": (
-        Severity.WARNING,
-        "times and costs are not comparable, accuracies are up to rounding",
-    ),
-}
-"""How much each kind of finding weighs, and what to do about it."""
-
-_Seen = Iterator[tuple[str, str]]
-"""Kinds of findings, each with what was seen."""
 
 
 def findings(pair: Pair) -> pd.DataFrame:
@@ -75,100 +18,125 @@ def findings(pair: Pair) -> pd.DataFrame:
     One row per finding, the gravest first; columns as `results.findings.findings.COLUMNS`.
     """
     looks = (_data, _races, _searches, _recipes, _unmatched, _seeds, _machines)
-    return findings_frame(
-        Finding(severity, code, evidence, advice)
-        for look in looks
-        for code, evidence in look(pair)
-        for severity, advice in [_KINDS[code]]
-    )
+    return findings_frame(finding for look in looks for finding in look(pair))
 
 
-def _data(pair: Pair) -> _Seen:
+def _data(pair: Pair) -> Iterator[Finding]:
     if not pair.is_known:
-        yield (
+        yield warning(
             "data-unknown",
             "no content of the data is recorded for both, so that only their names were compared",
+            "run the studies again with this version, which records it",
         )
-    elif pair.refusal.startswith("not the same"):
-        yield "data-differ", "the test images or their labels are not the same"
+    elif pair.refusal.startswith("not the same test"):
+        yield error(
+            "data-differ",
+            "the test images or their labels are not the same",
+            "accuracies stand side by side without a difference; run both studies on one data set",
+        )
     elif pair.train_change:
-        yield "train-differs", f"the test images are the same, the {pair.train_change}"
-    shares = [
-        str((run.study.get("data") or {}).get("validation")) for run in (pair.first, pair.second)
-    ]
-    if shares[0] != shares[1]:
-        yield (
+        yield note(
+            "train-differs",
+            f"the test images are the same, the {pair.train_change}",
+            "a difference is of the training images as well; where they are the only change, of "
+            "them alone",
+        )
+    shares = [(run.study.get("data") or {}).get("validation") for run in (pair.first, pair.second)]
+    if str(shares[0]) != str(shares[1]):
+        yield warning(
             "validation-differs",
             f"validation is {shares[0]} in {pair.names[0]} and {shares[1]} in {pair.names[1]}",
+            "equal fractions are then of different pools, and seeds draw different subsets; set "
+            "data.validation alike",
         )
 
 
-def _races(pair: Pair) -> _Seen:
+def _races(pair: Pair) -> Iterator[Finding]:
     runs = zip((pair.first, pair.second), pair.names, strict=True)
     raced = [name for run, name in runs if run.cells.race]
     if raced:
-        yield (
+        yield error(
             "race",
             f"search, not comparison: in {listed(raced)} unlike trials competed and what fell "
             "behind was stopped",
+            "no difference is made; early_stopping.compare: cell trains every cell to its end",
         )
 
 
-def _searches(pair: Pair) -> _Seen:
+def _searches(pair: Pair) -> Iterator[Finding]:
     first, second = pair.first, pair.second
     if bool(first.tuned) != bool(second.tuned):
         searched, given = pair.names if first.tuned else pair.names[::-1]
-        yield (
+        yield warning(
             "search-against-given",
             f"{searched} chose each cell's recipe by search "
             f"({listed(first.tuned or second.tuned)}), {given} was given one",
+            "part of the difference is the tuning; read the columns without the seed that recipes "
+            "were chosen on",
         )
     elif first.tuned and first.study["search"] != second.study["search"]:
-        changes = _changes(first.study["search"], second.study["search"])
-        yield "search-differs", f"the searches differ: {changes}"
+        yield warning(
+            "search-differs",
+            f"the searches differ: {_changes(first.study['search'], second.study['search'])}",
+            "a larger search finds a better recipe by itself; search the same space in both",
+        )
     for run, name in zip((first, second), pair.names, strict=True):
         crossed = [
             field for field in run.tuned if field in pair.factors and field not in run.factors
         ]
         if crossed:
-            yield (
+            yield warning(
                 "factor-against-search",
                 f"{listed(crossed)} is searched in {name} and a factor of the other",
+                "cells of the study that searches stand beside those that have the level which "
+                "its search chose",
             )
 
 
-def _recipes(pair: Pair) -> _Seen:
+def _recipes(pair: Pair) -> Iterator[Finding]:
     changes = pair.cells["recipe"].dropna()
     for change, number in changes[changes != ""].value_counts(sort=False).items():
-        yield "recipe-differs", f"{change}, in {count(number, 'cell')}"
+        yield note(
+            "recipe-differs",
+            f"{change}, in {count(number, 'cell')}",
+            "a difference there is of the recipe as well; where it is the only change, of it alone",
+        )
 
 
-def _unmatched(pair: Pair) -> _Seen:
+def _unmatched(pair: Pair) -> Iterator[Finding]:
     where = pair.cells["where"]
-    numbers = [int((where == side).sum()) for side in ("first", "second")]
     alone = [
         f"{count(number, 'cell')} only in {name}"
-        for name, number in zip(pair.names, numbers, strict=True)
-        if number
+        for side, name in zip(("first", "second"), pair.names, strict=True)
+        if (number := int((where == side).sum()))
     ]
     if len(where) and not (where == "both").any():
-        yield "no-common-cell", "no cell has the same level of every factor in both"
+        yield error(
+            "no-common-cell",
+            "no cell has the same level of every factor in both",
+            "compare studies that share models, weights and fractions",
+        )
     elif alone:
-        yield "cells-in-one", listed(alone)
+        yield note("cells-in-one", listed(alone), "they are listed and enter no difference")
 
 
-def _seeds(pair: Pair) -> _Seen:
+def _seeds(pair: Pair) -> Iterator[Finding]:
     basis = pair.cells["basis"]
-    unpaired = int((basis == Basis.UNPAIRED).sum())
-    if unpaired:
-        cells = count(unpaired, "cell")
-        yield "unpaired-seeds", f"{cells} share fewer than two seeds with the same subset"
-    single = int(basis.isin([Basis.ONE_SEED, Basis.IMAGES]).sum())
-    if single:
-        yield "single-seed", f"{count(single, 'cell')} have one seed in common or one at all"
+    if unpaired := int((basis == Basis.UNPAIRED).sum()):
+        yield warning(
+            "unpaired-seeds",
+            f"{count(unpaired, 'cell')} share fewer than two seeds with the same subset",
+            "their intervals are Welch's, and wider; run both studies with the same seeds and pool",
+        )
+    if single := int(basis.isin([Basis.ONE_SEED, Basis.IMAGES]).sum()):
+        yield warning(
+            "single-seed",
+            f"{count(single, 'cell')} have one seed in common or one at all",
+            "two more seeds in both: with one there is no ± over seeds, and nothing is decided",
+        )
 
 
-def _machines(pair: Pair) -> _Seen:
+def _machines(pair: Pair) -> Iterator[Finding]:
     tables = [run.environments() for run in (pair.first, pair.second)]
     parts = []
     for column in _HARDWARE:
@@ -177,7 +145,11 @@ def _machines(pair: Pair) -> _Seen:
             shown = [", ".join(few(own)) or "not recorded" for own in kinds]
             parts.append(f"{column.replace('_', ' ')} {shown[0]} → {shown[1]}")
     if parts:
-        yield "machines-differ", "; ".join(parts)
+        yield warning(
+            "machines-differ",
+            "; ".join(parts),
+            "times and costs are not comparable, accuracies are up to rounding",
+        )
 
 
 def _changes(first: Mapping[str, object], second: Mapping[str, object]) -> str:

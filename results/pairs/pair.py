@@ -29,18 +29,11 @@ from results.store.objects import Location
 
 _NO_WIDTH = 1e-9  # points
 _SIDES = ("first", "second")
-_OF_SIDE = {
-    "images": "n_train",
-    "state": "state",
-    "seeds": "seeds",
-    "accuracy": "accuracy",
-    "accuracy_low": "accuracy_low",
-    "accuracy_high": "accuracy_high",
-    "seconds": "seconds",
-    "resource_seconds": "resource_seconds",
-    "resource": "resource",
-}
-"""Columns that a table of pairs has of each study, and those of its cells that they come from."""
+_OF_SIDE = (
+    *("images", "state", "seeds", "accuracy", "accuracy_low", "accuracy_high"),
+    *("seconds", "resource_seconds", "resource"),
+)
+"""Columns that a table of pairs has of each study."""
 _CONTRAST = ("difference", "low", "high", "decided")
 _Row = dict[str, Any]
 """Part of a row of `Pair.cells`: values of many types, by column."""
@@ -180,26 +173,30 @@ class Pair:
     def cells(self) -> pd.DataFrame:
         """What `compare` returns."""
         known = [self._cells_of(run) for run in (self.first, self.second)]
-        first, second = (
-            {cell_key(row, self.factors): row for row in records_of(cells.frame)} for cells in known
-        )
+        frame = self._sides([cells.frame for cells in known])
         before, after = (by_cell(runs, self.factors) for runs in self.runs)
-        refusal = self.refusal
-        rows = []
-        for key in dict.fromkeys([*first, *second]):
-            row = self._sides(first.get(key), second.get(key))
-            missing = self._missing(row)
-            if missing or refusal:
-                row |= {"basis": Basis.NONE, "decided": False, "reason": missing or refusal}
-            else:
-                row |= _ratios(row, self.metric)
-                row |= self._contrast(key, before[key], after[key])
-                row["recipe"] = _recipe_changes(before[key], after[key], self.factors)
-                row["reason"] = ""
-            rows.append(row)
-        frame = pd.DataFrame(rows, columns=[*self.factors, *_COLUMNS])
+        refusal, rows = self.refusal, []
+        for row in records_of(frame):
+            if reason := self._missing(row) or refusal:
+                rows.append({"basis": Basis.NONE, "decided": False, "reason": reason})
+                continue
+            own = [runs[cell_key(row, self.factors)] for runs in (before, after)]
+            recipe = _recipe_changes(*own, self.factors)
+            contrast = self._contrast(cell_key(row, self.factors), *own)
+            rows.append({**contrast, "recipe": recipe, "reason": ""})
+        told = [name for name in _COLUMNS if name not in frame]
+        frame = frame.join(pd.DataFrame(rows, index=frame.index, columns=told))
+        errors, costs = (
+            [frame[f"{name}_{side}"].astype(float) for side in _SIDES]
+            for name in ("accuracy", "resource_seconds")
+        )
+        errors = [self.metric.error(scores) for scores in errors]
+        alike = frame["resource_first"] == frame["resource_second"]
+        compared = frame["basis"] != Basis.NONE
+        frame["error_ratio"] = (errors[1] / errors[0]).where(compared & (errors[0] > 0))
+        frame["cost_ratio"] = (costs[1] / costs[0]).where(compared & alike & (costs[0] > 0))
         levels = {name: _merged([cells.levels[name] for cells in known]) for name in self.factors}
-        return in_order(frame, levels)
+        return in_order(frame[[*self.factors, *_COLUMNS]], levels)
 
     @cached_property
     def overall(self) -> pd.DataFrame:
@@ -262,17 +259,23 @@ class Pair:
         design = replace(run.analysis.design, factors=self.factors)
         return cells_of(trials, design, run.predictions())
 
-    def _sides(self, *cells: Mapping[str, Any] | None) -> _Row:
-        """Return the columns on what each study has of a cell, None where it lacks the cell."""
-        there = {side: cell for side, cell in zip(_SIDES, cells, strict=True) if cell is not None}
-        levels = next(iter(there.values()))
-        row: _Row = {name: levels[name] for name in self.factors}
-        row["where"] = "both" if len(there) == len(_SIDES) else next(iter(there))
-        for side in _SIDES:
-            row |= {f"seeds_{side}": 0, f"state_{side}": "absent"}
-        for side, cell in there.items():
-            row |= {f"{name}_{side}": cell[column] for name, column in _OF_SIDE.items()}
-        return row
+    def _sides(self, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """Return the cells of either study, with what each has of them."""
+        named = [
+            frame.rename(columns={"n_train": "images"}).set_axis(
+                [cell_name(row, self.factors) for row in records_of(frame)], axis=0
+            )
+            for frame in frames
+        ]
+        both = pd.concat(named)
+        both = both.loc[~both.index.duplicated(), list(self.factors)]
+        first, second = (both.index.isin(frame.index) for frame in named)
+        both["where"] = np.select([first & second, first], ["both", "first"], "second")
+        for side, frame in zip(_SIDES, named, strict=True):
+            own = frame[list(_OF_SIDE)].reindex(both.index)
+            own = own.fillna({"state": "absent", "seeds": 0}).astype({"seeds": int})
+            both = both.join(own.add_suffix(f"_{side}"))
+        return both
 
     def _missing(self, row: Mapping[str, Any]) -> str:
         """Return why a cell has no two values; empty where it has."""
@@ -335,17 +338,6 @@ def _merged(levels: Sequence[Sequence[Any]]) -> list[Any]:
     known = list(dict.fromkeys(level for own in levels for level in own))
     numeric = pd.api.types.is_numeric_dtype(pd.Series(known))
     return sorted(known, key=lambda level: (pd.isna(level), level)) if numeric else known
-
-
-def _ratios(row: Mapping[str, Any], metric: Metric) -> dict[str, float]:
-    """Return error and cost of the second study by those of the first; NaN where not to be had."""
-    errors = [metric.error(row[f"accuracy_{side}"]) for side in _SIDES]
-    costs = [row[f"resource_seconds_{side}"] for side in _SIDES]
-    same = row["resource_first"] == row["resource_second"]
-    return {
-        "error_ratio": errors[1] / errors[0] if errors[0] > 0 else np.nan,
-        "cost_ratio": costs[1] / costs[0] if same and costs[0] > 0 else np.nan,
-    }
 
 
 def _trials(runs: pd.DataFrame) -> set[tuple[Any, ...]]:
