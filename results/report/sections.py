@@ -4,8 +4,8 @@ Numbers are those of `results.analysis.analysis`: points of test accuracy or err
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -57,12 +57,12 @@ class _Sheet:
     """What the rows are."""
     frame: Callable[[Analysis], pd.DataFrame]
     """Returns the rows of a study."""
-    columns: Mapping[str, str]
-    """Headings by the names of columns; `{resource}` stands for GPU or CPU."""
+    columns: Sequence[str]
+    """Names of columns, whose headings are those of `_HEADINGS`."""
     compares: Sequence[str] = ()
     """Factors whose levels the rows compare: they do not name a row."""
-    before: Mapping[str, str] = field(default_factory=dict)
-    """Headings of the columns that stand before a row's name."""
+    before: Sequence[str] = ()
+    """Names of the columns that stand before a row's name."""
 
     def table(self, study: Analysis) -> Table:
         """Return the table of a study, whose rows are named by the factors that vary."""
@@ -72,20 +72,64 @@ class _Sheet:
             for name in study.others(*self.compares)
             if name in frame and (study.varies(name) or frame[name].nunique(dropna=False) > 1)
         }
-        columns = {**self.before, **names, **self.columns}
-        written = {
-            name: heading.format(resource=study.cells.resource) for name, heading in columns.items()
-        }
-        return table_of(self.caption, _written(frame), written, study.factors)
+        before, after = (
+            {
+                name: _HEADINGS.get(name, name.replace("_", " ")).format(study.cells.resource)
+                for name in part
+            }
+            for part in (self.before, self.columns)
+        )
+        return table_of(self.caption, _written(frame), before | names | after, study.factors)
 
 
-_INTERVAL = {"low": "95 % from", "high": "to"}
-_DIFFERENCE = {"difference": "points gained", **_INTERVAL, "decided": "decided", "n_seeds": "seeds"}
-_WITHOUT_SELECTION = {
+_INTERVAL = ("low", "high")
+_WITHOUT_SELECTION = (
+    *("difference_without_selection", "low_without_selection", "high_without_selection"),
+)
+_DIFFERENCE = ("difference", *_INTERVAL, "decided", "n_seeds", *_WITHOUT_SELECTION)
+_HEADINGS = {
+    "difference": "points gained",
+    "gain": "points gained",
+    "low": "95 % from",
+    "high": "to",
+    "n_seeds": "seeds",
     "difference_without_selection": "without the selection seed",
     "low_without_selection": "95 % from without it",
     "high_without_selection": "to without it",
+    "first": "from",
+    "second": "to level",
+    "other": "where",
+    "other_first": "instead of",
+    "other_second": "is",
+    "n_cells": "cells averaged",
+    "step": "from → to",
+    "best_probability": "probability of being the best step",
+    "images": "more labels",
+    "hours": "more {}-hours",
+    "location": "means cross at",
+    "p_value": "p",
+    "fraction": "pretrained on",
+    "error": "error (%)",
+    "n_train": "measured up to (images)",
+    "times": "times the data",
+    "at": "at images",
+    "headline": "forecast (%)",
+    "sizes": "sizes measured",
+    "refusal": "not forecast because",
+    "resource_seconds": "{}-seconds a run",
+    "n_parameters": "parameters",
+    "flops_per_image": "FLOPs an image",
+    "on_resource_seconds": "best for its time",
+    "on_n_parameters": "best for its size",
+    "on_flops_per_image": "best for its FLOPs",
+    "train_accuracy": "train accuracy (%)",
+    "val_accuracy": "validation accuracy (%)",
+    "gap": "gap (points)",
+    "train_fall": "train loss fell, last quarter",
+    "val_fall": "validation loss fell",
+    "val_rise": "validation loss above its lowest",
 }
+"""Headings of columns where they are not their names; `{}` stands for GPU or CPU."""
 
 
 _MOST_CLASSES = 12
@@ -121,13 +165,9 @@ def _differences(factor: str) -> _Sheet:
         "Paired differences in test accuracy, in points; an interval stands alone here, and is "
         "wider in the answer, whose intervals hold together",
         lambda study: study.differences(factor).assign(factor=factor),
-        {
-            **_DIFFERENCE,
-            "error_ratio": "error ratio",
-            **_WITHOUT_SELECTION,
-        },
+        (*_DIFFERENCE, "error_ratio"),
         (factor,),
-        {"first": "from", "second": "to"},
+        ("first", "second"),
     )
 
 
@@ -156,132 +196,63 @@ _LEVERS = _Sheet(
     "One step from the reference at all of the data, the largest gain first; intervals hold "
     "together",
     lambda study: study.levers,
-    {
-        "lever": "lever",
-        "step": "from → to",
-        "gain": "points gained",
-        **_INTERVAL,
-        "decided": "decided",
-        "best_probability": "probability of being the best step",
-        "images": "more labels",
-        "hours": "more {resource}-hours",
-        "price": "price",
-        "basis": "basis",
-    },
+    (
+        *("lever", "step", "gain", *_INTERVAL, "decided", "best_probability"),
+        *("images", "hours", "price", "basis"),
+    ),
 )
 _CROSSOVERS = _Sheet(
     "Does a bigger model overtake a smaller one as data grows? Sizes in images",
     lambda study: study.crossovers,
-    {
-        "small": "small",
-        "big": "big",
-        "verdict": "verdict",
-        "location": "means cross at",
-        **_INTERVAL,
-        "p_value": "p",
-    },
+    ("small", "big", "verdict", "location", *_INTERVAL, "p_value"),
     ("model", "fraction"),
 )
 _WORTHS = _Sheet(
     "How many times the data a model from scratch needs for the pretrained error",
-    lambda study: study.worths,
-    {
-        "fraction": "pretrained on",
-        "error": "its error (%)",
-        "text": "worth",
-        **_INTERVAL,
-        "n_seeds": "seeds",
-    },
+    lambda study: study.worths.rename(columns={"text": "worth"}),
+    ("fraction", "error", "worth", *_INTERVAL, "n_seeds"),
     ("fraction",),
 )
 _FORECASTS = _Sheet(
     f"Error forecast for more data, calibrated on {CALIBRATED_ON}; {HELD_NOTE}. Far: beyond four "
     "times the largest measured size",
     lambda study: study.forecasts.assign(far=study.forecasts["is_far"].map({True: "far"})),
-    {
-        "n_train": "images now",
-        "error": "error now (%)",
-        "times": "times the data",
-        "at": "images",
-        "headline": "forecast (%)",
-        **_INTERVAL,
-        "far": "far",
-        "local_power_law": "local law",
-        "filters": "filters",
-        "sizes": "sizes measured",
-        "refusal": "not forecast because",
-    },
+    (
+        *("n_train", "error", "times", "at", "headline", *_INTERVAL, "far"),
+        *("local_power_law", "filters", "sizes", "refusal"),
+    ),
     ("fraction",),
 )
 _SCORES = _Sheet(
     "Earlier forecasts against what was measured since; errors in %",
     lambda study: study.scored,
-    {
-        "n_train": "forecast from images",
-        "at": "at images",
-        "headline": "forecast",
-        **_INTERVAL,
-        "measured": "measured",
-        "held": "held",
-    },
+    ("n_train", "at", "headline", *_INTERVAL, "measured", "held"),
     ("fraction",),
 )
 _EFFECTS = _Sheet(
     "One step in one factor, averaged over the cells of the others",
     lambda study: study.effects,
-    {
-        "factor": "factor",
-        "first": "from",
-        "second": "to level",
-        **_DIFFERENCE,
-        **_WITHOUT_SELECTION,
-        "n_cells": "cells averaged",
-    },
+    ("factor", "first", "second", *_DIFFERENCE, "n_cells"),
 )
 _INTERACTIONS = _Sheet(
     "How much more a step in one factor gains at another factor's higher level",
     lambda study: study.interactions,
-    {
-        "factor": "step in",
-        "first": "from",
-        "second": "to level",
-        "other": "where",
-        "other_first": "instead of",
-        "other_second": "is",
-        **_DIFFERENCE,
-        **_WITHOUT_SELECTION,
-        "n_cells": "cells averaged",
-    },
+    (
+        *("factor", "first", "second", "other", "other_first", "other_second"),
+        *(*_DIFFERENCE, "n_cells"),
+    ),
 )
 _FRONT = _Sheet(
     "Cells that no other beats: less error at the same cost or less",
     _front,
-    {
-        "error": "error (%)",
-        "resource_seconds": "{resource}-seconds a run",
-        "n_parameters": "parameters",
-        "flops_per_image": "FLOPs an image",
-        "on_resource_seconds": "best for its time",
-        "on_n_parameters": "best for its size",
-        "on_flops_per_image": "best for its FLOPs",
-    },
+    ("error", "resource_seconds", "n_parameters", "flops_per_image", *(f"on_{c}" for c in COSTS)),
 )
 _FITS = _Sheet(
     "Means over each cell's runs; falls and rises are shares of the loss",
     lambda study: study.fits,
-    {
-        "fit": "verdict",
-        "train_accuracy": "train accuracy (%)",
-        "val_accuracy": "validation accuracy (%)",
-        "gap": "gap (points)",
-        "train_fall": "train loss fell, last quarter",
-        "val_fall": "validation loss fell",
-        "val_rise": "validation loss above its lowest",
-    },
+    ("fit", "train_accuracy", "val_accuracy", "gap", "train_fall", "val_fall", "val_rise"),
 )
-
-
-_HEADINGS = {
+_QUESTIONS = {
     "any": ("Accuracy", "Accuracy by any factor"),
     "levers": ("Steps", "Which step helps more?"),
     "model": ("Models by data", "Which model for which amount of data?"),
@@ -300,8 +271,8 @@ def _labels(target: float) -> _Sheet:
     return _Sheet(
         f"Images needed for a test accuracy of {100 * target:g} %, where curves and forecasts with "
         "their intervals reach it",
-        lambda study: study.labels_for(target),
-        {"n_train": "images now", "text": "images needed"},
+        lambda study: study.labels_for(target).rename(columns={"text": "images needed"}),
+        ("n_train", "images needed"),
         ("fraction",),
     )
 
@@ -322,7 +293,7 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
 
     def section(name: str, text: Sequence[str], sheets: Sequence[_Sheet], *shown: str) -> Section:
         tables = [sheet.table(study) for sheet in sheets]
-        return Section(name, *_HEADINGS[name], text, tables, *shown)
+        return Section(name, *_QUESTIONS[name], text, tables, *shown)
 
     found = [section("any", said["best"], [], "data-size", "size")]
     if varied:
@@ -343,7 +314,7 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
         found.append(section("effects", text, [_EFFECTS, _INTERACTIONS]))
     for name, table in (("classes", _by_class(study)), ("confusion", _confusion(study))):
         if table.rows:
-            found.append(Section(name, *_HEADINGS[name], [], [table]))
+            found.append(Section(name, *_QUESTIONS[name], [], [table]))
     text = _search_cost(study) if fair else []
     found.append(section("cost", text, [_FRONT], "cost", "cost"))
     found.append(section("training", _fits_counted(study), [_FITS], "epochs", "curves"))
