@@ -25,14 +25,9 @@ def write_comparison(
     """Write two studies side by side into a folder, as one page that needs nothing else.
 
     Studies are run directories, or what `results.open` returned. Beside the page lie its figure as
-    PNG and SVG, and the cells as CSV and Parquet; returned is `index.html`.
-
-    Raises
-    ------
-    StoreError
-        No study has run in one of them, or the disk refuses.
-    ResultsError
-        The folder belongs to a run directory.
+    PNG and SVG, and the cells as CSV and Parquet; returned is `index.html`. Raises StoreError where
+    no study has run in one of them, or the disk refuses, ResultsError where the folder belongs to a
+    run directory.
     """
     return write_page(Pair.of(first, second), folder)
 

@@ -180,9 +180,9 @@ class Pair:
             if reason := self._missing(row) or refusal:
                 rows.append({"basis": Basis.NONE, "decided": False, "reason": reason})
                 continue
-            own = [runs[cell_key(row, self.factors)] for runs in (before, after)]
-            recipe = _recipe_changes(*own, self.factors)
-            contrast = self._contrast(cell_key(row, self.factors), *own)
+            key = cell_key(row, self.factors)
+            recipe = _recipe_changes(before[key], after[key], self.factors)
+            contrast = self._contrast(key, before[key], after[key])
             rows.append({**contrast, "recipe": recipe, "reason": ""})
         told = [name for name in _COLUMNS if name not in frame]
         frame = frame.join(pd.DataFrame(rows, index=frame.index, columns=told))
@@ -300,28 +300,16 @@ class Pair:
 def compare(first: str | Location | Run, second: str | Location | Run) -> pd.DataFrame:
     """Put two studies side by side, one row per cell of either.
 
-    Parameters
-    ----------
-    first, second
-        Run directories, or what `results.open` returned for them.
-
-    Returns
-    -------
-    DataFrame
-        The factors; `where` (both, first, second); then, of each study with `_first` and
-        `_second`: `images`, `state`, `seeds`, `accuracy` with `accuracy_low` and `accuracy_high`
-        (points; t interval), `seconds` and `resource_seconds` (of one run), `resource` (gpu or
-        cpu). Of the difference second − first, in points: `difference`, `low` and `high` (NaN
-        where nothing gives an interval), `n_seeds`, `basis` (see `Basis`, which says where
-        that is so), `decided`, the same without seeds on which a recipe was chosen (ending
-        in `_without_selection`), `error_ratio` (second / first), `cost_ratio` (of
-        resource-seconds, where both are of one resource), `recipe` (which recipe fields differ, as
-        `lr 0.001 → 0.01`), and `reason` (why a cell is not compared, empty where it is).
-
-    Raises
-    ------
-    StoreError
-        No study has run in one of them, or it cannot be read.
+    Studies are run directories, or what `results.open` returned for them. Columns are the factors;
+    `where` (both, first, second); then, of each study with `_first` and `_second`: `images`,
+    `state`, `seeds`, `accuracy` with `accuracy_low` and `accuracy_high` (points; t interval),
+    `seconds` and `resource_seconds` (of one run), `resource` (gpu or cpu). Of the difference
+    second − first, in points: `difference`, `low` and `high` (NaN where nothing gives an interval),
+    `n_seeds`, `basis` (see `Basis`, which says where that is so), `decided`, the same without seeds
+    on which a recipe was chosen (ending in `_without_selection`), `error_ratio` (second / first),
+    `cost_ratio` (of resource-seconds, where both are of one resource), `recipe` (which recipe
+    fields differ, as `lr 0.001 → 0.01`), and `reason` (why a cell is not compared, empty where it
+    is). Raises StoreError where no study has run in one of them, or it cannot be read.
     """
     return Pair.of(first, second).cells
 
