@@ -233,8 +233,9 @@ ENVIRONMENT_SCHEMA = pa.schema(
         "forecast": pa.string(),  # JSON: trials, epochs and seconds that the pass was to take
         "command": pa.string(),
         "settings": pa.string(),  # JSON: the study as this pass resolved it
-        "ended_by": pa.string(),  # what asked the pass to end: Ctrl-C, SIGTERM, a hangup
+        "ended_by": pa.string(),  # what ended the pass: Ctrl-C, SIGTERM, a hangup, its budget
         "ended_at": pa.timestamp("us", tz="UTC"),  # when it did; null where nothing asked
+        "left_open": pa.string(),  # what its budget left open, and what that costs, in words
     }
 )
 

@@ -21,7 +21,7 @@ _QUESTIONS: dict[str, tuple[str, Any]] = {
     "models": ("Models to compare, with commas", "resnet18,resnet50"),
     "weights": ("Weights to start from, with commas (none, IMAGENET1K_V1, a file)", "none"),
     "fractions": ("Shares of the training images, with commas", "as the budget allows"),
-    "budget": ("Hours that it may take on this machine", 1.0),
+    "budget": ("Hours that it may take on this machine", "1"),
 }
 
 
@@ -42,8 +42,8 @@ def init(
     weights: Annotated[str | None, typer.Option(help="Such as none,IMAGENET1K_V1.")] = None,
     fractions: Annotated[str | None, typer.Option(help="Such as 1/16,1/4,1.")] = None,
     budget: Annotated[
-        float | None,
-        typer.Option(min=1e-6, metavar="HOURS", help="What it may take on this machine."),
+        str | None,
+        typer.Option(metavar="HOURS", help="What it may take on this machine: 2, 2h, 90min."),
     ] = None,
     probe: Annotated[
         bool, typer.Option("--probe", help="Time a few updates of each model here first.")
@@ -85,7 +85,7 @@ def init(
             models=_split(wishes.get("models")),
             weights=_split(wishes.get("weights")),
             fractions=_split(wishes.get("fractions")),
-            hours=wishes.get("budget"),
+            budget=wishes.get("budget"),
             schema=beside.name if beside else None,
         )
         text, said = Starter(wish, probe=probe).start()
@@ -177,6 +177,13 @@ def run(
     ] = None,
     max_parallel: usage.MaxParallel = None,
     autoscale: usage.Autoscale = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="3h|20gpu-hours|MONEY",
+            help="Start nothing that would exceed it; without, the same command goes on.",
+        ),
+    ] = None,
     report_too: Annotated[
         bool, typer.Option("--report/--no-report", help="Write the report at the end.")
     ] = True,
@@ -204,6 +211,7 @@ def run(
                 address=address,
                 max_parallel=max_parallel,
                 autoscale=autoscale,
+                budget=budget,
                 progress=show,
             )
         answer, findings, page = (
@@ -215,6 +223,7 @@ def run(
             counts=summary.counts,
             failed=summary.failed,
             incomplete=summary.incomplete,
+            left_open=summary.left_open,
             problems=summary.problems,
             answer=[one.text for one in answer.sentences] if answer else [],
             findings=findings,

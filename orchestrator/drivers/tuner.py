@@ -108,7 +108,7 @@ class Dispatcher(_Wire, Searcher):  # type: ignore[misc]
             return None
         wanted = self._work.next()
         if wanted is None:
-            return None
+            return str(Searcher.FINISHED) if self._work.is_finished else None
         share = self._work.share(wanted.trial)
         return {
             # One string: Tune flattens and copies whatever is nested.

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from orchestrator.ledger.allowance import Allowance
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.stages import Outcome, Wanted
 from orchestrator.placement.shares import Share
@@ -34,7 +35,8 @@ class Pass:
     GPUs that it is given. `enlarge` gives a trial that was short of memory more from then on, or
     returns why it cannot, and what would help. `tell` is told of events: event, trial, its cell's
     name, and values by name. `spread` is told of a trial that is about to start, and how many wait
-    or run then, it included: where they are few, its share may grow.
+    or run then, it included: where they are few, its share may grow. What would exceed an
+    `allowance` is not started, nor anything of a later round.
     """
 
     def __init__(
@@ -45,8 +47,12 @@ class Pass:
         enlarge: Callable[[Trial, FailureKind], str | None],
         tell: Callable[..., None] | None = None,
         spread: Callable[[Trial, int], None] | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
-        self.ledger, self.share = ledger, share
+        self.ledger, self.share, self.allowance = ledger, share, allowance
+        self._is_capped = False
+        self._begun_at: dict[str, int] = {}
+        """Epochs that were recorded of each trial when it was chosen, where there is a budget."""
         self._cost, self._enlarge, self._listener, self._spread = cost, enlarge, tell, spread
         self._losses: Counter[tuple[str, FailureKind]] = Counter()
         self._queue = Queue()
@@ -102,16 +108,42 @@ class Pass:
             self._push(self.ledger.propose())
         if not self._queue:
             return None
-        trial_id = self._queue.pop(self.slots)
+        trial_id = self._queue.pop(self.slots, self._affords)
+        self._is_capped = trial_id is None and not self.running
+        if trial_id is None:
+            return None
         wanted = self.running[trial_id] = self.ledger.stages.wanted[trial_id]
         if self._spread:
             self._spread(wanted.trial, len(self._queue) + len(self.running))
+        if self.allowance:
+            self._begun_at[trial_id] = self.done(wanted)
+            self.allowance.take(trial_id, self._left(wanted), self.share(wanted.trial))
         return wanted
+
+    def _affords(self, trial_id: str) -> bool:
+        wanted = self.ledger.stages.wanted[trial_id]
+        allowance = self.allowance
+        return not allowance or allowance.affords(self._left(wanted), self.share(wanted.trial))
+
+    def _pay(self, wanted: Wanted) -> None:
+        """Let the allowance know that a trial has given up its place."""
+        if self.allowance:
+            begun = self._begun_at.pop(wanted.trial.trial_id)
+            trained = self.done(wanted) - begun
+            left = max(1, wanted.trial.recipe.intervals - begun)
+            self.allowance.end(wanted.trial.trial_id, trained / left)
+
+    def _left(self, wanted: Wanted) -> float:
+        """Return the cost of what is left of a trial."""
+        left = 1 - min(1.0, self.done(wanted) / wanted.trial.recipe.intervals)
+        return left * self._cost(wanted.trial)
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to start and nothing runs."""
-        return not (self._queue or self.running or self.ledger.stages.unknown_recipes())
+        """Whether nothing is left to start, or nothing within the budget, and nothing runs."""
+        return self._is_capped or not (
+            self._queue or self.running or self.ledger.stages.unknown_recipes()
+        )
 
     def done(self, wanted: Wanted) -> int:
         """Return how many epochs of a trial are recorded."""
@@ -141,6 +173,8 @@ class Pass:
         share = self.share(wanted.trial)
         self.ledger.rows.start(wanted, share)
         self._hear(trial_id)
+        if self.allowance:
+            self.allowance.start(trial_id)
         self._tell("started", wanted, cpu=share.cpu, gpu=share.gpu)
 
     def result(self, trial_id: str, report: Report) -> bool:
@@ -234,20 +268,21 @@ class Pass:
     def _close(self, wanted: Wanted, outcome: Outcome, **values: Any) -> None:
         del self.running[wanted.trial.trial_id]
         self._heard.pop(wanted.trial.trial_id, None)
+        self._pay(wanted)
         self._push(self.ledger.end(wanted, outcome, **values))
 
     def _requeue(self, trial_id: str, reason: str | None) -> None:
         self.ledger.rows.requeue(trial_id, reason)
+        self._pay(self.running[trial_id])
         self._push([self.running.pop(trial_id)])
 
     def _push(self, trials: Iterable[Wanted]) -> None:
         for wanted in trials:
-            left = 1 - min(1.0, self.done(wanted) / wanted.trial.recipe.intervals)
             # In rounds, every cell shows early; without, only length counts.
             turn = wanted.round if self.ledger.study.order == "fair" else 0
             turn = -1 if wanted.trial.trial_id in self._need_whole else turn
             place = (wanted.cell, wanted.round)
-            self._queue.push(wanted.trial.trial_id, turn, left * self._cost(wanted.trial), place)
+            self._queue.push(wanted.trial.trial_id, turn, self._left(wanted), place)
 
     def _tell(self, event: str, wanted: Wanted, **values: Any) -> None:
         if self._listener:
@@ -282,13 +317,22 @@ class Queue:
         heapq.heappush(self._in_turn, (turn, -cost, place, trial_id))
         heapq.heappush(self._by_length, (-cost, place, trial_id))
 
-    def pop(self, slots: int) -> str:
-        """Remove and return the next trial, of which so many run at a time; one must wait."""
+    def pop(self, slots: int, fits: Callable[[str], bool] = lambda _: True) -> str | None:
+        """Remove and return the next trial, of which so many run at a time; one must wait.
+
+        Where it does not fit, it is the next of the round in turn that does, or none.
+        """
         while self._by_length and self._by_length[0][-1] not in self._waiting:
             heapq.heappop(self._by_length)
         while self._in_turn and self._in_turn[0][-1] not in self._waiting:
             heapq.heappop(self._in_turn)
         is_overdue = slots > 1 and -self._by_length[0][0] * slots >= self._work
         trial_id = (self._by_length if is_overdue else self._in_turn)[0][-1]
+        if not fits(trial_id):
+            alike = (entry for entry in self._in_turn if entry[0] == self._in_turn[0][0])
+            names = (entry[-1] for entry in sorted(alike) if entry[-1] in self._waiting)
+            trial_id = next(filter(fits, names), "")
+        if not trial_id:
+            return None
         self._work -= self._waiting.pop(trial_id)
         return trial_id

@@ -15,6 +15,7 @@ from orchestrator.errors import StudyError
 from orchestrator.ledger.history import History
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.plan.price import Price, price_study
+from orchestrator.study.budget import parse_budget
 from orchestrator.study.inputs import Inputs, find_inputs
 from orchestrator.study.levels import parse_size, parse_weights
 from orchestrator.study.recipes import SEARCH_SEED
@@ -57,8 +58,8 @@ class Wish:
     weights: Sequence[str] | None = None
     fractions: Sequence[str] | None = None
     """Levels of the factor, as a study file writes them; so are those of models and weights."""
-    hours: float | None = None
-    """Hours that the study may take on this machine."""
+    budget: str | None = None
+    """Time that the study may take on this machine; a bare number is hours."""
     schema: str | None = None
     """Name of a JSON Schema beside the file, which editors check it by."""
 
@@ -127,14 +128,21 @@ class Starter:
         """
         fractions = tuple(self._wish.fractions or self._possible_fractions())
         chosen = richest = Design(fractions, _SEEDS, False)
-        if self._wish.hours is not None:
-            richest, chosen = self._affordable(fractions, self._wish.hours)
+        if self._wish.budget is not None:
+            richest, chosen = self._affordable(fractions, self._hours())
         reasons = self._reasons(chosen, self._price(chosen), left_out(richest, chosen))
         return self._text(chosen, reasons), reasons
 
     def _possible_fractions(self) -> list[str]:
         least = max(_PER_CLASS * self._n_classes, 2 * _BATCH_SIZES[-1], self._fewest)
         return [share for share in ADVISED_SIZES if self._images(share) >= least] or ["1"]
+
+    def _hours(self) -> float:
+        """Return the hours that the study may take."""
+        budget = parse_budget(self._wish.budget or "", bare="clock")
+        if budget.unit != "clock":
+            raise StudyError(f"--budget {budget.text}: a time is needed here, such as 3h or 90min.")
+        return budget.amount
 
     def _affordable(self, fractions: Sequence[str], hours: float) -> tuple[Design, Design]:
         """Return the richest design, and the one that fits so many hours."""
@@ -214,9 +222,9 @@ class Starter:
             f"Expected here: about {duration(wall.value)} ({duration(wall.low)} to "
             f"{duration(wall.high)}), from {', '.join(basis)}{advice}.",
         ]
-        if self._wish.hours is not None:
+        if self._wish.budget is not None:
             said.append(
-                f"These are the most epochs that fit {self._wish.hours:g} h with the richest "
+                f"These are the most epochs that fit {self._hours():g} h with the richest "
                 "design that trains long enough."
             )
         if lacks:

@@ -64,10 +64,10 @@ class Recorder:
         table = table_of("environments", [self._environment])
         self._store.write_part("environments", self._pass_id, [table])
 
-    def write_end(self, asked_by: str) -> None:
-        """Write what asked the pass to end, once."""
+    def write_end(self, asked_by: str, left_open: str | None = None) -> None:
+        """Write what asked the pass to end, once, and what a budget left open."""
         if self._environment and "ended_by" not in self._environment:
-            end = {"ended_by": asked_by, "ended_at": datetime.now(UTC)}
+            end = {"ended_by": asked_by, "ended_at": datetime.now(UTC), "left_open": left_open}
             self.write_environment({**self._environment, **end})
 
     def write_examples(self, fingerprint: str, rows: Callable[[], Sequence[Row]]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.drivers.driver import train_alone, train_on_ray
 from orchestrator.errors import RunError
+from orchestrator.ledger.allowance import Allowance, Spent
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.passes import Pass
 from orchestrator.placement.environment import describe
@@ -18,15 +19,17 @@ from orchestrator.plan.durations import Durations
 from orchestrator.plan.lending import history_of
 from orchestrator.plan.paces import durations_here
 from orchestrator.plan.plan import check_owner, default_out
+from orchestrator.plan.price import price_study
 from orchestrator.plan.schedule import predict
 from orchestrator.run.events import Progress, tell
 from orchestrator.run.lock import Check, held
 from orchestrator.run.recorder import Recorder
 from orchestrator.run.signals import Interrupted, Signals, recording
+from orchestrator.study.budget import parse_budget
 from orchestrator.study.inputs import examples_of, find_inputs, look_at_images
 from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
-from results.phrases import count
+from results.phrases import count, duration
 from results.records import Status
 from results.store.joining import lend, take_checkpoints
 from results.store.objects import Location, ObjectPath
@@ -51,6 +54,8 @@ class Summary:
     """Cells that comparisons lack, with the reason where that is more than a failed trial."""
     problems: list[str] = field(default_factory=list)
     """A sentence for each thing that was noticed and mended or left."""
+    left_open: str = ""
+    """What the budget left open, and what that costs; empty where it left nothing."""
 
     @property
     def exit_code(self) -> int:
@@ -65,6 +70,7 @@ def run_study(
     address: str | None = None,
     max_parallel: int | None = None,
     autoscale: bool = False,
+    budget: str | None = None,
     progress: Progress | None = None,
 ) -> Summary:
     """Train what a study wants and its run directory lacks.
@@ -74,15 +80,17 @@ def run_study(
     this machine, and `none` trains in this process without Ray, one trial after another, of which
     there are `max_parallel` at a time at most elsewhere. With `autoscale` the cluster adds nodes
     where trials wait: it is asked for places for `max_parallel` trials, by default for one more
-    than fit, and none need be there yet. What `orchestrator.make_progress` returns shows how far it
-    is; nothing is shown by default.
+    than fit, and none need be there yet. A `budget` such as 3h, 20gpu-hours or a number in the
+    currency of `prices` caps this run: what would exceed it is left open. What
+    `orchestrator.make_progress` returns shows how far it is; nothing is shown by default.
 
     Raises StudyError where the study cannot be run, RunError where lock, disk or cluster stand in
     the way, and Interrupted once a signal has ended the run; run again to go on.
     """
-    show = progress or Progress()
+    show, price = progress or Progress(), study.prices and study.prices.hour
+    allowance = Allowance(parse_budget(budget, bare="money"), price) if budget else None
     with Signals() as signals:
-        return _run(signals, study, out, address, max_parallel, autoscale, show)
+        return _run(signals, study, out, address, max_parallel, autoscale, show, allowance)
 
 
 def _run(
@@ -93,6 +101,7 @@ def _run(
     max_parallel: int | None,
     autoscale: bool,
     show: Progress,
+    allowance: Allowance | None,
 ) -> Summary:
     store = Store.at(out or default_out(study))
     study = continued(study, store)
@@ -117,7 +126,8 @@ def _run(
         # Before the first flush: trials that are continued are no longer complete then.
         durations = durations_here(ledger)
         placer = Placer(study, inputs, grows=autoscale)
-        work = Pass(ledger, durations.seconds, placer.share, placer.enlarge, tell, placer.spread)
+        asked = (durations.seconds, placer.share, placer.enlarge, tell, placer.spread, allowance)
+        work = Pass(ledger, *asked)
         store.write_study(study.written())
         recorder.flush(force=True)
         if not work.is_finished:
@@ -136,7 +146,7 @@ def _run(
         store.merge(pass_id)
         left = {folder.name for folder in store.checkpoints.glob("*")}
         _drop_checkpoints(ledger, left.intersection(ledger.stages.wanted))
-        return _summary(ledger)
+        return _summary(ledger, _left_open(ledger, allowance, max_parallel, recorder))
 
 
 @dataclass
@@ -165,6 +175,8 @@ class _Watch:
                 f"{store.root}: interrupted; all that was recorded is safe. "
                 "The same command goes on from there."
             ) from None
+        except Spent:
+            self.show.note("the budget is spent; trials under way go back to the plan")
         finally:
             try:
                 self._finish()
@@ -195,6 +207,8 @@ class _Watch:
             self.show.note("ending the workers; all that was recorded is safe")
             raise
         self.still_held()
+        if self.work.allowance and self.work.allowance.is_spent and self.work.running:
+            raise Spent("the budget is spent")
         self.show.update(self.work.ledger)
 
     def _finish(self) -> None:
@@ -250,8 +264,26 @@ def _drop_checkpoints(ledger: Ledger, trial_ids: Iterable[str]) -> None:
             Checkpoints(ledger.history.store.checkpoints / trial_id).clear()
 
 
-def _summary(ledger: Ledger) -> Summary:
-    summary = Summary(ledger.history.store.root, problems=[*ledger.rows.problems])
+def _left_open(
+    ledger: Ledger, allowance: Allowance | None, max_parallel: int | None, recorder: Recorder
+) -> str:
+    """Return what a budget left open of a study and what that costs, and record it."""
+    if not allowance or not (ledger.left() or ledger.stages.unknown_recipes()):
+        return ""
+    price = price_study(ledger, max_parallel=max_parallel, sizes=())
+    cells = sum(bool(cost.trials) for cost in price.cells.values())
+    hours = f"{price.total.hours.value:.3g} {price.resource.upper()}-hours"
+    said = (
+        f"the budget of {allowance.budget.text} left {count(price.total.trials, 'trial')} of "
+        f"{count(cells, 'cell')} open, about {hours} ({duration(price.wall.value)} here)"
+    )
+    recorder.write_end(f"its budget of {allowance.budget.text}", said)
+    return said
+
+
+def _summary(ledger: Ledger, left_open: str) -> Summary:
+    problems = [*ledger.rows.problems]
+    summary = Summary(ledger.history.store.root, problems=problems, left_open=left_open)
     cells, is_race = ledger.stages.cells, ledger.study.is_race
     missing = {cell.index for cell in cells if cell.lost}
     for trial_id, wanted in ledger.stages.wanted.items():
@@ -261,7 +293,7 @@ def _summary(ledger: Ledger) -> Summary:
         if status == Status.FAILED:
             summary.failed.append(f"{name}, seed {wanted.trial.seed} ({trial_id}): {row['error']}")
         ended = status == Status.COMPLETED or (is_race and status == Status.STOPPED)
-        if not ended and (row["measured"] or is_race):
+        if not ended and (row["measured"] or is_race or (left_open and status == Status.PLANNED)):
             missing.add(wanted.cell)
     for place in sorted(missing):
         name, lost = ledger.cell_name(place), cells[place].lost

@@ -179,7 +179,9 @@ def print_summary(
         console.print(f"noticed: {problem}", style="yellow", markup=False)
     for failure in summary.failed:
         console.print(f"failed: {failure}", style="red", markup=False)
-    if summary.incomplete:
+    if summary.left_open:
+        console.print(f"{summary.left_open}. This goes on: {command}", markup=False)
+    elif summary.incomplete:
         cells = count(len(summary.incomplete), "incomplete cell")
         console.print(
             f"{cells}: {'; '.join(summary.incomplete)}.\n"

@@ -20,6 +20,7 @@ _RACED = (Status.STOPPED, Status.COMPLETED)
 def evidence_findings(study: Analysis) -> list[Finding]:
     """Return what is missing, too few, or chosen on what it is judged by."""
     return [
+        *_capped(study),
         *_missing(study),
         *(_raced(study) if study.design.race else _stopped(study)),
         *_few_seeds(study),
@@ -30,6 +31,13 @@ def evidence_findings(study: Analysis) -> list[Finding]:
         *_two_models(study.runs),
         *_other_predictions(study),
     ]
+
+
+def _capped(study: Analysis) -> Iterator[Finding]:
+    left = study.table("environments").sort_values("pass_id").get("left_open")
+    if left is not None and len(left) and pd.notna(left.iloc[-1]):
+        advice = "`scalestudy run` without --budget, or with another one, goes on"
+        yield note("capped", left.iloc[-1], advice)
 
 
 def _missing(study: Analysis) -> Iterator[Finding]:

@@ -89,7 +89,7 @@ def lend(
     for what they say of their other trials. What is there already stays; parts are given this name.
     """
     passes = source.read("environments", where=pc.field("data_fingerprint") == fingerprint)
-    for name in ("forecast", "ended_by", "ended_at"):
+    for name in ("forecast", "ended_by", "ended_at", "left_open"):
         place = passes.column_names.index(name)
         blank = pa.nulls(len(passes), passes.schema.field(place).type)
         passes = passes.set_column(place, name, blank)

@@ -67,9 +67,9 @@ def test_what_is_written_loads_and_fits(tmp_path: Path) -> None:
 
 def test_more_time_buys_more(tmp_path: Path) -> None:
     studies = []
-    for name, hours in (("short", 0.01), ("long", 10.0)):
+    for name, hours in (("short", "0.6min"), ("long", "10h")):
         file = tmp_path / f"{name}.yaml"
-        wish = Wish(file, models=["shufflenet_v2_x0_5"], hours=hours)
+        wish = Wish(file, models=["shufflenet_v2_x0_5"], budget=hours)
         file.write_text(Starter(wish).start()[0])
         studies.append(load_study(file))
     short, long = studies
@@ -161,6 +161,8 @@ def test_fractions_that_are_named_stay(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("--budget", 1e-6), "even one epoch, one seed and 3 data sizes take about"),
+        (("--budget", "3gpu-hours"), "--budget 3gpu-hours: a time is needed here"),
+        (("--budget", "much"), "--budget much: valid are 3h, 90min"),
         (("--data", "absent"), "--data absent: no folder"),
         (("--fractions", "half"), "--fractions half: no amount of data"),
         (("--models", "resnet19"), "resnet19"),
