@@ -87,7 +87,7 @@ def run_study(
     Raises StudyError where the study cannot be run, RunError where lock, disk or cluster stand in
     the way, and Interrupted once a signal has ended the run; run again to go on.
     """
-    show, price = progress or Progress(), study.prices and study.prices.hour
+    show, price = progress or Progress(), study.prices.hour if study.prices else None
     allowance = Allowance(parse_budget(budget, bare="money"), price) if budget else None
     with Signals() as signals:
         return _run(signals, study, out, address, max_parallel, autoscale, show, allowance)
