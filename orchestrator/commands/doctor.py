@@ -43,9 +43,7 @@ class Check:
     name: str
     state: State
     seen: str
-    """What was found."""
     advice: str = ""
-    """What to do; empty where all is well."""
 
 
 _STYLES = {State.OK: "green", State.WARNING: "yellow", State.BROKEN: "red"}

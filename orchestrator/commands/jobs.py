@@ -97,7 +97,6 @@ def submit(
 
 
 _note = partial(typer.echo, err=True)
-"""Says something beside what the job prints."""
 
 
 def _follow(sent: "Submission", show: Callable[[str], None]) -> int:

@@ -12,7 +12,6 @@ from results.phrases import count
 from results.records import Status
 
 LOOK_SECONDS = 5.0
-"""Seconds between two looks at the cluster."""
 WAIT_SECONDS = 30.0
 """Seconds after which a waiting trial is spoken of, and again each time they have doubled."""
 GIVE_UP_SECONDS = 3600.0

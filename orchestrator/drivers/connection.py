@@ -43,7 +43,6 @@ _SOCKETS = 24
 _ANSWER_SECONDS = 4.0
 """Seconds in which a cluster opens a connection."""
 _private: list[Path] = []
-"""Folders of private Rays."""
 _ADVICE = "Check --address (or RAY_ADDRESS), or leave it out to run on this machine."
 _KIND = "accelerator_type:"
 """What precedes the name of a node's GPUs among its resources."""

@@ -24,12 +24,10 @@ WINDOW = "scalestudy"
 """Folder among a node's Ray logs that holds a link to the run directory of each job."""
 _OLDEST = (2, 52)
 _PATIENCE = 10.0
-"""Seconds within which a dashboard answers."""
 _NO_AGENT = "No available agent"
 _START_UP, _LOOK = 60.0, 2.0
 """Seconds that a cluster may take until it has an agent, and between two tries."""
 _READING = 3600
-"""Seconds within which one file is read."""
 
 
 def dashboard_address(given: str | None) -> str:

@@ -38,7 +38,6 @@ FILES = "files"
 _OURS = ("orchestrator", "trainables", "results")
 _INSTALLED = {"site-packages", "dist-packages"}
 _LEFT = {"__pycache__", "node_modules"}
-"""Folders that are never shipped."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,6 @@ class Parcel:
     code: dict[str, Path | bytes] = field(default_factory=dict)
     """The study, these packages and the user's own modules: files, or content of a file."""
     files: dict[str, Path] = field(default_factory=dict)
-    """Files of weights and images."""
     origins: dict[str, str] = field(default_factory=dict)
     """The path that the study names for each of the files, or for the folder it is in."""
     elsewhere: list[str] = field(default_factory=list)

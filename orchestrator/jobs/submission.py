@@ -34,7 +34,6 @@ class Standing:
     """How a job stands, as its cluster said at one moment."""
 
     state: str
-    """pending, running, succeeded, failed or stopped."""
     exit_code: int | None
     """Exit code of the run; None while it goes on, and where it never began."""
     reason: str

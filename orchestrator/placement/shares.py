@@ -23,7 +23,6 @@ HEADROOM = 1.1
 PAYS = 1.1
 """Images that trials which share a GPU train together, for each of one alone: less is noise."""
 _AMD = Path("/dev/kfd")
-"""Where AMD's driver is."""
 _MOST = 10_000
 """Trials on a GPU at once, as good as no limit."""
 
@@ -49,10 +48,8 @@ class Node:
     """One machine, with the CPUs and GPUs that Ray may hand out there."""
 
     host: str
-    """The machine's name."""
     cpu: float
     gpu: float
-    """Numbers of CPUs and GPUs."""
     kind: str = ""
     """Ray's name of the GPUs, such as H100; empty where there are none, or Ray knows no name."""
 
@@ -266,7 +263,6 @@ class Ask:
     """One load to measure."""
 
     trial: Trial
-    """One of the trials with this load."""
     image_bytes: int
     """Bytes of the images that a trial keeps, of the trial that keeps the most."""
 

@@ -41,7 +41,6 @@ class Picture:
 
     snapshot: Snapshot
     notes: Sequence[str] = ()
-    """Lines below."""
     fitted: bool = False
     """Whether all is made to fit the terminal's height: what is redrawn in place has to."""
 
@@ -149,7 +148,6 @@ class SlotsTable:
     most: int | None = None
     """Rows that there is room for; any number by default."""
     metric: Metric = ACCURACY
-    """What the study is judged by."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the widest layout that fits."""

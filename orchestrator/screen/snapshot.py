@@ -33,21 +33,17 @@ class CellView:
     """What is known of one cell, or of all together."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Wanted trials by status."""
     epochs_done: int = 0
     epochs_asked: int = 0
     """Sums over wanted trials; one that was stopped or failed asks for no more than it has done."""
     saved: int = 0
-    """Epochs that stopped trials were spared."""
     value: float | None = None
     """What the metric is on the validation set: mean of measured trials that are complete, else the
     best so far; None before any."""
     best: float | None = None
     """The best that a trial stands at; None before any."""
     is_measured: bool = False
-    """Whether `value` is the mean of measured trials."""
     errors: Sequence[str] = ()
-    """The message of each failed trial."""
     name: str = ""
     """Its levels, such as `resnet18 × none × 1/16`."""
 
@@ -73,12 +69,10 @@ class SlotView:
     """One place for a trial, and what runs there."""
 
     slot: int
-    """The place's number, from 0."""
     trial: str
     """The trial in words: its cell, seed and what is tuned."""
     epochs_done: int
     epochs_budget: int
-    """Evaluation intervals."""
     value: float | None
     """What the metric is on the validation set after the last interval."""
     images_per_second: float | None
@@ -94,7 +88,6 @@ class Snapshot:
 
     name: str
     metric: Metric = ACCURACY
-    """What the study is judged by."""
     factors: Sequence[str] = ()
     """The factors but `fraction`, those left out that are alike in all cells."""
     rows: Sequence[tuple[str, ...]] = ()
@@ -102,12 +95,10 @@ class Snapshot:
     """Labels of the table's rows (a level of each factor) and columns (amounts of data, from few to
     many)."""
     cells: Mapping[tuple[tuple[str, ...], str], CellView] = field(default_factory=dict)
-    """The cells by row and column."""
     total: CellView = field(default_factory=CellView)
     common: Mapping[str, str] = field(default_factory=dict)
     """The factors that have one level in all cells, with that level."""
     slots: Sequence[SlotView] = ()
-    """The places for trials where one runs."""
     seconds_left: float | None = None
     """Estimated seconds until all that is known is trained; None where nothing runs, or nothing is
     known yet."""

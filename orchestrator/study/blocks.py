@@ -16,7 +16,6 @@ from trainables.recipe import NUMBER, Count, NonNegative, Seed
 _SMALLEST_SHARE = Fraction(1, 1000)
 """Share of a GPU that a trial gets at least; Ray counts in steps of a ten-thousandth."""
 _MOST_GPUS = 64
-"""GPUs that a trial gets at most."""
 _LIBRARIES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 
 

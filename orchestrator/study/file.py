@@ -12,7 +12,6 @@ from orchestrator.study.schema import schema_of
 from orchestrator.study.study import Study, study_from
 
 _LARGEST = 2**20
-"""Bytes of a study file."""
 _MOST_VALUES, _DEEPEST = 20_000, 30
 """Values of a study file, each counted as often as it is meant, and blocks within each other."""
 

@@ -31,14 +31,11 @@ class Inputs:
     """Content hashes and sizes of all that a study names."""
 
     fingerprint: str
-    """Content hash of the data."""
     pool_labels: NDArray[np.int64]
     """Classes of the training images once validation is carved out, (n_pool,)."""
     n_classes: int
     weights: dict[tuple[str, str], Weights]
-    """Initial weights by (model, label)."""
     n_validation: int
-    """Number of images held out of train."""
     test_labels: NDArray[np.int64] | None
     """Classes of the test images, (n_test,); None where a trainable predicts nothing."""
     fewest: int = 0
@@ -50,7 +47,6 @@ class Inputs:
     info: "DataInfo | None" = None
     """What is known of the data set; None where nothing is read."""
     inventory: "Inventory | None" = None
-    """What was read, as commands and report state it."""
     heads: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """`kept` or `fresh` by (model, label) of pretrained weights: what becomes of their heads."""
     findings: tuple[Finding, ...] = ()

@@ -243,13 +243,9 @@ class RecipeSpace:
     """Every recipe that a cell of a study may be trained with."""
 
     shared: Mapping[str, Any]
-    """Values of the recipe fields that all cells share."""
     compared: Mapping[str, list[Any]]
-    """Levels of the recipe fields that are factors."""
     search: Search | None
-    """The recipe fields that are tuned inside each cell, or None."""
     seed: int
-    """The seed of the search's random draws."""
 
     def check(self) -> None:
         """Refuse fields that do not go together, and cells that would share their trials."""

@@ -40,7 +40,6 @@ class Parts:
     files: tuple[str, ...] = ()
     """Files or folders that were read, by name."""
     notes: tuple[Note, ...] = ()
-    """What there is to say about them."""
     lack: str = ""
     """What is to be said where there is no test part."""
     roots: Mapping[str, Path] = field(default_factory=dict)

@@ -21,7 +21,6 @@ from results.store.files import sync, write_whole
 from trainables.errors import DataError
 
 FOLDER_VARIABLE = "SCALESTUDY_CACHE"
-"""Environment variable that names the folder."""
 SETTLED_SECONDS = 3.0
 """A file changed more recently may change again within the same tick of the file system's clock."""
 

@@ -46,7 +46,6 @@ class Content:
         """Number of images of each height and width, as stored."""
         self.n_deep = self.n_alpha = 0
         self.damaged: list[Damaged] = []
-        """Images that cannot be read."""
         self.kept: dict[str, list[int]] = {part: [] for part in PARTS}
         """Places of those that can, in train and in test."""
         self._keys = {part: bytearray() for part in PARTS}

@@ -42,7 +42,6 @@ class Images:
     images: Pixels
     """Shape (n, height, width, 3), C-contiguous, mapped read-only from the cache folder."""
     labels: NDArray[np.int64]
-    """Shape (n,), mapped read-only too."""
 
 
 @dataclass(frozen=True, eq=False)

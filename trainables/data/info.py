@@ -32,7 +32,6 @@ class DataInfo:
     test_labels: _Numbers
     """Shape (n_test,), read-only."""
     class_names: tuple[str, ...]
-    """Name of every class, by its label."""
     sides: Sides | None
     """Height and width in pixels of all images as they are stored; None where they differ."""
     content: str = ""
@@ -54,11 +53,8 @@ class DataInfo:
     skipped: str = ""
     """How many they are, and where they are listed; of one, which and why."""
     files: tuple[str, ...] = ()
-    """Files or folders that were read, by name."""
     remarks: tuple[Note, ...] = ()
-    """What there is to say about them."""
     given_validation: int = 0
-    """Number of training images, the last ones, that came along to validate."""
     groups: _Numbers | None = None
     """Number of the group of every training image, shape (n_train,); None without groups."""
     look: Look | None = None

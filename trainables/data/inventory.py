@@ -29,15 +29,10 @@ class Inventory:
     classes: Mapping[str, tuple[int, int]]
     """Number of training images, those for validation included, and of test images, by class."""
     train: int
-    """Number of training images, those for validation included."""
     validation: int
-    """How many of them validate."""
     test: int
-    """Number of test images."""
     files: tuple[str, ...]
-    """Files or folders that were read."""
     notes: tuple[Note, ...]
-    """What is worth knowing."""
     repeats: Mapping[str, int]
     """Number of images in `train` that repeat an earlier one, of those under an `unlike` class, of
     those `across` training and validation, and in `test` of those that are in train."""

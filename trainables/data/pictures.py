@@ -67,7 +67,6 @@ class Picture(NamedTuple):
     pixels: Pixels
     """RGB, shape (height, width, 3)."""
     header: Header
-    """What its header tells."""
     look: bytes
     """Eight bytes that images with the same pixels share, however they are stored."""
     peak: int = 0

@@ -49,9 +49,7 @@ class Damaged:
     place: int
     """Position among all images, train before test, those that cannot be read included."""
     where: str
-    """The file, or the file and the row."""
     why: str
-    """What is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,6 @@ class Look:
     n_transparent: int = 0
     """Number of images through which the background shows."""
     n_flat: int = 0
-    """Number of images of one colour."""
     flat: str = ""
     """The first of those."""
     is_even: bool = False

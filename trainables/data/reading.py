@@ -31,7 +31,6 @@ class Note:
     severity: Literal["note", "warning"]
     """Whether accuracy may suffer from it."""
     text: str
-    """What was found, with numbers."""
     advice: str = ""
     """What to do; empty where nothing need be done."""
 
@@ -45,7 +44,6 @@ class Item:
     """One image before decoding."""
 
     where: str
-    """The file, or the file and the row, as messages name it."""
     content: bytes | Path | Pixels
     """An encoded image, the file that holds it, or pixels of shape (height, width, 3)."""
 
@@ -96,13 +94,10 @@ class Reading:
     test: Split
     class_names: tuple[str, ...]
     files: tuple[str, ...] = ()
-    """Files or folders that were read, by name."""
     remarks: tuple[Note, ...] = ()
-    """What there is to say about them."""
     arrangement: Mapping[str, Any] = field(default_factory=dict)
     """What else than images and labels decides which of them a trial is given."""
     given_validation: int = 0
-    """Number of training images, the last ones, that came along to validate."""
 
     def __post_init__(self) -> None:
         for split in (self.train, self.test):

@@ -78,7 +78,6 @@ class Cifar(Readable):
     """CIFAR-10 or CIFAR-100 through torchvision: found in a folder, else downloaded into it."""
 
     name: str
-    """`cifar10` or `cifar100`."""
     folder: Path
     """Where the data set is, or is to be."""
     dataset: Any = None

@@ -99,9 +99,7 @@ class Training:
     """The training images of a data set, as far as splits depend on them."""
 
     labels: NDArray[np.int64]
-    """Class of every image, shape (n,)."""
     class_names: Sequence[str] = ()
-    """Name of every class by its label."""
     given: int = 0
     """Number of the images, the last ones, that came along to validate."""
     groups: NDArray[np.int64] | None = None

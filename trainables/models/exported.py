@@ -30,12 +30,10 @@ class About(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
     scalestudy: int = _VERSION
-    """Version of the format."""
     model: str
     """torchvision's name, or a user's own as package.module:function."""
     stem: Stem
     classes: tuple[str, ...]
-    """Names of the classes, in the order of the model's outputs."""
     normalization: Channels
     """Of inputs scaled to 0..1."""
     image_size: Sides

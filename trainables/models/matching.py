@@ -39,7 +39,6 @@ class Fit:
     """What is loaded of a file."""
 
     entries: dict[str, Tensor]
-    """Tensors by the model's own names."""
     head: Head
     """Whether the file's head is loaded, or the model's stays as it was built."""
     taken: str = ""

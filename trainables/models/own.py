@@ -15,7 +15,6 @@ from trainables.functions import load_function, own_output
 from trainables.models.timm_models import PREFIX, find_timm
 
 _CLASSES = ("num_classes", "n_classes")
-"""Parameters that take the number of classes."""
 
 
 def build_own(name: str, n_classes: int, sides: tuple[int, int]) -> nn.Module:

@@ -26,7 +26,6 @@ T = TypeVar("T")
 _PATIENCE = 60.0
 """Seconds for which a store that refuses is asked again."""
 _PAUSE = 2.0
-"""Seconds between two attempts."""
 
 
 @cache

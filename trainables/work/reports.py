@@ -18,7 +18,6 @@ class Task(BaseModel):
 
     trial: Trial
     metric: Metric = ACCURACY
-    """By what trials are ranked."""
     recorded: int
     """Epochs whose rows are recorded already."""
     cpus: int
@@ -63,11 +62,8 @@ class EpochDone:
     """One epoch of a trial, trained now or replayed from a checkpoint."""
 
     row: Row
-    """What was measured, by column."""
     finished: bool
-    """Whether it is the last epoch of the budget."""
     saved: bool = False
-    """Whether the trial has a checkpoint."""
     facts: Facts | None = None
     """What is known once per trial; it comes with the first and the last epoch."""
     predictions: Predictions | None = None

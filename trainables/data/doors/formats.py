@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from trainables.errors import DataError
 
 SUFFIXES = {"parquet": (".parquet", ".arrow"), "csv": (".csv", ".tsv")}
-"""How files end, by source."""
 _ROWS = 64
 """Rows read at once: an image may have megabytes."""
 
