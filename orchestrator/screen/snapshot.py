@@ -245,7 +245,9 @@ def _slots(
             continue
         settings = {**{name: trial[name] for name in tuned}, "seed": trial["seed"]}
         words = [cell_name(trial, [*varying, "fraction"])]
-        words += [f"{name}\N{NO-BREAK SPACE}{_short(value)}" for name, value in settings.items()]
+        for name, value in settings.items():
+            short = f"{value:.3g}" if isinstance(value, float) else value
+            words.append(f"{name}\N{NO-BREAK SPACE}{short}")
         slots.append(
             SlotView(
                 trial["slot"] or 0,
@@ -258,10 +260,6 @@ def _slots(
             )
         )
     return sorted(slots, key=lambda slot: slot.slot)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _seconds_left(trials: Sequence[Row]) -> float | None:

@@ -160,6 +160,8 @@ def open_dataset(
     fingerprint: str,
     image_size: Sides | int | None,
     progress: Progress | None = None,
+    *,
+    anew: bool = False,
 ) -> Dataset:
     """Return a data set's decoded images, decoded first where this node has not done it yet.
 
@@ -168,42 +170,9 @@ def open_dataset(
     source's `fit` says; one number is both; None leaves them as they are, all of one size.
     Progress is told the number of images decoded and to be decoded now and then. Raises DataError
     where images are damaged (they are named), are not those of the fingerprint, or the cache folder
-    has no room.
+    has no room. `anew` decodes what is there already too.
     """
     goal = (image_size, image_size) if isinstance(image_size, int) else image_size
-    return _opened(source, fingerprint, goal, progress)
-
-
-def look_at(source: Source, goals: Iterable[Sides | None], progress: Progress | None) -> DataInfo:
-    """Decode a source for all goals where that was not done yet; return what is known of it then.
-
-    Raises DataError as `open_dataset` does.
-    """
-    info = inspect(source)
-    for goal in goals:
-        try:
-            _opened(source, info.fingerprint, goal, progress, anew=info.look is None)
-        except _Others:
-            if source.damaged == "refuse":
-                raise
-            # Damaged images were found, and are left out from now on.
-            _opened(source, inspect(source).fingerprint, goal, progress)
-        info = inspect(source)
-    return info
-
-
-class _Others(DataError):
-    """The images are not those that were expected."""
-
-
-def _opened(
-    source: Source,
-    fingerprint: str,
-    goal: Sides | None,
-    progress: Progress | None,
-    *,
-    anew: bool = False,
-) -> Dataset:
     entry = _entry(fingerprint, source, goal)
     known = None if anew else _mapped(entry)
     if known is not None:
@@ -221,6 +190,28 @@ def _opened(
     if known is None:
         raise DataError(f"{entry}: damaged just after it was written; check the disk")
     return known
+
+
+def look_at(source: Source, goals: Iterable[Sides | None], progress: Progress | None) -> DataInfo:
+    """Decode a source for all goals where that was not done yet; return what is known of it then.
+
+    Raises DataError as `open_dataset` does.
+    """
+    info = inspect(source)
+    for goal in goals:
+        try:
+            open_dataset(source, info.fingerprint, goal, progress, anew=info.look is None)
+        except _Others:
+            if source.damaged == "refuse":
+                raise
+            # Damaged images were found, and are left out from now on.
+            open_dataset(source, inspect(source).fingerprint, goal, progress)
+        info = inspect(source)
+    return info
+
+
+class _Others(DataError):
+    """The images are not those that were expected."""
 
 
 def _entry(fingerprint: str, source: Source, goal: Sides | None) -> Path:

@@ -28,9 +28,9 @@ class DataInfo:
     """Hash of all images, as stored, and labels, in order, and of how they are read where not all
     would read them alike; of no path, name or date."""
     train_labels: _Numbers
-    """Shape (n_train,), each class 0 … n_classes − 1 at least once; read-only."""
+    """Shape (n_train,), each class 0 … n_classes − 1 at least once."""
     test_labels: _Numbers
-    """Shape (n_test,), read-only."""
+    """Shape (n_test,)."""
     class_names: tuple[str, ...]
     sides: Sides | None
     """Height and width in pixels of all images as they are stored; None where they differ."""
@@ -59,10 +59,6 @@ class DataInfo:
     """Number of the group of every training image, shape (n_train,); None without groups."""
     look: Look | None = None
     """What the pixels tell; None before they were decoded."""
-
-    def __post_init__(self) -> None:
-        self.train_labels.setflags(write=False)
-        self.test_labels.setflags(write=False)
 
     @property
     def n_train(self) -> int:

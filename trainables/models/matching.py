@@ -115,12 +115,8 @@ def _plain(tensors: Mapping[str, Tensor], ours: Collection[str]) -> dict[str, Te
 
 def _without_words(key: str, words: Collection[str] = _WORDS) -> str:
     parts = re.split(rf"([.{LEVEL}])", key)
-    kept = [
-        part + after
-        for part, after in zip(parts[::2], [*parts[1::2], ""], strict=True)
-        if part not in words
-    ]
-    return "".join(kept)
+    pairs = zip(parts[::2], [*parts[1::2], ""], strict=True)
+    return "".join(part + after for part, after in pairs if part not in words)
 
 
 def _places(
@@ -132,7 +128,10 @@ def _places(
     for names in _spellings(ours, body, module):
         sought = {spelt for spelt, own in names.items() if own in set(body)}
         counts = Counter(
-            key[:start] for key in tensors for start in _starts(key) if key[start:] in sought
+            key[:start]
+            for key in tensors
+            for start in (0, *(match.end() for match in re.finditer(rf"[.{LEVEL}]", key)))
+            if key[start:] in sought
         )
         for prefix, count in counts.items():
             if count == len(sought):
@@ -165,11 +164,6 @@ def _spellings(
         layers = (name for name, it in module.named_children() if not isinstance(it, skipped))
         places = {name: str(place) for place, name in enumerate(layers)}
         yield {f"{places.get(top, top)}{dot}{rest}": key for key, (top, dot, rest) in split.items()}
-
-
-def _starts(key: str) -> Iterator[int]:
-    yield 0
-    yield from (match.end() for match in re.finditer(rf"[.{LEVEL}]", key))
 
 
 def _at(prefix: str, tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> _Place:
@@ -216,12 +210,8 @@ def _judge(
         for key in head:
             del state[key]
         _leave_foreign_head(place, ours, last)
-    dropped = {*head, *last} if is_fresh else set()
-    missing = [
-        key
-        for key in ours
-        if key not in state and key not in dropped and _end(key) not in _COUNTERS
-    ]
+    had = {*state, *(last if is_fresh else ()), *(head if is_fresh else ())}
+    missing = [key for key in ours if key not in had and _end(key) not in _COUNTERS]
     shapeless = [
         f"{key} {tuple(value.shape)} instead of {tuple(shapes[key])}"
         for key, value in state.items()

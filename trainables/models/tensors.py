@@ -112,7 +112,7 @@ def _in_folder(folder: Path, label: str) -> Path:
         for candidate in (f"{name}{_INDEX}", name):
             if (folder / candidate).exists():
                 return folder / candidate
-    files = [file for file in sorted(folder.iterdir()) if file.is_file() and _is_weights(file)]
+    files = [file for file in sorted(folder.iterdir()) if file.is_file() and _kind(_start(file))]
     if len(files) == 1:
         return files[0]
     names = ", ".join(file.name for file in files[:6])
@@ -120,9 +120,9 @@ def _in_folder(folder: Path, label: str) -> Path:
     raise _refused(folder, label, f"is a folder that {why}")
 
 
-def _is_weights(file: Path) -> bool:
+def _start(file: Path) -> bytes:
     with file.open("rb") as handle:
-        return _kind(handle.read(64)) is not None
+        return handle.read(512)
 
 
 def _kind(start: bytes) -> str | None:
@@ -132,8 +132,7 @@ def _kind(start: bytes) -> str | None:
 
 
 def _content(file: Path, label: str) -> Any:
-    with file.open("rb") as handle:
-        start = handle.read(512)
+    start = _start(file)
     kind = _kind(start)
     if kind is None:
         begin = start.lstrip().lower() if start[:1].isspace() else start

@@ -1,6 +1,7 @@
 """Images in tables, or named by them: Parquet and Arrow as Hugging Face lays them out, CSV."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,15 +51,11 @@ class Tables(Readable):
     def parts(self) -> Parts:
         """Return the data set: its labels and class names are read, its images when asked for."""
         files = self._files()
-        for part, others in files.items():
-            shared = {
-                file for other, theirs in files.items() if other != part for file in theirs
-            }.intersection(others)
-            if shared:
-                raise DataError(
-                    f"{min(shared)}: is named for both train and test; name one file each"
-                )
-        columns = self._columns([*chain.from_iterable(files.values())])
+        counts = Counter(chain.from_iterable(files.values()))
+        shared = [file for file, count in counts.items() if count > 1]
+        if shared:
+            raise DataError(f"{min(shared)}: is named for both train and test; name one file each")
+        columns = self._columns([*counts])
         raw = {part: [_labels(file, columns) for file in own] for part, own in files.items()}
         labels, class_names, notes = numbered(
             {part: [*chain.from_iterable(own)] for part, own in raw.items()}, columns.class_names
