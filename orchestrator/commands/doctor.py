@@ -149,10 +149,7 @@ def _driver() -> str | None:
 
 
 def cuda_check(gpus: list[str], driver: str | None, problem: str | None, needs: str) -> Check:
-    """Judge whether torch, which has its needs, can use a GPU; `problem` says why it can use none.
-
-    Where no driver is found either, there is none to use.
-    """
+    """Judge whether torch, which has its needs, can use a GPU; `problem` says why it cannot."""
     is_there = driver or any(words in str(problem) for words in ("too old", "the GPU has"))
     seen = problem or f"{', '.join(gpus)}; torch needs {needs}"
     seen += f"; driver {driver}" if driver else ""
@@ -217,10 +214,7 @@ def study_check(file: Path) -> Check:
 
 
 def probe_disk(folder: Path) -> tuple[int, float]:
-    """Return the free bytes of a folder's disk and the bytes a second written to it.
-
-    Raises OSError where nothing can be written there.
-    """
+    """Return a disk's free bytes, and bytes a second written to it; OSError where none can be."""
     while not folder.exists():
         folder = folder.parent
     file = folder / f".scalestudy-probe-{time.monotonic_ns()}"

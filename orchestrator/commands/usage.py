@@ -1,7 +1,4 @@
-"""What the commands share: their arguments, the one JSON document, errors as one sentence.
-
-Imports nothing heavy: every command begins here.
-"""
+"""What the commands share: arguments, the JSON document, errors as a sentence. Nothing heavy."""
 
 import json
 import math

@@ -76,10 +76,7 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
 
 
 def join() -> Path:
-    """Connect this process, a job's own, to its cluster for good; return the session's folder.
-
-    Raises RunError where the cluster cannot be reached.
-    """
+    """Connect a job's own process for good; return the session's folder. RunError if it fails."""
     try:
         return Path(_init(address="auto").address_info["session_dir"])
     except _FAILURES as error:
@@ -122,10 +119,7 @@ def _local(cpus: int | None = None, gpus: int | None = None) -> dict[str, Any]:
 
 
 def private_folder() -> Path:
-    """Return a new folder whose name is short enough for the sockets in it.
-
-    Raises RunError where it can be made nowhere.
-    """
+    """Return a new folder with a name short enough for sockets; RunError if it fits nowhere."""
     named = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     for place in (named, "/tmp", "/var/tmp", "/dev/shm"):
         if len(os.fsencode(place)) > _SOCKETS:

@@ -28,10 +28,7 @@ class Watch(Protocol):
         """Take note that trials have their shares and are about to start, so many at a time."""
 
     def beat(self) -> None:
-        """Write what is new, and look at all else; called several times a second.
-
-        Whatever it raises ends the pass.
-        """
+        """Write what is new, several times a second; whatever it raises ends the pass."""
 
 
 def train_alone(work: Pass, placer: Placer, checkpoints: Location, watch: Watch) -> None:

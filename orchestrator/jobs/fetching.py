@@ -43,10 +43,7 @@ def target(to: str | None, name: str) -> Path:
 
 
 def _fetched(folder: Path, source: str | None = None) -> list[str]:
-    """Return the files that were fetched into a folder from a source, or (None) from any job.
-
-    A folder that holds something else is refused.
-    """
+    """Return the files that were fetched from a source, or any job; refuse a folder of others."""
     origin: str | None = None
     files: list[str] = []
     with suppress(OSError, ValueError, TypeError, KeyError):
@@ -165,10 +162,7 @@ class Opened:
         return not self.job.standing().has_ended if self.job else is_held(Store(self.folder).lock)
 
     def standing(self) -> tuple[dict[str, Any], str]:
-        """Return whether a run is at work, and how a job stands: as values, and in words.
-
-        The values are `running`, and of a job also `job`, `state` and `exit_code`.
-        """
+        """Return how a run or job stands: as values for a document, and in words."""
         if self.job is None:
             running = self.is_at_work()
             return {"running": running}, f"{'a' if running else 'no'} run is at work here"
@@ -206,10 +200,7 @@ def opened(run: str, address: str | None) -> Iterator[Opened]:
 
 
 def brought(run: str, address: str | None, to: str | None) -> tuple[Opened, Location | None]:
-    """Return the run directory that a command names, and where its report goes if not into it.
-
-    A job's is fetched into `to`; of any other, the report alone goes there.
-    """
+    """Return the run directory that is named, a job's fetched, and where its report goes else."""
     found = _named(run, address)
     if isinstance(found, Opened):
         return found, None if to is None else located(to)

@@ -22,10 +22,7 @@ COMMIT_VARIABLE = "SCALESTUDY_COMMIT"
 
 
 def describe(cpus: float, gpus: float) -> dict[str, Any]:
-    """Return the environment columns that this machine fills in.
-
-    `cpus` and `gpus` are the numbers that the whole cluster has.
-    """
+    """Return the environment columns of this machine, with the whole cluster's CPUs and GPUs."""
     # Only where it is loaded already: a simulated study never needs it.
     torch = sys.modules.get("torch")
     cuda = torch.cuda if torch and torch.cuda.is_available() else None

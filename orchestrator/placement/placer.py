@@ -107,10 +107,7 @@ class Placer:
         return self.take(survey.take(asks))
 
     def take(self, found: dict[str, dict[Load, shares.Measured]]) -> list[str]:
-        """Place trials by what each load takes, by every kind of GPU that torch sees.
-
-        Returns what is odd.
-        """
+        """Place trials by what each load takes of every kind of GPU; return what is odd."""
         self._found = found
         if not found:
             self._has_gpu = False

@@ -114,10 +114,7 @@ def places(node: Node, share: Share) -> int:
 
 
 def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) -> int:
-    """Return how many trials run at once.
-
-    Raises RunError where not even one fits on any node: it would wait for ever.
-    """
+    """Return how many trials run at once; RunError where none fits: it would wait for ever."""
     fitting = sum(places(node, share) for node in nodes)
     if not fitting:
         raise RunError(
@@ -184,10 +181,7 @@ def copies(total_bytes: int, footprint: Footprint, image_bytes: int, most: int) 
 
 
 def speed(footprint: Footprint, k: int) -> float | None:
-    """Return the images per second of one of k trials on a GPU, divided by those of one alone.
-
-    None where the two were not measured.
-    """
+    """Return one of k trials' images per second, divided by a lone one's; None if not measured."""
     if k == 1:
         return 1.0
     shared, alone = footprint.shared.get(k), footprint.images_per_second
@@ -311,10 +305,7 @@ def load_of(trial: Trial, inputs: Inputs) -> Load:
 def shares_foreseen(
     study: Study, inputs: Inputs, trials: Iterable[Trial], on_gpu: bool
 ) -> list[str]:
-    """Return what a plan can say of `gpu: auto` without a GPU: a sentence per known figure.
-
-    The trials are those left; `on_gpu` says whether this machine has a GPU to train on.
-    """
+    """Return what a plan says of `gpu: auto` for the trials left: a sentence per known figure."""
     maker = unused_maker()
     if maker and not on_gpu:
         return [f"gpu: auto: only NVIDIA's GPUs are used, so {maker}'s here is not: CPUs train"]

@@ -1,7 +1,4 @@
-"""What the study's trials take of each kind of GPU there is: remembered, or measured on one.
-
-Imported once there is a connection to Ray.
-"""
+"""What trials take of each kind of GPU, remembered or measured. Imported once Ray is connected."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

@@ -137,10 +137,7 @@ def parse_seeds(value: Any) -> list[int] | SeedCounts:
 
 
 def parse_gpu(value: Any) -> str | int | Fraction:
-    """Read `auto`, a whole number of GPUs, or one k-th of a GPU; others raise a `ValueError`.
-
-    Of a fraction other than 1/k, Ray would count places that do not exist.
-    """
+    """Read `auto`, a whole number of GPUs, or 1/k of one; ValueError: Ray fills no other share."""
     if value == "auto":
         return "auto"
     valid = "valid are auto, a whole number, and 1/k such as 0.5, 0.25 or 1/3"

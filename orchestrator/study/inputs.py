@@ -68,10 +68,7 @@ class Inputs:
         return self.n_validation + self.n_test
 
     def count(self, size: Size) -> int:
-        """Return the number of images that a level of `fraction` comes to.
-
-        One that the data cannot give, or that leaves a class empty, raises a `StudyError`.
-        """
+        """Return the number of images of a level of `fraction`; StudyError where it cannot be."""
         level = f"factors.fraction: {size}:"
         count = size.count or share_to_count(float(size.share or 1), self.n_train)
         if count > self.n_train:
@@ -111,10 +108,7 @@ class Inputs:
 
 
 def find_inputs(study: Study) -> Inputs:
-    """Find everything that a study names outside its file, without training anything.
-
-    What cannot be had raises a `StudyError` that says which, where and what to do.
-    """
+    """Find all that a study names outside its file; StudyError says what is missing, and where."""
     missing = study.trackers.missing() if study.trackers else {}
     if missing:
         name, library = next(iter(missing.items()))
@@ -202,10 +196,7 @@ def _real(study: Study) -> Inputs:
 
 
 def look_at_images(study: Study, inputs: Inputs, progress: "Progress | None" = None) -> Inputs:
-    """Decode the images once on this node, so that bad files are refused before training.
-
-    Returns what is known then, with all that only pixels tell. Raises StudyError.
-    """
+    """Decode the images once on this node; return what is known then. StudyError: damaged ones."""
     if not inputs.decode_sizes:
         return inputs
     from trainables.data.dataset import look_at
@@ -252,10 +243,7 @@ def _inventory(study: Study, info: "DataInfo") -> "Inventory":
 
 
 def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | None], list[Finding]]:
-    """Refuse images that a model cannot take or that have no room.
-
-    Returns the sizes to decode to, and what is doubtful about own models.
-    """
+    """Refuse images that a model cannot take, or without room; return decode sizes and doubts."""
     from trainables.data.dataset import decode_size, room
     from trainables.models.facts import check_input, check_model
 

@@ -39,10 +39,7 @@ class Size:
 
 
 def parse_size(value: Any) -> Size:
-    """Read `1/16`, `0.5`, `1` as shares and an integer above one as a number of images.
-
-    Whatever else is given raises a `ValueError`.
-    """
+    """Read `1/16`, `0.5`, `1` as shares, whole numbers above one as images; others: ValueError."""
     valid = "valid are shares above 0 and up to 1 (1/16, 0.5, 1) and whole numbers of images"
     if isinstance(value, Size):
         return value

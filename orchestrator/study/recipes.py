@@ -141,10 +141,7 @@ def _tried(field: Any, values: Any) -> Any:
 def distinct(
     field: str, values: list[Any], noun: str, parse: Callable[[Any], Any] | None = None
 ) -> list[Any]:
-    """Return each value as `parse`, by default the recipe's own field, reads it.
-
-    A value that it refuses, and one that equals another (called by the noun), are refused.
-    """
+    """Return values as `parse`, by default the recipe's field, reads them; twins are refused."""
     seen: dict[str, Any] = {}
     parsed = []
     for value in values:
@@ -299,10 +296,7 @@ class RecipeSpace:
         return stated & NEEDS.keys()
 
     def recipes(self) -> Iterator[tuple[tuple[Any, ...], Recipe]]:
-        """Yield each possible recipe with its levels of `compared`; of a range, the two ends.
-
-        Fields of a recipe that do not go together are refused.
-        """
+        """Yield each possible recipe, of a range the two ends, with its levels of `compared`."""
         draws: Iterable[dict[str, Any]] = [{}]
         if self.search:
             corners = itertools.islice(self.search.corners(), _MOST_CORNERS)

@@ -7,10 +7,7 @@ from results.store.store import Store
 
 
 def recorded_study(store: Store) -> Study:
-    """Return the study of a run directory as last run.
-
-    Raises StoreError where it cannot be read, and StudyError where it holds no study.
-    """
+    """Return the study of a run directory as last run; StoreError or StudyError without one."""
     values = store.study()
     seed = _searched_with(values)
     if seed is not None:

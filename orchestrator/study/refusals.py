@@ -175,10 +175,7 @@ def _choices(annotation: Any) -> list[Any]:
 
 
 def _path(refusal: Any, model: type[BaseModel]) -> list[str]:
-    """Return the keys of the file that lead to a refusal.
-
-    pydantic adds the positions in lists and the members of unions that it tried.
-    """
+    """Return the keys that lead to a refusal, without list positions and union members."""
     path: list[str] = []
     for part in refusal["loc"]:
         is_last_key = refusal["type"] in ("extra_forbidden", "missing", "invalid_key")

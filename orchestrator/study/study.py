@@ -370,10 +370,7 @@ def _written(level: Any) -> Any:
 
 
 def study_from(values: Any, base: Path | None = None, file: str = "study") -> Study:
-    """Return the study that the values of a study file declare.
-
-    Relative paths are taken from `base`, or left as they are written; messages name the `file`.
-    """
+    """Return the declared study, relative paths taken from `base`; messages name the `file`."""
     if not isinstance(values, dict):
         raise StudyError(f"{file}: no study; keys such as name, data and factors are needed.")
     try:

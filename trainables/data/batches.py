@@ -205,10 +205,7 @@ class Preparation:
         self._goal = None if sides == goal else goal
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the network's input: float32, (batch, 3, height, width), in channels-last layout.
-
-        Images are a uint8 tensor of shape (batch, height, width, 3).
-        """
+        """Return uint8 images (n, height, width, 3) as float32 input, channels-last."""
         batch, height, width, channels = images.shape
         rows = images.reshape(batch, height, width * channels).float()
         scaled = torch.addcmul(self._shift, rows, self._scale)

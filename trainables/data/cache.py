@@ -111,10 +111,7 @@ def sealed_json(content: object) -> bytes:
 
 
 def opened_json(content: bytes) -> Any:
-    """Return what `sealed_json` was given; JSON that an earlier version wrote is not checked.
-
-    Raises ValueError where it is not as it was written.
-    """
+    """Return what `sealed_json` was given, or older JSON; ValueError where it was changed."""
     if content[:1] in (b"[", b"{"):
         return json.loads(content)
     written, _, text = content.partition(b" ")

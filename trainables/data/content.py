@@ -94,10 +94,7 @@ class Content:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the content, and of what else decides which pixels trials are given.
-
-        Of images that everybody reads alike it is the content's own.
-        """
+        """Hash of content and of how it is read; the content's own where all read it alike."""
         skipped = {"skipped": [each.place for each in self.damaged]} if self.damaged else {}
         return _with(self.hash, {**self._kinds(), **self._reading.arrangement, **skipped})
 

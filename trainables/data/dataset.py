@@ -193,10 +193,7 @@ def open_dataset(
 
 
 def look_at(source: Source, goals: Iterable[Sides | None], progress: Progress | None) -> DataInfo:
-    """Decode a source for all goals where that was not done yet; return what is known of it then.
-
-    Raises DataError as `open_dataset` does.
-    """
+    """Decode a source for all goals; return what is known then. Raises as `open_dataset` does."""
     info = inspect(source)
     for goal in goals:
         try:
@@ -225,10 +222,7 @@ def _entry(fingerprint: str, source: Source, goal: Sides | None) -> Path:
 
 
 def _mapped(entry: Path) -> Dataset | None:
-    """Return what an entry holds; None where it is absent, not whole, or not as it was written.
-
-    Each process compares an entry with its checksums once.
-    """
+    """Return what an entry holds, compared with its checksums once; None where it is not whole."""
     try:
         held = cache.opened_json((entry / "classes.json").read_bytes())
         written = held["crc32"]

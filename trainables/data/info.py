@@ -86,10 +86,7 @@ class DataInfo:
         return self.look.copies if self.look else self.copies
 
     def decoded_bytes(self, goal: Sides | None) -> int:
-        """Return the size in bytes of all images as RGB, of a height and width or as they are.
-
-        Raises DataError where none is given and the images have none in common.
-        """
+        """Return the bytes of all images as RGB; DataError where they have no size in common."""
         sides = goal or self.sides
         if sides is None:
             raise DataError(

@@ -71,10 +71,7 @@ def folded(names: Sequence[str], between: str) -> str:
 def take_stock(
     info: DataInfo, source: Source, held_out: NDArray[np.int64], goals: Iterable[Sides | None]
 ) -> Inventory:
-    """Return what was read of a data set, of which those held out validate.
-
-    Goals are the height and width in pixels to which trials bring images; None where they stay.
-    """
+    """Return what was read; goals are heights and widths that trials bring images to, or None."""
     counts = (
         np.bincount(labels, minlength=info.n_classes).tolist()
         for labels in (info.train_labels, info.test_labels)

@@ -150,10 +150,7 @@ def cut_share(sides: Sides, goal: Sides) -> float:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Pillow: of large images, checked here, and of odd but harmless headers.
-
-    For a whole run over many images, as all that belongs to the process, not to its threads.
-    """
+    """Silence Pillow, in the whole process, about large images, checked here, and odd headers."""
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

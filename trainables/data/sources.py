@@ -56,10 +56,7 @@ class Digits(Readable):
 
 
 def _enlarged(images: NDArray[np.float64]) -> Pixels:
-    """Enlarge 8×8 images of 0 to 16 to 32×32 of 0 to 255, bilinearly, pixel centres kept.
-
-    All weights are eighths, so the result is exact and the same everywhere.
-    """
+    """Enlarge 8×8 images of 0 to 16 to 32×32, bilinearly: weights are eighths, hence exact."""
     centres = np.clip((np.arange(32) + 0.5) / 4 - 0.5, 0, 7)
     weights = np.clip(1 - np.abs(centres[:, None] - np.arange(8)), 0, 1)
     grey: Pixels = np.floor(weights @ images @ weights.T * (255 / 16) + 0.5).astype(np.uint8)
@@ -143,10 +140,7 @@ is missing, unreadable or labelled in an impossible way."""
 
 
 def origin(source: Source) -> Origin:
-    """Return the origin of the images that a study's data block names.
-
-    Raises DataError where `path` is missing but needed, or set where nothing would read it.
-    """
+    """Return the origin of a study's images; DataError where `path` is missing or of no use."""
     name, path = source.source, source.path
     if source.is_function or name == "digits":
         if path is not None:

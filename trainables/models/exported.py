@@ -73,10 +73,7 @@ class TrainedModel:
 
     @torch.inference_mode()
     def predict(self, image: str | Path | bytes) -> tuple[str, float]:
-        """Return the class of an image, a file or its content, and the probability of it, 0 to 1.
-
-        Raises DataError where it is no image that is read.
-        """
+        """Return an image's class and its probability, 0 to 1; DataError: no image that is read."""
         content = image if isinstance(image, bytes) else Path(image)
         item = Item(str(image) if isinstance(content, Path) else "the image", content)
         picture = decode(item, self.about.decoded_size, self._source, self.about.bits)

@@ -103,10 +103,7 @@ def published_tensors(member: Any, model: str) -> dict[str, Tensor]:
 def expected(
     kind: Literal["auto", "data", "none"], weights: Weights, model: str
 ) -> Channels | None:
-    """Return the mean and deviation that images are normalised by; None for the data's own.
-
-    The recipe's kind has the last word; `auto` leaves it to the weights.
-    """
+    """Return mean and deviation to normalise by, as the recipe says; None for the data's own."""
     said = weights.normalization if kind == "auto" else kind
     if said is None and weights.name is not None:
         return channels_of(known_member(model, weights.name))

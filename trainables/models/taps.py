@@ -129,10 +129,7 @@ def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> M
 
 
 def _live(layer: nn.Conv2d, axis: int, side: int) -> tuple[slice, int]:
-    """Return the taps that meet a pixel along a side, and the padding that these alone need.
-
-    All taps where no padding fits a part of them.
-    """
+    """Return the taps that meet a pixel along a side, and their padding; all where none fits."""
     size, padding, dilation = layer.kernel_size[axis], layer.padding[axis], layer.dilation[axis]
     seen = _taps(layer, axis, side)
     live = sorted({tap for taps in seen for tap in taps})

@@ -48,10 +48,7 @@ _WHOLE = ("model.safetensors", "pytorch_model.bin")
 
 
 def weight_files(path: Path, label: str) -> list[Path]:
-    """Return the files that hold the weights at a path: itself, a folder's, or all parts of one.
-
-    Raises WeightsError where there are none, or several of which any may be meant.
-    """
+    """Return the files of the weights at a path, all parts of one; WeightsError: none, or which?"""
     if path.is_dir():
         path = _in_folder(path, label)
     part = re.fullmatch(r"(.+)-\d{5}-of-\d{5}(\.\w+)", path.name)

@@ -102,10 +102,7 @@ def unheard(row: Row, metric: Metric) -> list[str]:
 
 
 def take_predictions(learner: Learner, trial: Trial) -> Predictions | None:
-    """Return what is predicted of every test example; None where there are none.
-
-    Raises TrainableError where it is no list of classes.
-    """
+    """Return what is predicted of every test example, or None; TrainableError: no classes."""
     where = f"{trial.trainable}: predictions()"
     answer: Any = learner.predictions()
     if isinstance(answer, Predictions):

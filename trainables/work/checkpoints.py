@@ -156,10 +156,7 @@ def _rows(state: str) -> str:
 
 @contextmanager
 def _scrap(place: Location) -> Iterator[Path]:
-    """Give the path of a scrap that takes a file's place, whole, when the block ends.
-
-    On a disk the scrap is synced and renamed; in an object store a put is whole or absent.
-    """
+    """Give a path whose file takes a place, whole, at the end: synced and renamed, or put."""
     if isinstance(place, ObjectPath):
         with tempfile.TemporaryDirectory(prefix="scalestudy-") as scratch:
             file = Path(scratch) / place.name

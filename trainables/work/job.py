@@ -61,10 +61,7 @@ def make_here(task: Task) -> Learner:
 
 
 class Job:
-    """One trial as a worker carries it out: restored, trained, checkpointed, reported.
-
-    The learner is made when the first step is asked for.
-    """
+    """One trial as a worker carries it out: restored, trained, checkpointed, reported."""
 
     def __init__(self, task: Task, make: Callable[[Task], Learner] = make_here) -> None:
         self._task, self._make = task, make
