@@ -10,9 +10,8 @@ import typer
 from orchestrator.commands.doctor import doctor
 from orchestrator.commands.export import export
 from orchestrator.commands.jobs import stop, submit
-from orchestrator.commands.merge import merge
 from orchestrator.commands.replay import replay
-from orchestrator.commands.report import compare, report
+from orchestrator.commands.report import compare, merge, report
 from orchestrator.commands.status import clean, status
 from orchestrator.commands.study import init, plan, run, schema
 from orchestrator.commands.usage import BAD_USAGE, explained, print_json

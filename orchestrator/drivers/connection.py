@@ -84,10 +84,7 @@ def join() -> Path:
 
 
 def start_local(cpus: int | None = None, gpus: int | None = None) -> None:
-    """Start a Ray on this machine for this process, which others may connect to.
-
-    It hands out what the machine has, and this process may use, or so many CPUs and GPUs.
-    """
+    """Start a Ray on this machine that others may join, with all it has, or so many devices."""
     _init(**_local(cpus, gpus))
 
 

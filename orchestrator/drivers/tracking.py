@@ -141,10 +141,7 @@ class Tracking(Callback):  # type: ignore[misc]
 
 
 def loggers_of(trackers: Trackers, study_name: str) -> dict[str, LoggerCallback]:
-    """Return Tune's logger for every tracker that a study names, whose libraries must be there.
-
-    The study's name is the group and the experiment of its trials.
-    """
+    """Return Tune's logger of each tracker; the study's name is its group and experiment."""
     loggers: dict[str, LoggerCallback] = {}
     if trackers.tensorboard:
         loggers["tensorboard"] = TBXLoggerCallback()

@@ -1,7 +1,4 @@
-"""A Ray cluster as its dashboard shows it: jobs, and the run directories that they opened.
-
-Imported by commands about submitted jobs only; needs `ray[default]`.
-"""
+"""A Ray cluster as its dashboard shows it: jobs and their run directories. Needs ray[default]."""
 
 import importlib.util
 import itertools
@@ -66,7 +63,8 @@ class Dashboard:
             )
         # Whatever these hold already, Ray prefers it to what it is told.
         os.environ["RAY_API_SERVER_ADDRESS"] = address
-        _check_there(address)
+        with self._explained():
+            _check_there(address)
         from ray.job_submission import JobSubmissionClient
 
         for module in ("dashboard_sdk", "job.sdk"):
@@ -193,10 +191,7 @@ def _check_there(address: str) -> None:
     """Ask for the version first: Ray's client waits for minutes where nothing answers."""
     import requests
 
-    try:
-        reply = requests.get(f"{address}/api/version", timeout=_PATIENCE)
-    except requests.exceptions.RequestException as error:
-        raise RunError(_unreachable(address, error)) from None
+    reply = requests.get(f"{address}/api/version", timeout=_PATIENCE)
     if reply.status_code in (401, 403):
         # With its token, the client asks again.
         return

@@ -26,10 +26,7 @@ _LEFT = ("run.lock", "damaged")
 
 
 def target(to: str | None, name: str) -> Path:
-    """Return the folder that a study's results are fetched into, `runs/<name>` by default.
-
-    A file, an address of an object store and a folder that holds something else are refused.
-    """
+    """Return the folder that results are fetched into, `runs/<name>` by default, or refuse it."""
     if to is not None and is_address(to):
         raise StudyError(
             f"--to {to}: results are fetched into a folder here; `submit --out` has the job itself "

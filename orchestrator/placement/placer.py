@@ -177,10 +177,7 @@ _UNSEEN = (
 
 
 def declared_share(study: Study, on_gpu: bool) -> shares.Share:
-    """Return what each trial is given by the study's word.
-
-    `auto` is a whole GPU where trials are expected to train on GPUs, else none.
-    """
+    """Return what a trial is given by the study's word; `auto` is a whole GPU, if on GPUs."""
     gpu = study.resources.gpu
     if gpu == "auto":
         gpu = int(on_gpu)

@@ -271,10 +271,7 @@ def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | Non
 
 
 def _forms(study: Study) -> set[tuple[Stem, Sides | None, bool]]:
-    """Return every stem and image size that a model may be built for, the search's included.
-
-    And whether it is trained on batches of one image.
-    """
+    """Return each stem and image size that models are built for, and whether batches are of one."""
     recipes = (recipe for _, recipe in study.recipe_space.recipes())
     return {(recipe.stem, recipe.sides, recipe.batch_size == 1) for recipe in recipes}
 

@@ -170,10 +170,7 @@ _PARSERS = {"model": _parse_model, "weights": parse_weights, "fraction": parse_s
 
 
 def parse_factors(value: Any) -> dict[str, list[Any]]:
-    """Return every factor's levels, as the study holds them, of the block that a file writes.
-
-    A standard factor that is left out has one level.
-    """
+    """Return every factor's levels of a file's block; a standard one left out has one level."""
     if not isinstance(value, dict):
         raise Refused("a block of factors is needed, such as {model: [resnet18, resnet50]}")
     valid = (*STANDARD_FACTORS, *RECIPE_FIELDS)

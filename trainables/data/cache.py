@@ -56,10 +56,7 @@ def unwritable(problem: OSError) -> DataError:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold a lock of this name against all other processes and threads of this node.
-
-    The system releases it when the process ends, however it ends.
-    """
+    """Hold a lock against all else on this node; however the process ends, it is released."""
     try:
         folder = cache_folder() / "locks"
         folder.mkdir(parents=True, exist_ok=True)

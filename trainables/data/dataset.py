@@ -272,10 +272,7 @@ def _write(
 
 
 def room(source: Source, info: DataInfo, goal: Sides | None) -> str | None:
-    """Return why the decoded images would not fit on this node, with the numbers, or None.
-
-    They need disk in the cache folder, and memory in which all trials share them.
-    """
+    """Return why the decoded images do not fit on this node's disk or in its memory, or None."""
     try:
         needed = info.decoded_bytes(goal)
     except DataError as problem:

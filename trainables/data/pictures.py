@@ -83,10 +83,7 @@ class Picture(NamedTuple):
 
 
 def examine(item: Item, source: Source = _PLAIN) -> Header:
-    """Return what an image's header tells; its pixels are not decoded.
-
-    Raises PictureError where it is missing, no image, of a kind that is not read, or too large.
-    """
+    """Return what an image's header tells, without decoding it; raises as `decode` does."""
     if isinstance(item.content, np.ndarray):
         height, width, _ = item.content.shape
         return Header(_digest(item.content), (height, width))
@@ -246,10 +243,7 @@ def _is_deep(image: Image.Image) -> bool:
 def _shallow(
     item: Item, data: bytes, image: Image.Image, source: Source, bits: int | None
 ) -> tuple[Image.Image, int, bool]:
-    """Return an image of more than 8 bits as RGB, its largest value, and whether it shows through.
-
-    Values are scaled linearly: from the stated range, else from 0 to the largest of so many bits.
-    """
+    """Return a deep image, scaled linearly, as RGB; its largest value; whether it shows through."""
     values = _values(data, image)
     colours = values if values.ndim == 2 else values[..., :3]
     alpha = values[..., 3] if values.ndim == 3 and values.shape[2] == 4 else None

@@ -106,10 +106,7 @@ class Training:
     """Number of every image's group, shape (n,): one group is never on two sides."""
 
     def held_out(self, source: Source) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return places of the images that trials draw from, and of those that validate.
-
-        What came along validates, else what a data block says; raises DataError as `carve` does.
-        """
+        """Return places of images to draw from, and of those that validate; raises as `carve`."""
         if self.given:
             places = np.arange(self.labels.size)
             return places[: -self.given], places[-self.given :]
@@ -179,10 +176,7 @@ def _reach(ordered_labels: NDArray[np.int64]) -> int:
 def _order(
     labels: NDArray[np.int64], groups: NDArray[np.int64] | None, *key: int
 ) -> NDArray[np.int64]:
-    """Return all indices in a random order of which every prefix is stratified.
-
-    Groups follow one another, each with all its images, as if it were of its largest class.
-    """
+    """Return all indices in random order, each prefix stratified; a group as its largest class."""
     if groups is not None:
         _, group = np.unique(groups, return_inverse=True)
         k = int(labels.max()) + 1

@@ -33,10 +33,7 @@ def check_input(
     sides: Sides = (224, 224),
     single: bool = False,
 ) -> None:
-    """Check that a model can be trained on images of these sides; else ModelError names a size.
-
-    `single` says whether it will be trained on batches of one image.
-    """
+    """Check that a model can be trained on such images, `single`: one a batch; else ModelError."""
     _known("rehearsal.check_input", name, n_classes, stem, sides, single)
 
 
@@ -68,10 +65,7 @@ def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> M
 
 
 def _known(question: str, name: str, *more: Any) -> Any:
-    """Return what is remembered, else what the function of that module says of the model.
-
-    An error is raised and not remembered.
-    """
+    """Return what is remembered, else what that module's function says, if it does not raise."""
     identity = repr((_FORM, *_versions(), question, name, *more))
     key = f"model-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
     facts = None if is_function(name) else recall(key)

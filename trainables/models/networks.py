@@ -30,10 +30,7 @@ def model_names() -> list[str]:
 
 
 def check_model(name: str, stem: Stem = "standard") -> None:
-    """Check that there is such a model and that it can have such a stem, without building it.
-
-    Raises ModelError with the nearest names, or where `stem: cifar` is asked of no ResNet.
-    """
+    """Check that there is such a model with such a stem, without building it; else ModelError."""
     if ":" in name:  # whatever its form: what is wrong with it is said
         try:
             if name.startswith(PREFIX):

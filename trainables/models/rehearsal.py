@@ -69,10 +69,7 @@ def check_input(
 
 @lru_cache(maxsize=256)
 def rehearse(name: str, n_classes: int, stem: Stem, sides: Sides) -> Rehearsal:
-    """Return how a model is laid out in training, and what is doubtful about it.
-
-    Raises ModelError where it cannot be trained.
-    """
+    """Return a model's layout in training, and doubts about it; ModelError if it cannot train."""
     if not is_function(name):
         return Rehearsal(torch.channels_last)
     problem, layout = _tried(name, n_classes, stem, sides, _BATCHES)

@@ -14,10 +14,7 @@ PREFIX = "timm:"
 
 
 def find_timm(name: str, sides: tuple[int, int]) -> Callable[[int], nn.Module]:
-    """Return what builds a model of timm for a number of classes and images of these sides.
-
-    Raises ModelError where timm is not installed, or has no such model.
-    """
+    """Return what builds a timm model for a number of classes and these sides; else ModelError."""
     timm, own = _library(name), name.removeprefix(PREFIX)
     if not timm.is_model(own):
         near = get_close_matches(own.lower(), timm.list_models(), n=3, cutoff=0.5)

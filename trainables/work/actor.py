@@ -85,10 +85,7 @@ class Actor(tune.Trainable):  # type: ignore[misc]
 
 
 def countable(gpu: float) -> float:
-    """Return a share of a GPU as Ray counts, in ten-thousandths, rounded down.
-
-    Ray rounds to the nearest, and six times 0.1667 would be more than a GPU.
-    """
+    """Return a share of a GPU in Ray's ten-thousandths, rounded down: six sixths fit on one."""
     return math.floor(gpu * 10_000 + 1e-6) / 10_000
 
 

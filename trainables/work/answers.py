@@ -1,7 +1,4 @@
-"""What a learner answers, a user's own too, is checked here by the types of the columns.
-
-What is wrong is said in a sentence and fails that trial alone.
-"""
+"""What a learner answers, checked by the columns' types: what is wrong fails that trial alone."""
 
 import json
 import math
