@@ -7,15 +7,7 @@ are there, only `plan` can say.
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    GetPydanticSchema,
-    TypeAdapter,
-    WithJsonSchema,
-)
+import pydantic
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -25,48 +17,52 @@ _NUMBER = r"^\s*[+-]?(\d[\d_]*\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 _SHARE = r"^[\d. eE+/-]+$"
 _TRUTHS = ["true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0", 0, 1]
 
-Name = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, pydantic.Field(min_length=1)]
 """Text that is not empty."""
 
 
 def share(**limits: float) -> Any:
     """Return the type of a number, or of text such as 1/16; JSON Schema calls the limits so."""
     text = {"type": "string", "pattern": _SHARE}
-    return Annotated[Any, WithJsonSchema({"anyOf": [{"type": "number", **limits}, text]})]
+    return Annotated[Any, pydantic.WithJsonSchema({"anyOf": [{"type": "number", **limits}, text]})]
 
 
-class Settings(BaseModel):
+class Settings(pydantic.BaseModel):
     """Base of a study and its blocks, which never change once made and refuse unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def read_as(annotation: Any) -> Any:
     """Return the mark of a field that a file writes as another type than the study holds."""
-    return GetPydanticSchema(
-        get_pydantic_json_schema=lambda _, handler: handler(TypeAdapter(annotation).core_schema)
+    return pydantic.GetPydanticSchema(
+        get_pydantic_json_schema=lambda _, handler: handler(
+            pydantic.TypeAdapter(annotation).core_schema
+        )
     )
 
 
 def list_of(annotation: Any) -> Any:
     """Return the type of a list with at least one entry."""
-    return Annotated[list[annotation], Field(min_length=1)]
+    return Annotated[list[annotation], pydantic.Field(min_length=1)]
 
 
 def block_of(keys: Mapping[str, Any], **extra: Any) -> Any:
     """Return the type of a block with keys that may be left out; `extra` is added to its schema."""
 
-    def declared(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def declared(_: Any, handler: pydantic.GetCoreSchemaHandler) -> CoreSchema:
         fields = {
             key: core_schema.typed_dict_field(handler.generate_schema(kind), required=False)
             for key, kind in keys.items()
         }
         return core_schema.typed_dict_schema(fields, extra_behavior="forbid")
 
-    return Annotated[Any, GetPydanticSchema(declared), Field(json_schema_extra=extra)]
+    return Annotated[
+        Any, pydantic.GetPydanticSchema(declared), pydantic.Field(json_schema_extra=extra)
+    ]
 
 
-def schema_of(model: type[BaseModel]) -> JsonSchemaValue:
+def schema_of(model: type[pydantic.BaseModel]) -> JsonSchemaValue:
     """Return the JSON Schema of a file that a model checks, nothing in it by reference."""
     whole = model.model_json_schema(schema_generator=_Generator)
     plain: JsonSchemaValue = _inlined(whole, whole.pop("$defs", {}))

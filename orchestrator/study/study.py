@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from orchestrator.errors import StudyError
+from orchestrator.study import recipes
 from orchestrator.study.blocks import (
     EarlyStopping,
     OwnMetric,
@@ -29,14 +30,6 @@ from orchestrator.study.levels import (
     WeightsLevel,
     factors_block,
     parse_factors,
-)
-from orchestrator.study.recipes import (
-    RECIPE_FIELDS,
-    SEARCH_SEED,
-    RecipeSpace,
-    Search,
-    normal_value,
-    search_block,
 )
 from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
 from orchestrator.study.schema import Name, Settings, read_as
@@ -109,7 +102,7 @@ class Study(Settings):
     """Levels of `model`, `weights`, `fraction` and any recipe field."""
     recipe: Annotated[dict[str, Any], read_as(Recipe)] = Field(default_factory=dict)
     """Recipe fields that all cells share."""
-    search: Annotated[Search | None, read_as(search_block() | None)] = None
+    search: Annotated[recipes.Search | None, read_as(recipes.search_block() | None)] = None
     """Recipe fields tuned inside each cell."""
     early_stopping: Annotated[
         EarlyStopping | Literal["none"] | None,
@@ -174,9 +167,9 @@ class Study(Settings):
         if not isinstance(value, dict):
             raise Refused("a block of recipe fields is needed, such as {epochs: 5, lr: 1e-3}")
         for field, given in value.items():
-            if field not in RECIPE_FIELDS:
+            if field not in recipes.RECIPE_FIELDS:
                 own = "what no recipe says, a trainable of your own does (docs/extending.md)"
-                raise Refused(f"{unknown_key(field, RECIPE_FIELDS)}; {own}")
+                raise Refused(f"{unknown_key(field, recipes.RECIPE_FIELDS)}; {own}")
             if field == "image_size" and isinstance(given, list):
                 raise Refused(
                     "one number is needed, the side in pixels of a square",
@@ -192,7 +185,7 @@ class Study(Settings):
                 )
         # How fields go together shows once those of factors and search have joined them.
         return {
-            field: normal_value(field, given)
+            field: recipes.normal_value(field, given)
             for field, given in value.items()
             if given is not None or field not in BUDGET_FIELDS
         }
@@ -209,10 +202,11 @@ class Study(Settings):
                         f"named in {block} too; a field is the same for all, compared or tuned",
                         key=("search", field),
                     )
-        if self.search and self.search.seed is None and SEARCH_SEED in self.all_seeds:
+        reserved = recipes.SEARCH_SEED
+        if self.search and self.search.seed is None and reserved in self.all_seeds:
             raise Refused(
-                f"{SEARCH_SEED} is the search's own, so that winners are measured on other seeds; "
-                f"leave it out, or state search: {{seed: {SEARCH_SEED}}} to measure on it too",
+                f"{reserved} is the search's own, so that winners are measured on other seeds; "
+                f"leave it out, or state search: {{seed: {reserved}}} to measure on it too",
                 key=("seeds",),
             )
         gpu = self.resources.gpu
@@ -268,10 +262,10 @@ class Study(Settings):
         return [name for name in dict.fromkeys(named) if is_function(name)]
 
     @property
-    def recipe_space(self) -> RecipeSpace:
+    def recipe_space(self) -> recipes.RecipeSpace:
         """Every recipe that a cell may be trained with."""
         compared = {field: self.factors[field] for field in self.recipe_factors}
-        return RecipeSpace(self.recipe, compared, self.search, self.search_seed)
+        return recipes.RecipeSpace(self.recipe, compared, self.search, self.search_seed)
 
     @property
     def stopping(self) -> EarlyStopping | None:
@@ -307,7 +301,7 @@ class Study(Settings):
     def search_seed(self) -> int:
         """The seed that every search trial is trained with."""
         chosen = self.search.seed if self.search else None
-        return SEARCH_SEED if chosen is None else chosen
+        return recipes.SEARCH_SEED if chosen is None else chosen
 
     def cells(self) -> list[Cell]:
         """Return every combination of levels, in the order in which the study lists them."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -64,34 +65,33 @@ class _Deep(Exception):
     """An image of more than 8 bits was met, and it is not known how many are used."""
 
 
+@dataclass
 class _Pass:
-    def __init__(
-        self,
-        folder: Path,
-        reading: Reading,
-        source: Source,
-        goal: Sides | None,
-        bits: int | None,
-        progress: Progress | None,
-    ) -> None:
-        self._folder, self._reading, self._goal = folder, reading, goal
-        self._progress, self._bits = progress, bits
-        self._decode = partial(decode, sides=goal, source=source, bits=bits)
-        self._total = reading.train.labels.size + reading.test.labels.size
+    folder: Path
+    reading: Reading
+    source: Source
+    goal: Sides | None
+    known: int | None
+    """Bits that deep images use, where that is known."""
+    progress: Progress | None
+
+    def __post_init__(self) -> None:
+        self._decode = partial(decode, sides=self.goal, source=self.source, bits=self.known)
+        self._total = self.reading.train.labels.size + self.reading.test.labels.size
         self._done = self._peak = self._n_transparent = self._n_flat = 0
         self._flat = ""
         self._shape: tuple[int, ...] | None = None
-        self.content = Content(reading, source)
+        self.content = Content(self.reading, self.source)
 
     @property
     def bits(self) -> int | None:
         """Bits that deep training images use; without any, those of the test images are taken."""
-        return max(1, self._peak.bit_length()) if self._peak else self._bits
+        return max(1, self._peak.bit_length()) if self._peak else self.known
 
     def run(self) -> None:
         """Decode all images."""
-        for part, split in (("train", self._reading.train), ("test", self._reading.test)):
-            with (self._folder / f"{part}-images.npy").open("wb") as file:
+        for part, split in (("train", self.reading.train), ("test", self.reading.test)):
+            with (self.folder / f"{part}-images.npy").open("wb") as file:
                 for where, digest, found in self._decoded(split):
                     self._count(part, where, digest, found)
                     if isinstance(found, Picture):
@@ -99,22 +99,22 @@ class _Pass:
                 if self._shape is not None and file.tell():
                     _head(file, len(self.content.kept[part]), self._shape)
             kept = self.content.part(part)
-            np.save(self._folder / f"{part}-labels.npy", kept.labels)
+            np.save(self.folder / f"{part}-labels.npy", kept.labels)
             if part == "train" and kept.groups is not None:
-                np.save(self._folder / "train-groups.npy", kept.groups)
-        checksums = {file.name: checksum(file) for file in sorted(self._folder.glob("*.npy"))}
-        names, given = self._reading.class_names, self.content.given_validation
+                np.save(self.folder / "train-groups.npy", kept.groups)
+        checksums = {file.name: checksum(file) for file in sorted(self.folder.glob("*.npy"))}
+        names, given = self.reading.class_names, self.content.given_validation
         held = {"names": names, "given": given, "crc32": checksums}
-        (self._folder / "classes.json").write_bytes(sealed_json(held))
+        (self.folder / "classes.json").write_bytes(sealed_json(held))
 
     def look(self) -> Look:
         """Return what the pixels tell."""
         return Look(
-            bits=self._bits,
+            bits=self.known,
             n_transparent=self._n_transparent,
             n_flat=self._n_flat,
             flat=self._flat,
-            is_even=_is_even(npy.open_memmap(self._folder / "train-images.npy", mode="r")),
+            is_even=_is_even(npy.open_memmap(self.folder / "train-images.npy", mode="r")),
             copies=self.content.copies,
             damaged=tuple(self.content.damaged),
         )
@@ -128,12 +128,12 @@ class _Pass:
     def _count(self, part: str, where: str, digest: bytes, found: Picture | PictureError) -> None:
         self._done += 1
         done, total = self._done, self._total
-        if self._progress is not None and (done % _REPORTED == 0 or done == total):
-            self._progress(done, total)
+        if self.progress is not None and (done % _REPORTED == 0 or done == total):
+            self.progress(done, total)
         if isinstance(found, PictureError):
             self.content.add(digest, found)
             return
-        if found.peak and self._bits is None:
+        if found.peak and self.known is None:
             raise _Deep
         if part == "train":
             self._peak = max(self._peak, found.peak)

@@ -60,6 +60,10 @@ class DataInfo:
     look: Look | None = None
     """What the pixels tell; None before they were decoded."""
 
+    def __post_init__(self) -> None:
+        self.train_labels.setflags(write=False)
+        self.test_labels.setflags(write=False)
+
     @property
     def n_train(self) -> int:
         """Number of training images, those for validation included."""

@@ -155,16 +155,9 @@ def _content(file: Path, label: str) -> Any:
             "where you trust it, torch.load(…, weights_only=False) it yourself, and torch.save the "
             "state_dict() alone",
         ) from error
-    except (
-        safetensors.SafetensorError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-    ) as error:
+    except (WeightsError, OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever a damaged file makes of a reader
         reason = str(error).splitlines()[0] if str(error) else "it ends early"
         why = f"is damaged ({reason}); fetch or save it again"
         raise _refused(file, label, why) from error

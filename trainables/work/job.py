@@ -5,14 +5,8 @@ import os
 import time
 from collections.abc import Callable
 
+from trainables import errors
 from trainables.data.cache import peak_memory
-from trainables.errors import (
-    CheckpointError,
-    Diverged,
-    OutOfGpuMemory,
-    OutOfMemory,
-    TrainableError,
-)
 from trainables.functions import is_function, load_function, own_output
 from trainables.training.learner import Learner, Row
 from trainables.trial import Trial
@@ -21,9 +15,9 @@ from trainables.work.checkpoints import Checkpoints, folder_at
 from trainables.work.reports import EpochDone, Failed, FailureKind, Report, Task
 
 _KINDS = {
-    Diverged: FailureKind.DIVERGED,
-    OutOfGpuMemory: FailureKind.OUT_OF_GPU_MEMORY,
-    OutOfMemory: FailureKind.OUT_OF_MEMORY,
+    errors.Diverged: FailureKind.DIVERGED,
+    errors.OutOfGpuMemory: FailureKind.OUT_OF_GPU_MEMORY,
+    errors.OutOfMemory: FailureKind.OUT_OF_MEMORY,
 }
 
 
@@ -37,7 +31,7 @@ def make_learner(
     """Return the learner that a trial names, in this process, with a number of threads.
 
     The device is `cpu`, `cuda`, or None for a GPU where there is one; `gpu` is the share of it.
-    Raises TrainableError where there is no such learner, or it cannot be made of this trial.
+    Raises errors.TrainableError where there is no such learner, or it cannot be made of this trial.
     """
     if trial.trainable == "simulated":
         from trainables.training.simulated import Simulated
@@ -50,7 +44,7 @@ def make_learner(
     try:
         make = load_function(trial.trainable)
     except ImportError as error:
-        raise TrainableError(f"trainable: {error}") from error
+        raise errors.TrainableError(f"trainable: {error}") from error
     learner: Learner = make(trial, cpus=cpus)
     return learner
 
@@ -86,7 +80,7 @@ class Job:
             # The worker is not the trial's to end.
             message = f"{self._trial.trainable}: it called sys.exit({exit.code})"
             return Failed(FailureKind.REFUSED, message, tuple(self._problems))
-        except TrainableError as error:
+        except errors.TrainableError as error:
             self._learner = None
             kinds = (kind for raised, kind in _KINDS.items() if isinstance(error, raised))
             kind = next(kinds, FailureKind.REFUSED)
@@ -154,7 +148,7 @@ class Job:
             try:
                 self._checkpoints.save(learner, self._rows)
                 self._is_saved = True
-            except CheckpointError as error:
+            except errors.CheckpointError as error:
                 # Training is possible without; the next one is tried in its time.
                 if not self._has_warned:
                     self._problems.append(f"{error}; meanwhile trials go on without")
