@@ -122,10 +122,8 @@ def examine(study: Path | None, address: str | None) -> Iterator[Check]:
 
 def _judged(name: str, seen: str, *problems: tuple[bool, State, str]) -> Check:
     """Return the verdict of the first problem that is there, each with its state and advice."""
-    for is_there, state, advice in problems:
-        if is_there:
-            return Check(name, state, seen, advice)
-    return Check(name, State.OK, seen)
+    found = next((problem[1:] for problem in problems if problem[0]), (State.OK, ""))
+    return Check(name, found[0], seen, found[1])
 
 
 def package_check(name: str, modules: dict[str, ModuleType]) -> Check:

@@ -59,13 +59,12 @@ class Parcel:
     @property
     def size(self) -> int:
         """Bytes of the archive at most; weights and images are not compressed, nor would shrink."""
-        sizes = self._sizes()
-        return sum(sizes.values()) + _ENTRY_BYTES * len(sizes)
+        return sum(self._sizes().values())
 
     def _sizes(self) -> dict[str, int]:
         return {
-            place: len(content) if isinstance(content, bytes) else content.stat().st_size
-            for place, content in (self.code | self.files).items()
+            place: _ENTRY_BYTES + (len(c) if isinstance(c, bytes) else c.stat().st_size)
+            for place, c in (self.code | self.files).items()
         }
 
     def check_size(self) -> None:

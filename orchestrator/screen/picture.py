@@ -91,8 +91,7 @@ class CellsTable:
         yield next(fitting, None) or self._narrow(options.max_width)
 
     def _long(self) -> Table:
-        names = ("fraction", "state", "trials", "epochs", "best", "mean", "stopped")
-        table = self._table(*names)
+        table = self._table("fraction", "state", "trials", "epochs", "best", "mean", "stopped")
         for row, column in self._keys():
             cell = self.shot.cells[row, column]
             table.add_row(
@@ -132,8 +131,7 @@ class CellsTable:
         return table
 
     def _table(self, *names: str) -> Table:
-        title = titled(self.shot.name, self.shot.common)
-        return plain_table(title, self.shot.factors, *names)
+        return plain_table(titled(self.shot.name, self.shot.common), self.shot.factors, *names)
 
     def _keys(self) -> list[tuple[tuple[str, ...], str]]:
         keys = ((row, column) for row in self.shot.rows for column in self.shot.columns)

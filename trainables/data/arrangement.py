@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -135,7 +135,7 @@ def _grouped(splits: Mapping[str, Split], source: Source) -> dict[str, Split]:
             part: replace(split, groups=_looks(split, source)) for part, split in splits.items()
         }
     try:
-        found = load_function(asked) if is_function(asked) else _matching(asked)
+        found = load_function(asked) if is_function(asked) else partial(_matched, asked)
         return {
             part: replace(split, groups=np.array([str(found(place)) for place in _inside(split)]))
             for part, split in splits.items()
@@ -170,16 +170,11 @@ def _inside(split: Split) -> Iterator[str]:
     return (place.removeprefix(split.where).lstrip("/") for place in split.places())
 
 
-def _matching(pattern: str) -> Callable[[str], str]:
-    compiled = re.compile(pattern)
-
-    def found(place: str) -> str:
-        match = compiled.search(place)
-        if match is None:
-            raise DataError(f"matches nothing in {place}")
-        return match[1] if compiled.groups else match[0]
-
-    return found
+def _matched(pattern: str, place: str) -> str:
+    match = re.search(pattern, place)
+    if match is None:
+        raise DataError(f"matches nothing in {place}")
+    return match[1] if match.re.groups else match[0]
 
 
 def _looks(split: Split, source: Source) -> NDArray[np.uint64]:

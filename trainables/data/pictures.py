@@ -63,7 +63,6 @@ class Picture(NamedTuple):
     """A decoded image, and what its pixels tell."""
 
     digest: bytes
-    """SHA-256 of the image as stored."""
     pixels: Pixels
     """RGB, shape (height, width, 3)."""
     header: Header

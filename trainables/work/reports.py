@@ -89,7 +89,6 @@ class Failed:
     kind: FailureKind
     message: str
     problems: tuple[str, ...] = ()
-    """A sentence for each thing that went wrong and was mended before."""
 
 
 Report = EpochDone | Failed
