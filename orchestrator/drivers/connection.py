@@ -52,9 +52,8 @@ _KIND = "accelerator_type:"
 def cluster(address: str | None) -> Iterator[list[Node]]:
     """Connect to a Ray cluster, or start a private one; yield its nodes.
 
-    Without an address of a running cluster, one is started on this machine and ended on exit. A
-    cluster that this process is connected to already is used and left. Raises RunError where the
-    cluster cannot be reached.
+    One that is started here ends on exit; one that this process is connected to already is used and
+    left. Raises RunError where the cluster cannot be reached.
     """
     if "ray" in sys.modules and _ray().is_initialized():
         yield Connected().nodes()

@@ -78,9 +78,8 @@ def train_on_ray(
 ) -> None:
     """Train all that a pass has left on workers of a Ray cluster, `max_parallel` at a time at most.
 
-    No `address` starts a private cluster on this machine; with `autoscale` it adds nodes where
-    trials wait, so that none need be there yet. The placer is told of the nodes before it is asked
-    for shares. `checkpoints` is a folder that the nodes share, or in an object store. Raises
+    No `address` starts a private cluster on this machine; with `autoscale` a cluster adds nodes
+    where trials wait. `checkpoints` is a folder that the nodes share, or in an object store. Raises
     RunError where trials cannot be carried out here.
     """
     if not address and (said := cpus_said()):

@@ -198,8 +198,7 @@ def _packages() -> dict[str, Path | bytes]:
 def own_modules(names: Iterable[str]) -> tuple[dict[str, Path], list[str]]:
     """Find the files of a user's own modules, and of those that they import; nothing is run.
 
-    Ray ships a module that is named to it (`py_modules`), but none that this one imports, and with
-    it what Python and git leave beside it. Names have the form `package.module:function`; files are
+    Ray ships a module that is named to it (`py_modules`), but none that this one imports. Files are
     returned by their place on the module search path, with the packages among those asked for that
     are installed: whoever runs the study needs them too.
     """

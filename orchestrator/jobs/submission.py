@@ -100,10 +100,9 @@ def submit(
 ) -> Submission:
     """Ship a study to a cluster and start it there; `note` is told what is being done.
 
-    Relative paths of the study, as its file declares it, are taken from `base`. The address is that
-    of the dashboard, by default of `dashboard_address`. `out` is the run directory as the cluster's
-    nodes see it: absolute, or in a store; by default `~/scalestudy/<name>` of whoever runs the
-    head. The same one goes on from what it holds. The rest is as in `run_study`.
+    Relative paths of the study are taken from `base`; the address is a dashboard's. `out` is the
+    run directory as the cluster's nodes see it: absolute, or in a store; by default
+    `~/scalestudy/<name>` of whoever runs the head. The rest is as in `run_study`.
     """
     where = out or f"~/scalestudy/{study.name}"
     if "://" not in where and not where.startswith(("/", "~")):

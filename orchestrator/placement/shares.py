@@ -210,8 +210,7 @@ def share_for(
 
     The kind of GPU that holds the fewest trials decides, so that any GPU will do. Where the trial
     does not fit on some kind at all, it is kept to the kind, of those where it fits, with the most
-    GPUs. `fits` has by kind how many trials a GPU holds, and their `speed`; `gpus` how many there
-    are.
+    `gpus`. `fits` has by kind how many trials a GPU holds, and their `speed`.
     """
     fitting = {kind: found for kind, found in fits.items() if found[0]}
     if not fitting:

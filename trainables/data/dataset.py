@@ -58,9 +58,8 @@ class Dataset:
 def inspect(source: Source) -> DataInfo:
     """Return what is known of a source: labels, class names, sizes, a hash; nothing is decoded.
 
-    What was found is kept in the cache folder until one of the files changes. Raises DataError
-    where something is missing, unreadable or labelled in an impossible way; files are named. Damage
-    beyond an image's header shows only when it is decoded.
+    What was found is kept in the cache folder until a file changes. Raises DataError, which names
+    what is missing, unreadable or labelled in an impossible way, as far as images' headers tell.
     """
     found = origin(source)
     evidence = found.evidence()
@@ -141,8 +140,7 @@ def decode_size(source: Source, goal: Sides | None) -> Sides | None:
     """Return the height and width to which images are decoded for a recipe's `sides`.
 
     None keeps them as they are, to be resized on the device: where all have one size and the
-    recipe's shape, and are no larger. It depends on the images alone, so that the same ones give
-    the same numbers whichever source they come from.
+    recipe's shape, and are no larger, whichever source they come from.
     """
     if goal is None:
         return None
@@ -165,12 +163,10 @@ def open_dataset(
 ) -> Dataset:
     """Return a data set's decoded images, decoded first where this node has not done it yet.
 
-    They are read only if they must be decoded, and refused where `inspect` returned another
-    fingerprint. An image size is the height and width in pixels that images are brought to, as the
-    source's `fit` says; one number is both; None leaves them as they are, all of one size.
-    Progress is told the number of images decoded and to be decoded now and then. Raises DataError
-    where images are damaged (they are named), are not those of the fingerprint, or the cache folder
-    has no room. `anew` decodes what is there already too.
+    An image size is the height and width in pixels that images are brought to, as the source's
+    `fit` says; one number is both; None leaves them as they are, all of one size. `anew` decodes
+    what is there already too. Raises DataError where images are damaged (they are named) or not
+    those of the fingerprint that `inspect` returned, or the cache folder has no room.
     """
     goal = (image_size, image_size) if isinstance(image_size, int) else image_size
     entry = _entry(fingerprint, source, goal)

@@ -47,8 +47,7 @@ def carve(
     `validation` is a share of the training images, a number of them, or "test": all of train is
     the pool and the caller validates on the test set. Of a test `part` the order is another one.
     Returns indices into `labels`, ascending and disjoint: the pool, and what was carved out. Raises
-    DataError where nothing or everything would be carved out, or all images of a class; class
-    names, by label, are for messages.
+    DataError where nothing or everything would be carved out, or all images of a class.
     """
     if validation == "test":
         return np.arange(labels.size), np.arange(0)
@@ -135,12 +134,10 @@ def draw(
 ) -> NDArray[np.int64]:
     """Draw `n` images of the pool: each class within one image of its share, nested over `n`.
 
-    The same seed, not negative, gives the same images in the same order, whatever else a trial
-    depends on; a larger `n` only adds images at the end. Returns indices into the pool, shape (n,).
-    Of groups, by number, one is drawn after another, and only the last of them in part; classes
-    have their share of the groups then.
-    Raises DataError where the pool has fewer images, or a class would be left empty; class names,
-    by label, are for messages.
+    The same seed, not negative, gives the same images in the same order; a larger `n` only adds
+    images at the end. Returns indices into the pool, shape (n,). Of groups, by number, one is drawn
+    after another, and only the last of them in part; classes have their share of the groups then.
+    Raises DataError where the pool has fewer images, or a class would be left empty.
     """
     if not 0 < n <= pool_labels.size:
         raise DataError(

@@ -78,9 +78,8 @@ def check_weights(
 ) -> Fit | None:
     """Check, before anything trains, that the weights can be had and fit the model.
 
-    Returns what is taken of them; None without any. Of those that torchvision has yet to download,
-    it is only checked that they are there. Raises WeightsError, which names the file, the address
-    and the cache folder.
+    Returns what is taken of them, or None. Of those that torchvision has yet to download, it is
+    only checked that they are there. Raises WeightsError, which names file, address and cache.
     """
     if weights.file is None and weights.name is not None:
         member = published.known_member(model, weights.name)
@@ -94,10 +93,9 @@ def check_weights(
 def load_weights(module: nn.Module, weights: Weights, model: str, n_classes: int) -> Head | None:
     """Put pretrained weights into a model that `build_model` just returned, in place.
 
-    Returns what became of the head: a head of another size, or one that the file lacks, keeps its
-    fresh values. A vision transformer built for another image size gets its position embeddings
-    interpolated. Raises WeightsError where the weights cannot be had, or do not fit; the entries
-    that do not are named.
+    Returns what became of the head: one of another size, or that the file lacks, stays fresh. A
+    vision transformer for another image size gets its position embeddings interpolated. Raises
+    WeightsError where the weights cannot be had, or do not fit: these entries are named.
     """
     found = _fit(weights, module, model, n_classes)
     if found is None:
