@@ -4,7 +4,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,7 @@ import typer
 from orchestrator.commands import usage
 
 if TYPE_CHECKING:
-    from orchestrator.jobs.submission import Submission
+    pass
 
 
 def submit(
@@ -50,6 +49,7 @@ def submit(
     """Run a study on a Ray cluster that need not have scalestudy; ends as the run does."""
     from orchestrator.errors import StudyError
     from orchestrator.jobs import fetching, submission
+    from orchestrator.run.signals import Interrupted
     from orchestrator.study.file import load_study
 
     code = 0
@@ -77,7 +77,13 @@ def submit(
         document.update(job=sent.job, address=sent.dashboard.address, out=there)
         _note(f"job:{sent.job} writes {there} on the cluster")
         if follow:
-            code = _follow(sent, partial(typer.echo, nl=False, err=as_json))
+            try:
+                code = submission.follow(sent, partial(typer.echo, nl=False, err=as_json))
+            except KeyboardInterrupt:  # which ends the following alone
+                raise Interrupted(
+                    f"job:{sent.job} goes on without being followed. Look at it: scalestudy status "
+                    f"{sent.words}; end it: scalestudy stop {sent.words}"
+                ) from None
             document.update(exit_code=code, state=sent.standing().state)
         else:
             _note(f"look at it: scalestudy status {sent.words}")
@@ -97,20 +103,6 @@ def submit(
 
 
 _note = partial(typer.echo, err=True)
-
-
-def _follow(sent: "Submission", show: Callable[[str], None]) -> int:
-    """Follow a job; Ctrl-C ends that alone."""
-    from orchestrator.jobs.submission import follow
-    from orchestrator.run.signals import Interrupted
-
-    try:
-        return follow(sent, show)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"job:{sent.job} goes on without being followed. Look at it: scalestudy status "
-            f"{sent.words}; end it: scalestudy stop {sent.words}"
-        ) from None
 
 
 def stop(

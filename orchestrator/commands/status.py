@@ -122,6 +122,7 @@ def clean(
     as_json: usage.Json = False,
 ) -> None:
     """Say what a run directory holds that nothing needs any more, and remove it."""
+    from orchestrator.errors import StudyError
     from orchestrator.run.lock import held
     from results.store.files import remove, size
     from results.store.store import Store
@@ -134,7 +135,13 @@ def clean(
             for path, reason in found.items():
                 typer.echo(f"{path}  {byte_size(sizes[path])}  {reason}")
             typer.echo(f"{len(found)} items, {byte_size(sum(sizes.values()))} in all")
-        if found and (yes or (not as_json and _confirmed("Remove them?"))):
+        if found and not yes and not as_json:
+            if not sys.stdin.isatty():
+                raise StudyError(
+                    "clean asks before it removes anything; without a terminal, add --yes."
+                )
+            yes = typer.confirm("Remove them?")
+        if found and yes:
             with held(store.lock):
                 for path in found:
                     remove(path)
@@ -143,15 +150,6 @@ def clean(
             {"path": str(path), "bytes": sizes[path], "reason": reason}
             for path, reason in found.items()
         ]
-
-
-def _confirmed(question: str) -> bool:
-    """Ask; where nobody can answer, say what answers."""
-    from orchestrator.errors import StudyError
-
-    if not sys.stdin.isatty():
-        raise StudyError("clean asks before it removes anything; without a terminal, add --yes.")
-    return typer.confirm(question)
 
 
 def leftovers(store: "Store", *, kept_checkpoints: bool = False) -> "dict[Location, str]":

@@ -168,7 +168,19 @@ class Dashboard:
                 "RAY_AUTH_TOKEN_PATH to the file that holds the token."
             ) from None
         except (requests.exceptions.RequestException, ConnectionError) as error:
-            raise RunError(_unreachable(self.address, error)) from None
+            why = (
+                "it does not answer in time"
+                if "imed out" in str(error)
+                else "nothing answers there"
+            )
+            if "SSL" in type(error).__name__:
+                why = f"its certificate is not accepted ({first_line(error)})"
+            raise RunError(
+                f"{self.address}: no Ray dashboard can be reached ({why}). Is the cluster up, was "
+                "it started with its dashboard, and does this machine reach that port (a tunnel, "
+                "a port-forward)? The dashboard's port is 8265 unless told otherwise, not Ray's "
+                "own 6379."
+            ) from None
         except RuntimeError as error:
             raise RunError(f"{self.address}: {first_line(error)}") from None
 
@@ -206,14 +218,3 @@ def _check_there(address: str) -> None:
     if numbers < _OLDEST:
         oldest = ".".join(map(str, _OLDEST))
         raise RunError(f"{address}: the cluster runs Ray {version}; {oldest} or newer is needed.")
-
-
-def _unreachable(address: str, error: Exception) -> str:
-    why = "it does not answer in time" if "imed out" in str(error) else "nothing answers there"
-    if "SSL" in type(error).__name__:
-        why = f"its certificate is not accepted ({first_line(error)})"
-    return (
-        f"{address}: no Ray dashboard can be reached ({why}). Is the cluster up, was it started "
-        "with its dashboard, and does this machine reach that port (a tunnel, a port-forward)? The "
-        "dashboard's port is 8265 unless told otherwise, not Ray's own 6379."
-    )

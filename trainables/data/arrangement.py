@@ -64,15 +64,6 @@ class Readable(ABC):
         return arranged(self.parts(), source or Source())
 
 
-def _without_test(parts: Parts) -> OtherLayout:
-    """Return the error of a data set without a test part: test on what validates, or carve one."""
-    roots = parts.roots
-    if "validation" in roots:
-        block = {"path": {"train": roots["train"], "test": roots["validation"]}}
-        return OtherLayout(f"{parts.lack}, but {roots['validation'].name}", "test on it", block)
-    return OtherLayout(parts.lack, "hold a fifth of train back for it", {"test": 0.2})
-
-
 def arranged(parts: Parts, source: Source) -> Reading:
     """Return the training and the test set that a study works with; raises DataError likewise."""
     splits, notes = _grouped(parts.splits, source), [*parts.notes]
@@ -81,7 +72,12 @@ def arranged(parts: Parts, source: Source) -> Reading:
         notes += _across(splits)
     if test is None:
         if source.test is None:
-            raise _without_test(parts)
+            # Test on what validates, or carve a test part.
+            if "validation" in parts.roots:
+                other = parts.roots["validation"]
+                block = {"path": {"train": parts.roots["train"], "test": other}}
+                raise OtherLayout(f"{parts.lack}, but {other.name}", "test on it", block)
+            raise OtherLayout(parts.lack, "hold a fifth of train back for it", {"test": 0.2})
         groups = _numbers(train)
         kept, held_out = carve(train.labels, source.test, parts.class_names, "test", groups)
         train, test = train.only(kept), train.only(held_out)

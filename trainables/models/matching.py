@@ -93,7 +93,10 @@ def fit(
         _judge(place, ours, last, head is None, n_classes, fresh)
     sound = [place for place in places if not place.problems]
     if not sound:
-        raise WeightsError(_told(places[0]))
+        one = places[0]
+        taken = f"; `{_dotted(one.prefix)}` was taken off every name" if one.prefix else ""
+        problems = "; ".join(one.problems)
+        raise WeightsError(f"{problems}{taken}; are they of this model, and of its stem?")
     sound.sort(key=lambda place: bool(_COPIES.search(place.prefix)))
     best, *others = sound
     _refuse_values(best.state, ours)
@@ -289,11 +292,6 @@ def _beginning(names: Collection[str]) -> str:
     pairs = zip(min(names), max(names), strict=False)
     alike = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     return re.sub(rf"[^.{LEVEL}]*$", "", alike)
-
-
-def _told(place: _Place) -> str:
-    taken = f"; `{_dotted(place.prefix)}` was taken off every name" if place.prefix else ""
-    return f"{'; '.join(place.problems)}{taken}; are they of this model, and of its stem?"
 
 
 def _shown(prefix: str) -> str:

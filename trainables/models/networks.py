@@ -73,7 +73,10 @@ def build_model(
         arguments[_SIZE_ARGUMENT[family]] = sides if family == "MaxVit" else sides[0]
     model: nn.Module = torchvision.models.get_model(name, weights=None, **arguments)
     if stem == "cifar":
-        _set_cifar_stem(model)
+        # As in He et al., Deep Residual Learning, section 4.2.
+        first = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
+        nn.init.kaiming_normal_(first.weight, mode="fan_out", nonlinearity="relu")
+        model.conv1, model.maxpool = first, nn.Identity()
     return model
 
 
@@ -187,13 +190,6 @@ class _ParametersOnMeta(TorchFunctionMode):
         if func is torch.empty and kwargs.get("device") is None:
             kwargs["device"] = "meta"
         return func(*args, **kwargs)
-
-
-def _set_cifar_stem(model: Any) -> None:
-    """Replace the stem as in He et al., Deep Residual Learning, section 4.2."""
-    model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
-    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
-    model.maxpool = nn.Identity()
 
 
 def _family(name: str) -> str:

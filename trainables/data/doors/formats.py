@@ -70,7 +70,8 @@ def names_paths(file: Path) -> bool:
     with opened as parquet:
         schema, metadata = parquet.schema_arrow, parquet.metadata
         if not any(pa.types.is_struct(field.type) for field in schema):
-            return not any(_holds_bytes(field.type) for field in schema)
+            kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_list)
+            return not any(is_kind(field.type) for field in schema for is_kind in kinds)
         for group in range(metadata.num_row_groups):
             for place in range(metadata.num_columns):
                 column = metadata.row_group(group).column(place)
@@ -79,11 +80,6 @@ def names_paths(file: Path) -> bool:
                     if counted is None or not counted.has_null_count or counted.null_count:
                         return True
     return False
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_list)
-    return any(test(kind) for test in tests)
 
 
 def _opened(file: Path) -> Any:
