@@ -207,6 +207,9 @@ def test_each_example_of_the_page_loads(key: str, value: Any, tmp_path: Path) ->
         "recipe.nesterov": {"recipe": {"optimizer": "sgd"}},
         "recipe.step_size": {"recipe": {"schedule": "step"}},
         "recipe.gamma": {"recipe": {"schedule": "step", "step_size": 30}},
+        "metric.column": {"metric": {"goal": "min"}},
+        "metric.goal": {"metric": {"column": "rmse"}},
+        "metric.unit": {"metric": {"column": "rmse", "goal": "min"}},
     }.get(key, {})
     block, _, name = key.partition(".")
     given = {**values.get(block, {}), name: value} if name else value
