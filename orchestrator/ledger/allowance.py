@@ -1,5 +1,6 @@
 """What a run may spend, and whether a trial can still be started for it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -26,26 +27,30 @@ class _Stay:
 class Allowance:
     """A run's budget, what it has spent of it, and what the trials under way will.
 
-    `price` is that of a GPU, or CPU where trials have none, for an hour; `clock` tells seconds.
-    What trials are expected to take is corrected by what those before them took. Raises StudyError
-    where the budget is money and there is no price.
+    Without a budget everything is afforded. `price` is that of a GPU, or CPU where trials have
+    none, for an hour; `clock` tells seconds. What trials are expected to take is corrected by what
+    those before them took. Raises StudyError where the budget is money and there is no price.
     """
 
     def __init__(
-        self, budget: Budget, price: float | None, clock: Callable[[], float] | None = None
+        self,
+        budget: Budget | None = None,
+        price: float | None = None,
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        self.budget, self._clock = budget, clock or monotonic
-        if budget.unit == "money" and not price:
+        self._unit, self.text = (budget.unit, budget.text) if budget else ("clock", "")
+        if self._unit == "money" and not price:
             raise StudyError(
-                f"--budget {budget.text}: a bare number is money, and the study has no "
+                f"--budget {self.text}: a bare number is money, and the study has no "
                 "prices.hour; state it, or say 3h, 20gpu-hours or 20cpu-hours."
             )
-        self._limit = 3600 * budget.amount / ((price or 1.0) if budget.unit == "money" else 1.0)
+        per_hour = price if price and self._unit == "money" else 1.0
+        self._limit = 3600 * budget.amount / per_hour if budget else math.inf
+        self._clock = clock or monotonic
         self._began = self._clock()
         self._stays: dict[str, _Stay] = {}
-        self._spent = 0.0
-        """Seconds of the resource that ended trials held, and of those, what was expected."""
-        self._took = self._expected = 0.0
+        # Of trials that have ended: seconds of the resource, those of places, and those expected.
+        self._spent = self._took = self._expected = 0.0
 
     @property
     def is_spent(self) -> bool:
@@ -54,14 +59,12 @@ class Allowance:
 
     def affords(self, seconds: float, share: Share) -> bool:
         """Return whether a trial with a share that takes so many seconds ends within the budget."""
-        seconds *= self._correction
-        if self.budget.unit == "clock":
-            return self._used() + seconds <= self._limit
-        under_way = sum(
-            max(0.0, stay.seconds * self._correction - self._held(stay)) * stay.rate
-            for stay in self._stays.values()
-        )
-        return self._used() + under_way + seconds * self._rate(share) <= self._limit
+        correction = self._took / self._expected if self._expected else 1.0
+        cost = seconds * correction * self._rate(share)
+        # Trials under way share a clock.
+        for stay in self._stays.values() if self._unit != "clock" else ():
+            cost += max(0.0, stay.seconds * correction - self._held(stay)) * stay.rate
+        return self._used() + cost <= self._limit
 
     def take(self, trial_id: str, seconds: float, share: Share) -> None:
         """Note that a trial was chosen, which is expected to take so many seconds."""
@@ -71,20 +74,16 @@ class Allowance:
         """Note that a trial has its place."""
         self._stays[trial_id].since = self._clock()
 
-    def end(self, trial_id: str, trained: float) -> None:
-        """Note that a trial has given up its place, with such a part of it trained."""
+    def end(self, trial_id: str, left: float) -> None:
+        """Note that a trial has given up its place, with so many expected seconds left of it."""
         stay = self._stays.pop(trial_id)
         held = self._held(stay)
         self._spent += held * stay.rate
-        if trained > 0:
-            self._took, self._expected = self._took + held, self._expected + stay.seconds * trained
-
-    @property
-    def _correction(self) -> float:
-        return self._took / self._expected if self._expected else 1.0
+        if left < stay.seconds:
+            self._took, self._expected = self._took + held, self._expected + stay.seconds - left
 
     def _used(self) -> float:
-        if self.budget.unit == "clock":
+        if self._unit == "clock":
             return self._clock() - self._began
         return self._spent + sum(self._held(stay) * stay.rate for stay in self._stays.values())
 
@@ -92,9 +91,7 @@ class Allowance:
         return 0.0 if stay.since is None else self._clock() - stay.since
 
     def _rate(self, share: Share) -> float:
-        if self.budget.unit == "gpu" and not share.gpu:
-            raise StudyError(
-                f"--budget {self.budget.text}: no GPU trains here; say 3h or 20cpu-hours."
-            )
+        if self._unit == "gpu" and not share.gpu:
+            raise StudyError(f"--budget {self.text}: no GPU trains here; say 3h or 20cpu-hours.")
         rates = {"clock": 1.0, "gpu": share.gpu, "cpu": share.cpu, "money": share.gpu or share.cpu}
-        return rates[self.budget.unit]
+        return rates[self._unit]

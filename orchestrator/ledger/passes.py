@@ -49,10 +49,8 @@ class Pass:
         spread: Callable[[Trial, int], None] | None = None,
         allowance: Allowance | None = None,
     ) -> None:
-        self.ledger, self.share, self.allowance = ledger, share, allowance
+        self.ledger, self.share, self.allowance = ledger, share, allowance or Allowance()
         self._is_capped = False
-        self._begun_at: dict[str, int] = {}
-        """Epochs that were recorded of each trial when it was chosen, where there is a budget."""
         self._cost, self._enlarge, self._listener, self._spread = cost, enlarge, tell, spread
         self._losses: Counter[tuple[str, FailureKind]] = Counter()
         self._queue = Queue()
@@ -115,23 +113,12 @@ class Pass:
         wanted = self.running[trial_id] = self.ledger.stages.wanted[trial_id]
         if self._spread:
             self._spread(wanted.trial, len(self._queue) + len(self.running))
-        if self.allowance:
-            self._begun_at[trial_id] = self.done(wanted)
-            self.allowance.take(trial_id, self._left(wanted), self.share(wanted.trial))
+        self.allowance.take(trial_id, self._left(wanted), self.share(wanted.trial))
         return wanted
 
     def _affords(self, trial_id: str) -> bool:
         wanted = self.ledger.stages.wanted[trial_id]
-        allowance = self.allowance
-        return not allowance or allowance.affords(self._left(wanted), self.share(wanted.trial))
-
-    def _pay(self, wanted: Wanted) -> None:
-        """Let the allowance know that a trial has given up its place."""
-        if self.allowance:
-            begun = self._begun_at.pop(wanted.trial.trial_id)
-            trained = self.done(wanted) - begun
-            left = max(1, wanted.trial.recipe.intervals - begun)
-            self.allowance.end(wanted.trial.trial_id, trained / left)
+        return self.allowance.affords(self._left(wanted), self.share(wanted.trial))
 
     def _left(self, wanted: Wanted) -> float:
         """Return the cost of what is left of a trial."""
@@ -173,8 +160,7 @@ class Pass:
         share = self.share(wanted.trial)
         self.ledger.rows.start(wanted, share)
         self._hear(trial_id)
-        if self.allowance:
-            self.allowance.start(trial_id)
+        self.allowance.start(trial_id)
         self._tell("started", wanted, cpu=share.cpu, gpu=share.gpu)
 
     def result(self, trial_id: str, report: Report) -> bool:
@@ -268,12 +254,12 @@ class Pass:
     def _close(self, wanted: Wanted, outcome: Outcome, **values: Any) -> None:
         del self.running[wanted.trial.trial_id]
         self._heard.pop(wanted.trial.trial_id, None)
-        self._pay(wanted)
+        self.allowance.end(wanted.trial.trial_id, self._left(wanted))
         self._push(self.ledger.end(wanted, outcome, **values))
 
     def _requeue(self, trial_id: str, reason: str | None) -> None:
         self.ledger.rows.requeue(trial_id, reason)
-        self._pay(self.running[trial_id])
+        self.allowance.end(trial_id, self._left(self.running[trial_id]))
         self._push([self.running.pop(trial_id)])
 
     def _push(self, trials: Iterable[Wanted]) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -88,30 +89,18 @@ def run_study(
     the way, and Interrupted once a signal has ended the run; run again to go on.
     """
     show, price = progress or Progress(), study.prices.hour if study.prices else None
-    allowance = Allowance(parse_budget(budget, bare="money"), price) if budget else None
-    with Signals() as signals:
-        return _run(signals, study, out, address, max_parallel, autoscale, show, allowance)
-
-
-def _run(
-    signals: Signals,
-    study: Study,
-    out: str | Location | None,
-    address: str | None,
-    max_parallel: int | None,
-    autoscale: bool,
-    show: Progress,
-    allowance: Allowance | None,
-) -> Summary:
-    store = Store.at(out or default_out(study))
-    study = continued(study, store)
-    show.note("looking at data and weights")
-    inputs = find_inputs(study)
-    if study.data.damaged == "skip":
-        # Which images are left out decides which trials there are.
-        inputs = look_at_images(study, inputs, show.decoding)
-    check_owner(study, inputs, store)
-    with held(store.lock) as still_held:
+    allowance = Allowance(parse_budget(budget, bare="money") if budget else None, price)
+    with ExitStack() as stack:
+        signals = stack.enter_context(Signals())
+        store = Store.at(out or default_out(study))
+        study = continued(study, store)
+        show.note("looking at data and weights")
+        inputs = find_inputs(study)
+        if study.data.damaged == "skip":
+            # Which images are left out decides which trials there are.
+            inputs = look_at_images(study, inputs, show.decoding)
+        check_owner(study, inputs, store)
+        still_held = stack.enter_context(held(store.lock))
         if isinstance(store.root, ObjectPath):
             show.note("the lock of an object store is advisory: start one run at a time there")
         problems = store.repair()
@@ -126,8 +115,8 @@ def _run(
         # Before the first flush: trials that are continued are no longer complete then.
         durations = durations_here(ledger)
         placer = Placer(study, inputs, grows=autoscale)
-        asked = (durations.seconds, placer.share, placer.enlarge, tell, placer.spread, allowance)
-        work = Pass(ledger, *asked)
+        hands = (durations.seconds, placer.share, placer.enlarge, tell, placer.spread)
+        work = Pass(ledger, *hands, allowance)
         store.write_study(study.written())
         recorder.flush(force=True)
         if not work.is_finished:
@@ -146,7 +135,7 @@ def _run(
         store.merge(pass_id)
         left = {folder.name for folder in store.checkpoints.glob("*")}
         _drop_checkpoints(ledger, left.intersection(ledger.stages.wanted))
-        return _summary(ledger, _left_open(ledger, allowance, max_parallel, recorder))
+        return _summary(ledger, _left_open(work, max_parallel, recorder))
 
 
 @dataclass
@@ -207,7 +196,7 @@ class _Watch:
             self.show.note("ending the workers; all that was recorded is safe")
             raise
         self.still_held()
-        if self.work.allowance and self.work.allowance.is_spent and self.work.running:
+        if self.work.allowance.is_spent and self.work.running:
             raise Spent("the budget is spent")
         self.show.update(self.work.ledger)
 
@@ -264,20 +253,19 @@ def _drop_checkpoints(ledger: Ledger, trial_ids: Iterable[str]) -> None:
             Checkpoints(ledger.history.store.checkpoints / trial_id).clear()
 
 
-def _left_open(
-    ledger: Ledger, allowance: Allowance | None, max_parallel: int | None, recorder: Recorder
-) -> str:
+def _left_open(work: Pass, max_parallel: int | None, recorder: Recorder) -> str:
     """Return what a budget left open of a study and what that costs, and record it."""
-    if not allowance or not (ledger.left() or ledger.stages.unknown_recipes()):
+    ledger, budget = work.ledger, work.allowance.text
+    if not budget or not (ledger.left() or ledger.stages.unknown_recipes()):
         return ""
     price = price_study(ledger, max_parallel=max_parallel, sizes=())
     cells = sum(bool(cost.trials) for cost in price.cells.values())
     hours = f"{price.total.hours.value:.3g} {price.resource.upper()}-hours"
     said = (
-        f"the budget of {allowance.budget.text} left {count(price.total.trials, 'trial')} of "
+        f"the budget of {budget} left {count(price.total.trials, 'trial')} of "
         f"{count(cells, 'cell')} open, about {hours} ({duration(price.wall.value)} here)"
     )
-    recorder.write_end(f"its budget of {allowance.budget.text}", said)
+    recorder.write_end(f"its budget of {budget}", said)
     return said
 
 

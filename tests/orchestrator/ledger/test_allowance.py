@@ -108,7 +108,7 @@ def test_trials_under_way_count_as_what_they_will_take() -> None:
     assert not allowance.is_spent
     clock.now = 1900
     assert allowance.is_spent
-    allowance.end("a", 1.0)
+    allowance.end("a", 0.0)
     assert allowance.is_spent
 
 
