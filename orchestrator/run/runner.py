@@ -263,7 +263,8 @@ def _left_open(work: Pass, max_parallel: int | None, recorder: Recorder) -> str:
     hours = f"{price.total.hours.value:.3g} {price.resource.upper()}-hours"
     said = (
         f"the budget of {budget} left {count(price.total.trials, 'trial')} of "
-        f"{count(cells, 'cell')} open, about {hours} ({duration(price.wall.value)} here)"
+        f"{count(cells, 'cell')} open, about {hours} ({duration(price.wall.value)} here), by "
+        f"{' and '.join(price.total.basis)}"
     )
     recorder.write_end(f"its budget of {budget}", said)
     return said
