@@ -191,10 +191,10 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
     unknown = sum(curve.asked - curve.done for curve in left)
     size, (worst, _) = abs(study.metric.scale), study.metric.bounds
     # A winner that diverged is as bad as one that is always wrong.
-    regrets = [
-        size * best.score - (worst if math.isnan(own.score) else size * own.score)
-        for best, own in won
+    values = [
+        [worst if math.isnan(one.score) else size * one.score for one in pair] for pair in won
     ]
+    regrets = [0.0 if best == own else best - own for best, own in values]
     return Replay(
         rule,
         rule == study.stopping,

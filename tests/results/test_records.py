@@ -39,7 +39,7 @@ FINALS = [
     for split in ("train", "val", "test")
     for kind in ("loss", "accuracy")
 ]
-PLAIN = {"string", "int64", "double", "bool", "timestamp[us, tz=UTC]"}
+PLAIN = {"string", "int64", "double", "float", "bool", "timestamp[us, tz=UTC]"}
 
 
 def test_the_promised_columns_are_there() -> None:

@@ -292,6 +292,9 @@ def test_memory_holds_a_row_group_and_not_the_table(
             "label": generator.integers(10, size=count),
             "prediction": generator.integers(10, size=count),
             "correct": generator.random(count) < 0.5,
+            "label_probability": generator.random(count, np.float32),
+            "prediction_probability": generator.random(count, np.float32),
+            "in_first_five": generator.random(count) < 0.5,
         }
         table.append_table(pa.table(rows, schema=PREDICTION_SCHEMA))
         table.flush()

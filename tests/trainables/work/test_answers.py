@@ -174,4 +174,5 @@ def test_any_value_for_any_key_is_recorded_or_refused(tmp_path: Path) -> None:
         except TrainableError:
             continue
         assert found is None or (found.classes.dtype == np.int64 and found.classes.ndim == 1)
-    assert taken > 1_000
+    # The names that are refused grow with the columns.
+    assert taken > 500
