@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from results.metric import ACCURACY, Metric
 from results.statistics.intervals import Array
 
 _STILL_FALLS = 0.03  # share of the loss lost over the last quarter of the budget
@@ -68,28 +67,6 @@ def fitting(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) ->
         _verdict(row) if row["runs"] else Fit.UNKNOWN for row in frame.to_dict("records")
     ]
     return frame
-
-
-def selection_optimism(epochs: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
-    """Return what choosing each run's best epoch on the test set would have added.
-
-    One row per trial with both curves: `trial_id`, `by_validation` (score on the test set at the
-    epoch best on validation), `by_test` (the best of all), and their difference `optimism`.
-    """
-    whole = epochs[["trial_id", "epoch"]].assign(
-        **{part: metric.scale * metric.of(epochs, part) for part in ("val", "test")}
-    )
-    whole = whole.dropna().sort_values(["trial_id", "epoch"], ignore_index=True)
-    chosen = whole.loc[whole.groupby("trial_id")["val"].idxmax()]
-    best = whole.groupby("trial_id")["test"].max()
-    frame = pd.DataFrame(
-        {
-            "trial_id": chosen["trial_id"].to_numpy(),
-            "by_validation": chosen["test"].to_numpy(),
-            "by_test": best.loc[chosen["trial_id"]].to_numpy(),
-        }
-    )
-    return frame.assign(optimism=frame["by_test"] - frame["by_validation"])
 
 
 def curve_arrays(

@@ -11,11 +11,9 @@ import pandas as pd
 from results.analysis.analysis import Analysis
 from results.analysis.runs import model_sizes, records_of
 from results.answer.best import best_said
-from results.answer.data import data_said
 from results.answer.evidence import evidence_said
-from results.answer.factors import factor_said
-from results.answer.headline import headline, how_sure
-from results.answer.levers import Step, levers_said, step_of
+from results.answer.factors import data_said, factor_said
+from results.answer.levers import Step, headline, how_sure, levers_said, step_of
 from results.answer.statements import Statement, statements
 from results.phrases import listed
 

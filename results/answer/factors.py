@@ -1,14 +1,15 @@
-"""What each factor that varies is worth where data is little and where it is much. Text out."""
+"""What each factor that varies is worth, and what more data would buy. Text out."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from results.analysis.analysis import Analysis
 from results.analysis.comparisons import ALPHA, LEAST, MOST, Comparison
-from results.analysis.runs import records_of
+from results.analysis.runs import by_cell, records_of
 from results.answer.best import ALIKE
-from results.phrases import few, level_label, listed
+from results.phrases import cell_key, few, level_label, listed
 
 _SCRATCH = "none"
 
@@ -30,9 +31,13 @@ def factor_said(study: Analysis, factor: str) -> str:
             f"with all of the data, {_standing(study, most)}" if said else _standing(study, most)
         )
     name = factor.replace("_", " ").capitalize()
-    more = {"model": _crossings, "weights": _worths}.get(factor)
     texts = [f"{name}: {'; '.join(said)}."] if said else []
-    return " ".join([*texts, *(more(study) if more else [])])
+    if factor == "model":
+        texts += few([_crossing(study, row) for row in crossings_of(study)])
+    if factor == "weights" and (found := worth_of(study)):
+        cell, times = found
+        texts.append(f"From scratch, the {study.metric.name} of {cell} takes {times} the data.")
+    return " ".join(texts)
 
 
 def _standing(study: Analysis, rows: Sequence[Comparison]) -> str:
@@ -60,26 +65,19 @@ def _standing(study: Analysis, rows: Sequence[Comparison]) -> str:
     return f"{best} is {' and '.join(parts)}"
 
 
-def _crossings(study: Analysis) -> list[str]:
-    """Say which bigger model overtakes a smaller one as data grows, where tests say so together."""
-    rows = study.crossovers[study.comparisons.crossings <= ALPHA]
-    said = []
-    for row in records_of(rows):
-        setting = study.setting(row, "model", "fraction")
-        where = f"{setting[0].upper()}{setting[1:]}, " if setting else ""
-        said.append(
-            f"{where}{row['big']} overtakes {row['small']} between {row['bracket_low']:,.0f} and "
-            f"{row['bracket_high']:,.0f} images."
-        )
-    return few(said)
+def crossings_of(study: Analysis) -> list[dict[str, Any]]:
+    """Return the crossovers that tests establish together with the answer's comparisons."""
+    return records_of(study.crossovers[study.comparisons.crossings <= ALPHA])
 
 
-def _worths(study: Analysis) -> list[str]:
-    """Say how much more data training from scratch needs, where pretraining helps at little."""
-    found = worth_of(study)
-    if found is None:
-        return []
-    return [f"From scratch, the {study.metric.name} of {found[0]} takes {found[1]} the data."]
+def _crossing(study: Analysis, row: dict[str, Any]) -> str:
+    """Say which bigger model overtakes a smaller one as data grows."""
+    setting = study.setting(row, "model", "fraction")
+    where = f"{setting[0].upper()}{setting[1:]}, " if setting else ""
+    return (
+        f"{where}{row['big']} overtakes {row['small']} between {row['bracket_low']:,.0f} and "
+        f"{row['bracket_high']:,.0f} images."
+    )
 
 
 def worth_of(study: Analysis) -> tuple[str, str] | None:
@@ -99,3 +97,28 @@ def worth_of(study: Analysis) -> tuple[str, str] | None:
                 times = f"{row['factor']:.2g} times ({row['low']:.2g} to {row['high']:.2g})"
             return study.name(cell), times
     return None
+
+
+def data_said(study: Analysis) -> str:
+    """Say what is forecast of twice the data, or why nothing is; empty where data does not vary."""
+    cells = study.comparisons.cells
+    if cells.empty or not study.varies("fraction"):
+        return ""
+    top = cells[cells["fraction"] == cells["fraction"].max()].iloc[0]
+    series = study.others("fraction")
+    if not study.metric.is_percent:
+        return "Twice the data: no forecast, since only those of accuracies are calibrated."
+    row = by_cell(study.forecasts, series)[cell_key(top, series)].iloc[0]
+    name = study.name(top, "fraction")
+    of, now, then = f" of {name}" if name else "", row["error"], row["headline"]
+    if row["refusal"]:
+        kept = (
+            "; the last measured step stands for it"
+            if study.comparisons.of(MOST, "fraction")
+            else ""
+        )
+        return f"Twice the data: no forecast{of}, since {row['refusal']}{kept}."
+    return (
+        f"Twice the data: the error{of}, {now:.1f} % with {row['n_train']:,.0f} images, is "
+        f"forecast to be {then:.1f} % with {row['at']:,.0f}, calibrated on {row['calibrated_on']}."
+    )

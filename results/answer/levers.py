@@ -1,4 +1,4 @@
-"""Which step helps more: the first item of the answer. Analysis in, text out."""
+"""What to do next, how sure that is, and which step helps more. Analysis in, text out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from results.analysis.levers import FORECAST
 from results.analysis.runs import records_of
 from results.phrases import listed, percent, resource_time
 
+_MOST_NAMED = 2
 _TWICE = (1.98, 2.02)
 
 
@@ -34,6 +35,66 @@ class Step:
         """Whether the gain is forecast or not told apart from none, else empty."""
         tied = bool(self.interval) and not self.is_decided
         return ", ".join([*["forecast"] * self.is_forecast, *["not told apart"] * tied])
+
+
+def headline(study: Analysis) -> str:
+    """Return what to do next in at most 25 words of plain language."""
+    if study.ranked.empty:
+        return "Nothing is measured yet."
+    if study.design.race:
+        return "A search for one good trial; it compares nothing."
+    rows = records_of(study.levers)
+    if not rows:
+        return "One cell is measured; with a factor that varies, it could be compared."
+    if not study.is_ranked:
+        return "Measured once: with two more seeds it can be told what helps."
+    won, lost, tied = parted(rows)
+    said = "; then ".join(_advice(row) for row in won[:_MOST_NAMED])
+    parts = [f"{said[0].upper()}{said[1:]}." if said else "No step is shown to help."]
+    if lost:
+        parts.append(f"Would lose: {_names(lost)}.")
+    elif tied and won:
+        parts.append(f"Not told apart: {_names(tied)}.")
+    return " ".join(parts)
+
+
+def how_sure(study: Analysis) -> str:
+    """Return how sure the headline's first step is, empty where no probability is known."""
+    rows = records_of(study.levers) if study.is_ranked and not study.design.race else []
+    chances = [row for row in rows if row["best_probability"] == row["best_probability"]]
+    if not chances:
+        return ""
+    best = max(chances, key=lambda row: float(row["best_probability"]))
+    chance, name = percent(best["best_probability"]), _name(best)
+    if not (best["decided"] and best["gain"] > 0):
+        return f"Likeliest to gain most, with {chance} probability, though not decided: {name}."
+    images = study.ranked["n_train"].max()
+    return f"Best next step, with {chance} probability: {name}, at all of the {images:,.0f} images."
+
+
+def _advice(row: Mapping[str, Any]) -> str:
+    """Return a step as one would ask for it."""
+    after: str = row["step"].split(" → ")[-1]
+    return {
+        "data": "label more data",
+        "model": f"use the model {after}",
+        "weights": "train from scratch" if after == "none" else f"use {after} weights",
+        "recipe": f"use the tuned recipe ({after})",
+    }.get(row["lever"], f"set {row['lever']} to {after}")
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> str:
+    return listed([_name(row) for row in rows[:_MOST_NAMED]])
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    after: str = row["step"].split(" → ")[-1]
+    return {
+        "data": "more data",
+        "model": after,
+        "weights": "training from scratch" if after == "none" else f"{after} weights",
+        "recipe": "the tuned recipe",
+    }.get(row["lever"], f"{row['lever']} {after}")
 
 
 def step_of(study: Analysis, row: Mapping[str, Any]) -> Step:

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from results.analysis.analysis import Analysis
-from results.analysis.comparisons import ALPHA, LEAST, Comparison
-from results.analysis.runs import records_of
+from results.analysis.comparisons import LEAST, Comparison
 from results.answer.best import equals_of, learnt_nothing, value_of, with_less_data
-from results.answer.factors import worth_of
+from results.answer.factors import crossings_of, worth_of
 from results.metric import ACCURACY
 from results.phrases import few, level_label, listed
 
@@ -34,8 +33,17 @@ def statements(study: Analysis) -> list[Statement]:
     if study.is_ranked:
         for factor in study.factors:
             said += _at_little(study, study.comparisons.of(LEAST, factor))
-        said += _worth(study)
-        said += _crossings(study)
+        if found := worth_of(study):
+            text = f"From scratch, the {study.metric.name} of {found[0]} takes"
+            said.append(Statement(text, f"{found[1]} the data", "weights"))
+        said += [
+            Statement(
+                f"{row['big']} overtakes {row['small']} as data grows",
+                f"{row['bracket_low']:,.0f} to {row['bracket_high']:,.0f} images",
+                "model",
+            )
+            for row in crossings_of(study)
+        ]
     return said[:_MOST]
 
 
@@ -73,20 +81,3 @@ def _at_little(study: Analysis, rows: list[Comparison]) -> Iterator[Statement]:
         stands = f"{best} and {other} are not told apart"
     what = row.factor.replace("_", " ").capitalize()
     yield Statement(f"{what}, with {images:,.0f} images: {stands}", ends, row.factor)
-
-
-def _worth(study: Analysis) -> Iterator[Statement]:
-    found = worth_of(study)
-    if found is not None:
-        name, times = found
-        text = f"From scratch, the {study.metric.name} of {name} takes"
-        yield Statement(text, f"{times} the data", "weights")
-
-
-def _crossings(study: Analysis) -> Iterator[Statement]:
-    for row in records_of(study.crossovers[study.comparisons.crossings <= ALPHA]):
-        yield Statement(
-            f"{row['big']} overtakes {row['small']} as data grows",
-            f"{row['bracket_low']:,.0f} to {row['bracket_high']:,.0f} images",
-            "model",
-        )

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from results.analysis.analysis import Analysis
 from results.figures.courses import epochs
 from results.figures.curves import cost, learning_curves, pretraining
-from results.figures.process import search
+from results.figures.rows import search
 from results.figures.sizes import data_size
 
 

@@ -16,11 +16,9 @@ from results.figures import style
 from results.phrases import cell_key, fraction_label
 from results.records import Stage, Status
 
-_MAX_REASONS = 14
 _MAX_COURSES = 30  # panels of a figure in which curves can still be told apart
 _MANY_LINES = 40  # in one panel, beyond which a vector per line makes files of megabytes
 _SEARCHED = "#B0B0B0"
-_BLANK = "#F0F0F0"
 
 
 def epochs(study: Analysis, metric: str = "metric") -> Figure:

@@ -37,6 +37,10 @@ def data_size(study: Analysis, log: bool = False) -> Figure:
     title = f"{name}: {study.metric.name} against the amount of training data"
     parts = _parts(study)
     points = compared_trials(study.trials, cells.race)
+    points = points.assign(
+        train_accuracy=points["final_train_accuracy"],
+        **{f"{part}_metric": study.metric.of(points, f"final_{part}") for part in ("val", "test")},
+    )
     if points.empty:
         return style.empty(title, "No cell has a value yet.")
     if len(cells.levels["fraction"]) < 2:
@@ -64,8 +68,7 @@ def data_size(study: Analysis, log: bool = False) -> Figure:
                     _draw_cells(axes, of_cells[key], part, place)
                     _draw_absent(axes, of_cells[key], place)
                 if key in of_points:
-                    own = of_points[key].assign(value=_finals(cells, of_points[key], part))
-                    _draw_seeds(axes, own, place)
+                    _draw_seeds(axes, of_points[key], part, place)
         if panel:
             row[0].set_title(
                 style.plain(described(panel), 90), fontsize=9.5, color=style.INK, loc="left"
@@ -114,22 +117,13 @@ def _parts(study: Analysis) -> dict[str, str]:
     return words | {"val_metric": f"validation {study.metric.name}"}
 
 
-def _finals(cells: Cells, points: pd.DataFrame, column: str) -> pd.Series:
-    """Return a column of the summary as single runs have it."""
-    part, _, name = column.partition("_")
-    is_metric = name == "metric"
-    return (
-        cells.board.metric.of(points, f"final_{part}") if is_metric else points[f"final_{column}"]
-    )
-
-
 def _limits(
     cells: Cells, points: pd.DataFrame, parts: Mapping[str, str]
 ) -> tuple[float, float] | None:
     """Return limits for all that is drawn; intervals are cut where values end."""
     columns = [f"{part}{end}" for part in parts for end in ("_low", "_high")]
-    finals = [_finals(cells, points, part).to_numpy(float) for part in parts]
-    drawn = np.concatenate([cells.summary[columns].to_numpy(float).ravel(), *finals])
+    both = (cells.summary[columns], points[[*parts]])
+    drawn = np.concatenate([frame.to_numpy(float).ravel() for frame in both])
     return style.common_range(drawn.clip(0.0, 1.0) if cells.board.metric.scale == 100 else drawn)
 
 
@@ -150,7 +144,7 @@ def _draw_cells(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
     )
 
 
-def _draw_seeds(axes: Axes, points: pd.DataFrame, place: int) -> None:
+def _draw_seeds(axes: Axes, points: pd.DataFrame, part: str, place: int) -> None:
     """Draw every seed of one model as a point, and what was stopped as a cross."""
     colour = style.look(place)["color"]
     for status, looks in (
@@ -160,7 +154,7 @@ def _draw_seeds(axes: Axes, points: pd.DataFrame, place: int) -> None:
         own = points[points["status"] == status]
         if len(own):
             many = len(own) > _MANY_POINTS
-            axes.scatter(own["fraction"], own["value"], color=colour, rasterized=many, **looks)
+            axes.scatter(own["fraction"], own[part], color=colour, rasterized=many, **looks)
 
 
 def _draw_absent(axes: Axes, cells: pd.DataFrame, place: int) -> None:
@@ -229,7 +223,7 @@ def _one_size(study: Analysis, points: pd.DataFrame, name: str) -> Figure:
         low, high = frame[f"{part}_low"], frame[f"{part}_high"]
         axes.hlines(places + shift, low, high, color=colour)
         at = seeds["row"] + shift
-        axes.plot(_finals(cells, seeds, part), at, ".", color=colour, ms=3, alpha=0.5)
+        axes.plot(seeds[part], at, ".", color=colour, ms=3, alpha=0.5)
     for place, row in enumerate(rows):
         if not row["seeds"]:
             style.write_in_row(axes, place, 0.0, f" {row['state']}", style.FAULT, "left")

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from results.analysis.runs import records_of
-from results.figures.differences import studies
+from results.figures.rows import studies
 from results.findings.findings import by_severity
 from results.pairs.findings import findings
 from results.pairs.pair import Pair

@@ -4,7 +4,7 @@ import pytest
 from answers import line
 from runs_table import BIG, SMALL, analysis_of, cell
 
-from results.answer.headline import headline, how_sure
+from results.answer.levers import headline, how_sure
 
 PRETRAINED = "IMAGENET1K_V1"
 

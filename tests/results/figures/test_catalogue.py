@@ -13,7 +13,7 @@ from sample import Plan, Row, write
 import results
 from results.analysis.analysis import Analysis
 from results.analysis.runs import Design
-from results.figures.process import search
+from results.figures.rows import search
 from results.figures.sizes import data_size
 from results.figures.style import COLOURS, count, kept, look, place_of, plain
 from results.records import SCHEMAS
@@ -308,5 +308,5 @@ def test_a_figure_for_a_column_has_text_of_eight_points_and_nothing_overlaps(tmp
             boxes = [label.get_window_extent() for label in labels if label.get_text()]
             pairs = itertools.combinations(boxes, 2)
             assert not any(one.overlaps(other) for one, other in pairs), name
-    titled = run.figure("cells", width=3.4)
+    titled = run.figure("epochs", width=3.4)
     assert "sample: " in " ".join(texts(titled))
