@@ -80,6 +80,15 @@ class Board:
         count = len(self.cells)
         return self.outcomes.contrasts(np.arange(count)[:, None], np.ones((count, 1)), seeds)
 
+    def tested(self, examples: pd.DataFrame) -> pd.DataFrame:
+        """Return the recorded test images that `images` names, in its order.
+
+        None where one of them is not recorded, or those of several test sets are.
+        """
+        known = examples.set_index("example", drop=False)
+        alike = known.index.is_unique and np.isin(self.images, known.index).all()
+        return known.loc[self.images] if alike else known.iloc[:0]
+
     def grid(self, *named: str) -> tuple[pd.DataFrame, Places]:
         """Return the combinations of the other factors' levels, and the cell of each.
 
@@ -192,11 +201,10 @@ class Classes:
         `examples` are the images of the recorded test sets; of several, nothing is told.
         """
         rows, right = board.outcomes.row, board.outcomes.right
-        known = examples.drop_duplicates("example").set_index("example")["class"]
-        alike = len(known) == len(examples) and pd.Index(board.images).isin(known.index).all()
-        if not len(known) or not right.size or not alike:
+        known = board.tested(examples)
+        if known.empty:
             return cls((), np.zeros(0, dtype=int), np.full((*rows.shape, 0), -1))
-        code, names = pd.factorize(known.reindex(board.images))
+        code, names = pd.factorize(known["class"])
         images = np.bincount(code)
         first = np.cumsum(images) - images
         by_class = right[:, np.argsort(code, kind="stable")]

@@ -43,11 +43,8 @@ def levers(
     the wanted trials of the search stage; the design's prices are of a `label` and of an `hour` of
     the resource, in any one currency; either may be missing.
 
-    One row per lever that varies: `lever` (`data`, `model`, `weights`, `recipe` or an own factor's
-    name), `step` (from → to), `gain` with simultaneous `low` and `high` (points; NaN where the
-    spread over seeds is unknown), `decided`, `best_probability` (that it gains the most; NaN where
-    no gain has an interval), `images` to label, `hours` (of GPU or CPU, that a run takes more; of a
-    recipe, its search), `price` (NaN without prices), `basis` (see `MEASURED`).
+    One row per lever that varies, with the columns of `results.Run.levers`; `basis` is one of
+    `MEASURED`, `FORECAST` and `ONE_SEED`.
     """
     rows = [_row(found.cells, step) for step in reference_steps(found, levels)]
     if found.cells.empty:

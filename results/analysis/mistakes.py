@@ -37,12 +37,10 @@ class Mistakes:
         Predictions are those of the compared runs at their last epoch.
         """
         row, right = board.outcomes.row, board.outcomes.right
-        known = examples.drop_duplicates("example").set_index("example")[["class", "place"]]
-        alike = len(known) == len(examples) and pd.Index(board.images).isin(known.index).all()
-        if not right.size or not alike:
+        names = board.tested(examples)[["example", "class", "place"]].reset_index(drop=True)
+        if names.empty:
             nothing = pd.DataFrame(columns=["example", "class", "place", "taken", "share"])
             return cls(nothing, 0, nothing, np.zeros((len(row), 0)))
-        names = known.reindex(board.images).rename_axis("example").reset_index()
         sizes = board.cells["n_train"].to_numpy()
         most = row[(sizes == sizes[(row >= 0).any(axis=1)].max())[:, None] & (row >= 0)]
         missed = names[~right[most].any(axis=0)]

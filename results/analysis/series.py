@@ -139,9 +139,7 @@ def labels_for(
     Measured cells and forecasts are inverted: errors and both ends of their intervals, interpolated
     as straight lines of log error over log size, at the first size that reaches the target.
 
-    One row per series: its factors, `n_train` (largest measured), `images`, `low`, `high` (NaN
-    where the target is not reached up to 64 times that), `basis` (measured, forecast, far forecast,
-    or empty) and `text`.
+    One row per series, with the columns of `results.Run.labels_for`.
     """
     known = by_cell(cells[cells["seeds"] > 0], series)
     rows = []

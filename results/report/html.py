@@ -203,13 +203,6 @@ def write_figure(folder: Location, name: str, figure: "Figure") -> dict[str, byt
 
     Raises StoreError where the disk refuses.
     """
-    files = _drawn(figure)
-    for ending, content in files.items():
-        write_whole(folder / f"{name}.{ending}", content)
-    return files
-
-
-def _drawn(figure: "Figure") -> dict[str, bytes]:
     import matplotlib
 
     files = {}
@@ -225,6 +218,7 @@ def _drawn(figure: "Figure") -> dict[str, bytes]:
             metadata = {"Date": None} if ending == "svg" else None
             figure.savefig(buffer, format=ending, dpi=_DOTS_PER_INCH, metadata=metadata)
             files[ending] = buffer.getvalue()
+            write_whole(folder / f"{name}.{ending}", files[ending])
     return files
 
 

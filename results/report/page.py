@@ -1,8 +1,7 @@
 """The report: its page, which needs nothing else and asks for nothing, and the files beside it."""
 
-import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from numbers import Real
 from typing import Any
@@ -48,6 +47,10 @@ _COMPARING = ("data-size", "cost", "pretraining")
 """Figures that every report draws."""
 _SECONDARY = ("state", "val_accuracy", "train_accuracy", "test_loss", "seconds")
 _SHOWN = ("test_accuracy", "val_accuracy", "train_accuracy", "test_loss")
+_PREDICTED = (
+    *("trials_predicted", "trials", "epochs_predicted", "epochs"),
+    *("seconds_predicted", "range", "seconds"),
+)
 _MAX_POINTS = 5_000
 _MAX_CURVE_ROWS = 40_000
 _CURVE_METRICS = (
@@ -159,7 +162,7 @@ def render(
         environments=table_of(
             "One row per pass", passes, {name: name.replace("_", " ") for name in passes.columns}
         ),
-        read=_read(run.environments()),
+        read=_read(study.inventory),
         forecasts=_forecast_table(run),
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
         written_at=written_at,
@@ -228,14 +231,10 @@ def _recipe_table(cells: Cells, tuned: list[str]) -> Table:
     return table_of("The recipe chosen in each cell", frame, columns, most=len(frame))
 
 
-def _read(environments: pd.DataFrame) -> list[str]:
+def _read(data: Mapping[str, Any]) -> list[str]:
     """Return what the last pass read of the data, and each note on it; nothing of older runs."""
-    recorded = environments["data"].dropna().tolist() if "data" in environments else []
-    if not recorded:
-        return []
-    data = json.loads(recorded[-1])
-    notes = [f"{'; '.join(filter(None, (n['text'], n['advice'])))}." for n in data["notes"]]
-    return [f"{data['line']}.", *notes]
+    notes = [f"{'; '.join(filter(None, (n['text'], n['advice'])))}." for n in data.get("notes", ())]
+    return [f"{data['line']}.", *notes] if data else []
 
 
 def _forecast_table(run: Run) -> Table | None:
@@ -252,13 +251,7 @@ def _forecast_table(run: Run) -> Table | None:
         ),
         {
             "started_at": "pass",
-            "trials_predicted": "trials predicted",
-            "trials": "trials",
-            "epochs_predicted": "epochs predicted",
-            "epochs": "epochs",
-            "seconds_predicted": "seconds predicted",
-            "range": "range",
-            "seconds": "seconds",
+            **{name: name.replace("_", " ") for name in _PREDICTED},
             "ratio": "actual / predicted",
             "basis": "basis",
         },
