@@ -107,7 +107,7 @@ def studies(
     if shown["difference"].isna().all():
         right.set_xlim(-1, 1)
     # Drawn last, once the limits are known.
-    for place, row in zip(places, records_of(shown), strict=True):
+    for place, row in enumerate(records_of(shown)):
         compared = not np.isnan(row["difference"])
         # The very same trials have an interval of no width.
         if not compared or row["low"] == row["high"]:
