@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from trainables.models.exported import About
 
 _SCRIPT = """import sys
+from pathlib import Path
 from scalestudy import load_model
-model = load_model({file!r})
+model = load_model(Path(__file__).with_name({file!r}))
 name, probability = model.predict(sys.argv[1])
 print(f"{{name}} {{probability:.1%}}")
 """
@@ -62,7 +63,7 @@ def export(
         try:
             to.parent.mkdir(parents=True, exist_ok=True)
             write_model(to, about, tensors)
-            script.write_text(_SCRIPT.format(file=str(to)))
+            script.write_text(_SCRIPT.format(file=to.name))
         except OSError as error:
             raise RunError(f"{to} cannot be written ({error.strerror or error}).") from error
         document.update(about.model_dump(mode="json"), file=str(to), script=str(script))
@@ -80,11 +81,12 @@ def _chosen(run: "Run", cell: str | None, seed: int | None) -> dict[str, Any]:
     asked = {word.strip() for word in re.split("[×,]", cell or "")} - {""}
     runs, cells = run.trials(compared=True), records_of(run.analysis.ranked)
     for row in cells:
-        own = where(runs, {name: row[name] for name in run.factors})
-        own = own[own["seed"] == seed] if seed is not None else own
-        if asked <= {*cell_key(row, run.factors)} and len(own):
+        # Analyses write models in short, which tables name in full.
+        of_cell = where(run.analysis.runs, {name: row[name] for name in run.factors}).index
+        own = [each for each in records_of(runs.loc[of_cell]) if seed in (None, each["seed"])]
+        if own and asked <= {*cell_key(row, run.factors), *cell_key(own[0], run.factors)}:
             # By validation: the test set has chosen nothing.
-            return min(records_of(own), key=lambda each: rank(each["final_val_accuracy"]))
+            return min(own, key=lambda each: rank(each["final_val_accuracy"]))
     known = ", ".join(few([cell_name(row, run.factors) for row in cells])) or "none"
     wanted = " with ".join(filter(None, (cell, None if seed is None else f"seed {seed}")))
     raise StudyError(f"{run.path}: no completed run of {wanted or 'any cell'}; cells are {known}.")

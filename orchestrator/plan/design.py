@@ -16,6 +16,7 @@ from results.findings import rules
 from results.findings.finding import Finding, Severity, warning
 from results.findings.finding import note as noted
 from results.metric import ACCURACY
+from results.phrases import count, percent
 from trainables.data.splits import share_to_count
 
 _EDGED = ("lr", "weight_decay")
@@ -53,7 +54,7 @@ def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
     info = inputs.info
     tested = np.bincount(inputs.test_labels) if inputs.test_labels is not None else np.zeros(1, int)
     if tested.max() > UNEQUAL_CLASSES * tested.min() > 0 and study.metric == ACCURACY:
-        share = f"{tested.max() / tested.sum():.0%}"
+        share = percent(tested.max() / tested.sum())
         name = info.class_names[int(tested.argmax())] if info else "the largest class"
         yield noted(
             "unequal-classes",
@@ -79,11 +80,11 @@ def _few_steps(stages: Stages, inputs: Inputs) -> Iterator[Finding]:
                 few[str(cell.cell)] = steps
     if few:
         cell_name, steps = next(iter(few.items()))
-        more = f" and {len(few) - 1} more cells" if len(few) > 1 else ""
+        more = f" and {count(len(few) - 1, 'more cell')}" if len(few) > 1 else ""
+        updates = f"{count(steps, 'update')} an epoch"
         yield rules.STEPS(
-            f"{cell_name}{more}: {steps} updates an epoch, fewer than {rules.FEWEST_STEPS}",
-            "a smaller batch_size, more epochs, or a budget in steps trains small fractions as "
-            "long",
+            f"{cell_name}{more}: {updates}, fewer than {rules.FEWEST_STEPS}",
+            "a smaller batch_size, or a budget in steps, trains small fractions as long",
         )
 
 

@@ -131,7 +131,8 @@ class Starter:
         if self._wish.budget is not None:
             richest, chosen = self._affordable(fractions, self._hours())
         reasons = self._reasons(chosen, self._price(chosen), left_out(richest, chosen))
-        return self._text(chosen, reasons), reasons
+        read = self._inputs.inventory if self._inputs else None
+        return self._text(chosen, reasons), [*([str(read)] if read else []), *reasons]
 
     def _possible_fractions(self) -> list[str]:
         least = max(_PER_CLASS * self._n_classes, 2 * _BATCH_SIZES[-1], self._fewest)

@@ -48,7 +48,8 @@ def print_plan(plan: Plan, price: Price, command: str) -> None:
     range_of = f"{counts['wanted']} to {most}" if most > counts["wanted"] else counts["wanted"]
     said = [f"{range_of} trials wanted: {states or 'none'}{left}."]
     said += price_lines(price) if price.total.trials else [_NOTHING_LEFT]
-    said += [str(plan.inputs.inventory)] if plan.inputs.inventory else []
+    read = plan.inputs.inventory
+    said += [f"{read}{'; decoded' if read.is_looked_at else ''}"] if read else []
     said += [f"{cpus_said()}."] if cpus_said() else []
     said += [f"GPUs: {sentence}." for sentence in plan.placement]
     for line in [*said, f"run directory: {plan.out}"]:

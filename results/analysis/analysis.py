@@ -28,7 +28,7 @@ from results.analysis.runs import (
 )
 from results.analysis.series import crossovers, data_worths, forecasts, labels_for, scored
 from results.metric import ACCURACY, Metric
-from results.phrases import STANDARD_FACTORS, cell_name, setting
+from results.phrases import STANDARD_FACTORS, cell_name, listed, setting
 from results.ranking import rank
 from results.statistics.looks import Look
 
@@ -284,11 +284,13 @@ class Analysis:
         own = rows[rows["trial_id"].isin(largest["trial_id"])]
         return Mistakes.of(self.board, self.table("examples"), own)
 
-    def taken_for(self, cell: pd.Series | Mapping[str, Any]) -> list[str]:
-        """Return the classes that runs of a cell take every test image for, none by rights."""
-        own = where(self.board.cells, {name: cell[name] for name in self.factors})
-        found = self.classes.only[own.index.to_numpy()]
-        return sorted({self.classes.names[place] for place in found.ravel() if place >= 0})
+    def taken_for(self, cell: pd.Series | Mapping[str, Any]) -> str:
+        """Name what runs of a cell take every test image for, none by rights, and how many do."""
+        own = where(self.board.cells, {name: cell[name] for name in self.factors}).index
+        found = [int(place) for place in self.classes.only[own].ravel() if place >= 0]
+        names = listed(sorted({self.classes.names[place] for place in found}), "or")
+        runs = int((self.classes.right[own] >= 0).all(axis=2).sum())
+        return names if len(found) in (0, runs) else f"{names} in {len(found)} of {runs} runs"
 
     def differences(self, factor: str) -> pd.DataFrame:
         """Return the differences between every two levels of a factor, cell by cell, in points.

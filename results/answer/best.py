@@ -61,7 +61,7 @@ def equals_of(study: Analysis) -> list[dict[str, Any]]:
 def learnt_nothing(study: Analysis) -> str:
     """Say so where a run of the best cell gives every test image one class, else nothing."""
     taken = study.taken_for(equals_of(study)[0])
-    return f"though it takes every test image for {listed(taken, 'or')}" if taken else ""
+    return f"though it takes every test image for {taken}" if taken else ""
 
 
 def value_of(study: Analysis, note: str = "") -> str:

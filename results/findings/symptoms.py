@@ -92,9 +92,9 @@ def _classes(study: Analysis) -> Iterator[Finding]:
     for row in records_of(study.board.cells.iloc[stuck]):
         yield error(
             "one-class",
-            f"every test image is taken for {listed(study.taken_for(row), 'or')}",
-            "it has learnt nothing: look at the images and labels that were read "
-            "(scalestudy plan --look), then train longer or with another lr",
+            f"every test image is taken for {study.taken_for(row)}",
+            "it has learnt nothing: look at the images and labels under What did the models get "
+            "wrong?, then train longer or with another lr",
             cell_name(row, study.factors),
         )
     never = study.classes.never
@@ -147,11 +147,6 @@ def _why_guessing(study: Analysis, run: pd.Series, limit: float) -> str:
     odd = [each["text"] for each in notes if each["code"] in ("flat-images", "even-images")]
     if odd:
         return f"look at the images first: {odd[0]}"
-    if only := study.taken_for(run):
-        return (
-            f"it takes every test image for {listed(only, 'or')}: look at the images and labels "
-            "that were read (scalestudy plan --look), then train longer or with another lr"
-        )
     if run["final_train_accuracy"] > limit + rules.LEARNT:
         return (
             "it has learnt its training images, so that no lr helps: look whether test shows the "

@@ -8,7 +8,6 @@ import numpy as np
 
 from results.analysis.analysis import Analysis
 from results.analysis.runs import records_of
-from results.phrases import percent
 from results.report.html import data_address
 
 Look = Callable[[Collection[str]], Mapping[str, bytes]]
@@ -56,7 +55,7 @@ def gallery_of(study: Analysis, look: Look | None = None) -> Gallery | None:
     return Gallery(
         [
             (
-                f"{row['class']}, taken for {row['taken']} by {percent(row['share'])} of runs",
+                f"{row['class']}, taken for {row['taken']} by {100 * row['share']:.0f} % of runs",
                 row["place"],
                 pictures.get(row["place"], ""),
             )

@@ -58,7 +58,7 @@ def test_a_model_predicts_the_test_images_as_was_recorded(
     run: Path, tmp_path: Path, suffix: str
 ) -> None:
     file = tmp_path / f"model.{suffix}"
-    assert "seed 1" in command("export", run, "--cell", "1", "--seed", 1, "--to", file)
+    assert "seed 1" in command("export", run, "--cell", f"{MODEL} × 1", "--seed", 1, "--to", file)
     model = scalestudy.load_model(file)
     study = results.open(run)
     (row,) = study.trials(compared=True).query("seed == 1 and fraction == 1").to_dict("records")
@@ -71,7 +71,6 @@ def test_a_model_predicts_the_test_images_as_was_recorded(
     names = [model.predict(image)[0] for image in files]
     assert names == [model.about.classes[place] for place in told["prediction"]]
     script = tmp_path / "model_predict.py"
-    assert len(script.read_text().splitlines()) == 5
     done = forks.run([str(script), str(files[0])], check=True)
     assert done.stdout.split()[0] == names[0]
 

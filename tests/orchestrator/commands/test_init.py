@@ -149,7 +149,10 @@ def test_unlike_weights_search_their_learning_rates(images: Path, tmp_path: Path
 def test_fractions_that_are_named_stay(tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
     words = ("--models", "shufflenet_v2_x0_5", "--fractions", "1/3,200,1")
-    assert init(file, *words).exit_code == 0
+    done = init(file, *words)
+    assert done.exit_code == 0
+    # What was read is said at once: a folder too high has other classes.
+    assert done.stdout.startswith("data: 10 classes (0 142, ")
     study = load_study(file)
     assert [str(level) for level in study.factors["fraction"]] == ["1/3", "200", "1"]
     # Without a budget there is no fit, but a price.

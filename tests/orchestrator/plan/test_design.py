@@ -47,7 +47,7 @@ def test_a_study_without_doubts() -> None:
                 "factors": {"fraction": ["1/100", "1/50", "1/25", "1/10"]},
                 "recipe": {"epochs": 2000, "batch_size": 512},
             },
-            "resnet18 × none × 1/100 and 3 more cells: 1 updates an epoch",
+            "resnet18 × none × 1/100 and 3 more cells: 1 update an epoch",
         ),
         # 45,000/16/128 and 45,000/128 updates an epoch, rounded up.
         (

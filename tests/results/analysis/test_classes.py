@@ -50,6 +50,13 @@ def test_a_run_that_gives_every_image_one_class_is_found_and_said_of_the_best():
     assert "class-never-right" not in findings.index
 
 
+def test_a_run_that_has_learnt_is_not_said_to_give_one_class():
+    found = study([LABELS == 0, LABELS == 1, LABELS == 1, LABELS < 2])
+    evidence = find(found).set_index("code").loc["one-class", "evidence"]
+    assert evidence == "every test image is taken for bear or cat in 3 of 4 runs"
+    assert not find(found)["advice"].str.contains("it takes every").any()
+
+
 def test_a_class_that_no_run_is_right_on_is_found():
     found = study([LABELS < 2, (LABELS < 2) & (np.arange(20) > 0)])
     findings = find(found).set_index("code")
