@@ -49,14 +49,11 @@ def lending_findings(ledger: Ledger) -> list[Finding]:
         note("lends-nothing", f"reuse: {root} holds no trial that saves training here")
         for root in sorted(idle, key=str)
     ]
-    new = {
-        name: wanted[name].trial.recipe.intervals
-        for name in wanted
-        if ledger.state(name) is State.NEW
-    }
+    budgets = {name: each.trial.recipe.intervals for name, each in wanted.items()}
+    new = {name: least for name, least in budgets.items() if ledger.state(name) is State.NEW}
+    done = pc.field("status") == Status.COMPLETED.value
     for store in _siblings(history) if new else ():
         try:
-            done = pc.field("status") == Status.COMPLETED.value
             rows = store.read("trials", ["trial_id", "epochs_done"], where=done)
         except StoreError:
             continue
@@ -74,7 +71,5 @@ def _siblings(history: History) -> list[Store]:
     if not isinstance(own, Path) or not own.parent.is_dir():
         return []
     known = {own.absolute(), *(lender.store.root for lender in history.lenders)}
-    found = [Store(file.parent) for file in own.parent.glob("*/study.yaml")]
-    return [store for store in sorted(found, key=str) if store.root.absolute() not in known][
-        :_MOST_SIBLINGS
-    ]
+    found = sorted(file.parent for file in own.parent.glob("*/study.yaml"))
+    return [Store(root) for root in found if root.absolute() not in known][:_MOST_SIBLINGS]

@@ -64,8 +64,6 @@ class Price:
     """Seconds from the first start to the last end."""
     bound: float
     """Seconds that no order could beat."""
-    saved_seconds: float
-    """Seconds of a place that early stopping is expected to save."""
     sizes: dict[int, float]
     """Wall seconds by number of GPUs (or places on CPUs); empty where none were asked for."""
     disk: dict[str, float]
@@ -134,9 +132,6 @@ def price_of(
         slots=places,
         wall=Band(wall * low, wall, wall * high),
         bound=schedule.lower_bound,
-        saved_seconds=sum(
-            stay.saved * forecast.durations.expect(stay.wanted.trial).interval for stay in stays
-        ),
         sizes={count: start + _makespan(forecast, stays, count) for count in sizes},
         disk=_disk(forecast, schedule, places),
         money=None if money is None else Band(money * low, money, money * high),

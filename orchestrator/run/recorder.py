@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from itertools import count
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +25,6 @@ _FLUSH_SHARE = 20
 OUTAGE_SECONDS = 600.0
 """Seconds that training goes on without an object store that does not answer."""
 
-CopyLent = Callable[[Store, str, list[str]], None]
-"""(run directory that lends, name of new parts, its trials)."""
-
 
 class Recorder:
     """Writes what is new among rows, now and then, to a run directory whose lock is held.
@@ -45,12 +41,11 @@ class Recorder:
         pass_id: str,
         test_labels: NDArray[np.int64] | None = None,
         still_held: Check | None = None,
-        copy_lent: CopyLent | None = None,
+        copy_lent: Callable[[], None] = lambda: None,
     ) -> None:
         self._still_held = still_held
         self._store, self._rows, self._pass_id = store, rows, pass_id
         self._test_labels, self._copy_lent = test_labels, copy_lent
-        self._copies = count()
         self._trials = TrialTable(store, pass_id)
         self._epochs = GrowingTable(store, "epochs", pass_id)
         self._predictions = GrowingTable(store, "predictions", pass_id)
@@ -96,7 +91,7 @@ class Recorder:
         # Cut short between two of these, nothing is claimed that is not there: a trial is complete
         # by its last epoch, which comes with its predictions.
         try:
-            self._copy()
+            self._copy_lent()
             self._predictions.flush()
             self._epochs.flush()
             self._trials.write(rows, rows.changed())
@@ -111,13 +106,6 @@ class Recorder:
         self._flushed_at = self._reached_at = time.monotonic()
         self._flush_seconds = self._flushed_at - started
         return rows.written()
-
-    def _copy(self) -> None:
-        """Copy what else than rows of trials and epochs lies where trials were borrowed."""
-        for lender, trial_ids in [*self._rows.lent.items()]:
-            if self._copy_lent:
-                self._copy_lent(lender, f"{self._pass_id}-lent-{next(self._copies):05d}", trial_ids)
-            del self._rows.lent[lender]
 
     def keep_beside(self) -> str:
         """Write what is new to a folder beside the run directory, which is not this run's any more.

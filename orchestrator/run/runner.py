@@ -110,7 +110,7 @@ def run_study(
         ledger.rows.problems.extend(problems)
         for lender, borrowed in ledger.rows.lent.items():
             show.note(f"{count(len(borrowed), 'trial')} taken from {lender.root}")
-        copying = partial(_copy_lent, ledger)
+        copying = partial(_copy_lent, ledger, pass_id)
         recorder = Recorder(store, ledger.rows, pass_id, inputs.test_labels, still_held, copying)
         # Before the first flush: trials that are continued are no longer complete then.
         durations = durations_here(ledger)
@@ -234,14 +234,17 @@ def _environment(
     }
 
 
-def _copy_lent(ledger: Ledger, lender: Store, name: str, trial_ids: Iterable[str]) -> None:
-    """Copy predictions, and what is of use of checkpoints, of trials that another run lends."""
-    store = ledger.history.store
-    lend(lender, store, name, trial_ids, ledger.inputs.fingerprint)
-    useful = set(trial_ids) - {folder.name for folder in store.checkpoints.glob("*")}
-    if ledger.study.keep_checkpoints == "none":
-        useful = {name for name in useful if ledger.rows[name]["status"] == Status.PLANNED}
-    take_checkpoints(lender, store, useful)
+def _copy_lent(ledger: Ledger, pass_id: str) -> None:
+    """Copy predictions, and what is of use of checkpoints, of trials that other runs lend."""
+    rows, store = ledger.rows, ledger.history.store
+    for lender, trial_ids in [*rows.lent.items()]:
+        name = f"{pass_id}-lent-{os.urandom(4).hex()}"
+        lend(lender, store, name, trial_ids, ledger.inputs.fingerprint)
+        useful = set(trial_ids) - {folder.name for folder in store.checkpoints.glob("*")}
+        if ledger.study.keep_checkpoints == "none":
+            useful = {name for name in useful if rows[name]["status"] == Status.PLANNED}
+        take_checkpoints(lender, store, useful)
+        del rows.lent[lender]
 
 
 def _drop_checkpoints(ledger: Ledger, trial_ids: Iterable[str]) -> None:

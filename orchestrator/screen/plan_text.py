@@ -114,10 +114,7 @@ def price_lines(price: Price) -> list[str]:
     ]
     if total.saved:
         asked = total.epochs + total.saved
-        said.append(
-            f"early stopping: about {total.saved} of {asked} epochs saved "
-            f"({duration(price.saved_seconds)} of a place)."
-        )
+        said.append(f"early stopping: about {total.saved} of {asked} epochs saved.")
     places = "GPUs" if price.resource == "gpu" else "places on CPUs"
     falls = ", ".join(f"{number}: {duration(wall)}" for number, wall in price.sizes.items())
     said.append(f"with more {places}: {falls}.")

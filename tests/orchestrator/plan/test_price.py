@@ -90,9 +90,7 @@ def test_what_stopping_saves(tmp_path: Path) -> None:
     assert whole.total.epochs == 4 * 10 * 9
     assert price.total.saved > 0
     assert price.total.epochs + price.total.saved == whole.total.epochs
-    assert price.total.seconds.value + price.saved_seconds == pytest.approx(
-        whole.total.seconds.value
-    )
+    assert price.total.seconds.value < whole.total.seconds.value
     assert any("epochs saved" in line for line in price_lines(price))
 
 
