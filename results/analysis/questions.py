@@ -63,19 +63,14 @@ def questions(study: Analysis) -> list[Question]:
         for row in found.rows:
             key = row.factor, row.level, row.best_level
             if row.amount == MOST and not row.is_forecast:
-                state = _state(found, row, look)
+                is_small = abs(row.gain) + _half(found, row, look) < look.looks.smallest
+                state = DIFFERENT if row.is_decided else SMALL if is_small else OPEN
                 asked[key] = settled.get(key) or Question(*key, state, seeds)
                 if asked[key].state != OPEN:
                     settled[key] = asked[key]
                 else:
                     asked[key] = replace(asked[key], trials=_needed(study, found, row, look))
     return [*asked.values()]
-
-
-def _state(found: Comparisons, row: Comparison, look: Look) -> int:
-    if row.is_decided:
-        return DIFFERENT
-    return SMALL if abs(row.gain) + _half(found, row, look) < look.looks.smallest else OPEN
 
 
 def _half(found: Comparisons, row: Comparison, look: Look) -> float:

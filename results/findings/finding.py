@@ -6,7 +6,7 @@ from functools import partial
 
 
 class Severity(StrEnum):
-    """How much a finding weighs."""
+    """How much a finding weighs, the gravest first."""
 
     ERROR = "error"
     """A comparison is wrong, or misses something that was asked for."""
@@ -14,11 +14,6 @@ class Severity(StrEnum):
     """A comparison may mislead."""
     NOTE = "note"
     """To know when reading."""
-
-    @property
-    def rank(self) -> int:
-        """Place in a list that has the gravest first."""
-        return list(Severity).index(self)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from results.findings import rules
 from results.findings.data import data_findings
 from results.findings.evidence import evidence_findings
 from results.findings.fairness import fairness_findings
-from results.findings.finding import Finding, note
+from results.findings.finding import Finding, Severity, note
 from results.findings.symptoms import training_findings
 
 COLUMNS = ("severity", "code", "cell", "evidence", "advice")
@@ -36,7 +36,8 @@ def find(study: Analysis) -> pd.DataFrame:
 
 def findings_frame(findings: Iterable[Finding]) -> pd.DataFrame:
     """Return findings as a frame, the gravest first and kinds together; columns as `COLUMNS`."""
-    ranked = sorted(findings, key=lambda f: (f.severity.rank, f.code, f.cell))
+    order = [*Severity]
+    ranked = sorted(findings, key=lambda f: (order.index(f.severity), f.code, f.cell))
     rows = [{name: getattr(finding, name) for name in COLUMNS} for finding in ranked]
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype="str")
 

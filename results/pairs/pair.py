@@ -364,14 +364,10 @@ def _recipe_changes(first: pd.DataFrame, second: pd.DataFrame, factors: tuple[st
     """Return the recipe fields in which the runs of one cell differ."""
     changes = []
     for name in RECIPE_COLUMNS:
-        if name in factors:
-            continue
-        values = [_values(side[name]) for side in (first, second)]
-        if values[0] != values[1]:
-            changes.append(f"{name} {values[0]} → {values[1]}")
+        sides = [
+            " or ".join(sorted({level_label(name, value, bare=True) for value in runs[name]}))
+            for runs in (first, second)
+        ]
+        if name not in factors and sides[0] != sides[1]:
+            changes.append(f"{name} {sides[0]} → {sides[1]}")
     return ", ".join(changes)
-
-
-def _values(column: pd.Series) -> str:
-    labels = dict.fromkeys(level_label(str(column.name), value, bare=True) for value in column)
-    return " or ".join(sorted(labels))

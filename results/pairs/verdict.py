@@ -26,7 +26,10 @@ def verdict(pair: Pair) -> list[str]:
         said.append(f"Nothing is compared: {pair.refusal}.")
     elif not both.empty:
         said += [_overall(pair), _cells(pair, both)]
-    said += [_cost(pair, both), _findings(pair)]
+    said.append(_cost(pair, both))
+    found = findings(pair)
+    grave = found.loc[found["severity"] != Severity.NOTE, "evidence"]
+    said += [f"To mind: {'; '.join(grave)}."] if len(grave) else []
     return [sentence for sentence in said if sentence]
 
 
@@ -97,9 +100,3 @@ def _cost(pair: Pair, both: pd.DataFrame) -> str:
         f"One run of each of these cells takes {resource_time(after, resource)} in {second} "
         f"against {resource_time(before, resource)} in {first}, {after / before:.2g} times as much."
     )
-
-
-def _findings(pair: Pair) -> str:
-    found = findings(pair)
-    grave = found.loc[found["severity"] != Severity.NOTE, "evidence"]
-    return f"To mind: {'; '.join(grave)}." if len(grave) else ""

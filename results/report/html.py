@@ -143,7 +143,10 @@ def fill(template: str, scripts: Sequence[str], admitted: Sequence[str] = (), **
     return environment.get_template(template).render(
         style=Markup(resource("page.css")),
         scripts=[Markup(script) for script in scripts],
-        hashes=[_digest(script) for script in (*scripts, *admitted)],
+        hashes=[
+            f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+            for script in (*scripts, *admitted)
+        ],
         **values,
     )
 
@@ -220,8 +223,3 @@ def write_figure(folder: Location, name: str, figure: "Figure") -> dict[str, byt
             files[ending] = buffer.getvalue()
             write_whole(folder / f"{name}.{ending}", files[ending])
     return files
-
-
-def _digest(script: str) -> str:
-    digest = hashlib.sha256(script.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"
