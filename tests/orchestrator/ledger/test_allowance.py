@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from studies import a_pass, run, study
+from studies import a_pass, run, searched, study
 
 import results
 from orchestrator.errors import StudyError
@@ -127,6 +127,8 @@ def test_a_capped_run_says_what_is_open_and_the_next_goes_on(
     assert nothing.counts == {"planned": 8}
     assert (nothing.exit_code, len(nothing.incomplete)) == (3, 4)
     assert "the budget of 1e-5h left 8 trials of 4 cells open, about" in nothing.left_open
+    search = run_study(searched(), tmp_path / "search", address="none", budget="1e-5h")
+    assert (search.exit_code, len(search.incomplete)) == (3, 4)
     # Every look at the clock takes twenty seconds of it: the budget ends while a trial trains.
     monkeypatch.setattr(module, "monotonic", Clock(20.0))
     out = tmp_path / "some"

@@ -121,6 +121,17 @@ def test_a_longer_budget_goes_on_from_a_kept_checkpoint_elsewhere(tmp_path: Path
     assert not [*Store(out).checkpoints.glob("*")]
 
 
+def test_what_a_later_winner_is_measured_with_is_borrowed_too(tmp_path: Path) -> None:
+    base = FIRST | {"early_stopping": "none"}
+    one = trained(tmp_path / "one", **base)
+    study = base | {"search": {"lr": [1e-5, *FIRST["search"]["lr"]]}}
+    out = trained(tmp_path / "two", **study, reuse="one")
+    assert_alike(out, trained(tmp_path / "whole", **study))
+    trials = Store(out).read("trials").to_pandas()
+    measured = trials[trials["stage"] == "measure"]
+    assert set(measured["origin"]) == {str(one)}
+
+
 def test_predictions_passes_and_images_come_along(tmp_path: Path) -> None:
     one = trained(tmp_path / "one", **DIGITS)
     same = trained(tmp_path / "same", **DIGITS, reuse="one")
