@@ -144,7 +144,9 @@ def _watch(
                 # Asked before the records are read, which a run may finish in between.
                 at_work = looked_at.is_at_work()
                 run = results.open(looked_at.folder, prices)
-                state, is_settled = _state(run), run.cells.is_settled
+                # Trials change whenever epochs do.
+                trials = run.trials()[["trial_id", "wanted", "measured", "status", "epochs_done"]]
+                state, is_settled = f"{run.study}\n{trials.to_csv()}", run.cells.is_settled
                 if state != seen:
                     again = None if is_settled else interval
                     page = _written(run, folder, refresh=again, target=target)
@@ -159,12 +161,6 @@ def _watch(
                 looked_at.refresh()
     except Interrupted:
         raise Interrupted("no longer watching; the run and its report are as they were") from None
-
-
-def _state(run: "Run") -> str:
-    """Return what changes whenever a report does: trials change whenever epochs do."""
-    trials = run.trials()[["trial_id", "wanted", "measured", "status", "epochs_done"]]
-    return f"{run.study}\n{trials.to_csv()}"
 
 
 def compare(

@@ -1,6 +1,6 @@
 """The one pass over all images: decoded into arrays on disk, and looked at."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -90,9 +90,13 @@ class _Pass:
 
     def run(self) -> None:
         """Decode all images."""
+        look = partial(tried, self._decode)
         for part, split in (("train", self.reading.train), ("test", self.reading.test)):
             with (self.folder / f"{part}-images.npy").open("wb") as file:
-                for where, digest, found in self._decoded(split):
+                each = in_order(
+                    lambda item: (item.where, *tried(self._decode, item)), split.items()
+                )
+                for where, digest, found in each:
                     self._count(part, where, digest, found)
                     if isinstance(found, Picture):
                         self._write(file, split, found.pixels)
@@ -118,12 +122,6 @@ class _Pass:
             copies=self.content.copies,
             damaged=tuple(self.content.damaged),
         )
-
-    def _decoded(self, split: Split) -> Iterator[tuple[str, bytes, Picture | PictureError]]:
-        def work(item: Item) -> tuple[str, bytes, Picture | PictureError]:
-            return item.where, *tried(self._decode, item)
-
-        return in_order(work, split.items())
 
     def _count(self, part: str, where: str, digest: bytes, found: Picture | PictureError) -> None:
         self._done += 1

@@ -168,7 +168,9 @@ def _encoded(item: Item) -> bytes:
 
 def _header(data: bytes, image: Image.Image) -> Header:
     digest, sides = hashlib.sha256(data).digest(), (image.height, image.width)
-    return Header(digest, sides, _is_deep(image), image.has_transparency_data)
+    is_wide = image.mode == "F" or image.mode.startswith("I")
+    is_deep = is_wide or _TWO_BYTES.fullmatch(_raw_mode(image)) is not None
+    return Header(digest, sides, is_deep, image.has_transparency_data)
 
 
 def _digest(pixels: Pixels) -> bytes:
@@ -232,11 +234,6 @@ def _raw_mode(image: Image.Image) -> str:
     args = tiles[0][3] if tiles else ""
     first = args[0] if isinstance(args, tuple) and args else args
     return first if isinstance(first, str) else ""
-
-
-def _is_deep(image: Image.Image) -> bool:
-    is_wide = image.mode == "F" or image.mode.startswith("I")
-    return is_wide or _TWO_BYTES.fullmatch(_raw_mode(image)) is not None
 
 
 def _shallow(

@@ -212,7 +212,11 @@ def _judge(
     if is_fresh:
         for key in head:
             del state[key]
-        _leave_foreign_head(place, ours, last)
+        # The file's own heads, of other forms: no convolutions, under names of no layer.
+        tops = {name.partition(".")[0] for name in place.strangers}
+        body = {part for key in ours if key not in last for part in key.split(".")}
+        if not tops & body and all(values.ndim <= 3 for values in place.strangers.values()):
+            place.strangers = {}
     had = {*state, *(last if is_fresh else ()), *(head if is_fresh else ())}
     missing = [key for key in ours if key not in had and _end(key) not in _COUNTERS]
     shapeless = [
@@ -227,14 +231,6 @@ def _judge(
     }
     place.problems += [f"{kind}: {_listed(keys)}" for kind, keys in kinds.items() if keys]
     place.head = "fresh" if is_fresh else "kept"
-
-
-def _leave_foreign_head(place: _Place, ours: Collection[str], last: Collection[str]) -> None:
-    """Leave out the file's own heads, of other forms: no convolutions, under names of no layer."""
-    tops = {name.partition(".")[0] for name in place.strangers}
-    body = {part for key in ours if key not in last for part in key.split(".")}
-    if not tops & body and all(values.ndim <= 3 for values in place.strangers.values()):
-        place.strangers = {}
 
 
 def _last_layer(module: nn.Module, n_classes: int) -> set[str]:

@@ -30,7 +30,10 @@ class LiveTaps:
         """Of each kernel that was cut: the whole of it as built, and its live rows and columns."""
         for name, sides in inputs.items():
             layer = model.get_submodule(name)
-            if not isinstance(layer, nn.Conv2d) or not _is_plain(layer):
+            # torch's own, padded with zeros, alike at both ends.
+            if type(layer) is not nn.Conv2d or layer.padding_mode != "zeros":
+                continue
+            if isinstance(layer.padding, str):
                 continue
             self._cut(f"{name}.weight", layer, sides)
             if _sees_all(layer, sides):
@@ -39,7 +42,11 @@ class LiveTaps:
 
     def whole(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a model's state with whole kernels, as any copy of the model can load it."""
-        return {name: self._filled(name, values) for name, values in state.items()}
+        whole = dict(state)
+        for name, (built, rows, columns) in self._kernels.items():
+            whole[name] = built.clone()
+            whole[name][:, :, rows, columns] = state[name].to(built.device)
+        return whole
 
     def cut(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a state of whole kernels with those cut that this model has cut."""
@@ -58,14 +65,6 @@ class LiveTaps:
         layer.weight = nn.Parameter(live.clone(memory_format=torch.contiguous_format))
         layer.kernel_size = (live.shape[2], live.shape[3])
         layer.padding = (above, beside)
-
-    def _filled(self, name: str, values: Tensor) -> Tensor:
-        if name not in self._kernels:
-            return values
-        whole, rows, columns = self._kernels[name]
-        whole = whole.clone()
-        whole[:, :, rows, columns] = values.to(whole.device)
-        return whole
 
 
 class Dense(nn.Module):
@@ -150,12 +149,6 @@ def _taps(layer: nn.Conv2d, axis: int, side: int) -> list[list[int]]:
     count = (side + 2 * padding - dilation * (size - 1) - 1) // stride + 1
     starts = [place * stride - padding for place in range(count)]
     return [[tap for tap in range(size) if 0 <= start + tap * dilation < side] for start in starts]
-
-
-def _is_plain(layer: nn.Conv2d) -> bool:
-    """Return whether a convolution is torch's own, padded with zeros, alike at both ends."""
-    in_numbers = not isinstance(layer.padding, str)
-    return type(layer) is nn.Conv2d and in_numbers and layer.padding_mode == "zeros"
 
 
 def _sees_all(layer: nn.Conv2d, sides: Sides) -> bool:

@@ -122,23 +122,23 @@ class Crew:
 
     def facts(self) -> Facts:
         """Return what is known once per trial."""
-        facts: Facts = self._first("facts")
+        facts: Facts = self._call("facts", ranks=1)[0]
         return facts
 
     def step(self) -> Row:
         """Train one interval in all processes; return its row, with the fullest one's memory."""
-        rows = self._all("step")
+        rows = self._call("step")
         self.epoch = rows[0]["epoch"]
         return {**rows[0], "peak_memory_bytes": max(row["peak_memory_bytes"] for row in rows)}
 
     def predictions(self) -> Predictions:
         """Return what the model as it stands says of every test example."""
-        found: Predictions = self._all("predictions")[0]
+        found: Predictions = self._call("predictions")[0]
         return found
 
     def save(self, file: Path) -> None:
         """Write what any number of processes can go on from."""
-        self._first("save", file)
+        self._call("save", file, ranks=1)
 
     def load(self, file: Path) -> None:
         """Go on from a saved state in all processes."""
@@ -150,18 +150,20 @@ class Crew:
             with contextlib.suppress(RayError):
                 ray.kill(rank)
 
-    def _first(self, method: str, *arguments: Any) -> Any:
-        return self._results([self._ranks[0].call.remote(method, *arguments)])[0]
-
-    def _all(self, method: str, *arguments: Any) -> list[Any]:
-        return self._results([rank.call.remote(method, *arguments) for rank in self._ranks])
+    def _call(self, method: str, *arguments: Any, ranks: int | None = None) -> list[Any]:
+        chosen = self._ranks[:ranks]
+        return self._results([rank.call.remote(method, *arguments) for rank in chosen])
 
     def _results(self, calls: list[Any]) -> list[Any]:
         """Return what the processes return; where one fails, end all and raise what it raised."""
         failures = _failures(calls)
         if not failures:
             return list(ray.get(calls))
-        reasons = {rank: _reason(error) for rank, error in failures.items()}
+        # What a process raised, without Ray's wrapping.
+        reasons = {
+            rank: error.cause if isinstance(error, RayTaskError) and error.cause else error
+            for rank, error in failures.items()
+        }
         named = [error for error in reasons.values() if isinstance(error, TrainableError)]
         # All refuse alike, such as a damaged checkpoint: they can go on together.
         if len(named) < len(calls):
@@ -234,9 +236,3 @@ def _failures(calls: list[Any]) -> dict[int, Exception]:
             failures[calls.index(ready[0])] = error
             patience = _GRACE_SECONDS
     return failures
-
-
-def _reason(error: Exception) -> Exception:
-    """Return what a process raised, without Ray's wrapping."""
-    cause = error.cause if isinstance(error, RayTaskError) else None
-    return cause if isinstance(cause, Exception) else error

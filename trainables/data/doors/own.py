@@ -174,8 +174,10 @@ def _labels(where: str, values: Any, n_images: int) -> Sequence[Any]:
         ) from problem
     if array.ndim == 2 and array.shape[0] == n_images and array.shape[1] == 1:
         array = array[:, 0]
-    elif array.ndim == 2 and array.shape[0] == n_images and _is_one_hot(array):
-        array = array.argmax(axis=1)
+    elif array.ndim == 2 and array.shape[0] == n_images and array.dtype.kind in "fiub":
+        # One-hot rows, of at least two classes.
+        is_one = np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all()
+        array = array.argmax(axis=1) if array.shape[1] > 1 and is_one else array
     if array.shape != (n_images,):
         raise DataError(f"{where} have shape {array.shape}; needed is ({n_images},), one per image")
     if array.dtype.kind in "USb":
@@ -190,12 +192,6 @@ def _labels(where: str, values: Any, n_images: int) -> Sequence[Any]:
             "of scores, labels.astype(int)"
         )
     return array.astype(np.int64).tolist()  # type: ignore[no-any-return]
-
-
-def _is_one_hot(array: NDArray[Any]) -> bool:
-    if array.dtype.kind not in "fiub" or array.shape[1] < 2:
-        return False
-    return bool(np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all())
 
 
 def array_split(
