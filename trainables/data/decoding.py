@@ -93,9 +93,7 @@ class _Pass:
         look = partial(tried, self._decode)
         for part, split in (("train", self.reading.train), ("test", self.reading.test)):
             with (self.folder / f"{part}-images.npy").open("wb") as file:
-                each = in_order(
-                    lambda item: (item.where, *tried(self._decode, item)), split.items()
-                )
+                each = in_order(lambda item: (item.where, *look(item)), split.items())
                 for where, digest, found in each:
                     self._count(part, where, digest, found)
                     if isinstance(found, Picture):
