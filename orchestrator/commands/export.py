@@ -93,7 +93,6 @@ def _chosen(run: "Run", cell: str | None, seed: int | None) -> dict[str, Any]:
 
 
 def _about(run: "Run", row: dict[str, Any]) -> "About":
-    """Return what is known of a run's model, as records have it."""
     import json
 
     from orchestrator.errors import RunError

@@ -249,7 +249,6 @@ def _rows(frame: "pd.DataFrame") -> list[usage.Document]:
 
 
 def _table(pair: "Pair") -> "Table":
-    """Return the cells of both studies as a terminal shows them."""
     from orchestrator.screen.picture import plain_table
     from results.analysis.runs import records_of
 

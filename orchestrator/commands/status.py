@@ -85,7 +85,6 @@ def _follow(run: "Opened") -> None:
 
 
 def _document(shot: "Snapshot") -> usage.Document:
-    """Return what `status --json` prints."""
     total, name = shot.total, f"val_{shot.metric.column}"
     return {
         "name": shot.name,

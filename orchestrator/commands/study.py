@@ -73,7 +73,12 @@ def init(
     if file.exists():
         raise StudyError(f"{file}: the file is there already; name another, or remove it first.")
     if preset is None and sys.stdin.isatty() and sys.stdout.isatty():
-        wishes |= _asked([key for key in _QUESTIONS if key not in wishes])
+        for key in [key for key in _QUESTIONS if key not in wishes]:
+            question, default = _QUESTIONS[key]
+            answer = typer.prompt(question, default=default, type=type(default))
+            # Shares that are left open are left out.
+            if key != "fractions" or answer != default:
+                wishes[key] = answer
     beside = file.parent / "study.schema.json" if schema else None
     if preset is None and wishes:
         from orchestrator.plan.starter import Starter, Wish
@@ -101,17 +106,6 @@ def init(
     for sentence in said:
         typer.echo(sentence)
     typer.echo(f"{file} is written. Look at it, then: scalestudy plan {file}")
-
-
-def _asked(keys: list[str]) -> dict[str, Any]:
-    """Ask what a study is to be about; what is left open is left out."""
-    answers = {}
-    for key in keys:
-        question, default = _QUESTIONS[key]
-        answer = typer.prompt(question, default=default, type=type(default))
-        if key != "fractions" or answer != default:
-            answers[key] = answer
-    return answers
 
 
 def _split(text: str | None) -> list[str] | None:
@@ -257,7 +251,6 @@ def _reported(
 def _again(
     study: Path, out: str | None, settings: list[str] | None, reuse: list[str] | None
 ) -> str:
-    """Return the command that runs a study as it was asked for just now."""
     words = ["scalestudy", "run", str(study)]
     words += ["--out", out] if out else []
     for flag, values in (("--set", settings), ("--reuse", reuse)):

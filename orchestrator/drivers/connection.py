@@ -213,7 +213,6 @@ def _ray() -> Any:
 
 
 def _alive() -> list[dict[str, Any]]:
-    """Return Ray's own account of each node that is alive."""
     import ray
 
     return [node for node in ray.nodes() if node["Alive"]]

@@ -186,7 +186,6 @@ class Dashboard:
 
 
 def _once_there(submit: Callable[[], object]) -> None:
-    """Submit, once the agents of a cluster that has just been started are up."""
     for waited in itertools.count():
         try:
             submit()

@@ -105,7 +105,6 @@ def mirror(submission: Submission, folder: Path, left_out: Collection[str] = ())
 
 
 def _unrecorded(submission: Submission) -> str:
-    """Return why a job shows no results, and what to do about it."""
     details, job = submission.details(), f"{REFERENCE}{submission.job}"
     standing = Standing.of(details)
     if not standing.has_ended:

@@ -139,7 +139,6 @@ class Parcel:
 
     @staticmethod
     def _parts(path: Path, label: str) -> list[Path]:
-        """Return the files of weights in parts, with their index, by any one of them."""
         from trainables.models.tensors import weight_files
 
         try:
@@ -244,7 +243,6 @@ def _is_installed(spec: ModuleSpec) -> bool:
 
 
 def _files(top: str, spec: ModuleSpec) -> dict[str, Path]:
-    """Return the files of one top-level module or package by their places."""
     if spec.submodule_search_locations is None:
         file = Path(spec.origin or "")
         return {file.name: file}

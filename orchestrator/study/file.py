@@ -103,7 +103,6 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _override(values: dict[str, Any], setting: str) -> None:
-    """Change one key of a study's values; the value of `key=value` is YAML."""
     key, equals, text = setting.partition("=")
     if not equals or not key:
         raise StudyError(f"--set {setting}: key=value is needed, such as recipe.epochs=3.")

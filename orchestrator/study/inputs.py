@@ -126,9 +126,8 @@ def find_inputs(study: Study) -> Inputs:
 
 def _simulated(study: Study) -> Inputs:
     declared = study.data.validation_share
-    held_out = 0 if declared == "test" else int(declared)
-    if declared != "test" and declared < 1:
-        held_out = share_to_count(declared, _SIMULATED_IMAGES)
+    share = 0 if declared == "test" else declared
+    held_out = share_to_count(share, _SIMULATED_IMAGES) if share < 1 else int(share)
     most = _SIMULATED_IMAGES - _SIMULATED_CLASSES
     if held_out > most:
         raise StudyError(

@@ -186,7 +186,6 @@ def _path(refusal: Any, model: type[BaseModel]) -> list[str]:
 
 
 def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """Return the keys that are valid in the block at a path."""
     block = _block(_field(model, path)[0])
     return list(block.model_fields) if block is not None else []
 

@@ -234,7 +234,6 @@ def _judge(
 
 
 def _last_layer(module: nn.Module, n_classes: int) -> set[str]:
-    """Return the names of the entries of the last layer with one output for each class."""
     for name, layer in reversed([*module.named_modules()]):
         own = dict(layer.named_parameters(recurse=False))
         per_class = all(value.shape[:1] == (n_classes,) for value in own.values())

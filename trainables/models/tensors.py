@@ -201,7 +201,6 @@ def _harmless() -> list[Any]:
 
 
 def _walk(content: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors in nested mappings and lists, by their names."""
     if isinstance(content, list | tuple):
         content = dict(enumerate(content))
     for key, value in content.items() if isinstance(content, Mapping) else ():

@@ -133,7 +133,6 @@ def _entries(answer: Any, where: str) -> Iterable[tuple[str, Any]]:
 
 
 def _value(where: str, name: str, value: Any, kind: pa.DataType) -> Any:
-    """Return a value as its column holds it."""
     needed = "a number"
     found: Any = None
     is_number = isinstance(value, Real) and not isinstance(value, bool)

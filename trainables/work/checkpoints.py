@@ -116,7 +116,6 @@ class Checkpoints:
                 self._folder.remove()
 
     def _load(self, learner: Learner, state: str) -> list[Row]:
-        """Bring the learner to a state; return the rows behind it."""
         content = _persistently((self._folder / _rows(state)).read_bytes)
         held = opened_json(content)
         # An earlier version wrote the rows alone.

@@ -109,7 +109,6 @@ class Job:
         return report
 
     def _begin(self, budget: int) -> Learner:
-        """Make the learner and bring it to the latest state that is saved."""
         learner = self._learner = self._make(self._task)
         self._rows, self._problems = self._checkpoints.restore(learner, budget)
         for row in self._rows:

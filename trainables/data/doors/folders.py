@@ -79,7 +79,6 @@ class ImageFolder(Readable):
         )
 
     def _listed(self, roots: dict[str, Path]) -> Tables | None:
-        """Return the door of folders whose metadata.csv names images and classes, or None."""
         lists = {part: root / "metadata.csv" for part, root in roots.items()}
         if not lists["train"].is_file():
             return None
@@ -126,7 +125,6 @@ class ImageFolder(Readable):
 
 
 def _usual_parts(folders: list[Path]) -> dict[str, Path]:
-    """Return the folders that are named as parts of a data set usually are, by part."""
     found: dict[str, Path] = {}
     for part, usual in USUAL_NAMES.items():
         fitting = [folder for folder in folders if folder.name.lower() in usual]

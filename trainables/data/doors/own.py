@@ -88,7 +88,6 @@ def _is_part(entry: Any) -> bool:
 
 
 def _unzipped(dataset: Any) -> Sequence[Any]:
-    """Return images and labels of a torch data set, which gives them in pairs."""
     return [*zip(*(dataset[number] for number in range(len(dataset))), strict=True)]
 
 
