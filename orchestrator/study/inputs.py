@@ -41,7 +41,6 @@ class Inputs:
     fewest: int = 0
     """Fewest images that every seed can draw without leaving a class empty."""
     sides: Sides | None = None
-    """Height and width of the images in pixels; None where they differ."""
     decode_sizes: frozenset[Sides | None] = frozenset()
     """Heights and widths in pixels that images are decoded to; None is as they are."""
     info: "DataInfo | None" = None

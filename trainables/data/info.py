@@ -39,7 +39,6 @@ class DataInfo:
     train_fingerprint: str = ""
     """The same of the training images, and of how they are read."""
     test_fingerprint: str = ""
-    """The same of the test images."""
     shapes: tuple[tuple[Sides, int], ...] = ()
     """Each height and width, and how many images have it."""
     n_deep: int = 0

@@ -39,9 +39,7 @@ class Inventory:
     is_looked_at: bool
     """Whether the images were decoded, so that the notes include what only pixels tell."""
     sides: Sides | None = None
-    """Height and width of all images as they are stored; None where they differ."""
     bits: int | None = None
-    """Bits that the training images of more than 8 use."""
 
     def __str__(self) -> str:
         """Return one line: classes, counts, files."""

@@ -76,7 +76,6 @@ class Cifar(Readable):
 
     name: str
     folder: Path
-    """Where the data set is, or is to be."""
     dataset: Any = None
     """A class with the interface of torchvision's data sets; by default torchvision's own."""
 

@@ -100,7 +100,6 @@ class Training:
     labels: NDArray[np.int64]
     class_names: Sequence[str] = ()
     given: int = 0
-    """Number of the images, the last ones, that came along to validate."""
     groups: NDArray[np.int64] | None = None
     """Number of every image's group, shape (n,): one group is never on two sides."""
 

@@ -45,7 +45,6 @@ class About(BaseModel):
     range: tuple[float, float] | None = None
     """How an image gets its shape, its background and its grey levels, as in a study's `data`."""
     bits: int | None = None
-    """Bits that the training images of more than 8 use."""
     rescaled: bool = False
     """Whether GoogLeNet or Inception scale their inputs, as torchvision's weights expect."""
     accuracy: float | None = None

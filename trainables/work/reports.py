@@ -29,9 +29,7 @@ class Task(BaseModel):
     context_bytes: int | None = None
     """Bytes that a process takes of a GPU before its first tensor, where they were measured."""
     checkpoint_folder: str
-    """A path, or an address in an object store."""
     checkpoint_seconds: float
-    """Seconds of training after which the state is saved again."""
     keep_checkpoints: str
     """States that outlive the trial: none, last, best or all."""
     folders: tuple[str, ...] = ()

@@ -39,7 +39,6 @@ class Tables(Readable):
     image: str | None = None
     """Column of the images, where its name does not tell."""
     label: str | None = None
-    """Column of the labels, where its name does not tell."""
     group: str | None = None
     """Column of what keeps images together; other ways to say it are none of a table."""
 
