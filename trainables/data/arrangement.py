@@ -50,6 +50,10 @@ class Readable(ABC):
     """Where a data set comes from."""
 
     @abstractmethod
+    def evidence(self) -> list[Path] | None:
+        """Return files and folders one of which changes whenever it does; None where none need."""
+
+    @abstractmethod
     def parts(self) -> Parts:
         """Return the data set: labels are read, images when asked for.
 

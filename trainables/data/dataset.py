@@ -62,15 +62,17 @@ def inspect(source: Source) -> DataInfo:
     what is missing, unreadable or labelled in an impossible way, as far as images' headers tell.
     """
     found = origin(source)
-    evidence = found.evidence()
-    key = None
-    if evidence:
-        key = cache.evidence_key(evidence, _INSPECTION, source.model_dump_json())
+    key = cache.evidence_key(found.evidence() or (), _INSPECTION, source.model_dump_json())
     known = cache.recall(key) if key is not None else None
     if known is not None:
         info = recalled(known)
     else:
-        info = _inspected(found.read(source), source)
+        reading = found.read(source)
+        content, look = Content(reading, source), partial(tried, partial(examine, source=source))
+        with quiet():
+            for digest, head in in_order(look, chain(reading.train.items(), reading.test.items())):
+                content.add(digest, head)
+        info = _information(reading, source, content)
         if key is not None:
             cache.remember(key, facts_of(info))
     if source.damaged == "skip":
@@ -84,14 +86,6 @@ def inspect(source: Source) -> DataInfo:
 def _skipping(content: str, source: Source) -> str:
     settings = source.model_dump_json(exclude={"path", "source"})
     return f"skip-{hashlib.sha256((content + settings).encode()).hexdigest()[:32]}"
-
-
-def _inspected(reading: Reading, source: Source) -> DataInfo:
-    content, look = Content(reading, source), partial(tried, partial(examine, source=source))
-    with quiet():
-        for digest, found in in_order(look, chain(reading.train.items(), reading.test.items())):
-            content.add(digest, found)
-    return _information(reading, source, content)
 
 
 def _information(reading: Reading, source: Source, content: Content) -> DataInfo:
@@ -179,7 +173,17 @@ def open_dataset(
             reading = origin(source).read(source)
             try:
                 with cache.replacing(entry) as folder, quiet():
-                    _write(folder, reading, source, fingerprint, goal, progress)
+                    content, look = write_arrays(folder, reading, source, goal, progress)
+                    info = _information(reading, source, content)
+                    remember_look(content.hash, source, look)
+                    if source.damaged == "skip":
+                        cache.remember(_skipping(content.hash, source), facts_of(info))
+                    if info.fingerprint != fingerprint:
+                        raise _Others(
+                            f"{reading.train.where}: not the images and labels that the study was "
+                            "planned with: they have changed since, or differ on this node; bring "
+                            "them back or plan anew"
+                        )
             except OSError as problem:
                 raise cache.unwritable(problem) from problem
             known = _mapped(entry)
@@ -245,26 +249,6 @@ def _mapped_split(entry: Path, part: str) -> Images:
     if images.dtype != np.uint8 or labels.dtype != np.int64 or images.shape[:1] != labels.shape:
         raise ValueError("not images and their labels")
     return Images(images, labels)
-
-
-def _write(
-    folder: Path,
-    reading: Reading,
-    source: Source,
-    fingerprint: str,
-    goal: Sides | None,
-    progress: Progress | None,
-) -> None:
-    content, look = write_arrays(folder, reading, source, goal, progress)
-    info = _information(reading, source, content)
-    remember_look(content.hash, source, look)
-    if source.damaged == "skip":
-        cache.remember(_skipping(content.hash, source), facts_of(info))
-    if info.fingerprint != fingerprint:
-        raise _Others(
-            f"{reading.train.where}: not the images and labels that the study was planned with: "
-            "they have changed since, or differ on this node; bring them back or plan anew"
-        )
 
 
 def room(source: Source, info: DataInfo, goal: Sides | None) -> str | None:

@@ -132,13 +132,7 @@ def _impatient() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-Origin = Digits | Cifar | ImageFolder | Tables | Function
-"""Where a data set comes from: `evidence` returns the files and folders that change whenever it
-does, or None where there is no such list; `read` returns it, and raises DataError, which names what
-is missing, unreadable or labelled in an impossible way."""
-
-
-def origin(source: Source) -> Origin:
+def origin(source: Source) -> Readable:
     """Return the origin of a study's images; DataError where `path` is missing or of no use."""
     name, path = source.source, source.path
     if source.is_function or name == "digits":
