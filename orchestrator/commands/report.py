@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from results.run import Run
     from results.store.objects import Location
 
-_SECONDS = 10.0
-
 
 def report(
     run_folder: usage.RunOrJob,
@@ -38,7 +36,7 @@ def report(
     ] = False,
     interval: Annotated[
         float, typer.Option(min=1.0, help="Seconds between two looks of --watch.")
-    ] = _SECONDS,
+    ] = 10.0,
     target: Annotated[
         float | None,
         typer.Option(

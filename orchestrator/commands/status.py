@@ -11,7 +11,6 @@ from orchestrator.commands import usage
 from results.phrases import byte_size
 
 if TYPE_CHECKING:
-    from orchestrator.jobs.fetching import Opened
     from orchestrator.screen.snapshot import Snapshot
     from results.store.objects import Location
     from results.store.store import Store
@@ -32,21 +31,33 @@ def status(
 
     from orchestrator.jobs.fetching import opened
     from orchestrator.screen.picture import Picture
+    from orchestrator.screen.progress import make_progress
     from orchestrator.screen.snapshot import snapshot
     from results.store.store import Store
 
     if watch and as_json:
         raise typer.BadParameter("--watch and --json do not go together: leave one out.")
     with usage.one_document(as_json) as document, opened(run_folder, address) as run:
+        store = Store(run.folder)
         standing, said = run.standing()
-        shot = snapshot(Store(run.folder), at_work=standing["running"])
-        ended = {} if standing["running"] else _ended(Store(run.folder))
+        shot = snapshot(store, at_work=standing["running"])
+        ended = {} if standing["running"] else _ended(store)
         document.update(_document(shot), **standing, **ended)
-        usage.say_problems(Store(run.folder), document, as_json)
+        usage.say_problems(store, document, as_json)
         if as_json:
             return
         if watch and standing["running"]:
-            _follow(run)
+            show = make_progress()
+            show.start(store)
+            try:
+                while run.is_at_work():
+                    time.sleep(_LOOK_SECONDS)
+                    run.refresh()
+                    show.update(store)
+            except KeyboardInterrupt:
+                pass  # Only the looking ends.
+            finally:
+                show.stop(store)
             _, said = run.standing()
         else:
             Console(highlight=False).print(Picture(shot))
@@ -64,24 +75,6 @@ def _ended(store: "Store") -> dict[str, str]:
         "ended_by": passes[-1]["ended_by"],
         "ended_at": passes[-1]["ended_at"].isoformat(sep=" ", timespec="seconds"),
     }
-
-
-def _follow(run: "Opened") -> None:
-    from orchestrator.screen.progress import make_progress
-    from results.store.store import Store
-
-    show, store = make_progress(), Store(run.folder)
-    show.start(store)
-    try:
-        while run.is_at_work():
-            time.sleep(_LOOK_SECONDS)
-            run.refresh()
-            show.update(store)
-    except KeyboardInterrupt:
-        # Only the looking ends.
-        pass
-    finally:
-        show.stop(store)
 
 
 def _document(shot: "Snapshot") -> usage.Document:

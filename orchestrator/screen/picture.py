@@ -144,7 +144,6 @@ class SlotsTable:
 
     slots: Sequence[SlotView]
     most: int | None = None
-    """Rows that there is room for; any number by default."""
     metric: Metric = ACCURACY
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

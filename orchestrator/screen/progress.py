@@ -29,8 +29,7 @@ class Lines(Progress):
     def __init__(self) -> None:
         # Standard output may be a document.
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._started = time.monotonic()
-        self._last = self._started
+        self._started = self._last = time.monotonic()
         self._shown = 0
 
     def note(self, text: str) -> None:
