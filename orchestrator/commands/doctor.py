@@ -163,7 +163,6 @@ def cuda_check(gpus: list[str], driver: str | None, problem: str | None, needs: 
 
 
 def _ray(address: str | None, torch_gpus: int) -> Iterator[Check]:
-    """Judge whether Ray starts, or the cluster at an address answers, and what it hands out."""
     from orchestrator.drivers.connection import cluster
     from orchestrator.errors import RunError
 

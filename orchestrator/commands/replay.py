@@ -91,7 +91,6 @@ def _rules(
     grace: Sequence[int] | None,
     reduction_factor: Sequence[int] | None,
 ) -> "list[EarlyStopping]":
-    """Return the study's own rule, and every combination of what is asked for."""
     from orchestrator.study.blocks import EarlyStopping
 
     own = study.stopping

@@ -231,7 +231,6 @@ def run(
 def _reported(
     out: "Location", show: "Progress", deadline: "Deadline"
 ) -> "tuple[Answer, list[str], Location]":
-    """Write the report of a run that has ended, and return what it says."""
     import results
     from orchestrator.commands.report import pictures_of
     from orchestrator.run.signals import Interrupted, Signals

@@ -174,7 +174,6 @@ def pack(study: Study, base: Path) -> Parcel:
 
 
 def _packages() -> dict[str, Path | bytes]:
-    """Return the files of these packages, wherever they are installed, and what they need."""
     root = Path(__file__).parents[2]
     shipped: dict[str, Path | bytes] = {
         file.relative_to(root).as_posix(): file
