@@ -48,15 +48,14 @@ def export(
         row = _chosen(run, cell, seed)
         name = f"{cell_name(row, run.factors)}, seed {row['seed']}"
         about = _about(run, row)
-        states = Store(run.path).checkpoints / row["trial_id"]
-        state = states / f"{row['epochs_budget']:06.0f}.state"
-        if not state.exists():
+        kept = Store(run.path).checkpoints / row["trial_id"] / f"{row['epochs_budget']:06.0f}.state"
+        if not kept.exists():
             raise RunError(
                 f"{run_folder}: no state of {name} is kept (keep_checkpoints: "
                 f"{run.study.get('keep_checkpoints', 'none')}). Set keep_checkpoints: last, and "
                 "run the study with another --out; it is trained again there."
             )
-        with readable(state) as file:
+        with readable(kept) as file:
             tensors = read_checkpoint(file)["model"]
         script = to.with_name(f"{to.stem}_predict.py")
         usage.see_own_modules()

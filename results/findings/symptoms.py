@@ -111,13 +111,12 @@ def _guessing(study: Analysis) -> Iterator[Finding]:
     runs = study.runs
     chances = {text: 1 / len(json.loads(text)) for text in runs["class_counts"].dropna().unique()}
     # Guessing the largest class is right more often than guessing any.
-    chance = runs["class_counts"].map(chances).astype(float).clip(lower=study.classes.largest)
+    likely = runs["class_counts"].map(chances).astype(float).to_numpy().clip(study.classes.largest)
     losses = runs[["final_train_loss", "final_val_loss", "final_test_loss"]].to_numpy(dtype=float)
     # A trainable of a user's own may report some of the losses alone.
     told = losses[:, ~np.isnan(losses).all(axis=0)]
     missing = np.isnan(told)
     infinite = np.isinf(told).any(axis=1) | (missing.any(axis=1) & ~missing.all(axis=1))
-    likely = chance.to_numpy()
     limit = np.minimum(rules.CHANCE * likely, likely + rules.ABOVE_CHANCE * (1 - likely))
     guesses = runs["final_test_accuracy"].to_numpy() <= limit
     exploded = infinite | (losses[:, 0] > -rules.EXPLODED * np.log(likely))

@@ -218,6 +218,7 @@ def test_all_damaged_images_are_named_at_once_or_left_out(tmp_path: Path) -> Non
         look_at(source, [None], None)
     message = str(caught.value)
     assert message.startswith("2 images cannot be read, all listed in ")
+    assert "paths in a CSV start from its folder" in message
     assert all(f"{file}: the image is damaged" in message for file in cut)
     data, notes = read(root, damaged="skip")
     assert data.train.labels.tolist() == [0, 1]

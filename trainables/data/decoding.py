@@ -223,6 +223,6 @@ def listed(damaged: Sequence[Damaged], content: str) -> str:
     shown = "".join(f"\n  {line}" for line in lines[:_NAMED])
     more = f"\n  … and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
     return (
-        f"{len(lines)} images cannot be read{where}; mend them, or leave them out with "
-        f"data.damaged: skip:{shown}{more}"
+        f"{len(lines)} images cannot be read{where}; mend them (paths in a CSV start from "
+        f"its folder), or leave them out with data.damaged: skip:{shown}{more}"
     )

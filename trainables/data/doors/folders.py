@@ -101,8 +101,8 @@ class ImageFolder(Readable):
             block = {"path": {"train": self.path}, "test": 0.2}
             raise OtherLayout(message, "take these as classes and hold a fifth back to test", block)
         raise DataError(
-            f"{message}. Needed are train/<class>/<image> and test/<class>/<image>, or data.path: "
-            "{train: …, test: …}"
+            f"{message}. Needed are train/<class>/<image> and test/<class>/<image>, data.path: "
+            "{train: …, test: …}, or the path of a CSV of images and classes"
         )
 
     @staticmethod
