@@ -63,6 +63,7 @@ def report(
     """Write the page, figures and summary of a run, finished or under way; a job's is fetched."""
     import results
     from orchestrator.jobs.fetching import brought
+    from results.answer.levers import levers_said
     from results.store.store import Store
 
     given = {"label": price_per_label, "hour": price_per_hour}
@@ -83,6 +84,8 @@ def report(
                 f"{run.analysis.name(row, 'fraction') or run.name}: {row['text']}"
                 for row in _rows(run.analysis.labels_for(target))
             ]
+        if prices:
+            said.append(levers_said(run.analysis))
         look = pictures_of(run) if images else None
         page = _written(run, folder, target=target, figures=figures, look=look)
         document.update(report=str(page), levers=_rows(run.levers()))

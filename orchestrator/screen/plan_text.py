@@ -17,13 +17,7 @@ from orchestrator.run.runner import Summary
 from orchestrator.screen.picture import plain_table, titled
 from results.answer.levers import Step
 from results.findings.finding import Severity
-from results.phrases import (
-    byte_size,
-    count,
-    duration,
-    level_label,
-    split_levels,
-)
+from results.phrases import byte_size, count, duration, level_label, split_levels
 from results.store.objects import Location
 
 if TYPE_CHECKING:
@@ -65,7 +59,7 @@ def print_plan(plan: Plan, price: Price, command: str) -> None:
 
 def cells_table(plan: Plan, price: Price) -> Table:
     """Return a row per cell; columns that say the same of all cells are left out."""
-    numbers = {key: [cell[key] for cell in plan.cells] for key in ("recipes", *_COUNTS)}
+    numbers = {key: [cell[key] for cell in plan.cells] for key in _COUNTS}
     shown = [
         key for key, own in numbers.items() if key == "trials" or (any(own) and set(own) != {1})
     ]
@@ -77,7 +71,9 @@ def cells_table(plan: Plan, price: Price) -> Table:
     varying, common = split_levels(list(plan.study.factors), levels)
     timed = [f"{price.resource.upper()} time", "from – to"] if price.total.trials else []
     headings = ["images", *shown, *timed]
-    table = plain_table(titled(plan.study.name, common), varying[:1], *varying[1:], *headings)
+    title, tried = titled(plan.study.name, common), max(cell["recipes"] for cell in plan.cells)
+    title += f" · {tried} recipes a cell" if tried > 1 else ""
+    table = plain_table(title, varying[:2], *varying[2:], *headings)
     for cell, own in zip(plan.cells[:_MOST_CELLS], levels, strict=False):
         table.add_row(
             *(Text(level_label(name, own[name], bare=True)) for name in varying),

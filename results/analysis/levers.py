@@ -108,13 +108,14 @@ def _row(cells: pd.DataFrame, step: tuple[Comparison, int]) -> dict[str, Any]:
 def _data_step(
     cells: pd.DataFrame, row: Comparison, seconds: np.ndarray
 ) -> tuple[str, float, float]:
-    """Return what step in data a comparison is of, its images, and hours in proportion to them."""
-    sizes = cells["n_train"].to_numpy(float)
+    """Return what step in data a comparison is of, its images, and hours that a run takes more."""
     if row.is_forecast:
         now, then = float(row.level), float(row.best_level)
-        hours = (then / now - 1) * seconds[row.best] / _HOUR
+        # A budget of updates or of images stays what it is; one of epochs grows with the data.
+        is_fixed = cells.loc[row.best, ["steps", "examples"]].notna().any()
+        hours = 0.0 if is_fixed else (then / now - 1) * seconds[row.best] / _HOUR
     else:
-        now, then = (float(sizes[place]) for place in (row.other, row.best))
+        now, then = (float(cells["n_train"].iloc[place]) for place in (row.other, row.best))
         hours = (seconds[row.best] - seconds[row.other]) / _HOUR
     return f"{now:,.0f} → {then:,.0f} images", then - now, hours
 

@@ -171,7 +171,7 @@ def _undecided(study: Analysis) -> Iterator[Finding]:
                 "undecided",
                 f"{len(ties):,} of {len(tested):,} differences between levels of {factor} are not "
                 f"told apart; the smallest is {study.metric.small(ties['difference'].abs().min())}",
-                "call them ties; the answer says how likely more seeds are to decide",
+                "call them ties; more seeds may tell them apart",
             )
 
 

@@ -6,6 +6,7 @@
     const form = table.parentElement.querySelector("form");
     const body = table.tBodies[0];
     const first = [...body.rows];
+    const figure = (amount) => amount.toLocaleString("en", amount < 1 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: 2 });
     const reckon = () => {
       const price = (name) => form.elements[name].value === "" ? null : Number(form.elements[name].value);
       const label = price("label"), hour = price("hour");
@@ -19,7 +20,7 @@
         const money = known ? parts.reduce((sum, [amount, each]) => sum + amount * each, 0) : null;
         const each = money !== null && points > 0 ? money / points : Infinity;
         row.querySelector(".money").textContent = !asked ? "" : money === null ? "no price" : money === 0 ? "free"
-          : `costs ${money.toLocaleString("en", { maximumFractionDigits: 2 })}` + (points > 0 ? `, ${each.toLocaleString("en", { maximumSignificantDigits: 3 })} a point` : "");
+          : `costs ${figure(money)}` + (points > 0 ? `, ${figure(each)} a point` : "");
         return { row, each, place };
       });
       if (asked) costed.sort((one, other) => one.each === other.each ? one.place - other.place : one.each - other.each);

@@ -51,6 +51,10 @@ def test_levers_have_the_prices_of_the_study_or_of_the_command(run: Path) -> Non
     own = results.open(run).levers().iloc[0]
     assert own["price"] == pytest.approx(0.05 * own["images"] + 2.2 * own["hours"])
     assert (run / "report/levers.csv").is_file()
+    said, _ = forks.run(command("report", run, "--price-per-label", 1), check=True).stdout.split(
+        "\n", 1
+    )
+    assert f"at a price of {lever['price']:,.2f}" in said
 
 
 def test_a_target_is_answered_with_images(run: Path) -> None:

@@ -38,17 +38,30 @@ def test_the_plan_fits(width: int, tmp_path: Path) -> None:
         assert lines[2].split()[:7] == columns
 
 
+def test_the_plan_of_the_demo_keeps_its_models_at_80_columns(tmp_path: Path) -> None:
+    declared = searched(
+        factors={
+            "model": ["small", "large"],
+            "weights": ["none", "characters"],
+            "fraction": ["1/128", "3/128"],
+        },
+    )
+    lines = drawn(table_of(declared, tmp_path), 80)
+    assert lines[2].split()[:3] == ["model", "weights", "fraction"]
+    assert sum(line.split()[:2] == ["large", "characters"] for line in lines) == 2
+
+
 def test_the_plan_shows_what_differs(tmp_path: Path) -> None:
     declared = searched(early_stopping="none")
     run(declared, tmp_path)
     lines = drawn(table_of(declared, tmp_path), 80)
-    assert lines[0] == "small · weights none"
-    assert lines[2].split() == ["model", "fraction", "images", "recipes", "trials", "reused"]
-    assert lines[4].split() == ["a", "1/16", "2813", "9", "10", "10"]
+    assert lines[0] == "small · weights none · 9 recipes a cell"
+    assert lines[2].split() == ["model", "fraction", "images", "trials", "reused"]
+    assert lines[4].split() == ["a", "1/16", "2813", "10", "10"]
     more = searched(early_stopping="none", seeds=[0, 1, 2], recipe={"epochs": 10})
     lines = drawn(table_of(more, tmp_path), 120)
-    columns = ["model", "fraction", "images", "recipes", "trials", "new", "continued"]
-    assert lines[2].split()[:7] == columns
+    columns = ["model", "fraction", "images", "trials", "new", "continued"]
+    assert lines[2].split()[:6] == columns
 
 
 def test_the_plan_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

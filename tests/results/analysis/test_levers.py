@@ -79,6 +79,13 @@ def test_data_gains_by_the_forecast_and_costs_labels():
     assert row["low"] < row["gain"] < row["high"]
 
 
+@pytest.mark.parametrize("budget", ["steps", "examples"])
+def test_more_data_costs_no_time_where_updates_or_images_are_counted(budget):
+    rows = line([40, 20, 10], epochs=None, **{budget: 200})
+    row = levers(rows, prices={"label": 0.05}).loc["data"]
+    assert (row["hours"], row["price"]) == (0, pytest.approx(80))
+
+
 def test_data_gains_no_more_than_the_whole_error():
     row = levers(line([8, 4, 1])).loc["data"]
     assert row["high"] == pytest.approx(1)

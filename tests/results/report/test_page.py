@@ -295,7 +295,7 @@ def test_prices_sort_the_steps_and_leave_probabilities(browser, page):
         const before = rows();
         const form = document.querySelector(".levers form");
         form.elements.label.value = "5";
-        form.elements.hour.value = "0";
+        form.elements.hour.value = "0.0001";
         form.dispatchEvent(new Event("input"));
         return [before, rows(),
                 [...document.querySelectorAll(".money")].map((one) => one.textContent)];"""
@@ -308,6 +308,8 @@ def test_prices_sort_the_steps_and_leave_probabilities(browser, page):
         if "a point" in text
     ]
     assert costed == sorted(costed)
+    # What costs little is not said to cost nothing.
+    assert not [text for text in money if text.startswith(("costs 0,", "costs 0 "))]
 
 
 def test_a_target_says_what_each_line_would_take(browser, page):
