@@ -52,6 +52,7 @@ RECIPE_COLUMNS: dict[str, pa.DataType] = {
     "schedule": pa.string(),
     "step_size": pa.float64(),
     "gamma": pa.float64(),
+    "decay": pa.float64(),
     "warmup": pa.float64(),
     "augmentation": pa.string(),
     "precision": pa.string(),

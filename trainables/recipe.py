@@ -14,6 +14,7 @@ NEEDS = {
     "nesterov": ("optimizer", "sgd"),
     "step_size": ("schedule", "step"),
     "gamma": ("schedule", "step"),
+    "decay": ("schedule", "wsd"),
 }
 """Fields that have a bearing only where another has that value."""
 BUDGET_FIELDS = (*BUDGETS, "evaluations")
@@ -41,6 +42,8 @@ Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), *NUMBER]
 Tries = Annotated[int, Field(ge=0, lt=2**31), *NUMBER]
 Seed = Annotated[int, Field(ge=0, lt=2**31), *NUMBER]
 Stem = Literal["standard", "cifar"]
+TestRule = Literal["auto", "final", "every", "never"]
+"""After which evaluation intervals the test set is evaluated too."""
 Sides = tuple[int, int]
 """Height and width of an image in pixels."""
 
@@ -113,12 +116,15 @@ class Recipe(BaseModel):
     """Alpha of mixup; 0 is none. With cutmix, each update takes one of the two."""
     cutmix: NonNegative = 0.0
     """Alpha of cutmix; 0 is none."""
-    schedule: Literal["constant", "cosine", "one-cycle", "step"] = "constant"
-    """Course of the learning rate over the budget, set at every step. `step` needs `step_size`."""
+    schedule: Literal["constant", "cosine", "one-cycle", "step", "wsd"] = "constant"
+    """Course of the learning rate over the budget, set at every step. `step` needs `step_size`;
+    `wsd` is warm-up, then stable, then a decay to 0 over the last part."""
     step_size: Positive | None = None
     """Epochs (evaluation intervals) after which the schedule `step` lowers the lr each time."""
     gamma: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False), *NUMBER] = 0.1
     """What the schedule `step` multiplies the lr by."""
+    decay: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), *NUMBER] = 0.2
+    """Share of the budget over which the schedule `wsd` decays."""
     warmup: NonNegative = 0.0
     """Linear warm-up from zero, in epochs (evaluation intervals). `one-cycle` with 0 takes 30 % of
     the budget."""
@@ -166,6 +172,8 @@ class Recipe(BaseModel):
             raise ValueError("nesterov needs a momentum above 0")
         if self.schedule == "step" and self.step_size is None:
             raise ValueError("schedule: step needs a step_size, such as step_size: 30")
+        if self.schedule == "wsd" and self.warmup > (1 - self.decay) * self.intervals:
+            raise ValueError("schedule: wsd has no room for both warmup and decay; lower one")
         return self
 
     @property
@@ -188,6 +196,20 @@ class Recipe(BaseModel):
             return None if self.image_size is None else (self.image_size, self.image_size)
         height, width = self.image_size.split("x")
         return int(height), int(width)
+
+    def is_tested(self, rule: TestRule, interval: int) -> bool:
+        """Return whether the test set is evaluated after an interval, counted from 1.
+
+        `auto` is after ten of them at most, evenly spaced, and always the last.
+        """
+        if rule == "auto":
+            return 10 * interval // self.intervals > 10 * (interval - 1) // self.intervals
+        return rule == "every" or (rule == "final" and interval == self.intervals)
+
+    def tested(self, rule: TestRule) -> int:
+        """Return the number of intervals after which the test set is evaluated."""
+        most = self.intervals
+        return {"auto": min(10, most), "final": 1, "every": most, "never": 0}[rule]
 
     def changed(self, **fields: Any) -> Self:
         """Return the recipe with other values in some fields, checked."""

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from results.store.store import Store
 Row = Mapping[str, Any]
 """Values by column, as `results.records` names and types them; a row is replaced, never changed."""
 
+_TESTED = ("test_loss", "test_accuracy", *(f"test_{name}" for name in SCORES))
 COMPARED = (
     "step",
     "examples_seen",
@@ -27,9 +28,8 @@ COMPARED = (
     "train_seen",
     "val_loss",
     "val_accuracy",
-    "test_loss",
-    "test_accuracy",
-    *(f"{part}_{name}" for part in ("val", "test") for name in SCORES),
+    *(f"val_{name}" for name in SCORES),
+    *_TESTED,
     "lr_last",
 )
 """Epoch columns that training the same trial again must give to the last digit."""
@@ -96,17 +96,19 @@ class History:
             self.predicted.setdefault(trial_id, set()).add(epoch)
         self._predicts = bool(self.predicted) or any(store.damaged.glob("predictions-*"))
 
-    def borrow(self, trial_id: str, budget: int, *, unfinished: bool) -> "History | None":
+    def borrow(
+        self, trial_id: str, has: Callable[["History"], bool], *, unfinished: bool
+    ) -> "History | None":
         """Return the lender of a trial of which training is left here; None where none saves any.
 
-        It is the first that has it complete up to the budget or, where `unfinished` ones are of use
+        It is the first that `has` all that is needed of it or, where `unfinished` ones are of use
         and nothing is recorded here, that has begun it.
         """
         for lender in () if trial_id in self._lent else self.lenders:
             begun = lender.epochs_done(trial_id) and lender.status(trial_id) is not Status.FAILED
             is_of_use = unfinished and begun and not self.epochs_done(trial_id)
             is_judged = not lender._span(trial_id)["val_metric"].null_count
-            if is_judged and (lender.is_complete(trial_id, budget) or is_of_use):
+            if is_judged and (has(lender) or is_of_use):
                 self._lent[trial_id] = lender
                 break
         return self._lent.get(trial_id)
@@ -155,6 +157,12 @@ class History:
     def rows(self, trial_id: str) -> list[Row]:
         """Return the recorded metrics of a trial, first epoch first."""
         rows: list[Row] = self._span(trial_id).to_pylist()
+        trial = self._lent.get(trial_id, self).trials.get(trial_id, {})
+        last = trial.get("epochs_budget") or 0
+        if 0 < last <= len(rows) and rows[last - 1]["test_accuracy"] is None:
+            # An epoch's row is never written again: what the test set told later is the trial's.
+            found = {name: trial[f"final_{name}"] for name in _TESTED}
+            rows[last - 1] = with_test(rows[last - 1], found, self.metric)
         return rows
 
     def arrivals(self) -> Iterator[tuple[str, int, float]]:
@@ -187,17 +195,32 @@ class History:
         known = any(row.get(name) is not None for name in ("n_parameters", "subset_hash"))
         return known or row.get("status") == Status.STOPPED.value
 
-    def is_complete(self, trial_id: str, budget: int) -> bool:
-        """Return whether a trial's epochs, facts and predictions are recorded up to a budget."""
+    def is_tested(self, trial_id: str, budget: int) -> bool:
+        """Return whether what the test set says at the end of a budget is recorded."""
+        row = self._lent.get(trial_id, self).trials.get(trial_id, {})
+        if row.get("epochs_budget") == budget and row.get("final_test_accuracy") is not None:
+            return True
+        done = self.epochs_done(trial_id) >= budget
+        return done and not np.isnan(self.column(trial_id, "test_accuracy")[budget - 1])
+
+    def is_complete(
+        self, trial_id: str, budget: int, *, predicted: bool = True, tested: bool = False
+    ) -> bool:
+        """Return whether a trial's epochs and facts are recorded up to a budget.
+
+        Where they are needed also what it predicted, and what the test set says at its end.
+        """
         if lender := self._lent.get(trial_id):
-            return lender.is_complete(trial_id, budget)
+            return lender.is_complete(trial_id, budget, predicted=predicted, tested=tested)
         row = self.trials.get(trial_id)
         if row is None:
             return False
         # Facts come with the last row; a trainable of one's own need not count its parameters.
         if row.get("n_parameters") is None and row.get("status") != Status.COMPLETED.value:
             return False
-        if self._predicts and max(self.predicted.get(trial_id, {0})) < budget:
+        if predicted and self._predicts and max(self.predicted.get(trial_id, {0})) < budget:
+            return False
+        if tested and not self.is_tested(trial_id, budget):
             return False
         return self.epochs_done(trial_id) >= budget
 
@@ -217,6 +240,16 @@ class History:
         names = trials.take(starts).to_pylist()
         spans = zip(starts.tolist(), counts.tolist(), strict=True)
         self._spans = dict(zip(names, spans, strict=True))
+
+
+def with_test(row: Row, found: Row, metric: Metric) -> Row:
+    """Return an epoch's row with what was found on the test set, where the row knows nothing."""
+    if row["test_accuracy"] is not None:
+        return row
+    tested = {name: found.get(name) for name in (*_TESTED, "test_metric")}
+    if metric.is_built_in:
+        tested["test_metric"] = tested[f"test_{metric.column}"]
+    return {**row, **tested}
 
 
 def _is_new(column: pa.ChunkedArray) -> NDArray[np.bool_]:

@@ -142,6 +142,7 @@ class Pass:
         return Task(
             trial=wanted.trial,
             metric=study.metric,
+            test=study.tests(wanted.trial),
             recorded=self.ledger.recorded(wanted),
             cpus=study.resources.cpu,
             device="cuda" if share.gpu else "cpu",

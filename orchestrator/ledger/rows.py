@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from orchestrator.ledger.history import COMPARED, KEPT, History, Row
+from orchestrator.ledger.history import COMPARED, KEPT, History, Row, with_test
 from orchestrator.ledger.stages import Outcome, Wanted
 from orchestrator.placement.shares import Share
 from results.records import SCORES, Status
@@ -181,13 +181,11 @@ class Rows(Mapping[str, Row]):
     def take(self, trial_id: str, report: EpochDone) -> None:
         """Take what a worker reports of an epoch; one that is recorded already is only compared."""
         begun, row, epoch = self._begun[trial_id], report.row, report.epoch
+        known = begun.epochs[epoch - 1 : epoch]
         # Recorded beyond a gap that a damaged part left: it must not be written twice.
-        stray = self._history.stray(trial_id, epoch)
-        if epoch <= len(begun.epochs):
-            self._compare(trial_id, row, begun.epochs[epoch - 1])
-        elif stray:
-            self._compare(trial_id, row, stray)
-            begun.epochs.append(stray)
+        if recorded := known[0] if known else self._history.stray(trial_id, epoch):
+            self._compare(trial_id, row, recorded)
+            begun.epochs[epoch - 1 : epoch] = [with_test(recorded, row, self._history.metric)]
             self.update(trial_id, _progress(begun.epochs))
         else:
             self._sequence += 1
@@ -249,8 +247,8 @@ class Rows(Mapping[str, Row]):
     def _compare(self, trial_id: str, row: Row, recorded: Row) -> None:
         for name in COMPARED:
             now, then = row.get(name), recorded.get(name)
-            # An earlier version recorded less.
-            if then is not None and _differ(now, then):
+            # An earlier version recorded less; the test set is not evaluated each time.
+            if then is not None and now is not None and _differ(now, then):
                 self.problems.append(
                     f"trial {trial_id}, epoch {row['epoch']}: {name} was recorded as {then} and "
                     f"came out as {now} when trained again; the recorded row stays. Other "

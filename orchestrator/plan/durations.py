@@ -31,6 +31,7 @@ UNKNOWN_FLOPS = 1e8
 """Floating-point operations of an image's forward pass, where nobody knows: about those of a
 ResNet-18 at 32×32."""
 _SETUP_SECONDS, _START_SECONDS = 0.5, 6.0
+_EVALUATED = "evaluation_images_per_second"
 _DEVICES = Path("/dev")
 _GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg")
 """Names in `/dev` of every GPU that trials can use: NVIDIA's, Jetson's, WSL's."""
@@ -41,8 +42,8 @@ class Work:
     """What one evaluation interval of a trial computes."""
 
     trained: int
-    evaluated: int
-    """Numbers of images."""
+    evaluated: float
+    """Numbers of images; those evaluated in the mean over the trial's intervals."""
     flops: float | None
     """Floating-point operations of one image's forward pass; None where nobody knows, as of a
     trainable of one's own."""
@@ -52,8 +53,8 @@ class Work:
     however few its operations; 0 where nobody knows."""
 
 
-def work_of(inputs: Inputs) -> Callable[[Trial], Work]:
-    """Return a function trial → what an interval of it computes."""
+def work_of(inputs: Inputs, study: Study | None = None) -> Callable[[Trial], Work]:
+    """Return a function trial → what an interval of it computes; without a study all is tested."""
 
     def model(trial: Trial) -> tuple[float | None, int]:
         """Return FLOPs of an image, and layers."""
@@ -75,7 +76,9 @@ def work_of(inputs: Inputs) -> Callable[[Trial], Work]:
         trained = per_interval * recipe.batch_size if per_interval else trial.n_train
         flops, layers = model(trial)
         updates = per_interval or math.ceil(trained / recipe.batch_size)
-        return Work(trained, inputs.n_evaluated, flops, updates, layers)
+        share = recipe.tested(study.tests(trial)) / recipe.intervals if study else 1.0
+        evaluated = inputs.n_validation + share * inputs.n_test
+        return Work(trained, evaluated, flops, updates, layers)
 
     return work
 
@@ -230,7 +233,7 @@ def durations_of(ledger: Ledger, probed: Mapping[Kind, Pace]) -> Durations:
     def kind(trial: Trial) -> Kind:
         return kind_of(trial, study.resources.cpu, on_gpu)
 
-    return Durations(work_of(inputs), kind, recorded, probed, trials, on_gpu)
+    return Durations(work_of(inputs, study), kind, recorded, probed, trials, on_gpu)
 
 
 def uses_gpu(study: Study, recorded: Iterable[Kind] = ()) -> bool:
@@ -255,13 +258,14 @@ def uses_gpu(study: Study, recorded: Iterable[Kind] = ()) -> bool:
 def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
     """Return the pace of every kind of trial that a run directory holds: medians over its epochs.
 
-    The directory need not exist; each interval evaluated so many images.
+    The directory need not exist; where its rows do not say how fast, each interval evaluated so
+    many images.
     """
     if not store.root.is_dir():
         return {}
     fields = [name for name in Kind._fields if name not in ("sides", "cpus", "on_gpu")]
     fields += ["image_size", "image_height", "image_width"]
-    measured = ["trial_id", "train_seen", "seconds", "images_per_second"]
+    measured = ["trial_id", "train_seen", "seconds", "images_per_second", _EVALUATED]
     epochs = store.read("epochs", [*fields, *measured]).to_pandas()
     facts = ["trial_id", "cpu", "gpu", "slot", "attempts", "seconds", "started_at", "ended_at"]
     done = pc.field("status") == Status.COMPLETED.value
@@ -277,7 +281,8 @@ def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
     start = max(0.0, float(first.median()) - setup) if len(once) else 0.0
     epochs["training"] = epochs["train_seen"] / epochs["images_per_second"]
     epochs["train"] = 1 / epochs["images_per_second"]
-    epochs["evaluate"] = (epochs["seconds"] - epochs["training"]).clip(lower=0) / max(1, evaluated)
+    spent = (epochs["seconds"] - epochs["training"]).clip(lower=0) / max(1, evaluated)
+    epochs["evaluate"] = (1 / epochs[_EVALUATED]).fillna(spent)
     epochs = epochs.merge(trials[["trial_id", "cpu", "gpu"]], on="trial_id")
     paces = {}
     for key, rows in epochs.groupby([*fields, "cpu", "gpu"], dropna=False, sort=False):

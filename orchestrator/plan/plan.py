@@ -247,19 +247,27 @@ def _plain(level: Any) -> Any:
 
 def _afresh(ledger: Ledger) -> list[Finding]:
     """Return a finding on trials that cannot go on from where they were."""
-    wanted = ledger.stages.wanted
+    wanted, history, findings = ledger.stages.wanted, ledger.history, list[Finding]()
     continued = {trial_id for trial_id in wanted if ledger.state(trial_id) is State.CONTINUED}
+    budgets = {trial_id: wanted[trial_id].trial.recipe.intervals for trial_id in continued}
+    whole = [name for name, budget in budgets.items() if history.epochs_done(name) >= budget]
+    if untested := sum(not history.is_tested(name, budgets[name]) for name in whole):
+        evidence = (
+            f"{untested} of the continued trials are recorded up to the budget and trained again: "
+            "the test set was not evaluated where it ends now"
+        )
+        findings.append(warning("untested-there", evidence))
     if continued:
         homes = [ledger.history, *ledger.history.lenders]
         continued -= {path.name for home in homes for path in home.store.checkpoints.glob("*")}
     if not continued:
-        return []
+        return findings
     evidence = (
         f"{len(continued)} of the continued trials begin again at epoch 1, and are compared with "
         "what is recorded of them: no checkpoint of them is left. keep_checkpoints: last keeps "
         "those to come, so that more epochs go on from there"
     )
-    return [warning("no-checkpoint", evidence)]
+    return [*findings, warning("no-checkpoint", evidence)]
 
 
 def _search_seed(declared: Study, study: Study) -> list[Finding]:

@@ -197,7 +197,9 @@ def _disk(forecast: Forecast, schedule: Schedule, places: int) -> dict[str, floa
     kept = {"none": 0, "best": 1, "last": 1, "all": 2}[study.keep_checkpoints]
     return {
         "rows": sum(_TRIAL_BYTES + _EPOCH_BYTES * trial.recipe.intervals for trial in trials),
-        "predictions": _PREDICTION_BYTES * inputs.n_test * len(trials),
+        "predictions": _PREDICTION_BYTES
+        * inputs.n_test
+        * sum(study.tests(trial) != "never" for trial in trials),
         "checkpoints": _STATE_BYTES * float(sum(largest[:places]) + kept * sum(largest)),
         "report": _REPORT_BYTES,
     }

@@ -88,7 +88,8 @@ class Replay:
     """What is given up of the metric on the validation set, mean over the winners and most, in
     points where it is a share; NaN without any."""
     test_regret: float
-    """The same mean on the test set; below zero where the other choices are better there."""
+    """The same mean on the test set; below zero where the other choices are better there, NaN where
+    it was not evaluated."""
 
     @property
     def compared(self) -> str:
@@ -210,7 +211,12 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
         lost=len(pairs) - len(won),
         regret=_mean(regrets),
         worst=max(regrets, default=math.nan),
-        test_regret=_mean([size * (best.test_score - own.test_score) for best, own in won]),
+        # Not a mean over those that happen to be known.
+        test_regret=fmean(
+            0.0 if own is best else size * (best.test_score - own.test_score) for best, own in won
+        )
+        if won
+        else math.nan,
     )
 
 

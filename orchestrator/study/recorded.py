@@ -16,12 +16,17 @@ def recorded_study(store: Store) -> Study:
 
 
 def continued(study: Study, store: Store) -> Study:
-    """Return the study with its validation share and its search seed resolved.
+    """Return the study with its validation share, its search seed and `test` resolved.
 
     A study that states none goes on with those that its run directory began with, so that nothing
-    is trained or searched twice; raises StoreError where that cannot be read.
+    is trained or searched twice, and curves go on alike; raises StoreError where that cannot be
+    read.
     """
     recorded = store.study() if store.study_file.exists() else {}
+    if study.test is None:
+        # Before the key was there, every interval was tested.
+        rule = recorded.get("test", "every") if recorded else "auto"
+        study = study.model_copy(update={"test": rule})
     validation = (recorded.get("data") or {}).get("validation")
     if study.data.validation is None and validation is not None:
         data = study.data.model_copy(update={"validation": validation})

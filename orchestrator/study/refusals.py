@@ -17,7 +17,7 @@ _MEANT = {
     **dict.fromkeys(("mean", "std", "normalize"), "normalization"),
     **dict.fromkeys(("learning_rate", "base_lr", "max_lr"), "lr"),
     **dict.fromkeys(("gradient_clip_val", "max_norm", "grad_clip"), "clip_norm"),
-    **dict.fromkeys(("wd", "decay"), "weight_decay"),
+    "wd": "weight_decay",
     **dict.fromkeys(("scheduler", "lr_scheduler"), "schedule"),
     **dict.fromkeys(("img_size", "resolution", "input_size"), "image_size"),
 }

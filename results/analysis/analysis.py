@@ -21,6 +21,7 @@ from results.analysis.runs import (
     EXCLUDED,
     Design,
     compared_runs,
+    compared_trials,
     model_sizes,
     ordered_levels,
     wanted_trials,
@@ -30,6 +31,7 @@ from results.analysis.series import crossovers, data_worths, forecasts, labels_f
 from results.metric import ACCURACY, Metric
 from results.phrases import STANDARD_FACTORS, cell_name, listed, setting
 from results.ranking import rank
+from results.records import Status
 from results.statistics.looks import Look
 
 _MANY_MODELS = 5
@@ -65,8 +67,13 @@ class Analysis:
 
     @cached_property
     def is_untested(self) -> bool:
-        """Whether no trial has a test value, so that those of the validation set stand for it."""
-        values = (self.metric.of(self.table("trials"), f"final_{part}") for part in ("test", "val"))
+        """Whether no trial has a test value, so that those of the validation set stand for it.
+
+        Nothing is asked of a search, nor of what is under way: they may do without.
+        """
+        trials = compared_trials(self.table("trials"), self.design.race)
+        trials = trials[trials["status"] == Status.COMPLETED]
+        values = (self.metric.of(trials, f"final_{part}") for part in ("test", "val"))
         return [bool(part.notna().any()) for part in values] == [False, True]
 
     @cached_property

@@ -23,6 +23,7 @@ NEW: dict[str, dict[str, Any]] = {
     "cutmix": {"cutmix": 1.0},
     "both, weighted": {"mixup": 0.2, "cutmix": 1.0, "class_weights": "balanced"},
     "step": {"schedule": "step", "step_size": 1, "gamma": 0.5},
+    "wsd": {"schedule": "wsd", "decay": 0.5},
     "norms": {"decay_norms": False, "weight_decay": 0.1},
     "trivial": {"augmentation": "trivial"},
     "resized crop": {"augmentation": "resized-crop", "image_size": 12},

@@ -134,6 +134,8 @@ def test_what_changes_no_number_is_not_part_of_the_identity(
         ({}, {"cutmix": 1}),
         ({"schedule": "step", "step_size": 1}, {"schedule": "step", "step_size": 2}),
         ({"schedule": "step", "step_size": 1}, {"schedule": "step", "step_size": 1, "gamma": 0.2}),
+        ({"epochs": 3, "schedule": "wsd"}, {"epochs": 4, "schedule": "wsd"}),
+        ({"schedule": "wsd"}, {"schedule": "wsd", "decay": 0.4}),
     ],
 )
 def test_what_changes_numbers_is(one: dict[str, Any], other: dict[str, Any]) -> None:
@@ -161,6 +163,7 @@ def test_every_field_is_one_or_the_other() -> None:
         "cutmix",
         "step_size",
         "gamma",
+        "decay",
         "label_smoothing",
         "schedule",
         "warmup",
@@ -171,6 +174,32 @@ def test_every_field_is_one_or_the_other() -> None:
         "normalization",
     }
     assert set(Recipe.model_fields) == judged
+
+
+@pytest.mark.parametrize(
+    ("intervals", "tested"),
+    [
+        (1, [1]),
+        (10, [*range(1, 11)]),
+        (11, [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
+        (25, [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]),
+    ],
+)
+def test_the_test_set_is_evaluated_ten_times_at_most_and_always_last(
+    intervals: int, tested: list[int]
+) -> None:
+    recipe = Recipe(epochs=intervals)
+    known = {"auto": tested, "final": [intervals], "every": [*range(1, intervals + 1)], "never": []}
+    for rule, expected in known.items():
+        found = [at for at in range(1, intervals + 1) if recipe.is_tested(rule, at)]  # type: ignore[arg-type]
+        assert found == expected
+        assert recipe.tested(rule) == len(expected)  # type: ignore[arg-type]
+
+
+def test_wsd_has_room_for_its_parts() -> None:
+    Recipe(epochs=5, schedule="wsd", warmup=4)
+    with pytest.raises(ValueError, match="no room for both"):
+        Recipe(epochs=5, schedule="wsd", warmup=4.1)
 
 
 def test_fields_in_use() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.data.batches import Batches, Examples, Preparation, crop_and_flip, derive_seed
@@ -29,6 +28,7 @@ from trainables.models.published import expected
 from trainables.models.rehearsal import fresh_model, rehearse
 from trainables.models.taps import LiveTaps
 from trainables.models.weights import load_weights
+from trainables.recipe import TestRule
 from trainables.training.capture import Launches
 from trainables.training.device import (
     device_name,
@@ -45,6 +45,7 @@ from trainables.training.optimizers import (
     Interval,
     Schedule,
     build_optimizer,
+    judge,
     mean_loss,
 )
 from trainables.training.parallel import Group
@@ -64,8 +65,9 @@ class Classifier:
 
     By default the device is a GPU where torch can use one, the data set is opened, and the group is
     this process alone. A share of a GPU below 1 caps the memory that the process may take, less
-    `context_bytes`, which are not torch's, where they were measured. Raises TrainableError where
-    data, model, weights or device are not as the trial needs them.
+    `context_bytes`, which are not torch's, where they were measured. `test` says after which
+    intervals the test set is evaluated; one that also validates always is. Raises TrainableError
+    where data, model, weights or device are not as the trial needs them.
     """
 
     def __init__(
@@ -78,8 +80,9 @@ class Classifier:
         group: Group | None = None,
         gpu: float = 1.0,
         context_bytes: int | None = None,
+        test: TestRule = "every",
     ) -> None:
-        self.epoch = 0
+        self.epoch, self._test_rule = 0, test
         self._group = group or Group()
         self._steps = self._examples_seen = 0
         self._trial = trial
@@ -110,7 +113,7 @@ class Classifier:
         }
 
     def step(self) -> Row:
-        """Train one interval and evaluate; return the row of its epoch.
+        """Train one interval and evaluate; return its row, without what was not evaluated.
 
         `train_` metrics are the running ones of the interval, under augmentation and as the weights
         change. Raises Diverged, naming epoch and update from 1, where the loss became NaN or
@@ -121,13 +124,14 @@ class Classifier:
         with memory_shortage_named(self._device, f"{self._trial.model}, batches of {batch}"):
             trained = self.train()
             training_seconds = time.perf_counter() - started
-            test, predictions = self._evaluate(self._test)
-            held_out = self._validation
+            held_out, test, predictions = self._validation, Row(), None
+            if held_out is None or self._trial.recipe.is_tested(self._test_rule, self.epoch + 1):
+                test, predictions = self._evaluate(self._test)
             validation = test if held_out is None else self._evaluate(held_out)[0]
         seconds = time.perf_counter() - started
-        evaluated = len(self._test) + len(self._validation or ())
+        evaluated = len(held_out or ()) + (len(self._test) if test else 0)
         self._refuse_diverged("validation", validation["loss"], self._steps)
-        self._refuse_diverged("test", test["loss"], self._steps)
+        self._refuse_diverged("test", test.get("loss", 0.0), self._steps)
         self.epoch += 1
         self._test_predictions = predictions
         return {
@@ -367,19 +371,7 @@ class Classifier:
         return {"loss": mean, "log_loss": mean, **row}, predictions
 
     def _judge(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sum of the losses of a batch and, (batch, 4), what is said of each example.
-
-        That is the class, how many are likelier than the true one, and the probabilities of both.
-        """
-        logits = self._scores(self._prepared(images))
-        logs = F.log_softmax(logits, 1)
-        classes, truth = logits.argmax(1, keepdim=True), labels[:, None]
-        own, order = logits.gather(1, truth), torch.arange(logits.shape[1], device=truth.device)
-        # Of equals the first is the likelier one, as for argmax.
-        ahead = ((logits > own) | ((logits == own) & (order < truth))).sum(1, keepdim=True)
-        chances = logs.gather(1, torch.cat([truth, classes], 1)).exp()
-        loss = F.nll_loss(logs, labels, reduction="sum")
-        return loss, torch.cat([classes, ahead, chances], 1)
+        return judge(self._scores(self._prepared(images)), labels)
 
     def _refuse_diverged(self, kind: str, loss: float, step: int) -> None:
         if math.isfinite(loss):

@@ -1,4 +1,4 @@
-"""The loss that updates lower, their rules, and the course of the learning rate."""
+"""The loss that updates lower, their rules, the course of the learning rate, and judgement."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -44,6 +44,21 @@ def mean_loss(scores: Tensor, targets: Tensor, smoothing: float, weights: Tensor
     # Not torch's own mean, whose divisor changes with a batch: parts of one must add up.
     each = F.cross_entropy(scores, targets, weights, reduction="none", label_smoothing=smoothing)
     return each.mean()
+
+
+def judge(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of the losses of a batch and, (batch, 4), what is said of each example.
+
+    That is the class, how many are likelier than the true one, and the probabilities of both.
+    """
+    logs = F.log_softmax(logits, 1)
+    classes, truth = logits.argmax(1, keepdim=True), labels[:, None]
+    own, order = logits.gather(1, truth), torch.arange(logits.shape[1], device=truth.device)
+    # Of equals the first is the likelier one, as for argmax.
+    ahead = ((logits > own) | ((logits == own) & (order < truth))).sum(1, keepdim=True)
+    chances = logs.gather(1, torch.cat([truth, classes], 1)).exp()
+    loss = F.nll_loss(logs, labels, reduction="sum")
+    return loss, torch.cat([classes, ahead, chances], 1)
 
 
 class Interval:
@@ -96,9 +111,11 @@ class Schedule:
     `cosine` falls from the peak to 0 over what the warm-up leaves (Loshchilov & Hutter, SGDR,
     2017, one period). `one-cycle` rises and falls by half cosines between peak/25, peak and
     peak/250,000, as torch's OneCycleLR does (Smith & Topin, Super-Convergence, 2018), momentum
-    left as it is. `step` multiplies by gamma after every step_size, as torch's StepLR. Otherwise
-    the warm-up rises linearly from 0 and reaches the peak with its last step. The unit of the
-    warm-up and the step size is the interval between two evaluations, in updates.
+    left as it is. `step` multiplies by gamma after every step_size, as torch's StepLR. `wsd` stays
+    at the peak, and falls to 0 over the last share of the budget by 1 − √ of what is done of it
+    (Hägele et al., Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations,
+    2024). Otherwise the warm-up rises linearly from 0 and reaches the peak with its last step. The
+    unit of the warm-up and the step size is the interval between two evaluations, in updates.
     """
 
     def __init__(self, recipe: Recipe, steps_per_interval: int) -> None:
@@ -106,6 +123,7 @@ class Schedule:
         self._total = recipe.intervals * steps_per_interval
         self._warmup = recipe.warmup * steps_per_interval
         self._drop, self._gamma = (recipe.step_size or 1.0) * steps_per_interval, recipe.gamma
+        self._decay = recipe.decay * self._total
 
     def lr(self, step: int) -> float:
         """Return the learning rate of an update, counted from 0."""
@@ -117,6 +135,9 @@ class Schedule:
             return self._peak
         if self._shape == "step":
             return self._peak * self._gamma ** math.floor(step / self._drop)
+        if self._shape == "wsd":
+            fallen = max(step - (self._total - self._decay), 0.0) / self._decay
+            return self._peak * (1 - math.sqrt(min(fallen, 1.0)))
         done = max(step - self._warmup, 0.0) / max(self._total - self._warmup, 1.0)
         return _half_cosine(self._peak, 0.0, done)
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.errors import CheckpointError, Diverged, ForeignCheckpoint
+from trainables.recipe import TestRule
 from trainables.training.learner import Facts, Row
 from trainables.trial import Trial
 
@@ -57,8 +58,8 @@ def parameters(model: str) -> int:
 class Simulated:
     """A learner that trains nothing: its metrics follow from a formula."""
 
-    def __init__(self, trial: Trial, *, cpus: int = 1) -> None:
-        self._trial = trial
+    def __init__(self, trial: Trial, *, cpus: int = 1, test: TestRule = "every") -> None:
+        self._trial, self._test_rule = trial, test
         self._final = final_error(trial)
         self._pace = float(os.environ.get(PACE_VARIABLE, "0"))
         self._diverges = trial.recipe.lr > _DIVERGES_ABOVE * _BEST_LR[trial.recipe.optimizer]
@@ -97,11 +98,12 @@ class Simulated:
         seen = steps * trial.recipe.batch_size if per_interval else trial.n_train
         correct = round((1 - train) * seen)
         seconds = time.perf_counter() - started
-        losses = {
-            f"{part}_{name}": -math.log(max(1 - float(wrong), 1e-3))
-            for part, wrong in (("val", val), ("test", test))
-            for name in ("loss", "log_loss")
-        }
+        is_tested = trial.recipe.is_tested(self._test_rule, self.epoch)
+        evaluated: Row = {}
+        for part, wrong in [("val", val), *([("test", test)] if is_tested else [])]:
+            evaluated[f"{part}_accuracy"] = 1 - float(wrong)
+            loss = -math.log(max(1 - float(wrong), 1e-3))
+            evaluated |= {f"{part}_loss": loss, f"{part}_log_loss": loss}
         return {
             "epoch": self.epoch,
             "step": self.epoch * steps,
@@ -110,9 +112,7 @@ class Simulated:
             "train_accuracy": correct / seen,
             "train_correct": correct,
             "train_seen": seen,
-            "val_accuracy": 1 - float(val),
-            **losses,
-            "test_accuracy": 1 - float(test),
+            **evaluated,
             "lr_last": trial.recipe.lr,
             "seconds": seconds,
             "images_per_second": seen / max(seconds, 1e-9),

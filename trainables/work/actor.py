@@ -210,6 +210,7 @@ class Rank:
             cpus=max(1, self._task.cpus // self._size),
             device=self._task.device,
             group=Group(store, self._rank, self._size, device),
+            test=self._task.test,
         )
 
     def call(self, method: str, *arguments: Any) -> Any:

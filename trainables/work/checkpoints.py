@@ -74,10 +74,13 @@ class Checkpoints:
         except StoreError as error:
             raise CheckpointError(f"a checkpoint cannot be written: {error}") from error
 
-    def restore(self, learner: Learner, budget: int) -> tuple[list[Row], list[str]]:
+    def restore(
+        self, learner: Learner, budget: int, *, tested: bool = False
+    ) -> tuple[list[Row], list[str]]:
         """Bring a fresh learner to the latest state within its budget that can be read.
 
-        A state beyond the budget would predict for another epoch. Returns the rows of every epoch
+        A state beyond the budget would predict for another epoch; where it is to be `tested`, one
+        at the budget must have been, too. Returns the rows of every epoch
         up to that state, and a sentence for each state that was damaged, which is set aside by
         renaming, and for the latest that is foreign here, which is left as it is. Raises
         OutOfMemory where the learner's device has no room for a state.
@@ -86,7 +89,7 @@ class Checkpoints:
         is_foreign = False
         for state in [state for state in reversed(self.states()) if _epoch(state) <= budget]:
             try:
-                return self._load(learner, state), problems
+                return self._load(learner, state, tested and _epoch(state) == budget), problems
             except OutOfMemory:
                 raise
             except ForeignCheckpoint as error:
@@ -115,7 +118,7 @@ class Checkpoints:
             with suppress(StoreError):
                 self._folder.remove()
 
-    def _load(self, learner: Learner, state: str) -> list[Row]:
+    def _load(self, learner: Learner, state: str, tested: bool) -> list[Row]:
         content = _persistently((self._folder / _rows(state)).read_bytes)
         held = opened_json(content)
         # An earlier version wrote the rows alone.
@@ -125,6 +128,8 @@ class Checkpoints:
         found = [row.get("epoch") for row in rows if isinstance(row, dict)] if rows else None
         if not isinstance(rows, list) or found != list(range(1, _epoch(state) + 1)):
             raise ValueError(f"its rows are not the metrics of epochs 1 to {_epoch(state)}")
+        if tested and rows[-1].get("test_accuracy") is None:
+            raise ForeignCheckpoint(f"{self._shown}/{state} was not evaluated on the test set")
         with readable(self._folder / state) as file:
             if written is not None and checksum(file) != written:
                 raise ValueError("it is not as it was written")

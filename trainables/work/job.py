@@ -8,6 +8,7 @@ from collections.abc import Callable
 from trainables import errors
 from trainables.data.cache import peak_memory
 from trainables.functions import is_function, load_function, own_output
+from trainables.recipe import TestRule
 from trainables.training.learner import Learner, Row
 from trainables.trial import Trial
 from trainables.work import answers
@@ -27,20 +28,24 @@ def make_learner(
     device: str | None,
     gpu: float = 1.0,
     context_bytes: int | None = None,
+    test: TestRule = "every",
 ) -> Learner:
     """Return the learner that a trial names, in this process, with a number of threads.
 
     The device is `cpu`, `cuda`, or None for a GPU where there is one; `gpu` is the share of it.
-    Raises errors.TrainableError where there is no such learner, or it cannot be made of this trial.
+    `test` is after which intervals the test set is evaluated; a learner of one's own sees to that.
+    Raises errors.TrainableError where there is no such learner, or it cannot be made so.
     """
     if trial.trainable == "simulated":
         from trainables.training.simulated import Simulated
 
-        return Simulated(trial)
+        return Simulated(trial, test=test)
     if trial.trainable == "classifier":
         from trainables.training.classifier import Classifier
 
-        return Classifier(trial, cpus=cpus, device=device, gpu=gpu, context_bytes=context_bytes)
+        return Classifier(
+            trial, cpus=cpus, device=device, gpu=gpu, context_bytes=context_bytes, test=test
+        )
     try:
         make = load_function(trial.trainable)
     except ImportError as error:
@@ -51,7 +56,7 @@ def make_learner(
 
 def make_here(task: Task) -> Learner:
     """Return the learner of a task's trial, in this process."""
-    return make_learner(task.trial, task.cpus, task.device, task.gpu, task.context_bytes)
+    return make_learner(task.trial, task.cpus, task.device, task.gpu, task.context_bytes, task.test)
 
 
 class Job:
@@ -97,12 +102,13 @@ class Job:
             self._save(learner, done)
         # The first report of a worker brings them too: a killed run may not have written them.
         with_facts, self._has_told = done or not self._has_told, True
+        is_last_told = done and self._task.test != "never"
         report = EpochDone(
             row,
             finished=done,
             saved=self._is_saved,
             facts=answers.take_facts(learner, self._trial) if with_facts else None,
-            predictions=answers.take_predictions(learner, self._trial) if done else None,
+            predictions=answers.take_predictions(learner, self._trial) if is_last_told else None,
             problems=tuple(self._problems),
         )
         self._problems = []
@@ -110,7 +116,9 @@ class Job:
 
     def _begin(self, budget: int) -> Learner:
         learner = self._learner = self._make(self._task)
-        self._rows, self._problems = self._checkpoints.restore(learner, budget)
+        tested = self._task.test != "never" and not is_function(self._trial.trainable)
+        restored = self._checkpoints.restore(learner, budget, tested=tested)
+        self._rows, self._problems = restored
         for row in self._rows:
             answers.add_metric(row, self._task.metric)
         self._is_saved = bool(self._rows)

@@ -282,8 +282,13 @@ def train_until_cut(work: Pass, out: Path, pass_id: str, generator: random.Rando
         searched(factors={"model": ["a", "b"]}, early_stopping={"compare": []}),
         searched(factors={"model": ["a", "b"]}, early_stopping="none", order="longest-first"),
         study(seeds={"at_least": 2, "at_most": 5}),
+        study(recipe={"epochs": 12}, checkpoint_seconds=0, test="auto"),
+        searched(test="final", search={"lr": [1e-2, 1e-3, 1e-4], "seed": 9}, checkpoint_seconds=0),
     ],
-    ids=["plain", "cosine", "search", "no checkpoints", "search, all", "longest first", "looks"],
+    ids=[
+        *("plain", "cosine", "search", "no checkpoints", "search, all", "longest first", "looks"),
+        *("tested at times", "search untested"),
+    ],
 )
 def test_cut_at_any_moment_and_gone_on_the_tables_are_those_of_one_run(
     tmp_path: Path, declared: Study

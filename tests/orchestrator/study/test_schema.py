@@ -210,6 +210,7 @@ def test_each_example_of_the_page_loads(key: str, value: Any, tmp_path: Path) ->
         "metric.column": {"metric": {"goal": "min"}},
         "metric.goal": {"metric": {"column": "rmse"}},
         "metric.unit": {"metric": {"column": "rmse", "goal": "min"}},
+        "recipe.decay": {"recipe": {"schedule": "wsd"}},
     }.get(key, {})
     block, _, name = key.partition(".")
     given = {**values.get(block, {}), name: value} if name else value

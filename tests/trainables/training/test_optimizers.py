@@ -53,6 +53,16 @@ def test_cosine_falls_over_what_the_warm_up_leaves() -> None:
     assert lrs[8] == pytest.approx(0.5)
 
 
+def test_wsd_is_stable_whatever_the_budget_and_then_falls() -> None:
+    lrs = course(4, epochs=5, schedule="wsd", warmup=1, decay=0.2)
+    assert lrs[:17] == [0.25, 0.5, 0.75, *[1.0] * 14]
+    # 1 − √(1/4), 1 − √(2/4), 1 − √(3/4); the next would be 0.
+    assert lrs[17:] == pytest.approx([0.5, 0.292893, 0.133975], rel=1e-5)
+    longer = course(4, epochs=10, schedule="wsd", warmup=1, decay=0.2)
+    assert longer[:17] == lrs[:17]
+    assert longer[17:33] == [1.0] * 16
+
+
 @pytest.mark.parametrize(("warmup", "pct_start"), [(0.0, 0.3), (1.0, 0.25)])
 def test_one_cycle_is_torchs(warmup: float, pct_start: float) -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)

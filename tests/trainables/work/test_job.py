@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from digit_trials import TIMES
 
 from trainables.recipe import Recipe
 from trainables.trial import Source, Trial, Weights
@@ -104,6 +105,31 @@ def test_a_checkpoint_beyond_a_lower_budget_is_not_used(tmp_path: Path) -> None:
     longer = finish(Job(task(tmp_path, recipe={"epochs": 4})))
     shorter = finish(Job(task(tmp_path, recorded=1, recipe={"epochs": 2})))
     assert metrics(shorter) == metrics(longer)[:2]
+
+
+def test_rows_are_the_same_where_the_test_set_is_evaluated_and_null_elsewhere(
+    tmp_path: Path,
+) -> None:
+    every = finish(Job(task(tmp_path / "every", recipe={"epochs": 12})))
+    auto = finish(Job(task(tmp_path / "auto", recipe={"epochs": 12}, test="auto")))
+    for one, other in zip(every, auto, strict=True):
+        known = {name for name in one.row if not name.startswith("test_")}
+        if other.epoch not in (1, 7):  # floor(10 × epoch / 12) is as one epoch before
+            known |= set(one.row)
+        assert known == set(other.row)
+        assert all(one.row[key] == other.row[key] for key in known - {*TIMES, "host"})
+
+
+def test_a_state_that_was_not_evaluated_at_a_lower_budget_is_not_the_last(tmp_path: Path) -> None:
+    whole = task(tmp_path, recipe={"epochs": 20}, test="auto", keep_checkpoints="all")
+    finish(Job(whole))
+    lower = whole.model_copy(
+        update={"trial": whole.trial.changed(recipe=Recipe(epochs=15)), "recorded": 20}
+    )
+    (last,) = finish(Job(lower))
+    assert last.epoch == 15
+    assert last.row["test_accuracy"] is not None
+    assert any("not evaluated on the test set" in problem for problem in last.problems)
 
 
 def test_more_epochs_are_gone_on_to(tmp_path: Path) -> None:
