@@ -106,6 +106,13 @@ def test_side_by_side(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.ray
+def test_what_evaluating_less_saves(tmp_path: Path) -> None:
+    said = run("evaluation.py", "--quick", folder=tmp_path)
+    assert "the same winners" in said
+
+
+@pytest.mark.long
+@pytest.mark.ray
 def test_what_a_trial_costs_beside_bare_tune(tmp_path: Path) -> None:
     assert "ratio " in run("overhead.py", "--trials", "20", "--rounds", "1", folder=tmp_path)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from orchestrator.study.study import TRAINABLES, Study
 from results.metric import ACCURACY, Metric
 from results.records import SCORES, Status
 from results.store.joining import taken
 from results.store.store import Store
+from trainables.trial import Trial
 
 Row = Mapping[str, Any]
 """Values by column, as `results.records` names and types them; a row is replaced, never changed."""
@@ -96,19 +98,18 @@ class History:
             self.predicted.setdefault(trial_id, set()).add(epoch)
         self._predicts = bool(self.predicted) or any(store.damaged.glob("predictions-*"))
 
-    def borrow(
-        self, trial_id: str, has: Callable[["History"], bool], *, unfinished: bool
-    ) -> "History | None":
+    def borrow(self, trial: Trial, study: Study, *, unfinished: bool) -> "History | None":
         """Return the lender of a trial of which training is left here; None where none saves any.
 
-        It is the first that `has` all that is needed of it or, where `unfinished` ones are of use
+        It is the first that has all that is needed of it or, where `unfinished` ones are of use
         and nothing is recorded here, that has begun it.
         """
+        trial_id = trial.trial_id
         for lender in () if trial_id in self._lent else self.lenders:
             begun = lender.epochs_done(trial_id) and lender.status(trial_id) is not Status.FAILED
             is_of_use = unfinished and begun and not self.epochs_done(trial_id)
             is_judged = not lender._span(trial_id)["val_metric"].null_count
-            if is_judged and (has(lender) or is_of_use):
+            if is_judged and (lender.has(trial, study) or is_of_use):
                 self._lent[trial_id] = lender
                 break
         return self._lent.get(trial_id)
@@ -203,6 +204,13 @@ class History:
         done = self.epochs_done(trial_id) >= budget
         return done and not np.isnan(self.column(trial_id, "test_accuracy")[budget - 1])
 
+    def has(self, trial: Trial, study: Study) -> bool:
+        """Return whether all that a study needs of a trial is recorded, up to its budget."""
+        compared = trial.seed in study.all_seeds
+        tested = compared and study.trainable in TRAINABLES
+        budget = trial.recipe.intervals
+        return self.is_complete(trial.trial_id, budget, predicted=compared, tested=tested)
+
     def is_complete(
         self, trial_id: str, budget: int, *, predicted: bool = True, tested: bool = False
     ) -> bool:
@@ -220,9 +228,8 @@ class History:
             return False
         if predicted and self._predicts and max(self.predicted.get(trial_id, {0})) < budget:
             return False
-        if tested and not self.is_tested(trial_id, budget):
-            return False
-        return self.epochs_done(trial_id) >= budget
+        is_whole = self.epochs_done(trial_id) >= budget
+        return is_whole and (not tested or self.is_tested(trial_id, budget))
 
     def _enter(self, epochs: pa.Table) -> None:
         """Take the first row of each trial and epoch, apart from those beyond a gap."""

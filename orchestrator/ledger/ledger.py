@@ -3,21 +3,13 @@
 from collections.abc import Callable, Iterable
 from copy import copy
 from enum import StrEnum
-from functools import partial
 from typing import Any, Self
 
 from orchestrator.ledger.history import History
 from orchestrator.ledger.looks import Judge, judged
 from orchestrator.ledger.proposer import Proposer
 from orchestrator.ledger.rows import Rows
-from orchestrator.ledger.stages import (
-    CellStages,
-    Outcome,
-    Stages,
-    Wanted,
-    is_recorded,
-    recorded_outcome,
-)
+from orchestrator.ledger.stages import CellStages, Outcome, Stages, Wanted, recorded_outcome
 from orchestrator.ledger.stopping import Races, Stop
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
@@ -185,8 +177,8 @@ class Ledger:
         """Enter what is recorded of a trial, here or where it is lent; `unfinished` ones too."""
         trial_id = wanted.trial.trial_id
         outcome = recorded_outcome(self.history, self.study, wanted)
-        has = partial(is_recorded, study=self.study, trial=wanted.trial)
-        if not outcome and self.history.borrow(trial_id, has, unfinished=unfinished):
+        trial = wanted.trial
+        if not outcome and self.history.borrow(trial, self.study, unfinished=unfinished):
             outcome = recorded_outcome(self.history, self.study, wanted)
         if lender := self.history.lender(trial_id):
             self.rows.borrow(wanted, lender)
@@ -249,7 +241,7 @@ class Ledger:
         """Keep further seeds of a counted study in the comparisons that are recorded already."""
         kept = list[Wanted]()
         while trial := self.stages.next_measure(cell):
-            if not is_recorded(self.history, self.study, trial):
+            if not self.history.has(trial, self.study):
                 break
             kept += self._entered(self.stages.measure_more(cell, len(cell.seeds) + 1))
         return kept

@@ -12,7 +12,7 @@ import numpy as np
 from orchestrator.ledger.history import History
 from orchestrator.ledger.stopping import Race, group_of
 from orchestrator.study.inputs import Inputs
-from orchestrator.study.study import TRAINABLES, Cell, Study
+from orchestrator.study.study import Cell, Study
 from results.ranking import rank
 from results.records import Stage, Status
 from trainables.recipe import Recipe
@@ -226,21 +226,13 @@ class Stages:
         return len(distinct)
 
 
-def is_recorded(history: History, study: Study, trial: Trial) -> bool:
-    """Return whether all that is needed of a trial is recorded, up to its budget."""
-    compared = trial.seed in study.all_seeds
-    tested = compared and study.trainable in TRAINABLES
-    budget = trial.recipe.intervals
-    return history.is_complete(trial.trial_id, budget, predicted=compared, tested=tested)
-
-
 def recorded_outcome(history: History, study: Study, wanted: Wanted) -> Outcome | None:
     """Return what the records say became of a wanted trial; None where training is left.
 
     A failed trial counts as open: every run tries it again.
     """
     trial_id, budget = wanted.trial.trial_id, wanted.trial.recipe.intervals
-    if is_recorded(history, study, wanted.trial):
+    if history.has(wanted.trial, study):
         return Outcome(Status.COMPLETED, history.score(trial_id, budget))
     stopped = history.status(trial_id) is Status.STOPPED
     rule = study.stopping

@@ -258,8 +258,7 @@ def uses_gpu(study: Study, recorded: Iterable[Kind] = ()) -> bool:
 def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
     """Return the pace of every kind of trial that a run directory holds: medians over its epochs.
 
-    The directory need not exist; where its rows do not say how fast, each interval evaluated so
-    many images.
+    The directory need not exist; an interval that says no pace evaluated so many images.
     """
     if not store.root.is_dir():
         return {}

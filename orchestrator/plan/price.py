@@ -192,14 +192,13 @@ def _cost(forecast: Forecast, stays: Sequence[Stay], resource: str) -> Cost:
 def _disk(forecast: Forecast, schedule: Schedule, places: int) -> dict[str, float]:
     study, inputs = forecast.ledger.study, forecast.ledger.inputs
     trials = [wanted.trial for wanted in schedule.wanted]
+    told = sum(study.tests(trial) != "never" for trial in trials)
     # The largest may all be under way together.
     largest = sorted((_parameters(trial) for trial in trials), reverse=True)
     kept = {"none": 0, "best": 1, "last": 1, "all": 2}[study.keep_checkpoints]
     return {
         "rows": sum(_TRIAL_BYTES + _EPOCH_BYTES * trial.recipe.intervals for trial in trials),
-        "predictions": _PREDICTION_BYTES
-        * inputs.n_test
-        * sum(study.tests(trial) != "never" for trial in trials),
+        "predictions": _PREDICTION_BYTES * inputs.n_test * told,
         "checkpoints": _STATE_BYTES * float(sum(largest[:places]) + kept * sum(largest)),
         "report": _REPORT_BYTES,
     }

@@ -30,7 +30,6 @@ class Curve:
     failed: bool = False
     """Whether it ended in an error: no rule would have trained it further."""
     score: float = math.nan
-    test_score: float = math.nan
     """By the metric at the end of the budget; NaN where the curve does not reach it."""
 
     @property
@@ -87,9 +86,6 @@ class Replay:
     worst: float
     """What is given up of the metric on the validation set, mean over the winners and most, in
     points where it is a share; NaN without any."""
-    test_regret: float
-    """The same mean on the test set; below zero where the other choices are better there, NaN where
-    it was not evaluated."""
 
     @property
     def compared(self) -> str:
@@ -114,15 +110,10 @@ def recorded_curves(study: Study, history: History) -> Recorded:
             continue
         budget = row["epochs_budget"] or 0
         done = min(history.epochs_done(trial_id), budget)
-        ends = dict[str, float]()
-        if done == budget > 0:
-            ends = {
-                name: history.score(trial_id, budget, column)
-                for name, column in (("score", "val_metric"), ("test_score", "test_metric"))
-            }
+        score = history.score(trial_id, budget) if done == budget > 0 else math.nan
         levels = {factor: row[factor] for factor in study.factors}
         failed = row["status"] == Status.FAILED
-        curves[trial_id] = Curve(trial_id, levels, row["seed"], budget, done, failed, **ends)
+        curves[trial_id] = Curve(trial_id, levels, row["seed"], budget, done, failed, score)
     arrivals = [
         (trial_id, epoch, value)
         for trial_id, epoch, value in history.arrivals()
@@ -211,12 +202,6 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
         lost=len(pairs) - len(won),
         regret=_mean(regrets),
         worst=max(regrets, default=math.nan),
-        # Not a mean over those that happen to be known.
-        test_regret=fmean(
-            0.0 if own is best else size * (best.test_score - own.test_score) for best, own in won
-        )
-        if won
-        else math.nan,
     )
 
 

@@ -38,15 +38,7 @@ from results.metric import BUILT_IN as BUILT_IN_METRICS
 from results.phrases import cell_name, listed
 from results.store.objects import is_address
 from trainables.functions import is_function
-from trainables.recipe import (
-    BUDGET_FIELDS,
-    NonNegative,
-    Positive,
-    Recipe,
-    Seed,
-    TestRule,
-    Tries,
-)
+from trainables.recipe import BUDGET_FIELDS, NonNegative, Positive, Recipe, Seed, TestRule, Tries
 from trainables.trial import BUILT_IN, Source, Trial
 
 TRAINABLES = ("classifier", "simulated")

@@ -67,10 +67,7 @@ class Analysis:
 
     @cached_property
     def is_untested(self) -> bool:
-        """Whether no trial has a test value, so that those of the validation set stand for it.
-
-        Nothing is asked of a search, nor of what is under way: they may do without.
-        """
+        """Whether no compared trial has a test value, so that those of validation stand for it."""
         trials = compared_trials(self.table("trials"), self.design.race)
         trials = trials[trials["status"] == Status.COMPLETED]
         values = (self.metric.of(trials, f"final_{part}") for part in ("test", "val"))

@@ -121,10 +121,7 @@ def _data_step(
 
 
 def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> list[dict[str, Any]]:
-    """Return what the tuned recipe gains over the stated one, on the one seed of the search.
-
-    Where the test set was left out there, the tuned one is taken as it was measured.
-    """
+    """Return what the tuned recipe gains over the stated one, on the one seed of the search."""
     best = next((row.best for row in found.rows if row.amount == MOST), 0)
     cell = found.cells.loc[best]
     done = search[(search["stage"] == Stage.SEARCH) & (search["status"] == Status.COMPLETED)]
@@ -144,6 +141,7 @@ def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> list[di
         if winner is None:
             return []
     elif np.isnan(winner["accuracy"]):
+        # A search may leave the test set out; its winner was measured.
         winner["accuracy"] = cell["accuracy"]
     fields = [n for n in design.stated if level_label(n, winner[n]) != level_label(n, stated[n])]
     sides = [", ".join(level_label(name, row[name]) for name in fields) for row in (stated, winner)]

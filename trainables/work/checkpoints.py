@@ -75,7 +75,7 @@ class Checkpoints:
             raise CheckpointError(f"a checkpoint cannot be written: {error}") from error
 
     def restore(
-        self, learner: Learner, budget: int, *, tested: bool = False
+        self, learner: Learner, budget: int, tested: bool = False
     ) -> tuple[list[Row], list[str]]:
         """Bring a fresh learner to the latest state within its budget that can be read.
 

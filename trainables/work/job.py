@@ -117,8 +117,7 @@ class Job:
     def _begin(self, budget: int) -> Learner:
         learner = self._learner = self._make(self._task)
         tested = self._task.test != "never" and not is_function(self._trial.trainable)
-        restored = self._checkpoints.restore(learner, budget, tested=tested)
-        self._rows, self._problems = restored
+        self._rows, self._problems = self._checkpoints.restore(learner, budget, tested)
         for row in self._rows:
             answers.add_metric(row, self._task.metric)
         self._is_saved = bool(self._rows)

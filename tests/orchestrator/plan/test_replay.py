@@ -27,7 +27,6 @@ def curves_of(values: dict[str, list[float]], model: str = "a", budget: int = 3)
             budget,
             len(curve),
             score=curve[-1] if len(curve) == budget else math.nan,
-            test_score=curve[-1] - 0.1 if len(curve) == budget else math.nan,
         )
         for name, curve in values.items()
     ]
@@ -71,7 +70,6 @@ def test_regret_by_hand() -> None:
     # The best of all, r with 0.95, is stopped; p with 0.9 is chosen.
     assert (total.contests, total.kept, total.lost) == (1, 0, 0)
     assert total.regret == total.worst == pytest.approx(5.0)
-    assert total.test_regret == pytest.approx(5.0)
     late = EarlyStopping(grace=3, reduction_factor=2)
     kept = replayed(FOUR, late)
     assert (kept.saved, kept.kept, kept.regret) == (0, 1, 0.0)
