@@ -172,7 +172,7 @@ class Recipe(BaseModel):
             raise ValueError("nesterov needs a momentum above 0")
         if self.schedule == "step" and self.step_size is None:
             raise ValueError("schedule: step needs a step_size, such as step_size: 30")
-        if self.schedule == "wsd" and self.warmup > (1 - self.decay) * self.intervals:
+        if self.schedule == "wsd" and self.warmup / self.intervals + self.decay > 1 + 1e-9:
             raise ValueError("schedule: wsd has no room for both warmup and decay; lower one")
         return self
 

@@ -34,7 +34,7 @@ def make_learner(
 
     The device is `cpu`, `cuda`, or None for a GPU where there is one; `gpu` is the share of it.
     `test` is after which intervals the test set is evaluated; a learner of one's own sees to that.
-    Raises errors.TrainableError where there is no such learner, or it cannot be made so.
+    Raises errors.TrainableError where there is no such learner, or it cannot be made of this trial.
     """
     if trial.trainable == "simulated":
         from trainables.training.simulated import Simulated
