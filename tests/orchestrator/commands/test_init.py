@@ -60,8 +60,10 @@ def test_what_is_written_loads_and_fits(tmp_path: Path) -> None:
     assert study.recipe["epochs"] == 50 or seconds(more) > 36
     text = file.read_text()
     assert "These are the most epochs that fit 0.01 h" in text
-    # What is said of it stands in the file, too.
-    for sentence in done.stdout.splitlines()[:-1]:
+    # What is said of it, after what was read of the data, stands in the file, too.
+    data, *said, _ = done.stdout.splitlines()
+    assert data.startswith("data: 10 classes")
+    for sentence in said:
         assert f"# {sentence}" in text
 
 
