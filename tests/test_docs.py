@@ -80,7 +80,9 @@ def test_readme(ray_address: None, tmp_path: Path) -> None:
             study["seeds"] = [0]
             (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
             longer = "--set recipe.steps=20 --out runs/longer --address none --no-report"
-            follow(f"scalestudy run study.yaml {longer}", tmp_path)
+            kept = "--set keep_checkpoints=last --out runs/kept --address none --no-report"
+            for more in (longer, kept):
+                follow(f"scalestudy run study.yaml {more}", tmp_path)
     for left in ("mine.yaml", "events.jsonl", "runs/demo/report", "pages/longer"):
         assert (tmp_path / left).exists(), left
 
