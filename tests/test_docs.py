@@ -67,7 +67,9 @@ def test_readme(ray_address: None, tmp_path: Path) -> None:
     (tmp_path / "make_images.py").write_text(files("docs/tutorial.md")["make_images.py"])
     follow("python make_images.py", tmp_path)
     (tmp_path / "search.yaml").write_text(SEARCH)
-    follow("scalestudy run search.yaml --out runs/search --address none --no-report", tmp_path)
+    for out, seed in (("search", 0), ("a", 1), ("b", 2)):
+        own = f"--set seeds=[{seed}] --out runs/{out}"
+        follow(f"scalestudy run search.yaml {own} --address none --no-report", tmp_path)
     followed = [command for command in commands("README.md") if command not in ELSEWHERE]
     assert len(followed) == len([*commands("README.md")]) - len(ELSEWHERE)
     for command in followed:
