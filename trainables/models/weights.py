@@ -59,7 +59,7 @@ def resolve_weights(
     known = published.member_of_file(content)
     if known is None:
         about = about_of(Path(sought))
-        said["normalization"] = normalization or (about and about.normalization)
+        said["normalization"] = said["normalization"] or (about and about.normalization)
         return Weights(**said, file=sought, digest=content, entry=entry)
     if not is_function(model) and known is published.member_of(model, known.name):
         return Weights(

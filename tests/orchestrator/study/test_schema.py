@@ -197,6 +197,7 @@ def examples() -> dict[str, Any]:
 @pytest.mark.parametrize(("key", "value"), examples().items())
 def test_each_example_of_the_page_loads(key: str, value: Any, tmp_path: Path) -> None:
     # What goes with it, so that it has a bearing.
+    own = {"trainable": "scores:train"}
     values: dict[str, Any] = {
         "recipe.evaluations": {"recipe": {"steps": 2000}},
         "search.algorithm": {"search": {"lr": {"loguniform": [1e-4, 1e-2]}}},
@@ -207,9 +208,9 @@ def test_each_example_of_the_page_loads(key: str, value: Any, tmp_path: Path) ->
         "recipe.nesterov": {"recipe": {"optimizer": "sgd"}},
         "recipe.step_size": {"recipe": {"schedule": "step"}},
         "recipe.gamma": {"recipe": {"schedule": "step", "step_size": 30}},
-        "metric.column": {"metric": {"goal": "min"}},
-        "metric.goal": {"metric": {"column": "rmse"}},
-        "metric.unit": {"metric": {"column": "rmse", "goal": "min"}},
+        "metric.column": {"metric": {"goal": "min"}, **own},
+        "metric.goal": {"metric": {"column": "rmse"}, **own},
+        "metric.unit": {"metric": {"column": "rmse", "goal": "min"}, **own},
         "recipe.decay": {"recipe": {"schedule": "wsd"}},
     }.get(key, {})
     block, _, name = key.partition(".")

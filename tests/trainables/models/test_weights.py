@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 import threading
+import urllib.request
 from collections.abc import Iterator
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -61,6 +62,8 @@ def torch_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(variable, "http://127.0.0.1:9")  # the discard port: nothing listens
     for variable in ("no_proxy", "NO_PROXY", "HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.delenv(variable, raising=False)
+    # Who opens a URL first settles the proxy for all of the process.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     return folder
