@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.data.dataset import Dataset, Images
+from trainables.data.splits import Training
 from trainables.models.networks import build_model
 from trainables.models.taps import LiveTaps, convolution_inputs
 from trainables.training.classifier import Classifier
@@ -164,7 +165,9 @@ def _learner(model: str, batch: int, pixels: np.ndarray, labels: np.ndarray) -> 
     )
     images = Images(pixels, labels)
     names = tuple(str(number) for number in range(CLASSES))
-    return Classifier(trial, device="cpu", dataset=Dataset(images, images, names))
+    return Classifier(
+        trial, device="cpu", dataset=Dataset(images, images, Training(images.labels, names))
+    )
 
 
 def _notebook(model: str, batch: int, pixels: np.ndarray, labels: np.ndarray, folder: Path) -> Any:
