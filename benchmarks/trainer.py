@@ -125,7 +125,7 @@ def _epochs(model: str, batch: int, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         epochs: dict[str, Callable[[], object]] = {
             "constant batch": steps,
-            "trial": _learner(model, batch, pixels, labels)._train,
+            "trial": _learner(model, batch, pixels, labels).train,
             "notebook loop": _notebook(model, batch, pixels, labels, Path(folder)).train,
         }
         seconds: dict[str, list[float]] = {kind: [] for kind in epochs}
