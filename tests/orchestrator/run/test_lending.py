@@ -122,7 +122,8 @@ def test_a_longer_budget_goes_on_from_a_kept_checkpoint_elsewhere(tmp_path: Path
 
 
 def test_what_a_later_winner_is_measured_with_is_borrowed_too(tmp_path: Path) -> None:
-    base = FIRST | {"early_stopping": "none"}
+    # What is lent was tested more than a search's trials would be here.
+    base = FIRST | {"early_stopping": "none", "test": "every"}
     one = trained(tmp_path / "one", **base)
     study = base | {"search": {"lr": [1e-5, *FIRST["search"]["lr"]]}}
     out = trained(tmp_path / "two", **study, reuse="one")
