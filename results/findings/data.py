@@ -53,10 +53,11 @@ def _seen(study: Analysis) -> Iterator[Finding]:
 
 def _far(study: Analysis) -> Iterator[Finding]:
     """Find cells whose accuracy on validation says little of that on the test set."""
-    if study.design.selects_on_test:
+    if study.design.selects_on_test or not study.metric.is_percent:
         return
     cells = study.cells.frame
-    gaps = (cells["val_accuracy"] - cells["accuracy"]).where(cells["seeds"] > 0)
+    validated = cells["val_metric" if "val_metric" in cells else "val_accuracy"]
+    gaps = (validated - cells["accuracy"]).where(cells["seeds"] > 0)
     images = min(study.inventory.get("validation") or np.inf, study.inventory.get("test") or np.inf)
     far = cells.assign(gap=gaps)[gaps.abs() > max(rules.FAR, rules.FAR_ERRORS * 50 / images**0.5)]
     if far.empty:
@@ -66,7 +67,7 @@ def _far(study: Analysis) -> Iterator[Finding]:
     more = f", and is as far in {count(len(far) - 1, 'more cell')}" if len(far) > 1 else ""
     yield warning(
         "validation-far-from-test",
-        f"{cell_name(worst, study.factors)} has {worst['val_accuracy']:.0f} % on validation and "
+        f"{cell_name(worst, study.factors)} has {validated[worst.name]:.0f} % on validation and "
         f"{worst['accuracy']:.0f} % on test{more}: what was chosen by validation may be wrong",
         f"take the repeats out: {notes['repeated-images']}"
         if "repeated-images" in notes

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from runs_table import analysis_of, cell, curve, epochs_frame, trial
 
 from results.analysis.fitting import Fit
 from results.findings.findings import find
+from results.metric import Metric
 
 REPEATED = {
     "code": "repeated-images",
@@ -63,6 +65,17 @@ def test_validation_far_from_test_names_the_repeats():
     # What is fitted whole lacks no epochs.
     assert "under-trained" not in codes
     assert study.fits["fit"].tolist() == [Fit.SETTLED]
+
+
+@pytest.mark.parametrize(
+    ("name", "score"), [("balanced_accuracy", 0.7), ("log_loss", 0.4), ("accuracy", 0.9)]
+)
+def test_validation_and_test_are_compared_by_the_metric(name: str, score: float):
+    # Classes are unequal: accuracy on validation is no balanced accuracy on test, and no loss.
+    told = {"final_val_accuracy": 0.95, "final_val_metric": score}
+    told |= {f"final_{part}_{name}": score for part in ("val", "test")}
+    rows = [row | told for row in cell([0.9, 0.91, 0.92])]
+    assert "validation-far-from-test" not in found(analysis_of(rows, metric=Metric.read(name)))
 
 
 def test_a_gap_that_few_images_explain_is_none():
