@@ -1,5 +1,6 @@
 """The command `export`: a trained model as one file, and how an image is given to it."""
 
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,25 +76,28 @@ def _chosen(run: "Run", cell: str | None, seed: int | None) -> dict[str, Any]:
     from orchestrator.errors import StudyError
     from results.analysis.runs import records_of, where
     from results.phrases import cell_key, cell_name, few
-    from results.ranking import rank
 
     asked = {word.strip() for word in re.split("[×,]", cell or "")} - {""}
-    runs, cells = run.trials(compared=True), records_of(run.analysis.ranked)
+    metric, cells = run.analysis.metric, records_of(run.analysis.ranked)
+    runs = run.trials(compared=True)
+    validated = metric.of(runs, "final_val")
     for row in cells:
         # Analyses write models in short, which tables name in full.
         of_cell = where(run.analysis.runs, {name: row[name] for name in run.factors}).index
-        own = [each for each in records_of(runs.loc[of_cell]) if seed in (None, each["seed"])]
+        own = [
+            {**each, "validated": value}
+            for each, value in zip(records_of(runs.loc[of_cell]), validated[of_cell], strict=True)
+            if seed in (None, each["seed"])
+        ]
         if own and asked <= {*cell_key(row, run.factors), *cell_key(own[0], run.factors)}:
             # By validation: the test set has chosen nothing.
-            return min(own, key=lambda each: rank(each["final_val_accuracy"]))
+            return min(own, key=lambda each: metric.rank(each["validated"]))
     known = ", ".join(few([cell_name(row, run.factors) for row in cells])) or "none"
     wanted = " with ".join(filter(None, (cell, None if seed is None else f"seed {seed}")))
     raise StudyError(f"{run.path}: no completed run of {wanted or 'any cell'}; cells are {known}.")
 
 
 def _about(run: "Run", row: dict[str, Any]) -> "About":
-    import json
-
     from orchestrator.errors import RunError
     from trainables.data.dataset import stays
     from trainables.models.exported import About

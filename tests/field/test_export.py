@@ -1,5 +1,6 @@
 """A trained model is taken home: it predicts what was recorded, and is the next study's weights."""
 
+import shutil
 from pathlib import Path
 
 import forks
@@ -12,6 +13,8 @@ from PIL import Image
 
 import results
 import scalestudy
+from orchestrator.commands.export import _chosen
+from trainables.errors import WeightsError
 from trainables.models.weights import resolve_weights
 
 MODEL = "trainables.demo:small"
@@ -91,6 +94,31 @@ def test_the_file_says_what_it_is_and_brings_its_normalisation(run: Path, tmp_pa
     (run.parent / "next.yaml").write_text(yaml.safe_dump(study))
     said = command("plan", run.parent / "next.yaml", "--out", tmp_path / "next")
     assert "normalised by the data's mean" not in said
+
+
+def test_of_a_cells_seeds_the_studys_metric_takes_the_best(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    words = ("--set", "metric=log_loss", "--out", tmp_path / "run", "--address", "none")
+    command("run", run.parent / "study.yaml", *words, "--no-report")
+    study = results.open(tmp_path / "run")
+    trials = study.trials(compared=True)
+    # The seed that is right more often is also sure where it is wrong.
+    told = {"final_val_accuracy": [0.5, 0.9], "final_val_log_loss": [0.4, 0.8]}
+    values = {name: trials["seed"].map(dict(enumerate(of))) for name, of in told.items()}
+    changed = trials.assign(**values)
+    monkeypatch.setattr(type(study), "trials", lambda _, compared: changed)
+    for level in ("1/2", "1"):
+        assert _chosen(study, level, None)["seed"] == 0
+
+
+def test_what_is_no_model_is_told_apart_from_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="is not there; `scalestudy export"):
+        scalestudy.load_model(tmp_path / "model.pt")
+    torch.save({"fc.weight": torch.ones(2)}, tmp_path / "other.pt")
+    with pytest.raises(WeightsError, match="no model that `scalestudy export` wrote"):
+        scalestudy.load_model(tmp_path / "other.pt")
 
 
 def test_what_was_not_kept_says_what_to_set(run: Path, tmp_path: Path) -> None:

@@ -96,12 +96,14 @@ def write_model(file: Path, about: About, tensors: Mapping[str, Tensor]) -> None
 def load_model(file: str | Path) -> TrainedModel:
     """Return the model of a file that `scalestudy export` wrote; no code in it is executed.
 
-    Raises WeightsError where it is none.
+    Raises WeightsError where it is none, or not there.
     """
     place = Path(file)
+    if not place.is_file():
+        raise WeightsError(f"{file} is not there; `scalestudy export RUN --to {file}` writes it")
     about = about_of(place)
     if about is None:
-        raise WeightsError(f"{file} is no model that `scalestudy export` wrote")
+        raise WeightsError(f"{file} is no model that `scalestudy export` wrote; export it again")
     if place.suffix == ".safetensors":
         return TrainedModel(about, safetensors.torch.load_file(place))
     return TrainedModel(about, torch.load(place, "cpu", weights_only=True)["state_dict"])
