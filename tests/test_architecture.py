@@ -170,6 +170,7 @@ def imported_at_once(file: Path) -> set[str]:
 HEAVY = {
     "training.capture",
     "training.classifier",
+    "training.losses",
     "training.mixing",
     "training.device",
     "training.optimizers",

@@ -40,14 +40,9 @@ from trainables.training.device import (
     resolve_precision,
 )
 from trainables.training.learner import Facts, Row
+from trainables.training.losses import judge, mean_loss
 from trainables.training.mixing import mixer, varied
-from trainables.training.optimizers import (
-    Interval,
-    Schedule,
-    build_optimizer,
-    judge,
-    mean_loss,
-)
+from trainables.training.optimizers import Interval, Schedule, build_optimizer
 from trainables.training.parallel import Group
 from trainables.training.scores import FIVE, Predictions, scores
 from trainables.trial import Trial

@@ -1,11 +1,10 @@
-"""The loss that updates lower, their rules, the course of the learning rate, and judgement."""
+"""Update rules, the course of the learning rate, and where an interval of updates stands."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.recipe import Recipe
@@ -35,30 +34,6 @@ def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch
         groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
         groups = [group for group in groups if group["params"]]
     return make(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True, **more)
-
-
-def mean_loss(scores: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
-    """Return the mean cross-entropy of a batch; examples count by the weights of their classes."""
-    if weights is None:
-        return F.cross_entropy(scores, targets, label_smoothing=smoothing)
-    # Not torch's own mean, whose divisor changes with a batch: parts of one must add up.
-    each = F.cross_entropy(scores, targets, weights, reduction="none", label_smoothing=smoothing)
-    return each.mean()
-
-
-def judge(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the sum of the losses of a batch and, (batch, 4), what is said of each example.
-
-    That is the class, how many are likelier than the true one, and the probabilities of both.
-    """
-    logs = F.log_softmax(logits, 1)
-    classes, truth = logits.argmax(1, keepdim=True), labels[:, None]
-    own, order = logits.gather(1, truth), torch.arange(logits.shape[1], device=truth.device)
-    # Of equals the first is the likelier one, as for argmax.
-    ahead = ((logits > own) | ((logits == own) & (order < truth))).sum(1, keepdim=True)
-    chances = logs.gather(1, torch.cat([truth, classes], 1)).exp()
-    loss = F.nll_loss(logs, labels, reduction="sum")
-    return loss, torch.cat([classes, ahead, chances], 1)
 
 
 class Interval:
