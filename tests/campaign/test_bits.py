@@ -8,29 +8,17 @@ from typing import Any
 import pytest
 from harness import flipped
 from PIL import Image
+from simulated_trials import simulated_trial
 
 from results.errors import StoreError
 from results.store.store import Store
 from results.store.tables import table_of
 from trainables.data import dataset
-from trainables.recipe import Recipe
 from trainables.training.simulated import Simulated
-from trainables.trial import Source, Trial, Weights
+from trainables.trial import Source
 from trainables.work.checkpoints import Checkpoints
 
-TRIAL = Trial(
-    trainable="simulated",
-    data=Source(),
-    fingerprint="simulated",
-    n_pool=45_000,
-    n_classes=10,
-    model="a",
-    weights=Weights(),
-    fraction=1.0,
-    n_train=45_000,
-    seed=0,
-    recipe=Recipe(epochs=9),
-)
+TRIAL = simulated_trial(epochs=9)
 Kind = tuple[list[Path], Callable[[], Any]]
 """Files, and what reads them: the values, or None where damage is noticed."""
 

@@ -10,28 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from simulated_trials import simulated_trial
 
 from results.records import EPOCH_SCHEMA, TRIAL_SCHEMA
 from trainables.errors import TrainableError
-from trainables.recipe import Recipe
 from trainables.training.simulated import Simulated
-from trainables.trial import Source, Trial, Weights
 from trainables.work.answers import take_facts, take_predictions, take_row
 from trainables.work.checkpoints import Checkpoints
 
-TRIAL = Trial(
-    trainable="own:Own",
-    data=Source(),
-    fingerprint="simulated",
-    n_pool=45_000,
-    n_classes=10,
-    model="a",
-    weights=Weights(),
-    fraction=1.0,
-    n_train=45_000,
-    seed=0,
-    recipe=Recipe(epochs=9),
-)
+TRIAL = simulated_trial(epochs=9, trainable="own:Own")
 
 
 class Own(Simulated):

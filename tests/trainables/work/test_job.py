@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from digit_trials import TIMES
+from simulated_trials import simulated_trial
 
 from trainables.recipe import Recipe
-from trainables.trial import Source, Trial, Weights
 from trainables.work.actor import Actor
 from trainables.work.checkpoints import Checkpoints
 from trainables.work.job import Job
@@ -16,20 +16,9 @@ from trainables.work.reports import EpochDone, Failed, FailureKind, Report, Task
 
 
 def task(folder: Path, recorded: int = 0, **changes: Any) -> Task:
-    recipe = {"epochs": 4, **changes.pop("recipe", {})}
-    trial = Trial(
-        trainable=changes.pop("trainable", "simulated"),
-        data=Source(),
-        fingerprint="simulated",
-        n_pool=45_000,
-        n_classes=10,
-        model="a",
-        weights=Weights(),
-        fraction=1.0,
-        n_train=45_000,
-        seed=changes.pop("seed", 0),
-        recipe=Recipe(**recipe),
-    )
+    recipe = Recipe(**{"epochs": 4, **changes.pop("recipe", {})})
+    own = {name: changes.pop(name) for name in ("trainable", "seed") if name in changes}
+    trial = simulated_trial(recipe=recipe, **own)
     made = Task(
         trial=trial,
         recorded=recorded,
