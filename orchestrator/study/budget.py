@@ -25,15 +25,15 @@ def parse_budget(text: str, *, bare: str) -> Budget:
     Raises StudyError for anything else.
     """
     match = re.fullmatch(r"\s*([\d.]+(?:e[+-]?\d+)?)\s*([a-z-]*)\s*", text.lower())
+    number, word = match.groups() if match else ("", "")
     try:
-        amount, word = float(match[1]), match[2]  # type: ignore[index]
-        hours = amount * _HOURS[word] if word else amount
-    except (TypeError, ValueError, KeyError):
+        hours = float(number) * (_HOURS[word] if word else 1)
+    except (ValueError, KeyError):
         hours = 0.0
     if not 0 < hours < float("inf"):
-        number = "a number of hours" if bare == "clock" else "a number, in the currency of prices"
+        alone = "a number of hours" if bare == "clock" else "a number, in the currency of prices"
         raise StudyError(
-            f"--budget {text}: valid are 3h, 90min, 2d, 20gpu-hours, 20cpu-hours, and {number}."
+            f"--budget {text}: valid are 3h, 90min, 2d, 20gpu-hours, 20cpu-hours, and {alone}."
         )
     unit = word.partition("-")[0] if "-" in word else "clock"
     return Budget(text.strip(), hours, unit if word else bare)
