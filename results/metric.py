@@ -109,6 +109,10 @@ class Metric:
         """The unit of differences, such as `points`; empty where there is none."""
         return "points" if self.is_percent else self.unit
 
+    def points_of(self, part: str) -> str:
+        """Return what differences of a part are in, such as `points of test accuracy`."""
+        return f"{self.points} of {part} {self.name}".removeprefix(" of ")
+
     def of(self, frame: "pd.DataFrame", part: str) -> "pd.Series":
         """Return the values of a part, such as `val` or `final_test`, in a table of records."""
         named = f"{part}_{self.column}"

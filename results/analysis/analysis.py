@@ -61,9 +61,14 @@ class Analysis:
         return self.design.metric
 
     @property
+    def part(self) -> str:
+        """The set that cells are compared on: `test`, or `validation` where none was tested."""
+        return "validation" if self.is_untested else "test"
+
+    @property
     def measure(self) -> str:
         """What cells are compared by in words, such as `test accuracy`."""
-        return f"{'validation' if self.is_untested else 'test'} {self.metric.name}"
+        return f"{self.part} {self.metric.name}"
 
     @cached_property
     def is_untested(self) -> bool:

@@ -64,6 +64,8 @@ def _render(pair: Pair, picture: str) -> str:
         ],
         findings=by_severity(findings(pair)),
         settings=_settings(pair),
+        metric=pair.metric.name,
+        gained=pair.metric.points_of("test"),
         written_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
@@ -90,8 +92,7 @@ def _cell_table(pair: Pair) -> html.Table:
         "recipe": "recipe",
         "reason": "not compared because",
     }
-    of = f"{pair.metric.points} of test {pair.metric.name}".removeprefix(" of ")
-    caption = f"Cells of both: {second} minus {first}, in {of}"
+    caption = f"Cells of both: {second} minus {first}, in {pair.metric.points_of('test')}"
     frame = both.assign(
         model=both["model"].map(pair.labels),
         seeds=seeds,

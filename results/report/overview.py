@@ -118,7 +118,7 @@ def forest_of(study: Analysis) -> Forest | None:
     ]
     return Forest(
         bars,
-        f"{study.metric.points} of {study.measure}".removeprefix(" of "),
+        study.metric.points_of(study.part),
         place(0.0),
         [(place(tick), f"{tick:+g}".replace("-", "−") if tick else "0") for tick in ticks],
     )

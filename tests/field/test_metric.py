@@ -12,7 +12,7 @@ from orchestrator.errors import StudyError
 from orchestrator.run.runner import run_study
 from orchestrator.study.study import study_from
 from results import open as results_open
-from results import write_report
+from results import write_comparison, write_report
 from trainables.training.simulated import Simulated
 
 HERE = "field.test_metric"
@@ -83,9 +83,11 @@ def test_a_score_of_ones_own_goes_from_search_to_page(
 ) -> None:
     search = {"lr": [1e-3, 3e-4, 1e-4], "seed": 9}
     values = {"trainable": f"{HERE}:{name}", "metric": metric, "search": search}
-    _, summary = trained(tmp_path, **values, early_stopping={"grace": 1, "reduction_factor": 2})
+    _, summary = trained(
+        tmp_path / "run", **values, early_stopping={"grace": 1, "reduction_factor": 2}
+    )
     assert not summary.failed
-    run = results_open(tmp_path)
+    run = results_open(tmp_path / "run")
     column = metric["column"].removeprefix("val_")
     epochs, trials = run.epochs(), run.trials()
     assert set(epochs["metric"]) == {column}
@@ -119,6 +121,9 @@ def test_a_score_of_ones_own_goes_from_search_to_page(
     (data,) = run.levers().loc[run.levers()["lever"] == "data", "gain"]
     assert data > 0
     assert write_report(run, figures=True).exists()
+    beside = write_comparison(run, run, tmp_path / "beside").read_text()
+    assert f"in {run.analysis.metric.points_of('test')} at the last epoch" in beside
+    assert "test accuracy" not in beside
 
 
 def test_what_no_column_holds_is_said(tmp_path: Path) -> None:
