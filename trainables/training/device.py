@@ -153,14 +153,15 @@ def prepare(
     memory than that part: what is too large fails itself, not a neighbour.
     """
     torch.set_num_threads(cpus)
+    # A CPU's threads as well add gradients of one place in any order. A layer that knows no other
+    # way is warned of; attention does: written out in matrices.
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if device.type != "cuda":
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
-    # A layer that knows no other way is warned of; attention does: written out in matrices.
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cuda.enable_flash_sdp(False)
     torch.backends.cuda.enable_mem_efficient_sdp(False)
     torch.backends.cuda.enable_cudnn_sdp(False)

@@ -183,6 +183,16 @@ def test_twice_the_same_trial(fields: dict[str, Any]) -> None:
     assert curve(start(trial)) == curve(start(trial))
 
 
+def test_twice_the_same_trial_on_two_threads() -> None:
+    trial = make_trial("resnet18", recipe={"epochs": 1, "lr": 0.01, "image_size": 32})
+    rows = []
+    for _ in range(2):
+        learner = Classifier(trial, device="cpu", dataset=digits(), cpus=2)
+        rows.append(numbers(learner.step()))
+    torch.set_num_threads(1)
+    assert rows[0] == rows[1]
+
+
 @pytest.mark.parametrize("fields", RECIPES.values(), ids=RECIPES)
 @pytest.mark.parametrize("stopped_after", [1, 2])
 def test_a_resumed_trial_goes_on_to_the_last_digit(
