@@ -372,7 +372,7 @@ class Analysis:
         """
         is_fair = self.metric.is_percent and not self.design.race
         runs = self.runs[self.runs["error"].notna() & is_fair]
-        return self.cells.ordered(forecasts(runs, self.factors))
+        return self.cells.ordered(forecasts(runs, self.cells.frame, self.factors))
 
     @cached_property
     def scored(self) -> pd.DataFrame:

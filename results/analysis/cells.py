@@ -301,6 +301,7 @@ def _spread(
         f"{name}_low": np.where(many, found.low, np.nan).clip(*bounds),
         f"{name}_high": np.where(many, found.high, np.nan).clip(*bounds),
         f"{name}_error": found.error,
+        f"{name}_image_error": found.image_error,
         f"{name}_freedom": found.freedom,
         f"{name}_speaks_of": found.speaks_of,
         f"{name}_sd": told["std"],

@@ -22,7 +22,7 @@ from results.analysis.runs import by_cell
 from results.phrases import cell_key, level_label
 from results.statistics.best import BestValue, best_value
 from results.statistics.inference import NOTHING, SEEDS, holm
-from results.statistics.intervals import Array
+from results.statistics.intervals import NORMAL, Array
 from results.statistics.looks import Look
 
 ALPHA = 0.05
@@ -31,7 +31,6 @@ MOST, LEAST, ANY = "most", "least", "any"
 """The amounts of data at which the best cell is held against others; `ANY` is all of them."""
 _CONTENDER = 0.005  # one-sided p below which a cell is no longer taken for a possible best one
 HALF = 0.51  # of the largest size, up to which a size counts as half of it
-_HALF_WIDTH = float(special.ndtri(0.975))  # standard errors of an interval that is given as such
 
 
 @dataclass(frozen=True)
@@ -313,9 +312,12 @@ class _Field:
         own = by_cell(forecasts, self.series).get(self._names[top])
         row = None if own is None else own.iloc[0]
         if row is not None and not np.isnan(row["headline"]):
-            gain, less = row["error"] - row["headline"], row["error"] - row["high"]
-            more = row["error"] - row["low"]
-            error = ((gain - less) if gain > 0 else (more - gain)) / _HALF_WIDTH
+            # On the same test images a gain is surer than what is gained; as the last one was.
+            images = 0.0 if self.half is None else self.parts[self.place[top, self.half], 1]
+            ends = row["headline"] - row[["curve_high", "curve_low"]].to_numpy(float)
+            down, up = np.hypot(ends, NORMAL * np.nan_to_num(images))
+            gain = row["error"] - row["headline"]
+            error = (down if gain > 0 else up) / NORMAL
             seeds = int(self.cells["seeds"].iloc[top])
             p = 2 * special.ndtr(-abs(gain) / error) if error > 0 and seeds > 1 else np.nan
             nothing = dict.fromkeys(("seed_error", "image_error"), np.nan)
@@ -324,8 +326,8 @@ class _Field:
                     *(MOST, "fraction", row["n_train"], row["at"], top, top, (), gain, p, 2, seeds),
                     **{"error": error, "freedom": np.inf, **nothing},
                     is_forecast=True,
-                    low=less,
-                    high=more,
+                    low=gain - down,
+                    high=gain + up,
                 )
             ]
         return [] if self.half is None else [self.compared(MOST, "fraction", [self.half])]
@@ -337,7 +339,7 @@ def _settled(field: _Field, row: Comparison, p: float, count: float) -> Comparis
         return replace(row, low=np.nan, high=np.nan)
     tail = ALPHA / (row.contenders * count)
     if row.is_forecast:
-        wider = float(special.ndtri(1 - tail)) / _HALF_WIDTH
+        wider = float(special.ndtri(1 - tail)) / NORMAL
         low, high = (row.gain + wider * (end - row.gain) for end in (row.low, row.high))
         high = min(high, float(field.cells["error"].iloc[row.best]))
     else:

@@ -17,7 +17,7 @@ from results.phrases import cell_key
 from results.records import FORECAST_SCHEMA
 from results.statistics.crossover import Crossover, DataWorth, find_crossover, worth_in_data
 from results.statistics.forecast import CALIBRATED_ON, FAR, FILTERS, LOCAL_LAW, MOST, Curve
-from results.statistics.intervals import Array, quantile
+from results.statistics.intervals import NORMAL, Array, quantile
 
 STRETCHES = (2, 4, 8, 16, 32, 64)
 """Times the largest measured size that every series is forecast at."""
@@ -27,8 +27,8 @@ _CROSSED = (
 )
 _WORTH = ("factor", "low", "high", "more_than", "less_than", "text")
 _FORECAST = (
-    *("n_train", "error", "sizes", "times", "at", "headline", "low", "high"),
-    *("local_power_law", "filters", "is_far", "refusal", "calibrated_on"),
+    *("n_train", "error", "sizes", "times", "at", "headline", "low", "high", "curve_low"),
+    *("curve_high", "local_power_law", "filters", "is_far", "refusal", "calibrated_on"),
 )
 _SCORED = ("n_train", "at", "headline", "low", "high", "measured", "held", "recorded_at")
 _LABELS = ("n_train", "images", "low", "high", "basis", "text")
@@ -107,27 +107,33 @@ def _columns(found: Crossover | DataWorth, names: Sequence[str]) -> dict[str, An
     return columns
 
 
-def forecasts(runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+def forecasts(runs: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     """Forecast each series' error at 2, 4, …, 64 times the data of its largest fraction.
 
     One row per series and stretch: its factors, `n_train` (largest measured), `error` (measured
     there, points: the baseline "no change"), `sizes` (measured), `times`, `at` (images asked for),
-    `headline`, `low`, `high`, `local_power_law`, `filters` (points; NaN where refused), `is_far`
-    (beyond four times), `refusal` (text, empty where there is a forecast), `calibrated_on` (text).
+    `headline`, `low`, `high` (on new test images, as far as `cells` knows how much these say of
+    them), `curve_low`, `curve_high` (on the same test images), `local_power_law`, `filters`
+    (points; NaN where refused), `is_far` (beyond four times), `refusal` (text, empty where there is
+    a forecast), `calibrated_on` (text).
     """
     series = [name for name in factors if name != "fraction"]
+    known = by_cell(cells[cells["seeds"] > 0], series)
     rows = []
-    for own in by_cell(runs, series).values():
+    for key, own in by_cell(runs, series).items():
         curve = Curve(own["n_train"], own["error"])
         largest, error, sizes = curve.sizes[-1], float(curve.errors[-1]), curve.sizes.size
+        image_error = known[key].sort_values("n_train")["accuracy_image_error"].iloc[-1]
         for times in STRETCHES:
             found = curve.forecast(times * largest)
             headline = np.nan if found.headline is None else found.headline
             forms = (found.forms.get(name, np.nan) for name in (LOCAL_LAW, FILTERS))
-            ends = found.interval or (np.nan, np.nan)
-            known = (int(largest), error, sizes, times, found.at, headline, *ends, *forms)
+            of_curve = found.interval or (np.nan, np.nan)
+            down, up = np.hypot(np.subtract(of_curve, headline), NORMAL * image_error)
+            ends = (max(headline - down, 0.0), min(headline + up, 100.0))
+            numbers = (int(largest), error, sizes, times, found.at, headline, *ends, *of_curve)
             said = (found.is_far, found.refusal or "", CALIBRATED_ON)
-            rows.append((*own[series].iloc[0], *known, *said))
+            rows.append((*own[series].iloc[0], *numbers, *forms, *said))
     return pd.DataFrame(rows, columns=[*series, *_FORECAST])
 
 

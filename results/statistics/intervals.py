@@ -13,6 +13,8 @@ from scipy import special
 Array = NDArray[np.float64]
 
 LEVEL = 0.95
+NORMAL = float(special.ndtri((1 + LEVEL) / 2))
+"""Standard errors to each side where they are known."""
 V0 = 0.02
 """Variance of the error that more data does not remove, in points² (Hoiem et al. 2021)."""
 NO_SPREAD = 1e-12

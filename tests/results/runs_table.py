@@ -9,7 +9,13 @@ import pyarrow as pa
 
 from results.analysis.analysis import Analysis
 from results.analysis.runs import Design
-from results.records import EPOCH_SCHEMA, FORECAST_SCHEMA, SCHEMAS, TRIAL_SCHEMA
+from results.records import (
+    EPOCH_SCHEMA,
+    FORECAST_SCHEMA,
+    PREDICTION_SCHEMA,
+    SCHEMAS,
+    TRIAL_SCHEMA,
+)
 
 POOL = 1600
 SMALL, BIG = "resnet18", "resnet50"
@@ -124,3 +130,26 @@ def analysis_of(
         if table is not None:
             tables[name] = table
     return Analysis(tables.__getitem__, Design(**design))
+
+
+def predictions_frame(correct):
+    rows = [
+        {"trial_id": trial_id, "epoch": 4, "example": place, "correct": bool(hit)}
+        for trial_id, hits in correct.items()
+        for place, hit in enumerate(hits)
+    ]
+    return pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA).to_pandas()
+
+
+def noisy(generator, cells, seeds, images, sd, skill=1.0):
+    """Return rows of equal cells and their predictions, seeds and images both at random."""
+    rows, hits = [], {}
+    hard = generator.normal(size=images)
+    for fields in cells:
+        for seed in range(seeds):
+            ability = skill + sd * generator.normal() + 0.4 * generator.normal(size=images)
+            right = ability + hard > 0
+            row = trial(float(right.mean()), seed=seed, **fields)
+            rows.append(row)
+            hits[row["trial_id"]] = right
+    return rows, predictions_frame(hits)

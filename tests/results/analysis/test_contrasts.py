@@ -2,11 +2,9 @@ import math
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
-from runs_table import BIG, SMALL, analysis_of, cell, trial
+from runs_table import BIG, SMALL, analysis_of, cell, noisy, predictions_frame, trial
 
-from results.records import PREDICTION_SCHEMA
 from results.statistics.inference import IMAGES, NOTHING, SEEDS, TASK
 
 T2 = 4.302653
@@ -123,29 +121,6 @@ def test_effects_of_an_empty_study():
         assert table.empty
         assert "p_adjusted" in table
     assert study.decisions().tested == 0
-
-
-def predictions_frame(correct):
-    rows = [
-        {"trial_id": trial_id, "epoch": 4, "example": place, "correct": bool(hit)}
-        for trial_id, hits in correct.items()
-        for place, hit in enumerate(hits)
-    ]
-    return pa.Table.from_pylist(rows, schema=PREDICTION_SCHEMA).to_pandas()
-
-
-def noisy(generator, cells, seeds, images, sd, skill=1.0):
-    """Return rows of equal cells and their predictions, seeds and images both at random."""
-    rows, hits = [], {}
-    hard = generator.normal(size=images)
-    for fields in cells:
-        for seed in range(seeds):
-            ability = skill + sd * generator.normal() + 0.4 * generator.normal(size=images)
-            right = ability + hard > 0
-            row = trial(float(right.mean()), seed=seed, **fields)
-            rows.append(row)
-            hits[row["trial_id"]] = right
-    return rows, predictions_frame(hits)
 
 
 FOUR = [{"model": model, "fraction": share} for model in (SMALL, BIG) for share in (0.5, 1.0)]

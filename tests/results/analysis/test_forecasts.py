@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 import pytest
-from runs_table import BIG, SMALL, analysis_of, cell, trial
+from runs_table import BIG, SMALL, analysis_of, cell, noisy, trial
 from sample import Plan, write
 
 import results
@@ -38,6 +38,27 @@ def test_a_row_for_each_series_and_stretch():
     assert "LCDB" in first["calibrated_on"]
     assert big["refusal"].str.contains("too uneven").all()
     assert big["headline"].isna().all()
+
+
+def test_a_forecast_carries_the_noise_of_the_test_images():
+    cells = [{"model": SMALL, "fraction": share} for share in (0.5, 1.0)]
+    rows, predictions = noisy(np.random.default_rng(0), cells, 3, 200, 0.02)
+    of_seeds, of_task = analysis_of(rows), analysis_of(rows, predictions=predictions)
+    told, known = of_seeds.forecasts, of_task.forecasts
+    np.testing.assert_array_equal(told[["low", "high"]], told[["curve_low", "curve_high"]])
+    error = of_task.cells.frame.set_index("fraction").loc[1.0, "accuracy_image_error"]
+    # Between 1 and √3 times what a single run of 200 images would have.
+    alone = np.sqrt(known["error"].iloc[0] * (100 - known["error"].iloc[0]) / 200)
+    assert alone / np.sqrt(3) < error < alone
+    wider = np.hypot(known["curve_high"] - known["headline"], 1.96 * error)
+    assert (known["high"] - known["headline"]).to_numpy() == pytest.approx(wider, rel=1e-3)
+    # A gain is told on the same images, and carries what the last one did.
+    gains = [study.levers.set_index("lever").loc["data"] for study in (of_seeds, of_task)]
+    gap = of_task.differences("fraction")["image_error"].iloc[0]
+    assert gains[0]["gain"] == gains[1]["gain"]
+    without = known["curve_high"].iloc[0] - known["headline"].iloc[0]
+    before, after = (row["gain"] - row["low"] for row in gains)
+    assert after / before == pytest.approx(np.hypot(without, 1.96 * gap) / without, rel=0.01)
 
 
 def test_one_size_and_a_race_are_not_forecast():
