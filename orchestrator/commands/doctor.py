@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from importlib import import_module
@@ -22,9 +22,6 @@ from results.phrases import byte_size, count
 
 _FREE_BYTES = 5 * 2**30
 """Below that a decoded data set and a few checkpoints may not fit."""
-_SLOW_DISK = 50e6
-"""Bytes a second; below, decoded images are read more slowly than a GPU trains."""
-_PROBE_BYTES = 2**25
 _WEIGHTS_HOST = "download.pytorch.org"
 
 
@@ -210,37 +207,16 @@ def study_check(file: Path) -> Check:
     return Check("study", State.OK, f"{file}: {', '.join(found)}")
 
 
-def probe_disk(folder: Path) -> tuple[int, float]:
-    """Return a disk's free bytes, and bytes a second written to it; OSError where none can be."""
-    while not folder.exists():
-        folder = folder.parent
-    file = folder / f".scalestudy-probe-{time.monotonic_ns()}"
-    block = bytes(_PROBE_BYTES)
-    started = time.perf_counter()
-    try:
-        with file.open("wb", buffering=0) as handle:
-            handle.write(block)
-    finally:
-        seconds = time.perf_counter() - started
-        file.unlink(missing_ok=True)
-    return shutil.disk_usage(folder).free, _PROBE_BYTES / max(seconds, 1e-9)
-
-
-def disk_check(
-    name: str, folder: Path, probe: Callable[[Path], tuple[int, float]] = probe_disk
-) -> Check:
-    """Judge the free bytes and the writing speed of a folder's disk, as a probe finds them."""
-    try:
-        free, bytes_per_second = probe(folder)
-    except OSError as error:
-        seen = f"{folder}: {error.strerror}"
-        return Check(name, State.BROKEN, seen, "work in a folder that can be written to")
+def disk_check(name: str, folder: Path) -> Check:
+    """Judge the free bytes of the disk that a folder is on, or would be."""
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(there).free
     return _judged(
         name,
-        f"{byte_size(free)} free, {bytes_per_second / 1e6:.0f} MB/s written",
+        f"{there}: {byte_size(free)} free",
+        (not os.access(there, os.W_OK), State.BROKEN, "work in a folder that can be written to"),
         (free < _FREE_BYTES / 10, State.BROKEN, "make room: a run needs half a GiB at least"),
         (free < _FREE_BYTES, State.WARNING, "make room: decoded images and checkpoints grow"),
-        (bytes_per_second < _SLOW_DISK, State.WARNING, "slow: a local disk trains faster"),
     )
 
 

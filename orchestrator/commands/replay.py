@@ -1,7 +1,6 @@
 """The command that says what other stopping rules would have saved and cost: `replay`."""
 
 import itertools
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -9,17 +8,12 @@ import typer
 from orchestrator.commands.usage import Json, RunFolder, one_document, or_dash
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from orchestrator.plan.replay import Replay
-    from orchestrator.study.blocks import EarlyStopping
     from orchestrator.study.study import Study
 
-_COMPARES, _GRACES, _FACTORS = ("cell", "[]"), (1, 3), (2, 3, 4)
-"""Of the stopping rules that are tried where none is named."""
 _LEGEND = (
-    "rule: which trials compete, grace/reduction factor; kept: winners that are the same as "
-    "without stopping; given up: points of validation accuracy, mean over winners, and the worst. "
+    "rule: which trials compete, grace/reduction factor; unknown: epochs that no record tells of; "
+    "kept: winners that are the same as without stopping; none left: choices without a winner; "
+    "given up: points of validation accuracy, mean over winners, and the worst. "
     "*: the rule of the study as last run."
 )
 
@@ -27,43 +21,35 @@ _LEGEND = (
 def replay(
     run_folder: RunFolder,
     compare: Annotated[
-        list[str] | None,
+        list[str],
         typer.Option(
-            help="Which trials compete: cell, factors such as fraction,model, or [] for all.",
-            show_default="as the study has it; cell and [] where no option is given",
+            help="Which trials compete: cell, factors such as fraction,model, or [] for all."
         ),
-    ] = None,
-    grace: Annotated[
-        list[int] | None,
-        typer.Option(
-            min=1,
-            help="First rung, in epochs.",
-            show_default="as the study has it; 1 and 3 where no option is given",
-        ),
-    ] = None,
+    ] = ("cell", "[]"),  # type: ignore[assignment]
+    grace: Annotated[list[int], typer.Option(min=1, help="First rung, in epochs.")] = (1, 3),  # type: ignore[assignment]
     reduction_factor: Annotated[
-        list[int] | None,
-        typer.Option(
-            min=2,
-            help="About one in so many passes a rung.",
-            show_default="as the study has it; 2, 3 and 4 where no option is given",
-        ),
-    ] = None,
+        list[int], typer.Option(min=2, help="About one in so many passes a rung.")
+    ] = (2, 3, 4),  # type: ignore[assignment]
     as_json: Json = False,
 ) -> None:
     """Say what other stopping rules would have saved and cost on the recorded curves.
 
-    Every option may be given several times; all combinations are tried.
+    Every option may be given several times; all combinations are tried, besides the study's own.
     """
     from orchestrator.ledger.history import History
     from orchestrator.plan import replay as replaying
+    from orchestrator.study.blocks import EarlyStopping
     from orchestrator.study.recorded import recorded_study
     from results.store.store import Store
 
     with one_document(as_json) as document:
         store = Store.at(run_folder)
         study = recorded_study(store)
-        rules = _rules(study, compare, grace, reduction_factor)
+        rules = [study.stopping] if study.stopping else []
+        groups = [_groups(study, text) for text in compare]
+        for which, first, factor in itertools.product(groups, grace, reduction_factor):
+            rule = EarlyStopping(compare=which, grace=first, reduction_factor=factor)
+            rules += [rule] if rule not in rules else []
         recorded = replaying.recorded_curves(study, History(store, study.metric))
         found = [replaying.replay(study, recorded, rule) for rule in rules]
         caveats = replaying.caveats(study, recorded)
@@ -77,74 +63,41 @@ def replay(
     if as_json:
         return
     from rich.console import Console
+    from rich.text import Text
 
-    console = Console(highlight=False)
+    from orchestrator.screen.picture import plain_table
+
+    headings = ("epochs", "saved", "unknown", "kept", "none left", "given up", "worst")
     title = f"{study.name}: stopping rules on {len(recorded.curves)} curves"
-    console.print(_table(title, found))
+    table = plain_table(title, ["rule"], *headings)
+    for each in found:
+        names = each.rule.compare
+        group = names if isinstance(names, str) else f"[{', '.join(names)}]"
+        table.add_row(
+            Text(f"{group} {each.rule.grace}/{each.rule.reduction_factor}{' *' * each.is_own}"),
+            str(each.trained),
+            f"{each.saved} ({100 * each.saved / (each.asked or 1):.0f} %)",
+            str(each.unknown),
+            f"{each.kept} of {each.contests}",
+            str(each.lost),
+            *(or_dash(points, "{:.2f}") for points in (each.regret, each.worst)),
+        )
+    console = Console(highlight=False)
+    console.print(table)
     for sentence in (_LEGEND, *caveats):
         console.print(sentence, markup=False, soft_wrap=True)
 
 
-def _rules(
-    study: "Study",
-    compare: Sequence[str] | None,
-    grace: Sequence[int] | None,
-    reduction_factor: Sequence[int] | None,
-) -> "list[EarlyStopping]":
-    from orchestrator.study.blocks import EarlyStopping
-
-    own = study.stopping
-    base = own or EarlyStopping()
-    if not (compare or grace or reduction_factor):
-        compare, grace, reduction_factor = _COMPARES, _GRACES, _FACTORS
-    asked = [
-        EarlyStopping(compare=which, grace=first, reduction_factor=factor)
-        for which, first, factor in itertools.product(
-            [_compare(study, text) for text in compare] if compare else [base.compare],
-            sorted({*(grace or [base.grace])}),
-            sorted({*(reduction_factor or [base.reduction_factor])}),
-        )
-    ]
-    rules = [own, *asked] if own else asked
-    return [rule for place, rule in enumerate(rules) if rule not in rules[:place]]
-
-
-def _compare(study: "Study", text: str) -> Literal["cell"] | list[str]:
+def _groups(study: "Study", text: str) -> Literal["cell"] | list[str]:
     """Return what `--compare` names: cell, or some of the study's factors."""
     from orchestrator.errors import StudyError
     from orchestrator.study.refusals import unknown
 
     if text.strip() == "cell":
         return "cell"
-    names = [name.strip() for name in text.strip().removeprefix("[").removesuffix("]").split(",")]
-    factors = [name for name in names if name]
+    factors = [name.strip() for name in text.strip(" []").split(",") if name.strip()]
     for name in factors:
         if name not in study.factors:
-            raise StudyError(
-                f"--compare {text}: {name} is no factor of this study; "
-                f"{unknown(name, ('cell', '[]', *study.factors))}."
-            )
+            known = unknown(name, ("cell", "[]", *study.factors))
+            raise StudyError(f"--compare {text}: {name} is no factor of this study; {known}.")
     return factors
-
-
-def _table(title: str, found: "Sequence[Replay]") -> "Table":
-    """Return a row for each rule; what is zero in all has no column."""
-    from rich.text import Text
-
-    from orchestrator.screen.picture import plain_table
-
-    columns: dict[str, list[str]] = {
-        "epochs": [str(each.trained) for each in found],
-        "saved": [f"{each.saved} ({100 * each.saved / (each.asked or 1):.0f} %)" for each in found],
-        "unknown": [str(each.unknown or "") for each in found],
-        "kept": [f"{each.kept} of {each.contests}" for each in found],
-        "none left": [str(each.lost or "") for each in found],
-        "given up": [or_dash(each.regret, "{:.2f}") for each in found],
-        "worst": [or_dash(each.worst, "{:.2f}") for each in found],
-    }
-    shown = {heading: texts for heading, texts in columns.items() if any(texts)}
-    table = plain_table(title, ["rule"], *shown)
-    for each, *texts in zip(found, *shown.values(), strict=True):
-        rule = f"{each.compared} {each.rule.grace}/{each.rule.reduction_factor}"
-        table.add_row(Text(rule + " *" * each.is_own), *texts)
-    return table

@@ -1,7 +1,6 @@
 """The commands about a study file: `init` writes one, `plan` prices it, `run` trains it."""
 
 import shlex
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,14 +15,6 @@ if TYPE_CHECKING:
     from results.answer.answer import Answer
     from results.store.objects import Location
 
-_QUESTIONS: dict[str, tuple[str, Any]] = {
-    "data": ("Your images: a folder, or digits, cifar10, cifar100", "digits"),
-    "models": ("Models to compare, with commas", "resnet18,resnet50"),
-    "weights": ("Weights to start from, with commas (none, IMAGENET1K_V1, a file)", "none"),
-    "fractions": ("Shares of the training images, with commas", "as the budget allows"),
-    "budget": ("Hours that it may take on this machine", "1"),
-}
-
 
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write the study.")] = Path("study.yaml"),
@@ -31,7 +22,7 @@ def init(
         str | None,
         typer.Option(
             help="Write this one as it is: demo, images, reference or search.",
-            show_default="demo, where nothing is asked or named",
+            show_default="demo, where nothing is named",
         ),
     ] = None,
     data: Annotated[
@@ -55,14 +46,23 @@ def init(
     """Write a commented study file to start from.
 
     With --data, --models, --weights, --fractions or --budget the study is made for them, with as
-    many epochs, seeds and data sizes as fit the budget. On a terminal, what is not given is asked.
+    many epochs, seeds and data sizes as fit the budget.
     """
     from orchestrator.errors import StudyError
     from orchestrator.study.presets import preset_names, preset_text
     from results.store.files import write_whole
 
-    given = zip(_QUESTIONS, (data, models, weights, fractions, budget), strict=True)
-    wishes: dict[str, Any] = {key: value for key, value in given if value is not None}
+    wishes: dict[str, Any] = {
+        name: value
+        for name, value in {
+            "data": data,
+            "models": _split(models),
+            "weights": _split(weights),
+            "fractions": _split(fractions),
+            "budget": budget,
+        }.items()
+        if value
+    }
     if preset is not None and wishes:
         raise StudyError(
             f"--preset goes without {' and '.join(f'--{key}' for key in wishes)}: a preset is "
@@ -72,45 +72,28 @@ def init(
         raise StudyError(f"--preset {preset}: valid are {', '.join(preset_names())}.")
     if file.exists():
         raise StudyError(f"{file}: the file is there already; name another, or remove it first.")
-    if preset is None and sys.stdin.isatty() and sys.stdout.isatty():
-        for key in [key for key in _QUESTIONS if key not in wishes]:
-            question, default = _QUESTIONS[key]
-            answer = typer.prompt(question, default=default, type=type(default))
-            # Shares that are left open are left out.
-            if key != "fractions" or answer != default:
-                wishes[key] = answer
-    beside = file.parent / "study.schema.json" if schema else None
-    if preset is None and wishes:
+    said: list[str] = []
+    if wishes:
         from orchestrator.plan.starter import Starter, Wish
 
         usage.see_own_modules(file)
-        wish = Wish(
-            file,
-            data=wishes.get("data", "digits"),
-            models=_split(wishes.get("models")),
-            weights=_split(wishes.get("weights")),
-            fractions=_split(wishes.get("fractions")),
-            budget=wishes.get("budget"),
-            schema=beside.name if beside else None,
-        )
-        text, said = Starter(wish, probe=probe).start()
+        text, said = Starter(Wish(file, **wishes), probe=probe).start()
     else:
-        text, said = preset_text(preset or "demo", str(file)), []
-        if beside:
-            text = f"# yaml-language-server: $schema={beside.name}\n{text}"
-    if beside:
+        text = preset_text(preset or "demo", str(file))
+    if schema:
         from orchestrator.study.file import schema_text
 
+        beside = file.parent / "study.schema.json"
         write_whole(beside, schema_text().encode())
+        text = f"# yaml-language-server: $schema={beside.name}\n{text}"
     write_whole(file, text.encode())
     for sentence in said:
         typer.echo(sentence)
     typer.echo(f"{file} is written. Look at it, then: scalestudy plan {file}")
 
 
-def _split(text: str | None) -> list[str] | None:
-    parts = [part.strip() for part in (text or "").split(",")]
-    return [part for part in parts if part] or None
+def _split(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
 def schema() -> None:

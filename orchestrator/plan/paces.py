@@ -1,6 +1,5 @@
 """Paces measured beforehand: a few updates of each kind of trial, remembered for this machine."""
 
-import json
 import multiprocessing
 import os
 import sys
@@ -8,12 +7,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import astuple
 from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from orchestrator.errors import RunError, StudyError
 from orchestrator.ledger.ledger import Ledger
@@ -28,6 +29,7 @@ from trainables.trial import Trial
 
 _SAME = ("host", "cpu_model", "torch", "torchvision", "scalestudy", "cpus")
 """What a remembered pace holds for, besides the data: environment columns."""
+_REMEMBERED = TypeAdapter(tuple[dict[str, Any], list[tuple[Kind, Pace]]])
 
 
 def durations_here(ledger: Ledger) -> Durations:
@@ -91,36 +93,26 @@ def _probe(
                     "for its memory; try fewer at once (--max-parallel 1), or leave --probe out."
                 ) from None
             show(f"probing: {number} of {count}")
-    return {of: _mean(paces) for of, paces in found.items()}
+    return {
+        of: Pace(*map(fmean, zip(*map(astuple, paces), strict=True))) for of, paces in found.items()
+    }
 
 
 def remember(fingerprint: str, paces: Mapping[Kind, Pace]) -> None:
     """Keep paces for later plans and runs on this machine."""
     held = {**remembered(fingerprint), **paces}
-    rows = [{"kind": kind._asdict(), "pace": asdict(pace)} for kind, pace in held.items()]
     file = _file(fingerprint)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, json.dumps({"for": _here(), "paces": rows}, indent=1).encode())
+    write_whole(file, _REMEMBERED.dump_json((_here(), [*held.items()])))
 
 
 def remembered(fingerprint: str) -> dict[Kind, Pace]:
     """Return what was measured of this data on this machine with these versions."""
     try:
-        values = json.loads(_file(fingerprint).read_text())
-        if values["for"] != _here():
-            return {}
-        return {_kind(row["kind"]): Pace(**row["pace"]) for row in values["paces"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        here, paces = _REMEMBERED.validate_json(_file(fingerprint).read_bytes())
+    except (OSError, ValueError):
         return {}
-
-
-def _kind(values: dict[str, Any]) -> Kind:
-    return Kind(**{**values, "sides": values["sides"] and tuple(values["sides"])})
-
-
-def _mean(paces: list[Pace]) -> Pace:
-    rows = [asdict(pace).values() for pace in paces]
-    return Pace(*(fmean(column) for column in zip(*rows, strict=True)))
+    return dict(paces) if here == _here() else {}
 
 
 def _file(fingerprint: str) -> Path:

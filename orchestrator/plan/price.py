@@ -1,22 +1,24 @@
 """What is left of a study will cost: time, resources, disk and money, with what each rests on."""
 
+import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import RunError
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.placement.placer import declared_share
-from orchestrator.placement.shares import Node, Share, own_machine, slots
+from orchestrator.placement.shares import Node, Share, own_machine, places, slots
+from orchestrator.plan.durations import Durations
 from orchestrator.plan.paces import durations_here, probe_study
 from orchestrator.plan.schedule import Forecast, Schedule, Stay
 from trainables.trial import Trial
 
 SIZES = (1, 4, 16, 64)
 """GPUs, or places on CPUs, for which a plan says how long the study takes."""
-_MOST_SIMULATED = 500
-"""Trials up to which each size is played through."""
+_MOST_PREDICTED = 2_000
+"""Trials beyond which playing a pass through would keep it waiting."""
 _EPOCH_BYTES, _TRIAL_BYTES, _PREDICTION_BYTES, _REPORT_BYTES = 130, 500, 1.5, 4e6
 """Bytes on disk, compressed, of a row of each table, and of the report."""
 _STATE_BYTES = 12
@@ -65,7 +67,7 @@ class Price:
     bound: float
     """Seconds that no order could beat."""
     sizes: dict[int, float]
-    """Wall seconds by number of GPUs (or places on CPUs); empty where none were asked for."""
+    """Wall seconds by number of GPUs (or places on CPUs), which the real order comes close to."""
     disk: dict[str, float]
     """Bytes of the run directory at its largest, by what holds them."""
     money: Band | None = None
@@ -80,36 +82,31 @@ def price_study(
     probe: bool = False,
     max_parallel: int | None = None,
     per_hour: float | None = None,
-    sizes: Sequence[int] = SIZES,
 ) -> Price:
-    """Return what the rest of a study will cost on a machine such as this one; see `price_of`.
+    """Return what the rest of a study will cost on a machine such as this one.
 
-    With `probe`, a few updates of each kind of trial are timed here beforehand and remembered.
-    Raises StudyError where a kind of trial cannot be probed here.
+    With `probe`, a few updates of each kind of trial are timed here beforehand and remembered. The
+    study is played with at most `max_parallel` trials at a time; `per_hour` is the price of one GPU
+    (or CPU) for an hour, in any currency. Raises StudyError where a kind of trial cannot be probed
+    here.
     """
     if probe and ledger.study.trainable != "simulated":
         probe_study(ledger, max_parallel)
     durations = durations_here(ledger)
     forecast = Forecast(ledger, durations, declared_share(ledger.study, durations.on_gpu))
-    return price_of(forecast, max_parallel=max_parallel, per_hour=per_hour, sizes=sizes)
+    nodes, at_once = _machine(forecast.share, max_parallel)
+    return price_of(forecast, nodes, at_once, max_parallel, per_hour)
 
 
 def price_of(
     forecast: Forecast,
-    *,
+    nodes: list[Node],
+    at_once: int,
     max_parallel: int | None = None,
     per_hour: float | None = None,
-    sizes: Sequence[int] = SIZES,
 ) -> Price:
-    """Return what is left of a study will cost on this machine, and on others.
-
-    The study is played once for this machine, with at most `max_parallel` trials at a time, and
-    once for each of the `sizes`: numbers of GPUs (or places on CPUs) whose wall times are wanted;
-    with none, a price takes a fifth of the time. `per_hour` is the price of one GPU (or CPU) for an
-    hour, in any currency.
-    """
-    share, study = forecast.share, forecast.ledger.study
-    nodes, places = _machine(share, max_parallel)
+    """Return what is left of a study will cost on nodes on which so many trials run at a time."""
+    share = forecast.share
     schedule = forecast.on(nodes, max_parallel=max_parallel)
     stays = schedule.stays
     low, high, _ = forecast.band(stays)
@@ -119,25 +116,68 @@ def price_of(
         by_cell[stay.wanted.cell].append(stay)
     start = forecast.durations.start if stays else 0.0
     wall = start + schedule.makespan
-    devices = math.ceil(places * getattr(share, resource) - 1e-9)
+    devices = math.ceil(at_once * getattr(share, resource) - 1e-9)
     money = wall / 3600 * devices * per_hour if per_hour is not None else None
-    most = forecast.at_most()
+    dearer = forecast.at_most()
+    most = price_of(dearer, nodes, at_once, max_parallel, per_hour) if dearer else None
     return Price(
         cells={
             str(cell): _cost(forecast, by_cell[number], resource)
-            for number, cell in enumerate(study.cells())
+            for number, cell in enumerate(forecast.ledger.study.cells())
         },
         total=_cost(forecast, stays, resource),
         resource=resource,
-        slots=places,
+        slots=at_once,
         wall=Band(wall * low, wall, wall * high),
         bound=schedule.lower_bound,
-        sizes={count: start + _makespan(forecast, stays, count) for count in sizes},
-        disk=_disk(forecast, schedule, places),
+        # Of many trials no tail remains: the order comes within a hundredth of the bound.
+        sizes={
+            count: start + Schedule(_alike(share, count), None, stays).lower_bound
+            for count in SIZES
+        },
+        disk=_disk(forecast, schedule, at_once),
         money=None if money is None else Band(money * low, money, money * high),
-        at_most=None
-        if most is None
-        else price_of(most, max_parallel=max_parallel, per_hour=per_hour, sizes=sizes),
+        at_most=most,
+    )
+
+
+def predict(
+    ledger: Ledger,
+    durations: Durations,
+    shares: Sequence[Share],
+    nodes: list[Node],
+    max_parallel: int | None,
+) -> str | None:
+    """Return what a pass is expected to take, as its environment record holds it.
+
+    Recorded at the pass's start, so that the report can hold it to that. JSON: `trials`, `epochs`,
+    `seconds` with `low` and `high` (from the first start to the last epoch), `slots`, `basis`
+    (share of the seconds by what they rest on). None where nothing is left or fits, of a
+    simulation, whose time is its own, and of very many trials. `shares` are those of the trials
+    known to be left.
+    """
+    if ledger.study.trainable == "simulated" or not 0 < len(shares) <= _MOST_PREDICTED:
+        return None
+    share = Counter(shares).most_common(1)[0][0]
+    room = sum(places(node, share) for node in nodes)
+    if not room:
+        # Nodes that fit may yet join the cluster; what they will be nobody knows.
+        return None
+    at_once = min(room, max_parallel or room)
+    price = price_of(Forecast(ledger, durations, share), nodes, at_once, max_parallel)
+    wall, most = price.wall, price.at_most or price
+    if not math.isfinite(wall.value):
+        return None
+    return json.dumps(
+        {
+            "trials": price.total.trials,
+            "epochs": price.total.epochs,
+            "seconds": wall.value,
+            "low": wall.low,
+            "high": max(wall.high, most.wall.high),
+            "slots": at_once,
+            "basis": price.total.basis,
+        }
     )
 
 
@@ -145,34 +185,22 @@ def _machine(share: Share, max_parallel: int | None) -> tuple[list[Node], int]:
     """Return the nodes that a study is priced for, and the trials that run on them at a time."""
     here = own_machine(bool(share.gpu))
     try:
-        places = slots([here], share, max_parallel)
+        room = slots([here], share, max_parallel)
     except RunError:
         # Here nothing fits: what one fitting machine would take is said instead.
-        here, places = Node("a machine", max(1.0, share.cpu), math.ceil(share.gpu)), 1
-    if max_parallel and max_parallel > places:
+        here, room = Node("a machine", max(1.0, share.cpu), math.ceil(share.gpu)), 1
+    if max_parallel and max_parallel > room:
         # The same number of places as asked for, wherever they are.
-        return _alike(share, max_parallel, places=True), max_parallel
-    return [here], places
+        gpus = math.ceil(max_parallel * min(1.0, share.gpu) - 1e-9) or max_parallel
+        return _alike(share, gpus), max_parallel
+    return [here], room
 
 
-def _makespan(forecast: Forecast, stays: list[Stay], count: int) -> float:
-    """Return how long what was scheduled takes on so many GPUs or places."""
-    nodes = _alike(forecast.share, count)
-    if len(stays) > _MOST_SIMULATED:
-        # Of so many trials no tail remains: the order comes within a hundredth of the bound.
-        return Schedule(nodes, None, stays).lower_bound
-    return forecast.on(nodes).makespan
-
-
-def _alike(share: Share, count: int, *, places: bool = False) -> list[Node]:
-    """Return nodes of one GPU each, or of one place on CPUs."""
-    if not share.gpu:
-        return [Node(f"{number}", share.cpu, 0.0) for number in range(count)]
-    if share.gpu > 1:
-        return [Node(f"{number}", share.cpu, share.gpu) for number in range(max(1, count))]
-    per_gpu = round(1 / share.gpu)
-    gpus = math.ceil(count / per_gpu) if places else count
-    return [Node(f"{number}", per_gpu * share.cpu, 1.0) for number in range(gpus)]
+def _alike(share: Share, count: int) -> list[Node]:
+    """Return nodes of one GPU each, of as many as a trial has, or of one place on CPUs."""
+    trials = round(1 / share.gpu) if 0 < share.gpu < 1 else 1
+    node = Node("", trials * share.cpu, math.ceil(share.gpu))
+    return [node] * count
 
 
 def _cost(forecast: Forecast, stays: Sequence[Stay], resource: str) -> Cost:
@@ -189,7 +217,7 @@ def _cost(forecast: Forecast, stays: Sequence[Stay], resource: str) -> Cost:
     )
 
 
-def _disk(forecast: Forecast, schedule: Schedule, places: int) -> dict[str, float]:
+def _disk(forecast: Forecast, schedule: Schedule, at_once: int) -> dict[str, float]:
     study, inputs = forecast.ledger.study, forecast.ledger.inputs
     trials = [wanted.trial for wanted in schedule.wanted]
     told = sum(study.tests(trial) != "never" for trial in trials)
@@ -199,7 +227,7 @@ def _disk(forecast: Forecast, schedule: Schedule, places: int) -> dict[str, floa
     return {
         "rows": sum(_TRIAL_BYTES + _EPOCH_BYTES * trial.recipe.intervals for trial in trials),
         "predictions": _PREDICTION_BYTES * inputs.n_test * told,
-        "checkpoints": _STATE_BYTES * float(sum(largest[:places]) + kept * sum(largest)),
+        "checkpoints": _STATE_BYTES * float(sum(largest[:at_once]) + kept * sum(largest)),
         "report": _REPORT_BYTES,
     }
 

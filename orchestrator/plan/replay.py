@@ -4,8 +4,9 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from orchestrator.ledger.history import History
 from orchestrator.ledger.stopping import Races, group_of
@@ -22,7 +23,6 @@ class Curve:
     trial_id: str
     levels: dict[str, Any]
     seed: int
-    """Which trial, and its level of every factor."""
     budget: int
     """Evaluation intervals of the whole trial."""
     done: int
@@ -87,12 +87,6 @@ class Replay:
     """What is given up of the metric on the validation set, mean over the winners and most, in
     points where it is a share; NaN without any."""
 
-    @property
-    def compared(self) -> str:
-        """Which trials the rule lets compete, as `--compare` takes it."""
-        groups = self.rule.compare
-        return "cell" if groups == "cell" else f"[{', '.join(groups)}]"
-
     def as_json(self) -> dict[str, Any]:
         """Return what `replay --json` says of the rule."""
         values = asdict(self)
@@ -147,11 +141,7 @@ def caveats(study: Study, recorded: Recorded) -> list[str]:
 
 
 def stops(rule: EarlyStopping, recorded: Recorded) -> dict[str, int]:
-    """Return the epoch at which a rule stops each trial that it stops.
-
-    Results arrive in the order in which they were recorded. In a run of its own the rule would free
-    places earlier and so bring about another order.
-    """
+    """Return the epoch at which a rule stops each trial that it stops."""
     races = Races(rule)
     stopped: dict[str, int] = {}
     for trial_id, epoch, value in recorded.arrivals:
@@ -200,7 +190,7 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
         contests=len(pairs),
         kept=sum(chosen is best for best, chosen in won),
         lost=len(pairs) - len(won),
-        regret=_mean(regrets),
+        regret=float(np.mean(regrets)) if regrets else math.nan,
         worst=max(regrets, default=math.nan),
     )
 
@@ -209,8 +199,3 @@ def _winner(curves: Sequence[Curve]) -> Curve | None:
     """Return the trial that a search would choose, as `Stages.settle` does."""
     whole = [curve for curve in curves if not (curve.failed or curve.is_cut)]
     return min(whole, key=lambda curve: (rank(curve.score), curve.trial_id), default=None)
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return fmean(known) if known else math.nan

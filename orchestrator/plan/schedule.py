@@ -5,8 +5,6 @@ of a study before anyone pays for it.
 """
 
 import heapq
-import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +20,6 @@ from orchestrator.placement.shares import Node, Share, places
 from orchestrator.plan.durations import FACTORS, Basis, Durations
 
 _ROUNDING = 1e-9
-_MOST_PREDICTED = 2_000
-"""Trials beyond which playing a pass through would keep it waiting."""
 
 
 @dataclass(frozen=True)
@@ -266,46 +262,3 @@ class Forecast:
         # What was recorded was slowed down by sharing already.
         shared = self.share.speed if expected.basis is not Basis.RECORDED else None
         return expected.setup, expected.interval / (shared or 1.0)
-
-
-def predict(
-    ledger: Ledger,
-    durations: Durations,
-    shares: Sequence[Share],
-    nodes: Sequence[Node],
-    max_parallel: int | None,
-) -> str | None:
-    """Return what a pass is expected to take, as its environment record holds it.
-
-    Recorded at the pass's start, so that the report can hold it to that. JSON: `trials`, `epochs`,
-    `seconds` with `low` and `high` (from the first start to the last epoch), `slots`, `basis`
-    (share of the seconds by what they rest on). None where nothing is left or fits, of a
-    simulation, whose time is its own, and of very many trials. `shares` are those of the trials
-    known to be left.
-    """
-    if ledger.study.trainable == "simulated" or not 0 < len(shares) <= _MOST_PREDICTED:
-        return None
-    share = Counter(shares).most_common(1)[0][0]
-    room = sum(places(node, share) for node in nodes)
-    if not room:
-        # Nodes that fit may yet join the cluster; what they will be nobody knows.
-        return None
-    forecast = Forecast(ledger, durations, share)
-    schedule = forecast.on(nodes, max_parallel=max_parallel)
-    low, high, basis = forecast.band(schedule.stays)
-    seconds = durations.start + schedule.makespan
-    most = forecast.at_most()
-    longest = durations.start + most.on(nodes, max_parallel=max_parallel).makespan if most else 0.0
-    if not math.isfinite(seconds):
-        return None
-    return json.dumps(
-        {
-            "trials": len(schedule.stays),
-            "epochs": forecast.epochs(schedule.stays),
-            "seconds": seconds,
-            "low": seconds * low,
-            "high": max(seconds, longest) * high,
-            "slots": min(room, max_parallel or room),
-            "basis": basis,
-        }
-    )

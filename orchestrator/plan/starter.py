@@ -19,7 +19,7 @@ from orchestrator.study.budget import parse_budget
 from orchestrator.study.inputs import Inputs, find_inputs
 from orchestrator.study.levels import parse_size, parse_weights
 from orchestrator.study.recipes import SEARCH_SEED
-from orchestrator.study.study import Study, study_from
+from orchestrator.study.study import study_from
 from results.findings.rules import ADVISED_SIZES, has_few_steps
 from results.phrases import count, duration, listed
 from results.store.store import Store
@@ -32,18 +32,14 @@ EPOCHS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50)
 """Numbers of epochs that a study may be given."""
 _ENOUGH = (10, 5, 2, 1)
 """Epochs that a design should afford: where none does, the next lower number is tried."""
-
-
-_EPOCHS, _SEEDS, _MOST_SEEDS = 10, 3, 5
-"""Where no budget decides."""
+_SEEDS, _MOST_SEEDS = 3, 5
+"""Where no budget decides, and where there is room for more."""
 _BATCH_SIZES = (128, 64, 32, 16)
 _LARGEST_SIDE = 128
 """Side in pixels that larger images are resized to."""
 _PER_CLASS = 8
 """Images of a class that the smallest share should hold."""
 _RATES = [3e-3, 1e-3, 3e-4, 1e-4]
-_MODELS = {"digits": ["resnet18", "resnet34"]}
-_NOWHERE = "scalestudy-init-writes-no-records"
 
 
 @dataclass(frozen=True)
@@ -60,8 +56,6 @@ class Wish:
     """Levels of the factor, as a study file writes them; so are those of models and weights."""
     budget: str | None = None
     """Time that the study may take on this machine; a bare number is hours."""
-    schema: str | None = None
-    """Name of a JSON Schema beside the file, which editors check it by."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +67,7 @@ class Design:
     seeds: int
     tuned: bool
     """Whether each cell searches its own learning rate."""
-    epochs: int = _EPOCHS
+    epochs: int = 10
 
 
 class Starter:
@@ -88,38 +82,26 @@ class Starter:
         self._wish, self._probe = wish, probe
         self._folder = wish.file.absolute().parent
         self._inputs: Inputs | None = None
+        self._hours = _hours(wish.budget) if wish.budget is not None else math.inf
         self._source = _source(wish)
         try:
             try:
-                info = inspect(Source(**self._rooted()))
+                self._info = inspect(Source(**self._source))
             except OtherLayout as other:
                 # Another layout, which is read where the study says so.
                 self._source |= other.block
-                if "path" in self._source:
-                    from_here = partial(_from, self._folder)
-                    self._source["path"] = _each(self._rooted()["path"], from_here)
-                info = inspect(Source(**self._rooted()))
+                self._info = inspect(Source(**self._source))
         except TrainableError as error:
             raise StudyError(f"--data {wish.data}: {error}") from None
-        self._validates = bool(info.given_validation)
-        pool, _ = info.training.held_out(Source())
-        self._fewest = info.training.fewest(pool, (*range(_MOST_SEEDS), SEARCH_SEED))
-        self._pool = pool.size
-        self._n_classes, self._sides = info.n_classes, info.sides
-        fallback = _MODELS.get(self._source["source"], ["resnet18", "resnet50"])
-        self._models = list(wish.models or fallback)
+        self._pool, _ = self._info.training.held_out(Source())
+        digits = self._source["source"] == "digits"
+        self._models = list(wish.models or ["resnet18", "resnet34" if digits else "resnet50"])
         self._weights = [_rooted(level) for level in wish.weights or ["none"]]
         for share in wish.fractions or ():
             try:
                 parse_size(_level(share))
             except ValueError as error:
                 raise StudyError(f"--fractions {share}: {error}.") from None
-
-    def _rooted(self) -> dict[str, Any]:
-        """Return the data block with its path from here."""
-        path = self._source.get("path")
-        rooted = {} if path is None else {"path": _each(path, self._folder.joinpath)}
-        return {**self._source, **rooted}
 
     def start(self) -> tuple[str, list[str]]:
         """Return the text of a study file, with comments, and sentences on what was chosen and why.
@@ -129,24 +111,18 @@ class Starter:
         fractions = tuple(self._wish.fractions or self._possible_fractions())
         chosen = richest = Design(fractions, _SEEDS, False)
         if self._wish.budget is not None:
-            richest, chosen = self._affordable(fractions, self._hours())
+            richest, chosen = self._affordable(fractions)
         reasons = self._reasons(chosen, self._price(chosen), left_out(richest, chosen))
         read = self._inputs.inventory if self._inputs else None
         return self._text(chosen, reasons), [*([str(read)] if read else []), *reasons]
 
     def _possible_fractions(self) -> list[str]:
-        least = max(_PER_CLASS * self._n_classes, 2 * _BATCH_SIZES[-1], self._fewest)
+        fewest = self._info.training.fewest(self._pool, (*range(_MOST_SEEDS), SEARCH_SEED))
+        least = max(_PER_CLASS * self._info.n_classes, 2 * _BATCH_SIZES[-1], fewest)
         return [share for share in ADVISED_SIZES if self._images(share) >= least] or ["1"]
 
-    def _hours(self) -> float:
-        """Return the hours that the study may take."""
-        budget = parse_budget(self._wish.budget or "", bare="clock")
-        if budget.unit != "clock":
-            raise StudyError(f"--budget {budget.text}: a time is needed here, such as 3h or 90min.")
-        return budget.amount
-
-    def _affordable(self, fractions: Sequence[str], hours: float) -> tuple[Design, Design]:
-        """Return the richest design, and the one that fits so many hours."""
+    def _affordable(self, fractions: Sequence[str]) -> tuple[Design, Design]:
+        """Return the richest design, and the one that fits the budget."""
         ladder = designs(
             fractions,
             fixed=self._wish.fractions is not None,
@@ -156,10 +132,10 @@ class Starter:
         def seconds(design: Design) -> float:
             return self._price(design).wall.value
 
-        found = afford(ladder, 3600 * hours, seconds)
+        found = afford(ladder, 3600 * self._hours, seconds)
         if found is None:
             raise StudyError(
-                f"--budget {hours:g}: even one epoch, one seed and "
+                f"--budget {self._hours:g}: even one epoch, one seed and "
                 f"{len(ladder[-1].fractions)} data sizes take about "
                 f"{duration(seconds(replace(ladder[-1], epochs=1)))} "
                 "here; name fewer or smaller models, smaller fractions, or more hours."
@@ -168,25 +144,22 @@ class Starter:
 
     def _images(self, fraction: str) -> int:
         size = parse_size(_level(fraction))
-        return size.count or share_to_count(float(size.share or 1), self._pool)
+        return size.count or share_to_count(float(size.share or 1), self._pool.size)
 
     def _price(self, design: Design) -> Price:
-        study = self._study(design)
+        study = study_from(self._values(design), self._folder, str(self._wish.file))
         # The first design is the richest: what it needs is enough for all others.
         self._inputs = self._inputs or find_inputs(study)
-        history = History(Store(self._folder / _NOWHERE))
-        price = price_study(Ledger(study, self._inputs, history), probe=self._probe, sizes=())
+        nothing = History(Store(self._folder / "scalestudy-init-writes-no-records"))
+        price = price_study(Ledger(study, self._inputs, nothing), probe=self._probe)
         # Once is enough: what was measured is remembered.
         self._probe = False
         return price
 
-    def _study(self, design: Design) -> Study:
-        return study_from(self._values(design), self._folder, str(self._wish.file))
-
     def _values(self, design: Design) -> dict[str, Any]:
         smallest = min(map(self._images, design.fractions))
         fitting = [size for size in _BATCH_SIZES if not has_few_steps(math.ceil(smallest / size))]
-        is_large = self._sides is None or max(self._sides) > _LARGEST_SIDE
+        is_large = self._info.sides is None or max(self._info.sides) > _LARGEST_SIDE
         return {
             "name": _name(self._wish, self._source),
             "data": self._source,
@@ -225,7 +198,7 @@ class Starter:
         ]
         if self._wish.budget is not None:
             said.append(
-                f"These are the most epochs that fit {self._hours():g} h with the richest "
+                f"These are the most epochs that fit {self._hours:g} h with the richest "
                 "design that trains long enough."
             )
         if lacks:
@@ -243,20 +216,33 @@ class Starter:
             keep_trailing_newline=True,
         )
         pages.filters["flow"] = _flow
+        values = self._values(design)
+        if path := self._source.get("path"):
+            from_here = partial(_from, self._folder)
+            parts = isinstance(path, dict)
+            written = {p: from_here(x) for p, x in path.items()} if parts else from_here(path)
+            values["data"] = {**self._source, "path": written}
         return pages.get_template("study.yaml").render(
-            self._values(design),
-            validates=self._validates,
+            values,
+            validates=bool(self._info.given_validation),
             reasons=reasons,
             file=self._wish.file.name,
-            schema=self._wish.schema,
         )
 
 
+def _hours(text: str) -> float:
+    budget = parse_budget(text, bare="clock")
+    if budget.unit != "clock":
+        raise StudyError(f"--budget {budget.text}: a time is needed here, such as 3h or 90min.")
+    return budget.amount
+
+
 def _source(wish: Wish) -> dict[str, Any]:
-    """Return the data block of a wish, its path from the file's folder."""
+    """Return the data block of a wish, its path absolute."""
     named = [name for name in BUILT_IN if name not in ("parquet", "csv", "imagefolder")]
     if wish.data in named:
-        return {"source": wish.data, **({} if wish.data == "digits" else {"path": "data"})}
+        path = str(wish.file.absolute().parent / "data")
+        return {"source": wish.data, **({} if wish.data == "digits" else {"path": path})}
     if is_function(wish.data):
         return {"source": wish.data}
     place = Path(wish.data)
@@ -271,20 +257,12 @@ def _source(wish: Wish) -> dict[str, Any]:
             f"--data {wish.data}: no folder or table; a folder of train/<class>/… and "
             f"test/<class>/…, Parquet or CSV files, or {', '.join(named)} is needed."
         )
-    folder = wish.file.absolute().parent
-    return {"source": [*kinds, "imagefolder"][0], "path": _from(folder, place.absolute())}
+    return {"source": [*kinds, "imagefolder"][0], "path": str(place.absolute())}
 
 
-def _each(path: Any, change: Callable[[Any], Any]) -> Any:
-    """Return a path changed, or that of each part."""
-    if isinstance(path, dict):
-        return {part: change(place) for part, place in path.items()}
-    return change(path)
-
-
-def _from(folder: Path, place: Path) -> str:
+def _from(folder: Path, place: str | Path) -> str:
     """Return a place as a study file in a folder writes it: from there, if it is inside."""
-    inside = place.is_relative_to(folder) and place != folder
+    inside = Path(place).is_relative_to(folder) and Path(place) != folder
     return os.path.relpath(place, folder) if inside else str(place)
 
 

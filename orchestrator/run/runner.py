@@ -20,8 +20,7 @@ from orchestrator.plan.durations import Durations
 from orchestrator.plan.lending import history_of
 from orchestrator.plan.paces import durations_here
 from orchestrator.plan.plan import check_owner, default_out
-from orchestrator.plan.price import price_study
-from orchestrator.plan.schedule import predict
+from orchestrator.plan.price import predict, price_study
 from orchestrator.run.events import Progress, tell
 from orchestrator.run.lock import Check, held
 from orchestrator.run.recorder import Recorder
@@ -261,7 +260,7 @@ def _left_open(work: Pass, max_parallel: int | None, recorder: Recorder) -> str:
     ledger, budget = work.ledger, work.allowance.text
     if not budget or not (ledger.left() or ledger.stages.unknown_recipes()):
         return ""
-    price = price_study(ledger, max_parallel=max_parallel, sizes=())
+    price = price_study(ledger, max_parallel=max_parallel)
     cells = sum(bool(cost.trials) for cost in price.cells.values())
     hours = f"{price.total.hours.value:.3g} {price.resource.upper()}-hours"
     said = (

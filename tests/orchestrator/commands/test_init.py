@@ -1,13 +1,10 @@
-"""`init`: what it writes loads, plans, fits the budget, and is asked for only on a terminal."""
+"""`init`: what it writes loads, plans and fits the budget."""
 
 import json
-import os
-import pty
 import shutil
 from pathlib import Path
 from typing import Any
 
-import forks
 import numpy as np
 import pytest
 import yaml
@@ -20,8 +17,6 @@ from orchestrator.plan.price import price_study
 from orchestrator.plan.starter import Starter, Wish
 from orchestrator.study.file import load_study
 from orchestrator.study.study import Study
-
-ROOT = Path(__file__).parents[3]
 
 
 def init(*words: object) -> Any:
@@ -181,43 +176,6 @@ def test_refusals(words: tuple[object, ...], said: str, tmp_path: Path) -> None:
     assert not (tmp_path / "study.yaml").exists()
 
 
-def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
-    words = ["-m", "orchestrator", "init", "s.yaml", "--models", "resnet18"]
-    process = forks.start(
-        words,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    os.write(ours, b"\nnone\n1/2,1\n0.5\n")
-    shown = b""
-    while chunk := _read(ours):
-        shown += chunk
-    assert process.wait() == 0, shown.decode()
-    for asked in (b"Your images", b"Weights to start from", b"Shares of", b"Hours that it may"):
-        assert asked in shown
-    # What was given is not asked.
-    assert b"Models to compare" not in shown
-    study = load_study(tmp_path / "s.yaml")
-    assert study.factors["model"] == ["resnet18"]
-    assert [str(level) for level in study.factors["fraction"]] == ["1/2", "1"]
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 1024)
-    except OSError:
-        # Linux says so when the other side is closed.
-        return b""
-
-
-def test_without_a_terminal_it_never_asks(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    words = ["-m", "orchestrator", "init", "s.yaml"]
-    done = forks.run(words, cwd=tmp_path, env=environment, check=True, timeout=60)
-    assert "?" not in done.stdout
+def test_without_a_wish_it_is_the_demo(tmp_path: Path) -> None:
+    assert init(tmp_path / "s.yaml").exit_code == 0
     assert load_study(tmp_path / "s.yaml").name == "demo"

@@ -73,21 +73,21 @@ def test_very_many_trials_do_not_wait_for_it(
     most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from orchestrator.placement.shares import Node, Share
-    from orchestrator.plan import schedule
+    from orchestrator.plan import price
     from orchestrator.plan.paces import durations_here
 
-    monkeypatch.setattr(schedule, "_MOST_PREDICTED", most)
+    monkeypatch.setattr(price, "_MOST_PREDICTED", most)
     ledger = a_ledger(study_from({**TINY, "seeds": [0, 1]}), tmp_path / "run")
     shares = [Share(1.0, 0.0) for _ in ledger.left()]
     nodes = [Node("here", 4.0, 0.0)]
     durations = durations_here(ledger)
-    text = schedule.predict(ledger, durations, shares, nodes, None)
+    text = price.predict(ledger, durations, shares, nodes, None)
     assert (text is None) == (most < 4)
     if text:
         assert json.loads(text)["slots"] == 4
         # Where nothing fits yet, nodes may join.
         small = [Node("small", 0.5, 0.0)]
-        assert schedule.predict(ledger, durations, shares, small, None) is None
+        assert price.predict(ledger, durations, shares, small, None) is None
     assert not (tmp_path / "run").exists()
 
 

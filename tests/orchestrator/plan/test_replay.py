@@ -191,7 +191,7 @@ def command(*words: object) -> Any:
 
 def test_the_document(whole: Path) -> None:
     words = ("--compare", "cell", "--compare", "[fraction]", "--grace", 1, "--grace", 3)
-    document = json.loads(command(whole, *words, "--json").stdout)
+    document = json.loads(command(whole, *words, "--reduction-factor", 3, "--json").stdout)
     asked = [
         (each["compare"], each["grace"], each["reduction_factor"]) for each in document["rules"]
     ]
@@ -213,11 +213,9 @@ def test_the_table(whole: Path) -> None:
 
 def test_a_study_without_search_shows_what_a_race_would_cost(tmp_path: Path) -> None:
     run(study(), tmp_path)
-    shown = command(tmp_path, "--compare", "[]", "--reduction-factor", 2)
-    assert "has no search" in shown.stdout
-    document = json.loads(
-        command(tmp_path, "--compare", "[]", "--reduction-factor", 2, "--json").stdout
-    )
+    words = ("--compare", "[]", "--grace", 1, "--reduction-factor", 2)
+    assert "has no search" in command(tmp_path, *words).stdout
+    document = json.loads(command(tmp_path, *words, "--json").stdout)
     (rule,) = document["rules"]
     # Four cells with two seeds each.
     assert rule["contests"] == 8
@@ -228,7 +226,7 @@ def test_a_study_without_search_shows_what_a_race_would_cost(tmp_path: Path) -> 
 
 def test_cut_runs_say_so(tmp_path: Path) -> None:
     run(searched(), tmp_path)
-    shown = command(tmp_path, "--grace", 3)
+    shown = command(tmp_path, "--grace", 3, "--reduction-factor", 3)
     assert "curves are cut: the run stopped these trials" in shown.stdout
     assert "cell 1/3 *" in shown.stdout
 
