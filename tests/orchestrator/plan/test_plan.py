@@ -81,13 +81,13 @@ def test_fewer_epochs_read_the_recorded_rows(out: Path) -> None:
 
 @pytest.mark.parametrize("change", [{"name": "other"}, {"data": {"validation": 0.2}}])
 def test_another_study_is_refused(out: Path, change: dict[str, Any]) -> None:
-    before = {file: file.read_bytes() for file in out.rglob("*.parquet")}
+    before = {file: file.read_bytes() for file in out.glob("[!.]*/*.parquet")}
     if "name" in change:
         with pytest.raises(StudyError, match="belongs to another study"):
             run_study(study_from({**BASE, **change}), out, address="none")
     else:
         assert counts({**BASE, **change}, out)[1] == 8
-    assert {file: file.read_bytes() for file in out.rglob("*.parquet")} == before
+    assert {file: file.read_bytes() for file in out.glob("[!.]*/*.parquet")} == before
 
 
 def count(values: dict[str, Any], before: dict[str, Any], out: Path) -> tuple[int, ...]:
