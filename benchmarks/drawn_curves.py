@@ -50,9 +50,9 @@ def crossed(
         late += looked_at(sizes, rows, hardest).is_established
         found = looked_at(sizes, rows, _runs(generator, big, sizes, seeds))
         claimed += found.is_established
-        if found.interval:
+        if not np.isnan(found.low):
             located += 1
-            low, high = found.interval
+            low, high = found.low, found.high
             holds += (low <= sizes[0] or low <= true) and (high >= sizes[-1] or true <= high)
     return {
         "crossover claimed": claimed / studies,
@@ -82,8 +82,7 @@ def worth(
         pairs = infer(contrasts_of((a[:, :, None] - b[:, None, :]).reshape(seeds, -1).T))
         half = ((pairs.high - pairs.low) / 2).reshape(sizes.size, -1)[:, 0]
         found = worth_in_data(sizes, a.mean(axis=0), half, sizes[0], float(b[:, 0].mean()))
-        low, high = found.interval or (None, None)
-        hits += (low or 0) <= factor <= (high or np.inf)
+        hits += not (factor < found.low or factor > found.high)
     return {"worth held": hits / studies}
 
 

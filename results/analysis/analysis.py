@@ -48,7 +48,6 @@ class Analysis:
     def __init__(self, read: Callable[[str], pd.DataFrame], design: Design) -> None:
         self.table = read
         self.design = design
-        self._differences: dict[str, pd.DataFrame] = {}
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -235,9 +234,7 @@ class Analysis:
         board, names = self.board, self.factors
         families = {f"steps:{name}": contrasts.steps(board, name) for name in names}
         families |= {f"effects:{name}": contrasts.effects(board, name) for name in names}
-        for name, other in combinations(names, 2):
-            families[f"interactions:{name}:{other}"] = contrasts.interactions(board, name, other)
-        if "none" in self.levels.get("weights", ()) and "fraction" in names:
+        if "none" in self.levels["weights"]:
             families["replacements"] = contrasts.replacements(board)
         places = self._fair.index.to_numpy(int)
         pairs = np.array(rivals(self._fair, names), dtype=int).reshape(-1, 2)
@@ -248,12 +245,8 @@ class Analysis:
 
     @cached_property
     def _inferred(self) -> dict[str, pd.DataFrame]:
-        return contrasts.inferred(self.board, self._families)
-
-    def _tables(self, kind: str) -> pd.DataFrame:
-        found = [t for name, t in self._inferred.items() if name.partition(":")[0] == kind]
-        # Of what is empty not even the types of its columns are known.
-        return pd.concat([table for table in found if len(table)] or found[:1], ignore_index=True)
+        found = contrasts.inferred(self.board, self._families)
+        return {name: self.cells.ordered(table) for name, table in found.items()}
 
     @cached_property
     def classes(self) -> Classes:
@@ -306,15 +299,11 @@ class Analysis:
 
         One row per pair of levels and cell of the other factors, pairs without a common seed left
         out: `first`, `second` (levels, least first), the other factors, `n_train` (of the first),
-        the columns `contrasts.DIFFERENCE`, those of `contrasts.with_errors`, and `difference`,
+        the errors of `contrasts.pairs_of`, the columns `contrasts.DIFFERENCE`, and `difference`,
         `low`, `high`, `n_seeds`, `decided` ending in `_without_selection`, for the seeds on which
         no recipe was chosen. What is decided is marked among the differences of all factors.
         """
-        if factor not in self._differences:
-            name = f"steps:{factor}"
-            table = contrasts.with_errors(self.board, self._families[name], self._inferred[name])
-            self._differences[factor] = self.cells.ordered(table)
-        return self._differences[factor]
+        return self._inferred[f"steps:{factor}"]
 
     def decisions(self, *factors: str) -> Decisions:
         """Count what is decided among the differences of factors, by default all that vary."""
@@ -328,12 +317,9 @@ class Analysis:
         One row per factor and pair of levels: `factor`, `first`, `second`, `n_cells` averaged over,
         `cells_left_out`, and a difference's columns as in `differences`.
         """
-        return self._tables("effects")
-
-    @cached_property
-    def interactions(self) -> pd.DataFrame:
-        """How far one factor's effect depends on another's; see `contrasts.interactions`."""
-        return self._tables("interactions")
+        tables = [self._inferred[f"effects:{name}"] for name in self.factors]
+        # Of what is empty not even the types of its columns are known.
+        return pd.concat([own for own in tables if len(own)] or tables[:1], ignore_index=True)
 
     @cached_property
     def crossovers(self) -> pd.DataFrame:
@@ -355,13 +341,7 @@ class Analysis:
     @cached_property
     def worths(self) -> pd.DataFrame:
         """What pretraining is worth in times the data; see `series.data_worths`."""
-        name = "replacements"
-        if name not in self._families:
-            nothing = pd.DataFrame(columns=[*self.factors, "n_train", "scratch_n_train"])
-            return data_worths(nothing, self.factors)
-        table = contrasts.with_errors(self.board, self._families[name], self._inferred[name])
-        table = table.dropna(subset=["error_first", "error_second"])
-        return self.cells.ordered(data_worths(table, self.factors))
+        return self.cells.ordered(data_worths(self._inferred.get("replacements"), self.factors))
 
     @cached_property
     def forecasts(self) -> pd.DataFrame:

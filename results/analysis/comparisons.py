@@ -148,13 +148,11 @@ def compare_best(
     count = max(int(np.isfinite(together).sum()), 1) * ALPHA / (look.alpha if look else ALPHA)
     adjusted = dict(zip(tests, together, strict=False))
     settled = [_settled(field, row, float(adjusted[row.key]), count) for row in rows]
-    ties = [
-        other
-        for row in settled
-        if row.amount == ANY and not row.is_decided
-        for other in row.others
-        if not field.ends(replace(row, others=(other,)), ALPHA / (row.contenders * count))[0] > 0
-    ]
+    ties: list[int] = []
+    for row in settled:
+        if row.amount == ANY and not row.is_decided:
+            low, _ = field.ends(row, ALPHA / (row.contenders * count))
+            ties += np.array(row.others)[~(low > 0)].tolist()
     return Comparisons(
         tuple(settled),
         cells,
@@ -208,25 +206,26 @@ class _Field:
         self.cells = cells
         self.series = [name for name in factors if name != "fraction"]
         self.groups = _groups(cells)
-        top = self.groups[MOST][0]
         self._names = [cell_key(row, self.series) for row in cells[self.series].to_dict("records")]
-        self.half = _half_of(cells, top, factors)
-        pairs = rivals(cells, factors)
-        self.place = {pair: number for number, pair in enumerate(pairs)}
-        # Pairs without a common seed have no row.
-        keys = pd.DataFrame(pairs, columns=["best", "other"], dtype=int)
-        known = keys.merge(differences, how="left", on=["best", "other"])
-        # In points, arrays of shape (pairs,).
-        self.estimate, self.error, self.freedom, self.n_seeds, p = (
-            known[name].to_numpy(float)
-            for name in ("difference", "standard_error", "freedom", "n_seeds", "p")
-        )
-        self.parts = known[["seed_error", "image_error"]].to_numpy(float)
+        self.half = _half_of(cells, self.groups[MOST][0], factors)
+        known = differences.set_index(["best", "other"])
         # Chance of such an estimate or a higher one; NaN where seeds are unknown.
-        chance = special.stdtr(self.freedom, -self.estimate / self.error)
-        self.p = np.where(np.isnan(p), np.nan, chance)
-        spoken = list(known["speaks_of"].dropna())
+        chance = special.stdtr(known["freedom"], -known["difference"] / known["standard_error"])
+        # Pairs without a common seed have no row.
+        pairs = pd.MultiIndex.from_tuples(rivals(cells, factors) or [(0, 0)])
+        self.known = known.assign(chance=np.where(known["p"].isna(), np.nan, chance)).reindex(pairs)
+        self.contenders = {amount: self._contenders(own) for amount, own in self.groups.items()}
+        spoken = list(known["speaks_of"])
         self.speaks_of = SEEDS if SEEDS in spoken else spoken[0] if spoken else NOTHING
+
+    def pairs(self, best: int, others: Sequence[int]) -> pd.DataFrame:
+        """Return what is known of the best cell minus each of some others, in points."""
+        return self.known.loc[[(best, other) for other in others]]
+
+    def _contenders(self, group: Sequence[int]) -> int:
+        """Return how many cells at an amount of data may be the best, at least two."""
+        chances = self.pairs(group[0], group[1:])["chance"]
+        return max(1 + int((~(chances <= _CONTENDER)).sum()), 2)
 
     def value(self) -> BestValue | None:
         """Return what the best of all cells is worth, in points."""
@@ -235,7 +234,7 @@ class _Field:
         )
         if np.isnan(own).any() or (self.cells["seeds"] < 2).any():
             return None
-        apart = np.array([np.nan, *self.error[self.places(0, self.groups[ANY][1:])]])
+        apart = [np.nan, *self.pairs(0, self.groups[ANY][1:])["standard_error"]]
         return best_value(self.cells["accuracy"].to_numpy(float), own, freedom, apart)
 
     def stood(self, amount: str) -> list[Comparison]:
@@ -256,15 +255,12 @@ class _Field:
 
     def compared(self, amount: str, factor: str, others: Sequence[int]) -> Comparison:
         """Return how the best cell at an amount of data stands against some others."""
-        best = self.groups[amount][0]
-        rivals = self.p[[self.place[best, other] for other in self.groups[amount][1:]]]
-        contenders = max(1 + int((~(rivals <= _CONTENDER)).sum()), 2)
-        places = self.places(best, others)
-        estimates = self.estimate[places]
-        nearest = int(np.argmin(np.where(np.isnan(estimates), np.inf, estimates)))
-        at = places[nearest]
+        best, contenders = self.groups[amount][0], self.contenders[amount]
+        own = self.pairs(best, others)
+        nearest = int(own["difference"].fillna(np.inf).argmin())
+        at = own.iloc[nearest]
         # NaN where any is: a cell that is not tested may be as good.
-        p = float(self.p[places].max())
+        p = float(own["chance"].max(skipna=False))
         if factor == "fraction":
             # Half of the data was not chosen for being less accurate.
             p = min(p, 1 - p)
@@ -277,14 +273,14 @@ class _Field:
             best=best,
             other=others[nearest],
             others=tuple(others),
-            gain=float(estimates[nearest]),
+            gain=float(at["difference"]),
             p=min(contenders * p, 1.0),
             contenders=contenders,
-            n_seeds=int(np.nan_to_num(self.n_seeds[at])),
-            error=float(self.error[at]),
-            freedom=float(self.freedom[at]),
-            seed_error=float(self.parts[at, 0]),
-            image_error=float(self.parts[at, 1]),
+            n_seeds=int(np.nan_to_num(at["n_seeds"])),
+            error=float(at["standard_error"]),
+            freedom=float(at["freedom"]),
+            seed_error=float(at["seed_error"]),
+            image_error=float(at["image_error"]),
         )
 
     def named(self, key: tuple[int, tuple[int, ...], bool]) -> Hashable:
@@ -293,16 +289,14 @@ class _Field:
         best, *others = ((self._names[place], size[place]) for place in (key[0], *key[1]))
         return best, frozenset(others), key[2]
 
-    def places(self, best: int, others: Sequence[int]) -> np.ndarray:
-        """Return where the best cell minus each of some others stands among the estimates."""
-        return np.array([self.place[best, other] for other in others], dtype=int)
+    def ends(self, row: Comparison, tail: float) -> tuple[pd.Series, pd.Series]:
+        """Return both ends of the intervals of the best cell minus each of the others.
 
-    def ends(self, row: Comparison, tail: float) -> tuple[float, float]:
-        """Return the ends of a measured gain's interval that leaves out so much at each side."""
-        places = self.places(row.best, row.others)
-        half = special.stdtrit(self.freedom[places], 1 - tail) * self.error[places]
-        estimates = self.estimate[places]
-        return float((estimates - half).min()), float((estimates + half).min())
+        They leave out so much at each side; the ends of the gain itself are the least of each.
+        """
+        own = self.pairs(row.best, row.others)
+        half = special.stdtrit(own["freedom"], 1 - tail) * own["standard_error"]
+        return own["difference"] - half, own["difference"] + half
 
     def more_data(self, forecasts: pd.DataFrame) -> list[Comparison]:
         """Return the gain of twice the data by the forecast, or of the last doubling measured."""
@@ -313,7 +307,9 @@ class _Field:
         row = None if own is None else own.iloc[0]
         if row is not None and not np.isnan(row["headline"]):
             # On the same test images a gain is surer than what is gained; as the last one was.
-            images = 0.0 if self.half is None else self.parts[self.place[top, self.half], 1]
+            images = 0.0
+            if self.half is not None:
+                images = self.pairs(top, [self.half])["image_error"].iloc[0]
             ends = row["headline"] - row[["curve_high", "curve_low"]].to_numpy(float)
             down, up = np.hypot(ends, NORMAL * np.nan_to_num(images))
             gain = row["error"] - row["headline"]
@@ -343,7 +339,7 @@ def _settled(field: _Field, row: Comparison, p: float, count: float) -> Comparis
         low, high = (row.gain + wider * (end - row.gain) for end in (row.low, row.high))
         high = min(high, float(field.cells["error"].iloc[row.best]))
     else:
-        low, high = field.ends(row, tail)
+        low, high = (float(end.min(skipna=False)) for end in field.ends(row, tail))
     # Holm's step-down may decide what Bonferroni's interval does not; 0 is then its end.
     if p <= ALPHA:
         low, high = (max(low, 0.0), high) if row.gain > 0 else (low, min(high, 0.0))

@@ -8,7 +8,7 @@ that a difference has the same interval wherever it is stated.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -141,16 +141,22 @@ def _infer(board: Board, families: Mapping[str, Family], left_out: Flags | None)
 def pairs_of(board: Board, first: Places, second: Places, keys: pd.DataFrame) -> Family:
     """Return the differences of pairs of cells, those without a common seed left out.
 
-    Cells have the shape (pairs,), −1 where there is none; `keys` has a row for each pair.
+    Cells have the shape (pairs,), −1 where there is none; `keys` has a row for each pair. Besides
+    these, keys are the errors of both over their common seeds, `error_first` and `error_second`
+    (points), and `error_ratio` (second / first: gaps shrink at the ceiling, ratios do not).
     """
-    accuracy = board.outcomes.accuracy
+    accuracy, metric = board.outcomes.accuracy, board.metric
     there = (first >= 0) & (second >= 0)
     seeds = there[:, None] & ~np.isnan(accuracy[first] + accuracy[second])
     kept = np.flatnonzero(seeds.any(axis=1))
-    cells = np.column_stack([first[kept], second[kept]])
-    weights = np.broadcast_to([-1.0, 1.0], cells.shape)
+    cells, seeds = np.column_stack([first[kept], second[kept]]), seeds[kept]
+    sides = np.where(seeds[:, None], accuracy[cells], 0.0).sum(axis=2)
+    means = pd.DataFrame(sides / seeds.sum(axis=1, keepdims=True))
+    errors = [metric.errors(means[side]) for side in (0, 1)]
     keys = keys.iloc[kept].reset_index(drop=True)
-    return Family(keys, cells, weights, seeds[kept], board.metric.most)
+    keys = keys.assign(error_first=errors[0], error_second=errors[1])
+    keys["error_ratio"] = (errors[1] / errors[0]).where(errors[0] > 0)
+    return Family(keys, cells, np.broadcast_to([-1.0, 1.0], cells.shape), seeds, metric.most)
 
 
 def steps(board: Board, factor: str) -> Family:
@@ -173,22 +179,6 @@ def steps(board: Board, factor: str) -> Family:
     return pairs_of(board, first, second, pd.DataFrame(keys))
 
 
-def with_errors(board: Board, family: Family, table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of pairs with each side's error.
-
-    `error_first`, `error_second` (points, over the common seeds) and `error_ratio` (second / first:
-    gaps shrink at the ceiling, ratios do not).
-    """
-    sides = np.where(family.seeds[:, None], board.outcomes.accuracy[family.cells], 0.0).sum(axis=2)
-    means = pd.DataFrame(sides / np.maximum(family.seeds.sum(axis=1), 1)[:, None])
-    first, second = (board.metric.errors(means[side]).to_numpy() for side in (0, 1))
-    return table.assign(
-        error_first=first,
-        error_second=second,
-        error_ratio=np.divide(second, first, out=np.full(len(table), np.nan), where=first > 0),
-    )
-
-
 def effects(board: Board, factor: str) -> Family:
     """Return what levels of a factor differ by on average over the cells of the others.
 
@@ -196,32 +186,29 @@ def effects(board: Board, factor: str) -> Family:
     the same cells (`balanced`). Keys: `factor`, `first`, `second`, `n_cells` averaged over,
     `cells_left_out`.
     """
-    places = board.grid(factor)[1]
-    rows = [
-        ({"factor": factor, "first": first, "second": second}, places[:, [i, j]])
-        for (i, first), (j, second) in combinations(enumerate(board.levels[factor]), 2)
-    ]
-    return _averaged(board, rows, (-1.0, 1.0), ("factor", "first", "second"))
-
-
-def interactions(board: Board, factor: str, other: str) -> Family:
-    """Return how far one factor's effect depends on another's level.
-
-    The difference of differences between the lowest level of both factors and each higher one,
-    averaged over the cells of the remaining factors as in `effects`: how much more the step in
-    `factor` gains at `other_second`. Keys: `factor` with `first` → `second`, `other` with
-    `other_first` → `other_second`, `n_cells`, `cells_left_out`.
-    """
-    names = ("factor", "first", "second", "other", "other_first", "other_second")
-    places = board.grid(factor, other)[1]
-    levels, contexts = board.levels[factor], board.levels[other]
-    rows = []
-    for i, j in product(range(1, len(levels)), range(1, len(contexts))):
-        corners = [(i, j), (0, 0), (i, 0), (0, j)]
-        values = (factor, levels[0], levels[i], other, contexts[0], contexts[j])
-        cells = np.column_stack([places[:, row, column] for row, column in corners])
-        rows.append((dict(zip(names, values, strict=True)), cells))
-    return _averaged(board, rows, (1.0, 1.0, -1.0, -1.0), names)
+    accuracy, places = board.outcomes.accuracy, board.grid(factor)[1]
+    levels, keys, tables, seeds = board.levels[factor], [], [], []
+    for i, j in combinations(range(len(levels)), 2):
+        cells = places[:, [i, j]]
+        cells = cells[(cells >= 0).all(axis=1)]
+        differences = accuracy[cells[:, 1]] - accuracy[cells[:, 0]]
+        inside, used = balanced(differences)
+        if inside.any():
+            left_out = ~np.isnan(differences).all(axis=1) & ~inside
+            counts = int(inside.sum()), int(left_out.sum())
+            keys.append((factor, levels[i], levels[j], *counts))
+            tables.append(cells[inside].ravel())
+            seeds.append(used)
+    names = ["factor", "first", "second", "n_cells", "cells_left_out"]
+    frame = pd.DataFrame(keys, columns=names)
+    count, width = len(keys), max((table.size for table in tables), default=0)
+    cells = np.zeros((count, width), dtype=int)
+    weights = np.zeros((count, width))
+    for place, (table, key) in enumerate(zip(tables, keys, strict=True)):
+        cells[place, : table.size] = table
+        weights[place, : table.size] = np.tile([-1.0, 1.0], key[3]) / key[3]
+    every = np.array(seeds, dtype=bool).reshape(count, accuracy.shape[1])
+    return Family(frame, cells, weights, every, board.metric.most)
 
 
 def replacements(board: Board, scratch: Any = "none") -> Family:
@@ -247,32 +234,3 @@ def replacements(board: Board, scratch: Any = "none") -> Family:
         "scratch_n_train": images[first],
     }
     return pairs_of(board, first, second, pd.DataFrame(keys))
-
-
-def _averaged(
-    board: Board,
-    rows: Sequence[tuple[dict[str, Any], Places]],
-    signs: Sequence[float],
-    names: Sequence[str],
-) -> Family:
-    """Return averages of differences: of each what it is of, and its cells with their signs."""
-    accuracy, kept = board.outcomes.accuracy, []
-    for key, cells in rows:
-        cells = cells[(cells >= 0).all(axis=1)]
-        differences = np.einsum("ckS,k->cS", accuracy[cells], signs)
-        inside, seeds = balanced(differences)
-        count = int(inside.sum())
-        if count:
-            present = int((~np.isnan(differences)).any(axis=1).sum())
-            key = {**key, "n_cells": count, "cells_left_out": present - count}
-            kept.append((key, cells[inside], seeds))
-    width = max((cells.size for _, cells, _ in kept), default=0)
-    table = np.zeros((len(kept), width), dtype=int)
-    weights = np.zeros((len(kept), width))
-    for place, (key, cells, _) in enumerate(kept):
-        table[place, : cells.size] = cells.ravel()
-        weights[place, : cells.size] = np.tile(signs, len(cells)) / key["n_cells"]
-    keys = pd.DataFrame([key for key, *_ in kept], columns=[*names, "n_cells", "cells_left_out"])
-    seeds = np.array([own for *_, own in kept], dtype=bool)
-    most = board.metric.most * len(signs) / 2
-    return Family(keys, table, weights, seeds.reshape(len(kept), accuracy.shape[1]), most)

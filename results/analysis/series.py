@@ -6,6 +6,7 @@ cell.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
@@ -21,11 +22,8 @@ from results.statistics.intervals import NORMAL, Array, quantile
 
 STRETCHES = (2, 4, 8, 16, 32, 64)
 """Times the largest measured size that every series is forecast at."""
-_CROSSED = (
-    *("is_established", "p_value", "bracket_low", "bracket_high", "location"),
-    *("low", "high", "verdict"),
-)
-_WORTH = ("factor", "low", "high", "more_than", "less_than", "text")
+_CROSSED = (*(field.name for field in fields(Crossover)), "verdict")
+_WORTH = (*(field.name for field in fields(DataWorth)), "text")
 _FORECAST = (
     *("n_train", "error", "sizes", "times", "at", "headline", "low", "high", "curve_low"),
     *("curve_high", "local_power_law", "filters", "is_far", "refusal", "calibrated_on"),
@@ -43,8 +41,7 @@ def crossovers(
     From the differences of models, as `Analysis.differences` has them, and the pairs to look at,
     the smaller first. One row per pair and level of the factors but `model` and `fraction`, where
     two sizes have common seeds: `small`, `big`, those factors, `n_seeds` (the fewest of any size),
-    `is_established`, `p_value`, `bracket_low`, `bracket_high` (examples), `location`, `low`, `high`
-    (examples; NaN where the means do not cross), `verdict` (text).
+    and all of a `Crossover`.
     """
     others = [name for name in factors if name not in ("model", "fraction")]
     asked = steps[pd.MultiIndex.from_frame(steps[["first", "second"]]).isin(list(pairs))]
@@ -58,23 +55,24 @@ def crossovers(
             key = {"small": own["first"].iloc[0], "big": own["second"].iloc[0]}
             key |= {name: own[name].iloc[0] for name in others}
             key["n_seeds"] = int(own["n_seeds"].min())
-            rows.append({**key, **_columns(found, _CROSSED)})
+            rows.append({**key, **asdict(found), "verdict": found.verdict})
     return pd.DataFrame(rows, columns=["small", "big", *others, "n_seeds", *_CROSSED])
 
 
-def data_worths(table: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+def data_worths(table: pd.DataFrame | None, factors: Sequence[str]) -> pd.DataFrame:
     """Tell how many times the data replaces each kind of pretrained weights.
 
-    From the differences that `contrasts.replacements` names, with errors. One row per pretrained
-    level, size and level of the factors but `weights` and `fraction`: those factors, `weights`,
+    From the differences that `contrasts.replacements` names, if any. One row per pretrained level,
+    size and level of the factors but `weights` and `fraction`: those factors, `weights`,
     `fraction`, `n_train`, `error` (of the pretrained model, points), `n_seeds` (the fewest of any
-    size), `factor`, `low`, `high` (NaN where open), `more_than`, `less_than` (NaN unless off the
-    chart), `text` (as people write it).
+    size), and all of a `DataWorth`.
     """
     names = [*(name for name in factors if name not in ("weights", "fraction")), "weights"]
     names += ["fraction", "n_train"]
     rows = []
-    for own in by_cell(table, names).values():
+    sides = ["error_first", "error_second"]
+    known = {} if table is None else by_cell(table.dropna(subset=sides), names)
+    for own in known.values():
         if own["scratch_n_train"].nunique() > 1:
             same = own[own["scratch_n_train"] == own["n_train"]]
             target = float((same if len(same) else own)["error_second"].iloc[0])
@@ -88,23 +86,8 @@ def data_worths(table: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
             )
             key = {name: own[name].iloc[0] for name in names}
             key |= {"error": target, "n_seeds": int(own["n_seeds"].min())}
-            rows.append({**key, **_columns(found, _WORTH)})
+            rows.append({**key, **asdict(found), "text": found.text})
     return pd.DataFrame(rows, columns=[*names, "error", "n_seeds", *_WORTH])
-
-
-def _columns(found: Crossover | DataWorth, names: Sequence[str]) -> dict[str, Any]:
-    """Return what was found by columns: both ends of a pair apart, NaN where there is none."""
-    pairs = {"": "interval", "bracket": "bracket"}
-    columns = {}
-    for name in names:
-        stem, _, end = name.rpartition("_")
-        if end in ("low", "high"):
-            ends = getattr(found, pairs[stem]) or (None, None)
-            value = ends[end == "high"]
-        else:
-            value = getattr(found, name)
-        columns[name] = np.nan if value is None else value
-    return columns
 
 
 def forecasts(runs: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from results.analysis.analysis import Analysis
 from results.figures.courses import epochs
 from results.figures.curves import cost, learning_curves, pretraining
-from results.figures.rows import search
 from results.figures.sizes import data_size
 
 
@@ -24,6 +23,5 @@ def drawings_of(study: Analysis) -> dict[str, Callable[[], Figure]]:
         "learning-curves": (learning_curves, sizes),
         "epochs": (epochs, True),
         "loss": (partial(epochs, metric="loss"), True),
-        "search": (search, bool(study.design.tuned)),
     }
     return {name: partial(draw, study) for name, (draw, fits) in drawn.items() if fits}

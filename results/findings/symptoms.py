@@ -217,9 +217,9 @@ def _few_steps(study: Analysis) -> Iterator[Finding]:
 
 
 def _lost_images(study: Analysis) -> Iterator[Finding]:
-    """Find passes that left images out, and train accuracies over another count than was seen."""
+    """Find passes that left images out."""
     epochs = study.epochs
-    seen, right = (epochs[name].astype(float) for name in ("train_seen", "train_correct"))
+    seen = epochs["train_seen"].astype(float)
     by_epochs = study.runs.loc[study.runs["epochs"].notna(), "trial_id"]
     lost = epochs["trial_id"].isin(by_epochs) & seen.notna() & (seen != epochs["n_train"])
     for part in by_cell(epochs[lost], study.factors).values():
@@ -229,16 +229,5 @@ def _lost_images(study: Analysis) -> Iterator[Finding]:
             f"epoch {row['epoch']} of seed {row['seed']} saw {int(row['train_seen'])} of "
             f"{int(row['n_train'])} images",
             "a pass must see the frozen subset once: keep the last batch, draw no new subset",
-            cell_name(row, study.factors),
-        )
-    off_by = (right - epochs["train_accuracy"] * seen).abs()
-    wrong = epochs[right.notna() & (seen > 0) & (off_by > 1)]
-    for part in by_cell(wrong, study.factors).values():
-        row = part.iloc[0]
-        yield error(
-            "wrong-denominator",
-            f"train accuracy {row['train_accuracy']:.4f} is not {int(row['train_correct'])} of "
-            f"{int(row['train_seen'])}",
-            "divide by the images seen, not by the full data set's size",
             cell_name(row, study.factors),
         )

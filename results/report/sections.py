@@ -98,9 +98,6 @@ _HEADINGS = {
     "high_without_selection": "to without it",
     "first": "from",
     "second": "to level",
-    "other": "where",
-    "other_first": "instead of",
-    "other_second": "is",
     "n_cells": "cells averaged",
     "step": "from → to",
     "best_probability": "probability of being the best step",
@@ -133,8 +130,6 @@ _HEADINGS = {
 
 
 _MOST_CLASSES = 12
-_LEVELS = {"first": "factor", "second": "factor", "other_first": "other", "other_second": "other"}
-"""Columns that hold levels, and those that hold the factor they are of."""
 
 
 def _front(study: Analysis) -> pd.DataFrame:
@@ -150,12 +145,12 @@ def _written(frame: pd.DataFrame) -> pd.DataFrame:
         same = frame["n_seeds"] == frame["n_seeds_without_selection"]
         frame = frame.drop(columns=list(_WITHOUT_SELECTION)) if same.all() else frame
     written = {
-        column: [
+        side: [
             level_label(str(name), level)
-            for name, level in zip(frame[factor], frame[column], strict=True)
+            for name, level in zip(frame["factor"], frame[side], strict=True)
         ]
-        for column, factor in _LEVELS.items()
-        if column in frame
+        for side in ("first", "second")
+        if side in frame
     }
     return frame.assign(**written)
 
@@ -234,14 +229,6 @@ _EFFECTS = _Sheet(
     lambda study: study.effects,
     ("factor", "first", "second", *_DIFFERENCE, "n_cells"),
 )
-_INTERACTIONS = _Sheet(
-    "How much more a step in one factor gains at another factor's higher level",
-    lambda study: study.interactions,
-    (
-        *("factor", "first", "second", "other", "other_first", "other_second"),
-        *(*_DIFFERENCE, "n_cells"),
-    ),
-)
 _FRONT = _Sheet(
     "Cells that no other beats: less error at the same cost or less",
     _front,
@@ -311,7 +298,7 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
         found.append(section("data", text, sheets, "learning-curves"))
     if varied:
         text = [one for name in varied if name not in STANDARD_FACTORS for one in said[name]]
-        found.append(section("effects", text, [_EFFECTS, _INTERACTIONS]))
+        found.append(section("effects", text, [_EFFECTS]))
     for name, table in (("classes", _by_class(study)), ("confusion", _confusion(study))):
         if table.rows:
             found.append(Section(name, *_QUESTIONS[name], [], [table]))

@@ -21,37 +21,40 @@ TEST_LEVEL = 0.05
 _PLACES = 400
 _ROUNDING = 1e-9
 _FLOOR = 1e-6  # points: an error of 0 has no logarithm
+_NOWHERE = (np.nan, np.nan)
 
 
 @dataclass(frozen=True)
 class Crossover:
-    """The small model ahead at little data, the big one at much."""
+    """The small model ahead at little data, the big one at much; NaN is what is not known."""
 
     is_established: bool
     """One-sided t tests find the small model ahead at the smallest size and the big one at the
     largest, each at 5 %: an intersection–union test."""
-    p_value: float | None
-    """Of that test: the larger of the two; None where seeds do not suffice for it."""
-    bracket: tuple[float, float] | None
-    """The closest sizes up to which and from which the same holds without a gap, "bracketed between
-    f_i and f_j"; None unless established."""
-    location: float | None
-    """Where the mean errors cross, interpolated in log size; None where they do not."""
-    interval: tuple[float, float] | None
-    """Sizes that a two-sided t test on interpolated errors cannot rule out as the crossing (test
-    inversion, as Fieller's interval), by the widest of the rules of interpolation; an end at the
-    edge of the measured sizes is open. None without a test or without `location`."""
+    p_value: float
+    """Of that test: the larger of the two; NaN where seeds do not suffice for it."""
+    bracket_low: float
+    bracket_high: float
+    """The closest sizes up to which and from which the same holds without a gap; NaN unless
+    established."""
+    location: float
+    """Where the mean errors cross, interpolated in log size; NaN where they do not."""
+    low: float
+    high: float
+    """Sizes between which a two-sided t test on interpolated errors cannot rule the crossing out
+    (test inversion, as Fieller's interval), by the widest of the rules of interpolation; an end at
+    the edge of the measured sizes is open. NaN without a test or without `location`."""
 
     @property
     def verdict(self) -> str:
         """What may be said, in a few words."""
-        if self.is_established and self.bracket:
-            return f"bracketed between {self.bracket[0]:,.0f} and {self.bracket[1]:,.0f} images"
-        if self.p_value is None:
+        if self.is_established:
+            return f"bracketed between {self.bracket_low:,.0f} and {self.bracket_high:,.0f} images"
+        if np.isnan(self.p_value):
             return "not tested: one seed"
-        if self.location is not None:
-            return "not established: the means cross, the tests do not"
-        return "none in the measured sizes"
+        if np.isnan(self.location):
+            return "none in the measured sizes"
+        return "not established: the means cross, the tests do not"
 
 
 def find_crossover(
@@ -71,21 +74,13 @@ def find_crossover(
     gaps = [rule(n, a, places) - rule(n, b, places) for rule in RULES]
     location = _first_rise(places, gaps[0])
     p_value, bracket = _intersection_union(n, (a - b) / se, nu)
-    interval = None
-    if location is not None and p_value is not None:
-        interval = _zero_range(places, gaps, straight(n, quantile(nu) * se, places), location)
-    return Crossover(
-        is_established=bracket is not None,
-        p_value=p_value,
-        bracket=bracket,
-        location=location,
-        interval=interval,
-    )
+    ends = _NOWHERE
+    if not np.isnan(location + p_value):
+        ends = _zero_range(places, gaps, straight(n, quantile(nu) * se, places), location)
+    return Crossover(bracket != _NOWHERE, p_value, *bracket, location, *ends)
 
 
-def _intersection_union(
-    n: Array, t: Array, freedom: Array
-) -> tuple[float | None, tuple[float, float] | None]:
+def _intersection_union(n: Array, t: Array, freedom: Array) -> tuple[float, tuple[float, float]]:
     """Return the claim's p value and, where it is below 5 %, the bracket.
 
     Sizes are tested in a fixed order, from the smallest up for D < 0 and from the largest down for
@@ -96,7 +91,7 @@ def _intersection_union(
     p_value = float(max(less[0], greater[-1]))
     big_leads, small_leads = greater < TEST_LEVEL, less < TEST_LEVEL
     if np.isnan(p_value) or not (small_leads[0] and big_leads[-1]):
-        return None if np.isnan(p_value) else p_value, None
+        return p_value, _NOWHERE
     last_small = int(np.cumprod(small_leads).sum()) - 1
     first_big = n.size - int(np.cumprod(big_leads[::-1]).sum())
     return p_value, (float(n[last_small]), float(n[first_big]))
@@ -162,30 +157,35 @@ def _zero_range(
     return float(places[low]), float(places[high])
 
 
-def _first_rise(places: Array, gap: Array) -> float | None:
-    """Return the first place where the gap goes from below 0 to 0 or above; None without one."""
+def _first_rise(places: Array, gap: Array) -> float:
+    """Return the first place where the gap goes from below 0 to 0 or above; NaN without one."""
     rises = np.flatnonzero((gap[:-1] < 0) & (gap[1:] >= 0))
     if not rises.size:
-        return None
-    at = rises[:1]
-    before, after = gap[at], gap[at + 1]
-    found = places[at] * (places[at + 1] / places[at]) ** (before / (before - after))
-    return float(found[0])
+        return np.nan
+    at = rises[0]
+    share = gap[at] / (gap[at] - gap[at + 1])
+    return float(places[at] * (places[at + 1] / places[at]) ** share)
 
 
 @dataclass(frozen=True)
 class DataWorth:
-    """How many times the data a model from scratch needs for a pretrained one's error."""
+    """How many times the data a model from scratch needs for a pretrained one's error.
 
-    factor: float | None
-    """The answer; None where the pretrained error is off the chart of the scratch model."""
-    more_than: float | None
-    """Set where even the largest measured size does not suffice: at least this many times."""
-    less_than: float | None
-    """Set where the smallest measured size is already better: at most this many times."""
-    interval: tuple[float | None, float | None] | None
-    """Factors that a two-sided t test cannot rule out. An end that reaches the largest measured
-    size is None ("more than"), as is one at the smallest. None where nothing is tested."""
+    NaN is what is not known.
+    """
+
+    factor: float
+    """The answer; NaN where the pretrained error is off the chart of the scratch model."""
+    more_than: float
+    """Known where even the largest measured size does not suffice: at least this many times."""
+    less_than: float
+    """Known where the smallest measured size is already better: at most this many times."""
+    low: float
+    high: float
+    """Factors between which a two-sided t test cannot rule the answer out. An end that reaches the
+    largest measured size is NaN ("more than"), as is one at the smallest."""
+    is_tested: bool
+    """Whether the spread over seeds is known."""
 
     @property
     def text(self) -> str:
@@ -194,20 +194,15 @@ class DataWorth:
         An end that is open claims nothing: `more than 8 times (at least 2.2)`; without a low
         end nothing is decided.
         """
-        if self.factor is not None:
-            start = f"{self.factor:.2g} times"
-        elif self.more_than is not None:
-            start = f"more than {self.more_than:.3g} times"
-        else:
-            start = f"less than {self.less_than:.3g} times"
-        if self.interval is None:
-            return start
-        low, high = (None if end is None else f"{end:.2g}" for end in self.interval)
-        if low is None and high is None:
-            return "undecided"
-        if low is None:
-            return f"undecided, at most {high} times"
-        return f"{start} ({low} to {high})" if high else f"{start} (at least {low})"
+        bounds = {"": self.factor, "more than ": self.more_than, "less than ": self.less_than}
+        word, times = next((word, at) for word, at in bounds.items() if not np.isnan(at))
+        said = f"{word}{times:.{3 if word else 2}g} times"
+        low, high = f"{self.low:.2g}", f"{self.high:.2g}"
+        if not self.is_tested:
+            return said
+        if np.isnan(self.low):
+            return "undecided" if np.isnan(self.high) else f"undecided, at most {high} times"
+        return f"{said} (at least {low})" if np.isnan(self.high) else f"{said} ({low} to {high})"
 
 
 def worth_in_data(
@@ -228,7 +223,7 @@ def worth_in_data(
     places = _places_between(n)
     along = [rule(n, a, places) for rule in RULES]
     smallest, largest = float(places[0]), float(places[-1])
-    factor = more = less = None
+    factor = more = less = np.nan
     # Interpolation passes through the measured errors only to rounding.
     reached = pretrained * (1 + _ROUNDING)
     if along[0][0] < pretrained * (1 - _ROUNDING):
@@ -236,14 +231,14 @@ def worth_in_data(
     elif along[0].min() > reached:
         more, around = largest / size, largest
     else:
-        around = _first_rise(places, reached - along[0]) or smallest
+        rise = _first_rise(places, reached - along[0])
+        around = smallest if np.isnan(rise) else rise
         factor = around / size
-    interval = None
-    if not np.isnan(widths).all():
+    low, high = _NOWHERE
+    is_tested = not np.isnan(widths).all()
+    if is_tested:
         gaps = [curve - pretrained for curve in along]
         low, high = _zero_range(places, gaps, straight(n, widths, places), around)
-        interval = (
-            None if low <= smallest else low / size,
-            None if high >= largest else high / size,
-        )
-    return DataWorth(factor, more, less, interval)
+        low = np.nan if low <= smallest else low / size
+        high = np.nan if high >= largest else high / size
+    return DataWorth(factor, more, less, low, high, is_tested)

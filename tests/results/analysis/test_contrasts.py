@@ -68,12 +68,12 @@ def test_undeclared_factor_is_named():
         differences([*rows, *cell([0.7], model=BIG)])
 
 
-def full_design(effect_model=2.0, effect_half=10.0, interaction=0.0):
+def full_design(effect_model=2.0, effect_half=10.0):
     """Accuracy in points: 60, minus 10 at half the data, plus 2 for the big model."""
     rows = []
     for big in (0, 1):
         for whole in (0, 1):
-            value = 50 + effect_model * big + effect_half * whole + interaction * big * whole
+            value = 50 + effect_model * big + effect_half * whole
             rows += cell(
                 [(value + shift) / 100 for shift in (-1, 0, 1)],
                 model=BIG if big else SMALL,
@@ -106,18 +106,9 @@ def test_missing_runs_leave_cells_or_seeds_out():
     assert (row["n_seeds"], row["n_cells"], row["cells_left_out"]) == (2, 2, 0)
 
 
-def test_interaction_is_a_difference_of_differences():
-    table = analysis_of(full_design(interaction=3.0)).interactions
-    row = table[(table["factor"] == "model") & (table["other"] == "fraction")].iloc[0]
-    assert (row["first"], row["second"]) == (SMALL, BIG)
-    assert (row["other_first"], row["other_second"]) == (0.5, 1.0)
-    assert row["difference"] == pytest.approx(3)
-    assert len(table) == 1
-
-
 def test_effects_of_an_empty_study():
     study = analysis_of([trial(None, status="planned")])
-    for table in (study.effects, study.interactions, study.differences("model")):
+    for table in (study.effects, study.differences("model")):
         assert table.empty
         assert "p_adjusted" in table
     assert study.decisions().tested == 0

@@ -7,13 +7,11 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
-from runs_table import analysis_of, cell, trial
 from sample import Plan, Row, write
 
 import results
 from results.analysis.analysis import Analysis
 from results.analysis.runs import Design
-from results.figures.rows import search
 from results.figures.sizes import data_size
 from results.figures.style import COLOURS, count, kept, look, place_of, plain
 from results.records import SCHEMAS
@@ -166,13 +164,6 @@ def test_stopped_trials_are_marked_in_the_course_of_training(tmp_path):
     assert np.allclose([offset[0] for offset in crosses[0].get_offsets()], 1)
 
 
-def test_search_names_the_recipe_of_each_cell(tmp_path):
-    figure = opened(tmp_path, Plan(models=("resnet18",), search=SEARCH)).figure("search")
-    right = figure.axes[0].child_axes[0]
-    labels = [label.get_text() for label in right.get_yticklabels()]
-    assert labels == ["lr 0.001, optimizer adam"] * 6
-
-
 def test_user_text_is_taken_literally():
     hostile = "a$b$ \x00\n<svg>" + "x" * 80
     assert plain(hostile, 20) == r"a\$b\$ <svg>…xxxxxxxxx"
@@ -282,14 +273,6 @@ def test_the_reference_studys_figure_can_be_redrawn():
         if line.get_linestyle() == "-" and len(line.get_xdata()) == 3
     }
     assert curves == {COLOURS[0]: [0.4, 0.6, 0.74], COLOURS[1]: [0.32, 0.42, 0.53]}
-
-
-def test_the_chosen_recipe_is_marked_that_was_measured_with_other_seeds():
-    rows = [trial(0.7, lr=lr, stage="search", measured=False, seed=9) for lr in (1e-4, 1e-3, 1e-2)]
-    rows += cell([0.8, 0.81], lr=1e-3)
-    figure = search(analysis_of(rows, tuned=("lr",)))
-    assert "lr 0.001" in texts(figure)
-    assert "none chosen" not in texts(figure)
 
 
 @pytest.mark.parametrize("study", ["plain", "search", "faults", "nothing"])

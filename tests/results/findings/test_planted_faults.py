@@ -248,11 +248,6 @@ def two_files_under_one_label(tables):
         row["weights_hash"] = "another file"
 
 
-def accuracy_over_the_whole_pool(tables):
-    for row in tables.curves("resnet50", PRETRAINED, 1 / 16):
-        row["train_accuracy"] = row["train_correct"] / POOL
-
-
 def remainder_that_was_dropped(tables):
     cell = ("resnet50", PRETRAINED, 1 / 8)
     for row in tables.cell(*cell) + tables.curves(*cell):
@@ -296,7 +291,6 @@ PLANTS = (
     subset_that_seeds_share,
     start_from_the_last_fraction,
     two_files_under_one_label,
-    accuracy_over_the_whole_pool,
     remainder_that_was_dropped,
     batch_too_large_for_the_subset,
     predictions_of_another_epoch,
@@ -322,7 +316,6 @@ IN_CELLS = [
     ("one-subset", "1/8", "3 seeds share one subset"),
     ("unequal-start", "squeezenet1_1 × none", "seed 1 has 2 different initial weights"),
     ("weights-file", f"resnet50 × {PRETRAINED}", "weights files with hash"),
-    ("wrong-denominator", f"resnet50 × {PRETRAINED} × 1/16", "of 2812"),
     ("lost-images", f"resnet50 × {PRETRAINED} × 1/8", "saw 5376 of 5625 images"),
     ("few-steps", f"squeezenet1_1 × {PRETRAINED} × 1/16", "6 updates an epoch"),
     ("other-predictions", f"resnet18 × {PRETRAINED} × 1/4", "predictions are of epoch 20"),

@@ -14,23 +14,22 @@ def test_crossing_by_hand():
     found = look([100, 400], [20, 10], [40, 5], error=np.nan)
     assert found.location == pytest.approx(200, rel=1e-4)
     assert not found.is_established
-    assert found.p_value is None
-    assert found.interval is None
+    assert np.isnan([found.p_value, found.low, found.high]).all()
     assert found.verdict == "not tested: one seed"
 
 
 def test_established_and_bracketed():
     found = look([100, 200, 400, 800], [40, 30, 20, 15], [50, 33, 17, 10])
     assert found.is_established
-    assert found.bracket == (200, 400)
+    assert (found.bracket_low, found.bracket_high) == (200, 400)
     assert found.p_value < 0.05
-    assert 200 < found.interval[0] < found.location < found.interval[1] < 400
+    assert 200 < found.low < found.location < found.high < 400
     assert found.verdict == "bracketed between 200 and 400 images"
 
 
 def test_noise_of_test_images_widens_the_place():
     sharp, blunt = (look([100, 400], [40, 10], [50, 8], error) for error in (0.1, 0.4))
-    assert blunt.interval[0] < sharp.interval[0] < sharp.interval[1] < blunt.interval[1]
+    assert blunt.low < sharp.low < sharp.high < blunt.high
 
 
 def test_column_order_does_not_matter():
@@ -42,9 +41,8 @@ def test_column_order_does_not_matter():
 def test_means_that_cross_without_evidence():
     found = look([100, 400], [20, 10], [22, 9], error=2.0)
     assert not found.is_established
-    assert found.bracket is None
-    assert found.location is not None
-    assert found.interval == (100, 400)
+    assert not np.isnan(found.location)
+    assert (found.low, found.high) == (100, 400)
     assert found.verdict == "not established: the means cross, the tests do not"
 
 
@@ -57,5 +55,5 @@ def test_inner_sizes_alone_do_not_establish_it():
 def test_the_other_way_round_is_no_crossover():
     found = look([100, 400], [50, 10], [40, 20])
     assert not found.is_established
-    assert found.location is None
+    assert np.isnan(found.location)
     assert found.verdict == "none in the measured sizes"
