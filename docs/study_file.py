@@ -54,6 +54,7 @@ EXAMPLES: Mapping[str, Any] = {
     "recipe.decay": 0.1,
     "recipe.warmup": 2,
     "recipe.augmentation": "standard",
+    "recipe.freeze": "backbone",
     "recipe.precision": "fp32",
     "recipe.stem": "cifar",
     "recipe.image_size": "96x224",

@@ -55,6 +55,7 @@ RECIPE_COLUMNS: dict[str, pa.DataType] = {
     "decay": pa.float64(),
     "warmup": pa.float64(),
     "augmentation": pa.string(),
+    "freeze": pa.string(),
     "precision": pa.string(),
     "stem": pa.string(),
     "image_size": pa.int64(),

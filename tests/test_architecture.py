@@ -170,9 +170,11 @@ def imported_at_once(file: Path) -> set[str]:
 HEAVY = {
     "training.capture",
     "training.classifier",
+    "training.features",
     "training.losses",
     "training.mixing",
     "training.device",
+    "training.network",
     "training.optimizers",
     "training.parallel",
 }

@@ -131,6 +131,10 @@ class Recipe(BaseModel):
     augmentation: Literal["none", "standard", "trivial", "resized-crop"] = "none"
     """`standard`: per-image random crop from 4 (in general 1/8) pixels of padding, and flip.
     `trivial`: that, then TrivialAugment. `resized-crop`: random resized crop, and flip."""
+    freeze: Literal["none", "backbone"] = "none"
+    """`backbone`: the head alone is trained, the layer that the scores come from. All before it is
+    as in evaluation; what it makes of the images is computed once, where these are the same in
+    every pass: without augmentation, mixup and cutmix."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Number format of the forward and backward pass. `auto`: bf16 where the device computes it
     natively."""
@@ -196,6 +200,12 @@ class Recipe(BaseModel):
             return None if self.image_size is None else (self.image_size, self.image_size)
         height, width = self.image_size.split("x")
         return int(height), int(width)
+
+    @property
+    def keeps_features(self) -> bool:
+        """Whether what a frozen backbone makes of an image is the same in every pass."""
+        is_varied = self.augmentation != "none" or self.mixup or self.cutmix
+        return self.freeze == "backbone" and not is_varied
 
     def is_tested(self, rule: TestRule, interval: int) -> bool:
         """Return whether the test set is evaluated after an interval, counted from 1.

@@ -33,6 +33,7 @@ def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Findin
         *_unequal_updates(stages, inputs),
         *_few_sizes(study, inputs),
         *_one_lr(study),
+        *_frozen(study),
         *_edges(study),
         *_idle_stopping(study, stages),
         *inputs.findings,
@@ -146,6 +147,30 @@ def _one_lr(study: Study) -> Iterator[Finding]:
             f"{pretrained}, which seldom share their best, so that part of the difference may be "
             "the lr's",
             "search: {lr: [3e-3, 1e-3, 3e-4, 1e-4]} tunes it in every cell",
+        )
+
+
+def _frozen(study: Study) -> Iterator[Finding]:
+    """Say how heads are trained where backbones are frozen, and where that tells little."""
+    frozen = [recipe for _, recipe in study.recipe_space.recipes() if recipe.freeze == "backbone"]
+    if frozen and "none" in map(str, study.factors["weights"]):
+        yield warning(
+            "frozen-scratch",
+            "recipe.freeze: backbone with weights none trains a head on what random weights make "
+            "of the images",
+            "freeze pretrained weights alone",
+        )
+    if any(recipe.keeps_features for recipe in frozen):
+        yield noted(
+            "frozen-features",
+            "recipe.freeze: heads are trained on features, which are computed once for all trials "
+            "of a backbone and kept in the cache folder",
+        )
+    if not all(recipe.keeps_features for recipe in frozen):
+        yield noted(
+            "frozen-in-place",
+            "recipe.freeze: heads are trained in place, since the images are others in every pass",
+            "without augmentation, mixup and cutmix, features are computed once",
         )
 
 

@@ -30,6 +30,8 @@ Small models with many layers, such as ShuffleNets, spend nearly all of their ti
 UNKNOWN_FLOPS = 1e8
 """Floating-point operations of an image's forward pass, where nobody knows: about those of a
 ResNet-18 at 32×32."""
+HEAD_FLOPS = 1e4
+"""Floating-point operations of a head on features: about those of 512 features and ten classes."""
 _SETUP_SECONDS, _START_SECONDS = 0.5, 6.0
 _EVALUATED = "evaluation_images_per_second"
 _DEVICES = Path("/dev")
@@ -64,6 +66,8 @@ def work_of(inputs: Inputs, study: Study | None = None) -> Callable[[Trial], Wor
             return 2.0 * parameters(trial.model), 0
         if trial.trainable != "classifier":
             return None, 0
+        if trial.recipe.keeps_features:
+            return HEAD_FLOPS, 1
         from trainables.models.facts import flops_per_image, n_layers
 
         sides = trial.recipe.sides or inputs.sides or (224, 224)
@@ -113,6 +117,7 @@ class Kind(NamedTuple):
     batch_size: int
     optimizer: str
     precision: str
+    freeze: str
     cpus: float
     on_gpu: bool
 
@@ -121,7 +126,7 @@ def kind_of(trial: Trial, cpus: float, on_gpu: bool) -> Kind:
     """Return a trial's kind, given what it is trained on."""
     recipe = trial.recipe
     form = (recipe.stem, recipe.sides, recipe.batch_size, recipe.optimizer, recipe.precision)
-    return Kind(trial.model, *form, float(cpus), on_gpu)
+    return Kind(trial.model, *form, recipe.freeze, float(cpus), on_gpu)
 
 
 @dataclass(frozen=True)
@@ -278,6 +283,7 @@ def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
     # The first trial of each place waits for its worker's imports.
     first = beside[once.sort_values("started_at").groupby("slot").head(1).index]
     start = max(0.0, float(first.median()) - setup) if len(once) else 0.0
+    epochs["freeze"] = epochs["freeze"].fillna("none")  # rows of older versions
     epochs["training"] = epochs["train_seen"] / epochs["images_per_second"]
     epochs["train"] = 1 / epochs["images_per_second"]
     spent = (epochs["seconds"] - epochs["training"]).clip(lower=0) / max(1, evaluated)

@@ -243,11 +243,11 @@ def _inventory(study: Study, info: "DataInfo") -> "Inventory":
 def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | None], list[Finding]]:
     """Refuse images that a model cannot take, or without room; return decode sizes and doubts."""
     from trainables.data.dataset import decode_size, room
-    from trainables.models.facts import check_input, check_model
+    from trainables.models.facts import check_input, check_model, head_layer
 
     sizes: set[Sides | None] = set()
     doubts: dict[str, Finding] = {}
-    for stem, goal, single in sorted(_forms(study), key=str):
+    for stem, goal, single, is_frozen in sorted(_forms(study), key=str):
         info.decoded_bytes(goal)
         sizes.add(decode_size(study.data, goal))
         if study.trainable == "classifier":
@@ -255,6 +255,8 @@ def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | Non
                 check_model(model, stem)
                 sides = goal or info.sides or (0, 0)
                 check_input(model, info.n_classes, stem, sides, single)
+                if is_frozen:
+                    head_layer(model, info.n_classes, stem, sides)
                 if is_function(model):
                     from trainables.models.rehearsal import rehearse
 
@@ -268,17 +270,19 @@ def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | Non
     return frozenset(sizes), list(doubts.values())
 
 
-def _forms(study: Study) -> set[tuple[Stem, Sides | None, bool]]:
-    """Return each stem and image size that models are built for, and whether batches are of one."""
-    recipes = (recipe for _, recipe in study.recipe_space.recipes())
-    return {(recipe.stem, recipe.sides, recipe.batch_size == 1) for recipe in recipes}
+def _forms(study: Study) -> set[tuple[Stem, Sides | None, bool, bool]]:
+    """Return each stem and image size of models, whether batches are of one, and frozen or not."""
+    return {
+        (recipe.stem, recipe.sides, recipe.batch_size == 1, recipe.freeze == "backbone")
+        for _, recipe in study.recipe_space.recipes()
+    }
 
 
 def _find_weights(
     study: Study, info: "DataInfo"
 ) -> tuple[dict[tuple[str, str], Weights], dict[tuple[str, str], str], list[Finding]]:
     """Return weights and what becomes of their heads by (model, label), and notes on them."""
-    forms = {(stem, goal or info.sides or (224, 224)) for stem, goal, _ in _forms(study)}
+    forms = {(stem, goal or info.sides or (224, 224)) for stem, goal, *_ in _forms(study)}
     found: dict[tuple[str, str], Weights] = {}
     heads: dict[tuple[str, str], str] = {}
     notes = []

@@ -13,6 +13,7 @@ from simulated_trials import simulated_trial
 from results.errors import StoreError
 from results.store.store import Store
 from results.store.tables import table_of
+from trainables.data import cache as cache_module
 from trainables.data import dataset
 from trainables.training.simulated import Simulated
 from trainables.trial import Source
@@ -82,7 +83,7 @@ def cache(folder: Path) -> Kind:
     source = Source(source="imagefolder", path=folder / "images")
 
     def read() -> Any:
-        dataset._checked.clear()
+        cache_module._checked.clear()
         held = dataset.open_dataset(source, dataset.inspect(source).fingerprint, None, None)
         return [
             (each.images.tolist(), each.labels.tolist()) for each in (held.train, held.test)

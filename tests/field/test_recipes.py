@@ -25,6 +25,7 @@ NEW: dict[str, dict[str, Any]] = {
     "step": {"schedule": "step", "step_size": 1, "gamma": 0.5},
     "wsd": {"schedule": "wsd", "decay": 0.5},
     "norms": {"decay_norms": False, "weight_decay": 0.1},
+    "frozen": {"freeze": "backbone"},
     "trivial": {"augmentation": "trivial"},
     "resized crop": {"augmentation": "resized-crop", "image_size": 12},
 }

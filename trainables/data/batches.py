@@ -117,7 +117,8 @@ class Examples:
         self.labels = _moved(torch.from_numpy(source.labels[chosen]), device)
         if device.type == "cuda":
             shape = (len(chosen), *source.images.shape[1:])
-            self._images = torch.empty(shape, dtype=torch.uint8, device=device)
+            kind = torch.from_numpy(source.images[:0]).dtype
+            self._images = torch.empty(shape, dtype=kind, device=device)
             # Pinned memory is kept by torch for good, and one copy of all images would be too much.
             each = max(1, _CHUNK_BYTES // max(1, source.images[0].nbytes))
             for start in range(0, len(chosen), each):

@@ -10,16 +10,17 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from results.errors import StoreError
 from results.store.files import sync, write_whole
 from trainables.errors import DataError
 
+T = TypeVar("T")
 FOLDER_VARIABLE = "SCALESTUDY_CACHE"
 SETTLED_SECONDS = 3.0
 """A file changed more recently may change again within the same tick of the file system's clock."""
@@ -35,6 +36,8 @@ _GROUPS = (
 )
 """Files of a control group's limit and use of memory, and what of the use can be given back, in
 version 2 of control groups and in version 1."""
+_checked: set[Path] = set()
+"""Entries that this process has compared with their checksums."""
 
 
 def cache_folder() -> Path:
@@ -90,6 +93,46 @@ def replacing(entry: Path) -> Iterator[Path]:
     finally:
         for left in entry.parent.glob(f".{entry.name}.*"):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def kept(
+    entry: Path,
+    read: Callable[[Path], T | None],
+    write: Callable[[Path], None],
+    *,
+    anew: bool = False,
+) -> T:
+    """Return what an entry holds, written first where this node has not done it yet.
+
+    `read` returns None where it is not whole, `write` fills an empty folder; processes that want
+    the same wait for one. `anew` writes what is there already too. Raises DataError where the
+    cache folder has no room.
+    """
+    known = None if anew else read(entry)
+    if known is not None:
+        return known
+    with locked(entry.name):
+        known = None if anew else read(entry)  # written by another process meanwhile
+        if known is None:
+            try:
+                with replacing(entry) as folder:
+                    write(folder)
+            except OSError as problem:
+                raise unwritable(problem) from problem
+            known = read(entry)
+    if known is None:
+        raise DataError(f"{entry}: damaged just after it was written; check the disk")
+    return known
+
+
+def is_as_written(entry: Path, checksums: Mapping[str, int]) -> bool:
+    """Return whether an entry's files have these checksums, compared once in each process."""
+    if entry not in _checked and any(
+        checksum(entry / name) != value for name, value in checksums.items()
+    ):
+        return False
+    _checked.add(entry)
+    return True
 
 
 def checksum(file: Path) -> int:

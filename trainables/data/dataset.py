@@ -29,8 +29,6 @@ from trainables.errors import DataError
 from trainables.recipe import Sides
 from trainables.trial import Source
 
-_checked: set[Path] = set()
-"""Entries of the cache folder that this process has compared with their checksums."""
 _INSPECTION = 4
 """Raised when the same files give another `DataInfo`."""
 
@@ -53,6 +51,8 @@ class Dataset:
     training: Training
     """What splits of the training images depend on, with the names that classes had when they were
     decoded: renaming a class does not change the content."""
+    key: str = ""
+    """Names content, size and fit of the images; empty where they are not of the cache folder."""
 
 
 def inspect(source: Source) -> DataInfo:
@@ -163,33 +163,23 @@ def open_dataset(
     those of the fingerprint that `inspect` returned, or the cache folder has no room.
     """
     goal = (image_size, image_size) if isinstance(image_size, int) else image_size
-    entry = _entry(fingerprint, source, goal)
-    known = None if anew else _mapped(entry)
-    if known is not None:
-        return known
-    with cache.locked(entry.name):
-        known = None if anew else _mapped(entry)  # decoded by another process meanwhile
-        if known is None:
-            reading = origin(source).read(source)
-            try:
-                with cache.replacing(entry) as folder, quiet():
-                    content, look = write_arrays(folder, reading, source, goal, progress)
-                    info = _information(reading, source, content)
-                    remember_look(content.hash, source, look)
-                    if source.damaged == "skip":
-                        cache.remember(_skipping(content.hash, source), facts_of(info))
-                    if info.fingerprint != fingerprint:
-                        raise _Others(
-                            f"{reading.train.where}: not the images and labels that the study was "
-                            "planned with: they have changed since, or differ on this node; bring "
-                            "them back or plan anew"
-                        )
-            except OSError as problem:
-                raise cache.unwritable(problem) from problem
-            known = _mapped(entry)
-    if known is None:
-        raise DataError(f"{entry}: damaged just after it was written; check the disk")
-    return known
+
+    def write(folder: Path) -> None:
+        reading = origin(source).read(source)
+        with quiet():
+            content, look = write_arrays(folder, reading, source, goal, progress)
+        info = _information(reading, source, content)
+        remember_look(content.hash, source, look)
+        if source.damaged == "skip":
+            cache.remember(_skipping(content.hash, source), facts_of(info))
+        if info.fingerprint != fingerprint:
+            raise _Others(
+                f"{reading.train.where}: not the images and labels that the study was planned "
+                "with: they have changed since, or differ on this node; bring them back or plan "
+                "anew"
+            )
+
+    return cache.kept(_entry(fingerprint, source, goal), _mapped, write, anew=anew)
 
 
 def look_at(source: Source, goals: Iterable[Sides | None], progress: Progress | None) -> DataInfo:
@@ -226,17 +216,14 @@ def _mapped(entry: Path) -> Dataset | None:
     try:
         held = cache.opened_json((entry / "classes.json").read_bytes())
         written = held["crc32"]
-        if entry not in _checked and any(
-            cache.checksum(entry / name) != value for name, value in written.items()
-        ):
+        if not cache.is_as_written(entry, written):
             return None
-        _checked.add(entry)
         train, test = (_mapped_split(entry, part) for part in ("train", "test"))
         groups = np.load(entry / "train-groups.npy") if "train-groups.npy" in written else None
         known = Training(train.labels, held["names"], held["given"], groups)
     except (OSError, ValueError, EOFError, LookupError, TypeError):
         return None
-    return Dataset(train, test, known)
+    return Dataset(train, test, known, entry.name)
 
 
 def _mapped_split(entry: Path, part: str) -> Images:

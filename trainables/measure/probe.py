@@ -135,6 +135,8 @@ def _stand_in(trial: Trial, n_train: int) -> Trial:
         warmup=0.0,
         # Nothing may diverge.
         lr=1e-12,
+        # A head alone takes less.
+        freeze="none",
     )
     data, weights = Source(validation="test"), Weights()
     return trial.changed(data=data, weights=weights, n_pool=n_train, n_train=n_train, recipe=recipe)

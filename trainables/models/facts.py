@@ -58,6 +58,14 @@ def flops_per_image(
 
 
 @lru_cache(maxsize=256)
+def head_layer(
+    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
+) -> str:
+    """Return the name of the layer whose output a model's scores are; ModelError without one."""
+    return str(_known("networks.head_layer", name, n_classes, stem, sides))
+
+
+@lru_cache(maxsize=256)
 def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> Mapping[str, Sides]:
     """Return height and width in pixels of what each convolution is given, by its name."""
     found = _known("taps.convolution_inputs", name, n_classes, stem, sides)

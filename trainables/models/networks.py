@@ -102,6 +102,29 @@ def head_names(name: str) -> frozenset[str]:
     return frozenset(key for key in two if two[key].shape != three[key].shape)
 
 
+def head_layer(
+    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
+) -> str:
+    """Return the name of a model's head: the one layer whose output its scores are.
+
+    Raises ModelError where there is none, since more is made of the last layer's output.
+    """
+    model = skeleton(name, n_classes, stem, sides).eval()
+    made: list[tuple[str, Any]] = []
+    for place, layer in model.named_modules():
+        if place and next(layer.parameters(recurse=False), None) is not None:
+            layer.register_forward_hook(lambda *given, place=place: made.append((place, given[-1])))
+    with torch.no_grad():
+        scores = model(torch.zeros(2, 3, *sides, device=place_of(model)))
+    heads = [place for place, output in made if output is scores]
+    if len(heads) == 1 and [place for place, _ in made].count(heads[0]) == 1:
+        return heads[0]
+    raise ModelError(
+        f"model {name}: freeze: backbone trains the one layer whose output is the scores, and no "
+        "layer's is; leave freeze out"
+    )
+
+
 def count_parameters(model: nn.Module) -> int:
     """Return the number of values of all of a model's parameters, frozen ones too."""
     return sum(values.numel() for values in model.parameters())
@@ -167,10 +190,15 @@ def shapes(state: dict[str, Tensor]) -> dict[str, torch.Size]:
     return {name: values.shape for name, values in state.items()}
 
 
-def hash_state(model: nn.Module) -> str:
-    """Return 16 hex digits, a hash over all parameters and buffers and their names."""
+def hash_state(model: nn.Module, but: str = "") -> str:
+    """Return 16 hex digits, a hash over all parameters and buffers and their names.
+
+    Those of the layer `but`, by its name, are left out.
+    """
     digest = hashlib.sha256()
     for name, values in model.state_dict().items():
+        if but and name.startswith(f"{but}."):
+            continue
         digest.update(f"{name}{values.dtype}{tuple(values.shape)}".encode())
         digest.update(values.cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]

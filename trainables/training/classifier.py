@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,11 @@ import torch
 from torch import Tensor
 
 from trainables.data.batches import Batches, Examples, Preparation, crop_and_flip, derive_seed
-from trainables.data.dataset import Dataset, decode_size, open_dataset
+from trainables.data.dataset import Dataset, Images, decode_size, open_dataset
 from trainables.data.decoding import channel_statistics
 from trainables.errors import DataError, Diverged, ForeignCheckpoint
-from trainables.functions import is_function
-from trainables.models.facts import check_input, convolution_inputs, flops_per_image
-from trainables.models.networks import (
-    count_parameters,
-    count_trainable,
-    hash_state,
-    read_checkpoint,
-    shapes,
-)
+from trainables.models.networks import read_checkpoint, shapes
 from trainables.models.published import expected
-from trainables.models.rehearsal import fresh_model, rehearse
-from trainables.models.taps import LiveTaps
-from trainables.models.weights import load_weights
 from trainables.recipe import TestRule
 from trainables.training.capture import Launches
 from trainables.training.device import (
@@ -39,9 +29,11 @@ from trainables.training.device import (
     resolve_device,
     resolve_precision,
 )
+from trainables.training.features import with_features
 from trainables.training.learner import Facts, Row
 from trainables.training.losses import judge, mean_loss
 from trainables.training.mixing import mixer, varied
+from trainables.training.network import Network
 from trainables.training.optimizers import Interval, Schedule, build_optimizer
 from trainables.training.parallel import Group
 from trainables.training.scores import FIVE, Predictions, scores
@@ -85,22 +77,30 @@ class Classifier:
         prepare(self._device, cpus, gpu, context_bytes)
         self._precision = resolve_precision(trial.recipe.precision, self._device)
         with memory_shortage_named(self._device, f"{trial.model} and its data"):
-            self._open(dataset)
-            self._build()
+            found = self._open(dataset)
+            with_key = trial.recipe.keeps_features and bool(found.key)
+            given = (trial, self._sides, self._device, self._precision, self._group)
+            self._network = Network(*given, on_features=with_key)
+            self.model = self._network.model
+            if with_key:
+                self._keep_features(found)
+        parameters = self._network.trained.parameters()
+        self._optimizer = build_optimizer(parameters, trial.recipe)
+        self._per_interval = trial.recipe.steps_per_interval or self._batches.per_pass
+        self._schedule = Schedule(trial.recipe, self._per_interval)
+        self._interval = Interval(self._optimizer, self._per_interval, self._device)
+        alone = self._group.size == 1
+        self.launches = Launches(self.model, self._optimizer, self._device, alone)
         self._test_predictions: Predictions | None = None
 
     def facts(self) -> Facts:
         """Return what is known once per trial."""
         trial = self._trial
         return {
-            "n_parameters": self._n_parameters[0],
-            "n_trainable": self._n_parameters[1],
-            "flops_per_image": flops_per_image(*self._form),
+            **self._network.facts,
             "subset_hash": self._subset_hash,
             "class_counts": json.dumps(self._class_counts.tolist()),
-            "init_hash": self._init_hash,
             "weights_hash": trial.weights.digest,
-            "head": self._head,
             "normalization_mean": json.dumps(self._mean),
             "normalization_std": json.dumps(self._std),
             "resolved_precision": self._precision,
@@ -160,7 +160,7 @@ class Classifier:
                     "epoch": self.epoch,
                     "step": self._steps,
                     "examples_seen": self._examples_seen,
-                    "model": self._taps.whole(self.model.state_dict()),
+                    "model": self._network.state(),
                     "optimizer": self._optimizer.state_dict(),
                 },
                 handle,
@@ -181,11 +181,11 @@ class Classifier:
                     f"{state.get(key)}, this trial's is {ours}"
                 )
         try:
-            if shapes(state["model"]) != shapes(self._taps.whole(self.model.state_dict())):
+            if shapes(state["model"]) != shapes(self._network.state()):
                 raise ForeignCheckpoint(f"{file} holds another model than this version builds")
             with memory_shortage_named(self._device, file.name):
                 self._optimizer.load_state_dict(state["optimizer"])
-                self.model.load_state_dict(self._taps.cut(state["model"]))
+                self._network.load(state["model"])
                 self.launches.forget()
         except ValueError as error:
             raise ForeignCheckpoint(
@@ -195,7 +195,7 @@ class Classifier:
         self._examples_seen = state["examples_seen"]
         self._test_predictions = None
 
-    def _open(self, dataset: Dataset | None) -> None:
+    def _open(self, dataset: Dataset | None) -> Dataset:
         trial = self._trial
         if dataset is None:
             side = decode_size(trial.data, trial.recipe.sides)
@@ -209,14 +209,16 @@ class Classifier:
         subset = dataset.training.draw(pool, trial.n_train, trial.seed)
         self._subset_hash = hashlib.sha256(np.sort(subset).tobytes()).hexdigest()[:16]
         self._class_counts = np.bincount(train.labels[subset], minlength=trial.n_classes)
-        self._train_examples = Examples(train, subset, self._device)
-        self._validation = Examples(train, held_out, self._device) if len(held_out) else None
-        self._test = Examples(dataset.test, None, self._device)
+        self._subset, self._held_out = subset, held_out
+        self._serve(train, dataset.test)
         known = expected(trial.recipe.normalization, trial.weights, trial.model)
+        # Scaled by its own images, no other trial sees the images as this one does.
+        self._rows = np.arange(len(train.labels)) if known else np.union1d(subset, held_out)
         channels = (known.mean, known.std) if known else channel_statistics(train.images, subset)
         self._mean, self._std = ([float(value) for value in values] for values in channels)
         sides, recipe, device = self._train_examples.sides, trial.recipe, self._device
         self._sides = recipe.sides or sides
+        self._prepared: Callable[[Tensor], Tensor]
         self._prepared = Preparation(self._mean, self._std, sides, recipe.sides, device)
         cropped = sides if recipe.augmentation in ("standard", "trivial") else None
         # images ÷ (classes × images of its class)
@@ -229,34 +231,35 @@ class Classifier:
         )
         self._class_weights = fair.float().to(device) if recipe.class_weights != "none" else None
         self._varied, self._mixed = varied(recipe, sides), mixer(recipe, trial.n_classes)
-        self._prepared_varied = self._prepared
+        self._prepared_varied: Callable[[Tensor], Tensor] = self._prepared
         if recipe.augmentation == "resized-crop" and recipe.sides:
             self._prepared_varied = Preparation(self._mean, self._std, recipe.sides, None, device)
+        return dataset
 
-    def _build(self) -> None:
-        trial, sides = self._trial, self._sides
-        stem = trial.recipe.stem
-        self._form = trial.model, trial.n_classes, stem, sides
-        if not is_function(trial.model):
-            check_input(*self._form)
-        layout = rehearse(*self._form).layout
-        seed = derive_seed(trial.seed, "initial weights")
-        model = fresh_model(trial.model, trial.n_classes, stem, sides, seed)
-        self._head = load_weights(model, trial.weights, trial.model, trial.n_classes)
-        self._init_hash = hash_state(model)
-        self._n_parameters = count_parameters(model), count_trainable(model)
-        on_cpu = self._device.type == "cpu"
-        self._taps = LiveTaps(model, convolution_inputs(*self._form) if on_cpu else {})
-        model = self._group.prepare(model).to(device=self._device)
-        self.model = model.to(memory_format=layout)
-        self._is_contiguous = layout == torch.contiguous_format
-        self._parallel = self._group.parallel(self.model)
-        self._optimizer = build_optimizer(self.model.parameters(), trial.recipe)
-        self._per_interval = trial.recipe.steps_per_interval or self._batches.per_pass
-        self._schedule = Schedule(trial.recipe, self._per_interval)
-        self._interval = Interval(self._optimizer, self._per_interval, self._device)
-        alone = self._group.size == 1
-        self.launches = Launches(self.model, self._optimizer, self._device, alone)
+    def _serve(self, train: Images, test: Images) -> None:
+        """Train and evaluate on images, or on what stands for them."""
+        held_out = self._held_out
+        self._train_examples = Examples(train, self._subset, self._device)
+        self._validation = Examples(train, held_out, self._device) if len(held_out) else None
+        self._test = Examples(test, None, self._device)
+
+    def _keep_features(self, dataset: Dataset) -> None:
+        """Train and evaluate the head on what the frozen backbone makes of the images."""
+        network = self._network
+        prepare, device = self._prepared, self._device
+
+        @torch.inference_mode()
+        def score(images: Tensor) -> Tensor:
+            return network.scores_of_images(prepare(images.to(device)))
+
+        identity = f"{network.identity}, {self._mean}, {self._std}"
+        batch = evaluation_batch(device.type, self._sides)
+        found = with_features(dataset, self._rows, identity, network.trained, score, batch)
+        self._subset, self._held_out = (
+            np.searchsorted(self._rows, chosen) for chosen in (self._subset, self._held_out)
+        )
+        self._serve(*found)
+        self._prepared = self._prepared_varied = lambda features: features
 
     def train(self) -> Row:
         """Train one interval and evaluate nothing; the device is not read before its end."""
@@ -282,7 +285,7 @@ class Classifier:
 
     def update(self, steps: range) -> None:
         """Make these updates, counted from 0; nothing waits for the device."""
-        self.model.train()
+        self._network.train()
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), self.launches.stream():
             # A process draws masks for its own examples: not those of the others again.
@@ -316,7 +319,7 @@ class Classifier:
             inputs = self._prepared_varied(cropped)
         elif more is not None:
             targets = more
-        scores = self._scores(inputs)
+        scores = self._network.scores(inputs)
         smoothing = self._trial.recipe.label_smoothing
         loss = mean_loss(scores, targets, smoothing, self._class_weights)
         if self._weight != 1:
@@ -330,16 +333,6 @@ class Classifier:
         hits = (scores.detach().argmax(1) == labels).sum()
         self._interval.add(loss.detach(), hits if self._weight else 0)
         return ()
-
-    def _scores(self, inputs: Tensor) -> Tensor:
-        """Return float32 scores of shape (batch, n_classes)."""
-        if self._is_contiguous:
-            inputs = inputs.contiguous()
-        bf16 = self._precision == "bf16"
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
-            model = self._parallel if self.model.training else self.model
-            scores: Tensor = model(inputs)
-        return scores.float()
 
     @torch.inference_mode()
     def _evaluate(self, examples: Examples) -> tuple[Row, Predictions]:
@@ -366,7 +359,7 @@ class Classifier:
         return {"loss": mean, "log_loss": mean, **row}, predictions
 
     def _judge(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return judge(self._scores(self._prepared(images)), labels)
+        return judge(self._network.scores(self._prepared(images)), labels)
 
     def _refuse_diverged(self, kind: str, loss: float, step: int) -> None:
         if math.isfinite(loss):

@@ -16,6 +16,7 @@ from orchestrator.plan.durations import (
     Work,
     kind_of,
     recorded_paces,
+    work_of,
 )
 from orchestrator.study.inputs import find_inputs
 from results.store.store import Store
@@ -49,6 +50,16 @@ def test_flops_alone() -> None:
     assert expected.basis is Basis.FLOPS
     assert expected.interval == pytest.approx((3 * 2813 + 1000) * 1e6 / CPU_SPEED)
     assert expected.seconds == pytest.approx(0.5 + 3 * expected.interval)
+
+
+def test_a_head_on_features_is_another_kind_and_costs_little() -> None:
+    whole = first("a")
+    head = whole.changed(recipe=whole.recipe.changed(freeze="backbone"))
+    assert kind(whole) != kind(head)
+    real = [trial.changed(trainable="classifier", model="resnet18") for trial in (whole, head)]
+    durations = Durations(work_of(find_inputs(study())), kind)
+    whole_seconds, head_seconds = (durations.expect(trial).interval for trial in real)
+    assert head_seconds < whole_seconds / 50
 
 
 def test_layers_cost_something_in_every_update() -> None:

@@ -16,7 +16,7 @@ import pytest
 from harness import flipped
 from PIL import Image
 
-from trainables.data import dataset
+from trainables.data import cache as cache_of
 from trainables.data.cache import opened_json, sealed_json
 from trainables.data.dataset import decode_size, inspect, open_dataset, room
 from trainables.data.decoding import channel_statistics
@@ -271,7 +271,7 @@ class TestEntry:
         for file in sorted(entry.iterdir()):
             content = file.read_bytes()
             for place in generator.sample(range(8 * len(content)), 12):
-                monkeypatch.setattr(dataset, "_checked", set())
+                monkeypatch.setattr(cache_of, "_checked", set())
                 file.write_bytes(flipped(content, place))
                 data = opened(source)
                 assert (data.train.images == before).all()

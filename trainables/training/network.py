@@ -1,0 +1,106 @@
+"""The network of a trial on its device, all of it trained or its head alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainables.data.batches import derive_seed
+from trainables.functions import is_function
+from trainables.models.facts import (
+    check_input,
+    convolution_inputs,
+    flops_per_image,
+    head_layer,
+)
+from trainables.models.networks import count_parameters, count_trainable, hash_state
+from trainables.models.rehearsal import fresh_model, rehearse
+from trainables.models.taps import LiveTaps
+from trainables.models.weights import load_weights
+from trainables.recipe import Sides
+from trainables.training.parallel import Group
+from trainables.trial import Trial
+
+
+class Network:
+    """A trial's model as it begins: its initial weights by the seed, or pretrained ones.
+
+    Images have these sides, height and width in pixels. Of a frozen backbone nothing is trained
+    and all is as in evaluation; with `on_features` the head is given what that makes of images.
+    Raises TrainableError where model or weights are not as the trial needs them.
+    """
+
+    def __init__(
+        self,
+        trial: Trial,
+        sides: Sides,
+        device: torch.device,
+        precision: str,
+        group: Group,
+        on_features: bool = False,
+    ) -> None:
+        self._device, self._precision = device, precision
+        self.form = trial.model, trial.n_classes, trial.recipe.stem, sides
+        """What decides the model's layers, as `build_model` takes it."""
+        if not is_function(trial.model):
+            check_input(*self.form)
+        layout = rehearse(*self.form).layout
+        self._is_contiguous = layout == torch.contiguous_format
+        model = fresh_model(*self.form, derive_seed(trial.seed, "initial weights"))
+        kept = load_weights(model, trial.weights, trial.model, trial.n_classes)
+        head = head_layer(*self.form) if trial.recipe.freeze == "backbone" else ""
+        trained = model.get_submodule(head)  # without a name all of it
+        self.facts: dict[str, Any] = {
+            "n_parameters": count_parameters(model),
+            "n_trainable": count_trainable(trained),
+            "flops_per_image": flops_per_image(*self.form),
+            "init_hash": hash_state(model),
+            "head": kept,
+        }
+        """What is known of it once per trial, by the trial table's columns."""
+        self.identity = ""
+        """Tells from others what a backbone makes of images; empty where none is asked for it."""
+        if on_features:
+            self.identity = repr((*self.form, precision, hash_state(model, but=head)))
+        on_cpu = device.type == "cpu"
+        self._taps = LiveTaps(model, convolution_inputs(*self.form) if on_cpu else {})
+        if head:
+            model.requires_grad_(False)
+            trained.requires_grad_(True)
+        self.model = group.prepare(model).to(device=device).to(memory_format=layout)
+        self.trained = self.model.get_submodule(head)
+        """What training changes: the model, or its head."""
+        self.fed = self.trained if on_features else self.model
+        """What is given batches."""
+        self._parallel = group.parallel(self.fed)
+
+    def train(self) -> None:
+        """Be trained from here on."""
+        self.model.eval()
+        self.trained.train()
+
+    def scores(self, inputs: Tensor) -> Tensor:
+        """Return float32 scores of shape (batch, n_classes)."""
+        return self._run(self._parallel if self.trained.training else self.fed, inputs)
+
+    def scores_of_images(self, inputs: Tensor) -> Tensor:
+        """Return them of images in evaluation, whatever is given to `scores`."""
+        self.model.eval()
+        return self._run(self.model, inputs)
+
+    def _run(self, part: nn.Module, inputs: Tensor) -> Tensor:
+        if self._is_contiguous:
+            inputs = inputs.contiguous()
+        bf16 = self._precision == "bf16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
+            scores: Tensor = part(inputs)
+        return scores.float()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the state as any copy of the model can load it."""
+        return self._taps.whole(self.model.state_dict())
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take such a state over."""
+        self.model.load_state_dict(self._taps.cut(state))
