@@ -173,6 +173,7 @@ HEAVY = {
     "training.features",
     "training.losses",
     "training.mixing",
+    "training.norms",
     "training.device",
     "training.network",
     "training.optimizers",

@@ -318,23 +318,17 @@ def _several_gpus(study: Study, inputs: Inputs) -> list[Finding]:
     if study.trainable != "classifier" or gpu == "auto" or gpu <= 1:
         return []
     from trainables.models.networks import skeleton
-    from trainables.training.parallel import has_batch_norm, has_dropout
+    from trainables.training.parallel import has_dropout
 
-    models = {name: skeleton(name, inputs.n_classes) for name in study.factors["model"]}
-    normed = [name for name, model in models.items() if has_batch_norm(model)]
-    masked = [name for name, model in models.items() if has_dropout(model)]
-    caveats = []
-    if normed:
-        caveats.append(
-            f"resources.gpu: {gpu}: {_some(normed)} with batch norm, which is synchronised by "
-            "torch's SyncBatchNorm on CUDA; no test of this program has run that"
-        )
-    if masked:
-        caveats.append(
-            f"resources.gpu: {gpu}: {_some(masked)} with dropout, whose masks are others on "
-            "another number of GPUs, as with another seed"
-        )
-    return [warning("several-gpus", text) for text in caveats]
+    names = study.factors["model"]
+    masked = [name for name in names if has_dropout(skeleton(name, inputs.n_classes))]
+    if not masked:
+        return []
+    text = (
+        f"resources.gpu: {gpu}: {_some(masked)} with dropout, whose masks are others on another "
+        "number of GPUs, as with another seed"
+    )
+    return [warning("several-gpus", text)]
 
 
 def _some(names: Sequence[str]) -> str:

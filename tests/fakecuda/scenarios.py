@@ -22,6 +22,7 @@ from trainables.measure.probe import Probe, _stand_in, made_up
 from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
 from trainables.training.device import gpu_problem, resolve_device
+from trainables.training.parallel import Group, meet
 from trainables.trial import Source, Trial, Weights
 from trainables.work.actor import Actor
 from trainables.work.checkpoints import Checkpoints
@@ -48,12 +49,15 @@ def trial(model: str = "resnet18", **recipe: Any) -> Trial:
     )
 
 
-def learner(device: str = "cuda", gpu: float = 1.0, **recipe: Any) -> Classifier:
+def learner(
+    device: str = "cuda", gpu: float = 1.0, group: Group | None = None, **recipe: Any
+) -> Classifier:
     return Classifier(
         _stand_in(trial(**recipe), 512),
         device=device,
         gpu=gpu,
         dataset=made_up(512, 2048, 32, 10),
+        group=group,
     )
 
 
@@ -97,6 +101,26 @@ def an_update(folder: Path) -> dict[str, dict[str, int]]:
         counted = [library.fakecuda_count(i) for i in range(5)]
         found[kind] |= dict(zip((*COUNTS, "memsets", "copies"), counted, strict=True))
         found[kind]["problem"] = made.launches.problem
+    return found
+
+
+def a_divided_update(folder: Path) -> dict[str, int]:
+    """Count what one update asks of the device of one of two processes; the other is a name."""
+    library = ctypes.CDLL(os.environ["LD_PRELOAD"])
+    library.fakecuda_count.restype = ctypes.c_long
+    # What a process that is a name says of its parameters cannot be read; before the second update
+    # it would say how gradients are put together.
+    torch.distributed._verify_params_across_processes = lambda *_: None  # type: ignore[attr-defined]
+    made = learner(group=Group(meet(), 0, 2, resolve_device("cuda")), precision="bf16")
+    made.model.train()
+    with made.launches.stream():
+        made._interval.begin([0.1] * made._per_interval)
+        library.fakecuda_reset()
+        made._feed(0)
+    found = dict(zip(COUNTS, map(library.fakecuda_count, range(3)), strict=True))
+    library.fakecuda_dump(str(folder / "names").encode())
+    calls = [line.split() for line in (folder / "names").read_text().splitlines()]
+    found["collectives"] = sum(int(line[0]) for line in calls if "nccl" in line[-1])
     return found
 
 
@@ -236,6 +260,7 @@ def two_gpus(folder: Path) -> dict[str, Any]:
 SCENARIOS: list[tuple[Scenario, dict[str, Any]]] = [
     (a_gpu, {}),
     (an_update, {}),
+    (a_divided_update, {}),
     (own_models, {}),
     (proofs, {}),
     (an_epoch, {}),

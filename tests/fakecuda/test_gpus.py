@@ -45,6 +45,13 @@ def test_an_update_is_captured_and_waits_for_nothing(
     assert (counted["synchronisations"], counted["copies back"]) == (0, 0)
 
 
+def test_an_update_of_two_processes_waits_for_nothing(found: dict[str, Any]) -> None:
+    counted = found["a_divided_update"]
+    assert (counted["synchronisations"], counted["copies back"]) == (0, 0)
+    # Two for each of 20 layers of batch norm, and two for all gradients.
+    assert counted["collectives"] == 42
+
+
 @pytest.mark.parametrize(
     ("model", "problem"),
     [("draws", "in Python"), ("waits", "not permitted when stream is capturing")],

@@ -20,6 +20,32 @@ def dropout_net(n_classes: int) -> nn.Module:
     )
 
 
+def normed_net(n_classes: int) -> nn.Module:
+    """Batch norm of maps, of vectors and without a scale."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(16, affine=False, momentum=None),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.BatchNorm1d(64),
+        nn.Linear(64, n_classes),
+    )
+
+
+def fused_net(n_classes: int) -> nn.Module:
+    """A layer that is batch norm and something else."""
+
+    class NormAct(nn.BatchNorm2d):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images).relu()
+
+    return nn.Sequential(NormAct(3), nn.Flatten(), nn.Linear(3 * 16 * 16, n_classes))
+
+
 def plain_net(n_classes: int) -> nn.Module:
     """Nothing that looks at a whole batch, and a parameter that the scores do not depend on."""
 

@@ -41,9 +41,8 @@ class Launches:
     ) -> None:
         self._model, self._optimizer = model, optimizer
         self._side: torch.cuda.Stream | None = None
-        if device.type == "cuda":
+        if allowed and device.type == "cuda":
             self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._captures = allowed and self._side is not None
         self._pool: Any = None
         self._calls: Counter[_Key] = Counter()
         self._graphs: dict[_Key, _Graph] = {}
@@ -72,7 +71,7 @@ class Launches:
 
         It is known by its name and their shapes. What it returned before may be overwritten.
         """
-        if not self._captures or self.problem:
+        if self._side is None or self.problem:
             return work(*given)
         key = work.__name__, tuple(each.shape for each in given)
         if key not in self._graphs:

@@ -2,8 +2,8 @@
 
 Every process holds the whole model and draws the same batches; it computes its part of each, and
 the gradients are averaged over the parts before every update (Li et al., PyTorch Distributed,
-VLDB 2020). So one update is that of one process up to rounding, but for what a layer does with a
-whole batch: batch norm is synchronised, on CUDA, and dropout draws other masks.
+VLDB 2020). So one update is that of one process up to rounding, batch norm included; but dropout
+draws other masks.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.distributed.distributed_c10d import Store
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.data.batches import Batch
 from trainables.errors import ModelError
+from trainables.training.norms import share_norms
 
 PATIENCE = timedelta(minutes=10)
 """Time that a process waits for the others before it fails: longer than they ever differ."""
@@ -51,6 +51,8 @@ class Group:
         device: torch.device = _CPU,
     ) -> None:
         self.rank, self.size, self._device = rank, size, device
+        self.is_counted = True
+        """Whether the part at hand is of the batch, not computed for the others' sake."""
         if size > 1:
             on_cuda = device.type == "cuda"
             dist.init_process_group(
@@ -65,18 +67,14 @@ class Group:
     def prepare(self, model: nn.Module) -> nn.Module:
         """Return the model with batch norm over the whole batch; the state keeps its names.
 
-        To be called before the model is moved to its device. Raises ModelError where it has batch
-        norm and there is no CUDA: torch synchronises it there only.
+        Raises ModelError where it has layers that do more than batch norm.
         """
-        if self.size == 1 or not has_batch_norm(model):
-            return model
-        if self._device.type != "cuda":
+        if self.size > 1 and (kind := share_norms(model, self)):
             raise ModelError(
-                "batch norm over several processes is synchronised on CUDA only, and this is the "
-                f"{self._device.type}; set resources.gpu to at most 1"
+                f"{kind} does more than batch norm, which cannot be divided among several GPUs; "
+                "set resources.gpu to at most 1"
             )
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-        return converted
+        return model
 
     def parallel(self, model: nn.Module) -> nn.Module:
         """Return what computes the scores in training: gradients are averaged over processes."""
@@ -98,6 +96,7 @@ class Group:
         n = len(batch.examples)
         span = self.span(n)
         weight = (span.stop - span.start) * self.size / n
+        self.is_counted = bool(weight)
         if not weight:
             span = slice(0, 1)
         crops = None if batch.crops is None else batch.crops[span]
@@ -142,8 +141,3 @@ class Group:
 def has_dropout(model: nn.Module) -> bool:
     """Return whether a model draws masks as it trains."""
     return any(isinstance(layer, _DropoutNd) and layer.p > 0 for layer in model.modules())
-
-
-def has_batch_norm(model: nn.Module) -> bool:
-    """Return whether a model has layers whose numbers depend on the whole batch."""
-    return any(isinstance(layer, _BatchNorm) for layer in model.modules())

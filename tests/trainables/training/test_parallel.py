@@ -11,10 +11,10 @@ import torch
 from digit_trials import TIMES, make_trial, start
 
 from trainables.data.batches import Batch
-from trainables.training.parallel import Group, has_batch_norm
+from trainables.training.parallel import Group
 from trainables.trial import Trial
 
-PLAIN = "tiny_models:plain_net"
+PLAIN, NORMED = "tiny_models:plain_net", "tiny_models:normed_net"
 IN_WORDS = {"device", *TIMES, "capture_problem"}
 
 TRIALS: dict[str, Trial] = {
@@ -36,9 +36,13 @@ TRIALS: dict[str, Trial] = {
         "tiny_models:masked_net", n_train=360, fraction=1.0, recipe={"lr": 0.01, "epochs": 8}
     ),
     "diverging": make_trial(PLAIN, recipe={"optimizer": "sgd", "lr": 1e30}),
-    "normed": make_trial(),
+    "normed": make_trial(NORMED, recipe={"batch_size": 41, "lr": 0.001}),
+    "fused": make_trial("tiny_models:fused_net"),
     # Batches of two: a third process has nothing to do.
     "few": make_trial(PLAIN, n_train=32, fraction=0.09, recipe={"batch_size": 2, "lr": 0.001}),
+    "few-normed": make_trial(
+        NORMED, n_train=32, fraction=0.09, recipe={"batch_size": 2, "lr": 1e-4}
+    ),
 }
 
 
@@ -79,11 +83,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         job("masked", 8),
         job("diverging"),
         job("normed"),
+        job("fused"),
         # Process 1 is killed before its first step; the other waits for it in a collective.
         job("dying", trial="even", dies=1),
     ]
     (folder / "codes.json").write_text(json.dumps(together(jobs, folder, 2)))
-    assert together([job("few")], folder, 3) == [0, 0, 0]
+    assert together([job("few"), job("few-normed", 1)], folder, 3) == [0, 0, 0]
     return folder
 
 
@@ -129,13 +134,13 @@ def test_parts_of_a_batch(n: int, size: int, parts: list[list[int]], weights: li
 
 
 # The unused parameter of this model is one of the things that must not matter.
-@pytest.mark.parametrize("name", ["even", "odd", "few"])
+@pytest.mark.parametrize("name", ["even", "odd", "normed", "few", "few-normed"])
 def test_several_processes_give_the_numbers_of_one(name: str, folder: Path) -> None:
     found = left(folder, name)
     alone = start(TRIALS[name])
     for row in found["rows"]:
         assert_same(alone.step(), row)
-    assert len(found["rows"]) == 2
+    assert found["rows"]
     assert np.mean(alone.predictions().classes == found["predictions"]) > 0.98
     # The processes stay copies of each other, to the last digit.
     assert found["sums"] == left(folder, name, 1)["sums"]
@@ -158,10 +163,8 @@ def test_dropout_draws_other_masks_and_learns_as_well(folder: Path) -> None:
     assert rows[-1]["val_accuracy"] > 0.7
 
 
-def test_batch_norm_needs_cuda(folder: Path) -> None:
-    assert has_batch_norm(start(TRIALS["normed"]).model)
-    assert not has_batch_norm(start(TRIALS["even"]).model)
-    assert left(folder, "normed")["error"].startswith("batch norm over several processes")
+def test_a_layer_that_is_more_than_batch_norm_is_refused(folder: Path) -> None:
+    assert left(folder, "fused")["error"].startswith("NormAct does more than batch norm")
 
 
 def test_all_processes_see_the_same_divergence(folder: Path) -> None:
