@@ -160,14 +160,15 @@ def parse_gpu(value: Any) -> str | int | Fraction:
     raise ValueError(f"would leave a part of a GPU unused; {valid}; nearest is {nearest}")
 
 
+_GPUS = Annotated[Any, share(minimum=0)] | Literal["auto"]
+
+
 class Resources(Settings):
     """What one trial gets."""
 
     cpu: Count = 1
     """CPUs, and torch threads, per trial; those of several GPUs are divided among them."""
-    gpu: Annotated[Any, BeforeValidator(parse_gpu), read_as(share(minimum=0) | Literal["auto"])] = (
-        "auto"
-    )
+    gpu: Annotated[Any, BeforeValidator(parse_gpu), read_as(_GPUS)] = "auto"
     """auto, 0, 1/k of a GPU (0.25, "1/3"), 1, or several, by data parallelism on one machine. auto
     measures how many trials a GPU holds."""
     max_trials_per_gpu: Count | None = None

@@ -8,8 +8,10 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import StudyError
+from orchestrator.study.recipes import DISTRIBUTIONS, RESERVED
 from orchestrator.study.schema import schema_of
 from orchestrator.study.study import Study, study_from
+from trainables.recipe import BUDGET_FIELDS
 
 _LARGEST = 2**20
 _MOST_VALUES, _DEEPEST = 20_000, 30
@@ -125,7 +127,40 @@ def _override(values: dict[str, Any], setting: str) -> None:
 
 def study_schema() -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a study file."""
-    return schema_of(Study) | {"title": "A study of scalestudy"}
+    schema = schema_of(Study) | {"title": "A study of scalestudy"}
+    blocks = schema["properties"]
+    recipe, search = blocks["recipe"]["properties"], blocks["search"]["anyOf"][0]
+    lists = {name: _list_of(name, field) for name, field in recipe.items()}
+    blocks["factors"]["properties"] |= lists
+    own = {name: search["properties"][name] for name in RESERVED}
+    tuned = {name: _tuned(field, lists[name]) for name, field in recipe.items()}
+    search["properties"] = {**tuned, **own}
+    del search["required"]
+    search["anyOf"] = [{"required": [name]} for name in recipe]
+    return schema
+
+
+def _list_of(name: str, field: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a list of a recipe field's values, to compare or to tune."""
+    value = {key: part for key, part in field.items() if key not in ("description", "default")}
+    if name in BUDGET_FIELDS:
+        # A budget that is not meant is left out.
+        value["anyOf"] = [kind for kind in value["anyOf"] if kind.get("type") != "null"]
+    return {"type": "array", "items": value, "minItems": 1}
+
+
+def _tuned(field: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of what a search tries of a recipe field: a list, or a distribution."""
+    ends = {**values, "minItems": 2, "maxItems": 2}
+    distribution = {
+        "type": "object",
+        "properties": {kind: values if kind == "choice" else ends for kind in DISTRIBUTIONS},
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
+    about = {key: field[key] for key in ("description", "default") if key in field}
+    return {**about, "anyOf": [values, distribution]}
 
 
 def schema_text() -> str:

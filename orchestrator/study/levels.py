@@ -8,17 +8,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
-from orchestrator.study.recipes import RECIPE_FIELDS, distinct, value_of
+from orchestrator.study.recipes import RECIPE_FIELDS, distinct
 from orchestrator.study.refusals import Refused, explain, unknown_key
-from orchestrator.study.schema import Name, Settings, block_of, list_of, share
+from orchestrator.study.schema import Name, Settings, share
 from trainables.trial import Normalization
 
-STANDARD_FACTORS: dict[str, list[Any]] = {
-    "model": ["resnet18"],
-    "weights": ["none"],
-    "fraction": [1],
-}
-"""The factors that every study has, and their levels where it names none."""
 # Bounded, because an exponent of a billion would be worked out in full.
 _NUMBER = re.compile(r"-?\d{0,15}(\.\d{0,20})?(e[+-]?\d{1,3})?(/\d{1,15})?", re.IGNORECASE)
 
@@ -82,6 +76,9 @@ class OwnWeights(Settings):
     """What the weights expect of images: `imagenet`, `data`, `none`, or mean and std."""
 
 
+_Own = Annotated[dict[str, Name | OwnWeights], Field(min_length=1, max_length=1)]
+
+
 @dataclass(frozen=True)
 class WeightsLevel:
     """A level of `weights`: a label, and where the weights are if not at torchvision."""
@@ -119,6 +116,18 @@ class WeightsLevel:
             return self.label
         said = self.own.model_dump(mode="json", exclude_none=True)
         return {self.label: said if len(said) > 1 else self.own.path}
+
+
+class Factors(Settings):
+    """The factors that every study has, as a file writes them; any recipe field may be one too."""
+
+    model: list[Name] = Field(default=["resnet18"], min_length=1)
+    weights: list[Name | _Own | None] = Field(default=["none"], min_length=1)
+    fraction: list[Annotated[Any, share(exclusiveMinimum=0)]] = Field(default=[1], min_length=1)
+
+
+STANDARD_FACTORS: dict[str, list[Any]] = Factors().model_dump()
+"""The factors that every study has, and their levels where it names none."""
 
 
 def parse_weights(value: Any) -> WeightsLevel:
@@ -188,18 +197,3 @@ def parse_factors(value: Any) -> dict[str, list[Any]]:
         factor: distinct(factor, levels, "level", _PARSERS.get(factor))
         for factor, levels in {**STANDARD_FACTORS, **value}.items()
     }
-
-
-def factors_block() -> Any:
-    """Return the type of the `factors` block as a study file writes it."""
-    label_and_path = Annotated[dict[str, Name | OwnWeights], Field(min_length=1, max_length=1)]
-    levels = {
-        "model": Name,
-        "weights": Name | None | label_and_path,
-        "fraction": share(exclusiveMinimum=0),
-    }
-    standard = {
-        factor: Annotated[list_of(levels[factor]), Field(json_schema_extra={"default": default})]
-        for factor, default in STANDARD_FACTORS.items()
-    }
-    return block_of({**standard, **{field: list_of(value_of(field)) for field in RECIPE_FIELDS}})

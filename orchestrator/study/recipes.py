@@ -5,20 +5,20 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from orchestrator.study.refusals import Refused, reason, shown, unknown, unknown_key
-from orchestrator.study.schema import Settings, block_of, list_of
-from trainables.recipe import BUDGET_FIELDS, BUDGETS, NEEDS, NUMBER, Recipe, Seed
+from orchestrator.study.schema import Settings
+from trainables.recipe import BUDGETS, NEEDS, NUMBER, Recipe, Seed
 
 Algorithm = Literal["grid", "random", "optuna"]
 RECIPE_FIELDS = tuple(Recipe.model_fields)
 
-_RESERVED = ("samples", "seed", "algorithm")
-_DISTRIBUTIONS = ("choice", "uniform", "loguniform", "randint")
+RESERVED = ("algorithm", "samples", "seed")
+DISTRIBUTIONS = ("choice", "uniform", "loguniform", "randint")
 _DEFAULT_SAMPLES = 8
 _MOST_CORNERS = 10_000
 SEARCH_SEED = 1_000_000
@@ -31,7 +31,7 @@ class Search(Settings):
     fields: dict[str, Any]
     """Values of each tuned recipe field: a list, or one distribution: {choice: […]},
     {uniform: [low, high]}, {loguniform: [low, high]}, {randint: [low, high]} (high included)."""
-    algorithm: Algorithm
+    algorithm: Algorithm | None = None
     """grid (every combination, the default for lists), random (the default with distributions or
     `samples`), or optuna (one TPE sampler per cell)."""
     samples: Annotated[int, Field(ge=1, le=100_000), *NUMBER] | None = None
@@ -49,8 +49,8 @@ class Search(Settings):
         example = "{lr: [1e-3, 1e-4]}"
         if not isinstance(block, dict):
             raise Refused(f"a block of recipe fields to tune is needed, such as {example}")
-        fields = {key: _tried(key, value) for key, value in block.items() if key not in _RESERVED}
-        rest = {key: block[key] for key in _RESERVED if block.get(key) is not None}
+        fields = {key: _tried(key, value) for key, value in block.items() if key not in RESERVED}
+        rest = {key: block[key] for key in RESERVED if block.get(key) is not None}
         if not fields:
             raise Refused(f"names no recipe field to tune; valid is a block such as {example}")
         all_lists = all(isinstance(value, list) for value in fields.values())
@@ -73,7 +73,7 @@ class Search(Settings):
 
     def written(self) -> dict[str, Any]:
         """Return the block as a study file holds it."""
-        rest = {key: getattr(self, key) for key in _RESERVED if getattr(self, key) is not None}
+        rest = {key: getattr(self, key) for key in RESERVED if getattr(self, key) is not None}
         return {**self.fields, **rest}
 
     @property
@@ -116,7 +116,7 @@ class Search(Settings):
 def _tried(field: Any, values: Any) -> Any:
     """Return the values of a recipe field that are to be tried, as the recipe holds them."""
     if field not in RECIPE_FIELDS:
-        raise Refused(unknown_key(field, [*RECIPE_FIELDS, *_RESERVED]))
+        raise Refused(unknown_key(field, [*RECIPE_FIELDS, *RESERVED]))
 
     def refused(why: str) -> Refused:
         return Refused(why, key=(field,), value=values)
@@ -126,11 +126,11 @@ def _tried(field: Any, values: Any) -> Any:
             raise refused("at least one value is needed, such as lr: [1e-3, 1e-4]")
         return distinct(field, values, "value")
     if not isinstance(values, dict) or len(values) != 1:
-        kinds = ", ".join(_DISTRIBUTIONS)
+        kinds = ", ".join(DISTRIBUTIONS)
         raise refused(f"a list, or a block of one distribution ({kinds}), is needed")
     ((kind, arguments),) = values.items()
-    if kind not in _DISTRIBUTIONS:
-        raise refused(f"{shown(kind)} is no distribution; {unknown(str(kind), _DISTRIBUTIONS)}")
+    if kind not in DISTRIBUTIONS:
+        raise refused(f"{shown(kind)} is no distribution; {unknown(str(kind), DISTRIBUTIONS)}")
     if not isinstance(arguments, list) or not arguments:
         raise refused(f"{kind} needs a list")
     if kind == "choice":
@@ -205,34 +205,6 @@ def normal_value(field: str, value: Any) -> Any:
 @cache
 def _adapter(field: str) -> TypeAdapter[Any]:
     return TypeAdapter(Recipe.model_fields[field].rebuild_annotation())
-
-
-def value_of(field: str) -> Any:
-    """Return the type of a recipe field's value where it is compared or tuned."""
-    annotation = Recipe.model_fields[field].rebuild_annotation()
-    # A budget that is not meant is left out.
-    return get_args(annotation)[0] if field in BUDGET_FIELDS else annotation
-
-
-def search_block() -> Any:
-    """Return the type of the `search` block as a study file writes it."""
-    rest = {
-        key: Annotated[field.rebuild_annotation() | None, Field(description=field.description)]
-        for key, field in Search.model_fields.items()
-        if key in _RESERVED
-    }
-    needed = [{"required": [field]} for field in RECIPE_FIELDS]
-    return block_of({**{field: _tuned(field) for field in RECIPE_FIELDS}, **rest}, anyOf=needed)
-
-
-def _tuned(field: str) -> Any:
-    declared = Recipe.model_fields[field]
-    values: Any = list_of(value_of(field))
-    ends = Annotated[values, Field(min_length=2, max_length=2)]
-    kinds = {kind: values if kind == "choice" else ends for kind in _DISTRIBUTIONS}
-    about = {"description": declared.description, "default": declared.default}
-    distribution = block_of(kinds, minProperties=1, maxProperties=1)
-    return Annotated[values | distribution, Field(json_schema_extra=about)]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import pydantic
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
 
 # YAML 1.1 reads 1e-3 as text, and quotes make text of any number: both are read as numbers.
 _WHOLE = r"^\s*[+-]?\d[\d_]*(\.0*)?([eE]\+?\d{1,2})?\s*$"
@@ -21,10 +20,10 @@ Name = Annotated[str, pydantic.Field(min_length=1)]
 """Text that is not empty."""
 
 
-def share(**limits: float) -> Any:
-    """Return the type of a number, or of text such as 1/16; JSON Schema calls the limits so."""
+def share(**limits: float) -> pydantic.WithJsonSchema:
+    """Return the mark of a number, or of text such as 1/16; JSON Schema calls the limits so."""
     text = {"type": "string", "pattern": _SHARE}
-    return Annotated[Any, pydantic.WithJsonSchema({"anyOf": [{"type": "number", **limits}, text]})]
+    return pydantic.WithJsonSchema({"anyOf": [{"type": "number", **limits}, text]})
 
 
 class Settings(pydantic.BaseModel):
@@ -40,26 +39,6 @@ def read_as(annotation: Any) -> Any:
             pydantic.TypeAdapter(annotation).core_schema
         )
     )
-
-
-def list_of(annotation: Any) -> Any:
-    """Return the type of a list with at least one entry."""
-    return Annotated[list[annotation], pydantic.Field(min_length=1)]
-
-
-def block_of(keys: Mapping[str, Any], **extra: Any) -> Any:
-    """Return the type of a block with keys that may be left out; `extra` is added to its schema."""
-
-    def declared(_: Any, handler: pydantic.GetCoreSchemaHandler) -> CoreSchema:
-        fields = {
-            key: core_schema.typed_dict_field(handler.generate_schema(kind), required=False)
-            for key, kind in keys.items()
-        }
-        return core_schema.typed_dict_schema(fields, extra_behavior="forbid")
-
-    return Annotated[
-        Any, pydantic.GetPydanticSchema(declared), pydantic.Field(json_schema_extra=extra)
-    ]
 
 
 def schema_of(model: type[pydantic.BaseModel]) -> JsonSchemaValue:

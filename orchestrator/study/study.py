@@ -26,9 +26,9 @@ from orchestrator.study.blocks import (
 )
 from orchestrator.study.levels import (
     STANDARD_FACTORS,
+    Factors,
     Size,
     WeightsLevel,
-    factors_block,
     parse_factors,
 )
 from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
@@ -96,13 +96,13 @@ class Study(Settings):
     ] = Field(default=ACCURACY, examples=["balanced_accuracy"])
     """What trials are ranked and cells compared by: accuracy, balanced_accuracy, macro_f1, top5,
     log_loss, or a column that a trainable of your own reports."""
-    factors: Annotated[
-        dict[str, list[Any]], BeforeValidator(parse_factors), read_as(factors_block())
-    ] = Field(default_factory=dict, validate_default=True)
+    factors: Annotated[dict[str, list[Any]], BeforeValidator(parse_factors), read_as(Factors)] = (
+        Field(default_factory=dict, validate_default=True)
+    )
     """Levels of `model`, `weights`, `fraction` and any recipe field."""
     recipe: Annotated[dict[str, Any], read_as(Recipe)] = Field(default_factory=dict)
     """Recipe fields that all cells share."""
-    search: Annotated[recipes.Search | None, read_as(recipes.search_block() | None)] = None
+    search: recipes.Search | None = None
     """Recipe fields tuned inside each cell."""
     early_stopping: Annotated[
         EarlyStopping | Literal["none"] | None,
