@@ -5,14 +5,11 @@ import signal
 import socket
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from orchestrator.commands import usage
-
-if TYPE_CHECKING:
-    pass
 
 
 def submit(

@@ -82,10 +82,10 @@ def replay(
             str(each.lost),
             *(or_dash(points, "{:.2f}") for points in (each.regret, each.worst)),
         )
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(table)
     for sentence in (_LEGEND, *caveats):
-        console.print(sentence, markup=False, soft_wrap=True)
+        console.print(sentence)
 
 
 def _groups(study: "Study", text: str) -> Literal["cell"] | list[str]:

@@ -209,14 +209,14 @@ def compare(
         return
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
-    Console(highlight=False).print(_table(pair))
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(_table(pair))
     for sentence in said:
-        console.print(sentence, markup=False)
+        console.print(sentence)
     for finding in _rows(found):
-        console.print(f"{finding['severity']}: {finding['evidence']}", markup=False)
+        console.print(f"{finding['severity']}: {finding['evidence']}")
     if page is not None:
-        console.print(f"page: {page}", markup=False)
+        console.print(f"page: {page}")
 
 
 def merge(

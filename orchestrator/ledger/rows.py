@@ -36,7 +36,6 @@ class _Begun:
     identity: Row
     epochs: list[Row]
     slot: int | None = None
-    pace: tuple[float | None, int | None] | None = None
 
 
 class Rows(Mapping[str, Row]):
@@ -189,7 +188,6 @@ class Rows(Mapping[str, Row]):
             self.update(trial_id, _progress(begun.epochs))
         else:
             self._sequence += 1
-            begun.pace = row.get("images_per_second"), row.get("peak_memory_bytes")
             begun.epochs.append({key: row.get(key) for key in KEPT})
             own = {"sequence": self._sequence, "recorded_at": _now()}
             self.epochs.append({**row, **begun.identity, **own})
@@ -235,14 +233,6 @@ class Rows(Mapping[str, Row]):
         for trial_id, begun in self._begun.items():
             if begun.slot is not None:
                 self.requeue(trial_id, None)
-
-    def paces(self) -> dict[str, tuple[float | None, int | None]]:
-        """Return images per second and peak memory in bytes of the last row of running trials."""
-        return {
-            trial_id: begun.pace
-            for trial_id, begun in self._begun.items()
-            if begun.pace and begun.slot is not None
-        }
 
     def _compare(self, trial_id: str, row: Row, recorded: Row) -> None:
         for name in COMPARED:

@@ -2,21 +2,18 @@
 
 import os
 import platform
-import shlex
 import socket
 import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from trainables.data.cache import memory_limit
 from trainables.trial import TRAINING_VERSION
 
-# Flags whose values might be secrets never reach the records.
-_SHOWN_FLAGS = {"--out", "--max-parallel", "--set", "--json"}
-_SWITCHES = {"--report", "--no-report", "--autoscale"}
 COMMIT_VARIABLE = "SCALESTUDY_COMMIT"
 """Holds the commit that a study was submitted from: the cluster has no checkout."""
 
@@ -40,8 +37,13 @@ def describe(cpus: float, gpus: float) -> dict[str, Any]:
         "gpus": gpus,
         "gpu_model": cuda.get_device_name() if cuda else None,
         "memory_bytes": memory_limit(),
-        "command": _command(),
+        # Without flags, whose values might be secrets.
+        "command": " ".join([Path(sys.argv[0]).name, *takewhile(_is_plain, sys.argv[1:])]),
     }
+
+
+def _is_plain(word: str) -> bool:
+    return not word.startswith("-")
 
 
 def _version(package: str) -> str | None:
@@ -69,18 +71,3 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None
-
-
-def _command() -> str:
-    """Return the command without the values of its flags, which might be secrets."""
-    shown, is_value = [Path(sys.argv[0]).name], False
-    for word in sys.argv[1:]:
-        flag, equals, _ = word.partition("=")
-        if word.startswith("-"):
-            shown.append(shlex.quote(word) if flag in _SHOWN_FLAGS else flag)
-            is_value = not equals and flag not in (*_SHOWN_FLAGS, *_SWITCHES)
-        elif not is_value:
-            shown.append(shlex.quote(word))
-        else:
-            is_value = False
-    return " ".join(shown)

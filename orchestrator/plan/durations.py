@@ -18,7 +18,6 @@ from orchestrator.study.study import Study
 from results.records import Status
 from results.store.store import Store
 from trainables.measure.footprint import Pace
-from trainables.recipe import Sides
 from trainables.trial import Trial
 
 CPU_SPEED, GPU_SPEED = 60e9, 8e12
@@ -112,8 +111,9 @@ class Kind(NamedTuple):
 
     model: str
     stem: str
-    sides: Sides | None
-    """Height and width in pixels that images are brought to."""
+    image_height: int | None
+    image_width: int | None
+    """Pixels that images are brought to; None where they stay as they are."""
     batch_size: int
     optimizer: str
     precision: str
@@ -122,11 +122,14 @@ class Kind(NamedTuple):
     on_gpu: bool
 
 
+_FORM = Kind._fields[:-2]
+"""Columns of the tables that a kind is told by, besides what it is trained on."""
+
+
 def kind_of(trial: Trial, cpus: float, on_gpu: bool) -> Kind:
     """Return a trial's kind, given what it is trained on."""
-    recipe = trial.recipe
-    form = (recipe.stem, recipe.sides, recipe.batch_size, recipe.optimizer, recipe.precision)
-    return Kind(trial.model, *form, recipe.freeze, float(cpus), on_gpu)
+    columns = {"model": trial.model, **trial.recipe.columns()}
+    return Kind(*(columns[name] for name in _FORM), float(cpus), on_gpu)
 
 
 @dataclass(frozen=True)
@@ -267,10 +270,8 @@ def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
     """
     if not store.root.is_dir():
         return {}
-    fields = [name for name in Kind._fields if name not in ("sides", "cpus", "on_gpu")]
-    fields += ["image_size", "image_height", "image_width"]
     measured = ["trial_id", "train_seen", "seconds", "images_per_second", _EVALUATED]
-    epochs = store.read("epochs", [*fields, *measured]).to_pandas()
+    epochs = store.read("epochs", [*_FORM, "image_size", *measured]).to_pandas()
     facts = ["trial_id", "cpu", "gpu", "slot", "attempts", "seconds", "started_at", "ended_at"]
     done = pc.field("status") == Status.COMPLETED.value
     trials = store.read("trials", facts, where=done).to_pandas()
@@ -290,16 +291,12 @@ def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
     epochs["evaluate"] = (1 / epochs[_EVALUATED]).fillna(spent)
     epochs = epochs.merge(trials[["trial_id", "cpu", "gpu"]], on="trial_id")
     paces = {}
-    for key, rows in epochs.groupby([*fields, "cpu", "gpu"], dropna=False, sort=False):
-        *form, cpu, gpu = key
-        values = dict(zip(fields, form, strict=True))
+    for side in ("image_height", "image_width"):
         # Rows of older versions have squares, and their one side alone.
-        square, *sides = (values.pop(name) for name in fields[-3:])
-        sizes = [*sides, square, square]
-        known = [size for size in sizes if size and not math.isnan(size)]
-        values["sides"] = (int(known[0]), int(known[1])) if known else None
-        values["batch_size"] = int(values["batch_size"])
-        kind = Kind(**values, cpus=float(cpu), on_gpu=bool(gpu))
+        epochs[side] = epochs[side].fillna(epochs["image_size"])
+    for key, rows in epochs.groupby([*_FORM, "cpu", "gpu"], dropna=False, sort=False):
+        *form, cpu, gpu = (None if value != value else value for value in key)
+        kind = Kind(*form, cpus=cpu, on_gpu=bool(gpu))
         middle = rows[["train", "evaluate"]].median()
         if middle.isna().any():
             # A trainable of one's own need not say how fast it is.

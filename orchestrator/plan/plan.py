@@ -22,6 +22,7 @@ from orchestrator.study.study import Study
 from results.errors import StoreError
 from results.findings.finding import Finding, note, warning
 from results.metric import Metric
+from results.phrases import listed
 from results.records import Status
 from results.store.objects import Location
 from results.store.store import Store
@@ -322,15 +323,8 @@ def _several_gpus(study: Study, inputs: Inputs) -> list[Finding]:
 
     names = study.factors["model"]
     masked = [name for name in names if has_dropout(skeleton(name, inputs.n_classes))]
-    if not masked:
-        return []
     text = (
-        f"resources.gpu: {gpu}: {_some(masked)} with dropout, whose masks are others on another "
+        f"resources.gpu: {gpu}: {listed(masked)} with dropout, whose masks are others on another "
         "number of GPUs, as with another seed"
     )
-    return [warning("several-gpus", text)]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 1} more models" if len(names) > 1 else ""
-    return f"{names[0]}{more}"
+    return [warning("several-gpus", text)] if masked else []

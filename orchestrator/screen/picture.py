@@ -1,5 +1,6 @@
 """A study as people see it in a terminal: cells, slots and a bar, at any width and height."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.screen.snapshot import CellView, SlotView, Snapshot
+from orchestrator.screen.snapshot import CellView, Snapshot
 from results.metric import ACCURACY, Metric
-from results.phrases import byte_size, count, duration, level_label
+from results.phrases import count, duration
 from results.records import Status
 
 _STYLES = {
@@ -33,6 +34,7 @@ _FRAME_LINES = 16
 _FEWEST_ROWS = 3
 _MOST_ERRORS = 3
 _BAR_WIDTH = 30
+_NONE = Text("–", style="dim")
 
 
 @dataclass(frozen=True)
@@ -54,24 +56,17 @@ class Picture:
             cells = rows - slots
         yield CellsTable(shot, cells)
         if shot.slots:
-            yield SlotsTable(shot.slots, slots, shot.metric)
-        yield from (
-            Text(e.plain, e.style, no_wrap=self.fitted, overflow="ellipsis") for e in errors
-        )
+            yield slots_table(shot, slots, options.max_width)
+        yield from (Text(e, "red", no_wrap=self.fitted, overflow="ellipsis") for e in errors)
         yield overall(shot, self.notes, options.max_width)
 
 
-def _errors(shot: Snapshot) -> list[Text]:
-    found = list(
-        dict.fromkeys(
-            f"failed: {' × '.join([*map(level_label, shot.factors, levels), share])}: {error}"
-            for (levels, share), cell in shot.cells.items()
-            for error in cell.errors
-        )
-    )
+def _errors(shot: Snapshot) -> list[str]:
+    cells = shot.cells.values()
+    said = [f"failed: {cell.name}: {error}" for cell in cells for error in cell.errors]
+    found = list(dict.fromkeys(said))
     hidden = len(found) - _MOST_ERRORS
-    more = [f"… and {count(hidden, 'more failure')}"] if hidden > 0 else []
-    return [Text(line, style="red") for line in (*found[:_MOST_ERRORS], *more)]
+    return [*found[:_MOST_ERRORS], *([f"… and {count(hidden, 'more failure')}"] * (hidden > 0))]
 
 
 @dataclass(frozen=True)
@@ -87,13 +82,17 @@ class CellsTable:
         shot, room = self.shot, self.most or _MOST_LONG
         layouts = [self._long()] if len(shot.cells) <= min(room, _MOST_LONG) else []
         layouts += [self._grid()] if self.most is None or len(shot.rows) <= self.most else []
-        fitting = (layout for layout in layouts if _fits(layout, console, options))
-        yield next(fitting, None) or self._narrow(options.max_width)
+        wide = options.update(width=10_000)
+        for layout in layouts:
+            if Measurement.get(console, wide, layout).maximum <= options.max_width:
+                yield layout
+                return
+        yield self._narrow(options.max_width)
 
     def _long(self) -> Table:
         table = self._table("fraction", "state", "trials", "epochs", "best", "mean", "stopped")
-        for row, column in self._keys():
-            cell = self.shot.cells[row, column]
+        for (row, column), cell in self._sorted():
+            stopped = cell.counts.get(Status.STOPPED)
             table.add_row(
                 *map(Text, row),
                 column,
@@ -102,7 +101,7 @@ class CellsTable:
                 f"{cell.epochs_done}/{cell.epochs_asked}",
                 _value(cell.best, self.shot.metric),
                 _value(cell.value if cell.is_measured else None, self.shot.metric),
-                _text(cell.counts.get(Status.STOPPED), "yellow"),
+                Text(str(stopped), "yellow") if stopped else _NONE,
             )
         return table
 
@@ -115,16 +114,14 @@ class CellsTable:
 
     def _narrow(self, width: int) -> Table:
         table = self._table("fraction", "trials")
-        keys, most = self._keys(), self.most or _MOST_ROWS
-        if len(keys) > most:
+        cells, most = self._sorted(), self.most or _MOST_ROWS
+        if len(cells) > most:
             # What is under way or went wrong is what one looks for.
             order = list(_STYLES)
-            keys.sort(key=lambda key: order.index(self.shot.cells[key].state))
-            hidden = len(keys) - most + 1
-            keys = keys[: most - 1]
-            table.caption = f"… and {hidden} more cells"
-        for row, column in keys:
-            cell = self.shot.cells[row, column]
+            cells.sort(key=lambda entry: order.index(entry[1].state))
+            table.caption = f"… and {len(cells) - most + 1} more cells"
+            cells = cells[: most - 1]
+        for (row, column), cell in cells:
             table.add_row(*map(Text, row), column, cell_text(cell, self.shot.metric))
         if self.most is not None:
             _keep_to_one_line(table, len(self.shot.factors), width)
@@ -133,49 +130,30 @@ class CellsTable:
     def _table(self, *names: str) -> Table:
         return plain_table(titled(self.shot.name, self.shot.common), self.shot.factors, *names)
 
-    def _keys(self) -> list[tuple[tuple[str, ...], str]]:
-        keys = ((row, column) for row in self.shot.rows for column in self.shot.columns)
-        return [key for key in keys if key in self.shot.cells]
+    def _sorted(self) -> list[tuple[tuple[tuple[str, ...], str], CellView]]:
+        """Return the cells by row and column, in the order of both."""
+        keys = itertools.product(self.shot.rows, self.shot.columns)
+        return [(key, self.shot.cells[key]) for key in keys if key in self.shot.cells]
 
 
-@dataclass(frozen=True)
-class SlotsTable:
-    """The places for trials, with what runs on each."""
-
-    slots: Sequence[SlotView]
-    most: int | None = None
-    metric: Metric = ACCURACY
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the widest layout that fits."""
-        wide = self._table(("epoch", "val", "images/s", "memory"), 10_000)
-        narrow = self._table(("epoch", "images/s"), options.max_width)
-        yield wide if _fits(wide, console, options) else narrow
-
-    def _table(self, names: Sequence[str], width: int) -> Table:
-        table = plain_table("", ["slot", "trains"], *names)
-        table.title = None
-        shown = self.slots if self.most is None else self.slots[: self.most]
-        for slot in shown:
-            values: dict[str, RenderableType] = {
-                "epoch": f"{slot.epochs_done}/{slot.epochs_budget}",
-                "val": _value(slot.value, self.metric),
-                "images/s": _text(slot.images_per_second and f"{slot.images_per_second:,.0f}"),
-                "memory": _text(slot.memory_bytes and byte_size(slot.memory_bytes)),
-            }
-            text = f"{slot.silence}: {slot.trial}" if slot.silence else slot.trial
-            style = "yellow" if slot.silence else ""
-            table.add_row(str(slot.slot), Text(text, style), *(values[name] for name in names))
-        if self.most is not None:
-            _keep_to_one_line(table, 2, width)
-        if len(shown) < len(self.slots):
-            table.caption = f"… and {len(self.slots) - len(shown)} more slots at work"
-        return table
-
-
-def _fits(table: Table, console: Console, options: ConsoleOptions) -> bool:
-    width = Measurement.get(console, options.update(width=10_000), table).maximum
-    return width <= options.max_width
+def slots_table(shot: Snapshot, most: int | None = None, width: int = 80) -> Table:
+    """Return the places for trials, at most so many, with what runs on each."""
+    table = plain_table("", ["slot", "trains"], "epoch", "val")
+    table.title = None
+    shown = shot.slots[:most]
+    for slot in shown:
+        text = f"{slot.silence}: {slot.trial}" if slot.silence else slot.trial
+        table.add_row(
+            str(slot.slot),
+            Text(text, "yellow" if slot.silence else ""),
+            f"{slot.epochs_done}/{slot.epochs_budget}",
+            _value(slot.value, shot.metric),
+        )
+    if most is not None:
+        _keep_to_one_line(table, 2, width)
+    if len(shown) < len(shot.slots):
+        table.caption = f"… and {len(shot.slots) - len(shown)} more slots at work"
+    return table
 
 
 def _keep_to_one_line(table: Table, first: int, width: int) -> None:
@@ -189,12 +167,7 @@ def _keep_to_one_line(table: Table, first: int, width: int) -> None:
 
 
 def _value(value: float | None, metric: Metric) -> Text:
-    return _text(None if value is None or math.isnan(value) else metric.shown(value))
-
-
-def _text(value: object, style: str = "") -> Text:
-    """Return a value as text, and a dash for one that is absent or zero."""
-    return Text(str(value), style) if value else Text("–", style="dim")
+    return _NONE if value is None or math.isnan(value) else Text(metric.shown(value))
 
 
 def cell_text(cell: CellView | None, metric: Metric = ACCURACY) -> Text:

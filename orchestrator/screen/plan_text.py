@@ -33,7 +33,7 @@ _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: ""}
 
 def print_plan(plan: Plan, price: Price, command: str) -> None:
     """Print what a run would do and cost, its cells, findings, and the command that runs it."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     counts = plan.trials
     states = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
     orphaned = counts["orphaned"]
@@ -47,14 +47,14 @@ def print_plan(plan: Plan, price: Price, command: str) -> None:
     said += [f"{cpus_said()}."] if cpus_said() else []
     said += [f"GPUs: {sentence}." for sentence in plan.placement]
     for line in [*said, f"run directory: {plan.out}"]:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line)
     console.print(cells_table(plan, price))
     if len(plan.cells) > _MOST_CELLS:
         console.print(f"… and {len(plan.cells) - _MOST_CELLS} more cells (all with --json)")
     for number, finding in enumerate(plan.findings, 1):
         style = _STYLES[finding.severity]
-        console.print(f"{number}. {finding.severity}: {finding}", style=style, markup=False)
-    console.print(f"next: {command}", markup=False, soft_wrap=True)
+        console.print(f"{number}. {finding.severity}: {finding}", style=style, soft_wrap=False)
+    console.print(f"next: {command}")
 
 
 def cells_table(plan: Plan, price: Price) -> Table:
@@ -168,30 +168,29 @@ def print_summary(
     page: Location | None = None,
 ) -> None:
     """Print what a run came to and what its report says; the command goes on with the run."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     for problem in summary.problems:
-        console.print(f"noticed: {problem}", style="yellow", markup=False)
+        console.print(f"noticed: {problem}", style="yellow")
     for failure in summary.failed:
-        console.print(f"failed: {failure}", style="red", markup=False)
+        console.print(f"failed: {failure}", style="red")
     if summary.left_open:
-        console.print(f"{summary.left_open}. This goes on: {command}", markup=False)
+        console.print(f"{summary.left_open}. This goes on: {command}")
     elif summary.incomplete:
         cells = count(len(summary.incomplete), "incomplete cell")
         console.print(
             f"{cells}: {'; '.join(summary.incomplete)}.\n"
             f"Mend the cause, then this trains only what is missing: {command}",
-            markup=False,
         )
     else:
-        console.print(f"complete: {summary.out}", markup=False)
+        console.print(f"complete: {summary.out}")
     if answer:
         console.print()
-        console.print(answer.headline, style="bold", markup=False)
+        console.print(answer.headline, style="bold")
         if answer.sure:
-            console.print(answer.sure, markup=False)
+            console.print(answer.sure)
         if answer.steps:
             console.print(steps_table(answer.steps))
     for sentence in findings:
-        console.print(f"{Severity.ERROR}: {sentence}", style="red", markup=False)
+        console.print(f"{Severity.ERROR}: {sentence}", style="red")
     if page:
-        console.print(f"report: {page}", markup=False)
+        console.print(f"report: {page}")

@@ -28,14 +28,14 @@ class Lines(Progress):
 
     def __init__(self) -> None:
         # Standard output may be a document.
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
         self._started = self._last = time.monotonic()
         self._shown = 0
 
     def note(self, text: str) -> None:
         """Write a line."""
         self._last = time.monotonic()
-        self._console.print(f"[{self._last - self._started:6.0f} s] {text}", markup=False)
+        self._console.print(f"[{self._last - self._started:6.0f} s] {text}")
 
     def decoding(self, done: int, total: int) -> None:
         """Write a line where the last one is two seconds old."""

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.compute as pc
-
 from results.analysis.costs import busy_share
 from results.metric import ACCURACY, Metric
 from results.phrases import cell_name, fraction_label, level_label, model_labels, split_levels
@@ -21,10 +19,6 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 """A trial record, with the columns of the trial table."""
-Pace = tuple[float | None, int | None]
-"""Images per second, and peak memory in bytes, of a trial's last interval."""
-
-_PACE = ["trial_id", "epoch", "images_per_second", "peak_memory_bytes"]
 _FACTORS = ("model", "weights", "fraction")
 
 
@@ -75,9 +69,6 @@ class SlotView:
     epochs_budget: int
     value: float | None
     """What the metric is on the validation set after the last interval."""
-    images_per_second: float | None
-    memory_bytes: int | None
-    """Pace and peak memory of the last interval; None before the first has ended."""
     silence: str = ""
     """For how long it has given no row, in words, where that is long."""
 
@@ -124,7 +115,7 @@ def _under_way(ledger: "Ledger") -> Snapshot:
     tuned = list(study.search.fields) if study.search else []
     most = study.looks[-1] if study.looks else None
     factors, trials = list(study.factors), [*rows.values()]
-    return snapshot_of(study.name, trials, factors, rows.paces(), tuned, most, study.metric)
+    return snapshot_of(study.name, trials, factors, tuned, most, study.metric)
 
 
 def _recorded(store: Store, at_work: bool) -> Snapshot:
@@ -135,34 +126,25 @@ def _recorded(store: Store, at_work: bool) -> Snapshot:
     for row in rows:
         if row["status"] == Status.RUNNING and not at_work:
             row["status"] = Status.PLANNED.value
-    running = [row["trial_id"] for row in rows if row["status"] == Status.RUNNING]
-    paces: dict[str, Pace] = {}
-    if running:
-        last = store.read("epochs", _PACE, pc.field("trial_id").isin(running)).sort_by("epoch")
-        paces = {
-            row["trial_id"]: (row["images_per_second"], row["peak_memory_bytes"])
-            for row in last.to_pylist()
-        }
     name = str(declared.get("name", store.root.name))
     seeds = declared.get("seeds")
     most = seeds.get("at_most") if isinstance(seeds, Mapping) else None
     metric = Metric.read(declared.get("metric"))
-    return snapshot_of(name, rows, factors or _FACTORS, paces, tuned, most, metric)
+    return snapshot_of(name, rows, factors or _FACTORS, tuned, most, metric)
 
 
 def snapshot_of(
     name: str,
     trials: Sequence[Row],
     factors: Sequence[str],
-    paces: Mapping[str, Pace] | None = None,
     tuned: Sequence[str] = (),
     most_seeds: int | None = None,
     metric: Metric = ACCURACY,
 ) -> Snapshot:
     """Return how far a study with these factors, in its order, is by its trial records.
 
-    `paces` are those of running trials by trial_id; `tuned` the recipe fields that it searches;
-    `most_seeds` those of a cell where looks may add some.
+    `tuned` are the recipe fields that it searches; `most_seeds` those of a cell where looks may add
+    some.
     """
     labels = model_labels({trial["model"] for trial in trials})
     trials = [{**trial, "model": labels[trial["model"]]} for trial in trials]
@@ -188,7 +170,7 @@ def snapshot_of(
         },
         total=_cell(wanted, metric),
         common=common,
-        slots=_slots(wanted, metric, varying, paces or {}, tuned),
+        slots=_slots(wanted, metric, varying, tuned),
         seconds_left=_seconds_left(wanted),
         slots_busy=_slots_busy(trials),
     )
@@ -233,11 +215,7 @@ def _cell(trials: Sequence[Row], metric: Metric, name: str = "") -> CellView:
 
 
 def _slots(
-    trials: Iterable[Row],
-    metric: Metric,
-    varying: Sequence[str],
-    paces: Mapping[str, Pace],
-    tuned: Sequence[str],
+    trials: Iterable[Row], metric: Metric, varying: Sequence[str], tuned: Sequence[str]
 ) -> list[SlotView]:
     slots = []
     for trial in trials:
@@ -255,7 +233,6 @@ def _slots(
                 trial["epochs_done"] or 0,
                 trial["epochs_budget"] or 0,
                 metric.latest(trial),
-                *paces.get(trial["trial_id"], (None, None)),
                 silence=trial.get("error") or "",
             )
         )

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from studies import drawn, trial_row
 
-from orchestrator.screen.picture import CellsTable, Picture, SlotsTable, cell_text, overall
+from orchestrator.screen.picture import CellsTable, Picture, cell_text, overall, slots_table
 from orchestrator.screen.snapshot import CellView, SlotView, Snapshot, snapshot_of
 
 FACTORS = ["model", "weights", "fraction"]
@@ -124,19 +124,17 @@ def test_names_with_brackets_are_no_markup() -> None:
     assert drawn(CellsTable(shown), 80)[0] == "[red]name[/]"
 
 
-SLOTS = [
-    SlotView(n, f"resnet50 × IMAGENET1K_V1 × 1/16, seed {n}", 2, 5, 0.5, 1834.2, 3 * 2**30)
-    for n in range(12)
-]
+SLOTS = [SlotView(n, f"resnet50 × IMAGENET1K_V1 × 1/16, seed {n}", 2, 5, 0.5) for n in range(12)]
 
 
 def test_slots() -> None:
-    lines = drawn(SlotsTable(SLOTS[:2]), 100)
-    assert lines[1].split() == ["slot", "trains", "epoch", "val", "images/s", "memory"]
-    assert lines[3].split()[-7:] == ["0", "2/5", "50.0", "%", "1,834", "3.0", "GiB"]
-    fresh = dataclasses.replace(SLOTS[0], images_per_second=None, memory_bytes=None)
-    assert drawn(SlotsTable([fresh]), 100)[3].split()[-2:] == ["–", "–"]
-    narrow = drawn(SlotsTable(SLOTS, most=4), 60)
+    shown = Snapshot("demo", slots=SLOTS)
+    lines = drawn(slots_table(shown), 100)
+    assert lines[1].split() == ["slot", "trains", "epoch", "val"]
+    assert lines[3].split()[-4:] == ["0", "2/5", "50.0", "%"]
+    fresh = [dataclasses.replace(SLOTS[0], value=None)]
+    assert drawn(slots_table(Snapshot("demo", slots=fresh)), 100)[3].split()[-1:] == ["–"]
+    narrow = drawn(slots_table(shown, most=4, width=60), 60)
     assert all(len(line) <= 60 for line in narrow)
     assert any("… and 8 more slots at work" in line for line in narrow)
 
