@@ -2,8 +2,8 @@
 
 Run it: python benchmarks/scaling.py [--smaller 20] [--only paper|driver] [--trials 10000]
 
-`paper` plays a mixed study of ten thousand trials in virtual time, in the real order and on real
-placement, and compares the makespan with what no order could beat. `driver` runs simulated studies
+`paper` plays a mixed study of ten thousand trials in virtual time, in the real order, and compares
+the makespan with what no order could beat. `driver` runs simulated studies
 with a local Ray and prints the driver's processor time per trial and per result, and its memory.
 `--smaller 20` makes both about twenty times as small, which shows that they run and no more.
 """
@@ -11,7 +11,6 @@ with a local Ray and prints the driver's processor time per trial and per result
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,31 +20,27 @@ import psutil
 
 from orchestrator.ledger.history import History
 from orchestrator.ledger.ledger import Ledger
-from orchestrator.ledger.passes import Pass
-from orchestrator.ledger.stages import Wanted
-from orchestrator.placement.shares import Node, Share
+from orchestrator.placement.shares import Share
 from orchestrator.plan.durations import Durations, kind_of, work_of
-from orchestrator.plan.schedule import Schedule, simulate
+from orchestrator.plan.schedule import Forecast, Schedule
 from orchestrator.run.events import Progress
 from orchestrator.run.runner import run_study
 from orchestrator.study.inputs import find_inputs
 from orchestrator.study.study import Study, study_from
 from results.store.store import Store
-from trainables.trial import Trial
 
-MODELS = {
-    "mobilenet_v3_small": 1 / 4,
-    "squeezenet1_1": 1 / 4,
-    "resnet18": 1 / 4,
-    "efficientnet_b0": 1 / 4,
-    "resnet34": 1 / 3,
-    "resnet50": 1 / 2,
-    "densenet121": 1 / 2,
-    "convnext_tiny": 1 / 2,
-    "resnet101": 1.0,
-    "vit_b_16": 1.0,
-}
-"""Each with the part of a GPU that a trial takes where GPUs are shared."""
+MODELS = (
+    "mobilenet_v3_small",
+    "squeezenet1_1",
+    "resnet18",
+    "efficientnet_b0",
+    "resnet34",
+    "resnet50",
+    "densenet121",
+    "convnext_tiny",
+    "resnet101",
+    "vit_b_16",
+)
 FRACTIONS = ["1/32", "1/16", "1/8", "1/4", "3/8", "1/2", "5/8", "3/4", "7/8", 1]
 SLOTS = (64, 256, 1000)
 
@@ -62,60 +57,34 @@ def mixed(seeds: int) -> Study:
     )
 
 
-def course(study: Study, out: Path, nodes: list[Node], share: Callable[[Trial], Share]) -> Schedule:
-    """Play a study in virtual time; its trials take as long as FLOPs make expect on a GPU."""
-    ledger = Ledger(study, find_inputs(study), History(Store(out)))
-    durations = Durations(
-        work_of(ledger.inputs), lambda trial: kind_of(trial, 1, True), on_gpu=True
-    )
-    work = Pass(
-        ledger,
-        cost=durations.seconds,
-        share=share,
-        enlarge=lambda trial, shortage: shortage,
-    )
+def on_paper(study: Study, gpus: int) -> tuple[Schedule, float]:
+    """Return a study's course on so many GPUs, and the seconds that working it out took.
 
-    def pace(wanted: Wanted) -> tuple[float, float]:
-        expected = durations.expect(wanted.trial)
-        return expected.setup, expected.interval
-
-    return simulate(work, nodes, pace, np.random.default_rng(0))
-
-
-def on_paper(study: Study, gpus: int, *, shared: bool) -> tuple[Schedule, float]:
-    """Return a study's course on machines of eight GPUs, and the seconds that working it out took.
-
-    Parameters
-    ----------
-    shared
-        Whether small models share a GPU; else each trial has a whole one.
+    A trial has a whole GPU, and takes as long as FLOPs make expect.
     """
-    nodes = [Node(f"node{number}", 64.0, 8.0, "A100") for number in range(gpus // 8)]
-
-    def share(trial: Trial) -> Share:
-        return Share(1.0, MODELS[trial.model] if shared else 1.0)
-
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        schedule = course(study, Path(folder) / "run", nodes, share)
+        ledger = Ledger(study, find_inputs(study), History(Store(Path(folder) / "run")))
+        durations = Durations(
+            work_of(ledger.inputs), lambda trial: kind_of(trial, 1, True), on_gpu=True
+        )
+        schedule = Forecast(ledger, durations, Share(1.0, 1.0)).on(gpus)
     return schedule, time.perf_counter() - began
 
 
 def paper(seeds: int, slots: tuple[int, ...] = SLOTS) -> None:
     """Print the makespan on clusters of several sizes, beside what no order could beat."""
     study = mixed(seeds)
-    print("| trials | GPUs | a trial has | makespan, h | bound, h | ratio | worked out in, s |")
-    print("| ---: | ---: | --- | ---: | ---: | ---: | ---: |")
-    for shared in (False, True):
-        for gpus in slots:
-            schedule, seconds = on_paper(study, gpus, shared=shared)
-            has = "1/4 to 1 GPU" if shared else "1 GPU"
-            print(
-                f"| {len(schedule.stays):,} | {gpus:,} | {has} | {schedule.makespan / 3600:.2f} | "
-                f"{schedule.lower_bound / 3600:.2f} | "
-                f"{schedule.makespan / schedule.lower_bound:.4f} | {seconds:.0f} |",
-                flush=True,
-            )
+    print("| trials | GPUs | makespan, h | bound, h | ratio | worked out in, s |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: |")
+    for gpus in slots:
+        schedule, seconds = on_paper(study, gpus)
+        bound = schedule.bound(gpus)
+        print(
+            f"| {len(schedule.stays):,} | {gpus:,} | {schedule.makespan / 3600:.2f} | "
+            f"{bound / 3600:.2f} | {schedule.makespan / bound:.4f} | {seconds:.0f} |",
+            flush=True,
+        )
 
 
 @dataclass(frozen=True)

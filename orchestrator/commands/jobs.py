@@ -47,7 +47,6 @@ def submit(
     from orchestrator.errors import StudyError
     from orchestrator.jobs import fetching, submission
     from orchestrator.run.signals import Interrupted
-    from orchestrator.study.file import load_study
 
     code = 0
     with usage.one_document(as_json) as document:
@@ -56,9 +55,7 @@ def submit(
                 "--fetch waits for the job and --no-follow does not; afterwards, "
                 "`scalestudy report job:ID` fetches too."
             )
-        usage.see_own_modules(study)
-        with usage.named(study):
-            asked = load_study(study, settings or (), rooted=False)
+        with usage.declared(study, settings, rooted=False) as asked:
             # Looked at before a job is sent for it.
             folder = fetching.target(to, asked.name) if fetch else None
             sent = submission.submit(

@@ -121,12 +121,9 @@ def plan(
     """Say what a run would train, what it costs, and what stands against its comparisons."""
     from orchestrator.plan.plan import plan_study
     from orchestrator.plan.price import price_study
-    from orchestrator.study.file import load_study
 
     with usage.one_document(as_json) as document:
-        usage.see_own_modules(study)
-        with usage.named(study):
-            loaded = load_study(study, usage.settings_with(settings, reuse))
+        with usage.declared(study, settings, reuse) as loaded:
             made = plan_study(loaded, out, look=look)
             if price_per_hour is None and loaded.prices:
                 price_per_hour = loaded.prices.hour
@@ -176,14 +173,12 @@ def run(
     from orchestrator.run.signals import Deadline
     from orchestrator.screen.plan_text import print_summary
     from orchestrator.screen.progress import Lines, make_progress
-    from orchestrator.study.file import load_study
 
     with Deadline() as deadline, usage.one_document(as_json) as document:
-        usage.see_own_modules(study)
         show = Lines() if as_json else make_progress()
-        with usage.named(study), written_to(log):
+        with usage.declared(study, settings, reuse) as loaded, written_to(log):
             summary = run_study(
-                load_study(study, usage.settings_with(settings, reuse)),
+                loaded,
                 out,
                 address=address,
                 max_parallel=max_parallel,
@@ -195,13 +190,8 @@ def run(
             _reported(summary.out, show, deadline) if report_too else (None, [], None)
         )
         document.update(
-            out=str(summary.out),
+            vars(summary),
             exit_code=summary.exit_code,
-            counts=summary.counts,
-            failed=summary.failed,
-            incomplete=summary.incomplete,
-            left_open=summary.left_open,
-            problems=summary.problems,
             answer=[one.text for one in answer.sentences] if answer else [],
             findings=findings,
             report=page,

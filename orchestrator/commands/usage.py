@@ -12,6 +12,7 @@ import typer
 from orchestrator.run.events import plain
 
 if TYPE_CHECKING:
+    from orchestrator.study.study import Study
     from results.store.store import Store
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
@@ -114,25 +115,32 @@ def print_json(document: Document) -> None:
 
 
 @contextmanager
-def named(file: Path) -> Iterator[None]:
-    """Name the study file in what is said of its keys."""
-    from orchestrator.errors import StudyError
+def declared(
+    file: Path,
+    settings: list[str] | None = None,
+    reuse: list[str] | None = None,
+    *,
+    rooted: bool = True,
+) -> "Iterator[Study]":
+    """Yield the study of a file, which is named in all that is said of its keys meanwhile.
 
+    `settings` override keys; it takes trials from the run directories `reuse`. Relative paths are
+    left as they are where it is not `rooted`.
+    """
+    from orchestrator.errors import StudyError
+    from orchestrator.study.file import load_study
+    from results.store.objects import is_address
+
+    see_own_modules(file)
+    # What the command names lies where the command runs, not beside the study.
+    places = [place if is_address(place) else str(Path(place).absolute()) for place in reuse or ()]
+    lent = [f"reuse={json.dumps(places)}"] if places else []
     try:
-        yield
+        yield load_study(file, [*(settings or ()), *lent], rooted=rooted)
     except StudyError as error:
         if str(error).startswith((f"{file}:", "--")):
             raise
         raise StudyError(f"{file}: {error}") from error
-
-
-def settings_with(settings: list[str] | None, reuse: list[str] | None) -> list[str]:
-    """Return the settings of a study that takes trials from run directories."""
-    from results.store.objects import is_address
-
-    # What the command names lies where the command runs, not beside the study.
-    places = [place if is_address(place) else str(Path(place).absolute()) for place in reuse or ()]
-    return [*(settings or ()), *([f"reuse={json.dumps(places)}"] if places else ())]
 
 
 def see_own_modules(study: Path | None = None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
@@ -129,7 +129,8 @@ _FORM = Kind._fields[:-2]
 def kind_of(trial: Trial, cpus: float, on_gpu: bool) -> Kind:
     """Return a trial's kind, given what it is trained on."""
     columns = {"model": trial.model, **trial.recipe.columns()}
-    return Kind(*(columns[name] for name in _FORM), float(cpus), on_gpu)
+    form = {name: columns[name] for name in _FORM}
+    return Kind(**form, cpus=float(cpus), on_gpu=on_gpu)
 
 
 @dataclass(frozen=True)
@@ -295,8 +296,8 @@ def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
         # Rows of older versions have squares, and their one side alone.
         epochs[side] = epochs[side].fillna(epochs["image_size"])
     for key, rows in epochs.groupby([*_FORM, "cpu", "gpu"], dropna=False, sort=False):
-        *form, cpu, gpu = (None if value != value else value for value in key)
-        kind = Kind(*form, cpus=cpu, on_gpu=bool(gpu))
+        known: list[Any] = [None if value != value else value for value in key]
+        kind = Kind(**dict(zip(_FORM, known, strict=False)), cpus=known[-2], on_gpu=bool(known[-1]))
         middle = rows[["train", "evaluate"]].median()
         if middle.isna().any():
             # A trainable of one's own need not say how fast it is.

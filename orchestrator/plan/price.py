@@ -94,20 +94,19 @@ def price_study(
         probe_study(ledger, max_parallel)
     durations = durations_here(ledger)
     forecast = Forecast(ledger, durations, declared_share(ledger.study, durations.on_gpu))
-    nodes, at_once = _machine(forecast.share, max_parallel)
-    return price_of(forecast, nodes, at_once, max_parallel, per_hour)
+    try:
+        room = slots([own_machine(bool(forecast.share.gpu))], forecast.share, max_parallel)
+    except RunError:
+        # Here nothing fits: what one fitting machine would take is said instead.
+        room = 1
+    # As many places as asked for, wherever they are.
+    return price_of(forecast, max(room, max_parallel or 0), per_hour)
 
 
-def price_of(
-    forecast: Forecast,
-    nodes: list[Node],
-    at_once: int,
-    max_parallel: int | None = None,
-    per_hour: float | None = None,
-) -> Price:
-    """Return what is left of a study will cost on nodes on which so many trials run at a time."""
+def price_of(forecast: Forecast, at_once: int, per_hour: float | None = None) -> Price:
+    """Return what is left of a study will cost with so many trials at a time."""
     share = forecast.share
-    schedule = forecast.on(nodes, max_parallel=max_parallel)
+    schedule = forecast.on(at_once)
     stays = schedule.stays
     low, high, _ = forecast.band(stays)
     resource = "gpu" if share.gpu else "cpu"
@@ -119,7 +118,8 @@ def price_of(
     devices = math.ceil(at_once * getattr(share, resource) - 1e-9)
     money = wall / 3600 * devices * per_hour if per_hour is not None else None
     dearer = forecast.at_most()
-    most = price_of(dearer, nodes, at_once, max_parallel, per_hour) if dearer else None
+    most = price_of(dearer, at_once, per_hour) if dearer else None
+    per_gpu = round(1 / share.gpu) if 0 < share.gpu < 1 else 1
     return Price(
         cells={
             str(cell): _cost(forecast, by_cell[number], resource)
@@ -129,12 +129,9 @@ def price_of(
         resource=resource,
         slots=at_once,
         wall=Band(wall * low, wall, wall * high),
-        bound=schedule.lower_bound,
+        bound=schedule.bound(at_once),
         # Of many trials no tail remains: the order comes within a hundredth of the bound.
-        sizes={
-            count: start + Schedule(_alike(share, count), None, stays).lower_bound
-            for count in SIZES
-        },
+        sizes={count: start + schedule.bound(count * per_gpu) for count in SIZES},
         disk=_disk(forecast, schedule, at_once),
         money=None if money is None else Band(money * low, money, money * high),
         at_most=most,
@@ -164,7 +161,7 @@ def predict(
         # Nodes that fit may yet join the cluster; what they will be nobody knows.
         return None
     at_once = min(room, max_parallel or room)
-    price = price_of(Forecast(ledger, durations, share), nodes, at_once, max_parallel)
+    price = price_of(Forecast(ledger, durations, share), at_once)
     wall, most = price.wall, price.at_most or price
     if not math.isfinite(wall.value):
         return None
@@ -181,32 +178,10 @@ def predict(
     )
 
 
-def _machine(share: Share, max_parallel: int | None) -> tuple[list[Node], int]:
-    """Return the nodes that a study is priced for, and the trials that run on them at a time."""
-    here = own_machine(bool(share.gpu))
-    try:
-        room = slots([here], share, max_parallel)
-    except RunError:
-        # Here nothing fits: what one fitting machine would take is said instead.
-        here, room = Node("a machine", max(1.0, share.cpu), math.ceil(share.gpu)), 1
-    if max_parallel and max_parallel > room:
-        # The same number of places as asked for, wherever they are.
-        gpus = math.ceil(max_parallel * min(1.0, share.gpu) - 1e-9) or max_parallel
-        return _alike(share, gpus), max_parallel
-    return [here], room
-
-
-def _alike(share: Share, count: int) -> list[Node]:
-    """Return nodes of one GPU each, of as many as a trial has, or of one place on CPUs."""
-    trials = round(1 / share.gpu) if 0 < share.gpu < 1 else 1
-    node = Node("", trials * share.cpu, math.ceil(share.gpu))
-    return [node] * count
-
-
 def _cost(forecast: Forecast, stays: Sequence[Stay], resource: str) -> Cost:
     low, high, basis = forecast.band(stays)
     seconds = sum(stay.seconds for stay in stays)
-    hours = sum(stay.seconds * getattr(stay.share, resource) for stay in stays) / 3600
+    hours = seconds * getattr(forecast.share, resource) / 3600
     return Cost(
         trials=len(stays),
         epochs=forecast.epochs(stays),

@@ -1,12 +1,13 @@
 """A study's course in virtual time: the real order and the real races, with expected durations.
 
 No Ray and no clock: ten thousand trials take seconds, so that a plan can say what a cluster makes
-of a study before anyone pays for it.
+of a study before anyone pays for it. All trials have one share, so that a cluster is a number of
+places.
 """
 
 import heapq
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,20 +17,17 @@ from orchestrator.ledger.looks import Judge, all_needed, nothing_needed
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from orchestrator.ledger.stopping import Race
-from orchestrator.placement.shares import Node, Share, places
+from orchestrator.placement.shares import Share
 from orchestrator.plan.durations import FACTORS, Basis, Durations
-
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Stay:
-    """One trial's time on a node, in seconds from the start of the pass."""
+    """One trial's time on a place, in seconds from the start of the pass."""
 
     wanted: Wanted
     start: float
     end: float
-    share: Share
     intervals: int
     """Evaluation intervals trained, those recorded before included."""
 
@@ -48,12 +46,8 @@ class Stay:
 class Schedule:
     """When each trial would run."""
 
-    nodes: Sequence[Node]
-    """What the trials were placed on."""
-    max_parallel: int | None
-    """Trials at a time, at most."""
     stays: list[Stay] = field(default_factory=list)
-    """Each trial's time on a node, in the order of their ends."""
+    """Each trial's time on a place, in the order of their ends."""
     wanted: list[Wanted] = field(default_factory=list)
     """All trials that the study has come to want, recorded ones included."""
 
@@ -67,34 +61,19 @@ class Schedule:
         """Return the seconds of all trials together."""
         return sum(stay.seconds for stay in self.stays)
 
-    @property
-    def lower_bound(self) -> float:
-        """Return what no order could beat: the longest trial, or all work spread evenly."""
+    def bound(self, places: int) -> float:
+        """Return what no order on so many places beats: the longest trial, or all work spread."""
         longest = max((stay.seconds for stay in self.stays), default=0.0)
-        bounds = [longest]
-        for resource in ("cpu", "gpu"):
-            there = sum(getattr(node, resource) for node in self.nodes)
-            held = sum(stay.seconds * getattr(stay.share, resource) for stay in self.stays)
-            bounds.append(held / there if there else 0.0)
-        if self.max_parallel:
-            bounds.append(self.seconds / self.max_parallel)
-        shares = {stay.share for stay in self.stays}
-        if len(shares) == 1:
-            (share,) = shares
-            room = sum(places(node, share) for node in self.nodes)
-            bounds.append(self.seconds / room if room else 0.0)
-        return max(bounds)
+        return max(longest, self.seconds / places)
 
 
 def simulate(
     work: Pass,
-    nodes: Sequence[Node],
+    places: int,
     pace: Callable[[Wanted], tuple[float, float]],
     generator: np.random.Generator,
-    *,
-    max_parallel: int | None = None,
 ) -> Schedule:
-    """Let a pass, over a ledger of its own, run in virtual time on some nodes.
+    """Let a pass, over a ledger of its own, run in virtual time on some places.
 
     `pace` returns the seconds before a trial's first interval, and those of each. The generator
     draws how good each recipe turns out: validation accuracies keep one random order over the whole
@@ -102,25 +81,20 @@ def simulate(
     """
     rule = work.ledger.study.stopping
     rungs = Race(rule.grace, rule.reduction_factor) if rule else None
-    room = _Room(nodes)
-    schedule = Schedule(nodes, max_parallel)
+    schedule = Schedule()
     events: list[tuple[float, int, str, int, float]] = []
-    places_taken: dict[str, tuple[_Place, Share, float]] = {}
+    started: dict[str, float] = {}
     number, now = 0, 0.0
-    work.slots = _slots(work, nodes, max_parallel)
+    work.slots = places
     hand = work.next()
     while True:
         # As with Ray, one trial waits in hand, chosen before its place is free.
-        while hand and (not max_parallel or len(places_taken) < max_parallel):
-            share = work.share(hand.trial)
-            place = room.take(share)
-            if place is None:
-                break
+        while hand and len(started) < places:
             trial_id = hand.trial.trial_id
             before = work.done(hand)
             setup, interval = pace(hand)
             work.start(trial_id)
-            places_taken[trial_id] = (place, share, now)
+            started[trial_id] = now
             number += 1
             stop = _next_look(hand, before, rungs if work.ledger.stages.group(hand) else None)
             ends = now + setup + interval * (stop - before)
@@ -137,21 +111,10 @@ def simulate(
             ends = now + pace(wanted)[1] * (stop - epoch)
             heapq.heappush(events, (ends, number, trial_id, stop, quality))
         else:
-            place, share, start = places_taken.pop(trial_id)
-            room.give(place, share)
-            schedule.stays.append(Stay(wanted, start, now, share, epoch))
+            schedule.stays.append(Stay(wanted, started.pop(trial_id), now, epoch))
             hand = hand or work.next()
     schedule.wanted = [*work.ledger.stages.wanted.values()]
     return schedule
-
-
-def _slots(work: Pass, nodes: Sequence[Node], max_parallel: int | None) -> int:
-    """Return how many trials run at a time, on average over unlike shares."""
-    counts = Counter(work.share(wanted.trial) for wanted in work.ledger.stages.wanted.values())
-    room = {share: sum(places(node, share) for node in nodes) for share in counts}
-    taken = sum(number / room[share] for share, number in counts.items() if room[share])
-    slots = round(counts.total() / taken) if taken else 0
-    return min(slots, max_parallel) if max_parallel else slots
 
 
 def _next_look(wanted: Wanted, epoch: int, rungs: Race | None) -> int:
@@ -160,52 +123,6 @@ def _next_look(wanted: Wanted, epoch: int, rungs: Race | None) -> int:
     if rungs is None:
         return budget
     return next((later for later in range(epoch + 1, budget) if rungs.is_rung(later)), budget)
-
-
-_Place = tuple[int, list[int]]
-"""A node, and those of its GPUs that are used."""
-
-
-class _Room:
-    """What is free on the nodes; a part of a GPU goes where the least is left that suffices."""
-
-    def __init__(self, nodes: Sequence[Node]) -> None:
-        self._cpu = np.array([node.cpu for node in nodes])
-        gpus = np.array([int(node.gpu) for node in nodes])
-        self._gpu = (np.arange(gpus.max(initial=0)) < gpus[:, np.newaxis]).astype(float)
-
-    def take(self, share: Share) -> _Place | None:
-        """Return a place for a share, now taken; None where there is none."""
-        place = self._find(share)
-        if place:
-            self._move(place, share, -1)
-        return place
-
-    def give(self, place: _Place, share: Share) -> None:
-        """Free a place again."""
-        self._move(place, share, 1)
-
-    def _find(self, share: Share) -> _Place | None:
-        has_cpus = self._cpu >= share.cpu - _ROUNDING
-        if not has_cpus.any():
-            return None
-        if not share.gpu:
-            return int(np.where(has_cpus, self._cpu, np.inf).argmin()), []
-        if share.gpu <= 1:
-            fits = has_cpus[:, np.newaxis] & (self._gpu >= share.gpu - _ROUNDING)
-            if not fits.any():
-                return None
-            node, gpu = divmod(int(np.where(fits, self._gpu, np.inf).argmin()), fits.shape[1])
-            return node, [gpu]
-        free = self._gpu > 1 - _ROUNDING
-        node = int((has_cpus & (free.sum(axis=1) >= share.gpu)).argmax())
-        gpus = np.flatnonzero(free[node])[: int(share.gpu)].tolist()
-        return (node, gpus) if has_cpus[node] and len(gpus) == share.gpu else None
-
-    def _move(self, place: _Place, share: Share, sign: int) -> None:
-        node, gpus = place
-        self._cpu[node] += sign * share.cpu
-        self._gpu[node, gpus] += sign * min(1.0, share.gpu)
 
 
 class Forecast:
@@ -225,8 +142,8 @@ class Forecast:
             return None
         return Forecast(self.ledger, self.durations, self.share, all_needed)
 
-    def on(self, nodes: Sequence[Node], *, max_parallel: int | None = None) -> Schedule:
-        """Return the schedule of what is left on some nodes."""
+    def on(self, places: int) -> Schedule:
+        """Return the schedule of what is left on so many places."""
         ledger = self.ledger.copy()
         ledger.judge, ledger.before_look = self.judge, lambda: None
         work = Pass(
@@ -235,9 +152,7 @@ class Forecast:
             share=lambda trial: self.share,
             enlarge=lambda trial, shortage: shortage,
         )
-        return simulate(
-            work, nodes, self._pace, np.random.default_rng(0), max_parallel=max_parallel
-        )
+        return simulate(work, places, self._pace, np.random.default_rng(0))
 
     def epochs(self, stays: Iterable[Stay]) -> int:
         """Return the epochs that are trained, what is recorded left out."""

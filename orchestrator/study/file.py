@@ -159,7 +159,7 @@ def _tuned(field: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         "minProperties": 1,
         "maxProperties": 1,
     }
-    about = {key: field[key] for key in ("description", "default") if key in field}
+    about = {key: part for key, part in field.items() if key in ("description", "default")}
     return {**about, "anyOf": [values, distribution]}
 
 

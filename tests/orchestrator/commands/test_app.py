@@ -139,7 +139,7 @@ def test_failed_trials_are_named_and_how_to_go_on(scalestudy: Command) -> None:
     assert "1 incomplete cell: a × none × 1 × lr 0.5" in words
     assert "trains only what is missing" in words
     status = scalestudy("status", "runs/small")
-    assert "failed: lr 0.5 × 1: diverged" in " ".join(status.out.split())
+    assert "failed: a × none × 1 × lr 0.5: diverged" in " ".join(status.out.split())
 
 
 def test_init_writes_studies_that_load(scalestudy: Command) -> None:

@@ -8,7 +8,7 @@ from studies import a_ledger, run, searched, study, trials
 
 from orchestrator.ledger.history import History
 from orchestrator.ledger.rows import Rows
-from orchestrator.placement.shares import Node, Share
+from orchestrator.placement.shares import Share
 from orchestrator.plan.paces import durations_here
 from orchestrator.plan.schedule import Forecast
 from orchestrator.run.recorder import Recorder
@@ -53,7 +53,7 @@ def test_a_copied_ledger_goes_on_by_itself(tmp_path: Path) -> None:
     left, wanted = len(ledger.left()), len(ledger.stages.wanted)
     before = {trial_id: ledger.rows[trial_id] for trial_id in ledger.rows}
     forecast = Forecast(ledger, durations_here(ledger), Share(1.0, 0.0))
-    first, second = (forecast.on([Node("here", 2.0, 0.0)]) for _ in range(2))
+    first, second = (forecast.on(2) for _ in range(2))
     assert first == second
     assert len(first.stays) > left > 0
     assert len(first.wanted) > wanted

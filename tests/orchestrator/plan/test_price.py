@@ -41,9 +41,7 @@ def priced(declared: Study, out: Path, **values: Any) -> Price:
     durations = Durations(work, lambda trial: kind_of(trial, 1, False), probed=probed)
     durations.start = 0.0
     forecast = Forecast(ledger, durations, Share(1.0, 0.0))
-    most = values.pop("max_parallel", None)
-    nodes, at_once = pricing._machine(forecast.share, most)
-    return price_of(forecast, nodes, at_once, most, **values)
+    return price_of(forecast, **{"at_once": 2, **values})
 
 
 def test_by_hand(tmp_path: Path) -> None:
@@ -81,10 +79,10 @@ def test_only_what_is_left_costs(tmp_path: Path) -> None:
 
 
 def test_more_at_a_time_than_this_machine_has(tmp_path: Path) -> None:
-    price = priced(study(), tmp_path / "run", max_parallel=4)
+    price = priced(study(), tmp_path / "run", at_once=4)
     assert price.slots == 4
     assert price.wall.value == pytest.approx(price.sizes[4])
-    alone = priced(study(), tmp_path / "run", max_parallel=1)
+    alone = priced(study(), tmp_path / "run", at_once=1)
     assert alone.wall.value == pytest.approx(price.sizes[1])
 
 
