@@ -51,9 +51,7 @@ class SharedBatchNorm(_BatchNorm):
         if not self.training:
             return super().forward(images)
         counted = float(self._part.is_counted)
-        found: tuple[Tensor, ...] = _Normed.apply(
-            images, self.weight, self.bias, counted, self.eps
-        )
+        found: tuple[Tensor, ...] = _Normed.apply(images, self.weight, self.bias, counted, self.eps)
         outputs, mean, squares, count = found
         seen = self.num_batches_tracked
         if self.running_mean is not None and self.running_var is not None and seen is not None:
