@@ -32,6 +32,17 @@ class DiesOnce(Simulated):
         return super().step()
 
 
+class HangsOnce(Simulated):
+    """Stands still at epoch 3 of seed 1, the first time."""
+
+    def step(self) -> dict[str, Any]:
+        hung = mark(f"hung-{self._trial.trial_id}")
+        if self.epoch == 2 and self._trial.seed == 1 and not hung.exists():
+            hung.touch()
+            time.sleep(3600)
+        return super().step()
+
+
 class DiesAlways(Simulated):
     """Its process is killed at epoch 2 of seed 1, every time."""
 

@@ -115,17 +115,23 @@ def assert_goes_on_as_if_uninterrupted(command: Command, folder: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.parametrize(
-    ("number", "limit"),
+    ("number", "limit", "to_all"),
     [
-        (signal.SIGINT, 60),
-        pytest.param(signal.SIGINT, 15, marks=pytest.mark.long),
-        pytest.param(signal.SIGTERM, 15, marks=pytest.mark.long),
+        (signal.SIGINT, 60, False),
+        pytest.param(signal.SIGINT, 15, False, marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, 15, False, marks=pytest.mark.long),
+        # As `timeout`, Slurm's scancel and systemd send it: to Ray's daemons too, before the run.
+        pytest.param(signal.SIGTERM, 15, True, marks=pytest.mark.long),
     ],
 )
-def test_a_signal_ends_a_run_in_order(number: signal.Signals, limit: float, tmp_path: Path) -> None:
+def test_a_signal_ends_a_run_in_order(
+    number: signal.Signals, limit: float, to_all: bool, tmp_path: Path
+) -> None:
     command = Command(tmp_path, PLAIN, flags=(), pace=0.3)
     process = command.recording()
     family = psutil.Process(process.pid).children(recursive=True)
+    for each in family if to_all else ():
+        each.send_signal(number)
     output = end(process, number, limit)
     assert process.returncode == 130, output
     assert "The same command goes on from there" in output

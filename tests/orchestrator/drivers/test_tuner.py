@@ -207,6 +207,17 @@ def test_a_process_of_a_trial_that_dies_fails_it_by_name(
 
 
 @pytest.mark.long
+def test_a_trial_that_hangs_is_ended_after_its_time_and_goes_on(
+    ray_cluster: Any, faults: Path, tmp_path: Path
+) -> None:
+    summary, trials = run_faulty("HangsOnce", tmp_path, trial_timeout=0.1)
+    assert summary.exit_code == 0
+    assert list(trials.attempts.sort_index()) == [1, 2, 1]
+    assert set(trials.status) == {"completed"}
+    assert len(Store(tmp_path).read("epochs")) == 12
+
+
+@pytest.mark.long
 def test_no_part_of_a_gpu_is_enough(ray_cluster: Any, tmp_path: Path) -> None:
     summary, trials = run_faulty("NeverEnoughMemory", tmp_path, **MANY)
     assert summary.exit_code == 3
