@@ -196,7 +196,10 @@ class Machine(RuleBasedStateMachine):
         parts = [part for table in ("epochs", "trials") for part in self.store.parts(table)]
         if parts:
             part = random.Random(seed).choice(parts)
-            shutil.copy(part, part.with_name(f"{name}{seed}.parquet"))
+            # What is there already may be another copy, and is not a part's name.
+            while (target := part.with_name(f"{name}{seed}.parquet")).exists():
+                seed += 1
+            shutil.copy(part, target)
             assert self.safe <= self.found() or self.damages
 
     @rule(hours=st.integers(-50, 10))
