@@ -21,6 +21,8 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_DEDUP_LOGS": "0",
+    # Workers that Ray starts beforehand are none that Tune's trials take.
+    "RAY_prestart_worker_first_driver": "0",
     # Silences a notice; a trial without a share of a GPU is told to keep to the CPU.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

@@ -1,6 +1,7 @@
 """What of Ray's private names is used here: all of it, so that one test says which has gone."""
 
 from typing import Any
+from unittest.mock import patch
 
 LOOPBACK = "127.0.0.1"
 
@@ -37,13 +38,23 @@ def silence_workers() -> None:
 
 
 def init_on_loopback(init: Any, folder: str, **options: Any) -> None:
-    """Call `ray.init` so that all that it starts listens to this machine alone, and writes here."""
-    from ray._private import services
+    """Call `ray.init` so that all that it starts listens to this machine alone, and writes here.
 
-    known = services.get_node_ip_address
-    # Ray takes a loopback address that is asked for as the wish for one that others reach.
-    services.get_node_ip_address = lambda *_, **__: LOOPBACK
-    try:
+    What serves nobody here is not started: dashboard, autoscaler, and who carries logs about.
+    """
+    from ray._private import node, services, utils
+
+    unwanted = ("start_api_server", "start_monitor", "start_log_monitor")
+    nothing: dict[str, Any] = dict.fromkeys(unwanted, _nothing)
+    with (
+        # Ray takes a loopback address that is asked for as the wish for one that others reach.
+        patch.object(services, "get_node_ip_address", lambda *_, **__: LOOPBACK),
+        # To look for them it imports the dashboard's libraries.
+        patch.object(utils, "get_dashboard_dependency_error", _nothing),
+        patch.multiple(node.Node, **nothing),
+    ):
         init(_node_ip_address=LOOPBACK, _temp_dir=folder, **options)
-    finally:
-        services.get_node_ip_address = known
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Do nothing."""

@@ -34,24 +34,24 @@ class Digits(Readable):
     """
 
     def evidence(self) -> list[Path]:
-        """Return a file that every new version of scikit-learn replaces; nothing is imported."""
+        """Return the library's file."""
+        # To import the library takes seconds.
         found = importlib.util.find_spec("sklearn")
-        return [Path(found.origin)] if found is not None and found.origin else []
+        place = Path(found.origin).parent if found and found.origin else Path()
+        return [place / "datasets" / "data" / "digits.csv.gz"]
 
     def parts(self) -> Parts:
         """Return the data set, with all images enlarged."""
-        from sklearn.datasets import load_digits
-
-        digits = load_digits()
-        labels = digits.target
-        pixels = np.repeat(_enlarged(digits.images)[..., None], 3, axis=3)
+        rows = np.loadtxt(self.evidence()[0], delimiter=",")
+        labels = rows[:, -1].astype(np.int64)
+        pixels = np.repeat(_enlarged(rows[:, :-1].reshape(-1, 8, 8))[..., None], 3, axis=3)
         train, test = carve(labels, 0.2)
         return Parts(
             {
                 "train": array_split("digits, train", pixels[train], labels[train]),
                 "test": array_split("digits, test", pixels[test], labels[test]),
             },
-            tuple(str(name) for name in digits.target_names),
+            tuple("0123456789"),
         )
 
 

@@ -8,7 +8,9 @@ import stat
 import threading
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from orchestrator.drivers import connection, ray_private
@@ -85,13 +87,32 @@ PRIVATE = [
     ("ray._private.services", "get_node_ip_address"),
     ("ray._private.worker", "print_to_stdstream"),
     ("ray._private.state", "available_resources_per_node"),
+    ("ray._private.utils", "get_dashboard_dependency_error"),
+    ("ray._private.node", "Node.start_api_server"),
+    ("ray._private.node", "Node.start_monitor"),
+    ("ray._private.node", "Node.start_log_monitor"),
 ]
 
 
 @pytest.mark.parametrize(("module", "name"), PRIVATE)
 def test_ray_has_the_private_names_that_are_used(module: str, name: str) -> None:
-    found = callable(getattr(import_module(module), name, None))
-    assert found, f"Ray has no {module}.{name} any more: see orchestrator/drivers/ray_private.py"
+    found: Any = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    assert callable(found), (
+        f"Ray has no {module}.{name} any more: see orchestrator/drivers/ray_private.py"
+    )
+
+
+@pytest.mark.ray
+def test_a_private_ray_starts_nothing_that_serves_nobody(no_ray: None) -> None:
+    with cluster(None) as nodes:
+        assert nodes
+        children = psutil.Process().children(recursive=True)
+        lines = [" ".join(child.cmdline()) for child in children]
+    assert any("raylet" in line for line in lines)
+    for name in ("dashboard/dashboard.py", "monitor.py", "ray::IDLE"):
+        assert not any(name in line for line in lines)
 
 
 def test_all_private_names_of_ray_stand_in_one_module() -> None:
