@@ -10,7 +10,7 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from orchestrator.placement.shares import Ask, Measured, copies, worth_sharing
+from orchestrator.placement.shares import Ask, Measured, copies, speed, worth_sharing
 from trainables.errors import OutOfGpuMemory, first_line
 from trainables.measure.footprint import Footprint, Hardware, Load, record, recorded
 from trainables.measure.probe import Gauge, Probe
@@ -119,6 +119,9 @@ class Survey:
                     record(load, hardware, footprint)
                     raise
                 footprint = replace(footprint, shared={**footprint.shared, k: rate})
+                if gain := speed(footprint, k):
+                    how = "by MPS" if hardware.has_mps else "in turns; MPS would let them overlap"
+                    self._note(f"{k} at once train {k * gain:.2f} times what one does, {how}")
             return footprint
 
     def _alone(self, place: Any, load: Load, ask: Ask) -> Footprint:

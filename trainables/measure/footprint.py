@@ -80,6 +80,8 @@ class Hardware:
     torch: str
     cuda: str
     driver: str
+    has_mps: bool = False
+    """Whether trials that share it do so through NVIDIA's multi-process service, not in turns."""
 
 
 @dataclass(frozen=True)

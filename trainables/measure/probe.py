@@ -1,5 +1,6 @@
 """Measures what a trial takes of a GPU: the real learner, on made-up images, for a few updates."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ UPDATES = 8
 _ENDLESS = 10**6
 """Intervals of the probe's budget, of which it trains as many as its time allows."""
 
+_MPS = Path("/tmp/nvidia-mps/control")
+
 
 class Gauge:
     """CUDA's own counters of the one GPU that this process sees; tests count on the CPU."""
@@ -43,6 +46,8 @@ class Gauge:
             torch=torch.__version__,
             cuda=torch.version.cuda or "",
             driver=driver,
+            # CUDA uses it where its control daemon listens (NVIDIA, *Multi-Process Service*).
+            has_mps="CUDA_MPS_PIPE_DIRECTORY" in os.environ or _MPS.exists(),
         )
 
     @contextmanager

@@ -126,13 +126,12 @@ def _machine(device: str) -> tuple[bool | None, dict[str, Any]]:
         "needs": gpu_needs(),
         "problem": gpu_problem(),
         "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
-        "multi-process service": "CUDA_MPS_PIPE_DIRECTORY" in os.environ
-        or Path("/tmp/nvidia-mps/control").exists(),
     }
     hardware = Gauge().hardware() if device == "cuda" else None
     if hardware is None:
         return None, seen
     seen |= {"driver": hardware.driver, "memory": hardware.total_bytes}
+    seen["multi-process service"] = hardware.has_mps
     seen |= {"built for": torch.cuda.get_arch_list(), "bf16": computes_bf16(torch.device(device))}
     return True, seen
 

@@ -1,5 +1,6 @@
 """What a probe measures, and what becomes of it; memory is counted on the CPU (see gauges)."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -271,9 +272,11 @@ def test_a_survey_measures_alone_and_together_once(
     assert 16 * 700_000 < (finding.footprint.peak_bytes or 0) < 2**28
     assert finding.footprint.images_per_second
     assert finding.footprint.shared[2] > 0
-    assert notes == ["measuring squeezenet1_1, batches of 8, 32 pixels on counted"]
+    measuring, gain = notes
+    assert measuring == "measuring squeezenet1_1, batches of 8, 32 pixels on counted"
+    assert re.fullmatch(r"2 at once train \d\.\d\d times what one does, in turns; MPS .*", gain)
     assert survey.take(asks) == found
-    assert len(notes) == 1
+    assert len(notes) == 2
     placer = Placer(study, inputs)
     placer.nodes, placer._has_gpu = nodes, True
     placer.take(found)
