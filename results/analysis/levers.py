@@ -81,23 +81,28 @@ def reference_steps(
 
 def _row(cells: pd.DataFrame, step: tuple[Comparison, int]) -> dict[str, Any]:
     row, sign = step
-    ends = sorted([sign * row.low, sign * row.high])
     seconds = cells["resource_seconds"].to_numpy(float)
-    images, hours = 0.0, sign * (seconds[row.best] - seconds[row.other]) / _HOUR
+    images, more = 0.0, sign * (seconds[row.best] - seconds[row.other])
+    sides = [level_label(row.factor, level, bare=True) for level in (row.level, row.best_level)]
+    text = " → ".join(sides[::sign])
     if row.factor == "fraction":
-        text, images, hours = _data_step(cells, row, seconds)
-    else:
-        sides = [level_label(row.factor, level, bare=True) for level in (row.level, row.best_level)]
-        text = " → ".join(sides[::sign])
+        now, then = (float(cells["n_train"].iloc[place]) for place in (row.other, row.best))
+        if row.is_forecast:
+            now, then = float(row.level), float(row.best_level)
+            # A budget of updates or of images stays what it is; one of epochs grows with the data.
+            is_fixed = cells.loc[row.best, ["steps", "examples"]].notna().any()
+            more = 0.0 if is_fixed else (then / now - 1) * seconds[row.best]
+        text, images = f"{now:,.0f} → {then:,.0f} images", then - now
+    low, high = sorted([sign * row.low, sign * row.high])
     return {
         "lever": _NAMES.get(row.factor, row.factor),
         "step": text,
         "gain": sign * row.gain,
-        "low": ends[0],
-        "high": ends[1],
+        "low": low,
+        "high": high,
         "decided": row.is_decided,
         "images": images,
-        "hours": hours,
+        "hours": more / _HOUR,
         "basis": FORECAST if row.is_forecast else MEASURED,
         "error": row.error,
         "freedom": row.freedom,
@@ -105,49 +110,30 @@ def _row(cells: pd.DataFrame, step: tuple[Comparison, int]) -> dict[str, Any]:
     }
 
 
-def _data_step(
-    cells: pd.DataFrame, row: Comparison, seconds: np.ndarray
-) -> tuple[str, float, float]:
-    """Return what step in data a comparison is of, its images, and hours that a run takes more."""
-    if row.is_forecast:
-        now, then = float(row.level), float(row.best_level)
-        # A budget of updates or of images stays what it is; one of epochs grows with the data.
-        is_fixed = cells.loc[row.best, ["steps", "examples"]].notna().any()
-        hours = 0.0 if is_fixed else (then / now - 1) * seconds[row.best] / _HOUR
-    else:
-        now, then = (float(cells["n_train"].iloc[place]) for place in (row.other, row.best))
-        hours = (seconds[row.best] - seconds[row.other]) / _HOUR
-    return f"{now:,.0f} → {then:,.0f} images", then - now, hours
-
-
 def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> list[dict[str, Any]]:
     """Return what the tuned recipe gains over the stated one, on the one seed of the search."""
     best = next((row.best for row in found.rows if row.amount == MOST), 0)
-    cell = found.cells.loc[best]
+    cell, metric = found.cells.loc[best], design.metric
     done = search[(search["stage"] == Stage.SEARCH) & (search["status"] == Status.COMPLETED)]
     done = done[done["fraction"] == cell["fraction"]].sort_values("trial_id")
-    metric = design.metric
     done = done.assign(
         accuracy=metric.scale * metric.of(done, "final_test"),
         rank=metric.of(done, "final_val").map(metric.rank),
     )
     own = where(done, {name: cell[name] for name in design.factors})
-    stated = _top(where(done, dict(design.stated)))
-    winner = _top(own)
+    stated, winner = _top(where(done, dict(design.stated))), _top(own)
     if stated is None or winner is None:
         return []
-    if all(level_label(n, winner[n]) == level_label(n, stated[n]) for n in design.stated):
+    written = {name: level_label(name, stated[name]) for name in design.stated}
+    if all(level_label(name, winner[name]) == level for name, level in written.items()):
         winner = _top(own[own["trial_id"] != stated["trial_id"]])
-        if winner is None:
-            return []
     elif np.isnan(winner["accuracy"]):
         # A search may leave the test set out; its winner was measured.
         winner["accuracy"] = cell["accuracy"]
-    fields = [n for n in design.stated if level_label(n, winner[n]) != level_label(n, stated[n])]
-    sides = [", ".join(level_label(name, row[name]) for name in fields) for row in (stated, winner)]
-    gain = winner["accuracy"] - stated["accuracy"]
-    if np.isnan(gain):
+    if winner is None or np.isnan(gain := winner["accuracy"] - stated["accuracy"]):
         return []
+    fields = [name for name in written if level_label(name, winner[name]) != written[name]]
+    sides = [", ".join(level_label(name, row[name]) for name in fields) for row in (stated, winner)]
     return [
         {
             "lever": "recipe",

@@ -257,11 +257,3 @@ def _between(told: pd.DataFrame, at: float) -> tuple[float, float, float]:
         for side in (told["headline"] - told["low"], told["high"] - told["headline"])
     )
     return headline, headline - down, headline + up
-
-
-def score_text(row: dict[str, Any]) -> str:
-    """Return a scored forecast as people write it, in accuracy."""
-    accuracy, low, high, measured = (
-        100 - row[name] for name in ("headline", "high", "low", "measured")
-    )
-    return f"forecast {accuracy:.1f} % ({low:.1f} to {high:.1f}), measured {measured:.1f} %"

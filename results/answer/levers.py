@@ -49,7 +49,7 @@ def headline(study: Analysis) -> str:
     if not study.is_ranked:
         return "Measured once: with two more seeds it can be told what helps."
     won, lost, tied = parted(rows)
-    said = "; then ".join(_advice(row) for row in won[:_MOST_NAMED])
+    said = "; then ".join(_worded(row)[0] for row in won[:_MOST_NAMED])
     parts = [f"{said[0].upper()}{said[1:]}." if said else "No step is shown to help."]
     if lost:
         parts.append(f"Would lose: {_names(lost)}.")
@@ -65,43 +65,45 @@ def how_sure(study: Analysis) -> str:
     if not chances:
         return ""
     best = max(chances, key=lambda row: float(row["best_probability"]))
-    chance, name = percent(best["best_probability"]), _name(best)
+    chance, name = percent(best["best_probability"]), _worded(best)[1]
     if not (best["decided"] and best["gain"] > 0):
         return f"Likeliest to gain most, with {chance} probability, though not decided: {name}."
     images = study.ranked["n_train"].max()
     return f"Best next step, with {chance} probability: {name}, at all of the {images:,.0f} images."
 
 
-def _advice(row: Mapping[str, Any]) -> str:
-    """Return a step as one would ask for it."""
-    after: str = row["step"].split(" → ")[-1]
-    return {
-        "data": "label more data",
-        "model": f"use the model {after}",
-        "weights": "train from scratch" if after == "none" else f"use {after} weights",
-        "recipe": f"use the tuned recipe ({after})",
-    }.get(row["lever"], f"set {row['lever']} to {after}")
-
-
 def _names(rows: Sequence[Mapping[str, Any]]) -> str:
-    return listed([_name(row) for row in rows[:_MOST_NAMED]])
+    return listed([_worded(row)[1] for row in rows[:_MOST_NAMED]])
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    after: str = row["step"].split(" → ")[-1]
-    return {
-        "data": "more data",
-        "model": after,
-        "weights": "training from scratch" if after == "none" else f"{after} weights",
-        "recipe": "the tuned recipe",
-    }.get(row["lever"], f"{row['lever']} {after}")
+def _worded(row: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return a lever as one would ask for it, its name, and its step.
+
+    Such as `use the model resnet50`, `resnet50` and `model resnet50 instead of resnet18`.
+    """
+    before, after = row["step"].split(" → ")
+    lever, step = row["lever"], f"{after} instead of {before}"
+    if lever == "data":
+        then = float(after.removesuffix(" images").replace(",", ""))
+        twice = _TWICE[0] <= then / (then - row["images"]) <= _TWICE[1]
+        return "label more data", "more data", f"twice the data ({after})" if twice else step
+    if lever == "weights":
+        step = f"{after} weights instead of {before}"
+        if after == "none":
+            return "train from scratch", "training from scratch", step
+        return f"use {after} weights", f"{after} weights", step
+    if lever == "recipe":
+        return f"use the tuned recipe ({after})", "the tuned recipe", f"the recipe {step}"
+    if lever == "model":
+        return f"use the model {after}", after, f"model {step}"
+    return f"set {lever} to {after}", f"{lever} {after}", f"{lever} {step}"
 
 
 def step_of(study: Analysis, row: Mapping[str, Any]) -> Step:
     """Return a row of `Analysis.levers` in words."""
     known, change = row["low"] == row["low"], study.metric.change
     return Step(
-        lever_phrase(row),
+        _worded(row)[2],
         change(row["gain"]),
         f"{change(row['low'])} to {change(row['high'])}" if known else "",
         bool(row["decided"]),
@@ -145,27 +147,9 @@ def parted(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[Any], lis
     return won, lost, [row for row in rows if not row["decided"]]
 
 
-def lever_phrase(row: Mapping[str, Any]) -> str:
-    """Return a lever's step in words, such as `resnet50 instead of resnet18`."""
-    before, after = row["step"].split(" → ")
-    lever = row["lever"]
-    if lever == "data":
-        now, then = (
-            float(text.removesuffix(" images").replace(",", "")) for text in (before, after)
-        )
-        if _TWICE[0] <= then / now <= _TWICE[1]:
-            return f"twice the data ({after})"
-        return f"{after} instead of {before}"
-    if lever == "weights":
-        return f"{after} weights instead of {before}"
-    if lever == "recipe":
-        return f"the recipe {after} instead of {before}"
-    return f"{lever} {after} instead of {before}"
-
-
 def _items(study: Analysis, rows: list[dict[str, Any]], chances: bool = False) -> str:
     return "; ".join(
-        f"{lever_phrase(row)}, {'forecast ' if row['basis'] == FORECAST else ''}"
+        f"{_worded(row)[2]}, {'forecast ' if row['basis'] == FORECAST else ''}"
         f"{study.metric.amount(row['gain'], row['low'], row['high'])}{_cost(study, row)}"
         f"{_chance(row, ', {} likely the best of these') if chances else ''}"
         for row in rows

@@ -49,7 +49,7 @@ _SECONDARY = ("state", "val_accuracy", "train_accuracy", "test_loss", "seconds")
 _SHOWN = ("test_accuracy", "val_accuracy", "train_accuracy", "test_loss")
 _PREDICTED = (
     *("trials_predicted", "trials", "epochs_predicted", "epochs"),
-    *("seconds_predicted", "range", "seconds"),
+    *("seconds_predicted", "range", "seconds", "ratio"),
 )
 _MAX_POINTS = 5_000
 _MAX_CURVE_ROWS = 40_000
@@ -95,21 +95,13 @@ def write_report(
         write_figure(folder, name, run.figure(name))
     write_frame(folder, "summary", run.summary())
     write_frame(folder, "levers", run.levers())
-    _record_forecasts(run, folder)
+    study, now = run.analysis, datetime.now(UTC)
+    if len(study.forecasts):
+        told = study.table("forecasts"), study.forecasts, study.runs, study.wanted
+        write_frame(folder, "forecasts", with_recorded(*told, study.cells.series, now))
     page = folder / "index.html"
-    write_whole(page, render(run, drawn, datetime.now(UTC), refresh, target, look).encode())
+    write_whole(page, render(run, drawn, now, refresh, target, look).encode())
     return page
-
-
-def _record_forecasts(run: Run, folder: Location) -> None:
-    study = run.analysis
-    if study.forecasts.empty:
-        return
-    recorded = with_recorded(
-        *(study.table("forecasts"), study.forecasts, study.runs),
-        *(study.wanted, study.cells.series, datetime.now(UTC)),
-    )
-    write_frame(folder, "forecasts", recorded)
 
 
 def render(
@@ -121,15 +113,15 @@ def render(
     look: Look | None = None,
 ) -> str:
     """Return the page of a run; `figures` names those that lie beside it."""
-    cells, study = run.cells, run.analysis
+    cells, study, answer = run.cells, run.analysis, run.answer()
     known = not cells.frame.empty
-    answer = run.answer() if known else None
     library = vega()
     passes = run.environments().drop(columns=list(_UNSHOWN), errors="ignore")
-    lines = by_data_of(study) if known else None
-    gallery = gallery_of(study, look) if known else None
-    disputed = gallery.disputed if gallery else None
-    targets = (lines.targets or None) if lines else None
+    lines, gallery = by_data_of(study), gallery_of(study, look)
+    asked = {
+        "targets": (lines and lines.targets) or None,
+        "disputed": gallery and gallery.disputed,
+    }
     return fill(
         "page.html.j2",
         [resource(name) for name in _SCRIPTS],
@@ -140,22 +132,22 @@ def render(
         metric=study.metric.name,
         cells=cells,
         kicker=_kicker(cells, written_at),
-        headline=answer.headline if answer else _NOTHING,
-        sure=answer.sure if answer else "",
-        levers=forest_of(study) if known else None,
+        headline=answer.headline if known else _NOTHING,
+        sure=answer.sure,
+        levers=forest_of(study),
         lines=lines,
         prices=study.design.prices,
-        statements=answer.statements if answer else (),
-        evidence=answer.of(EVIDENCE) if answer else "",
-        sections=sections_of(run, target) if known else [],
-        findings=by_severity(run.findings()) if known else {},
+        statements=answer.statements,
+        evidence=answer.of(EVIDENCE) if known else "",
+        sections=sections_of(run, target),
+        findings=by_severity(run.findings()),
         unfinished=[
             (cells.name(row), str(row["state"]), str(row["reason"]))
             for row in records_of(cells.frame[cells.frame["state"] != State.COMPLETE])
         ],
         figures=figures,
         gallery=gallery,
-        data=as_data(_payload(study) | {"targets": targets, "disputed": disputed}),
+        data=as_data(_payload(study) | asked),
         models=run.labels,
         cell_table=_cell_table(study),
         recipes=_recipe_table(cells, run.tuned) if known and run.tuned else None,
@@ -174,12 +166,10 @@ def _kicker(cells: Cells, written_at: datetime) -> str:
     """Return what the study is made of, in a line."""
     frame = cells.frame
     seeds = int(frame["seeds_wanted"].max()) if len(frame) else 0
-    parts = [
-        f"{count(len(frame), 'cell')} × {count(seeds, 'seed')}",
-        *([f"{frame['n_train'].max():,.0f} training images at most"] if len(frame) else []),
-        f"{written_at:%d %b %Y}",
-    ]
-    return ", ".join(parts[:-1]) + f" · {parts[-1]}"
+    parts = [f"{count(len(frame), 'cell')} × {count(seeds, 'seed')}"]
+    if len(frame):
+        parts.append(f"{frame['n_train'].max():,.0f} training images at most")
+    return f"{', '.join(parts)} · {written_at:%d %b %Y}"
 
 
 def _cell_table(study: Analysis) -> Table:
@@ -212,14 +202,15 @@ def _cell_table(study: Analysis) -> Table:
 
 
 def _recipe_table(cells: Cells, tuned: list[str]) -> Table:
-    rows = records_of(cells.frame)
+    frame, has_value = cells.frame, cells.frame["seeds"] > 0
     chosen = {
-        field: [
-            level_label(field, row[field], bare=True) if row["seeds"] else "not chosen"
-            for row in rows
-        ]
+        field: frame[field].map(lambda level, of=field: level_label(of, level, bare=True))
         for field in tuned
     }
+    frame = frame.assign(
+        cell=[cells.name(row) for row in records_of(frame)],
+        **{field: labels.where(has_value, "not chosen") for field, labels in chosen.items()},
+    )
     columns = {
         "cell": "cell",
         **{field: field for field in tuned},
@@ -227,7 +218,6 @@ def _recipe_table(cells: Cells, tuned: list[str]) -> Table:
         "search_stopped": "stopped early",
         "search_failed": "failed",
     }
-    frame = cells.frame.assign(cell=[cells.name(row) for row in rows], **chosen)
     return table_of("The recipe chosen in each cell", frame, columns, most=len(frame))
 
 
@@ -242,6 +232,7 @@ def _forecast_table(run: Run) -> Table | None:
     if found.empty:
         return None
     ends = found[["seconds_low", "seconds_high"]].itertuples(index=False)
+    columns = {name: name.replace("_", " ") for name in ("started_at", *_PREDICTED, "basis")}
     return table_of(
         "What each pass was expected to take at its start, and took to its last epoch; no ratio "
         "where it was cut short",
@@ -249,12 +240,7 @@ def _forecast_table(run: Run) -> Table | None:
             started_at=found["started_at"].dt.strftime("%Y-%m-%d %H:%M UTC"),
             range=[f"{low:.0f} to {high:.0f}" for low, high in ends],
         ),
-        {
-            "started_at": "pass",
-            **{name: name.replace("_", " ") for name in _PREDICTED},
-            "ratio": "actual / predicted",
-            "basis": "basis",
-        },
+        columns | {"started_at": "pass", "ratio": "actual / predicted"},
     )
 
 

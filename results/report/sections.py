@@ -11,9 +11,7 @@ import pandas as pd
 
 from results.analysis.analysis import Analysis
 from results.analysis.costs import COSTS, pareto_front
-from results.analysis.runs import records_of
-from results.analysis.series import score_text
-from results.phrases import STANDARD_FACTORS, count, few, level_label, resource_time
+from results.phrases import STANDARD_FACTORS, count, level_label, resource_time
 from results.report.html import Table, table_of
 from results.run import Run
 from results.statistics.forecast import CALIBRATED_ON, HELD_NOTE
@@ -294,8 +292,7 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
         found.append(section("weights", text, sheets, "pretraining"))
     if "fraction" in varied:
         sheets = [*([] if target is None else [_labels(target)]), _FORECASTS, _SCORES]
-        text = [*said["data"], *_scores(study)]
-        found.append(section("data", text, sheets, "learning-curves"))
+        found.append(section("data", said["data"], sheets, "learning-curves"))
     if varied:
         text = [one for name in varied if name not in STANDARD_FACTORS for one in said[name]]
         found.append(section("effects", text, [_EFFECTS]))
@@ -319,15 +316,6 @@ def _decided(study: Analysis, factor: str) -> list[str]:
         f"false on average. The intervals of {counted.alone} leave 0 out, each taken alone; were "
         f"there no difference at all, {counted.by_chance:.1f} would."
     ]
-
-
-def _scores(study: Analysis) -> list[str]:
-    told = [
-        f"{study.name(row, 'fraction') or 'the model'} at {row['at']:,} images, from "
-        f"{row['n_train']:,}: {score_text(row)}"
-        for row in records_of(study.scored)
-    ]
-    return [f"Earlier forecasts: {'; '.join(few(told))}."] if told else []
 
 
 def _search_cost(study: Analysis) -> list[str]:

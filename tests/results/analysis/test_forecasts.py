@@ -7,7 +7,7 @@ from sample import Plan, write
 
 import results
 from results.analysis.runs import compared_runs
-from results.analysis.series import score_text, scored, with_recorded
+from results.analysis.series import scored, with_recorded
 from results.errors import ResultsError
 from results.records import FORECAST_SCHEMA
 from results.store.store import Store
@@ -159,11 +159,6 @@ def test_nothing_is_recorded_while_a_larger_size_is_under_way():
     assert recorded_of([*line([40, 20]), trial(None, status="planned")]).empty
 
 
-def test_a_score_as_people_write_it():
-    row = {"headline": 18.8, "low": 17.0, "high": 21.04, "measured": 18.1}
-    assert score_text(row) == "forecast 81.2 % (79.0 to 83.0), measured 81.9 %"
-
-
 def test_reports_keep_forecasts_and_score_them(tmp_path):
     store = Store(write(tmp_path, Plan(fractions=(1 / 16, 1 / 4, 1.0)), np.random.default_rng(0)))
     trials = store.read("trials")
@@ -177,7 +172,7 @@ def test_reports_keep_forecasts_and_score_them(tmp_path):
     told = early.forecasts[early.forecasts["times"] == 4]
     assert len(found) == (told["refusal"] == "").sum() > 0
     assert (found["at"] == 4 * found["n_train"]).all()
-    assert "Earlier forecasts: " in page
+    assert "Earlier forecasts against what was measured since" in page
     assert "Images needed for a test accuracy of 90 %" in page
 
 
