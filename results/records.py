@@ -136,18 +136,12 @@ TRIAL_SCHEMA = pa.schema(
         "latest_val_accuracy": pa.float64(),  # at epochs_done, also while it runs
         "latest_val_metric": pa.float64(),
         "best_epoch": pa.int64(),  # by val_metric, the earliest of equals
-        "final_train_loss": pa.float64(),
-        "final_train_accuracy": pa.float64(),
-        "final_val_loss": pa.float64(),
-        "final_val_accuracy": pa.float64(),
-        "final_test_loss": pa.float64(),
-        "final_test_accuracy": pa.float64(),
-        "best_train_loss": pa.float64(),
-        "best_train_accuracy": pa.float64(),
-        "best_val_loss": pa.float64(),
-        "best_val_accuracy": pa.float64(),
-        "best_test_loss": pa.float64(),
-        "best_test_accuracy": pa.float64(),
+        **{
+            f"{at}_{part}_{name}": pa.float64()
+            for at in ("final", "best")
+            for part in ("train", "val", "test")
+            for name in ("loss", "accuracy")
+        },
         **_scores("final_val"),
         **_scores("final_test"),
         "best_val_metric": pa.float64(),

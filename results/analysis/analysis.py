@@ -1,7 +1,7 @@
 """Everything that a study's records say, each part computed once, when it is first asked for."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations, pairwise
 from typing import Any
@@ -20,10 +20,10 @@ from results.analysis.mistakes import Mistakes
 from results.analysis.runs import (
     EXCLUDED,
     Design,
+    by_cell,
     compared_runs,
     compared_trials,
     model_sizes,
-    ordered_levels,
     wanted_trials,
     where,
 )
@@ -129,18 +129,19 @@ class Analysis:
         """The epochs that comparisons use."""
         return self.compared("epochs")
 
-    @cached_property
-    def levels(self) -> dict[str, list[Any]]:
+    @property
+    def levels(self) -> Mapping[str, Sequence[Any]]:
         """The levels of each factor that has a compared run, least first."""
-        return {name: ordered_levels(self.runs, name) for name in self.factors}
-
-    @cached_property
-    def _varying(self) -> set[str]:
-        return {name for name in self.factors if self.runs[name].nunique(dropna=False) > 1}
+        return self.board.levels
 
     def varies(self, factor: str) -> bool:
         """Return whether the compared runs have more than one level of a factor."""
-        return factor in self._varying
+        return bool(self.runs[factor].nunique(dropna=False) > 1)
+
+    def by_cell(self, rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        """Return the rows of each cell that has some, with its name by all factors."""
+        parts = by_cell(rows, self.factors).values()
+        return [(cell_name(own.iloc[0], self.factors), own) for own in parts]
 
     def others(self, *named: str) -> list[str]:
         """Return the factors besides the named ones."""
@@ -221,7 +222,7 @@ class Analysis:
     @cached_property
     def levers(self) -> pd.DataFrame:
         """What each lever gains at all of the data, the best first; see `levers.levers`."""
-        levels = self.levels | {
+        levels = dict(self.levels) | {
             name: declared
             for name, declared in self.design.levels.items()
             if name not in STANDARD_FACTORS

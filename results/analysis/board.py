@@ -64,7 +64,13 @@ class Board:
             place = groups.ngroup().to_numpy()
             cells = groups.head(1)[[*names, "n_train", "n_parameters"]].reset_index(drop=True)
         seeds, seed = np.unique(runs["seed"].to_numpy(), return_inverse=True)
-        _refuse_twins(runs, place * max(seeds.size, 1) + seed)
+        twins = pd.Series(place * max(seeds.size, 1) + seed).duplicated().to_numpy()
+        if twins.any():
+            row = runs[twins].iloc[0]
+            raise ValueError(
+                f"Two runs of {cell_name(row, STANDARD_FACTORS[:2])} share seed {row['seed']}: "
+                "name every column in which runs differ in factors."
+            )
         shape = (len(cells), seeds.size)
         accuracy, selected = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
         row = np.full(shape, -1)
@@ -96,12 +102,9 @@ class Board:
         cell.
         """
         others = [name for name in self.factors if name not in named]
-        if others:
-            groups = self.cells.groupby(others, dropna=False, sort=False)
-            number = groups.ngroup().to_numpy()
-            heads = groups.head(1)[others].reset_index(drop=True)
-        else:
-            number, heads = np.zeros(len(self.cells), dtype=int), pd.DataFrame(index=[0])
+        groups = self.cells.groupby(others, dropna=False, sort=False)
+        number = groups.ngroup().to_numpy()
+        heads = groups.head(1)[others].reset_index(drop=True)
         codes = [
             pd.Index(list(self.levels[name])).get_indexer(pd.Index(self.cells[name]))
             for name in named
@@ -129,16 +132,6 @@ class Board:
                 columns.append(np.log(self.cells["n_parameters"].to_numpy(float)))
         found: Array = np.nan_to_num(np.column_stack(columns))
         return found
-
-
-def _refuse_twins(runs: pd.DataFrame, place: Places) -> None:
-    twins = pd.Series(place).duplicated().to_numpy()
-    if twins.any():
-        row = runs[twins].iloc[0]
-        raise ValueError(
-            f"Two runs of {cell_name(row, STANDARD_FACTORS[:2])} share seed {row['seed']}: "
-            "name every column in which runs differ in factors."
-        )
 
 
 def _recorded(
@@ -238,12 +231,8 @@ class Classes:
     @property
     def never(self) -> list[tuple[str, int]]:
         """Classes, with their images, that no run is ever right on."""
-        best = self.right.max(axis=(0, 1), initial=-1)
-        return [
-            (name, int(size))
-            for name, size, most in zip(self.names, self.images, best, strict=True)
-            if most == 0
-        ]
+        places = np.flatnonzero(self.right.max(axis=(0, 1), initial=-1) == 0)
+        return [(self.names[place], int(self.images[place])) for place in places]
 
 
 def by_class(

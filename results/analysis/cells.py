@@ -118,14 +118,10 @@ class Cells:
     @property
     def is_settled(self) -> bool:
         """Whether nothing is left to train, unless what failed is tried again."""
-        open_trials = [
-            f"{stage}_{status}" for stage in Stage for status in (Status.PLANNED, Status.RUNNING)
-        ]
-        return (
-            not self.frame.empty
-            and not self.frame[open_trials].to_numpy().any()
-            and not (self.frame["state"] == State.MISSING).any()
-        )
+        frame = self.frame
+        open_trials = [name for name in _COUNTS if name.endswith((Status.PLANNED, Status.RUNNING))]
+        missing = frame["state"] == State.MISSING
+        return len(frame) > 0 and not missing.any() and not frame[open_trials].to_numpy().any()
 
     @property
     def progress(self) -> str:
@@ -321,24 +317,21 @@ def _inner(name: str, metric: Metric) -> tuple[str, int]:
 
 
 def _costs(wanted: pd.DataFrame, done: pd.DataFrame, count: int) -> dict[str, Any]:
-    """Return what one run of each cell takes, and what its search took."""
-    searched = wanted[wanted["stage"] == Stage.SEARCH]
-    on_gpu, seconds = _resource_seconds(done, count)
-    _, spent = _resource_seconds(searched, count)
+    """Return what one run of each cell takes, and what its search took.
+
+    Cells are charged in GPU time where any of their trials had one, else in CPU time.
+    """
+    place = wanted["cell"]
+    on_gpu = np.bincount(place, weights=wanted["gpu"].fillna(0) > 0, minlength=count) > 0
+    share = wanted["gpu"].where(on_gpu[place], wanted["cpu"]).fillna(1)
+    spent = wanted["seconds"].fillna(0) * share
+    searched = spent.where(wanted["stage"] == Stage.SEARCH, 0)
     return {
         "seconds": done.groupby("cell")["seconds"].mean(),
         "resource": np.where(on_gpu, "gpu", "cpu"),
-        "resource_seconds": seconds.groupby(done["cell"]).mean(),
-        "search_resource_seconds": np.bincount(searched["cell"], weights=spent, minlength=count),
+        "resource_seconds": spent[done.index].groupby(done["cell"]).mean(),
+        "search_resource_seconds": np.bincount(place, weights=searched, minlength=count),
     }
-
-
-def _resource_seconds(trials: pd.DataFrame, count: int) -> tuple[np.ndarray, pd.Series]:
-    """Tell which cells are charged in GPU time, those of which any trial had one; charge all."""
-    has_gpu = trials["gpu"].fillna(0) > 0
-    on_gpu = np.bincount(trials["cell"], weights=has_gpu, minlength=count) > 0
-    share = trials["gpu"].where(on_gpu[trials["cell"]], trials["cpu"])
-    return on_gpu, trials["seconds"].fillna(0) * share.fillna(1)
 
 
 def _shared(compared: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -350,10 +343,9 @@ def _shared(compared: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 
 def _standing(row: Mapping[str, Any], race: bool) -> tuple[State, str | None]:
     """Return how far a cell has come, and why no further."""
-    stages = {
-        stage: {status: int(row[f"{stage}_{status}"]) for status in Status} for stage in Stage
-    }
-    search, measure = stages[Stage.SEARCH], stages[Stage.MEASURE]
+    search, measure = (
+        {status: int(row[f"{stage}_{status}"]) for status in Status} for stage in Stage
+    )
     total = {status: search[status] + measure[status] for status in Status}
     done, unfinished = int(row["completed"]), total[Status.PLANNED] + total[Status.RUNNING]
     if (done and not unfinished) if race else done >= row["seeds_wanted"]:

@@ -62,10 +62,10 @@ class Comparison:
     """Seeds that both have."""
     error: float
     freedom: float
-    """Standard error of the gain, in points, and its degrees of freedom."""
     seed_error: float
     image_error: float
-    """Its parts from seeds and from test images."""
+    """Standard error of the gain in points, its degrees of freedom, and its parts from seeds and
+    from test images."""
     is_forecast: bool = False
     """Whether nothing was measured there."""
     low: float = np.nan
@@ -128,10 +128,9 @@ def compare_best(
 ) -> Comparisons:
     """Hold the best cells against the others, and make all claims of an answer hold together.
 
-    Cells are those that may be called the best, the most accurate first; differences what the
-    study's inference (`contrasts.inferred`) says of the pairs that `rivals` names; crossings the p
-    values of the tested crossovers, shape (crossovers,). Of forecasts the first stretch of a series
-    is used. `look` is None where a study is looked at once.
+    Cells are those that may be called the best, the most accurate first; differences those of the
+    pairs that `rivals` names; crossings the p values of the tested crossovers. Of forecasts the
+    first stretch of a series is used. `look` is None where a study is looked at once.
     """
     cells = cells.reset_index(drop=True)
     crossings = look.looks.overall(crossings, look.number) if look else crossings
@@ -153,15 +152,8 @@ def compare_best(
         if row.amount == ANY and not row.is_decided:
             low, _ = field.ends(row, ALPHA / (row.contenders * count))
             ties += np.array(row.others)[~(low > 0)].tolist()
-    return Comparisons(
-        tuple(settled),
-        cells,
-        field.value(),
-        field.speaks_of,
-        tuple(ties),
-        together[len(tests) :],
-        spent,
-    )
+    known = tuple(settled), cells, field.value(), field.speaks_of, tuple(ties)
+    return Comparisons(*known, together[len(tests) :], spent)
 
 
 def rivals(cells: pd.DataFrame, factors: Sequence[str]) -> list[tuple[int, int]]:

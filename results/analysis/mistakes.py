@@ -44,22 +44,18 @@ class Mistakes:
         sizes = board.cells["n_train"].to_numpy()
         most = row[(sizes == sizes[(row >= 0).any(axis=1)].max())[:, None] & (row >= 0)]
         missed = names[~right[most].any(axis=0)]
-        shares = np.array([_share(right, own[own >= 0]) for own in row])
-        differ = _disputed(shares)
+        tested = (row >= 0).any(axis=1)
+        shares = np.full((len(row), len(names)), np.nan)
+        shares[tested] = [right[own[own >= 0]].mean(axis=0) for own in row[tested]]
+        differ = _disputed(shares[tested])
         taken = _taken(predictions, missed, examples)
         return cls(taken, most.size, names.iloc[differ], shares[:, differ])
 
 
-def _share(right: np.ndarray, rows: Places) -> Array:
-    found: Array = right[rows].mean(axis=0) if rows.size else np.full(right.shape[1], np.nan)
-    return found
-
-
 def _disputed(shares: Array) -> Places:
     """Return the places of the images on which cells differ, the most disputed first."""
-    tested = ~np.isnan(shares).any(axis=1)
     # What most of a cell's seeds do is what the cell does.
-    agreed = (shares[tested] > 0.5).mean(axis=0)
+    agreed = (shares > 0.5).mean(axis=0)
     order = np.argsort(np.abs(agreed - 0.5), kind="stable")
     found: Places = order[(agreed[order] > 0) & (agreed[order] < 1)][:_MOST]
     return found

@@ -51,38 +51,34 @@ def _missing(study: Analysis) -> Iterator[Finding]:
     under_way = by_cell(open_rows, factors).keys()
     columns = [*factors, "seeds", "seeds_wanted", "missing_seeds", "reason"]
     for row in study.cells.frame[columns].to_dict("records"):
-        key, name = cell_key(row, factors), cell_name(row, factors)
-        missing = {seed: fates.get((key, seed)) for seed in row["missing_seeds"]}
-        if race:
-            missing = {
-                seed: fate
-                for seed, fate in missing.items()
-                if fate is None or fate["status"] not in _RACED
-            }
-        if not missing:
+        key = cell_key(row, factors)
+        trials = {seed: fates.get((key, seed)) for seed in row["missing_seeds"]}
+        parts = [
+            _fate(seed, trial)
+            for seed, trial in trials.items()
+            if not (race and trial and trial["status"] in _RACED)
+        ]
+        if not parts:
             continue
-        if not row["seeds"]:
-            to_come = key in under_way
-            yield Finding(
-                Severity.NOTE if to_come else Severity.ERROR,
-                "missing-cell",
-                f"no seed completed: {row['reason']}",
-                "nothing while the study runs; comparisons leave the cell out"
-                if to_come
-                else "mend the cause and run the study again; comparisons leave the cell out",
-                name,
+        if row["seeds"]:
+            to_come = all(part.endswith(("planned", "running")) for part in parts)
+            code = "missing-seed"
+            evidence = f"{row['seeds']} of {row['seeds_wanted']} seeds: {'; '.join(parts)}"
+            advice = (
+                "run the study again: it trains what is missing; until then the mean is over fewer "
+                "seeds than its neighbours'"
             )
-            continue
-        parts = [_fate(seed, fate) for seed, fate in missing.items()]
-        to_come = all(part.endswith(("planned", "running")) for part in parts)
-        yield Finding(
-            Severity.NOTE if to_come else Severity.ERROR,
-            "missing-seed",
-            f"{row['seeds']} of {row['seeds_wanted']} seeds: {'; '.join(parts)}",
-            "run the study again: it trains what is missing; until then the mean is over fewer "
-            "seeds than its neighbours'",
-            name,
-        )
+        else:
+            to_come = key in under_way
+            code, evidence = "missing-cell", f"no seed completed: {row['reason']}"
+            what = (
+                "nothing while the study runs"
+                if to_come
+                else ("mend the cause and run the study again")
+            )
+            advice = f"{what}; comparisons leave the cell out"
+        severity = Severity.NOTE if to_come else Severity.ERROR
+        yield Finding(severity, code, evidence, advice, cell_name(row, factors))
 
 
 def _fate(seed: int, trial: dict[Any, Any] | None) -> str:
@@ -106,7 +102,7 @@ def _raced(study: Analysis) -> Iterator[Finding]:
         f"unlike trials competed: {stopped} of {len(wanted)} were stopped early",
         "a search, not a comparison; early_stopping.compare: cell trains every cell to its end",
     )
-    for own in by_cell(wanted, study.factors).values():
+    for cell, own in study.by_cell(wanted):
         count = int((own["status"] == Status.STOPPED).sum())
         if count:
             yield error(
@@ -114,7 +110,7 @@ def _raced(study: Analysis) -> Iterator[Finding]:
                 f"{count} of {len(own)} trials were stopped while competing with other cells",
                 "this is a search, not a comparison: a mean over survivors is biased upward; "
                 "compare: cell keeps every cell",
-                cell_name(own.iloc[0], study.factors),
+                cell,
             )
 
 
@@ -129,9 +125,7 @@ def _stopped(study: Analysis) -> Iterator[Finding]:
             "a measured trial is never stopped; run the study again",
             cell_name(row, study.factors),
         )
-    search = wanted[wanted["stage"] == Stage.SEARCH]
-    kept = search[[*study.factors, "status", "stopped_at_epoch"]]
-    for own in by_cell(kept, study.factors).values():
+    for cell, own in study.by_cell(wanted[wanted["stage"] == Stage.SEARCH]):
         epochs = own.loc[own["status"] == Status.STOPPED, "stopped_at_epoch"]
         if epochs.empty:
             continue
@@ -144,7 +138,7 @@ def _stopped(study: Analysis) -> Iterator[Finding]:
             "a larger grace or a smaller reduction_factor leaves it more to choose from"
             if done == 1
             else "nothing: stopped recipes enter no comparison",
-            cell_name(own.iloc[0], study.factors),
+            cell,
         )
 
 
@@ -203,7 +197,7 @@ def _selected(study: Analysis) -> Iterator[Finding]:
 
 def _curves(study: Analysis) -> Iterator[Finding]:
     runs = study.runs
-    if "fraction" not in study.factors or runs.empty or not study.metric.is_percent:
+    if runs.empty or not study.metric.is_percent:
         return
     runs = runs[runs["error"].notna()]
     fractions = runs["fraction"].nunique()
@@ -247,7 +241,7 @@ def _other_predictions(study: Analysis) -> Iterator[Finding]:
     pairs = runs.merge(held, on="trial_id")
     fits = (pairs["epoch"] == pairs["epochs_budget"]).groupby(pairs["trial_id"]).any()
     odd = pairs[~pairs["trial_id"].map(fits).astype(bool)]
-    for own in by_cell(odd, study.factors).values():
+    for cell, own in study.by_cell(odd):
         recorded = ", ".join(f"{epoch:g}" for epoch in sorted(own["epoch"].unique()))
         yield note(
             "other-predictions",
@@ -255,5 +249,5 @@ def _other_predictions(study: Analysis) -> Iterator[Finding]:
             f"{own['epochs_budget'].iloc[0]:g}; {own['trial_id'].nunique()} trials",
             "comparisons over the same test images leave the cell out; a budget that was trained "
             "to its end has them",
-            cell_name(own.iloc[0], study.factors),
+            cell,
         )

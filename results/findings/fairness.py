@@ -127,12 +127,12 @@ def _imbalance(study: Analysis) -> Iterator[Finding]:
     whole = _counts(str(largest["class_counts"].iloc[0]))
     off = {text: _off_share(_counts(text), whole) for text in known["class_counts"].unique()}
     shares = known["class_counts"].map(off).astype(float)
-    for own in by_cell(known.assign(off=shares)[shares > rules.IMBALANCE], study.factors).values():
+    for cell, own in study.by_cell(known.assign(off=shares)[shares > rules.IMBALANCE]):
         yield warning(
             "class-imbalance",
             f"a class is off its share of the subset by {own['off'].max():.0%}",
             "draw subsets class by class (stratified)",
-            cell_name(own.iloc[0], study.factors),
+            cell,
         )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from results.analysis.analysis import Analysis
 from results.analysis.fitting import Fit, curve_arrays
-from results.analysis.runs import by_cell, records_of
+from results.analysis.runs import records_of
 from results.findings import rules
 from results.findings.finding import Finding, Severity, error, note, warning
 from results.phrases import cell_name, count, few, listed
@@ -199,20 +199,20 @@ def _spikes(study: Analysis) -> Iterator[Finding]:
 
 
 def _few_steps(study: Analysis) -> Iterator[Finding]:
-    runs, epochs, factors = study.runs, study.epochs, study.factors
+    runs, epochs = study.runs, study.epochs
     first = epochs[epochs["epoch"] == 1].set_index("trial_id")["step"]
     by_epochs = runs[runs["epochs"].notna()]
     steps = by_epochs["trial_id"].map(first).astype(float)
     counted = np.ceil(by_epochs["n_train"] / by_epochs["batch_size"].astype(float))
     counted = by_epochs.assign(updates=steps.fillna(counted))
     few = counted[counted["updates"].map(rules.has_few_steps).astype(bool)]
-    for own in by_cell(few, factors).values():
+    for cell, own in study.by_cell(few):
         row = own.iloc[0]
         yield rules.STEPS(
             f"{int(row['updates'])} updates an epoch ({row['n_train']} images, batch "
             f"{int(row['batch_size'])})",
             "a smaller batch, or a budget in steps",
-            cell_name(row, factors),
+            cell,
         )
 
 
@@ -222,12 +222,12 @@ def _lost_images(study: Analysis) -> Iterator[Finding]:
     seen = epochs["train_seen"].astype(float)
     by_epochs = study.runs.loc[study.runs["epochs"].notna(), "trial_id"]
     lost = epochs["trial_id"].isin(by_epochs) & seen.notna() & (seen != epochs["n_train"])
-    for part in by_cell(epochs[lost], study.factors).values():
-        row = part.iloc[0]
+    for cell, own in study.by_cell(epochs[lost]):
+        row = own.iloc[0]
         yield error(
             "lost-images",
             f"epoch {row['epoch']} of seed {row['seed']} saw {int(row['train_seen'])} of "
             f"{int(row['n_train'])} images",
             "a pass must see the frozen subset once: keep the last batch, draw no new subset",
-            cell_name(row, study.factors),
+            cell,
         )

@@ -1,7 +1,6 @@
 """What the page shows of the test images that models get wrong."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,42 +17,27 @@ _ROOM = 300_000
 """Characters that all pictures together may take."""
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """Test images that models get wrong."""
+def gallery_of(study: Analysis, look: Look | None = None) -> dict[str, Any] | None:
+    """Return what the page shows, None where nothing is recorded of it or the study is a race.
 
-    missed: Sequence[tuple[str, str, str]]
-    """Those that every run at the largest amount of data gets wrong: what is said of each, where it
-    is found, and the address of its picture, empty where there is none."""
-    n_missed: int
-    """How many there are in all."""
-    n_images: int
-    """Test images that were recorded."""
-    runs: int
-    """Runs at the largest amount of data."""
-    disputed: Mapping[str, Any]
-    """What the page looks up: names of `cells` and, of each, a code per image in `right` (1 right
-    in most seeds, 0 wrong in most, 2 in half of them); text, place and picture of the `images`;
-    `chosen`, the places of two cells to begin with."""
-
-
-def gallery_of(study: Analysis, look: Look | None = None) -> Gallery | None:
-    """Return the images, None where nothing is recorded of them or the study is a race."""
-    found = study.mistakes
+    `missed` are the images that every run at the largest amount of data gets wrong: what is said of
+    each, where it is found, and the address of its picture, empty where there is none; `n_missed`,
+    `n_images` and `runs` how many of them, of all and of such runs there are. `disputed` is what
+    the page looks up: names of `cells` and, of each, a code per image in `right` (1 right in most
+    seeds, 0 wrong in most, 2 in half of them); class, place and picture of the `images`; `chosen`,
+    the places of two cells to begin with.
+    """
+    found, ranked = study.mistakes, study.ranked
     if study.design.race or not found.runs:
         return None
     missed, disputed = records_of(found.missed.head(_MOST_MISSED)), records_of(found.disputed)
     places = dict.fromkeys(row["place"] for row in (*missed, *disputed))
     pictures = _fitting(look(places)) if look else {}
-    cells = [
-        place
-        for place in study.ranked.index.to_numpy(int)
-        if not np.isnan(found.right[place]).any()
-    ][:_MOST_CELLS]
-    most = study.ranked["n_train"].max()
-    largest = [p for p, place in enumerate(cells) if study.ranked["n_train"][place] == most]
-    return Gallery(
-        [
+    known = np.flatnonzero(~np.isnan(found.right[ranked.index]).any(axis=1))
+    cells = ranked.iloc[known].head(_MOST_CELLS)
+    largest = np.flatnonzero(cells["n_train"] == ranked["n_train"].max()).tolist()
+    return {
+        "missed": [
             (
                 f"{row['class']}, taken for {row['taken']} by {100 * row['share']:.0f} % of runs",
                 row["place"],
@@ -61,18 +45,18 @@ def gallery_of(study: Analysis, look: Look | None = None) -> Gallery | None:
             )
             for row in missed
         ],
-        len(found.missed),
-        study.board.images.size,
-        found.runs,
-        {
-            "cells": [study.name(study.ranked.loc[place]) for place in cells],
-            "right": ["".join(map(_code, found.right[place])) for place in cells],
+        "n_missed": len(found.missed),
+        "n_images": study.board.images.size,
+        "runs": found.runs,
+        "disputed": {
+            "cells": [study.name(row) for row in records_of(cells)],
+            "right": ["".join(map(_code, found.right[place])) for place in cells.index],
             "images": [
                 [row["class"], row["place"], pictures.get(row["place"], "")] for row in disputed
             ],
             "chosen": [largest[0], largest[-1]] if len(largest) > 1 else [0, len(cells) - 1],
         },
-    )
+    }
 
 
 def _code(share: float) -> str:

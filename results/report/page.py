@@ -120,7 +120,7 @@ def render(
     lines, gallery = by_data_of(study), gallery_of(study, look)
     asked = {
         "targets": (lines and lines.targets) or None,
-        "disputed": gallery and gallery.disputed,
+        "disputed": gallery and gallery["disputed"],
     }
     return fill(
         "page.html.j2",
@@ -278,21 +278,25 @@ def _factor(cells: Cells, factor: str) -> dict[str, object]:
 
 def _cells(cells: Cells) -> Columns:
     frame = cells.summary
-    metrics = [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
+    numbers = {
+        "images": "n_train",
+        "parameters": "n_parameters",
+        "flops": "flops_per_image",
+        "seconds": "seconds",
+    }
+    numbers |= {
+        f"{metric}{end}": f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")
+    }
     return {
         "name": [cells.name(row) for row in records_of(frame)],
-        "images": _numbers(frame["n_train"]),
         "state": frame["state"].tolist(),
-        "reason": [reason if isinstance(reason, str) else "" for reason in frame["reason"]],
+        "reason": frame["reason"].fillna("").tolist(),
         "seeds": frame["seeds"].tolist(),
-        "parameters": _numbers(frame["n_parameters"]),
-        "flops": _numbers(frame["flops_per_image"]),
-        "seconds": _numbers(frame["seconds"]),
         **{
             f"factor:{factor}": [level_label(factor, level) for level in frame[factor]]
             for factor in cells.factors
         },
-        **{metric: _numbers(frame[metric]) for metric in metrics},
+        **{name: _numbers(frame[column]) for name, column in numbers.items()},
     }
 
 

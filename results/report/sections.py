@@ -36,16 +36,6 @@ class Section:
     chart: str | None = None
     """Name of the interactive chart of what the figure shows, where there is one."""
 
-    @property
-    def note(self) -> str:
-        """How many rows its first table has, and how many of them are decided."""
-        first = self.tables[0] if self.tables else None
-        if first is None or not first.rows or "decided" not in first.columns:
-            return ""
-        place = list(first.columns).index("decided")
-        decided = sum(row[place] == "yes" for row in first.rows)
-        return f"{count(len(first.rows), 'comparison')}, {decided} decided"
-
 
 @dataclass(frozen=True)
 class _Sheet:

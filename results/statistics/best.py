@@ -23,8 +23,6 @@ class BestValue:
 
     place: int
     """Index of the cell; the first of equals."""
-    mean: float
-    """Its mean as measured, which selection makes too high on average."""
     low: float
     high: float
     """Interval for its true value that holds whichever cell was chosen."""
@@ -37,10 +35,8 @@ def best_value(
 ) -> BestValue:
     """Return the value of the best-looking cell, allowing for its having been chosen.
 
-    Of the cell's error `own` is what the cells do not share, with K contenders. It may be the
-    highest of K, whose median m and upper end c are t quantiles at 0.5^(1/K) and 1 − α/2K, so that
-    the interval reaches down m·own + √((c − m)²·own² + t²·(error² − own²)), with t that at 1 − α/2,
-    and up t·error: to be chosen moves an error upwards only.
+    Of the cell's error `own` is what the cells do not share, with K contenders, of which it may be
+    the highest (formula in docs/statistics.md): to be chosen moves an error upwards only.
 
     Mean of each cell, its standard error and degrees of freedom have the shape (cells,), as has
     `apart`, the standard error of the best cell's difference from each other, NaN where it is not
@@ -63,7 +59,6 @@ def best_value(
     down = middle * own + spread
     return BestValue(
         place=place,
-        mean=float(x[place]),
         low=float(x[place] - down),
         high=float(x[place] + plain * se[place]),
         contenders=contenders,
@@ -121,13 +116,11 @@ def expected_best(values: ArrayLike) -> Array:
     given = np.asarray(values, dtype=float)
     ordered = np.sort(np.where(np.isnan(given), np.nanmin(given), given))
     i, n = np.arange(1, given.size + 1), np.arange(1, given.size + 1)[:, None]
-    ways = _log_ways(i - 1, n - 1) - _log_ways(given.size, n)
+    ways = _log_ways(i - 1, n - 1) - _log_ways(np.full(1, given.size), n)
     return np.asarray(np.exp(ways) @ ordered, dtype=float)
 
 
-def _log_ways(of: NDArray[np.int64] | int, drawn: NDArray[np.int64]) -> Array:
+def _log_ways(of: NDArray[np.int64], drawn: NDArray[np.int64]) -> Array:
     """Return the logarithm of how many ways there are to draw some of several; −inf for none."""
-    parts = special.gammaln(np.add(of, 1)) - special.gammaln(drawn + 1)
-    left = np.subtract(of, drawn)
-    ways = parts - special.gammaln(np.maximum(left, 0) + 1)
-    return np.where(left < 0, -np.inf, ways)
+    left = np.maximum(np.subtract(of, drawn) + 1, 0)
+    return np.asarray(-np.log(of + 1) - special.betaln(left, drawn + 1), dtype=float)

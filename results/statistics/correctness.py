@@ -5,6 +5,7 @@ that a paired comparison is far sharper than two accuracies side by side.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,27 +71,19 @@ def balanced(differences: Array) -> tuple[Flags, Flags]:
     best filled seed speaks. Differences have the shape (cells, seeds), NaN where there is none.
     """
     known = ~np.isnan(differences)
-    cells, seeds = (_some(known, axis) for axis in (1, 0))
+    cells, seeds = np.asarray(known.any(axis=1)), np.asarray(known.any(axis=0))
     table = known[np.ix_(cells, seeds)]
     if table.all():
         return cells, seeds
 
-    def worth(choice: tuple[Flags, Flags]) -> tuple[bool, int, int]:
+    def worth(choice: tuple[Any, Any]) -> tuple[bool, int, int]:
         rows, columns = (int(part.sum()) for part in choice)
         return bool(rows) and columns > 1, rows * columns, columns
 
-    every: list[Flags] = [np.ones(size, dtype=bool) for size in table.shape]
-    kept = max([(every[0], _each(table, 0)), (_each(table, 1), every[1])], key=worth)
+    every = [np.ones(size, dtype=bool) for size in table.shape]
+    kept = max([(every[0], table.all(axis=0)), (table.all(axis=1), every[1])], key=worth)
     if not worth(kept)[1]:
         best = np.arange(table.shape[1]) == table.sum(axis=0).argmax()
-        kept = _each(table[:, best], 1), best
+        kept = table[:, best].all(axis=1), best
     cells[cells], seeds[seeds] = kept
     return cells, seeds
-
-
-def _some(table: Flags, axis: int) -> Flags:
-    return np.asarray(table.any(axis=axis), dtype=bool)
-
-
-def _each(table: Flags, axis: int) -> Flags:
-    return np.asarray(table.all(axis=axis), dtype=bool)

@@ -100,23 +100,21 @@ def fit_power_law(
         eta, alpha = np.where(alpha < 0, through_0, eta), np.maximum(alpha, 0.0)
     misses = (means - alpha[:, None] - eta[:, None] * powers) ** 2 @ weights
     best = int(np.argmin(misses + gamma_prior_weight * np.abs(_GAMMAS - _GAMMA_PRIOR)))
-    notes = []
-    if levels.size < 4:
-        sizes_word = {2: "two", 3: "three"}[levels.size]
-        notes.append(f"0 residual degrees of freedom: {sizes_word} sizes, three parameters")
-    if levels.size < 3:
-        notes.append("gamma is the prior's −0.5, not the data's")
-    if nonnegative_asymptote and alpha[best] == 0:
-        notes.append("alpha is at its bound of 0: these sizes show no asymptote yet")
-    if eta[best] == 0:
-        notes.append("the error does not fall with more data: a flat line")
+    word = {2: "two", 3: "three"}.get(levels.size)
+    bound = nonnegative_asymptote and alpha[best] == 0
+    notes = {
+        f"0 residual degrees of freedom: {word} sizes, three parameters": levels.size < 4,
+        "gamma is the prior's −0.5, not the data's": levels.size < 3,
+        "alpha is at its bound of 0: these sizes show no asymptote yet": bound,
+        "the error does not fall with more data: a flat line": eta[best] == 0,
+    }
     return PowerLaw(
         alpha=float(alpha[best]),
         eta=float(eta[best]),
         gamma=float(_GAMMAS[best]),
         largest=float(levels[-1]),
         residual_degrees_of_freedom=max(levels.size - 3, 0),
-        notes=tuple(notes),
+        notes=tuple(note for note, holds in notes.items() if holds),
     )
 
 

@@ -175,24 +175,19 @@ def infer(
 
 def holm(p: ArrayLike) -> Array:
     """Return p values adjusted by Holm's step-down, shape (tests,); NaN stays, uncounted."""
-    return _adjusted(p, lambda ordered, rank, n: np.maximum.accumulate((n - rank) * ordered))
+    return _adjusted(p, lambda p, n: np.maximum.accumulate(n[::-1] * p))
 
 
 def benjamini_hochberg(p: ArrayLike) -> Array:
     """Return p values adjusted for false discovery rate, shape (tests,); NaN stays, uncounted."""
-    return _adjusted(
-        p,
-        lambda ordered, rank, n: np.minimum.accumulate((n / (rank + 1) * ordered)[::-1])[::-1],
-    )
+    return _adjusted(p, lambda p, n: np.minimum.accumulate((p * n.size / n)[::-1])[::-1])
 
 
-def _adjusted(p: ArrayLike, rule: Callable[[Array, Array, int], Array]) -> Array:
-    values = np.asarray(p, dtype=float)
-    found = np.full(values.shape, np.nan)
-    places = np.flatnonzero(np.isfinite(values))
-    places = places[np.argsort(values[places], kind="stable")]
-    rank = np.arange(places.size, dtype=float)
-    found[places] = np.minimum(rule(values[places], rank, places.size), 1.0)
+def _adjusted(p: ArrayLike, rule: Callable[[Array, Array], Array]) -> Array:
+    """Return what a rule makes of the known p values in order, and of their numbers from 1."""
+    found = np.array(p, dtype=float)
+    places = np.argsort(found, kind="stable")[: np.isfinite(found).sum()]
+    found[places] = np.minimum(rule(found[places], np.arange(1.0, places.size + 1)), 1.0)
     return found
 
 

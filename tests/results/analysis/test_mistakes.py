@@ -57,11 +57,11 @@ def test_what_all_miss_and_what_cells_differ_on(tmp_path):
 
     gallery = gallery_of(run.analysis, look)
     assert asked == ["test/3.png", "test/4.png", "test/5.png"]
-    assert [text for text, _, _ in gallery.missed] == ["odd, taken for even by 100 % of runs"]
-    codes = dict(zip(gallery.disputed["cells"], gallery.disputed["right"], strict=True))
+    assert [text for text, _, _ in gallery["missed"]] == ["odd, taken for even by 100 % of runs"]
+    codes = dict(zip(gallery["disputed"]["cells"], gallery["disputed"]["right"], strict=True))
     assert codes == {"a × 1/2": "00", "a × 1": "01", "b × 1/2": "10", "b × 1": "11"}
-    assert [bool(picture) for _, _, picture in gallery.disputed["images"]] == [True, False]
-    chosen = [gallery.disputed["cells"][place] for place in gallery.disputed["chosen"]]
+    assert [bool(picture) for _, _, picture in gallery["disputed"]["images"]] == [True, False]
+    chosen = [gallery["disputed"]["cells"][place] for place in gallery["disputed"]["chosen"]]
     assert chosen == ["b × 1", "a × 1"]
 
 
