@@ -1,10 +1,10 @@
 """What a study is judged by: one value that every room reads."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from results.phrases import amount, signed
 from results.ranking import rank
 
 if TYPE_CHECKING:
@@ -149,11 +149,10 @@ class Metric:
         worst, best = self.bounds
         low, high = max(low, worst), min(high, best)
         ends = sorted((low, high), key=lambda end: self.sign * end)
-        text = [self._written(end) for end in ends] if low == low else []
-        unit = " %" if self.is_percent else f" {self.unit}".rstrip()
-        return f"{self._written(score)}{unit}" + (
-            f" ({text[0]} to {text[1]}{note})" if text else ""
-        )
+        text = self._written(score) + (" %" if self.is_percent else f" {self.unit}".rstrip())
+        if math.isnan(low):
+            return text
+        return f"{text} ({' to '.join(map(self._written, ends))}{note})"
 
     def tick(self, score: float) -> str:
         """Return a round score as an axis has it."""
@@ -161,9 +160,7 @@ class Metric:
 
     def change(self, difference: float) -> str:
         """Return a difference of scores, such as `+4.1`: what is better has a plus."""
-        if self.is_percent:
-            return signed(difference)
-        return f"{difference:+.3g}".replace("-", "−")
+        return f"{difference:{'+.1f' if self.is_percent else '+.3g'}}".replace("-", "−")
 
     def small(self, difference: float) -> str:
         """Return a small difference of scores with its unit, such as `0.04 points`."""
@@ -171,16 +168,25 @@ class Metric:
         return f"{text} {self.points}".rstrip()
 
     def amount(self, mean: float, low: float, high: float) -> str:
-        """Return a difference of scores with its interval, such as `4.1 points (2.6 to 5.5)`."""
-        if self.is_percent:
-            return amount(mean, low, high)
-        ends = f"{self.change(low)} to {self.change(high)}" if low == low else "no ±"
-        return f"{self.change(mean)} {self.unit}".rstrip() + f" ({ends})"
+        """Return a difference of scores with its interval, such as `4.1 points (2.6 to 5.5)`.
+
+        Of points the mean has a sign where 0 lies within the interval, whose ends are cut at the
+        most that there can be; NaN where there is none.
+        """
+        unit = f" {self.points}".rstrip()
+        if math.isnan(low) or math.isnan(high):
+            return f"{self.change(mean)}{unit} (no ±)"
+        low, high = max(low, -self.most), min(high, self.most)
+        if low < 0 < high or not self.is_percent:
+            return f"{self.change(mean)}{unit} ({self.change(low)} to {self.change(high)})"
+        # An end that is written as 0.0 would look undecided.
+        places = 1 if min(abs(low), abs(high)) >= 0.05 or 0 in (low, high) else 2
+        text = f"{mean:.{places}f}{unit} ({low:.{places}f} to {high:.{places}f})"
+        return text.replace("-", "−")
 
     def _written(self, score: float) -> str:
-        if self.is_percent:
-            return f"{self.sign * score:.1f}".replace("-", "−")
-        return f"{self.sign * score:.4g}".replace("-", "−")
+        form = ".1f" if self.is_percent else ".4g"
+        return f"{self.sign * score:{form}}".replace("-", "−")
 
 
 ACCURACY = Metric()

@@ -16,7 +16,6 @@ STANDARD_FACTORS = ("model", "weights", "fraction")
 
 _MOST = 3
 _LEAST_SECONDS = 0.001
-_POINTS = " points"
 _RESOURCE_UNITS = (("hour", 3600), ("minute", 60), ("second", 1))
 _UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _BINARY_UNITS = ("KiB", "MiB", "GiB", "TiB")
@@ -111,28 +110,6 @@ def setting(levels: Mapping[str, Any]) -> str:
         else:
             parts.append(level_label(factor, level))
     return ", ".join(parts)
-
-
-def signed(value: float) -> str:
-    """Return a difference in points, such as `+4.1` or `−0.3`."""
-    return f"{value:+.1f}".replace("-", "−")
-
-
-def amount(mean: float, low: float, high: float, unit: str = _POINTS) -> str:
-    """Return a difference with its interval, such as `4.1 points (2.6 to 5.5)`.
-
-    The mean has `+` or `−` where 0 lies within the interval; its ends are cut at ±100 points, and
-    NaN where there is none.
-    """
-    if math.isnan(low) or math.isnan(high):
-        return f"{signed(mean)}{unit} (no ±)"
-    if unit == _POINTS:
-        low, high = max(low, -100.0), min(high, 100.0)
-    if low < 0 < high:
-        return f"{signed(mean)}{unit} ({signed(low)} to {signed(high)})"
-    # An end that is written as 0.0 would look undecided.
-    places = 1 if min(abs(low), abs(high)) >= 0.05 or 0 in (low, high) else 2
-    return f"{mean:.{places}f}{unit} ({low:.{places}f} to {high:.{places}f})".replace("-", "−")
 
 
 def percent(share: float) -> str:

@@ -28,15 +28,12 @@ class Board:
     cells: pd.DataFrame
     """A row per cell: the factors, `n_train` and `n_parameters`."""
     factors: tuple[str, ...]
-    """Columns that name a cell."""
     levels: Mapping[str, Sequence[Any]]
     """The levels of each factor that has a compared run, least first."""
     outcomes: Outcomes
-    """What the runs came to."""
     images: Places
     """The test images that `outcomes` is of, in its order: their positions in the test set."""
     metric: Metric
-    """What accuracies are scores by."""
     selected: Flags
     """Whether the cell's recipe was chosen on the run, shape (cells, seeds)."""
 
@@ -66,9 +63,9 @@ class Board:
         seeds, seed = np.unique(runs["seed"].to_numpy(), return_inverse=True)
         twins = pd.Series(place * max(seeds.size, 1) + seed).duplicated().to_numpy()
         if twins.any():
-            row = runs[twins].iloc[0]
+            twin = runs[twins].iloc[0]
             raise ValueError(
-                f"Two runs of {cell_name(row, STANDARD_FACTORS[:2])} share seed {row['seed']}: "
+                f"Two runs of {cell_name(twin, STANDARD_FACTORS[:2])} share seed {twin['seed']}: "
                 "name every column in which runs differ in factors."
             )
         shape = (len(cells), seeds.size)
@@ -183,7 +180,6 @@ class Classes:
 
     names: Sequence[str]
     images: Places
-    """Test images of each class, shape (classes,)."""
     right: Places
     """Those that a run got right, shape (cells, seeds, classes); −1 where it is not recorded."""
 
@@ -231,7 +227,7 @@ class Classes:
     @property
     def never(self) -> list[tuple[str, int]]:
         """Classes, with their images, that no run is ever right on."""
-        places = np.flatnonzero(self.right.max(axis=(0, 1), initial=-1) == 0)
+        places = np.flatnonzero(self.right.max(axis=(0, 1), initial=-1) == 0).tolist()
         return [(self.names[place], int(self.images[place])) for place in places]
 
 

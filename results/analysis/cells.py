@@ -72,9 +72,7 @@ class Cells:
     (seconds times the share of it), `search_resource_seconds` (of all its search trials).
     """
     factors: tuple[str, ...]
-    """Columns that name a cell."""
     levels: Mapping[str, list[Any]]
-    """The levels of each factor, in order."""
     board: Board
     """The compared runs by cell, in the order of `frame`, and seed."""
     race: bool = False

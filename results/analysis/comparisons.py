@@ -44,7 +44,6 @@ class Comparison:
     level: Any
     """The others' level; None where they have several."""
     best_level: Any
-    """The best cell's."""
     best: int
     other: int
     """Rows in `Comparisons.cells`: the best cell, and the best of the others. For a forecast both
@@ -59,7 +58,6 @@ class Comparison:
     contenders: int
     """Cells that may be the best at this amount of data, at least two."""
     n_seeds: int
-    """Seeds that both have."""
     error: float
     freedom: float
     seed_error: float

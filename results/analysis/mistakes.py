@@ -24,7 +24,6 @@ class Mistakes:
     (the class that most of the runs take it for) and `share` (of the runs, 0 to 1).
     """
     runs: int
-    """How many runs that are."""
     disputed: pd.DataFrame
     """Those that cells differ on, the most disputed first: `example`, `class`, `place`."""
     right: Array

@@ -31,7 +31,6 @@ class Question:
     best_level: Any
     """Whose levels are compared: the best cell's, and the one that it is held against."""
     state: int
-    """`OPEN`, `DIFFERENT` or `SMALL`."""
     seeds: int
     """At how many seeds it was settled; where it is open, how many there have been."""
     trials: frozenset[str] = frozenset()

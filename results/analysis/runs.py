@@ -21,7 +21,6 @@ class Design:
     """What a study, as last run, asks for."""
 
     name: str = ""
-    """Of the study."""
     factors: tuple[str, ...] = STANDARD_FACTORS
     """Columns that together name a cell, the three standard ones first."""
     levels: Mapping[str, Sequence[Any]] = field(default_factory=dict)

@@ -40,7 +40,6 @@ class Sentence:
     topic: str
     """levers, best, a factor, data or evidence: which section of the report says more."""
     text: str
-    """Plain text: one sentence, or a few short ones, each of which makes one claim."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,7 @@ class Statement:
     """One claim."""
 
     text: str
-    """What is claimed, without its number."""
     value: str
-    """The number with its unit and interval."""
     topic: str
     """best or a factor: what the claim is of."""
 
@@ -60,13 +57,11 @@ class Answer:
     """What a study asked and what it says."""
 
     question: str
-    """Plain text."""
     headline: str
     """What to do next, in at most 25 words."""
     sure: str
     """How sure the first step is, empty where no probability is known."""
     steps: tuple[Step, ...]
-    """The levers, the largest gain first."""
     statements: tuple[Statement, ...]
     """What matters next, a claim and its number each, at most five."""
     sentences: tuple[Sentence, ...]

@@ -20,7 +20,6 @@ class Step:
     text: str
     """What one would do, such as `resnet50 instead of resnet18`."""
     gain: str
-    """Points gained."""
     interval: str
     """The gain's interval, empty where there is none."""
     is_decided: bool

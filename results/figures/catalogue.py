@@ -14,14 +14,13 @@ from results.figures.sizes import data_size
 def drawings_of(study: Analysis) -> dict[str, Callable[[], Figure]]:
     """Return what draws each figure that a study has, those that the report shows at the front."""
     fair, levels = not study.design.race, study.cells.levels
-    sizes = fair and len(levels["fraction"]) > 1
+    has_sizes = len(levels["fraction"]) > 1
     drawn: dict[str, tuple[Callable[[Analysis], Figure], bool]] = {
-        "data-size": (data_size, True),
-        "data-size-log": (partial(data_size, log=True), True),
+        "data-size": (data_size, has_sizes),
+        "data-size-log": (partial(data_size, log=True), has_sizes),
         "cost": (cost, len(study.cells.frame) > 0),
-        "pretraining": (pretraining, sizes and len(levels["weights"]) > 1),
-        "learning-curves": (learning_curves, sizes),
+        "pretraining": (pretraining, fair and has_sizes and len(levels["weights"]) > 1),
+        "learning-curves": (learning_curves, fair and has_sizes),
         "epochs": (epochs, True),
-        "loss": (partial(epochs, metric="loss"), True),
     }
     return {name: partial(draw, study) for name, (draw, fits) in drawn.items() if fits}

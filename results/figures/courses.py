@@ -1,6 +1,7 @@
 """The figure of accuracy over epochs in every cell; what was stopped or failed is marked."""
 
 import textwrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from results.analysis.analysis import Analysis
-from results.analysis.runs import by_cell, combinations, where
+from results.analysis.runs import by_cell, combinations, records_of, where
 from results.figures import style
 from results.phrases import cell_key, fraction_label
 from results.records import Stage, Status
@@ -21,18 +22,17 @@ _MANY_LINES = 40  # in one panel, beyond which a vector per line makes files of 
 _SEARCHED = "#B0B0B0"
 
 
-def epochs(study: Analysis, metric: str = "metric") -> Figure:
-    """Draw the metric or the loss over epochs, one panel per cell, with stopped trials marked.
+def epochs(study: Analysis) -> Figure:
+    """Draw the metric over epochs, one panel per cell, with stopped trials marked.
 
     A row per series, a column per data size.
     """
-    cells, name = study.cells, study.metric.name if metric == "metric" else metric
+    cells, name = study.cells, study.metric.name
     title = f"{style.plain(study.design.name)}: {name} over epochs"
     fates = study.wanted.set_index("trial_id")[["status", "measured"]]
     table = study.table("epochs")
-    if metric == "metric":
-        train = table.get(f"train_{study.metric.column}", np.nan)
-        table = table.assign(val_metric=study.metric.of(table, "val"), train_metric=train)
+    train = table.get(f"train_{study.metric.column}", np.nan)
+    table = table.assign(val=study.metric.of(table, "val"), train=train)
     joined = table.join(fates, on="trial_id", how="inner")
     if joined.empty:
         return style.empty(title, "No epoch is recorded yet.")
@@ -47,9 +47,8 @@ def epochs(study: Analysis, metric: str = "metric") -> Figure:
     figure, grid = style.new_grid(
         len(drawn), columns, (2.4, 1.75), title, note, _course_handles(joined)
     )
-    shown = [f"{part}_{metric}" for part in ("train", "val")]
-    _set_limits(grid, joined["epoch"], joined[shown].to_numpy(float))
-    kept = [*cells.factors, "trial_id", "epoch", "status", "measured", *shown]
+    _set_limits(grid, joined["epoch"], joined[["train", "val"]].to_numpy(float))
+    kept = [*cells.factors, "trial_id", "epoch", "status", "measured", "train", "val"]
     groups = by_cell(joined[kept], cells.factors)
     for row, series in zip(grid, drawn, strict=True):
         for axes, fraction in zip(row, fractions, strict=False):
@@ -58,7 +57,7 @@ def epochs(study: Analysis, metric: str = "metric") -> Figure:
             if group is None:
                 _say_absent(axes, where(cells.frame, cell))
             else:
-                _draw_courses(axes, group, metric, cells.race)
+                _draw_courses(axes, group, cells.race)
         label = style.plain(cells.name(series, cells.series), 60).replace(" × ", "\n× ")
         row[0].set_ylabel(label, fontsize=8)
     for axes, fraction in zip(grid[0], fractions, strict=False):
@@ -93,7 +92,7 @@ def _set_limits(grid: np.ndarray, epoch: pd.Series, values: np.ndarray) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _draw_courses(axes: Axes, curves: pd.DataFrame, metric: str, race: bool) -> None:
+def _draw_courses(axes: Axes, curves: pd.DataFrame, race: bool) -> None:
     """Draw one cell's trials over epochs: those measured in colour, with their train values."""
     measured = curves["measured"].fillna(False).astype(bool) | race
     for part, own, colour, width, dashes, alpha in (
@@ -101,56 +100,37 @@ def _draw_courses(axes: Axes, curves: pd.DataFrame, metric: str, race: bool) -> 
         ("val", measured, style.COLOURS[0], 1.4, "-", 1.0),
         ("train", measured, style.COLOURS[0], 1.4, "--", 0.55),
     ):
-        lines = _polylines(curves[own], f"{part}_{metric}")
-        axes.add_collection(
-            LineCollection(
-                lines,
-                colors=colour,
-                linewidths=width,
-                linestyles=dashes,
-                alpha=alpha,
-                rasterized=len(lines) > _MANY_LINES,
-            )
-        )
+        lines = _polylines(curves[own], part)
+        looks: dict[str, Any] = {
+            "colors": colour,
+            "linewidths": width,
+            "linestyles": dashes,
+            "alpha": alpha,
+        }
+        is_many = len(lines) > _MANY_LINES
+        axes.add_collection(LineCollection(lines, rasterized=is_many, **looks))
     last = curves.sort_values("epoch").groupby("trial_id", sort=False).tail(1)
     for status, marker, colour, width in (
         (Status.STOPPED, "x", style.PALE, 1.2),
         (Status.FAILED, "X", style.FAULT, 0),
     ):
         ended = last[last["status"] == status]
-        axes.scatter(
-            ended["epoch"],
-            ended[f"val_{metric}"],
-            marker=marker,
-            s=26,
-            color=colour,
-            zorder=3,
-            linewidths=width,
-        )
+        marks: dict[str, Any] = {"marker": marker, "s": 26, "color": colour, "linewidths": width}
+        axes.scatter(ended["epoch"], ended["val"], zorder=3, **marks)
     single = last[last["epoch"] == 1]
-    axes.scatter(single["epoch"], single[f"val_{metric}"], s=5, color=_SEARCHED)
+    axes.scatter(single["epoch"], single["val"], s=5, color=_SEARCHED)
 
 
-def _polylines(curves: pd.DataFrame, metric: str) -> list[np.ndarray]:
+def _polylines(curves: pd.DataFrame, part: str) -> list[np.ndarray]:
     """Return a line of shape (epochs, 2) for each trial."""
     ordered = curves.sort_values(["trial_id", "epoch"])
     names = ordered["trial_id"].to_numpy()
     starts = np.flatnonzero(names[1:] != names[:-1]) + 1
-    return np.split(ordered[["epoch", metric]].to_numpy(float), starts) if len(names) else []
+    return np.split(ordered[["epoch", part]].to_numpy(float), starts) if len(names) else []
 
 
 def _say_absent(axes: Axes, cell: pd.DataFrame) -> None:
-    text = "not in this study"
-    for state, reason in zip(cell["state"], cell["reason"], strict=True):
-        text = f"{state}:\n{reason}"
+    reasons = [f"{row['state']}:\n{row['reason']}" for row in records_of(cell)]
+    text = "\n".join(textwrap.wrap(style.plain([*reasons, "not in this study"][0], 110), 30))
     axes.set_facecolor("#F4F4F4")
-    axes.text(
-        0.5,
-        0.5,
-        "\n".join(textwrap.wrap(style.plain(text, 110), 30)),
-        transform=axes.transAxes,
-        ha="center",
-        va="center",
-        fontsize=7.5,
-        color=style.PALE,
-    )
+    style.write_in_row(axes, 0.5, 0.5, text, style.PALE, axes.transAxes)

@@ -4,6 +4,7 @@ Errors are in points (percentage points) of test error, sizes in images.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from results.analysis.analysis import Analysis
 from results.analysis.costs import pareto_front
 from results.analysis.runs import by_cell, combinations, records_of, where
 from results.figures import style
-from results.metric import ACCURACY, Metric
+from results.metric import ACCURACY
 from results.phrases import cell_name, described
 from results.statistics.forecast import CALIBRATED_ON
 
@@ -35,7 +36,10 @@ def learning_curves(study: Analysis) -> Figure:
     every = list(dict.fromkeys(cells["model"]))
     models = style.kept(every, study.best_level("model"))
     forecast = forecast[forecast["model"].isin(models)]
-    known = _with_ends(cells[cells["model"].isin(models) & (cells["seeds"] > 0)], study.metric)
+    known = cells[cells["model"].isin(models) & (cells["seeds"] > 0)]
+    # Nothing at 0 or below has a logarithm.
+    low = study.metric.error(known["accuracy_high"]).clip(lower=0.05 * known["error"])
+    known = known.assign(low=low, high=study.metric.error(known["accuracy_low"]))
     found = combinations(forecast, study.cells.panels)
     panels = found[:_MAX_PANELS]
     note = (
@@ -46,37 +50,28 @@ def learning_curves(study: Analysis) -> Figure:
         + style.left_out(len(every) - len(models), "models")
     )
     handles = [
-        style.mark(style.plain(model), **style.look(place)) for model, place in models.items()
+        *(style.mark(style.plain(model), **style.look(place)) for model, place in models.items()),
+        style.mark("twice the data", color=style.PALE, marker="D", mfc="white", linestyle="--"),
+        style.mark("far forecast", color=style.PALE, linestyle=":"),
     ]
-    handles.append(
-        style.mark("twice the data", color=style.PALE, marker="D", mfc="white", linestyle="--")
-    )
-    handles.append(style.mark("far forecast", color=style.PALE, linestyle=":"))
     columns = min(len(panels), 2)
     figure, grid = style.new_grid(
         -(-len(panels) // columns), columns, (4.4, 3.0), title, note, handles
     )
     near = forecast[~forecast["is_far"]]
-    errors = [
-        known[["error", "low", "high"]],
-        # An end at 0 has no logarithm: such a band goes on to the foot.
-        near[["headline", "high"]],
-        near["low"].clip(lower=0.5 * near["headline"]).to_frame(),
-        forecast["headline"].clip(lower=0.05 * forecast["error"]).to_frame(),
+    drawn = [
+        *(known[name] for name in ("error", "low", "high")),
+        *(near["headline"], near["high"], near["low"].clip(lower=0.5 * near["headline"])),
+        forecast["headline"].clip(lower=0.05 * forecast["error"]),
     ]
-    sizes = np.concatenate([known["n_train"], forecast["at"]])
-    values = np.concatenate([each.to_numpy(float).ravel() for each in errors])
-    style.same_limits(
-        grid, style.common_range(sizes, log=True), style.common_range(values, log=True)
-    )
+    sizes, errors = np.concatenate([known["n_train"], forecast["at"]]), np.concatenate(drawn)
+    limits = (style.common_range(values.astype(float), log=True) for values in (sizes, errors))
+    style.same_limits(grid, *limits)
     of_series, of_forecast = by_cell(known, series), by_cell(forecast, series)
     for axes, panel in zip(grid.flat, panels, strict=False):
         _logarithmic(axes)
         varied = {name: panel[name] for name in panel if forecast[name].nunique(dropna=False) > 1}
-        if varied:
-            axes.set_title(
-                style.plain(described(varied), 60), fontsize=9.5, color=style.INK, loc="left"
-            )
+        style.name_panel(axes, described(varied))
         for key, own in by_cell(where(forecast, panel), series).items():
             place = models[own["model"].iloc[0]]
             _draw_measured(axes, of_series[key], place)
@@ -88,12 +83,6 @@ def learning_curves(study: Analysis) -> Figure:
     for axes in grid[-1]:
         axes.set_xlabel("training images")
     return figure
-
-
-def _with_ends(cells: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    """Return cells with the intervals of their errors, kept above 0, which has no logarithm."""
-    low = metric.error(cells["accuracy_high"]).clip(lower=0.05 * cells["error"])
-    return cells.assign(low=low, high=metric.error(cells["accuracy_low"]))
 
 
 def _draw_measured(axes: Axes, cells: pd.DataFrame, place: int) -> None:
@@ -183,25 +172,15 @@ def cost(study: Analysis) -> Figure:
         model, level = each["model"], each["weights"]
         place = style.place_of(models.index(model), weights.index(level))
         looks[str(model), str(level)] = style.look(number if place is None else place)
-    handles = [
-        style.mark(
-            style.plain(model if len(weights) == 1 else f"{model} × {level}"),
-            marker=look["marker"],
-            color=look["color"],
-        )
-        for (model, level), look in list(looks.items())[:_MAX_SERIES]
-    ]
+    handles = []
+    for (model, level), look in [*looks.items()][:_MAX_SERIES]:
+        name = style.plain(model if len(weights) == 1 else f"{model} × {level}")
+        handles.append(style.mark(name, marker=look["marker"], color=look["color"]))
     figure, grid = style.new_grid(1, 1, (7.4, 4.0), title, note, handles)
     axes: Axes = grid[0, 0]
     front = known[pareto_front(known, "resource_seconds")].sort_values("resource_seconds")
-    axes.step(
-        front["resource_seconds"],
-        front["error"],
-        where="post",
-        color=style.PALE,
-        linewidth=1.2,
-        zorder=1,
-    )
+    line: dict[str, Any] = {"where": "post", "color": style.PALE, "linewidth": 1.2, "zorder": 1}
+    axes.step(front["resource_seconds"], front["error"], **line)
     for (model, level), own in known.groupby(["model", "weights"], sort=False, dropna=False):
         times, errors = own["resource_seconds"], own["error"]
         look = looks[str(model), str(level)]

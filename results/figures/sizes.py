@@ -1,6 +1,7 @@
 """The main figure: accuracy against the amount of training data."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,6 @@ from results.analysis.runs import (
     combinations,
     compared_trials,
     model_sizes,
-    records_of,
 )
 from results.figures import style
 from results.metric import ACCURACY
@@ -43,8 +43,6 @@ def data_size(study: Analysis, log: bool = False) -> Figure:
     )
     if points.empty:
         return style.empty(title, "No cell has a value yet.")
-    if len(cells.levels["fraction"]) < 2:
-        return _one_size(study, points, name)
     panels = combinations(cells.frame, cells.panels)
     drawn = panels[:_MAX_PANEL_ROWS]
     models = style.kept(cells.levels["model"], study.best_level("model"))
@@ -69,10 +67,7 @@ def data_size(study: Analysis, log: bool = False) -> Figure:
                     _draw_absent(axes, of_cells[key], place)
                 if key in of_points:
                     _draw_seeds(axes, of_points[key], part, place)
-        if panel:
-            row[0].set_title(
-                style.plain(described(panel), 90), fontsize=9.5, color=style.INK, loc="left"
-            )
+        style.name_panel(row[0], described(panel), 90)
     for axes in grid[-1]:
         kind = "logarithmic axis" if log else "below: images"
         axes.set_xlabel(f"share of the training pool ({kind})")
@@ -139,9 +134,8 @@ def _draw_cells(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
         line = {"color": colour, "linestyle": looks["linestyle"], "lw": 1.8}
         axes.plot(cells["fraction"], cells[metric], **line)
     axes.plot(sizes, means, looks["marker"], color=colour, markersize=6, zorder=3)
-    style.draw_intervals(
-        axes, sizes, means, known[f"{metric}_low"], known[f"{metric}_high"], colour
-    )
+    ends = known[f"{metric}_low"], known[f"{metric}_high"]
+    style.draw_intervals(axes, sizes, means, *ends, colour)
 
 
 def _draw_seeds(axes: Axes, points: pd.DataFrame, part: str, place: int) -> None:
@@ -167,28 +161,19 @@ def _draw_absent(axes: Axes, cells: pd.DataFrame, place: int) -> None:
     across = axes.get_xaxis_transform()
     for fraction, state in zip(absent["fraction"], absent["state"], strict=True):
         right = fraction > middle
-        axes.annotate(
-            f"{state}  " if right else f"  {state}",
-            (fraction, height),
-            xycoords=across,
-            ha="right" if right else "left",
-            va="center",
-            fontsize=7.5,
-            color=colour,
-        )
-        axes.scatter(
-            fraction, height, 25, "white", marker=marker, ec=colour, transform=across, clip_on=False
-        )
+        text, side = (f"{state}  ", "right") if right else (f"  {state}", "left")
+        looks: dict[str, Any] = {"ha": side, "va": "center", "fontsize": 7.5, "color": colour}
+        axes.annotate(text, (fraction, height), xycoords=across, **looks)
+        place_of: dict[str, Any] = {"transform": across, "clip_on": False}
+        axes.scatter(fraction, height, 25, "white", marker=marker, ec=colour, **place_of)
 
 
 def _handles(cells: Cells, models: dict[str, int], points: pd.DataFrame) -> list[Line2D]:
     parameters = model_sizes(cells.frame)
     handles = []
     for model, place in models.items():
-        size = parameters.get(model)
-        known = (
-            f" ({style.count(float(size))} parameters)" if size is not None and size == size else ""
-        )
+        size = float(parameters.get(model, np.nan))
+        known = f" ({style.count(size)} parameters)" if size == size else ""
         handles.append(style.mark(style.plain(model) + known, lw=1.8, **style.look(place)))
     if (points["status"] == Status.COMPLETED).sum() > (cells.frame["seeds"] > 0).sum():
         handles.append(style.mark("single seed", color=style.PALE, marker="o", markersize=3))
@@ -197,38 +182,6 @@ def _handles(cells: Cells, models: dict[str, int], points: pd.DataFrame) -> list
     if cells.frame["state"].isin([State.MISSING, State.FAILED, State.RUNNING]).any():
         handles.append(style.mark("no value (see foot)", color=style.PALE, marker="o", mfc="white"))
     return handles
-
-
-def _one_size(study: Analysis, points: pd.DataFrame, name: str) -> Figure:
-    """Draw the cells of a study with a single size: there is no axis of sizes, only a ranking."""
-    cells, metric = study.cells, study.metric
-    fraction = fraction_label(cells.levels["fraction"][0])
-    share = "all" if fraction == "1" else fraction
-    title = f"{name}: {metric.name} on {share} of the training pool"
-    frame = cells.summary.head(style.MAX_ROWS)
-    note = _seed_note(cells) + style.left_out(len(cells.frame) - len(frame), "cells")
-    parts = _parts(study)
-    looks = dict(zip(parts, zip(style.COLOURS, "os", (-0.12, 0.12), strict=False), strict=True))
-    handles = [
-        style.mark(parts[part], color=colour, marker=marker)
-        for part, (colour, marker, _) in looks.items()
-    ]
-    rows = records_of(frame)
-    names = [style.plain(cells.name(row), 44) for row in rows]
-    figure, (axes,) = style.new_rows(names, (8.0,), title, note, handles)
-    places, seeds = np.arange(len(frame)), cells.placed(points, "row")
-    seeds = seeds[seeds["row"] < len(frame)]
-    for part, (colour, marker, shift) in looks.items():
-        axes.plot(frame[part], places + shift, marker, color=colour)
-        low, high = frame[f"{part}_low"], frame[f"{part}_high"]
-        axes.hlines(places + shift, low, high, color=colour)
-        at = seeds["row"] + shift
-        axes.plot(seeds[part], at, ".", color=colour, ms=3, alpha=0.5)
-    for place, row in enumerate(rows):
-        if not row["seeds"]:
-            style.write_in_row(axes, place, 0.0, f" {row['state']}", style.FAULT, "left")
-    axes.set_xlabel(metric.axis)
-    return figure
 
 
 def _seed_note(cells: Cells) -> str:

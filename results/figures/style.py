@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from matplotlib.transforms import Bbox, BboxBase
+from matplotlib.transforms import Bbox, BboxBase, Transform
 from numpy.typing import ArrayLike
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#4D4D4D")
@@ -27,7 +27,6 @@ MAX_LINES = 8
 """Lines that a panel has at most, since more are not told apart at a glance."""
 _LEGEND_COLUMNS = 4
 _LETTER = 0.07  # inches, of a legend
-_Side = Literal["left", "center", "right"]
 _Place = Literal["lower left", "outside lower left"]
 _ROOM = 0.05  # of a range, at each of its ends
 _TALLEST = 200.0  # inches; matplotlib cannot draw much beyond
@@ -154,19 +153,15 @@ def new_grid(
     figure, head = _with_head(width, top + rows * panel[1] + foot, title, note)
     height = figure.get_figheight()
     _add_legend(figure, handles, "lower left")
-    grid = figure.subplots(
-        rows,
-        columns,
-        squeeze=False,
-        gridspec_kw={
-            "left": left / width,
-            "right": 1 - right / width,
-            "top": 1 - head - top / height,
-            "bottom": foot / height,
-            "wspace": gap[0] / (panel[0] - gap[0]),
-            "hspace": gap[1] / (panel[1] - gap[1]),
-        },
-    )
+    places = {
+        "left": left / width,
+        "right": 1 - right / width,
+        "top": 1 - head - top / height,
+        "bottom": foot / height,
+        "wspace": gap[0] / (panel[0] - gap[0]),
+        "hspace": gap[1] / (panel[1] - gap[1]),
+    }
+    grid = figure.subplots(rows, columns, squeeze=False, gridspec_kw=places)
     for axes in grid.flat:
         tidy(axes)
     return figure, grid
@@ -296,6 +291,11 @@ def _thin_out(texts: Iterable[Text], marks: ArrayLike = (), frame: BboxBase | No
             kept += [box] if text.get_visible() else []
 
 
+def name_panel(axes: Axes, name: str, width: int = 60) -> None:
+    """Write above a panel, at its left, what it is of."""
+    axes.set_title(plain(name, width), fontsize=9.5, color=INK, loc="left")
+
+
 def tidy(axes: Axes, grid: str = "both") -> None:
     """Draw an axes quietly: no box, small letters, a pale grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
@@ -312,27 +312,23 @@ def draw_intervals(
     axes: Axes, x: ArrayLike, mean: ArrayLike, low: ArrayLike, high: ArrayLike, colour: str
 ) -> None:
     """Draw vertical bars from low to high, arrays of the shape (n), where neither is NaN."""
-    places, middle = np.asarray(x, float), np.asarray(mean, float)
-    known = ~np.isnan(np.asarray(low, float))
-    if known.any():
-        sides = np.stack([middle - np.asarray(low, float), np.asarray(high, float) - middle])
-        axes.errorbar(
-            places[known],
-            middle[known],
-            yerr=sides[:, known],
-            fmt="none",
-            ecolor=colour,
-            elinewidth=1.2,
-            capsize=3,
-        )
+    table = np.array([x, mean, low, high], dtype=float)
+    places, middle, down, up = table[:, ~np.isnan(table[2])]
+    if places.size:
+        looks: dict[str, Any] = {"fmt": "none", "ecolor": colour, "elinewidth": 1.2, "capsize": 3}
+        axes.errorbar(places, middle, yerr=[middle - down, up - middle], **looks)
 
 
 def write_in_row(
-    axes: Axes, row: float, across: float, text: str, colour: str, side: _Side = "center"
+    axes: Axes, row: float, across: float, text: str, colour: str, place: Transform | None = None
 ) -> None:
-    """Write a word in a row of `new_rows`, at a share of the axes' width from its left."""
-    place = axes.get_yaxis_transform()
-    axes.text(across, row, text, transform=place, ha=side, va="center", fontsize=7.5, color=colour)
+    """Write a word in a row of `new_rows`, at a share of the axes' width from its left.
+
+    With a transform of the axes, at a place of that.
+    """
+    place = place or axes.get_yaxis_transform()
+    looks: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5, "color": colour}
+    axes.text(across, row, text, transform=place, **looks)
 
 
 def empty(title: str, message: str) -> Figure:

@@ -12,7 +12,7 @@ from results.analysis.runs import by_cell, measured_trials
 from results.findings import rules
 from results.findings.finding import Finding, error, note, warning
 from results.phrases import cell_name, level_label
-from results.records import RECIPE_COLUMNS, Stage, Status
+from results.records import Stage, Status
 from results.statistics.best import expected_best
 
 _MODEL = ("model", "weights")
@@ -149,20 +149,12 @@ def _counts(text: str) -> np.ndarray:
     return np.array(json.loads(text), dtype=float)
 
 
-def _searched_fields(study: Analysis) -> list[str]:
-    """Return the recipe fields that were tuned inside cells, as the records show."""
-    search = study.wanted[study.wanted["stage"] == Stage.SEARCH]
-    names = [name for name in RECIPE_COLUMNS if name not in study.factors]
-    cells = search.groupby(list(study.factors), dropna=False, observed=True, sort=False)
-    return [name for name in names if (cells[name].nunique() > 1).any()]
-
-
 def _edges(study: Analysis) -> Iterator[Finding]:
     wanted, factors = study.wanted, study.factors
     search = wanted[wanted["stage"] == Stage.SEARCH]
     numeric = [
         name
-        for name in _searched_fields(study)
+        for name in study.design.tuned
         if pd.api.types.is_numeric_dtype(search[name]) and search[name].dtype != bool
     ]
     if not numeric:
@@ -224,7 +216,7 @@ def _search_size(study: Analysis) -> Iterator[Finding]:
 
 def _one_lr(study: Analysis) -> Iterator[Finding]:
     runs = study.runs
-    varies = "lr" in study.factors or "lr" in _searched_fields(study)
+    varies = "lr" in study.factors or "lr" in study.design.tuned
     if rules.shares_lr(runs["weights"].unique(), varies) and runs["lr"].nunique() == 1:
         yield rules.ONE_LR(
             f"training from scratch and fine-tuning share lr {runs['lr'].iloc[0]:g}",

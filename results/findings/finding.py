@@ -24,7 +24,6 @@ class Finding:
     code: str
     """Stable name of its kind, such as `under-trained`."""
     evidence: str
-    """What was seen, with numbers."""
     advice: str = ""
     """What to do; empty where nothing can be done."""
     cell: str = ""

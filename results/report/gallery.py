@@ -50,17 +50,18 @@ def gallery_of(study: Analysis, look: Look | None = None) -> dict[str, Any] | No
         "runs": found.runs,
         "disputed": {
             "cells": [study.name(row) for row in records_of(cells)],
-            "right": ["".join(map(_code, found.right[place])) for place in cells.index],
+            "right": [
+                "".join(
+                    "2" if share == 0.5 else str(int(share > 0.5)) for share in found.right[place]
+                )
+                for place in cells.index
+            ],
             "images": [
                 [row["class"], row["place"], pictures.get(row["place"], "")] for row in disputed
             ],
             "chosen": [largest[0], largest[-1]] if len(largest) > 1 else [0, len(cells) - 1],
         },
     }
-
-
-def _code(share: float) -> str:
-    return "2" if share == 0.5 else str(int(share > 0.5))
 
 
 def _fitting(files: Mapping[str, bytes]) -> dict[str, str]:

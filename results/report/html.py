@@ -40,18 +40,21 @@ class Table:
     """Rows as the page shows them."""
 
     caption: str
-    """What the rows are."""
     columns: Sequence[str]
-    """Headings."""
     rows: Sequence[Sequence[Any]]
-    """Text and numbers."""
     more: frozenset[int] = frozenset()
     """Places of the columns that are shown when asked for."""
 
     @cached_property
     def decimals(self) -> list[int]:
         """Number of decimals of each column: its largest number shows four significant digits."""
-        return [_decimals([row[place] for row in self.rows]) for place in range(len(self.columns))]
+        found = []
+        for values in zip(*self.rows, strict=True):
+            numbers = [abs(value) for value in values if isinstance(value, int | float)]
+            most = max(numbers, default=0)
+            are_whole = most == 0 or all(isinstance(value, int) for value in numbers)
+            found.append(0 if are_whole else int(np.clip(3 - np.floor(np.log10(most)), 0, 5)))
+        return found
 
 
 def write_frame(folder: Location, name: str, frame: pd.DataFrame) -> None:
@@ -116,13 +119,6 @@ def _value(value: Any) -> str | int | float | None:
     if isinstance(value, int | np.integer):
         return int(value)
     return str(value)
-
-
-def _decimals(values: Sequence[Any]) -> int:
-    numbers = [abs(value) for value in values if isinstance(value, int | float)]
-    if all(isinstance(value, int) for value in numbers) or not max(numbers, default=0):
-        return 0
-    return int(np.clip(3 - np.floor(np.log10(max(numbers))), 0, 5))
 
 
 def fill(template: str, scripts: Sequence[str], admitted: Sequence[str] = (), **values: Any) -> str:

@@ -44,7 +44,6 @@ class Forest:
     """Each lever in words and its row of `Analysis.levers`, the largest gain first; both ends of an
     interval that there is none of are the gain."""
     unit: str
-    """What gains are in, such as `points of test accuracy`."""
     axis: Axis
     ticks: Sequence[tuple[float, str]]
     """Values and labels of the axis."""
@@ -58,7 +57,6 @@ class ByData:
     """Name of one level of the other factors, what is measured of it and what is forecast, the most
     accurate at the largest size first."""
     measure: str
-    """What they show, such as `test accuracy`."""
     metric: Metric
     hidden: int
     """How many lines are left out."""

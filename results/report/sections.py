@@ -22,13 +22,9 @@ class Section:
     """One question and what the study says to it."""
 
     name: str
-    """Its anchor on the page."""
     short: str
-    """Its name where there is little room."""
     title: str
-    """The question."""
     text: Sequence[str]
-    """Paragraphs."""
     tables: Sequence[Table]
     """Tables; the page leaves out those without rows."""
     picture: str | None = None
@@ -42,9 +38,7 @@ class _Sheet:
     """A table of the page, as it is planned for any study."""
 
     caption: str
-    """What the rows are."""
     frame: Callable[[Analysis], pd.DataFrame]
-    """Returns the rows of a study."""
     columns: Sequence[str]
     """Names of columns, whose headings are those of `_HEADINGS`."""
     compares: Sequence[str] = ()

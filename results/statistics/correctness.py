@@ -50,17 +50,11 @@ class Outcomes:
         for place in np.flatnonzero(tested):
             own = weights[place] != 0
             rows = self.row[np.ix_(cells[place][own], np.flatnonzero(used[place]))]
-            sums[:, place] = _squares(self.right, rows, weights[place][own], self.weight)
+            right = np.einsum("k,kse->se", weights[place][own], self.right[rows], dtype=float)
+            gains = 100 * right * self.weight
+            # Over images of sums over seeds, and over both.
+            sums[:, place] = np.sum(gains.sum(axis=0) ** 2), np.sum(gains**2)
         return contrasts_of(by_seed, np.where(tested, self.right.shape[1], 0), *sums)
-
-
-def _squares(
-    right: Flags, rows: Places, weights: Array, images: Array | float
-) -> tuple[float, float]:
-    """Return a contrast's sums of squares: over images of sums over seeds, and over both."""
-    differences = 100 * np.einsum("k,kse->se", weights, right[rows], dtype=float)
-    differences *= images
-    return float(np.sum(differences.sum(axis=0) ** 2)), float(np.sum(differences**2))
 
 
 def balanced(differences: Array) -> tuple[Flags, Flags]:

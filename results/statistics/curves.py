@@ -38,7 +38,6 @@ class PowerLaw:
     """Distinct sizes beyond the three parameters. At 0 the curve passes through the means whatever
     the truth is, so that neither R² nor an interval for gamma means anything."""
     notes: tuple[str, ...] = ()
-    """What to know before using it."""
 
     def predict(self, size: float) -> float:
         """Return the error at a training size in examples, in points.

@@ -109,7 +109,6 @@ class Inference:
     p: Array
     """Two-sided p of "no difference"; NaN where new seeds are not spoken of."""
     speaks_of: NDArray[np.str_]
-    """`TASK`, `SEEDS`, `IMAGES` or `NOTHING`."""
 
 
 def infer(

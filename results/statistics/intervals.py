@@ -60,7 +60,6 @@ class PooledVariance:
     repeats: int
     """Σ(k−1) over the cells with repeats; 0 where no cell has any."""
     v1_variance: float = 0.0
-    """Sampling variance of v1."""
 
     def at(self, sizes: ArrayLike) -> Array:
         """Return the variance of one run at training sizes (examples), in points²."""

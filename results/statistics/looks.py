@@ -66,9 +66,7 @@ class Look:
     """One look of several, with what the looks before it have found."""
 
     looks: Looks
-    """When is looked."""
     number: int
-    """Which one this is, 0 for the first."""
     before: Mapping[Hashable, float]
     """What `spend` returned at the look before."""
 

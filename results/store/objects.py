@@ -57,7 +57,6 @@ class ObjectPath:
     query: str
     """Options of the address, such as `region=eu-west-1`; they hold no secret."""
     filesystem: fs.FileSystem = field(repr=False, compare=False)
-    """The pyarrow file system that reaches the store."""
 
     @classmethod
     def at(cls, address: str) -> Self:

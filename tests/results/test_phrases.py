@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from results.metric import ACCURACY
 from results.phrases import (
-    amount,
     byte_size,
     count,
     described,
@@ -14,7 +14,6 @@ from results.phrases import (
     model_labels,
     resource_time,
     setting,
-    signed,
 )
 
 
@@ -29,7 +28,7 @@ from results.phrases import (
     ],
 )
 def test_amount(values, text):
-    assert amount(*values) == text
+    assert ACCURACY.amount(*values) == text
 
 
 def test_lists():
@@ -41,7 +40,7 @@ def test_lists():
 
 
 def test_words():
-    assert (signed(-0.26), signed(3)) == ("−0.3", "+3.0")
+    assert (ACCURACY.change(-0.26), ACCURACY.change(3)) == ("−0.3", "+3.0")
     assert (count(1, "error"), count(0, "error")) == ("1 error", "0 errors")
     assert setting({"weights": "none", "optimizer": "sgd"}) == "from scratch, optimizer sgd"
 

@@ -9,7 +9,7 @@ from runs_table import BIG, SMALL, analysis_of, cell, trial
 from scripts import script
 
 from results.findings.findings import find
-from results.phrases import amount
+from results.metric import ACCURACY
 from results.records import PREDICTION_SCHEMA
 
 MIDDLE, PRETRAINED = "resnet34", "IMAGENET1K_V1"
@@ -38,7 +38,7 @@ def test_1_cells_that_are_equal_in_every_seed_are_not_ahead():
         f"{SMALL} and {BIG} are equally accurate, at 81.0 %" in texts["best"]
     )
     assert "ahead" not in " ".join(texts.values())
-    assert amount(2.0, 0.0, 4.0) == "2.0 points (0.0 to 4.0)"
+    assert ACCURACY.amount(2.0, 0.0, 4.0) == "2.0 points (0.0 to 4.0)"
 
 
 def test_2_a_lucky_seed_more_puts_no_cell_ahead():

@@ -148,7 +148,7 @@ def test_a_gap_is_not_bridged_by_a_solid_line(tmp_path):
 def test_a_race_says_in_every_figure_of_its_outcome_that_it_is_none(tmp_path):
     plan, fate = STUDIES["race"]
     run = opened(tmp_path, plan, fate)
-    for name in ("data-size", "data-size-log", "epochs", "loss"):
+    for name in ("data-size", "data-size-log", "epochs"):
         assert any("Search, not comparison" in text for text in texts(run.figure(name))), name
 
 

@@ -135,23 +135,23 @@ def searched(winner, tried, stopped=(), seeds=3, **fields):
 
 
 def test_lr_at_the_edge_of_the_grid():
-    row = found(searched(1e-2, [1e-4, 1e-3, 1e-2]))["edge-of-grid"]
+    row = found(searched(1e-2, [1e-4, 1e-3, 1e-2]), tuned=("lr",))["edge-of-grid"]
     assert (
         row["evidence"] == "the chosen lr 0.01 is the highest of those tried (0.0001, 0.001, 0.01)"
     )
     assert row["advice"] == "widen the grid: add a lr above 0.01"
-    row = found(searched(1e-4, [1e-4, 1e-3, 1e-2]))["edge-of-grid"]
+    row = found(searched(1e-4, [1e-4, 1e-3, 1e-2]), tuned=("lr",))["edge-of-grid"]
     assert "below 0.0001" in row["advice"]
 
 
 def test_winner_inside_the_grid():
-    assert "edge-of-grid" not in found(searched(1e-3, [1e-4, 1e-3, 1e-2]))
+    assert "edge-of-grid" not in found(searched(1e-3, [1e-4, 1e-3, 1e-2]), tuned=("lr",))
 
 
 def test_search_seed_outside_the_seeds():
     rows = searched(1e-2, [1e-4, 1e-3, 1e-2])
     rows[2]["measured"] = False
-    assert "edge-of-grid" in found(rows, seeds=(1, 2))
+    assert "edge-of-grid" in found(rows, seeds=(1, 2), tuned=("lr",))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_stopped_measurement():
 
 
 def test_selection_seed_is_noted():
-    row = found(searched(1e-3, [1e-4, 1e-3, 1e-2]))["selection-seed"]
+    row = found(searched(1e-3, [1e-4, 1e-3, 1e-2]), tuned=("lr",))["selection-seed"]
     # 80, 79, 79 against 79, 79.
     assert "+0.33 points against without" in row["evidence"]
 
@@ -375,7 +375,7 @@ def test_one_lr_for_scratch_and_fine_tuning():
     tuned = searched(1e-3, [1e-4, 1e-3, 1e-2]) + searched(
         1e-3, [1e-4, 1e-3, 1e-2], weights="IMAGENET1K_V1"
     )
-    assert "one-lr" not in found(tuned)
+    assert "one-lr" not in found(tuned, tuned=("lr",))
 
 
 def test_equal_epochs_are_not_equal_updates():
