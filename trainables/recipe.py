@@ -194,6 +194,13 @@ class Recipe(BaseModel):
         return updates // self.intervals
 
     @property
+    def shared_intervals(self) -> int:
+        """Intervals, from the first on, whose numbers do not depend on how many are to come."""
+        if self.schedule == "wsd":
+            return self.intervals - max(1, math.ceil(self.decay * self.intervals - 1e-9))
+        return self.intervals if self.schedule in ("constant", "step") else 0
+
+    @property
     def sides(self) -> Sides | None:
         """Height and width in pixels that images are brought to; None where they stay as are."""
         if self.image_size is None or isinstance(self.image_size, int):
@@ -254,7 +261,6 @@ class Recipe(BaseModel):
             if name not in BUDGET_FIELDS and value is not None and value != defaults[name]
         }
         fields["interval"] = self.steps_per_interval or "epoch"
-        # Whether an epoch's numbers depend on how many are to come.
-        if self.schedule not in ("constant", "step"):
+        if self.shared_intervals < self.intervals:
             fields["intervals"] = self.intervals
         return fields

@@ -22,6 +22,8 @@ from trainables.recipe import Positive, Recipe
 
 TRAINING_VERSION = 3
 """Raised only when a change of the code changes the numbers that a trial gives."""
+SHARED_STATES = "stable-"
+"""What the names of folders begin with whose states are of several trials."""
 BUILT_IN = ("digits", "cifar10", "cifar100", "parquet", "imagefolder", "csv")
 """Sources of images that are no function of a user's own."""
 
@@ -253,6 +255,22 @@ class Trial(BaseModel):
             # Of squares the fingerprint says nothing of how they fit another shape.
             inputs["fit"] = self.data.fit
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+    def id_after(self, epoch: int) -> str:
+        """Return the name of all trials whose state after an epoch is that of this one.
+
+        While the schedule `wsd` is stable, that is the one with a constant schedule.
+        """
+        if self.recipe.schedule != "wsd" or epoch > self.recipe.shared_intervals:
+            return self.trial_id
+        return self.changed(recipe=self.recipe.changed(schedule="constant")).trial_id
+
+    @property
+    def shared_states(self) -> str:
+        """Name of the folder of states from which other budgets go on; empty of one's own."""
+        first = self.id_after(1)
+        is_other = first != self.trial_id and self.trainable == "classifier"
+        return f"{SHARED_STATES}{first}" if is_other else ""
 
     def changed(self, **fields: Any) -> Self:
         """Return the trial with other values in some fields, checked and named anew."""

@@ -151,13 +151,17 @@ def leftovers(store: "Store", *, kept_checkpoints: bool = False) -> "dict[Locati
     `kept_checkpoints` says so. Raises StoreError where there is no run directory.
     """
     from results.records import Status
+    from trainables.trial import SHARED_STATES
 
     trials = {row["trial_id"]: row for row in store.read("trials").to_pylist()}
     keep = store.study().get("keep_checkpoints", "none")
     found: dict[Location, str] = {}
     for folder in store.checkpoints.glob("*"):
         row = trials.get(folder.name)
-        if row is None or not row["wanted"]:
+        if folder.name.startswith(SHARED_STATES):
+            if kept_checkpoints or keep == "none":
+                found[folder] = "states of the stable part of schedules"
+        elif row is None or not row["wanted"]:
             found[folder] = (
                 "the trial is no longer wanted: the study as last run does not ask for it"
             )

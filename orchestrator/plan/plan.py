@@ -27,6 +27,7 @@ from results.records import Status
 from results.store.objects import Location
 from results.store.store import Store
 from trainables.functions import places_of
+from trainables.trial import SHARED_STATES
 
 _OURS = ("orchestrator", "trainables", "results", "timm")
 """Modules that studies may name and nobody writes anew."""
@@ -163,6 +164,7 @@ def plan_study(study: Study, out: str | Location | None = None, *, look: bool = 
             *_mixed([store, *(lender.store for lender in ledger.history.lenders)]),
             *_reread(inputs, store),
             *_afresh(ledger),
+            *_shared_states(ledger),
             *lending_findings(ledger),
             *_found_twice(study),
         ],
@@ -269,6 +271,15 @@ def _afresh(ledger: Ledger) -> list[Finding]:
         "those to come, so that more epochs go on from there"
     )
     return [*findings, warning("no-checkpoint", evidence)]
+
+
+def _shared_states(ledger: Ledger) -> list[Finding]:
+    """Return a finding on new trials that need not begin at epoch 1."""
+    kept = {path.name for path in ledger.history.store.checkpoints.glob(f"{SHARED_STATES}*")}
+    new = (w.trial for name, w in ledger.stages.wanted.items() if ledger.state(name) is State.NEW)
+    begun = sum(trial.shared_states in kept for trial in new) if kept else 0
+    said = f"{begun} of the new trials go on from kept states of the stable part of their schedule"
+    return [note("shared-states", said)] if begun else []
 
 
 def _search_seed(declared: Study, study: Study) -> list[Finding]:

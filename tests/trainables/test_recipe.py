@@ -198,6 +198,23 @@ def test_the_test_set_is_evaluated_ten_times_at_most_and_always_last(
         assert recipe.tested(rule) == len(expected)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("fields", "shared"),
+    [
+        ({"epochs": 5}, 5),
+        ({"epochs": 5, "schedule": "step", "step_size": 2}, 5),
+        ({"epochs": 5, "schedule": "cosine"}, 0),
+        ({"epochs": 5, "schedule": "wsd"}, 4),
+        ({"epochs": 5, "schedule": "wsd", "decay": 0.5}, 2),
+        ({"epochs": 10, "schedule": "wsd", "decay": 0.7}, 3),
+        ({"epochs": 5, "schedule": "wsd", "decay": 1e-12}, 4),
+        ({"epochs": 5, "schedule": "wsd", "decay": 1}, 0),
+    ],
+)
+def test_epochs_that_are_the_same_whatever_follows(fields: dict[str, Any], shared: int) -> None:
+    assert Recipe(**fields).shared_intervals == shared
+
+
 def test_wsd_has_room_for_its_parts() -> None:
     Recipe(epochs=5, schedule="wsd", warmup=4)
     with pytest.raises(ValueError, match="no room for both"):

@@ -156,7 +156,7 @@ class Classifier:
         with file.open("wb") as handle:
             torch.save(
                 {
-                    **self._belonging(),
+                    **self._belonging(self.epoch),
                     "epoch": self.epoch,
                     "step": self._steps,
                     "examples_seen": self._examples_seen,
@@ -174,7 +174,7 @@ class Classifier:
         where the device has no room for it. Only the last leaves the learner otherwise than it was.
         """
         state = read_checkpoint(file)
-        for key, ours in self._belonging().items():
+        for key, ours in self._belonging(state.get("epoch", 0)).items():
             if state.get(key) != ours:
                 raise ForeignCheckpoint(
                     f"{file} cannot be continued here: its {key.replace('_', ' ')} is "
@@ -370,11 +370,11 @@ class Classifier:
             f"a lower lr than {self._trial.recipe.lr:g}, or a warm-up, may help"
         )
 
-    def _belonging(self) -> dict[str, Any]:
-        """Return what a checkpoint must agree in, or its numbers would not go on."""
+    def _belonging(self, epoch: int) -> dict[str, Any]:
+        """Return what a checkpoint of an epoch must agree in, or its numbers would not go on."""
         return {
             "version": _CHECKPOINT_VERSION,
-            "trial_id": self._trial.trial_id,
+            "trial_id": self._trial.id_after(epoch),
             "device_kind": self._device.type,
             "precision": self._precision,
         }

@@ -65,8 +65,11 @@ class Job:
     def __init__(self, task: Task, make: Callable[[Task], Learner] = make_here) -> None:
         self._task, self._make = task, make
         self._trial = task.trial
-        folder = folder_at(task.checkpoint_folder) / self._trial.trial_id
-        self._checkpoints = Checkpoints(folder, task.keep_checkpoints, task.metric)
+        folder, keep = folder_at(task.checkpoint_folder), task.keep_checkpoints
+        self._checkpoints = Checkpoints(folder / self._trial.trial_id, keep, task.metric)
+        shared = self._trial.shared_states if keep != "none" else ""
+        self._shared = Checkpoints(folder / shared) if shared else None
+        """States that trials of other budgets go on from, where they are kept."""
         self._learner: Learner | None = None
         self._rows: list[Row] = []
         self._emitted = task.recorded
@@ -118,6 +121,10 @@ class Job:
         learner = self._learner = self._make(self._task)
         tested = self._task.test != "never" and not is_function(self._trial.trainable)
         self._rows, self._problems = self._checkpoints.restore(learner, budget, tested)
+        if self._shared and not self._rows:
+            most = self._trial.recipe.shared_intervals
+            self._rows, problems = self._shared.restore(learner, most)
+            self._problems += problems
         for row in self._rows:
             answers.add_metric(row, self._task.metric)
         self._is_saved = bool(self._rows)
@@ -149,9 +156,12 @@ class Job:
         # A finished trial of less than a second is cheaper to train again than to save.
         costly = done and self._unsaved_seconds >= 1.0
         best = self._task.keep_checkpoints in ("best", "all")
-        if kept or due or costly or best:
+        shared = self._shared if learner.epoch == self._trial.recipe.shared_intervals else None
+        if kept or due or costly or best or shared:
             self._unsaved_seconds = 0.0
             try:
+                if shared:
+                    shared.save(learner, self._rows)
                 self._checkpoints.save(learner, self._rows)
                 self._is_saved = True
             except errors.CheckpointError as error:

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.commands.status import leftovers
 from orchestrator.errors import StudyError
+from orchestrator.ledger.history import COMPARED
 from orchestrator.plan.plan import default_out, plan_study
 from orchestrator.run.runner import run_study
 from orchestrator.study.recipes import SEARCH_SEED
@@ -136,6 +138,37 @@ def test_where_the_budget_matters_more_epochs_are_new_trials(tmp_path: Path, sch
     assert count(after, before, tmp_path) == (8, 8, 0, 0, 8)
     # The former ones are still there.
     assert counts(before, tmp_path) == (8, 0, 8, 0, 8)
+
+
+def test_a_longer_wsd_goes_on_from_the_stable_part(tmp_path: Path) -> None:
+    values: dict[str, Any] = {
+        "name": "stable",
+        "factors": {"model": ["trainables.demo:small"], "fraction": ["1/16"]},
+        "recipe": {"epochs": 5, "schedule": "wsd", "batch_size": 16},
+        "keep_checkpoints": "last",
+        "seeds": [0, 1],
+    }
+    longer = study_from({**values, "recipe": {**values["recipe"], "epochs": 10}})
+    run_study(study_from(values), tmp_path / "grown", address="none")
+    plan = plan_study(longer, tmp_path / "grown")
+    (finding,) = (finding for finding in plan.findings if finding.code == "shared-states")
+    assert finding.evidence.startswith("2 of the new trials go on from kept states")
+    for out in (tmp_path / "grown", tmp_path / "whole"):
+        run_study(longer, out, address="none")
+    columns = ["trial_id", "epoch", *COMPARED]
+    rows = [Store(tmp_path / out).read("epochs", columns).to_pylist() for out in ("grown", "whole")]
+    wanted = {*plan.ledger.stages.wanted}
+    grown, whole = (
+        {(row["trial_id"], row["epoch"]): row for row in found if row["trial_id"] in wanted}
+        for found in rows
+    )
+    assert grown == whole
+    assert len(grown) == 20
+    # What later budgets go on from is kept as the trials' own states are.
+    kept = {path for path in leftovers(Store(tmp_path / "grown")) if "stable-" in path.name}
+    assert kept == set()
+    found = leftovers(Store(tmp_path / "grown"), kept_checkpoints=True)
+    assert sum("stable-" in path.name for path in found) == 2
 
 
 def test_failed_trials_count_as_new(tmp_path: Path) -> None:

@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from digit_trials import TIMES
+from digit_trials import TIMES, digits, make_trial
 from simulated_trials import simulated_trial
 
 from trainables.recipe import Recipe
+from trainables.training.classifier import Classifier
+from trainables.training.learner import Learner
+from trainables.trial import Trial
 from trainables.work.actor import Actor
 from trainables.work.checkpoints import Checkpoints
 from trainables.work.job import Job
@@ -125,6 +128,37 @@ def test_more_epochs_are_gone_on_to(tmp_path: Path) -> None:
     finish(Job(task(tmp_path)))
     more = Job(task(tmp_path, recorded=4, recipe={"epochs": 6}))
     assert [result.epoch for result in finish(more)] == [5, 6]
+
+
+def test_a_longer_wsd_goes_on_from_the_stable_part_to_the_last_digit(tmp_path: Path) -> None:
+    trained: list[Trial] = []
+
+    def make(task: Task) -> Learner:
+        learner = Classifier(task.trial, device="cpu", dataset=digits())
+        real = learner.step
+        learner.step = lambda: trained.append(task.trial) or real()  # type: ignore[method-assign,func-returns-value]
+        return learner
+
+    def trial(epochs: int, **recipe: Any) -> Task:
+        of = make_trial(recipe={"schedule": "wsd", "epochs": epochs, "warmup": 1, **recipe})
+        return task(tmp_path, keep_checkpoints="last").model_copy(update={"trial": of, **more})
+
+    def rows(job: Job) -> list[dict[str, Any]]:
+        known = (report.row for report in finish(job))
+        return [{key: row[key] for key in row.keys() - {*TIMES, "host"}} for row in known]
+
+    more: dict[str, Any] = {"checkpoint_folder": str(tmp_path / "whole")}
+    whole = rows(Job(trial(10), make))
+    more = {"checkpoint_folder": str(tmp_path / "kept")}
+    rows(Job(trial(5, decay=0.4), make))
+    del trained[:]
+    # Three of the five epochs were stable.
+    assert rows(Job(trial(10), make)) == whole
+    assert len(trained) == 7
+    del trained[:]
+    # What decays sooner than the kept state, now of eight epochs, cannot begin there.
+    rows(Job(trial(6), make))
+    assert len(trained) == 6
 
 
 @pytest.mark.parametrize(
