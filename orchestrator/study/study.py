@@ -177,7 +177,7 @@ class Study(Settings):
                 raise Refused(f"{unknown_key(field, recipes.RECIPE_FIELDS)}; {own}")
             if field == "image_size" and isinstance(given, list):
                 raise Refused(
-                    "one number is needed, the side in pixels of a square",
+                    "the side in pixels of a square is needed, or 96x224 (height x width)",
                     key=(field,),
                     value=given,
                 )

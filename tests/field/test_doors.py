@@ -140,6 +140,37 @@ def test_two_forms_of_one_name_are_one_class(tmp_path: Path) -> None:
     (root / "test" / "dog").rename(root / "test" / "Dog")
     with pytest.raises(DataError, match="did you mean dog"):
         inspect(folder(root))
+    (root / "test" / "Dog").rename(root / "test" / "dog")
+    for part in ("train", "test"):
+        shutil.copytree(
+            root / part / "Käse" if part == "train" else root / part / "dog", root / part / "Dog"
+        )
+    assert (
+        "the classes Dog and dog differ in small and capital letters alone" in line(folder(root))[1]
+    )
+    shutil.move(root / "train/Dog", root / "train" / unicodedata.normalize("NFD", "Käse"))
+    shutil.rmtree(root / "test/Dog")
+    assert line(folder(root))[0].startswith("data: 2 classes (Käse 8, dog 4)")
+
+
+def test_layouts_of_other_names_are_named_with_the_line_that_reads_them(tmp_path: Path) -> None:
+    root = tree(tmp_path / "x", train_images=2, val2017=1, test_images=1)
+    paths = f"{{train: {root}/train_images, validation: {root}/val2017, test: {root}/test_images}}"
+    with pytest.raises(DataError, match=f"no folder train; .*write data.path: {paths}$"):
+        inspect(folder(root))
+    both = {"train": root / "train_images", "validation": root / "val2017"}
+    with pytest.raises(DataError, match=r"^data.path names no test part, but val2017; to"):
+        inspect(folder(both))  # type: ignore[arg-type]
+    for image in (root / "train_images").rglob("*.png"):
+        image.rename(image.with_suffix(".npy"))
+    with pytest.raises(DataError, match=r"train_images: holds no images, but such files as .*npy"):
+        inspect(folder(both | {"test": root / "test_images"}))  # type: ignore[arg-type]
+
+
+def test_one_table_of_all_parts_is_named_as_such(tmp_path: Path) -> None:
+    file = csv(tmp_path / "x", "path,label,split\nimg/cat.png,cat,test\n").path / "train.csv"
+    with pytest.raises(DataError, match="is one file; make a file for each part of its column spl"):
+        inspect(Source.model_validate({"source": "csv", "path": file}))
 
 
 def test_copies_are_found_by_pixels_once_decoded(tmp_path: Path) -> None:
@@ -195,13 +226,17 @@ def parquet(root: Path, **data: Any) -> Source:
         (["train", "train (1)"], r"train.parquet and train \(1\).parquet: one file twice\?"),
         (["train", "train_small"], "train.parquet and train_small.parquet: is one a part of the"),
         (["train-00000-of-00001", "train-00000-of-00002"], "is one a part of the other"),
+        (["train_0", "train_2"], "train, number 1: is absent; 2 of 3 are here"),
+        (["train-1", "train-1 2"], "train-1 2.parquet and train-1.parquet: one file twice"),
+        (["train", "backup_train"], "backup_train.parquet and train.parquet: one file twice"),
     ],
 )
 def test_lost_and_repeated_shards_are_refused(
     tmp_path: Path, names: list[str], message: str
 ) -> None:
-    for name in [*names, "test"]:
-        table(tmp_path / "x" / f"{name}.parquet", [0, 1])
+    for length, name in enumerate([*names, "test"], 1):
+        # Only copies of a file are alike to the last byte.
+        table(tmp_path / "x" / f"{name}.parquet", [0, 1] * (1 if "twice" in message else length))
     with pytest.raises(DataError, match=message):
         inspect(parquet(tmp_path / "x"))
 
@@ -216,6 +251,20 @@ def test_names_and_truths_are_classes(
         table(tmp_path / "x" / f"{part}.parquet", train)
     info = inspect(parquet(tmp_path / "x"))
     assert (info.class_names, info.train_labels.tolist()) == (names, [1, 0])
+
+
+def test_forms_of_one_name_are_one_class_of_a_table_too(tmp_path: Path) -> None:
+    names = [unicodedata.normalize(form, "Käse") for form in ("NFC", "NFD")]
+    for part in ("train", "test"):
+        table(tmp_path / "x" / f"{part}.parquet", [*names, "dog "])
+    assert inspect(parquet(tmp_path / "x")).class_names == ("Käse", "dog")
+    table(tmp_path / "x" / "test.parquet", ["Dog"])
+    with pytest.raises(DataError, match="of class Dog, of which train has none; did you mean dog"):
+        inspect(parquet(tmp_path / "x"))
+    for part in ("train", "test"):
+        table(tmp_path / "x" / f"{part}.parquet", ["cat", "dog"], image=["iVBOR" * 999] * 2)
+    with pytest.raises(DataError, match=r"is no path .*store images as bytes"):
+        line(parquet(tmp_path / "x"))
 
 
 def test_names_that_outlive_their_images_are_dropped_and_said(tmp_path: Path) -> None:
@@ -337,7 +386,10 @@ def test_csv_as_programs_write_it(tmp_path: Path, text: str) -> None:
     [
         ("path,label\nimg/cat.png,\nimg/dog.png,dog\n", "utf-8", "row 2: label is null; every"),
         ("path,label\nimg/cat.png,cat,x\n", "utf-8", "cannot be read as CSV .*Expected 2 columns"),
-        ("path,label\nimg/cat.png,Käse\n", "latin-1", "cannot be read as CSV"),
+        ("path,label\nimg/cat.png,Käse\n", "latin-1", "is not UTF-8 .*; save it anew as that"),
+        ("path,label\nimg/cat.png,NaN\nimg/dog.png,dog\n", "utf-8", "row 2: label is null"),
+        ("path,label,label\nimg/cat.png,a,b\n", "utf-8", "two columns are called label"),
+        ("version https://git-lfs.github.com/spec/v1\noid 1\n", "utf-8", "is a git-LFS pointer"),
         ("img/cat.png,cat\nimg/dog.png,dog\n", "utf-8", "no column of images; .*say which"),
         ("path,label\nimg/gone.png,cat\nimg/dog.png,dog\n", "utf-8", r"gone.png.*cannot be read"),
         ("", "utf-8", "cannot be read as CSV"),
@@ -392,6 +444,9 @@ def function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         "return (x, y * 1.0), (x, y + 0.0)",
         "return x, y, x, y",
         "return (x, y, ['p', 'q', 'r', 's']), (x, y, [1, 2, 3, 4])",
+        "return [*zip(x, y)], [*zip(x, y)]",
+        "d = [dict(label=b, id=0, image=a) for a, b in zip(x, y)]; return d, d",
+        "return (x, y), (x, np.array([b'0', b'1'])[y].astype(int))",
     ],
 )
 def test_arrays_are_read_where_there_is_no_doubt(function: Any, body: str) -> None:
@@ -418,7 +473,13 @@ def test_arrays_are_read_where_there_is_no_doubt(function: Any, body: str) -> No
             "import torch; t = torch.ones(4, 6, 5, 3).requires_grad_(); return (t, y), (x, y)",
             r"images cannot be read as an array .*images.detach\(\).cpu\(\).numpy\(\)",
         ),
-        ("return (x - 300.0, y), (x, y)", r"are float64 from -300 to -45; .*astype\('uint8'\)"),
+        (
+            "return (x - 300.0, y), (x, y)",
+            r"are float64 from -300 to -45; .*\(images \+300\) / 255 \* .*astype\('uint8'\)",
+        ),
+        ("return (x / 2, y), (x, y)", r"images = images.round\(\).astype\('uint8'\)"),
+        ("return (x, y), (x, y.astype(str))", "test: labels are numbers here and text in train"),
+        ("return (x, y), (x, y + 1)", "class 2, of which train has none; .*The classes are 0, 1"),
         ("raise SystemExit('no data')", "no data"),
     ],
 )

@@ -165,7 +165,7 @@ def test_a_strip_is_cut_squashed_or_padded_as_the_study_says(tmp_path: Path) -> 
     cut, notes = read(root, (8, 8))
     assert cut.train.images.max() == 0
     assert codes(notes)["images-cut"] == "warning"
-    assert any("cuts 90% of their pixels away" in note.text for note in notes)
+    assert any("cuts 90 % of their pixels away" in note.text for note in notes)
     squashed, notes = read(root, (8, 8), fit="squash")
     assert squashed.train.images[0, :, 0].min() > 200
     assert "images-cut" not in codes(notes)
@@ -229,6 +229,11 @@ def test_all_damaged_images_are_named_at_once_or_left_out(tmp_path: Path) -> Non
     found = inspect(skipping)
     assert found.train_labels.tolist() == [0, 1]
     assert found.fingerprint not in (whole, inspect(source).fingerprint)
+    for file in root.glob("train/*/*.png"):
+        file.write_bytes(file.read_bytes()[:-100])
+    for each, said in ((source, "4 images cannot be read"), (skipping, "train: no images; at")):
+        with pytest.raises(DataError, match=said):
+            look_at(each, [None], None)
 
 
 def test_damaged_images_are_left_out_beside_a_validation_part(tmp_path: Path) -> None:
@@ -264,6 +269,19 @@ def test_damaged_images_are_left_out_beside_a_validation_part(tmp_path: Path) ->
 def test_other_kinds_are_not_called_damaged(tmp_path: Path, content: bytes, kind: str) -> None:
     root = folder(tmp_path / "x", lambda file, _: file.write_bytes(content))
     with pytest.raises(DataError, match=f"is {kind}, not of a kind that is read; convert it to PN"):
+        inspect(Source(source="imagefolder", path=root))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1", "is a git-LFS pointer, not the image"),
+        (b" <!DOCTYPE html><title>Quota", "is a web page that was saved instead of the image"),
+    ],
+)
+def test_what_came_in_place_of_an_image_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    root = folder(tmp_path / "x", lambda file, _: file.write_bytes(content))
+    with pytest.raises(DataError, match=said):
         inspect(Source(source="imagefolder", path=root))
 
 

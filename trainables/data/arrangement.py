@@ -82,6 +82,8 @@ def arranged(parts: Parts, source: Source) -> Reading:
                 block = {"path": {"train": parts.roots["train"], "test": other}}
                 raise OtherLayout(f"{parts.lack}, but {other.name}", "test on it", block)
             raise OtherLayout(parts.lack, "hold a fifth of train back for it", {"test": 0.2})
+        if not train.labels.size:
+            raise DataError(f"{train.where}: no images; at least one is needed")
         groups = _numbers(train)
         kept, held_out = carve(train.labels, source.test, parts.class_names, "test", groups)
         train, test = train.only(kept), train.only(held_out)

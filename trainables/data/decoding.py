@@ -116,7 +116,8 @@ class _Pass:
             n_transparent=self._n_transparent,
             n_flat=self._n_flat,
             flat=self._flat,
-            is_even=_is_even(npy.open_memmap(self.folder / "train-images.npy", mode="r")),
+            is_even=bool(self.content.kept["train"])
+            and _is_even(npy.open_memmap(self.folder / "train-images.npy", mode="r")),
             copies=self.content.copies,
             damaged=tuple(self.content.damaged),
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,10 @@ def take_stock(
 
 
 def _of_classes(info: DataInfo, held_out: NDArray[np.int64]) -> Iterator[Note]:
+    for one, other in pairwise(sorted(info.class_names, key=str.casefold)):
+        if one.casefold() == other.casefold():
+            text = f"the classes {one} and {other} differ in small and capital letters alone"
+            yield Note("names-alike", "warning", text, "give them one name if they are one class")
     parts = {"test": info.test_labels}
     if held_out.size:
         parts["validation"] = info.train_labels[held_out]
@@ -137,7 +142,9 @@ def _of_pictures(info: DataInfo, source: Source) -> Iterator[Note]:
             "warning",
             "all training images together hardly differ from one grey level, so that normalising "
             "them makes noise as large as what they show",
-            "look at how they are stored; data.range scales images of more than 8 bits",
+            "another data.background may show what is transparent"
+            if n_clear
+            else "look at how they are stored; data.range scales images of more than 8 bits",
         )
 
 
@@ -155,8 +162,8 @@ def _of_shapes(info: DataInfo, source: Source, goals: Iterable[Sides | None]) ->
         yield Note(
             "images-cut",
             "warning" if share > _CUT[1] else "note",
-            f"bringing images to {goal[1]}×{goal[0]} keeps their middle and cuts {share:.0%} of "
-            "their pixels away",
+            f"bringing images to {goal[1]}×{goal[0]} keeps their middle and cuts "
+            f"{100 * share:.0f} % of their pixels away",
             "data.fit: squash or pad keeps all",
         )
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
-from trainables.data.reading import Item, Pixels
+from trainables.data.reading import POINTER, Item, Pixels
 from trainables.errors import PictureError
 from trainables.recipe import Sides
 from trainables.trial import Source
@@ -216,6 +216,10 @@ def _open(item: Item, data: bytes, source: Source) -> Image.Image:
 
 
 def _no_image(data: bytes) -> str:
+    if data.startswith(POINTER):
+        return "is a git-LFS pointer, not the image; run `git lfs pull` there"
+    if re.match(rb"\s*<(?i:!doctype html|html)", data[:512]):
+        return "is a web page that was saved instead of the image; fetch it again"
     for kind, beginning in _OTHER_KINDS.items():
         if re.match(beginning, data[:512], re.DOTALL):
             return f"is {kind}, not of a kind that is read; convert it to PNG or JPEG"

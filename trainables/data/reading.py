@@ -17,6 +17,9 @@ from trainables.errors import DataError
 _PART = 32
 """Images per task of a thread: small ones would cost less than handing them over."""
 
+POINTER = b"version https://git-lfs"
+"""Beginning of what git leaves in place of a large file that was not fetched."""
+
 Pixels = NDArray[np.uint8]
 """Images as bytes: the last axis is red, green and blue."""
 Result = TypeVar("Result")

@@ -1,8 +1,10 @@
 """Which columns of a table hold images and labels, and what stands in them."""
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +150,12 @@ def numbered(
     number = {label: place for place, label in enumerate(found)}
     for part, labels in parts.items():
         strange = next((label for label in labels if label not in number), None)
+        if strange is not None and str(strange) in map(str, found):
+            raise DataError(f"{part}: labels are numbers here and text in train, or the other way")
         if strange is not None:
             raise DataError(
-                f"{part}: has images of class {strange}, of which train has none; the classes "
-                f"are {', '.join(map(str, found[:20]))}{', …' if len(found) > 20 else ''}"
+                f"{part}: has images of class {strange}, of which train has none; "
+                f"{known_classes(str(strange), [*map(str, found)])}"
             )
     numbers = {
         part: np.array([number[label] for label in labels], dtype=np.int64)
@@ -173,4 +177,17 @@ def _in_order(label: str | int) -> tuple[bool, int, str]:
 
 def texts(values: Iterable[Any]) -> list[str]:
     """Return labels as names: true and false as a study would write them."""
-    return [str(v).lower() if isinstance(v, bool) else str(v).strip() for v in values]
+    return [str(v).lower() if isinstance(v, bool) else class_name(str(v)) for v in values]
+
+
+def class_name(text: str) -> str:
+    """Return a class's name as it is compared: systems write one name in two forms of Unicode."""
+    return unicodedata.normalize("NFC", text.strip())
+
+
+def known_classes(name: str, names: Sequence[str]) -> str:
+    """Return which classes there are, and which of them may be meant by a name."""
+    alike = {known.lower(): known for known in names}
+    near = get_close_matches(name.lower(), alike, n=1, cutoff=0.8)
+    meant = f"did you mean {alike[near[0]]}? " if near else ""
+    return f"{meant}The classes are {', '.join(names[:20])}{', …' if len(names) > 20 else ''}"

@@ -1,14 +1,15 @@
 """Images in folders, one per class."""
 
-import unicodedata
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from trainables.data.arrangement import USUAL_NAMES, Parts, Readable
+from trainables.data.doors.columns import class_name, known_classes
 from trainables.data.doors.tables import Tables
 from trainables.data.reading import Note, Split
 from trainables.errors import DataError, OtherLayout
@@ -58,8 +59,7 @@ class ImageFolder(Readable):
         roots = self._roots()
         listed = self._listed(roots)
         if listed:
-            lack = f"{self.path}: no folder test"
-            return replace(listed.parts(), roots=roots, lack=lack)
+            return replace(listed.parts(), roots=roots, lack=self._lack("test"))
         passed_over: list[Path] = []
         inside: dict[str, dict[Path, list[Path]]] = {}
         for part, root in roots.items():
@@ -68,15 +68,25 @@ class ImageFolder(Readable):
                 raise DataError(
                     f"{root}: holds no class folders; needed are {part}/<class>/<image>"
                 )
-        names = [_name(folder) for folder, images in inside["train"].items() if images]
+            if passed_over and not any(inside[part].values()):
+                raise DataError(f"{root}: holds no images, but such files as {passed_over[-1]}")
+        named = (class_name(folder.name) for folder, own in inside["train"].items() if own)
+        names = [*dict.fromkeys(named)]
         return Parts(
             {part: self._split(roots[part], own, names) for part, own in inside.items()},
             tuple(names),
             tuple(str(root) for root in roots.values()),
             tuple(_notes(passed_over, [*inside["train"]], names)),
-            f"{self.path}: no folder test",
+            self._lack("test"),
             roots,
         )
+
+    def _lack(self, part: str) -> str:
+        if isinstance(self.path, dict):
+            return f"data.path names no {part} part"
+        usual = {*chain.from_iterable(USUAL_NAMES.values())}
+        names = [f.name for f in _folders_of(self.path) if f.name.lower() not in usual][:8]
+        return f"{self.path}: no folder {part}{'; it holds ' * bool(names)}{', '.join(names)}"
 
     def _listed(self, roots: dict[str, Path]) -> Tables | None:
         lists = {part: root / "metadata.csv" for part, root in roots.items()}
@@ -92,8 +102,11 @@ class ImageFolder(Readable):
         found = _usual_parts(folders)
         if "train" in found:
             return found
-        names = ", ".join(folder.name for folder in folders[:8])
-        message = f"{self.path}: no folder train; it holds {names or 'no folders'}"
+        message = self._lack("train")
+        alike = {part: _meant(folders, usual) for part, usual in USUAL_NAMES.items()}
+        if alike["train"]:
+            path = {part: folder for part, folder in alike.items() if folder}
+            raise OtherLayout(message, "read them so", {"path": path})
         inside = [folder for folder in folders if "train" in _usual_parts(_folders_of(folder))]
         if len(inside) == 1:
             raise OtherLayout(message, "read what is inside", {"path": inside[0]})
@@ -110,11 +123,12 @@ class ImageFolder(Readable):
         labels: list[int] = []
         files: list[Path] = []
         for folder, images in inside.items():
-            if images and _name(folder) not in names:
+            name = class_name(folder.name)
+            if images and name not in names:
                 raise DataError(
-                    f"{folder}: no training image of that class; {_known(folder, names)}"
+                    f"{folder}: no training image of that class; {known_classes(name, names)}"
                 )
-            labels += [names.index(_name(folder))] * len(images) if images else []
+            labels += [names.index(name)] * len(images) if images else []
             files += images
         return Split(
             str(root),
@@ -132,7 +146,7 @@ def _usual_parts(folders: list[Path]) -> dict[str, Path]:
             listed = " and ".join(folder.name for folder in fitting)
             raise DataError(
                 f"{fitting[0].parent}: holds {listed}; say which is {part} with "
-                "data.path: {train: …, test: …}"
+                "data.path: {train: …, validation: …, test: …}"
             )
         if fitting:
             found[part] = fitting[0]
@@ -143,16 +157,11 @@ def _folders_of(folder: Path) -> list[Path]:
     return [entry for entry in _entries(folder) if entry.is_dir()]
 
 
-def _known(folder: Path, names: list[str]) -> str:
-    alike = {name.lower(): name for name in names}
-    near = get_close_matches(_name(folder).lower(), alike, n=1, cutoff=0.8)
-    meant = f"did you mean {alike[near[0]]}? " if near else ""
-    return f"{meant}The classes are {', '.join(names[:20])}{', …' if len(names) > 20 else ''}"
-
-
-def _name(folder: Path) -> str:
-    """Return a class's name: systems write one name in two forms of Unicode."""
-    return unicodedata.normalize("NFC", folder.name)
+def _meant(folders: list[Path], usual: Sequence[str]) -> Path | None:
+    """Return the one folder with a usual name among its words, such as train_images or val2017."""
+    words = {folder: re.split(r"[^a-z]+", folder.name.lower()) for folder in folders}
+    fitting = [folder for folder in folders if not set(usual).isdisjoint(words[folder])]
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -180,7 +189,7 @@ def _classes(root: Path, passed_over: list[Path]) -> list[Path]:
             raise DataError(f"{entry}: is no regular file; take it away")
         else:
             passed_over.append(entry)
-    return sorted(folders, key=_name)
+    return sorted(folders, key=lambda folder: class_name(folder.name))
 
 
 def _is_litter(entry: Path) -> bool:
@@ -212,7 +221,7 @@ def _images(folder: Path, passed_over: list[Path]) -> list[Path]:
 
 
 def _notes(passed_over: list[Path], folders: list[Path], names: list[str]) -> Iterator[Note]:
-    empty = [folder.name for folder in folders if _name(folder) not in names]
+    empty = [folder.name for folder in folders if class_name(folder.name) not in names]
     if empty:
         text = f"folders of train without images are no classes: {', '.join(empty[:_SHOWN])}"
         yield Note("empty-folder", "note", f"{text}{', …' if len(empty) > _SHOWN else ''}")

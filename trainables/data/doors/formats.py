@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from trainables.data.reading import POINTER
 from trainables.errors import DataError
 
 SUFFIXES = {"parquet": (".parquet", ".arrow"), "csv": (".csv", ".tsv")}
@@ -19,7 +20,7 @@ _ROWS = 64
 
 def is_csv(file: Path) -> bool:
     """Return whether a file is text with a header and a row per image."""
-    return file.suffix.lower() in SUFFIXES["csv"]
+    return file.suffix.lower() in (*SUFFIXES["csv"], ".txt")
 
 
 def schema_of(file: Path) -> pa.Schema:
@@ -84,6 +85,9 @@ def names_paths(file: Path) -> bool:
 
 def _opened(file: Path) -> Any:
     try:
+        with file.open("rb") as opened:
+            if opened.read(len(POINTER)) == POINTER:
+                raise DataError(f"{file}: is a git-LFS pointer; run `git lfs pull` there")
         if is_csv(file):
             return _text(file).to_reader()
         if file.suffix != ".arrow":
@@ -103,7 +107,9 @@ def _text(file: Path) -> pa.Table:
     with file.open(encoding="utf-8-sig", newline="") as opened:
         header = opened.readline()
     separator = max(",;\t|", key=header.count)
-    names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+    names = [name.strip() for name in next(csv.reader([header], delimiter=separator), ())]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{file}: two columns are called {twice[0]}; rename one")
     return pa_csv.read_csv(
         file,
         pa_csv.ReadOptions(column_names=names, skip_rows=1),
@@ -113,6 +119,7 @@ def _text(file: Path) -> pa.Table:
 
 
 def _damaged(file: Path, problem: Exception) -> DataError:
-    kinds = {".arrow": "Arrow", ".csv": "CSV", ".tsv": "CSV"}
-    kind = kinds.get(file.suffix.lower(), "Parquet")
+    if "utf-8" in str(problem).lower():
+        return DataError(f"{file}: is not UTF-8 ({problem}); save it anew as that")
+    kind = "CSV" if is_csv(file) else {".arrow": "Arrow"}.get(file.suffix.lower(), "Parquet")
     return DataError(f"{file}: cannot be read as {kind} ({problem}); replace the file")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trainables.data.arrangement import Parts, Readable
-from trainables.data.doors.columns import numbered, texts
+from trainables.data.doors.columns import IMAGE_NAMES, LABEL_NAMES, numbered, texts
 from trainables.data.reading import Note, Pixels, Split
 from trainables.errors import DataError, first_line
 from trainables.functions import load_function
@@ -73,22 +73,39 @@ def _given(returned: Any) -> list[Sequence[Any]]:
     """Return images and labels, and groups where there are some, of each part; [] if in doubt."""
     try:
         entries = [*returned]
+        if any(map(_is_loader, entries)):
+            return []
         if len(entries) in (2, 4) and not any(map(_is_part, entries)):
             return [*zip(entries[::2], entries[1::2], strict=True)]
-        parts = [part if isinstance(part, tuple | list) else _unzipped(part) for part in entries]
-    except (TypeError, ValueError, IndexError, KeyError):
+        parts = [_unzipped(part) if _is_dataset(part) else part for part in entries]
+    except (TypeError, ValueError, IndexError, KeyError, StopIteration):
         return []
     return parts if all(len(part) in (2, 3) for part in parts) else []
 
 
 def _is_part(entry: Any) -> bool:
-    if isinstance(entry, tuple | list):
-        return len(entry) in (2, 3)
-    return hasattr(entry, "__getitem__") and not hasattr(entry, "__array__")
+    return _is_dataset(entry) or (isinstance(entry, tuple | list) and len(entry) in (2, 3))
+
+
+def _is_loader(entry: Any) -> bool:
+    return hasattr(entry, "batch_sampler")  # of batches, in an order of its own
+
+
+def _is_dataset(entry: Any) -> bool:
+    """Return whether it gives an image and its label at a time, as a tuple or by name."""
+    if isinstance(entry, list) and len(entry) > 3:
+        return isinstance(entry[0], dict | tuple) and len(entry[0]) in (2, 3)
+    return hasattr(entry, "__getitem__") and not (
+        isinstance(entry, tuple | list | dict) or hasattr(entry, "__array__")
+    )
 
 
 def _unzipped(dataset: Any) -> Sequence[Any]:
-    return [*zip(*(dataset[number] for number in range(len(dataset))), strict=True)]
+    samples = [dataset[number] for number in range(len(dataset))]
+    if isinstance(samples[0], dict):
+        names = [next(n for n in samples[0] if n in usual) for usual in (IMAGE_NAMES, LABEL_NAMES)]
+        samples = [[sample[name] for name in names] for sample in samples]
+    return [*zip(*samples, strict=True)]
 
 
 def _arrays(where: str, values: Any) -> list[NDArray[Any]]:
@@ -149,15 +166,18 @@ def _bytes(where: str, arrays: list[NDArray[Any]], notes: list[Note]) -> list[ND
         raise DataError(f"{where} hold values that are no numbers (NaN): np.nan_to_num(images)")
     low = min((array.min() for array in arrays if array.size), default=0)
     high = max((array.max() for array in arrays if array.size), default=0)
-    if kind.kind == "f" and low >= 0 and high <= 1:
-        notes.append(Note("floats-scaled", "note", "floats from 0 to 1 become 0 to 255"))
+    if kind.kind in "fb" and low >= 0 and high <= 1:
+        notes.append(Note("floats-scaled", "note", "values from 0 to 1 become 0 to 255"))
         return [np.floor(array * 255.0 + 0.5).astype(np.uint8) for array in arrays]
     is_whole = kind.kind in "iu" or not any((array % 1).any() for array in arrays)
     if low >= 0 and 1 < high <= 255 and is_whole:
         return [array.astype(np.uint8) for array in arrays]
+    line = f"((images {-low:+g}) / {high - low:g} * 255).clip(0, 255)"
+    if low >= 0 and high <= 255:
+        line = "images.round()"
     raise DataError(
         f"{where} are {kind} from {low:g} to {high:g}; needed are 0 to 255, or floats from 0 to 1: "
-        "images = ((images - images.min()) / (images.max() - images.min()) * 255).astype('uint8')"
+        f"images = {line}.astype('uint8'), with the same numbers for every part"
     )
 
 
@@ -166,6 +186,8 @@ def _labels(where: str, values: Any, n_images: int) -> Sequence[Any]:
         array = np.asarray(values)
         if array.dtype == object:
             array = np.array(array.tolist())
+        if array.dtype.kind == "S":
+            array = array.astype(str)
     except Exception as problem:  # as in `_arrays`
         raise DataError(
             f"{where} cannot be read as an array ({first_line(problem)}); one class per image is "

@@ -4,8 +4,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from filecmp import cmp
 from functools import partial
-from itertools import chain
+from itertools import chain, combinations, groupby
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -25,6 +26,8 @@ _NUMBERED = re.compile(r"(.*?)(?:[-_.]?(\d+)(?:-of-(\d+)(?:-[0-9a-f]{16})?)?)?")
 """Names of the files of one table, as `datasets` and others number them."""
 _AGAIN = re.compile(r"( ?\(\d+\)| - Copy| copy)+$", re.IGNORECASE)
 """What browsers and file managers add to the name of a second copy."""
+_SPLITS = ("split", "subset", "partition", "set", "fold")
+"""Columns that may say which part a row is of."""
 _CHOOSE = "say which with data.path: {train: …, test: …}"
 
 
@@ -72,7 +75,7 @@ class Tables(Readable):
         return Parts(
             splits,
             class_names,
-            tuple(file.name for own in files.values() for file in own),
+            tuple(_short(file) for own in files.values() for file in own),
             notes,
             lack=self._lack("test"),
             roots={part: own[0] for part, own in files.items()},
@@ -86,6 +89,10 @@ class Tables(Readable):
     def _lack(self, part: str) -> str:
         if isinstance(self.path, dict):
             return f"data.path names no {part} part"
+        if self.path.is_file():
+            columns = (name for name in formats.schema_of(self.path).names if name in _SPLITS)
+            split = "".join(f"; make a file for each part of its column {n}" for n in columns)
+            return f"data.path: {self.path} is one file{split}"
         return f"data.path: {self.path} holds no {part}*.{self.kind} and no folder {part}"
 
     def _groups(self, files: list[Path]) -> NDArray[Any] | None:
@@ -187,6 +194,12 @@ def _is_part(file: Path, part: str) -> bool:
     return name.startswith(part) or any(word in words for word in usual)
 
 
+def _short(file: Path) -> str:
+    """Return a file's name, with its folder where that names the part."""
+    usual = chain.from_iterable(USUAL_NAMES.values())
+    return "/".join(file.parts[-2:]) if file.parent.name.lower() in usual else file.name
+
+
 def _whole(files: list[Path]) -> list[Path]:
     """Return the files of one part; refuse a part of a table that is absent, or there twice."""
     tables: dict[tuple[Path, str, str | None], dict[str | None, Path]] = {}
@@ -202,16 +215,28 @@ def _whole(files: list[Path]) -> list[Path]:
                 )
         twin = tables.setdefault((file.parent, name, count), {}).setdefault(number, file)
         if twin is not file:
-            raise DataError(f"{twin} and {file.name}: one file twice? keep one, or {_CHOOSE}")
+            raise _twice(twin, file)
+    sizes = {file: file.stat().st_size for file in files}
+    for _, alike in groupby(sorted(files, key=sizes.__getitem__), sizes.__getitem__):
+        for pair in combinations(alike, 2):
+            if cmp(*pair, shallow=False):
+                raise _twice(*pair)
     for (folder, name, count), present in tables.items():
         numbers = {int(number) for number in present if number is not None}
-        absent = sorted(set(range(int(count or 0))) - numbers)
-        if count and absent and max(numbers) < int(count):
-            first = f"{name}-{absent[0]:05d}-of-{int(count):05d}"
+        begin = 0 if count else min(numbers, default=2)
+        end = int(count) if count else max(numbers, default=0) + 1
+        absent = sorted(set(range(begin, end)) - numbers)
+        # What begins at neither 0 nor 1, such as years, may have gaps.
+        if absent and begin < 2 and max(numbers) < end:
+            of = f"-{absent[0]:05d}-of-{end:05d}" if count else f", number {absent[0]}"
             more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-            here = f"{len(numbers)} of {int(count)} are here"
-            raise DataError(f"{folder / first}: is absent{more}; {here}")
+            here = f"{len(numbers)} of {end - begin} are here"
+            raise DataError(f"{folder / name}{of}: is absent{more}; {here}")
     return files
+
+
+def _twice(one: Path, other: Path) -> DataError:
+    return DataError(f"{one} and {other.name}: one file twice? keep one, or {_CHOOSE}")
 
 
 def _row(file: Path, row: int) -> str:
@@ -224,7 +249,7 @@ def _whole_column(file: Path, name: str) -> pa.ChunkedArray:
     absent = pc.is_null(column, nan_is_null=True)
     if formats.is_csv(file):
         column = pc.utf8_trim_whitespace(column)
-        absent = pc.equal(column, "")
+        absent = pc.is_in(pc.ascii_lower(column), pa.array(["", "nan"]))
     if pc.any(absent).as_py():
         where = _row(file, pc.index(absent, True).as_py())
         raise DataError(f"{where}: {name} is null; every image needs one")
@@ -293,7 +318,12 @@ def _found(file: Path, path: str) -> Path:
     folder, written = file.parent, Path(path.strip())
     windows = PureWindowsPath(path.strip())
     places = (folder / written, written, folder / windows.as_posix(), folder / windows.name)
-    return next((place for place in places if place.is_file()), places[0])
+    try:
+        return next((place for place in places if place.is_file()), places[0])
+    except OSError as problem:  # too long, of images as text
+        raise DataError(
+            f"{file}: {path[:30]}… is no path ({problem.strerror}); store images as bytes"
+        ) from problem
 
 
 def _pixels(where: str, value: Any) -> Any:
