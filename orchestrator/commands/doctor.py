@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,7 +21,6 @@ from results.phrases import byte_size, count
 
 _FREE_BYTES = 5 * 2**30
 """Below that a decoded data set and a few checkpoints may not fit."""
-_WEIGHTS_HOST = "download.pytorch.org"
 
 
 class State(StrEnum):
@@ -103,16 +101,6 @@ def examine(study: Path | None, address: str | None) -> Iterator[Check]:
     yield disk_check("disk of runs", Path.cwd())
     temporary = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     yield disk_check("disk of temporary files", Path(temporary))
-    if torch:
-        cached = len([*Path(torch.hub.get_dir()).glob("checkpoints/*.pth")])
-        is_there = True
-        try:
-            socket.create_connection((_WEIGHTS_HOST, 443), timeout=3).close()
-        except OSError:
-            is_there = False
-        seen = f"{cached} files cached, {_WEIGHTS_HOST} {'' if is_there else 'not '}reachable"
-        advice = "only cached weights, weights from files and none can be used here"
-        yield _judged("weights", seen, (not is_there, State.WARNING, advice))
     if study:
         yield study_check(study)
 

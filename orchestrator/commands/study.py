@@ -74,10 +74,10 @@ def init(
         raise StudyError(f"{file}: the file is there already; name another, or remove it first.")
     said: list[str] = []
     if wishes:
-        from orchestrator.plan.starter import Starter, Wish
+        from orchestrator.plan.starter import Starter
 
         usage.see_own_modules(file)
-        text, said = Starter(Wish(file, **wishes), probe=probe).start()
+        text, said = Starter(file, **wishes, probe=probe).start()
     else:
         text = preset_text(preset or "demo", str(file))
     if schema:

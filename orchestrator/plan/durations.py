@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
-from orchestrator.ledger.ledger import Ledger
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from results.records import Status
@@ -230,19 +229,6 @@ def _reckoned(work: Work, kind: Kind) -> tuple[float, float]:
     flops = work.flops or 1.0
     layers = work.updates * work.layers * (GPU_LAYER if kind.on_gpu else CPU_LAYER)
     return 3.0 * work.trained * flops / speed + layers, work.evaluated * flops / speed
-
-
-def durations_of(ledger: Ledger, probed: Mapping[Kind, Pace]) -> Durations:
-    """Return what is expected of a ledger's trials, from its records and from probed paces."""
-    study, inputs = ledger.study, ledger.inputs
-    recorded = recorded_paces(ledger.history.store, inputs.n_evaluated)
-    on_gpu = uses_gpu(study, recorded)
-    trials = [wanted.trial for wanted in ledger.stages.wanted.values()]
-
-    def kind(trial: Trial) -> Kind:
-        return kind_of(trial, study.resources.cpu, on_gpu)
-
-    return Durations(work_of(inputs, study), kind, recorded, probed, trials, on_gpu)
 
 
 def uses_gpu(study: Study, recorded: Iterable[Kind] = ()) -> bool:

@@ -21,7 +21,14 @@ from orchestrator.ledger.ledger import Ledger
 from orchestrator.placement.environment import describe
 from orchestrator.placement.placer import declared_share
 from orchestrator.placement.shares import own_machine, slots
-from orchestrator.plan.durations import Durations, Kind, durations_of, kind_of, uses_gpu
+from orchestrator.plan.durations import (
+    Durations,
+    Kind,
+    kind_of,
+    recorded_paces,
+    uses_gpu,
+    work_of,
+)
 from results.store.files import write_whole
 from trainables.errors import TrainableError
 from trainables.measure.footprint import Pace, measure_pace
@@ -34,8 +41,16 @@ _REMEMBERED = TypeAdapter(tuple[dict[str, Any], list[tuple[Kind, Pace]]])
 
 def durations_here(ledger: Ledger) -> Durations:
     """Return what is expected of trials, from records and from what was probed on this machine."""
-    is_simulated = ledger.study.trainable == "simulated"
-    return durations_of(ledger, {} if is_simulated else remembered(ledger.inputs.fingerprint))
+    study, inputs = ledger.study, ledger.inputs
+    recorded = recorded_paces(ledger.history.store, inputs.n_evaluated)
+    probed = {} if study.trainable == "simulated" else remembered(inputs.fingerprint)
+    on_gpu = uses_gpu(study, recorded)
+    trials = [wanted.trial for wanted in ledger.stages.wanted.values()]
+
+    def kind(trial: Trial) -> Kind:
+        return kind_of(trial, study.resources.cpu, on_gpu)
+
+    return Durations(work_of(inputs, study), kind, recorded, probed, trials, on_gpu)
 
 
 def probe_study(ledger: Ledger, max_parallel: int | None) -> None:

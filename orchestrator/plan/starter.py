@@ -43,22 +43,6 @@ _RATES = [3e-3, 1e-3, 3e-4, 1e-4]
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a user wants a study to be about; what is None, the starter chooses."""
-
-    file: Path
-    """Where the study is to be written."""
-    data: str = "digits"
-    """A folder of images or of Parquet files, or digits, cifar10, cifar100."""
-    models: Sequence[str] | None = None
-    weights: Sequence[str] | None = None
-    fractions: Sequence[str] | None = None
-    """Levels of the factor, as a study file writes them; so are those of models and weights."""
-    budget: str | None = None
-    """Time that the study may take on this machine; a bare number is hours."""
-
-
-@dataclass(frozen=True)
 class Design:
     """The part of a study that the time decides: what is varied, and for how long it trains."""
 
@@ -71,19 +55,33 @@ class Design:
 
 
 class Starter:
-    """Makes a study of what a user wishes, and of the data that it names.
+    """Makes a study of what a user wishes, and of the data that it names; the rest it chooses.
 
-    With `probe`, a few updates of each kind of trial are timed here first.
+    The study is to be written to a `file`. `data` is a folder of images, a table, a function, or
+    digits, cifar10, cifar100; levels are as a study file writes them; a `budget` is the time that
+    the study may take on this machine, a bare number hours. With `probe`, a few updates of each
+    kind of trial are timed here first.
     """
 
-    def __init__(self, wish: Wish, *, probe: bool = False) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        data: str = "digits",
+        models: Sequence[str] | None = None,
+        weights: Sequence[str] | None = None,
+        fractions: Sequence[str] | None = None,
+        budget: str | None = None,
+        probe: bool = False,
+    ) -> None:
         from trainables.data.dataset import inspect
 
-        self._wish, self._probe = wish, probe
-        self._folder = wish.file.absolute().parent
+        self._file, self._data, self._probe = file, data, probe
+        self._folder = file.absolute().parent
         self._inputs: Inputs | None = None
-        self._hours = _hours(wish.budget) if wish.budget is not None else math.inf
-        self._source = _source(wish)
+        self._fractions = fractions
+        self._hours = _hours(budget) if budget is not None else None
+        self._source = self._block()
         try:
             try:
                 self._info = inspect(Source(**self._source))
@@ -92,12 +90,12 @@ class Starter:
                 self._source |= other.block
                 self._info = inspect(Source(**self._source))
         except TrainableError as error:
-            raise StudyError(f"--data {wish.data}: {error}") from None
+            raise StudyError(f"--data {data}: {error}") from None
         self._pool, _ = self._info.training.held_out(Source())
         digits = self._source["source"] == "digits"
-        self._models = list(wish.models or ["resnet18", "resnet34" if digits else "resnet50"])
-        self._weights = [_rooted(level) for level in wish.weights or ["none"]]
-        for share in wish.fractions or ():
+        self._models = list(models or ["resnet18", "resnet34" if digits else "resnet50"])
+        self._weights = [_rooted(level) for level in weights or ["none"]]
+        for share in fractions or ():
             try:
                 parse_size(_level(share))
             except ValueError as error:
@@ -108,10 +106,10 @@ class Starter:
 
         A study of which not even the smallest fits the time is refused.
         """
-        fractions = tuple(self._wish.fractions or self._possible_fractions())
+        fractions = tuple(self._fractions or self._possible_fractions())
         chosen = richest = Design(fractions, _SEEDS, False)
-        if self._wish.budget is not None:
-            richest, chosen = self._affordable(fractions)
+        if self._hours is not None:
+            richest, chosen = self._affordable(fractions, self._hours)
         reasons = self._reasons(chosen, self._price(chosen), left_out(richest, chosen))
         read = self._inputs.inventory if self._inputs else None
         return self._text(chosen, reasons), [*([str(read)] if read else []), *reasons]
@@ -121,21 +119,21 @@ class Starter:
         least = max(_PER_CLASS * self._info.n_classes, 2 * _BATCH_SIZES[-1], fewest)
         return [share for share in ADVISED_SIZES if self._images(share) >= least] or ["1"]
 
-    def _affordable(self, fractions: Sequence[str]) -> tuple[Design, Design]:
-        """Return the richest design, and the one that fits the budget."""
+    def _affordable(self, fractions: Sequence[str], hours: float) -> tuple[Design, Design]:
+        """Return the richest design, and the one that fits so many hours."""
         ladder = designs(
             fractions,
-            fixed=self._wish.fractions is not None,
+            fixed=self._fractions is not None,
             tuned=len({label == "none" for label in self._weights}) > 1,
         )
 
         def seconds(design: Design) -> float:
             return self._price(design).wall.value
 
-        found = afford(ladder, 3600 * self._hours, seconds)
+        found = afford(ladder, 3600 * hours, seconds)
         if found is None:
             raise StudyError(
-                f"--budget {self._hours:g}: even one epoch, one seed and "
+                f"--budget {hours:g}: even one epoch, one seed and "
                 f"{len(ladder[-1].fractions)} data sizes take about "
                 f"{duration(seconds(replace(ladder[-1], epochs=1)))} "
                 "here; name fewer or smaller models, smaller fractions, or more hours."
@@ -146,8 +144,38 @@ class Starter:
         size = parse_size(_level(fraction))
         return size.count or share_to_count(float(size.share or 1), self._pool.size)
 
+    def _block(self) -> dict[str, Any]:
+        """Return the data block, its path absolute."""
+        named = [name for name in BUILT_IN if name not in ("parquet", "csv", "imagefolder")]
+        if self._data in named:
+            path = {} if self._data == "digits" else {"path": str(self._folder / "data")}
+            return {"source": self._data, **path}
+        if is_function(self._data):
+            return {"source": self._data}
+        place = Path(self._data)
+        parquet = ("*.parquet", "*/*.parquet", "*/*.arrow")
+        tables = {"parquet": parquet, "csv": ("train*.csv",)}
+        if place.is_file():
+            kinds = [kind for kind in tables if place.suffix == f".{kind}"]
+        else:
+            kinds = [kind for kind in tables if any(map(any, map(place.glob, tables[kind])))]
+        if not place.is_dir() and not kinds:
+            raise StudyError(
+                f"--data {self._data}: no folder or table; a folder of train/<class>/… and "
+                f"test/<class>/…, Parquet or CSV files, or {', '.join(named)} is needed."
+            )
+        return {"source": [*kinds, "imagefolder"][0], "path": str(place.absolute())}
+
+    def _name(self) -> str:
+        source = str(self._source["source"])
+        if "path" not in self._source or source.startswith("cifar"):
+            return source
+        name = Path(self._data).name
+        letters = (sign if sign.isascii() and sign.isalnum() else "-" for sign in name)
+        return "".join(letters).strip("-")[:60] or "my-images"
+
     def _price(self, design: Design) -> Price:
-        study = study_from(self._values(design), self._folder, str(self._wish.file))
+        study = study_from(self._values(design), self._folder, str(self._file))
         # The first design is the richest: what it needs is enough for all others.
         self._inputs = self._inputs or find_inputs(study)
         nothing = History(Store(self._folder / "scalestudy-init-writes-no-records"))
@@ -161,7 +189,7 @@ class Starter:
         fitting = [size for size in _BATCH_SIZES if not has_few_steps(math.ceil(smallest / size))]
         is_large = self._info.sides is None or max(self._info.sides) > _LARGEST_SIDE
         return {
-            "name": _name(self._wish, self._source),
+            "name": self._name(),
             "data": self._source,
             "factors": {
                 "model": self._models,
@@ -196,7 +224,7 @@ class Starter:
             f"Expected here: about {duration(wall.value)} ({duration(wall.low)} to "
             f"{duration(wall.high)}), from {', '.join(basis)}{advice}.",
         ]
-        if self._wish.budget is not None:
+        if self._hours is not None:
             said.append(
                 f"These are the most epochs that fit {self._hours:g} h with the richest "
                 "design that trains long enough."
@@ -226,7 +254,7 @@ class Starter:
             values,
             validates=bool(self._info.given_validation),
             reasons=reasons,
-            file=self._wish.file.name,
+            file=self._file.name,
         )
 
 
@@ -237,40 +265,10 @@ def _hours(text: str) -> float:
     return budget.amount
 
 
-def _source(wish: Wish) -> dict[str, Any]:
-    """Return the data block of a wish, its path absolute."""
-    named = [name for name in BUILT_IN if name not in ("parquet", "csv", "imagefolder")]
-    if wish.data in named:
-        path = str(wish.file.absolute().parent / "data")
-        return {"source": wish.data, **({} if wish.data == "digits" else {"path": path})}
-    if is_function(wish.data):
-        return {"source": wish.data}
-    place = Path(wish.data)
-    parquet = ("*.parquet", "*/*.parquet", "*/*.arrow")
-    tables = {"parquet": parquet, "csv": ("train*.csv",)}
-    if place.is_file():
-        kinds = [kind for kind in tables if place.suffix == f".{kind}"]
-    else:
-        kinds = [kind for kind, usual in tables.items() if any(map(any, map(place.glob, usual)))]
-    if not place.is_dir() and not kinds:
-        raise StudyError(
-            f"--data {wish.data}: no folder or table; a folder of train/<class>/… and "
-            f"test/<class>/…, Parquet or CSV files, or {', '.join(named)} is needed."
-        )
-    return {"source": [*kinds, "imagefolder"][0], "path": str(place.absolute())}
-
-
 def _from(folder: Path, place: str | Path) -> str:
     """Return a place as a study file in a folder writes it: from there, if it is inside."""
     inside = Path(place).is_relative_to(folder) and Path(place) != folder
     return os.path.relpath(place, folder) if inside else str(place)
-
-
-def _name(wish: Wish, source: dict[str, Any]) -> str:
-    if "path" not in source or source["source"].startswith("cifar"):
-        return str(source["source"])
-    letters = (sign if sign.isascii() and sign.isalnum() else "-" for sign in Path(wish.data).name)
-    return "".join(letters).strip("-")[:60] or "my-images"
 
 
 def _level(share: str) -> str | int:

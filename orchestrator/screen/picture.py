@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
-from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
@@ -29,9 +28,6 @@ _MOST_ROWS = 60
 """Rows that are printed at once; `--json` has all."""
 _MOST_LONG = 24
 """Cells that are shown with a row each where there is room; more make a grid."""
-_FRAME_LINES = 16
-"""Titles, headings, rules and the lines below the tables."""
-_FEWEST_ROWS = 3
 _MOST_ERRORS = 3
 _BAR_WIDTH = 30
 _NONE = Text("–", style="dim")
@@ -43,22 +39,17 @@ class Picture:
 
     snapshot: Snapshot
     notes: Sequence[str] = ()
-    fitted: bool = False
-    """Whether all is made to fit the terminal's height: what is redrawn in place has to."""
+    live: bool = False
+    """Whether it is redrawn in place, which cuts off what does not fit: what matters is on top."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the parts that fit."""
-        shot, cells, slots = self.snapshot, None, None
-        errors = _errors(shot)
-        if self.fitted:
-            rows = max(2 * _FEWEST_ROWS, options.size.height - _FRAME_LINES - len(errors))
-            slots = min(len(shot.slots), max(_FEWEST_ROWS, rows // 3))
-            cells = rows - slots
-        yield CellsTable(shot, cells)
-        if shot.slots:
-            yield slots_table(shot, slots, options.max_width)
-        yield from (Text(e, "red", no_wrap=self.fitted, overflow="ellipsis") for e in errors)
-        yield overall(shot, self.notes, options.max_width)
+        """Yield the parts."""
+        shot, rows = self.snapshot, options.size.height // 2 if self.live else _MOST_ROWS
+        parts: list[RenderableType] = [CellsTable(shot, rows)]
+        parts += [slots_table(shot)] if shot.slots else []
+        parts += [Text(error, "red") for error in _errors(shot)]
+        parts.append(overall(shot, self.notes, options.max_width))
+        yield from reversed(parts) if self.live else parts
 
 
 def _errors(shot: Snapshot) -> list[str]:
@@ -74,20 +65,20 @@ class CellsTable:
     """The cells of a study: a row each with all that is known, else a grid, else a narrow list."""
 
     shot: Snapshot
-    most: int | None = None
-    """Rows that there is room for; any number by default."""
+    most: int = _MOST_ROWS
+    """Rows that there is room for."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the widest layout that fits."""
-        shot, room = self.shot, self.most or _MOST_LONG
-        layouts = [self._long()] if len(shot.cells) <= min(room, _MOST_LONG) else []
-        layouts += [self._grid()] if self.most is None or len(shot.rows) <= self.most else []
+        shot = self.shot
+        layouts = [self._long()] if len(shot.cells) <= min(self.most, _MOST_LONG) else []
+        layouts += [self._grid()] if len(shot.rows) <= self.most else []
         wide = options.update(width=10_000)
         for layout in layouts:
             if Measurement.get(console, wide, layout).maximum <= options.max_width:
                 yield layout
                 return
-        yield self._narrow(options.max_width)
+        yield self._narrow()
 
     def _long(self) -> Table:
         table = self._table("fraction", "state", "trials", "epochs", "best", "mean", "stopped")
@@ -112,19 +103,17 @@ class CellsTable:
             table.add_row(*map(Text, row), *(cell_text(cell, self.shot.metric) for cell in cells))
         return table
 
-    def _narrow(self, width: int) -> Table:
+    def _narrow(self) -> Table:
         table = self._table("fraction", "trials")
-        cells, most = self._sorted(), self.most or _MOST_ROWS
-        if len(cells) > most:
+        cells = self._sorted()
+        if len(cells) > self.most:
             # What is under way or went wrong is what one looks for.
             order = list(_STYLES)
             cells.sort(key=lambda entry: order.index(entry[1].state))
-            table.caption = f"… and {len(cells) - most + 1} more cells"
-            cells = cells[: most - 1]
+            table.caption = f"… and {len(cells) - self.most + 1} more cells"
+            cells = cells[: self.most - 1]
         for (row, column), cell in cells:
             table.add_row(*map(Text, row), column, cell_text(cell, self.shot.metric))
-        if self.most is not None:
-            _keep_to_one_line(table, len(self.shot.factors), width)
         return table
 
     def _table(self, *names: str) -> Table:
@@ -136,12 +125,11 @@ class CellsTable:
         return [(key, self.shot.cells[key]) for key in keys if key in self.shot.cells]
 
 
-def slots_table(shot: Snapshot, most: int | None = None, width: int = 80) -> Table:
-    """Return the places for trials, at most so many, with what runs on each."""
+def slots_table(shot: Snapshot) -> Table:
+    """Return the places for trials, with what runs on each."""
     table = plain_table("", ["slot", "trains"], "epoch", "val")
     table.title = None
-    shown = shot.slots[:most]
-    for slot in shown:
+    for slot in shot.slots:
         text = f"{slot.silence}: {slot.trial}" if slot.silence else slot.trial
         table.add_row(
             str(slot.slot),
@@ -149,21 +137,7 @@ def slots_table(shot: Snapshot, most: int | None = None, width: int = 80) -> Tab
             f"{slot.epochs_done}/{slot.epochs_budget}",
             _value(slot.value, shot.metric),
         )
-    if most is not None:
-        _keep_to_one_line(table, 2, width)
-    if len(shown) < len(shot.slots):
-        table.caption = f"… and {len(shot.slots) - len(shown)} more slots at work"
     return table
-
-
-def _keep_to_one_line(table: Table, first: int, width: int) -> None:
-    """Cut what is too long in the first columns, where lines are counted; others stay whole."""
-    left = width - 2 - 2 * len(table.columns)
-    widths = [max(cell_len(str(t)) for t in (c.header, *c.cells)) for c in table.columns]
-    while sum(widths) > left and max(widths[:first]) > 1:
-        widths[widths.index(max(widths[:first]))] -= 1
-    for column, most in zip(table.columns[:first], widths, strict=False):
-        column.no_wrap, column.overflow, column.max_width = True, "ellipsis", most
 
 
 def _value(value: float | None, metric: Metric) -> Text:

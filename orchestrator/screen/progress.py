@@ -105,7 +105,7 @@ class Table(Progress):
         if self._live:
             shot = snapshot(source)
             notes = [_LEGEND.format(shot.metric.name), *filter(None, [self._note])]
-            self._live.update(Picture(shot, notes, fitted=True), refresh=True)
+            self._live.update(Picture(shot, notes, live=True), refresh=True)
 
 
 def make_progress() -> Progress:

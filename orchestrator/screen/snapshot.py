@@ -107,15 +107,12 @@ def snapshot(source: "Ledger | Store", at_work: bool = True) -> Snapshot:
     Where no run is `at_work` on that, nothing counts as running, whatever was recorded last.
     Raises StoreError where there is no run directory, or it cannot be read.
     """
-    return _recorded(source, at_work) if isinstance(source, Store) else _under_way(source)
-
-
-def _under_way(ledger: "Ledger") -> Snapshot:
-    study, rows = ledger.study, ledger.rows
+    if isinstance(source, Store):
+        return _recorded(source, at_work)
+    study, trials = source.study, [*source.rows.values()]
     tuned = list(study.search.fields) if study.search else []
     most = study.looks[-1] if study.looks else None
-    factors, trials = list(study.factors), [*rows.values()]
-    return snapshot_of(study.name, trials, factors, tuned, most, study.metric)
+    return snapshot_of(study.name, trials, list(study.factors), tuned, most, study.metric)
 
 
 def _recorded(store: Store, at_work: bool) -> Snapshot:

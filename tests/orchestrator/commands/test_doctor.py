@@ -27,7 +27,7 @@ def test_this_machine(tmp_path: Path) -> None:
         "Ray",
         "devices",
     }
-    assert names | {"weights", "study", "disk of runs", "disk of temporary files"} == set(found)
+    assert names | {"study", "disk of runs", "disk of temporary files"} == set(found)
     assert "ready in" in found["Ray"]["seen"]
     assert "10 classes" in found["study"]["seen"]
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from orchestrator.commands.app import app
 from orchestrator.plan.plan import plan_study
 from orchestrator.plan.price import price_study
-from orchestrator.plan.starter import Starter, Wish
+from orchestrator.plan.starter import Starter
 from orchestrator.study.file import load_study
 from orchestrator.study.study import Study
 
@@ -66,8 +66,7 @@ def test_more_time_buys_more(tmp_path: Path) -> None:
     studies = []
     for name, hours in (("short", "0.6min"), ("long", "10h")):
         file = tmp_path / f"{name}.yaml"
-        wish = Wish(file, models=["shufflenet_v2_x0_5"], budget=hours)
-        file.write_text(Starter(wish).start()[0])
+        file.write_text(Starter(file, models=["shufflenet_v2_x0_5"], budget=hours).start()[0])
         studies.append(load_study(file))
     short, long = studies
     assert long.recipe["epochs"] == 50
@@ -119,7 +118,7 @@ def test_the_lines_that_read_a_layout(
             entry.rename(images / entry.name)
         (images / "train").rmdir()
     file = images.parent / "study.yaml"
-    file.write_text(Starter(Wish(file, data=str(images), models=["resnet18"])).start()[0])
+    file.write_text(Starter(file, data=str(images), models=["resnet18"]).start()[0])
     written = yaml.safe_load(file.read_text())["data"]
     expected = json.loads(json.dumps(data).replace("{}", images.name))
     assert written == {"source": "imagefolder", **expected, "validation": 0.1}
