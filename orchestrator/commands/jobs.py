@@ -17,29 +17,17 @@ def submit(
     address: usage.Dashboard = None,
     out: Annotated[
         str | None,
-        typer.Option(
-            "--out",
-            help="The run directory as the cluster sees it, such as a shared path or s3://….",
-            show_default="~/scalestudy/<name> on the head",
-        ),
+        typer.Option(help="A run directory of the cluster.", show_default="~/scalestudy/<name>"),
     ] = None,
     settings: usage.Settings = None,
     max_parallel: usage.MaxParallel = None,
     autoscale: usage.Autoscale = False,
-    follow: Annotated[
-        bool, typer.Option("--follow/--no-follow", help="Show what it prints until it ends.")
-    ] = True,
+    follow: Annotated[bool, typer.Option(help="Show what it prints until it ends.")] = True,
     fetch: Annotated[
-        bool, typer.Option("--fetch", help="Bring the results here at the end, to --to.")
+        bool, typer.Option("--fetch", help="Bring the results here, to --to.")
     ] = False,
     to: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            metavar="FOLDER",
-            help="The folder here that --fetch brings them to.",
-            show_default="runs/<name>",
-        ),
+        str | None, typer.Option(help="A folder for --fetch.", show_default="runs/<name>")
     ] = None,
     as_json: usage.Json = False,
 ) -> None:

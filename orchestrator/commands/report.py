@@ -24,12 +24,7 @@ def report(
     address: usage.Dashboard = None,
     to: Annotated[
         str | None,
-        typer.Option(
-            "--to",
-            metavar="FOLDER",
-            help="Write it there; a job's whole run directory is brought there.",
-            show_default="report/ in the run directory; of a job runs/<name> here",
-        ),
+        typer.Option(help="A folder for it, or for all of a job.", show_default="RUN/report"),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Write it anew while the study runs.")
@@ -39,12 +34,7 @@ def report(
     ] = 10.0,
     target: Annotated[
         float | None,
-        typer.Option(
-            min=0.0,
-            max=1.0,
-            metavar="ACCURACY",
-            help="Say how many images a test accuracy would take, such as 0.9.",
-        ),
+        typer.Option(min=0.0, max=1.0, help="Say how many images an accuracy would take: 0.9."),
     ] = None,
     price_per_label: Annotated[
         float | None,
@@ -165,22 +155,10 @@ def _watch(
 
 
 def compare(
-    first: Annotated[
-        str, typer.Argument(metavar="RUN_A", help="A run directory.", show_default=False)
-    ],
-    second: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN_B", help="The one that is judged against it.", show_default=False
-        ),
-    ],
+    first: Annotated[str, typer.Argument(metavar="RUN_A", help="A run directory.")],
+    second: Annotated[str, typer.Argument(metavar="RUN_B", help="One that is held against it.")],
     to: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            metavar="FOLDER",
-            help="For one page, its figure and the cells as files: a folder, or s3://… or gs://….",
-        ),
+        str | None, typer.Option(help="A folder for one page, its figure and the cells as files.")
     ] = None,
     as_json: usage.Json = False,
 ) -> None:
@@ -220,10 +198,7 @@ def compare(
 
 
 def merge(
-    runs: Annotated[
-        list[str],
-        typer.Argument(metavar="RUN_A RUN_B …", help="Run directories of one study."),
-    ],
+    runs: Annotated[list[str], typer.Argument(help="Run directories of one study.")],
     out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="The new run directory.")],
 ) -> None:
     """Join run directories of one study, trained on several machines, into a new one."""

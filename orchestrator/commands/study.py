@@ -19,22 +19,16 @@ if TYPE_CHECKING:
 def init(
     file: Annotated[Path, typer.Argument(help="Where to write the study.")] = Path("study.yaml"),
     preset: Annotated[
-        str | None,
-        typer.Option(
-            help="Write this one as it is: demo, images, reference or search.",
-            show_default="demo, where nothing is named",
-        ),
+        str | None, typer.Option(help="demo, images, reference or search, written as it is.")
     ] = None,
     data: Annotated[
-        str | None,
-        typer.Option(help="Folder, Parquet or CSV; module:function; digits, cifar10 or cifar100."),
+        str | None, typer.Option(help="A folder, table or function; digits, cifar10 or cifar100.")
     ] = None,
     models: Annotated[str | None, typer.Option(help="Such as resnet18,resnet50.")] = None,
     weights: Annotated[str | None, typer.Option(help="Such as none,IMAGENET1K_V1.")] = None,
     fractions: Annotated[str | None, typer.Option(help="Such as 1/16,1/4,1.")] = None,
     budget: Annotated[
-        str | None,
-        typer.Option(metavar="HOURS", help="What it may take on this machine: 2, 2h, 90min."),
+        str | None, typer.Option(help="Hours that it may take on this machine: 2, 2h, 90min.")
     ] = None,
     probe: Annotated[
         bool, typer.Option("--probe", help="Time a few updates of each model here first.")
@@ -144,26 +138,18 @@ def run(
     reuse: usage.Reuse = None,
     address: Annotated[
         str | None,
-        typer.Option(
-            help="A Ray cluster's address; none trains in this process without Ray.",
-            show_default="RAY_ADDRESS, else a private Ray on this machine",
-        ),
+        typer.Option(help="A Ray cluster, or none for this process.", show_default="RAY_ADDRESS"),
     ] = None,
     max_parallel: usage.MaxParallel = None,
     autoscale: usage.Autoscale = False,
     budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="3h|20gpu-hours|MONEY",
-            help="Start nothing that would exceed it; without, the same command goes on.",
-        ),
+        str | None, typer.Option(help="3h, 20gpu-hours or money: start nothing beyond it.")
     ] = None,
     report_too: Annotated[
         bool, typer.Option("--report/--no-report", help="Write the report at the end.")
     ] = True,
     log: Annotated[
-        Path | None,
-        typer.Option(help="Append what happens to trials to this file, as JSON lines."),
+        Path | None, typer.Option(help="A file for what happens to trials, as JSON lines.")
     ] = None,
     as_json: usage.Json = False,
 ) -> None:

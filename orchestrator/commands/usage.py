@@ -15,61 +15,29 @@ if TYPE_CHECKING:
     from orchestrator.study.study import Study
     from results.store.store import Store
 
-StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).", show_default=False)]
-RunFolder = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN_FOLDER",
-        help="A run directory, such as runs/my-study or s3://bucket/my-study.",
-        show_default=False,
-    ),
-]
-RunOrJob = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN", help="A run directory, or job:ID of a submitted one.", show_default=False
-    ),
-]
+StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).")]
+RunFolder = Annotated[str, typer.Argument(help="A run directory: runs/demo, or s3://bucket/demo.")]
+RunOrJob = Annotated[str, typer.Argument(help="A run directory, or job:ID of a submitted one.")]
 Dashboard = Annotated[
     str | None,
-    typer.Option(
-        "--address",
-        help="The cluster's dashboard, such as http://head:8265.",
-        show_default="RAY_API_SERVER_ADDRESS",
-    ),
+    typer.Option(help="http://head:8265, a dashboard.", show_default="RAY_API_SERVER_ADDRESS"),
 ]
 Out = Annotated[
     str | None,
-    typer.Option(
-        "--out",
-        metavar="FOLDER",
-        help="The run directory: a folder, or s3://… or gs://….",
-        show_default="runs/<name>",
-    ),
+    typer.Option(help="The run directory: a folder or s3://….", show_default="runs/<name>"),
 ]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key: --set recipe.epochs=3."),
 ]
-Reuse = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--reuse",
-        metavar="RUN",
-        help="Take trials that another run directory holds; as often as there are such.",
-    ),
-]
+Reuse = Annotated[list[str] | None, typer.Option(help="A run directory to take trials from.")]
 MaxParallel = Annotated[int | None, typer.Option(min=1, help="Trials at a time, at most.")]
 PricePerHour = Annotated[
     float | None,
     typer.Option(min=0.0, help="Price of a GPU (or CPU) for an hour.", show_default="prices.hour"),
 ]
 Autoscale = Annotated[
-    bool,
-    typer.Option(
-        "--autoscale",
-        help="The cluster adds nodes where trials wait: ask it for --max-parallel places.",
-    ),
+    bool, typer.Option("--autoscale", help="Ask a cluster that grows for --max-parallel places.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
