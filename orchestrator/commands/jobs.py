@@ -1,9 +1,5 @@
 """The commands `submit` and `stop`: studies as jobs of a Ray cluster."""
 
-import os
-import signal
-import socket
-import time
 from functools import partial
 from typing import Annotated
 
@@ -88,40 +84,20 @@ _note = partial(typer.echo, err=True)
 
 
 def stop(
-    run_folder: usage.RunOrJob, address: usage.Dashboard = None, as_json: usage.Json = False
+    job: Annotated[str, typer.Argument(help="job:ID of a submitted study.")],
+    address: usage.Dashboard = None,
+    as_json: usage.Json = False,
 ) -> None:
-    """End a submitted job, or a run on this machine; all that is recorded is safe."""
+    """End a submitted job; all that is recorded is safe."""
+    from orchestrator.errors import StudyError
     from orchestrator.jobs.submission import referred
 
     with usage.one_document(as_json) as document:
-        job = referred(run_folder, address)
-        if job is None:
-            document["stopped"] = _stop_here(run_folder)
-        else:
-            document["stopped"] = not job.standing().has_ended
-            job.stop()
+        submission = referred(job, address)
+        if submission is None:
+            raise StudyError(f"{job}: a job is job:ID. Ctrl-C or SIGTERM ends a run on a machine.")
+        document["stopped"] = not submission.standing().has_ended
+        submission.stop()
     if not as_json:
-        stopped = document["stopped"]
-        said = "stopped; all that was recorded is safe" if stopped else "no run is at work there"
-        typer.echo(f"{run_folder}: {said}.")
-
-
-def _stop_here(folder: str) -> bool:
-    """Ask a run on this machine to end, and wait until it has; return whether there was one."""
-    from orchestrator.errors import RunError
-    from orchestrator.run.lock import holder, is_held
-    from results.store.store import Store
-
-    lock = Store.at(folder).lock
-    if not is_held(lock):
-        return False
-    who = holder(lock) or {}
-    host, process = who.get("host"), who.get("pid")
-    if host != socket.gethostname() or not isinstance(process, int):
-        raise RunError(
-            f"{folder}: the run is on host {host or 'unknown'} (process {process}); stop it there."
-        )
-    os.kill(process, signal.SIGTERM)
-    while is_held(lock):
-        time.sleep(0.2)
-    return True
+        said = "stopped; all that was recorded is safe" if document["stopped"] else "it had ended"
+        typer.echo(f"{job}: {said}.")

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from results.store.objects import Location
 
 
+_LOOK_SECONDS = 10.0
+"""Seconds between two looks of `--watch`."""
+
+
 def report(
     run_folder: usage.RunOrJob,
     address: usage.Dashboard = None,
@@ -29,9 +33,6 @@ def report(
     watch: Annotated[
         bool, typer.Option("--watch", "-w", help="Write it anew while the study runs.")
     ] = False,
-    interval: Annotated[
-        float, typer.Option(min=1.0, help="Seconds between two looks of --watch.")
-    ] = 10.0,
     target: Annotated[
         float | None,
         typer.Option(min=0.0, max=1.0, help="Say how many images an accuracy would take: 0.9."),
@@ -61,7 +62,7 @@ def report(
     if watch and as_json:
         raise typer.BadParameter("--watch and --json do not go together: leave one out.")
     if watch:
-        _watch(*brought(run_folder, address, to), interval, target, prices)
+        _watch(*brought(run_folder, address, to), target, prices)
         return
     said = []
     with usage.one_document(as_json) as document:
@@ -120,7 +121,6 @@ def pictures_of(run: "Run") -> "Look | None":
 def _watch(
     looked_at: "Opened",
     folder: "Location | None",
-    interval: float,
     target: float | None,
     prices: dict[str, float],
 ) -> None:
@@ -139,7 +139,7 @@ def _watch(
                 trials = run.trials()[["trial_id", "wanted", "measured", "status", "epochs_done"]]
                 state, is_settled = f"{run.study}\n{trials.to_csv()}", run.cells.is_settled
                 if state != seen:
-                    again = None if is_settled else interval
+                    again = None if is_settled else _LOOK_SECONDS
                     page = _written(run, folder, refresh=again, target=target)
                     typer.echo(f"[{time.strftime('%H:%M:%S')}] {run.cells.progress}: {page}")
                     seen = state
@@ -148,7 +148,7 @@ def _watch(
                 if not at_work and not waits:
                     typer.echo("no run is at work here; waiting for one (Ctrl-C ends this)")
                 waits = not at_work
-                time.sleep(interval)
+                time.sleep(_LOOK_SECONDS)
                 looked_at.refresh()
     except Interrupted:
         raise Interrupted("no longer watching; the run and its report are as they were") from None

@@ -107,9 +107,6 @@ def _document(shot: "Snapshot") -> usage.Document:
 
 def clean(
     run_folder: usage.RunFolder,
-    kept: Annotated[
-        bool, typer.Option("--kept", help="Also checkpoints that keep_checkpoints asked for.")
-    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     as_json: usage.Json = False,
 ) -> None:
@@ -121,7 +118,7 @@ def clean(
 
     with usage.one_document(as_json) as document:
         store = Store.at(run_folder)
-        found = leftovers(store, kept_checkpoints=kept)
+        found = leftovers(store)
         sizes = {path: size(path) for path in found}
         if not as_json:
             for path, reason in found.items():
@@ -144,11 +141,11 @@ def clean(
         ]
 
 
-def leftovers(store: "Store", *, kept_checkpoints: bool = False) -> "dict[Location, str]":
+def leftovers(store: "Store") -> "dict[Location, str]":
     """Return what of a run directory may go, with the reason why nothing will ever need it again.
 
-    Records and the report are never among it; checkpoints that the study keeps are, where
-    `kept_checkpoints` says so. Raises StoreError where there is no run directory.
+    Records, the report, and checkpoints that the study keeps are never among it. Raises StoreError
+    where there is no run directory.
     """
     from results.records import Status
     from trainables.trial import SHARED_STATES
@@ -159,18 +156,12 @@ def leftovers(store: "Store", *, kept_checkpoints: bool = False) -> "dict[Locati
     for folder in store.checkpoints.glob("*"):
         row = trials.get(folder.name)
         if folder.name.startswith(SHARED_STATES):
-            if kept_checkpoints or keep == "none":
+            if keep == "none":
                 found[folder] = "states of the stable part of schedules"
         elif row is None or not row["wanted"]:
-            found[folder] = (
-                "the trial is no longer wanted: the study as last run does not ask for it"
-            )
-        elif not Status(row["status"]).is_final:
-            continue
-        elif keep == "none" and row["status"] != Status.FAILED:
+            found[folder] = "the study as last run does not ask for the trial any more"
+        elif keep == "none" and (end := Status(row["status"])).is_final and end != Status.FAILED:
             found[folder] = "the trial has ended"
-        elif kept_checkpoints:
-            found[folder] = f"kept by keep_checkpoints: {keep}"
     for part in store.damaged.glob("*"):
         found[part] = "a damaged part that was set aside"
     for scrap in store.scraps():

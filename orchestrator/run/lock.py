@@ -68,11 +68,6 @@ def is_held(path: Location) -> bool:
     return _lock(path).is_held()
 
 
-def holder(path: Location) -> Holder | None:
-    """Return what whoever holds or last held the lock wrote into it; None if unknown."""
-    return _lock(path).holder()
-
-
 def _beat(lock: "_Lock", ended: threading.Event) -> None:
     while not ended.wait(HEARTBEAT_SECONDS):
         # A file system or a store that does not answer now may do so at the next beat.

@@ -98,14 +98,14 @@ def test_an_unfinished_study_is_watched_until_it_is_interrupted(run: Path, tmp_p
     *rows, last = store.read_part("trials", part).to_pylist()
     rows.append({**last, "status": "planned"})
     store.replace_part("trials", part.stem, table_of("trials", rows))
-    process = forks.start(command("report", other, "--watch", "--interval", 1))
+    process = forks.start(command("report", other, "--watch"))
     page = other / "report/index.html"
     until = time.monotonic() + 60
     while not page.exists() and time.monotonic() < until:
         time.sleep(0.2)
     text = page.read_text()
     assert "The study is not finished" in text
-    assert 'data-refresh="1.0"' in text
+    assert 'data-refresh="10.0"' in text
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
