@@ -85,7 +85,6 @@ def _document(shot: "Snapshot") -> usage.Document:
         "share_done": total.share_done,
         "seconds_left": shot.seconds_left,
         "slots_busy": shot.slots_busy,
-        "seeds": shot.seeds,
         "epochs": {"done": total.epochs_done, "asked": total.epochs_asked, "saved": total.saved},
         "cells": [
             {

@@ -107,10 +107,9 @@ class Starter:
         A study of which not even the smallest fits the time is refused.
         """
         fractions = tuple(self._fractions or self._possible_fractions())
-        chosen = richest = Design(fractions, _SEEDS, False)
-        if self._hours is not None:
-            richest, chosen = self._affordable(fractions, self._hours)
-        reasons = self._reasons(chosen, self._price(chosen), left_out(richest, chosen))
+        hours = self._hours
+        chosen = self._affordable(fractions, hours) if hours else Design(fractions, _SEEDS, False)
+        reasons = self._reasons(chosen, self._price(chosen))
         read = self._inputs.inventory if self._inputs else None
         return self._text(chosen, reasons), [*([str(read)] if read else []), *reasons]
 
@@ -119,8 +118,8 @@ class Starter:
         least = max(_PER_CLASS * self._info.n_classes, 2 * _BATCH_SIZES[-1], fewest)
         return [share for share in ADVISED_SIZES if self._images(share) >= least] or ["1"]
 
-    def _affordable(self, fractions: Sequence[str], hours: float) -> tuple[Design, Design]:
-        """Return the richest design, and the one that fits so many hours."""
+    def _affordable(self, fractions: Sequence[str], hours: float) -> Design:
+        """Return the richest design that fits so many hours."""
         ladder = designs(
             fractions,
             fixed=self._fractions is not None,
@@ -138,7 +137,7 @@ class Starter:
                 f"{duration(seconds(replace(ladder[-1], epochs=1)))} "
                 "here; name fewer or smaller models, smaller fractions, or more hours."
             )
-        return ladder[0], found
+        return found
 
     def _images(self, fraction: str) -> int:
         size = parse_size(_level(fraction))
@@ -209,7 +208,7 @@ class Starter:
             "seeds": list(range(design.seeds)),
         }
 
-    def _reasons(self, design: Design, price: Price, lacks: Sequence[str]) -> list[str]:
+    def _reasons(self, design: Design, price: Price) -> list[str]:
         wall, basis = price.wall, price.total.basis
         parts = [
             count(len(self._models), "model"),
@@ -229,8 +228,6 @@ class Starter:
                 f"These are the most epochs that fit {self._hours:g} h with the richest "
                 "design that trains long enough."
             )
-        if lacks:
-            said.append(f"Left out to fit: {listed(lacks)}.")
         return said
 
     def _text(self, design: Design, reasons: Sequence[str]) -> str:
@@ -321,13 +318,3 @@ def afford(
         longest(each) for enough in _ENOUGH for each in ladder if longest(each).epochs >= enough
     )
     return next(affordable, None)
-
-
-def left_out(richest: Design, chosen: Design) -> list[str]:
-    """Return what the richest design has besides, in words; nothing where it is chosen."""
-    is_missing = {
-        "a search of each cell's learning rate": richest.tuned and not chosen.tuned,
-        f"{len(richest.fractions)} data sizes": len(richest.fractions) > len(chosen.fractions),
-        f"{richest.seeds} seeds": richest.seeds > chosen.seeds,
-    }
-    return [words for words, missing in is_missing.items() if missing]

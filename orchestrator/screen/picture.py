@@ -207,10 +207,6 @@ def summary(shot: Snapshot) -> str:
     total = shot.total
     parts = [f"{100 * total.share_done:.0f} %"]
     parts += [f"{total.counts[status]} {status}" for status in Status if total.counts.get(status)]
-    if shot.seeds:
-        least, most, at_most = shot.seeds
-        range_of = f"{least} to {most}" if least < most else f"{most}"
-        parts.append(f"{range_of} of at most {at_most} seeds a cell")
     if total.saved:
         parts.append(f"{total.saved} epochs saved by stopping")
     if shot.slots_busy is not None:

@@ -96,9 +96,6 @@ class Snapshot:
     slots_busy: float | None = None
     """Share of the slots' time since the first start that trials held, 0 to 1; None before any time
     has passed."""
-    seeds: tuple[int, int, int] | None = None
-    """Of counted seeds the fewest and the most that a cell is measured with so far, and the most
-    that there may be."""
 
 
 def snapshot(source: "Ledger | Store", at_work: bool = True) -> Snapshot:
@@ -111,8 +108,7 @@ def snapshot(source: "Ledger | Store", at_work: bool = True) -> Snapshot:
         return _recorded(source, at_work)
     study, trials = source.study, [*source.rows.values()]
     tuned = list(study.search.fields) if study.search else []
-    most = study.looks[-1] if study.looks else None
-    return snapshot_of(study.name, trials, list(study.factors), tuned, most, study.metric)
+    return snapshot_of(study.name, trials, list(study.factors), tuned, study.metric)
 
 
 def _recorded(store: Store, at_work: bool) -> Snapshot:
@@ -124,10 +120,8 @@ def _recorded(store: Store, at_work: bool) -> Snapshot:
         if row["status"] == Status.RUNNING and not at_work:
             row["status"] = Status.PLANNED.value
     name = str(declared.get("name", store.root.name))
-    seeds = declared.get("seeds")
-    most = seeds.get("at_most") if isinstance(seeds, Mapping) else None
     metric = Metric.read(declared.get("metric"))
-    return snapshot_of(name, rows, factors or _FACTORS, tuned, most, metric)
+    return snapshot_of(name, rows, factors or _FACTORS, tuned, metric)
 
 
 def snapshot_of(
@@ -135,13 +129,11 @@ def snapshot_of(
     trials: Sequence[Row],
     factors: Sequence[str],
     tuned: Sequence[str] = (),
-    most_seeds: int | None = None,
     metric: Metric = ACCURACY,
 ) -> Snapshot:
     """Return how far a study with these factors, in its order, is by its trial records.
 
-    `tuned` are the recipe fields that it searches; `most_seeds` those of a cell where looks may add
-    some.
+    `tuned` are the recipe fields that it searches.
     """
     labels = model_labels({trial["model"] for trial in trials})
     trials = [{**trial, "model": labels[trial["model"]]} for trial in trials]
@@ -153,11 +145,9 @@ def snapshot_of(
     varying, common = split_levels(others, [rows[0] for rows in by_cell.values()])
     keys = {levels: _key(rows[0], varying) for levels, rows in by_cell.items()}
     columns = {rows[0]["fraction"]: keys[levels][1] for levels, rows in by_cell.items()}
-    measured = [sum(bool(trial["measured"]) for trial in own) for own in by_cell.values()]
     return Snapshot(
         name,
         metric,
-        seeds=(min(measured), max(measured), most_seeds) if most_seeds and measured else None,
         factors=varying,
         rows=list(dict.fromkeys(row for row, _ in keys.values())),
         columns=[columns[share] for share in sorted(columns)],

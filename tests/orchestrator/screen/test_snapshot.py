@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studies import run, searched, study, trial_row
+from studies import run, searched, trial_row
 
 from orchestrator.screen.picture import summary, titled
 from orchestrator.screen.snapshot import Snapshot, snapshot, snapshot_of
@@ -121,16 +121,6 @@ def test_a_recorded_study_is_seen(tmp_path: Path) -> None:
     assert (seen.name, seen.total.share_done) == ("small", 1.0)
     assert all(cell.is_measured and cell.state == "completed" for cell in seen.cells.values())
     assert seen.total.saved > 0
-
-
-def test_counted_seeds_are_told(tmp_path: Path) -> None:
-    run(study(seeds={"at_least": 2, "at_most": 4}), tmp_path)
-    seen = snapshot(Store(tmp_path))
-    assert seen.seeds is not None
-    assert (seen.seeds[0], seen.seeds[2]) == (2, 4)
-    assert seen.seeds[1] > 2
-    assert f"2 to {seen.seeds[1]} of at most 4 seeds a cell" in summary(seen)
-    assert view_of(trial_row()).seeds is None
 
 
 # Slots and time.
