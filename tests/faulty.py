@@ -32,6 +32,20 @@ class DiesOnce(Simulated):
         return super().step()
 
 
+class ToldToGo(Simulated):
+    """Its process is asked to end in epoch 3 of seed 1, the first time; marks what it trains."""
+
+    def step(self) -> dict[str, Any]:
+        if self._trial.seed == 1:
+            told, trained = mark("told"), mark("trained")
+            with trained.open("a") as file:
+                file.write(f"{self.epoch + 1} ")
+            if self.epoch == 2 and not told.exists():
+                told.touch()
+                os.kill(os.getpid(), signal.SIGTERM)
+        return super().step()
+
+
 class HangsOnce(Simulated):
     """Stands still at epoch 3 of seed 1, the first time."""
 

@@ -226,6 +226,8 @@ def explain_loss(trial: TuneTrial) -> tuple[FailureKind, str]:
     # gone first leaves an actor that cannot be reached.
     if "its node has died" in text or "actor is temporarily unavailable" in text:
         return FailureKind.NODE_LOST, "the machine that it ran on was lost, or the connection to it"
+    if "receives a SIGTERM" in text:
+        return FailureKind.NODE_LOST, "its worker was asked to end, as a machine is taken away"
     if "worker process has died" in text or "died unexpectedly" in text or not text.strip():
         return FailureKind.CRASHED, "the worker process died, each time it was tried"
     return FailureKind.CRASHED, [line.strip() for line in text.splitlines() if line.strip()][-1]

@@ -3,7 +3,9 @@
 import contextlib
 import math
 import os
+import signal
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import ray
@@ -42,8 +44,14 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         bundles = [{"CPU": cpu / gpu, "GPU": 1.0, **kind}] * round(gpu)
         return PlacementGroupFactory([{}, *bundles], strategy="STRICT_PACK")
 
+    _is_busy = _is_asked = False
+    _end: Any = None
+    """What SIGTERM did before this took it."""
+
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first job."""
+        if signal.getsignal(signal.SIGTERM) != self._leave:
+            self._end = signal.signal(signal.SIGTERM, self._leave)
         task = Task.model_validate_json(config["task"])
         if task.folders:
             see_modules(task.folders)
@@ -64,11 +72,28 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         """Return what the job reports next: in a list under `report`, and its value for Tune."""
         if self._job is None:
             raise RuntimeError("the worker was asked to train after it was cleaned up")
-        report = self._job.step()
+        self._is_busy = True
+        try:
+            report = self._job.step()
+        finally:
+            self._is_busy = False
+        if self._is_asked:
+            self._leave(signal.SIGTERM, None)
         # Tune keeps statistics of every number in a result for as long as it runs; in a list it
         # looks for none.
         value = report.value if isinstance(report, EpochDone) else math.nan
         return {"report": [report], "val_metric": value}
+
+    def _leave(self, number: int, frame: FrameType | None) -> None:
+        """Save what was trained and end, as a machine is taken away with some seconds' notice.
+
+        An interval under way is trained to its end before: states are those of whole ones.
+        """
+        self._is_asked = True
+        if not self._is_busy:
+            if self._job:
+                self._job.leave()
+            self._end(number, frame)
 
     def cleanup(self) -> None:
         """Give the job's memory back."""

@@ -94,6 +94,12 @@ class Job:
             kind = next(kinds, FailureKind.REFUSED)
             return Failed(kind, str(error), tuple(self._problems))
 
+    def leave(self) -> None:
+        """Save the state, where training would be lost with this process."""
+        if self._learner and self._unsaved_seconds:
+            with contextlib.suppress(errors.CheckpointError):
+                self._checkpoints.save(self._learner, self._rows)
+
     def _advance(self) -> EpochDone:
         budget = self._trial.recipe.intervals
         learner = self._learner or self._begin(budget)

@@ -108,6 +108,16 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(
     assert not list(Store(tmp_path / "killed").checkpoints.glob("*"))
 
 
+def test_what_a_worker_trained_that_is_asked_to_end_is_not_trained_again(
+    ray_cluster: Any, faults: Path, tmp_path: Path
+) -> None:
+    # No state would be due before the end. It is the machine's doing, whatever tries are left.
+    summary, trials = run_faulty("ToldToGo", tmp_path, checkpoint_seconds=1000, max_failures=0)
+    assert summary.exit_code == 0
+    assert list(trials.attempts.sort_index()) == [1, 2, 1]
+    assert (faults / "trained").read_text().split() == ["1", "2", "3", "4"]
+
+
 @pytest.mark.parametrize(
     ("trainable", "error"),
     [

@@ -38,6 +38,11 @@ def test_the_trial_that_waits_longest_starts_first() -> None:
             FailureKind.OUT_OF_MEMORY,
         ),
         ("The actor died because its node has died. Node Id: 4a", FailureKind.NODE_LOST),
+        (
+            "its worker process has died. Worker exits with an exit code 1. The process receives a "
+            "SIGTERM.",
+            FailureKind.NODE_LOST,
+        ),
         ("The actor died because its worker process has died.", FailureKind.CRASHED),
         ("", FailureKind.CRASHED),
     ],

@@ -1,6 +1,7 @@
 """What a worker does with one trial: restored, trained, checkpointed, reported."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,25 @@ def test_a_row_need_not_be_complete(tmp_path: Path) -> None:
     assert len(results) == 4
     assert all(result.row["seconds"] > 0 for result in results)
     assert "test_loss" not in results[0].row
+
+
+def test_an_idle_worker_that_is_asked_to_end_saves_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    made = task(tmp_path, checkpoint_seconds=1000.0)
+    try:
+        worker = Actor.__new__(Actor)
+        worker.setup({"task": made.model_dump_json()})
+        worker.step()
+        assert states(tmp_path) == []
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert states(tmp_path) == ["000001"]
+    assert ended == [signal.SIGTERM]
 
 
 def test_out_of_memory(tmp_path: Path) -> None:
