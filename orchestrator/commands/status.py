@@ -154,10 +154,9 @@ def leftovers(store: "Store") -> "dict[Location, str]":
     found: dict[Location, str] = {}
     for folder in store.checkpoints.glob("*"):
         row = trials.get(folder.name)
-        if folder.name.startswith(SHARED_STATES):
-            if keep == "none":
-                found[folder] = "states of the stable part of schedules"
-        elif row is None or not row["wanted"]:
+        if folder.name.startswith(SHARED_STATES) and keep != "none":
+            continue
+        if row is None or not row["wanted"]:
             found[folder] = "the study as last run does not ask for the trial any more"
         elif keep == "none" and (end := Status(row["status"])).is_final and end != Status.FAILED:
             found[folder] = "the trial has ended"

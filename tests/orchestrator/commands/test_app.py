@@ -282,7 +282,7 @@ def test_what_nothing_needs_is_told_and_removed(scalestudy: Command) -> None:
     )
     items = scalestudy("clean", "runs/small", "--json").document["items"]
     assert [(item["bytes"], item["reason"][:20]) for item in items] == [
-        (2048, "the trial is no long"),
+        (2048, "the study as last ru"),
         (2048, "a damaged part that "),
     ]
     assert scalestudy("clean", "runs/small", "--yes", "--json").document["removed"]

@@ -165,10 +165,11 @@ def test_a_longer_wsd_goes_on_from_the_stable_part(tmp_path: Path) -> None:
     assert grown == whole
     assert len(grown) == 20
     # What later budgets go on from is kept as the trials' own states are.
-    kept = {path for path in leftovers(Store(tmp_path / "grown")) if "stable-" in path.name}
-    assert kept == set()
-    found = leftovers(Store(tmp_path / "grown"), kept_checkpoints=True)
-    assert sum("stable-" in path.name for path in found) == 2
+    store = Store(tmp_path / "grown")
+    assert len([*store.checkpoints.glob("stable-*")]) == 2
+    assert not [path for path in leftovers(store) if "stable-" in path.name]
+    store.write_study({**store.study(), "keep_checkpoints": "none"})
+    assert len([path for path in leftovers(store) if "stable-" in path.name]) == 2
 
 
 def test_failed_trials_count_as_new(tmp_path: Path) -> None:
