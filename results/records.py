@@ -198,6 +198,7 @@ EXAMPLE_SCHEMA = pa.schema(
         "class": pa.string(),  # the label's name
         "place": pa.string(),  # where the image is found again: a file, or a file and its row
         "copy_of": pa.string(),  # the training image with the same pixels; null without
+        "image": pa.int64(),  # hash of it as stored
     }
 )
 

@@ -43,10 +43,10 @@ class Run:
         self._prices = dict(prices or {})
         self._tables: dict[str, pd.DataFrame] = {}
 
-    def named_in_full(self) -> "Run":
-        """Return the run whose analysis names models as its tables do."""
+    def named_in_full(self, tables: Mapping[str, pd.DataFrame] | None = None) -> "Run":
+        """Return the run whose analysis names models as its tables do, some of them replaced."""
         run = Run(self._store, self._prices)
-        run._tables, run.labels = self._tables, {}
+        run._tables, run.labels = {**self._tables, **(tables or {})}, {}
         return run
 
     @cached_property

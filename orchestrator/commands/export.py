@@ -18,7 +18,7 @@ from pathlib import Path
 from scalestudy import load_model
 model = load_model(Path(__file__).with_name({file!r}))
 name, probability = model.predict(sys.argv[1])
-print(f"{{name}} {{probability:.1%}}")
+print(f"{{name}} {{100 * probability:.1f}} %")
 """
 _RESCALING = ("googlenet", "inception_v3")
 
@@ -68,7 +68,8 @@ def export(
             raise RunError(f"{to} cannot be written ({error.strerror or error}).") from error
         document.update(about.model_dump(mode="json"), file=str(to), script=str(script))
     if not as_json:
-        typer.echo(f"{to}: {name}, {about.accuracy:.1%} on test\npython {script} IMAGE")
+        said = "" if about.accuracy is None else f", {100 * about.accuracy:.1f} % on test"
+        typer.echo(f"{to}: {name}{said}\npython {script} IMAGE")
 
 
 def _chosen(run: "Run", cell: str | None, seed: int | None) -> dict[str, Any]:

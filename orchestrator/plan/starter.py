@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import yaml
@@ -23,6 +24,7 @@ from orchestrator.study.study import study_from
 from results.findings.rules import ADVISED_SIZES, has_few_steps
 from results.phrases import count, duration, listed
 from results.store.store import Store
+from trainables.data.info import DataInfo
 from trainables.data.splits import share_to_count
 from trainables.errors import OtherLayout, TrainableError
 from trainables.functions import is_function
@@ -186,7 +188,7 @@ class Starter:
     def _values(self, design: Design) -> dict[str, Any]:
         smallest = min(map(self._images, design.fractions))
         fitting = [size for size in _BATCH_SIZES if not has_few_steps(math.ceil(smallest / size))]
-        is_large = self._info.sides is None or max(self._info.sides) > _LARGEST_SIDE
+        side = _side(self._info)
         return {
             "name": self._name(),
             "data": self._source,
@@ -202,7 +204,7 @@ class Starter:
                 **({} if design.tuned else {"lr": 1e-3}),
                 "weight_decay": 0.01,
                 **({} if self._source["source"] == "digits" else {"augmentation": "standard"}),
-                **({"image_size": _LARGEST_SIDE} if is_large else {}),
+                **({"image_size": side} if side else {}),
             },
             **({"search": {"lr": _RATES}} if design.tuned else {}),
             "seeds": list(range(design.seeds)),
@@ -253,6 +255,17 @@ class Starter:
             reasons=reasons,
             file=self._file.name,
         )
+
+
+def _side(info: DataInfo) -> int | None:
+    """Return the side that images are brought to, which a few large ones do not decide.
+
+    None where all have one size and none need be made smaller.
+    """
+    if info.sides and max(info.sides) <= _LARGEST_SIDE:
+        return None
+    sides = [max(own) for own, count in info.shapes for _ in range(count)]
+    return min(_LARGEST_SIDE, math.ceil(median(sides) / 8) * 8)
 
 
 def _hours(text: str) -> float:

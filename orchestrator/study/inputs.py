@@ -225,6 +225,7 @@ def examples_of(study: Study, inputs: Inputs) -> list[dict[str, Any]]:
             "class": info.class_names[label],
             "place": place,
             "copy_of": train[copies[number]] if number in copies else None,
+            "image": int(info.test_images[number]) if info.test_images.size else None,
         }
         for number, (label, place) in enumerate(
             zip(info.test_labels, places(study.data, info, "test"), strict=True)

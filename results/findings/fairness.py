@@ -130,7 +130,7 @@ def _imbalance(study: Analysis) -> Iterator[Finding]:
     for cell, own in study.by_cell(known.assign(off=shares)[shares > rules.IMBALANCE]):
         yield warning(
             "class-imbalance",
-            f"a class is off its share of the subset by {own['off'].max():.0%}",
+            f"a class is off its share of the subset by {100 * own['off'].max():.0f} %",
             "draw subsets class by class (stratified)",
             cell,
         )

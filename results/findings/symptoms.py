@@ -39,16 +39,16 @@ def _fit_findings(study: Analysis) -> Iterator[Finding]:
             yield warning(
                 "under-trained",
                 f"over the last quarter of the budget the train loss still fell by "
-                f"{row['train_fall']:.0%}{_validation(row['val_fall'])}; train accuracy is "
-                f"{row['train_accuracy']:.0f} %",
+                f"{100 * row['train_fall']:.0f} %{_validation(row['val_fall'])}; train accuracy "
+                f"is {row['train_accuracy']:.0f} %",
                 "more epochs: the cell is limited by its budget, not by its data",
                 cell,
             )
         elif row["fit"] == Fit.OVER:
             yield note(
                 "over-fitting",
-                f"the validation loss is {row['val_rise']:.0%} above its lowest, train accuracy "
-                f"{row['gap']:.0f} points above validation",
+                f"the validation loss is {100 * row['val_rise']:.0f} % above its lowest, train "
+                f"accuracy {row['gap']:.0f} points above validation",
                 "more data, augmentation or weight decay; fewer epochs cost no accuracy here",
                 cell,
             )
@@ -59,8 +59,8 @@ def _validation(fall: float) -> str:
     if abs(fall) < _STANDS_STILL:
         return " while the validation loss stood still"
     if fall >= 0:
-        return f" and the validation loss by {fall:.0%}"
-    rise = f"by {-fall:.0%}" if fall > -1 else f"to {1 - fall:.0f} times what it was"
+        return f" and the validation loss by {100 * fall:.0f} %"
+    rise = f"by {-100 * fall:.0f} %" if fall > -1 else f"to {1 - fall:.0f} times what it was"
     return f", while the validation loss rose {rise}"
 
 

@@ -41,6 +41,8 @@ def _data(pair: Pair) -> Iterator[Finding]:
             "a difference is of the training images as well; where they are the only change, of "
             "them alone",
         )
+    if pair.mended:
+        yield note("test-labels-mended", pair.mended, "accuracies of the first study are anew")
     shares = [(run.study.get("data") or {}).get("validation") for run in (pair.first, pair.second)]
     if str(shares[0]) != str(shares[1]):
         yield warning(

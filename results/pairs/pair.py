@@ -20,6 +20,7 @@ from results.analysis.cells import Cells, cells_of, in_order
 from results.analysis.contrasts import effects, inferred, steps
 from results.analysis.runs import by_cell, measured_trials, records_of
 from results.metric import Metric
+from results.pairs.alignment import aligned
 from results.phrases import STANDARD_FACTORS, cell_key, cell_name, few, level_label, model_labels
 from results.records import RECIPE_COLUMNS
 from results.run import Run, open
@@ -71,12 +72,15 @@ class Pair:
 
     first: Run
     second: Run
+    mended: str | None = None
+    """Which labels of the same test images differ; None where the images are not known to be so."""
 
     @classmethod
     def of(cls, first: str | Location | Run, second: str | Location | Run) -> Self:
         """Return the pair of two run directories, or of what `results.open` returned for them."""
-        runs = (run if isinstance(run, Run) else open(run) for run in (first, second))
-        return cls(*(run.named_in_full() for run in runs))
+        before, after = (run if isinstance(run, Run) else open(run) for run in (first, second))
+        run, mended = aligned(before, after)
+        return cls(run, after.named_in_full(), mended)
 
     @cached_property
     def names(self) -> tuple[str, str]:
@@ -122,7 +126,7 @@ class Pair:
         if self.first.analysis.metric != self.metric:
             return "not the same metric"
         if self.is_known:
-            return "" if self._equal("test") else "not the same test images"
+            return "" if self._is_same_test else "not the same test images"
         if _declared_data(self.first) == _declared_data(self.second):
             return ""
         return "data without a fingerprint, under other names: not known to be the same test images"
@@ -135,7 +139,7 @@ class Pair:
     @cached_property
     def train_change(self) -> str:
         """How the training images differ where the test images do not; empty where neither do."""
-        if not self.is_known or not self._equal("test") or self._equal("train"):
+        if not self.is_known or not self._is_same_test or self._equal("train"):
             return ""
         sides = [run.analysis.inventory for run in (self.first, self.second)]
         counts = [
@@ -151,6 +155,10 @@ class Pair:
         classes = ", ".join(few(changes)) if changes else "no class gains or loses any"
         kind = "" if len({*totals.split(" → ")}) > 1 else "; labels were mended or images replaced"
         return f"training images differ: {totals} ({classes}){kind}"
+
+    @property
+    def _is_same_test(self) -> bool:
+        return self.mended is not None or self._equal("test")
 
     def _prints(self, part: str) -> list[set[str]]:
         """Return each study's fingerprints of train, test or all data, as its passes have them."""

@@ -20,6 +20,8 @@ def verdict(pair: Pair) -> list[str]:
         f"{int((cells['where'] != 'first').sum())}; {len(both)} have the same level of every "
         "factor."
     ]
+    if pair.mended:
+        said.append(f"{pair.mended}.")
     if pair.train_change:
         said.append(f"Both were tested on the same images; the {pair.train_change}.")
     if pair.refusal and not both.empty:

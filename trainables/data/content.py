@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainables.data.pictures import Header, Picture, colour, digest_of
 from trainables.data.pixels import Copies, Damaged
@@ -66,6 +67,11 @@ class Content:
         self.shapes[found.sides] += 1
         self.n_deep += found.is_deep
         self.n_alpha += found.has_alpha
+
+    @property
+    def test_images(self) -> NDArray[np.int64]:
+        """Keys of the test images that can be read."""
+        return np.frombuffer(self._keys["test"], np.int64)
 
     @property
     def copies(self) -> Copies:

@@ -29,7 +29,7 @@ from trainables.errors import DataError
 from trainables.recipe import Sides
 from trainables.trial import Source
 
-_INSPECTION = 4
+_INSPECTION = 5
 """Raised when the same files give another `DataInfo`."""
 
 
@@ -103,6 +103,7 @@ def _information(reading: Reading, source: Source, content: Content) -> DataInfo
         content=content.hash,
         train_fingerprint=content.fingerprint_of("train"),
         test_fingerprint=content.fingerprint_of("test"),
+        test_images=content.test_images,
         shapes=shapes,
         n_deep=content.n_deep,
         n_alpha=content.n_alpha,

@@ -39,6 +39,8 @@ class DataInfo:
     train_fingerprint: str = ""
     """The same of the training images, and of how they are read."""
     test_fingerprint: str = ""
+    test_images: _Numbers = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Hash of every test image as stored, shape (n_test,); empty where it was not kept."""
     shapes: tuple[tuple[Sides, int], ...] = ()
     """Each height and width, and how many images have it."""
     n_deep: int = 0

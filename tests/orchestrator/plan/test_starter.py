@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from orchestrator.plan.starter import EPOCHS, Design, afford, designs
+from orchestrator.plan.starter import EPOCHS, Design, _side, afford, designs
+from trainables.data.info import DataInfo
 
 FIVE = ("1/16", "1/8", "1/4", "1/2", "1")
 LADDER = designs(FIVE, fixed=False, tuned=False)
@@ -70,3 +72,20 @@ def test_more_time_never_gives_fewer_epochs_of_a_design() -> None:
     epochs = [found.epochs for found in affordable if found]
     assert epochs == sorted(epochs)
     assert {*epochs} == {*EPOCHS}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "side"),
+    [
+        ([((64, 48), 2059), ((900, 1200), 3)], 64),
+        ([((300, 400), 50), ((301, 400), 50)], 128),
+        ([((32, 28), 9)], None),
+        ([((500, 500), 9)], 128),
+    ],
+)
+def test_a_few_large_images_do_not_decide_the_size(
+    shapes: list[tuple[tuple[int, int], int]], side: int | None
+) -> None:
+    sides = shapes[0][0] if len(shapes) == 1 else None
+    info = DataInfo("", np.zeros(1, int), np.zeros(1, int), (), sides, shapes=tuple(shapes))
+    assert _side(info) == side

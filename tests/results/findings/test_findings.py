@@ -209,7 +209,7 @@ def test_under_trained_cell():
     row = found(rows, epochs)["under-trained"]
     assert (row["severity"], row["cell"]) == ("warning", "resnet18 × none × 1")
     # 1.2 → 1.0 and 1.4 → 1.26 over the last of four epochs.
-    assert "fell by 17% and the validation loss by 10%; train accuracy is 60 %" in row["evidence"]
+    assert "fell by 17 % and the validation loss by 10 %; train accuracy is 60 %" in row["evidence"]
     assert "more epochs" in row["advice"]
 
 
@@ -225,7 +225,7 @@ def test_over_fitting_cell():
     row = found(rows, epochs)["over-fitting"]
     assert row["severity"] == "note"
     # 0.9 against a lowest of 0.6; 95 % against 70 %.
-    assert "50% above its lowest, train accuracy 25 points above" in row["evidence"]
+    assert "50 % above its lowest, train accuracy 25 points above" in row["evidence"]
 
 
 def test_diverged_trial_that_failed():
@@ -365,7 +365,7 @@ def test_class_imbalance():
     row = found(whole + half)["class-imbalance"]
     assert (row["cell"], row["evidence"]) == (
         "resnet18 × none × 1/2",
-        "a class is off its share of the subset by 12%",
+        "a class is off its share of the subset by 12 %",
     )
 
 

@@ -311,7 +311,7 @@ IN_CELLS = [
     ("single-seed", f"squeezenet1_1 × {PRETRAINED} × 1/4", "one seed"),
     ("missing-cell", f"squeezenet1_1 × {PRETRAINED} × 1", "OutOfMemory: 80 GiB asked for"),
     ("loss-spike", "resnet18 × none × 1/8", "at the final epoch"),
-    ("class-imbalance", "resnet18 × none × 1/4", "off its share of the subset by 18%"),
+    ("class-imbalance", "resnet18 × none × 1/4", "off its share of the subset by 18 %"),
     ("unpaired", "1/2", "seed 1 drew different subsets"),
     ("one-subset", "1/8", "3 seeds share one subset"),
     ("unequal-start", "squeezenet1_1 × none", "seed 1 has 2 different initial weights"),

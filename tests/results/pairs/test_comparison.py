@@ -163,6 +163,58 @@ def test_mended_labels_are_said(tmp_path):
     assert "60 → 60 (cat 20 → 22, dog 40 → 38); labels were mended" in pair.train_change
 
 
+def examined(run, labels, images, right):
+    """Record the test images of a run, and predictions that are right on some of them."""
+    example, labels = np.arange(len(labels)), np.array(labels)
+    names = np.array(["cat", "dog"])[labels]
+    run._tables["examples"] = pd.DataFrame(
+        {"test_fingerprint": run.name, "example": example, "label": labels, "class": names,
+         "image": images}
+    )  # fmt: skip
+    told = np.where(right, labels, 1 - labels)
+    rows = [
+        pd.DataFrame({"trial_id": row.trial_id, "epoch": row.epochs_done, "example": example,
+                      "label": labels, "prediction": told, "correct": right})
+        for row in run.trials().itertuples()
+    ]  # fmt: skip
+    run._tables["predictions"] = pd.concat(rows, ignore_index=True)
+    record(run, data_fingerprint=run.name, train_fingerprint="t", test_fingerprint=run.name)
+    return run
+
+
+def test_mended_labels_of_the_same_test_images_score_both(tmp_path):
+    plan = {"seeds": (0, 1), "fractions": (1.0,)}
+    # Image 12 was a cat; the second study lists the images in another order.
+    right = np.array([True, True, False, True])
+    first = examined(run(tmp_path, "a", **plan), [0, 0, 0, 1], [10, 11, 12, 13], right)
+    second = examined(run(tmp_path, "b", seed=1, **plan), [0, 0, 1, 1], [11, 10, 13, 12], right)
+    pair = Pair.of(first, second)
+    assert pair.refusal == pair.train_change == ""
+    assert pair.first.trials()["final_test_accuracy"].tolist() == [1.0, 1.0]
+    assert pair.mended == (
+        "1 of 4 test labels were mended, and both are scored by the new (cat → dog 1)"
+    )
+    assert f"{pair.mended}." in verdict(pair)
+    assert "test-labels-mended" in set(findings(pair)["code"])
+    unknown = examined(run(tmp_path, "c", **plan), [0, 0, 0, 1], [None] * 4, right)
+    assert Pair.of(unknown, second).refusal == "not the same test images"
+
+
+def test_equal_numbers_of_images_are_one_level_of_two_pools(tmp_path):
+    few, many = run(tmp_path, "few"), run(tmp_path, "many", seed=1)
+    for one, pool in ((few, 80), (many, 160)):
+        one.study["factors"]["fraction"] = [20, 40]
+        trials = one.trials()
+        trials = trials[trials["fraction"].isin(sorted(trials["fraction"].unique())[:2])].copy()
+        trials["n_train"] = trials["fraction"].rank(method="dense").astype(int) * 20
+        one._tables["trials"] = trials.assign(fraction=trials["n_train"] / pool)
+    cells = Pair.of(few, many).cells
+    assert cells[["where", "images_first", "images_second"]].values.tolist() == [
+        ["both", 20, 20],
+        ["both", 40, 40],
+    ]
+
+
 def test_a_search_against_a_given_recipe_is_said(tmp_path):
     first = run(tmp_path, "a", search={"lr": [1e-2, 1e-3]})
     pair = Pair(first, run(tmp_path, "b", seed=1))
