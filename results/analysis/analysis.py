@@ -28,7 +28,7 @@ from results.analysis.runs import (
     where,
 )
 from results.analysis.series import crossovers, data_worths, forecasts, labels_for, scored
-from results.metric import ACCURACY, Metric
+from results.metric import ACCURACY
 from results.phrases import STANDARD_FACTORS, cell_name, listed, setting
 from results.ranking import rank
 from results.records import Status
@@ -46,18 +46,8 @@ class Analysis:
     """
 
     def __init__(self, read: Callable[[str], pd.DataFrame], design: Design) -> None:
-        self.table = read
-        self.design = design
-
-    @property
-    def factors(self) -> tuple[str, ...]:
-        """Columns that together name a cell."""
-        return self.design.factors
-
-    @property
-    def metric(self) -> Metric:
-        """What trials are ranked and cells compared by."""
-        return self.design.metric
+        self.table, self.design = read, design
+        self.factors, self.metric = design.factors, design.metric
 
     @property
     def part(self) -> str:

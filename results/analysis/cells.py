@@ -108,12 +108,6 @@ class Cells:
         return tuple(factor for factor in self.series if factor != "model")
 
     @property
-    def counts(self) -> dict[State, int]:
-        """How many cells are in each state."""
-        found = self.frame["state"].value_counts()
-        return {state: int(found.get(state, 0)) for state in State}
-
-    @property
     def is_settled(self) -> bool:
         """Whether nothing is left to train, unless what failed is tried again."""
         frame = self.frame
@@ -124,7 +118,8 @@ class Cells:
     @property
     def progress(self) -> str:
         """How many cells are in which state, such as `3 complete, 1 running`."""
-        parts = [f"{number} {state}" for state, number in self.counts.items() if number]
+        found = self.frame["state"].value_counts()
+        parts = [f"{found[state]} {state}" for state in State if state in found]
         return ", ".join(parts) or "no trial is recorded yet"
 
     @property
@@ -215,7 +210,6 @@ def _order(table: pd.DataFrame, levels: Mapping[str, Sequence[Any]]) -> np.ndarr
 
 
 def _counts(wanted: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Return how many trials of each cell are in each stage and state."""
     names = wanted["stage"].astype(str) + "_" + wanted["status"].astype(str)
     table = pd.crosstab(wanted["cell"], names)
     return table.reindex(index=range(count), columns=list(_COUNTS), fill_value=0).astype(int)
@@ -245,7 +239,6 @@ def _seeds(
 
 
 def _seeds_asked(wanted: pd.DataFrame, design: Design, count: int) -> list[list[int]]:
-    """Return the seeds that each cell is to be measured with, as far as is decided."""
     if design.looks is None:
         asked = sorted(int(seed) for seed in design.seeds or wanted["seed"].unique())
         return [asked] * count
@@ -255,7 +248,6 @@ def _seeds_asked(wanted: pd.DataFrame, design: Design, count: int) -> list[list[
 
 
 def _values(done: pd.DataFrame, board: Board) -> dict[str, np.ndarray]:
-    """Return means and spread over the completed trials of cells."""
     place, count = done["cell"].to_numpy(), len(board.cells)
     columns: dict[str, np.ndarray] = {}
     metric = board.metric
@@ -333,14 +325,12 @@ def _costs(wanted: pd.DataFrame, done: pd.DataFrame, count: int) -> dict[str, An
 
 
 def _shared(compared: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Return per cell the value that all its compared trials share, else nothing."""
     grouped = compared.groupby("cell")[columns]
     shared: pd.DataFrame = grouped.first().where(grouped.nunique(dropna=False) == 1)
     return shared
 
 
 def _standing(row: Mapping[str, Any], race: bool) -> tuple[State, str | None]:
-    """Return how far a cell has come, and why no further."""
     search, measure = (
         {status: int(row[f"{stage}_{status}"]) for status in Status} for stage in Stage
     )

@@ -98,7 +98,6 @@ def inferred(board: Board, families: Mapping[str, Family]) -> dict[str, pd.DataF
 
 
 def _infer(board: Board, families: Mapping[str, Family], left_out: Flags | None) -> pd.DataFrame:
-    """Return the differences of one family after the other, some cells' seeds left out."""
     parts, covariates, scales = [], [], []
     for family in families.values():
         seeds = family.seeds

@@ -30,21 +30,14 @@ def busy_share(holds: Iterable[Hold]) -> float | None:
     for slot, begun, ended in holds:
         by_slot[slot].append((begun, max(begun, ended)))
     spans = [span for each in by_slot.values() for span in each]
-    if not spans:
-        return None
-    first, last = min(begun for begun, _ in spans), max(ended for _, ended in spans)
-    if last <= first:
-        return None
-    held = sum(_covered(each) for each in by_slot.values())
-    return held / ((last - first) * len(by_slot))
-
-
-def _covered(spans: list[tuple[float, float]]) -> float:
-    covered, until = 0.0, float("-inf")
-    for begun, ended in sorted(spans):
-        covered += max(0.0, ended - max(begun, until))
-        until = max(until, ended)
-    return covered
+    first, last = min(spans, default=(0.0, 0.0))[0], max((end for _, end in spans), default=0.0)
+    held = 0.0
+    for each in by_slot.values():
+        until = first
+        for begun, ended in sorted(each):
+            held += max(0.0, ended - max(begun, until))
+            until = max(until, ended)
+    return held / ((last - first) * len(by_slot)) if last > first else None
 
 
 def pareto_front(cells: "pd.DataFrame", cost: str) -> "pd.Series":

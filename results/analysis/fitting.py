@@ -91,8 +91,7 @@ def curve_arrays(
 
 
 def _share_lost(before: Array, after: Array) -> Array:
-    positive = before > 0
-    return np.where(positive, (before - after) / np.where(positive, before, 1.0), 0.0)
+    return np.divide(before - after, before, out=np.zeros_like(before), where=before > 0)
 
 
 def _verdict(means: Mapping[Any, Any]) -> Fit:

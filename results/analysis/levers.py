@@ -150,7 +150,6 @@ def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> list[di
 
 
 def _top(trials: pd.DataFrame) -> dict[str, Any] | None:
-    """Return the trial that is the best on the validation set, of equals the first."""
     return min(records_of(trials), key=lambda row: float(row["rank"]), default=None)
 
 

@@ -154,7 +154,6 @@ def factor_said(study: Analysis, factor: str) -> str:
 
 
 def _standing(study: Analysis, rows: Sequence[Comparison]) -> str:
-    """Say which levels the best one is ahead of, and which it is not told apart from."""
     factor = rows[0].factor
     best = level_label(factor, rows[0].best_level)
 
@@ -184,7 +183,6 @@ def crossings_of(study: Analysis) -> list[dict[str, Any]]:
 
 
 def _crossing(study: Analysis, row: dict[str, Any]) -> str:
-    """Say which bigger model overtakes a smaller one as data grows."""
     setting = study.setting(row, "model", "fraction")
     where = f"{setting[0].upper()}{setting[1:]}, " if setting else ""
     return (

@@ -93,7 +93,6 @@ def _set_limits(grid: np.ndarray, epoch: pd.Series, values: np.ndarray) -> None:
 
 
 def _draw_courses(axes: Axes, curves: pd.DataFrame, race: bool) -> None:
-    """Draw one cell's trials over epochs: those measured in colour, with their train values."""
     measured = curves["measured"].fillna(False).astype(bool) | race
     for part, own, colour, width, dashes, alpha in (
         ("val", ~measured, _SEARCHED, 0.7, "-", 1.0),

@@ -86,7 +86,6 @@ def learning_curves(study: Analysis) -> Figure:
 
 
 def _draw_measured(axes: Axes, cells: pd.DataFrame, place: int) -> None:
-    """Draw the cells of one series, joined by a line."""
     looks, sizes = style.look(place), cells["n_train"]
     colour = looks["color"]
     axes.plot(sizes, cells["error"], marker=looks["marker"], color=colour, ms=5.5, lw=1.4)

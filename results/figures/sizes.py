@@ -123,7 +123,6 @@ def _limits(
 
 
 def _draw_cells(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
-    """Draw the means of one model's cells, joined by a line, with their intervals."""
     looks, metric = style.look(place), part
     colour = looks["color"]
     known = cells[cells["seeds"] > 0]
@@ -139,7 +138,6 @@ def _draw_cells(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
 
 
 def _draw_seeds(axes: Axes, points: pd.DataFrame, part: str, place: int) -> None:
-    """Draw every seed of one model as a point, and what was stopped as a cross."""
     colour = style.look(place)["color"]
     for status, looks in (
         (Status.COMPLETED, {"s": 9, "alpha": 0.45, "linewidths": 0}),

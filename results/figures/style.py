@@ -215,7 +215,6 @@ def _add_legend(figure: Figure, handles: Sequence[Artist], place: _Place) -> Non
 
 
 def _legend_columns(handles: Sequence[Artist], width: float) -> int:
-    """Return in how many columns a legend fits a width in inches."""
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     return max(1, min(len(handles), _LEGEND_COLUMNS, int(width / (0.6 + _LETTER * longest))))
 

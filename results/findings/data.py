@@ -11,13 +11,7 @@ from results.findings.finding import Finding, error, note, warning
 from results.phrases import cell_name, count, few, listed
 
 
-def data_findings(study: Analysis) -> list[Finding]:
-    """Return what stands against comparisons in the images, and which runs are left out."""
-    return [*_noted(study), *_seen(study), *_far(study), *_excluded(study)]
-
-
 def _noted(study: Analysis) -> Iterator[Finding]:
-    """Repeat the warnings on what was read, but for those that say more below."""
     for each in study.inventory.get("notes", ()):
         if each["severity"] == "warning" and each["code"] != "seen-images":
             yield warning(each["code"], each["text"], each["advice"])
@@ -77,7 +71,6 @@ def _far(study: Analysis) -> Iterator[Finding]:
 
 
 def _excluded(study: Analysis) -> Iterator[Finding]:
-    """Name the trials that the study leaves out, and why."""
     trials = study.trials
     known = trials[trials["trial_id"].isin(study.design.excluded)]
     for row in records_of(known):
@@ -95,3 +88,8 @@ def _excluded(study: Analysis) -> Iterator[Finding]:
             f"exclude names {listed(few(strangers))}, of which nothing is recorded here",
             "correct the trial_id; trials have theirs in the table trials",
         )
+
+
+RULES = (_noted, _seen, _far, _excluded)
+"""What stands against comparisons in the images, and which runs are left out; each takes a study.
+"""

@@ -17,22 +17,6 @@ _MORE = "two more seeds here"
 _RACED = (Status.STOPPED, Status.COMPLETED)
 
 
-def evidence_findings(study: Analysis) -> list[Finding]:
-    """Return what is missing, too few, or chosen on what it is judged by."""
-    return [
-        *_capped(study),
-        *_missing(study),
-        *(_raced(study) if study.design.race else _stopped(study)),
-        *_few_seeds(study),
-        *([] if study.design.race else _undecided(study)),
-        *_selected(study),
-        *_untested(study),
-        *_curves(study),
-        *_two_models(study.runs),
-        *_other_predictions(study),
-    ]
-
-
 def _capped(study: Analysis) -> Iterator[Finding]:
     left = study.table("environments").sort_values("pass_id").get("left_open")
     if left is not None and len(left) and pd.notna(left.iloc[-1]):
@@ -82,7 +66,6 @@ def _missing(study: Analysis) -> Iterator[Finding]:
 
 
 def _fate(seed: int, trial: dict[Any, Any] | None) -> str:
-    """Say what became of a seed whose cell lacks its value."""
     if trial is None:
         return f"seed {seed} has no record"
     if trial["status"] == Status.FAILED:
@@ -94,7 +77,8 @@ def _fate(seed: int, trial: dict[Any, Any] | None) -> str:
 
 
 def _raced(study: Analysis) -> Iterator[Finding]:
-    """Say of the whole study and of each cell how many trials the race stopped."""
+    if not study.design.race:
+        return
     wanted = study.wanted
     stopped = int((wanted["status"] == Status.STOPPED).sum())
     yield error(
@@ -116,6 +100,8 @@ def _raced(study: Analysis) -> Iterator[Finding]:
 
 def _stopped(study: Analysis) -> Iterator[Finding]:
     """Say which measured trials were stopped, and how few recipes a search was left with."""
+    if study.design.race:
+        return
     wanted = study.wanted
     measured = measured_trials(wanted[wanted["status"] == Status.STOPPED])
     for row in measured.to_dict("records"):
@@ -155,7 +141,7 @@ def _few_seeds(study: Analysis) -> Iterator[Finding]:
 
 def _undecided(study: Analysis) -> Iterator[Finding]:
     for factor in study.factors:
-        if factor == "fraction" or not study.varies(factor):
+        if factor == "fraction" or study.design.race or not study.varies(factor):
             continue
         table = study.differences(factor)
         tested = table[table["n_seeds"] > 1]
@@ -218,8 +204,8 @@ def _curves(study: Analysis) -> Iterator[Finding]:
             )
 
 
-def _two_models(runs: pd.DataFrame) -> Iterator[Finding]:
-    models = model_sizes(runs)
+def _two_models(study: Analysis) -> Iterator[Finding]:
+    models = model_sizes(study.runs)
     if len(models) > 1 and models.nunique() == 1 and models.notna().all():
         yield note(
             "one-size",
@@ -251,3 +237,10 @@ def _other_predictions(study: Analysis) -> Iterator[Finding]:
             "to its end has them",
             cell,
         )
+
+
+RULES = (
+    *(_capped, _missing, _raced, _stopped, _few_seeds, _undecided, _selected, _untested, _curves),
+    *(_two_models, _other_predictions),
+)
+"""What is missing, too few, or chosen on what it is judged by; each takes a study."""

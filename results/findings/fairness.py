@@ -18,27 +18,8 @@ from results.statistics.best import expected_best
 _MODEL = ("model", "weights")
 
 
-def fairness_findings(study: Analysis) -> list[Finding]:
-    """Return what makes comparisons between cells unfair."""
+def _unrecorded(study: Analysis) -> Iterator[Finding]:
     runs = study.runs
-    return [
-        *_unrecorded(runs),
-        *_unpaired(runs),
-        *_unequal_starts(runs),
-        *_one_start(runs),
-        *_weights_files(runs),
-        *_imbalance(study),
-        *_edges(study),
-        *_search_size(study),
-        *_one_lr(study),
-        *_unequal_updates(study),
-        *_validation_on_test(study),
-        *_coarse_stem(runs),
-        *_mixed_hardware(study),
-    ]
-
-
-def _unrecorded(runs: pd.DataFrame) -> Iterator[Finding]:
     lacking = []
     parts = runs[runs["fraction"] < 1]
     if parts["subset_hash"].isna().any():
@@ -54,8 +35,8 @@ def _unrecorded(runs: pd.DataFrame) -> Iterator[Finding]:
         )
 
 
-def _unpaired(runs: pd.DataFrame) -> Iterator[Finding]:
-    known = runs[runs["subset_hash"].notna()]
+def _unpaired(study: Analysis) -> Iterator[Finding]:
+    known = study.runs[study.runs["subset_hash"].notna()]
     for (fraction, seed), rows in known.groupby(["fraction", "seed"]):
         if rows["subset_hash"].nunique() < 2:
             continue
@@ -80,9 +61,9 @@ def _unpaired(runs: pd.DataFrame) -> Iterator[Finding]:
             )
 
 
-def _unequal_starts(runs: pd.DataFrame) -> Iterator[Finding]:
+def _unequal_starts(study: Analysis) -> Iterator[Finding]:
     keys = ["model", "weights", "seed", "stem", "image_size"]
-    known = runs[runs["init_hash"].notna()]
+    known = study.runs[study.runs["init_hash"].notna()]
     for _, rows in known.groupby(keys, dropna=False):
         if rows["init_hash"].nunique() > 1 and rows["fraction"].nunique() > 1:
             row = rows.iloc[0]
@@ -95,8 +76,8 @@ def _unequal_starts(runs: pd.DataFrame) -> Iterator[Finding]:
             )
 
 
-def _one_start(runs: pd.DataFrame) -> Iterator[Finding]:
-    scratch = runs[runs["init_hash"].notna() & (runs["weights"] == "none")]
+def _one_start(study: Analysis) -> Iterator[Finding]:
+    scratch = study.runs[study.runs["init_hash"].notna() & (study.runs["weights"] == "none")]
     for model, rows in scratch.groupby("model"):
         if rows["seed"].nunique() > 1 and rows["init_hash"].nunique() == 1:
             yield warning(
@@ -107,8 +88,8 @@ def _one_start(runs: pd.DataFrame) -> Iterator[Finding]:
             )
 
 
-def _weights_files(runs: pd.DataFrame) -> Iterator[Finding]:
-    known = runs[runs["weights_hash"].notna()]
+def _weights_files(study: Analysis) -> Iterator[Finding]:
+    known = study.runs[study.runs["weights_hash"].notna()]
     for (_, weights), rows in known.groupby(list(_MODEL)):
         if weights == "none" or rows["weights_hash"].nunique() > 1:
             yield error(
@@ -253,9 +234,11 @@ def _validation_on_test(study: Analysis) -> Iterator[Finding]:
         )
 
 
-def _coarse_stem(runs: pd.DataFrame) -> Iterator[Finding]:
-    small = runs["flops_per_image"] < rules.SMALL_IMAGE_FLOPS
-    coarse = runs[small & (runs["stem"] == "standard") & runs["model"].str.match(r"resnet\d")]
+def _coarse_stem(study: Analysis) -> Iterator[Finding]:
+    small = study.runs["flops_per_image"] < rules.SMALL_IMAGE_FLOPS
+    coarse = study.runs[
+        small & (study.runs["stem"] == "standard") & study.runs["model"].str.match(r"resnet\d")
+    ]
     if not coarse.empty:
         yield warning(
             "coarse-stem",
@@ -288,3 +271,10 @@ def _mixed_hardware(study: Analysis) -> Iterator[Finding]:
             "numbers agree to rounding only, and times are not comparable; run compared cells on "
             "one kind of machine",
         )
+
+
+RULES = (
+    *(_unrecorded, _unpaired, _unequal_starts, _one_start, _weights_files, _imbalance, _edges),
+    *(_search_size, _one_lr, _unequal_updates, _validation_on_test, _coarse_stem, _mixed_hardware),
+)
+"""What makes comparisons between cells unfair; each takes a study."""

@@ -20,18 +20,6 @@ from results.records import Stage, Status
 _STANDS_STILL = 0.005  # share of the loss that is written as 0 %
 
 
-def training_findings(study: Analysis) -> list[Finding]:
-    """Return what stands against the runs in their own curves."""
-    return [
-        *_fit_findings(study),
-        *_divergence(study),
-        *_outliers(study),
-        *_spikes(study),
-        *_few_steps(study),
-        *_lost_images(study),
-    ]
-
-
 def _fit_findings(study: Analysis) -> Iterator[Finding]:
     for row in study.fits.to_dict("records"):
         cell = cell_name(row, study.factors)
@@ -82,8 +70,6 @@ def _divergence(study: Analysis) -> Iterator[Finding]:
             else "lower lr, add warm-up, or fp32; the cell's mean lacks this seed",
             cell_name(row, study.factors),
         )
-    yield from _guessing(study)
-    yield from _classes(study)
 
 
 def _classes(study: Analysis) -> Iterator[Finding]:
@@ -217,7 +203,6 @@ def _few_steps(study: Analysis) -> Iterator[Finding]:
 
 
 def _lost_images(study: Analysis) -> Iterator[Finding]:
-    """Find passes that left images out."""
     epochs = study.epochs
     seen = epochs["train_seen"].astype(float)
     by_epochs = study.runs.loc[study.runs["epochs"].notna(), "trial_id"]
@@ -231,3 +216,30 @@ def _lost_images(study: Analysis) -> Iterator[Finding]:
             "a pass must see the frozen subset once: keep the last batch, draw no new subset",
             cell,
         )
+
+
+def _optimism(study: Analysis) -> Iterator[Finding]:
+    """Say what choosing each run's best epoch on the test set would have added."""
+    epochs, metric = study.epochs, study.metric
+    known = epochs[["trial_id", "epoch"]].assign(
+        **{part: metric.scale * metric.of(epochs, part) for part in ("val", "test")}
+    )
+    known = known.dropna().sort_values(["trial_id", "epoch"], ignore_index=True)
+    runs = known.groupby("trial_id")
+    chosen = known.loc[runs["val"].idxmax()].set_index("trial_id")["test"]
+    optimism = runs["test"].max() - chosen
+    if not metric.is_percent or optimism.empty or optimism.mean() < rules.OPTIMISM:
+        return
+    yield note(
+        "best-epoch",
+        f"choosing each run's epoch on the test set would add {optimism.mean():.2f} points on "
+        f"average ({optimism.max():.2f} at most) to choosing on validation",
+        "nothing: the report uses the final epoch; keep this in mind against other papers",
+    )
+
+
+RULES = (
+    *(_fit_findings, _divergence, _guessing, _classes, _outliers, _spikes, _few_steps),
+    *(_lost_images, _optimism),
+)
+"""What stands against runs in their own curves; each takes a study."""

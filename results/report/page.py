@@ -57,6 +57,8 @@ _CURVE_METRICS = (
     *("val_metric", "val_accuracy", "train_accuracy", "test_accuracy", "val_loss", "train_loss"),
 )
 
+_SHORT = {"n_train": "images", "n_parameters": "parameters", "flops_per_image": "flops"}
+
 Columns = dict[str, list[Any]]
 """Values by column; lists may hold any type that JSON knows."""
 
@@ -163,7 +165,6 @@ def render(
 
 
 def _kicker(cells: Cells, written_at: datetime) -> str:
-    """Return what the study is made of, in a line."""
     frame = cells.frame
     seeds = int(frame["seeds_wanted"].max()) if len(frame) else 0
     parts = [f"{count(len(frame), 'cell')} × {count(seeds, 'seed')}"]
@@ -278,26 +279,18 @@ def _factor(cells: Cells, factor: str) -> dict[str, object]:
 
 def _cells(cells: Cells) -> Columns:
     frame = cells.summary
-    numbers = {
-        "images": "n_train",
-        "parameters": "n_parameters",
-        "flops": "flops_per_image",
-        "seconds": "seconds",
+    labels = {
+        f"factor:{factor}": [level_label(factor, level) for level in frame[factor]]
+        for factor in cells.factors
     }
-    numbers |= {
-        f"{metric}{end}": f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")
-    }
-    return {
-        "name": [cells.name(row) for row in records_of(frame)],
-        "state": frame["state"].tolist(),
-        "reason": frame["reason"].fillna("").tolist(),
-        "seeds": frame["seeds"].tolist(),
-        **{
-            f"factor:{factor}": [level_label(factor, level) for level in frame[factor]]
-            for factor in cells.factors
-        },
-        **{name: _numbers(frame[column]) for name, column in numbers.items()},
-    }
+    frame = frame.assign(
+        name=[cells.name(row) for row in records_of(frame)],
+        reason=frame["reason"].fillna(""),
+        **labels,
+    ).rename(columns=_SHORT)
+    metrics = [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
+    known = ["name", "state", "reason", "seeds", "seconds", *_SHORT.values()]
+    return _columns(frame[[*known, *labels, *metrics]])
 
 
 def _seeds(compared: pd.DataFrame, metric: Metric) -> Columns:
@@ -306,13 +299,10 @@ def _seeds(compared: pd.DataFrame, metric: Metric) -> Columns:
     ended = compared[compared["status"].isin([Status.COMPLETED, Status.STOPPED])]
     if len(ended) > _MAX_POINTS:
         ended = ended.iloc[:0]
-    return {
-        "cell": ended["cell"].tolist(),
-        "seed": ended["seed"].astype(int).tolist(),
-        "stopped": (ended["status"] == Status.STOPPED).tolist(),
-        "selected": (ended["stage"] == Stage.SEARCH).tolist(),
-        **{metric: _numbers(ended[f"final_{metric}"]) for metric in METRICS},
-    }
+    ended = ended.assign(
+        stopped=ended["status"] == Status.STOPPED, selected=ended["stage"] == Stage.SEARCH
+    ).rename(columns={f"final_{name}": name for name in METRICS})
+    return _columns(ended[["cell", "seed", "stopped", "selected", *METRICS]])
 
 
 def _curves(epochs: pd.DataFrame, compared: pd.DataFrame, metric: Metric) -> Columns:
@@ -326,14 +316,16 @@ def _curves(epochs: pd.DataFrame, compared: pd.DataFrame, metric: Metric) -> Col
     if step > 1:
         last = means.groupby("cell")["epoch"].transform("max")
         means = means[(means["epoch"] % step == 0) | (means["epoch"] == last)]
-    return {
-        "cell": means["cell"].tolist(),
-        "epoch": means["epoch"].tolist(),
-        **{metric: _numbers(means[metric]) for metric in _CURVE_METRICS},
-    }
+    return _columns(means)
 
 
-def _numbers(column: pd.Series) -> list[float | None]:
-    """Return five significant digits, which is more than a chart can show; None for no number."""
-    values = column.to_numpy(float).tolist()
-    return [float(f"{value:.5g}") if math.isfinite(value) else None for value in values]
+def _columns(frame: pd.DataFrame) -> Columns:
+    """Return columns as JSON has them: None for no number, and five significant digits."""
+
+    def written(value: Any) -> Any:
+        if isinstance(value, float):
+            # More than a chart can show.
+            return float(f"{value:.5g}") if math.isfinite(value) else None
+        return value
+
+    return {str(name): [written(value) for value in frame[name].tolist()] for name in frame}

@@ -115,7 +115,6 @@ _MOST_CLASSES = 12
 
 
 def _front(study: Analysis) -> pd.DataFrame:
-    """Return the cells that no other beats at one of the costs, with a column for each cost."""
     cells = study.cells.frame[study.cells.frame["seeds"] > 0]
     fronts = pd.DataFrame({f"on_{cost}": pareto_front(cells, cost) for cost in COSTS})
     return cells.join(fronts)[fronts.any(axis=1)].sort_values("error")
@@ -149,7 +148,6 @@ def _differences(factor: str) -> _Sheet:
 
 
 def _by_class(study: Analysis) -> Table:
-    """Return the accuracy on each class by training images."""
     table = study.by_class.rename(columns={"images": "test images"}).round(1)
     caption = "Accuracy on each class (%) by training images, the least accurate first"
     return table_of(caption, table, {str(name): str(name) for name in table})
@@ -283,9 +281,15 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
     for name, table in (("classes", _by_class(study)), ("confusion", _confusion(study))):
         if table.rows:
             found.append(Section(name, *_QUESTIONS[name], [], [table]))
-    text = _search_cost(study) if fair else []
+    cells = study.cells.frame
+    spent = float(cells.loc[cells["seeds"] > 0, "search_resource_seconds"].sum())
+    time = resource_time(spent, study.cells.resource)
+    text = [f"The search took {time}, not counted here."] if fair and spent else []
     found.append(section("cost", text, [_FRONT], "cost", "cost"))
-    found.append(section("training", _fits_counted(study), [_FITS], "epochs", "curves"))
+    counts = study.fits["fit"].value_counts()
+    fits = ", ".join(f"{number} {fit}" for fit, number in counts.items())
+    text = [f"Cells by their curves: {fits}."] if fits else []
+    found.append(section("training", text, [_FITS], "epochs", "curves"))
     return found
 
 
@@ -300,16 +304,3 @@ def _decided(study: Analysis, factor: str) -> list[str]:
         f"false on average. The intervals of {counted.alone} leave 0 out, each taken alone; were "
         f"there no difference at all, {counted.by_chance:.1f} would."
     ]
-
-
-def _search_cost(study: Analysis) -> list[str]:
-    cells = study.cells.frame
-    spent = float(cells.loc[cells["seeds"] > 0, "search_resource_seconds"].sum())
-    time = resource_time(spent, study.cells.resource)
-    return [f"The search took {time}, not counted here."] if spent else []
-
-
-def _fits_counted(study: Analysis) -> list[str]:
-    counts = study.fits["fit"].value_counts()
-    text = ", ".join(f"{number} {fit}" for fit, number in counts.items())
-    return [f"Cells by their curves: {text}."] if text else []

@@ -121,7 +121,6 @@ def _write(target: Store, table: str, name: str, rows: pa.Table) -> None:
 
 
 def _study(sources: Sequence[Store]) -> dict[str, Any]:
-    """Return the study of all, with the levels and seeds of each."""
     study = sources[0].study()
     prints = [{*each.read("environments")["data_fingerprint"].to_pylist()} for each in sources]
     for source, found in zip(sources[1:], prints[1:], strict=True):

@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -83,7 +83,11 @@ class ObjectPath:
         root, path, query = check_address(address)
         with _explained(f"{root}{path}", query):
             try:
-                return cls(root, path, query, _connect(root, path, query))
+                given = parse_qs(query, keep_blank_values=True)
+                defaults = _DEFAULTS[root.partition(":")[0]].items()
+                options = [f"{key}={value}" for key, value in defaults if key not in given]
+                joined = "&".join(filter(None, [query, *options]))
+                return cls(root, path, query, fs.FileSystem.from_uri(f"{root}{path}?{joined}")[0])
             except pa.ArrowInvalid as error:
                 reason = str(error).partition(". Detail:")[0]
                 raise AddressError(
@@ -213,12 +217,8 @@ class ObjectPath:
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Delete the object."""
-        with self._explained():
-            try:
-                self.filesystem.delete_file(self.key)
-            except FileNotFoundError:
-                if not missing_ok:
-                    raise
+        with self._explained(), suppress(FileNotFoundError) if missing_ok else nullcontext():
+            self.filesystem.delete_file(self.key)
 
     def remove(self) -> None:
         """Delete the object, or all objects below this key; do nothing where there is none."""
@@ -273,15 +273,6 @@ def check_address(address: str) -> tuple[str, str, str]:
     if not path or rest.removeprefix(f"{owner}{at}").startswith("/"):
         raise AddressError(f"{scheme}://: the bucket is missing; write {scheme}://bucket/folder.")
     return f"{scheme}://{owner}{at}", path, query
-
-
-def _connect(root: str, path: str, query: str) -> fs.FileSystem:
-    given = parse_qs(query, keep_blank_values=True)
-    defaults = _DEFAULTS[root.partition(":")[0]]
-    options = [f"{key}={value}" for key, value in defaults.items() if key not in given]
-    joined = "&".join(filter(None, [query, *options]))
-    filesystem, _ = fs.FileSystem.from_uri(f"{root}{path}?{joined}")
-    return filesystem
 
 
 _REASONS = {

@@ -341,5 +341,4 @@ class Store:
 
 
 def _scraps(folder: Path) -> list[Path]:
-    """Return the scraps of `write_whole` in a folder."""
     return [file for file in folder.glob(".*.*") if _SCRAP.fullmatch(file.name)]
