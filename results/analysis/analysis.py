@@ -299,7 +299,10 @@ class Analysis:
     def decisions(self, *factors: str) -> Decisions:
         """Count what is decided among the differences of factors, by default all that vary."""
         names = factors or [name for name in self.factors if self.varies(name)]
-        return Decisions.of([self.differences(name) for name in names if self.varies(name)])
+        tables = [self.differences(name)[["p", "decided"]] for name in names if self.varies(name)]
+        every = pd.concat(tables) if tables else pd.DataFrame(columns=["p", "decided"])
+        tested, alone = int(every["p"].notna().sum()), int((every["p"] < contrasts.ALONE).sum())
+        return Decisions(tested, int(every["decided"].sum()), alone, contrasts.ALONE * tested)
 
     @cached_property
     def effects(self) -> pd.DataFrame:

@@ -6,7 +6,7 @@ predictions are recorded. One inference (`results.statistics.inference`) is made
 that a difference has the same interval wherever it is stated.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -19,7 +19,7 @@ from results.statistics.correctness import Flags, Places, balanced
 from results.statistics.inference import IMAGES, Contrasts, benjamini_hochberg, infer
 from results.statistics.intervals import LEVEL, Array
 
-_ALONE = 1 - LEVEL
+ALONE = 1 - LEVEL
 DIFFERENCE = (
     *("difference", "low", "high", "n_seeds", "p", "p_adjusted", "decided", "speaks_of"),
     *("standard_error", "freedom", "seed_error", "image_error"),
@@ -68,14 +68,6 @@ class Decisions:
     """Those whose own 95 % interval leaves 0 out."""
     by_chance: float
     """As many as `alone` would be on average if there were no difference at all."""
-
-    @classmethod
-    def of(cls, tables: Sequence[pd.DataFrame]) -> "Decisions":
-        """Count the decisions in tables of differences."""
-        p = np.concatenate([table["p"].to_numpy(float) for table in tables] or [np.array([])])
-        decided = sum(int(table["decided"].sum()) for table in tables)
-        tested = int(np.isfinite(p).sum())
-        return cls(tested, decided, int((p < _ALONE).sum()), _ALONE * tested)
 
 
 def inferred(board: Board, families: Mapping[str, Family]) -> dict[str, pd.DataFrame]:
@@ -130,7 +122,7 @@ def _infer(board: Board, families: Mapping[str, Family], left_out: Flags | None)
         "n_seeds": joined.seeds.astype(int),
         "p": found.p,
         "p_adjusted": adjusted,
-        "decided": adjusted < _ALONE,
+        "decided": adjusted < ALONE,
         "speaks_of": found.speaks_of,
         "standard_error": found.error,
     }

@@ -47,16 +47,13 @@ def levers(
     `MEASURED`, `FORECAST` and `ONE_SEED`.
     """
     rows = [_row(found.cells, step) for step in reference_steps(found, levels)]
-    if found.cells.empty:
-        return pd.DataFrame(rows, columns=list(COLUMNS))
-    if design.stated:
+    if design.stated and len(found.cells):
         rows += _recipe(found, search, design)
-    chances = _best_probabilities(rows)
-    frame = pd.DataFrame(rows).assign(best_probability=chances) if rows else pd.DataFrame()
-    frame = frame.reindex(columns=list(COLUMNS))
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, "error", "freedom", "one_seed"])
+    frame["best_probability"] = _best_probabilities(frame)
     frame["price"] = _price(frame, design.prices)
     order = sorted(frame.index, key=lambda place: rank(frame["gain"][place]))
-    return frame.loc[order].reset_index(drop=True)
+    return frame.loc[order, [*COLUMNS]].reset_index(drop=True)
 
 
 def reference_steps(
@@ -153,16 +150,15 @@ def _top(trials: pd.DataFrame) -> dict[str, Any] | None:
     return min(records_of(trials), key=lambda row: float(row["rank"]), default=None)
 
 
-def _best_probabilities(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+def _best_probabilities(frame: pd.DataFrame) -> np.ndarray:
     """Return the probability of each lever that it gains the most, NaN where none has an error."""
-    gain, error, freedom, one_seed = (
-        np.array([row.get(name, np.nan) for row in rows], dtype=float)
-        for name in ("gain", "error", "freedom", "one_seed")
+    gain, low, error, freedom, one_seed = (
+        frame[name].to_numpy(float) for name in ("gain", "low", "error", "freedom", "one_seed")
     )
-    tested = np.array([not np.isnan(row["low"]) for row in rows], dtype=bool)
+    tested = ~np.isnan(low)
     # One seed says nothing of its noise; it is taken to be that of the others.
     if not np.isfinite(one_seed[tested]).any() or np.isnan(gain).any():
-        return np.full(len(rows), np.nan)
+        return np.full(len(frame), np.nan)
     error = np.where(tested, error, np.nanmedian(one_seed[tested]))
     freedom = np.minimum(freedom, _MANY)
     freedom = np.where(tested, freedom, np.nanmedian(freedom[tested]))

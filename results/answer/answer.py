@@ -40,16 +40,8 @@ class Sentence:
     topic: str
     """levers, best, a factor, data or evidence: which section of the report says more."""
     text: str
-
-
-@dataclass(frozen=True)
-class Statement:
-    """One claim."""
-
-    text: str
-    value: str
-    topic: str
-    """best or a factor: what the claim is of."""
+    value: str = ""
+    """The number of a claim, with unit and interval, where it stands beside it."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ class Answer:
     sure: str
     """How sure the first step is, empty where no probability is known."""
     steps: tuple[Step, ...]
-    statements: tuple[Statement, ...]
+    statements: tuple[Sentence, ...]
     """What matters next, a claim and its number each, at most five."""
     sentences: tuple[Sentence, ...]
     """In the order levers, best, factors, data, evidence; what has nothing to say is left out."""
@@ -114,7 +106,7 @@ def _question(study: Analysis) -> str:
     return f"Would {listed(parts, 'or')} help more on this task, and what does each cost?"
 
 
-def statements(study: Analysis) -> list[Statement]:
+def statements(study: Analysis) -> list[Sentence]:
     """Return the claims that matter next after the levers, at most five."""
     if study.ranked.empty or study.design.race:
         return []
@@ -124,19 +116,19 @@ def statements(study: Analysis) -> list[Statement]:
             said += _at_little(study, study.comparisons.of(LEAST, factor))
         if found := worth_of(study):
             text = f"From scratch, the {study.metric.name} of {found[0]} takes"
-            said.append(Statement(text, f"{found[1]} the data", "weights"))
+            said.append(Sentence("weights", text, f"{found[1]} the data"))
         said += [
-            Statement(
+            Sentence(
+                "model",
                 f"{row['big']} overtakes {row['small']} as data grows",
                 f"{row['bracket_low']:,.0f} to {row['bracket_high']:,.0f} images",
-                "model",
             )
             for row in crossings_of(study)
         ]
     return said[:_MOST]
 
 
-def _best(study: Analysis) -> Iterator[Statement]:
+def _best(study: Analysis) -> Iterator[Sentence]:
     equals = equals_of(study)
     word = "Most accurate" if study.metric == ACCURACY else f"Best {study.measure}"
     if len(equals) == 1:
@@ -147,15 +139,15 @@ def _best(study: Analysis) -> Iterator[Statement]:
         alike = "Equally accurate, and best" if study.metric == ACCURACY else word
         text = f"{alike}: {listed(few([study.name(row) for row in equals]))}"
     doubt = learnt_nothing(study)
-    yield Statement(text + (f", {doubt}" if doubt else ""), value_of(study), "best")
+    yield Sentence("best", text + (f", {doubt}" if doubt else ""), value_of(study))
     less = with_less_data(study) if study.is_ranked else None
     if less is not None:
         name = study.name(less, "fraction") or "the same"
         text = f"May do as well, with {less['n_train']:,.0f} images: {name}"
-        yield Statement(text, study.metric.value(less["accuracy"]), "best")
+        yield Sentence("best", text, study.metric.value(less["accuracy"]))
 
 
-def _at_little(study: Analysis, rows: list[Comparison]) -> Iterator[Statement]:
+def _at_little(study: Analysis, rows: list[Comparison]) -> Iterator[Sentence]:
     """Say how a factor's best level stands against the nearest other where data is least."""
     if not rows:
         return
@@ -169,4 +161,4 @@ def _at_little(study: Analysis, rows: list[Comparison]) -> Iterator[Statement]:
     if not row.is_decided:
         stands = f"{best} and {other} are not told apart"
     what = row.factor.replace("_", " ").capitalize()
-    yield Statement(f"{what}, with {images:,.0f} images: {stands}", ends, row.factor)
+    yield Sentence(row.factor, f"{what}, with {images:,.0f} images: {stands}", ends)

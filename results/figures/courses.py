@@ -93,13 +93,16 @@ def _set_limits(grid: np.ndarray, epoch: pd.Series, values: np.ndarray) -> None:
 
 
 def _draw_courses(axes: Axes, curves: pd.DataFrame, race: bool) -> None:
+    curves = curves.sort_values("epoch")
     measured = curves["measured"].fillna(False).astype(bool) | race
     for part, own, colour, width, dashes, alpha in (
         ("val", ~measured, _SEARCHED, 0.7, "-", 1.0),
         ("val", measured, style.COLOURS[0], 1.4, "-", 1.0),
         ("train", measured, style.COLOURS[0], 1.4, "--", 0.55),
     ):
-        lines = _polylines(curves[own], part)
+        lines = [
+            each[["epoch", part]].to_numpy(float) for _, each in curves[own].groupby("trial_id")
+        ]
         looks: dict[str, Any] = {
             "colors": colour,
             "linewidths": width,
@@ -108,7 +111,7 @@ def _draw_courses(axes: Axes, curves: pd.DataFrame, race: bool) -> None:
         }
         is_many = len(lines) > _MANY_LINES
         axes.add_collection(LineCollection(lines, rasterized=is_many, **looks))
-    last = curves.sort_values("epoch").groupby("trial_id", sort=False).tail(1)
+    last = curves.groupby("trial_id", sort=False).tail(1)
     for status, marker, colour, width in (
         (Status.STOPPED, "x", style.PALE, 1.2),
         (Status.FAILED, "X", style.FAULT, 0),
@@ -118,14 +121,6 @@ def _draw_courses(axes: Axes, curves: pd.DataFrame, race: bool) -> None:
         axes.scatter(ended["epoch"], ended["val"], zorder=3, **marks)
     single = last[last["epoch"] == 1]
     axes.scatter(single["epoch"], single["val"], s=5, color=_SEARCHED)
-
-
-def _polylines(curves: pd.DataFrame, part: str) -> list[np.ndarray]:
-    """Return a line of shape (epochs, 2) for each trial."""
-    ordered = curves.sort_values(["trial_id", "epoch"])
-    names = ordered["trial_id"].to_numpy()
-    starts = np.flatnonzero(names[1:] != names[:-1]) + 1
-    return np.split(ordered[["epoch", part]].to_numpy(float), starts) if len(names) else []
 
 
 def _say_absent(axes: Axes, cell: pd.DataFrame) -> None:

@@ -1,6 +1,5 @@
 """The main figure: accuracy against the amount of training data."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,9 @@ def data_size(study: Analysis, log: bool = False) -> Figure:
     """
     cells, name = study.cells, style.plain(study.design.name)
     title = f"{name}: {study.metric.name} against the amount of training data"
-    parts = _parts(study)
+    parts = {"test_metric": study.measure, "val_metric": f"validation {study.metric.name}"}
+    if study.metric == ACCURACY:
+        parts = {"test_metric": study.measure, "train_accuracy": "train accuracy"}
     points = compared_trials(study.trials, cells.race)
     points = points.assign(
         train_accuracy=points["final_train_accuracy"],
@@ -55,7 +56,13 @@ def data_size(study: Analysis, log: bool = False) -> Figure:
     figure, grid = style.new_grid(len(drawn), len(parts), (4.0, 2.5), title, note, handles)
     sizes = cells.frame.groupby("fraction", observed=True)["n_train"].max().sort_index()
     _share_sizes(grid, sizes, log)
-    style.same_limits(grid, y=_limits(cells, points, parts))
+    columns = [f"{part}{end}" for part in parts for end in ("_low", "_high")]
+    both = cells.summary[columns].to_numpy(float), points[[*parts]].to_numpy(float)
+    values = np.concatenate([each.ravel() for each in both])
+    if study.metric.scale == 100:
+        # Intervals are cut where shares end.
+        values = values.clip(0.0, 1.0)
+    style.same_limits(grid, y=style.common_range(values))
     of_cells, of_points = (by_cell(frame, cells.series) for frame in (cells.summary, points))
     for row, panel in zip(grid, drawn, strict=True):
         for axes, (part, words) in zip(row, parts.items(), strict=True):
@@ -102,24 +109,6 @@ def _share_sizes(grid: np.ndarray, sizes: pd.Series, log: bool) -> None:
         axes.set_xlim(limits)
         axes.set_xticks(shares, labels)
         axes.minorticks_off()
-
-
-def _parts(study: Analysis) -> dict[str, str]:
-    """Return the columns of the summary that are drawn, in words."""
-    words = {"test_metric": study.measure}
-    if study.metric == ACCURACY:
-        return words | {"train_accuracy": "train accuracy"}
-    return words | {"val_metric": f"validation {study.metric.name}"}
-
-
-def _limits(
-    cells: Cells, points: pd.DataFrame, parts: Mapping[str, str]
-) -> tuple[float, float] | None:
-    """Return limits for all that is drawn; intervals are cut where values end."""
-    columns = [f"{part}{end}" for part in parts for end in ("_low", "_high")]
-    both = (cells.summary[columns], points[[*parts]])
-    drawn = np.concatenate([frame.to_numpy(float).ravel() for frame in both])
-    return style.common_range(drawn.clip(0.0, 1.0) if cells.board.metric.scale == 100 else drawn)
 
 
 def _draw_cells(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:

@@ -4,8 +4,10 @@ Numbers are those of `results.analysis.analysis`: points of test accuracy or err
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -33,42 +35,10 @@ class Section:
     """Name of the interactive chart of what the figure shows, where there is one."""
 
 
-@dataclass(frozen=True)
-class _Sheet:
-    """A table of the page, as it is planned for any study."""
-
-    caption: str
-    frame: Callable[[Analysis], pd.DataFrame]
-    columns: Sequence[str]
-    """Names of columns, whose headings are those of `_HEADINGS`."""
-    compares: Sequence[str] = ()
-    """Factors whose levels the rows compare: they do not name a row."""
-    before: Sequence[str] = ()
-    """Names of the columns that stand before a row's name."""
-
-    def table(self, study: Analysis) -> Table:
-        """Return the table of a study, whose rows are named by the factors that vary."""
-        frame = self.frame(study)
-        names = {
-            name: name
-            for name in study.others(*self.compares)
-            if name in frame and (study.varies(name) or frame[name].nunique(dropna=False) > 1)
-        }
-        before, after = (
-            {
-                name: _HEADINGS.get(name, name.replace("_", " ")).format(study.cells.resource)
-                for name in part
-            }
-            for part in (self.before, self.columns)
-        )
-        return table_of(self.caption, _written(frame), before | names | after, study.factors)
-
-
-_INTERVAL = ("low", "high")
 _WITHOUT_SELECTION = (
     *("difference_without_selection", "low_without_selection", "high_without_selection"),
 )
-_DIFFERENCE = ("difference", *_INTERVAL, "decided", "n_seeds", *_WITHOUT_SELECTION)
+_DIFFERENCE = f"difference low high decided n_seeds {' '.join(_WITHOUT_SELECTION)}"
 _HEADINGS = {
     "difference": "points gained",
     "gain": "points gained",
@@ -109,15 +79,48 @@ _HEADINGS = {
     "val_rise": "validation loss above its lowest",
 }
 """Headings of columns where they are not their names; `{}` stands for GPU or CPU."""
-
-
+_QUESTIONS = {
+    "any": ("Accuracy", "Accuracy by any factor"),
+    "levers": ("Steps", "Which step helps more?"),
+    "model": ("Models by data", "Which model for which amount of data?"),
+    "weights": ("Pretraining", "What is pretraining worth?"),
+    "data": ("More data", "What would more data buy?"),
+    "effects": ("Factors", "Which factor matters most?"),
+    "cost": ("Cost", "What does accuracy cost?"),
+    "classes": ("Classes", "Which class needs labels?"),
+    "confusion": ("Confusion", "What does the best cell mistake for what?"),
+    "training": ("Training", "Was training long enough?"),
+}
+"""Name where there is little room, and question, of each section by its anchor."""
 _MOST_CLASSES = 12
 
 
-def _front(study: Analysis) -> pd.DataFrame:
-    cells = study.cells.frame[study.cells.frame["seeds"] > 0]
-    fronts = pd.DataFrame({f"on_{cost}": pareto_front(cells, cost) for cost in COSTS})
-    return cells.join(fronts)[fronts.any(axis=1)].sort_values("error")
+def _table(
+    study: Analysis,
+    caption: str,
+    frame: pd.DataFrame,
+    columns: str,
+    compares: str = "",
+    before: str = "",
+) -> Table:
+    """Return rows named by the factors that vary, but for those whose levels they compare.
+
+    Columns stand behind a row's name, and those `before` in front of it; their headings are in
+    `_HEADINGS`.
+    """
+    names = {
+        name: name
+        for name in study.others(*compares.split())
+        if name in frame and (study.varies(name) or frame[name].nunique(dropna=False) > 1)
+    }
+    head, tail = (
+        {
+            name: _HEADINGS.get(name, name.replace("_", " ")).format(study.cells.resource)
+            for name in part.split()
+        }
+        for part in (before, columns)
+    )
+    return table_of(caption, _written(frame), head | names | tail, study.factors)
 
 
 def _written(frame: pd.DataFrame) -> pd.DataFrame:
@@ -136,14 +139,15 @@ def _written(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**written)
 
 
-def _differences(factor: str) -> _Sheet:
-    return _Sheet(
+def _differences(study: Analysis, factor: str) -> Table:
+    return _table(
+        study,
         "Paired differences in test accuracy, in points; an interval stands alone here, and is "
         "wider in the answer, whose intervals hold together",
-        lambda study: study.differences(factor).assign(factor=factor),
-        (*_DIFFERENCE, "error_ratio"),
-        (factor,),
-        ("first", "second"),
+        study.differences(factor).assign(factor=factor),
+        f"{_DIFFERENCE} error_ratio",
+        factor,
+        "first second",
     )
 
 
@@ -167,83 +171,6 @@ def _confusion(study: Analysis) -> Table:
     return table_of(caption, pairs.sort_values("value", ascending=False), columns, most=20)
 
 
-_LEVERS = _Sheet(
-    "One step from the reference at all of the data, the largest gain first; intervals hold "
-    "together",
-    lambda study: study.levers,
-    (
-        *("lever", "step", "gain", *_INTERVAL, "decided", "best_probability"),
-        *("images", "hours", "price", "basis"),
-    ),
-)
-_CROSSOVERS = _Sheet(
-    "Does a bigger model overtake a smaller one as data grows? Sizes in images",
-    lambda study: study.crossovers,
-    ("small", "big", "verdict", "location", *_INTERVAL, "p_value"),
-    ("model", "fraction"),
-)
-_WORTHS = _Sheet(
-    "How many times the data a model from scratch needs for the pretrained error",
-    lambda study: study.worths.rename(columns={"text": "worth"}),
-    ("fraction", "error", "worth", *_INTERVAL, "n_seeds"),
-    ("fraction",),
-)
-_FORECASTS = _Sheet(
-    f"Error forecast for more data, calibrated on {CALIBRATED_ON}; {HELD_NOTE}. Far: beyond four "
-    "times the largest measured size",
-    lambda study: study.forecasts.assign(far=study.forecasts["is_far"].map({True: "far"})),
-    (
-        *("n_train", "error", "times", "at", "headline", *_INTERVAL, "far"),
-        *("local_power_law", "filters", "sizes", "refusal"),
-    ),
-    ("fraction",),
-)
-_SCORES = _Sheet(
-    "Earlier forecasts against what was measured since; errors in %",
-    lambda study: study.scored,
-    ("n_train", "at", "headline", *_INTERVAL, "measured", "held"),
-    ("fraction",),
-)
-_EFFECTS = _Sheet(
-    "One step in one factor, averaged over the cells of the others",
-    lambda study: study.effects,
-    ("factor", "first", "second", *_DIFFERENCE, "n_cells"),
-)
-_FRONT = _Sheet(
-    "Cells that no other beats: less error at the same cost or less",
-    _front,
-    ("error", "resource_seconds", "n_parameters", "flops_per_image", *(f"on_{c}" for c in COSTS)),
-)
-_FITS = _Sheet(
-    "Means over each cell's runs; falls and rises are shares of the loss",
-    lambda study: study.fits,
-    ("fit", "train_accuracy", "val_accuracy", "gap", "train_fall", "val_fall", "val_rise"),
-)
-_QUESTIONS = {
-    "any": ("Accuracy", "Accuracy by any factor"),
-    "levers": ("Steps", "Which step helps more?"),
-    "model": ("Models by data", "Which model for which amount of data?"),
-    "weights": ("Pretraining", "What is pretraining worth?"),
-    "data": ("More data", "What would more data buy?"),
-    "effects": ("Factors", "Which factor matters most?"),
-    "cost": ("Cost", "What does accuracy cost?"),
-    "classes": ("Classes", "Which class needs labels?"),
-    "confusion": ("Confusion", "What does the best cell mistake for what?"),
-    "training": ("Training", "Was training long enough?"),
-}
-"""Name where there is little room, and question, of each section by its anchor."""
-
-
-def _labels(target: float) -> _Sheet:
-    return _Sheet(
-        f"Images needed for a test accuracy of {100 * target:g} %, where curves and forecasts with "
-        "their intervals reach it",
-        lambda study: study.labels_for(target).rename(columns={"text": "images needed"}),
-        ("n_train", "images needed"),
-        ("fraction",),
-    )
-
-
 def sections_of(run: Run, target: float | None = None) -> list[Section]:
     """Return the sections of a study, none where it has no value yet.
 
@@ -257,40 +184,98 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
     fair = not study.design.race
     varied = [factor for factor in study.factors if fair and study.varies(factor)]
     said = defaultdict(list, {one.topic: [one.text] for one in run.answer().sentences})
-
-    def section(name: str, text: Sequence[str], sheets: Sequence[_Sheet], *shown: str) -> Section:
-        tables = [sheet.table(study) for sheet in sheets]
-        return Section(name, *_QUESTIONS[name], text, tables, *shown)
-
-    found = [section("any", said["best"], [], "data-size", "size")]
+    table = partial(_table, study)
+    found: list[tuple[Any, ...]] = [("any", said["best"], [], "data-size", "size")]
     if varied:
-        found.append(section("levers", said["levers"], [_LEVERS]))
+        steps = table(
+            "One step from the reference at all of the data, the largest gain first; intervals "
+            "hold together",
+            study.levers,
+            "lever step gain low high decided best_probability images hours price basis",
+        )
+        found.append(("levers", said["levers"], [steps]))
     if "model" in varied:
+        crossed = table(
+            "Does a bigger model overtake a smaller one as data grows? Sizes in images",
+            study.crossovers,
+            "small big verdict location low high p_value",
+            "model fraction",
+        )
         text = [*said["model"], *_decided(study, "model")]
-        found.append(section("model", text, [_differences("model"), _CROSSOVERS]))
+        found.append(("model", text, [_differences(study, "model"), crossed]))
     if "weights" in varied:
+        worths = table(
+            "How many times the data a model from scratch needs for the pretrained error",
+            study.worths.rename(columns={"text": "worth"}),
+            "fraction error worth low high n_seeds",
+            "fraction",
+        )
         text = [*said["weights"], *_decided(study, "weights")]
-        sheets = [_differences("weights"), _WORTHS]
-        found.append(section("weights", text, sheets, "pretraining"))
+        found.append(("weights", text, [_differences(study, "weights"), worths], "pretraining"))
     if "fraction" in varied:
-        sheets = [*([] if target is None else [_labels(target)]), _FORECASTS, _SCORES]
-        found.append(section("data", said["data"], sheets, "learning-curves"))
+        found.append(("data", said["data"], _ahead(study, target), "learning-curves"))
     if varied:
+        caption = "One step in one factor, averaged over the cells of the others"
+        columns = f"factor first second {_DIFFERENCE} n_cells"
         text = [one for name in varied if name not in STANDARD_FACTORS for one in said[name]]
-        found.append(section("effects", text, [_EFFECTS]))
-    for name, table in (("classes", _by_class(study)), ("confusion", _confusion(study))):
-        if table.rows:
-            found.append(Section(name, *_QUESTIONS[name], [], [table]))
-    cells = study.cells.frame
-    spent = float(cells.loc[cells["seeds"] > 0, "search_resource_seconds"].sum())
+        found.append(("effects", text, [table(caption, study.effects, columns)]))
+    for name, own in (("classes", _by_class(study)), ("confusion", _confusion(study))):
+        if own.rows:
+            found.append((name, [], [own]))
+    cells = study.cells.frame[study.cells.frame["seeds"] > 0]
+    fronts = pd.DataFrame({f"on_{cost}": pareto_front(cells, cost) for cost in COSTS})
+    front = table(
+        "Cells that no other beats: less error at the same cost or less",
+        cells.join(fronts)[fronts.any(axis=1)].sort_values("error"),
+        f"error resource_seconds n_parameters flops_per_image {' '.join(fronts)}",
+    )
+    spent = float(cells["search_resource_seconds"].sum())
     time = resource_time(spent, study.cells.resource)
     text = [f"The search took {time}, not counted here."] if fair and spent else []
-    found.append(section("cost", text, [_FRONT], "cost", "cost"))
-    counts = study.fits["fit"].value_counts()
-    fits = ", ".join(f"{number} {fit}" for fit, number in counts.items())
-    text = [f"Cells by their curves: {fits}."] if fits else []
-    found.append(section("training", text, [_FITS], "epochs", "curves"))
-    return found
+    found.append(("cost", text, [front], "cost", "cost"))
+    fits = table(
+        "Means over each cell's runs; falls and rises are shares of the loss",
+        study.fits,
+        "fit train_accuracy val_accuracy gap train_fall val_fall val_rise",
+    )
+    counts = ", ".join(
+        f"{number} {fit}" for fit, number in study.fits["fit"].value_counts().items()
+    )
+    text = [f"Cells by their curves: {counts}."] if counts else []
+    found.append(("training", text, [fits], "epochs", "curves"))
+    return [Section(name, *_QUESTIONS[name], *rest) for name, *rest in found]
+
+
+def _ahead(study: Analysis, target: float | None) -> list[Table]:
+    """Return tables of what is forecast of more data, and of how earlier forecasts fared."""
+    tables = [
+        _table(
+            study,
+            f"Error forecast for more data, calibrated on {CALIBRATED_ON}; {HELD_NOTE}. Far: "
+            "beyond four times the largest measured size",
+            study.forecasts.assign(far=study.forecasts["is_far"].map({True: "far"})),
+            "n_train error times at headline low high far local_power_law filters sizes refusal",
+            "fraction",
+        ),
+        _table(
+            study,
+            "Earlier forecasts against what was measured since; errors in %",
+            study.scored,
+            "n_train at headline low high measured held",
+            "fraction",
+        ),
+    ]
+    if target is None:
+        return tables
+    needed = _table(
+        study,
+        f"Images needed for a test accuracy of {100 * target:g} %, where curves and forecasts with "
+        "their intervals reach it",
+        study.labels_for(target).rename(columns={"text": "images_needed"}),
+        "n_train images_needed",
+        "fraction",
+    )
+    return [needed, *tables]
 
 
 def _decided(study: Analysis, factor: str) -> list[str]:

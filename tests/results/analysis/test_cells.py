@@ -40,7 +40,7 @@ def test_a_cell_holds_mean_and_interval_over_its_seeds(tmp_path):
     assert row["test_accuracy"] == pytest.approx(values.mean())
     assert row["test_accuracy_low"] < values.mean() < row["test_accuracy_high"]
     assert (row["test_accuracy_min"], row["seeds"], row["seeds_wanted"]) == (values.min(), 3, 3)
-    assert found.counts[State.COMPLETE] == 12
+    assert found.progress == "12 complete"
 
 
 def test_levels_keep_the_order_of_the_study(tmp_path):
@@ -102,7 +102,7 @@ def test_a_race_counts_what_was_stopped(tmp_path):
         lambda row: "stopped" if row["weights"] == "none" else None,
     )
     assert found.race
-    assert found.counts[State.STOPPED] == found.counts[State.COMPLETE] == 6
+    assert found.progress == "6 complete, 6 stopped"
 
 
 def test_nothing_recorded_gives_no_cells(tmp_path):
