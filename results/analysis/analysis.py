@@ -309,7 +309,7 @@ class Analysis:
         """What each factor is worth on average, in points.
 
         One row per factor and pair of levels: `factor`, `first`, `second`, `n_cells` averaged over,
-        `cells_left_out`, and a difference's columns as in `differences`.
+        and a difference's columns as in `differences`.
         """
         tables = [self._inferred[f"effects:{name}"] for name in self.factors]
         # Of what is empty not even the types of its columns are known.

@@ -65,7 +65,7 @@ class Cells:
     `_high` (95 % interval, inferred with those of all cells, cut where accuracies and losses end;
     NaN with one seed), `_error` and `_freedom` (what they rest on), `_speaks_of` (new seeds and
     images, or new seeds alone), `_sd`, `_min` and `_max`; `selection_seed` (NA where the recipe
-    was given), and the same of `accuracy_without_selection`.
+    was given), and the mean without it, `accuracy_without_selection`.
 
     What it takes: the recipe where all compared trials share it, `n_parameters`,
     `flops_per_image`, `seconds` (mean of a run), `resource` (gpu or cpu), `resource_seconds`
@@ -264,11 +264,8 @@ def _values(done: pd.DataFrame, board: Board) -> dict[str, np.ndarray]:
         if inner == "accuracy":
             known = board.own(~np.isnan(board.outcomes.accuracy))
         columns |= _spread(inner, table, known, board.covariates, bounds)
-    given = ~np.isnan(board.outcomes.accuracy) & ~board.selected
-    table = np.where(given, board.outcomes.accuracy, np.nan)
-    columns |= _spread(
-        "accuracy_without_selection", table, board.own(given), board.covariates, metric.bounds
-    )
+    fresh = np.where(board.selected, np.nan, board.outcomes.accuracy)
+    columns["accuracy_without_selection"] = pd.DataFrame(fresh).mean(axis=1).to_numpy()
     return {**columns, "error": metric.errors(pd.Series(columns["accuracy"])).to_numpy()}
 
 

@@ -174,32 +174,26 @@ def effects(board: Board, factor: str) -> Family:
     """Return what levels of a factor differ by on average over the cells of the others.
 
     Only cells in which both levels have the same seeds enter, so that every seed's average is over
-    the same cells (`balanced`). Keys: `factor`, `first`, `second`, `n_cells` averaged over,
-    `cells_left_out`.
+    the same cells (`balanced`). Keys: `factor`, `first`, `second`, `n_cells` averaged over.
     """
     accuracy, places = board.outcomes.accuracy, board.grid(factor)[1]
-    levels, keys, tables, seeds = board.levels[factor], [], [], []
+    levels, keys, parts, seeds = board.levels[factor], [], [], []
     for i, j in combinations(range(len(levels)), 2):
         cells = places[:, [i, j]]
         cells = cells[(cells >= 0).all(axis=1)]
-        differences = accuracy[cells[:, 1]] - accuracy[cells[:, 0]]
-        inside, used = balanced(differences)
+        inside, used = balanced(accuracy[cells[:, 1]] - accuracy[cells[:, 0]])
         if inside.any():
-            left_out = ~np.isnan(differences).all(axis=1) & ~inside
-            counts = int(inside.sum()), int(left_out.sum())
-            keys.append((factor, levels[i], levels[j], *counts))
-            tables.append(cells[inside].ravel())
+            keys.append((factor, levels[i], levels[j], int(inside.sum())))
+            parts.append(cells[inside].ravel())
             seeds.append(used)
-    names = ["factor", "first", "second", "n_cells", "cells_left_out"]
-    frame = pd.DataFrame(keys, columns=names)
-    count, width = len(keys), max((table.size for table in tables), default=0)
-    cells = np.zeros((count, width), dtype=int)
-    weights = np.zeros((count, width))
-    for place, (table, key) in enumerate(zip(tables, keys, strict=True)):
-        cells[place, : table.size] = table
-        weights[place, : table.size] = np.tile([-1.0, 1.0], key[3]) / key[3]
-    every = np.array(seeds, dtype=bool).reshape(count, accuracy.shape[1])
-    return Family(frame, cells, weights, every, board.metric.most)
+    frame = pd.DataFrame(keys, columns=["factor", "first", "second", "n_cells"])
+    width = max((part.size for part in parts), default=0)
+    count, place = frame["n_cells"].to_numpy(float)[:, None], np.arange(width)
+    # A place with weight 0 counts for nothing, whatever stands there.
+    table = np.array([np.resize(part, width) for part in parts], dtype=int)
+    weights = np.where(place < 2 * count, np.where(place % 2, 1.0, -1.0) / count, 0.0)
+    every = np.array(seeds, dtype=bool).reshape(len(keys), accuracy.shape[1])
+    return Family(frame, table.reshape(len(keys), width), weights, every, board.metric.most)
 
 
 def replacements(board: Board, scratch: Any = "none") -> Family:

@@ -7,7 +7,7 @@ the same decisions.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -64,11 +64,10 @@ def questions(study: Analysis) -> list[Question]:
             if row.amount == MOST and not row.is_forecast:
                 is_small = abs(row.gain) + _half(found, row, look) < look.looks.smallest
                 state = DIFFERENT if row.is_decided else SMALL if is_small else OPEN
-                asked[key] = settled.get(key) or Question(*key, state, seeds)
+                needed = frozenset[str]() if state != OPEN else _needed(study, found, row, look)
+                asked[key] = settled.get(key) or Question(*key, state, seeds, needed)
                 if asked[key].state != OPEN:
                     settled[key] = asked[key]
-                else:
-                    asked[key] = replace(asked[key], trials=_needed(study, found, row, look))
     return [*asked.values()]
 
 

@@ -166,7 +166,7 @@ def cost(study: Analysis) -> Figure:
         "Line: cells that no other beats, named where there is room. Search time is not counted."
     )
     models, weights = (list(known[factor].unique()) for factor in ("model", "weights"))
-    looks: dict[tuple[str, str], style.Look] = {}
+    looks: dict[tuple[str, str], dict[str, Any]] = {}
     for number, each in enumerate(combinations(known, ("model", "weights"))):
         model, level = each["model"], each["weights"]
         place = style.place_of(models.index(model), weights.index(level))

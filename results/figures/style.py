@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -47,16 +47,8 @@ def plain(text: Any, width: int = 48) -> str:
     return line.replace("$", r"\$")
 
 
-class Look(TypedDict):
-    """Colour, marker and dashes of a series, by the names that matplotlib has for them."""
-
-    color: str
-    marker: str
-    linestyle: Any
-
-
-def look(place: int) -> Look:
-    """Return the look of the series at a place from 0 on.
+def look(place: int) -> dict[str, Any]:
+    """Return colour, marker and dashes of the series at a place from 0 on.
 
     Colour and marker together are distinct for the first 56: their numbers share no divisor.
     """

@@ -105,8 +105,8 @@ def _imbalance(study: Analysis) -> Iterator[Finding]:
     if known.empty:
         return
     largest = known[known["n_train"] == known["n_train"].max()]
-    whole = _counts(str(largest["class_counts"].iloc[0]))
-    off = {text: _off_share(_counts(text), whole) for text in known["class_counts"].unique()}
+    whole = np.array(json.loads(largest["class_counts"].iloc[0]), dtype=float)
+    off = {text: _off_share(json.loads(text), whole) for text in known["class_counts"].unique()}
     shares = known["class_counts"].map(off).astype(float)
     for cell, own in study.by_cell(known.assign(off=shares)[shares > rules.IMBALANCE]):
         yield warning(
@@ -117,17 +117,14 @@ def _imbalance(study: Analysis) -> Iterator[Finding]:
         )
 
 
-def _off_share(counts: np.ndarray, whole: np.ndarray) -> float:
+def _off_share(held: list[int], whole: np.ndarray) -> float:
     """Return by what share the worst class misses its part; one image is never a fault."""
+    counts = np.array(held, dtype=float)
     if counts.shape != whole.shape:
         return 0.0
     expected = whole / whole.sum() * counts.sum()
     missed = np.abs(counts - expected)
     return float(np.max(missed / expected, initial=0.0, where=missed > 1))
-
-
-def _counts(text: str) -> np.ndarray:
-    return np.array(json.loads(text), dtype=float)
 
 
 def _edges(study: Analysis) -> Iterator[Finding]:

@@ -10,10 +10,10 @@ from results.errors import ResultsError
 from results.records import KEYS, SCHEMAS
 from results.store.files import write_whole
 from results.store.invariants import once
+from results.store.merging import TRIALS_PER_PART
 from results.store.store import Store
 
 _SHARED = ("name", "trainable", "metric", "recipe", "search", "early_stopping")
-_TRIALS_PER_PART = 1_000
 
 
 def join(sources: Sequence[Store], target: Store) -> pa.Table:
@@ -51,8 +51,8 @@ def join(sources: Sequence[Store], target: Store) -> pa.Table:
     for table in ("examples", "environments"):
         found = [source.read(table) for source in sources]
         _write(target, table, "merged-00000", once(table, pa.concat_tables(found)))
-    for number in range(0, trials.num_rows, _TRIALS_PER_PART):
-        _write(target, "trials", f"merged-{number:05d}", trials.slice(number, _TRIALS_PER_PART))
+    for number in range(0, trials.num_rows, TRIALS_PER_PART):
+        _write(target, "trials", f"merged-{number:05d}", trials.slice(number, TRIALS_PER_PART))
     target.write_study(study)
     return trials
 

@@ -17,9 +17,10 @@ from results.records import SCHEMAS
 from results.store.checksums import seal
 from results.store.files import explained, sync
 
-_MERGED_ROWS = dict.fromkeys(SCHEMAS, 2_000_000) | {"trials": 1_000}
-"""Rows of a merged part, about; parts of half as many stay as they are. Trials change, and a part
-is rewritten whole whenever one of its rows does."""
+TRIALS_PER_PART = 1_000
+"""Trials change, and a part is rewritten whole whenever one of its rows does."""
+_MERGED_ROWS = dict.fromkeys(SCHEMAS, 2_000_000) | {"trials": TRIALS_PER_PART}
+"""Rows of a merged part, about; parts of half as many stay as they are."""
 _GROUP_ROWS = 2**18
 _LISTED = 10.0
 """Seconds in which whoever has begun to list a folder has come to the end."""

@@ -6,9 +6,8 @@ from typing import Any
 import pyarrow as pa
 
 from results.records import SCHEMAS
+from results.store.merging import TRIALS_PER_PART
 from results.store.store import Store
-
-_TRIALS_PER_PART = 1_000
 
 
 class GrowingTable:
@@ -74,7 +73,7 @@ class TrialTable:
             self._store.replace_part("trials", part, table)
 
     def _new(self, trial_id: str) -> str:
-        number = len(self._part_of) // _TRIALS_PER_PART
+        number = len(self._part_of) // TRIALS_PER_PART
         part = f"{self._prefix}-{number:05d}"
         self._trials.setdefault(part, []).append(trial_id)
         self._part_of[trial_id] = part
