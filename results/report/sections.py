@@ -227,7 +227,7 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
     front = table(
         "Cells that no other beats: less error at the same cost or less",
         cells.join(fronts)[fronts.any(axis=1)].sort_values("error"),
-        f"error resource_seconds n_parameters flops_per_image {' '.join(fronts)}",
+        f"error resource_seconds n_parameters flops_per_image {' '.join(map(str, fronts))}",
     )
     spent = float(cells["search_resource_seconds"].sum())
     time = resource_time(spent, study.cells.resource)
