@@ -30,8 +30,9 @@ from torch import Tensor
 
 from trainables.data.dataset import Dataset, Images
 from trainables.data.splits import Training
+from trainables.models.facts import anatomy
 from trainables.models.networks import build_model
-from trainables.models.taps import LiveTaps, convolution_inputs
+from trainables.models.taps import LiveTaps
 from trainables.training.classifier import Classifier
 from trainables.training.device import resolve_precision
 from trainables.trial import Source, Trial
@@ -52,7 +53,7 @@ class Variant:
         images, self.labels = torch.randn(batch, 3, SIDE, SIDE), torch.arange(batch) % CLASSES
         layout = torch.contiguous_format if kind == "plain" else torch.channels_last
         if kind.startswith("trainer"):
-            LiveTaps(self.model, convolution_inputs(name, CLASSES, "standard", (SIDE, SIDE)))
+            LiveTaps(self.model, anatomy(name, CLASSES, "standard", (SIDE, SIDE)).convolutions)
         self.images = images.contiguous(memory_format=layout)
         self.model.to(memory_format=layout)
         fused = None if kind == "plain" else True

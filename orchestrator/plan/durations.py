@@ -66,11 +66,10 @@ def work_of(inputs: Inputs, study: Study | None = None) -> Callable[[Trial], Wor
             return None, 0
         if trial.recipe.keeps_features:
             return HEAD_FLOPS, 1
-        from trainables.models.facts import flops_per_image, n_layers
+        from trainables.models.facts import anatomy
 
-        sides = trial.recipe.sides or inputs.sides or (224, 224)
-        form = (trial.model, trial.n_classes, trial.recipe.stem)
-        return float(flops_per_image(*form, sides)), n_layers(*form)
+        found = anatomy(*inputs.form(trial))
+        return float(found.flops_per_image), found.n_layers
 
     def work(trial: Trial) -> Work:
         recipe = trial.recipe

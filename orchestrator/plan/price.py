@@ -13,6 +13,7 @@ from orchestrator.placement.shares import Node, Share, own_machine, places, slot
 from orchestrator.plan.durations import Durations
 from orchestrator.plan.paces import durations_here, probe_study
 from orchestrator.plan.schedule import Forecast, Schedule, Stay
+from orchestrator.study.inputs import Inputs
 from trainables.trial import Trial
 
 SIZES = (1, 4, 16, 64)
@@ -197,7 +198,7 @@ def _disk(forecast: Forecast, schedule: Schedule, at_once: int) -> dict[str, flo
     trials = [wanted.trial for wanted in schedule.wanted]
     told = sum(study.tests(trial) != "never" for trial in trials)
     # The largest may all be under way together.
-    largest = sorted((_parameters(trial) for trial in trials), reverse=True)
+    largest = sorted((_parameters(trial, inputs) for trial in trials), reverse=True)
     kept = {"none": 0, "best": 1, "last": 1, "all": 2}[study.keep_checkpoints]
     return {
         "rows": sum(_TRIAL_BYTES + _EPOCH_BYTES * trial.recipe.intervals for trial in trials),
@@ -207,10 +208,10 @@ def _disk(forecast: Forecast, schedule: Schedule, at_once: int) -> dict[str, flo
     }
 
 
-def _parameters(trial: Trial) -> int:
+def _parameters(trial: Trial, inputs: Inputs) -> int:
     if trial.trainable != "classifier":
         # A simulation saves its position alone; what one's own saves is not known.
         return 0
-    from trainables.models.facts import n_parameters
+    from trainables.models.facts import anatomy
 
-    return n_parameters(trial.model, trial.n_classes, trial.recipe.stem)
+    return anatomy(*inputs.form(trial)).n_parameters

@@ -88,6 +88,11 @@ class Inputs:
         """Return the share of the training pool that a level of `fraction` comes to."""
         return self.count(size) / self.n_train if size.share is None else float(size.share)
 
+    def form(self, trial: Trial) -> tuple[str, int, Stem, Sides]:
+        """Return what decides the layers of a trial's model, as `build_model` takes it."""
+        sides = trial.recipe.sides or self.sides or (224, 224)
+        return trial.model, trial.n_classes, trial.recipe.stem, sides
+
     def trial(self, study: Study, cell: Cell, recipe: Recipe, seed: int) -> Trial:
         """Return the trial of a cell with a recipe and a seed."""
         n_train = self.count(cell["fraction"])

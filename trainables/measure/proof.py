@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from trainables.data.batches import crop_and_flip, derive_seed, draw_crops
 from trainables.errors import OutOfGpuMemory
 from trainables.measure.probe import Gauge, Probe, made_up
+from trainables.models.facts import anatomy
 from trainables.models.networks import build_model, hash_state
-from trainables.models.taps import LiveTaps, convolution_inputs
+from trainables.models.taps import LiveTaps
 from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
 from trainables.training.device import (
@@ -254,7 +255,7 @@ def _gains_by_taps(device: str) -> tuple[bool | None, dict[str, Any]]:
     sides, seconds, losses = (_SIDE, _SIDE), [], []
     images = torch.randn(128, 3, *sides, generator=torch.Generator().manual_seed(0)).to(device)
     labels = torch.arange(128, device=device) % _CLASSES
-    for inputs in ({}, convolution_inputs("resnet18", _CLASSES, "standard", sides)):
+    for inputs in ({}, anatomy("resnet18", _CLASSES, "standard", sides).convolutions):
         with torch.random.fork_rng():
             torch.manual_seed(derive_seed(0, "taps"))
             model = build_model("resnet18", _CLASSES, "standard", sides)

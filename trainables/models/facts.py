@@ -11,14 +11,32 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 from trainables.data.cache import recall, remember
+from trainables.errors import ModelError
 from trainables.functions import is_function
 from trainables.recipe import Sides, Stem
 
-_FORM = 2
+_FORM = 3
 """Raised when the same models and versions give other facts."""
+
+
+class Anatomy(NamedTuple):
+    """What a model is made of."""
+
+    n_parameters: int
+    """Values of all of its parameters."""
+    n_layers: int
+    """Modules that have no modules of their own."""
+    flops_per_image: int
+    """Floating-point operations of one image's forward pass: a multiplication and an addition count
+    as two, as in `torch.utils.flop_counter`; element-wise work does not."""
+    convolutions: Mapping[str, Sides]
+    """Height and width of what each convolution of torchvision's models is given, by its name;
+    those are left out that are used at more than one size."""
+    head: str
+    """Name of the one layer whose output the scores are; empty where more is made of it."""
 
 
 def check_model(name: str, stem: Stem = "standard") -> None:
@@ -38,38 +56,24 @@ def check_input(
 
 
 @lru_cache(maxsize=256)
-def n_parameters(name: str, n_classes: int, stem: Stem = "standard") -> int:
-    """Return the number of values of all of a model's parameters."""
-    return int(_known("networks.n_parameters", name, n_classes, stem))
-
-
-@lru_cache(maxsize=256)
-def n_layers(name: str, n_classes: int, stem: Stem = "standard") -> int:
-    """Return the number of modules of a model that have no modules of their own."""
-    return int(_known("networks.n_layers", name, n_classes, stem))
-
-
-@lru_cache(maxsize=256)
-def flops_per_image(
+def anatomy(
     name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
-) -> int:
-    """Return the floating-point operations of one image's forward pass."""
-    return int(_known("networks.flops_per_image", name, n_classes, stem, sides))
+) -> Anatomy:
+    """Return what a model is made of that images of these sides are shown to."""
+    found = Anatomy(*_known("networks.anatomy", name, n_classes, stem, sides))
+    inputs = {place: (height, width) for place, (height, width) in found.convolutions.items()}
+    return found._replace(convolutions=inputs)
 
 
-@lru_cache(maxsize=256)
-def head_layer(
-    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
-) -> str:
-    """Return the name of the layer whose output a model's scores are; ModelError without one."""
-    return str(_known("networks.head_layer", name, n_classes, stem, sides))
-
-
-@lru_cache(maxsize=256)
-def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> Mapping[str, Sides]:
-    """Return height and width in pixels of what each convolution is given, by its name."""
-    found = _known("taps.convolution_inputs", name, n_classes, stem, sides)
-    return {place: (height, width) for place, (height, width) in found.items()}
+def head_layer(name: str, n_classes: int, stem: Stem, sides: Sides) -> str:
+    """Return the name of a model's head; ModelError where none can be told."""
+    head = anatomy(name, n_classes, stem, sides).head
+    if not head:
+        raise ModelError(
+            f"model {name}: freeze: backbone trains the one layer whose output is the scores, and "
+            "no layer's is; leave freeze out"
+        )
+    return head
 
 
 def _known(question: str, name: str, *more: Any) -> Any:

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.errors import CheckpointError, ModelError
 from trainables.functions import is_function, load_function
+from trainables.models.facts import Anatomy
 from trainables.models.own import build_own
 from trainables.models.timm_models import PREFIX, find_timm
 from trainables.recipe import Sides, Stem
@@ -102,29 +103,6 @@ def head_names(name: str) -> frozenset[str]:
     return frozenset(key for key in two if two[key].shape != three[key].shape)
 
 
-def head_layer(
-    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
-) -> str:
-    """Return the name of a model's head: the one layer whose output its scores are.
-
-    Raises ModelError where there is none, since more is made of the last layer's output.
-    """
-    model = skeleton(name, n_classes, stem, sides).eval()
-    made: list[tuple[str, Any]] = []
-    for place, layer in model.named_modules():
-        if place and next(layer.parameters(recurse=False), None) is not None:
-            layer.register_forward_hook(lambda *given, place=place: made.append((place, given[-1])))
-    with torch.no_grad():
-        scores = model(torch.zeros(2, 3, *sides, device=place_of(model)))
-    heads = [place for place, output in made if output is scores]
-    if len(heads) == 1 and [place for place, _ in made].count(heads[0]) == 1:
-        return heads[0]
-    raise ModelError(
-        f"model {name}: freeze: backbone trains the one layer whose output is the scores, and no "
-        "layer's is; leave freeze out"
-    )
-
-
 def count_parameters(model: nn.Module) -> int:
     """Return the number of values of all of a model's parameters, frozen ones too."""
     return sum(values.numel() for values in model.parameters())
@@ -135,33 +113,42 @@ def count_trainable(model: nn.Module) -> int:
     return sum(values.numel() for values in model.parameters() if values.requires_grad)
 
 
-def n_parameters(name: str, n_classes: int, stem: Stem = "standard") -> int:
-    """Return the number of values of the parameters of a model that is not built."""
-    return count_parameters(skeleton(name, n_classes, stem))
-
-
-def n_layers(name: str, n_classes: int, stem: Stem = "standard") -> int:
-    """Return the number of modules without modules of their own, of a model that is not built."""
-    return sum(not [*module.children()] for module in skeleton(name, n_classes, stem).modules())
-
-
 def place_of(model: nn.Module) -> torch.device:
     """Return the device that a model lies on; the CPU where it has no parameters."""
     return next((values.device for values in model.parameters()), torch.device("cpu"))
 
 
-def flops_per_image(
+def anatomy(
     name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
-) -> int:
-    """Return the floating-point operations of one image's forward pass.
-
-    A multiplication and an addition count as two, as in `torch.utils.flop_counter`: matrix
-    products, convolutions and attention are counted, element-wise work is not.
-    """
+) -> Anatomy:
+    """Return what a model is made of, found by showing it one image of these sides."""
     model = skeleton(name, n_classes, stem, sides).eval()
-    with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 3, *sides, device=place_of(model)))
-    return int(counter.get_total_flops())
+    inputs: dict[str, set[Sides]] = {}
+    made: list[tuple[str, Any]] = []
+
+    def look(place: str, layer: nn.Module) -> None:
+        def seen(layer: nn.Module, given: Any, output: Any) -> None:
+            made.append((place, output))
+            # A user's own model may look at its kernels.
+            if isinstance(layer, nn.Conv2d) and not is_function(name):
+                inputs.setdefault(place, set()).add(tuple(given[0].shape[2:]))
+
+        if place and next(layer.parameters(recurse=False), None) is not None:
+            layer.register_forward_hook(seen)
+
+    for place, layer in model.named_modules():
+        look(place, layer)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        scores = model(torch.zeros(1, 3, *sides, device=place_of(model)))
+    heads = [place for place, output in made if output is scores]
+    is_head = len(heads) == 1 and [place for place, _ in made].count(heads[0]) == 1
+    return Anatomy(
+        count_parameters(model),
+        sum(not [*module.children()] for module in model.modules()),
+        int(counter.get_total_flops()),
+        {place: seen.pop() for place, seen in inputs.items() if len(seen) == 1},
+        heads[0] if is_head else "",
+    )
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:

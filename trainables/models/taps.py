@@ -6,23 +6,20 @@ gradients are zero, yet they are computed, and the optimizer carries them along.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.functions import is_function
-from trainables.models.networks import skeleton
-from trainables.recipe import Sides, Stem
+from trainables.recipe import Sides
 
 
 class LiveTaps:
     """Cuts a model's convolutions in place, and translates its state to whole kernels and back.
 
     The model is fresh, its weights loaded. Weight decay no longer reaches the taps that are cut
-    away: they stay as they were built. Inputs are what `convolution_inputs` finds; convolutions
-    that are not named there stay whole.
+    away: they stay as they were built. Inputs are `Anatomy.convolutions`; those that are not
+    named there stay whole.
     """
 
     def __init__(self, model: nn.Module, inputs: Mapping[str, Sides]) -> None:
@@ -103,28 +100,6 @@ class Dense(nn.Module):
             return self.weight.permute(0, 2, 3, 1).flatten(1)
         kernels = self.weight.permute(2, 3, 0, 1).flatten(0, 1)
         return kernels[self._index].transpose(1, 2).flatten(2).flatten(0, 1)
-
-
-@lru_cache(maxsize=256)
-def convolution_inputs(name: str, n_classes: int, stem: Stem, sides: Sides) -> Mapping[str, Sides]:
-    """Return the height and width of what each convolution is given, for images of these sides.
-
-    A convolution that is used at more than one size is left out; so are those of a user's own
-    model, which may look at its kernels.
-    """
-    if is_function(name):
-        return {}
-    model = skeleton(name, n_classes, stem, sides).eval()
-    found: dict[str, set[Sides]] = {}
-    for place, layer in model.named_modules():
-        if isinstance(layer, nn.Conv2d):
-            seen = found.setdefault(place, set())
-            layer.register_forward_pre_hook(
-                lambda _, given, seen=seen: seen.add(tuple(given[0].shape[2:]))
-            )
-    with torch.no_grad():
-        model(torch.zeros(1, 3, *sides, device="meta"))
-    return {place: seen.pop() for place, seen in found.items() if len(seen) == 1}
 
 
 def _live(layer: nn.Conv2d, axis: int, side: int) -> tuple[slice, int]:

@@ -7,13 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.data.batches import derive_seed
-from trainables.functions import is_function
-from trainables.models.facts import (
-    check_input,
-    convolution_inputs,
-    flops_per_image,
-    head_layer,
-)
+from trainables.models.facts import anatomy, check_input, head_layer
 from trainables.models.networks import count_parameters, count_trainable, hash_state
 from trainables.models.rehearsal import fresh_model, rehearse
 from trainables.models.taps import LiveTaps
@@ -43,8 +37,7 @@ class Network:
         self._device, self._precision = device, precision
         self.form = trial.model, trial.n_classes, trial.recipe.stem, sides
         """What decides the model's layers, as `build_model` takes it."""
-        if not is_function(trial.model):
-            check_input(*self.form)
+        check_input(*self.form)
         layout = rehearse(*self.form).layout
         self._is_contiguous = layout == torch.contiguous_format
         model = fresh_model(*self.form, derive_seed(trial.seed, "initial weights"))
@@ -54,7 +47,7 @@ class Network:
         self.facts: dict[str, Any] = {
             "n_parameters": count_parameters(model),
             "n_trainable": count_trainable(trained),
-            "flops_per_image": flops_per_image(*self.form),
+            "flops_per_image": anatomy(*self.form).flops_per_image,
             "init_hash": hash_state(model),
             "head": kept,
         }
@@ -64,7 +57,7 @@ class Network:
         if on_features:
             self.identity = repr((*self.form, precision, hash_state(model, but=head)))
         on_cpu = device.type == "cpu"
-        self._taps = LiveTaps(model, convolution_inputs(*self.form) if on_cpu else {})
+        self._taps = LiveTaps(model, anatomy(*self.form).convolutions if on_cpu else {})
         if head:
             model.requires_grad_(False)
             trained.requires_grad_(True)

@@ -21,7 +21,7 @@ from orchestrator.plan.durations import (
 from orchestrator.study.inputs import find_inputs
 from results.store.store import Store
 from trainables.measure.footprint import Pace, probe_trial
-from trainables.models.networks import n_layers
+from trainables.models.networks import anatomy
 from trainables.trial import Trial
 
 PACE = Pace(train=0.01, evaluate=0.001, setup=2.0, start=5.0)
@@ -72,7 +72,7 @@ def test_layers_cost_something_in_every_update() -> None:
 
 def test_the_layers_of_a_real_model() -> None:
     # A ResNet-18: 20 convolutions and as many norms, 9 ReLUs, two pools, the last layer.
-    assert n_layers("resnet18", 10) == 20 + 20 + 9 + 2 + 1
+    assert anatomy("resnet18", 10).n_layers == 20 + 20 + 9 + 2 + 1
 
 
 def test_what_is_measured_goes_before_flops_and_records_before_a_probe() -> None:

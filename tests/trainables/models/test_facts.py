@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 import trainables.models.networks as models
-import trainables.models.taps as taps
 from trainables.data.cache import FOLDER_VARIABLE
 from trainables.errors import ModelError
 from trainables.models import facts as model_facts
 from trainables.models import rehearsal
 
-LOOKED_UP = ("check_model", "n_parameters", "n_layers", "flops_per_image")
+LOOKED_UP = ("check_model", "anatomy")
 
 
 @pytest.fixture(autouse=True)
@@ -27,24 +26,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def forget() -> None:
     """Forget what this process knows; what is in the folder stays."""
     for known in (
-        model_facts.n_parameters,
-        model_facts.n_layers,
-        model_facts.flops_per_image,
-        model_facts.convolution_inputs,
+        model_facts.anatomy,
         model_facts._versions,
     ):
         known.cache_clear()
 
 
-def facts(model: str = "resnet18") -> tuple[Any, ...]:
+def facts(model: str = "resnet18") -> model_facts.Anatomy:
     model_facts.check_model(model)
     model_facts.check_input(model, 10, "standard", (32, 32))
-    return (
-        model_facts.n_parameters(model, 10),
-        model_facts.n_layers(model, 10),
-        model_facts.flops_per_image(model, 10, "standard", (32, 32)),
-        model_facts.convolution_inputs(model, 10, "standard", (32, 32)),
-    )
+    return model_facts.anatomy(model, 10, "standard", (32, 32))
 
 
 def refuse_to_build(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,17 +44,11 @@ def refuse_to_build(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in LOOKED_UP:
         monkeypatch.setattr(models, name, refuse)
-    monkeypatch.setattr(taps, "convolution_inputs", refuse)
     monkeypatch.setattr(rehearsal, "check_input", refuse)
 
 
 def test_facts_are_those_of_the_model_and_are_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = (
-        models.n_parameters("resnet18", 10),
-        models.n_layers("resnet18", 10),
-        models.flops_per_image("resnet18", 10, "standard", (32, 32)),
-        taps.convolution_inputs("resnet18", 10, "standard", (32, 32)),
-    )
+    expected = models.anatomy("resnet18", 10, "standard", (32, 32))
     assert facts() == expected
     forget()
     refuse_to_build(monkeypatch)
@@ -80,8 +65,8 @@ def test_facts_are_those_of_the_model_and_are_found_once(monkeypatch: pytest.Mon
     ],
 )
 def test_other_arguments_are_other_facts(other: Any) -> None:
-    model_facts.flops_per_image("resnet18", 10, "standard", (32, 32))
-    assert model_facts.flops_per_image(*other) == models.flops_per_image(*other)
+    model_facts.anatomy("resnet18", 10, "standard", (32, 32))
+    assert model_facts.anatomy(*other) == models.anatomy(*other)
 
 
 def test_other_versions_are_looked_at_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +89,8 @@ def test_what_is_wrong_is_said_every_time() -> None:
 def test_nothing_is_remembered_of_a_users_own_model(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert model_facts.flops_per_image("tiny_models:linear_net", 10, "standard", (8, 8)) == 60
+    found = model_facts.anatomy("tiny_models:linear_net", 10, "standard", (8, 8))
+    assert found.flops_per_image == 60
     assert not list(folder.rglob("model-*"))
 
 

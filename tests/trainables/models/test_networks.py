@@ -6,10 +6,10 @@ from torch import nn
 
 from trainables.errors import ModelError
 from trainables.models.networks import (
+    anatomy,
     build_model,
     check_model,
     count_parameters,
-    flops_per_image,
     head_names,
     model_names,
     skeleton,
@@ -48,13 +48,13 @@ def test_head_is_what_changes_with_the_classes(name: str, head: set[str]) -> Non
 def test_parameters_and_flops_of_a_linear_head_by_hand() -> None:
     # 3 channel means to 10 scores: 30 weights and 10 biases, 30 multiplications and additions.
     assert count_parameters(build_model("tiny_models:linear_net", 10)) == 40
-    assert flops_per_image("tiny_models:linear_net", 10, sides=(8, 8)) == 60
+    assert anatomy("tiny_models:linear_net", 10, sides=(8, 8)).flops_per_image == 60
 
 
 def test_parameters_and_flops_of_a_published_model() -> None:
     # He et al., table 1, give 1.8e9 multiply-adds; torchvision documents 11,689,512 parameters.
     assert count_parameters(skeleton("resnet18", 1000)) == 11_689_512
-    assert flops_per_image("resnet18", 1000) / 2 == pytest.approx(1.814e9, rel=1e-3)
+    assert anatomy("resnet18", 1000).flops_per_image / 2 == pytest.approx(1.814e9, rel=1e-3)
 
 
 def test_attention_is_counted_by_hand() -> None:
@@ -63,7 +63,7 @@ def test_attention_is_counted_by_hand() -> None:
     attention = 2 * tokens * tokens * width
     patches = 14 * 14 * width * 3 * 16 * 16
     expected = layers * (projections + attention) + patches + width * 1000
-    assert flops_per_image("vit_b_16", 1000) == 2 * expected
+    assert anatomy("vit_b_16", 1000).flops_per_image == 2 * expected
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnext50_32x4d", "wide_resnet50_2"])

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from trainables.models.facts import anatomy
 from trainables.models.networks import build_model
-from trainables.models.taps import Dense, LiveTaps, convolution_inputs
+from trainables.models.taps import Dense, LiveTaps
 
 
 @pytest.fixture(autouse=True)
@@ -115,11 +116,15 @@ RESNET18_AT_32 = {
 }
 
 
+def taps_of(name: str, sides: tuple[int, int]) -> Any:
+    return anatomy(name, 10, "standard", sides).convolutions
+
+
 def resnets() -> tuple[nn.Module, nn.Module, LiveTaps]:
     """Return a ResNet-18, another that was cut, and its taps."""
     whole, live = (build_model("resnet18", 10) for _ in range(2))
     live.load_state_dict(whole.state_dict())
-    return whole, live, LiveTaps(live, convolution_inputs("resnet18", 10, "standard", (32, 32)))
+    return whole, live, LiveTaps(live, taps_of("resnet18", (32, 32)))
 
 
 def test_what_is_cut_of_a_resnet_at_32_pixels() -> None:
@@ -178,10 +183,10 @@ def test_other_models_give_the_same_scores(name: str, side: int) -> None:
     kernels = sum(values.numel() for values in model.parameters())
     with torch.no_grad():
         expected = model(images)
-        LiveTaps(model, convolution_inputs(name, 10, "standard", (side, side)))
+        LiveTaps(model, taps_of(name, (side, side)))
         torch.testing.assert_close(model(images), expected, rtol=1e-4, atol=1e-5)
     assert sum(values.numel() for values in model.parameters()) < kernels
 
 
 def test_a_users_own_model_is_left_alone() -> None:
-    assert convolution_inputs("tiny_models:dropout_net", 10, "standard", (2, 2)) == {}
+    assert anatomy("tiny_models:dropout_net", 10, "standard", (8, 8)).convolutions == {}

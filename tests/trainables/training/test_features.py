@@ -13,7 +13,7 @@ from digit_trials import curve, digits, make_trial, start
 from harness import flipped
 
 from trainables.data import cache
-from trainables.models.networks import head_layer
+from trainables.models.facts import head_layer
 from trainables.training.classifier import Classifier
 from trainables.training.network import Network
 from trainables.trial import Trial
