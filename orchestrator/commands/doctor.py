@@ -97,7 +97,7 @@ def examine(study: Path | None, address: str | None) -> Iterator[Check]:
             advice = "trials use NVIDIA's alone, and run on the CPU here"
             yield Check("other GPUs", State.WARNING, f"of {maker}", advice)
     if modules.get("ray"):
-        yield from _ray(address, torch.cuda.device_count() if torch else 0)
+        yield _ray(address)
     yield disk_check("disk of runs", Path.cwd())
     temporary = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     yield disk_check("disk of temporary files", Path(temporary))
@@ -147,34 +147,24 @@ def cuda_check(gpus: list[str], driver: str | None, problem: str | None, needs: 
     )
 
 
-def _ray(address: str | None, torch_gpus: int) -> Iterator[Check]:
+def _ray(address: str | None) -> Check:
     from orchestrator.drivers.connection import cluster
     from orchestrator.errors import RunError
+    from orchestrator.placement.shares import described
 
     where = f"cluster at {address}" if address else "private Ray on this machine"
     started = time.monotonic()
     try:
         with cluster(address) as nodes:
-            yield Check("Ray", State.OK, f"{where}, ready in {time.monotonic() - started:.1f} s")
-            cpus, gpus = sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)
-            yield devices_check(torch_gpus, gpus, cpus, len(nodes))
+            seconds = time.monotonic() - started
+            seen = f"{where}, ready in {seconds:.1f} s; {described(nodes)}"
+            no_cpu = not any(node.cpu >= 1 for node in nodes)
+            advice = "a trial needs a CPU: start Ray with one"
+            return _judged("Ray", seen, (no_cpu, State.BROKEN, advice))
     except RunError as error:
         room = "free memory and disk under the temporary folder; a shorter RAY_TMPDIR may help"
         advice = "check --address and RAY_ADDRESS" if address else room
-        yield Check("Ray", State.BROKEN, f"{where}: {error}", advice)
-
-
-def devices_check(torch_gpus: int, ray_gpus: float, ray_cpus: float, nodes: int) -> Check:
-    """Compare the devices that Ray hands out with those that torch sees on this machine."""
-    unseen = "Ray counts GPUs that torch does not see: what CUDA says above tells why"
-    fewer = "Ray hands out fewer GPUs than there are: check CUDA_VISIBLE_DEVICES and --num-gpus"
-    return _judged(
-        "devices",
-        f"Ray: {ray_cpus:g} CPUs, {ray_gpus:g} GPUs on {nodes} node(s); torch: {torch_gpus} GPUs",
-        (ray_cpus < 1, State.BROKEN, "a trial needs a CPU: start Ray with one"),
-        (nodes == 1 and ray_gpus > torch_gpus, State.WARNING, unseen),
-        (nodes == 1 and torch_gpus > ray_gpus, State.WARNING, fewer),
-    )
+        return Check("Ray", State.BROKEN, f"{where}: {error}", advice)
 
 
 def study_check(file: Path) -> Check:

@@ -49,8 +49,6 @@ class Parcel:
     code: dict[str, Path | bytes] = field(default_factory=dict)
     """The study, these packages and the user's own modules: files, or content of a file."""
     files: dict[str, Path] = field(default_factory=dict)
-    origins: dict[str, str] = field(default_factory=dict)
-    """The path that the study names for each of the files, or for the folder it is in."""
     elsewhere: list[str] = field(default_factory=list)
     """Absolute paths that the study names, which are read on the cluster."""
     needed: list[str] = field(default_factory=list)
@@ -73,7 +71,9 @@ class Parcel:
             return
         sizes, parts = self._sizes(), Counter[str]()
         for place, size in sizes.items():
-            parts[self.origins.get(place) or place.partition("/")[0]] += size
+            # By their first name below the folders that files keep: those of one folder together.
+            names = place.split("/")
+            parts[names[2] if place in self.files else names[0]] += size
         listed = ", ".join(f"{part} ({byte_size(size)})" for part, size in parts.most_common(3))
         raise StudyError(
             f"{len(sizes):,} files of {byte_size(self.size)} in all would be "
@@ -120,7 +120,7 @@ class Parcel:
             for file in walked(entry) if entry.is_dir() else [entry]:
                 below = file.relative_to(entry).as_posix()
                 place = start if below == "." else f"{start}/{below}"
-                self.files[place], self.origins[place] = file, path
+                self.files[place] = file
         return self.place(path)
 
     def take_weights(self, level: WeightsLevel, models: list[str]) -> Any:

@@ -26,16 +26,16 @@ _LEGEND = "validation {}: best so far, mean of measured trials; (best) where non
 class Lines(Progress):
     """A plain line now and then, for logs and pipes."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         # Standard output may be a document.
-        self._console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self._started = self._last = time.monotonic()
         self._shown = 0
 
     def note(self, text: str) -> None:
         """Write a line."""
         self._last = time.monotonic()
-        self._console.print(f"[{self._last - self._started:6.0f} s] {text}")
+        self._console.print(f"[{self._last - self._started:6.0f} s] {text}", markup=False)
 
     def decoding(self, done: int, total: int) -> None:
         """Write a line where the last one is two seconds old."""
@@ -56,29 +56,22 @@ class Lines(Progress):
             self.note(summary(snapshot(source)))
 
 
-class Table(Progress):
-    """A table of cells that is redrawn in place, for terminals."""
+class Table(Lines):
+    """A table of cells that is redrawn in place, for terminals; lines until there is one."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True)
-        self._status = self._console.status("starting")
+        super().__init__(console)
         self._live: Live | None = None
         self._note, self._due = "", 0.0
 
     def note(self, text: str) -> None:
-        """Show what is being done: with a spinner before the table is there, below it after."""
+        """Show what is being done: on a line before the table is there, below it after."""
         self._note = text
         if self._live is None:
-            self._status.update(text)
-            self._status.start()
-
-    def decoding(self, done: int, total: int) -> None:
-        """Show how many images are decoded."""
-        self.note(f"decoding images, once for all trials: {done} of {total}")
+            super().note(text)
 
     def start(self, source: "Ledger | Store") -> None:
-        """Draw the table in place of the spinner."""
-        self._status.stop()
+        """Draw the table."""
         self._note = ""
         self._live = Live(console=self._console, auto_refresh=False)
         self._live.start()
@@ -94,7 +87,6 @@ class Table(Progress):
 
     def stop(self, source: "Ledger | Store") -> None:
         """Leave the last state on the screen."""
-        self._status.stop()
         self._note = ""
         self._draw(source)
         if self._live:

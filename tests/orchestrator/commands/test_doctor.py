@@ -25,7 +25,6 @@ def test_this_machine(tmp_path: Path) -> None:
         "ray",
         "CUDA",
         "Ray",
-        "devices",
     }
     assert names | {"study", "disk of runs", "disk of temporary files"} == set(found)
     assert "ready in" in found["Ray"]["seen"]
@@ -57,11 +56,6 @@ def test_a_cluster_that_is_not_there_and_a_study_without_data(no_ray: None, tmp_
         (checks.cuda_check([], None, "the driver is too old", ""), "broken", "update the driver"),
         (checks.cuda_check([], None, "Found no NVIDIA driver", ""), "ok", ""),
         (checks.cuda_check(["A100 MIG 1g.5gb"], None, None, ""), "warning", "lists all"),
-        (checks.devices_check(0, 0, 2, 1), "ok", ""),
-        (checks.devices_check(0, 4, 2, 1), "warning", "torch does not see"),
-        (checks.devices_check(4, 1, 2, 1), "warning", "CUDA_VISIBLE_DEVICES"),
-        (checks.devices_check(1, 8, 64, 2), "ok", ""),
-        (checks.devices_check(0, 0, 0, 1), "broken", "needs a CPU"),
     ],
 )
 def test_verdicts(check: Check, state: str, word: str) -> None:
