@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from orchestrator.study.refusals import Refused, reason, shown, unknown, unknown_key
-from orchestrator.study.schema import Settings
+from orchestrator.study.schema import Settings, schema_of
 from trainables.recipe import BUDGETS, NEEDS, NUMBER, Recipe, Seed
 
 Algorithm = Literal["grid", "random", "optuna"]
@@ -194,11 +194,10 @@ def normal_value(field: str, value: Any) -> Any:
     """Return a recipe field's value as the recipe holds it, so that 1e-3 equals "0.001"."""
     if value is None and field in BUDGETS:
         raise Refused("a whole number is needed", key=(field,), value=value)
-    declared = Recipe.model_fields[field]
     try:
         return _adapter(field).validate_python(value)
     except ValidationError as error:
-        why = reason(error, declared.annotation, declared.metadata)
+        why = reason(error, schema_of(Recipe)["properties"][field])
         raise Refused(why, key=(field,), value=value) from None
 
 

@@ -1,16 +1,15 @@
 """How a refused study is explained: the key, the value, what is valid, the nearest spelling."""
 
 import difflib
-import types
-import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 
-from trainables.recipe import Recipe
+from orchestrator.study.schema import schema_of
 
+Schema = Mapping[str, Any]
+"""A JSON Schema, nothing in it by reference."""
 _ABSENT: Any = object()
 _MEANT = {
     **dict.fromkeys(("amp", "fp16", "mixed_precision"), "precision"),
@@ -22,6 +21,12 @@ _MEANT = {
     **dict.fromkeys(("img_size", "resolution", "input_size"), "image_size"),
 }
 """What other programs call a key."""
+_WORDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "a word",
+}
 _LONGEST = 60
 """Characters of a value that messages show."""
 
@@ -40,11 +45,11 @@ class Refused(ValueError):
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Return the first refusal of a validation as one message; an unknown key comes first."""
-    refusals = error.errors(include_url=False)
+    schema, refusals = schema_of(model), error.errors(include_url=False)
     refusals.sort(key=lambda refusal: refusal["type"] != "extra_forbidden")
-    places = {tuple(_path(refusal, model)) for refusal in refusals}
+    places = {tuple(_path(refusal, schema)) for refusal in refusals}
     more = f" ({len(places) - 1} more to mend after that)" if len(places) > 1 else ""
-    return _sentence(refusals[0], model) + more
+    return _sentence(refusals[0], schema) + more
 
 
 def unknown_key(key: Any, valid: Iterable[str]) -> str:
@@ -62,10 +67,10 @@ def unknown(key: str, valid: Iterable[str]) -> str:
     return f"did you mean {near}? Valid are {listed}" if near else f"valid are {listed}"
 
 
-def reason(error: ValidationError, annotation: Any, metadata: Sequence[Any] = ()) -> str:
+def reason(error: ValidationError, schema: Schema) -> str:
     """Return why a value was refused that was validated on its own, not as a block's."""
     refusal = error.errors(include_url=False)[0]
-    return _own_reason(refusal) or _needed(refusal, annotation, metadata)
+    return _own_reason(refusal) or _needed(refusal, schema)
 
 
 def shown(value: Any, depth: int = 2) -> str:
@@ -87,11 +92,11 @@ def shown(value: Any, depth: int = 2) -> str:
     return text if len(text) <= 2 * _LONGEST else f"{text[: 2 * _LONGEST]}…"
 
 
-def _sentence(refusal: Any, model: type[BaseModel]) -> str:
-    path = _path(refusal, model)
+def _sentence(refusal: Any, schema: Schema) -> str:
+    path = _path(refusal, schema)
     if refusal["type"] == "extra_forbidden":
         *block, last = path
-        return _joined(block, [unknown_key(last, _fields(model, block))])
+        return _joined(block, [unknown_key(last, _fields(schema, block))])
     if refusal["type"] == "missing":
         return _joined(path, ["this key is needed"])
     if refusal["type"] == "invalid_key":
@@ -104,12 +109,10 @@ def _sentence(refusal: Any, model: type[BaseModel]) -> str:
         path = [*path, *inner.key]
         if inner.value is not _ABSENT:
             value, is_shown = inner.value, True
-    annotation, metadata = _field(model, path)
+    needed = _at(schema, path)
     if isinstance(refusal["loc"][-1] if refusal["loc"] else None, int):
-        annotation, metadata = typing.get_args(annotation)[0], ()
-        if typing.get_origin(annotation) is list:  # a list that a block may stand for
-            annotation = typing.get_args(annotation)[0]
-    why = _own_reason(refusal) or _needed(refusal, annotation, metadata)
+        needed = next(kind["items"] for kind in _kinds(needed) if "items" in kind)
+    why = _own_reason(refusal) or _needed(refusal, needed)
     return _joined(path, [shown(value), why] if is_shown else [why])
 
 
@@ -122,90 +125,68 @@ def _own_reason(refusal: Any) -> str | None:
     return None if inner is None else str(inner).rstrip(".")
 
 
-def _needed(refusal: Any, annotation: Any, metadata: Sequence[Any]) -> str:
+def _needed(refusal: Any, schema: Schema) -> str:
     """Return what a field needs; pydantic's own sentences name types, not what to write."""
     if refusal["type"] in ("literal_error", "enum") and isinstance(refusal["input"], str):
-        return unknown(refusal["input"], map(str, _choices(annotation)))
+        choices = [kind.get("enum", [kind.get("const")]) for kind in _kinds(schema)]
+        return unknown(refusal["input"], [str(each) for some in choices for each in some if each])
     if refusal["type"] in ("less_than", "less_than_equal"):
         ((kind, bound),) = refusal["ctx"].items()
         words = {"lt": "below", "le": "of at most"}[kind]
-        return f"{_noun(annotation)} {words} {bound:,} is needed"
-    example = next((m.examples for m in metadata if isinstance(m, FieldInfo) and m.examples), None)
-    such_as = f", such as {shown(example[0])}" if example else ""
-    return f"{_noun(annotation, metadata)} is needed{such_as}"
+        return f"{_noun(schema, limited=False)} {words} {bound:,} is needed"
+    example = schema.get("examples")
+    return f"{_noun(schema)} is needed{f', such as {shown(example[0])}' if example else ''}"
 
 
-def _noun(annotation: Any, metadata: Sequence[Any] = ()) -> str:
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Annotated:
-        return _noun(arguments[0], [*arguments[1:], *metadata])
-    if origin in (typing.Union, types.UnionType):
-        arms = [_noun(arm) for arm in arguments if arm is not type(None)]
-        return " or ".join(dict.fromkeys(arms))
-    if origin is typing.Literal:
-        return f"one of {', '.join(map(str, arguments))}" if arguments[1:] else str(arguments[0])
-    if origin is list:
-        kind = arguments[0]
-        while typing.get_origin(kind) is typing.Annotated:
-            kind = typing.get_args(kind)[0]
-        return f"a list of {_noun(kind).removeprefix('a ')}s"
-    if origin is dict or annotation is dict:
-        return "a block of keys"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return f"a block of the keys {', '.join(annotation.model_fields)}"
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
-    limits = [(bound, words) for bound, words in _limits(metadata) if bound is not None]
-    least = max(limits, default=None)
-    return names.get(annotation, "a path") + (f" {least[1]} {least[0]:g}" if least else "")
+def _noun(schema: Schema, *, limited: bool = True) -> str:
+    """Return what a schema describes in words, with its least value where that is asked for."""
+    kinds = [kind for kind in _kinds(schema) if kind.get("type") != "null"]
+    # Text may stand for numbers and truth values, which goes without saying.
+    is_number = any(kind.get("type") in ("integer", "number", "boolean") for kind in kinds)
+    told = [kind for kind in kinds if not is_number or ("type" in kind and "pattern" not in kind)]
+    return " or ".join(dict.fromkeys(_word(kind, limited) for kind in told))
 
 
-def _limits(metadata: Sequence[Any]) -> Iterator[tuple[Any, str]]:
-    for limit in metadata:
-        if isinstance(limit, FieldInfo):
-            yield from _limits(limit.metadata)
-        else:
-            yield getattr(limit, "gt", None), "above"
-            yield getattr(limit, "ge", None), "of at least"
+def _word(kind: Schema, limited: bool) -> str:
+    if "const" in kind:
+        return str(kind["const"])
+    if "enum" in kind:
+        return f"one of {', '.join(map(str, kind['enum']))}"
+    if kind["type"] == "array":
+        return f"a list of {_noun(kind['items'], limited=False).removeprefix('a ')}s"
+    if kind["type"] == "object":
+        keys = ", ".join(kind.get("properties", ()))
+        return f"a block of the keys {keys}" if keys else "a block of keys"
+    word = "a path" if kind.get("format") == "path" else _WORDS[kind["type"]]
+    bounds = {"minimum": "of at least", "exclusiveMinimum": "above"} if limited else {}
+    least = [f" {words} {kind[bound]:g}" for bound, words in bounds.items() if bound in kind]
+    return word + "".join(least)
 
 
-def _choices(annotation: Any) -> list[Any]:
-    if typing.get_origin(annotation) is typing.Literal:
-        return list(typing.get_args(annotation))
-    return [choice for part in typing.get_args(annotation) for choice in _choices(part)]
-
-
-def _path(refusal: Any, model: type[BaseModel]) -> list[str]:
+def _path(refusal: Any, schema: Schema) -> list[str]:
     """Return the keys that lead to a refusal, without list positions and union members."""
     path: list[str] = []
     for part in refusal["loc"]:
         is_last_key = refusal["type"] in ("extra_forbidden", "missing", "invalid_key")
         is_last_key = is_last_key and part is refusal["loc"][-1]
-        if is_last_key or part in _fields(model, path):
+        if is_last_key or part in _fields(schema, path):
             path.append(str(part))
     return path
 
 
-def _fields(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    block = _block(_field(model, path)[0])
-    return list(block.model_fields) if block is not None else []
+def _fields(schema: Schema, path: Sequence[str]) -> list[str]:
+    return [key for kind in _kinds(_at(schema, path)) for key in kind.get("properties", ())]
 
 
-def _field(model: type[BaseModel], path: Sequence[str]) -> tuple[Any, Sequence[Any]]:
-    """Return the annotation and the metadata of the field at a path; of none, the model's own."""
-    annotation: Any = model
-    metadata: Sequence[Any] = ()
+def _at(schema: Schema, path: Sequence[str]) -> Schema:
+    """Return the schema of the field at a path; an empty one of none."""
     for part in path:
-        block = _block(annotation)
-        field = block.model_fields.get(part) if block is not None else None
-        if field is None:
-            return None, ()
-        annotation = Recipe if part == "recipe" else field.annotation
-        metadata = [*field.metadata, field]
-    return annotation, metadata
+        blocks = (kind.get("properties", {}) for kind in _kinds(schema))
+        schema = next((block[part] for block in blocks if part in block), {})
+    return schema
 
 
-def _block(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    inner = (_block(part) for part in typing.get_args(annotation))
-    return next((block for block in inner if block), None)
+def _kinds(schema: Schema) -> list[Schema]:
+    """Return the schemas of which a value may fulfil any."""
+    alternatives = schema.get("anyOf")
+    return [each for kind in alternatives for each in _kinds(kind)] if alternatives else [schema]

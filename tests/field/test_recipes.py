@@ -112,7 +112,7 @@ def test_images_are_varied_each_for_itself() -> None:
         ({"recipe": {"amp": True}}, r"did you mean precision\?.*own does \(docs/extending\.md\)"),
         ({"recipe": {"mean": 0.5}}, r"did you mean normalization\?"),
         ({"recipe": {"distillation": 1}}, r"is not known; valid are.*trainable of your own does"),
-        ({"recipe": {"image_size": [224, 224]}}, "one number is needed, the side in pixels"),
+        ({"recipe": {"image_size": [224, 224]}}, "the side in pixels of a square is needed"),
     ],
 )
 def test_what_would_be_ignored_or_is_not_known(blocks: dict[str, Any], message: str) -> None:
