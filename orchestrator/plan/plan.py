@@ -17,6 +17,7 @@ from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
 from orchestrator.plan.lending import history_of, lending_findings
 from orchestrator.study.inputs import Inputs, find_inputs, look_at_images
+from orchestrator.study.levels import STANDARD_FACTORS
 from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
 from results.errors import StoreError
@@ -105,7 +106,10 @@ class Plan:
             rows.append(
                 {
                     "cell": str(cell.cell),
-                    "levels": {key: _plain(level) for key, level in cell.cell.levels},
+                    "levels": {
+                        key: str(level) if key in STANDARD_FACTORS else level
+                        for key, level in cell.cell.levels
+                    },
                     "n_train": self.inputs.count(cell.cell["fraction"]),
                     "head": self.inputs.heads.get((cell.cell["model"], str(cell.cell["weights"]))),
                     "recipes": max(cell.expected, len(cell.recipes)),
@@ -242,10 +246,6 @@ def _reread(inputs: Inputs, store: Store) -> list[Finding]:
         "transparency, data.fit or what is left out), so that trials are new; those recorded stay"
     )
     return [note("read-otherwise", evidence)]
-
-
-def _plain(level: Any) -> Any:
-    return level if isinstance(level, bool | int | float | str) else str(level)
 
 
 def _afresh(ledger: Ledger) -> list[Finding]:

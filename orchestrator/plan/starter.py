@@ -143,7 +143,7 @@ class Starter:
 
     def _images(self, fraction: str) -> int:
         size = parse_size(_level(fraction))
-        return size.count or share_to_count(float(size.share or 1), self._pool.size)
+        return size if isinstance(size, int) else share_to_count(float(size), self._pool.size)
 
     def _block(self) -> dict[str, Any]:
         """Return the data block, its path absolute."""

@@ -69,10 +69,11 @@ class Inputs:
     def count(self, size: Size) -> int:
         """Return the number of images of a level of `fraction`; StudyError where it cannot be."""
         level = f"factors.fraction: {size}:"
-        count = size.count or share_to_count(float(size.share or 1), self.n_train)
+        is_count = isinstance(size, int)
+        count = int(size) if is_count else share_to_count(float(size), self.n_train)
         if count > self.n_train:
             raise StudyError(f"{level} the training pool holds {self.n_train} images.")
-        if count < self.n_classes and size.count:
+        if count < self.n_classes and is_count:
             raise StudyError(
                 f"{level} a number of images is at least the number of "
                 f"classes ({self.n_classes}); write a share as 1/16 or 0.5."
@@ -86,7 +87,7 @@ class Inputs:
 
     def share(self, size: Size) -> float:
         """Return the share of the training pool that a level of `fraction` comes to."""
-        return self.count(size) / self.n_train if size.share is None else float(size.share)
+        return self.count(size) / self.n_train if isinstance(size, int) else float(size)
 
     def form(self, trial: Trial) -> tuple[str, int, Stem, Sides]:
         """Return what decides the layers of a trial's model, as `build_model` takes it."""

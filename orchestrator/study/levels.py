@@ -17,36 +17,23 @@ from trainables.trial import Normalization
 _NUMBER = re.compile(r"-?\d{0,15}(\.\d{0,20})?(e[+-]?\d{1,3})?(/\d{1,15})?", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Size:
-    """A level of `fraction`: a share of the training pool, or a number of images."""
-
-    share: Fraction | None = None
-    count: int | None = None
-
-    def __str__(self) -> str:
-        return str(self.written())
-
-    def written(self) -> str | int:
-        """Return the level as a study file holds it."""
-        return str(self.share) if self.share is not None else int(self.count or 0)
+Size = Fraction | int
+"""A level of `fraction`: a share of the training pool, or a whole number of images."""
 
 
 def parse_size(value: Any) -> Size:
     """Read `1/16`, `0.5`, `1` as shares, whole numbers above one as images; others: ValueError."""
     valid = "valid are shares above 0 and up to 1 (1/16, 0.5, 1) and whole numbers of images"
-    if isinstance(value, Size):
-        return value
     number = exact(value)
     if number is None:
         raise ValueError(f"no amount of data; {valid}")
     if number <= 0:
         raise ValueError(f"not above 0; {valid}")
     if number <= 1:
-        return Size(share=number)
+        return number
     if isinstance(value, float) or number.denominator != 1:
         raise ValueError(f"a share above 1; {valid}")
-    return Size(count=int(number))
+    return int(number)
 
 
 def exact(value: Any) -> Fraction | None:

@@ -27,7 +27,6 @@ from orchestrator.study.blocks import (
 from orchestrator.study.levels import (
     STANDARD_FACTORS,
     Factors,
-    Size,
     WeightsLevel,
     parse_factors,
 )
@@ -56,10 +55,7 @@ class Cell:
         return dict(self.levels)[factor]
 
     def __str__(self) -> str:
-        levels = {
-            factor: str(level) if isinstance(level, Size) else level
-            for factor, level in self.levels
-        }
+        levels = dict(self.levels) | {"fraction": str(self["fraction"])}
         return cell_name(levels, list(levels))
 
     @property
@@ -378,7 +374,9 @@ class Study(Settings):
 
 
 def _written(level: Any) -> Any:
-    return level.written() if isinstance(level, Size | WeightsLevel) else level
+    if isinstance(level, WeightsLevel):
+        return level.written()
+    return str(level) if isinstance(level, Fraction) else level
 
 
 def study_from(values: Any, base: Path | None = None, file: str = "study") -> Study:

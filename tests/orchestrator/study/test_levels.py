@@ -8,7 +8,6 @@ import pytest
 from orchestrator.study.blocks import parse_gpu
 from orchestrator.study.levels import (
     OwnWeights,
-    Size,
     WeightsLevel,
     parse_size,
     parse_weights,
@@ -18,17 +17,17 @@ from trainables.functions import is_function
 
 @pytest.mark.parametrize("value", ["1/16", 0.0625, "0.0625", "6.25e-2", " 1 / 16 "])
 def test_one_share_written_in_many_ways(value: Any) -> None:
-    assert parse_size(value) == Size(share=Fraction(1, 16))
+    assert parse_size(value) == Fraction(1, 16)
 
 
 @pytest.mark.parametrize("value", [1, 1.0, "1", "1.0", "3/3"])
 def test_one_is_all_of_the_data(value: Any) -> None:
-    assert parse_size(value) == Size(share=Fraction(1))
+    assert parse_size(value) == Fraction(1)
 
 
 @pytest.mark.parametrize("value", [500, "500", "1000/2"])
 def test_whole_numbers_above_one_are_images(value: Any) -> None:
-    assert parse_size(value) == Size(count=500)
+    assert parse_size(value) == 500
 
 
 @pytest.mark.parametrize(
@@ -59,10 +58,9 @@ def test_what_is_no_amount_of_data(value: Any, problem: str) -> None:
     assert "1/16" in str(refused.value)
 
 
-@pytest.mark.parametrize("size", [Size(share=Fraction(1, 16)), Size(count=500)])
-def test_sizes_are_written_as_they_are_read(size: Size) -> None:
-    assert parse_size(size.written()) == size
-    assert parse_size(size) == size
+@pytest.mark.parametrize("size", [Fraction(1, 16), Fraction(1), 500])
+def test_sizes_are_read_again_as_they_are(size: Fraction | int) -> None:
+    assert parse_size(size) == parse_size(str(size)) == size
 
 
 @pytest.mark.parametrize(

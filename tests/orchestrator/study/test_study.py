@@ -23,7 +23,7 @@ from orchestrator.plan.plan import plan_study
 from orchestrator.study.blocks import EarlyStopping
 from orchestrator.study.file import load_study
 from orchestrator.study.inputs import find_inputs
-from orchestrator.study.levels import OwnWeights, Size, WeightsLevel
+from orchestrator.study.levels import OwnWeights, WeightsLevel
 from orchestrator.study.recipes import RECIPE_FIELDS, SEARCH_SEED
 from orchestrator.study.study import Study, study_from
 
@@ -42,7 +42,7 @@ def test_a_name_is_enough() -> None:
     assert least.factors == {
         "model": ["resnet18"],
         "weights": [WeightsLevel("none")],
-        "fraction": [Size(share=1)],
+        "fraction": [1],
     }
     assert (least.trainable, least.seeds, least.data.source) == ("classifier", [0], "digits")
     assert least.stopping is None
