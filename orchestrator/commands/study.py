@@ -26,7 +26,6 @@ def init(
     ] = None,
     models: Annotated[str | None, typer.Option(help="Such as resnet18,resnet50.")] = None,
     weights: Annotated[str | None, typer.Option(help="Such as none,IMAGENET1K_V1.")] = None,
-    fractions: Annotated[str | None, typer.Option(help="Such as 1/16,1/4,1.")] = None,
     budget: Annotated[
         str | None, typer.Option(help="Hours that it may take on this machine: 2, 2h, 90min.")
     ] = None,
@@ -39,7 +38,7 @@ def init(
 ) -> None:
     """Write a commented study file to start from.
 
-    With --data, --models, --weights, --fractions or --budget the study is made for them, with as
+    With --data, --models, --weights or --budget the study is made for them, with as
     many epochs, seeds and data sizes as fit the budget.
     """
     from orchestrator.errors import StudyError
@@ -52,7 +51,6 @@ def init(
             "data": data,
             "models": _split(models),
             "weights": _split(weights),
-            "fractions": _split(fractions),
             "budget": budget,
         }.items()
         if value

@@ -5,6 +5,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
@@ -18,7 +19,7 @@ from orchestrator.ledger.ledger import Ledger
 from orchestrator.plan.price import Price, price_study
 from orchestrator.study.budget import parse_budget
 from orchestrator.study.inputs import Inputs, find_inputs
-from orchestrator.study.levels import parse_size, parse_weights
+from orchestrator.study.levels import parse_weights
 from orchestrator.study.recipes import SEARCH_SEED
 from orchestrator.study.study import study_from
 from results.findings.rules import ADVISED_SIZES, has_few_steps
@@ -72,7 +73,6 @@ class Starter:
         data: str = "digits",
         models: Sequence[str] | None = None,
         weights: Sequence[str] | None = None,
-        fractions: Sequence[str] | None = None,
         budget: str | None = None,
         probe: bool = False,
     ) -> None:
@@ -81,7 +81,6 @@ class Starter:
         self._file, self._data, self._probe = file, data, probe
         self._folder = file.absolute().parent
         self._inputs: Inputs | None = None
-        self._fractions = fractions
         self._hours = _hours(budget) if budget is not None else None
         self._source = self._block()
         try:
@@ -97,36 +96,27 @@ class Starter:
         digits = self._source["source"] == "digits"
         self._models = list(models or ["resnet18", "resnet34" if digits else "resnet50"])
         self._weights = [_rooted(level) for level in weights or ["none"]]
-        for share in fractions or ():
-            try:
-                parse_size(_level(share))
-            except ValueError as error:
-                raise StudyError(f"--fractions {share}: {error}.") from None
 
     def start(self) -> tuple[str, list[str]]:
         """Return the text of a study file, with comments, and sentences on what was chosen and why.
 
         A study of which not even the smallest fits the time is refused.
         """
-        fractions = tuple(self._fractions or self._possible_fractions())
+        fractions = self._possible_fractions()
         hours = self._hours
         chosen = self._affordable(fractions, hours) if hours else Design(fractions, _SEEDS, False)
         reasons = self._reasons(chosen, self._price(chosen))
         read = self._inputs.inventory if self._inputs else None
         return self._text(chosen, reasons), [*([str(read)] if read else []), *reasons]
 
-    def _possible_fractions(self) -> list[str]:
+    def _possible_fractions(self) -> tuple[str, ...]:
         fewest = self._info.training.fewest(self._pool, (*range(_MOST_SEEDS), SEARCH_SEED))
         least = max(_PER_CLASS * self._info.n_classes, 2 * _BATCH_SIZES[-1], fewest)
-        return [share for share in ADVISED_SIZES if self._images(share) >= least] or ["1"]
+        return tuple(share for share in ADVISED_SIZES if self._images(share) >= least) or ("1",)
 
-    def _affordable(self, fractions: Sequence[str], hours: float) -> Design:
+    def _affordable(self, fractions: tuple[str, ...], hours: float) -> Design:
         """Return the richest design that fits so many hours."""
-        ladder = designs(
-            fractions,
-            fixed=self._fractions is not None,
-            tuned=len({label == "none" for label in self._weights}) > 1,
-        )
+        ladder = designs(fractions, tuned=len({label == "none" for label in self._weights}) > 1)
 
         def seconds(design: Design) -> float:
             return self._price(design).wall.value
@@ -137,13 +127,12 @@ class Starter:
                 f"--budget {hours:g}: even one epoch, one seed and "
                 f"{len(ladder[-1].fractions)} data sizes take about "
                 f"{duration(seconds(replace(ladder[-1], epochs=1)))} "
-                "here; name fewer or smaller models, smaller fractions, or more hours."
+                "here; name fewer or smaller models, or more hours."
             )
         return found
 
-    def _images(self, fraction: str) -> int:
-        size = parse_size(_level(fraction))
-        return size if isinstance(size, int) else share_to_count(float(size), self._pool.size)
+    def _images(self, share: str) -> int:
+        return share_to_count(float(Fraction(share)), self._pool.size)
 
     def _block(self) -> dict[str, Any]:
         """Return the data block, its path absolute."""
@@ -195,7 +184,7 @@ class Starter:
             "factors": {
                 "model": self._models,
                 "weights": self._weights,
-                "fraction": [_level(share) for share in design.fractions],
+                "fraction": [1 if share == "1" else share for share in design.fractions],
             },
             "recipe": {
                 "epochs": design.epochs,
@@ -281,10 +270,6 @@ def _from(folder: Path, place: str | Path) -> str:
     return os.path.relpath(place, folder) if inside else str(place)
 
 
-def _level(share: str) -> str | int:
-    return int(share) if share.isdigit() else share
-
-
 def _flow(value: Any) -> str:
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
     return text.strip().removesuffix("...").strip()
@@ -296,14 +281,13 @@ def _rooted(level: str) -> str:
     return level if place is None else str(Path(place).absolute())
 
 
-def designs(fractions: Sequence[str], *, fixed: bool, tuned: bool) -> list[Design]:
+def designs(most: tuple[str, ...], *, tuned: bool) -> list[Design]:
     """Return the designs to choose from, the richest first, which has all the fractions.
 
-    `fixed` fractions were named by the user, so that none may be dropped; `tuned` says whether a
-    search of the learning rate is worth its cost: with several kinds of weights.
+    `tuned` says whether a search of the learning rate is worth its cost: with several kinds of
+    weights.
     """
-    most = tuple(fractions)
-    few = most if fixed or len(most) <= 3 else (most[0], most[len(most) // 2], most[-1])
+    few = most if len(most) <= 3 else (most[0], most[len(most) // 2], most[-1])
     ladder = [
         *([Design(most, 5, True), Design(most, 3, True), Design(few, 3, True)] if tuned else []),
         *(Design(most, seeds, False) for seeds in (5, 3)),

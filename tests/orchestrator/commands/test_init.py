@@ -142,17 +142,13 @@ def test_unlike_weights_search_their_learning_rates(images: Path, tmp_path: Path
     assert not [said for said in warnings if "one lr" in said or "early_stopping" in said]
 
 
-def test_fractions_that_are_named_stay(tmp_path: Path) -> None:
+def test_without_a_budget_there_is_a_price(tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
-    words = ("--models", "shufflenet_v2_x0_5", "--fractions", "1/3,200,1")
-    done = init(file, *words)
+    done = init(file, "--models", "shufflenet_v2_x0_5")
     assert done.exit_code == 0
     # What was read is said at once: a folder too high has other classes.
     assert done.stdout.startswith("data: 10 classes (0 142, ")
-    study = load_study(file)
-    assert [str(level) for level in study.factors["fraction"]] == ["1/3", "200", "1"]
-    # Without a budget there is no fit, but a price.
-    assert study.recipe["epochs"] == 10
+    assert load_study(file).recipe["epochs"] == 10
     assert "Expected here: about" in file.read_text()
 
 
@@ -163,7 +159,6 @@ def test_fractions_that_are_named_stay(tmp_path: Path) -> None:
         (("--budget", "3gpu-hours"), "--budget 3gpu-hours: a time is needed here"),
         (("--budget", "much"), "--budget much: valid are 3h, 90min"),
         (("--data", "absent"), "--data absent: no folder"),
-        (("--fractions", "half"), "--fractions half: no amount of data"),
         (("--models", "resnet19"), "resnet19"),
         (("--preset", "demo", "--budget", 1), "--preset goes without --budget"),
     ],

@@ -9,7 +9,7 @@ from orchestrator.plan.starter import EPOCHS, Design, _side, afford, designs
 from trainables.data.info import DataInfo
 
 FIVE = ("1/16", "1/8", "1/4", "1/2", "1")
-LADDER = designs(FIVE, fixed=False, tuned=False)
+LADDER = designs(FIVE, tuned=False)
 
 
 def by_trials(design: Design) -> float:
@@ -26,10 +26,8 @@ def test_the_ladder() -> None:
         Design(few, 2, False),
         Design(few, 1, False),
     ] == LADDER
-    tuned = designs(FIVE, fixed=False, tuned=True)
+    tuned = designs(FIVE, tuned=True)
     assert [design.tuned for design in tuned] == [True] * 3 + [False] * 5
-    # Named by the user: none is dropped.
-    assert {design.fractions for design in designs(FIVE, fixed=True, tuned=True)} == {FIVE}
 
 
 @pytest.mark.parametrize(
@@ -59,11 +57,12 @@ def test_what_does_not_fit_at_all() -> None:
 
 
 def test_a_search_is_left_out_where_it_does_not_fit() -> None:
-    ladder = designs(FIVE, fixed=True, tuned=True)
+    ladder = designs(FIVE, tuned=True)
     # 5 sizes × (5 seeds + 4 recipes) × 10 epochs, with three seeds, and without a search.
     assert afford(ladder, 450, by_trials) == ladder[0]
     assert afford(ladder, 449, by_trials) == Design(FIVE, 3, True)
-    assert afford(ladder, 349, by_trials) == Design(FIVE, 5, False)
+    # Three sizes of it take 210.
+    assert afford(ladder, 209, by_trials) == Design(FIVE, 3, False)
 
 
 def test_more_time_never_gives_fewer_epochs_of_a_design() -> None:
