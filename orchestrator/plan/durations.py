@@ -181,53 +181,42 @@ class Durations:
 
     def expect(self, trial: Trial) -> Expectation:
         """Return what is expected of a trial, from its beginning to its budget."""
-        kind, work, setup = self._kind(trial), self._work(trial), self._setup
+        kind, work = self._kind(trial), self._work(trial)
         if kind in self._measured:
             basis, pace = self._measured[kind]
-            setup = pace.setup
-            interval = pace.train * work.trained + pace.evaluate * work.evaluated
-        else:
-            train, evaluate = _reckoned(work, kind)
-            ratios = self._ratios.get((kind.cpus, kind.on_gpu)) if work.flops else None
-            basis = Basis.SCALED if ratios else Basis.FLOPS if work.flops else Basis.GUESS
-            to_train, to_evaluate = ratios or (1.0, 1.0)
-            interval = to_train * train + to_evaluate * evaluate
-            interval *= 1.0 if work.flops else UNKNOWN_FLOPS
-        return Expectation(interval, setup, trial.recipe.intervals, basis)
+            return Expectation(_paced(work, pace), pace.setup, trial.recipe.intervals, basis)
+        ratio = self._ratios.get((kind.cpus, kind.on_gpu)) if work.flops else None
+        basis = Basis.SCALED if ratio else Basis.FLOPS if work.flops else Basis.GUESS
+        interval = (ratio or 1.0) * _reckoned(work, kind)
+        return Expectation(interval, self._setup, trial.recipe.intervals, basis)
 
     def seconds(self, trial: Trial) -> float:
         """Return the seconds of a whole trial."""
         return self.expect(trial).seconds
 
-    def _ratios_of(self, trials: Iterable[Trial]) -> dict[tuple[float, bool], tuple[float, float]]:
-        """Return measured over reckoned seconds, training and evaluating, by CPUs and GPU or not.
-
-        They are medians over the measured kinds of trial.
-        """
-        examples: dict[Kind, Trial] = {}
-        for trial in trials:
-            examples.setdefault(self._kind(trial), trial)
-        found: defaultdict[tuple[float, bool], list[tuple[float, float]]] = defaultdict(list)
+    def _ratios_of(self, trials: Iterable[Trial]) -> dict[tuple[float, bool], float]:
+        """Return measured over reckoned seconds by CPUs and GPU or not: medians over the kinds."""
+        examples = {self._kind(trial): trial for trial in reversed([*trials])}
+        found: defaultdict[tuple[float, bool], list[float]] = defaultdict(list)
         for kind in examples.keys() & self._measured.keys():
             work, (_, pace) = self._work(examples[kind]), self._measured[kind]
             if work.flops:
-                train, evaluate = _reckoned(work, kind)
-                training = pace.train * work.trained / train
-                evaluating = pace.evaluate * work.evaluated / evaluate if evaluate else 1.0
-                found[kind.cpus, kind.on_gpu].append((training, evaluating))
-        return {
-            place: (statistics.median(training), statistics.median(evaluating))
-            for place, pairs in found.items()
-            for training, evaluating in [zip(*pairs, strict=True)]
-        }
+                ratio = _paced(work, pace) / _reckoned(work, kind)
+                found[kind.cpus, kind.on_gpu].append(ratio)
+        return {place: statistics.median(ratios) for place, ratios in found.items()}
 
 
-def _reckoned(work: Work, kind: Kind) -> tuple[float, float]:
-    """Return the seconds of an interval, training and evaluating, by what is to be computed."""
+def _paced(work: Work, pace: Pace) -> float:
+    """Return the seconds of an interval by what was measured."""
+    return pace.train * work.trained + pace.evaluate * work.evaluated
+
+
+def _reckoned(work: Work, kind: Kind) -> float:
+    """Return the seconds of an interval by what is to be computed."""
     speed = GPU_SPEED if kind.on_gpu else CPU_SPEED * kind.cpus
-    flops = work.flops or 1.0
+    passes = 3.0 * work.trained + work.evaluated
     layers = work.updates * work.layers * (GPU_LAYER if kind.on_gpu else CPU_LAYER)
-    return 3.0 * work.trained * flops / speed + layers, work.evaluated * flops / speed
+    return passes * (work.flops or UNKNOWN_FLOPS) / speed + layers
 
 
 def uses_gpu(study: Study, recorded: Iterable[Kind] = ()) -> bool:
