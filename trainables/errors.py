@@ -70,7 +70,7 @@ class OutOfGpuMemory(OutOfMemory):
     """A GPU has no room, or the part of it that the trial may take."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the line that says it, of an error that may hold a page of traceback."""
     text = str(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -98,7 +98,31 @@ class EvalTuple(Differs):
 
 class EvalDict(Differs):
     def answer(self, scores: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
-        return {"logits": scores}
+        return {"scores": scores}
+
+
+class Logits(Differs):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:  # type: ignore[override]
+        return {"logits": self.net(x)}
+
+
+class EvalDropout(Differs):
+    def answer(self, scores: Tensor) -> Tensor:
+        return nn.functional.dropout(scores)
+
+
+class Divides(Differs):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x) / 0
+
+
+class Exits(Differs):
+    def forward(self, x: Tensor) -> Tensor:
+        raise SystemExit("no licence")
+
+
+def scripted(n: int) -> object:
+    return torch.jit.script(net(n))
 
 
 class EvalClass(Differs):

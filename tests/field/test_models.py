@@ -24,7 +24,7 @@ def classifier(name: str, **fields: Any) -> Classifier:
 
 @pytest.mark.parametrize(
     "name",
-    ["Viewing", "Volume", "lazy", "keyword", "zoo_style", "frozen", "Transformer"],
+    ["Viewing", "Volume", "lazy", "keyword", "zoo_style", "frozen", "Transformer", "Logits"],
 )
 def test_it_trains(name: str) -> None:
     check_input(f"field.own:{name}", 10, sides=SIDES)
@@ -61,10 +61,13 @@ def test_lazy_layers_follow_the_seed() -> None:
         ("ExtraState", "its state holds _extra_state, which is no tensor"),
         ("Integers", r"it returns \(2, 10\) of torch\.int64"),
         ("Detached", "does not require grad"),
+        ("Exits", "it raised SystemExit: no licence"),
+        ("scripted", "it returned RecursiveScriptModule, a torch.nn.Module is needed"),
         ("no_classes", r"none of its parameters \(pretrained, width\) is the number of classes"),
         ("two_needed", r"none of its parameters \(width, depth\) is the number of classes"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_it_is_refused_before_anything_trains(name: str, message: str) -> None:
     with pytest.raises(ModelError, match=rf"^model field\.own:{name}.*{message}"):
         check_input(f"field.own:{name}", 10, sides=SIDES)
@@ -97,6 +100,8 @@ def test_doubts_are_warnings_of_the_plan() -> None:
     assert "same for every seed" in doubts("seeded")
     assert "in evaluation it returns probabilities" in doubts("EvalProbabilities")
     assert "only 5 is trained, the rest is frozen; the batch norm of frozen" in doubts("frozen")
+    assert "scores the same images otherwise each time" in doubts("EvalDropout")
+    assert "returns NaN or infinity for random images" in doubts("Divides")
     assert doubts("net") == ""
 
 

@@ -41,11 +41,11 @@ def build_own(name: str, n_classes: int, sides: tuple[int, int]) -> nn.Module:
         raise
     except ImportError as error:
         raise ModelError(f"model {name}: {error}") from error
-    except Exception as error:  # a user's function may raise anything
+    except (Exception, SystemExit) as error:  # a user's function may raise anything
         raise ModelError(
             f"model {name}: {said} raised {type(error).__name__}: {first_line(error)}"
         ) from error
-    if not isinstance(model, nn.Module):
+    if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
         raise ModelError(
             f"model {name}: it returned {type(model).__name__}, a torch.nn.Module is needed"
         )
@@ -74,8 +74,8 @@ def weights_beside(name: str, weights: str) -> Path | None:
 
 
 def _scores(model: nn.Module, images: Any, output: Any) -> Any:
-    """Return the scores alone of what models of transformers return: a mapping with attributes."""
-    return output.logits if isinstance(output, dict) and hasattr(output, "logits") else output
+    """Return the scores alone of what models of transformers return: a mapping."""
+    return output.get("logits", output) if isinstance(output, dict) else output
 
 
 def _call(name: str, function: Callable[..., Any], n_classes: int) -> Callable[[], Any]:

@@ -130,7 +130,7 @@ def _problem(
                     if training and is_real:
                         labels = torch.zeros(n, dtype=torch.int64, device=place)
                         torch.autograd.backward(F.cross_entropy(scores.float(), labels))
-    except Exception as error:  # a user's model may raise anything
+    except (Exception, SystemExit) as error:  # a user's model may raise anything
         if not is_real:
             return first_line(error)
         when = "" if training else ", in evaluation"
@@ -160,7 +160,14 @@ def _doubts(name: str, n_classes: int, stem: Stem, sides: Sides) -> Iterable[str
         )
     images = torch.randn(2, 3, *sides, generator=torch.Generator().manual_seed(0))
     with own_output(), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        scores = model.eval()(images)
+        scores, again = (model.eval()(images) for _ in range(2))
+    if not torch.isfinite(scores).all():
+        yield "it returns NaN or infinity for random images; look at what it divides by"
+    elif not torch.equal(scores, again):
+        yield (
+            "in evaluation it scores the same images otherwise each time; F.dropout takes "
+            "training=self.training, nn.Dropout needs nothing"
+        )
     if n_classes > 1 and (scores >= 0).all() and (scores.sum(1) - 1).abs().max() < 1e-3:
         yield (
             "in evaluation it returns probabilities (at least 0, summing to 1), of which losses "

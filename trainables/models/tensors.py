@@ -166,9 +166,10 @@ def _content(file: Path, label: str) -> Any:
 def _refuse_programs(file: Path, label: str) -> None:
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
-    if any(name.endswith("/constants.pkl") for name in names):
-        why = "is TorchScript, a program and not only weights; save the model's state_dict()"
-        raise _refused(file, label, why)
+    for sign, kind in (("/constants.pkl", "TorchScript"), ("archive_format", "of torch.export")):
+        if any(name.endswith(sign) for name in names):
+            why = f"is {kind}, a program and not only weights; save the model's state_dict()"
+            raise _refused(file, label, why)
     if not any(name.endswith("data.pkl") for name in names):
         kinds = {Path(name).suffix for name in names}
         other = "holds arrays of NumPy" if kinds == {".npy"} else "is a model of Keras"
