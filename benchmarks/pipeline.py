@@ -47,12 +47,10 @@ class Pipeline:
 
     def epoch(self) -> None:
         """Make every batch of the next epoch."""
-        for _ in range(self.batches.per_pass):
-            batch = self.batches.batch(self._step)
-            images = crop_and_flip(self.examples.images(batch.examples), batch.crops)
-            self.prepared(images)
-            self.examples.labels.index_select(0, batch.examples)
-            self._step += 1
+        steps = range(self._step, self._step + self.batches.per_pass)
+        self._step = steps.stop
+        for batch, images, _ in self.examples.batches(map(self.batches.batch, steps)):
+            self.prepared(crop_and_flip(images, batch.crops))
 
 
 def main() -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 from orchestrator.errors import RunError
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
-from results.phrases import byte_size, count
+from results.phrases import byte_size, count, duration
 from trainables.data.cache import control_groups
-from trainables.measure.footprint import Footprint, Hardware, Load, recorded, resident_bytes
+from trainables.data.holding import SHARE, Held, held, main_memory, resident_bytes
+from trainables.measure.footprint import Footprint, Hardware, Load, recorded
 from trainables.trial import Trial
 from trainables.work.reports import FailureKind
 
@@ -169,15 +170,28 @@ def _advice(nodes: Sequence[Node], share: Share) -> str:
 def copies(total_bytes: int, footprint: Footprint, image_bytes: int, most: int) -> int:
     """Return how many trials of one kind a GPU holds at once, at most `most`; 0 for none.
 
-    Each takes its footprint, and besides that the bytes of its images, of all the GPU's bytes.
+    Each takes its footprint of all the GPU's bytes, and those of its images where they are at most
+    a stated share of its part (`trainables.data.holding`).
     """
-    if footprint.peak_bytes is None:
+    peak = footprint.peak_bytes
+    if peak is None:
         return 0
-    tensors = math.ceil((footprint.peak_bytes + image_bytes) * HEADROOM)
     # A trial alone may use the headroom too.
-    if footprint.context_bytes + footprint.peak_bytes + image_bytes > total_bytes:
+    alone = peak + _on_gpu(image_bytes, total_bytes)
+    if footprint.context_bytes + alone > total_bytes:
         return 0
-    return max(1, min(most, total_bytes // (footprint.context_bytes + tensors)))
+
+    def fitting(n_bytes: int) -> int:
+        tensors = math.ceil((peak + n_bytes) * HEADROOM)
+        return max(1, min(most, total_bytes // (footprint.context_bytes + tensors)))
+
+    without = fitting(0)
+    return fitting(_on_gpu(image_bytes, total_bytes / without))
+
+
+def _on_gpu(image_bytes: int, room: float) -> int:
+    """Return the bytes of images that a trial's part of a GPU holds: of all of them, or none."""
+    return image_bytes if held(image_bytes, room, is_stored=False) is Held.DEVICE else 0
 
 
 def speed(footprint: Footprint, k: int) -> float | None:
@@ -257,7 +271,7 @@ class Ask:
 
     trial: Trial
     image_bytes: int
-    """Bytes of the images that a trial keeps, of the trial that keeps the most."""
+    """Bytes of a trial's images, of the trial that has the most."""
 
 
 @dataclass(frozen=True)
@@ -286,7 +300,7 @@ def asks_of(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> dict[Load,
     for trial in trials if study.trainable == "classifier" else ():
         load = load_of(trial, inputs)
         n_images = trial.n_train + inputs.n_validation + inputs.n_test
-        images = resident_bytes(n_images, trial.n_train, load.side)
+        images = resident_bytes(n_images, trial.n_train, 3 * load.side**2)
         if load not in asks or asks[load].image_bytes < images:
             asks[load] = Ask(trial, images)
     return asks
@@ -316,8 +330,10 @@ def shares_foreseen(
         for hardware, footprint in known:
             where = f"{load} on {hardware.gpu} ({byte_size(hardware.total_bytes)})"
             k = copies(hardware.total_bytes, footprint, ask.image_bytes, most)
-            taken = footprint.context_bytes + (footprint.peak_bytes or 0) + ask.image_bytes
+            images = _on_gpu(ask.image_bytes, hardware.total_bytes / max(k, 1))
+            taken = footprint.context_bytes + (footprint.peak_bytes or 0) + images
             fits = f"{byte_size(taken)} a trial, so at most {k} at once"
+            fits += ", with images read ahead from the node's disk" * (images < ask.image_bytes)
             sentences.append(f"{where}: {fits if k else 'not even one fits'}")
     if unknown and (os.environ.get("RAY_ADDRESS") or on_gpu):
         sentences.append(
@@ -325,6 +341,45 @@ def shares_foreseen(
             "size, image size, precision) will be measured first, about half a minute each"
         )
     return sentences
+
+
+@dataclass(frozen=True)
+class ImagesForeseen:
+    """Where the trial with the most bytes of images would hold them on CPUs of this machine."""
+
+    held: Held
+    n_bytes: int
+    """Bytes of its images, decoded."""
+    line: str = ""
+    """Why they are not in memory and what that costs; empty where they are."""
+
+
+def images_foreseen(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> ImagesForeseen | None:
+    """Return where the trials left would hold images; None where none of them reads any."""
+    asks = asks_of(study, inputs, trials).values()
+    if not asks or inputs.info is None:
+        return None
+    from trainables.data.dataset import decode_size, decoding_seconds, is_stored
+
+    ask = max(asks, key=lambda each: each.image_bytes)
+    n_bytes, n_train = ask.image_bytes, ask.trial.n_train
+    goal = decode_size(study.data, ask.trial.recipe.sides)
+    stored = is_stored(study.data, inputs.info, goal)
+    room = main_memory(study.resources.cpu, stored)
+    where = held(n_bytes, room, stored)
+    if where is Held.DEVICE:
+        return ImagesForeseen(where, n_bytes)
+    if where is Held.FILE:
+        n_read = n_bytes * n_train / (n_train + inputs.n_evaluated)
+        cost = f"read ahead from the cache folder, {byte_size(n_read)} an epoch"
+    else:
+        each = decoding_seconds(study.data, goal)
+        cost = (
+            "decoded at each use, since the disk has no room for them decoded: about "
+            f"{1000 * each:.2g} ms of a CPU each, {duration(each * n_train)} an epoch"
+        )
+    why = f"{byte_size(n_bytes)} a trial are more than {SHARE:.0%} of the {byte_size(room)} free"
+    return ImagesForeseen(where, n_bytes, f"{why}, and are {cost}")
 
 
 def unused_maker() -> str:

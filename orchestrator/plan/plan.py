@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pyarrow as pa
 from orchestrator.errors import StudyError
 from orchestrator.ledger.ledger import Ledger, State
 from orchestrator.ledger.looks import all_needed
-from orchestrator.placement.shares import shares_foreseen
+from orchestrator.placement.shares import ImagesForeseen, images_foreseen, shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
 from orchestrator.plan.lending import history_of, lending_findings
@@ -44,6 +44,9 @@ class Plan:
     """What stands against the comparisons of a study that is otherwise sound."""
     placement: list[str]
     """A sentence each on what trials take of a GPU, as far as it is known."""
+    images: ImagesForeseen | None
+    """Where trials would hold their images; None on GPUs, where `placement` says it, and where none
+    are read."""
 
     @property
     def study(self) -> Study:
@@ -128,6 +131,7 @@ class Plan:
             "cells": self.cells,
             "warnings": self.warnings,
             "placement": self.placement,
+            "images": asdict(self.images) if self.images else None,
             "data": {
                 **(self.inputs.inventory.as_json() if self.inputs.inventory else {}),
                 "n_train": self.inputs.n_train,
@@ -158,7 +162,7 @@ def plan_study(study: Study, out: str | Location | None = None, *, look: bool = 
     check_owner(study, inputs, store)
     ledger = Ledger(study, inputs, history_of(study, store))
     left = [wanted.trial for wanted in ledger.left()]
-    is_auto = study.resources.gpu == "auto"
+    is_auto, on_gpu = study.resources.gpu == "auto", uses_gpu(study)
     return Plan(
         ledger,
         [
@@ -172,7 +176,8 @@ def plan_study(study: Study, out: str | Location | None = None, *, look: bool = 
             *lending_findings(ledger),
             *_found_twice(study),
         ],
-        shares_foreseen(study, inputs, left, uses_gpu(study)) if is_auto else [],
+        shares_foreseen(study, inputs, left, on_gpu) if is_auto else [],
+        None if on_gpu else images_foreseen(study, inputs, left),
     )
 
 

@@ -46,6 +46,7 @@ def print_plan(plan: Plan, price: Price, command: str) -> None:
     said += [f"{read}{'; decoded' if read.is_looked_at else ''}"] if read else []
     said += [f"{cpus_said()}."] if cpus_said() else []
     said += [f"GPUs: {sentence}." for sentence in plan.placement]
+    said += [f"images: {plan.images.line}."] if plan.images and plan.images.line else []
     for line in [*said, f"run directory: {plan.out}"]:
         console.print(line)
     console.print(cells_table(plan, price))

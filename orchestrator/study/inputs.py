@@ -249,7 +249,7 @@ def _inventory(study: Study, info: "DataInfo") -> "Inventory":
 
 def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | None], list[Finding]]:
     """Refuse images that a model cannot take, or without room; return decode sizes and doubts."""
-    from trainables.data.dataset import decode_size, room
+    from trainables.data.dataset import decode_size, is_stored
     from trainables.models.facts import check_input, check_model, head_layer
 
     sizes: set[Sides | None] = set()
@@ -271,9 +271,7 @@ def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | Non
                         said = f"model {model}: {doubt}"
                         doubts[said] = warning("own-model", said)
     for size in sizes:
-        problem = room(study.data, info, size)
-        if problem:
-            raise StudyError(problem)
+        is_stored(study.data, info, size)
     return frozenset(sizes), list(doubts.values())
 
 

@@ -13,9 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.lib import format as npy
 
 from orchestrator.commands.doctor import examine
+from trainables.data import holding
+from trainables.data.dataset import Dataset, Images
 from trainables.errors import TrainableError
 from trainables.measure import proof
 from trainables.measure.probe import Probe, _stand_in, made_up
@@ -61,6 +65,12 @@ def learner(
     )
 
 
+def feed(made: Classifier, step: int) -> None:
+    wanted = [made._group.part(made._batches.batch(step))]
+    for each in made._train_examples.batches(wanted):
+        made._feed(*each)
+
+
 def refusal(call: Callable[[], Any]) -> list[str]:
     """Return the kind and the message of what a call raises; an empty list where it does not."""
     try:
@@ -93,11 +103,11 @@ def an_update(folder: Path) -> dict[str, dict[str, int]]:
             # The first four: three as they are asked for, and the one that is captured.
             for step in range(4):
                 library.fakecuda_reset()
-                made._feed(step)
+                feed(made, step)
                 if step == 2:
                     found[kind]["alone"] = library.fakecuda_count(0)
             library.fakecuda_reset()
-            made._feed(4)
+            feed(made, 4)
         counted = [library.fakecuda_count(i) for i in range(5)]
         found[kind] |= dict(zip((*COUNTS, "memsets", "copies"), counted, strict=True))
         found[kind]["problem"] = made.launches.problem
@@ -116,12 +126,43 @@ def a_divided_update(folder: Path) -> dict[str, int]:
     with made.launches.stream():
         made._interval.begin([0.1] * made._per_interval)
         library.fakecuda_reset()
-        made._feed(0)
+        feed(made, 0)
     found = dict(zip(COUNTS, map(library.fakecuda_count, range(3)), strict=True))
     library.fakecuda_dump(str(folder / "names").encode())
     calls = [line.split() for line in (folder / "names").read_text().splitlines()]
     found["collectives"] = sum(int(line[0]) for line in calls if "nccl" in line[-1])
     return found
+
+
+def streamed(folder: Path) -> dict[str, Any]:
+    """Train and evaluate with the images in a file; count an interval, once two have warmed up."""
+    library = ctypes.CDLL(os.environ["LD_PRELOAD"])
+    library.fakecuda_count.restype = ctypes.c_long
+    whole = made_up(512, 2048, 32, 10)
+    parts = []
+    for name, part in (("train", whole.train), ("test", whole.test)):
+        np.save(folder / f"{name}.npy", part.images[:])
+        parts.append(Images(npy.open_memmap(folder / f"{name}.npy", mode="r"), part.labels))
+    data = Dataset(*parts, whole.training)
+    holding.SHARE = 0
+    recipe = {"precision": "bf16", "augmentation": "standard"}
+    made = Classifier(_stand_in(trial(**recipe), 512), device="cuda", dataset=data)
+    resident = torch.cuda.memory_allocated()
+    rows = [made.step() for _ in range(2)]
+    pinned = library.fakecuda_count(5)
+    library.fakecuda_reset()
+    made.update(range(16, 24))
+    counted = [library.fakecuda_count(i) for i in range(5)]
+    made._evaluate(made._test)
+    return {
+        "held": made.held,
+        "resident": resident,
+        "seen": [row["train_seen"] for row in rows],
+        "problem": made.launches.problem,
+        **dict(zip((*COUNTS, "memsets", "copies"), counted, strict=True)),
+        "pinned": pinned,
+        "pinned since": library.fakecuda_count(5) - pinned,
+    }
 
 
 class _Draws(torch.nn.Module):
@@ -261,6 +302,7 @@ SCENARIOS: list[tuple[Scenario, dict[str, Any]]] = [
     (a_gpu, {}),
     (an_update, {}),
     (a_divided_update, {}),
+    (streamed, {}),
     (own_models, {}),
     (proofs, {}),
     (an_epoch, {}),

@@ -52,6 +52,21 @@ def test_an_update_of_two_processes_waits_for_nothing(found: dict[str, Any]) -> 
     assert counted["collectives"] == 42
 
 
+def test_images_that_a_gpu_does_not_hold_come_pinned_and_nothing_waits(
+    found: dict[str, Any],
+) -> None:
+    streamed = found["streamed"]
+    assert (streamed["held"], streamed["seen"]) == ("in the node's file", [1024, 1024])
+    assert streamed["problem"] == ""
+    # A model with its optimizer, and none of the 7.5 MiB of images.
+    assert streamed["resident"] < 100 * 2**20
+    assert (streamed["synchronisations"], streamed["copies back"]) == (0, 0)
+    # A few of each size, used again and again; how many depends on how far the thread is ahead.
+    assert 0 < streamed["pinned"] + streamed["pinned since"] < 32
+    # Of each of eight updates: images, labels and crops to the GPU, and into what was captured.
+    assert streamed["copies"] <= 8 * 6 + 4
+
+
 @pytest.mark.parametrize(
     ("model", "problem"),
     [("draws", "in Python"), ("waits", "not permitted when stream is capturing")],

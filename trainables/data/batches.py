@@ -5,9 +5,13 @@ on from step s computes what it needs from s.
 """
 
 import hashlib
+import math
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,11 +20,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.data.dataset import Images
+from trainables.data.holding import Held
+from trainables.data.pictures import quiet
+from trainables.data.reading import Pixels
+from trainables.data.rows import Rows
 
 PADDING = 8
 """Each side of an image is padded by this part of it, an eighth, before it is cropped."""
 _CHUNK_BYTES = 2**24
 """Bytes of images that are copied to a GPU at once."""
+_AHEAD = 2
+"""Batches that are read while one is trained on."""
+_PART = 8
+"""Stored images that a thread decodes at a time."""
 
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
@@ -37,6 +49,11 @@ class Batch:
     """Places in the training subset, int64 of shape (batch,)."""
     crops: Tensor | None
     """Crops from `draw_crops`, int64 of shape (batch, 3); None without augmentation."""
+    weight: float = 1.0
+    """Of its loss, where it is one process's part of a batch."""
+
+
+_Wanted = TypeVar("_Wanted", Batch, slice)
 
 
 class Batches:
@@ -105,46 +122,109 @@ class Batches:
 
 
 class Examples:
-    """A subset of the images, by indices in its order, resident on a GPU.
+    """A subset of the images, by indices in its order, and how they come to a device.
 
-    On the CPU they are read where they lie, shared by all trials, without a copy.
+    All are on the device, if they are held there; on the CPU those that are mapped are read where
+    they lie, shared by all trials, without a copy. Else threads, of which there may be so many,
+    read them ahead: one of decoded images, all of stored ones, which take longer.
     """
 
     def __init__(
-        self, source: Images, indices: NDArray[np.int64] | None, device: torch.device
+        self,
+        source: Images,
+        indices: NDArray[np.int64] | None,
+        device: torch.device,
+        held: Held = Held.DEVICE,
+        threads: int = 1,
     ) -> None:
-        chosen = np.arange(len(source.labels)) if indices is None else indices
-        self.labels = _moved(torch.from_numpy(source.labels[chosen]), device)
-        if device.type == "cuda":
-            shape = (len(chosen), *source.images.shape[1:])
-            kind = torch.from_numpy(source.images[:0]).dtype
-            self._images = torch.empty(shape, dtype=kind, device=device)
-            # Pinned memory is kept by torch for good, and one copy of all images would be too much.
-            each = max(1, _CHUNK_BYTES // max(1, source.images[0].nbytes))
-            for start in range(0, len(chosen), each):
-                chunk = torch.from_numpy(source.images[chosen[start : start + each]])
-                self._images[start : start + each] = chunk.to(device)
-            self._rows = torch.arange(len(chosen), device=device)
-        else:
-            self._images, self._rows = _shared(source.images), torch.from_numpy(chosen)
+        images, n = source.images, len(source.labels)
+        self._chosen = torch.from_numpy(np.arange(n) if indices is None else indices)
+        self._device, self._shape = device, images.shape[1:]
+        self._kind = torch.from_numpy(np.empty(0, images.dtype)).dtype
+        self._images: Tensor | None = None
+        self.home = device if held is Held.DEVICE else torch.device("cpu")
+        """The device that places of examples are wanted on."""
+        self.labels = _moved(torch.from_numpy(source.labels[self._chosen.numpy()]), self.home)
+        if held is Held.DEVICE and device.type == "cpu" and not isinstance(images, Rows):
+            self._images, self._places = _shared(images), self._chosen
+            return
+        self._rows = Rows.of(images) if isinstance(images, np.memmap) else images
+        self._threads, self._part = (threads, _PART) if isinstance(images, Rows) else (1, n)
+        if held is Held.DEVICE:
+            whole = torch.empty((len(self), *self._shape), dtype=self._kind, device=device)
+            # Pinned memory is kept by torch for good: one copy of all images would be too much.
+            size = max(1, _CHUNK_BYTES // math.prod(self._shape))
+            for span, chunk in self._come(_spans(size, slice(0, len(self)))):
+                whole[span] = chunk
+            self._images, self._places = whole, torch.arange(len(self), device=device)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._chosen)
 
-    @property
-    def sides(self) -> tuple[int, int]:
-        """Height and width of the images in pixels."""
-        return self._images.shape[1], self._images.shape[2]
+    def batches(self, wanted: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor, Tensor]]:
+        """Yield each batch with its images, uint8 of (batch, height, width, 3), and its labels.
 
-    def images(self, places: Tensor) -> Tensor:
-        """Return the images at places of the subset, uint8 of shape (places, height, width, 3)."""
-        return self._images.index_select(0, self._rows.index_select(0, places))
+        All are on the device then.
+        """
+        for batch, images in self._come(wanted):
+            labels = _moved(self.labels.index_select(0, batch.examples), self._device)
+            crops = None if batch.crops is None else _moved(batch.crops, self._device)
+            yield replace(batch, crops=crops), images, labels
 
     def chunks(self, size: int, span: slice) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images and labels of a span of the subset in order, `size` examples at a time."""
-        for start in range(span.start, span.stop, size):
-            chunk = slice(start, min(start + size, span.stop))
-            yield self._images.index_select(0, self._rows[chunk]), self.labels[chunk]
+        for chunk, images in self._come(_spans(size, span)):
+            yield images, _moved(self.labels[chunk], self._device)
+
+    def _come(self, wanted: Iterable[_Wanted]) -> Iterator[tuple[_Wanted, Tensor]]:
+        """Yield what is wanted with its images on the device; threads read a few ahead."""
+        if self._images is not None:
+            for each in wanted:
+                yield each, self._images.index_select(0, self._places[_places(each)])
+            return
+        is_pinned = self._device.type == "cuda"
+        waiting = deque[tuple[_Wanted, Tensor, list[Future[None]]]]()
+
+        def next_one() -> tuple[_Wanted, Tensor]:
+            each, images, parts = waiting.popleft()
+            for part in parts:
+                part.result()
+            return each, images.to(self._device, non_blocking=True)
+
+        with ThreadPoolExecutor(self._threads, "images") as pool, quiet():
+            try:
+                for each in wanted:
+                    chosen = self._chosen[_places(each)].numpy()
+                    shape = (chosen.size, *self._shape)
+                    images = torch.empty(shape, dtype=self._kind, pin_memory=is_pinned)
+                    parts = [
+                        pool.submit(_read, self._rows, chosen[part], images.numpy()[part])
+                        for part in _spans(self._part, slice(0, chosen.size))
+                    ]
+                    waiting.append((each, images, parts))
+                    if len(waiting) > _AHEAD:
+                        yield next_one()
+                while waiting:
+                    yield next_one()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def _places(wanted: Batch | slice) -> Tensor | slice:
+    return wanted if isinstance(wanted, slice) else wanted.examples
+
+
+def _spans(size: int, span: slice) -> Iterator[slice]:
+    """Yield a span in pieces of a size."""
+    for start in range(span.start, span.stop, size):
+        yield slice(start, min(start + size, span.stop))
+
+
+def _read(images: Pixels | Rows, chosen: NDArray[np.int64], found: Pixels) -> None:
+    if isinstance(images, Rows):
+        images.read(chosen, found)
+    else:
+        np.take(images, chosen, axis=0, out=found, mode="clip")
 
 
 def draw_crops(n: int, sides: tuple[int, int], generator: torch.Generator) -> Tensor:
@@ -224,5 +304,7 @@ def _shared(array: NDArray[np.uint8]) -> Tensor:
 
 
 def _moved(values: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor of the CPU on the device; nothing waits for the copy."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
+    """Return a tensor on the device; nothing waits for the copy."""
+    if device.type == "cuda" and not values.is_cuda:
+        return values.pin_memory().to(device, non_blocking=True)
+    return values

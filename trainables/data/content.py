@@ -45,7 +45,7 @@ class Content:
         self._n_train, self._place = reading.train.labels.size, 0
         self.shapes: Counter[Sides] = Counter()
         """Number of images of each height and width, as stored."""
-        self.n_deep = self.n_alpha = 0
+        self.n_deep = self.n_alpha = self.stored_bytes = 0
         self.damaged: list[Damaged] = []
         self.kept: dict[str, list[int]] = {part: [] for part in PARTS}
         """Places of those that can, in train and in test."""
@@ -67,6 +67,7 @@ class Content:
         self.shapes[found.sides] += 1
         self.n_deep += found.is_deep
         self.n_alpha += found.has_alpha
+        self.stored_bytes += found.n_bytes
 
     @property
     def test_images(self) -> NDArray[np.int64]:

@@ -1,28 +1,32 @@
 """The images of a study: inspected without decoding, decoded once per node, shared by all trials.
 
-A decoded set lies in the cache folder as four .npy files that every trial maps read-only: the
-pages are shared by all processes of the node, and a trial's private memory holds none of them.
+A decoded set lies in the cache folder as .npy files that every trial maps read-only: the pages are
+shared by all processes of the node, and a trial's private memory holds none of them. Of images that
+the disk has no room for so, the folder holds what the data set stores, decoded at each use.
 """
 
 import hashlib
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from results.phrases import byte_size
 from trainables.data import cache
 from trainables.data.content import Content, tried
 from trainables.data.decoding import Progress, listed, write_arrays
+from trainables.data.holding import DISK_SHARE
 from trainables.data.info import DataInfo, facts_of, recalled
-from trainables.data.pictures import DECODING_VERSION, examine, quiet
+from trainables.data.pictures import DECODING_VERSION, decode, examine, quiet
 from trainables.data.pixels import recall_look, remember_look
 from trainables.data.reading import Pixels, Reading, in_order
+from trainables.data.rows import Rows, mapped, open_images
 from trainables.data.sources import origin
 from trainables.data.splits import Training
 from trainables.errors import DataError
@@ -31,15 +35,20 @@ from trainables.trial import Source
 
 _INSPECTION = 5
 """Raised when the same files give another `DataInfo`."""
+_TIMED = 16
+"""Images by which the time that decoding takes is told."""
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Decoded images and their labels."""
+    """Images and their labels."""
 
-    images: Pixels
-    """Shape (n, height, width, 3), C-contiguous, mapped read-only from the cache folder."""
+    images: Pixels | Rows
+    """Shape (n, height, width, 3), C-contiguous, mapped read-only from the cache folder; or what is
+    indexed likewise, and decodes at each use."""
     labels: NDArray[np.int64]
+    sums: NDArray[np.float64] | None = None
+    """`channel_sums` of each image, where they were taken when it was decoded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +116,7 @@ def _information(reading: Reading, source: Source, content: Content) -> DataInfo
         shapes=shapes,
         n_deep=content.n_deep,
         n_alpha=content.n_alpha,
+        stored_bytes=content.stored_bytes,
         copies=content.copies,
         left_out=tuple(each.place for each in content.damaged),
         skipped=said.partition("; ")[0],
@@ -167,8 +177,10 @@ def open_dataset(
 
     def write(folder: Path) -> None:
         reading = origin(source).read(source)
+        # What a function gives is pixels.
+        as_stored = not source.is_function and is_stored(source, inspect(source), goal)
         with quiet():
-            content, look = write_arrays(folder, reading, source, goal, progress)
+            content, look = write_arrays(folder, reading, source, goal, progress, as_stored)
         info = _information(reading, source, content)
         remember_look(content.hash, source, look)
         if source.damaged == "skip":
@@ -180,7 +192,8 @@ def open_dataset(
                 "anew"
             )
 
-    return cache.kept(_entry(fingerprint, source, goal), _mapped, write, anew=anew)
+    read = partial(_opened, source=source, goal=goal)
+    return cache.kept(_entry(fingerprint, source, goal), read, write, anew=anew)
 
 
 def look_at(source: Source, goals: Iterable[Sides | None], progress: Progress | None) -> DataInfo:
@@ -212,14 +225,14 @@ def _entry(fingerprint: str, source: Source, goal: Sides | None) -> Path:
     return cache.cache_folder() / "decoded" / f"{fingerprint}-{size}-{DECODING_VERSION}"
 
 
-def _mapped(entry: Path) -> Dataset | None:
+def _opened(entry: Path, source: Source, goal: Sides | None) -> Dataset | None:
     """Return what an entry holds, compared with its checksums once; None where it is not whole."""
     try:
         held = cache.opened_json((entry / "classes.json").read_bytes())
         written = held["crc32"]
         if not cache.is_as_written(entry, written):
             return None
-        train, test = (_mapped_split(entry, part) for part in ("train", "test"))
+        train, test = (_part(entry, part, held, source, goal) for part in ("train", "test"))
         groups = np.load(entry / "train-groups.npy") if "train-groups.npy" in written else None
         known = Training(train.labels, held["names"], held["given"], groups)
     except (OSError, ValueError, EOFError, LookupError, TypeError):
@@ -227,37 +240,41 @@ def _mapped(entry: Path) -> Dataset | None:
     return Dataset(train, test, known, entry.name)
 
 
-def _mapped_split(entry: Path, part: str) -> Images:
-    images, labels = (
-        npy.open_memmap(entry / f"{part}-{what}.npy", mode="r") for what in ("images", "labels")
-    )
-    for array in (images, labels):
-        if Path(str(array.filename)).stat().st_size != array.offset + array.nbytes:
-            raise ValueError("not as long as its header says")
-    if images.dtype != np.uint8 or labels.dtype != np.int64 or images.shape[:1] != labels.shape:
+def _part(
+    entry: Path, part: str, held: dict[str, Any], source: Source, goal: Sides | None
+) -> Images:
+    images = open_images(entry, part, held, goal, source)
+    labels, sums = mapped(entry / f"{part}-labels.npy"), f"{part}-sums.npy"
+    is_pixels = isinstance(images, Rows) or images.dtype == np.uint8
+    if not is_pixels or labels.dtype != np.int64 or images.shape[:1] != labels.shape:
         raise ValueError("not images and their labels")
-    return Images(images, labels)
+    return Images(images, labels, mapped(entry / sums) if sums in held["crc32"] else None)
 
 
-def room(source: Source, info: DataInfo, goal: Sides | None) -> str | None:
-    """Return why the decoded images do not fit on this node's disk or in its memory, or None."""
-    try:
-        needed = info.decoded_bytes(goal)
-    except DataError as problem:
-        return str(problem)
-    lacking = []
-    disk, memory = cache.free_disk(cache.cache_folder()), cache.available_memory()
-    if needed > disk and _mapped(_entry(info.fingerprint, source, goal)) is None:
-        lacking.append(
-            f"cache folder {cache.cache_folder()} has {byte_size(disk)} free "
-            f"(set {cache.FOLDER_VARIABLE} to a folder with more)"
-        )
-    if needed > memory:
-        lacking.append(f"{byte_size(memory)} of memory are available (set a smaller image_size)")
-    if not lacking:
-        return None
+def is_stored(source: Source, info: DataInfo, goal: Sides | None) -> bool:
+    """Return whether this node keeps the images as stored; DataError where it has no room."""
+    entry = _entry(info.fingerprint, source, goal)
+    if (entry / "train-images.stored").exists():
+        return True
+    needed, disk = info.decoded_bytes(goal), cache.free_disk(cache.cache_folder())
+    if needed <= DISK_SHARE * disk or (entry / "train-images.npy").exists():
+        return False
+    if 0 < info.stored_bytes <= DISK_SHARE * disk:
+        return True
     height, width = goal or info.sides or (0, 0)
-    return (
+    stored = f" and {byte_size(info.stored_bytes)} as stored" if info.stored_bytes else ""
+    raise DataError(
         f"data: {info.n_train + info.n_test:,} images at {width}×{height} need {byte_size(needed)} "
-        f"decoded, but {' and '.join(lacking)}"
+        f"decoded{stored}, but cache folder {cache.cache_folder()} has {byte_size(disk)} free; set "
+        f"{cache.FOLDER_VARIABLE} to a folder with more, or a smaller image_size"
     )
+
+
+def decoding_seconds(source: Source, goal: Sides | None) -> float:
+    """Return the seconds that one thread takes to decode a training image, by the first ones."""
+    items = [*islice(origin(source).read(source).train.items(), _TIMED)]
+    with quiet():
+        began = time.perf_counter()
+        for item in items:
+            tried(partial(decode, sides=goal, source=source), item)
+        return (time.perf_counter() - began) / len(items)

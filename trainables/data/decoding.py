@@ -1,10 +1,10 @@
-"""The one pass over all images: decoded into arrays on disk, and looked at."""
+"""The one pass over all images: decoded into arrays on disk, or kept as stored; and looked at."""
 
+from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from trainables.data.cache import cache_folder, checksum, sealed_json
 from trainables.data.content import Content, tried
-from trainables.data.pictures import Picture, decode
+from trainables.data.pictures import Picture, decode, encoded
 from trainables.data.pixels import Damaged, Look
 from trainables.data.reading import Item, Pixels, Reading, Split, in_order
+from trainables.data.rows import Rows
 from trainables.errors import DataError, PictureError
 from trainables.recipe import Sides
 from trainables.trial import Source
@@ -28,8 +29,6 @@ _REPORTED = 1024
 """Images between two calls of a progress function."""
 _VALUES = 2**20
 """Pixel values held as floats at once by a computation over all images."""
-_SAMPLED = 64
-"""Deep images that are looked at for the bits that all use, and images for their statistics."""
 _NAMED = 10
 """Damaged images that a message names; all stand in a file."""
 
@@ -40,29 +39,22 @@ def write_arrays(
     source: Source,
     goal: Sides | None,
     progress: Progress | None,
+    as_stored: bool,
 ) -> tuple[Content, Look]:
     """Decode a data set into a folder, as arrays of images and labels for train and test each.
 
     Images are brought to the goal, height and width in pixels; without one all are of one size,
-    else DataError is raised. Returns what is there, and what the pixels tell.
+    else DataError is raised. They are all decoded, and written so or as the data set stores them.
+    Returns what is there, and what the pixels tell.
     """
     bits = None
     while True:
-        work = _Pass(folder, reading, source, goal, bits, progress)
-        try:
-            work.run()
-        except _Deep:
-            bits = _sampled_bits(reading, source)
-            continue
-        found = work.bits
-        if found == bits:
+        work = _Pass(folder, reading, source, goal, bits, progress, as_stored)
+        work.run()
+        if work.bits == bits:
             return work.content, work.look()
-        # Rarely: those that were sampled use fewer bits than others.
-        bits = found
-
-
-class _Deep(Exception):
-    """An image of more than 8 bits was met, and it is not known how many are used."""
+        # Deep images are scaled by the bits that all of them use, which are known by now.
+        bits = work.bits
 
 
 @dataclass
@@ -74,53 +66,75 @@ class _Pass:
     known: int | None
     """Bits that deep images use, where that is known."""
     progress: Progress | None
+    as_stored: bool
 
     def __post_init__(self) -> None:
         self._decode = partial(decode, sides=self.goal, source=self.source, bits=self.known)
         self._total = self.reading.train.labels.size + self.reading.test.labels.size
-        self._done = self._peak = self._n_transparent = self._n_flat = 0
+        self._done = self._n_transparent = self._n_flat = 0
+        self._peaks = {"train": 0, "test": 0}
         self._flat = ""
         self._shape: tuple[int, ...] | None = None
+        self._sums = np.zeros((0, 6))
         self.content = Content(self.reading, self.source)
 
     @property
     def bits(self) -> int | None:
         """Bits that deep training images use; without any, those of the test images are taken."""
-        return max(1, self._peak.bit_length()) if self._peak else self.known
+        return (self._peaks["train"] or self._peaks["test"]).bit_length() or None
 
     def run(self) -> None:
         """Decode all images."""
-        look = partial(tried, self._decode)
+        ending = "stored" if self.as_stored else "npy"
         for part, split in (("train", self.reading.train), ("test", self.reading.test)):
-            with (self.folder / f"{part}-images.npy").open("wb") as file:
-                each = in_order(lambda item: (item.where, *look(item)), split.items())
-                for where, digest, found in each:
-                    self._count(part, where, digest, found)
+            sums, edges = array("d"), array("q", [0])
+            with (self.folder / f"{part}-images.{ending}").open("wb") as file:
+                for item, digest, found, sum_of in in_order(self._one, split.items()):
+                    self._count(part, item.where, digest, found)
                     if isinstance(found, Picture):
-                        self._write(file, split, found.pixels)
-                if self._shape is not None and file.tell():
+                        self._write(file, split, found.pixels, item.content)
+                        edges.append(file.tell())
+                        sums.frombytes(sum_of)
+                if self._shape is not None and file.tell() and not self.as_stored:
                     _head(file, len(self.content.kept[part]), self._shape)
             kept = self.content.part(part)
             np.save(self.folder / f"{part}-labels.npy", kept.labels)
-            if part == "train" and kept.groups is not None:
-                np.save(self.folder / "train-groups.npy", kept.groups)
-        checksums = {file.name: checksum(file) for file in sorted(self.folder.glob("*.npy"))}
+            if self.as_stored:
+                np.save(self.folder / f"{part}-edges.npy", np.array(edges, np.int64))
+            if part == "train":
+                self._sums = np.array(sums).reshape(-1, 6)
+                np.save(self.folder / "train-sums.npy", self._sums)
+                if kept.groups is not None:
+                    np.save(self.folder / "train-groups.npy", kept.groups)
+        checksums = {file.name: checksum(file) for file in sorted(self.folder.glob("*-*"))}
         names, given = self.reading.class_names, self.content.given_validation
-        held = {"names": names, "given": given, "crc32": checksums}
+        held: dict[str, object] = {"names": names, "given": given, "crc32": checksums}
+        if self.as_stored and self._shape:
+            held |= {"sides": self._shape[:2], "bits": self.known}
         (self.folder / "classes.json").write_bytes(sealed_json(held))
 
     def look(self) -> Look:
         """Return what the pixels tell."""
+        height, width, _ = self._shape or (0, 0, 0)
+        n_pixels = len(self._sums) * height * width
+        _, deviation = _statistics(self._sums.sum(axis=0), max(1, n_pixels))
         return Look(
             bits=self.known,
             n_transparent=self._n_transparent,
             n_flat=self._n_flat,
             flat=self._flat,
-            is_even=bool(self.content.kept["train"])
-            and _is_even(npy.open_memmap(self.folder / "train-images.npy", mode="r")),
+            is_even=bool(n_pixels and (deviation <= 1 / 255).all()),
             copies=self.content.copies,
             damaged=tuple(self.content.damaged),
         )
+
+    def _one(self, item: Item) -> tuple[Item, bytes, Picture | PictureError, bytes]:
+        if self.as_stored:
+            with suppress(PictureError):
+                item = Item(item.where, encoded(item))
+        digest, found = tried(self._decode, item)
+        sums = channel_sums(found.pixels[None]) if isinstance(found, Picture) else np.zeros(0)
+        return item, digest, found, sums.tobytes()
 
     def _count(self, part: str, where: str, digest: bytes, found: Picture | PictureError) -> None:
         self._done += 1
@@ -130,16 +144,15 @@ class _Pass:
         if isinstance(found, PictureError):
             self.content.add(digest, found)
             return
-        if found.peak and self.known is None:
-            raise _Deep
-        if part == "train":
-            self._peak = max(self._peak, found.peak)
+        self._peaks[part] = max(self._peaks[part], found.peak)
         self._n_transparent += found.is_transparent
         if found.is_flat:
             self._n_flat, self._flat = self._n_flat + 1, self._flat or where
         self.content.add(digest, found.header, found.look)
 
-    def _write(self, file: BinaryIO, split: Split, pixels: Pixels) -> None:
+    def _write(
+        self, file: BinaryIO, split: Split, pixels: Pixels, content: bytes | Path | Pixels
+    ) -> None:
         if self._shape is None:
             self._shape = pixels.shape
         if pixels.shape != self._shape:
@@ -149,6 +162,9 @@ class _Pass:
                 f"{pixels.shape[1]}×{pixels.shape[0]} pixels; set recipe.image_size, what all are "
                 "brought to"
             )
+        if isinstance(content, bytes) and self.as_stored:
+            file.write(content)
+            return
         if file.tell() == 0:
             _head(file, split.labels.size, self._shape)
         file.write(pixels.tobytes())
@@ -162,53 +178,46 @@ def _head(file: BinaryIO, count: int, shape: tuple[int, ...]) -> None:
     file.seek(0, 2)
 
 
-def _sampled_bits(reading: Reading, source: Source) -> int:
-    """Return the bits that the first deep training images use, or else those of test."""
-    for split in (reading.train, reading.test):
-        peaks = (_peak(item, source) for item in split.items())
-        found = [*islice(filter(None, peaks), _SAMPLED)]
-        if found:
-            return max(found).bit_length()
-    return 1
-
-
-def _peak(item: Item, source: Source) -> int:
-    try:
-        return decode(item, None, source).peak
-    except PictureError:
-        return 0
-
-
-def _is_even(images: Pixels) -> bool:
-    """Return whether a sample of all images deviates by no more than a grey level."""
-    if not len(images):
-        return False
-    sample = np.linspace(0, len(images) - 1, min(len(images), _SAMPLED)).astype(np.int64)
-    _, deviation = channel_statistics(images, np.unique(sample))
-    return bool((deviation <= 1 / 255).all())
-
-
 def channel_statistics(
-    images: Pixels, indices: NDArray[np.int64] | None = None
+    images: Pixels | Rows,
+    indices: NDArray[np.int64] | None = None,
+    sums: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and deviation of each colour channel, (3,), of pixels scaled to 0 … 1.
 
-    Images are uint8, (n, height, width, 3); those by indices count, by default all. The deviation
-    is that of the pixels themselves (not an estimate from a sample), and at least one grey level,
-    so that pixels can be divided by it.
+    Images are uint8, (n, height, width, 3); those by indices count, by default all. No pixel is
+    read where the `channel_sums` of all images are given. The deviation is that of the pixels
+    themselves (not an estimate from a sample), and at least one grey level, so that pixels can be
+    divided by it.
     """
     chosen = np.arange(len(images)) if indices is None else np.sort(indices)
-    total, squares, count = np.zeros(3), np.zeros(3), 0
-    step = max(1, _VALUES // images[0].size)
-    for start in range(0, chosen.size, step):
-        # Whole numbers below 2**53 throughout: the sums are exact, in whatever chunks.
-        pixels = images[chosen[start : start + step]].reshape(-1, 3).astype(np.float64)
-        total += pixels.sum(axis=0)
-        squares += np.einsum("pc,pc->c", pixels, pixels)
-        count += len(pixels)
-    mean = total / count
-    deviation = np.sqrt(np.maximum(squares / count - mean**2, 1.0))
+    _, height, width, _ = images.shape
+    if sums is not None:
+        total = sums[chosen].sum(axis=0)
+    else:
+        if isinstance(images, np.memmap):
+            images = Rows.of(images)
+        total, step = np.zeros(6), max(1, _VALUES // (height * width * 3))
+        for start in range(0, chosen.size, step):
+            total += channel_sums(images[chosen[start : start + step]]).sum(axis=0)
+    return _statistics(total, chosen.size * height * width)
+
+
+def _statistics(
+    sums: NDArray[np.float64], n_pixels: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    mean, squares = sums.reshape(2, 3) / n_pixels
+    deviation = np.sqrt(np.maximum(squares - mean**2, 1.0))
     return mean / 255, deviation / 255
+
+
+def channel_sums(images: Pixels) -> NDArray[np.float64]:
+    """Return the sums of each image's channels and of their squares, (n, 6).
+
+    They are whole numbers below 2**53, so that sums of them are exact in any order.
+    """
+    pixels = images.reshape(len(images), -1, 3).astype(np.float64)
+    return np.concatenate([pixels.sum(axis=1), np.einsum("npc,npc->nc", pixels, pixels)], axis=1)
 
 
 def listed(damaged: Sequence[Damaged], content: str) -> str:

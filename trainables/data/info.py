@@ -47,6 +47,8 @@ class DataInfo:
     """Number of images with more than 8 bits per channel."""
     n_alpha: int = 0
     """Number of images that may be transparent."""
+    stored_bytes: int = 0
+    """Bytes of all images as stored; 0 where that is as pixels."""
     copies: Copies = field(default_factory=Copies)
     """Images that are there more than once, to the last byte as stored."""
     left_out: tuple[int, ...] = ()

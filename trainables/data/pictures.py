@@ -57,6 +57,8 @@ class Header(NamedTuple):
     """Whether pixels have more than 8 bits per channel."""
     has_alpha: bool = False
     """Whether pixels may be transparent."""
+    n_bytes: int = 0
+    """Bytes as stored; 0 of what is stored as pixels."""
 
 
 class Picture(NamedTuple):
@@ -86,21 +88,26 @@ def examine(item: Item, source: Source = _PLAIN) -> Header:
     if isinstance(item.content, np.ndarray):
         height, width, _ = item.content.shape
         return Header(_digest(item.content), (height, width))
-    data = _encoded(item)
+    data = encoded(item)
     with _open(item, data, source) as image:
         return _header(data, image)
 
 
 def decode(
-    item: Item, sides: Sides | int | None, source: Source = _PLAIN, bits: int | None = None
+    item: Item,
+    sides: Sides | int | None,
+    source: Source = _PLAIN,
+    bits: int | None = None,
+    *,
+    is_known: bool = False,
 ) -> Picture:
     """Return an image as RGB: upright as its EXIF data say, on the background, brought to a size.
 
     Sides are the height and width in pixels that it is brought to, as the source says, by an
     antialiased bicubic filter; one number is both, None leaves the image as it is. Of 16-bit images
     the largest value of so many bits becomes white, by default of those that the image itself uses.
-    Raises PictureError where it is missing, truncated, damaged, no image, of a kind that is not
-    read, or too large.
+    Of an image that is known, digest and look are not told. Raises PictureError where it is
+    missing, truncated, damaged, no image, of a kind that is not read, or too large.
     """
     goal = (sides, sides) if isinstance(sides, int) else sides
     if isinstance(item.content, np.ndarray):
@@ -108,10 +115,10 @@ def decode(
         if goal is not None and header.sides != goal:
             pixels = _fitted(Image.fromarray(pixels), goal, source)
         return Picture(header.digest, pixels, header, header.digest[:8])
-    data = _encoded(item)
+    data = encoded(item)
     peak = 0
     with _open(item, data, source) as image:
-        header = _header(data, image)
+        header = _header(b"" if is_known else data, image)
         try:
             if header.is_deep:
                 rgb, peak, is_transparent = _shallow(item, data, image, source, bits)
@@ -125,7 +132,8 @@ def decode(
             ) from problem
     whole = np.asarray(rgb)
     pixels = whole if goal is None else _fitted(rgb, goal, source)
-    return Picture(header.digest, pixels, header, _look(whole), peak, is_transparent)
+    look = b"" if is_known else _look(whole)
+    return Picture(header.digest, pixels, header, look, peak, is_transparent)
 
 
 def digest_of(item: Item) -> bytes:
@@ -133,7 +141,7 @@ def digest_of(item: Item) -> bytes:
     if isinstance(item.content, np.ndarray):
         return _digest(item.content)
     try:
-        return hashlib.sha256(_encoded(item)).digest()
+        return hashlib.sha256(encoded(item)).digest()
     except PictureError:
         return bytes(32)
 
@@ -149,7 +157,7 @@ def quiet() -> Iterator[None]:
     """Silence Pillow, in the whole process, about large images, checked here, and odd headers."""
     limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.filterwarnings("ignore", module="PIL")
         Image.MAX_IMAGE_PIXELS = None
         try:
             yield
@@ -157,7 +165,8 @@ def quiet() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _encoded(item: Item) -> bytes:
+def encoded(item: Item) -> bytes:
+    """Return an encoded image's bytes; PictureError where its file cannot be read."""
     if not isinstance(item.content, Path):
         return bytes(item.content)
     try:
@@ -170,7 +179,7 @@ def _header(data: bytes, image: Image.Image) -> Header:
     digest, sides = hashlib.sha256(data).digest(), (image.height, image.width)
     is_wide = image.mode == "F" or image.mode.startswith("I")
     is_deep = is_wide or _TWO_BYTES.fullmatch(_raw_mode(image)) is not None
-    return Header(digest, sides, is_deep, image.has_transparency_data)
+    return Header(digest, sides, is_deep, image.has_transparency_data, len(data))
 
 
 def _digest(pixels: Pixels) -> bytes:

@@ -27,10 +27,6 @@ _MOST_UPDATES = 256
 
 _PROBE_VERSION = 2
 """Raised when the same trial would be measured otherwise."""
-_ROW_BYTES = 16
-"""Bytes of an image besides its pixels: label and place."""
-_DRAW_BYTES = 64
-"""Bytes of a training image: its place in the order and its crop, of this pass and the next."""
 _LOADING = ("image_size", "batch_size", "precision", "optimizer", "augmentation", "stem")
 """Recipe fields that a trial's memory depends on."""
 
@@ -105,14 +101,6 @@ class _Measured:
 
 
 _ALL_MEASURED = TypeAdapter(list[_Measured])
-
-
-def resident_bytes(n_images: int, n_train: int, side: int) -> int:
-    """Return the bytes of the images that a trial keeps on its GPU.
-
-    They are those that it trains on or evaluates on; the side is in pixels, as they are stored.
-    """
-    return n_images * (3 * side * side + _ROW_BYTES) + n_train * _DRAW_BYTES
 
 
 def recorded(load: Load) -> list[tuple[Hardware, Footprint]]:

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from trainables.data.dataset import Dataset, Images
+from trainables.data.holding import resident_bytes
 from trainables.data.splits import Training
-from trainables.measure.footprint import Hardware, resident_bytes
+from trainables.measure.footprint import Hardware
 from trainables.training.classifier import Classifier
 from trainables.training.device import CONTEXT_BYTES, evaluation_batch, gpu_problem
 from trainables.trial import Source, Trial, Weights
@@ -116,7 +117,7 @@ class Probe:
                 context_bytes=self.context_bytes,
             )
             self._learner.step()
-        images = resident_bytes(n_train + n_test, n_train, self.side)
+        images = resident_bytes(n_train + n_test, n_train, 3 * self.side**2)
         return max(0, self._gauge.peak_bytes() - images), self._gauge.context_bytes()
 
     def rate(self, seconds: float) -> float:

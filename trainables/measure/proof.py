@@ -170,7 +170,7 @@ def _repeats(device: str) -> tuple[bool | None, dict[str, Any]]:
 
 def _augments_alike(device: str) -> tuple[bool | None, dict[str, Any]]:
     """Crop and mirror the same images here and on the CPU: the same bytes."""
-    images = torch.from_numpy(made_up(_IMAGES, 1, _SIDE, _CLASSES).train.images.copy())
+    images = torch.tensor(made_up(_IMAGES, 1, _SIDE, _CLASSES).train.images[:])
     crops = draw_crops(_IMAGES, (_SIDE, _SIDE), torch.Generator().manual_seed(0))
     here = crop_and_flip(images.to(device), crops.to(device)).cpu()
     same = torch.equal(here, crop_and_flip(images, crops))

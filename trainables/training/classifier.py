@@ -5,6 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainables.data.batches import Batches, Examples, Preparation, crop_and_flip, derive_seed
+from trainables.data.batches import (
+    Batch,
+    Batches,
+    Examples,
+    Preparation,
+    crop_and_flip,
+    derive_seed,
+)
 from trainables.data.dataset import Dataset, Images, decode_size, open_dataset
 from trainables.data.decoding import channel_statistics
 from trainables.errors import DataError, Diverged, ForeignCheckpoint
 from trainables.models.networks import read_checkpoint, shapes
 from trainables.models.published import expected
-from trainables.recipe import TestRule
+from trainables.recipe import Sides, TestRule
 from trainables.training.capture import Launches
 from trainables.training.device import (
     device_name,
     evaluation_batch,
+    images_held,
     memory_shortage_named,
     peak_memory_bytes,
     prepare,
@@ -82,8 +91,8 @@ class Classifier:
             given = (trial, self._sides, self._device, self._precision, self._group)
             self._network = Network(*given, on_features=with_key)
             self.model = self._network.model
-            if with_key:
-                self._keep_features(found)
+            shown = self._features(found) if with_key else (found.train, found.test)
+            self._serve(*shown, cpus, gpu)
         parameters = self._network.trained.parameters()
         self._optimizer = build_optimizer(parameters, trial.recipe)
         self._per_interval = trial.recipe.steps_per_interval or self._batches.per_pass
@@ -210,25 +219,22 @@ class Classifier:
         self._subset_hash = hashlib.sha256(np.sort(subset).tobytes()).hexdigest()[:16]
         self._class_counts = np.bincount(train.labels[subset], minlength=trial.n_classes)
         self._subset, self._held_out = subset, held_out
-        self._serve(train, dataset.test)
         known = expected(trial.recipe.normalization, trial.weights, trial.model)
         # Scaled by its own images, no other trial sees the images as this one does.
         self._rows = np.arange(len(train.labels)) if known else np.union1d(subset, held_out)
-        channels = (known.mean, known.std) if known else channel_statistics(train.images, subset)
+        published = known and (known.mean, known.std)
+        channels = published or channel_statistics(train.images, subset, train.sums)
         self._mean, self._std = ([float(value) for value in values] for values in channels)
-        sides, recipe, device = self._train_examples.sides, trial.recipe, self._device
+        recipe, device = trial.recipe, self._device
+        sides: Sides = train.images.shape[1], train.images.shape[2]
         self._sides = recipe.sides or sides
         self._prepared: Callable[[Tensor], Tensor]
         self._prepared = Preparation(self._mean, self._std, sides, recipe.sides, device)
-        cropped = sides if recipe.augmentation in ("standard", "trivial") else None
+        self._cropped = sides if recipe.augmentation in ("standard", "trivial") else None
         # images ÷ (classes × images of its class)
         counts = torch.from_numpy(self._class_counts).double()
         fair = counts.sum() / (len(counts) * counts)
-        labels = torch.from_numpy(train.labels[subset])
-        chances = fair[labels] if recipe.sampling == "balanced" else None
-        self._batches = Batches(
-            trial.n_train, recipe.batch_size, trial.seed, cropped, device, chances
-        )
+        self._chances = fair[train.labels[subset]] if recipe.sampling == "balanced" else None
         self._class_weights = fair.float().to(device) if recipe.class_weights != "none" else None
         self._varied, self._mixed = varied(recipe, sides), mixer(recipe, trial.n_classes)
         self._prepared_varied: Callable[[Tensor], Tensor] = self._prepared
@@ -236,15 +242,20 @@ class Classifier:
             self._prepared_varied = Preparation(self._mean, self._std, recipe.sides, None, device)
         return dataset
 
-    def _serve(self, train: Images, test: Images) -> None:
+    def _serve(self, train: Images, test: Images, cpus: int, gpu: float) -> None:
         """Train and evaluate on images, or on what stands for them."""
-        held_out = self._held_out
-        self._train_examples = Examples(train, self._subset, self._device)
-        self._validation = Examples(train, held_out, self._device) if len(held_out) else None
-        self._test = Examples(test, None, self._device)
+        trial, subset, held_out = self._trial, self._subset, self._held_out
+        n_images = len(subset) + len(held_out) + len(test.labels), len(subset)
+        held = self.held = images_held(train.images, *n_images, self._device, cpus, gpu)
+        examples = partial(Examples, device=self._device, held=held, threads=cpus)
+        self._train_examples = examples(train, subset)
+        self._validation = examples(train, held_out) if len(held_out) else None
+        self._test = examples(test, None)
+        drawn = trial.n_train, trial.recipe.batch_size, trial.seed, self._cropped
+        self._batches = Batches(*drawn, self._train_examples.home, self._chances)
 
-    def _keep_features(self, dataset: Dataset) -> None:
-        """Train and evaluate the head on what the frozen backbone makes of the images."""
+    def _features(self, dataset: Dataset) -> tuple[Images, Images]:
+        """Return what the frozen backbone makes of the images, on which the head is trained."""
         network = self._network
         prepare, device = self._prepared, self._device
 
@@ -258,8 +269,8 @@ class Classifier:
         self._subset, self._held_out = (
             np.searchsorted(self._rows, chosen) for chosen in (self._subset, self._held_out)
         )
-        self._serve(*found)
         self._prepared = self._prepared_varied = lambda features: features
+        return found
 
     def train(self) -> Row:
         """Train one interval and evaluate nothing; the device is not read before its end."""
@@ -292,15 +303,13 @@ class Classifier:
             others = (self._group.rank,) if self._group.rank else ()
             torch.manual_seed(derive_seed(self._trial.seed, "dropout", self.epoch, *others))
             self._interval.begin([self._schedule.lr(step) for step in steps])
-            for step in steps:
-                self._feed(step)
+            wanted = (self._group.part(self._batches.batch(step)) for step in steps)
+            for each in self._train_examples.batches(wanted):
+                self._feed(*each)
 
-    def _feed(self, step: int) -> None:
+    def _feed(self, batch: Batch, images: Tensor, labels: Tensor) -> None:
         """Feed one update. What is drawn in Python is done here, all else in `_learn`."""
-        batch, self._weight = self._group.part(self._batches.batch(step))
-        images = self._train_examples.images(batch.examples)
-        labels = self._train_examples.labels.index_select(0, batch.examples)
-        more = batch.crops
+        more, self._weight = batch.crops, batch.weight
         if more is not None and (self._varied or self._mixed):
             images, more = crop_and_flip(images, more), None
         if self._varied is not None:

@@ -1,6 +1,7 @@
 """Where a trial computes, and in which precision."""
 
 import gc
+import math
 import os
 import re
 import warnings
@@ -12,6 +13,9 @@ from typing import Literal
 import torch
 
 from trainables.data.cache import peak_memory
+from trainables.data.holding import Held, held, main_memory, resident_bytes
+from trainables.data.reading import Pixels
+from trainables.data.rows import Rows
 from trainables.errors import OutOfGpuMemory, OutOfMemory, TrainableError
 
 Precision = Literal["fp32", "bf16"]
@@ -190,6 +194,17 @@ def memory_fraction(gpu: float, total_bytes: int, context_bytes: int | None = No
 def peak_memory_bytes(device: torch.device) -> int:
     """Return the most bytes that the trial held of a GPU, or its process of main memory."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
+
+
+def images_held(
+    images: Pixels | Rows, n: int, n_train: int, device: torch.device, cpus: int, gpu: float
+) -> Held:
+    """Return where `n` images, `n_train` to train on, are held for a trial of CPUs and a GPU."""
+    is_stored, each = isinstance(images, Rows), math.prod(images.shape[1:]) * images.dtype.itemsize
+    room = main_memory(cpus, is_stored)
+    if device.type == "cuda":
+        room = min(gpu, 1.0) * torch.cuda.get_device_properties(device).total_memory
+    return held(resident_bytes(n, n_train, each), room, is_stored)
 
 
 def evaluation_batch(device_kind: str, sides: tuple[int, int]) -> int:

@@ -85,14 +85,14 @@ class Group:
             model, broadcast_buffers=False, gradient_as_bucket_view=True, static_graph=True
         )
 
-    def part(self, batch: Batch) -> tuple[Batch, float]:
-        """Return this process's part of a batch, and its weight in the mean over processes.
+    def part(self, batch: Batch) -> Batch:
+        """Return this process's part of a batch, with its weight in the mean over processes.
 
         The weight is 1 where all parts are equally long, and 0 for a process without a part of
         its own: it computes one example for the others' sake.
         """
         if self.size == 1:
-            return batch, 1.0
+            return batch
         n = len(batch.examples)
         span = self.span(n)
         weight = (span.stop - span.start) * self.size / n
@@ -100,7 +100,7 @@ class Group:
         if not weight:
             span = slice(0, 1)
         crops = None if batch.crops is None else batch.crops[span]
-        return Batch(batch.examples[span], crops), weight
+        return Batch(batch.examples[span], crops, weight)
 
     def span(self, n: int) -> slice:
         """Return the span of `n` examples that is this process's: spans differ by one at most."""

@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import forks
@@ -17,8 +18,9 @@ from harness import flipped
 from PIL import Image
 
 from trainables.data import cache as cache_of
+from trainables.data import dataset
 from trainables.data.cache import opened_json, sealed_json
-from trainables.data.dataset import decode_size, inspect, open_dataset, room
+from trainables.data.dataset import decode_size, inspect, is_stored, open_dataset
 from trainables.data.decoding import channel_statistics
 from trainables.data.info import DataInfo
 from trainables.errors import DataError
@@ -231,8 +233,7 @@ class TestOpen:
 
     def test_sizes_that_differ_need_an_image_size(self, folder, source):
         colour_file(folder / "test" / "dog" / "b.png", 1, (7, 6))
-        message = r"test: holds images of 6×6 and of 7×6 pixels; set recipe.image_size"
-        with pytest.raises(DataError, match=message):
+        with pytest.raises(DataError, match=r"recipe.image_size: the images differ in size; set"):
             opened(source)
         assert opened(source, 5).test.images.shape == (3, 5, 5, 3)
 
@@ -331,6 +332,10 @@ class TestEntry:
             pytest.skip("mounting a small disk needs root")
         try:
             monkeypatch.setenv("SCALESTUDY_CACHE", str(small))
+            with pytest.raises(DataError, match=r"need 5.3 MiB decoded, .* has 2.0 MiB free; set"):
+                opened(Source())
+            # Others may fill it meanwhile.
+            monkeypatch.setattr(dataset, "is_stored", lambda *given: False)
             with pytest.raises(
                 DataError, match=f"^cache folder {small}: No space left on device; "
             ):
@@ -425,19 +430,25 @@ class TestRoom:
     def test_a_size_is_needed_where_images_differ(self):
         with pytest.raises(DataError, match=r"recipe.image_size: the images differ in size; .*224"):
             info(sides=None).decoded_bytes(None)
-        assert room(Source(), info(sides=None), None).startswith("recipe.image_size: the")
 
     def test_enough(self):
-        assert room(Source(), info(), None) is None
+        assert not is_stored(Source(), info(), None)
 
-    def test_neither_disk_nor_memory(self, cache):
-        message = room(Source(), info(), (1_000_000, 1_000_000))
-        assert message.startswith(
-            "data: 100 images at 1000000×1000000 need 272.8 TiB decoded, but "
+    def test_too_little_for_decoded_images_and_for_any(self, cache):
+        large = 1_000_000, 1_000_000
+        few = replace(info(), stored_bytes=2**20)
+        assert is_stored(Source(), few, large)
+        with pytest.raises(DataError) as raised:
+            is_stored(Source(), replace(few, stored_bytes=2**40), large)
+        assert str(raised.value).startswith(
+            "data: 100 images at 1000000×1000000 need 272.8 TiB decoded and 1.0 TiB as "
+            f"stored, but cache folder {cache} has "
         )
-        assert f"cache folder {cache} has " in message
-        assert "free (set SCALESTUDY_CACHE to a folder with more) and " in message
-        assert message.endswith("of memory are available (set a smaller image_size)")
+        assert str(raised.value).endswith(
+            "free; set SCALESTUDY_CACHE to a folder with more, or a smaller image_size"
+        )
+        with pytest.raises(DataError, match="TiB decoded, but cache"):
+            is_stored(Source(), info(), large)
 
 
 class TestDecodeSize:

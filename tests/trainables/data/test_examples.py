@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from trainables.data.batches import Examples
+from trainables.data.batches import Batch, Examples
 from trainables.data.dataset import Images
 
 CPU = torch.device("cpu")
@@ -16,10 +16,12 @@ def source() -> Images:
 def test_a_subset_in_its_own_order() -> None:
     examples = Examples(source(), np.array([4, 0, 5]), CPU)
     assert len(examples) == 3
-    assert examples.sides == (2, 4)
     assert examples.labels.tolist() == [1, 0, 2]
-    found = examples.images(torch.tensor([2, 0])).numpy()
-    np.testing.assert_array_equal(found, source().images[[5, 4]])
+    wanted = Batch(torch.tensor([2, 0]), None)
+    ((batch, images, labels),) = examples.batches([wanted])
+    assert batch == wanted
+    np.testing.assert_array_equal(images.numpy(), source().images[[5, 4]])
+    assert labels.tolist() == [2, 1]
 
 
 def test_everything_in_chunks() -> None:

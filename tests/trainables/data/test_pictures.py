@@ -240,5 +240,5 @@ class TestInOrder:
     def test_warnings_are_restored(self):
         before = list(warnings.filters)
         with quiet():
-            warnings.warn("odd", stacklevel=1)
+            warnings.warn_explicit("odd", UserWarning, "Image.py", 1, "PIL.Image")
         assert warnings.filters == before

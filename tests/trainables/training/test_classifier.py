@@ -393,7 +393,7 @@ def test_the_data_of_the_trial_are_opened(tmp_path: Path, monkeypatch: pytest.Mo
     trial = make_trial(data=Source(), fingerprint=info.fingerprint, n_pool=len(pool))
     learner = Classifier(trial, device="cpu")
     assert learner.step()["train_seen"] == 90
-    assert learner._train_examples.sides == (32, 32)
+    assert learner._sides == (32, 32)
 
 
 # Pretrained

@@ -106,7 +106,8 @@ def assert_same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 def test_alone_nothing_is_divided() -> None:
     group = Group()
     batch = Batch(torch.arange(5), None)
-    assert group.part(batch) == (batch, 1.0)
+    assert group.part(batch) is batch
+    assert batch.weight == 1
     assert group.span(7) == slice(0, 7)
 
 
@@ -126,11 +127,11 @@ def test_parts_of_a_batch(n: int, size: int, parts: list[list[int]], weights: li
     for rank in range(size):
         group = Group.__new__(Group)
         group.rank, group.size = rank, size
-        part, weight = group.part(Batch(torch.arange(n), crops))
+        part = group.part(Batch(torch.arange(n), crops))
         assert part.examples.tolist() == parts[rank]
         assert part.crops is not None
         assert part.crops[:, 0].tolist() == [3 * place for place in parts[rank]]
-        assert weight == pytest.approx(weights[rank])
+        assert part.weight == pytest.approx(weights[rank])
 
 
 # The unused parameter of this model is one of the things that must not matter.
