@@ -41,7 +41,7 @@ class Check:
     advice: str = ""
 
 
-_STYLES = {State.OK: "green", State.WARNING: "yellow", State.BROKEN: "red"}
+_COLOURS = {State.OK: "green", State.WARNING: "yellow", State.BROKEN: "red"}
 
 
 def doctor(
@@ -65,7 +65,9 @@ def doctor(
         for check in _proven() if gpu else examine(study, address):
             found.append(check)
             if not as_json:
-                _print(check)
+                advice = f"; {check.advice}" if check.advice else ""
+                line = f"{check.state:<8}{check.name}: {check.seen}{advice}"
+                typer.secho(line, fg=_COLOURS[check.state])
         document["checks"] = [asdict(check) for check in found]
         broken = sum(check.state is State.BROKEN for check in found)
         document["broken"] = broken
@@ -196,14 +198,3 @@ def disk_check(name: str, folder: Path) -> Check:
         (free < _FREE_BYTES / 10, State.BROKEN, "make room: a run needs half a GiB at least"),
         (free < _FREE_BYTES, State.WARNING, "make room: decoded images and checkpoints grow"),
     )
-
-
-def _print(check: Check) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    line = Text(f"{check.state:<8}", style=_STYLES[check.state])
-    line.append(f"{check.name}: {check.seen}", style="default")
-    if check.advice:
-        line.append(f"; {check.advice}", style="bold default")
-    Console(highlight=False, soft_wrap=True).print(line)

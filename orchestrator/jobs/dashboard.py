@@ -72,25 +72,8 @@ class Dashboard:
         with self._explained():
             self._client = JobSubmissionClient(address)
 
-    def submit(
-        self,
-        job: str,
-        entrypoint: str,
-        archive: Path,
-        variables: dict[str, str],
-        about: dict[str, str],
-    ) -> None:
-        """Upload a zip archive and start a job in the folder to which each node unpacks it.
-
-        The job runs the command line `entrypoint` with the environment `variables`; what `about`
-        holds, the cluster keeps with it.
-        """
-        wanted = {
-            "submission_id": job,
-            "entrypoint": entrypoint,
-            "runtime_env": {"working_dir": str(archive), "env_vars": variables},
-            "metadata": about,
-        }
+    def submit(self, **wanted: Any) -> None:
+        """Upload what a job takes along and start it, as Ray's `submit_job` is told."""
         with self._explained():
             _once_there(lambda: self._client.submit_job(**wanted))
 

@@ -129,8 +129,12 @@ def submit(
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / "parcel.zip"
         parcel.write(archive)
-        about = {"scalestudy": "run", "study": study.name, "out": where}
-        dashboard.submit(job, f"exec {command}", archive, variables, about)
+        dashboard.submit(
+            submission_id=job,
+            entrypoint=f"exec {command}",
+            runtime_env={"working_dir": str(archive), "env_vars": variables},
+            metadata={"scalestudy": "run", "study": study.name, "out": where},
+        )
     return Submission(dashboard, job)
 
 

@@ -68,7 +68,7 @@ class Price:
     bound: float
     """Seconds that no order could beat."""
     sizes: dict[int, float]
-    """Wall seconds by number of GPUs (or places on CPUs), which the real order comes close to."""
+    """Wall seconds at best by number of GPUs (or places on CPUs); the real order comes close."""
     disk: dict[str, float]
     """Bytes of the run directory at its largest, by what holds them."""
     money: Band | None = None

@@ -114,7 +114,7 @@ def price_lines(price: Price) -> list[str]:
         said.append(f"early stopping: about {total.saved} of {asked} epochs saved.")
     places = "GPUs" if price.resource == "gpu" else "places on CPUs"
     falls = ", ".join(f"{number}: {duration(wall)}" for number, wall in price.sizes.items())
-    said.append(f"with more {places}: {falls}.")
+    said.append(f"at best with more {places}: {falls}.")
     if price.at_most:
         most = price.at_most
         cost = f", money about {most.money.value:,.2f}" if most.money else ""
