@@ -62,17 +62,15 @@ class _Place:
 def fit(
     tensors: Mapping[str, Tensor],
     module: nn.Module,
-    head: Collection[str] | None,
     n_classes: int,
     entry: str | None = None,
     fresh: bool = False,
 ) -> Fit:
     """Return what a file's tensors, by their names behind the keys of its mappings, are to a model.
 
-    The model, on any device, is not changed. `head` names the head's entries; None where they are
-    to be found by `n_classes`. `entry` is the place in the file to take, where the user named one;
-    `fresh` leaves the head fresh whatever the file holds. Raises WeightsError where they do not
-    fit: the message is what follows on the words "weights X of model Y".
+    The model, on any device, is not changed. `entry` is the place in the file to take, where the
+    user named one; `fresh` leaves the head fresh whatever the file holds. Raises WeightsError where
+    they do not fit: the message is what follows on the words "weights X of model Y".
     """
     ours = {key: value for key, value in module.state_dict().items() if isinstance(value, Tensor)}
     tensors = _plain(tensors, ours)
@@ -83,14 +81,14 @@ def fit(
             tops = sorted({re.split(rf"[.{LEVEL}]", key)[0] for key in tensors})
             raise WeightsError(f"the file has no entry {entry}; it has {_listed(tops)}")
         tensors = chosen
-    last = _last_layer(module, n_classes) if head is None else head
+    last = _last_layer(module, n_classes)
     body = [key for key in ours if key not in last and _end(key) not in _COUNTERS] or list(ours)
     places = list(_places(tensors, ours, body, module))
     if not places:
         raise WeightsError(_nothing_fits(tensors, body))
     for place in places:
         place.state = _with_positions(place.state, module)
-        _judge(place, ours, last, head is None, n_classes, fresh)
+        _judge(place, ours, last, n_classes, fresh)
     sound = [place for place in places if not place.problems]
     if not sound:
         one = places[0]
@@ -186,24 +184,22 @@ def _judge(
     place: _Place,
     ours: Mapping[str, Tensor],
     last: Collection[str],
-    is_guess: bool,
     n_classes: int,
     fresh: bool,
 ) -> None:
     """Take the head out where it stays fresh; note what else does not fit."""
     state, shapes = place.state, {key: value.shape for key, value in ours.items()}
     head = {key for key in last if key in state}
-    if is_guess:
-        # Of an own model: what has the number of classes where the file has another number.
-        other = {len(state[key]) for key in head if state[key].shape != shapes[key]}
-        head |= {
-            key
-            for key, value in state.items()
-            if value.ndim
-            and shapes[key][:1] == (n_classes,)
-            and len(value) in other
-            and value.shape[1:] == shapes[key][1:]
-        }
+    # Of several heads: what has the number of classes where the file has another number.
+    other = {len(state[key]) for key in head if state[key].shape != shapes[key]}
+    head |= {
+        key
+        for key, value in state.items()
+        if value.ndim
+        and shapes[key][:1] == (n_classes,)
+        and len(value) in other
+        and value.shape[1:] == shapes[key][1:]
+    }
     is_other = any(state[key].shape != shapes[key] for key in head)
     in_part = bool(head) and not head >= set(last)
     is_fresh = fresh or (not in_part and (is_other or (bool(last) and not head)))

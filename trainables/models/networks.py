@@ -4,7 +4,6 @@ import hashlib
 import pickle
 import zipfile
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +93,6 @@ def skeleton(
             return build_model(name, n_classes, stem, sides)
         with _ParametersOnMeta():
             return build_model(name, n_classes, stem, sides).to("meta")
-
-
-@lru_cache(maxsize=256)
-def head_names(name: str) -> frozenset[str]:
-    """Return the names of a model's state entries whose shapes depend on the number of classes."""
-    two, three = (skeleton(name, n).state_dict() for n in (2, 3))
-    return frozenset(key for key in two if two[key].shape != three[key].shape)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -12,7 +12,7 @@ from trainables.functions import is_function
 from trainables.models import published
 from trainables.models.exported import about_of
 from trainables.models.matching import Fit, Head, fit
-from trainables.models.networks import check_model, head_names, skeleton
+from trainables.models.networks import check_model, skeleton
 from trainables.models.own import weights_beside
 from trainables.models.tensors import digest, read_tensors
 from trainables.models.timm_models import PREFIX, timm_weights
@@ -114,10 +114,9 @@ def _fit(weights: Weights, module: nn.Module, model: str, n_classes: int) -> Fit
         tensors = published.published_tensors(published.known_member(model, weights.name), model)
     else:
         return None
-    head = None if is_function(model) else head_names(model)
     is_fresh = weights.head == "fresh"
     try:
-        return fit(tensors, module, head, n_classes, weights.entry, is_fresh)
+        return fit(tensors, module, n_classes, weights.entry, is_fresh)
     except WeightsError as error:
         raise WeightsError(
             f"weights {weights.label} do not fit model {model}: {error} "

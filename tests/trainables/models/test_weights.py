@@ -20,7 +20,7 @@ from torchvision.transforms._presets import ImageClassification
 
 from trainables.errors import ModelError, WeightsError
 from trainables.models import matching, published
-from trainables.models.networks import build_model, head_names, model_names, skeleton
+from trainables.models.networks import build_model, model_names, skeleton
 from trainables.models.published import expected, known_member, weights_names
 from trainables.models.weights import check_weights, load_weights, resolve_weights
 from trainables.trial import Channels, Weights
@@ -243,7 +243,7 @@ def test_position_embeddings_follow_the_image_size(tmp_path: Path) -> None:
     shapes = {key: value.shape for key, value in skeleton("vit_b_16", 10).state_dict().items()}
     state = {key: torch.zeros(()).expand(shape) for key, shape in shapes.items()}
     state["encoder.pos_embedding"] = positions
-    found = matching.fit(state, module, head_names("vit_b_16"), 10)
+    found = matching.fit(state, module, 10)
     fitted = found.entries["encoder.pos_embedding"]
     assert fitted.shape == (1, 17, 768)
     assert torch.equal(fitted[0, 0], positions[0, 0])
