@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,8 @@ def with_features(
     folder = cache.cache_folder() / "features"
 
     def write(entry: Path) -> None:
-        _make_room(folder, seen[:1].nbytes * sum(map(len, places.values())))
+        with suppress(FileNotFoundError):  # another process makes room too
+            _make_room(folder, seen[:1].nbytes * sum(map(len, places.values())))
         for name, chosen in places.items():
             # Always in the same batches: others give other last digits.
             with (entry / f"{name}.npy").open("wb") as file:
