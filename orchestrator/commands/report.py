@@ -128,7 +128,7 @@ def _watch(
     import results
     from orchestrator.run.signals import Interrupted, Signals
 
-    seen, waits = "", False
+    seen = ""
     try:
         with Signals():
             while True:
@@ -145,9 +145,6 @@ def _watch(
                     seen = state
                 if is_settled and not at_work:
                     return
-                if not at_work and not waits:
-                    typer.echo("no run is at work here; waiting for one (Ctrl-C ends this)")
-                waits = not at_work
                 time.sleep(_LOOK_SECONDS)
                 looked_at.refresh()
     except Interrupted:
