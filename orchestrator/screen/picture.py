@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
+from rich.columns import Columns
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
@@ -48,7 +49,7 @@ class Picture:
         parts: list[RenderableType] = [CellsTable(shot, rows)]
         parts += [slots_table(shot)] if shot.slots else []
         parts += [Text(error, "red") for error in _errors(shot)]
-        parts.append(overall(shot, self.notes, options.max_width))
+        parts.append(overall(shot, self.notes))
         yield from reversed(parts) if self.live else parts
 
 
@@ -164,17 +165,10 @@ def cell_text(cell: CellView | None, metric: Metric = ACCURACY) -> Text:
     return text
 
 
-def overall(shot: Snapshot, notes: Sequence[str] = (), width: int = 80) -> RenderableType:
+def overall(shot: Snapshot, notes: Sequence[str] = ()) -> RenderableType:
     """Return the lines under the tables: a bar, what `summary` says, and the notes."""
-    words = Text(summary(shot))
-    bar = ProgressBar(total=1.0, completed=shot.total.share_done, width=min(_BAR_WIDTH, width))
-    line = Table.grid(padding=(0, 1))
-    if words.cell_len + _BAR_WIDTH + 4 <= width:
-        line.add_row(bar, words)
-    else:
-        line.add_row(bar)
-        line.add_row(words)
-    return Group(line, *(Text(note, style="dim") for note in notes))
+    bar = ProgressBar(total=1.0, completed=shot.total.share_done, width=_BAR_WIDTH)
+    return Group(Columns([bar, summary(shot)]), *(Text(note, style="dim") for note in notes))
 
 
 def titled(name: str, common: Mapping[str, str]) -> str:

@@ -168,7 +168,7 @@ def test_what_is_printed_once_is_whole() -> None:
 @pytest.mark.parametrize("width", [50, 100])
 def test_the_lines_below(width: int) -> None:
     shown = dataclasses.replace(view(), seconds_left=100.0)
-    words = " ".join(" ".join(drawn(overall(shown, ["starting Ray"], width), width)).split())
+    words = " ".join(" ".join(drawn(overall(shown, ["starting Ray"]), width)).split())
     assert "100 %, 12 completed, about 100 s left starting Ray" in words
 
 
