@@ -240,7 +240,12 @@ class Run:
         if table not in self._tables:
             store = self._store
             rows = store.forecasts() if table == "forecasts" else store.read(table)
-            self._tables[table] = _frame(rows)
+            frame = self._tables[table] = _frame(rows)
+            if table == "epochs" and len(frame):
+                # Weights go by the name that the study gave them last, not by that of their day.
+                named = self._table("trials").drop_duplicates("trial_id", keep="last")
+                names = frame["trial_id"].map(named.set_index("trial_id")["weights"])
+                frame["weights"] = names.fillna(frame["weights"])
         return self._tables[table]
 
 

@@ -1,10 +1,12 @@
 """What was read is recorded with the run, for good."""
 
+import importlib
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from orchestrator.run.runner import run_study
@@ -50,3 +52,31 @@ def test_a_run_records_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (read["train"], read["validation"], read["test"]) == (17, 4, 4)
     page = write_report(results_open(tmp_path / "run")).read_text()
     assert "data: 2 classes (cat 8, dog 9), 17 train (4 of them validation), 4 test" in page
+
+
+def test_a_level_that_is_renamed_is_renamed_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALESTUDY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "renamed_net.py").write_text(
+        "from torch import nn\n\n\ndef net(n):\n"
+        "    return nn.Sequential(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(48, n))\n"
+    )
+    net = importlib.import_module("renamed_net").net(10)
+    torch.save(net.state_dict(), tmp_path / "w.pth")
+    for label in ("mine", "ours"):
+        values = {
+            "name": "renamed",
+            "factors": {
+                "model": ["renamed_net:net"],
+                "weights": ["none", {label: str(tmp_path / "w.pth")}],
+                "fraction": [20],
+            },
+            "recipe": {"epochs": 1, "batch_size": 10},
+        }
+        run_study(study_from(values), tmp_path / "run", address="none")
+    run = results_open(tmp_path / "run")
+    assert len(run.trials()) == len(run.epochs()) == 2
+    for frame in (run.trials(), run.epochs(), run.epochs(compared=True), run.summary()):
+        assert set(frame["weights"]) == {"none", "ours"}
