@@ -250,7 +250,7 @@ def _inventory(study: Study, info: "DataInfo") -> "Inventory":
 def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | None], list[Finding]]:
     """Refuse images that a model cannot take, or without room; return decode sizes and doubts."""
     from trainables.data.dataset import decode_size, is_stored
-    from trainables.models.facts import check_input, check_model, head_layer
+    from trainables.models.facts import check_input, head_layer
 
     sizes: set[Sides | None] = set()
     doubts: dict[str, Finding] = {}
@@ -259,7 +259,6 @@ def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | Non
         sizes.add(decode_size(study.data, goal))
         if study.trainable == "classifier":
             for model in study.factors["model"]:
-                check_model(model, stem)
                 sides = goal or info.sides or (0, 0)
                 check_input(model, info.n_classes, stem, sides, single)
                 if is_frozen:

@@ -39,11 +39,6 @@ class Anatomy(NamedTuple):
     """Name of the one layer whose output the scores are; empty where more is made of it."""
 
 
-def check_model(name: str, stem: Stem = "standard") -> None:
-    """Check that there is such a model and that it can have such a stem; else ModelError."""
-    _known("networks.check_model", name, stem)
-
-
 def check_input(
     name: str,
     n_classes: int,
@@ -51,7 +46,10 @@ def check_input(
     sides: Sides = (224, 224),
     single: bool = False,
 ) -> None:
-    """Check that a model can be trained on such images, `single`: one a batch; else ModelError."""
+    """Check that there is such a model and that it can be trained on such images; else ModelError.
+
+    `single` says whether batches are of one.
+    """
     _known("rehearsal.check_input", name, n_classes, stem, sides, single)
 
 

@@ -12,7 +12,7 @@ from trainables.errors import ModelError
 from trainables.models import facts as model_facts
 from trainables.models import rehearsal
 
-LOOKED_UP = ("check_model", "anatomy")
+LOOKED_UP = ("anatomy",)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,6 @@ def forget() -> None:
 
 
 def facts(model: str = "resnet18") -> model_facts.Anatomy:
-    model_facts.check_model(model)
     model_facts.check_input(model, 10, "standard", (32, 32))
     return model_facts.anatomy(model, 10, "standard", (32, 32))
 
@@ -75,13 +74,13 @@ def test_other_versions_are_looked_at_anew(monkeypatch: pytest.MonkeyPatch) -> N
     refuse_to_build(monkeypatch)
     monkeypatch.setattr(model_facts, "version", lambda package: "0.0")
     with pytest.raises(LookupError):
-        model_facts.check_model("resnet18")
+        model_facts.check_input("resnet18", 10)
 
 
 def test_what_is_wrong_is_said_every_time() -> None:
     for _ in range(2):
         with pytest.raises(ModelError, match="resnet18"):
-            model_facts.check_model("resnet81")
+            model_facts.check_input("resnet81", 10)
         with pytest.raises(ModelError, match="image_size"):
             model_facts.check_input("alexnet", 10, "standard", (16, 16))
 
