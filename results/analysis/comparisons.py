@@ -201,16 +201,15 @@ class _Field:
         known = differences.set_index(["best", "other"])
         # Chance of such an estimate or a higher one; NaN where seeds are unknown.
         chance = special.stdtr(known["freedom"], -known["difference"] / known["standard_error"])
-        # Pairs without a common seed have no row.
-        pairs = pd.MultiIndex.from_tuples(rivals(cells, factors) or [(0, 0)])
-        self.known = known.assign(chance=np.where(known["p"].isna(), np.nan, chance)).reindex(pairs)
+        self.known = known.assign(chance=np.where(known["p"].isna(), np.nan, chance))
         self.contenders = {amount: self._contenders(own) for amount, own in self.groups.items()}
         spoken = list(known["speaks_of"])
         self.speaks_of = SEEDS if SEEDS in spoken else spoken[0] if spoken else NOTHING
 
     def pairs(self, best: int, others: Sequence[int]) -> pd.DataFrame:
         """Return what is known of the best cell minus each of some others, in points."""
-        return self.known.loc[[(best, other) for other in others]]
+        # Those without a common seed have no row.
+        return self.known.reindex(pd.MultiIndex.from_product([[best], others]))
 
     def _contenders(self, group: Sequence[int]) -> int:
         """Return how many cells at an amount of data may be the best, at least two."""

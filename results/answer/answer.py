@@ -14,6 +14,7 @@ from results.analysis.comparisons import LEAST, Comparison
 from results.analysis.runs import model_sizes, records_of
 from results.answer.levers import Step, headline, how_sure, levers_said, step_of
 from results.answer.sentences import (
+    Sentence,
     best_said,
     crossings_of,
     data_said,
@@ -31,17 +32,6 @@ from results.phrases import few, level_label, listed
 LEVERS, BEST, DATA, EVIDENCE = "levers", "best", "data", "evidence"
 """Topics of every answer that has them; those between `BEST` and `DATA` are factors."""
 _MOST = 5
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """One item of the answer."""
-
-    topic: str
-    """levers, best, a factor, data or evidence: which section of the report says more."""
-    text: str
-    value: str = ""
-    """The number of a claim, with unit and interval, where it stands beside it."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +104,7 @@ def statements(study: Analysis) -> list[Sentence]:
     if study.is_ranked:
         for factor in study.factors:
             said += _at_little(study, study.comparisons.of(LEAST, factor))
-        if found := worth_of(study):
-            text = f"From scratch, the {study.metric.name} of {found[0]} takes"
-            said.append(Sentence("weights", text, f"{found[1]} the data"))
+        said += worth_of(study)
         said += [
             Sentence(
                 "model",

@@ -4,6 +4,7 @@ Analysis and findings in, text out.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,17 @@ ALIKE = 1e-9
 """Points up to which cells are equal."""
 _SCRATCH = "none"
 _MORE = 2
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One item of the answer."""
+
+    topic: str
+    """levers, best, a factor, data or evidence: which section of the report says more."""
+    text: str
+    value: str = ""
+    """The number of a claim, with unit and interval, where it stands beside it."""
 
 
 def best_said(study: Analysis) -> str:
@@ -147,9 +159,8 @@ def factor_said(study: Analysis, factor: str) -> str:
     texts = [f"{name}: {'; '.join(said)}."] if said else []
     if factor == "model":
         texts += few([_crossing(study, row) for row in crossings_of(study)])
-    if factor == "weights" and (found := worth_of(study)):
-        cell, times = found
-        texts.append(f"From scratch, the {study.metric.name} of {cell} takes {times} the data.")
+    if factor == "weights":
+        texts += [f"{worth.text} {worth.value}." for worth in worth_of(study)]
     return " ".join(texts)
 
 
@@ -191,13 +202,12 @@ def _crossing(study: Analysis, row: dict[str, Any]) -> str:
     )
 
 
-def worth_of(study: Analysis) -> tuple[str, str] | None:
-    """Return the cell that pretraining helps at little data, and how many times the data it is
-    worth there; None where that is not known."""
+def worth_of(study: Analysis) -> list[Sentence]:
+    """Say how many times the data pretraining is worth at little data, where that is known."""
     rows = study.comparisons.of(LEAST, "weights")
     scratch = [row for row in rows if row.level == _SCRATCH and row.is_decided]
     if not scratch:
-        return None
+        return []
     cell = study.comparisons.cells.iloc[scratch[0].best]
     names = [name for name in study.factors if name in study.worths]
     for row in records_of(study.worths):
@@ -206,8 +216,9 @@ def worth_of(study: Analysis) -> tuple[str, str] | None:
             times = f"at least {row['low']:.2g} times"
             if not np.isnan(row["high"]):
                 times = f"{row['factor']:.2g} times ({row['low']:.2g} to {row['high']:.2g})"
-            return study.name(cell), times
-    return None
+            text = f"From scratch, the {study.metric.name} of {study.name(cell)} takes"
+            return [Sentence("weights", text, f"{times} the data")]
+    return []
 
 
 def data_said(study: Analysis) -> str:

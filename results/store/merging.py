@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from results.errors import StoreError
 from results.records import SCHEMAS
-from results.store.checksums import seal
 from results.store.files import explained, sync
+from results.store.parts import seal
 
 TRIALS_PER_PART = 1_000
 """Trials change, and a part is rewritten whole whenever one of its rows does."""

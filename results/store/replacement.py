@@ -10,7 +10,7 @@ import io
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from results.store.checksums import sealed
+from results.store.parts import sealed
 
 _MAGIC = 4
 """Bytes before the first rows of any Parquet file."""

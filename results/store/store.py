@@ -25,11 +25,10 @@ import yaml
 from results.errors import ResultsError, StoreError
 from results.records import FORECAST_SCHEMA, SCHEMAS
 from results.store import merging
-from results.store.checksums import sealed
 from results.store.files import move, source, write_whole
 from results.store.invariants import contradictions, heads, needed, once, wrong
 from results.store.objects import Location, located
-from results.store.parts import is_sound, read_parts
+from results.store.parts import is_sound, read_parts, sealed
 from results.store.replacement import replacement
 
 MERGE_ABOVE = 8

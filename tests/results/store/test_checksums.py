@@ -9,7 +9,7 @@ import pytest
 from harness import flipped
 
 from results.errors import StoreError
-from results.store.checksums import is_intact, seal, sealed
+from results.store.parts import is_intact, seal, sealed
 from results.store.store import Store
 from results.store.tables import table_of
 
