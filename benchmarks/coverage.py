@@ -283,7 +283,7 @@ def best(repeats: float) -> pd.DataFrame:
                 (
                     value.low <= true <= value.high,
                     cells.low[place] <= true <= cells.high[place],
-                    value.mean - true,
+                    cells.estimate[place] - true,
                     chance.max(),
                     truth[chance.argmax()] >= truth.max() - 1e-9,
                 )
