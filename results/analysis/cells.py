@@ -274,23 +274,15 @@ def _spread(
 ) -> dict[str, np.ndarray]:
     """Return the columns of a quantity between bounds, given with shape (cells, seeds)."""
     found, many = infer(known, covariates), known.seeds > 1
-    values = pd.DataFrame(table)
+    values, told = pd.DataFrame(table), {}
     with np.errstate(invalid="ignore"):
-        told = {
-            end: values.agg(end, axis=1).to_numpy(float) for end in ("mean", "std", "min", "max")
-        }
-    return {
-        name: told["mean"],
-        f"{name}_low": np.where(many, found.low, np.nan).clip(*bounds),
-        f"{name}_high": np.where(many, found.high, np.nan).clip(*bounds),
-        f"{name}_error": found.error,
-        f"{name}_image_error": found.image_error,
-        f"{name}_freedom": found.freedom,
-        f"{name}_speaks_of": found.speaks_of,
-        f"{name}_sd": told["std"],
-        f"{name}_min": told["min"],
-        f"{name}_max": told["max"],
-    }
+        for end, how in (("", "mean"), ("_sd", "std"), ("_min", "min"), ("_max", "max")):
+            told[f"{name}{end}"] = values.agg(how, axis=1).to_numpy(float)
+    for end in ("error", "image_error", "freedom", "speaks_of"):
+        told[f"{name}_{end}"] = getattr(found, end)
+    for end in ("low", "high"):
+        told[f"{name}_{end}"] = np.where(many, getattr(found, end), np.nan).clip(*bounds)
+    return told
 
 
 def _inner(name: str, metric: Metric) -> tuple[str, int]:
