@@ -30,6 +30,7 @@ ALPHA = 0.05
 MOST, LEAST, ANY = "most", "least", "any"
 """The amounts of data at which the best cell is held against others; `ANY` is all of them."""
 _CONTENDER = 0.005  # one-sided p below which a cell is no longer taken for a possible best one
+_KNOWN = ("difference", "standard_error", "freedom", "n_seeds", "seed_error", "image_error")
 HALF = 0.51  # of the largest size, up to which a size counts as half of it
 
 
@@ -198,18 +199,21 @@ class _Field:
         self.groups = _groups(cells)
         self._names = [cell_key(row, self.series) for row in cells[self.series].to_dict("records")]
         self.half = _half_of(cells, self.groups[MOST][0], factors)
-        known = differences.set_index(["best", "other"])
+        known = differences[[*_KNOWN, "p"]].astype(float)
         # Chance of such an estimate or a higher one; NaN where seeds are unknown.
         chance = special.stdtr(known["freedom"], -known["difference"] / known["standard_error"])
-        self.known = known.assign(chance=np.where(known["p"].isna(), np.nan, chance))
+        known["chance"] = np.where(known["p"].isna(), np.nan, chance)
+        # Of pairs without a common seed nothing is known: the last row.
+        self.known = known.reindex(range(len(known) + 1))
+        pairs = zip(differences["best"], differences["other"], strict=True)
+        self.place = {pair: place for place, pair in enumerate(pairs)}
         self.contenders = {amount: self._contenders(own) for amount, own in self.groups.items()}
-        spoken = list(known["speaks_of"])
+        spoken = list(differences["speaks_of"])
         self.speaks_of = SEEDS if SEEDS in spoken else spoken[0] if spoken else NOTHING
 
     def pairs(self, best: int, others: Sequence[int]) -> pd.DataFrame:
         """Return what is known of the best cell minus each of some others, in points."""
-        # Those without a common seed have no row.
-        return self.known.reindex(pd.MultiIndex.from_product([[best], others]))
+        return self.known.iloc[[self.place.get((best, other), -1) for other in others]]
 
     def _contenders(self, group: Sequence[int]) -> int:
         """Return how many cells at an amount of data may be the best, at least two."""

@@ -1,7 +1,7 @@
 """The report: its page, which needs nothing else and asks for nothing, and the files beside it."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import UTC, datetime
 from numbers import Real
 from typing import Any
@@ -129,17 +129,13 @@ def render(
         [resource(name) for name in _SCRIPTS],
         [library],
         library=packed(library),
-        name=run.name,
-        measure=study.measure,
-        metric=study.metric.name,
-        cells=cells,
+        run=run,
+        study=study,
+        answer=answer,
         kicker=_kicker(cells, written_at),
         headline=answer.headline if known else _NOTHING,
-        sure=answer.sure,
         levers=forest_of(study),
         lines=lines,
-        prices=study.design.prices,
-        statements=answer.statements,
         evidence=answer.of(EVIDENCE) if known else "",
         sections=sections_of(run, target),
         findings=by_severity(run.findings()),
@@ -150,13 +146,11 @@ def render(
         figures=figures,
         gallery=gallery,
         data=as_data(_payload(study) | asked),
-        models=run.labels,
         cell_table=_cell_table(study),
         recipes=_recipe_table(cells, run.tuned) if known and run.tuned else None,
         environments=table_of(
             "One row per pass", passes, {name: name.replace("_", " ") for name in passes.columns}
         ),
-        read=_read(study.inventory),
         forecasts=_forecast_table(run),
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
         written_at=written_at,
@@ -220,12 +214,6 @@ def _recipe_table(cells: Cells, tuned: list[str]) -> Table:
         "search_failed": "failed",
     }
     return table_of("The recipe chosen in each cell", frame, columns, most=len(frame))
-
-
-def _read(data: Mapping[str, Any]) -> list[str]:
-    """Return what the last pass read of the data, and each note on it; nothing of older runs."""
-    notes = [f"{'; '.join(filter(None, (n['text'], n['advice'])))}." for n in data.get("notes", ())]
-    return [f"{data['line']}.", *notes] if data else []
 
 
 def _forecast_table(run: Run) -> Table | None:
