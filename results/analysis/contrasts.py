@@ -47,13 +47,6 @@ class Family:
     """As in `Outcomes.contrasts`, shape (differences, most cells of one)."""
     seeds: Flags
     """Seeds that each uses, shape (differences, seeds)."""
-    most: float
-    """The largest difference that there can be, in points."""
-
-    @property
-    def size(self) -> int:
-        """Number of differences."""
-        return len(self.cells)
 
 
 @dataclass(frozen=True)
@@ -78,24 +71,22 @@ def inferred(board: Board, families: Mapping[str, Family]) -> dict[str, pd.DataF
     `DIFFERENCE`, and the first few of these ending in `_without_selection`, for the seeds on which
     no recipe was chosen.
     """
-    every = _infer(board, families, None)
+    every = _infer(board, families, np.zeros_like(board.selected))
     some = _infer(board, families, board.selected) if board.selected.any() else every
     every = every.join(some[list(_WITHOUT)].add_suffix("_without_selection"))
     tables, begin = {}, 0
     for name, family in families.items():
-        own = every.iloc[begin : begin + family.size].reset_index(drop=True)
-        tables[name] = pd.concat([family.keys, own], axis=1)
-        begin += family.size
+        end = begin + len(family.keys)
+        own = every.iloc[begin:end].reset_index(drop=True)
+        tables[name], begin = pd.concat([family.keys, own], axis=1), end
     return tables
 
 
-def _infer(board: Board, families: Mapping[str, Family], left_out: Flags | None) -> pd.DataFrame:
+def _infer(board: Board, families: Mapping[str, Family], left_out: Flags) -> pd.DataFrame:
     parts, covariates, scales = [], [], []
     for family in families.values():
-        seeds = family.seeds
-        if left_out is not None:
-            of_cells = left_out[family.cells] & (family.weights != 0)[..., None]
-            seeds = seeds & ~of_cells.any(axis=1)
+        out = (left_out[family.cells] & (family.weights != 0)[..., None]).any(axis=1)
+        seeds = family.seeds & ~out
         parts.append(board.outcomes.contrasts(family.cells, family.weights, seeds))
         share = np.abs(family.weights)
         share = share / np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
@@ -108,12 +99,12 @@ def _infer(board: Board, families: Mapping[str, Family], left_out: Flags | None)
         np.maximum(np.concatenate(scales), 1e-12),
         independent=max(len(board.cells) - 1, 1),
     )
-    sizes = [family.size for family in families.values()]
+    sizes = [len(family.keys) for family in families.values()]
     kind = np.repeat([name.partition(":")[0] for name in families], sizes)
-    most = np.repeat([family.most for family in families.values()], sizes)
     adjusted = np.full(kind.size, np.nan)
     for name in np.unique(kind):
         adjusted[kind == name] = benjamini_hochberg(found.p[kind == name])
+    most = board.metric.most
     of_seeds = found.speaks_of != IMAGES
     columns = {
         "difference": found.estimate,
@@ -147,7 +138,7 @@ def pairs_of(board: Board, first: Places, second: Places, keys: pd.DataFrame) ->
     keys = keys.iloc[kept].reset_index(drop=True)
     keys = keys.assign(error_first=errors[0], error_second=errors[1])
     keys["error_ratio"] = (errors[1] / errors[0]).where(errors[0] > 0)
-    return Family(keys, cells, np.broadcast_to([-1.0, 1.0], cells.shape), seeds, metric.most)
+    return Family(keys, cells, np.broadcast_to([-1.0, 1.0], cells.shape), seeds)
 
 
 def steps(board: Board, factor: str) -> Family:
@@ -193,7 +184,7 @@ def effects(board: Board, factor: str) -> Family:
     table = np.array([np.resize(part, width) for part in parts], dtype=int)
     weights = np.where(place < 2 * count, np.where(place % 2, 1.0, -1.0) / count, 0.0)
     every = np.array(seeds, dtype=bool).reshape(len(keys), accuracy.shape[1])
-    return Family(frame, table.reshape(len(keys), width), weights, every, board.metric.most)
+    return Family(frame, table.reshape(len(keys), width), weights, every)
 
 
 def replacements(board: Board, scratch: Any = "none") -> Family:
