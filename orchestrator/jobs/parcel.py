@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.machinery import ModuleSpec
@@ -166,7 +166,11 @@ def pack(study: Study, base: Path) -> Parcel:
         values["reuse"] = [
             place if is_address(place) else parcel.take("reuse", place) for place in study.reuse
         ]
-    modules, installed = own_modules(study.functions)
+    models, weights = study.factors["model"], study.factors["weights"]
+    beside = [
+        f"{m.partition(':')[2]}-{level.label}.safetensors" for m in models for level in weights
+    ]
+    modules, installed = own_modules(study.functions, beside)
     parcel.needed.extend(installed)
     declared = yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
     parcel.code.update({**modules, **_packages(), STUDY_FILE: declared})
@@ -193,10 +197,13 @@ def _packages() -> dict[str, Path | bytes]:
     return shipped
 
 
-def own_modules(names: Iterable[str]) -> tuple[dict[str, Path], list[str]]:
+def own_modules(
+    names: Iterable[str], beside: Sequence[str] = ()
+) -> tuple[dict[str, Path], list[str]]:
     """Find the files of a user's own modules, and of those that they import; nothing is run.
 
-    Ray ships a module that is named to it (`py_modules`), but none that this one imports. Files are
+    Files of names that may lie `beside` a module come along, as those that its code names. Ray
+    ships a module that is named to it (`py_modules`), but none that this one imports. Files are
     returned by their place on the module search path, with the packages among those asked for that
     are installed: whoever runs the study needs them too.
     """
@@ -222,7 +229,7 @@ def own_modules(names: Iterable[str]) -> tuple[dict[str, Path], list[str]]:
                 if file.suffix == ".py":
                     imported, texts = _named_in(file)
                     waiting += [(used, "") for used in imported]
-                    files |= _beside(place, file, texts)
+                    files |= _beside(place, file, {*texts, *beside})
         elif name:  # else imported by a module, perhaps only where it is there
             raise StudyError(
                 f"{name}: no module {top} on the search path here; is its folder on PYTHONPATH?"

@@ -74,6 +74,18 @@ def test_weights_by_model_and_by_name(tmp_path: Path) -> None:
     assert parcel.elsewhere == []
 
 
+def test_weights_beside_a_module_come_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    put(tmp_path, "beside_m-faces.safetensors", "net-faces.safetensors", "net-other.safetensors")
+    (tmp_path / "beside_m.py").write_text("def net(n): ...\n")
+    study = declared(factors={"model": ["beside_m:net"], "weights": ["none", "faces"]})
+    shipped = set(pack(study, tmp_path).code)
+    assert {"beside_m.py", "net-faces.safetensors"} <= shipped
+    assert not any("other" in name or "m-faces" in name for name in shipped)
+
+
 def test_folders_and_patterns_of_data(tmp_path: Path) -> None:
     put(tmp_path, "d/train/a/1.png", "d/train/a/.gitignore", "d/test/a/2.png", "d/.git/x")
     folder = pack(declared(data={"source": "imagefolder", "path": "d"}), tmp_path)
@@ -132,14 +144,14 @@ def test_too_large(tmp_path: Path) -> None:
     put(tmp_path, "big.pth", "small.pth")
     with (tmp_path / "big.pth").open("wb") as file:
         file.truncate(LARGEST - 2**19)
-    (tmp_path / "small.pth").write_bytes(bytes(2**20))
+    (tmp_path / "small.pth").write_bytes(bytes(2**21))
     parcel = pack(declared(factors={"weights": ["big.pth", "small.pth"]}), tmp_path)
     with pytest.raises(StudyError) as refused:
         parcel.check_size()
     message = str(refused.value)
     assert "\n" not in message
     assert f"{len(parcel.code) + 2} files of 10" in message
-    assert "largest: big.pth (99.5 MiB), small.pth (1.0 MiB), " in message
+    assert "largest: big.pth (99.5 MiB), small.pth (2.0 MiB), " in message
     assert "by absolute path" in message
     pack(declared(factors={"weights": ["small.pth"]}), tmp_path).check_size()
 
