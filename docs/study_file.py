@@ -131,8 +131,8 @@ key but `name` may be left out. Paths in it start from the file's folder.
 Numbers may be written in any way: `1e-3`, `0.001` and `"1e-3"` are one value. A key or value that
 is not known is refused, with what is valid and the nearest spelling.
 
-`study.schema.json` beside this page is the file's JSON Schema (`scalestudy schema` prints it,
-`scalestudy init --schema` puts it beside the study). Editors complete and check a file that begins
+`study.schema.json` beside this page is the file's JSON Schema (`scalestudy init --schema` puts it
+beside the study). Editors complete and check a file that begins
 with
 
 ```yaml

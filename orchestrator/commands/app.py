@@ -13,7 +13,7 @@ from orchestrator.commands.jobs import stop, submit
 from orchestrator.commands.replay import replay
 from orchestrator.commands.report import compare, merge, report
 from orchestrator.commands.status import clean, status
-from orchestrator.commands.study import init, plan, run, schema
+from orchestrator.commands.study import init, plan, run
 from orchestrator.commands.usage import BAD_USAGE, explained, print_json
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (
-    *(init, plan, run, status, doctor, report, compare, merge, export, replay, clean, schema),
+    *(init, plan, run, status, doctor, report, compare, merge, export, replay, clean),
     *(submit, stop),
 ):
     app.command()(_command)

@@ -88,13 +88,6 @@ def _split(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def schema() -> None:
-    """Print the JSON Schema of a study file, for editors and other tools."""
-    from orchestrator.study.file import schema_text
-
-    typer.echo(schema_text(), nl=False)
-
-
 def plan(
     study: usage.StudyFile,
     out: usage.Out = None,

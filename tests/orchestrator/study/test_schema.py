@@ -225,7 +225,3 @@ def test_the_page_on_the_study_file_is_in_step(tmp_path: Path) -> None:
     for name in ("study-file.md", "study.schema.json"):
         made, stored = (folder / name for folder in (tmp_path, ROOT / "docs"))
         assert made.read_text() == stored.read_text(), f"docs/{name} is out of date: make docs"
-
-
-def test_the_command_prints_it() -> None:
-    assert forks.run(["-m", "orchestrator", "schema"], check=True).stdout == schema_text()
