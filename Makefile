@@ -56,6 +56,7 @@ bench: $(INSTALLED)  ## every measurement of benchmarks/README.md, but those bes
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/large_studies.py
+	$(BIN)/python benchmarks/large_data.py
 	$(BIN)/python benchmarks/forecast.py $(DATA)
 	$(BIN)/python benchmarks/side_by_side.py $(DATA) --part time --rounds 3
 	$(BIN)/python benchmarks/side_by_side.py $(DATA) --part search --rounds 1

@@ -26,16 +26,11 @@ SETTLED_SECONDS = 3.0
 """A file changed more recently may change again within the same tick of the file system's clock."""
 
 _GROUPS = (
-    ("memory.max", "memory.current", "memory.stat", ("inactive_file", "active_file")),
-    (
-        "memory.limit_in_bytes",
-        "memory.usage_in_bytes",
-        "memory.stat",
-        ("total_inactive_file", "total_active_file"),
-    ),
+    ("memory.max", "memory.current", ""),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
 )
-"""Files of a control group's limit and use of memory, and what of the use can be given back, in
-version 2 of control groups and in version 1."""
+"""Files of a control group's limit and use of memory, and how statistics of the whole group begin,
+in version 2 of control groups and in version 1."""
 _checked: set[Path] = set()
 """Entries that this process has compared with their checksums."""
 
@@ -226,10 +221,9 @@ def control_groups(kind: str, groups: Path = Path("/sys/fs/cgroup")) -> list[Pat
 def memory_limit(groups: Path = Path("/sys/fs/cgroup")) -> int:
     """Return the bytes of memory that this process may use: the machine's, or a container's."""
     limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for group in control_groups("memory", groups):
-        for name in ("memory.max", "memory.limit_in_bytes"):
-            with suppress(OSError, ValueError):
-                limit = min(limit, int((group / name).read_text()))
+    for group, (name, _, _) in product(control_groups("memory", groups), _GROUPS):
+        with suppress(OSError, ValueError):
+            limit = min(limit, int((group / name).read_text()))
     return limit
 
 
@@ -246,14 +240,16 @@ def available_memory(
         available = int(fields["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError):  # not Linux
         available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for group, kind in product(control_groups("memory", groups), _GROUPS):
-        limit, used, statistics, reclaimable = kind
+    for group, (limit, used, whole) in product(control_groups("memory", groups), _GROUPS):
         try:
-            counted = dict(line.split() for line in (group / statistics).read_text().splitlines())
+            lines = (group / "memory.stat").read_text().splitlines()
+            counted = dict(line.split() for line in lines)
             spare = int((group / limit).read_text()) - int((group / used).read_text())
         except (OSError, ValueError):  # no such group, or "max": no limit
             continue
-        available = min(available, spare + sum(int(counted.get(name, 0)) for name in reclaimable))
+        # What is read from files can be given back.
+        files = (counted.get(f"{whole}{kind}active_file", 0) for kind in ("in", ""))
+        available = min(available, spare + sum(map(int, files)))
     return max(available, 0)
 
 
