@@ -376,7 +376,7 @@ def images_foreseen(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> Im
         each = decoding_seconds(study.data, goal)
         cost = (
             "decoded at each use, since the disk has no room for them decoded: about "
-            f"{1000 * each:.2g} ms of a CPU each, {duration(each * n_train)} an epoch"
+            f"{1000 * each:.3g} ms of a CPU each, {duration(each * n_train)} an epoch"
         )
     why = f"{byte_size(n_bytes)} a trial are more than {SHARE:.0%} of the {byte_size(room)} free"
     return ImagesForeseen(where, n_bytes, f"{why}, and are {cost}")

@@ -178,7 +178,7 @@ def test_a_plan_says_where_images_are_held_and_what_that_costs(
     monkeypatch.setattr(dataset, "decoding_seconds", lambda *given: 0.25)
     assert foreseen().held is Held.STORED
     assert foreseen().line.endswith(
-        "are decoded at each use, since the disk has no room for them decoded: about 2.5e+02 ms of "
+        "are decoded at each use, since the disk has no room for them decoded: about 250 ms of "
         "a CPU each, 2.7 min an epoch"
     )
 
