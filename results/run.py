@@ -136,7 +136,7 @@ class Run:
             raise ResultsError(
                 f"target: a share between 0 and 1 is needed, such as 0.9 for 90 %, not {target:g}."
             )
-        return self._in_full(self.analysis.labels_for(target))
+        return self._in_full(self.analysis.labels_for(target)[0])
 
     def findings(self) -> pd.DataFrame:
         """Return what stands against the study's comparisons, the gravest first.

@@ -73,7 +73,7 @@ def report(
             document["labels"] = _rows(labels)
             said = [
                 f"{run.analysis.name(row, 'fraction') or run.name}: {row['text']}"
-                for row in _rows(run.analysis.labels_for(target))
+                for row in _rows(run.analysis.labels_for(target)[0])
             ]
         if prices:
             said.append(levers_said(run.analysis))

@@ -353,9 +353,9 @@ class Analysis:
         """Recorded forecasts against what was measured later; see `series.scored`."""
         return self.cells.ordered(scored(self.table("forecasts"), self.runs, self.factors))
 
-    def labels_for(self, target: float) -> pd.DataFrame:
-        """Return how many images each series needs for a target; see `series.labels_for`."""
-        wanted = self.metric.error(self.metric.scale * target)
+    def labels_for(self, *targets: float) -> list[pd.DataFrame]:
+        """Return how many images each series needs for targets; see `series.labels_for`."""
+        wanted = [self.metric.error(self.metric.scale * target) for target in targets]
         frame = self.cells.frame
         ends = {end: self.metric.error(frame[f"accuracy_{end}"]) for end in ("low", "high")}
         frame = frame.assign(error_low=ends["high"], error_high=ends["low"])

@@ -121,9 +121,9 @@ def forecasts(runs: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str]) -
 
 
 def labels_for(
-    target: float, cells: pd.DataFrame, forecast: pd.DataFrame, series: Sequence[str]
-) -> pd.DataFrame:
-    """Return how many images each series needs for a test error in points.
+    targets: Sequence[float], cells: pd.DataFrame, forecast: pd.DataFrame, series: Sequence[str]
+) -> list[pd.DataFrame]:
+    """Return how many images each series needs for each of some test errors in points.
 
     Measured cells and forecasts are inverted: errors and both ends of their intervals, interpolated
     as straight lines of log error over log size, at the first size that reaches the target.
@@ -131,7 +131,7 @@ def labels_for(
     One row per series, with the columns of `results.Run.labels_for`.
     """
     known = by_cell(cells[cells["seeds"] > 0], series)
-    rows = []
+    rows: list[list[dict[str, Any]]] = [[] for _ in targets]
     for key, own in by_cell(forecast, series).items():
         measured = known[key].sort_values("n_train")
         told = own[own["refusal"] == ""]
@@ -141,16 +141,15 @@ def labels_for(
             "low": (measured["error_low"].fillna(measured["error"]), told["low"]),
             "high": (measured["error_high"].fillna(measured["error"]), told["high"]),
         }
-        found = {
-            name: _first_at_most(target, sizes, np.concatenate(errors).astype(float))
-            for name, errors in curves.items()
-        }
-        first = own.iloc[0]
-        basis = _basis(found["images"], float(first["n_train"]))
-        text = _labels_text(found, basis, float(sizes[0]), first)
-        levels = {name: first[name] for name in series}
-        rows.append({**levels, "n_train": first["n_train"], **found, "basis": basis, "text": text})
-    return pd.DataFrame(rows, columns=[*series, *_LABELS])
+        errors = {name: np.concatenate(parts).astype(float) for name, parts in curves.items()}
+        first = records_of(own.iloc[:1])[0]
+        levels = {name: first[name] for name in (*series, "n_train")}
+        for target, answers in zip(targets, rows, strict=True):
+            found = {name: _first_at_most(target, sizes, each) for name, each in errors.items()}
+            basis = _basis(found["images"], float(first["n_train"]))
+            text = _labels_text(found, basis, float(sizes[0]), first)
+            answers.append({**levels, **found, "basis": basis, "text": text})
+    return [pd.DataFrame(answers, columns=[*series, *_LABELS]) for answers in rows]
 
 
 def _first_at_most(target: float, sizes: Array, errors: Array) -> float:
@@ -174,7 +173,7 @@ def _basis(images: float, largest: float) -> str:
     return "forecast" if images <= FAR * largest else "far forecast"
 
 
-def _labels_text(found: dict[str, float], basis: str, smallest: float, row: pd.Series) -> str:
+def _labels_text(found: dict[str, float], basis: str, smallest: float, row: dict[str, Any]) -> str:
     low, high = found["low"], found["high"]
     if not basis:
         if row["refusal"]:

@@ -10,6 +10,7 @@ from results.analysis.analysis import Analysis
 from results.analysis.runs import by_cell, records_of
 from results.answer.levers import Step, step_of
 from results.metric import Metric
+from results.phrases import cell_key
 
 _MOST_LINES = 8
 """Lines that are told apart by colour and mark."""
@@ -138,10 +139,10 @@ def _targets(study: Analysis, keys: Sequence[tuple[str, ...]], y: Axis) -> dict[
     step = next((step for step in _TARGET_STEPS if span / step <= _TARGETS), span / _TARGETS)
     # The ends themselves are reached nowhere or everywhere.
     asked = [float(value) for value in np.arange(y.low + step, y.high - step / 2, step)]
-    answers = []
-    for accuracy in asked:
-        found = by_cell(study.labels_for(accuracy / study.metric.scale), study.others("fraction"))
-        answers.append([found[key]["text"].iloc[0] if key in found else "" for key in keys])
+    answers, names = [], study.others("fraction")
+    for found in study.labels_for(*(accuracy / study.metric.scale for accuracy in asked)):
+        texts = {cell_key(row, names): row["text"] for row in records_of(found)}
+        answers.append([texts.get(key, "") for key in keys])
     return {
         "accuracies": [round(value, 2) for value in asked],
         "tops": [100 - y.place(value) for value in asked],

@@ -271,7 +271,7 @@ def _ahead(study: Analysis, target: float | None) -> list[Table]:
         study,
         f"Images needed for a test accuracy of {100 * target:g} %, where curves and forecasts with "
         "their intervals reach it",
-        study.labels_for(target).rename(columns={"text": "images_needed"}),
+        study.labels_for(target)[0].rename(columns={"text": "images_needed"}),
         "n_train images_needed",
         "fraction",
     )

@@ -65,12 +65,12 @@ def test_one_size_and_a_race_are_not_forecast():
     assert "one training size" in analysis_of(cell([0.8, 0.81])).forecasts["refusal"].iloc[0]
     race = analysis_of(line([40, 20, 10], stage="search", measured=False), race=True)
     assert race.forecasts.empty
-    assert race.labels_for(0.9).empty
+    assert race.labels_for(0.9)[0].empty
 
 
 def test_labels_within_the_measured_sizes_by_hand():
     # Error 20 at 800 and 10 at 1,600 images: by straight lines of logarithms √(20·10) at 800·√2.
-    table = analysis_of(line([40, 20, 10])).labels_for(1 - np.sqrt(0.02))
+    table = analysis_of(line([40, 20, 10])).labels_for(1 - np.sqrt(0.02))[0]
     found = table.iloc[0]
     assert found["images"] == pytest.approx(800 * np.sqrt(2))
     assert 800 < found["low"] < found["images"] < found["high"] < 1600
@@ -81,33 +81,33 @@ def test_labels_within_the_measured_sizes_by_hand():
 def test_labels_are_the_forecasts_inverted():
     study = analysis_of(line([40, 30, 24]))
     at = study.forecasts.iloc[1]
-    found = study.labels_for(1 - at["headline"] / 100).iloc[0]
+    found = study.labels_for(1 - at["headline"] / 100)[0].iloc[0]
     assert found["images"] == pytest.approx(6400)
     assert found["low"] < 6400
     assert np.isnan(found["high"])
     assert found["text"].endswith(" or more), forecast")
     # Whoever is as lucky as the interval's end needs that end's images.
-    assert study.labels_for(1 - at["low"] / 100).iloc[0]["low"] == pytest.approx(6400)
+    assert study.labels_for(1 - at["low"] / 100)[0].iloc[0]["low"] == pytest.approx(6400)
 
 
 def test_labels_far_beyond_or_never():
     study = analysis_of(line([40, 30, 24]))
-    far = study.labels_for(1 - study.forecasts["headline"].iloc[3] / 100).iloc[0]
+    far = study.labels_for(1 - study.forecasts["headline"].iloc[3] / 100)[0].iloc[0]
     assert far["images"] == pytest.approx(25_600)
     assert far["text"].endswith(", far forecast")
-    never = study.labels_for(0.9999).iloc[0]
+    never = study.labels_for(0.9999)[0].iloc[0]
     assert np.isnan(never["images"])
     assert never["text"].startswith(
         "not reached at any size the curve supports (64 times, 102,000 images)"
     )
-    first = study.labels_for(0.5).iloc[0]
+    first = study.labels_for(0.5)[0].iloc[0]
     assert first["text"] == "at most 400 images, the smallest measured size"
 
 
 def test_labels_without_a_forecast():
     study = analysis_of(line([30, 20, 35]))
-    assert study.labels_for(0.8).iloc[0]["images"] == 800
-    text = study.labels_for(0.9).iloc[0]["text"]
+    assert study.labels_for(0.8)[0].iloc[0]["images"] == 800
+    text = study.labels_for(0.9)[0].iloc[0]["text"]
     assert text.startswith("not reached up to 1,600 images; no forecast: the curve is too uneven")
 
 
