@@ -31,7 +31,8 @@ def export(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of which seed the model is.")] = None,
     to: Annotated[
-        Path, typer.Option("--to", metavar="FILE", help="model.pt or model.safetensors.")
+        Path,
+        typer.Option("--to", metavar="FILE", help="model.pt, model.safetensors or model.onnx."),
     ] = Path("model.pt"),
     as_json: usage.Json = False,
 ) -> None:

@@ -1,6 +1,7 @@
 """A trained model is taken home: it predicts what was recorded, and is the next study's weights."""
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import forks
@@ -56,10 +57,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+@pytest.mark.parametrize("suffix", ["pt", "safetensors", "onnx"])
 def test_a_model_predicts_the_test_images_as_was_recorded(
     run: Path, tmp_path: Path, suffix: str
 ) -> None:
+    if suffix == "onnx" and not all(map(find_spec, ("onnx", "onnxscript", "onnxruntime"))):
+        said = command("export", run, "--to", tmp_path / "model.onnx", code=2)
+        assert "pip install 'scalestudy[onnx]'" in said
+        pytest.skip("the packages of ONNX are not here")
     file = tmp_path / f"model.{suffix}"
     assert "seed 1" in command("export", run, "--cell", f"{MODEL} × 1", "--seed", 1, "--to", file)
     model = scalestudy.load_model(file)

@@ -67,28 +67,78 @@ class TrainedModel:
         means = list(about.normalization.mean), list(about.normalization.std)
         size = about.decoded_size, about.image_size
         self._prepared = Preparation(*means, *size, torch.device("cpu"))
-        values = [*about.range] if about.range else None
-        self._source = Source(fit=about.fit, background=about.background, range=values)
+
+    def chances(self, images: Tensor) -> Tensor:
+        """Return probabilities (n, classes) of decoded images, uint8 (n, height, width, 3)."""
+        scores: Tensor = self.module(self._prepared(images).contiguous())
+        return scores.softmax(1)
 
     @torch.inference_mode()
     def predict(self, image: str | Path | bytes) -> tuple[str, float]:
         """Return an image's class and its probability, 0 to 1; DataError: no image that is read."""
-        content = image if isinstance(image, bytes) else Path(image)
+        about, content = self.about, image if isinstance(image, bytes) else Path(image)
         item = Item(str(image) if isinstance(content, Path) else "the image", content)
-        picture = decode(item, self.about.decoded_size, self._source, self.about.bits)
-        inputs = self._prepared(torch.tensor(picture.pixels)[None])
-        chances = self.module(inputs.contiguous())[0].softmax(0)
+        values = [*about.range] if about.range else None
+        source = Source(fit=about.fit, background=about.background, range=values)
+        picture = decode(item, about.decoded_size, source, about.bits)
+        chances = self.chances(torch.tensor(picture.pixels)[None])[0]
         place = int(chances.argmax())
-        return self.about.classes[place], float(chances[place])
+        return about.classes[place], float(chances[place])
+
+
+class _InOnnx(TrainedModel):
+    """One whose network a session of onnxruntime runs."""
+
+    def __init__(self, file: Path) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise WeightsError(f"{file} takes pip install onnxruntime") from error
+        self._session = onnxruntime.InferenceSession(file)
+        said = self._session.get_modelmeta().custom_metadata_map
+        self.about = About.model_validate({name: json.loads(said[name]) for name in said})
+
+    def chances(self, images: Tensor) -> Tensor:
+        """Return probabilities (n, classes) of decoded images, uint8 (n, height, width, 3)."""
+        return torch.from_numpy(self._session.run(None, {"images": images.numpy()})[0])
+
+
+class _Chances(nn.Module):
+    def __init__(self, model: TrainedModel) -> None:
+        super().__init__()
+        self.module, self._chances = model.module, model.chances
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self._chances(images)
 
 
 def write_model(file: Path, about: About, tensors: Mapping[str, Tensor]) -> None:
-    """Write a model as safetensors where the file's name ends so, else as torch.save does."""
+    """Write a model as safetensors or ONNX where the file's name ends so, else as torch.save does.
+
+    Raises WeightsError where the packages of the extra `onnx` are absent.
+    """
     said = about.model_dump(mode="json")
+    metadata = {name: json.dumps(value) for name, value in said.items()}
     if file.suffix == ".safetensors":
         own = {name: values.contiguous().clone() for name, values in tensors.items()}
-        metadata = {name: json.dumps(value) for name, value in said.items()}
         safetensors.torch.save_file(own, file, metadata)
+    elif file.suffix == ".onnx":
+        images = torch.zeros(2, *about.decoded_size, 3, dtype=torch.uint8)
+        try:
+            program = torch.onnx.export(
+                _Chances(TrainedModel(about, tensors)).eval(),
+                (images,),
+                input_names=["images"],
+                output_names=["probabilities"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamo=True,
+                verbose=False,
+            )
+        except ImportError as error:
+            raise WeightsError(f"{file} takes pip install 'scalestudy[onnx]' ({error})") from error
+        if program is not None:
+            program.model.metadata_props.update(metadata)
+            program.save(file)
     else:
         torch.save({**said, "state_dict": dict(tensors)}, file)
 
@@ -96,11 +146,13 @@ def write_model(file: Path, about: About, tensors: Mapping[str, Tensor]) -> None
 def load_model(file: str | Path) -> TrainedModel:
     """Return the model of a file that `scalestudy export` wrote; no code in it is executed.
 
-    Raises WeightsError where it is none, or not there.
+    Raises WeightsError where it is none, or not there, or onnxruntime is absent for one in ONNX.
     """
     place = Path(file)
     if not place.is_file():
         raise WeightsError(f"{file} is not there; `scalestudy export RUN --to {file}` writes it")
+    if place.suffix == ".onnx":
+        return _InOnnx(place)
     about = about_of(place)
     if about is None:
         raise WeightsError(f"{file} is no model that `scalestudy export` wrote; export it again")
