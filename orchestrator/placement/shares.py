@@ -356,7 +356,8 @@ class ImagesForeseen:
 
 def images_foreseen(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> ImagesForeseen | None:
     """Return where the trials left would hold images; None where none of them reads any."""
-    asks = asks_of(study, inputs, trials).values()
+    shown = (trial for trial in trials if not trial.recipe.keeps_features)
+    asks = asks_of(study, inputs, shown).values()
     if not asks or inputs.info is None:
         return None
     from trainables.data.dataset import decode_size, decoding_seconds, is_stored

@@ -29,6 +29,7 @@ from results.store.objects import Location
 from results.store.store import Store
 from trainables.functions import places_of
 from trainables.trial import SHARED_STATES
+from trainables.work.checkpoints import Checkpoints
 
 _OURS = ("orchestrator", "trainables", "results", "timm")
 """Modules that studies may name and nobody writes anew."""
@@ -280,9 +281,16 @@ def _afresh(ledger: Ledger) -> list[Finding]:
 
 def _shared_states(ledger: Ledger) -> list[Finding]:
     """Return a finding on new trials that need not begin at epoch 1."""
-    kept = {path.name for path in ledger.history.store.checkpoints.glob(f"{SHARED_STATES}*")}
+    if ledger.study.keep_checkpoints == "none":
+        return []
+    found = ledger.history.store.checkpoints.glob(f"{SHARED_STATES}*")
+    kept = {path.name: Checkpoints(path) for path in found}
     new = (w.trial for name, w in ledger.stages.wanted.items() if ledger.state(name) is State.NEW)
-    begun = sum(trial.shared_states in kept for trial in new) if kept else 0
+    begun = sum(
+        bool(kept[name].states(trial.recipe.shared_intervals))
+        for trial in (new if kept else ())
+        if (name := trial.shared_states) in kept
+    )
     said = f"{begun} of the new trials go on from kept states of the stable part of their schedule"
     return [note("shared-states", said)] if begun else []
 

@@ -22,10 +22,12 @@ sys.path[:0] = [str(TESTS), str(TESTS.parents[1])]
 def train(job: dict[str, Any], group: Any, folder: Path) -> dict[str, Any]:
     from digit_trials import digits
 
+    from trainables.data import holding
     from trainables.errors import TrainableError
     from trainables.training.classifier import Classifier
     from trainables.trial import Trial
 
+    holding.SHARE = job.get("share", holding.SHARE)
     try:
         learner = Classifier(
             Trial.model_validate(job["trial"]), device="cpu", dataset=digits(), group=group

@@ -263,7 +263,8 @@ class Classifier:
         def score(images: Tensor) -> Tensor:
             return network.scores_of_images(prepare(images.to(device)))
 
-        identity = f"{network.identity}, {self._mean}, {self._std}"
+        machine = device_name(device), torch.get_num_threads()
+        identity = f"{network.identity}, {self._mean}, {self._std}, {machine}"
         batch = evaluation_batch(device.type, self._sides)
         found = with_features(dataset, self._rows, identity, network.trained, score, batch)
         self._subset, self._held_out = (
@@ -310,6 +311,7 @@ class Classifier:
     def _feed(self, batch: Batch, images: Tensor, labels: Tensor) -> None:
         """Feed one update. What is drawn in Python is done here, all else in `_learn`."""
         more, self._weight = batch.crops, batch.weight
+        self._group.is_counted = bool(batch.weight)
         if more is not None and (self._varied or self._mixed):
             images, more = crop_and_flip(images, more), None
         if self._varied is not None:

@@ -1,7 +1,7 @@
 """What a frozen backbone makes of images: computed once per node, and mapped by all trials.
 
 An entry of the cache folder is named by all that it depends on: the decoded images, what the caller
-says of the network, and what that makes of two images, where other code or another device shows.
+says of the network and where it runs, and what that makes of two images, where other code shows.
 """
 
 import hashlib
@@ -37,8 +37,8 @@ def with_features(
     """Return training images, at rows of theirs, and test images with features for their pixels.
 
     Features are what is given to the head, in float32, where `score` runs the network that it ends
-    on images, uint8 on the CPU, `batch` at a time; `network` tells this one from others. Raises
-    DataError where the cache folder has no room.
+    on images, uint8 on the CPU, `batch` at a time; `network` tells it, and where it runs, from
+    others. Raises DataError where the cache folder has no room.
     """
 
     def look(pixels: Pixels) -> NDArray[np.float32]:
@@ -53,7 +53,7 @@ def with_features(
     places = {"train": rows, "test": np.arange(len(dataset.test.labels))}
     parts = {"train": dataset.train, "test": dataset.test}
     seen = look(dataset.train.images[:2])
-    said = f"{_FORM}, {dataset.key}, {network}".encode()
+    said = f"{_FORM}, {torch.__version__}, {dataset.key}, {network}".encode()
     key = hashlib.sha256(said + rows.tobytes() + seen.tobytes()).hexdigest()[:32]
     folder = cache.cache_folder() / "features"
 

@@ -52,7 +52,7 @@ class Group:
     ) -> None:
         self.rank, self.size, self._device = rank, size, device
         self.is_counted = True
-        """Whether the part at hand is of the batch, not computed for the others' sake."""
+        """Whether the part that is fed is of the batch, not computed for the others' sake."""
         if size > 1:
             on_cuda = device.type == "cuda"
             dist.init_process_group(
@@ -96,7 +96,6 @@ class Group:
         n = len(batch.examples)
         span = self.span(n)
         weight = (span.stop - span.start) * self.size / n
-        self.is_counted = bool(weight)
         if not weight:
             span = slice(0, 1)
         crops = None if batch.crops is None else batch.crops[span]

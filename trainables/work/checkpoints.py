@@ -4,6 +4,7 @@ A state at epoch c comes with the metrics of all epochs up to c, so that rows wh
 from being recorded are replayed, not lost and not trained again.
 """
 
+import math
 import shutil
 import tempfile
 import time
@@ -21,6 +22,7 @@ from results.store.objects import Location, ObjectPath, is_address
 from trainables.data.cache import checksum, opened_json, sealed_json
 from trainables.errors import CheckpointError, ForeignCheckpoint, OutOfMemory, TrainableError
 from trainables.training.learner import Learner, Row
+from trainables.trial import SHARED_STATES
 
 T = TypeVar("T")
 _PATIENCE = 60.0
@@ -64,7 +66,9 @@ class Checkpoints:
             for old in [old for old in self.states() if _epoch(old) < learner.epoch]:
                 for file in (old, _rows(old)) if old not in kept else ():
                     _persistently(partial((self._folder / file).unlink, missing_ok=True))
-            if isinstance(self._folder, Path):
+            # What is written beside other trials' states may be theirs, under way.
+            is_own = not self._folder.name.startswith(SHARED_STATES)
+            if isinstance(self._folder, Path) and is_own:
                 for left in self._folder.glob("*.writing"):  # by a process that was killed
                     left.unlink(missing_ok=True)
         except OSError as error:
@@ -87,7 +91,7 @@ class Checkpoints:
         """
         problems: list[str] = []
         is_foreign = False
-        for state in [state for state in reversed(self.states()) if _epoch(state) <= budget]:
+        for state in reversed(self.states(budget)):
             try:
                 return self._load(learner, state, tested and _epoch(state) == budget), problems
             except OutOfMemory:
@@ -104,11 +108,10 @@ class Checkpoints:
                     _set_aside(self._folder / state)
         return [], problems
 
-    def states(self) -> list[str]:
-        """Return the names of the saved states, oldest first."""
-        return _persistently(
-            lambda: sorted(file.name for file in self._folder.glob("[0-9]*.state"))
-        )
+    def states(self, most: float = math.inf) -> list[str]:
+        """Return the names of the saved states of at most so many epochs, oldest first."""
+        names = _persistently(lambda: [file.name for file in self._folder.glob("[0-9]*.state")])
+        return sorted(name for name in names if _epoch(name) <= most)
 
     def clear(self) -> None:
         """Remove the folder, as far as that can be done now: what is left harms nobody."""

@@ -166,10 +166,10 @@ class Job:
         if kept or due or costly or best or shared:
             self._unsaved_seconds = 0.0
             try:
-                if shared:
-                    shared.save(learner, self._rows)
                 self._checkpoints.save(learner, self._rows)
                 self._is_saved = True
+                if shared:
+                    shared.save(learner, self._rows)
             except errors.CheckpointError as error:
                 # Training is possible without; the next one is tried in its time.
                 if not self._has_warned:

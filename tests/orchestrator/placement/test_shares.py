@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,14 +151,16 @@ def test_images_count_where_a_part_of_a_gpu_holds_them(images: int, most: int, k
 def test_a_plan_says_where_images_are_held_and_what_that_costs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    study = study_from(
-        {
-            "name": "held",
-            "factors": {"model": ["trainables.demo:small"], "fraction": ["1/4", "1/2"]},
-            "recipe": {"epochs": 1, "image_size": 16},
-            "resources": {"gpu": 0},
-        }
-    )
+    declared: dict[str, Any] = {
+        "name": "held",
+        "factors": {"model": ["trainables.demo:small"], "fraction": ["1/4", "1/2"]},
+        "recipe": {"epochs": 1, "image_size": 16},
+        "resources": {"gpu": 0},
+    }
+    study = study_from(declared)
+    # Heads are trained on features, which are held instead.
+    frozen = {**declared, "recipe": {**declared["recipe"], "freeze": "backbone"}}
+    assert plan_study(study_from(frozen), "nowhere").images is None
 
     def foreseen() -> ImagesForeseen:
         found = plan_study(study, "nowhere").images

@@ -153,6 +153,12 @@ def test_a_longer_wsd_goes_on_from_the_stable_part(tmp_path: Path) -> None:
     plan = plan_study(longer, tmp_path / "grown")
     (finding,) = (finding for finding in plan.findings if finding.code == "shared-states")
     assert finding.evidence.startswith("2 of the new trials go on from kept states")
+    # None of a shorter one is as early, and none is taken where none is kept.
+    for epochs, keep in ((4, "last"), (10, "none")):
+        recipe = {**values["recipe"], "epochs": epochs}
+        other = study_from({**values, "recipe": recipe, "keep_checkpoints": keep})
+        found = plan_study(other, tmp_path / "grown").findings
+        assert "shared-states" not in {each.code for each in found}
     for out in (tmp_path / "grown", tmp_path / "whole"):
         run_study(longer, out, address="none")
     columns = ["trial_id", "epoch", *COMPARED]

@@ -88,7 +88,9 @@ def test_features_are_computed_once_for_all_trials_of_a_backbone(seen: list[int]
     on_features(frozen().changed(seed=1))  # from scratch: another backbone
     on_features(frozen(precision="bf16"))
     Classifier(frozen(), device="cpu", dataset=replace(IN_CACHE, key="digits-8"))
-    assert sum(seen) == 3 * (2 + ALL)
+    # The last digits of a batch may be others.
+    Classifier(frozen(), device="cpu", dataset=IN_CACHE, cpus=2)
+    assert sum(seen) == 4 * (2 + ALL)
 
 
 def test_images_scaled_by_a_subsets_own_statistics_are_looked_at_alone(seen: list[int]) -> None:

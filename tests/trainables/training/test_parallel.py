@@ -40,8 +40,9 @@ TRIALS: dict[str, Trial] = {
     "fused": make_trial("tiny_models:fused_net"),
     # Batches of two: a third process has nothing to do.
     "few": make_trial(PLAIN, n_train=32, fraction=0.09, recipe={"batch_size": 2, "lr": 0.001}),
+    # Batches of two and three, which are read ahead.
     "few-normed": make_trial(
-        NORMED, n_train=32, fraction=0.09, recipe={"batch_size": 2, "lr": 1e-4}
+        NORMED, n_train=32, fraction=0.09, recipe={"batch_size": 3, "lr": 1e-4}
     ),
 }
 
@@ -88,7 +89,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         job("dying", trial="even", dies=1),
     ]
     (folder / "codes.json").write_text(json.dumps(together(jobs, folder, 2)))
-    assert together([job("few"), job("few-normed", 1)], folder, 3) == [0, 0, 0]
+    assert together([job("few"), job("few-normed", 1, share=0)], folder, 3) == [0, 0, 0]
     return folder
 
 

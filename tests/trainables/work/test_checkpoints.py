@@ -14,7 +14,7 @@ from results.store.objects import Location, ObjectPath
 from trainables.errors import CheckpointError, OutOfGpuMemory
 from trainables.recipe import Recipe
 from trainables.training.simulated import Simulated
-from trainables.trial import Source, Trial, Weights
+from trainables.trial import SHARED_STATES, Source, Trial, Weights
 from trainables.work import checkpoints as kept_states
 from trainables.work.checkpoints import Checkpoints, folder_at
 
@@ -209,6 +209,14 @@ def test_a_crash_while_writing_leaves_the_states_so_far(tmp_path: Path) -> None:
     rows_then = train(checkpoints, 3)
     assert checkpoints.restore(learner(), 9) == (rows_then, [])
     assert names(tmp_path) == ["000003.json", "000003.state"]
+
+
+def test_what_another_trial_writes_beside_shared_states_is_left(tmp_path: Path) -> None:
+    shared = tmp_path / f"{SHARED_STATES}0123"
+    shared.mkdir()
+    (shared / "000001.state.5e0c1a2b.writing").touch()
+    train(Checkpoints(shared), 2)
+    assert "000001.state.5e0c1a2b.writing" in names(shared)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
