@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.info import Copies
 from trainables.data.pictures import Header, Picture, colour, digest_of
-from trainables.data.pixels import Copies, Damaged
 from trainables.data.reading import Item, Reading, Split
 from trainables.errors import PictureError
 from trainables.recipe import Sides
@@ -46,7 +46,8 @@ class Content:
         self.shapes: Counter[Sides] = Counter()
         """Number of images of each height and width, as stored."""
         self.n_deep = self.n_alpha = self.stored_bytes = 0
-        self.damaged: list[Damaged] = []
+        self.damaged: dict[int, PictureError] = {}
+        """Why images cannot be read, by their places among all, train before test."""
         self.kept: dict[str, list[int]] = {part: [] for part in PARTS}
         """Places of those that can, in train and in test."""
         self._keys = {part: bytearray() for part in PARTS}
@@ -56,7 +57,7 @@ class Content:
         place, self._place = self._place, self._place + 1
         self._whole.update(digest)
         if isinstance(found, PictureError):
-            self.damaged.append(Damaged(place, found.where, found.why))
+            self.damaged[place] = found
             return
         is_test = place >= self._n_train
         part = "test" if is_test else "train"
@@ -102,7 +103,7 @@ class Content:
     @property
     def fingerprint(self) -> str:
         """Hash of content and of how it is read; the content's own where all read it alike."""
-        skipped = {"skipped": [each.place for each in self.damaged]} if self.damaged else {}
+        skipped = {"skipped": [*self.damaged]} if self.damaged else {}
         return _with(self.hash, {**self._kinds(), **self._reading.arrangement, **skipped})
 
     def fingerprint_of(self, part: str) -> str:

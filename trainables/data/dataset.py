@@ -22,9 +22,8 @@ from trainables.data import cache
 from trainables.data.content import Content, tried
 from trainables.data.decoding import Progress, listed, write_arrays
 from trainables.data.holding import DISK_SHARE
-from trainables.data.info import DataInfo, facts_of, recalled
+from trainables.data.info import DataInfo, facts_of, recall_look, recalled, remember_look
 from trainables.data.pictures import DECODING_VERSION, decode, examine, quiet
-from trainables.data.pixels import recall_look, remember_look
 from trainables.data.reading import Pixels, Reading, in_order
 from trainables.data.rows import Rows, mapped, open_images
 from trainables.data.sources import origin
@@ -98,7 +97,7 @@ def _skipping(content: str, source: Source) -> str:
 
 
 def _information(reading: Reading, source: Source, content: Content) -> DataInfo:
-    said = listed(content.damaged, content.hash) if content.damaged else ""
+    said = listed(content.damaged.values(), content.hash) if content.damaged else ""
     if said and source.damaged == "refuse":
         raise DataError(said)
     kept = content.readable()
@@ -118,7 +117,7 @@ def _information(reading: Reading, source: Source, content: Content) -> DataInfo
         n_alpha=content.n_alpha,
         stored_bytes=content.stored_bytes,
         copies=content.copies,
-        left_out=tuple(each.place for each in content.damaged),
+        left_out=tuple(content.damaged),
         skipped=said.partition("; ")[0],
         files=reading.files,
         remarks=reading.remarks,

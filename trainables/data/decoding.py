@@ -1,7 +1,7 @@
 """The one pass over all images: decoded into arrays on disk, or kept as stored; and looked at."""
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from trainables.data.cache import cache_folder, checksum, sealed_json
 from trainables.data.content import Content, tried
+from trainables.data.info import Look
 from trainables.data.pictures import Picture, decode, encoded
-from trainables.data.pixels import Damaged, Look
 from trainables.data.reading import Item, Pixels, Reading, Split, in_order
 from trainables.data.rows import Rows
 from trainables.errors import DataError, PictureError
@@ -125,7 +125,6 @@ class _Pass:
             flat=self._flat,
             is_even=bool(n_pixels and (deviation <= 1 / 255).all()),
             copies=self.content.copies,
-            damaged=tuple(self.content.damaged),
         )
 
     def _one(self, item: Item) -> tuple[Item, bytes, Picture | PictureError, bytes]:
@@ -220,9 +219,9 @@ def channel_sums(images: Pixels) -> NDArray[np.float64]:
     return np.concatenate([pixels.sum(axis=1), np.einsum("npc,npc->nc", pixels, pixels)], axis=1)
 
 
-def listed(damaged: Sequence[Damaged], content: str) -> str:
+def listed(damaged: Iterable[PictureError], content: str) -> str:
     """Return how many images of some content cannot be read: the first ones, all in a file."""
-    lines = [f"{each.where}: {each.why}" for each in damaged]
+    lines = [*map(str, damaged)]
     if len(lines) == 1:
         return lines[0]
     file, where = cache_folder() / f"unreadable-{content[:12]}.txt", ""
