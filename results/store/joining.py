@@ -89,10 +89,10 @@ def lend(
     for what they say of their other trials. What is there already stays; parts are given this name.
     """
     passes = source.read("environments", where=pc.field("data_fingerprint") == fingerprint)
-    for name in ("forecast", "ended_by", "ended_at", "left_open"):
-        place = passes.column_names.index(name)
+    for column in ("forecast", "ended_by", "ended_at", "left_open"):
+        place = passes.column_names.index(column)
         blank = pa.nulls(len(passes), passes.schema.field(place).type)
-        passes = passes.set_column(place, name, blank)
+        passes = passes.set_column(place, column, blank)
     prints = passes["test_fingerprint"].drop_null().unique()
     images = source.read("examples", where=pc.field("test_fingerprint").isin(prints))
     predictions = source.read("predictions", where=pc.field("trial_id").isin([*trial_ids]))

@@ -37,7 +37,7 @@ class Inventory:
     repeats: Mapping[str, int]
     """Number of images in `train` that repeat an earlier one, of those under an `unlike` class, of
     those `across` training and validation, and in `test` of those that are in train."""
-    is_looked_at: bool
+    looked_at: bool
     """Whether the images were decoded, so that the notes include what only pixels tell."""
     sides: Sides | None = None
     bits: int | None = None
@@ -54,10 +54,8 @@ class Inventory:
 
     def as_json(self) -> dict[str, Any]:
         """Return it as documents hold it."""
-        values = {"line": str(self), **asdict(self), "looked_at": self.is_looked_at}
-        del values["is_looked_at"]
-        counts = self.classes.items()
-        return values | {"classes": {n: {"train": a, "test": b} for n, (a, b) in counts}}
+        classes = {n: {"train": a, "test": b} for n, (a, b) in self.classes.items()}
+        return {"line": str(self), **asdict(self), "classes": classes}
 
 
 def folded(names: Sequence[str], between: str) -> str:
@@ -90,7 +88,7 @@ def take_stock(
             *_of_copies(info, source, repeats),
         ),
         repeats=repeats,
-        is_looked_at=info.look is not None,
+        looked_at=info.look is not None,
         sides=info.sides,
         bits=info.look.bits if info.look else None,
     )

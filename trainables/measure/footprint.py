@@ -94,23 +94,16 @@ class Footprint:
     """Images per second of each of k trials at once, by k."""
 
 
-@dataclass(frozen=True)
-class _Measured:
-    hardware: Hardware
-    footprint: Footprint
-
-
-_ALL_MEASURED = TypeAdapter(list[_Measured])
+_MEASURED = TypeAdapter(list[tuple[Hardware, Footprint]])
 
 
 def recorded(load: Load) -> list[tuple[Hardware, Footprint]]:
     """Return what is known of a load, on whatever kinds of GPU it was measured."""
     try:
-        found = _ALL_MEASURED.validate_python((recall(_key(load)) or {}).get("measured", []))
+        return _MEASURED.validate_python((recall(_key(load)) or {}).get("measured", []))
     except ValidationError:
         # Damaged, or of another version: it is measured again.
         return []
-    return [(each.hardware, each.footprint) for each in found]
 
 
 def record(load: Load, hardware: Hardware, footprint: Footprint) -> None:
@@ -120,8 +113,8 @@ def record(load: Load, hardware: Hardware, footprint: Footprint) -> None:
     """
     if is_function(load.model):
         return
-    others = [_Measured(*entry) for entry in recorded(load) if entry[0] != hardware]
-    measured = _ALL_MEASURED.dump_python([*others, _Measured(hardware, footprint)], mode="json")
+    others = [entry for entry in recorded(load) if entry[0] != hardware]
+    measured = _MEASURED.dump_python([*others, (hardware, footprint)], mode="json")
     remember(_key(load), {"load": asdict(load), "measured": measured})
 
 

@@ -95,14 +95,9 @@ def skeleton(
             return build_model(name, n_classes, stem, sides).to("meta")
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Return the number of values of all of a model's parameters, frozen ones too."""
-    return sum(values.numel() for values in model.parameters())
-
-
-def count_trainable(model: nn.Module) -> int:
-    """Return the number of values of a model's parameters that training changes."""
-    return sum(values.numel() for values in model.parameters() if values.requires_grad)
+def count_parameters(model: nn.Module, frozen: bool = True) -> int:
+    """Return the number of values of a model's parameters, with or without those not trained."""
+    return sum(values.numel() for values in model.parameters() if frozen or values.requires_grad)
 
 
 def place_of(model: nn.Module) -> torch.device:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from trainables.data.batches import derive_seed
 from trainables.models.facts import anatomy, check_input, head_layer
-from trainables.models.networks import count_parameters, count_trainable, hash_state
+from trainables.models.networks import count_parameters, hash_state
 from trainables.models.rehearsal import fresh_model, rehearse
 from trainables.models.taps import LiveTaps
 from trainables.models.weights import load_weights
@@ -46,7 +46,7 @@ class Network:
         trained = model.get_submodule(head)  # without a name all of it
         self.facts: dict[str, Any] = {
             "n_parameters": count_parameters(model),
-            "n_trainable": count_trainable(trained),
+            "n_trainable": count_parameters(trained, frozen=False),
             "flops_per_image": anatomy(*self.form).flops_per_image,
             "init_hash": hash_state(model),
             "head": kept,

@@ -5,7 +5,8 @@ device: each layer gathers mean, squares and number of every part once, and sums
 once. torch's `SyncBatchNorm` needs CUDA, and waits for the device in every layer.
 """
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -15,22 +16,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 _KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-class Part(Protocol):
-    """What a layer asks of the process that it is in."""
-
-    is_counted: bool
-    """Whether the examples at hand are part of the batch, not computed for the others' sake."""
-
-
-def share_norms(model: nn.Module, part: Part) -> str | None:
+def share_norms(model: nn.Module, is_counted: Callable[[], bool]) -> str | None:
     """Put layers over the whole batch in the place of a model's batch norm, under its names.
 
+    They ask whether the examples at hand are part of the batch, not computed for the others' sake.
     Returns the class of a layer that does more than batch norm, which nothing can replace.
     """
     for parent in model.modules():
         for name, layer in parent.named_children():
             if type(layer) in _KINDS:
-                setattr(parent, name, SharedBatchNorm(layer, part))  # type: ignore[arg-type]
+                setattr(parent, name, SharedBatchNorm(layer, is_counted))  # type: ignore[arg-type]
             elif isinstance(layer, _BatchNorm):
                 return type(layer).__name__
     return None
@@ -39,18 +34,18 @@ def share_norms(model: nn.Module, part: Part) -> str | None:
 class SharedBatchNorm(_BatchNorm):
     """A layer's parameters and buffers, with statistics over all processes in training."""
 
-    def __init__(self, layer: _BatchNorm, part: Part) -> None:
+    def __init__(self, layer: _BatchNorm, is_counted: Callable[[], bool]) -> None:
         super().__init__(0, layer.eps, layer.momentum, affine=False, track_running_stats=False)
         self.num_features, self.affine = layer.num_features, layer.affine
         self.track_running_stats, self.training = layer.track_running_stats, layer.training
         self._parameters, self._buffers = layer._parameters, layer._buffers
-        self._part = part
+        self._is_counted = is_counted
 
     def forward(self, images: Tensor) -> Tensor:
         """Return normalised maps of shape (batch, channels, …); the batch is this process's."""
         if not self.training:
             return super().forward(images)
-        counted = float(self._part.is_counted)
+        counted = float(self._is_counted())
         found: tuple[Tensor, ...] = _Normed.apply(images, self.weight, self.bias, counted, self.eps)
         outputs, mean, squares, count = found
         seen = self.num_batches_tracked

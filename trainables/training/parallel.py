@@ -69,7 +69,7 @@ class Group:
 
         Raises ModelError where it has layers that do more than batch norm.
         """
-        if self.size > 1 and (kind := share_norms(model, self)):
+        if self.size > 1 and (kind := share_norms(model, lambda: self.is_counted)):
             raise ModelError(
                 f"{kind} does more than batch norm, which cannot be divided among several GPUs; "
                 "set resources.gpu to at most 1"

@@ -153,7 +153,6 @@ class Crew:
     def step(self) -> Row:
         """Train one interval in all processes; return its row, with the fullest one's memory."""
         rows = self._call("step")
-        self.epoch = rows[0]["epoch"]
         return {**rows[0], "peak_memory_bytes": max(row["peak_memory_bytes"] for row in rows)}
 
     def predictions(self) -> Predictions:
@@ -167,7 +166,7 @@ class Crew:
 
     def load(self, file: Path) -> None:
         """Go on from a saved state in all processes."""
-        self.epoch = self._results([rank.load.remote(file) for rank in self._ranks])[0]
+        self._call("load", file)
 
     def end(self) -> None:
         """End the processes, whatever they wait for."""
@@ -177,7 +176,9 @@ class Crew:
 
     def _call(self, method: str, *arguments: Any, ranks: int | None = None) -> list[Any]:
         chosen = self._ranks[:ranks]
-        return self._results([rank.call.remote(method, *arguments) for rank in chosen])
+        answers = self._results([rank.call.remote(method, *arguments) for rank in chosen])
+        self.epoch = answers[0][0]
+        return [answer for _, answer in answers]
 
     def _results(self, calls: list[Any]) -> list[Any]:
         """Return what the processes return; where one fails, end all and raise what it raised."""
@@ -213,7 +214,6 @@ class Rank:
             see_modules(task.folders)
         self._task, self._rank, self._size = task, rank, size
         self._store: Any = None
-        self._learner: Learner | None = None
 
     def open(self) -> int:
         """Open the place where the processes meet, in one of them; return its port."""
@@ -230,7 +230,7 @@ class Rank:
 
         store = self._store or meet(port)
         device = resolve_device(self._task.device)
-        self._learner = Classifier(
+        self._learner: Learner = Classifier(
             self._task.trial,
             cpus=max(1, self._task.cpus // self._size),
             device=self._task.device,
@@ -238,14 +238,10 @@ class Rank:
             test=self._task.test,
         )
 
-    def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the learner."""
-        return getattr(self._learner, method)(*arguments)
-
-    def load(self, file: Path) -> int:
-        """Go on from a saved state; return its epoch."""
-        self.call("load", file)
-        return self._learner.epoch if self._learner else 0
+    def call(self, method: str, *arguments: Any) -> tuple[int, Any]:
+        """Call a method of the learner; return the epoch that it is at then, and what it says."""
+        answer = getattr(self._learner, method)(*arguments)
+        return self._learner.epoch, answer
 
 
 def _failures(calls: list[Any]) -> dict[int, Exception]:

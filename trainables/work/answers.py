@@ -150,11 +150,11 @@ def _value(where: str, name: str, value: Any, kind: pa.DataType) -> Any:
         elif is_number:
             found = float(value)
             if name.endswith(tuple(f"_{share}" for share in SHARES)):
-                found = _share(found)
-                if found is None:
+                if found < -_ROUNDING or found > 1 + _ROUNDING:
                     raise TrainableError(
                         f"{where}: {name} is {value:g}; accuracies are shares from 0 to 1"
                     )
+                found = float(np.clip(found, 0.0, 1.0))
             elif name in _MEASURED and not 0 <= found < math.inf:
                 needed, found = "a number from 0", None
     if found is None:
@@ -167,9 +167,3 @@ def _value(where: str, name: str, value: Any, kind: pa.DataType) -> Any:
 
 def _is_list(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(value, int | float) for value in values)
-
-
-def _share(value: float) -> float | None:
-    if math.isnan(value):
-        return value
-    return min(max(value, 0.0), 1.0) if -_ROUNDING <= value <= 1 + _ROUNDING else None

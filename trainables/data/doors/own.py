@@ -73,8 +73,8 @@ def _given(returned: Any) -> list[Sequence[Any]]:
     """Return images and labels, and groups where there are some, of each part; [] if in doubt."""
     try:
         entries = [*returned]
-        if any(map(_is_loader, entries)):
-            return []
+        if any(hasattr(entry, "batch_sampler") for entry in entries):
+            return []  # of batches, in an order of its own
         if len(entries) in (2, 4) and not any(map(_is_part, entries)):
             return [*zip(entries[::2], entries[1::2], strict=True)]
         parts = [_unzipped(part) if _is_dataset(part) else part for part in entries]
@@ -85,10 +85,6 @@ def _given(returned: Any) -> list[Sequence[Any]]:
 
 def _is_part(entry: Any) -> bool:
     return _is_dataset(entry) or (isinstance(entry, tuple | list) and len(entry) in (2, 3))
-
-
-def _is_loader(entry: Any) -> bool:
-    return hasattr(entry, "batch_sampler")  # of batches, in an order of its own
 
 
 def _is_dataset(entry: Any) -> bool:
