@@ -33,7 +33,7 @@ def write_comparison(
 
 
 def write_page(pair: Pair, folder: str | Location) -> Location:
-    """Write the page of a pair, as `write_comparison` does."""
+    """Write a pair's page, as `write_comparison` does."""
     folder = located(folder)
     refuse_run(folder)
     both = pair.cells[pair.cells["where"] == "both"]

@@ -93,7 +93,7 @@ class Cifar(Readable):
             dataset = getattr(datasets, _CIFAR[self.name][0])
         parts = {"train": self._part(dataset, True), "test": self._part(dataset, False)}
         splits = {
-            part: array_split(f"{self.folder}, {part}", held.data, held.targets)
+            part: array_split(f"{self.name}, {part}", held.data, held.targets)
             for part, held in parts.items()
         }
         return Parts(splits, tuple(parts["train"].classes))

@@ -25,27 +25,25 @@ def thumbnails(source: Source, places: Collection[str]) -> dict[str, bytes]:
     would have to make; and those that are not reached within a few seconds.
     """
     left, found, began = set(places), dict[str, bytes](), 0.0
-    for place, item in _placed(source):
+    for item in _test_images(source):
         # Counted from the first image on: what reads them may take long to import.
         began = began or time.monotonic()
-        if place in left:
-            left.remove(place)
+        if item.where in left:
+            left.remove(item.where)
             with suppress(PictureError):
-                found[place] = _small(item, source)
+                found[item.where] = _small(item, source)
         if not left or time.monotonic() > began + _SECONDS:
             break
     return found
 
 
-def _placed(source: Source) -> Iterator[tuple[str, Item]]:
+def _test_images(source: Source) -> Iterator[Item]:
     """Yield the test images as they are found; none where they had to be made or downloaded."""
     is_cifar = source.source.startswith("cifar")
     if source.source not in BUILT_IN or (is_cifar and origin(source).evidence() is None):
         return
     with suppress(DataError, OSError):
-        for number, item in enumerate(origin(source).read(source).test.items()):
-            is_numbered = source.path is None or is_cifar
-            yield f"{source.source}, test, image {number}" if is_numbered else item.where, item
+        yield from origin(source).read(source).test.items()
 
 
 def _small(item: Item, source: Source) -> bytes:

@@ -280,26 +280,31 @@ def _gains_by_taps(device: str) -> tuple[bool | None, dict[str, Any]]:
 def _shares(device: str) -> tuple[bool | None, dict[str, Any]]:
     """Train one, two and four at once on one GPU: images per second of all together."""
     trial = _trial(batch_size=128, precision="auto")
-    together = {count: _rate_of(count, trial) for count in (1, 2, 4)}
+    together = {}
+    for count in (1, 2, 4):
+        barrier = multiprocessing.get_context("spawn").Barrier(count)
+        together[count] = sum(_together(count, _sharer, trial, 1 / count, barrier))
     gains = {f"{count} at once": rate / together[1] for count, rate in together.items()}
     return None, {"images per second": together, "times one": gains}
 
 
-def _rate_of(count: int, trial: Trial) -> float:
+def _together(count: int, work: Callable[..., None], *given: Any) -> list[Any]:
+    """Return what processes put into a queue: they are told it, what is given, and their number."""
     spawn = multiprocessing.get_context("spawn")
-    barrier, rates = spawn.Barrier(count), spawn.Queue()
+    found = spawn.Queue()
     processes = [
-        spawn.Process(target=_sharer, args=(trial, 1 / count, barrier, rates)) for _ in range(count)
+        spawn.Process(target=work, args=(found, *given, number), daemon=True)
+        for number in range(count)
     ]
     for process in processes:
         process.start()
-    found: list[float] = [rates.get(timeout=240) for _ in processes]
+    answers = [found.get(timeout=240) for _ in processes]
     for process in processes:
         process.join()
-    return sum(found)
+    return answers
 
 
-def _sharer(trial: Trial, gpu: float, barrier: Any, rates: Any) -> None:
+def _sharer(rates: Any, trial: Trial, gpu: float, barrier: Any, number: int) -> None:
     probe = Probe(trial, _SIDE, 1024, 1, gpu)
     probe.measure()
     barrier.wait(timeout=200)
@@ -309,22 +314,13 @@ def _sharer(trial: Trial, gpu: float, barrier: Any, rates: Any) -> None:
 def _divides(device: str) -> tuple[bool | None, dict[str, Any]]:
     """Train one trial on two GPUs, its batch norm synchronised, and on one: close losses."""
     alone = _losses(_learner(device, _trial()).step())
-    store, spawn = meet(), multiprocessing.get_context("spawn")
-    found = spawn.Queue()
-    parts = [
-        spawn.Process(target=_part, args=(store.port, rank, found), daemon=True)
-        for rank in range(2)
-    ]
-    for part in parts:
-        part.start()
-    rows = [found.get(timeout=240) for _ in parts]
-    for part in parts:
-        part.join()
+    store = meet()
+    rows = _together(2, _part, store.port)
     seen = {name: max(_apart(row[name], alone[name]) for row in rows) for name in alone}
     return max(seen.values()) < _CLOSE, seen
 
 
-def _part(port: int, rank: int, found: Any) -> None:
+def _part(found: Any, port: int, rank: int) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = str(rank)
     group = Group(meet(port), rank, 2, resolve_device("cuda"))
     found.put(_losses(_learner("cuda", _trial(), group).step()))

@@ -4,6 +4,7 @@ import hashlib
 import pickle
 import zipfile
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,18 +114,15 @@ def anatomy(
     inputs: dict[str, set[Sides]] = {}
     made: list[tuple[str, Any]] = []
 
-    def look(place: str, layer: nn.Module) -> None:
-        def seen(layer: nn.Module, given: Any, output: Any) -> None:
-            made.append((place, output))
-            # A user's own model may look at its kernels.
-            if isinstance(layer, nn.Conv2d) and not is_function(name):
-                inputs.setdefault(place, set()).add(tuple(given[0].shape[2:]))
-
-        if place and next(layer.parameters(recurse=False), None) is not None:
-            layer.register_forward_hook(seen)
+    def seen(place: str, layer: nn.Module, given: Any, output: Any) -> None:
+        made.append((place, output))
+        # A user's own model may look at its kernels.
+        if isinstance(layer, nn.Conv2d) and not is_function(name):
+            inputs.setdefault(place, set()).add(tuple(given[0].shape[2:]))
 
     for place, layer in model.named_modules():
-        look(place, layer)
+        if place and next(layer.parameters(recurse=False), None) is not None:
+            layer.register_forward_hook(partial(seen, place))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         scores = model(torch.zeros(1, 3, *sides, device=place_of(model)))
     heads = [place for place, output in made if output is scores]

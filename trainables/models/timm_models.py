@@ -7,7 +7,6 @@ from typing import Any
 from torch import nn
 
 from trainables.errors import ModelError, WeightsError
-from trainables.functions import own_output
 from trainables.trial import Channels
 
 PREFIX = "timm:"
@@ -22,13 +21,7 @@ def find_timm(name: str, sides: tuple[int, int]) -> Callable[[int], nn.Module]:
         raise ModelError(f"model {name}: timm {timm.__version__} has no {own}{hint}")
     fixed = getattr(timm.get_pretrained_cfg(own), "fixed_input_size", False)
     more: dict[str, Any] = {"img_size": sides} if fixed else {}
-
-    def build(n_classes: int) -> nn.Module:
-        with own_output():
-            model: nn.Module = timm.create_model(own, num_classes=n_classes, **more)
-        return model
-
-    return build
+    return lambda n_classes: timm.create_model(own, num_classes=n_classes, **more)
 
 
 def timm_weights(model: str) -> tuple[str, Channels]:
