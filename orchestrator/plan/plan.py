@@ -281,16 +281,12 @@ def _afresh(ledger: Ledger) -> list[Finding]:
 
 def _shared_states(ledger: Ledger) -> list[Finding]:
     """Return a finding on new trials that need not begin at epoch 1."""
-    if ledger.study.keep_checkpoints == "none":
-        return []
-    found = ledger.history.store.checkpoints.glob(f"{SHARED_STATES}*")
-    kept = {path.name: Checkpoints(path) for path in found}
-    new = (w.trial for name, w in ledger.stages.wanted.items() if ledger.state(name) is State.NEW)
-    begun = sum(
-        bool(kept[name].states(trial.recipe.shared_intervals))
-        for trial in (new if kept else ())
-        if (name := trial.shared_states) in kept
-    )
+    keeps, folder = ledger.study.keep_checkpoints != "none", ledger.history.store.checkpoints
+    kept = {path.name: Checkpoints(path) for path in folder.glob(f"{SHARED_STATES}*") if keeps}
+    wanted = ledger.stages.wanted.items() if kept else ()
+    new = (each.trial for name, each in wanted if ledger.state(name) is State.NEW)
+    own = ((kept.get(trial.shared_states), trial.recipe.shared_intervals) for trial in new)
+    begun = sum(bool(states and states.states(most)) for states, most in own)
     said = f"{begun} of the new trials go on from kept states of the stable part of their schedule"
     return [note("shared-states", said)] if begun else []
 

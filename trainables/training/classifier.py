@@ -310,8 +310,7 @@ class Classifier:
 
     def _feed(self, batch: Batch, images: Tensor, labels: Tensor) -> None:
         """Feed one update. What is drawn in Python is done here, all else in `_learn`."""
-        more, self._weight = batch.crops, batch.weight
-        self._group.is_counted = bool(batch.weight)
+        more, self._group.weight = batch.crops, batch.weight
         if more is not None and (self._varied or self._mixed):
             images, more = crop_and_flip(images, more), None
         if self._varied is not None:
@@ -333,8 +332,8 @@ class Classifier:
         scores = self._network.scores(inputs)
         smoothing = self._trial.recipe.label_smoothing
         loss = mean_loss(scores, targets, smoothing, self._class_weights)
-        if self._weight != 1:
-            loss = loss * self._weight
+        if self._group.weight != 1:
+            loss = loss * self._group.weight
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         clip = self._trial.recipe.clip_norm
@@ -342,7 +341,7 @@ class Classifier:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
         self._optimizer.step()
         hits = (scores.detach().argmax(1) == labels).sum()
-        self._interval.add(loss.detach(), hits if self._weight else 0)
+        self._interval.add(loss.detach(), hits if self._group.weight else 0)
         return ()
 
     @torch.inference_mode()

@@ -51,8 +51,8 @@ class Group:
         device: torch.device = _CPU,
     ) -> None:
         self.rank, self.size, self._device = rank, size, device
-        self.is_counted = True
-        """Whether the part that is fed is of the batch, not computed for the others' sake."""
+        self.weight = 1.0
+        """Of the loss of the part that is fed; 0 where it is computed for the others' sake."""
         if size > 1:
             on_cuda = device.type == "cuda"
             dist.init_process_group(
@@ -69,7 +69,7 @@ class Group:
 
         Raises ModelError where it has layers that do more than batch norm.
         """
-        if self.size > 1 and (kind := share_norms(model, lambda: self.is_counted)):
+        if self.size > 1 and (kind := share_norms(model, lambda: self.weight > 0)):
             raise ModelError(
                 f"{kind} does more than batch norm, which cannot be divided among several GPUs; "
                 "set resources.gpu to at most 1"
