@@ -95,8 +95,9 @@ class Job:
             return Failed(kind, str(error), tuple(self._problems))
 
     def leave(self) -> None:
-        """Save the state, where training would be lost with this process."""
-        if self._learner and self._unsaved_seconds:
+        """Save the state of an unfinished trial, where training would be lost with this process."""
+        unfinished = self._emitted < self._trial.recipe.intervals
+        if self._learner and self._unsaved_seconds and unfinished:
             with contextlib.suppress(errors.CheckpointError):
                 self._checkpoints.save(self._learner, self._rows)
 

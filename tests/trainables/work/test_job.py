@@ -247,6 +247,13 @@ def test_an_idle_worker_that_is_asked_to_end_saves_first(
     assert ended == [signal.SIGTERM]
 
 
+def test_a_finished_trial_leaves_no_state_to_who_ends_an_idle_worker(tmp_path: Path) -> None:
+    job = Job(task(tmp_path, checkpoint_seconds=60.0))
+    finish(job)
+    job.leave()
+    assert states(tmp_path) == []
+
+
 def test_out_of_memory(tmp_path: Path) -> None:
     made = task(tmp_path, trainable="faulty:NeverEnoughMemory", seed=1)
     assert Job(made).step() == Failed(FailureKind.OUT_OF_GPU_MEMORY, "CUDA out of memory")
