@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from trainables.measure.footprint import Hardware
-from trainables.measure.probe import Gauge
+from trainables.measure.probe import Probe
 
 CONTEXT = 2**20
 
@@ -35,8 +35,8 @@ class _Counting(TorchDispatchMode):
         return result
 
 
-class CountingGauge(Gauge):
-    """A GPU of one GiB that is no GPU: what is computed, and what it takes, is real."""
+class CountingProbe(Probe):
+    """Of a GPU of one GiB that is no GPU: what is computed, and what it takes, is real."""
 
     device = "cpu"
 
@@ -51,5 +51,5 @@ class CountingGauge(Gauge):
     def peak_bytes(self) -> int:
         return self._count.peak
 
-    def context_bytes(self) -> int:
+    def taken_besides(self) -> int:
         return CONTEXT

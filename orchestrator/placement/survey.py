@@ -13,7 +13,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from orchestrator.placement.shares import Ask, Measured, copies, speed, worth_sharing
 from trainables.errors import OutOfGpuMemory, first_line
 from trainables.measure.footprint import Footprint, Hardware, Load, record, recorded
-from trainables.measure.probe import Gauge, Probe
+from trainables.measure.probe import Probe
 from trainables.work.actor import countable
 
 PATIENCE_SECONDS = 120.0
@@ -26,7 +26,7 @@ class Survey:
     """Measures loads on the kinds of GPU of a cluster, one after another.
 
     Each trial has some CPUs; `most` is the most trials that may share a GPU, by Ray's name of the
-    kind of GPU; `note` is told what is being measured; tests give a gauge that counts on the CPU.
+    kind of GPU; `note` is told what is being measured; tests give a probe that counts on the CPU.
     """
 
     def __init__(
@@ -34,9 +34,9 @@ class Survey:
         cpus: int,
         most: Mapping[str, int],
         note: Callable[[str], None],
-        gauge: type[Gauge] = Gauge,
+        probe: type[Probe] = Probe,
     ) -> None:
-        self._cpus, self._most, self._note, self._gauge = cpus, most, note, gauge
+        self._cpus, self._most, self._note, self._kind = cpus, most, note, probe
         self._busy: set[str] = set()
 
     def take(self, asks: Mapping[Load, Ask]) -> dict[str, dict[Load, Measured]]:
@@ -153,21 +153,13 @@ class Survey:
 
     def _probe(self, place: Any, load: Load, ask: Ask, k: int, context: int | None = None) -> Any:
         return (
-            ray.remote(Probe)
+            ray.remote(self._kind)
             .options(
                 num_cpus=self._cpus,
                 num_gpus=countable(1 / k),
                 scheduling_strategy=PlacementGroupSchedulingStrategy(place, 0),
             )
-            .remote(
-                ask.trial,
-                load.side,
-                load.evaluated,
-                self._cpus,
-                1 / k,
-                context,
-                self._gauge,
-            )
+            .remote(ask.trial, load.side, load.evaluated, self._cpus, 1 / k, context)
         )
 
     @contextmanager

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,51 +27,32 @@ _ENDLESS = 10**6
 _MPS = Path("/tmp/nvidia-mps/control")
 
 
-class Gauge:
-    """CUDA's own counters of the one GPU that this process sees; tests count on the CPU."""
-
-    device = "cuda"
-
-    def hardware(self) -> Hardware | None:
-        """Return the GPU that this process computes on; None where torch can use none."""
-        if gpu_problem():
-            return None
-        properties = torch.cuda.get_device_properties(0)
-        try:
-            driver = Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
-        except OSError:
-            driver = "unknown"
-        return Hardware(
-            gpu=properties.name,
-            total_bytes=properties.total_memory,
-            torch=torch.__version__,
-            cuda=torch.version.cuda or "",
-            driver=driver,
-            # CUDA uses it where its control daemon listens (NVIDIA, *Multi-Process Service*).
-            has_mps="CUDA_MPS_PIPE_DIRECTORY" in os.environ or _MPS.exists(),
-        )
-
-    @contextmanager
-    def counting(self) -> Iterator[None]:
-        """Count the memory that is taken within the block; the learner resets CUDA's count."""
-        yield
-
-    def peak_bytes(self) -> int:
-        """Return the most bytes that torch held, what it keeps for later use included."""
-        return torch.cuda.max_memory_reserved(0)
-
-    def context_bytes(self) -> int:
-        """Return the bytes of the GPU taken besides, at least `CONTEXT_BYTES`.
-
-        On a GPU that others use too, what they take counts as if each trial took it.
-        """
-        free, total = torch.cuda.mem_get_info(0)
-        return max(CONTEXT_BYTES, total - free - torch.cuda.memory_reserved(0))
+def gpu_seen() -> Hardware | None:
+    """Return the GPU that this process computes on; None where torch can use none."""
+    if gpu_problem():
+        return None
+    properties = torch.cuda.get_device_properties(0)
+    try:
+        driver = Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
+    except OSError:
+        driver = "unknown"
+    return Hardware(
+        gpu=properties.name,
+        total_bytes=properties.total_memory,
+        torch=torch.__version__,
+        cuda=torch.version.cuda or "",
+        driver=driver,
+        # CUDA uses it where its control daemon listens (NVIDIA, *Multi-Process Service*).
+        has_mps="CUDA_MPS_PIPE_DIRECTORY" in os.environ or _MPS.exists(),
+    )
 
 
 @dataclass
 class Probe:
-    """One of the trials that share a GPU, in a process of its own, on made-up images."""
+    """One of the trials that share a GPU, in a process of its own, on made-up images.
+
+    Memory is counted by CUDA's own counters; tests count on the CPU.
+    """
 
     trial: Trial
     """The trial to measure; its data, weights and budget are not looked at."""
@@ -85,16 +66,30 @@ class Probe:
     """Share of the GPU that the trial may take."""
     context_bytes: int | None = None
     """Bytes of it that go to the process itself, where they were measured."""
-    gauge: type[Gauge] = Gauge
-    """What counts the memory."""
 
-    def __post_init__(self) -> None:
-        self._gauge = self.gauge()
-        self._learner: Classifier | None = None
+    device = "cuda"
+    _learner: Classifier | None = field(default=None, init=False)
 
     def hardware(self) -> Hardware | None:
-        """Return the GPU that this process computes on; None where torch sees none."""
-        return self._gauge.hardware()
+        """Return the GPU that this process computes on; None where torch can use none."""
+        return gpu_seen()
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count the memory that is taken within the block; the learner resets CUDA's count."""
+        yield
+
+    def peak_bytes(self) -> int:
+        """Return the most bytes that torch held, what it keeps for later use included."""
+        return torch.cuda.max_memory_reserved(0)
+
+    def taken_besides(self) -> int:
+        """Return the bytes of the GPU taken besides, at least `CONTEXT_BYTES`.
+
+        On a GPU that others use too, what they take counts as if each trial took it.
+        """
+        free, total = torch.cuda.mem_get_info(0)
+        return max(CONTEXT_BYTES, total - free - torch.cuda.memory_reserved(0))
 
     def measure(self) -> tuple[int, int]:
         """Build the model, train a few updates and evaluate; return peak and context bytes.
@@ -105,20 +100,20 @@ class Probe:
         recipe = self.trial.recipe
         n_train = max(recipe.batch_size, self.trial.n_classes, 2)
         sides = recipe.sides or (self.side, self.side)
-        most = evaluation_batch(self._gauge.device, sides)
+        most = evaluation_batch(self.device, sides)
         n_test = max(self.trial.n_classes, min(self.evaluated, most))
-        with self._gauge.counting():
+        with self.counting():
             self._learner = Classifier(
                 _stand_in(self.trial, n_train),
                 cpus=self.cpus,
-                device=self._gauge.device,
+                device=self.device,
                 dataset=made_up(n_train, n_test, self.side, self.trial.n_classes),
                 gpu=self.gpu,
                 context_bytes=self.context_bytes,
             )
             self._learner.step()
         images = resident_bytes(n_train + n_test, n_train, 3 * self.side**2)
-        return max(0, self._gauge.peak_bytes() - images), self._gauge.context_bytes()
+        return max(0, self.peak_bytes() - images), self.taken_besides()
 
     def rate(self, seconds: float) -> float:
         """Train for that many seconds; return the images trained on per second."""

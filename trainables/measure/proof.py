@@ -20,7 +20,7 @@ import torch.nn.functional as F
 
 from trainables.data.batches import crop_and_flip, derive_seed, draw_crops
 from trainables.errors import OutOfGpuMemory
-from trainables.measure.probe import Gauge, Probe, made_up
+from trainables.measure.probe import Probe, gpu_seen, made_up
 from trainables.models.facts import anatomy
 from trainables.models.networks import build_model, hash_state
 from trainables.models.taps import LiveTaps
@@ -128,7 +128,7 @@ def _machine(device: str) -> tuple[bool | None, dict[str, Any]]:
         "problem": gpu_problem(),
         "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }
-    hardware = Gauge().hardware() if device == "cuda" else None
+    hardware = gpu_seen() if device == "cuda" else None
     if hardware is None:
         return None, seen
     seen |= {"driver": hardware.driver, "memory": hardware.total_bytes}

@@ -1,8 +1,6 @@
 """The weights that torchvision publishes: by name, by the hash of their files, downloaded once."""
 
-import contextlib
 import re
-import sys
 import urllib.error
 import urllib.request
 from difflib import get_close_matches
@@ -15,7 +13,7 @@ import torchvision
 from torch import Tensor
 
 from trainables.errors import WeightsError
-from trainables.functions import is_function
+from trainables.functions import is_function, own_output
 from trainables.models.networks import model_names
 from trainables.models.tensors import read_tensors
 from trainables.trial import Channels, Weights
@@ -91,7 +89,7 @@ def published_tensors(member: Any, model: str) -> dict[str, Tensor]:
         return read_tensors(cached, member.name)
     try:
         # torch announces a download on standard output, where programs read results.
-        with contextlib.redirect_stdout(sys.stderr):
+        with own_output():
             state: dict[str, Tensor] = member.get_state_dict(
                 progress=False, check_hash=True, weights_only=True, map_location="cpu"
             )

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from gauges import CONTEXT, CountingGauge
+from gauges import CONTEXT, CountingProbe
 
 from orchestrator.ledger.stages import Stages
 from orchestrator.placement.placer import Placer
@@ -15,7 +15,7 @@ from orchestrator.plan.plan import plan_study
 from orchestrator.study.study import Study, study_from
 from trainables.data.cache import FOLDER_VARIABLE
 from trainables.measure.footprint import Footprint, Hardware, Load, record, recorded
-from trainables.measure.probe import Gauge, Probe
+from trainables.measure.probe import Probe, gpu_seen
 from trainables.recipe import Recipe
 from trainables.trial import Source, Trial, Weights
 
@@ -38,7 +38,7 @@ def trial(n_classes: int = 10, model: str = "faulty:wide_net", **recipe: Any) ->
 
 
 def measured(declared: Trial, side: int = 16) -> tuple[int, int]:
-    probe = Probe(declared, side, 100, 1, gauge=CountingGauge)
+    probe = CountingProbe(declared, side, 100, 1)
     return probe.measure()
 
 
@@ -68,7 +68,7 @@ def test_a_larger_batch_takes_at_least_its_inputs_more() -> None:
 
 
 def test_a_rate_is_of_training() -> None:
-    probe = Probe(trial(), 16, 100, 1, gauge=CountingGauge)
+    probe = CountingProbe(trial(), 16, 100, 1)
     with pytest.raises(RuntimeError, match="measured before it is timed"):
         probe.rate(0.1)
     probe.measure()
@@ -79,9 +79,9 @@ def test_without_a_gpu_there_is_no_hardware() -> None:
     import torch
 
     if torch.cuda.is_available():
-        assert Gauge().hardware() is not None
+        assert gpu_seen() is not None
     else:
-        assert Gauge().hardware() is None
+        assert gpu_seen() is None
 
 
 # What is remembered.
@@ -263,7 +263,7 @@ def test_a_survey_measures_alone_and_together_once(
     asks = asks_of(study, inputs, trials)
     assert len(asks) == 1
     notes: list[str] = []
-    survey = surveys.Survey(1, {"": 2}, notes.append, CountingGauge)
+    survey = surveys.Survey(1, {"": 2}, notes.append, CountingProbe)
     found = survey.take(asks)
     ((_, finding),) = found[""].items()
     assert finding.k == 2
@@ -299,7 +299,7 @@ def test_where_others_hold_all_gpus_trials_wait_for_whole_ones(
     others = placement_group([{"GPU": 4.0}])
     ray.get(others.ready(), timeout=60)
     try:
-        found = Survey(1, {"": 2}, notes.append, CountingGauge).take(asks_of(study, inputs, trials))
+        found = Survey(1, {"": 2}, notes.append, CountingProbe).take(asks_of(study, inputs, trials))
     finally:
         remove_placement_group(others)
     assert notes == ["warning: not measured, so trials get whole GPUs: no GPU was free to look at"]
