@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from trainables.data.cache import cache_folder, checksum, sealed_json
@@ -17,7 +16,7 @@ from trainables.data.content import Content, tried
 from trainables.data.info import Look
 from trainables.data.pictures import Picture, decode, encoded
 from trainables.data.reading import Item, Pixels, Reading, Split, in_order
-from trainables.data.rows import Rows
+from trainables.data.rows import Rows, write_head
 from trainables.errors import DataError, PictureError
 from trainables.recipe import Sides
 from trainables.trial import Source
@@ -96,7 +95,7 @@ class _Pass:
                         edges.append(file.tell())
                         sums.frombytes(sum_of)
                 if self._shape is not None and file.tell() and not self.as_stored:
-                    _head(file, len(self.content.kept[part]), self._shape)
+                    write_head(file, "|u1", (len(self.content.kept[part]), *self._shape))
             kept = self.content.part(part)
             np.save(self.folder / f"{part}-labels.npy", kept.labels)
             if self.as_stored:
@@ -165,16 +164,8 @@ class _Pass:
             file.write(content)
             return
         if file.tell() == 0:
-            _head(file, split.labels.size, self._shape)
+            write_head(file, "|u1", (split.labels.size, *self._shape))
         file.write(pixels.tobytes())
-
-
-def _head(file: BinaryIO, count: int, shape: tuple[int, ...]) -> None:
-    """Write the head of an array of images, which is as long for any count, and go to the end."""
-    file.seek(0)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)}
-    npy.write_array_header_1_0(file, header)
-    file.seek(0, 2)
 
 
 def channel_statistics(

@@ -46,9 +46,9 @@ class Inventory:
         """Return one line: classes, counts, files."""
         classes = [f"{name} {train}" for name, (train, _) in self.classes.items()]
         held_out = f" ({self.validation} of them validation)" if self.validation else ""
-        files = f"; from {folded(self.files, ', ')}" if self.files else ""
+        files = f"; from {folded(self.files)}" if self.files else ""
         return (
-            f"data: {len(classes)} classes ({folded(classes, ', ')}), {self.train} train"
+            f"data: {len(classes)} classes ({folded(classes)}), {self.train} train"
             f"{held_out}, {self.test} test{files}"
         )
 
@@ -58,11 +58,11 @@ class Inventory:
         return {"line": str(self), **asdict(self), "classes": classes}
 
 
-def folded(names: Sequence[str], between: str) -> str:
+def folded(names: Sequence[str]) -> str:
     """Return names as one text, of many only the first ones and how many follow."""
     if len(names) <= _NAMED:
-        return between.join(names)
-    return f"{between.join(names[: _NAMED - 2])} and {len(names) - _NAMED + 2} more"
+        return ", ".join(names)
+    return f"{', '.join(names[: _NAMED - 2])} and {len(names) - _NAMED + 2} more"
 
 
 def take_stock(
@@ -105,7 +105,7 @@ def _of_classes(info: DataInfo, held_out: NDArray[np.int64]) -> Iterator[Note]:
     for part, labels in parts.items():
         absent = np.setdiff1d(np.arange(info.n_classes), labels)
         if absent.size:
-            names = folded([info.class_names[label] for label in absent], ", ")
+            names = folded([info.class_names[label] for label in absent])
             yield Note(
                 "class-absent",
                 "note",

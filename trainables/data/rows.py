@@ -8,7 +8,7 @@ import os
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.lib import format as npy
@@ -103,3 +103,10 @@ def mapped(file: Path) -> NDArray[Any]:
     if file.stat().st_size != array.offset + array.nbytes:
         raise ValueError("not as long as its header says")
     return array
+
+
+def write_head(file: BinaryIO, kind: str, shape: tuple[int, ...]) -> None:
+    """Write the head of an array's file, which is as long for any count, and go to the end."""
+    file.seek(0)
+    npy.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
+    file.seek(0, 2)

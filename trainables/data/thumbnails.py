@@ -39,8 +39,8 @@ def thumbnails(source: Source, places: Collection[str]) -> dict[str, bytes]:
 
 def _test_images(source: Source) -> Iterator[Item]:
     """Yield the test images as they are found; none where they had to be made or downloaded."""
-    is_cifar = source.source.startswith("cifar")
-    if source.source not in BUILT_IN or (is_cifar and origin(source).evidence() is None):
+    is_downloaded = source.source.startswith("cifar")
+    if source.source not in BUILT_IN or (is_downloaded and origin(source).evidence() is None):
         return
     with suppress(DataError, OSError):
         yield from origin(source).read(source).test.items()

@@ -15,10 +15,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.errors import CheckpointError, ModelError
-from trainables.functions import is_function, load_function
+from trainables.functions import is_function
 from trainables.models.facts import Anatomy
-from trainables.models.own import build_own
-from trainables.models.timm_models import PREFIX, find_timm
+from trainables.models.own import build_own, builder
 from trainables.recipe import Sides, Stem
 
 _SIZE_ARGUMENT = {"VisionTransformer": "image_size", "MaxVit": "input_size"}
@@ -33,13 +32,7 @@ def model_names() -> list[str]:
 def check_model(name: str, stem: Stem = "standard") -> None:
     """Check that there is such a model with such a stem, without building it; else ModelError."""
     if ":" in name:  # whatever its form: what is wrong with it is said
-        try:
-            if name.startswith(PREFIX):
-                find_timm(name, (224, 224))
-            else:
-                load_function(name)
-        except ImportError as error:
-            raise ModelError(f"model {name}: {error}") from error
+        builder(name, (224, 224))
     elif name not in model_names():
         raise ModelError(_no_model(name))
     if stem == "cifar" and _family(name) != "ResNet":

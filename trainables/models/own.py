@@ -3,6 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,19 @@ from trainables.models.timm_models import PREFIX, find_timm
 _CLASSES = ("num_classes", "n_classes")
 
 
+def builder(name: str, sides: tuple[int, int]) -> Callable[[int], Any]:
+    """Return what is called with a number of classes; ModelError where there is no such function.
+
+    Of timm's models it builds the one for images of these sides.
+    """
+    if name.startswith(PREFIX):
+        return find_timm(name, sides)
+    try:
+        return partial(_called, name, load_function(name))
+    except ImportError as error:
+        raise ModelError(f"model {name}: {error}") from error
+
+
 def build_own(name: str, n_classes: int, sides: tuple[int, int]) -> nn.Module:
     """Return what a function returns for a number of classes, ready to be trained.
 
@@ -24,14 +38,10 @@ def build_own(name: str, n_classes: int, sides: tuple[int, int]) -> nn.Module:
     where it returns no module with parameters, or raises.
     """
     said = f"called with n_classes={n_classes}, it"
+    build = builder(name, sides)
     try:
-        if name.startswith(PREFIX):
-            build = find_timm(name, sides)
-            call: Callable[[], Any] = lambda: build(n_classes)  # noqa: E731
-        else:
-            call = _call(name, load_function(name), n_classes)
         with own_output():
-            model = call()
+            model = build(n_classes)
             said = f"on two images of {sides[0]}×{sides[1]} pixels, it"
             if isinstance(model, nn.Module) and any(map(is_lazy, model.parameters())):
                 with torch.no_grad():
@@ -39,8 +49,6 @@ def build_own(name: str, n_classes: int, sides: tuple[int, int]) -> nn.Module:
                 model.train()
     except ModelError:
         raise
-    except ImportError as error:
-        raise ModelError(f"model {name}: {error}") from error
     except (Exception, SystemExit) as error:  # a user's function may raise anything
         raise ModelError(
             f"model {name}: {said} raised {type(error).__name__}: {first_line(error)}"
@@ -78,21 +86,21 @@ def _scores(model: nn.Module, images: Any, output: Any) -> Any:
     return output.get("logits", output) if isinstance(output, dict) else output
 
 
-def _call(name: str, function: Callable[..., Any], n_classes: int) -> Callable[[], Any]:
-    """Return the call of a function that gives the number of classes to no other parameter."""
+def _called(name: str, function: Callable[..., Any], n_classes: int) -> Any:
+    """Return what a function returns; no other parameter is given the number of classes."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # written in C
-        return lambda: function(n_classes)
+        return function(n_classes)
     kinds = {parameter.kind for parameter in parameters.values()}
     for keyword in _CLASSES:
         if keyword in parameters:
-            return lambda: function(**{keyword: n_classes})
+            return function(**{keyword: n_classes})
     needed = [key for key, own in parameters.items() if own.default is own.empty and own.kind < 2]
     if len(needed) == 1:
-        return lambda: function(n_classes)
+        return function(n_classes)
     if not needed and inspect.Parameter.VAR_KEYWORD in kinds:
-        return lambda: function(num_classes=n_classes)
+        return function(num_classes=n_classes)
     raise ModelError(
         f"model {name}: none of its parameters ({', '.join(parameters) or 'none'}) is the number "
         "of classes; call it num_classes or n_classes"

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainables.data import cache
 from trainables.data.dataset import Dataset, Images
 from trainables.data.reading import Pixels
+from trainables.data.rows import mapped, write_head
 
 _FORM = 1
 """Raised when entries hold something else."""
@@ -63,9 +63,7 @@ def with_features(
         for name, chosen in places.items():
             # Always in the same batches: others give other last digits.
             with (entry / f"{name}.npy").open("wb") as file:
-                shape = (len(chosen), *seen.shape[1:])
-                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                npy.write_array_header_1_0(file, header)
+                write_head(file, "<f4", (len(chosen), *seen.shape[1:]))
                 for start in range(0, len(chosen), batch):
                     images = parts[name].images[chosen[start : start + batch]]
                     file.write(look(images).tobytes())
@@ -77,7 +75,7 @@ def with_features(
             if not cache.is_as_written(entry, cache.opened_json((entry / _SUMS).read_bytes())):
                 return None
             os.utime(entry)
-            train, test = (npy.open_memmap(entry / f"{name}.npy", mode="r") for name in parts)
+            train, test = (mapped(entry / f"{name}.npy") for name in parts)
         except (OSError, ValueError):
             return None
         return Images(train, dataset.train.labels[rows]), Images(test, dataset.test.labels)
