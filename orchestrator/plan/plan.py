@@ -283,9 +283,8 @@ def _shared_states(ledger: Ledger) -> list[Finding]:
     """Return a finding on new trials that need not begin at epoch 1."""
     keeps, folder = ledger.study.keep_checkpoints != "none", ledger.history.store.checkpoints
     kept = {path.name: Checkpoints(path) for path in folder.glob(f"{SHARED_STATES}*") if keeps}
-    wanted = ledger.stages.wanted.items() if kept else ()
-    new = (each.trial for name, each in wanted if ledger.state(name) is State.NEW)
-    own = ((kept.get(trial.shared_states), trial.recipe.shared_intervals) for trial in new)
+    new = (w.trial for name, w in ledger.stages.wanted.items() if ledger.state(name) is State.NEW)
+    own = ((kept.get(t.shared_states), t.recipe.shared_intervals) for t in new if kept)
     begun = sum(bool(states and states.states(most)) for states, most in own)
     said = f"{begun} of the new trials go on from kept states of the stable part of their schedule"
     return [note("shared-states", said)] if begun else []

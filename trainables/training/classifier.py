@@ -93,13 +93,11 @@ class Classifier:
             self.model = self._network.model
             shown = self._features(found) if with_key else (found.train, found.test)
             self._serve(*shown, cpus, gpu)
-        parameters = self._network.trained.parameters()
-        self._optimizer = build_optimizer(parameters, trial.recipe)
+        self._optimizer = build_optimizer(self._network.trained.parameters(), trial.recipe)
         self._per_interval = trial.recipe.steps_per_interval or self._batches.per_pass
         self._schedule = Schedule(trial.recipe, self._per_interval)
         self._interval = Interval(self._optimizer, self._per_interval, self._device)
-        alone = self._group.size == 1
-        self.launches = Launches(self.model, self._optimizer, self._device, alone)
+        self.launches = Launches(self.model, self._optimizer, self._device, self._group.size == 1)
         self._test_predictions: Predictions | None = None
 
     def facts(self) -> Facts:
@@ -256,8 +254,7 @@ class Classifier:
 
     def _features(self, dataset: Dataset) -> tuple[Images, Images]:
         """Return what the frozen backbone makes of the images, on which the head is trained."""
-        network = self._network
-        prepare, device = self._prepared, self._device
+        network, prepare, device = self._network, self._prepared, self._device
 
         @torch.inference_mode()
         def score(images: Tensor) -> Tensor:

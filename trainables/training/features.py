@@ -50,8 +50,8 @@ def with_features(
             hook.remove()
         return given[0].float().cpu().numpy()
 
-    places = {"train": rows, "test": np.arange(len(dataset.test.labels))}
-    parts = {"train": dataset.train, "test": dataset.test}
+    every = np.arange(len(dataset.test.labels))
+    parts = {"train": (dataset.train.images, rows), "test": (dataset.test.images, every)}
     seen = look(dataset.train.images[:2])
     said = f"{_FORM}, {torch.__version__}, {dataset.key}, {network}".encode()
     key = hashlib.sha256(said + rows.tobytes() + seen.tobytes()).hexdigest()[:32]
@@ -59,14 +59,13 @@ def with_features(
 
     def write(entry: Path) -> None:
         with suppress(FileNotFoundError):  # another process makes room too
-            _make_room(folder, seen[:1].nbytes * sum(map(len, places.values())))
-        for name, chosen in places.items():
+            _make_room(folder, seen[:1].nbytes * (len(rows) + len(every)))
+        for name, (images, chosen) in parts.items():
             # Always in the same batches: others give other last digits.
             with (entry / f"{name}.npy").open("wb") as file:
                 write_head(file, "<f4", (len(chosen), *seen.shape[1:]))
                 for start in range(0, len(chosen), batch):
-                    images = parts[name].images[chosen[start : start + batch]]
-                    file.write(look(images).tobytes())
+                    file.write(look(images[chosen[start : start + batch]]).tobytes())
         sums = {file.name: cache.checksum(file) for file in entry.glob("*.npy")}
         (entry / _SUMS).write_bytes(cache.sealed_json(sums))
 

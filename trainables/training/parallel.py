@@ -8,7 +8,6 @@ draws other masks.
 
 from collections.abc import Sequence
 from datetime import timedelta
-from itertools import pairwise
 
 import torch
 import torch.distributed as dist
@@ -127,9 +126,8 @@ class Group:
             ours[: len(found)] = found
         everyone = [torch.empty_like(ours) for _ in range(self.size)]
         dist.all_gather(everyone, ours)
-        bounds = [n * rank // self.size for rank in range(self.size + 1)]
-        lengths = [end - begin for begin, end in pairwise(bounds)]
-        return torch.cat([part[:n] for part, n in zip(everyone, lengths, strict=True)])
+        sizes = [n * (rank + 1) // self.size - n * rank // self.size for rank in range(self.size)]
+        return torch.cat([part[:own] for part, own in zip(everyone, sizes, strict=True)])
 
     def agree(self, model: nn.Module) -> None:
         """Take over the buffers of process 0, which are the ones that are saved."""

@@ -66,10 +66,9 @@ class Checkpoints:
             for old in [old for old in self.states() if _epoch(old) < learner.epoch]:
                 for file in (old, _rows(old)) if old not in kept else ():
                     _persistently(partial((self._folder / file).unlink, missing_ok=True))
-            # What is written beside other trials' states may be theirs, under way.
-            is_own = not self._folder.name.startswith(SHARED_STATES)
-            if isinstance(self._folder, Path) and is_own:
-                for left in self._folder.glob("*.writing"):  # by a process that was killed
+            if isinstance(self._folder, Path) and not self._folder.name.startswith(SHARED_STATES):
+                # By a process that was killed; of shared states another trial may be writing some.
+                for left in self._folder.glob("*.writing"):
                     left.unlink(missing_ok=True)
         except OSError as error:
             raise CheckpointError(
@@ -84,10 +83,10 @@ class Checkpoints:
         """Bring a fresh learner to the latest state within its budget that can be read.
 
         A state beyond the budget would predict for another epoch; where it is to be `tested`, one
-        at the budget must have been, too. Returns the rows of every epoch
-        up to that state, and a sentence for each state that was damaged, which is set aside by
-        renaming, and for the latest that is foreign here, which is left as it is. Raises
-        OutOfMemory where the learner's device has no room for a state.
+        at the budget must have been, too. Returns the rows of every epoch up to that state, and a
+        sentence for each state that was damaged, which is set aside by renaming, and for the latest
+        that is foreign here, which is left as it is. Raises OutOfMemory where the learner's device
+        has no room for a state.
         """
         problems: list[str] = []
         is_foreign = False

@@ -96,8 +96,7 @@ class Job:
 
     def leave(self) -> None:
         """Save the state of an unfinished trial, where training would be lost with this process."""
-        unfinished = self._emitted < self._trial.recipe.intervals
-        if self._learner and self._unsaved_seconds and unfinished:
+        if self._learner and self._unsaved_seconds and self._emitted < self._trial.recipe.intervals:
             with contextlib.suppress(errors.CheckpointError):
                 self._checkpoints.save(self._learner, self._rows)
 
