@@ -164,7 +164,7 @@ def _frozen(study: Study) -> Iterator[Finding]:
         yield noted(
             "frozen-features",
             "recipe.freeze: heads are trained on features, which are computed once for all trials "
-            "of a backbone and kept in the cache folder",
+            "of a backbone that scale the images alike, and kept in the cache folder",
         )
     if not all(recipe.keeps_features for recipe in frozen):
         yield noted(
