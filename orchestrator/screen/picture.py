@@ -31,6 +31,7 @@ _MOST_LONG = 24
 """Cells that are shown with a row each where there is room; more make a grid."""
 _MOST_ERRORS = 3
 _BAR_WIDTH = 30
+_LEGEND = "validation {}: best so far, mean of measured trials; (best) where none is measured"
 _NONE = Text("–", style="dim")
 
 
@@ -49,7 +50,7 @@ class Picture:
         parts: list[RenderableType] = [CellsTable(shot, rows)]
         parts += [slots_table(shot)] if shot.slots else []
         parts += [Text(error, "red") for error in _errors(shot)]
-        parts.append(overall(shot, self.notes))
+        parts.append(overall(shot, [_LEGEND.format(shot.metric.name), *self.notes]))
         yield from reversed(parts) if self.live else parts
 
 

@@ -20,7 +20,6 @@ _DRAWING_SHARE = 20
 """Drawing may take one part in so many of the driver's time."""
 _LOG_SECONDS = (2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses between log lines: the first soon, then ever rarer."""
-_LEGEND = "validation {}: best so far, mean of measured trials; (best) where none is measured"
 
 
 class Lines(Progress):
@@ -95,9 +94,8 @@ class Table(Lines):
 
     def _draw(self, source: "Ledger | Store") -> None:
         if self._live:
-            shot = snapshot(source)
-            notes = [_LEGEND.format(shot.metric.name), *filter(None, [self._note])]
-            self._live.update(Picture(shot, notes, live=True), refresh=True)
+            notes = [self._note] if self._note else []
+            self._live.update(Picture(snapshot(source), notes, live=True), refresh=True)
 
 
 def make_progress() -> Progress:

@@ -258,7 +258,7 @@ def _slots_busy(trials: Iterable[Row]) -> float | None:
 
     A trial that runs counts up to now, one whose end nobody could write to the latest of times.
     """
-    started = [trial for trial in trials if trial.get("started_at")]
+    started = [trial for trial in trials if trial.get("started_at") and not trial.get("origin")]
     times = [trial.get(name) for trial in started for name in ("started_at", "ended_at")]
     if any(trial["status"] == Status.RUNNING for trial in started):
         times.append(datetime.now(UTC))

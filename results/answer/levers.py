@@ -10,7 +10,6 @@ from results.analysis.runs import records_of
 from results.phrases import listed, percent, resource_time
 
 _MOST_NAMED = 2
-_TWICE = (1.98, 2.02)
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,8 @@ def _worded(row: Mapping[str, Any]) -> tuple[str, str, str]:
     before, after = row["step"].split(" → ")
     lever, step = row["lever"], f"{after} instead of {before}"
     if lever == "data":
-        then = float(after.removesuffix(" images").replace(",", ""))
-        twice = _TWICE[0] <= then / (then - row["images"]) <= _TWICE[1]
-        return "label more data", "more data", f"twice the data ({after})" if twice else step
+        step = f"twice the data ({after})" if row["basis"] == FORECAST else step
+        return "label more data", "more data", step
     if lever == "weights":
         step = f"{after} weights instead of {before}"
         if after == "none":

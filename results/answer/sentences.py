@@ -300,6 +300,7 @@ def _more_seeds(study: Analysis) -> str:
     cost = _MORE * (seconds[row.best] + seconds[row.other])
     time = f" ({resource_time(cost, study.cells.resource)})" if cost > 0 else ""
     what = listed([level_label(row.factor, level) for level in (row.best_level, row.level)])
+    what += " of the data" if row.factor == "fraction" else ""
     return (
         f"{_MORE} more seeds of both{time} would decide between {what} with a probability of "
         f"{percent(chance)}, a second look being held to a stricter level."

@@ -199,7 +199,7 @@ def _curves(study: Analysis) -> Iterator[Finding]:
             yield warning(
                 "ill-behaved",
                 fault,
-                "no curve is fitted; look for under-trained or diverged cells first",
+                "no power law is fitted; look for under-trained or diverged cells first",
                 cell_name(own.iloc[0], series),
             )
 

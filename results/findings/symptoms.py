@@ -133,9 +133,11 @@ def _why_guessing(study: Analysis, run: pd.Series, limit: float) -> str:
     if odd:
         return f"look at the images first: {odd[0]}"
     if run["final_train_accuracy"] > limit + rules.LEARNT:
-        return (
-            "it has learnt its training images, so that no lr helps: look whether test shows the "
-            "same classes, under the same names, in the same way"
+        others_learnt = study.runs["final_test_accuracy"].max() > limit + rules.LEARNT
+        return "it has learnt its training images, so that no lr helps: " + (
+            "others are right on the same test images; more data, or pretrained weights"
+            if others_learnt
+            else "look whether test shows the same classes, under the same names, in the same way"
         )
     return "more epochs or updates, or another lr: so far it tells nothing of the cell"
 
@@ -153,7 +155,7 @@ def _outliers(study: Analysis) -> Iterator[Finding]:
             "seed-outlier",
             f"seed {row['seed']} ends at {study.metric.value(row['accuracy'])}, the median seed at "
             f"{study.metric.value(row['middle'])}",
-            "look at its curve: a diverged run hides in the mean; lower lr or add warm-up",
+            "look at the curves: one that has not learnt hides in a mean; lower lr or add warm-up",
             cell_name(row, factors),
         )
 

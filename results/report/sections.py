@@ -188,8 +188,7 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
     found: list[tuple[Any, ...]] = [("any", said["best"], [], "data-size", "size")]
     if varied:
         steps = table(
-            "One step from the reference at all of the data, the largest gain first; intervals "
-            "hold together",
+            "The best cell over the best without its level; intervals hold together",
             study.levers,
             "lever step gain low high decided best_probability images hours price basis",
         )
@@ -283,9 +282,8 @@ def _decided(study: Analysis, factor: str) -> list[str]:
     counted = study.decisions(factor)
     if not counted.tested:
         return []
-    tested = count(counted.tested, "difference")
     return [
-        f"Of {tested}, {counted.decided} are decided, of which 5 % are "
-        f"false on average. The intervals of {counted.alone} leave 0 out, each taken alone; were "
-        f"there no difference at all, {counted.by_chance:.1f} would."
+        f"Decided: {counted.decided} of {count(counted.tested, 'difference')}; of what is decided, "
+        f"5 % is false on average. Intervals that leave 0 out, each taken alone: {counted.alone}; "
+        f"were there no difference at all, {counted.by_chance:.1f}."
     ]

@@ -130,8 +130,8 @@ def ill_behaved(sizes: ArrayLike, errors: ArrayLike) -> str | None:
     for size, values in zip(levels, runs, strict=True):
         if np.ptp(values) > _SPREAD:
             return (
-                f"runs on {size:g} examples differ by {np.ptp(values):.1f} points "
-                f"({values.min():.1f} to {values.max():.1f}): one has not learnt, or has diverged"
+                f"runs on {size:g} examples differ by {np.ptp(values):.1f} points (errors "
+                f"{values.min():.1f} to {values.max():.1f}): one has not learnt, or has diverged"
             )
     means = np.array([values.mean() for values in runs])
     squared = noise.at(levels) / [values.size for values in runs]

@@ -251,7 +251,7 @@ class Store:
         if broken:
             return said
         # In the order in which nothing is claimed before it is there.
-        trials = self.read("trials", ["trial_id", "status", "epochs_done"])
+        trials = self.read("trials", ["trial_id", "status", "epochs_done", "measured"])
         epochs = self.read("epochs", ["trial_id", "epoch"])
         predicted = self.read("predictions", ["trial_id"], where=pc.field("example") == 0)
         return said + contradictions(trials, epochs, predicted)

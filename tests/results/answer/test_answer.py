@@ -95,7 +95,7 @@ def test_levels_at_the_least_data_are_named_as_far_as_they_are_decided():
         (line([40, 20, 10]), "levers", "twice the data (3,200 images)"),
         (cell([0.8, 0.81]), "best", "The only cell reaches a test accuracy of 80.5 %"),
         (line([20, 10, 30]), "data", "no forecast, since the curve is too uneven"),
-        (line([20, 10, 30]), "levers", "twice the data (1,600 images), −20.0 points (no ±)"),
+        (line([20, 10, 30]), "levers", "1,600 images instead of 800, −20.0 points (no ±)"),
         ([trial(None, status="planned")], "best", "no answer yet"),
         ([trial(None, status="planned")], "evidence", "none yet"),
         (

@@ -49,6 +49,12 @@ def everything(store: Store) -> dict[str, Rows]:
     return {name: store.read(name).sort_by(key).to_pylist() for name, key in keys.items()}
 
 
+def test_a_search_need_not_have_seen_the_test_set(store: Store) -> None:
+    searched = {"trial_id": "c", "status": "completed", "epochs_done": 0, "measured": False}
+    write(store, "trials", "p1", [searched])
+    assert store.problems() == []
+
+
 def test_sound_tables_have_no_problems(store: Store) -> None:
     assert store.problems() == []
     assert store.repair() == []
