@@ -1,6 +1,7 @@
 """Shared by all tests: where the sample files are, one Ray, and who runs what."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 SHARED = TESTS.parent.parent / "shared"
+
+# Under nohup a hangup is ignored, by what tests start too, which are to end by one.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # More threads than this only wait for each other; a trial sets the number that it is to have.
 os.environ["OMP_NUM_THREADS"] = "1"
