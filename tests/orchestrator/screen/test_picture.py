@@ -163,6 +163,7 @@ def test_what_is_printed_once_is_whole() -> None:
     lines = drawn(Picture(snapshot()), 100)
     assert sum("resnet50 × IMAGENET1K_V1" in line for line in lines) == 12
     assert sum(line.startswith(" resnet") for line in lines) == 12
+    assert lines[-1].startswith("validation accuracy: best so far")
 
 
 @pytest.mark.parametrize("width", [50, 100])

@@ -85,6 +85,8 @@ def test_slots_are_busy_while_trials_hold_them() -> None:
 
     assert view_of().slots_busy is None
     assert view_of(at(0, 0, 10), at(1, 0, 5)).slots_busy == pytest.approx(0.75)
+    # What another study trained held none of these slots.
+    assert view_of({**at(0, 0, 10), "origin": "runs/other"}).slots_busy is None
     # What runs is busy, however long its first interval takes.
     assert view_of({**at(0, 0, None), "status": "running"}).slots_busy == pytest.approx(1.0)
     # One whose end nobody wrote counts up to what is known.
