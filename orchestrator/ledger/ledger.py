@@ -1,6 +1,7 @@
 """What is wanted, known and left of a study: one truth, in memory."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from copy import copy
 from enum import StrEnum
 from typing import Any, Self
@@ -129,6 +130,23 @@ class Ledger:
                 self._hear(proposed, outcome)
         settled = self._settle(cell)
         return self._open([*([proposed] if proposed else []), *settled, *self._look()])
+
+    def count_anew(self) -> None:
+        """Count all parameters in rows that counted trainable ones, where the model is at hand."""
+        rows = [
+            (wanted.trial, self.rows[trial_id]) for trial_id, wanted in self.stages.wanted.items()
+        ]
+        older = [each for each in rows if each[1].get("n_trainable") is None]
+        for trial, row in older if self.study.trainable == "classifier" else ():
+            trainable = row.get("n_parameters")
+            if trainable is not None:
+                from trainables.errors import TrainableError
+                from trainables.models.facts import anatomy
+
+                # Without the model the row stays as it is, and is told by its gap.
+                with suppress(TrainableError):
+                    counts = {"n_parameters": anatomy(*self.inputs.form(trial)).n_parameters}
+                    self.rows.update(trial.trial_id, {**counts, "n_trainable": trainable})
 
     def _open(self, trials: Iterable[Wanted]) -> list[Wanted]:
         return [wanted for wanted in trials if wanted.trial.trial_id not in self._outcomes]

@@ -107,6 +107,7 @@ def run_study(
         store.merge(pass_id)
         ledger = Ledger(study, inputs, history_of(study, store))
         ledger.rows.problems.extend(problems)
+        ledger.count_anew()
         for lender, borrowed in ledger.rows.lent.items():
             show.note(f"{count(len(borrowed), 'trial')} taken from {lender.root}")
         copying = partial(_copy_lent, ledger, pass_id)
