@@ -324,7 +324,10 @@ def test_rows_of_a_run_that_lost_its_directory_are_kept_beside_it(tmp_path: Path
     assert Store(out).read("epochs").num_rows == 0
 
 
-def test_rows_wait_for_their_turn_unless_forced(tmp_path: Path) -> None:
+def test_rows_wait_for_their_turn_unless_forced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.run.recorder.FLUSH_SECONDS", 600.0)
     made = recorder(tmp_path)
     trial_id = declare(made, wanted_trials()[0])
     made.start(trial_id)
