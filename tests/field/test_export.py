@@ -122,8 +122,13 @@ def test_what_is_no_model_is_told_apart_from_what_is_not_there(tmp_path: Path) -
     with pytest.raises(WeightsError, match="is not there; `scalestudy export"):
         scalestudy.load_model(tmp_path / "model.pt")
     torch.save({"fc.weight": torch.ones(2)}, tmp_path / "other.pt")
-    with pytest.raises(WeightsError, match="no model that `scalestudy export` wrote"):
-        scalestudy.load_model(tmp_path / "other.pt")
+    (tmp_path / "other.onnx").write_bytes(b"not one")
+    wrong = {"other.pt": "no model that `scalestudy export` wrote"}
+    found = find_spec("onnxruntime")
+    wrong["other.onnx"] = wrong["other.pt"] if found else "pip install onnxruntime"
+    for name, message in wrong.items():
+        with pytest.raises(WeightsError, match=message):
+            scalestudy.load_model(tmp_path / name)
 
 
 def test_what_was_not_kept_says_what_to_set(run: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import safetensors
@@ -54,24 +54,14 @@ class About(BaseModel):
 
 
 class TrainedModel:
-    """A trained classifier that names what an image shows."""
+    """A trained classifier that names what an image shows.
 
-    def __init__(self, about: About, tensors: Mapping[str, Tensor]) -> None:
-        self.about = about
-        count, sides = len(about.classes), about.image_size
-        self.module: nn.Module = fresh_model(about.model, count, about.stem, sides, seed=0)
-        if isinstance(self.module, GoogLeNet | Inception3):
-            self.module.transform_input = about.rescaled
-        self.module.load_state_dict(tensors)
-        self.module.eval()
-        means = list(about.normalization.mean), list(about.normalization.std)
-        size = about.decoded_size, about.image_size
-        self._prepared = Preparation(*means, *size, torch.device("cpu"))
+    `chances` returns class probabilities (n, classes) of decoded images, uint8 (n, height, width,
+    3), of the size that `about` says.
+    """
 
-    def chances(self, images: Tensor) -> Tensor:
-        """Return probabilities (n, classes) of decoded images, uint8 (n, height, width, 3)."""
-        scores: Tensor = self.module(self._prepared(images).contiguous())
-        return scores.softmax(1)
+    def __init__(self, about: About, chances: Callable[[Tensor], Tensor]) -> None:
+        self.about, self._chances = about, chances
 
     @torch.inference_mode()
     def predict(self, image: str | Path | bytes) -> tuple[str, float]:
@@ -81,35 +71,29 @@ class TrainedModel:
         values = [*about.range] if about.range else None
         source = Source(fit=about.fit, background=about.background, range=values)
         picture = decode(item, about.decoded_size, source, about.bits)
-        chances = self.chances(torch.tensor(picture.pixels)[None])[0]
+        chances = self._chances(torch.tensor(picture.pixels)[None])[0]
         place = int(chances.argmax())
         return about.classes[place], float(chances[place])
 
 
-class _InOnnx(TrainedModel):
-    """One whose network a session of onnxruntime runs."""
+class _Network(nn.Module):
+    """From decoded images to probabilities."""
 
-    def __init__(self, file: Path) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise WeightsError(f"{file} takes pip install onnxruntime") from error
-        self._session = onnxruntime.InferenceSession(file)
-        said = self._session.get_modelmeta().custom_metadata_map
-        self.about = About.model_validate({name: json.loads(said[name]) for name in said})
-
-    def chances(self, images: Tensor) -> Tensor:
-        """Return probabilities (n, classes) of decoded images, uint8 (n, height, width, 3)."""
-        return torch.from_numpy(self._session.run(None, {"images": images.numpy()})[0])
-
-
-class _Chances(nn.Module):
-    def __init__(self, model: TrainedModel) -> None:
+    def __init__(self, about: About, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.module, self._chances = model.module, model.chances
+        count, sides = len(about.classes), about.image_size
+        self.module = fresh_model(about.model, count, about.stem, sides, seed=0)
+        if isinstance(self.module, GoogLeNet | Inception3):
+            self.module.transform_input = about.rescaled
+        self.module.load_state_dict(tensors)
+        self.eval()
+        means = list(about.normalization.mean), list(about.normalization.std)
+        size = about.decoded_size, about.image_size
+        self._prepared = Preparation(*means, *size, torch.device("cpu"))
 
     def forward(self, images: Tensor) -> Tensor:
-        return self._chances(images)
+        scores: Tensor = self.module(self._prepared(images).contiguous())
+        return scores.softmax(1)
 
 
 def write_model(file: Path, about: About, tensors: Mapping[str, Tensor]) -> None:
@@ -126,7 +110,7 @@ def write_model(file: Path, about: About, tensors: Mapping[str, Tensor]) -> None
         images = torch.zeros(2, *about.decoded_size, 3, dtype=torch.uint8)
         try:
             program = torch.onnx.export(
-                _Chances(TrainedModel(about, tensors)).eval(),
+                _Network(about, tensors),
                 (images,),
                 input_names=["images"],
                 output_names=["probabilities"],
@@ -152,13 +136,35 @@ def load_model(file: str | Path) -> TrainedModel:
     if not place.is_file():
         raise WeightsError(f"{file} is not there; `scalestudy export RUN --to {file}` writes it")
     if place.suffix == ".onnx":
-        return _InOnnx(place)
+        return _read_onnx(place)
     about = about_of(place)
     if about is None:
-        raise WeightsError(f"{file} is no model that `scalestudy export` wrote; export it again")
+        raise _foreign(place)
     if place.suffix == ".safetensors":
-        return TrainedModel(about, safetensors.torch.load_file(place))
-    return TrainedModel(about, torch.load(place, "cpu", weights_only=True)["state_dict"])
+        tensors = safetensors.torch.load_file(place)
+    else:
+        tensors = torch.load(place, "cpu", weights_only=True)["state_dict"]
+    return TrainedModel(about, _Network(about, tensors))
+
+
+def _foreign(file: Path) -> WeightsError:
+    return WeightsError(f"{file} is no model that `scalestudy export` wrote; export it again")
+
+
+def _read_onnx(file: Path) -> TrainedModel:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise WeightsError(f"{file} takes pip install onnxruntime") from error
+    try:
+        session = onnxruntime.InferenceSession(file)
+        said = session.get_modelmeta().custom_metadata_map
+        about = About.model_validate({name: json.loads(value) for name, value in said.items()})
+    except Exception as error:  # of a damaged file, or of another program's
+        raise _foreign(file) from error
+    return TrainedModel(
+        about, lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+    )
 
 
 def about_of(file: Path) -> About | None:
