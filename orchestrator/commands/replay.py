@@ -10,6 +10,8 @@ from orchestrator.commands.usage import Json, RunFolder, one_document, or_dash
 if TYPE_CHECKING:
     from orchestrator.study.study import Study
 
+_COMPARES, _GRACES, _FACTORS = ["cell", "[]"], [1, 3], [2, 3, 4]
+"""What is tried by default of each part of a rule."""
 _LEGEND = (
     "rule: which trials compete, grace/reduction factor; unknown: epochs that no record tells of; "
     "kept: winners that are the same as without stopping; none left: choices without a winner; "
@@ -25,11 +27,11 @@ def replay(
         typer.Option(
             help="Which trials compete: cell, factors such as fraction,model, or [] for all."
         ),
-    ] = ("cell", "[]"),  # type: ignore[assignment]
-    grace: Annotated[list[int], typer.Option(min=1, help="First rung, in epochs.")] = (1, 3),  # type: ignore[assignment]
+    ] = _COMPARES,
+    grace: Annotated[list[int], typer.Option(min=1, help="First rung, in epochs.")] = _GRACES,
     reduction_factor: Annotated[
         list[int], typer.Option(min=2, help="About one in so many passes a rung.")
-    ] = (2, 3, 4),  # type: ignore[assignment]
+    ] = _FACTORS,
     as_json: Json = False,
 ) -> None:
     """Say what other stopping rules would have saved and cost on the recorded curves.

@@ -133,20 +133,20 @@ class Ledger:
 
     def count_anew(self) -> None:
         """Count all parameters in rows that counted trainable ones, where the model is at hand."""
-        rows = [
-            (wanted.trial, self.rows[trial_id]) for trial_id, wanted in self.stages.wanted.items()
-        ]
-        older = [each for each in rows if each[1].get("n_trainable") is None]
-        for trial, row in older if self.study.trainable == "classifier" else ():
-            trainable = row.get("n_parameters")
-            if trainable is not None:
-                from trainables.errors import TrainableError
-                from trainables.models.facts import anatomy
+        if self.study.trainable != "classifier":
+            return
+        from trainables.errors import TrainableError
+        from trainables.models.facts import anatomy
 
-                # Without the model the row stays as it is, and is told by its gap.
-                with suppress(TrainableError):
-                    counts = {"n_parameters": anatomy(*self.inputs.form(trial)).n_parameters}
-                    self.rows.update(trial.trial_id, {**counts, "n_trainable": trainable})
+        for trial_id, wanted in self.stages.wanted.items():
+            row = self.rows[trial_id]
+            counted = row.get("n_parameters")
+            if counted is None or row.get("n_trainable") is not None:
+                continue
+            # Without the model the row stays as it is, and is told by its gap.
+            with suppress(TrainableError):
+                whole = anatomy(*self.inputs.form(wanted.trial)).n_parameters
+                self.rows.update(trial_id, {"n_parameters": whole, "n_trainable": counted})
 
     def _open(self, trials: Iterable[Wanted]) -> list[Wanted]:
         return [wanted for wanted in trials if wanted.trial.trial_id not in self._outcomes]

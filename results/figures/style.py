@@ -287,15 +287,14 @@ def name_panel(axes: Axes, name: str, width: int = 60) -> None:
     axes.set_title(plain(name, width), fontsize=9.5, color=INK, loc="left")
 
 
-def tidy(axes: Axes, grid: str = "both") -> None:
+def tidy(axes: Axes, grid: Literal["both", "x"] = "both") -> None:
     """Draw an axes quietly: no box, small letters, a pale grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set_fontsize(9)
     axes.spines[["left", "bottom"]].set_color(PALE)
     axes.tick_params(colors=INK, labelsize=8.5)
-    if grid:
-        axes.grid(axis=grid, color=GRID, linewidth=0.6)  # type: ignore[arg-type]
+    axes.grid(axis=grid, color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
 
 

@@ -163,7 +163,7 @@ def _doubts(name: str, n_classes: int, stem: Stem, sides: Sides) -> Iterable[str
         scores, again = (model.eval()(images) for _ in range(2))
     if not torch.isfinite(scores).all():
         yield "it returns NaN or infinity for random images; look at what it divides by"
-    elif not torch.equal(scores, again):
+    elif not torch.allclose(scores, again):
         yield (
             "in evaluation it scores the same images otherwise each time; F.dropout takes "
             "training=self.training, nn.Dropout needs nothing"

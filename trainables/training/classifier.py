@@ -87,11 +87,11 @@ class Classifier:
         self._precision = resolve_precision(trial.recipe.precision, self._device)
         with memory_shortage_named(self._device, f"{trial.model} and its data"):
             found = self._open(dataset)
-            with_key = trial.recipe.keeps_features and bool(found.key)
+            on_features = trial.recipe.keeps_features and bool(found.key)
             given = (trial, self._sides, self._device, self._precision, self._group)
-            self._network = Network(*given, on_features=with_key)
+            self._network = Network(*given, on_features)
             self.model = self._network.model
-            shown = self._features(found) if with_key else (found.train, found.test)
+            shown = self._features(found) if on_features else (found.train, found.test)
             self._serve(*shown, cpus, gpu)
         self._optimizer = build_optimizer(self._network.trained.parameters(), trial.recipe)
         self._per_interval = trial.recipe.steps_per_interval or self._batches.per_pass
@@ -254,11 +254,11 @@ class Classifier:
 
     def _features(self, dataset: Dataset) -> tuple[Images, Images]:
         """Return what the frozen backbone makes of the images, on which the head is trained."""
-        network, prepare, device = self._network, self._prepared, self._device
+        network, prepared, device = self._network, self._prepared, self._device
 
         @torch.inference_mode()
         def score(images: Tensor) -> Tensor:
-            return network.scores_of_images(prepare(images.to(device)))
+            return network.scores_of_images(prepared(images.to(device)))
 
         machine = device_name(device), torch.get_num_threads()
         identity = f"{network.identity}, {self._mean}, {self._std}, {machine}"

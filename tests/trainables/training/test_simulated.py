@@ -6,30 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulated_trials import simulated_trial
 
 from results.records import EPOCH_SCHEMA, TRIAL_SCHEMA
 from trainables.errors import CheckpointError, Diverged
 from trainables.recipe import Recipe
 from trainables.training.simulated import PACE_VARIABLE, Simulated, final_error, parameters
-from trainables.trial import Source, Trial, Weights
+from trainables.trial import Trial, Weights
 
 
 def make(**changes: Any) -> Trial:
     recipe = {"epochs": 5, **changes.pop("recipe", {})}
-    values: dict[str, Any] = {
-        "trainable": "simulated",
-        "data": Source(),
-        "fingerprint": "simulated",
-        "n_pool": 45_000,
-        "n_classes": 10,
-        "model": "a",
-        "weights": Weights(),
-        "fraction": 1.0,
-        "n_train": 45_000,
-        "seed": 0,
-        "recipe": Recipe(**recipe),
-    }
-    return Trial(**{**values, **changes})
+    return simulated_trial(recipe=Recipe(**recipe), **changes)
 
 
 def curve(trial: Trial, epochs: int = 5) -> list[float]:

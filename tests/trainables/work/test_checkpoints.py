@@ -9,31 +9,18 @@ from typing import Any
 import pytest
 from harness import flipped
 from object_stores import Server, free_port
+from simulated_trials import simulated_trial
 
 from results.store.objects import Location, ObjectPath
 from trainables.errors import CheckpointError, OutOfGpuMemory
-from trainables.recipe import Recipe
 from trainables.training.simulated import Simulated
-from trainables.trial import SHARED_STATES, Source, Trial, Weights
+from trainables.trial import SHARED_STATES
 from trainables.work import checkpoints as kept_states
 from trainables.work.checkpoints import Checkpoints, folder_at
 
 
 def learner(**changes: Any) -> Simulated:
-    values: dict[str, Any] = {
-        "trainable": "simulated",
-        "data": Source(),
-        "fingerprint": "simulated",
-        "n_pool": 45_000,
-        "n_classes": 10,
-        "model": "a",
-        "weights": Weights(),
-        "fraction": 1.0,
-        "n_train": 45_000,
-        "seed": 0,
-        "recipe": Recipe(epochs=9),
-    }
-    return Simulated(Trial(**{**values, **changes}))
+    return Simulated(simulated_trial(9, **changes))
 
 
 def train(checkpoints: Checkpoints, epochs: int, made: Simulated | None = None) -> list[Any]:
