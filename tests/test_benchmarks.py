@@ -124,6 +124,7 @@ def test_what_a_trial_costs_beside_bare_tune(tmp_path: Path) -> None:
         ("pipeline.py", ("--images", "512", "--batch", "32", "--rounds", "1"), "training step"),
         ("trainer.py", ("--batch", "8", "--rounds", "1", "--whole"), "asked for"),
         ("trainer.py", ("--batch", "8", "--rounds", "1"), "| trainer, bf16 |"),
+        ("throughput.py", (str(ROOT), "--rounds", "1"), " of it ("),
     ],
 )
 def test_steps_are_measured(name: str, words: tuple[str, ...], last: str, tmp_path: Path) -> None:

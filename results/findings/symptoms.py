@@ -135,7 +135,7 @@ def _why_guessing(study: Analysis, run: pd.Series, limit: float) -> str:
     if run["final_train_accuracy"] > limit + rules.LEARNT:
         others_learnt = study.runs["final_test_accuracy"].max() > limit + rules.LEARNT
         return "it has learnt its training images, so that no lr helps: " + (
-            "others are right on the same test images; more data, or pretrained weights"
+            "others are right on the same test images; try more data, or pretrained weights"
             if others_learnt
             else "look whether test shows the same classes, under the same names, in the same way"
         )
