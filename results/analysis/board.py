@@ -261,8 +261,10 @@ def confusion(predictions: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame
     names = examples.drop_duplicates("label").set_index("label")["class"]
     if predictions.empty or names.empty:
         return pd.DataFrame()
+    # Rows that were put together may share their labels.
+    rows = predictions.reset_index(drop=True)
     true, told = (
-        predictions[side].map(lambda label: names.get(label, str(label)))
+        rows[side].map(lambda label: names.get(label, str(label)))
         for side in ("label", "prediction")
     )
     return 100 * pd.crosstab(true, told, normalize="index")
