@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.errors import RunError
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
-from results.phrases import byte_size, count, duration
+from results.phrases import byte_size, count, duration, percent
 from trainables.data.cache import control_groups
 from trainables.data.holding import SHARE, Held, held, main_memory, resident_bytes
 from trainables.measure.footprint import Footprint, Hardware, Load, recorded
@@ -379,7 +379,8 @@ def images_foreseen(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> Im
             "decoded at each use, since the disk has no room for them decoded: about "
             f"{1000 * each:.3g} ms of a CPU each, {duration(each * n_train)} an epoch"
         )
-    why = f"{byte_size(n_bytes)} a trial are more than {SHARE:.0%} of the {byte_size(room)} free"
+    most = f"{percent(SHARE)} of the {byte_size(room)} free"
+    why = f"{byte_size(n_bytes)} a trial are more than {most}"
     return ImagesForeseen(where, n_bytes, f"{why}, and are {cost}")
 
 

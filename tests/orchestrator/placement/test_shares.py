@@ -174,7 +174,7 @@ def test_a_plan_says_where_images_are_held_and_what_that_costs(
     monkeypatch.setattr(holding, "available_memory", lambda: 2**20)
     assert foreseen().held is Held.FILE
     assert foreseen().line == (
-        "920.9 KiB a trial are more than 50% of the 1.0 MiB free, and are read ahead from the "
+        "920.9 KiB a trial are more than 50 % of the 1.0 MiB free, and are read ahead from the "
         "cache folder, 518.1 KiB an epoch"
     )
     monkeypatch.setattr(dataset, "is_stored", lambda *given: True)
