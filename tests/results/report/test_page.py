@@ -331,12 +331,12 @@ def test_a_page_that_is_written_again_is_loaded_again(browser, tmp_path):
         plan = Plan(models=("resnet18",), seeds=(0, 1))
         arguments = [] if fate is None else [fate]
         run = results.open(write(tmp_path / name, plan, np.random.default_rng(0), *arguments))
-        text = render(run, [], datetime.now(UTC), refresh=1.0)
+        text = render(run, [], datetime.now(UTC), refresh=4.0)
         if name == "begun":
             page.write_text(text, encoding="utf-8")
             show(browser, page)
             age = browser.execute_script("return document.getElementById('age').textContent")
-            assert "looks for a newer page every 1 s" in age
+            assert "looks for a newer page every 4 s" in age
             change(browser, "size", "metric", "test_loss")
         else:
             page.write_text(text, encoding="utf-8")
