@@ -252,21 +252,3 @@ KEYS: dict[str, list[str]] = {
     "environments": ["pass_id"],
 }
 """Columns that together name a row: never null, and never the same in two rows of a table."""
-
-FORECAST_SCHEMA = pa.schema(
-    {
-        "trial_id": pa.string(),
-        "n_train": pa.int64(),
-        "error": pa.float64(),
-        "times": pa.int64(),
-        "at": pa.float64(),
-        "headline": pa.float64(),
-        "low": pa.float64(),
-        "high": pa.float64(),
-        "calibrated_on": pa.string(),
-        "recorded_at": pa.timestamp("us", tz="UTC"),
-    }
-)
-"""Columns of the forecasts that a report writes beside its page, to be scored once larger sizes are
-measured. The trial is one of those at `n_train`, the largest size then: it names series and recipe.
-Errors are in points, sizes in images."""

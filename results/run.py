@@ -89,7 +89,7 @@ class Run:
         These have three columns more: `accuracy` and `error` of the final epoch in points (0 to
         100), and `selected`, true where the cell's recipe was chosen on this very run.
         """
-        return self._in_full(self.analysis.runs if compared else self._table("trials"))
+        return self.in_full(self.analysis.runs if compared else self._table("trials"))
 
     def epochs(self, compared: bool = False) -> pd.DataFrame:
         """Return one row per trial and epoch, in the order in which they arrived.
@@ -122,7 +122,7 @@ class Run:
         `flops_per_image`, `seconds` (mean per trial); the recipe where all compared trials share
         it; and how many of its trials are in each stage and state.
         """
-        return self._in_full(self.cells.summary)
+        return self.in_full(self.cells.summary)
 
     def labels_for(self, target: float) -> pd.DataFrame:
         """Return how many training images each series of cells needs for a test accuracy.
@@ -136,7 +136,7 @@ class Run:
             raise ResultsError(
                 f"target: a share between 0 and 1 is needed, such as 0.9 for 90 %, not {target:g}."
             )
-        return self._in_full(self.analysis.labels_for(target)[0])
+        return self.in_full(self.analysis.labels_for(target)[0])
 
     def findings(self) -> pd.DataFrame:
         """Return what stands against the study's comparisons, the gravest first.
@@ -231,16 +231,15 @@ class Run:
         return drawings_of(self.analysis)
 
     def _chosen(self, table: str, compared: bool) -> pd.DataFrame:
-        return self._in_full(self.analysis.compared(table) if compared else self._table(table))
+        return self.in_full(self.analysis.compared(table) if compared else self._table(table))
 
-    def _in_full(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def in_full(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return rows of the analysis with the models' full names."""
         return _renamed(frame, {label: model for model, label in self.labels.items()})
 
     def _table(self, table: str) -> pd.DataFrame:
         if table not in self._tables:
-            store = self._store
-            rows = store.forecasts() if table == "forecasts" else store.read(table)
-            frame = self._tables[table] = _frame(rows)
+            frame = self._tables[table] = _frame(self._store.read(table))
             if table == "epochs" and len(frame):
                 # Weights go by the name that the study gave them last, not by that of their day.
                 named = self._table("trials").drop_duplicates("trial_id", keep="last")

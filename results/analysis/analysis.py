@@ -13,7 +13,7 @@ from results.analysis import contrasts
 from results.analysis.board import Board, Classes, by_class, confusion
 from results.analysis.cells import Cells, cells_of
 from results.analysis.comparisons import Comparisons, compare_best, rivals
-from results.analysis.contrasts import Decisions, Family
+from results.analysis.contrasts import Family
 from results.analysis.fitting import fitting
 from results.analysis.levers import levers
 from results.analysis.mistakes import Mistakes
@@ -27,7 +27,7 @@ from results.analysis.runs import (
     wanted_trials,
     where,
 )
-from results.analysis.series import crossovers, data_worths, forecasts, labels_for, scored
+from results.analysis.series import backtests, crossovers, data_worths, forecasts, labels_for
 from results.metric import ACCURACY
 from results.phrases import STANDARD_FACTORS, cell_name, listed, setting
 from results.ranking import rank
@@ -296,14 +296,6 @@ class Analysis:
         """
         return self._inferred[f"steps:{factor}"]
 
-    def decisions(self, *factors: str) -> Decisions:
-        """Count what is decided among the differences of factors, by default all that vary."""
-        names = factors or [name for name in self.factors if self.varies(name)]
-        tables = [self.differences(name)[["p", "decided"]] for name in names if self.varies(name)]
-        every = pd.concat(tables) if tables else pd.DataFrame(columns=["p", "decided"])
-        tested, alone = int(every["p"].notna().sum()), int((every["p"] < contrasts.ALONE).sum())
-        return Decisions(tested, int(every["decided"].sum()), alone, contrasts.ALONE * tested)
-
     @cached_property
     def effects(self) -> pd.DataFrame:
         """What each factor is worth on average, in points.
@@ -344,14 +336,18 @@ class Analysis:
         Empty in a race, whose survivors are no fair mean, and of what is no share: what forecasts
         are calibrated on is.
         """
-        is_fair = self.metric.is_percent and not self.design.race
-        runs = self.runs[self.runs["error"].notna() & is_fair]
-        return self.cells.ordered(forecasts(runs, self.cells.frame, self.factors))
+        return self.cells.ordered(forecasts(self._curves, self.cells.frame, self.factors))
 
     @cached_property
-    def scored(self) -> pd.DataFrame:
-        """Recorded forecasts against what was measured later; see `series.scored`."""
-        return self.cells.ordered(scored(self.table("forecasts"), self.runs, self.factors))
+    def backtests(self) -> pd.DataFrame:
+        """What smaller sizes forecast of the largest one; see `series.backtests`."""
+        return self.cells.ordered(backtests(self._curves, self.cells.frame, self.factors))
+
+    @cached_property
+    def _curves(self) -> pd.DataFrame:
+        """The runs that learning curves are forecast from."""
+        is_fair = self.metric.is_percent and not self.design.race
+        return self.runs[self.runs["error"].notna() & is_fair]
 
     def labels_for(self, *targets: float) -> list[pd.DataFrame]:
         """Return how many images each series needs for targets; see `series.labels_for`."""

@@ -19,7 +19,7 @@ from results.statistics.correctness import Flags, Places, balanced
 from results.statistics.inference import IMAGES, Contrasts, benjamini_hochberg, infer
 from results.statistics.intervals import LEVEL, Array
 
-ALONE = 1 - LEVEL
+_FALSE = 1 - LEVEL
 DIFFERENCE = (
     *("difference", "low", "high", "n_seeds", "p", "p_adjusted", "decided", "speaks_of"),
     *("standard_error", "freedom", "seed_error", "image_error"),
@@ -47,20 +47,6 @@ class Family:
     """As in `Outcomes.contrasts`, shape (differences, most cells of one)."""
     seeds: Flags
     """Seeds that each uses, shape (differences, seeds)."""
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """How many differences of a kind are decided, beside what chance alone would give."""
-
-    tested: int
-    """Differences with a p value."""
-    decided: int
-    """Those marked as decided, of which 5 % are false on average (Benjamini, Hochberg 1995)."""
-    alone: int
-    """Those whose own 95 % interval leaves 0 out."""
-    by_chance: float
-    """As many as `alone` would be on average if there were no difference at all."""
 
 
 def inferred(board: Board, families: Mapping[str, Family]) -> dict[str, pd.DataFrame]:
@@ -113,7 +99,7 @@ def _infer(board: Board, families: Mapping[str, Family], left_out: Flags) -> pd.
         "n_seeds": joined.seeds.astype(int),
         "p": found.p,
         "p_adjusted": adjusted,
-        "decided": adjusted < ALONE,
+        "decided": adjusted < _FALSE,
         "speaks_of": found.speaks_of,
         "standard_error": found.error,
     }

@@ -5,19 +5,16 @@ is always what `results.analysis.runs.compared_runs` returns, `factors` the colu
 cell.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from results.analysis.runs import by_cell, records_of
-from results.phrases import cell_key
-from results.records import FORECAST_SCHEMA
 from results.statistics.crossover import Crossover, DataWorth, find_crossover, worth_in_data
-from results.statistics.forecast import CALIBRATED_ON, FAR, FILTERS, LOCAL_LAW, MOST, Curve
+from results.statistics.forecast import FAR, MOST, Curve
 from results.statistics.intervals import NORMAL, Array, quantile
 
 STRETCHES = (2, 4, 8, 16, 32, 64)
@@ -25,10 +22,9 @@ STRETCHES = (2, 4, 8, 16, 32, 64)
 _CROSSED = (*(field.name for field in fields(Crossover)), "verdict")
 _WORTH = (*(field.name for field in fields(DataWorth)), "text")
 _FORECAST = (
-    *("n_train", "error", "sizes", "times", "at", "headline", "low", "high", "curve_low"),
-    *("curve_high", "local_power_law", "filters", "is_far", "refusal", "calibrated_on"),
+    *("n_train", "error", "sizes", "at", "headline", "low", "high", "curve_low", "curve_high"),
+    *("is_far", "refusal"),
 )
-_SCORED = ("n_train", "at", "headline", "low", "high", "measured", "held", "recorded_at")
 _LABELS = ("n_train", "images", "low", "high", "basis", "text")
 _LEAST_ERROR = 0.01  # points, so that logarithms exist
 
@@ -93,31 +89,62 @@ def data_worths(table: pd.DataFrame | None, factors: Sequence[str]) -> pd.DataFr
 def forecasts(runs: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     """Forecast each series' error at 2, 4, …, 64 times the data of its largest fraction.
 
-    One row per series and stretch: its factors, `n_train` (largest measured), `error` (measured
-    there, points: the baseline "no change"), `sizes` (measured), `times`, `at` (images asked for),
+    One row per series and stretch: its factors, `times`, `n_train` (largest measured), `error`
+    (measured there, points: the baseline "no change"), `sizes` (measured), `at` (images asked for),
     `headline`, `low`, `high` (on new test images, as far as `cells` knows how much these say of
-    them), `curve_low`, `curve_high` (on the same test images), `local_power_law`, `filters`
-    (points; NaN where refused), `is_far` (beyond four times), `refusal` (text, empty where there is
-    a forecast), `calibrated_on` (text).
+    them), `curve_low`, `curve_high` (on the same test images; points, NaN where refused), `is_far`
+    (beyond four times), `refusal` (text, empty where there is a forecast).
     """
-    series = [name for name in factors if name != "fraction"]
-    known = by_cell(cells[cells["seeds"] > 0], series)
-    rows = []
-    for key, own in by_cell(runs, series).items():
+    series, rows = [name for name in factors if name != "fraction"], []
+    for levels, own, image_errors in _lines(runs, cells, series):
         curve = Curve(own["n_train"], own["error"])
-        largest, error, sizes = curve.sizes[-1], float(curve.errors[-1]), curve.sizes.size
-        image_error = known[key].sort_values("n_train")["accuracy_image_error"].iloc[-1]
+        largest = curve.sizes[-1]
         for times in STRETCHES:
-            found = curve.forecast(times * largest)
-            headline = np.nan if found.headline is None else found.headline
-            forms = (found.forms.get(name, np.nan) for name in (LOCAL_LAW, FILTERS))
-            of_curve = found.interval or (np.nan, np.nan)
-            down, up = np.hypot(np.subtract(of_curve, headline), NORMAL * image_error)
-            ends = (max(headline - down, 0.0), min(headline + up, 100.0))
-            numbers = (int(largest), error, sizes, times, found.at, headline, *ends, *of_curve)
-            said = (found.is_far, found.refusal or "", CALIBRATED_ON)
-            rows.append((*own[series].iloc[0], *numbers, *forms, *said))
-    return pd.DataFrame(rows, columns=[*series, *_FORECAST])
+            told = _forecast(curve, times * largest, image_errors[largest])
+            rows.append({**levels, "times": times, **told})
+    return pd.DataFrame(rows, columns=[*series, "times", *_FORECAST])
+
+
+def backtests(runs: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
+    """Hold each series' largest size against what the smaller ones alone forecast of it.
+
+    One row per series and smaller size from which there is a forecast: the columns of `forecasts`
+    but for `times`, `measured` (points of error, the mean over seeds), and `held` (whether the
+    interval did).
+    """
+    series, rows = [name for name in factors if name != "fraction"], []
+    for levels, own, image_errors in _lines(runs, cells, series):
+        means = own.groupby("n_train")["error"].mean()
+        at, measured = float(means.index[-1]), means.iloc[-1]
+        for size in means.index[1:-1]:
+            early = own[own["n_train"] <= size]
+            if at <= MOST * size:
+                told = _forecast(Curve(early["n_train"], early["error"]), at, image_errors[size])
+                held = told["low"] <= measured <= told["high"]
+                rows.append({**levels, **told, "measured": measured, "held": held})
+    table = pd.DataFrame(rows, columns=[*series, *_FORECAST, "measured", "held"])
+    return table[table["refusal"] == ""]
+
+
+def _lines(
+    runs: pd.DataFrame, cells: pd.DataFrame, series: Sequence[str]
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame, pd.Series]]:
+    """Yield levels and runs of each series, and how much test images say of new ones, by size."""
+    known = by_cell(cells[cells["seeds"] > 0], series)
+    for key, own in by_cell(runs, series).items():
+        image_errors = known[key].set_index("n_train")["accuracy_image_error"]
+        yield {name: own[name].iloc[0] for name in series}, own, image_errors
+
+
+def _forecast(curve: Curve, at: float, image_error: float) -> dict[str, Any]:
+    found = curve.forecast(at)
+    headline = np.nan if found.headline is None else found.headline
+    of_curve = found.interval or (np.nan, np.nan)
+    down, up = np.hypot(np.subtract(of_curve, headline), NORMAL * image_error)
+    ends = (max(headline - down, 0.0), min(headline + up, 100.0))
+    measured = int(curve.sizes[-1]), float(curve.errors[-1]), curve.sizes.size
+    told = (*measured, found.at, headline, *ends, *of_curve, found.is_far, found.refusal or "")
+    return dict(zip(_FORECAST, told, strict=True))
 
 
 def labels_for(
@@ -189,70 +216,3 @@ def _labels_text(found: dict[str, float], basis: str, smallest: float, row: dict
 
 def _images(number: float, unit: str = " images") -> str:
     return f"{float(f'{number:.3g}'):,.0f}{unit}"
-
-
-def with_recorded(
-    recorded: pd.DataFrame,
-    forecast: pd.DataFrame,
-    runs: pd.DataFrame,
-    wanted: pd.DataFrame,
-    series: Sequence[str],
-    now: datetime,
-) -> pd.DataFrame:
-    """Return what a report records: of each series and largest size, the last forecast.
-
-    A series is recorded once the largest size that its wanted trials ask for is measured. What was
-    forecast from smaller sizes stays as it was said. See `records.FORECAST_SCHEMA`.
-    """
-    asked = {key: own["n_train"].max() for key, own in by_cell(wanted, series).items()}
-    trials = {
-        key: own["trial_id"].tolist() for key, own in by_cell(runs, [*series, "n_train"]).items()
-    }
-    rows, again = [], set()
-    for row in records_of(forecast[forecast["refusal"] == ""]):
-        if row["n_train"] == asked[cell_key(row, series)]:
-            own = trials[cell_key(row, [*series, "n_train"])]
-            again |= {*own}
-            rows.append({**row, "trial_id": own[0], "recorded_at": now})
-    new = pd.DataFrame(rows, columns=FORECAST_SCHEMA.names)
-    kept = recorded[~recorded["trial_id"].isin(again)]
-    return pd.concat([kept, new], ignore_index=True) if len(kept) else new
-
-
-def scored(recorded: pd.DataFrame, runs: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
-    """Hold recorded forecasts against larger sizes that were measured later.
-
-    One row per forecast and size: the series' factors, `n_train` (largest at the time), `at`
-    (images), `headline`, `low`, `high` and `measured` (points of error, the latter the mean over
-    seeds), `held` (whether the interval did) and `recorded_at`. Between stretches that were
-    recorded a forecast is interpolated over log size.
-    """
-    series = [name for name in factors if name != "fraction"]
-    of_series = by_cell(runs, series)
-    trials = runs.set_index("trial_id")
-    rows = []
-    for trial, told in recorded[recorded["trial_id"].isin(runs["trial_id"])].groupby("trial_id"):
-        levels = {name: trials.at[trial, name] for name in series}
-        first = told.iloc[0]
-        means = of_series[cell_key(levels, series)].groupby("n_train")["error"].mean()
-        for at, measured in zip(means.index.astype(int), means, strict=True):
-            if first["n_train"] < at <= MOST * first["n_train"]:
-                headline, low, high = _between(told, float(at))
-                held = low <= measured <= high
-                known = (int(first["n_train"]), at, headline, low, high, measured, held)
-                rows.append((*levels.values(), *known, first["recorded_at"]))
-    return pd.DataFrame(rows, columns=[*series, *_SCORED])
-
-
-def _between(told: pd.DataFrame, at: float) -> tuple[float, float, float]:
-    """Return headline, low and high of one recorded series at a size."""
-    told = told.sort_values("times")
-    places, doublings = np.log2(told["times"]), np.log2(at / told["n_train"].iloc[0])
-    known = [told["error"].iloc[0], *told["headline"]]
-    headline = float(np.interp(doublings, [0.0, *places], known))
-    root = np.sqrt(min(doublings, 1.0))
-    down, up = (
-        root * float(np.interp(doublings, places, side))
-        for side in (told["headline"] - told["low"], told["high"] - told["headline"])
-    )
-    return headline, headline - down, headline + up

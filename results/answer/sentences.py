@@ -28,6 +28,7 @@ from results.phrases import (
     percent,
     resource_time,
 )
+from results.statistics.forecast import CALIBRATED_ON
 from results.statistics.inference import NOTHING
 from results.statistics.looks import Looks, chance_to_decide
 
@@ -242,7 +243,7 @@ def data_said(study: Analysis) -> str:
         return f"Twice the data: no forecast{of}, since {row['refusal']}{kept}."
     return (
         f"Twice the data: the error{of}, {now:.1f} % with {row['n_train']:,.0f} images, is "
-        f"forecast to be {then:.1f} % with {row['at']:,.0f}, calibrated on {row['calibrated_on']}."
+        f"forecast to be {then:.1f} % with {row['at']:,.0f}, calibrated on {CALIBRATED_ON}."
     )
 
 

@@ -13,7 +13,6 @@ from results.analysis.analysis import Analysis
 from results.analysis.cells import METRICS, Cells, State
 from results.analysis.costs import predicted_and_actual
 from results.analysis.runs import measured_trials, records_of
-from results.analysis.series import with_recorded
 from results.answer.answer import EVIDENCE
 from results.findings.findings import by_severity
 from results.metric import ACCURACY, Metric
@@ -74,8 +73,8 @@ def write_report(
     """Write a run's report, also while its study is under way; return `report/index.html`.
 
     Beside it lie the figures that compare cells as PNG and SVG, and as Parquet and CSV the summary,
-    one row per cell, the levers, one row per step that may help, and what was forecast of larger
-    sizes. Forecasts are kept: later reports hold them against what is measured then.
+    one row per cell, the levers, one row per step that may help, and what is forecast of larger
+    sizes.
 
     The run is its directory, or what `results.open` returned for it. `refresh` is after how many
     seconds an open page looks for a newer one, for reports that are written again and again; never
@@ -97,12 +96,10 @@ def write_report(
         write_figure(folder, name, run.figure(name))
     write_frame(folder, "summary", run.summary())
     write_frame(folder, "levers", run.levers())
-    study, now = run.analysis, datetime.now(UTC)
-    if len(study.forecasts):
-        told = study.table("forecasts"), study.forecasts, study.runs, study.wanted
-        write_frame(folder, "forecasts", with_recorded(*told, study.cells.series, now))
+    if len(run.analysis.forecasts):
+        write_frame(folder, "forecasts", run.in_full(run.analysis.forecasts))
     page = folder / "index.html"
-    write_whole(page, render(run, drawn, now, refresh, target, look).encode())
+    write_whole(page, render(run, drawn, datetime.now(UTC), refresh, target, look).encode())
     return page
 
 

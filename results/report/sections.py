@@ -13,7 +13,7 @@ import pandas as pd
 
 from results.analysis.analysis import Analysis
 from results.analysis.costs import COSTS, pareto_front
-from results.phrases import STANDARD_FACTORS, count, level_label, resource_time
+from results.phrases import STANDARD_FACTORS, level_label, resource_time
 from results.report.html import Table, table_of
 from results.run import Run
 from results.statistics.forecast import CALIBRATED_ON, HELD_NOTE
@@ -200,8 +200,7 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
             "small big verdict location low high p_value",
             "model fraction",
         )
-        text = [*said["model"], *_decided(study, "model")]
-        found.append(("model", text, [_differences(study, "model"), crossed]))
+        found.append(("model", said["model"], [_differences(study, "model"), crossed]))
     if "weights" in varied:
         worths = table(
             "How many times the data a model from scratch needs for the pretrained error",
@@ -209,8 +208,8 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
             "fraction error worth low high n_seeds",
             "fraction",
         )
-        text = [*said["weights"], *_decided(study, "weights")]
-        found.append(("weights", text, [_differences(study, "weights"), worths], "pretraining"))
+        tables = [_differences(study, "weights"), worths]
+        found.append(("weights", said["weights"], tables, "pretraining"))
     if "fraction" in varied:
         found.append(("data", said["data"], _ahead(study, target), "learning-curves"))
     if varied:
@@ -246,20 +245,20 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
 
 
 def _ahead(study: Analysis, target: float | None) -> list[Table]:
-    """Return tables of what is forecast of more data, and of how earlier forecasts fared."""
+    """Return tables of what is forecast of more data, and of how forecasts from less data fared."""
     tables = [
         _table(
             study,
             f"Error forecast for more data, calibrated on {CALIBRATED_ON}; {HELD_NOTE}. Far: "
             "beyond four times the largest measured size",
             study.forecasts.assign(far=study.forecasts["is_far"].map({True: "far"})),
-            "n_train error times at headline low high far local_power_law filters sizes refusal",
+            "n_train error times at headline low high far sizes refusal",
             "fraction",
         ),
         _table(
             study,
-            "Earlier forecasts against what was measured since; errors in %",
-            study.scored,
+            "The largest size as the smaller ones alone forecast it; errors in %",
+            study.backtests,
             "n_train at headline low high measured held",
             "fraction",
         ),
@@ -275,15 +274,3 @@ def _ahead(study: Analysis, target: float | None) -> list[Table]:
         "fraction",
     )
     return [needed, *tables]
-
-
-def _decided(study: Analysis, factor: str) -> list[str]:
-    """Say how much of a table of differences is decided, and what chance alone would give."""
-    counted = study.decisions(factor)
-    if not counted.tested:
-        return []
-    return [
-        f"Decided: {counted.decided} of {count(counted.tested, 'difference')}; of what is decided, "
-        f"5 % is false on average. Intervals that leave 0 out, each taken alone: {counted.alone}; "
-        f"were there no difference at all, {counted.by_chance:.1f}."
-    ]

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from results.errors import ResultsError, StoreError
-from results.records import FORECAST_SCHEMA, SCHEMAS
+from results.records import SCHEMAS
 from results.store import merging
 from results.store.files import move, source, write_whole
 from results.store.invariants import contradictions, heads, needed, once, wrong
@@ -157,19 +157,6 @@ class Store:
     def _generation(self, table: str) -> int:
         """Return a number that changes when parts are merged; in an object store none ever are."""
         return merging.generation(self.root, table) if isinstance(self.root, Path) else 0
-
-    def forecasts(self) -> pa.Table:
-        """Return the forecasts that reports have recorded, none where there are none yet.
-
-        Raises StoreError where the file is damaged.
-        """
-        file = self.report / "forecasts.parquet"
-        try:
-            return pq.read_table(source(file), schema=FORECAST_SCHEMA, partitioning=None)
-        except FileNotFoundError:
-            return FORECAST_SCHEMA.empty_table()
-        except pa.ArrowException as error:
-            raise StoreError(f"{file} cannot be read ({error}): remove it.") from error
 
     def read_part(self, table: str, part: Location) -> pa.Table:
         """Return the rows of one part, with the table's full schema."""

@@ -11,7 +11,6 @@ from results.analysis.analysis import Analysis
 from results.analysis.runs import Design
 from results.records import (
     EPOCH_SCHEMA,
-    FORECAST_SCHEMA,
     PREDICTION_SCHEMA,
     SCHEMAS,
     TRIAL_SCHEMA,
@@ -125,7 +124,6 @@ def analysis_of(
         row = {"pass_id": "0001", "data": json.dumps(data)}
         environments = pa.Table.from_pylist([row], schema=SCHEMAS["environments"])
         tables["environments"] = environments.to_pandas()
-    tables["forecasts"] = FORECAST_SCHEMA.empty_table().to_pandas()
     for name, table in (("epochs", epochs), ("predictions", predictions)):
         if table is not None:
             tables[name] = table

@@ -1,19 +1,14 @@
 import numpy as np
-import pandas as pd
 import pyarrow.compute as pc
 import pytest
-from runs_table import BIG, SMALL, analysis_of, cell, noisy, trial
+from runs_table import BIG, SMALL, analysis_of, cell, noisy
 from sample import Plan, write
 
 import results
-from results.analysis.runs import compared_runs
-from results.analysis.series import scored, with_recorded
 from results.errors import ResultsError
-from results.records import FORECAST_SCHEMA
 from results.store.store import Store
 
 FRACTIONS = (0.25, 0.5, 1.0)
-NOW = pd.Timestamp("2026-01-01", tz="UTC")
 
 
 def line(errors, spread=0.1, fractions=FRACTIONS, **fields):
@@ -33,9 +28,7 @@ def test_a_row_for_each_series_and_stretch():
     first = small.iloc[0]
     assert (first["n_train"], first["sizes"]) == (1600, 3)
     assert first["error"] == pytest.approx(10)
-    assert first["headline"] == pytest.approx((first["local_power_law"] + first["filters"]) / 2)
     assert (small["low"] <= small["headline"]).all()
-    assert "LCDB" in first["calibrated_on"]
     assert big["refusal"].str.contains("too uneven").all()
     assert big["headline"].isna().all()
 
@@ -111,68 +104,42 @@ def test_labels_without_a_forecast():
     assert text.startswith("not reached up to 1,600 images; no forecast: the curve is too uneven")
 
 
-def recorded_of(rows, before=None):
-    study = analysis_of(rows)
-    before = study.table("forecasts") if before is None else before
-    series = study.cells.series
-    return with_recorded(before, study.forecasts, study.runs, study.wanted, series, NOW)
-
-
-def test_a_forecast_is_recorded_and_scored_once_more_is_measured():
-    early = recorded_of(line([40, 20]))
-    assert early.columns.tolist() == FORECAST_SCHEMA.names
-    assert early["at"].tolist() == [1600, 3200, 6400, 12_800, 25_600, 51_200]
-    rows = line([40, 20, 11])
-    table = scored(early, compared_runs(pd.DataFrame(rows)), ["model", "weights", "fraction"])
-    found = table.iloc[0]
+def test_the_largest_size_is_held_against_what_the_smaller_ones_forecast():
+    table = analysis_of(line([40, 20, 11])).backtests
+    early = analysis_of(line([40, 20])).forecasts.iloc[0]
     assert len(table) == 1
+    found = table.iloc[0]
     assert (found["n_train"], found["at"]) == (800, 1600)
-    assert found[["headline", "low", "high"]].tolist() == pytest.approx(
-        early.iloc[0][["headline", "low", "high"]].tolist()
-    )
+    told = ["headline", "low", "high"]
+    assert found[told].tolist() == pytest.approx(early[told].tolist())
     assert found["measured"] == pytest.approx(11)
     assert found["held"] == (found["low"] <= 11 <= found["high"])
-    later = recorded_of(rows, early)
-    assert later["n_train"].tolist() == [800] * 6 + [1600] * 6
 
 
-def test_a_size_between_two_stretches_is_scored_too():
-    early = recorded_of(line([40, 20]))
-    rows = line([40, 20, 15], fractions=(0.25, 0.5, 0.75))
-    found = scored(early, compared_runs(pd.DataFrame(rows)), ["model", "weights", "fraction"])
-    first, at = early.iloc[0], np.log2(1.5)
-    assert found["at"].tolist() == [1200]
-    assert found["headline"][0] == pytest.approx((1 - at) * 20 + at * first["headline"])
-    width = found["high"][0] - found["low"][0]
-    assert width == pytest.approx(np.sqrt(at) * (first["high"] - first["low"]))
+def test_each_smaller_size_forecasts_unless_it_cannot():
+    four = line([60, 30, 20, 16], fractions=(0.125, 0.25, 0.5, 1.0))
+    table = analysis_of(four).backtests
+    assert table["n_train"].tolist() == [400, 800]
+    # From one size, and beyond 64 times, nothing is forecast; in a race nothing is fair.
+    assert analysis_of(line([40, 20])).backtests.empty
+    far = line([60, 50, 11], fractions=(1 / 256, 1 / 128, 1.0))
+    assert analysis_of(far).backtests.empty
+    assert analysis_of(four, race=True).backtests.empty
 
 
-def test_the_last_forecast_from_a_size_counts_and_only_of_the_same_recipe():
-    early = recorded_of(line([40, 20]))
-    again = recorded_of(line([40, 18]), early)
-    assert again["error"].tolist() == pytest.approx([18] * 6)
-    other = compared_runs(pd.DataFrame(line([40, 20, 11], lr=0.1)))
-    assert scored(early, other, ["model", "weights", "fraction"]).empty
-
-
-def test_nothing_is_recorded_while_a_larger_size_is_under_way():
-    assert recorded_of([*line([40, 20]), trial(None, status="planned")]).empty
-
-
-def test_reports_keep_forecasts_and_score_them(tmp_path):
+def test_reports_hold_forecasts_against_what_is_measured(tmp_path):
     store = Store(write(tmp_path, Plan(fractions=(1 / 16, 1 / 4, 1.0)), np.random.default_rng(0)))
     trials = store.read("trials")
     store.write_part("trials", "sample", [trials.filter(pc.field("fraction") < 1)])
-    results.write_report(store.root)
     early = results.open(store.root).analysis
-    assert early.scored.empty
+    assert early.backtests.empty
     store.write_part("trials", "sample", [trials])
     page = results.write_report(store.root, target=0.9).read_text()
-    found = results.open(store.root).analysis.scored
+    found = results.open(store.root).analysis.backtests
     told = early.forecasts[early.forecasts["times"] == 4]
     assert len(found) == (told["refusal"] == "").sum() > 0
     assert (found["at"] == 4 * found["n_train"]).all()
-    assert "Earlier forecasts against what was measured since" in page
+    assert "The largest size as the smaller ones alone forecast it" in page
     assert "Images needed for a test accuracy of 90 %" in page
 
 

@@ -487,12 +487,3 @@ def test_readers_meet_every_row_once_while_parts_are_merged(tmp_path: Path) -> N
     reader.join()
     assert problems == []
     assert len(sequences(store)) == 90 * ROWS_PER_PART
-
-
-def test_a_damaged_record_of_forecasts_is_named(tmp_path):
-    store = Store(tmp_path)
-    assert store.forecasts().num_rows == 0
-    store.report.mkdir()
-    (store.report / "forecasts.parquet").write_bytes(b"no Parquet")
-    with pytest.raises(StoreError, match=r"forecasts\.parquet cannot be read .*: remove it"):
-        store.forecasts()
