@@ -23,7 +23,7 @@ MODELS = ("resnet18", "resnet50")
 WEIGHTS = ("none", "IMAGENET1K_V1")
 FRACTIONS = (1 / 16, 1 / 2, 1.0)
 POOL = 45_000
-CLAIMS = ("Best next step", "elps", "Would lose", "ahead of", "overtakes", "times the data")
+CLAIMS = ("Helps:", "Would lose", "ahead of", "overtakes", "times the data")
 """Words that an answer has where it claims that something differs."""
 Skill = Callable[[Mapping[str, Any]], float]
 """What a cell's models are good at, in standard deviations of the images' difficulty."""

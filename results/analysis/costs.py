@@ -1,6 +1,5 @@
-"""What a study costs: of slots, of a pass, of a cell. Frames in, frame out."""
+"""What a study costs: of slots, of a cell. Frames in, frame out."""
 
-import json
 from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING
@@ -13,10 +12,6 @@ if TYPE_CHECKING:
 
 COSTS = ("n_parameters", "flops_per_image", "resource_seconds")
 """Columns of a frame of cells that may stand against the error."""
-_FORECAST = (
-    *("started_at", "trials_predicted", "trials", "epochs_predicted", "epochs"),
-    *("seconds_predicted", "seconds_low", "seconds_high", "seconds", "ratio", "basis"),
-)
 Hold = tuple[Hashable, float, float]
 """A slot, and from when to when (seconds) a trial held it."""
 
@@ -50,35 +45,3 @@ def pareto_front(cells: "pd.DataFrame", cost: str) -> "pd.Series":
     front = lowest[lowest < lowest.cummin().shift(fill_value=np.inf)]
     on_front: pd.Series = known["error"] == known[cost].map(front)
     return on_front.reindex(cells.index, fill_value=False)
-
-
-def predicted_and_actual(environments: "pd.DataFrame", epochs: "pd.DataFrame") -> "pd.DataFrame":
-    """Return one row per pass that recorded what it was expected to take.
-
-    `started_at`; trials, epochs and seconds (from the pass's start to its last epoch), each as
-    predicted and as they came to be; `seconds_low` and `seconds_high` of the prediction; `ratio`,
-    actual over predicted seconds, NaN where the pass trained fewer trials than it was to, and so
-    was cut short; `basis`, in words.
-    """
-    import pandas as pd
-
-    passes = environments.sort_values("started_at").reset_index(drop=True)
-    # Passes of earlier versions recorded no forecast.
-    forecasts = passes.get("forecast", [None] * len(passes))
-    times, starts = epochs["recorded_at"], passes["started_at"]
-    rows = []
-    for text, start, end in zip(forecasts, starts, starts.shift(-1), strict=True):
-        if not isinstance(text, str):
-            continue
-        told, own = json.loads(text), epochs[(times >= start) & ~(times >= end)]
-        trials, nothing = int(own["trial_id"].nunique()), float("nan")
-        seconds = (own["recorded_at"].max() - start).total_seconds() if trials else nothing
-        ratio = seconds / told["seconds"] if trials >= told["trials"] else nothing
-        shares = told["basis"].items()
-        basis = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in shares)
-        counts = (told["trials"], trials, told["epochs"], len(own))
-        range_of = (told["seconds"], told["low"], told["high"])
-        rows.append((start, *counts, *range_of, seconds, ratio, basis))
-    # A time that is no number was once recorded of trainables that do not say how fast they are.
-    found = pd.DataFrame(rows, columns=list(_FORECAST))
-    return found[found["seconds_predicted"].notna()]

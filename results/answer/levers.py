@@ -106,35 +106,17 @@ def step_of(study: Analysis, row: Mapping[str, Any]) -> Step:
         bool(row["decided"]),
         row["basis"] == FORECAST,
         lever_cost(study, row),
-        _chance(row, "{}"),
+        _chance(row),
     )
 
 
 def levers_said(study: Analysis) -> str:
-    """Rank the levers by what they gain at all of the data; empty where nothing is compared."""
+    """Say what each lever gains at all of the data; empty where nothing is compared."""
     rows = records_of(study.levers)
-    if not rows:
-        return ""
-    won, lost, tied = parted(rows)
-    if not study.is_ranked:
+    if rows and not study.is_ranked:
         return f"Nothing is told apart with one seed; measured once: {_items(study, rows)}."
-    said = []
-    if won and won[0] is rows[0]:
-        chance = _chance(won[0], "Best next step, with {} probability", "Best next step")
-        said.append(f"{chance}: {_items(study, won[:1])}.")
-        if won[1:]:
-            said.append(f"Also helps: {_items(study, won[1:], chances=True)}.")
-    elif won:
-        said.append(f"Helps, though perhaps not most: {_items(study, won, chances=True)}.")
-    elif lost:
-        said.append("No step is shown to gain anything.")
-    else:
-        said.append("Nothing is told apart: no step is shown to gain or to lose anything.")
-    if lost:
-        said.append(f"Would lose: {_items(study, lost)}.")
-    if tied:
-        said.append(f"Not told apart from no gain: {_items(study, tied, chances=True)}.")
-    return " ".join(said)
+    groups = zip(("Helps", "Would lose", "Not told apart from no gain"), parted(rows), strict=True)
+    return " ".join(f"{word}: {_items(study, own)}." for word, own in groups if own)
 
 
 def parted(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[Any], list[Any]]:
@@ -144,18 +126,19 @@ def parted(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[Any], lis
     return won, lost, [row for row in rows if not row["decided"]]
 
 
-def _items(study: Analysis, rows: list[dict[str, Any]], chances: bool = False) -> str:
+def _items(study: Analysis, rows: list[dict[str, Any]]) -> str:
     return "; ".join(
         f"{_worded(row)[2]}, {'forecast ' if row['basis'] == FORECAST else ''}"
         f"{study.metric.amount(row['gain'], row['low'], row['high'])}{_cost(study, row)}"
-        f"{_chance(row, ', {} likely the best of these') if chances else ''}"
+        + (f", {chance} likely the best of these" if (chance := _chance(row)) else "")
         for row in rows
     )
 
 
-def _chance(row: Mapping[str, Any], words: str, unknown: str = "") -> str:
+def _chance(row: Mapping[str, Any]) -> str:
+    """Return the probability of being the best step, empty where none is known."""
     chance = row["best_probability"]
-    return unknown if chance != chance else words.format(percent(chance))
+    return percent(chance) if chance == chance else ""
 
 
 def lever_cost(study: Analysis, row: Mapping[str, Any]) -> str:

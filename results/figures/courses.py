@@ -127,4 +127,4 @@ def _say_absent(axes: Axes, cell: pd.DataFrame) -> None:
     reasons = [f"{row['state']}:\n{row['reason']}" for row in records_of(cell)]
     text = "\n".join(textwrap.wrap(style.plain([*reasons, "not in this study"][0], 110), 30))
     axes.set_facecolor("#F4F4F4")
-    style.write_in_row(axes, 0.5, 0.5, text, style.PALE, axes.transAxes)
+    style.write(axes, 0.5, 0.5, text, axes.transAxes)

@@ -165,25 +165,22 @@ def cost(study: Analysis) -> Figure:
         f"One mark per cell: mean {_error(study)} against {resource}-seconds of one training run. "
         "Line: cells that no other beats, named where there is room. Search time is not counted."
     )
-    models, weights = (list(known[factor].unique()) for factor in ("model", "weights"))
-    looks: dict[tuple[str, str], dict[str, Any]] = {}
-    for number, each in enumerate(combinations(known, ("model", "weights"))):
-        model, level = each["model"], each["weights"]
-        place = style.place_of(models.index(model), weights.index(level))
-        looks[str(model), str(level)] = style.look(number if place is None else place)
-    handles = []
-    for (model, level), look in [*looks.items()][:_MAX_SERIES]:
-        name = style.plain(model if len(weights) == 1 else f"{model} × {level}")
-        handles.append(style.mark(name, marker=look["marker"], color=look["color"]))
+    kinds = ["model"] if known["weights"].nunique() == 1 else ["model", "weights"]
+    groups = [
+        (own, {name: style.look(place)[name] for name in ("color", "marker")})
+        for place, own in enumerate(by_cell(known, kinds).values())
+    ]
+    handles = [
+        style.mark(style.plain(cell_name(own.iloc[0], kinds)), **look)
+        for own, look in groups[:_MAX_SERIES]
+    ]
     figure, grid = style.new_grid(1, 1, (7.4, 4.0), title, note, handles)
     axes: Axes = grid[0, 0]
     front = known[pareto_front(known, "resource_seconds")].sort_values("resource_seconds")
     line: dict[str, Any] = {"where": "post", "color": style.PALE, "linewidth": 1.2, "zorder": 1}
     axes.step(front["resource_seconds"], front["error"], **line)
-    for (model, level), own in known.groupby(["model", "weights"], sort=False, dropna=False):
-        times, errors = own["resource_seconds"], own["error"]
-        look = looks[str(model), str(level)]
-        axes.plot(times, errors, look["marker"], color=look["color"], markersize=6.3)
+    for own, look in groups:
+        axes.plot(own["resource_seconds"], own["error"], ls="none", markersize=6.3, **look)
     axes.margins(x=0.12, y=0.12)
     _logarithmic(axes)
     varied = [factor for factor in study.factors if front[factor].nunique(dropna=False) > 1]

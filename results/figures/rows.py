@@ -31,8 +31,14 @@ def studies(
         for colour, (_, name, marker, _) in zip(style.COLOURS, sides, strict=False)
     ]
     labels = [style.plain(row, 44) for row in rows[: style.MAX_ROWS]]
-    figure, (left, right) = style.new_rows(labels, (5.2, 4.4), title, note, handles)
+    room, size = 0.4 + 0.07 * max(map(len, labels)), (4.4, 0.4 + 0.32 * len(labels))
+    figure, grid = style.new_grid(1, 2, size, title, note, handles, room)
+    left, right = grid[0]
     places = np.arange(len(shown))
+    style.same_limits(grid, y=(len(labels) - 0.4, -0.6))
+    for axes in (left, right):
+        axes.set_yticks(places, labels)
+        axes.grid(visible=False, axis="y")
     for colour, (side, _, marker, offset) in zip(style.COLOURS, sides, strict=False):
         mean, low, high = (
             metric.sign * shown[f"accuracy{end}_{side}"] for end in ("", "_low", "_high")
@@ -55,6 +61,6 @@ def studies(
         # The very same trials have an interval of no width.
         if not compared or row["low"] == row["high"]:
             height = place - 0.25 if compared else place
-            style.write_in_row(right, height, 0.5, str(row["basis"]), style.PALE)
+            style.write(right, 0.5, height, str(row["basis"]), right.get_yaxis_transform())
     right.set_xlabel(f"difference ({metric.points})" if metric.points else "difference")
     return figure

@@ -3,7 +3,7 @@
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -27,7 +27,6 @@ MAX_LINES = 8
 """Lines that a panel has at most, since more are not told apart at a glance."""
 _LEGEND_COLUMNS = 4
 _LETTER = 0.07  # inches, of a legend
-_Place = Literal["lower left", "outside lower left"]
 _ROOM = 0.05  # of a range, at each of its ends
 _TALLEST = 200.0  # inches; matplotlib cannot draw much beyond
 
@@ -59,13 +58,6 @@ def look(place: int) -> dict[str, Any]:
     }
 
 
-def place_of(colour: int, marker: int) -> int | None:
-    """Return the place whose look has this colour and this marker; None where there is none."""
-    places = range(len(COLOURS) * len(MARKERS))
-    wanted = (colour, marker)
-    return next((p for p in places if (p % len(COLOURS), p % len(MARKERS)) == wanted), None)
-
-
 def kept(series: Sequence[Any], best: Any) -> dict[Any, int]:
     """Return the series that a panel has room for, each with its place among all.
 
@@ -88,42 +80,6 @@ def left_out(number: int, what: str, holder: str = "the page") -> str:
     return f" {number} more {what} are left out; {holder} lists all." if number > 0 else ""
 
 
-def new_figure(
-    width: float, height: float, title: str, note: str = "", handles: Sequence[Artist] = ()
-) -> Figure:
-    """Return a figure without axes: a title, a line below it on how to read it, and a legend.
-
-    Sizes are in inches; the height is that of the charts, without title and note. Both are plain
-    already; the note is wrapped. The legend of the handles stands below the charts.
-    """
-    figure, head = _with_head(width, height, title, note)
-    figure.set_layout_engine("constrained", rect=(0.0, 0.0, 1.0, 1.0 - head))
-    _add_legend(figure, handles, "outside lower left")
-    return figure
-
-
-def new_rows(
-    names: Sequence[str],
-    widths: Sequence[float],
-    title: str,
-    note: str,
-    handles: Sequence[Artist] = (),
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a named row for each thing that it shows.
-
-    Its axes follow from left to right, with widths in inches. Row 0, the first name, has its marks
-    at the height 0, row 1 at 1. The rest is as in `new_figure`.
-    """
-    height = (1.1 if handles else 0.8) + 0.32 * len(names)
-    figure = new_figure(sum(widths), height, title, note, handles)
-    row = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
-    for axes in row:
-        tidy(axes, "x")
-    row[0].set_yticks(range(len(names)), names)
-    row[0].set_ylim(len(names) - 0.4, -0.6)
-    return figure, list(row)
-
-
 def new_grid(
     rows: int,
     columns: int,
@@ -131,20 +87,27 @@ def new_grid(
     title: str,
     note: str,
     handles: Sequence[Artist],
+    left: float = 0.75,
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure with many panels, laid out without measuring any text, and its axes.
+    """Return a figure of panels with a title, a line on how to read it, and a legend below them.
 
-    Measuring, as matplotlib's own layout does, takes seconds with dozens of panels; so does sharing
-    axes, since each artist that is added then has all limits worked out anew. Callers give all
-    panels the same limits with `same_limits`. A panel's width and height are in inches, with the
-    gap to the next; the axes have the shape (rows, columns). The rest is as in `new_figure`.
+    It is laid out without measuring any text. Measuring, as matplotlib's own layout does, takes
+    seconds with dozens of panels; so does sharing axes, since each artist that is added then has
+    all limits worked out anew. Callers give all panels the same limits with `same_limits`.
+
+    A panel's width and height are in inches, with the gap to the next, as is the room at their
+    left; the axes have the shape (rows, columns). Title and note are plain already; the note is
+    wrapped.
     """
-    left, right, top, gap = 0.75, 0.2, 0.3, (0.3, 0.35)
+    right, top, gap = 0.2, 0.3, (0.3, 0.35)
     width = left + columns * panel[0] + right
     foot = 0.65 + 0.22 * -(-len(handles) // _legend_columns(handles, width))
     figure, head = _with_head(width, top + rows * panel[1] + foot, title, note)
     height = figure.get_figheight()
-    _add_legend(figure, handles, "lower left")
+    if handles:
+        looks: dict[str, Any] = {"fontsize": 8.5, "frameon": False}
+        columns_below = _legend_columns(handles, width)
+        figure.legend(handles=list(handles), loc="lower left", ncols=columns_below, **looks)
     places = {
         "left": left / width,
         "right": 1 - right / width,
@@ -200,12 +163,6 @@ def _with_head(width: float, height: float, title: str, note: str) -> tuple[Figu
     return figure, head / height
 
 
-def _add_legend(figure: Figure, handles: Sequence[Artist], place: _Place) -> None:
-    if handles:
-        columns = _legend_columns(handles, figure.get_figwidth())
-        figure.legend(handles=list(handles), loc=place, ncols=columns, fontsize=8.5, frameon=False)
-
-
 def _legend_columns(handles: Sequence[Artist], width: float) -> int:
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     return max(1, min(len(handles), _LEGEND_COLUMNS, int(width / (0.6 + _LETTER * longest))))
@@ -243,8 +200,7 @@ def for_column(figure: Figure, width: float | None, title: bool) -> Figure:
         labels = [text.get_text() for text in legend.get_texts()]
         columns = max(1, int(width / (0.5 + _LETTER * max(map(len, labels)))))
         height += 0.16 * -(-len(labels) // columns)
-        below: _Place = "outside lower left"
-        figure.legend(handles, labels, loc=below, ncols=columns, frameon=False)
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False)
     height = min(height, _TALLEST)
     figure.set_size_inches(width, height)
     for text in figure.texts:
@@ -287,14 +243,14 @@ def name_panel(axes: Axes, name: str, width: int = 60) -> None:
     axes.set_title(plain(name, width), fontsize=9.5, color=INK, loc="left")
 
 
-def tidy(axes: Axes, grid: Literal["both", "x"] = "both") -> None:
+def tidy(axes: Axes) -> None:
     """Draw an axes quietly: no box, small letters, a pale grid behind the data."""
     axes.spines[["top", "right"]].set_visible(False)
     for label in (axes.xaxis.label, axes.yaxis.label):
         label.set_fontsize(9)
     axes.spines[["left", "bottom"]].set_color(PALE)
     axes.tick_params(colors=INK, labelsize=8.5)
-    axes.grid(axis=grid, color=GRID, linewidth=0.6)
+    axes.grid(color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
@@ -309,22 +265,15 @@ def draw_intervals(
         axes.errorbar(places, middle, yerr=[middle - down, up - middle], **looks)
 
 
-def write_in_row(
-    axes: Axes, row: float, across: float, text: str, colour: str, place: Transform | None = None
-) -> None:
-    """Write a word in a row of `new_rows`, at a share of the axes' width from its left.
-
-    With a transform of the axes, at a place of that.
-    """
-    place = place or axes.get_yaxis_transform()
-    looks: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5, "color": colour}
-    axes.text(across, row, text, transform=place, **looks)
+def write(axes: Axes, across: float, height: float, text: str, place: Transform) -> None:
+    """Write a few pale words at a place, in the coordinates of a transform."""
+    looks: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5, "color": PALE}
+    axes.text(across, height, text, transform=place, **looks)
 
 
 def empty(title: str, message: str) -> Figure:
     """Return a figure that says why there is nothing to draw."""
-    figure = new_figure(7.0, 2.2, title)
-    figure.set_layout_engine("none")
+    figure, _ = _with_head(7.0, 2.2, title, "")
     figure.text(0.5, 0.4, message, ha="center", va="center", fontsize=10, color=PALE)
     return figure
 

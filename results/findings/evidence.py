@@ -84,33 +84,16 @@ def _raced(study: Analysis) -> Iterator[Finding]:
     yield error(
         "race",
         f"unlike trials competed: {stopped} of {len(wanted)} were stopped early",
-        "a search, not a comparison; early_stopping.compare: cell trains every cell to its end",
+        "a search, not a comparison: a mean over survivors is biased upward; "
+        "early_stopping.compare: cell trains every cell to its end",
     )
-    for cell, own in study.by_cell(wanted):
-        count = int((own["status"] == Status.STOPPED).sum())
-        if count:
-            yield error(
-                "race",
-                f"{count} of {len(own)} trials were stopped while competing with other cells",
-                "this is a search, not a comparison: a mean over survivors is biased upward; "
-                "compare: cell keeps every cell",
-                cell,
-            )
 
 
 def _stopped(study: Analysis) -> Iterator[Finding]:
-    """Say which measured trials were stopped, and how few recipes a search was left with."""
+    """Say how few recipes a search was left with."""
+    wanted = study.wanted
     if study.design.race:
         return
-    wanted = study.wanted
-    measured = measured_trials(wanted[wanted["status"] == Status.STOPPED])
-    for row in measured.to_dict("records"):
-        yield error(
-            "stopped-measurement",
-            f"seed {row['seed']} was stopped at epoch {row['stopped_at_epoch']:g}",
-            "a measured trial is never stopped; run the study again",
-            cell_name(row, study.factors),
-        )
     for cell, own in study.by_cell(wanted[wanted["stage"] == Stage.SEARCH]):
         epochs = own.loc[own["status"] == Status.STOPPED, "stopped_at_epoch"]
         if epochs.empty:
@@ -221,26 +204,8 @@ def _two_models(study: Analysis) -> Iterator[Finding]:
         )
 
 
-def _other_predictions(study: Analysis) -> Iterator[Finding]:
-    held = study.table("predictions")[["trial_id", "epoch"]].drop_duplicates()
-    runs = study.runs[["trial_id", *study.factors, "epochs_budget"]]
-    pairs = runs.merge(held, on="trial_id")
-    fits = (pairs["epoch"] == pairs["epochs_budget"]).groupby(pairs["trial_id"]).any()
-    odd = pairs[~pairs["trial_id"].map(fits).astype(bool)]
-    for cell, own in study.by_cell(odd):
-        recorded = ", ".join(f"{epoch:g}" for epoch in sorted(own["epoch"].unique()))
-        yield note(
-            "other-predictions",
-            f"predictions are of epoch {recorded}, the study as last run asks for "
-            f"{own['epochs_budget'].iloc[0]:g}; {own['trial_id'].nunique()} trials",
-            "comparisons over the same test images leave the cell out; a budget that was trained "
-            "to its end has them",
-            cell,
-        )
-
-
 RULES = (
     *(_capped, _missing, _raced, _stopped, _few_seeds, _undecided, _selected, _untested, _curves),
-    *(_two_models, _other_predictions),
+    _two_models,
 )
 """What is missing, too few, or chosen on what it is judged by; each takes a study."""

@@ -18,23 +18,6 @@ from results.statistics.best import expected_best
 _MODEL = ("model", "weights")
 
 
-def _unrecorded(study: Analysis) -> Iterator[Finding]:
-    runs = study.runs
-    lacking = []
-    parts = runs[runs["fraction"] < 1]
-    if parts["subset_hash"].isna().any():
-        lacking.append("which images the subsets hold (subset_hash)")
-    if runs["fraction"].nunique() > 1 and runs["init_hash"].isna().any():
-        lacking.append("what the first step started from (init_hash)")
-    if lacking:
-        yield note(
-            "unrecorded",
-            f"of some runs it is not recorded {' and '.join(lacking)}",
-            "nothing for runs that scalestudy trained; of others, make sure that every epoch "
-            "passes over one frozen subset and that no fraction starts from another's weights",
-        )
-
-
 def _unpaired(study: Analysis) -> Iterator[Finding]:
     known = study.runs[study.runs["subset_hash"].notna()]
     for (fraction, seed), rows in known.groupby(["fraction", "seed"]):
@@ -73,18 +56,6 @@ def _unequal_starts(study: Analysis) -> Iterator[Finding]:
                 f"over {rows['fraction'].nunique()} fractions",
                 "start every cell afresh; carried-on weights generalise worse (Ash & Adams 2020)",
                 cell_name(row, _MODEL),
-            )
-
-
-def _one_start(study: Analysis) -> Iterator[Finding]:
-    scratch = study.runs[study.runs["init_hash"].notna() & (study.runs["weights"] == "none")]
-    for model, rows in scratch.groupby("model"):
-        if rows["seed"].nunique() > 1 and rows["init_hash"].nunique() == 1:
-            yield warning(
-                "one-start",
-                f"{rows['seed'].nunique()} seeds share one set of initial weights",
-                "intervals leave out their luck; let the model's function seed nothing itself",
-                str(model),
             )
 
 
@@ -271,7 +242,7 @@ def _mixed_hardware(study: Analysis) -> Iterator[Finding]:
 
 
 RULES = (
-    *(_unrecorded, _unpaired, _unequal_starts, _one_start, _weights_files, _imbalance, _edges),
-    *(_search_size, _one_lr, _unequal_updates, _validation_on_test, _coarse_stem, _mixed_hardware),
+    *(_unpaired, _unequal_starts, _weights_files, _imbalance, _edges, _search_size, _one_lr),
+    *(_unequal_updates, _validation_on_test, _coarse_stem, _mixed_hardware),
 )
 """What makes comparisons between cells unfair; each takes a study."""

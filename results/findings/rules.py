@@ -53,8 +53,6 @@ EXPLODED = 1.5
 FAR, FAR_ERRORS = 15.0, 4.0
 """Points, and standard errors of the smaller set at worst, beyond both of which the accuracies on
 validation and on test are of unlike images."""
-OPTIMISM = 0.1
-"""Points that choosing each run's epoch on the test set must add to be worth a line."""
 
 SEEDS = partial(warning, "single-seed")
 SIZES = partial(note, "few-fractions")

@@ -220,28 +220,8 @@ def _lost_images(study: Analysis) -> Iterator[Finding]:
         )
 
 
-def _optimism(study: Analysis) -> Iterator[Finding]:
-    """Say what choosing each run's best epoch on the test set would have added."""
-    epochs, metric = study.epochs, study.metric
-    known = epochs[["trial_id", "epoch"]].assign(
-        **{part: metric.scale * metric.of(epochs, part) for part in ("val", "test")}
-    )
-    known = known.dropna().sort_values(["trial_id", "epoch"], ignore_index=True)
-    runs = known.groupby("trial_id")
-    chosen = known.loc[runs["val"].idxmax()].set_index("trial_id")["test"]
-    optimism = runs["test"].max() - chosen
-    if not metric.is_percent or optimism.empty or optimism.mean() < rules.OPTIMISM:
-        return
-    yield note(
-        "best-epoch",
-        f"choosing each run's epoch on the test set would add {optimism.mean():.2f} points on "
-        f"average ({optimism.max():.2f} at most) to choosing on validation",
-        "nothing: the report uses the final epoch; keep this in mind against other papers",
-    )
-
-
 RULES = (
     *(_fit_findings, _divergence, _guessing, _classes, _outliers, _spikes, _few_steps),
-    *(_lost_images, _optimism),
+    _lost_images,
 )
 """What stands against runs in their own curves; each takes a study."""

@@ -11,7 +11,6 @@ import yaml
 
 from results.analysis.analysis import Analysis
 from results.analysis.cells import METRICS, Cells, State
-from results.analysis.costs import predicted_and_actual
 from results.analysis.runs import measured_trials, records_of
 from results.answer.answer import EVIDENCE
 from results.findings.findings import by_severity
@@ -46,10 +45,6 @@ _COMPARING = ("data-size", "cost", "pretraining")
 """Figures that every report draws."""
 _SECONDARY = ("state", "val_accuracy", "train_accuracy", "test_loss", "seconds")
 _SHOWN = ("test_accuracy", "val_accuracy", "train_accuracy", "test_loss")
-_PREDICTED = (
-    *("trials_predicted", "trials", "epochs_predicted", "epochs"),
-    *("seconds_predicted", "range", "seconds", "ratio"),
-)
 _MAX_POINTS = 5_000
 _MAX_CURVE_ROWS = 40_000
 _CURVE_METRICS = (
@@ -148,7 +143,6 @@ def render(
         environments=table_of(
             "One row per pass", passes, {name: name.replace("_", " ") for name in passes.columns}
         ),
-        forecasts=_forecast_table(run),
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
         written_at=written_at,
         refresh=refresh,
@@ -211,23 +205,6 @@ def _recipe_table(cells: Cells, tuned: list[str]) -> Table:
         "search_failed": "failed",
     }
     return table_of("The recipe chosen in each cell", frame, columns, most=len(frame))
-
-
-def _forecast_table(run: Run) -> Table | None:
-    found = predicted_and_actual(run.environments(), run.epochs())
-    if found.empty:
-        return None
-    ends = found[["seconds_low", "seconds_high"]].itertuples(index=False)
-    columns = {name: name.replace("_", " ") for name in ("started_at", *_PREDICTED, "basis")}
-    return table_of(
-        "What each pass was expected to take at its start, and took to its last epoch; no ratio "
-        "where it was cut short",
-        found.assign(
-            started_at=found["started_at"].dt.strftime("%Y-%m-%d %H:%M UTC"),
-            range=[f"{low:.0f} to {high:.0f}" for low, high in ends],
-        ),
-        columns | {"started_at": "pass", "ratio": "actual / predicted"},
-    )
 
 
 def _payload(study: Analysis) -> dict[str, object]:

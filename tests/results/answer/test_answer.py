@@ -75,7 +75,7 @@ def test_race_is_called_a_search():
 def test_ties_are_not_ranked():
     rows = cell([0.80, 0.81, 0.82]) + cell([0.81, 0.80, 0.823], model=BIG)
     texts = said(rows)
-    assert texts["levers"].startswith("Nothing is told apart")
+    assert texts["levers"].startswith("Not told apart from no gain: ")
     assert f"{BIG} instead of {SMALL}, +0.1 points (−" in texts["levers"]
     assert f"Not told apart from it: {SMALL}." in texts["best"]
     assert "0 of the 1 comparison behind this answer are decided" in texts["evidence"]
@@ -143,9 +143,8 @@ def test_a_real_effect_is_claimed():
     generator = benchmark.np.random.default_rng(1)
     study = benchmark.simulated(generator, lambda cell: 0.4 + 0.9 * (cell["weights"] != "none"))
     texts = said_of(study)
-    assert texts["levers"].startswith(
-        f"Best next step, with over 99 % probability: {PRETRAINED} weights instead of none, "
-    )
+    assert texts["levers"].startswith(f"Helps: {PRETRAINED} weights instead of none, ")
+    assert ", over 99 % likely the best of these" in texts["levers"]
     assert "new seeds and images" in texts["best"]
 
 

@@ -115,7 +115,7 @@ def test_8_a_difference_has_one_interval():
 
 def test_9_seeds_that_gain_exactly_alike_decide_nothing():
     texts = said(cell([0.80, 0.81]) + cell([0.85, 0.86], model=BIG))
-    assert texts["levers"].startswith("Nothing is told apart")
+    assert texts["levers"].startswith("Not told apart from no gain: ")
     assert f"{BIG} instead of {SMALL}, +5.0 points (no ±)" in texts["levers"]
 
 
@@ -236,7 +236,7 @@ def said_of_alike(rows, right, classes):
     text = " ".join(said_of(study).values())
     value = f"{100 * right.mean():.1f}"
     for claim in (
-        *("ahead of", "Best next step", "elps:", "Would lose", "overtakes", "times the data"),
+        *("ahead of", "Helps:", "Would lose", "overtakes", "times the data"),
         *("most accurate", "should decide", "of simulated studies", "diverged", "point costs"),
         *(f"({value} to {value}", "(0.0 to 0.0", "(+0.0 to +0.0", "crossover"),
     ):

@@ -13,7 +13,7 @@ import results
 from results.analysis.analysis import Analysis
 from results.analysis.runs import Design
 from results.figures.sizes import data_size
-from results.figures.style import COLOURS, count, kept, look, place_of, plain
+from results.figures.style import COLOURS, count, kept, look, plain
 from results.records import SCHEMAS
 
 SHARED = Path(__file__).parents[3].parent / "shared"
@@ -96,11 +96,6 @@ def test_data_size_shows_one_line_per_model_and_one_row_per_weights(tmp_path):
 
 def test_fifty_six_series_have_a_colour_and_a_mark_of_their_own():
     assert len({(look(place)["color"], look(place)["marker"]) for place in range(56)}) == 56
-    assert look(place_of(3, 5)) | {"linestyle": None} == {
-        "color": look(3)["color"],
-        "marker": look(5)["marker"],
-        "linestyle": None,
-    }
 
 
 def test_of_many_series_the_best_and_the_ends_stay():
