@@ -42,6 +42,7 @@ Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), *NUMBER]
 Tries = Annotated[int, Field(ge=0, lt=2**31), *NUMBER]
 Seed = Annotated[int, Field(ge=0, lt=2**31), *NUMBER]
 Stem = Literal["standard", "cifar"]
+Precision = Literal["fp32", "bf16"]
 TestRule = Literal["auto", "final", "every", "never"]
 """After which evaluation intervals the test set is evaluated too."""
 Sides = tuple[int, int]
@@ -136,8 +137,8 @@ class Recipe(BaseModel):
     as in evaluation; what it makes of the images is computed once, where these are the same in
     every pass: without augmentation, mixup and cutmix."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Number format of the forward and backward pass. `auto`: bf16 where the device computes it
-    natively."""
+    """Number format of the forward and backward pass. `auto`: bf16 where all devices that train the
+    study compute it natively; one format for all trials."""
     stem: Stem = "standard"
     """`cifar`: 3×3 stride-1 first convolution and no max-pool, for ResNets on small images."""
     image_size: ImageSize = None

@@ -45,6 +45,8 @@ def train_alone(work: Pass, placer: Placer, checkpoints: Location, watch: Watch)
         )
     # A simulation never loads torch.
     placer.meet([own_machine(study.trainable != "simulated")])
+    left = [wanted.trial for wanted in work.ledger.left()]
+    work.precision = placer.settle(left, work.ledger.precision, watch.note)
     watch.begin(1)
     train_here(work, checkpoints, watch.beat)
 
@@ -89,6 +91,7 @@ def train_on_ray(
         watch.connected()
         warnings = placer.meet(nodes)
         left = [wanted.trial for wanted in work.ledger.left()]
+        work.precision = placer.settle(left, work.ledger.precision, watch.note)
         warnings += placer.survey(left, watch.note)
         watch.begin(max_parallel)
         capacity = Capacity(

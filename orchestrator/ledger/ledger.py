@@ -1,5 +1,6 @@
 """What is wanted, known and left of a study: one truth, in memory."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from copy import copy
@@ -16,6 +17,7 @@ from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from results.phrases import cell_name, model_labels
 from results.records import Status
+from trainables.recipe import Precision
 
 
 class State(StrEnum):
@@ -65,6 +67,13 @@ class Ledger:
     def outcome(self, trial_id: str) -> Outcome | None:
         """Return what became of a trial, None while it is open."""
         return self._outcomes.get(trial_id)
+
+    @property
+    def precision(self) -> Precision | None:
+        """What `precision: auto` came to in most recorded trials; None where none is recorded."""
+        rows = (row for row in self.rows.values() if row.get("precision") == "auto")
+        found = Counter(row["resolved_precision"] for row in rows if row.get("resolved_precision"))
+        return max(found, key=found.__getitem__, default=None)
 
     @property
     def may_add_seeds(self) -> bool:

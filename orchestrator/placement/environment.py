@@ -22,6 +22,7 @@ def describe(cpus: float, gpus: float) -> dict[str, Any]:
     """Return the environment columns of this machine, with the whole cluster's CPUs and GPUs."""
     # Only where it is loaded already: a simulated study never needs it.
     torch = sys.modules.get("torch")
+    words = takewhile(lambda word: not word.startswith("-"), sys.argv[1:])
     cuda = torch.cuda if torch and torch.cuda.is_available() else None
     return {
         "started_at": datetime.now(UTC),
@@ -38,12 +39,8 @@ def describe(cpus: float, gpus: float) -> dict[str, Any]:
         "gpu_model": cuda.get_device_name() if cuda else None,
         "memory_bytes": memory_limit(),
         # Without flags, whose values might be secrets.
-        "command": " ".join([Path(sys.argv[0]).name, *takewhile(_is_plain, sys.argv[1:])]),
+        "command": " ".join([Path(sys.argv[0]).name, *words]),
     }
-
-
-def _is_plain(word: str) -> bool:
-    return not word.startswith("-")
 
 
 def _version(package: str) -> str | None:

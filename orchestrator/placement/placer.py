@@ -3,15 +3,17 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 from fractions import Fraction
 
 from orchestrator.errors import RunError
 from orchestrator.placement import shares
+from orchestrator.placement.precision import is_auto, settled
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from trainables.measure.footprint import Load
+from trainables.recipe import Precision
 from trainables.trial import Trial
 from trainables.work.reports import FailureKind
 
@@ -27,6 +29,7 @@ class Placer:
         self._enlarged: dict[str, shares.Share] = {}
         self._measured: dict[Load, shares.Share] = {}
         self._found: dict[str, dict[Load, shares.Measured]] = {}
+        self._precision: Precision | None = None
         self.nodes: list[shares.Node] = []
         self._has_gpu = False
 
@@ -96,6 +99,24 @@ class Placer:
         """Take note of nodes that joined or left during a run; what trials get stays."""
         self.nodes = nodes
 
+    def settle(
+        self, trials: Iterable[Trial], recorded: Precision | None, note: Callable[[str], None]
+    ) -> Precision | None:
+        """Return what `precision: auto` comes to in all trials; None where none asks for it.
+
+        `note` is told where some machine's own would be another. Raises RunError as `settled` does.
+        """
+        if any(map(is_auto, trials)):
+            on_gpu = bool(self.declared().gpu)
+            if len(self.nodes) == 1:
+                from trainables.training.device import natives
+            else:
+                from orchestrator.placement.survey import natives
+            self._precision, said = settled(recorded, natives(on_gpu), on_gpu)
+            if said:
+                note(said)
+        return self._precision
+
     def survey(self, trials: Sequence[Trial], note: Callable[[str], None]) -> list[str]:
         """Measure how many trials share a GPU, where that is asked for; return what is odd."""
         asks = shares.asks_of(self._study, self._inputs, trials)
@@ -103,7 +124,8 @@ class Placer:
             return []
         from orchestrator.placement.survey import Survey
 
-        survey = Survey(self._study.resources.cpu, self._most(len(trials)), note)
+        cpus, most = self._study.resources.cpu, self._most(len(trials))
+        survey = Survey(cpus, most, note, precision=self._precision)
         return self.take(survey.take(asks))
 
     def take(self, found: dict[str, dict[Load, shares.Measured]]) -> list[str]:

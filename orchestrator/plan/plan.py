@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from orchestrator.errors import StudyError
+from orchestrator.errors import RunError, StudyError
 from orchestrator.ledger.ledger import Ledger, State
 from orchestrator.ledger.looks import all_needed
+from orchestrator.placement.precision import is_auto, settled
 from orchestrator.placement.shares import ImagesForeseen, images_foreseen, shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
@@ -28,7 +29,7 @@ from results.records import Status
 from results.store.objects import Location
 from results.store.store import Store
 from trainables.functions import places_of
-from trainables.trial import SHARED_STATES
+from trainables.trial import SHARED_STATES, Trial
 from trainables.work.checkpoints import Checkpoints
 
 _OURS = ("orchestrator", "trainables", "results", "timm")
@@ -174,6 +175,7 @@ def plan_study(study: Study, out: str | Location | None = None, *, look: bool = 
             *_reread(inputs, store),
             *_afresh(ledger),
             *_shared_states(ledger),
+            *_one_precision(ledger, left, on_gpu),
             *lending_findings(ledger),
             *_found_twice(study),
         ],
@@ -288,6 +290,17 @@ def _shared_states(ledger: Ledger) -> list[Finding]:
     begun = sum(bool(states and states.states(most)) for states, most in own)
     said = f"{begun} of the new trials go on from kept states of the stable part of their schedule"
     return [note("shared-states", said)] if begun else []
+
+
+def _one_precision(ledger: Ledger, left: list[Trial], on_gpu: bool) -> list[Finding]:
+    """Return a finding on a precision that is the study's and not what this machine would take."""
+    from trainables.training.device import natives
+
+    try:
+        _, said = settled(ledger.precision, natives(on_gpu), on_gpu)
+    except RunError as error:
+        said = str(error)
+    return [note("one-precision", said)] if said and any(map(is_auto, left)) else []
 
 
 def _search_seed(declared: Study, study: Study) -> list[Finding]:

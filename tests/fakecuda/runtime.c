@@ -20,6 +20,11 @@ static long number_of(const char* n, long d) {
   return v ? atol(v) : d;
 }
 
+// A GPU that fell off its bus: whatever is asked of it from then on fails.
+static cudaError_t lost(void) {
+  return getenv("FAKECUDA_LOST") ? cudaErrorUnknown : cudaSuccess;
+}
+
 static int devices_there(void) {
   return (int)number_of("FAKECUDA_DEVICES", 1);
 }
@@ -405,11 +410,11 @@ API cudaError_t cudaDeviceSynchronize(void) {
 }
 
 API cudaError_t cudaGetLastError(void) {
-  return 0;
+  return lost();
 }
 
 API cudaError_t cudaPeekAtLastError(void) {
-  return 0;
+  return lost();
 }
 
 API cudaError_t cudaThreadExchangeStreamCaptureMode(enum cudaStreamCaptureMode* m) {
@@ -545,7 +550,7 @@ API cudaError_t cudaMemcpy(void* d, const void* s, size_t n, enum cudaMemcpyKind
 API cudaError_t cudaMemcpyAsync(void* d, const void* s, size_t n, enum cudaMemcpyKind k,
                                 cudaStream_t st) {
   copy(d, s, n, k);
-  return 0;
+  return lost();
 }
 
 API cudaError_t cudaMemcpyToSymbol(const void* d, const void* s, size_t n, size_t o,
@@ -599,7 +604,7 @@ API cudaError_t cudaStreamSynchronize(cudaStream_t s) {
   }
   syncs++;
   count_one("SYNC cudaStreamSynchronize");
-  return 0;
+  return lost();
 }
 
 API cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned f) {
@@ -760,7 +765,7 @@ API cudaError_t cudaGraphGetNodes(cudaGraph_t g, cudaGraphNode_t* nodes, size_t*
 
 API cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
   fakecuda_note("cudaGraphLaunch");
-  return 0;
+  return lost();
 }
 
 API cudaError_t cudaGraphDestroy(cudaGraph_t g) {

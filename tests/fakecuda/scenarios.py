@@ -3,8 +3,11 @@
 `python scenarios.py FOLDER` prints as JSON what each of them found, by its name.
 """
 
+import contextlib
 import ctypes
+import io
 import json
+import multiprocessing
 import os
 import random
 import sys
@@ -17,15 +20,26 @@ import numpy as np
 import torch
 from numpy.lib import format as npy
 
+from orchestrator.commands.app import main as main_command
 from orchestrator.commands.doctor import examine
+from orchestrator.placement.shares import copies
+from results.store.store import Store
 from trainables.data import holding
 from trainables.data.dataset import Dataset, Images
+from trainables.data.holding import resident_bytes
 from trainables.errors import TrainableError
 from trainables.measure import proof
+from trainables.measure.footprint import Footprint
 from trainables.measure.probe import Probe, _stand_in, made_up
 from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
-from trainables.training.device import gpu_problem, resolve_device
+from trainables.training.device import (
+    gpu_problem,
+    memory_fraction,
+    natives,
+    resolve_device,
+    resolve_precision,
+)
 from trainables.training.parallel import Group, meet
 from trainables.trial import Source, Trial, Weights
 from trainables.work.actor import Actor
@@ -33,7 +47,8 @@ from trainables.work.checkpoints import Checkpoints
 from trainables.work.reports import Task
 
 COUNTS = ("launches", "synchronisations", "copies back")
-GIB = 2**30
+MIB, GIB = 2**20, 2**30
+CIFAR_BYTES = resident_bytes(60_000, 45_000, 3 * 32 * 32)
 Scenario = Callable[[Path], Any]
 
 
@@ -246,6 +261,98 @@ def a_part_that_is_too_small(folder: Path) -> list[str]:
     return refusal(lambda: learner(gpu=1 / 64, precision="fp32", batch_size=512).step())
 
 
+def a_part_that_is_too_small_to_evaluate(folder: Path) -> list[str]:
+    return refusal(lambda: learner(gpu=1 / 16, precision="fp32", batch_size=2, stem="cifar").step())
+
+
+def room(gpu: float) -> dict[str, Any]:
+    """Measure trials in a part of a GPU; return bytes of each, and how many the whole GPU holds."""
+    found: dict[str, Any] = {}
+    for precision in ("fp32", "bf16"):
+        probe = Probe(trial(precision=precision), 32, 10_000, 1, gpu)
+        peak, context = probe.measure()
+        total = torch.cuda.get_device_properties(0).total_memory
+        k = copies(total, Footprint(context, peak, None), CIFAR_BYTES, 10_000)
+        found[precision] = [peak, context, k]
+        del probe
+    return found
+
+
+def of_8_gib(folder: Path) -> dict[str, Any]:
+    return room(1.0)
+
+
+def a_quarter_of_16_gib(folder: Path) -> dict[str, Any]:
+    return room(1 / 4)
+
+
+def of_80_gib(folder: Path) -> dict[str, Any]:
+    return room(1.0)
+
+
+def neighbours(folder: Path) -> list[dict[str, int]]:
+    """Train four trials at once on one GPU of four GiB; return what each holds and may hold."""
+    barrier = multiprocessing.get_context("fork").Barrier(4)
+    children = []
+    for number in range(4):
+        children.append(os.fork())
+        if not children[-1]:
+            try:
+                made = learner(gpu=1 / 4, precision="bf16", batch_size=64)
+                made.step()
+                barrier.wait(60)
+                library = ctypes.CDLL(os.environ["LD_PRELOAD"])
+                library.fakecuda_used.restype = ctypes.c_long
+                held, used = torch.cuda.max_memory_reserved(), library.fakecuda_used(0)
+                total = torch.cuda.get_device_properties(0).total_memory
+                may = int(memory_fraction(1 / 4, total) * total)
+                said = {"holds": held, "may": may, "together": used, "total": total}
+                (folder / f"{number}").write_text(json.dumps(said))
+                barrier.wait(60)
+            finally:
+                os._exit(0)
+    for child in children:
+        os.waitpid(child, 0)
+    return [json.loads((folder / f"{number}").read_text()) for number in range(4)]
+
+
+def a_gpu_that_disappears(folder: Path) -> list[str]:
+    """Lose the GPU between two intervals; return the kind and the message of what is raised."""
+    made = learner(precision="bf16")
+    made.step()
+    os.environ["FAKECUDA_LOST"] = "1"
+    try:
+        made.step()
+    except RuntimeError as error:
+        return [type(error).__name__, str(error)]
+    return []
+
+
+def a_gpu_that_is_gone(folder: Path) -> dict[str, Any]:
+    return a_driver_too_old(folder)
+
+
+def a_study(folder: Path) -> dict[str, Any]:
+    """Run a study through the command: one model fits a GPU of two GiB, the other does not."""
+    study = {
+        "name": "gpus",
+        "data": {"source": "digits"},
+        "factors": {"model": ["resnet18", "resnet50"], "fraction": [1]},
+        "recipe": {"epochs": 1, "batch_size": 512, "image_size": 64, "precision": "fp32"},
+        "resources": {"gpu": 1},
+    }
+    (folder / "s.yaml").write_text(json.dumps(study))
+    os.environ["SCALESTUDY_CACHE"] = str(folder / "cache")
+    os.chdir(folder)
+    words = ["run", "s.yaml", "--no-report", "--address=none", "--out=run", "--json"]
+    sys.argv = ["scalestudy", *words]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main_command()
+    trials = Store(folder / "run").read("trials").to_pylist()
+    names = ("status", "gpu", "device", "resolved_precision", "error")
+    return {row["model"]: {name: row[name] for name in names} for row in trials}
+
+
 def a_huge_workspace(folder: Path) -> list[str]:
     return refusal(lambda: learner(precision="fp32").step())
 
@@ -273,6 +380,8 @@ def an_old_gpu(folder: Path) -> dict[str, Any]:
         "problem": gpu_problem(),
         "auto": learner()._precision,
         "bf16": refusal(lambda: learner(precision="bf16")),
+        "natives": natives(on_gpu=True),
+        "settled": refusal(lambda: resolve_precision("auto", torch.device("cuda"), "bf16")),
     }
 
 
@@ -308,6 +417,14 @@ SCENARIOS: list[tuple[Scenario, dict[str, Any]]] = [
     (an_epoch, {}),
     (attention, {}),
     (a_part_that_is_too_small, {"FAKECUDA_TOTAL": 16 * GIB}),
+    (a_part_that_is_too_small_to_evaluate, {}),
+    (of_8_gib, {"FAKECUDA_TOTAL": 8 * GIB}),
+    (a_quarter_of_16_gib, {"FAKECUDA_TOTAL": 16 * GIB}),
+    (of_80_gib, {"FAKECUDA_TOTAL": 80 * GIB}),
+    (neighbours, {"FAKECUDA_TOTAL": 4 * GIB}),
+    (a_gpu_that_disappears, {}),
+    (a_gpu_that_is_gone, {"FAKECUDA_DEVICES": 0}),
+    (a_study, {"FAKECUDA_TOTAL": 2 * GIB}),
     (a_huge_workspace, {"FAKECUDNN_WORKSPACE": 64 * GIB}),
     (a_driver_too_old, {"FAKECUDA_DRIVER": 12080}),
     (an_old_gpu, {"FAKECUDA_MAJOR": 7, "FAKECUDA_MINOR": 5}),

@@ -121,13 +121,15 @@ def test_attention_repeats(found: dict[str, Any]) -> None:
     ("scenario", "words"),
     [
         ("a_part_that_is_too_small", "128.00 MiB allowed"),
+        ("a_part_that_is_too_small_to_evaluate", "512.00 MiB allowed"),
         ("a_huge_workspace", "unable to find an engine to execute this computation"),
     ],
 )
 def test_a_shortage_is_named(found: dict[str, Any], scenario: str, words: str) -> None:
     kind, message = found[scenario]
     assert kind == "OutOfGpuMemory"
-    assert "A100-SXM4-80GB has no room for resnet18, batches of" in message
+    what = "the evaluation of resnet18:" if "evaluate" in scenario else "resnet18, batches of"
+    assert f"A100-SXM4-80GB has no room for {what}" in message
     assert words in message
 
 
@@ -136,6 +138,7 @@ def test_a_gpu_that_cannot_be_used_is_refused_where_it_is_asked_for(found: dict[
     reasons = {
         "a_driver_too_old": "driver on your system is too old (found version 12080)",
         "a_gpu_that_is_too_old": "the GPU has compute capability 7.0",
+        "a_gpu_that_is_gone": "No CUDA GPUs are available",
     }
     for scenario, reason in reasons.items():
         kind, message = found[scenario]["cuda"]
@@ -144,13 +147,18 @@ def test_a_gpu_that_cannot_be_used_is_refused_where_it_is_asked_for(found: dict[
         assert reason in message
         assert needs in message
         state, seen, advice = found[scenario]["doctor"]
-        assert (state, reason in seen, "update the driver" in advice) == ("broken", True, True)
+        is_there = scenario != "a_gpu_that_is_gone"
+        assert (state == "broken", "update the driver" in advice) == (is_there, is_there)
+        assert reason in seen
 
 
 def test_below_compute_capability_8_bf16_is_refused(found: dict[str, Any]) -> None:
     old = found["an_old_gpu"]
     assert (old["problem"], old["auto"]) == (None, "fp32")
     assert "does not compute bf16" in old["bf16"][1]
+    # Of a study that was begun on other GPUs, too.
+    assert "does not compute bf16" in old["settled"][1]
+    assert old["natives"] == {"NVIDIA A100-SXM4-80GB": False}
 
 
 def test_a_trial_takes_no_neighbours_gpu(found: dict[str, Any]) -> None:
@@ -163,22 +171,101 @@ def test_a_trial_takes_no_neighbours_gpu(found: dict[str, Any]) -> None:
     assert both["visible"] == ""
 
 
+@pytest.mark.parametrize(
+    ("scenario", "fp32", "bf16"),
+    [("of_8_gib", 6, 6), ("a_quarter_of_16_gib", 13, 13), ("of_80_gib", 65, 69)],
+)
+def test_trials_that_a_gpu_holds(
+    found: dict[str, Any], scenario: str, fp32: int, bf16: int
+) -> None:
+    # In each precision an update and an evaluation passed, in that part of the GPU.
+    held = {name: k for name, (_, _, k) in found[scenario].items()}
+    assert held["fp32"] >= fp32
+    assert held["bf16"] >= bf16
+    # Where 2^23 pixels were evaluated at once, fp32 took 8.5 GiB.
+    assert max(peak for peak, _, _ in found[scenario].values()) < 2**29
+
+
+def test_four_trials_on_one_gpu_keep_to_their_parts(found: dict[str, Any]) -> None:
+    for trial in found["neighbours"]:
+        assert 0 < trial["holds"] <= trial["may"] <= trial["total"] / 4
+        assert 4 * trial["holds"] < trial["together"] <= trial["total"]
+
+
+def test_a_gpu_that_disappears_is_no_shortage(found: dict[str, Any]) -> None:
+    # The driver counts it as a crash: a worker that starts anew is refused with the reason.
+    kind, message = found["a_gpu_that_disappears"]
+    assert kind == "AcceleratorError"
+    assert message.startswith("CUDA error: unknown error")
+
+
+def test_a_whole_study_through_the_command(found: dict[str, Any]) -> None:
+    fits, does_not = found["a_study"]["resnet18"], found["a_study"]["resnet50"]
+    assert (fits["status"], fits["gpu"], fits["error"]) == ("completed", 1, None)
+    assert (fits["device"], fits["resolved_precision"]) == ("NVIDIA A100-SXM4-80GB", "fp32")
+    assert (does_not["status"], does_not["gpu"]) == ("failed", 1)
+    error = does_not["error"]
+    assert error.startswith("out of GPU memory: NVIDIA A100-SXM4-80GB has no room for resnet50")
+    assert "it had a whole GPU; a smaller recipe.batch_size takes less, and" in error
+
+
+_ON_TWO_NODES = """
+import sys
+from ray.cluster_utils import Cluster
+from orchestrator.commands.app import main
+cluster = Cluster()
+for major, minor, name in (("8", "0", "A100"), ("7", "5", "T4")):
+    kind = {"FAKECUDA_MAJOR": major, "FAKECUDA_MINOR": minor, "FAKECUDA_NAME": name}
+    cluster.add_node(num_cpus=1, num_gpus=1, env_vars=kind)
+sys.argv += ["--address", cluster.address]
+main()
+"""
+"""Runs the command on a cluster of an A100 and a T4."""
+_LONE = """
+import torch
+from torchvision.models import resnet18
+torch.distributed._verify_params_across_processes = lambda *_: None
+def net(num_classes):
+    return resnet18(num_classes=num_classes)
+"""
+"""A model in a process that believes what another one's parameters are: nothing comes from it."""
+
+
 @pytest.mark.ray
 @pytest.mark.long
-def test_a_whole_study_trains_on_two_gpus_and_spreads_its_last_trials(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("declared", "gpus_there", "gpu", "fractions"),
+    [
+        # The last trials are spread.
+        pytest.param("1/4", 4, 1, ["1/16", "1/8", "1/4", "1/2"], id="four GPUs"),
+        pytest.param(2, 2, 2, ["1/16"], id="two GPUs of one trial"),
+        pytest.param(1, 1, 1, ["1/16", "1/2"], id="unlike GPUs"),
+    ],
+)
+def test_a_study_on_ray(
+    tmp_path: Path, declared: Any, gpus_there: int, gpu: int, fractions: list[str]
+) -> None:
     study = {
         "name": "gpus",
         "data": {"source": "digits"},
-        "factors": {"model": ["resnet18"], "fraction": ["1/16", "1/2"]},
-        "recipe": {"epochs": 1, "batch_size": 64, "image_size": 32},
-        "resources": {"gpu": "1/2"},
+        "factors": {"model": ["lone:net" if gpu > 1 else "resnet18"], "fraction": fractions},
+        "recipe": {"steps": 1, "evaluations": 1, "batch_size": 64, "image_size": 32},
+        "resources": {"gpu": declared, "cpu": gpu},
     }
+    (tmp_path / "lone.py").write_text(_LONE)
     (tmp_path / "s.yaml").write_text(json.dumps(study))
-    variables = {**os.environ, **gpus.build(tmp_path), "FAKECUDA_DEVICES": "2"}
-    program = "from orchestrator.commands.app import main; main()"
+    is_cluster = gpus_there == 1
+    variables = {**os.environ, **gpus.build(tmp_path), "FAKECUDA_DEVICES": str(gpus_there)}
+    program = _ON_TWO_NODES if is_cluster else "from orchestrator.commands.app import main; main()"
     words = [sys.executable, "-c", program, "run", "s.yaml", "--no-report", "--out", "run"]
-    subprocess.run(words, cwd=tmp_path, env=variables, check=True, timeout=300)
+    done = subprocess.run(
+        words, cwd=tmp_path, env=variables, check=True, timeout=300, capture_output=True, text=True
+    )
     trials, epochs = (Store(tmp_path / "run").read(name) for name in ("trials", "epochs"))
     assert set(trials["status"].to_pylist()) == {"completed"}
-    assert sorted(trials["gpu"].to_pylist()) == [1, 1]
-    assert set(epochs["device"].to_pylist()) == {"NVIDIA A100-SXM4-80GB"}
+    assert trials["gpu"].to_pylist() == [gpu] * len(fractions)
+    devices = {"A100", "T4"} if is_cluster else {"NVIDIA A100-SXM4-80GB"}
+    assert set(epochs["device"].to_pylist()) == devices
+    assert set(trials["resolved_precision"].to_pylist()) == {"fp32" if is_cluster else "bf16"}
+    said = "precision: auto is fp32 in the whole study; without bf16: T4"
+    assert (said in done.stdout + done.stderr) == is_cluster

@@ -17,7 +17,6 @@ from pydantic import TypeAdapter, ValidationError
 from trainables.data.cache import recall, remember
 from trainables.functions import is_function
 from trainables.trial import TRAINING_VERSION, Trial
-from trainables.work.job import make_learner
 
 PROBE_UPDATES = 4
 """Updates that warm a process up: what it loads and sets up once is behind it then."""
@@ -76,6 +75,8 @@ class Hardware:
     torch: str
     cuda: str
     driver: str
+    auto: str = "bf16"
+    """What `precision: auto` comes to there."""
     has_mps: bool = False
     """Whether trials that share it do so through NVIDIA's multi-process service, not in turns."""
 
@@ -153,22 +154,24 @@ def measure_pace(trial: Trial, evaluated: int, cpus: int, device: str | None) ->
     Done twice, as by a worker that trains one trial after another: the first bears what a process
     does once, and tells how many updates the second needs so that its time means something. The
     trial's budget is not looked at; `evaluated` images are in the validation and test sets; without
-    a device it is the GPU, where torch sees one. Raises TrainableError where such a trial cannot be
-    trained here.
+    a device it is the GPU, where torch sees one. Raises TrainableError where such a classifier
+    cannot be trained here.
     """
     if device is None:
         # A process sees one GPU, as a trial's does; which one makes no difference here.
         first_gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
         os.environ["CUDA_VISIBLE_DEVICES"] = first_gpu
     began = time.perf_counter()
-    first = make_learner(probe_trial(trial), cpus, device)
+    from trainables.training.classifier import Classifier
+
+    first = Classifier(probe_trial(trial), cpus=cpus, device=device)
     made = time.perf_counter()
     row = first.step()
     each = row["train_seen"] / row["images_per_second"] / PROBE_UPDATES
     del first
     again = time.perf_counter()
     updates = max(PROBE_UPDATES, min(_MOST_UPDATES, round(_SECONDS / max(each, 1e-9))))
-    learner = make_learner(probe_trial(trial, updates), cpus, device)
+    learner = Classifier(probe_trial(trial, updates), cpus=cpus, device=device)
     setup = time.perf_counter() - again
     row = learner.step()
     training = row["train_seen"] / row["images_per_second"]

@@ -14,6 +14,7 @@ from trainables.data.dataset import Dataset, Images
 from trainables.data.holding import resident_bytes
 from trainables.data.splits import Training
 from trainables.measure.footprint import Hardware
+from trainables.recipe import Precision
 from trainables.training.classifier import Classifier
 from trainables.training.device import CONTEXT_BYTES, evaluation_batch, gpu_problem
 from trainables.trial import Source, Trial, Weights
@@ -66,6 +67,8 @@ class Probe:
     """Share of the GPU that the trial may take."""
     context_bytes: int | None = None
     """Bytes of it that go to the process itself, where they were measured."""
+    precision: Precision | None = None
+    """What `precision: auto` comes to; by default what the GPU computes natively."""
 
     device = "cuda"
     _learner: Classifier | None = field(default=None, init=False)
@@ -110,6 +113,7 @@ class Probe:
                 dataset=made_up(n_train, n_test, self.side, self.trial.n_classes),
                 gpu=self.gpu,
                 context_bytes=self.context_bytes,
+                precision=self.precision,
             )
             self._learner.step()
         images = resident_bytes(n_train + n_test, n_train, 3 * self.side**2)

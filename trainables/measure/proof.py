@@ -6,11 +6,11 @@ those that need no GPU run.
 
 import multiprocessing
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +19,6 @@ import torch
 import torch.nn.functional as F
 
 from trainables.data.batches import crop_and_flip, derive_seed, draw_crops
-from trainables.errors import OutOfGpuMemory
 from trainables.measure.probe import Probe, gpu_seen, made_up
 from trainables.models.facts import anatomy
 from trainables.models.networks import build_model, hash_state
@@ -41,6 +40,7 @@ _CLOSE = 2e-3
 """Relative difference of losses that fp32 may have between GPU and CPU: sums in other orders."""
 _SECONDS = 5.0
 """Seconds that each speed is taken over."""
+_SPAWN = multiprocessing.get_context("spawn")
 _SIDE, _CLASSES, _IMAGES = 32, 10, 256
 _TESTED = 32  # images, few: a CPU evaluates a ViT as well
 
@@ -228,26 +228,22 @@ def _takes_memory(device: str) -> tuple[bool | None, dict[str, Any]]:
 
 def _is_capped(device: str) -> tuple[bool | None, dict[str, Any]]:
     """Drive a process with a small part of the memory to its end while a neighbour trains on."""
-    neighbour = _learner(device, _trial())
-    words = [sys.executable, "-c", f"from {__name__} import run_short; run_short()"]
-    started = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    intervals = 0
-    while started.poll() is None:
-        neighbour.train()
-        intervals += 1
-    message = started.communicate()[0].strip()
+    neighbour, intervals = _learner(device, _trial()), 0
+    with ProcessPoolExecutor(1, _SPAWN) as pool:
+        short = pool.submit(_run_short)
+        while not short.done():
+            neighbour.train()
+            intervals += 1
+    message = str(short.exception())
     return "has no room for" in message and intervals > 0, {"message": message}
 
 
-def run_short() -> None:
-    """Train with a part of the GPU that cannot be enough; print what is raised."""
+def _run_short() -> None:
+    """Train with a part of the GPU that cannot be enough."""
     total = torch.cuda.get_device_properties(0).total_memory
     dataset = made_up(4096, 16, 128, _CLASSES)
     trial = _trial(batch_size=4096, steps=1, evaluations=1).changed(n_pool=4096, n_train=4096)
-    try:
-        Classifier(trial, device="cuda", dataset=dataset, gpu=2**30 / total, context_bytes=0).step()
-    except OutOfGpuMemory as error:
-        print(error)
+    Classifier(trial, device="cuda", dataset=dataset, gpu=2**30 / total, context_bytes=0).step()
 
 
 def _gains_by_taps(device: str) -> tuple[bool | None, dict[str, Any]]:
@@ -281,34 +277,25 @@ def _shares(device: str) -> tuple[bool | None, dict[str, Any]]:
     """Train one, two and four at once on one GPU: images per second of all together."""
     trial = _trial(batch_size=128, precision="auto")
     together = {}
-    for count in (1, 2, 4):
-        barrier = multiprocessing.get_context("spawn").Barrier(count)
-        together[count] = sum(_together(count, _sharer, trial, 1 / count, barrier))
+    with _SPAWN.Manager() as manager:
+        for count in (1, 2, 4):
+            given = (trial, 1 / count, manager.Barrier(count))
+            together[count] = sum(_together(count, _sharer, *given))
     gains = {f"{count} at once": rate / together[1] for count, rate in together.items()}
     return None, {"images per second": together, "times one": gains}
 
 
-def _together(count: int, work: Callable[..., None], *given: Any) -> list[Any]:
-    """Return what processes put into a queue: they are told it, what is given, and their number."""
-    spawn = multiprocessing.get_context("spawn")
-    found = spawn.Queue()
-    processes = [
-        spawn.Process(target=work, args=(found, *given, number), daemon=True)
-        for number in range(count)
-    ]
-    for process in processes:
-        process.start()
-    answers = [found.get(timeout=240) for _ in processes]
-    for process in processes:
-        process.join()
-    return answers
+def _together(count: int, work: Callable[..., Any], *given: Any) -> list[Any]:
+    """Return what so many processes return: they are told what is given, and their number."""
+    with ProcessPoolExecutor(count, _SPAWN) as pool:
+        return list(pool.map(partial(work, *given), range(count), timeout=240))
 
 
-def _sharer(rates: Any, trial: Trial, gpu: float, barrier: Any, number: int) -> None:
+def _sharer(trial: Trial, gpu: float, barrier: Any, number: int) -> float:
     probe = Probe(trial, _SIDE, 1024, 1, gpu)
     probe.measure()
     barrier.wait(timeout=200)
-    rates.put(probe.rate(_SECONDS))
+    return probe.rate(_SECONDS)
 
 
 def _divides(device: str) -> tuple[bool | None, dict[str, Any]]:
@@ -320,7 +307,7 @@ def _divides(device: str) -> tuple[bool | None, dict[str, Any]]:
     return max(seen.values()) < _CLOSE, seen
 
 
-def _part(found: Any, port: int, rank: int) -> None:
+def _part(port: int, rank: int) -> dict[str, float]:
     os.environ["CUDA_VISIBLE_DEVICES"] = str(rank)
     group = Group(meet(port), rank, 2, resolve_device("cuda"))
-    found.put(_losses(_learner("cuda", _trial(), group).step()))
+    return _losses(_learner("cuda", _trial(), group).step())

@@ -26,7 +26,7 @@ from trainables.data.decoding import channel_statistics
 from trainables.errors import DataError, Diverged, ForeignCheckpoint
 from trainables.models.networks import read_checkpoint, shapes
 from trainables.models.published import expected
-from trainables.recipe import Sides, TestRule
+from trainables.recipe import Precision, Sides, TestRule
 from trainables.training.capture import Launches
 from trainables.training.device import (
     device_name,
@@ -62,7 +62,8 @@ class Classifier:
     By default the device is a GPU where torch can use one, the data set is opened, and the group is
     this process alone. A share of a GPU below 1 caps the memory that the process may take, less
     `context_bytes`, which are not torch's, where they were measured. `test` says after which
-    intervals the test set is evaluated; one that also validates always is. Raises TrainableError
+    intervals the test set is evaluated; one that also validates always is. `precision` is what the
+    recipe's `auto` comes to, by default what the device computes natively. Raises TrainableError
     where data, model, weights or device are not as the trial needs them.
     """
 
@@ -77,6 +78,7 @@ class Classifier:
         gpu: float = 1.0,
         context_bytes: int | None = None,
         test: TestRule = "every",
+        precision: Precision | None = None,
     ) -> None:
         self.epoch, self._test_rule = 0, test
         self._group = group or Group()
@@ -84,7 +86,7 @@ class Classifier:
         self._trial = trial
         self._device = resolve_device(device)
         prepare(self._device, cpus, gpu, context_bytes)
-        self._precision = resolve_precision(trial.recipe.precision, self._device)
+        self._precision = resolve_precision(trial.recipe.precision, self._device, precision)
         with memory_shortage_named(self._device, f"{trial.model} and its data"):
             found = self._open(dataset)
             on_features = trial.recipe.keeps_features and bool(found.key)
@@ -125,7 +127,8 @@ class Classifier:
         batch = self._trial.recipe.batch_size
         with memory_shortage_named(self._device, f"{self._trial.model}, batches of {batch}"):
             trained = self.train()
-            training_seconds = time.perf_counter() - started
+        training_seconds = time.perf_counter() - started
+        with memory_shortage_named(self._device, f"the evaluation of {self._trial.model}"):
             held_out, test, predictions = self._validation, Row(), None
             if held_out is None or self._trial.recipe.is_tested(self._test_rule, self.epoch + 1):
                 test, predictions = self._evaluate(self._test)

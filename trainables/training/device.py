@@ -17,8 +17,7 @@ from trainables.data.holding import Held, held, main_memory, resident_bytes
 from trainables.data.reading import Pixels
 from trainables.data.rows import Rows
 from trainables.errors import OutOfGpuMemory, OutOfMemory, TrainableError
-
-Precision = Literal["fp32", "bf16"]
+from trainables.recipe import Precision
 
 _SHORTAGE = (
     "out of memory",
@@ -130,21 +129,33 @@ def computes_bf16(device: torch.device) -> bool:
     return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
 
 
+def natives(on_gpu: bool) -> dict[str, bool]:
+    """Return by its name whether each GPU that torch can use here, or the CPU, computes bf16."""
+    if not on_gpu:
+        return {f"the CPU of {os.uname().nodename}": computes_bf16(torch.device("cpu"))}
+    n = 0 if gpu_problem() else torch.cuda.device_count()
+    gpus = [torch.device("cuda", number) for number in range(n)]
+    return {device_name(gpu): computes_bf16(gpu) for gpu in gpus}
+
+
 def resolve_precision(
-    precision: Literal["auto", "fp32", "bf16"], device: torch.device
+    precision: Literal["auto", "fp32", "bf16"],
+    device: torch.device,
+    settled: Precision | None = None,
 ) -> Precision:
     """Return the number format that a recipe's precision comes to on this device.
 
-    Raises TrainableError where it is bf16 and a GPU would compute that piece by piece.
+    `auto` is what was settled for the whole study, else what the device computes natively. Raises
+    TrainableError where it is bf16 and a GPU would compute that piece by piece.
     """
-    if precision == "auto":
-        return "bf16" if computes_bf16(device) else "fp32"
-    if precision == "bf16" and device.type == "cuda" and not computes_bf16(device):
+    native = computes_bf16(device)
+    found = precision if precision != "auto" else settled or ("bf16" if native else "fp32")
+    if found == "bf16" and device.type == "cuda" and not native:
         raise TrainableError(
-            f"{device_name(device)} does not compute bf16 (compute capability 8.0 does); "
-            "set recipe.precision: fp32 or auto"
+            f"{device_name(device)} does not compute bf16 (compute capability 8.0 does); train on "
+            "GPUs that do, or set recipe.precision: fp32"
         )
-    return precision
+    return found
 
 
 def prepare(

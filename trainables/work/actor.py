@@ -236,6 +236,7 @@ class Rank:
             device=self._task.device,
             group=Group(store, self._rank, self._size, device),
             test=self._task.test,
+            precision=self._task.precision,
         )
 
     def call(self, method: str, *arguments: Any) -> tuple[int, Any]:

@@ -8,9 +8,7 @@ from collections.abc import Callable
 from trainables import errors
 from trainables.data.cache import peak_memory
 from trainables.functions import is_function, load_function, own_output
-from trainables.recipe import TestRule
 from trainables.training.learner import Learner, Row
-from trainables.trial import Trial
 from trainables.work import answers
 from trainables.work.checkpoints import Checkpoints, folder_at
 from trainables.work.reports import EpochDone, Failed, FailureKind, Report, Task
@@ -22,41 +20,34 @@ _KINDS = {
 }
 
 
-def make_learner(
-    trial: Trial,
-    cpus: int,
-    device: str | None,
-    gpu: float = 1.0,
-    context_bytes: int | None = None,
-    test: TestRule = "every",
-) -> Learner:
-    """Return the learner that a trial names, in this process, with a number of threads.
+def make_here(task: Task) -> Learner:
+    """Return the learner of a task's trial, in this process.
 
-    The device is `cpu`, `cuda`, or None for a GPU where there is one; `gpu` is the share of it.
-    `test` is after which intervals the test set is evaluated; a learner of one's own sees to that.
-    Raises errors.TrainableError where there is no such learner, or it cannot be made of this trial.
+    Raises errors.TrainableError where there is no such learner, or it cannot be made of the trial.
     """
+    trial = task.trial
     if trial.trainable == "simulated":
         from trainables.training.simulated import Simulated
 
-        return Simulated(trial, test=test)
+        return Simulated(trial, test=task.test)
     if trial.trainable == "classifier":
         from trainables.training.classifier import Classifier
 
         return Classifier(
-            trial, cpus=cpus, device=device, gpu=gpu, context_bytes=context_bytes, test=test
+            trial,
+            cpus=task.cpus,
+            device=task.device,
+            gpu=task.gpu,
+            context_bytes=task.context_bytes,
+            test=task.test,
+            precision=task.precision,
         )
     try:
         make = load_function(trial.trainable)
     except ImportError as error:
         raise errors.TrainableError(f"trainable: {error}") from error
-    learner: Learner = make(trial, cpus=cpus)
+    learner: Learner = make(trial, cpus=task.cpus)
     return learner
-
-
-def make_here(task: Task) -> Learner:
-    """Return the learner of a task's trial, in this process."""
-    return make_learner(task.trial, task.cpus, task.device, task.gpu, task.context_bytes, task.test)
 
 
 class Job:

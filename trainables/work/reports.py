@@ -6,7 +6,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from results.metric import ACCURACY, Metric
-from trainables.recipe import TestRule
+from trainables.recipe import Precision, TestRule
 from trainables.training.learner import Facts, Row
 from trainables.training.scores import Predictions
 from trainables.trial import Trial
@@ -31,6 +31,8 @@ class Task(BaseModel):
     """Share of a GPU, or how many."""
     context_bytes: int | None = None
     """Bytes that a process takes of a GPU before its first tensor, where they were measured."""
+    precision: Precision | None = None
+    """What `precision: auto` comes to, in all trials of a study; None for what the device knows."""
     checkpoint_folder: str
     checkpoint_seconds: float
     keep_checkpoints: str

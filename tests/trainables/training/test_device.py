@@ -124,8 +124,10 @@ def test_a_gpu_that_torch_cannot_use_is_refused_with_the_reason(
     needs = "needs driver 580 or later and compute capability 7.5 or later (CUDA 13.0)"
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a T4")
     assert resolve_precision("auto", torch.device("cuda")) == "fp32"
-    with pytest.raises(TrainableError, match=r"a T4 does not compute bf16 .*8\.0.*fp32 or auto"):
+    with pytest.raises(TrainableError, match=r"a T4 does not compute bf16 .*8\.0.*precision: fp32"):
         resolve_precision("bf16", torch.device("cuda"))
+    with pytest.raises(TrainableError, match="a T4 does not compute bf16"):
+        resolve_precision("auto", torch.device("cuda"), "bf16")
     driver.properties.minor = 0
     assert f"capability 7.0; torch {torch.__version__} {needs}" in (gpu_problem() or "")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
