@@ -178,7 +178,7 @@ def _speaks_grpc(connection: socket.socket) -> bool:
 
 
 class Connected:
-    """The cluster that this process is connected to."""
+    """The cluster that this process is connected to, without nodes that are to be taken away."""
 
     def nodes(self) -> list[Node]:
         """Return the nodes that are alive."""
@@ -217,7 +217,8 @@ def _ray() -> Any:
 def _alive() -> list[dict[str, Any]]:
     import ray
 
-    return [node for node in ray.nodes() if node["Alive"]]
+    going = ray_private.draining_nodes()
+    return [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in going]
 
 
 def _node(node: dict[str, Any], amounts: dict[str, float]) -> Node:

@@ -30,6 +30,14 @@ def free_resources() -> dict[str, dict[str, float]]:
     return amounts
 
 
+def draining_nodes() -> dict[str, int]:
+    """Return the nodes that are to be taken away, by id, with the deadline in milliseconds."""
+    from ray._private.state import state
+
+    nodes: dict[str, int] = state.get_draining_nodes() if state.gcs_options else {}
+    return nodes
+
+
 def silence_workers() -> None:
     """Keep what dying workers say out of the terminal, whatever `log_to_driver` says."""
     import ray._private.worker as worker

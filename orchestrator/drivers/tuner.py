@@ -21,6 +21,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from orchestrator.drivers.capacity import Capacity
+from orchestrator.drivers.ray_private import draining_nodes
 from orchestrator.drivers.tracking import Tracking, loggers_of
 from orchestrator.ledger.passes import Pass
 from results.store.objects import Location
@@ -117,6 +118,7 @@ class Dispatcher(_Wire, Searcher):  # type: ignore[misc]
             "cpu": share.cpu,
             "gpu": share.gpu,
             "gpu_kind": share.kind,
+            "draining": draining_nodes,
         }
 
     def save(self, *_: Any, **__: Any) -> None:

@@ -76,7 +76,7 @@ def taken(source: Store, table: str, last: int = -1) -> pa.Table:
 def take_checkpoints(source: Store, target: Store, trial_ids: Iterable[str]) -> None:
     """Copy the checkpoints of trials to another run directory."""
     for trial_id in trial_ids:
-        for file in (source.checkpoints / trial_id).glob("*"):
+        for file in (source.checkpoints / trial_id).glob("[0-9]*"):
             write_whole(target.checkpoints / trial_id / file.name, file.read_bytes())
 
 

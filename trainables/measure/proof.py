@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,7 @@ from trainables.training.device import (
     gpu_problem,
     resolve_device,
 )
-from trainables.training.learner import Row
+from trainables.training.learner import Paused, Row
 from trainables.training.parallel import Group, meet
 from trainables.trial import Source, Trial, Weights
 
@@ -148,7 +149,7 @@ def _agrees_with_the_cpu(device: str) -> tuple[bool | None, dict[str, Any]]:
 
 
 def _repeats(device: str) -> tuple[bool | None, dict[str, Any]]:
-    """Train the same trial twice, and a third that is saved, loaded and goes on: bit for bit."""
+    """Train a trial twice, and a third that is saved in an interval and goes on: bit for bit."""
     seen = {}
     for precision in ("fp32", "bf16") if computes_bf16(torch.device(device)) else ("fp32",):
         for model in ("resnet18", "vit_b_16"):
@@ -159,6 +160,9 @@ def _repeats(device: str) -> tuple[bool | None, dict[str, Any]]:
                 file = Path(folder) / "state"
                 half = _learner(device, trial)
                 half.step()
+                half.pause.at_once = True
+                with suppress(Paused):
+                    half.step()
                 half.save(file)
                 resumed.load(file)
             states = {hash_state(learner.model) for learner in (first, again)}

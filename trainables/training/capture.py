@@ -62,9 +62,11 @@ class Launches:
             return
         outside = torch.cuda.current_stream()
         self._side.wait_stream(outside)
-        with torch.cuda.stream(self._side):
-            yield
-        outside.wait_stream(self._side)
+        try:
+            with torch.cuda.stream(self._side):
+                yield
+        finally:
+            outside.wait_stream(self._side)
 
     def run(self, work: Work, *given: Tensor) -> tuple[Tensor, ...]:
         """Return what a function makes of tensors on the device.

@@ -39,7 +39,7 @@ from trainables.training.device import (
     resolve_precision,
 )
 from trainables.training.features import with_features
-from trainables.training.learner import Facts, Row
+from trainables.training.learner import Facts, Pausable, Paused, Row
 from trainables.training.losses import judge, mean_loss
 from trainables.training.mixing import mixer, varied
 from trainables.training.network import Network
@@ -52,12 +52,13 @@ _CHECKPOINT_VERSION = 2
 """Raised when saved states hold something else."""
 
 
-class Classifier:
+class Classifier(Pausable):
     """One trial of a torchvision classifier or a user's own, one interval at a time.
 
     All randomness follows from the trial's seed and the position in training; torch's global
     generators are as before after every call. So the state that must be saved is the model, the
-    optimizer and the position, and any model and weights see the same examples in the same order.
+    optimizer and the position, within an interval also torch's generators and what was found so
+    far; any model and weights see the same examples in the same order.
 
     By default the device is a GPU where torch can use one, the data set is opened, and the group is
     this process alone. A share of a GPU below 1 caps the memory that the process may take, less
@@ -80,10 +81,9 @@ class Classifier:
         test: TestRule = "every",
         precision: Precision | None = None,
     ) -> None:
-        self.epoch, self._test_rule = 0, test
-        self._group = group or Group()
-        self._steps = self._examples_seen = 0
-        self._trial = trial
+        super().__init__()
+        self._trial, self._test_rule, self._group = trial, test, group or Group()
+        self.epoch = self._steps = self._examples_seen = 0
         self._device = resolve_device(device)
         prepare(self._device, cpus, gpu, context_bytes)
         self._precision = resolve_precision(trial.recipe.precision, self._device, precision)
@@ -98,18 +98,17 @@ class Classifier:
         self._optimizer = build_optimizer(self._network.trained.parameters(), trial.recipe)
         self._per_interval = trial.recipe.steps_per_interval or self._batches.per_pass
         self._schedule = Schedule(trial.recipe, self._per_interval)
-        self._interval = Interval(self._optimizer, self._per_interval, self._device)
+        self._interval = Interval(self._optimizer, self._schedule, self._device)
         self.launches = Launches(self.model, self._optimizer, self._device, self._group.size == 1)
         self._test_predictions: Predictions | None = None
 
     def facts(self) -> Facts:
         """Return what is known once per trial."""
-        trial = self._trial
         return {
             **self._network.facts,
             "subset_hash": self._subset_hash,
             "class_counts": json.dumps(self._class_counts.tolist()),
-            "weights_hash": trial.weights.digest,
+            "weights_hash": self._trial.weights.digest,
             "normalization_mean": json.dumps(self._mean),
             "normalization_std": json.dumps(self._std),
             "resolved_precision": self._precision,
@@ -120,20 +119,20 @@ class Classifier:
         """Train one interval and evaluate; return its row, without what was not evaluated.
 
         `train_` metrics are the running ones of the interval, under augmentation and as the weights
-        change. Raises Diverged, naming epoch and update from 1, where the loss became NaN or
-        infinite, and OutOfMemory where the device has no room for the trial.
+        change. Raises Paused where that is due, Diverged, naming epoch and update from 1, where the
+        loss became NaN or infinite, and OutOfMemory where the device has no room for the trial.
         """
-        started = time.perf_counter()
         batch = self._trial.recipe.batch_size
         with memory_shortage_named(self._device, f"{self._trial.model}, batches of {batch}"):
-            trained = self.train()
-        training_seconds = time.perf_counter() - started
+            trained = self._train()
+        started = time.perf_counter()
         with memory_shortage_named(self._device, f"the evaluation of {self._trial.model}"):
             held_out, test, predictions = self._validation, Row(), None
             if held_out is None or self._trial.recipe.is_tested(self._test_rule, self.epoch + 1):
                 test, predictions = self._evaluate(self._test)
             validation = test if held_out is None else self._evaluate(held_out)[0]
-        seconds = time.perf_counter() - started
+        seconds, training_seconds = time.perf_counter() - started, self._interval.seconds
+        self._close(trained)
         evaluated = len(held_out or ()) + (len(self._test) if test else 0)
         self._refuse_diverged("validation", validation["loss"], self._steps)
         self._refuse_diverged("test", test.get("loss", 0.0), self._steps)
@@ -146,9 +145,9 @@ class Classifier:
             **trained,
             **{f"val_{name}": value for name, value in validation.items()},
             **{f"test_{name}": value for name, value in test.items()},
-            "seconds": seconds,
+            "seconds": training_seconds + seconds,
             "images_per_second": trained["train_seen"] / training_seconds,
-            "evaluation_images_per_second": evaluated / (seconds - training_seconds),
+            "evaluation_images_per_second": evaluated / seconds,
             "peak_memory_bytes": peak_memory_bytes(self._device),
             "device": device_name(self._device),
             "capture_problem": self.launches.problem or None,
@@ -162,19 +161,19 @@ class Classifier:
 
     def save(self, file: Path) -> None:
         """Write all that is needed to go on from here to the last digit, to a file."""
+        state: dict[str, Any] = {
+            **self._belonging(self.epoch),
+            "epoch": self.epoch,
+            "step": self._steps,
+            "examples_seen": self._examples_seen,
+            "model": self._network.state(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+        if self.updates:
+            state["within"] = {"updates": self.updates, **self._interval.state()}
         # Through Python's own file: torch's writer hides why the disk refused.
         with file.open("wb") as handle:
-            torch.save(
-                {
-                    **self._belonging(self.epoch),
-                    "epoch": self.epoch,
-                    "step": self._steps,
-                    "examples_seen": self._examples_seen,
-                    "model": self._network.state(),
-                    "optimizer": self._optimizer.state_dict(),
-                },
-                handle,
-            )
+            torch.save(state, handle)
 
     def load(self, file: Path) -> None:
         """Go on from a saved state; no code in the file is ever executed.
@@ -198,12 +197,13 @@ class Classifier:
                 self._network.load(state["model"])
                 self.launches.forget()
         except ValueError as error:
-            raise ForeignCheckpoint(
-                f"{file} holds another optimizer than this version builds"
-            ) from error
+            said = f"{file} holds another optimizer than this version builds"
+            raise ForeignCheckpoint(said) from error
         self.epoch, self._steps = state["epoch"], state["step"]
-        self._examples_seen = state["examples_seen"]
-        self._test_predictions = None
+        self._examples_seen, self._test_predictions = state["examples_seen"], None
+        self.updates = state["within"]["updates"] if "within" in state else 0
+        if self.updates:
+            self._interval.load(state["within"], self._steps + self.updates, self.updates)
 
     def _open(self, dataset: Dataset | None) -> Dataset:
         trial = self._trial
@@ -259,7 +259,6 @@ class Classifier:
         """Return what the frozen backbone makes of the images, on which the head is trained."""
         network, prepared, device = self._network, self._prepared, self._device
 
-        @torch.inference_mode()
         def score(images: Tensor) -> Tensor:
             return network.scores_of_images(prepared(images.to(device)))
 
@@ -275,38 +274,49 @@ class Classifier:
 
     def train(self) -> Row:
         """Train one interval and evaluate nothing; the device is not read before its end."""
-        first, end = self._steps, self._steps + self._per_interval
-        self.update(range(first, end))
-        self._steps = end
-        sizes = [self._batches.size(step) for step in range(first, end)]
-        self._group.agree(self.model)
-        losses = self._group.sum(self._interval.losses) / self._group.size
-        per_step, n_correct = losses.double().cpu(), int(self._group.sum(self._interval.hits))
+        trained = self._train()
+        self._close(trained)
+        return trained
+
+    def _close(self, trained: Row) -> None:
+        self._steps += self._per_interval
+        self._examples_seen += trained["train_seen"]
+        self.updates, self._interval.seconds = 0, 0.0
+
+    def _train(self) -> Row:
+        """Train what is left of an interval; it is under way until it is closed."""
+        steps = range(self._steps, self._steps + self._per_interval)
+        with self._interval.timed():
+            self.update(steps[self.updates :])
+            self._group.agree(self.model)
+            losses = self._group.sum(self._interval.losses) / self._group.size
+            per_step, n_correct = losses.double().cpu(), int(self._group.sum(self._interval.hits))
+        sizes = [self._batches.size(step) for step in steps]
         seen = sum(sizes)
-        for step, loss in enumerate(per_step.tolist(), start=first + 1):
+        for step, loss in enumerate(per_step.tolist(), start=steps.start + 1):
             self._refuse_diverged("training", loss, step)
-        self._examples_seen += seen
         weighted = per_step @ torch.tensor(sizes, dtype=torch.float64)
         return {
             "train_loss": weighted.item() / seen,
             "train_accuracy": n_correct / seen,
             "train_correct": n_correct,
             "train_seen": seen,
-            "lr_last": self._schedule.lr(end - 1),
+            "lr_last": self._schedule.lr(steps[-1]),
         }
 
     def update(self, steps: range) -> None:
-        """Make these updates, counted from 0; nothing waits for the device."""
+        """Make these updates, counted from 0, or raise Paused; nothing waits for the device."""
         self._network.train()
-        devices = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), self.launches.stream():
-            # A process draws masks for its own examples: not those of the others again.
-            others = (self._group.rank,) if self._group.rank else ()
-            torch.manual_seed(derive_seed(self._trial.seed, "dropout", self.epoch, *others))
-            self._interval.begin([self._schedule.lr(step) for step in steps])
+        # A process draws masks for its own examples: not those of the others again.
+        others = (self._group.rank,) if self._group.rank else ()
+        seed = derive_seed(self._trial.seed, "dropout", self.epoch, *others)
+        with self._interval.under_way(steps.start, self.updates, seed), self.launches.stream():
             wanted = (self._group.part(self._batches.batch(step)) for step in steps)
             for each in self._train_examples.batches(wanted):
                 self._feed(*each)
+                self.updates += 1
+                if self.pause.is_due:
+                    raise Paused
 
     def _feed(self, batch: Batch, images: Tensor, labels: Tensor) -> None:
         """Feed one update. What is drawn in Python is done here, all else in `_learn`."""
@@ -330,15 +340,14 @@ class Classifier:
         elif more is not None:
             targets = more
         scores = self._network.scores(inputs)
-        smoothing = self._trial.recipe.label_smoothing
-        loss = mean_loss(scores, targets, smoothing, self._class_weights)
+        recipe = self._trial.recipe
+        loss = mean_loss(scores, targets, recipe.label_smoothing, self._class_weights)
         if self._group.weight != 1:
             loss = loss * self._group.weight
         self._optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        clip = self._trial.recipe.clip_norm
-        if clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        if recipe.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
         self._optimizer.step()
         hits = (scores.detach().argmax(1) == labels).sum()
         self._interval.add(loss.detach(), hits if self._group.weight else 0)
@@ -353,6 +362,8 @@ class Classifier:
         parts = []
         with self.launches.stream():
             for images, labels in examples.chunks(size, self._group.span(len(examples))):
+                if self.pause.at_once:
+                    raise Paused
                 loss, part = self.launches.run(self._judge, images, labels)
                 total += loss
                 parts.append(part.clone())
@@ -372,13 +383,12 @@ class Classifier:
         return judge(self._network.scores(self._prepared(images)), labels)
 
     def _refuse_diverged(self, kind: str, loss: float, step: int) -> None:
-        if math.isfinite(loss):
-            return
-        became = "NaN" if math.isnan(loss) else "infinite"
-        raise Diverged(
-            f"the {kind} loss became {became} at epoch {self.epoch + 1}, step {step}; "
-            f"a lower lr than {self._trial.recipe.lr:g}, or a warm-up, may help"
-        )
+        if not math.isfinite(loss):
+            became = "NaN" if math.isnan(loss) else "infinite"
+            raise Diverged(
+                f"the {kind} loss became {became} at epoch {self.epoch + 1}, step {step}; "
+                f"a lower lr than {self._trial.recipe.lr:g}, or a warm-up, may help"
+            )
 
     def _belonging(self, epoch: int) -> dict[str, Any]:
         """Return what a checkpoint of an epoch must agree in, or its numbers would not go on."""

@@ -1,5 +1,8 @@
 """What a trial under way can do, whatever it trains. Torch-free, Ray-free."""
 
+import math
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +19,38 @@ all that is looked at on the way, and a learner of a user's own leaves columns o
 """
 Facts = dict[str, Any]
 """What is known once per trial, by the names of the trial table's columns: a mapping, as `Row`."""
+
+
+@dataclass
+class Pause:
+    """When training is to pause within an interval: at once, or when a time has come."""
+
+    at_once: bool = False
+    at: float = math.inf
+    """Seconds of `time.monotonic`; what is evaluated then is evaluated to its end."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether training is to pause after this update."""
+        return self.at_once or time.monotonic() >= self.at
+
+
+class Paused(Exception):
+    """Training pauses within an interval; the next `step` goes on there, after `save` as well."""
+
+
+class Pausable:
+    """A learner that pauses when it is due, by raising Paused, and loses no update by that."""
+
+    def __init__(self) -> None:
+        self.pause = Pause()
+        self.updates = 0
+        """Number of updates done of the interval under way; 0 at its beginning."""
+
+
+def updates_of(learner: object) -> int:
+    """Return the updates that a learner has done of the interval under way, where it can pause."""
+    return learner.updates if isinstance(learner, Pausable) else 0
 
 
 class Learner(Protocol):

@@ -77,6 +77,7 @@ class Network:
         """Return float32 scores of shape (batch, n_classes)."""
         return self._run(self._parallel if self.trained.training else self.fed, inputs)
 
+    @torch.inference_mode()
     def scores_of_images(self, inputs: Tensor) -> Tensor:
         """Return them of images in evaluation, whatever is given to `scores`."""
         self.model.eval()

@@ -1,7 +1,9 @@
 """Update rules, the course of the learning rate, and where an interval of updates stands."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -43,8 +45,15 @@ class Interval:
     repeated without Python, and nothing waits. On the CPU rates keep their double precision.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, n: int, device: torch.device) -> None:
-        self._optimizer = optimizer
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, schedule: "Schedule", device: torch.device
+    ) -> None:
+        self._optimizer, self._schedule, n = optimizer, schedule, schedule.steps_per_interval
+        self._devices = [device] if device.type == "cuda" else []
+        self._generators: list[Tensor] = []
+        """States of torch's generators where training paused: the CPU's, and the device's."""
+        self.seconds = 0.0
+        """Seconds of training so far."""
         on_gpu = device.type == "cuda"
         self._rate = torch.zeros((), device=device) if on_gpu else None
         self._rates = torch.zeros(n, device=device)
@@ -54,14 +63,54 @@ class Interval:
         self.hits = torch.zeros((), dtype=torch.int64, device=device)
         """Number of examples that were predicted rightly as they were trained on."""
 
-    def begin(self, rates: Sequence[float]) -> None:
-        """Begin anew, with the learning rate of each update."""
+    @contextmanager
+    def under_way(self, step: int, done: int, seed: int) -> Iterator[None]:
+        """Begin, or go on from where training paused; torch's generators are the interval's own."""
+        with torch.random.fork_rng(devices=self._devices):
+            if done:
+                torch.set_rng_state(self._generators[0])
+                for device, state in zip(self._devices, self._generators[1:], strict=True):
+                    torch.cuda.set_rng_state(state, device)
+            else:
+                torch.manual_seed(seed)
+                self.begin(step)
+            try:
+                yield
+            finally:
+                on_devices = [torch.cuda.get_rng_state(device) for device in self._devices]
+                self._generators = [torch.get_rng_state(), *on_devices]
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the seconds of training, whatever ends it."""
+        begun = time.perf_counter() - self.seconds
+        try:
+            yield
+        finally:
+            self.seconds = time.perf_counter() - begun
+
+    def state(self) -> dict[str, Any]:
+        """Return what goes on from here, to the last digit, with model and optimizer."""
+        found = {"losses": self.losses, "hits": self.hits}
+        return {**found, "generators": self._generators, "seconds": self.seconds}
+
+    def load(self, state: Mapping[str, Any], step: int, done: int) -> None:
+        """Go on from a state at an update, counted from 0, behind those that are done."""
+        self.begin(step, done)
+        self.losses.copy_(state["losses"])
+        self.hits.copy_(state["hits"])
+        self._generators, self.seconds = state["generators"], state["seconds"]
+
+    def begin(self, step: int, done: int = 0) -> None:
+        """Be at an update, counted from 0, behind those of the interval that are done."""
         for values in (self._place, self.losses, self.hits):
             values.zero_()
+        self._place += done
+        rates = [self._schedule.lr(step - done + place) for place in range(len(self.losses))]
         given = torch.tensor(rates)
         on_gpu = self._rate is not None
         self._rates.copy_(given.pin_memory() if on_gpu else given, non_blocking=on_gpu)
-        self._exactly = iter(rates)
+        self._exactly = iter(rates[done:])
 
     def set_rate(self) -> None:
         """Give the optimizer the rate of the next update."""
@@ -94,6 +143,7 @@ class Schedule:
     """
 
     def __init__(self, recipe: Recipe, steps_per_interval: int) -> None:
+        self.steps_per_interval = steps_per_interval
         self._shape, self._peak = recipe.schedule, recipe.lr
         self._total = recipe.intervals * steps_per_interval
         self._warmup = recipe.warmup * steps_per_interval

@@ -4,6 +4,9 @@ import contextlib
 import math
 import os
 import signal
+import threading
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,6 +25,8 @@ from trainables.training.scores import Predictions
 from trainables.work.job import Job, make_here
 from trainables.work.reports import EpochDone, Task
 
+_LOOK_SECONDS = 2.0
+"""Between two questions whether the machine is to be taken away."""
 _GRACE_SECONDS = 3.0
 """After one process failed: time for the one that is to blame to say so too."""
 
@@ -45,6 +50,7 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         return PlacementGroupFactory([{}, *bundles], strategy="STRICT_PACK")
 
     _is_busy = _is_asked = False
+    _job: Job | None = None
     _end: Any = None
     """What SIGTERM did before this took it."""
 
@@ -52,6 +58,8 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         """Take the first job."""
         if signal.getsignal(signal.SIGTERM) != self._leave:
             self._end = signal.signal(signal.SIGTERM, self._leave)
+            if draining := config.get("draining"):
+                threading.Thread(target=_watch, args=(draining,), daemon=True).start()
         task = Task.model_validate_json(config["task"])
         if task.folders:
             see_modules(task.folders)
@@ -59,7 +67,7 @@ class Actor(tune.Trainable):  # type: ignore[misc]
             # Ray leaves all GPUs to see to whoever asks for none, and a user's own would take one.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self._crew: Crew | None = None
-        self._job: Job | None = Job(task, self._make)
+        self._job = Job(task, self._make)
 
     def reset_config(self, config: dict[str, Any]) -> bool:
         """Take another job; nothing of the last one is carried over."""
@@ -77,8 +85,8 @@ class Actor(tune.Trainable):  # type: ignore[misc]
             report = self._job.step()
         finally:
             self._is_busy = False
-        if self._is_asked:
-            self._leave(signal.SIGTERM, None)
+            if self._is_asked:
+                self._leave(signal.SIGTERM, None)
         # Tune keeps statistics of every number in a result for as long as it runs; in a list it
         # looks for none.
         value = report.value if isinstance(report, EpochDone) else math.nan
@@ -87,13 +95,15 @@ class Actor(tune.Trainable):  # type: ignore[misc]
     def _leave(self, number: int, frame: FrameType | None) -> None:
         """Save what was trained and end, as a machine is taken away with some seconds' notice.
 
-        An interval under way is trained to its end before: states are those of whole ones.
+        What cannot pause trains the interval under way to its end before.
         """
         self._is_asked = True
-        if not self._is_busy:
-            if self._job:
-                self._job.leave()
-            self._end(number, frame)
+        if self._job and self._is_busy:
+            self._job.pause.at_once = True
+            return
+        if self._job:
+            self._job.leave()
+        self._end(number, frame)
 
     def cleanup(self) -> None:
         """Give the job's memory back."""
@@ -107,6 +117,14 @@ class Actor(tune.Trainable):  # type: ignore[misc]
             return make_here(task)
         self._crew = Crew(task)
         return self._crew
+
+
+def _watch(draining: Callable[[], Collection[str]]) -> None:
+    """Ask this process to end as soon as its node is among those that are to be taken away."""
+    node = ray.get_runtime_context().get_node_id()
+    while node not in draining():
+        time.sleep(_LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def countable(gpu: float) -> float:

@@ -1,10 +1,12 @@
 """A trial's saved states: whole or absent, and with the rows they stand behind.
 
 A state at epoch c comes with the metrics of all epochs up to c, so that rows which a crash kept
-from being recorded are replayed, not lost and not trained again.
+from being recorded are replayed, not lost and not trained again. One within an interval has a name
+that earlier versions pass over. It stands beside that of a whole one, and serves its trial alone.
 """
 
 import math
+import re
 import shutil
 import tempfile
 import time
@@ -21,13 +23,14 @@ from results.store.files import sync
 from results.store.objects import Location, ObjectPath, is_address
 from trainables.data.cache import checksum, opened_json, sealed_json
 from trainables.errors import CheckpointError, ForeignCheckpoint, OutOfMemory, TrainableError
-from trainables.training.learner import Learner, Row
+from trainables.training.learner import Learner, Pausable, Row, updates_of
 from trainables.trial import SHARED_STATES
 
 T = TypeVar("T")
 _PATIENCE = 60.0
 """Seconds for which a store that refuses is asked again."""
 _PAUSE = 2.0
+_STATE = re.compile(r"(within-\d+-)?\d+\.state")
 
 
 @cache
@@ -40,7 +43,7 @@ class Checkpoints:
     """The checkpoint folder of one trial, on a disk or in an object store; made at the first save.
 
     Kept are: with `none` and `last` the latest state, `best` also that of the best epoch by
-    the metric on the validation set, `all` every saved one.
+    the metric on the validation set, `all` every saved one; within an interval, the latest.
     """
 
     def __init__(self, folder: Location, keep: str = "none", metric: Metric = ACCURACY) -> None:
@@ -53,7 +56,7 @@ class Checkpoints:
         Newer states stay too: they are of a worker that took over. Raises CheckpointError where the
         disk or the store refuses; the states so far are untouched.
         """
-        state = _name(learner.epoch)
+        state = _name(learner.epoch, updates_of(learner))
         place = self._folder / state
         try:
             with _scrap(place) as scrap:
@@ -62,8 +65,8 @@ class Checkpoints:
                 # The rows come first: a state counts only once its rows are there.
                 with _scrap(self._folder / _rows(state)) as beside:
                     beside.write_bytes(content)
-            kept = self._kept(rows, learner.epoch)
-            for old in [old for old in self.states() if _epoch(old) < learner.epoch]:
+            kept = self._kept(rows, state)
+            for old in [old for old in self._all() if _place(old) < _place(state)]:
                 for file in (old, _rows(old)) if old not in kept else ():
                     _persistently(partial((self._folder / file).unlink, missing_ok=True))
             if isinstance(self._folder, Path) and not self._folder.name.startswith(SHARED_STATES):
@@ -90,7 +93,9 @@ class Checkpoints:
         """
         problems: list[str] = []
         is_foreign = False
-        for state in reversed(self.states(budget)):
+        # Of a learner of several processes a whole one serves.
+        names = self._all() if isinstance(learner, Pausable) else self.states()
+        for state in reversed([state for state in names if _place(state) <= [budget]]):
             try:
                 return self._load(learner, state, tested and _epoch(state) == budget), problems
             except OutOfMemory:
@@ -109,8 +114,12 @@ class Checkpoints:
 
     def states(self, most: float = math.inf) -> list[str]:
         """Return the names of the saved states of at most so many epochs, oldest first."""
-        names = _persistently(lambda: [file.name for file in self._folder.glob("[0-9]*.state")])
-        return sorted(name for name in names if _epoch(name) <= most)
+        return [name for name in self._all() if len(_place(name)) == 1 and _epoch(name) <= most]
+
+    def _all(self) -> list[str]:
+        """Return the names of all saved states, those within intervals as well, oldest first."""
+        names = _persistently(lambda: [file.name for file in self._folder.glob("*.state")])
+        return sorted(filter(_STATE.fullmatch, names), key=_place)
 
     def clear(self) -> None:
         """Remove the folder, as far as that can be done now: what is left harms nobody."""
@@ -127,8 +136,9 @@ class Checkpoints:
         rows, written = held, None
         if isinstance(held, dict):
             rows, written = held.get("rows"), held.get("state")
-        found = [row.get("epoch") for row in rows if isinstance(row, dict)] if rows else None
-        if not isinstance(rows, list) or found != list(range(1, _epoch(state) + 1)):
+        rows = rows if isinstance(rows, list) else [None]
+        found = [row.get("epoch") for row in rows if isinstance(row, dict)]
+        if found != list(range(1, _epoch(state) + 1)):
             raise ValueError(f"its rows are not the metrics of epochs 1 to {_epoch(state)}")
         if tested and rows[-1].get("test_accuracy") is None:
             raise ForeignCheckpoint(f"{self._shown}/{state} was not evaluated on the test set")
@@ -138,22 +148,27 @@ class Checkpoints:
             learner.load(file)
         return rows
 
-    def _kept(self, rows: Sequence[Row], epoch: int) -> set[str]:
-        if self._keep == "all":
-            return set(self.states())
-        kept = {_name(epoch)}
+    def _kept(self, rows: Sequence[Row], state: str) -> set[str]:
+        if self._keep == "all" or len(_place(state)) > 1:
+            return {state, *self.states()}
+        kept = {state}
         if self._keep == "best":
             best = min(rows, key=lambda row: (self._metric.rank(row["val_metric"]), row["epoch"]))
             kept.add(_name(best["epoch"]))
         return kept
 
 
-def _name(epoch: int) -> str:
-    return f"{epoch:06d}.state"
+def _name(epoch: int, updates: int = 0) -> str:
+    return f"within-{epoch:06d}-{updates:09d}.state" if updates else f"{epoch:06d}.state"
+
+
+def _place(state: str) -> list[int]:
+    """Return the epochs that are done and, within an interval, the updates."""
+    return [int(number) for number in re.findall(r"\d+", state)]
 
 
 def _epoch(state: str) -> int:
-    return int(PurePath(state).stem)
+    return _place(state)[0]
 
 
 def _rows(state: str) -> str:

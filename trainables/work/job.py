@@ -8,11 +8,13 @@ from collections.abc import Callable
 from trainables import errors
 from trainables.data.cache import peak_memory
 from trainables.functions import is_function, load_function, own_output
-from trainables.training.learner import Learner, Row
+from trainables.training.learner import Learner, Pausable, Pause, Paused, Row, updates_of
 from trainables.work import answers
 from trainables.work.checkpoints import Checkpoints, folder_at
 from trainables.work.reports import EpochDone, Failed, FailureKind, Report, Task
 
+_WORTH_SAVING = 1.0
+"""Seconds of training; what takes less is cheaper to train again than to save."""
 _KINDS = {
     errors.Diverged: FailureKind.DIVERGED,
     errors.OutOfGpuMemory: FailureKind.OUT_OF_GPU_MEMORY,
@@ -62,6 +64,8 @@ class Job:
         self._shared = Checkpoints(folder / shared) if shared else None
         """States that trials of other budgets go on from, where they are kept."""
         self._learner: Learner | None = None
+        self.pause = Pause()
+        """When the learner is to pause; one of a user's own, or of several processes, does not."""
         self._rows: list[Row] = []
         self._emitted = task.recorded
         self._unsaved_seconds, self._is_saved = 0.0, False
@@ -69,7 +73,10 @@ class Job:
         self._problems: list[str] = []
 
     def step(self) -> Report:
-        """Return the next epoch, trained or replayed from a checkpoint, or why there is none."""
+        """Return the next epoch, trained or replayed from a checkpoint, or why there is none.
+
+        Raises Paused where the learner was to pause at once; `leave` saves what it has done.
+        """
         trial = self._trial
         is_own = is_function(trial.model) or is_function(trial.trainable)
         try:
@@ -87,9 +94,10 @@ class Job:
 
     def leave(self) -> None:
         """Save the state of an unfinished trial, where training would be lost with this process."""
-        if self._learner and self._unsaved_seconds and self._emitted < self._trial.recipe.intervals:
-            with contextlib.suppress(errors.CheckpointError):
-                self._checkpoints.save(self._learner, self._rows)
+        learner = self._learner
+        is_lost = self._unsaved_seconds or updates_of(learner)
+        if learner and is_lost and self._emitted < self._trial.recipe.intervals:
+            self._keep(learner)
 
     def _advance(self) -> EpochDone:
         budget = self._trial.recipe.intervals
@@ -117,22 +125,34 @@ class Job:
     def _begin(self, budget: int) -> Learner:
         learner = self._learner = self._make(self._task)
         tested = self._task.test != "never" and not is_function(self._trial.trainable)
+        if isinstance(learner, Pausable):
+            learner.pause = self.pause
         self._rows, self._problems = self._checkpoints.restore(learner, budget, tested)
+        self._is_saved = bool(self._rows or updates_of(learner))
         if self._shared and not self._rows:
             most = self._trial.recipe.shared_intervals
             self._rows, problems = self._shared.restore(learner, most)
             self._problems += problems
         for row in self._rows:
             answers.add_metric(row, self._task.metric)
-        self._is_saved = bool(self._rows)
         # Rows recorded ahead of the checkpoint are trained again, and compared. The last row is
         # always given anew: facts and predictions come with it.
         self._emitted = min(self._emitted, learner.epoch, budget - 1)
         return learner
 
     def _train(self, learner: Learner) -> Row:
-        started = time.perf_counter()
-        row = answers.take_row(learner, self._trial, self._task.metric)
+        started = since = time.perf_counter()
+        row = None
+        while row is None:
+            left = self._task.checkpoint_seconds - self._unsaved_seconds
+            self.pause.at = time.monotonic() + max(left, _WORTH_SAVING)
+            try:
+                row = answers.take_row(learner, self._trial, self._task.metric)
+            except Paused:
+                if self.pause.at_once:
+                    raise
+                self._keep(learner)
+                since = time.perf_counter()
         lost = answers.unheard(row, self._task.metric)
         if lost and not self._rows:
             self._problems.append(
@@ -144,25 +164,27 @@ class Job:
             row["peak_memory_bytes"] = peak_memory()
         row["host"] = os.uname().nodename
         self._rows.append(row)
-        self._unsaved_seconds += time.perf_counter() - started
+        self._unsaved_seconds += time.perf_counter() - since
         return row
 
     def _save(self, learner: Learner, done: bool) -> None:
         kept = done and self._task.keep_checkpoints != "none"
         due = self._unsaved_seconds >= self._task.checkpoint_seconds
-        # A finished trial of less than a second is cheaper to train again than to save.
-        costly = done and self._unsaved_seconds >= 1.0
+        costly = done and self._unsaved_seconds >= _WORTH_SAVING
         best = self._task.keep_checkpoints in ("best", "all")
         shared = self._shared if learner.epoch == self._trial.recipe.shared_intervals else None
         if kept or due or costly or best or shared:
-            self._unsaved_seconds = 0.0
-            try:
-                self._checkpoints.save(learner, self._rows)
-                self._is_saved = True
-                if shared:
-                    shared.save(learner, self._rows)
-            except errors.CheckpointError as error:
-                # Training is possible without; the next one is tried in its time.
-                if not self._has_warned:
-                    self._problems.append(f"{error}; meanwhile trials go on without")
-                self._has_warned = True
+            self._keep(learner, shared)
+
+    def _keep(self, learner: Learner, shared: Checkpoints | None = None) -> None:
+        self._unsaved_seconds = 0.0
+        try:
+            self._checkpoints.save(learner, self._rows)
+            self._is_saved = True
+            if shared:
+                shared.save(learner, self._rows)
+        except errors.CheckpointError as error:
+            # Training is possible without; the next one is tried in its time.
+            if not self._has_warned:
+                self._problems.append(f"{error}; meanwhile trials go on without")
+            self._has_warned = True

@@ -87,6 +87,7 @@ PRIVATE = [
     ("ray._private.services", "get_node_ip_address"),
     ("ray._private.worker", "print_to_stdstream"),
     ("ray._private.state", "available_resources_per_node"),
+    ("ray._private.state", "state.get_draining_nodes"),
     ("ray._private.utils", "get_dashboard_dependency_error"),
     ("ray._private.node", "Node.start_api_server"),
     ("ray._private.node", "Node.start_monitor"),

@@ -1,12 +1,14 @@
 """A trial's rows, predictions and states are the same wherever its images are held."""
 
+import itertools
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from digit_trials import curve, digits, make_trial
+import torch
+from digit_trials import curve, digits, make_trial, numbers
 from PIL import Image
 
 from trainables.data import dataset, holding
@@ -14,6 +16,7 @@ from trainables.data.dataset import Dataset, inspect, open_dataset
 from trainables.data.holding import Held
 from trainables.errors import Diverged, PictureError
 from trainables.training.classifier import Classifier
+from trainables.training.learner import Pause, Paused
 from trainables.trial import Source, Trial
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -86,6 +89,74 @@ def test_a_trial_goes_on_with_its_images_held_elsewhere(
             learner.load(tmp_path / "state")
         assert curve(learner, 1) == expected[number : number + 1]
         learner.save(tmp_path / "state")
+
+
+class Often(Pause):
+    """Due after every `n`-th update."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n, self.asked = n, 0
+
+    @property
+    def is_due(self) -> bool:
+        self.asked += 1
+        return self.asked % self.n == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "is_other"), [*((name, True) for name in RECIPES), ("trivial, mixed", False)]
+)
+def test_a_trial_that_pauses_within_intervals_goes_on_to_the_last_digit(
+    sets: dict[bool, Dataset], name: str, is_other: bool, tmp_path: Path
+) -> None:
+    trial = make_trial(recipe={"schedule": "cosine", **RECIPES[name]})
+    whole = start(trial, sets, Held.DEVICE)
+    expected = curve(whole)
+    kinds = itertools.cycle((Held.FILE, Held.STORED, Held.DEVICE))
+    learner, pause, rows, places = start(trial, sets, Held.DEVICE), Often(7), [], []
+    learner.pause = pause
+    while len(rows) < 3:
+        try:
+            rows.append(numbers(learner.step()))
+        except Paused:
+            places.append(learner.updates)
+            if is_other:
+                learner.save(tmp_path / "state")
+                learner = start(trial, sets, next(kinds))
+                learner.load(tmp_path / "state")
+                learner.pause = pause
+    n = learner._per_interval
+    # Two pauses may be in one interval.
+    assert places == [at % n or n for at in range(7, 3 * n + 1, 7)]
+    assert rows == expected
+    for part, ours in vars(learner.predictions()).items():
+        np.testing.assert_array_equal(ours, getattr(whole.predictions(), part))
+
+
+def test_what_was_trained_is_kept_where_an_evaluation_is_broken_off(
+    sets: dict[bool, Dataset], tmp_path: Path
+) -> None:
+    trial = make_trial()
+    expected = curve(start(trial, sets, Held.DEVICE))
+    learner = start(trial, sets, Held.FILE)
+    judge = learner._judge
+
+    def then_told(*given: Any) -> Any:
+        learner.pause.at_once = True
+        return judge(*given)
+
+    learner._judge = then_told  # type: ignore[method-assign]
+    with pytest.raises(Paused):
+        learner.step()
+    assert learner.updates == learner._per_interval
+    learner.save(tmp_path / "state")
+    again = start(trial, sets, Held.DEVICE)
+    again.load(tmp_path / "state")
+    assert curve(again) == expected
+    # A state of a whole interval holds nothing of the one before.
+    again.save(tmp_path / "state")
+    assert "within" not in torch.load(tmp_path / "state")
 
 
 def test_what_is_damaged_since_ends_the_trial_with_its_name(sets: dict[bool, Dataset]) -> None:

@@ -142,10 +142,11 @@ def test_updates_are_fused(name: str) -> None:
 def test_an_interval_gives_all_groups_the_rate_of_each_update_and_keeps_what_they_find() -> None:
     weights = [nn.Parameter(torch.ones(1)) for _ in range(2)]
     optimizer = torch.optim.SGD([{"params": [weight]} for weight in weights], lr=1.0)
-    interval = Interval(optimizer, 2, torch.device("cpu"))
+    schedule = Schedule(Recipe(lr=0.25, schedule="step", step_size=0.5, gamma=0.4), 2)
+    interval = Interval(optimizer, schedule, torch.device("cpu"))
     for _ in range(2):
         # A second interval begins anew.
-        interval.begin([0.25, 0.1])
+        interval.begin(0)
         rates = []
         for number in range(2):
             interval.set_rate()

@@ -247,6 +247,68 @@ def test_an_idle_worker_that_is_asked_to_end_saves_first(
     assert ended == [signal.SIGTERM]
 
 
+def classifier_task(folder: Path, **changes: Any) -> Task:
+    trial = make_trial(recipe={"augmentation": "standard", "batch_size": 16})  # 6 updates
+    return task(folder, **changes).model_copy(update={"trial": trial})
+
+
+def crashing(fed: int) -> Any:
+    """Return what makes a classifier whose process is lost as it begins that update, from 0."""
+
+    def make(task: Task) -> Learner:
+        learner = Classifier(task.trial, device="cpu", dataset=digits())
+        feed, numbers = learner._feed, iter(range(fed))
+
+        def fails(*given: Any) -> None:
+            if next(numbers, None) is None:
+                raise ConnectionError
+            feed(*given)
+
+        learner._feed = fails  # type: ignore[method-assign]
+        return learner
+
+    return make
+
+
+def test_a_long_interval_has_states_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(job: Job) -> list[dict[str, Any]]:
+        known = (report.row for report in finish(job))
+        return [{key: row[key] for key in row.keys() - {*TIMES, "host"}} for row in known]
+
+    expected = rows(Job(classifier_task(tmp_path / "whole"), crashing(1000)))
+    monkeypatch.setattr("trainables.work.job._WORTH_SAVING", 0.0)
+    made = classifier_task(tmp_path / "cut", keep_checkpoints="last")
+    cut = Job(made, crashing(9))
+    cut.step()
+    with pytest.raises(ConnectionError):
+        cut.step()
+    assert states(tmp_path / "cut") == ["000001", "within-000001-000000003"]
+    # What is left of that interval, and the next one.
+    on = made.model_copy(update={"recorded": 1})
+    found = rows(Job(on, crashing(3 + 6)))
+    assert found == expected[1:]
+    assert states(tmp_path / "cut") == ["000003"]
+
+
+def test_a_state_within_the_first_interval_is_gone_on_from_and_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainables.work.job._WORTH_SAVING", 0.0)
+    made = classifier_task(tmp_path)
+    with pytest.raises(ConnectionError):
+        Job(made, crashing(4)).step()
+    assert states(tmp_path) == ["within-000000-000000004"]
+    monkeypatch.undo()
+    # Whoever ends such a trial must know that there is a state to remove.
+    report = Job(made.model_copy(update={"checkpoint_seconds": 1e6}), crashing(2)).step()
+    assert isinstance(report, EpochDone)
+    assert report.saved
+    # Of a learner that cannot pause, as one of several processes, it is none.
+    other = Classifier(made.trial, device="cpu", dataset=digits())
+    monkeypatch.setattr("trainables.work.checkpoints.Pausable", Job)
+    assert Checkpoints(tmp_path / made.trial.trial_id).restore(other, 3) == ([], [])
+
+
 def test_a_finished_trial_leaves_no_state_to_who_ends_an_idle_worker(tmp_path: Path) -> None:
     job = Job(task(tmp_path, checkpoint_seconds=60.0))
     finish(job)
