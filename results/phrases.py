@@ -160,6 +160,14 @@ def few(parts: Sequence[str]) -> list[str]:
     return [*parts[:_MOST], *([f"{more} more below"] if more > 0 else [])]
 
 
+def changed(sides: Sequence[Mapping[str, str]], absent: str = "absent") -> list[str]:
+    """Return what is not the same on two sides, such as `lr 0.001 → 0.01`."""
+    first, second = sides
+    names = dict.fromkeys([*first, *second])
+    values = [(name, first.get(name, absent), second.get(name, absent)) for name in names]
+    return [f"{name} {before} → {after}" for name, before, after in values if before != after]
+
+
 def count(number: int, noun: str) -> str:
     """Return a number with its noun, such as `1 error` or `2 errors`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

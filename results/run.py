@@ -147,7 +147,7 @@ class Run:
         return self._findings.copy(deep=False)
 
     def answer(self) -> "Answer":
-        """Return the study's question, and the answer to it in a few items."""
+        """Return what the study says, in a headline and a few items."""
         return self._answer
 
     def levers(self) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from results.analysis.analysis import Analysis
 from results.analysis.comparisons import LEAST, Comparison
-from results.analysis.runs import model_sizes, records_of
+from results.analysis.runs import records_of
 from results.answer.levers import Step, headline, how_sure, levers_said, step_of
 from results.answer.sentences import (
     Sentence,
@@ -36,9 +36,8 @@ _MOST = 5
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study asked and what it says."""
+    """What a study says."""
 
-    question: str
     headline: str
     """What to do next, in at most 25 words."""
     sure: str
@@ -75,25 +74,7 @@ def answer(study: Analysis, findings: pd.DataFrame) -> Answer:
     }
     items = tuple(Sentence(topic, text) for topic, text in said.items() if text)
     steps = tuple(step_of(study, row) for row in records_of(study.levers)) if fair else ()
-    return Answer(
-        _question(study), headline(study), how_sure(study), steps, tuple(statements(study)), items
-    )
-
-
-def _question(study: Analysis) -> str:
-    has_sizes = model_sizes(study.runs).nunique() != 1
-    model = "a bigger model" if has_sizes else "another model"
-    named = {"model": model, "weights": "pretrained weights", "fraction": "more data"}
-    parts = [
-        named.get(name, f"another {name.replace('_', ' ')}")
-        for name in study.factors
-        if study.varies(name)
-    ]
-    if not parts:
-        return "How accurate is this recipe?"
-    if len(parts) == 1:
-        return f"Would {parts[0]} help on this task, and what does it cost?"
-    return f"Would {listed(parts, 'or')} help more on this task, and what does each cost?"
+    return Answer(headline(study), how_sure(study), steps, tuple(statements(study)), items)
 
 
 def statements(study: Analysis) -> list[Sentence]:

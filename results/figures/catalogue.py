@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from results.analysis.analysis import Analysis
 from results.figures.courses import epochs
-from results.figures.curves import cost, learning_curves, pretraining
+from results.figures.curves import cost, learning_curves
 from results.figures.sizes import data_size
 
 
@@ -19,7 +19,6 @@ def drawings_of(study: Analysis) -> dict[str, Callable[[], Figure]]:
         "data-size": (data_size, has_sizes),
         "data-size-log": (partial(data_size, log=True), has_sizes),
         "cost": (cost, len(study.cells.frame) > 0),
-        "pretraining": (pretraining, fair and has_sizes and len(levels["weights"]) > 1),
         "learning-curves": (learning_curves, fair and has_sizes),
         "epochs": (epochs, True),
     }

@@ -106,53 +106,6 @@ def _draw_forecast(axes: Axes, rows: pd.DataFrame, colour: str) -> None:
     axes.plot(x[1], middle[1], "D", color=colour, mfc="white", ms=6)
 
 
-def pretraining(study: Analysis) -> Figure:
-    """Draw how many times the data a model from scratch needs for a pretrained one's error."""
-    title = f"{style.plain(study.design.name)}: what pretraining is worth in data"
-    worths, keys = study.worths, list(study.cells.series)
-    if worths.empty:
-        return style.empty(
-            title, "Runs from scratch and pretrained, at two sizes or more, are needed."
-        )
-    series = list(by_cell(worths, keys).values())
-    note = (
-        "How many times the data a model from scratch needs for the same test error. Hollow, with "
-        "an arrow: more (or less) than that. Bars: 95 %, by inverting a paired t test."
-    )
-    varied = [key for key in keys if worths[key].nunique(dropna=False) > 1] or keys[:1]
-    handles = [
-        style.mark(style.plain(cell_name(own.iloc[0], varied), 40), **style.look(place))
-        for place, own in enumerate(series[:_MAX_SERIES])
-    ]
-    figure, grid = style.new_grid(1, 1, (7.4, 3.6), title, note, handles)
-    axes: Axes = grid[0, 0]
-    axes.axhline(1, color=style.PALE, linewidth=1)
-    for place, own in enumerate(series[:_MAX_SERIES]):
-        # Side by side, so that intervals at one size stay apart.
-        shift = 1.03 ** (place - (len(series) - 1) / 2)
-        _draw_worth(axes, own["n_train"] * shift, own, place)
-    axes.margins(y=0.15)
-    _logarithmic(axes)
-    axes.set_ylabel("times the data")
-    axes.set_xlabel("training images of the pretrained model")
-    return figure
-
-
-def _draw_worth(axes: Axes, x: pd.Series, own: pd.DataFrame, place: int) -> None:
-    """Draw one series: its factors with their intervals, bounds where no factor is known."""
-    looks = style.look(place)
-    axes.plot(x, own["factor"], linewidth=1.2, **looks)
-    axes.vlines(x, own["low"], own["high"], color=looks["color"], linewidth=1.1)
-    for bound, sign in (("more_than", 1), ("less_than", -1)):
-        axes.plot(x, own[bound], looks["marker"], color=looks["color"], mfc="white")
-        # Room for the arrow's head.
-        axes.plot(x, own[bound] * 1.9**sign, alpha=0)
-        for at, value in zip(x, own[bound], strict=True):
-            if not np.isnan(value):
-                arrow = {"arrowstyle": "->", "color": looks["color"]}
-                axes.annotate("", (at, value * 1.6**sign), (at, value), arrowprops=arrow)
-
-
 def cost(study: Analysis) -> Figure:
     """Draw test error against what training costs, with the front that no other cell beats."""
     title = f"{style.plain(study.design.name)}: what {study.metric.name} costs"

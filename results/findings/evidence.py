@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from results.analysis.analysis import Analysis
-from results.analysis.runs import by_cell, measured_trials, model_sizes
+from results.analysis.runs import by_cell, measured_trials
 from results.findings import rules
 from results.findings.finding import Finding, Severity, error, note, warning
 from results.phrases import cell_key, cell_name
@@ -187,25 +187,7 @@ def _curves(study: Analysis) -> Iterator[Finding]:
             )
 
 
-def _two_models(study: Analysis) -> Iterator[Finding]:
-    models = model_sizes(study.runs)
-    if len(models) > 1 and models.nunique() == 1 and models.notna().all():
-        yield note(
-            "one-size",
-            f"{', '.join(models.index)} have {models.iloc[0]:,.0f} parameters each",
-            "a contrast between kinds of models, not between sizes",
-        )
-    elif len(models) == 2:
-        sizes = ", ".join(f"{name} {count:,.0f}" for name, count in models.items())
-        yield note(
-            "two-models",
-            f"two model sizes ({sizes} parameters)",
-            "a contrast between two models, not a scaling law; a third size would tell more",
-        )
-
-
 RULES = (
     *(_capped, _missing, _raced, _stopped, _few_seeds, _undecided, _selected, _untested, _curves),
-    _two_models,
 )
 """What is missing, too few, or chosen on what it is judged by; each takes a study."""

@@ -17,8 +17,6 @@ from results.findings.finding import Finding, Severity, error, note, warning
 from results.phrases import cell_name, count, few, listed
 from results.records import Stage, Status
 
-_STANDS_STILL = 0.005  # share of the loss that is written as 0 %
-
 
 def _fit_findings(study: Analysis) -> Iterator[Finding]:
     for row in study.fits.to_dict("records"):
@@ -27,8 +25,9 @@ def _fit_findings(study: Analysis) -> Iterator[Finding]:
             yield warning(
                 "under-trained",
                 f"over the last quarter of the budget the train loss still fell by "
-                f"{100 * row['train_fall']:.0f} %{_validation(row['val_fall'])}; train accuracy "
-                f"is {row['train_accuracy']:.0f} %",
+                f"{100 * row['train_fall']:.0f} %, the validation loss "
+                f"{'fell' if row['val_fall'] >= 0 else 'rose'} by {100 * abs(row['val_fall']):.0f} "
+                f"%; train accuracy is {row['train_accuracy']:.0f} %",
                 "more epochs: the cell is limited by its budget, not by its data",
                 cell,
             )
@@ -40,16 +39,6 @@ def _fit_findings(study: Analysis) -> Iterator[Finding]:
                 "more data, augmentation or weight decay; fewer epochs cost no accuracy here",
                 cell,
             )
-
-
-def _validation(fall: float) -> str:
-    """Say what the validation loss did meanwhile, which a spike may have raised many times."""
-    if abs(fall) < _STANDS_STILL:
-        return " while the validation loss stood still"
-    if fall >= 0:
-        return f" and the validation loss by {100 * fall:.0f} %"
-    rise = f"by {-100 * fall:.0f} %" if fall > -1 else f"to {1 - fall:.0f} times what it was"
-    return f", while the validation loss rose {rise}"
 
 
 def _divergence(study: Analysis) -> Iterator[Finding]:

@@ -1,13 +1,13 @@
 """What stands against reading two studies side by side. Studies in, frame out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pandas as pd
 
 from results.findings.finding import Finding, error, note, warning
 from results.findings.findings import findings_frame
 from results.pairs.pair import Basis, Pair
-from results.phrases import count, few, level_label, listed
+from results.phrases import changed, count, few, level_label, listed
 
 _HARDWARE = ("cpu_model", "gpu_model", "torch")
 
@@ -77,22 +77,18 @@ def _searches(pair: Pair) -> Iterator[Finding]:
             "were chosen on",
         )
     elif first.tuned and first.study["search"] != second.study["search"]:
+        spaces = [
+            {
+                name: level_label(name, values, bare=True)
+                for name, values in run.study["search"].items()
+            }
+            for run in (first, second)
+        ]
         yield warning(
             "search-differs",
-            f"the searches differ: {_changes(first.study['search'], second.study['search'])}",
+            f"the searches differ: {'; '.join(few(changed(spaces)))}",
             "a larger search finds a better recipe by itself; search the same space in both",
         )
-    for run, name in zip((first, second), pair.names, strict=True):
-        crossed = [
-            field for field in run.tuned if field in pair.factors and field not in run.factors
-        ]
-        if crossed:
-            yield warning(
-                "factor-against-search",
-                f"{listed(crossed)} is searched in {name} and a factor of the other",
-                "cells of the study that searches stand beside those that have the level which "
-                "its search chose",
-            )
 
 
 def _recipes(pair: Pair) -> Iterator[Finding]:
@@ -140,26 +136,17 @@ def _seeds(pair: Pair) -> Iterator[Finding]:
 
 def _machines(pair: Pair) -> Iterator[Finding]:
     tables = [run.environments() for run in (pair.first, pair.second)]
-    parts = []
-    for column in _HARDWARE:
-        kinds = [sorted(table[column].dropna().astype(str).unique()) for table in tables]
-        if kinds[0] != kinds[1]:
-            shown = [", ".join(few(own)) or "not recorded" for own in kinds]
-            parts.append(f"{column.replace('_', ' ')} {shown[0]} → {shown[1]}")
-    if parts:
+    kinds = [
+        {
+            name.replace("_", " "): ", ".join(sorted(table[name].dropna().unique()))
+            or "not recorded"
+            for name in _HARDWARE
+        }
+        for table in tables
+    ]
+    if parts := changed(kinds):
         yield warning(
             "machines-differ",
             "; ".join(parts),
             "times and costs are not comparable, accuracies are up to rounding",
         )
-
-
-def _changes(first: Mapping[str, object], second: Mapping[str, object]) -> str:
-    """Return the fields in which two searches differ."""
-    parts = [
-        f"{key} {level_label(key, first.get(key, 'absent'), bare=True)} → "
-        f"{level_label(key, second.get(key, 'absent'), bare=True)}"
-        for key in dict.fromkeys([*first, *second])
-        if first.get(key) != second.get(key)
-    ]
-    return "; ".join(few(parts))

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from results.analysis.runs import records_of
@@ -116,12 +117,14 @@ def _settings(pair: Pair) -> html.Table:
     return html.Table("Settings that differ", ["setting", *pair.names], rows)
 
 
-def _flat(value: Any, name: str = "") -> dict[str, str]:
+def _flat(study: dict[str, Any]) -> dict[str, str]:
     """Return settings by their dotted names, as YAML writes them on one line."""
-    if isinstance(value, dict):
-        parts = (
-            _flat(entry, f"{name}.{key}" if name else str(key)) for key, entry in value.items()
-        )
-        return {key: entry for part in parts for key, entry in part.items()}
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1000)
-    return {name: text.strip().removesuffix("...").strip()}
+    (settings,) = pd.json_normalize(study).to_dict("records")
+    on_one_line: dict[str, Any] = {"default_flow_style": True, "allow_unicode": True}
+    return {
+        str(name): yaml.safe_dump(value, width=1000, **on_one_line)
+        .strip()
+        .removesuffix("...")
+        .strip()
+        for name, value in settings.items()
+    }

@@ -21,7 +21,15 @@ from results.analysis.contrasts import effects, inferred, steps
 from results.analysis.runs import by_cell, measured_trials, records_of
 from results.metric import Metric
 from results.pairs.alignment import aligned
-from results.phrases import STANDARD_FACTORS, cell_key, cell_name, few, level_label, model_labels
+from results.phrases import (
+    STANDARD_FACTORS,
+    cell_key,
+    cell_name,
+    changed,
+    few,
+    level_label,
+    model_labels,
+)
 from results.records import RECIPE_COLUMNS
 from results.run import Run, open
 from results.statistics.inference import IMAGES, TASK
@@ -143,14 +151,10 @@ class Pair:
             return ""
         sides = [run.analysis.inventory for run in (self.first, self.second)]
         counts = [
-            {name: known["train"] for name, known in side.get("classes", {}).items()}
+            {name: str(known["train"]) for name, known in side.get("classes", {}).items()}
             for side in sides
         ]
-        changes = [
-            f"{name} {counts[0].get(name, 0)} → {counts[1].get(name, 0)}"
-            for name in dict.fromkeys([*counts[0], *counts[1]])
-            if counts[0].get(name) != counts[1].get(name)
-        ]
+        changes = changed(counts, absent="0")
         totals = " → ".join(str(side.get("train", "?")) for side in sides)
         classes = ", ".join(few(changes)) if changes else "no class gains or loses any"
         kind = "" if len({*totals.split(" → ")}) > 1 else "; labels were mended or images replaced"
@@ -370,12 +374,12 @@ def _difference(mean: float, low: float, high: float) -> _Row:
 
 def _recipe_changes(first: pd.DataFrame, second: pd.DataFrame, factors: tuple[str, ...]) -> str:
     """Return the recipe fields in which the runs of one cell differ."""
-    changes = []
-    for name in RECIPE_COLUMNS:
-        sides = [
-            " or ".join(sorted({level_label(name, value, bare=True) for value in runs[name]}))
-            for runs in (first, second)
-        ]
-        if name not in factors and sides[0] != sides[1]:
-            changes.append(f"{name} {sides[0]} → {sides[1]}")
-    return ", ".join(changes)
+    recipes = [
+        {
+            name: " or ".join(sorted({level_label(name, level, bare=True) for level in runs[name]}))
+            for name in RECIPE_COLUMNS
+            if name not in factors
+        }
+        for runs in (first, second)
+    ]
+    return ", ".join(changed(recipes))

@@ -1,6 +1,5 @@
 """What two studies say side by side, in sentences whose hedges follow the tests."""
 
-import numpy as np
 import pandas as pd
 
 from results.analysis.runs import records_of
@@ -41,12 +40,6 @@ def _overall(pair: Pair) -> str:
         return ""
     row = pair.overall.iloc[0]
     cells, seeds = count(int(row["n_cells"]), "cell"), count(int(row["n_seeds"]), "seed")
-    if np.isnan(row["low"]):
-        return (
-            f"On average over {cells}, {second} has {metric.change(row['difference'])} "
-            f"{metric.points} of test {metric.name}; its {seeds} gain exactly the same, which "
-            "leaves no spread to tell chance by: more seeds would."
-        )
     verb, change = "is not told apart:", (row["difference"], row["low"], row["high"])
     if row["decided"]:
         verb = "gains" if row["difference"] > 0 else "loses"
@@ -77,11 +70,9 @@ def _cells(pair: Pair, both: pd.DataFrame) -> str:
             ]
             parts.append(f"{len(own)} {word} ({'; '.join(few(changes))})")
     bare = both[both["low"].isna() & both["difference"].notna()]
-    single = int((bare["n_seeds"] == 1).sum())
     for number, words in (
         (len(tested) - len(decided), "not told apart"),
-        (single, "with one seed and so without ±"),
-        (len(bare) - single, "without any spread over seeds and so without ±"),
+        (len(bare), "with one seed, or without any spread over seeds, and so without ±"),
         (int((both["basis"] == Basis.SAME).sum()), "the very same trials"),
         (int((both["basis"] == Basis.NONE).sum()), "without a value in both"),
     ):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -41,7 +42,7 @@ _NOTHING = "No trial is recorded yet: `scalestudy run` trains, and this page fil
 _UNSHOWN = ("settings", "forecast", "gpu_footprints", "data")
 """Columns of environments that hold JSON."""
 _SCRIPTS = ("age.js", "overview.js", "page.js", "tables.js", "gallery.js")
-_COMPARING = ("data-size", "cost", "pretraining")
+_COMPARING = ("data-size", "cost")
 """Figures that every report draws."""
 _SECONDARY = ("state", "val_accuracy", "train_accuracy", "test_loss", "seconds")
 _SHOWN = ("test_accuracy", "val_accuracy", "train_accuracy", "test_loss")
@@ -139,7 +140,7 @@ def render(
         gallery=gallery,
         data=as_data(_payload(study) | asked),
         cell_table=_cell_table(study),
-        recipes=_recipe_table(cells, run.tuned) if known and run.tuned else None,
+        tuned=run.tuned,
         environments=table_of(
             "One row per pass", passes, {name: name.replace("_", " ") for name in passes.columns}
         ),
@@ -161,6 +162,9 @@ def _kicker(cells: Cells, written_at: datetime) -> str:
 def _cell_table(study: Analysis) -> Table:
     cells = study.cells
     frame = cells.summary.assign(head=cells.frame.get("head"))
+    for field in study.design.tuned:
+        labels = [level_label(field, level, bare=True) for level in frame[field]]
+        frame[field] = np.where(frame["seeds"] > 0, labels, "not chosen")
     seeds = frame["seeds"].astype(str) + " of " + frame["seeds_wanted"].astype(str)
     named = {name: name.replace("_", " ") for name in _SHOWN}
     if study.metric != ACCURACY:
@@ -172,6 +176,7 @@ def _cell_table(study: Analysis) -> Table:
     columns = {
         **{name: name for name in cells.factors},
         "n_train": "images",
+        **{name: name for name in study.design.tuned},
         "head": "head",
         "state": "state",
         "seeds": "seeds",
@@ -185,26 +190,6 @@ def _cell_table(study: Analysis) -> Table:
     return table_of(
         caption, frame.assign(seeds=seeds), columns, cells.factors, len(frame), _SECONDARY
     )
-
-
-def _recipe_table(cells: Cells, tuned: list[str]) -> Table:
-    frame, has_value = cells.frame, cells.frame["seeds"] > 0
-    chosen = {
-        field: frame[field].map(lambda level, of=field: level_label(of, level, bare=True))
-        for field in tuned
-    }
-    frame = frame.assign(
-        cell=[cells.name(row) for row in records_of(frame)],
-        **{field: labels.where(has_value, "not chosen") for field, labels in chosen.items()},
-    )
-    columns = {
-        "cell": "cell",
-        **{field: field for field in tuned},
-        "search_completed": "recipes completed",
-        "search_stopped": "stopped early",
-        "search_failed": "failed",
-    }
-    return table_of("The recipe chosen in each cell", frame, columns, most=len(frame))
 
 
 def _payload(study: Analysis) -> dict[str, object]:

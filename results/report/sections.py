@@ -208,8 +208,7 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
             "fraction error worth low high n_seeds",
             "fraction",
         )
-        tables = [_differences(study, "weights"), worths]
-        found.append(("weights", said["weights"], tables, "pretraining"))
+        found.append(("weights", said["weights"], [_differences(study, "weights"), worths]))
     if "fraction" in varied:
         found.append(("data", said["data"], _ahead(study, target), "learning-curves"))
     if varied:

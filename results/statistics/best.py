@@ -25,9 +25,8 @@ class BestValue:
     """Index of the cell; the first of equals."""
     low: float
     high: float
-    """Interval for its true value that holds whichever cell was chosen."""
-    contenders: NDArray[np.bool_]
-    """Which cells may be the best, shape (cells,); the interval allows for choosing among these."""
+    """Interval for its true value that holds whichever of the cells that may be the best was
+    chosen."""
 
 
 def best_value(
@@ -57,12 +56,7 @@ def best_value(
     )
     spread = np.hypot((end - middle) * own, plain * np.sqrt(se[place] ** 2 - own**2))
     down = middle * own + spread
-    return BestValue(
-        place=place,
-        low=float(x[place] - down),
-        high=float(x[place] + plain * se[place]),
-        contenders=contenders,
-    )
+    return BestValue(place, float(x[place] - down), float(x[place] + plain * se[place]))
 
 
 def probability_of_best(

@@ -30,7 +30,7 @@ def said_of(study: Analysis) -> dict[str, str]:
     assert all(item.text.endswith(".") for item in found.sentences)
     assert not {"nan", "None"} & set(found.text.replace("(", " ").split())
     assert found.text == " ".join(item.text for item in found.sentences)
-    return {item.topic: item.text for item in found.sentences} | {"": found.question}
+    return {item.topic: item.text for item in found.sentences}
 
 
 def said(rows: Iterable[Mapping[str, Any]], **options: Any) -> dict[str, str]:

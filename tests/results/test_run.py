@@ -38,7 +38,6 @@ def test_summary_holds_a_row_per_cell(run):
 
 def test_answer_and_findings(run):
     answer, findings = run.answer(), run.findings()
-    assert answer.question.startswith("Would a bigger model, pretrained weights or more data")
     assert answer.sentences[0].topic == "levers"
     assert answer.sentences[1].text.startswith("Of 12 cells, resnet50 × IMAGENET1K_V1 × 1 is")
     assert list(findings.columns) == ["severity", "code", "cell", "evidence", "advice"]

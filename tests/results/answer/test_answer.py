@@ -18,11 +18,7 @@ def design(seeds=3, **fields):
 
 def test_whole_design():
     texts = said(design())
-    assert list(texts) == ["levers", "best", "model", "weights", "data", "evidence", ""]
-    assert texts[""] == (
-        "Would a bigger model, pretrained weights or more data help more on this task, and what "
-        "does each cost?"
-    )
+    assert list(texts) == ["levers", "best", "model", "weights", "data", "evidence"]
     # The best cell errs in 5 %; the best small one in 8, the best from scratch in 6.
     assert f"{BIG} instead of {SMALL}, 3.0 points (" in texts["levers"]
     assert ", for 3.3 CPU-minutes more a run" in texts["levers"]
@@ -49,7 +45,6 @@ def test_the_first_cell_of_many_is_compared_with_nothing_yet():
 
 def test_models_of_one_size_are_no_contrast_of_sizes():
     texts = said([{**row, "n_parameters": 5000} for row in design()])
-    assert texts[""].startswith("Would another model, pretrained weights or more data help more")
     assert "overtakes" not in texts["model"]
 
 
@@ -66,7 +61,7 @@ def test_race_is_called_a_search():
     rows = design(stage="search", measured=False)
     rows.append(trial(None, seed=3, stage="search", measured=False, status="stopped"))
     texts = said(rows, race=True)
-    assert list(texts) == ["best", "evidence", ""]
+    assert list(texts) == ["best", "evidence"]
     assert texts["best"].startswith("This is a search, not a comparison")
     assert " ahead" not in texts["best"]
     assert "race" in texts["evidence"]
@@ -107,17 +102,6 @@ def test_levels_at_the_least_data_are_named_as_far_as_they_are_decided():
 )
 def test_what_a_study_does_not_hold(rows, topic, words):
     assert words in said(rows)[topic]
-
-
-@pytest.mark.parametrize(
-    ("rows", "question"),
-    [
-        (cell([0.8]), "How accurate is this recipe?"),
-        (line([40, 20, 10]), "Would more data help on this task, and what does it cost?"),
-    ],
-)
-def test_question_follows_the_factors(rows, question):
-    assert said(rows)[""] == question
 
 
 def test_what_steps_cost_in_money():

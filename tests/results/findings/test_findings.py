@@ -209,7 +209,9 @@ def test_under_trained_cell():
     row = found(rows, epochs)["under-trained"]
     assert (row["severity"], row["cell"]) == ("warning", "resnet18 × none × 1")
     # 1.2 → 1.0 and 1.4 → 1.26 over the last of four epochs.
-    assert "fell by 17 % and the validation loss by 10 %; train accuracy is 60 %" in row["evidence"]
+    assert (
+        "fell by 17 %, the validation loss fell by 10 %; train accuracy is 60 %" in row["evidence"]
+    )
     assert "more epochs" in row["advice"]
 
 
@@ -395,10 +397,6 @@ def test_curve_and_design_notes():
     codes = found(rows)
     assert codes["few-fractions"]["evidence"].startswith("3 fractions: 0 residual degrees")
     assert "rises with more data" in codes["ill-behaved"]["evidence"]
-    assert "11,000,000" in found(sound() + sound(model=BIG))["two-models"]["evidence"]
-    alike = found([{**row, "n_parameters": 5000} for row in sound() + sound(model=BIG)])
-    assert alike["one-size"]["evidence"].endswith("have 5,000 parameters each")
-    assert "two-models" not in alike
 
 
 def test_a_study_that_has_only_begun():

@@ -96,12 +96,12 @@ def test_seeds_that_gain_exactly_the_same_have_no_interval(tmp_path, gain, with_
         )
     said = verdict(pair)[1]
     assert f"+{100 * gain:.1f} points" in said
-    assert "its 2 seeds gain exactly the same" in said
+    assert "points (no ±) of test accuracy, paired over 2 seeds" in said
     row = pair.cells.iloc[0]
     assert (row["basis"], row["n_seeds"], row["decided"]) == (Basis.EQUAL, 2, False)
     assert row["difference"] == pytest.approx(100 * gain)
     assert row[["low", "high"]].isna().all()
-    assert "1 without any spread over seeds and so without ±" in verdict(pair)[2]
+    assert "1 with one seed, or without any spread over seeds, and so without ±" in verdict(pair)[2]
     assert "to" not in said.split("seeds")[0].split()
 
 

@@ -69,7 +69,7 @@ def page(folder):
 
 
 def test_what_compares_cells_lies_beside_the_page_as_png_and_svg(folder):
-    for name in ("data-size", "cost", "pretraining"):
+    for name in ("data-size", "cost"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert ElementTree.parse(folder / f"{name}.svg").getroot().tag.endswith("svg")
     assert not (folder / "epochs.png").exists()
@@ -208,7 +208,7 @@ def test_a_race_is_called_a_search(tmp_path):
 def test_a_search_lists_the_recipe_of_every_cell(tmp_path):
     plan = Plan(models=("resnet18",), seeds=(0, 1), search={"lr": [1e-2, 1e-3]})
     text = page_of(tmp_path, plan)
-    table = re.search(r'id="recipe-table">(.*?)</table>', text, re.S)
+    table = re.search(r'id="cell-table">(.*?)</table>', text, re.S)
     assert table is not None
     assert table.group(1).count("<td>0.001</td>") == 6
     assert "without the selection seed" in text
