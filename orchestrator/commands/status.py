@@ -84,7 +84,6 @@ def _document(shot: "Snapshot") -> usage.Document:
         "trials": total.counts,
         "share_done": total.share_done,
         "seconds_left": shot.seconds_left,
-        "slots_busy": shot.slots_busy,
         "epochs": {"done": total.epochs_done, "asked": total.epochs_asked, "saved": total.saved},
         "cells": [
             {
@@ -95,7 +94,7 @@ def _document(shot: "Snapshot") -> usage.Document:
                 f"best_{name}": cell.best,
                 "errors": cell.errors,
             }
-            for cell in shot.cells.values()
+            for cell in shot.cells
         ],
         "slots": [
             {name if key == "value" else key: value for key, value in asdict(slot).items()}

@@ -1,8 +1,7 @@
 """A study as people see it in a terminal: cells, slots and a bar, at any width and height."""
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -25,10 +24,8 @@ _STYLES = {
     Status.PLANNED: "dim",
 }
 """By a cell's state, what one looks for first."""
-_MOST_ROWS = 60
+_MOST_ROWS = 200
 """Rows that are printed at once; `--json` has all."""
-_MOST_LONG = 24
-"""Cells that are shown with a row each where there is room; more make a grid."""
 _MOST_ERRORS = 3
 _BAR_WIDTH = 30
 _LEGEND = "validation {}: best so far, mean of measured trials; (best) where none is measured"
@@ -55,8 +52,7 @@ class Picture:
 
 
 def _errors(shot: Snapshot) -> list[str]:
-    cells = shot.cells.values()
-    said = [f"failed: {cell.name}: {error}" for cell in cells for error in cell.errors]
+    said = [f"failed: {cell.name}: {error}" for cell in shot.cells for error in cell.errors]
     found = list(dict.fromkeys(said))
     hidden = len(found) - _MOST_ERRORS
     return [*found[:_MOST_ERRORS], *([f"… and {count(hidden, 'more failure')}"] * (hidden > 0))]
@@ -64,7 +60,7 @@ def _errors(shot: Snapshot) -> list[str]:
 
 @dataclass(frozen=True)
 class CellsTable:
-    """The cells of a study: a row each with all that is known, else a grid, else a narrow list."""
+    """The cells of a study, a row each: with all that is known, or in few columns."""
 
     shot: Snapshot
     most: int = _MOST_ROWS
@@ -72,59 +68,37 @@ class CellsTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the widest layout that fits."""
-        shot = self.shot
-        layouts = [self._long()] if len(shot.cells) <= min(self.most, _MOST_LONG) else []
-        layouts += [self._grid()] if len(shot.rows) <= self.most else []
-        wide = options.update(width=10_000)
-        for layout in layouts:
-            if Measurement.get(console, wide, layout).maximum <= options.max_width:
-                yield layout
-                return
-        yield self._narrow()
+        wide = self._table(self._known, "state", "trials", "epochs", "best", "mean", "stopped")
+        measured = Measurement.get(console, options.update(width=10_000), wide)
+        yield wide if measured.maximum <= options.max_width else self._table(self._short, "trials")
 
-    def _long(self) -> Table:
-        table = self._table("fraction", "state", "trials", "epochs", "best", "mean", "stopped")
-        for (row, column), cell in self._sorted():
-            stopped = cell.counts.get(Status.STOPPED)
-            table.add_row(
-                *map(Text, row),
-                column,
-                Text(cell.state, style=_STYLES[cell.state]),
-                f"{cell.ended}/{sum(cell.counts.values())}",
-                f"{cell.epochs_done}/{cell.epochs_asked}",
-                _value(cell.best, self.shot.metric),
-                _value(cell.value if cell.is_measured else None, self.shot.metric),
-                Text(str(stopped), "yellow") if stopped else _NONE,
-            )
-        return table
-
-    def _grid(self) -> Table:
-        table = self._table(*self.shot.columns)
-        for row in self.shot.rows:
-            cells = (self.shot.cells.get((row, column)) for column in self.shot.columns)
-            table.add_row(*map(Text, row), *(cell_text(cell, self.shot.metric) for cell in cells))
-        return table
-
-    def _narrow(self) -> Table:
-        table = self._table("fraction", "trials")
-        cells = self._sorted()
+    def _table(self, row: Callable[[CellView], Sequence[Text | str]], *names: str) -> Table:
+        *others, fraction = self.shot.factors
+        title = titled(self.shot.name, self.shot.common)
+        table, cells = plain_table(title, others, fraction, *names), [*self.shot.cells]
         if len(cells) > self.most:
             # What is under way or went wrong is what one looks for.
             order = list(_STYLES)
-            cells.sort(key=lambda entry: order.index(entry[1].state))
+            cells.sort(key=lambda cell: order.index(cell.state))
             table.caption = f"… and {len(cells) - self.most + 1} more cells"
             cells = cells[: self.most - 1]
-        for (row, column), cell in cells:
-            table.add_row(*map(Text, row), column, cell_text(cell, self.shot.metric))
+        for cell in cells:
+            table.add_row(*map(Text, cell.labels), *row(cell))
         return table
 
-    def _table(self, *names: str) -> Table:
-        return plain_table(titled(self.shot.name, self.shot.common), self.shot.factors, *names)
+    def _known(self, cell: CellView) -> Sequence[Text | str]:
+        stopped = cell.counts.get(Status.STOPPED)
+        return (
+            Text(cell.state, style=_STYLES[cell.state]),
+            f"{cell.ended}/{sum(cell.counts.values())}",
+            f"{cell.epochs_done}/{cell.epochs_asked}",
+            _value(cell.best, self.shot.metric),
+            _value(cell.value if cell.is_measured else None, self.shot.metric),
+            Text(str(stopped), "yellow") if stopped else _NONE,
+        )
 
-    def _sorted(self) -> list[tuple[tuple[tuple[str, ...], str], CellView]]:
-        """Return the cells by row and column, in the order of both."""
-        keys = itertools.product(self.shot.rows, self.shot.columns)
-        return [(key, self.shot.cells[key]) for key in keys if key in self.shot.cells]
+    def _short(self, cell: CellView) -> Sequence[Text | str]:
+        return (cell_text(cell, self.shot.metric),)
 
 
 def slots_table(shot: Snapshot) -> Table:
@@ -146,10 +120,8 @@ def _value(value: float | None, metric: Metric) -> Text:
     return _NONE if value is None or math.isnan(value) else Text(metric.shown(value))
 
 
-def cell_text(cell: CellView | None, metric: Metric = ACCURACY) -> Text:
+def cell_text(cell: CellView, metric: Metric = ACCURACY) -> Text:
     """Return a cell in a few characters: its value, trials ended, stopped, failed, share done."""
-    if cell is None:
-        return Text("·", style="dim")
     state = cell.state
     text = Text(style=_STYLES[state])
     value = "  –  " if cell.value is None else metric.shown(cell.value)
@@ -204,8 +176,6 @@ def summary(shot: Snapshot) -> str:
     parts += [f"{total.counts[status]} {status}" for status in Status if total.counts.get(status)]
     if total.saved:
         parts.append(f"{total.saved} epochs saved by stopping")
-    if shot.slots_busy is not None:
-        parts.append(f"slots {100 * shot.slots_busy:.0f} % busy")
     silent = sum(bool(slot.silence) for slot in shot.slots)
     if silent:
         parts.append(f"{silent} silent for long (status says which)")

@@ -104,8 +104,7 @@ def price_lines(price: Price) -> list[str]:
     said = [
         f"time: about {duration(price.wall.value)} from first start to last end with {at_a_time} "
         f"({duration(price.wall.low)} to {duration(price.wall.high)}), "
-        f"{total.hours.value:.3g} {unit}-hours; no order could beat {duration(price.bound)}. "
-        "Starting Ray and writing the report come on top.",
+        f"{total.hours.value:.3g} {unit}-hours. Starting Ray and writing the report come on top.",
         f"basis: {basis}."
         + " --probe measures a few updates of each kind of trial." * bool(guessed),
     ]

@@ -4,11 +4,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from results.analysis.costs import busy_share
 from results.metric import ACCURACY, Metric
 from results.phrases import cell_name, fraction_label, level_label, model_labels, split_levels
 from results.records import IDENTITY_COLUMNS, RECIPE_COLUMNS, Status
@@ -40,6 +38,8 @@ class CellView:
     errors: Sequence[str] = ()
     name: str = ""
     """Its levels, such as `resnet18 × none × 1/16`."""
+    labels: Sequence[str] = ()
+    """Its level of each factor that tells cells apart."""
 
     @property
     def state(self) -> Status:
@@ -80,12 +80,9 @@ class Snapshot:
     name: str
     metric: Metric = ACCURACY
     factors: Sequence[str] = ()
-    """The factors but `fraction`, those left out that are alike in all cells."""
-    rows: Sequence[tuple[str, ...]] = ()
-    columns: Sequence[str] = ()
-    """Labels of the table's rows (a level of each factor) and columns (amounts of data, from few to
-    many)."""
-    cells: Mapping[tuple[tuple[str, ...], str], CellView] = field(default_factory=dict)
+    """The factors that tell cells apart, and `fraction` as the last."""
+    cells: Sequence[CellView] = ()
+    """In the order of the study, and from few data to many."""
     total: CellView = field(default_factory=CellView)
     common: Mapping[str, str] = field(default_factory=dict)
     """The factors that have one level in all cells, with that level."""
@@ -93,9 +90,6 @@ class Snapshot:
     seconds_left: float | None = None
     """Estimated seconds until all that is known is trained; None where nothing runs, or nothing is
     known yet."""
-    slots_busy: float | None = None
-    """Share of the slots' time since the first start that trials held, 0 to 1; None before any time
-    has passed."""
 
 
 def snapshot(source: "Ledger | Store", at_work: bool = True) -> Snapshot:
@@ -143,33 +137,33 @@ def snapshot_of(
         by_cell[tuple(trial[factor] for factor in factors)].append(trial)
     others = [factor for factor in factors if factor != "fraction"]
     varying, common = split_levels(others, [rows[0] for rows in by_cell.values()])
-    keys = {levels: _key(rows[0], varying) for levels, rows in by_cell.items()}
-    columns = {rows[0]["fraction"]: keys[levels][1] for levels, rows in by_cell.items()}
+    lines: dict[tuple[Any, ...], list[list[Row]]] = defaultdict(list)
+    for rows in by_cell.values():
+        lines[tuple(rows[0][factor] for factor in others)].append(rows)
     return Snapshot(
         name,
         metric,
-        factors=varying,
-        rows=list(dict.fromkeys(row for row, _ in keys.values())),
-        columns=[columns[share] for share in sorted(columns)],
-        cells={
-            keys[levels]: _cell(rows, metric, cell_name(rows[0], factors))
-            for levels, rows in by_cell.items()
-        },
+        factors=[*varying, "fraction"],
+        cells=[
+            _cell(rows, metric, cell_name(rows[0], factors), _labels(rows[0], varying))
+            for line in lines.values()
+            for rows in sorted(line, key=lambda rows: rows[0]["fraction"])
+        ],
         total=_cell(wanted, metric),
         common=common,
         slots=_slots(wanted, metric, varying, tuned),
         seconds_left=_seconds_left(wanted),
-        slots_busy=_slots_busy(trials),
     )
 
 
-def _key(trial: Row, varying: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """Return the labels of the row and column that show a trial's cell."""
+def _labels(trial: Row, varying: Sequence[str]) -> list[str]:
     labels = (level_label(factor, trial[factor], bare=True) for factor in varying)
-    return tuple(labels), fraction_label(trial["fraction"])
+    return [*labels, fraction_label(trial["fraction"])]
 
 
-def _cell(trials: Sequence[Row], metric: Metric, name: str = "") -> CellView:
+def _cell(
+    trials: Sequence[Row], metric: Metric, name: str = "", labels: Sequence[str] = ()
+) -> CellView:
     done, asked, saved = 0, 0, 0
     known: list[float] = []
     measured: list[float] = []
@@ -198,6 +192,7 @@ def _cell(trials: Sequence[Row], metric: Metric, name: str = "") -> CellView:
         is_measured=bool(measured),
         errors=errors,
         name=name,
+        labels=labels,
     )
 
 
@@ -251,25 +246,3 @@ def _seconds_left(trials: Sequence[Row]) -> float | None:
             each = seconds[kind] / intervals[kind] if kind in seconds else per_image * kind[1]
             left += each * max(0, (trial["epochs_budget"] or 0) - (trial["epochs_done"] or 0))
     return float(left / at_once)
-
-
-def _slots_busy(trials: Iterable[Row]) -> float | None:
-    """Return the share of the slots' time, from the first start on, that trials held; 0 to 1.
-
-    A trial that runs counts up to now, one whose end nobody could write to the latest of times.
-    """
-    started = [trial for trial in trials if trial.get("started_at") and not trial.get("origin")]
-    times = [trial.get(name) for trial in started for name in ("started_at", "ended_at")]
-    if any(trial["status"] == Status.RUNNING for trial in started):
-        times.append(datetime.now(UTC))
-    latest = max(filter(None, times), default=None)
-    if latest is None:
-        return None
-    return busy_share(
-        (
-            (trial.get("host"), trial.get("slot")),
-            trial["started_at"].timestamp(),
-            (trial.get("ended_at") or latest).timestamp(),
-        )
-        for trial in started
-    )

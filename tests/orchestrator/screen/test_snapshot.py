@@ -1,8 +1,6 @@
 """How far a study is, as people read it, at any width."""
 
-import dataclasses
 import math
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ def test_a_cell_counts_its_wanted_trials() -> None:
         trial_row(seed=2, status="running", epochs_done=1, latest_val_accuracy=0.9),
         trial_row(seed=3, wanted=False, latest_val_accuracy=0.1),
     ]
-    (cell,) = view_of(*rows).cells.values()
+    (cell,) = view_of(*rows).cells
     assert cell.counts == {"completed": 2, "running": 1}
     assert (cell.epochs_done, cell.epochs_asked) == (7, 9)
     # The mean of what is measured and complete.
@@ -39,9 +37,9 @@ def test_a_cell_counts_its_wanted_trials() -> None:
 def test_what_is_no_number_is_never_best() -> None:
     values = [math.nan, 0.6, math.nan, 0.7, None]
     rows = [trial_row(measured=False, latest_val_accuracy=value) for value in values]
-    (cell,) = view_of(*rows).cells.values()
+    (cell,) = view_of(*rows).cells
     assert (cell.best, cell.value, cell.is_measured) == (0.7, 0.7, False)
-    (diverged,) = view_of(trial_row(latest_val_accuracy=math.nan)).cells.values()
+    (diverged,) = view_of(trial_row(latest_val_accuracy=math.nan)).cells
     assert (diverged.best, diverged.value, diverged.is_measured) == (None, None, False)
 
 
@@ -54,7 +52,7 @@ def test_what_was_stopped_asks_for_no_more() -> None:
         ),
     ]
     view = view_of(*rows)
-    (cell,) = view.cells.values()
+    (cell,) = view.cells
     assert (cell.epochs_done, cell.epochs_asked, cell.saved) == (4, 4, 2)
     # Nothing is measured yet: the best so far.
     assert (cell.value, cell.is_measured) == (0.6, False)
@@ -75,34 +73,14 @@ def test_a_study_without_trials() -> None:
     assert view.seconds_left is None
 
 
-def test_slots_are_busy_while_trials_hold_them() -> None:
-    def at(slot: int, begun: int, ended: int | None) -> dict[str, Any]:
-        times = {
-            name: None if second is None else datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
-            for name, second in (("started_at", begun), ("ended_at", ended))
-        }
-        return trial_row(slot=slot, host="here", **times)
-
-    assert view_of().slots_busy is None
-    assert view_of(at(0, 0, 10), at(1, 0, 5)).slots_busy == pytest.approx(0.75)
-    # What another study trained held none of these slots.
-    assert view_of({**at(0, 0, 10), "origin": "runs/other"}).slots_busy is None
-    # What runs is busy, however long its first interval takes.
-    assert view_of({**at(0, 0, None), "status": "running"}).slots_busy == pytest.approx(1.0)
-    # One whose end nobody wrote counts up to what is known.
-    view = view_of(at(0, 0, 10), at(1, 2, None))
-    assert view.slots_busy == pytest.approx(0.9)
-    shown = summary(dataclasses.replace(view, seconds_left=5.0))
-    assert shown.endswith(", slots 90 % busy, about 5 s left")
-
-
-def test_rows_and_columns() -> None:
+def test_cells_are_in_order() -> None:
     rows = [trial_row(model, fraction) for model in ("b", "a") for fraction in (1.0, 1 / 16, 0.5)]
     view = view_of(*rows)
     # Models in the study's order, amounts of data from few to many.
-    assert view.rows == [("b",), ("a",)]
-    assert view.columns == ["1/16", "1/2", "1"]
-    assert view.cells[("b",), "1/2"].name == "b × none × 1/2"
+    assert view.factors == ["model", "fraction"]
+    shares = ["1/16", "1/2", "1"]
+    assert [cell.labels for cell in view.cells] == [[m, n] for m in "ba" for n in shares]
+    assert view.cells[1].name == "b × none × 1/2"
     assert view.common == {"weights": "none"}
 
 
@@ -121,7 +99,7 @@ def test_a_recorded_study_is_seen(tmp_path: Path) -> None:
     run(searched(), tmp_path)
     seen = snapshot(Store(tmp_path))
     assert (seen.name, seen.total.share_done) == ("small", 1.0)
-    assert all(cell.is_measured and cell.state == "completed" for cell in seen.cells.values())
+    assert all(cell.is_measured and cell.state == "completed" for cell in seen.cells)
     assert seen.total.saved > 0
 
 
