@@ -227,7 +227,7 @@ ENVIRONMENT_SCHEMA = pa.schema(
         "gpu_model": pa.string(),
         "gpu_footprints": pa.string(),  # JSON: what trials take of each kind of GPU, as measured
         "memory_bytes": pa.int64(),
-        "forecast": pa.string(),  # JSON: trials, epochs and seconds that the pass was to take
+        "forecast": pa.string(),  # null since plan alone says what a pass is to take
         "command": pa.string(),
         "settings": pa.string(),  # JSON: the study as this pass resolved it
         "ended_by": pa.string(),  # what ended the pass: Ctrl-C, SIGTERM, a hangup, its budget

@@ -24,8 +24,8 @@ class Watch(Protocol):
     def connected(self) -> None:
         """Take note that a library was started that may have taken signals for itself."""
 
-    def begin(self, max_parallel: int | None) -> None:
-        """Take note that trials have their shares and are about to start, so many at a time."""
+    def begin(self) -> None:
+        """Take note that trials have their shares and are about to start."""
 
     def beat(self) -> None:
         """Write what is new, several times a second; whatever it raises ends the pass."""
@@ -47,7 +47,7 @@ def train_alone(work: Pass, placer: Placer, checkpoints: Location, watch: Watch)
     placer.meet([own_machine(study.trainable != "simulated")])
     left = [wanted.trial for wanted in work.ledger.left()]
     work.precision = placer.settle(left, work.ledger.precision, watch.note)
-    watch.begin(1)
+    watch.begin()
     train_here(work, checkpoints, watch.beat)
 
 
@@ -93,7 +93,7 @@ def train_on_ray(
         left = [wanted.trial for wanted in work.ledger.left()]
         work.precision = placer.settle(left, work.ledger.precision, watch.note)
         warnings += placer.survey(left, watch.note)
-        watch.begin(max_parallel)
+        watch.begin()
         capacity = Capacity(
             work,
             Connected(),

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from orchestrator.errors import StudyError
 from orchestrator.study.study import TRAINABLES, Study
 from results.metric import ACCURACY, Metric
 from results.records import SCORES, Status
@@ -146,9 +147,9 @@ class History:
         values: NDArray[np.float64] = self._span(trial_id)[name].to_numpy()
         return values
 
-    def score(self, trial_id: str, epoch: int, column: str = "val_metric") -> float:
+    def score(self, trial_id: str, epoch: int) -> float:
         """Return a trial's score at a recorded epoch, of which more is better, or NaN."""
-        value = self.column(trial_id, column)[epoch - 1]
+        value = self.column(trial_id, "val_metric")[epoch - 1]
         return math.nan if value is None else self.metric.score(float(value))
 
     def stray(self, trial_id: str, epoch: int) -> Row | None:
@@ -247,6 +248,27 @@ class History:
         names = trials.take(starts).to_pylist()
         spans = zip(starts.tolist(), counts.tolist(), strict=True)
         self._spans = dict(zip(names, spans, strict=True))
+
+
+def history_of(study: Study, store: Store) -> History:
+    """Return what is recorded for a study, in its run directory and in those that it reuses.
+
+    Raises StudyError where one of those is no run directory, or measured another metric.
+    """
+    lenders = [Store.at(place) for place in study.reuse or ()]
+    for lender in lenders:
+        if not lender.study_file.exists():
+            raise StudyError(
+                f"reuse: {lender.root}: no run directory is there. Name one, or leave it out: what "
+                "was taken from it before is recorded here."
+            )
+        theirs = Metric.read(lender.study().get("metric"))
+        if not study.metric.is_built_in and theirs != study.metric:
+            raise StudyError(
+                f"reuse: {lender.root}: it recorded the metric {theirs.written}, and this study "
+                f"has {study.metric.written}; leave it out."
+            )
+    return History(store, study.metric, lenders)
 
 
 def with_test(row: Row, found: Row, metric: Metric) -> Row:

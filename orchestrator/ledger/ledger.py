@@ -2,10 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from copy import copy
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 from orchestrator.ledger.history import History
 from orchestrator.ledger.looks import Judge, judged
@@ -32,9 +30,9 @@ class State(StrEnum):
 class Ledger:
     """The trials that a study wants, what became of each, and their rows.
 
-    A command makes one. `plan` counts it, a forecast plays a copy of it in virtual time, a run goes
-    on with it and writes its rows, and the screen shows it. Raises StudyError where Optuna is to
-    propose recipes and is not installed.
+    A command makes one: `plan` counts it, a run goes on with it and writes its rows, and the screen
+    shows it. A forecast plays one of its own, made of the same records, in virtual time. Raises
+    StudyError where Optuna is to propose recipes and is not installed.
     """
 
     def __init__(self, study: Study, inputs: Inputs, history: History) -> None:
@@ -54,15 +52,6 @@ class Ledger:
         proposes = self.stages.unknown_recipes()
         self._proposer = Proposer(self.stages, history) if proposes else None
         self._take_stock()
-
-    def copy(self) -> Self:
-        """Return a ledger that goes on by itself from where this one stands."""
-        made = copy(self)
-        made.stages, made.races, made.rows = self.stages.copy(), self.races.copy(), self.rows.copy()
-        made._factless = dict(self._factless)
-        made._outcomes, made._undecided = dict(self._outcomes), dict(self._undecided)
-        made._proposer = self._proposer and self._proposer.copy(made.stages)
-        return made
 
     def outcome(self, trial_id: str) -> Outcome | None:
         """Return what became of a trial, None while it is open."""
@@ -139,23 +128,6 @@ class Ledger:
                 self._hear(proposed, outcome)
         settled = self._settle(cell)
         return self._open([*([proposed] if proposed else []), *settled, *self._look()])
-
-    def count_anew(self) -> None:
-        """Count all parameters in rows that counted trainable ones, where the model is at hand."""
-        if self.study.trainable != "classifier":
-            return
-        from trainables.errors import TrainableError
-        from trainables.models.facts import anatomy
-
-        for trial_id, wanted in self.stages.wanted.items():
-            row = self.rows[trial_id]
-            counted = row.get("n_parameters")
-            if counted is None or row.get("n_trainable") is not None:
-                continue
-            # Without the model the row stays as it is, and is told by its gap.
-            with suppress(TrainableError):
-                whole = anatomy(*self.inputs.form(wanted.trial)).n_parameters
-                self.rows.update(trial_id, {"n_parameters": whole, "n_trainable": counted})
 
     def _open(self, trials: Iterable[Wanted]) -> list[Wanted]:
         return [wanted for wanted in trials if wanted.trial.trial_id not in self._outcomes]

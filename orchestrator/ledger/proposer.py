@@ -2,8 +2,7 @@
 
 import hashlib
 import warnings
-from copy import copy
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -43,19 +42,6 @@ class Proposer:
         self._space = {key: self._distribution(fields[key]) for key in sorted(fields)}
         for cell in stages.cells:
             self._refill(cell, history)
-
-    def copy(self, stages: Stages) -> Self:
-        """Return a proposer that goes on by itself, for a copy of the stages."""
-        made = copy(self)
-        made._stages = stages
-        made._searches = [self._optuna.create_study(direction="maximize") for _ in stages.cells]
-        for search, mine in zip(made._searches, self._searches, strict=True):
-            search.add_trials(mine.get_trials())
-        made._asked = {
-            trial_id: self._optuna.trial.Trial(made._searches[stages.wanted[trial_id].cell], number)
-            for trial_id, number in ((name, asked.number) for name, asked in self._asked.items())
-        }
-        return made
 
     def propose(self, cell: CellStages) -> Wanted | None:
         """Return the cell's next trial; None where no recipe is left that it has not tried.

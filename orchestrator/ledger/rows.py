@@ -3,10 +3,9 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any
 
 from orchestrator.ledger.history import COMPARED, KEPT, History, Row, with_test
 from orchestrator.ledger.stages import Outcome, Wanted
@@ -71,14 +70,6 @@ class Rows(Mapping[str, Row]):
 
     def __len__(self) -> int:
         return len(self._trials)
-
-    def copy(self) -> Self:
-        """Return rows that change by themselves; what is fresh and under way stays here."""
-        made = copy(self)
-        made._trials, made._before, made._begun = dict(self._trials), {}, {}
-        made.epochs, made.predictions, made.ended = [], [], []
-        made.saved, made.problems, made.lent = set(), [], defaultdict(list)
-        return made
 
     def update(self, trial_id: str, values: Row) -> None:
         """Change some columns of a trial's row, or add the row."""

@@ -3,14 +3,12 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from copy import copy
-from dataclasses import dataclass, field, replace
-from typing import Self
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from orchestrator.ledger.history import History
-from orchestrator.ledger.stopping import Race, group_of
+from orchestrator.ledger.stopping import group_of
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Cell, Study
 from results.ranking import rank
@@ -82,13 +80,6 @@ class Stages:
                     self.add_recipe(stages, recipe)
             else:
                 self._measures(stages, Stage.SEARCH if study.is_race else Stage.MEASURE)
-
-    def copy(self) -> Self:
-        """Return stages that go on by themselves from where these stand."""
-        made = copy(self)
-        made.cells = [replace(cell, search=[*cell.search]) for cell in self.cells]
-        made.wanted = dict(self.wanted)
-        return made
 
     def add_recipe(self, cell: CellStages, recipe: Recipe) -> Wanted | None:
         """Add a recipe to a cell's search; None where the cell has it already."""
@@ -239,7 +230,6 @@ def recorded_outcome(history: History, study: Study, wanted: Wanted) -> Outcome 
     if stopped and wanted.stage is Stage.SEARCH and rule is not None:
         at = history.trials[trial_id]["stopped_at_epoch"] or 0
         # Where the rule has no rung any more, its stops do not stand.
-        rung = Race(rule.grace, rule.reduction_factor).is_rung(at)
-        if rung and 0 < at <= history.epochs_done(trial_id):
+        if rule.is_rung(at) and 0 < at <= history.epochs_done(trial_id):
             return Outcome(Status.STOPPED, history.score(trial_id, history.epochs_done(trial_id)))
     return None

@@ -8,10 +8,10 @@ what the rung held before. Other than there, a rung stops nobody before it holds
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.study.blocks import EarlyStopping
 from results.ranking import rank
@@ -57,59 +57,30 @@ def cutoff_of(values: Sequence[float], reduction_factor: int) -> float:
     return ranked[low] + share * (ranked[low + 1] - ranked[low])
 
 
-@dataclass
-class Race:
-    """The rungs of one group of trials."""
-
-    grace: int
-    """First rung, in evaluation intervals; each next is `reduction_factor` times later."""
-    reduction_factor: int
-    """About one trial in so many passes a rung."""
-    rungs: dict[int, list[float]] = field(default_factory=dict)
-
-    def is_rung(self, epoch: int) -> bool:
-        """Return whether trials are compared at this epoch."""
-        rung = self.grace
-        while rung < epoch:
-            rung *= self.reduction_factor
-        return rung == epoch
-
-    def arrive(self, epoch: int, value: float, *, budget: int) -> Stop | None:
-        """Enter a trial's score at an epoch; return a stop if it goes no further.
-
-        Epochs and the budget are intervals, from 1; at the budget nothing is left to stop.
-        """
-        if not self.is_rung(epoch):
-            return None
-        held = self.rungs.setdefault(epoch, [])
-        cutoff = cutoff_of(held, self.reduction_factor)
-        held.append(value)
-        if epoch < budget and -rank(value) < cutoff:
-            return Stop(epoch, cutoff)
-        return None
-
-
 class Races:
     """The races of a study, one per group of trials; none without a rule."""
 
     def __init__(self, rule: EarlyStopping | None) -> None:
         self._rule = rule
-        self._races: dict[tuple[str, ...], Race] = {}
+        self._held: defaultdict[tuple[tuple[str, ...], int], list[float]] = defaultdict(list)
+        """Scores that a group's rung holds, by group and epoch."""
         self._seen: dict[str, int] = {}
-
-    def copy(self) -> Self:
-        """Return races that go on by themselves from what these hold."""
-        return deepcopy(self)
 
     def arrive(
         self, trial_id: str, group: tuple[str, ...] | None, epoch: int, value: float, budget: int
     ) -> Stop | None:
-        """Enter a trial's score at an epoch, once; return a stop if it is one.
+        """Enter a trial's score at an epoch, once; return a stop if it goes no further.
 
-        Nothing stops a trial without a group; its budget is the intervals of the whole trial.
+        Epochs and the budget are intervals, from 1; at the budget nothing is left to stop. Nothing
+        stops a trial without a group.
         """
-        if group is None or self._rule is None or epoch <= self._seen.get(trial_id, 0):
+        rule = self._rule
+        if group is None or rule is None or epoch <= self._seen.get(trial_id, 0):
             return None
         self._seen[trial_id] = epoch
-        race = self._races.setdefault(group, Race(self._rule.grace, self._rule.reduction_factor))
-        return race.arrive(epoch, value, budget=budget)
+        if not rule.is_rung(epoch):
+            return None
+        held = self._held[group, epoch]
+        cutoff = cutoff_of(held, rule.reduction_factor)
+        held.append(value)
+        return Stop(epoch, cutoff) if epoch < budget and -rank(value) < cutoff else None

@@ -10,30 +10,24 @@ from typing import Any
 import pyarrow as pa
 
 from orchestrator.errors import RunError, StudyError
+from orchestrator.ledger.history import history_of
 from orchestrator.ledger.ledger import Ledger, State
 from orchestrator.ledger.looks import all_needed
 from orchestrator.placement.precision import is_auto, settled
 from orchestrator.placement.shares import ImagesForeseen, images_foreseen, shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
-from orchestrator.plan.lending import history_of, lending_findings
 from orchestrator.study.inputs import Inputs, find_inputs, look_at_images
 from orchestrator.study.levels import STANDARD_FACTORS
 from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
 from results.errors import StoreError
-from results.findings.finding import Finding, note, warning
+from results.findings.finding import Finding, warning
 from results.metric import Metric
-from results.phrases import listed
 from results.records import Status
 from results.store.objects import Location
 from results.store.store import Store
-from trainables.functions import places_of
-from trainables.trial import SHARED_STATES, Trial
-from trainables.work.checkpoints import Checkpoints
-
-_OURS = ("orchestrator", "trainables", "results", "timm")
-"""Modules that studies may name and nobody writes anew."""
+from trainables.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -157,7 +151,7 @@ def plan_study(study: Study, out: str | Location | None = None, *, look: bool = 
     StoreError where that cannot be read.
     """
     store = Store.at(out or default_out(study))
-    declared, study = study, continued(study, store)
+    study = continued(study, store)
     inputs = find_inputs(study)
     if look:
         inputs = look_at_images(study, inputs)
@@ -169,15 +163,9 @@ def plan_study(study: Study, out: str | Location | None = None, *, look: bool = 
         ledger,
         [
             *design_findings(study, ledger.stages, inputs),
-            *_search_seed(declared, study),
-            *_several_gpus(study, inputs),
             *_mixed([store, *(lender.store for lender in ledger.history.lenders)]),
-            *_reread(inputs, store),
             *_afresh(ledger),
-            *_shared_states(ledger),
             *_one_precision(ledger, left, on_gpu),
-            *lending_findings(ledger),
-            *_found_twice(study),
         ],
         shares_foreseen(study, inputs, left, on_gpu) if is_auto else [],
         None if on_gpu else images_foreseen(study, inputs, left),
@@ -244,52 +232,21 @@ def _recorded_data(store: Store) -> tuple[str | None, str | None]:
     return tuple(passes[-1].values()) if passes else (None, None)
 
 
-def _reread(inputs: Inputs, store: Store) -> list[Finding]:
-    """Return a finding on images that are read otherwise than those of recorded trials."""
-    fingerprint, _ = _recorded_data(store)
-    if fingerprint in (None, inputs.fingerprint):
-        return []
-    evidence = (
-        "data: the images are the recorded ones and are read otherwise now (more than 8 bits, "
-        "transparency, data.fit or what is left out), so that trials are new; those recorded stay"
-    )
-    return [note("read-otherwise", evidence)]
-
-
 def _afresh(ledger: Ledger) -> list[Finding]:
     """Return a finding on trials that cannot go on from where they were."""
-    wanted, history, findings = ledger.stages.wanted, ledger.history, list[Finding]()
+    wanted = ledger.stages.wanted
     continued = {trial_id for trial_id in wanted if ledger.state(trial_id) is State.CONTINUED}
-    budgets = {trial_id: wanted[trial_id].trial.recipe.intervals for trial_id in continued}
-    whole = [name for name, budget in budgets.items() if history.epochs_done(name) >= budget]
-    if untested := sum(not history.is_tested(name, budgets[name]) for name in whole):
-        evidence = (
-            f"{untested} of the continued trials are recorded up to the budget and trained again: "
-            "the test set was not evaluated where it ends now"
-        )
-        findings.append(warning("untested-there", evidence))
     if continued:
         homes = [ledger.history, *ledger.history.lenders]
         continued -= {path.name for home in homes for path in home.store.checkpoints.glob("*")}
     if not continued:
-        return findings
+        return []
     evidence = (
         f"{len(continued)} of the continued trials begin again at epoch 1, and are compared with "
         "what is recorded of them: no checkpoint of them is left. keep_checkpoints: last keeps "
         "those to come, so that more epochs go on from there"
     )
-    return [*findings, warning("no-checkpoint", evidence)]
-
-
-def _shared_states(ledger: Ledger) -> list[Finding]:
-    """Return a finding on new trials that need not begin at epoch 1."""
-    keeps, folder = ledger.study.keep_checkpoints != "none", ledger.history.store.checkpoints
-    kept = {path.name: Checkpoints(path) for path in folder.glob(f"{SHARED_STATES}*") if keeps}
-    new = (w.trial for name, w in ledger.stages.wanted.items() if ledger.state(name) is State.NEW)
-    own = ((kept.get(t.shared_states), t.recipe.shared_intervals) for t in new if kept)
-    begun = sum(bool(states and states.states(most)) for states, most in own)
-    said = f"{begun} of the new trials go on from kept states of the stable part of their schedule"
-    return [note("shared-states", said)] if begun else []
+    return [warning("no-checkpoint", evidence)]
 
 
 def _one_precision(ledger: Ledger, left: list[Trial], on_gpu: bool) -> list[Finding]:
@@ -301,18 +258,6 @@ def _one_precision(ledger: Ledger, left: list[Trial], on_gpu: bool) -> list[Find
     except RunError as error:
         said = str(error)
     return [note("one-precision", said)] if said and any(map(is_auto, left)) else []
-
-
-def _search_seed(declared: Study, study: Study) -> list[Finding]:
-    """Return a finding on a search seed that is the run directory's and not the default."""
-    seed, own = study.search_seed, declared.search_seed
-    if not study.search or seed == own:
-        return []
-    evidence = f"search.seed: this run directory was searched with seed {seed}, which it keeps"
-    if seed in study.all_seeds:
-        evidence += ", so that winners are measured on the seed that chose them too"
-    advice = f"search: {{seed: {own}}} searches anew, with a seed that none is measured on"
-    return [note("search-seed", evidence, advice)]
 
 
 def _mixed(stores: Sequence[Store]) -> list[Finding]:
@@ -329,34 +274,3 @@ def _mixed(stores: Sequence[Store]) -> list[Finding]:
         for name, values in rows.items()
         if len(kinds := {str(value) for value in values if value is not None}) > 1
     ]
-
-
-def _found_twice(study: Study) -> list[Finding]:
-    """Return findings on own modules whose names stand for something else too."""
-    tops = dict.fromkeys(name.partition(":")[0].partition(".")[0] for name in study.functions)
-    return [
-        warning(
-            "found-twice",
-            f"module {top}: found in {' and in '.join(places)}; the first is taken",
-            "rename your own, in the study too",
-        )
-        for top in tops
-        if top not in _OURS and len(places := places_of(top)) > 1
-    ]
-
-
-def _several_gpus(study: Study, inputs: Inputs) -> list[Finding]:
-    """Return findings on what is not the same on several GPUs as on one."""
-    gpu = study.resources.gpu
-    if study.trainable != "classifier" or gpu == "auto" or gpu <= 1:
-        return []
-    from trainables.models.networks import skeleton
-    from trainables.training.parallel import has_dropout
-
-    names = study.factors["model"]
-    masked = [name for name in names if has_dropout(skeleton(name, inputs.n_classes))]
-    text = (
-        f"resources.gpu: {gpu}: {listed(masked)} with dropout, whose masks are others on another "
-        "number of GPUs, as with another seed"
-    )
-    return [warning("several-gpus", text)] if masked else []

@@ -1,16 +1,14 @@
 """What is left of a study will cost: time, resources, disk and money, with what each rests on."""
 
-import json
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import RunError
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.placement.placer import declared_share
-from orchestrator.placement.shares import Node, Share, own_machine, places, slots
-from orchestrator.plan.durations import Durations
+from orchestrator.placement.shares import own_machine, slots
 from orchestrator.plan.paces import durations_here, probe_study
 from orchestrator.plan.schedule import Forecast, Schedule, Stay
 from orchestrator.study.inputs import Inputs
@@ -18,8 +16,6 @@ from trainables.trial import Trial
 
 SIZES = (1, 4, 16, 64)
 """GPUs, or places on CPUs, for which a plan says how long the study takes."""
-_MOST_PREDICTED = 2_000
-"""Trials beyond which playing a pass through would keep it waiting."""
 _EPOCH_BYTES, _TRIAL_BYTES, _PREDICTION_BYTES, _REPORT_BYTES = 130, 500, 1.5, 4e6
 """Bytes on disk, compressed, of a row of each table, and of the report."""
 _STATE_BYTES = 12
@@ -65,8 +61,6 @@ class Price:
     """Trials at a time that the wall time goes with."""
     wall: Band
     """Seconds from the first start to the last end."""
-    bound: float
-    """Seconds that no order could beat."""
     sizes: dict[int, float]
     """Wall seconds at best by number of GPUs (or places on CPUs); the real order comes close."""
     disk: dict[str, float]
@@ -77,19 +71,12 @@ class Price:
     """The same if no look at counted seeds settles anything; None where they are listed."""
 
 
-def price_study(
-    ledger: Ledger,
-    *,
-    probe: bool = False,
-    max_parallel: int | None = None,
-    per_hour: float | None = None,
-) -> Price:
+def price_study(ledger: Ledger, *, probe: bool = False, max_parallel: int | None = None) -> Price:
     """Return what the rest of a study will cost on a machine such as this one.
 
     With `probe`, a few updates of each kind of trial are timed here beforehand and remembered. The
-    study is played with at most `max_parallel` trials at a time; `per_hour` is the price of one GPU
-    (or CPU) for an hour, in any currency. Raises StudyError where a kind of trial cannot be probed
-    here.
+    study is played with at most `max_parallel` trials at a time. Raises StudyError where a kind of
+    trial cannot be probed here.
     """
     if probe and ledger.study.trainable != "simulated":
         probe_study(ledger, max_parallel)
@@ -101,10 +88,10 @@ def price_study(
         # Here nothing fits: what one fitting machine would take is said instead.
         room = 1
     # As many places as asked for, wherever they are.
-    return price_of(forecast, max(room, max_parallel or 0), per_hour)
+    return price_of(forecast, max(room, max_parallel or 0))
 
 
-def price_of(forecast: Forecast, at_once: int, per_hour: float | None = None) -> Price:
+def price_of(forecast: Forecast, at_once: int) -> Price:
     """Return what is left of a study will cost with so many trials at a time."""
     share = forecast.share
     schedule = forecast.on(at_once)
@@ -117,9 +104,11 @@ def price_of(forecast: Forecast, at_once: int, per_hour: float | None = None) ->
     start = forecast.durations.start if stays else 0.0
     wall = start + schedule.makespan
     devices = math.ceil(at_once * getattr(share, resource) - 1e-9)
+    prices = forecast.ledger.study.prices
+    per_hour = prices.hour if prices else None
     money = wall / 3600 * devices * per_hour if per_hour is not None else None
     dearer = forecast.at_most()
-    most = price_of(dearer, at_once, per_hour) if dearer else None
+    most = price_of(dearer, at_once) if dearer else None
     per_gpu = round(1 / share.gpu) if 0 < share.gpu < 1 else 1
     return Price(
         cells={
@@ -130,52 +119,11 @@ def price_of(forecast: Forecast, at_once: int, per_hour: float | None = None) ->
         resource=resource,
         slots=at_once,
         wall=Band(wall * low, wall, wall * high),
-        bound=schedule.bound(at_once),
         # Of many trials no tail remains: the order comes within a hundredth of the bound.
         sizes={count: start + schedule.bound(count * per_gpu) for count in SIZES},
         disk=_disk(forecast, schedule, at_once),
         money=None if money is None else Band(money * low, money, money * high),
         at_most=most,
-    )
-
-
-def predict(
-    ledger: Ledger,
-    durations: Durations,
-    shares: Sequence[Share],
-    nodes: list[Node],
-    max_parallel: int | None,
-) -> str | None:
-    """Return what a pass is expected to take, as its environment record holds it.
-
-    Recorded at the pass's start, so that the report can hold it to that. JSON: `trials`, `epochs`,
-    `seconds` with `low` and `high` (from the first start to the last epoch), `slots`, `basis`
-    (share of the seconds by what they rest on). None where nothing is left or fits, of a
-    simulation, whose time is its own, and of very many trials. `shares` are those of the trials
-    known to be left.
-    """
-    if ledger.study.trainable == "simulated" or not 0 < len(shares) <= _MOST_PREDICTED:
-        return None
-    share = Counter(shares).most_common(1)[0][0]
-    room = sum(places(node, share) for node in nodes)
-    if not room:
-        # Nodes that fit may yet join the cluster; what they will be nobody knows.
-        return None
-    at_once = min(room, max_parallel or room)
-    price = price_of(Forecast(ledger, durations, share), at_once)
-    wall, most = price.wall, price.at_most or price
-    if not math.isfinite(wall.value):
-        return None
-    return json.dumps(
-        {
-            "trials": price.total.trials,
-            "epochs": price.total.epochs,
-            "seconds": wall.value,
-            "low": wall.low,
-            "high": max(wall.high, most.wall.high),
-            "slots": at_once,
-            "basis": price.total.basis,
-        }
     )
 
 

@@ -16,9 +16,9 @@ from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.looks import Judge, all_needed, nothing_needed
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
-from orchestrator.ledger.stopping import Race
 from orchestrator.placement.shares import Share
 from orchestrator.plan.durations import FACTORS, Basis, Durations
+from orchestrator.study.blocks import EarlyStopping
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,6 @@ def simulate(
     of training, in which a race stops the worse. Nothing is assumed of how curves look.
     """
     rule = work.ledger.study.stopping
-    rungs = Race(rule.grace, rule.reduction_factor) if rule else None
     schedule = Schedule()
     events: list[tuple[float, int, str, int, float]] = []
     started: dict[str, float] = {}
@@ -96,7 +95,7 @@ def simulate(
             work.start(trial_id)
             started[trial_id] = now
             number += 1
-            stop = _next_look(hand, before, rungs if work.ledger.stages.group(hand) else None)
+            stop = _next_look(hand, before, rule if work.ledger.stages.group(hand) else None)
             ends = now + setup + interval * (stop - before)
             heapq.heappush(events, (ends, number, trial_id, stop, generator.random()))
             hand = work.next()
@@ -106,7 +105,7 @@ def simulate(
         wanted = work.running[trial_id]
         finished = epoch == wanted.trial.recipe.intervals
         if work.reached(trial_id, epoch, quality, finished):
-            stop = _next_look(wanted, epoch, rungs)
+            stop = _next_look(wanted, epoch, rule)
             number += 1
             ends = now + pace(wanted)[1] * (stop - epoch)
             heapq.heappush(events, (ends, number, trial_id, stop, quality))
@@ -117,16 +116,16 @@ def simulate(
     return schedule
 
 
-def _next_look(wanted: Wanted, epoch: int, rungs: Race | None) -> int:
+def _next_look(wanted: Wanted, epoch: int, rule: EarlyStopping | None) -> int:
     """Return the next epoch at which something is decided: a rung, or the end."""
     budget = wanted.trial.recipe.intervals
-    if rungs is None:
+    if rule is None:
         return budget
-    return next((later for later in range(epoch + 1, budget) if rungs.is_rung(later)), budget)
+    return next((later for later in range(epoch + 1, budget) if rule.is_rung(later)), budget)
 
 
 class Forecast:
-    """A study that is played in virtual time as often as asked; its ledger stays as it is.
+    """A study that is played in virtual time from its records on; its ledger stays as it is.
 
     `judge` plays the looks of counted seeds: by default, the first settles everything.
     """
@@ -144,8 +143,8 @@ class Forecast:
 
     def on(self, places: int) -> Schedule:
         """Return the schedule of what is left on so many places."""
-        ledger = self.ledger.copy()
-        ledger.judge, ledger.before_look = self.judge, lambda: None
+        ledger = Ledger(self.ledger.study, self.ledger.inputs, self.ledger.history)
+        ledger.judge = self.judge
         work = Pass(
             ledger,
             cost=self.durations.seconds,

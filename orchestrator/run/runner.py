@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.drivers.driver import train_alone, train_on_ray
 from orchestrator.errors import RunError
-from orchestrator.ledger.allowance import Allowance, Spent
+from orchestrator.ledger.allowance import Allowance, Spent, parse_budget
+from orchestrator.ledger.history import history_of
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.passes import Pass
 from orchestrator.placement.environment import describe
 from orchestrator.placement.placer import Placer
-from orchestrator.plan.durations import Durations
-from orchestrator.plan.lending import history_of
 from orchestrator.plan.paces import durations_here
 from orchestrator.plan.plan import check_owner, default_out
-from orchestrator.plan.price import predict, price_study
+from orchestrator.plan.price import price_study
 from orchestrator.run.events import Progress, tell
 from orchestrator.run.lock import Check, held
 from orchestrator.run.recorder import Recorder
 from orchestrator.run.signals import Interrupted, Signals, recording
-from orchestrator.study.budget import parse_budget
 from orchestrator.study.inputs import examples_of, find_inputs, look_at_images
 from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
@@ -107,16 +105,14 @@ def run_study(
         store.merge(pass_id)
         ledger = Ledger(study, inputs, history_of(study, store))
         ledger.rows.problems.extend(problems)
-        ledger.count_anew()
         for lender, borrowed in ledger.rows.lent.items():
             show.note(f"{count(len(borrowed), 'trial')} taken from {lender.root}")
         copying = partial(_copy_lent, ledger, pass_id)
         recorder = Recorder(store, ledger.rows, pass_id, inputs.test_labels, still_held, copying)
         # Before the first flush: trials that are continued are no longer complete then.
-        durations = durations_here(ledger)
+        seconds = durations_here(ledger).seconds
         placer = Placer(study, inputs, grows=autoscale)
-        hands = (durations.seconds, placer.share, placer.enlarge, tell, placer.spread)
-        work = Pass(ledger, *hands, allowance)
+        work = Pass(ledger, seconds, placer.share, placer.enlarge, tell, placer.spread, allowance)
         store.write_study(study.written())
         recorder.flush(force=True)
         if not work.is_finished:
@@ -130,7 +126,7 @@ def run_study(
             address = address or os.environ.get("RAY_ADDRESS") or None
             flags: dict[str, Any] = {"max_parallel": max_parallel, "autoscale": autoscale}
             on_ray = partial(train_on_ray, address=address, **flags)
-            watch = _Watch(work, placer, durations, recorder, signals, still_held, show, inventory)
+            watch = _Watch(work, placer, recorder, signals, still_held, show, inventory)
             watch.train(train_alone if address == "none" else on_ray)
         store.merge(pass_id)
         left = {folder.name for folder in store.checkpoints.glob("*")}
@@ -144,7 +140,6 @@ class _Watch:
 
     work: Pass
     placer: Placer
-    durations: Durations
     recorder: Recorder
     signals: Signals
     still_held: Check
@@ -179,8 +174,8 @@ class _Watch:
         # Ray takes SIGTERM for itself when it starts.
         self.signals.install()
 
-    def begin(self, max_parallel: int | None) -> None:
-        row = _environment(self.work.ledger, self.placer, self.durations, max_parallel)
+    def begin(self) -> None:
+        row = _environment(self.work.ledger, self.placer)
         if self.inventory:
             row["data"] = json.dumps(self.inventory.as_json())
         self.recorder.write_environment(row)
@@ -216,18 +211,14 @@ class _Watch:
         _drop_checkpoints(self.work.ledger, self.recorder.flush(force=force))
 
 
-def _environment(
-    ledger: Ledger, placer: Placer, durations: Durations, max_parallel: int | None
-) -> dict[str, Any]:
+def _environment(ledger: Ledger, placer: Placer) -> dict[str, Any]:
     """Return the environment columns of a pass that is about to start."""
     nodes, info = placer.nodes, ledger.inputs.info
-    shares = [placer.share(wanted.trial) for wanted in ledger.left()]
     return {
         "data_fingerprint": ledger.inputs.fingerprint,
         "data_content": info and info.content,
         "train_fingerprint": info and info.train_fingerprint,
         "test_fingerprint": info and info.test_fingerprint,
-        "forecast": predict(ledger, durations, shares, nodes, max_parallel),
         "gpu_footprints": placer.measurements(),
         "settings": json.dumps(ledger.study.written(), default=str),
         **describe(sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)),
@@ -261,7 +252,8 @@ def _left_open(work: Pass, max_parallel: int | None, recorder: Recorder) -> str:
     ledger, budget = work.ledger, work.allowance.text
     if not budget or not (ledger.left() or ledger.stages.unknown_recipes()):
         return ""
-    price = price_study(ledger, max_parallel=max_parallel)
+    recorded = history_of(ledger.study, ledger.history.store)
+    price = price_study(Ledger(ledger.study, ledger.inputs, recorded), max_parallel=max_parallel)
     cells = sum(bool(cost.trials) for cost in price.cells.values())
     hours = f"{price.total.hours.value:.3g} {price.resource.upper()}-hours"
     said = (

@@ -38,6 +38,13 @@ class EarlyStopping(Settings):
     reduction_factor: Annotated[int, Field(ge=2, lt=2**53), *NUMBER] = 3
     """Each rung keeps about one in so many, and the next is so many times later."""
 
+    def is_rung(self, epoch: int) -> bool:
+        """Return whether trials are compared at an epoch (evaluation interval)."""
+        rung = self.grace
+        while rung < epoch:
+            rung *= self.reduction_factor
+        return rung == epoch
+
 
 class OwnMetric(Settings):
     """A column that a trainable of your own reports."""

@@ -11,11 +11,10 @@ from studies import a_pass, run, searched, study
 import results
 from orchestrator.errors import StudyError
 from orchestrator.ledger import allowance as module
-from orchestrator.ledger.allowance import Allowance
+from orchestrator.ledger.allowance import Allowance, parse_budget
 from orchestrator.ledger.passes import Pass
 from orchestrator.placement.shares import Share
 from orchestrator.run.runner import run_study
-from orchestrator.study.budget import parse_budget
 from results.store.store import Store
 from trainables.trial import Trial
 
@@ -147,3 +146,27 @@ def test_a_capped_run_says_what_is_open_and_the_next_goes_on(
     assert scores
     pd.testing.assert_frame_equal(first[scores], second[scores])
     assert "capped" not in set(results.open(out).findings()["code"])
+
+
+@pytest.mark.parametrize(
+    ("text", "bare", "amount", "unit"),
+    [
+        ("3h", "money", 3.0, "clock"),
+        (" 90 min ", "clock", 1.5, "clock"),
+        ("2d", "money", 48.0, "clock"),
+        ("20gpu-hours", "money", 20.0, "gpu"),
+        ("0.5 CPU-hours", "money", 0.5, "cpu"),
+        ("50", "money", 50.0, "money"),
+        ("2", "clock", 2.0, "clock"),
+        ("1e-6", "clock", 1e-6, "clock"),
+    ],
+)
+def test_amounts(text: str, bare: str, amount: float, unit: str) -> None:
+    budget = parse_budget(text, bare=bare)
+    assert (budget.amount, budget.unit, budget.text) == (amount, unit, text.strip())
+
+
+@pytest.mark.parametrize("text", ["", "h", "0h", "-1h", "3weeks", "1.2.3", "1e999", "nan"])
+def test_refusals(text: str) -> None:
+    with pytest.raises(StudyError, match=r"--budget .*: valid are 3h, 90min, .*currency of prices"):
+        parse_budget(text, bare="money")

@@ -1,8 +1,8 @@
 """Early stopping, by hand, and on a whole study."""
 
+import itertools
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studies import epochs, run, searched, study, trials
 
-from orchestrator.ledger.stopping import Race, Stop, cutoff_of
+from orchestrator.ledger.stopping import Races, Stop, cutoff_of
+from orchestrator.study.blocks import EarlyStopping
 from orchestrator.study.study import Study
 
 NAN, INF = math.nan, math.inf
+
+
+class Race:
+    """One group, in which every arrival is a trial of its own."""
+
+    def __init__(self, **rule: int) -> None:
+        self.races = Races(EarlyStopping.model_validate(rule))
+        self.number = itertools.count()
+
+    def arrive(self, epoch: int, value: float, *, budget: int) -> Stop | None:
+        return self.races.arrive(str(next(self.number)), ("all",), epoch, value, budget)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +61,8 @@ def test_cutoffs_are_numpys_quantiles(values: list[float], reduction_factor: int
 
 
 def test_rungs() -> None:
-    race = Race(grace=2, reduction_factor=3)
-    assert [epoch for epoch in range(1, 60) if race.is_rung(epoch)] == [2, 6, 18, 54]
+    rule = EarlyStopping(grace=2, reduction_factor=3)
+    assert [epoch for epoch in range(1, 60) if rule.is_rung(epoch)] == [2, 6, 18, 54]
 
 
 def test_a_rung_by_hand() -> None:
@@ -68,7 +80,8 @@ def test_a_rung_by_hand() -> None:
     # Between rungs nothing is compared, and each rung holds its own.
     assert race.arrive(3, 0.0, budget=8) is None
     assert race.arrive(2, 0.0, budget=8) is None
-    assert race.rungs == {1: [0.5, 0.1, 0.31, 0.29, 0.305, 0.305], 2: [0.0]}
+    assert race.arrive(2, 0.1, budget=8) is None
+    assert race.arrive(2, 0.0, budget=8) == Stop(2, 0.05)
 
 
 def test_nan_is_worst() -> None:
@@ -93,17 +106,15 @@ def test_at_its_last_epoch_a_trial_has_nothing_left_to_stop() -> None:
 
 def replay(declared: Study, out: Path, factors: list[str]) -> dict[str, tuple[int, float]]:
     """Return (rung, cut-off) of every stop that the recorded epochs call for, by trial."""
-    rule = declared.stopping
-    assert rule
-    races: dict[Any, Race] = {}
+    races = Races(declared.stopping)
     budget = trials(out)["epochs_budget"]
     stops = {}
     for row in epochs(out).to_dict("records"):
         if row["stage"] != "search":
             continue
-        group = (*(row[factor] for factor in factors), row["seed"])
-        race = races.setdefault(group, Race(rule.grace, rule.reduction_factor))
-        stop = race.arrive(row["epoch"], row["val_accuracy"], budget=budget[row["trial_id"]])
+        group = (*(str(row[factor]) for factor in factors), str(row["seed"]))
+        trial_id, value = row["trial_id"], row["val_accuracy"]
+        stop = races.arrive(trial_id, group, row["epoch"], value, budget[trial_id])
         if stop:
             assert row["trial_id"] not in stops
             stops[row["trial_id"]] = (stop.epoch, stop.cutoff)
