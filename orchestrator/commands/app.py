@@ -92,15 +92,15 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted.", err=True)
         sys.exit(130)
-    except BAD_USAGE as error:
-        if "--json" in sys.argv:
-            print_json({"error": error.format_message(), "exit_code": 2})
-        error.show()
-        sys.exit(2)
     except Exception as error:
         known = explained(error)
         if known is None:
             raise
-        typer.echo(f"scalestudy: {known[1]}", err=True)
-        sys.exit(known[0])
+        code, said = known
+        if "--json" in sys.argv:
+            print_json({"error": said, "exit_code": code})
+        if isinstance(error, BAD_USAGE):
+            error.show()
+        else:
+            typer.echo(f"scalestudy: {said}", err=True)
     sys.exit(code)

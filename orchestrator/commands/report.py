@@ -41,7 +41,10 @@ def report(
         float | None,
         typer.Option(min=0.0, help="Price of one more label.", show_default="prices.label"),
     ] = None,
-    price_per_hour: usage.PricePerHour = None,
+    price_per_hour: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Price of a GPU or CPU, an hour.", show_default="prices.hour"),
+    ] = None,
     figures: Annotated[
         bool, typer.Option("--figures", help="Write every figure, not only the comparison charts.")
     ] = False,

@@ -29,9 +29,6 @@ def init(
     budget: Annotated[
         str | None, typer.Option(help="Hours that it may take on this machine: 2, 2h, 90min.")
     ] = None,
-    probe: Annotated[
-        bool, typer.Option("--probe", help="Time a few updates of each model here first.")
-    ] = False,
     schema: Annotated[
         bool, typer.Option("--schema", help="Also write a JSON Schema beside it, for editors.")
     ] = False,
@@ -45,16 +42,8 @@ def init(
     from orchestrator.study.presets import preset_names, preset_text
     from results.store.files import write_whole
 
-    wishes: dict[str, Any] = {
-        name: value
-        for name, value in {
-            "data": data,
-            "models": _split(models),
-            "weights": _split(weights),
-            "budget": budget,
-        }.items()
-        if value
-    }
+    given = {"data": data, "models": _split(models), "weights": _split(weights), "budget": budget}
+    wishes: dict[str, Any] = {name: value for name, value in given.items() if value}
     if preset is not None and wishes:
         raise StudyError(
             f"--preset goes without {' and '.join(f'--{key}' for key in wishes)}: a preset is "
@@ -69,7 +58,7 @@ def init(
         from orchestrator.plan.starter import Starter
 
         usage.see_own_modules(file)
-        text, said = Starter(file, **wishes, probe=probe).start()
+        text, said = Starter(file, **wishes).start()
     else:
         text = preset_text(preset or "demo", str(file))
     if schema:
@@ -97,7 +86,6 @@ def plan(
     probe: Annotated[
         bool, typer.Option("--probe", help="Time a few updates of each kind of trial here.")
     ] = False,
-    price_per_hour: usage.PricePerHour = None,
     look: Annotated[
         bool, typer.Option("--look", help="Decode the images now, and say what pixels tell.")
     ] = False,
@@ -110,11 +98,7 @@ def plan(
     with usage.one_document(as_json) as document:
         with usage.declared(study, settings, reuse) as loaded:
             made = plan_study(loaded, out, look=look)
-            if price_per_hour is None and loaded.prices:
-                price_per_hour = loaded.prices.hour
-            price = price_study(
-                made.ledger, probe=probe, max_parallel=max_parallel, per_hour=price_per_hour
-            )
+            price = price_study(made.ledger, probe=probe, max_parallel=max_parallel)
         document.update(made.as_json(), price=asdict(price))
     if not as_json:
         from orchestrator.screen.plan_text import print_plan

@@ -32,10 +32,6 @@ Settings = Annotated[
 ]
 Reuse = Annotated[list[str] | None, typer.Option(help="A run directory to take trials from.")]
 MaxParallel = Annotated[int | None, typer.Option(min=1, help="Trials at a time, at most.")]
-PricePerHour = Annotated[
-    float | None,
-    typer.Option(min=0.0, help="Price of a GPU (or CPU) for an hour.", show_default="prices.hour"),
-]
 Autoscale = Annotated[
     bool, typer.Option("--autoscale", help="Ask a cluster that grows for --max-parallel places.")
 ]
@@ -51,15 +47,9 @@ BAD_USAGE: type[Any] = typer.BadParameter.__mro__[1]
 
 @contextmanager
 def one_document(as_json: bool) -> Iterator[Document]:
-    """Yield a document; print it as JSON where asked, also when an error cuts it short."""
+    """Yield a document, and print it as JSON where asked."""
     document: Document = {}
-    try:
-        yield document
-    except Exception as error:
-        known = explained(error)
-        if as_json and known:
-            print_json({"error": known[1], "exit_code": known[0]})
-        raise
+    yield document
     if as_json:
         print_json(document)
 
@@ -126,6 +116,8 @@ def explained(error: BaseException) -> tuple[int, str] | None:
 
     if isinstance(error, OrchestratorError):
         return error.exit_code, str(error)
+    if isinstance(error, BAD_USAGE):
+        return 2, error.format_message()
     if isinstance(error, TrainableError | AddressError):
         return 2, str(error)
     if isinstance(error, ResultsError):

@@ -22,7 +22,7 @@ from orchestrator.study.levels import STANDARD_FACTORS
 from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
 from results.errors import StoreError
-from results.findings.finding import Finding, warning
+from results.findings.finding import Finding, note, warning
 from results.metric import Metric
 from results.records import Status
 from results.store.objects import Location

@@ -75,8 +75,6 @@ class Replay:
     """Epochs that the rule is sure to save; `unknown` more at most."""
     unknown: int
     """Further epochs that the rule might have trained of cut curves: nobody knows."""
-    open: int
-    """Curves cut before the rule has decided about them."""
     contests: int
     """Choices to be made: one in each cell's search; one per seed where each is a trial."""
     kept: int
@@ -186,7 +184,6 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
         trained=trained,
         saved=asked - trained - unknown,
         unknown=unknown,
-        open=sum(curve.is_cut for curve in left),
         contests=len(pairs),
         kept=sum(chosen is best for best, chosen in won),
         lost=len(pairs) - len(won),

@@ -14,10 +14,10 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import StudyError
+from orchestrator.ledger.allowance import parse_budget
 from orchestrator.ledger.history import History
 from orchestrator.ledger.ledger import Ledger
 from orchestrator.plan.price import Price, price_study
-from orchestrator.study.budget import parse_budget
 from orchestrator.study.inputs import Inputs, find_inputs
 from orchestrator.study.levels import parse_weights
 from orchestrator.study.recipes import SEARCH_SEED
@@ -62,8 +62,7 @@ class Starter:
 
     The study is to be written to a `file`. `data` is a folder of images, a table, a function, or
     digits, cifar10, cifar100; levels are as a study file writes them; a `budget` is the time that
-    the study may take on this machine, a bare number hours. With `probe`, a few updates of each
-    kind of trial are timed here first.
+    the study may take on this machine, a bare number hours.
     """
 
     def __init__(
@@ -74,11 +73,10 @@ class Starter:
         models: Sequence[str] | None = None,
         weights: Sequence[str] | None = None,
         budget: str | None = None,
-        probe: bool = False,
     ) -> None:
         from trainables.data.dataset import inspect
 
-        self._file, self._data, self._probe = file, data, probe
+        self._file, self._data = file, data
         self._folder = file.absolute().parent
         self._inputs: Inputs | None = None
         self._hours = _hours(budget) if budget is not None else None
@@ -169,10 +167,7 @@ class Starter:
         # The first design is the richest: what it needs is enough for all others.
         self._inputs = self._inputs or find_inputs(study)
         nothing = History(Store(self._folder / "scalestudy-init-writes-no-records"))
-        price = price_study(Ledger(study, self._inputs, nothing), probe=self._probe)
-        # Once is enough: what was measured is remembered.
-        self._probe = False
-        return price
+        return price_study(Ledger(study, self._inputs, nothing))
 
     def _values(self, design: Design) -> dict[str, Any]:
         smallest = min(map(self._images, design.fractions))
@@ -209,17 +204,11 @@ class Starter:
             count(design.seeds, "seed"),
         ]
         advice = "" if "a probe" in basis else "; plan --probe measures it"
-        said = [
+        return [
             f"{listed(parts)}: {price.total.trials} trials of {design.epochs} epochs.",
             f"Expected here: about {duration(wall.value)} ({duration(wall.low)} to "
             f"{duration(wall.high)}), from {', '.join(basis)}{advice}.",
         ]
-        if self._hours is not None:
-            said.append(
-                f"These are the most epochs that fit {self._hours:g} h with the richest "
-                "design that trains long enough."
-            )
-        return said
 
     def _text(self, design: Design, reasons: Sequence[str]) -> str:
         # Loaded here, so that a study is planned and priced without it.
@@ -277,8 +266,8 @@ def _flow(value: Any) -> str:
 
 def _rooted(level: str) -> str:
     """Return weights as the study file names them: a path is taken from here, not from the file."""
-    place = parse_weights(level).location
-    return level if place is None else str(Path(place).absolute())
+    own = parse_weights(level).own
+    return str(Path(own.path).absolute()) if own else level
 
 
 def designs(most: tuple[str, ...], *, tuned: bool) -> list[Design]:

@@ -1,7 +1,7 @@
 """A study file: YAML without surprises, and `key=value` settings on top of it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         is_key = isinstance(key, str | int | float | bool | None)
         if not is_key or key in seen:
             problem = f"the key {key!r} stands twice" if is_key else "a list or block is no key"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
+            raise _refused(problem, key_node)
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
 
@@ -47,35 +47,29 @@ def _loaded(text: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        _measure(node, {}, 0)
+        for number, each in enumerate(_nodes(node)):
+            if number > _MOST_VALUES:
+                raise _refused(f"more than {_MOST_VALUES:,} values, which no study holds", each)
         return loader.construct_document(node)
     finally:
         loader.dispose()
 
 
-def _measure(node: yaml.Node, known: dict[yaml.Node, int], depth: int) -> int:
-    """Return how many values a node means, with those that aliases repeat."""
-    if node in known:
-        # Zero while it is being measured: it holds itself.
-        return known[node] or _MOST_VALUES
-    known[node] = 0
-    problem, number = "", 1
+def _nodes(node: yaml.Node, depth: int = 0) -> Iterator[yaml.Node]:
+    """Yield a node and all in it, which aliases repeat as often as they are meant."""
     if depth > _DEEPEST:
-        problem = f"blocks lie more than {_DEEPEST} deep in each other"
-    elif isinstance(node, yaml.ScalarNode):
-        if any("\ud800" <= sign <= "\udfff" for sign in node.value):
-            problem = "half of a sign (a lone surrogate) is no text"
-    elif isinstance(node, yaml.CollectionNode):
-        parts = node.value
-        if isinstance(node, yaml.MappingNode):
-            parts = [part for pair in node.value for part in pair]
-        number += sum(_measure(part, known, depth + 1) for part in parts)
-        if number > _MOST_VALUES:
-            problem = f"more than {_MOST_VALUES:,} values, which no study holds"
-    if problem:
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-    known[node] = number
-    return number
+        raise _refused(f"blocks lie more than {_DEEPEST} deep in each other", node)
+    yield node
+    if isinstance(node, yaml.CollectionNode):
+        for part in node.value:
+            for inner in part if isinstance(part, tuple) else (part,):
+                yield from _nodes(inner, depth + 1)
+    elif any("\ud800" <= sign <= "\udfff" for sign in node.value):
+        raise _refused("half of a sign (a lone surrogate) is no text", node)
+
+
+def _refused(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 def _read(file: Path) -> dict[str, Any]:

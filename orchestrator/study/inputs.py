@@ -292,7 +292,7 @@ def _find_weights(
     notes = []
     for model in study.factors["model"]:
         for level in study.factors["weights"]:
-            if level.label == "none" and level.location is None:
+            if level.label == "none":
                 # Without a look at torchvision, which takes seconds to import.
                 found[model, level.label] = Weights()
                 continue

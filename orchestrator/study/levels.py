@@ -77,21 +77,15 @@ class WeightsLevel:
         return self.label
 
     @property
-    def location(self) -> str | None:
-        """Path of the weights or torchvision's name, where it is not the label."""
-        return self.own.path if self.own else None
-
-    @property
     def path(self) -> str | None:
         """Path of a weights file, which may hold `{model}`; None where torchvision has them."""
-        location = self.location
         # A torchvision name under a label of one's own is no path.
-        return None if location is None or re.fullmatch(r"\w+", location) else location
+        return self.own.path if self.own and not re.fullmatch(r"\w+", self.own.path) else None
 
     def path_for(self, model: str) -> str | None:
-        """Return the location for a model: of a function of one's own, `{model}` is its name."""
+        """Return the place for a model: of a function of one's own, `{model}` is its name."""
         name = model.partition(":")[2] or model
-        return self.location and self.location.replace("{model}", name)
+        return self.own.path.replace("{model}", name) if self.own else None
 
     def moved(self, path: str) -> Self:
         """Return the level with its weights at another path."""

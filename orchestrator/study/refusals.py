@@ -69,8 +69,7 @@ def unknown(key: str, valid: Iterable[str]) -> str:
 
 def reason(error: ValidationError, schema: Schema) -> str:
     """Return why a value was refused that was validated on its own, not as a block's."""
-    refusal = error.errors(include_url=False)[0]
-    return _own_reason(refusal) or _needed(refusal, schema)
+    return _why(error.errors(include_url=False)[0], schema)
 
 
 def shown(value: Any, depth: int = 2) -> str:
@@ -112,7 +111,7 @@ def _sentence(refusal: Any, schema: Schema) -> str:
     needed = _at(schema, path)
     if isinstance(refusal["loc"][-1] if refusal["loc"] else None, int):
         needed = next(kind["items"] for kind in _kinds(needed) if "items" in kind)
-    why = _own_reason(refusal) or _needed(refusal, needed)
+    why = _why(refusal, needed)
     return _joined(path, [shown(value), why] if is_shown else [why])
 
 
@@ -120,13 +119,13 @@ def _joined(path: Sequence[str], parts: Sequence[str]) -> str:
     return ": ".join([*([".".join(path)] if path else []), *parts]) + "."
 
 
-def _own_reason(refusal: Any) -> str | None:
-    inner = refusal.get("ctx", {}).get("error")
-    return None if inner is None else str(inner).rstrip(".")
+def _why(refusal: Any, schema: Schema) -> str:
+    """Return what a check of ours says, else what a field needs.
 
-
-def _needed(refusal: Any, schema: Schema) -> str:
-    """Return what a field needs; pydantic's own sentences name types, not what to write."""
+    pydantic's own sentences name types, not what to write.
+    """
+    if inner := refusal.get("ctx", {}).get("error"):
+        return str(inner).rstrip(".")
     if refusal["type"] in ("literal_error", "enum") and isinstance(refusal["input"], str):
         choices = [kind.get("enum", [kind.get("const")]) for kind in _kinds(schema)]
         return unknown(refusal["input"], [str(each) for some in choices for each in some if each])

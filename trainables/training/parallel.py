@@ -14,7 +14,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.distributed.distributed_c10d import Store
-from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
 
 from trainables.data.batches import Batch
@@ -133,8 +132,3 @@ class Group:
         """Take over the buffers of process 0, which are the ones that are saved."""
         for buffer in model.buffers() if self.size > 1 else ():
             dist.broadcast(buffer, src=0)
-
-
-def has_dropout(model: nn.Module) -> bool:
-    """Return whether a model draws masks as it trains."""
-    return any(isinstance(layer, _DropoutNd) and layer.p > 0 for layer in model.modules())

@@ -408,7 +408,7 @@ def test_the_shell_completes_commands_and_options(scalestudy: Command) -> None:
     )
     for typed, place, found in (
         ("scalestudy re", "1", {"report", "replay"}),
-        ("scalestudy plan --pri", "2", {"--price-per-hour"}),
+        ("scalestudy report --price-per-h", "2", {"--price-per-hour"}),
     ):
         shell = {"_SCALESTUDY_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": place}
         done = forks.run(["-c", asked], env={**os.environ, **shell})

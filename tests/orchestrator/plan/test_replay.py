@@ -94,7 +94,7 @@ def test_cut_curves_are_said_to_be_unknown() -> None:
     assert known.cut == 2
     total = replay(SEARCH, known, RULE)
     # r is stopped at 1 whatever comes later; s goes on, and nobody knows for how long.
-    assert (total.stopped, total.open) == (1, 1)
+    assert total.stopped == 1
     assert (total.trained, total.unknown, total.saved) == (3 + 3 + 1 + 1, 2, 2)
     # Of what is recorded to its end, p is best.
     assert (total.kept, total.regret) == (1, 0.0)
@@ -104,7 +104,7 @@ def test_failed_trials_neither_win_nor_count_as_saved() -> None:
     *others, last = curves_of({**FOUR, "s": [0.52]})
     failed = Curve(**{**vars(last), "failed": True})
     total = replay(SEARCH, recorded({**FOUR, "s": [0.52]}, *others, failed), RULE)
-    assert (total.asked, total.trained, total.saved, total.unknown, total.open) == (10, 8, 2, 0, 0)
+    assert (total.asked, total.trained, total.saved, total.unknown) == (10, 8, 2, 0)
 
 
 def test_one_race_over_unlike_cells_leaves_some_without_a_winner() -> None:
@@ -160,7 +160,7 @@ def test_a_rule_replayed_on_its_own_run_stops_what_it_stopped(tmp_path: Path) ->
     assert known.cut == len(ended)
     own = replay(declared, known, declared.stopping)
     assert own.is_own
-    assert (own.unknown, own.open) == (0, 0)
+    assert own.unknown == 0
     search = rows[rows.seed == 0]
     assert own.trained == search.epochs_done.sum()
     assert own.saved == (search.epochs_budget - search.epochs_done).sum()
