@@ -7,7 +7,7 @@ places.
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,55 +67,6 @@ class Schedule:
         return max(longest, self.seconds / places)
 
 
-def simulate(
-    work: Pass,
-    places: int,
-    pace: Callable[[Wanted], tuple[float, float]],
-    generator: np.random.Generator,
-) -> Schedule:
-    """Let a pass, over a ledger of its own, run in virtual time on some places.
-
-    `pace` returns the seconds before a trial's first interval, and those of each. The generator
-    draws how good each recipe turns out: validation accuracies keep one random order over the whole
-    of training, in which a race stops the worse. Nothing is assumed of how curves look.
-    """
-    rule = work.ledger.study.stopping
-    schedule = Schedule()
-    events: list[tuple[float, int, str, int, float]] = []
-    started: dict[str, float] = {}
-    number, now = 0, 0.0
-    work.slots = places
-    hand = work.next()
-    while True:
-        # As with Ray, one trial waits in hand, chosen before its place is free.
-        while hand and len(started) < places:
-            trial_id = hand.trial.trial_id
-            before = work.done(hand)
-            setup, interval = pace(hand)
-            work.start(trial_id)
-            started[trial_id] = now
-            number += 1
-            stop = _next_look(hand, before, rule if work.ledger.stages.group(hand) else None)
-            ends = now + setup + interval * (stop - before)
-            heapq.heappush(events, (ends, number, trial_id, stop, generator.random()))
-            hand = work.next()
-        if not events:
-            break
-        now, _, trial_id, epoch, quality = heapq.heappop(events)
-        wanted = work.running[trial_id]
-        finished = epoch == wanted.trial.recipe.intervals
-        if work.reached(trial_id, epoch, quality, finished):
-            stop = _next_look(wanted, epoch, rule)
-            number += 1
-            ends = now + pace(wanted)[1] * (stop - epoch)
-            heapq.heappush(events, (ends, number, trial_id, stop, quality))
-        else:
-            schedule.stays.append(Stay(wanted, started.pop(trial_id), now, epoch))
-            hand = hand or work.next()
-    schedule.wanted = [*work.ledger.stages.wanted.values()]
-    return schedule
-
-
 def _next_look(wanted: Wanted, epoch: int, rule: EarlyStopping | None) -> int:
     """Return the next epoch at which something is decided: a rung, or the end."""
     budget = wanted.trial.recipe.intervals
@@ -142,8 +93,14 @@ class Forecast:
         return Forecast(self.ledger, self.durations, self.share, all_needed)
 
     def on(self, places: int) -> Schedule:
-        """Return the schedule of what is left on so many places."""
-        ledger = Ledger(self.ledger.study, self.ledger.inputs, self.ledger.history)
+        """Return the schedule of what is left on so many places.
+
+        How good each recipe turns out is drawn: validation accuracies keep one random order over
+        the whole of training, in which a race stops the worse. Nothing is assumed of how curves
+        look.
+        """
+        study, generator = self.ledger.study, np.random.default_rng(0)
+        ledger = Ledger(study, self.ledger.inputs, self.ledger.history)
         ledger.judge = self.judge
         work = Pass(
             ledger,
@@ -151,7 +108,40 @@ class Forecast:
             share=lambda trial: self.share,
             enlarge=lambda trial, shortage: shortage,
         )
-        return simulate(work, places, self._pace, np.random.default_rng(0))
+        rule, schedule = study.stopping, Schedule()
+        events: list[tuple[float, int, str, int, float]] = []
+        started: dict[str, float] = {}
+        number, now = 0, 0.0
+        work.slots = places
+        hand = work.next()
+        while True:
+            # As with Ray, one trial waits in hand, chosen before its place is free.
+            while hand and len(started) < places:
+                trial_id = hand.trial.trial_id
+                before = work.done(hand)
+                setup, interval = self._pace(hand)
+                work.start(trial_id)
+                started[trial_id] = now
+                number += 1
+                stop = _next_look(hand, before, rule if ledger.stages.group(hand) else None)
+                ends = now + setup + interval * (stop - before)
+                heapq.heappush(events, (ends, number, trial_id, stop, generator.random()))
+                hand = work.next()
+            if not events:
+                break
+            now, _, trial_id, epoch, quality = heapq.heappop(events)
+            wanted = work.running[trial_id]
+            finished = epoch == wanted.trial.recipe.intervals
+            if work.reached(trial_id, epoch, quality, finished):
+                stop = _next_look(wanted, epoch, rule)
+                number += 1
+                ends = now + self._pace(wanted)[1] * (stop - epoch)
+                heapq.heappush(events, (ends, number, trial_id, stop, quality))
+            else:
+                schedule.stays.append(Stay(wanted, started.pop(trial_id), now, epoch))
+                hand = hand or work.next()
+        schedule.wanted = [*ledger.stages.wanted.values()]
+        return schedule
 
     def epochs(self, stays: Iterable[Stay]) -> int:
         """Return the epochs that are trained, what is recorded left out."""
@@ -172,6 +162,7 @@ class Forecast:
         return low, high, {basis.value: seconds[basis] / total for basis in order}
 
     def _pace(self, wanted: Wanted) -> tuple[float, float]:
+        """Return the seconds before a trial's first interval, and those of each."""
         expected = self.durations.expect(wanted.trial)
         # What was recorded was slowed down by sharing already.
         shared = self.share.speed if expected.basis is not Basis.RECORDED else None

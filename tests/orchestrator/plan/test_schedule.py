@@ -4,13 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from studies import a_pass, searched, study
+from studies import a_ledger, searched, study
 
-from orchestrator.ledger.passes import Pass
-from orchestrator.ledger.stages import Wanted
-from orchestrator.plan.schedule import Schedule, simulate
+from orchestrator.placement.shares import Share
+from orchestrator.plan.durations import Basis, Durations, Expectation
+from orchestrator.plan.schedule import Forecast, Schedule
 from orchestrator.study.study import Study
 from trainables.trial import Trial
 
@@ -29,16 +28,20 @@ BIG: dict[str, Any] = {
 }
 
 
+class Known(Durations):
+    """Durations that are known of every trial, without a setup."""
+
+    def __init__(self, seconds: Callable[[Trial], float]) -> None:
+        self.known = seconds
+
+    def expect(self, trial: Trial) -> Expectation:
+        intervals = trial.recipe.intervals
+        return Expectation(self.known(trial) / intervals, 0.0, intervals, Basis.RECORDED)
+
+
 def course(declared: Study, out: Path, places: int, seconds: Callable[[Trial], float]) -> Schedule:
     """Simulate a study whose trials take so long."""
-    work: Pass = a_pass(declared, out, cost=seconds)
-
-    def pace(wanted: Wanted) -> tuple[float, float]:
-        return 0.0, seconds(wanted.trial) / wanted.trial.recipe.intervals
-
-    schedule = simulate(work, places, pace, np.random.default_rng(0))
-    assert work.is_finished
-    return schedule
+    return Forecast(a_ledger(declared, out), Known(seconds), Share(1.0, 0.0)).on(places)
 
 
 def by_images(trial: Trial) -> float:
