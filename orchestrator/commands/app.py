@@ -58,10 +58,7 @@ class _Patient(io.FileIO):
 
 def _patient(stream: Any) -> Any:
     """Return a stream that goes on without its reader, and without signs that it does not know."""
-    if not isinstance(stream, io.TextIOWrapper):
-        return stream
-    stream.reconfigure(errors="replace")
-    if not isinstance(getattr(stream.buffer, "raw", None), io.FileIO):
+    if not isinstance(getattr(getattr(stream, "buffer", None), "raw", None), io.FileIO):
         return stream
     stream.flush()
     raw = io.BufferedWriter(_Patient(stream))

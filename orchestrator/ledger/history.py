@@ -206,31 +206,25 @@ class History:
         return done and not np.isnan(self.column(trial_id, "test_accuracy")[budget - 1])
 
     def has(self, trial: Trial, study: Study) -> bool:
-        """Return whether all that a study needs of a trial is recorded, up to its budget."""
-        compared = trial.seed in study.all_seeds
-        tested = compared and study.trainable in TRAINABLES
-        budget = trial.recipe.intervals
-        return self.is_complete(trial.trial_id, budget, predicted=compared, tested=tested)
+        """Return whether all that a study needs of a trial is recorded, up to its budget.
 
-    def is_complete(
-        self, trial_id: str, budget: int, *, predicted: bool = True, tested: bool = False
-    ) -> bool:
-        """Return whether a trial's epochs and facts are recorded up to a budget.
-
-        Where they are needed also what it predicted, and what the test set says at its end.
+        That is its epochs and facts; of a trial that is compared also what it predicted, and what
+        the test set says at its end.
         """
-        if lender := self._lent.get(trial_id):
-            return lender.is_complete(trial_id, budget, predicted=predicted, tested=tested)
-        row = self.trials.get(trial_id)
+        trial_id, budget = trial.trial_id, trial.recipe.intervals
+        home = self._lent.get(trial_id, self)
+        row = home.trials.get(trial_id)
         if row is None:
             return False
         # Facts come with the last row; a trainable of one's own need not count its parameters.
         if row.get("n_parameters") is None and row.get("status") != Status.COMPLETED.value:
             return False
-        if predicted and self._predicts and max(self.predicted.get(trial_id, {0})) < budget:
+        compared = trial.seed in study.all_seeds
+        if compared and home._predicts and max(home.predicted.get(trial_id, {0})) < budget:
             return False
-        is_whole = self.epochs_done(trial_id) >= budget
-        return is_whole and (not tested or self.is_tested(trial_id, budget))
+        is_whole = home.epochs_done(trial_id) >= budget
+        is_tested = compared and study.trainable in TRAINABLES
+        return is_whole and (not is_tested or home.is_tested(trial_id, budget))
 
     def _enter(self, epochs: pa.Table) -> None:
         """Take the first row of each trial and epoch, apart from those beyond a gap."""

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -158,9 +159,8 @@ class Starter:
         source = str(self._source["source"])
         if "path" not in self._source or source.startswith("cifar"):
             return source
-        name = Path(self._data).name
-        letters = (sign if sign.isascii() and sign.isalnum() else "-" for sign in name)
-        return "".join(letters).strip("-")[:60] or "my-images"
+        name = re.sub(r"[^A-Za-z0-9]", "-", Path(self._data).name)
+        return name.strip("-")[:60] or "my-images"
 
     def _price(self, design: Design) -> Price:
         study = study_from(self._values(design), self._folder, str(self._file))

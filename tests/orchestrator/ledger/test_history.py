@@ -1,16 +1,19 @@
 """What earlier passes recorded, read back."""
 
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from studies import epochs, run, searched, study, trials
 
 from orchestrator.ledger.history import COMPARED, History
+from orchestrator.study.study import Study
 from results.records import PREDICTION_SCHEMA, Status
 from results.store.store import Store
 from results.store.tables import GrowingTable, table_of
+from trainables.trial import Trial
 
 
 def epoch_row(trial_id: str, epoch: int, sequence: int, accuracy: float = 0.5) -> dict[str, Any]:
@@ -32,12 +35,20 @@ def store_of(out: Path, rows: list[dict[str, Any]], **facts: Any) -> Store:
     return store
 
 
+def has(history: History, trial_id: str, budget: int) -> bool:
+    """Return whether all of a trial of such a budget is recorded, which need not be tested."""
+    recipe = SimpleNamespace(intervals=budget)
+    trial = SimpleNamespace(trial_id=trial_id, recipe=recipe, seed=0)
+    own = SimpleNamespace(all_seeds=[0], trainable="own:Trainable")
+    return history.has(cast(Trial, trial), cast(Study, own))
+
+
 def test_a_directory_that_is_not_there_has_no_history(tmp_path: Path) -> None:
     history = History(Store(tmp_path / "none"))
     assert len(history.trials) == history.last_sequence == history.epochs_done("a") == 0
     assert history.status("a") is None
     assert history.rows("a") == [*history.arrivals()] == []
-    assert not history.is_complete("a", 0)
+    assert not has(history, "a", 0)
 
 
 def test_an_empty_directory_has_none_either(tmp_path: Path) -> None:
@@ -76,14 +87,14 @@ def test_nothing_after_a_gap_counts(tmp_path: Path) -> None:
 def test_complete_is_what_has_its_epochs_and_its_facts(tmp_path: Path) -> None:
     rows = [epoch_row("a", epoch, epoch) for epoch in (1, 2, 3)]
     history = History(store_of(tmp_path / "one", rows))
-    assert history.is_complete("a", 3)
-    assert history.is_complete("a", 2)
-    assert not history.is_complete("a", 4)
+    assert has(history, "a", 3)
+    assert has(history, "a", 2)
+    assert not has(history, "a", 4)
     # A crash between the first row and the facts that come with it.
-    assert not History(store_of(tmp_path / "two", rows, n_parameters=None)).is_complete("a", 3)
+    assert not has(History(store_of(tmp_path / "two", rows, n_parameters=None)), "a", 3)
     # A part of the trial table was damaged: the epochs alone do not say enough.
     (tmp_path / "one" / "trials" / "one.parquet").unlink()
-    assert not History(Store(tmp_path / "one")).is_complete("a", 3)
+    assert not has(History(Store(tmp_path / "one")), "a", 3)
 
 
 def predictions(trial_id: str, epoch: int) -> Any:
@@ -115,16 +126,16 @@ def test_where_some_trials_have_predictions_those_without_theirs_are_open(
     table.flush()
     history = History(store)
     assert history.predicted == {"a": {3}, "b": {2}}
-    assert [history.is_complete(name, 3) for name in ("a", "b", "c")] == [True, False, False]
+    assert [has(history, name, 3) for name in ("a", "b", "c")] == [True, False, False]
     # Predictions of a later epoch mean that those asked for were never to be had.
-    assert history.is_complete("a", 2)
-    assert history.is_complete("b", 2)
+    assert has(history, "a", 2)
+    assert has(history, "b", 2)
     # Where there are none at all, a trainable need not predict: unless they were lost.
     store.parts("predictions")[0].unlink()
-    assert all(History(store).is_complete(name, 3) for name in ("a", "b", "c"))
+    assert all(has(History(store), name, 3) for name in ("a", "b", "c"))
     store.damaged.mkdir()
     (store.damaged / "predictions-one.parquet").touch()
-    assert not History(store).is_complete("a", 3)
+    assert not has(History(store), "a", 3)
 
 
 def test_a_whole_study_is_read_back(tmp_path: Path) -> None:
