@@ -251,13 +251,15 @@ def _afresh(ledger: Ledger) -> list[Finding]:
 
 def _one_precision(ledger: Ledger, left: list[Trial], on_gpu: bool) -> list[Finding]:
     """Return a finding on a precision that is the study's and not what this machine would take."""
+    if not any(map(is_auto, left)):
+        return []
     from trainables.training.device import natives
 
     try:
         _, said = settled(ledger.precision, natives(on_gpu), on_gpu)
     except RunError as error:
         said = str(error)
-    return [note("one-precision", said)] if said and any(map(is_auto, left)) else []
+    return [note("one-precision", said)] if said else []
 
 
 def _mixed(stores: Sequence[Store]) -> list[Finding]:
