@@ -202,11 +202,11 @@ class Run:
         """Names that `figure` takes."""
         return list(self.drawings)
 
-    def figure(self, name: str, width: float | None = None, title: bool = True) -> "Figure":
+    def figure(self, name: str, width: float | None = None) -> "Figure":
         """Draw one of `figures`; raises ResultsError where there is none of that name.
 
-        A width in inches lays it out for a column of a paper, with text of 8 points; without
-        `title` the line on how to read it goes too.
+        A width in inches lays it out for a column of a paper, with text of 8 points and without the
+        title and the line on how to read it.
         """
         try:
             draw = self.drawings[name]
@@ -216,11 +216,11 @@ class Run:
             raise ResultsError(
                 f"There is no figure {name!r}; there are {', '.join(self.drawings)}.{hint}"
             ) from None
-        if width is None and title:
+        if width is None:
             return draw()
         from results.figures.style import for_column
 
-        return for_column(draw(), width, title)
+        return for_column(draw(), width)
 
     @cached_property
     def drawings(self) -> "dict[str, Callable[[], Figure]]":

@@ -10,16 +10,18 @@ from dataclasses import dataclass
 import pandas as pd
 
 from results.analysis.analysis import Analysis
-from results.analysis.comparisons import LEAST, Comparison
+from results.analysis.comparisons import LEAST
 from results.analysis.runs import records_of
 from results.answer.levers import Step, headline, how_sure, levers_said, step_of
 from results.answer.sentences import (
     Sentence,
+    at_little,
     best_said,
-    crossings_of,
+    crossings_said,
     data_said,
     equals_of,
     evidence_said,
+    factor_name,
     factor_said,
     learnt_nothing,
     value_of,
@@ -27,7 +29,7 @@ from results.answer.sentences import (
     worth_of,
 )
 from results.metric import ACCURACY
-from results.phrases import few, level_label, listed
+from results.phrases import few, listed
 
 LEVERS, BEST, DATA, EVIDENCE = "levers", "best", "data", "evidence"
 """Topics of every answer that has them; those between `BEST` and `DATA` are factors."""
@@ -84,16 +86,11 @@ def statements(study: Analysis) -> list[Sentence]:
     said = [*_best(study)]
     if study.is_ranked:
         for factor in study.factors:
-            said += _at_little(study, study.comparisons.of(LEAST, factor))
+            if rows := study.comparisons.of(LEAST, factor):
+                text = f"{factor_name(factor)}: {at_little(study, rows)}"
+                said.append(Sentence(factor, text))
         said += worth_of(study)
-        said += [
-            Sentence(
-                "model",
-                f"{row['big']} overtakes {row['small']} as data grows",
-                f"{row['bracket_low']:,.0f} to {row['bracket_high']:,.0f} images",
-            )
-            for row in crossings_of(study)
-        ]
+        said += [Sentence("model", text) for text in crossings_said(study)]
     return said[:_MOST]
 
 
@@ -114,20 +111,3 @@ def _best(study: Analysis) -> Iterator[Sentence]:
         name = study.name(less, "fraction") or "the same"
         text = f"May do as well, with {less['n_train']:,.0f} images: {name}"
         yield Sentence("best", text, study.metric.value(less["accuracy"]))
-
-
-def _at_little(study: Analysis, rows: list[Comparison]) -> Iterator[Sentence]:
-    """Say how a factor's best level stands against the nearest other where data is least."""
-    if not rows:
-        return
-    decided = [row for row in rows if row.is_decided]
-    row = (decided or rows)[0]
-    images = study.comparisons.cells["n_train"][row.best]
-    best, other = (level_label(row.factor, v, bare=True) for v in (row.best_level, row.level))
-    gain, low, high = (study.metric.change(value) for value in (row.gain, row.low, row.high))
-    ends = f"{gain} ({low} to {high})"
-    stands = f"{best} is ahead of {other}"
-    if not row.is_decided:
-        stands = f"{best} and {other} are not told apart"
-    what = row.factor.replace("_", " ").capitalize()
-    yield Sentence(row.factor, f"{what}, with {images:,.0f} images: {stands}", ends)

@@ -150,19 +150,28 @@ def factor_said(study: Analysis, factor: str) -> str:
     most, least = (study.comparisons.of(amount, factor) for amount in (MOST, LEAST))
     said = []
     if any(row.is_decided for row in least):
-        images = study.comparisons.cells["n_train"][least[0].best]
-        said.append(f"with {images:,.0f} images, {_standing(study, least)}")
+        said.append(at_little(study, least))
     if len(most) > 1:
         said.append(
             f"with all of the data, {_standing(study, most)}" if said else _standing(study, most)
         )
-    name = factor.replace("_", " ").capitalize()
-    texts = [f"{name}: {'; '.join(said)}."] if said else []
+    texts = [f"{factor_name(factor)}: {'; '.join(said)}."] if said else []
     if factor == "model":
-        texts += few([_crossing(study, row) for row in crossings_of(study)])
+        texts += few([f"{text}." for text in crossings_said(study)])
     if factor == "weights":
         texts += [f"{worth.text} {worth.value}." for worth in worth_of(study)]
     return " ".join(texts)
+
+
+def factor_name(factor: str) -> str:
+    """Return a factor as a sentence begins with it, such as `Weight decay`."""
+    return factor.replace("_", " ").capitalize()
+
+
+def at_little(study: Analysis, rows: Sequence[Comparison]) -> str:
+    """Say how a factor's best level stands against the others where data is least."""
+    images = study.comparisons.cells["n_train"][rows[0].best]
+    return f"with {images:,.0f} images, {_standing(study, rows)}"
 
 
 def _standing(study: Analysis, rows: Sequence[Comparison]) -> str:
@@ -189,18 +198,15 @@ def _standing(study: Analysis, rows: Sequence[Comparison]) -> str:
     return f"{best} is {' and '.join(parts)}"
 
 
-def crossings_of(study: Analysis) -> list[dict[str, Any]]:
-    """Return the crossovers that tests establish together with the answer's comparisons."""
-    return records_of(study.crossovers[study.comparisons.crossings <= ALPHA])
-
-
-def _crossing(study: Analysis, row: dict[str, Any]) -> str:
-    setting = study.setting(row, "model", "fraction")
-    where = f"{setting[0].upper()}{setting[1:]}, " if setting else ""
-    return (
-        f"{where}{row['big']} overtakes {row['small']} between {row['bracket_low']:,.0f} and "
-        f"{row['bracket_high']:,.0f} images."
-    )
+def crossings_said(study: Analysis) -> list[str]:
+    """Name the crossovers that tests establish together with the answer's comparisons."""
+    said = []
+    for row in records_of(study.crossovers[study.comparisons.crossings <= ALPHA]):
+        setting = study.setting(row, "model", "fraction")
+        where = f"{setting[0].upper()}{setting[1:]}, " if setting else ""
+        images = f"{row['bracket_low']:,.0f} and {row['bracket_high']:,.0f} images"
+        said.append(f"{where}{row['big']} overtakes {row['small']} between {images}")
+    return said
 
 
 def worth_of(study: Analysis) -> list[Sentence]:

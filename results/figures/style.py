@@ -168,21 +168,14 @@ def _legend_columns(handles: Sequence[Artist], width: float) -> int:
     return max(1, min(len(handles), _LEGEND_COLUMNS, int(width / (0.6 + _LETTER * longest))))
 
 
-def for_column(figure: Figure, width: float | None, title: bool) -> Figure:
+def for_column(figure: Figure, width: float) -> Figure:
     """Lay a figure out anew, for a column of a paper of a width in inches; return it.
 
-    Text is 8 points high, two panels stand one below the other, labels that would run into others
-    go. Without a title the note below it goes too: both belong into the caption there.
+    Text is 8 points high, two panels stand one below the other, and labels that would run into
+    others go, as do title and note, which belong into the caption there.
     """
-    size = width or figure.get_figwidth()
-    head = 0.0
-    for text, letters in zip([*figure.texts], (12, 15), strict=False):
-        lines = textwrap.wrap(text.get_text(), int(letters * size)) if title else []
-        text.set_text("\n".join(lines))
-        text.set_position((0.1 / size, head))
-        head += 0.14 * len(lines) + 0.05 * title
-    if width is None:
-        return figure
+    for text in [*figure.texts][:2]:
+        text.remove()
     panels = [axes for axes in figure.axes if axes.axison and axes.get_subplotspec()]
     first = panels[0].get_subplotspec() if panels else None
     shape = first.get_geometry()[:2] if first else (1, 1)
@@ -192,8 +185,7 @@ def for_column(figure: Figure, width: float | None, title: bool) -> Figure:
         for axes, place in zip(panels, (grid[row, 0] for row in range(shape[0])), strict=True):
             axes.set_subplotspec(place)
             axes.tick_params(labelleft=True, labelbottom=True)
-    rows = [max(0.62 * width / shape[1] ** 0.5, 0.17 * len(axes.get_yticks())) for axes in panels]
-    height = head + shape[0] * max(rows, default=1.0) + 0.3
+    height = 0.3 + shape[0] * 0.62 * width / shape[1] ** 0.5
     for legend in [*figure.legends]:
         legend.remove()
         handles = [handle for handle in legend.legend_handles if handle]
@@ -201,11 +193,8 @@ def for_column(figure: Figure, width: float | None, title: bool) -> Figure:
         columns = max(1, int(width / (0.5 + _LETTER * max(map(len, labels)))))
         height += 0.16 * -(-len(labels) // columns)
         figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False)
-    height = min(height, _TALLEST)
-    figure.set_size_inches(width, height)
-    for text in figure.texts:
-        text.set_y(1 - text.get_position()[1] / height - 0.03 / height)
-    figure.set_layout_engine("constrained", rect=(0.0, 0.0, 1.0, 1.0 - head / height))
+    figure.set_size_inches(width, min(height, _TALLEST))
+    figure.set_layout_engine("constrained")
     for axes in panels:
         axes.tick_params(labelsize=8)
     for text in figure.findobj(Text):

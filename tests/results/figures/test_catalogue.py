@@ -275,7 +275,7 @@ def test_a_figure_for_a_column_has_text_of_eight_points_and_nothing_overlaps(tmp
     plan, fate = STUDIES[study]
     run = opened(tmp_path, plan, fate or (lambda row: None))
     for name in run.figures:
-        figure = run.figure(name, width=3.4, title=False)
+        figure = run.figure(name, width=3.4)
         assert figure.get_figwidth() == pytest.approx(3.4)
         assert not any(text.startswith("sample: ") for text in texts(figure)), name
         found = figure.findobj(lambda each: isinstance(each, Text) and each.get_visible())
@@ -286,5 +286,3 @@ def test_a_figure_for_a_column_has_text_of_eight_points_and_nothing_overlaps(tmp
             boxes = [label.get_window_extent() for label in labels if label.get_text()]
             pairs = itertools.combinations(boxes, 2)
             assert not any(one.overlaps(other) for one, other in pairs), name
-    titled = run.figure("epochs", width=3.4)
-    assert "sample: " in " ".join(texts(titled))
