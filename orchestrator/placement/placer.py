@@ -152,13 +152,7 @@ class Placer:
     def measurements(self) -> str | None:
         """Return what was measured, as JSON that the environment record holds."""
         rows = [
-            {
-                "kind": kind,
-                **(asdict(measured.hardware) if measured.hardware else {}),
-                **asdict(load),
-                **(asdict(measured.footprint) if measured.footprint else {}),
-                "trials_per_gpu": measured.k,
-            }
+            {"kind": kind, **asdict(load), **asdict(measured)}
             for kind, loads in self._found.items()
             for load, measured in loads.items()
         ]

@@ -76,40 +76,27 @@ class Survey:
         return replace(hardware, auto=auto) if hardware and auto else hardware
 
     def _load(self, place: Any, most: int, hardware: Hardware, load: Load, ask: Ask) -> Measured:
-        footprint = dict(recorded(load)).get(hardware)
-        k = _fitting(hardware, footprint, ask, most)
-        if footprint is None or (k > 1 and k not in footprint.shared):
-            self._note(f"measuring {load} on {hardware.gpu}")
-            try:
+        footprint = known = dict(recorded(load)).get(hardware)
+        try:
+            while k := _untried(hardware, footprint, ask, most):
+                if footprint is known:
+                    self._note(f"measuring {load} on {hardware.gpu}")
+                context = footprint.context_bytes if footprint else None
+                found = self._tried(place, load, ask, k, context)
                 if footprint is None:
-                    peak, context, rate = self._tried(place, load, ask, 1) or (None, 0, None)
-                    footprint = Footprint(context, peak, rate)
-                footprint = self._shared(place, most, hardware, load, ask, footprint)
-            except (RayError, RuntimeError) as error:
-                self._note(f"warning: {load} could not be measured: {first_line(error)}")
-                return Measured(hardware, footprint, 1)
-            finally:
-                # What one takes alone is worth keeping in any case.
-                if footprint:
-                    record(load, hardware, footprint)
-            k = _fitting(hardware, footprint, ask, most)
-        return Measured(hardware, footprint, k)
-
-    def _shared(
-        self, place: Any, most: int, hardware: Hardware, load: Load, ask: Ask, footprint: Footprint
-    ) -> Footprint:
-        while (k := _fitting(hardware, footprint, ask, most)) > 1:
-            # Where so many do not pay, half as many may.
-            while k in footprint.shared and worth_sharing(footprint, k) == 1:
-                k //= 2
-            if k == 1 or k in footprint.shared:
-                break
-            *_, rate = self._tried(place, load, ask, k, footprint.context_bytes) or (0.0,)
-            footprint = replace(footprint, shared={**footprint.shared, k: float(rate)})
-            if gain := speed(footprint, k):
-                how = "by MPS" if hardware.has_mps else "in turns; MPS would let them overlap"
-                self._note(f"{k} at once train {k * gain:.2f} times what one does, {how}")
-        return footprint
+                    peak, taken, rate = found or (None, 0, None)
+                    footprint = Footprint(taken, peak, rate)
+                else:
+                    shared = {**footprint.shared, k: float(found[-1]) if found else 0.0}
+                    footprint = replace(footprint, shared=shared)
+                record(load, hardware, footprint)
+                if (gain := speed(footprint, k)) and k > 1:
+                    how = "by MPS" if hardware.has_mps else "in turns; MPS would let them overlap"
+                    self._note(f"{k} at once train {k * gain:.2f} times what one does, {how}")
+        except (RayError, RuntimeError) as error:
+            self._note(f"warning: {load} could not be measured: {first_line(error)}")
+            return Measured(hardware, footprint, 1)
+        return Measured(hardware, footprint, _fitting(hardware, footprint, ask, most))
 
     def _tried(
         self, place: Any, load: Load, ask: Ask, k: int, context: int | None = None
@@ -170,6 +157,17 @@ def _fitting(hardware: Hardware, footprint: Footprint | None, ask: Ask, most: in
             break
         most = k - 1
     return k
+
+
+def _untried(hardware: Hardware, footprint: Footprint | None, ask: Ask, most: int) -> int:
+    """Return how many trials at once are to be measured next; 0 where all is known."""
+    k = _fitting(hardware, footprint, ask, most)
+    if footprint is None:
+        return 1
+    # Where so many do not pay, half as many may.
+    while k in footprint.shared and worth_sharing(footprint, k) == 1:
+        k //= 2
+    return k if k > 1 and k not in footprint.shared else 0
 
 
 def natives(on_gpu: bool) -> dict[str, bool]:

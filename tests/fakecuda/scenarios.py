@@ -25,6 +25,7 @@ from orchestrator.commands.doctor import examine
 from orchestrator.placement.shares import copies
 from results.store.store import Store
 from trainables.data import holding
+from trainables.data.batches import Examples
 from trainables.data.dataset import Dataset, Images
 from trainables.data.holding import resident_bytes
 from trainables.errors import TrainableError
@@ -178,6 +179,16 @@ def streamed(folder: Path) -> dict[str, Any]:
         "pinned": pinned,
         "pinned since": library.fakecuda_count(5) - pinned,
     }
+
+
+def many_images(folder: Path) -> dict[str, int]:
+    """Bring 192 MiB of images to a GPU; return the bytes there, and those that were pinned."""
+    library = ctypes.CDLL(os.environ["LD_PRELOAD"])
+    library.fakecuda_count.restype = ctypes.c_long
+    whole = made_up(2**16, 16, 32, 10).train
+    held = Examples(whole, None, resolve_device("cuda"))
+    pinned = library.fakecuda_count(6)
+    return {"images": len(held), "there": torch.cuda.memory_allocated(), "pinned": pinned}
 
 
 class _Draws(torch.nn.Module):
@@ -412,6 +423,7 @@ SCENARIOS: list[tuple[Scenario, dict[str, Any]]] = [
     (an_update, {}),
     (a_divided_update, {}),
     (streamed, {}),
+    (many_images, {}),
     (own_models, {}),
     (proofs, {}),
     (an_epoch, {}),

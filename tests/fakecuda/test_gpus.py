@@ -67,6 +67,13 @@ def test_images_that_a_gpu_does_not_hold_come_pinned_and_nothing_waits(
     assert streamed["copies"] <= 8 * 6 + 4
 
 
+def test_images_come_to_a_gpu_in_pinned_chunks(found: dict[str, Any]) -> None:
+    images = found["many_images"]
+    assert images["there"] >= images["images"] * 3 * 32 * 32
+    # Three chunks of 16 MiB are under way at once.
+    assert 0 < images["pinned"] <= 64 * 2**20
+
+
 @pytest.mark.parametrize(
     ("model", "problem"),
     [("draws", "in Python"), ("waits", "not permitted when stream is capturing")],

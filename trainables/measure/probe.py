@@ -2,8 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,11 +75,6 @@ class Probe:
         """Return the GPU that this process computes on; None where torch can use none."""
         return gpu_seen()
 
-    @contextmanager
-    def counting(self) -> Iterator[None]:
-        """Count the memory that is taken within the block; the learner resets CUDA's count."""
-        yield
-
     def peak_bytes(self) -> int:
         """Return the most bytes that torch held, what it keeps for later use included."""
         return torch.cuda.max_memory_reserved(0)
@@ -105,17 +98,17 @@ class Probe:
         sides = recipe.sides or (self.side, self.side)
         most = evaluation_batch(self.device, sides)
         n_test = max(self.trial.n_classes, min(self.evaluated, most))
-        with self.counting():
-            self._learner = Classifier(
-                _stand_in(self.trial, n_train),
-                cpus=self.cpus,
-                device=self.device,
-                dataset=made_up(n_train, n_test, self.side, self.trial.n_classes),
-                gpu=self.gpu,
-                context_bytes=self.context_bytes,
-                precision=self.precision,
-            )
-            self._learner.step()
+        # It resets CUDA's count of memory.
+        self._learner = Classifier(
+            _stand_in(self.trial, n_train),
+            cpus=self.cpus,
+            device=self.device,
+            dataset=made_up(n_train, n_test, self.side, self.trial.n_classes),
+            gpu=self.gpu,
+            context_bytes=self.context_bytes,
+            precision=self.precision,
+        )
+        self._learner.step()
         images = resident_bytes(n_train + n_test, n_train, 3 * self.side**2)
         return max(0, self.peak_bytes() - images), self.taken_besides()
 

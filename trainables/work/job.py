@@ -20,6 +20,8 @@ _KINDS = {
     errors.OutOfGpuMemory: FailureKind.OUT_OF_GPU_MEMORY,
     errors.OutOfMemory: FailureKind.OUT_OF_MEMORY,
 }
+_PLACED = {"cpus", "device", "gpu", "context_bytes", "test", "precision"}
+"""What of a task says how its classifier is made."""
 
 
 def make_here(task: Task) -> Learner:
@@ -35,15 +37,7 @@ def make_here(task: Task) -> Learner:
     if trial.trainable == "classifier":
         from trainables.training.classifier import Classifier
 
-        return Classifier(
-            trial,
-            cpus=task.cpus,
-            device=task.device,
-            gpu=task.gpu,
-            context_bytes=task.context_bytes,
-            test=task.test,
-            precision=task.precision,
-        )
+        return Classifier(trial, **task.model_dump(include=_PLACED))
     try:
         make = load_function(trial.trainable)
     except ImportError as error:

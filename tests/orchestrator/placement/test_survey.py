@@ -164,7 +164,7 @@ def test_each_trial_gets_the_share_of_its_load() -> None:
     )
     assert placer.share(bigger).gpu == 1
     assert placer.share(between).gpu == 1
-    assert '"trials_per_gpu": 4' in (placer.measurements() or "")
+    assert '"k": 4' in (placer.measurements() or "")
 
 
 def test_where_torch_sees_no_gpu_trials_run_on_the_cpu() -> None:
@@ -283,6 +283,20 @@ def test_a_survey_measures_alone_and_together_once(
     assert placer.share(trials[0]).gpu in (1 / 2, 1)
 
 
+def test_where_many_at_once_do_not_pay_half_as_many_are_tried() -> None:
+    from orchestrator.placement.shares import Ask
+    from orchestrator.placement.survey import _untried
+
+    def next_tried(found: Footprint | None) -> int:
+        return _untried(HARDWARE, found, Ask(trial(), 0), 8)
+
+    assert next_tried(None) == 1
+    for shared, k in (({}, 8), ({8: 10.0}, 4), ({8: 10.0, 4: 30.0}, 0), ({8: 0.0}, 7)):
+        assert next_tried(Footprint(2**29, 2**30, 100.0, shared)) == k
+    # Nothing is where not even one fits.
+    assert next_tried(Footprint(0, None, None)) == 0
+
+
 @pytest.mark.ray
 def test_where_others_hold_all_gpus_trials_wait_for_whole_ones(
     ray_cluster: Any, own_cache: None, monkeypatch: pytest.MonkeyPatch
@@ -307,4 +321,4 @@ def test_where_others_hold_all_gpus_trials_wait_for_whole_ones(
     placer.nodes, placer._has_gpu = ray_cluster, True
     assert placer.take(found) == []
     assert {placer.share(each).gpu for each in trials} == {1}
-    assert '"trials_per_gpu": 1' in (placer.measurements() or "")
+    assert '"k": 1' in (placer.measurements() or "")
