@@ -9,7 +9,6 @@ that a difference has the same interval wherever it is stated.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,8 @@ from results.statistics.correctness import Flags, Places, balanced
 from results.statistics.inference import IMAGES, Contrasts, benjamini_hochberg, infer
 from results.statistics.intervals import LEVEL, Array
 
-_FALSE = 1 - LEVEL
+_SCRATCH = "none"
+_FALSE = 1 - LEVEL  # share of what is decided that is false on average
 DIFFERENCE = (
     *("difference", "low", "high", "n_seeds", "p", "p_adjusted", "decided", "speaks_of"),
     *("standard_error", "freedom", "seed_error", "image_error"),
@@ -173,7 +173,7 @@ def effects(board: Board, factor: str) -> Family:
     return Family(frame, table.reshape(len(keys), width), weights, every)
 
 
-def replacements(board: Board, scratch: Any = "none") -> Family:
+def replacements(board: Board) -> Family:
     """Return pretrained models minus the model from scratch, at every two sizes.
 
     Keys: the factors but `weights` and `fraction`, `weights`, `fraction` and `n_train` (of the
@@ -181,11 +181,11 @@ def replacements(board: Board, scratch: Any = "none") -> Family:
     """
     others, places = board.grid("weights", "fraction")
     weights, shares = board.levels["weights"], board.levels["fraction"]
-    own = [i for i, level in enumerate(weights) if level != scratch]
+    own = [i for i, level in enumerate(weights) if level != _SCRATCH]
     shape = (len(places), len(own), len(shares), len(shares))
     combination, kind, size, other = (part.ravel() for part in np.indices(shape))
     kinds = np.array(own, dtype=int)[kind]
-    first = places[combination, list(weights).index(scratch), other]
+    first = places[combination, list(weights).index(_SCRATCH), other]
     second = places[combination, kinds, size]
     images = board.cells["n_train"].to_numpy(float)
     keys = {

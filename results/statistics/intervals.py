@@ -40,13 +40,11 @@ def unpaired_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, flo
     return mean, mean - half, mean + half
 
 
-def quantile(freedom: ArrayLike, level: float = LEVEL) -> Array:
-    """Return how many standard errors the ± of a t interval has, for degrees of freedom."""
-    if not 0 < level < 1:
-        raise ValueError(f"level is a share between 0 and 1, not {level}.")
+def quantile(freedom: ArrayLike) -> Array:
+    """Return how many standard errors the ± of a 95 % t interval has, for degrees of freedom."""
     # Many means share their degrees of freedom, and each quantile takes a microsecond.
     values, place = np.unique(np.asarray(freedom, dtype=float), return_inverse=True)
-    found = np.asarray(special.stdtrit(values, (1 + level) / 2), dtype=float)
+    found = np.asarray(special.stdtrit(values, (1 + LEVEL) / 2), dtype=float)
     return found[place].reshape(np.shape(freedom))
 
 
