@@ -120,8 +120,8 @@ def slots(nodes: Sequence[Node], share: Share, max_parallel: int | None = None) 
     if not fitting:
         raise RunError(
             f"a trial needs {needs(share)} on one machine, and no node has that "
-            f"(there is {described(nodes)}); {_advice(nodes, share)}. On a cluster that adds nodes "
-            "by itself, --autoscale asks for them."
+            f"(there is {described(nodes)}); add one, or ask for less in resources.cpu and "
+            "resources.gpu. On a cluster that adds nodes by itself, --autoscale asks for them."
         )
     return min(fitting, max_parallel) if max_parallel else fitting
 
@@ -148,23 +148,6 @@ def described(nodes: Iterable[Node]) -> str:
 def _amounts(cpu: float, gpu: float) -> list[str]:
     amounts = ((cpu, "CPU"), (gpu, "GPU"))
     return [f"{held:.4g} {name}{'' if held == 1 else 's'}" for held, name in amounts if held]
-
-
-def _advice(nodes: Sequence[Node], share: Share) -> str:
-    """Return what to change so that a trial fits on some node."""
-    right = [node for node in nodes if not share.kind or node.kind == share.kind]
-    # Of what is asked for, the node that comes nearest.
-    by_gpu = [node for node in right if node.gpu >= min(share.gpu, 1)] if share.gpu else right
-    best = max(by_gpu, key=lambda node: (min(node.gpu, share.gpu), node.cpu), default=None)
-    if best is None or not best.cpu:
-        wanted = needs(share)
-        return f"add a node with {wanted}, or ask for less in resources.cpu and resources.gpu"
-    changes = []
-    if best.cpu < share.cpu:
-        changes.append(f"resources.cpu: {math.floor(best.cpu) or best.cpu:g}")
-    if best.gpu < share.gpu:
-        changes.append(f"resources.gpu: {math.floor(best.gpu)}")
-    return f"with {' and '.join(changes)} it fits on {best.host}; or add a larger node"
 
 
 def copies(total_bytes: int, footprint: Footprint, image_bytes: int, most: int) -> int:

@@ -201,15 +201,6 @@ def test_a_plan_says_what_will_be_measured_or_is_known(
     assert plan_study(declared(resources={"gpu": 1}), tmp_path / "run").placement == []
 
 
-def test_a_plan_names_what_differs_on_several_gpus(tmp_path: Path) -> None:
-    factors = {"model": ["resnet18", "resnet34", "alexnet", "vit_b_16"]}
-    recipe = {"epochs": 1, "image_size": 64}
-    study = declared(factors=factors, recipe=recipe, resources={"gpu": 2})
-    warnings = " ".join(plan_study(study, tmp_path / "run").warnings)
-    assert "alexnet with dropout" in warnings
-    assert "resnet" not in warnings
-
-
 # A survey.
 
 
