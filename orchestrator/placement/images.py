@@ -26,10 +26,7 @@ class ImagesForeseen:
 def images_foreseen(
     study: Study, inputs: Inputs, trials: Iterable[Trial], on_gpu: bool
 ) -> ImagesForeseen | None:
-    """Return where the trials left would hold images.
-
-    It is None where none of them reads any, or for GPUs of another machine.
-    """
+    """Return where trials would hold images; None without images, or for another machine's GPU."""
     shown = (trial for trial in trials if not trial.recipe.keeps_features)
     asks = asks_of(study, inputs, shown)
     if not asks or inputs.info is None:
