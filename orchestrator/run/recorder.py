@@ -123,12 +123,12 @@ class Recorder:
 
     def _take(self) -> None:
         """Move new epochs and predictions to their tables, where they wait to be written."""
-        for row in self._rows.epochs:
-            self._epochs.append(row)
+        if self._rows.epochs:
+            self._epochs.append(table_of("epochs", self._rows.epochs))
         if self._test_labels is not None:
             for trial_id, epoch, found in self._rows.predictions:
                 table = _prediction_rows(trial_id, epoch, self._test_labels, found)
-                self._predictions.append_table(table)
+                self._predictions.append(table)
         self._rows.epochs.clear()
         self._rows.predictions.clear()
 

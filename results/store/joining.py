@@ -63,13 +63,11 @@ def taken(source: Store, table: str, last: int = -1) -> pa.Table:
     `origin` names where they come from; the sequence of epochs goes on behind the `last` one there.
     """
     rows = source.read(table)
-    changed = {}
-    if "origin" in rows.column_names:
-        changed["origin"] = pc.fill_null(rows["origin"], str(source.root))
-    if table == "epochs":
-        changed["sequence"] = pc.add(rows["sequence"], last + 1)
-    for name, values in changed.items():
-        rows = rows.set_column(rows.column_names.index(name), name, values)
+    for name in {"origin", "sequence"}.intersection(rows.column_names):
+        own, place = rows[name], rows.column_names.index(name)
+        is_origin = name == "origin"
+        new = pc.fill_null(own, str(source.root)) if is_origin else pc.add(own, last + 1)
+        rows = rows.set_column(place, name, new)
     return rows
 
 

@@ -163,7 +163,8 @@ def _write_merged(file: Path, table: str, parts: Sequence[Path]) -> None:
                     held = []
         if held:
             writer.write_table(pa.Table.from_batches(held))
-    seal(file)
+    with file.open("r+b") as opened:
+        seal(opened)
     sync(file)
 
 

@@ -31,28 +31,12 @@ _PIECE = 2**20
 def sealed(content: bytes) -> bytes:
     """Return a Parquet file's content with the checksum of all that it holds."""
     file = io.BytesIO(content)
-    _seal(file)
+    seal(file)
     return file.getvalue()
 
 
-def seal(file: Path) -> None:
-    """Write the checksum of all that a Parquet file holds into it."""
-    with file.open("r+b") as opened:
-        _seal(opened)
-
-
-def is_intact(part: Location) -> bool:
-    """Return whether a part holds what was written, as far as it says so.
-
-    Raises OSError where it cannot be had.
-    """
-    if not isinstance(part, Path):
-        return _is_intact(io.BytesIO(part.read_bytes()))
-    with part.open("rb") as file:
-        return _is_intact(file)
-
-
-def _seal(file: BinaryIO) -> None:
+def seal(file: BinaryIO) -> None:
+    """Write the checksum of all that a Parquet file, opened to read and write, holds into it."""
     footer = _footer(file)
     file.seek(footer)
     content = file.read()
@@ -61,17 +45,19 @@ def _seal(file: BinaryIO) -> None:
     file.write(_MARK + checksum.to_bytes(4, "big") + content)
 
 
-def _is_intact(file: BinaryIO) -> bool:
-    footer = _footer(file)
-    if footer < _SIZE:
-        return True
-    file.seek(footer - _SIZE)
-    mark = file.read(_SIZE)
-    if not mark.startswith(_MARK):
-        return True
-    content = file.read()
-    checksum = zlib.crc32(content, _checksum(file, footer - _SIZE))
-    return mark == _MARK + checksum.to_bytes(4, "big")
+def is_intact(part: Location) -> bool:
+    """Return whether a part holds what was written, as far as it says so.
+
+    Raises OSError where it cannot be had.
+    """
+    with part.open("rb") if isinstance(part, Path) else io.BytesIO(part.read_bytes()) as file:
+        footer = _footer(file)
+        file.seek(max(footer - _SIZE, 0))
+        mark = file.read(_SIZE)
+        if footer < _SIZE or not mark.startswith(_MARK):
+            return True
+        checksum = zlib.crc32(file.read(), _checksum(file, footer - _SIZE))
+        return mark == _MARK + checksum.to_bytes(4, "big")
 
 
 def _footer(file: BinaryIO) -> int:

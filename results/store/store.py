@@ -25,7 +25,7 @@ import yaml
 from results.errors import ResultsError, StoreError
 from results.records import SCHEMAS
 from results.store import merging
-from results.store.files import move, source, write_whole
+from results.store.files import move, write_whole
 from results.store.invariants import contradictions, heads, needed, once, wrong
 from results.store.objects import Location, located
 from results.store.parts import is_sound, read_parts, sealed
@@ -158,10 +158,6 @@ class Store:
         """Return a number that changes when parts are merged; in an object store none ever are."""
         return merging.generation(self.root, table) if isinstance(self.root, Path) else 0
 
-    def read_part(self, table: str, part: Location) -> pa.Table:
-        """Return the rows of one part, with the table's full schema."""
-        return pq.read_table(source(part), schema=SCHEMAS[table], partitioning=None)
-
     def study(self) -> dict[str, Any]:
         """Return the resolved study as last run: the keys and values of its YAML file.
 
@@ -169,15 +165,10 @@ class Store:
         """
         try:
             study = yaml.safe_load(self.study_file.read_text())
-        except NotADirectoryError:
+        except (FileNotFoundError, NotADirectoryError):
             raise StoreError(
-                f"{self.root}: a file, where a run directory is expected: the folder that "
+                f"{self.root}: no study has run here (study.yaml is absent). Name the folder that "
                 "`scalestudy run` was given as --out, runs/<name> by default."
-            ) from None
-        except FileNotFoundError:
-            raise StoreError(
-                f"{self.root}: no study has run here (study.yaml is absent). "
-                "Name the folder that `scalestudy run` was given as --out."
             ) from None
         except StoreError:
             raise
@@ -291,7 +282,7 @@ class Store:
         if table == "predictions":
             # A trial's rows lie together; only where some are double, all are looked at.
             held = [read_parts([part], table, needed(table)) for part in parts]
-            bad = wrong(table, pa.concat_tables(held), always=True)
+            bad = wrong(table, pa.concat_tables(held))
         messages, ends = [], np.cumsum([len(rows) for rows in held])
         for part, own in zip(parts, np.split(bad, ends[:-1]), strict=True):
             if not own.any():
@@ -302,8 +293,8 @@ class Store:
             else:
                 # The good rows are never out of their place.
                 write_whole(aside, part.read_bytes())
-                kept = self.read_part(table, part).filter(pa.array(~own))
-                self.write_part(table, part.stem, [kept])
+                kept = read_parts([part], table, SCHEMAS[table].names)
+                self.write_part(table, part.stem, [kept.filter(pa.array(~own))])
             messages.append(
                 f"{part}: {int(own.sum())} rows that are elsewhere too, or have no name, were set "
                 f"aside with it as {aside}; what is missing is trained again."

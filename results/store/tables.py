@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from results.records import SCHEMAS
 from results.store.merging import TRIALS_PER_PART
+from results.store.parts import read_parts
 from results.store.store import Store
 
 
@@ -21,15 +22,10 @@ class GrowingTable:
         self._store, self._table, self._prefix = store, table, prefix
         self.parts = 0
         """Number of parts written so far."""
-        self._rows: list[Mapping[str, Any]] = []
         self._tables: list[pa.Table] = []
 
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add a row; it is safe only after `flush`."""
-        self._rows.append(row)
-
-    def append_table(self, rows: pa.Table) -> None:
-        """Add many rows at once; they are safe only after `flush`."""
+    def append(self, rows: pa.Table) -> None:
+        """Add rows; they are safe only after `flush`."""
         self._tables.append(rows)
 
     def flush(self, elsewhere: Store | None = None) -> bool:
@@ -38,12 +34,11 @@ class GrowingTable:
         Returns whether there was anything to write. Raises StoreError where the disk refuses; the
         rows stay and the next flush tries again.
         """
-        if not self._rows and not self._tables:
+        if not self._tables:
             return False
-        fresh = pa.concat_tables([*self._tables, table_of(self._table, self._rows)])
-        store = elsewhere or self._store
+        fresh, store = pa.concat_tables(self._tables), elsewhere or self._store
         store.write_part(self._table, f"{self._prefix}-{self.parts:05d}", [fresh])
-        self._rows, self._tables, self.parts = [], [], self.parts + 1
+        self._tables, self.parts = [], self.parts + 1
         return True
 
 
@@ -58,8 +53,9 @@ class TrialTable:
         self._trials: dict[str, list[str]] = {}
         self._part_of: dict[str, str] = {}
         for part in store.parts("trials"):
-            self._trials[part.stem] = store.read_part("trials", part)["trial_id"].to_pylist()
-            self._part_of |= dict.fromkeys(self._trials[part.stem], part.stem)
+            held = read_parts([part], "trials", ["trial_id"])["trial_id"].to_pylist()
+            self._trials[part.stem] = held
+            self._part_of |= dict.fromkeys(held, part.stem)
 
     def write(self, rows: Mapping[str, Mapping[str, Any]], changed: Iterable[str]) -> None:
         """Write every part that holds a changed row, or is to hold a new one.

@@ -384,7 +384,7 @@ def test_a_refusal_of_the_real_command(scalestudy: Command) -> None:
 
 def test_status_wants_a_run_directory(scalestudy: Command) -> None:
     ended = scalestudy("status", scalestudy.study(PLAIN))
-    assert (ended.code, "a file, where a run directory is expected" in ended.err) == (1, True)
+    assert (ended.code, "no study has run here" in ended.err) == (1, True)
     both = scalestudy("status", "runs/small", "--watch", "--json")
     assert both.code == 2
     assert "do not go together" in both.out + both.err

@@ -88,6 +88,8 @@ def test_a_report_goes_elsewhere_where_the_run_directory_is_read_only(
 
 
 def test_an_unfinished_study_is_watched_until_it_is_interrupted(run: Path, tmp_path: Path) -> None:
+    from results.records import TRIAL_SCHEMA
+    from results.store.parts import read_parts
     from results.store.store import Store
     from results.store.tables import table_of
 
@@ -95,7 +97,7 @@ def test_an_unfinished_study_is_watched_until_it_is_interrupted(run: Path, tmp_p
     shutil.copytree(run, other, ignore=shutil.ignore_patterns("report"))
     store = Store(other)
     part = store.parts("trials")[-1]
-    *rows, last = store.read_part("trials", part).to_pylist()
+    *rows, last = read_parts([part], "trials", TRIAL_SCHEMA.names).to_pylist()
     rows.append({**last, "status": "planned"})
     store.replace_part("trials", part.stem, table_of("trials", rows))
     process = forks.start(command("report", other, "--watch"))

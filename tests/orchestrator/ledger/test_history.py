@@ -121,8 +121,8 @@ def test_where_some_trials_have_predictions_those_without_theirs_are_open(
     rows = [epoch_row(name, epoch, number) for number, (name, epoch) in pairs]
     store = store_of(tmp_path, rows)
     table = GrowingTable(store, "predictions", "one")
-    table.append_table(predictions("a", 3))
-    table.append_table(predictions("b", 2))
+    table.append(predictions("a", 3))
+    table.append(predictions("b", 2))
     table.flush()
     history = History(store)
     assert history.predicted == {"a": {3}, "b": {2}}

@@ -29,7 +29,8 @@ def test_what_is_sealed_is_read_as_before_and_by_any_reader(tmp_path: Path) -> N
     file = tmp_path / "part.parquet"
     pq.write_table(rows(50), file)
     content = file.read_bytes()
-    seal(file)
+    with file.open("r+b") as opened:
+        seal(opened)
     assert file.read_bytes() == sealed(content)
     assert pq.read_table(file).equals(rows(50))
     assert is_intact(file)

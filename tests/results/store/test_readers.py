@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from results.store.store import Store
-from results.store.tables import GrowingTable, TrialTable
+from results.store.tables import GrowingTable, TrialTable, table_of
 
 ROWS, TRIALS = 120, 10
 
@@ -21,7 +21,8 @@ def write(store: Store, ended: threading.Event) -> None:
     rows: dict[str, dict[str, Any]] = {}
     for number in range(ROWS):
         trial_id, epoch = f"trial-{number % TRIALS}", number // TRIALS + 1
-        epochs.append({"trial_id": trial_id, "epoch": epoch, "sequence": number + 1})
+        row = {"trial_id": trial_id, "epoch": epoch, "sequence": number + 1}
+        epochs.append(table_of("epochs", [row]))
         epochs.flush()
         rows[trial_id] = {"trial_id": trial_id, "epochs_done": epoch, "status": "running"}
         if number % TRIALS == TRIALS - 1:

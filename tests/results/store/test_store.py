@@ -296,7 +296,7 @@ def test_memory_holds_a_row_group_and_not_the_table(
             "prediction_probability": generator.random(count, np.float32),
             "in_first_five": generator.random(count) < 0.5,
         }
-        table.append_table(pa.table(rows, schema=PREDICTION_SCHEMA))
+        table.append(pa.table(rows, schema=PREDICTION_SCHEMA))
         table.flush()
     whole = store.read("predictions")
     expected, size = whole.combine_chunks(), whole.nbytes

@@ -23,7 +23,7 @@ def test_a_part_once_written_is_never_touched_again(tmp_path: Path) -> None:
     seen: dict[Path, tuple[bytes, int]] = {}
     for flush in range(5):
         for number in range(3):
-            table.append(epoch(3 * flush + number + 1))
+            table.append(table_of("epochs", [epoch(3 * flush + number + 1)]))
         table.flush()
         for part, before in seen.items():
             assert (part.read_bytes(), part.stat().st_mtime_ns) == before
@@ -43,8 +43,8 @@ def test_nothing_new_writes_nothing(tmp_path: Path) -> None:
 def test_rows_and_tables_go_together(tmp_path: Path) -> None:
     store = Store(tmp_path)
     table = GrowingTable(store, "epochs", "pass")
-    table.append_table(table_of("epochs", [epoch(1), epoch(2)]))
-    table.append(epoch(3))
+    table.append(table_of("epochs", [epoch(1), epoch(2)]))
+    table.append(table_of("epochs", [epoch(3)]))
     table.flush()
     assert store.read("epochs")["sequence"].to_pylist() == [1, 2, 3]
 
@@ -52,12 +52,12 @@ def test_rows_and_tables_go_together(tmp_path: Path) -> None:
 def test_rows_that_could_not_be_written_are_written_later(tmp_path: Path) -> None:
     store = Store(tmp_path)
     table = GrowingTable(store, "epochs", "pass")
-    table.append(epoch(1))
+    table.append(table_of("epochs", [epoch(1)]))
     store.folder("epochs").touch()
     with pytest.raises(StoreError):
         table.flush()
     store.folder("epochs").unlink()
-    table.append(epoch(2))
+    table.append(table_of("epochs", [epoch(2)]))
     table.flush()
     assert store.read("epochs")["sequence"].to_pylist() == [1, 2]
 
