@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,7 +98,7 @@ def plan(
 
     with usage.one_document(as_json) as document:
         with usage.declared(study, settings, reuse) as loaded:
-            made = plan_study(loaded, out, look=look)
+            made = plan_study(loaded, out, look=look, say=partial(typer.echo, err=True))
             price = price_study(made.ledger, probe=probe, max_parallel=max_parallel)
         document.update(made.as_json(), price=asdict(price))
     if not as_json:

@@ -15,7 +15,8 @@ from typing import Any
 
 from orchestrator.drivers import ray_private
 from orchestrator.errors import RunError
-from orchestrator.placement.shares import Node, usable_cpus
+from orchestrator.placement.shares import Node
+from trainables.data.cache import usable_cpus
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -38,7 +39,7 @@ _SETTINGS = {
 OBJECT_STORE_BYTES = 2**28
 
 
-_FAILURES = (ConnectionError, RuntimeError, ValueError, TimeoutError)
+_FAILURES = (OSError, RuntimeError, ValueError)
 """What Ray raises where a cluster cannot be reached or started."""
 _SOCKETS = 24
 """Letters that the name of a folder may have for Ray's sockets in it, whose paths are short."""
@@ -95,9 +96,12 @@ def start_private() -> None:
     It listens to this machine only, wants a token, and keeps its files in a folder of mode 0700,
     which goes when the process ends. Raises RunError where no such folder can be made.
     """
-    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
-        # Ray looks at them once, when it is imported; its processes take them over.
-        os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", secrets.token_hex(32)
+    if "RAY_AUTH_MODE" not in os.environ:
+        # Ray's processes take them over, and would write one to a home that may not be there.
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        if "ray" not in sys.modules:
+            # Ray looks at it once, when it is imported.
+            os.environ["RAY_AUTH_MODE"] = "token"
     folder = private_folder()
     # What Ray reads when it is imported is set before.
     _ray()
@@ -201,6 +205,9 @@ def _ray() -> Any:
     """Return Ray's module, once what it reads is set and workers can import what this one can."""
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
+    if not Path(os.path.expanduser("~")).is_absolute():  # noqa: PTH111
+        # Ray cannot be imported by a user without a home.
+        os.environ["HOME"] = tempfile.gettempdir()
     # What goes wrong in a trial is in its record; Tune would print it on top of the table.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     import ray

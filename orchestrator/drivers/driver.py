@@ -5,7 +5,7 @@ from typing import Protocol
 
 from orchestrator.drivers.capacity import Capacity
 from orchestrator.drivers.connection import Connected, cluster
-from orchestrator.errors import RunError
+from orchestrator.errors import OrchestratorError, RunError
 from orchestrator.ledger.passes import Pass
 from orchestrator.placement.placer import Placer
 from orchestrator.placement.shares import cpus_said, own_machine
@@ -60,6 +60,9 @@ def train_here(work: Pass, checkpoints: Location, beat: Callable[[], None]) -> N
         while trial_id in work.running:
             try:
                 report = job.step()
+            except OrchestratorError:
+                # A second Ctrl-C does not wait for the end of an interval.
+                raise
             except Exception as error:
                 # A user's own trainable may raise anything; with Ray its worker would be lost.
                 work.lose(trial_id, FailureKind.CRASHED, f"{type(error).__name__}: {error}")

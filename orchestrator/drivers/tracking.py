@@ -51,7 +51,14 @@ class Tracked:
         """Nothing: `local_path` makes the folder."""
 
 
-class Tracking(Callback):  # type: ignore[misc]
+class Wire:
+    """Leaves all behind where Tune pickles it."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Tracking(Wire, Callback):  # type: ignore[misc]
     """Hands starts, rows and ends on to the loggers of a study's trackers.
 
     Loggers stand by tracker; `scratch` is for files of those that are not asked to keep any.
@@ -135,9 +142,6 @@ class Tracking(Callback):  # type: ignore[misc]
             reason = f"{type(error).__name__}: {first_line(error)}"
             problem = f"trackers.{name}: given up for this run: {reason}"
             self._work.ledger.rows.problems.append(problem)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
 
 
 def loggers_of(trackers: Trackers, study_name: str) -> dict[str, LoggerCallback]:

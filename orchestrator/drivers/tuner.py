@@ -17,14 +17,16 @@ from typing import Any
 import ray
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.progress_reporter import CLIReporter
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from orchestrator.drivers.capacity import Capacity
 from orchestrator.drivers.ray_private import draining_nodes
-from orchestrator.drivers.tracking import Tracking, loggers_of
+from orchestrator.drivers.tracking import Tracking, Wire, loggers_of
 from orchestrator.ledger.passes import Pass
 from results.store.objects import Location
+from trainables.data.cache import memory_kills
 from trainables.work.actor import Actor
 from trainables.work.reports import FailureKind
 
@@ -38,7 +40,7 @@ def train(work: Pass, capacity: Capacity, checkpoints: Location, beat: Callable[
     `checkpoints` is shared by the nodes, or in an object store, where it is to outlive one of them.
     `beat` is called several times a second; an exception from it ends the pass.
     """
-    actors: dict[str, str] = {}
+    actors: dict[str, Any] = {}
     while not work.is_finished:
         try:
             _tune(work, capacity, checkpoints, Relay(work, capacity, beat, actors))
@@ -48,7 +50,8 @@ def train(work: Pass, capacity: Capacity, checkpoints: Location, beat: Callable[
             if "low on memory" not in str(error):
                 raise
             killed = set(re.findall(r"Actor\((\w+)\)", str(error)))
-            work.regroup({trial_id for trial_id, actor in actors.items() if actor in killed})
+            named = {trial_id: actor._actor_id.hex() for trial_id, actor in actors.items()}
+            work.regroup({trial_id for trial_id, name in named.items() if name in killed})
 
 
 def _tune(work: Pass, capacity: Capacity, checkpoints: Location, relay: "Relay") -> None:
@@ -76,6 +79,8 @@ def _tune(work: Pass, capacity: Capacity, checkpoints: Location, relay: "Relay")
                 name="pass",
                 storage_path=scratch,
                 verbose=0,
+                # In notebooks Tune shows a table of its own otherwise.
+                progress_reporter=CLIReporter(),
                 # The pass itself tries again, with a larger share where that helps.
                 failure_config=FailureConfig(max_failures=0),
                 # Jobs keep their own checkpoints, with the rows behind them.
@@ -87,14 +92,7 @@ def _tune(work: Pass, capacity: Capacity, checkpoints: Location, relay: "Relay")
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-class _Wire:
-    """Leaves all behind where Tune pickles it."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-class Dispatcher(_Wire, Searcher):  # type: ignore[misc]
+class Dispatcher(Wire, Searcher):  # type: ignore[misc]
     """Hands out the pass's trials, never many more than there are places."""
 
     def __init__(self, work: Pass, capacity: Capacity, checkpoints: Location) -> None:
@@ -127,7 +125,7 @@ class Dispatcher(_Wire, Searcher):  # type: ignore[misc]
     on_trial_complete = restore = save
 
 
-class Rungs(_Wire, FIFOScheduler):  # type: ignore[misc]
+class Rungs(Wire, FIFOScheduler):  # type: ignore[misc]
     """Stops a trial where the pass says so, and records every row before the next is trained."""
 
     def __init__(self, work: Pass) -> None:
@@ -153,25 +151,23 @@ class Rungs(_Wire, FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP)
 
 
-class Relay(_Wire, Callback):  # type: ignore[misc]
+class Relay(Wire, Callback):  # type: ignore[misc]
     """Tells the pass of starts and losses, writes rows in time, and keeps the clock.
 
-    `beat` is called several times a second; `actors` is filled with the Ray actor (32 hex digits)
-    that each trial runs in.
+    `beat` is called several times a second; `actors` is filled with the Ray actor of each trial.
     """
 
     def __init__(
-        self, work: Pass, capacity: Capacity, beat: Callable[[], None], actors: dict[str, str]
+        self, work: Pass, capacity: Capacity, beat: Callable[[], None], actors: dict[str, Any]
     ) -> None:
         self._work, self._capacity, self._beat, self._actors = work, capacity, beat, actors
-        self._handles: dict[str, Any] = {}
         self._overdue: set[str] = set()
+        self._kills = memory_kills()
 
     def on_trial_start(self, trial: TuneTrial, **info: Any) -> None:
         """Note the place of a trial."""
         trial_id = trial.config["trial_id"]
-        self._handles[trial_id] = trial.temporary_state.ray_actor
-        self._actors[trial_id] = self._handles[trial_id]._actor_id.hex()
+        self._actors[trial_id] = trial.temporary_state.ray_actor
         self._work.start(trial_id)
 
     def on_trial_result(self, result: dict[str, Any], **info: Any) -> None:
@@ -181,7 +177,8 @@ class Relay(_Wire, Callback):  # type: ignore[misc]
 
     def on_trial_error(self, trial: TuneTrial, **info: Any) -> None:
         """Give a trial up whose worker kept failing."""
-        kind, message = explain_loss(trial)
+        kind, message = explain_loss(trial, memory_kills() > self._kills)
+        self._kills += kind is FailureKind.OUT_OF_MEMORY
         if trial.config["trial_id"] in self._overdue:
             self._overdue.discard(trial.config["trial_id"])
             message = "it gave no row for longer than trial_timeout, and its worker was ended"
@@ -195,7 +192,7 @@ class Relay(_Wire, Callback):  # type: ignore[misc]
         for trial_id in {*self._work.silent(time.monotonic())} - self._overdue:
             # Tune learns of it as of any worker that dies, and the pass tries the trial again.
             self._overdue.add(trial_id)
-            ray.kill(self._handles[trial_id])
+            ray.kill(self._actors[trial_id])
         self._capacity.tick()
 
 
@@ -216,8 +213,8 @@ def _forget(trials: list[TuneTrial]) -> None:
     trials[:] = [trial for trial in trials if not trial.is_finished()]
 
 
-def explain_loss(trial: TuneTrial) -> tuple[FailureKind, str]:
-    """Return the kind of a lost trial's failure, and what happened, in one line."""
+def explain_loss(trial: TuneTrial, is_short: bool = False) -> tuple[FailureKind, str]:
+    """Return the kind of a lost trial's failure, where memory ran out too, and a line about it."""
     try:
         text = Path(trial.error_file or "").read_text(errors="replace")
     except OSError:
@@ -230,6 +227,9 @@ def explain_loss(trial: TuneTrial) -> tuple[FailureKind, str]:
         return FailureKind.NODE_LOST, "the machine that it ran on was lost, or the connection to it"
     if "receives a SIGTERM" in text:
         return FailureKind.NODE_LOST, "its worker was asked to end, as a machine is taken away"
-    if "worker process has died" in text or "died unexpectedly" in text or not text.strip():
+    died = "worker process has died" in text or "died unexpectedly" in text
+    if died and is_short:
+        return FailureKind.OUT_OF_MEMORY, "memory ran out, and the system ended the worker"
+    if died or not text.strip():
         return FailureKind.CRASHED, "the worker process died, each time it was tried"
     return FailureKind.CRASHED, [line.strip() for line in text.splitlines() if line.strip()][-1]

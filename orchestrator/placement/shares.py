@@ -3,8 +3,7 @@
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,9 +11,9 @@ from pathlib import Path
 from orchestrator.errors import RunError
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
-from results.phrases import byte_size, count
-from trainables.data.cache import control_groups
-from trainables.data.holding import Held, held, resident_bytes
+from results.phrases import byte_size, count, duration, percent
+from trainables.data.cache import cpu_limits, usable_cpus
+from trainables.data.holding import SHARE, Held, held, main_memory, resident_bytes
 from trainables.measure.footprint import Footprint, Hardware, Load, recorded
 from trainables.trial import Trial
 from trainables.work.reports import FailureKind
@@ -24,10 +23,7 @@ HEADROOM = 1.1
 PAYS = 1.1
 """Images that trials which share a GPU train together, for each of one alone: less is noise."""
 _AMD = Path("/dev/kfd")
-_DEVICES = Path("/dev")
-_GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg")
-"""Names in `/dev` of every GPU that trials can use: NVIDIA's, Jetson's, WSL's."""
-MOST = 10_000
+_MOST = 10_000
 """Trials on a GPU at once, as good as no limit."""
 
 
@@ -70,36 +66,11 @@ def own_machine(with_gpus: bool) -> Node:
     return Node("here", float(usable_cpus()), gpus)
 
 
-_GIVEN = ("SLURM_CPUS_PER_TASK", "PBS_NCPUS", "NSLOTS", "LSB_DJOB_NUMPROC")
-"""Variables in which Slurm, PBS, Grid Engine and LSF say how many CPUs a job was given."""
-
-
-def usable_cpus(groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the CPUs that this process may use, by whatever limits them."""
-    return min(_limits(groups))[0]
-
-
 def cpus_said(groups: Path = Path("/sys/fs/cgroup")) -> str:
     """Return why fewer CPUs are used than the machine has, in a sentence; empty where all are."""
-    usable, why = min(_limits(groups))
+    usable, why = min(cpu_limits(groups))
     there = os.cpu_count() or 1
-    return f"{usable} of {count(there, 'CPU')} may be used here: {why}" if usable < there else ""
-
-
-def _limits(groups: Path) -> Iterator[tuple[int, str]]:
-    yield os.cpu_count() or 1, ""
-    if hasattr(os, "sched_getaffinity"):
-        yield len(os.sched_getaffinity(0)), "this process is bound to them"
-    for name in _GIVEN:
-        if os.environ.get(name, "").isdigit() and int(os.environ[name]):
-            yield int(os.environ[name]), f"{name} says so"
-    for group in control_groups("cpu", groups):
-        # The second version of control groups, and the first.
-        for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
-            with suppress(OSError, ValueError):  # no such group, or "max": no quota
-                quota, period = " ".join((group / file).read_text() for file in files).split()
-                if int(quota) > 0:
-                    yield max(1, int(quota) // int(period)), "the quota of a container or group"
+    return f"{usable:g} of {count(there, 'CPU')} may be used here: {why}" if usable < there else ""
 
 
 def places(node: Node, share: Share) -> int:
@@ -285,7 +256,7 @@ def asks_of(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> dict[Load,
     # What a user's own takes cannot be tried on made-up images.
     for trial in trials if study.trainable == "classifier" else ():
         load = load_of(trial, inputs)
-        n_images = trial.n_train + inputs.n_evaluated
+        n_images = trial.n_train + inputs.n_validation + inputs.n_test
         images = resident_bytes(n_images, trial.n_train, 3 * load.side**2)
         if load not in asks or asks[load].image_bytes < images:
             asks[load] = Ask(trial, images)
@@ -308,7 +279,7 @@ def shares_foreseen(
     maker = unused_maker()
     if maker and not on_gpu:
         return [f"gpu: auto: only NVIDIA's GPUs are used, so {maker}'s here is not: CPUs train"]
-    most = study.resources.max_trials_per_gpu or MOST
+    most = study.resources.max_trials_per_gpu or _MOST
     unknown, sentences = 0, []
     for load, ask in asks_of(study, inputs, trials).items():
         known = recorded(load)
@@ -329,14 +300,45 @@ def shares_foreseen(
     return sentences
 
 
-def has_gpu() -> bool:
-    """Return whether trials can train on a GPU of this machine."""
-    if sys.platform == "linux" and not any(any(_DEVICES.glob(name)) for name in _GPU_FILES):
-        # Importing torch to be told so takes two seconds.
-        return False
-    from trainables.training.device import gpu_problem
+@dataclass(frozen=True)
+class ImagesForeseen:
+    """Where the trial with the most bytes of images would hold them on CPUs of this machine."""
 
-    return gpu_problem() is None
+    held: Held
+    n_bytes: int
+    """Bytes of its images, decoded."""
+    line: str = ""
+    """Why they are not in memory and what that costs; empty where they are."""
+
+
+def images_foreseen(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> ImagesForeseen | None:
+    """Return where the trials left would hold images; None where none of them reads any."""
+    shown = (trial for trial in trials if not trial.recipe.keeps_features)
+    asks = asks_of(study, inputs, shown).values()
+    if not asks or inputs.info is None:
+        return None
+    from trainables.data.dataset import decode_size, decoding_seconds, is_stored
+
+    ask = max(asks, key=lambda each: each.image_bytes)
+    n_bytes, n_train = ask.image_bytes, ask.trial.n_train
+    goal = decode_size(study.data, ask.trial.recipe.sides)
+    stored = is_stored(study.data, inputs.info, goal)
+    room = main_memory(study.resources.cpu, stored)
+    where = held(n_bytes, room, stored)
+    if where is Held.DEVICE:
+        return ImagesForeseen(where, n_bytes)
+    if where is Held.FILE:
+        n_read = n_bytes * n_train / (n_train + inputs.n_evaluated)
+        cost = f"read ahead from the cache folder, {byte_size(n_read)} an epoch"
+    else:
+        each = decoding_seconds(study.data, goal)
+        cost = (
+            "decoded at each use, since the disk has no room for them decoded: about "
+            f"{1000 * each:.3g} ms of a CPU each, {duration(each * n_train)} an epoch"
+        )
+    most = f"{percent(SHARE)} of the {byte_size(room)} free"
+    why = f"{byte_size(n_bytes)} a trial are more than {most}"
+    return ImagesForeseen(where, n_bytes, f"{why}, and are {cost}")
 
 
 def unused_maker() -> str:

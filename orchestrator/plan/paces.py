@@ -1,7 +1,6 @@
 """Paces measured beforehand: a few updates of each kind of trial, remembered for this machine."""
 
 import multiprocessing
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ from orchestrator.plan.durations import (
     work_of,
 )
 from results.store.files import write_whole
+from trainables.data.cache import cache_folder, usable_cpus
 from trainables.errors import TrainableError
 from trainables.measure.footprint import Pace, measure_pace
 from trainables.trial import Trial
@@ -131,11 +131,9 @@ def remembered(fingerprint: str) -> dict[Kind, Pace]:
 
 
 def _file(fingerprint: str) -> Path:
-    from trainables.data.cache import cache_folder
-
     return cache_folder() / "paces" / f"{fingerprint[:32]}.json"
 
 
 def _here() -> dict[str, Any]:
-    facts = describe(float(os.cpu_count() or 1), 0.0)
+    facts = describe(float(usable_cpus()), 0.0)
     return {name: facts[name] for name in _SAME}

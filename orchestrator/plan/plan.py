@@ -1,7 +1,7 @@
 """Wanted − recorded: what a run would train, and what is doubtful about it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +13,8 @@ from orchestrator.errors import RunError, StudyError
 from orchestrator.ledger.history import history_of
 from orchestrator.ledger.ledger import Ledger, State
 from orchestrator.ledger.looks import all_needed
-from orchestrator.placement.images import ImagesForeseen, images_foreseen
 from orchestrator.placement.precision import is_auto, settled
-from orchestrator.placement.shares import shares_foreseen
+from orchestrator.placement.shares import ImagesForeseen, images_foreseen, shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
 from orchestrator.study.inputs import Inputs, find_inputs, look_at_images
@@ -144,16 +143,23 @@ def default_out(study: Study) -> Path:
     return Path("runs") / study.name
 
 
-def plan_study(study: Study, out: str | Location | None = None, *, look: bool = False) -> Plan:
+def plan_study(
+    study: Study,
+    out: str | Location | None = None,
+    *,
+    look: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Plan:
     """Say what `run_study` would train, reuse, borrow and leave; nothing is started or written.
 
-    With `look`, the images are decoded, so that all that only their pixels tell is said.
+    With `look`, the images are decoded, so that all that only their pixels tell is said. `say` is
+    told the name of a file or model that is looked at for long.
     Raises StudyError where the study cannot be run or the run directory belongs to another one, and
     StoreError where that cannot be read.
     """
     store = Store.at(out or default_out(study))
     study = continued(study, store)
-    inputs = find_inputs(study)
+    inputs = find_inputs(study, say)
     if look:
         inputs = look_at_images(study, inputs)
     check_owner(study, inputs, store)
@@ -169,7 +175,7 @@ def plan_study(study: Study, out: str | Location | None = None, *, look: bool = 
             *_one_precision(ledger, left, on_gpu),
         ],
         shares_foreseen(study, inputs, left, on_gpu) if is_auto else [],
-        images_foreseen(study, inputs, left, on_gpu),
+        None if on_gpu else images_foreseen(study, inputs, left),
     )
 
 

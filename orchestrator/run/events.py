@@ -29,8 +29,6 @@ LOGGER.addHandler(logging.NullHandler())
 def tell(event: str, wanted: "Wanted", cell: str, **values: Any) -> None:
     """Log an event of a trial; a failure as a warning, all else as information."""
     level = logging.WARNING if event in ("failed", "tried again", "silent") else logging.INFO
-    if not LOGGER.isEnabledFor(level):
-        return
     trial = wanted.trial
     about = {
         "event": event,

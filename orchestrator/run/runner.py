@@ -92,7 +92,7 @@ def run_study(
         store = Store.at(out or default_out(study))
         study = continued(study, store)
         show.note("looking at data and weights")
-        inputs = find_inputs(study)
+        inputs = find_inputs(study, show.note)
         if study.data.damaged == "skip":
             # Which images are left out decides which trials there are.
             inputs = look_at_images(study, inputs, show.decoding)
@@ -152,6 +152,8 @@ class _Watch:
         store = ledger.history.store
         ledger.before_look = lambda: self._flush(force=True)
         self.show.start(ledger)
+        # Ray leaves its processes behind where its start is cut short, a step its row.
+        self.signals.deferred = True
         try:
             driver(self.work, self.placer, store.checkpoints.absolute(), self)
         except Interrupted:
@@ -169,17 +171,18 @@ class _Watch:
 
     def note(self, text: str) -> None:
         self.show.note(text)
+        self.signals.check()
 
     def connected(self) -> None:
         # Ray takes SIGTERM for itself when it starts.
         self.signals.install()
+        self.signals.check()
 
     def begin(self) -> None:
         row = _environment(self.work.ledger, self.placer)
         if self.inventory:
             row["data"] = json.dumps(self.inventory.as_json())
         self.recorder.write_environment(row)
-        self.signals.deferred = True
 
     def beat(self) -> None:
         self._flush()
@@ -188,7 +191,7 @@ class _Watch:
         except Interrupted:
             # Before the workers are ended, which takes a while: nothing depends on them.
             self._finish()
-            self.show.note("ending the workers; all that was recorded is safe")
+            self.show.note("ending what is under way; all that was recorded is safe")
             raise
         self.still_held()
         if self.work.allowance.is_spent and self.work.running:

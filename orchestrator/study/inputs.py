@@ -1,8 +1,10 @@
 """What a study needs from outside its file: images, weights and models, found before training."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from trainables.data.info import DataInfo
     from trainables.data.inventory import Inventory
 
+SLOW_SECONDS = 2.0
+"""Seconds after which what is being looked at is named."""
+Say = Callable[[str], None]
 _SIMULATED_IMAGES, _SIMULATED_CLASSES = 50_000, 10
 
 
@@ -112,8 +117,11 @@ class Inputs:
         )
 
 
-def find_inputs(study: Study) -> Inputs:
-    """Find all that a study names outside its file; StudyError says what is missing, and where."""
+def find_inputs(study: Study, say: Say = lambda _: None) -> Inputs:
+    """Find all that a study names outside its file; StudyError says what is missing, and where.
+
+    `say` is told what is being looked at, by name, once that takes longer than SLOW_SECONDS.
+    """
     missing = study.trackers.missing() if study.trackers else {}
     if missing:
         name, library = next(iter(missing.items()))
@@ -122,7 +130,7 @@ def find_inputs(study: Study) -> Inputs:
             "or leave the tracker out."
         )
     try:
-        inputs = _simulated(study) if study.trainable == "simulated" else _real(study)
+        inputs = _simulated(study) if study.trainable == "simulated" else _real(study, say)
     except TrainableError as error:
         raise StudyError(str(error)) from None
     _check_levels(study, inputs)
@@ -153,7 +161,19 @@ def _simulated(study: Study) -> Inputs:
     return Inputs("simulated", labels, _SIMULATED_CLASSES, weights, held_out, test_labels=None)
 
 
-def _real(study: Study) -> Inputs:
+@contextmanager
+def _named(what: object, say: Say) -> Iterator[None]:
+    """Have it said what is being looked at where that takes long: it may be what hangs."""
+    timer = Timer(SLOW_SECONDS, say, [f"looking at {what}"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _real(study: Study, say: Say) -> Inputs:
     if study.trainable not in TRAINABLES:
         try:
             load_function(study.trainable)
@@ -162,8 +182,10 @@ def _real(study: Study) -> Inputs:
     from trainables.data.dataset import inspect
     from trainables.training.scores import FIVE
 
-    info = inspect(study.data)
-    if study.data.is_function and inspect(study.data).fingerprint != info.fingerprint:
+    with _named(f"data {study.data.path or study.data.source}", say):
+        info = inspect(study.data)
+        same = not study.data.is_function or inspect(study.data).fingerprint == info.fingerprint
+    if not same:
         raise StudyError(
             f"data.source: {study.data.source} gives other images or labels when it is called "
             "again; fix its seed, such as with np.random.default_rng(0), and sort what it lists."
@@ -174,8 +196,8 @@ def _real(study: Study) -> Inputs:
         )
     pool, validation = info.training.held_out(study.data)
     seeds = {*study.all_seeds, *([study.search_seed] if study.search else [])}
-    decode_sizes, doubts = _check_images(study, info)
-    weights, heads, notes = _find_weights(study, info)
+    decode_sizes, doubts = _check_images(study, info, say)
+    weights, heads, notes = _find_weights(study, info, say)
     inputs = Inputs(
         fingerprint=info.fingerprint,
         pool_labels=info.train_labels[pool],
@@ -247,7 +269,9 @@ def _inventory(study: Study, info: "DataInfo") -> "Inventory":
     return take_stock(info, study.data, validating, goals)
 
 
-def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | None], list[Finding]]:
+def _check_images(
+    study: Study, info: "DataInfo", say: Say
+) -> tuple[frozenset[Sides | None], list[Finding]]:
     """Refuse images that a model cannot take, or without room; return decode sizes and doubts."""
     from trainables.data.dataset import decode_size, is_stored
     from trainables.models.facts import check_input, head_layer
@@ -259,16 +283,16 @@ def _check_images(study: Study, info: "DataInfo") -> tuple[frozenset[Sides | Non
         sizes.add(decode_size(study.data, goal))
         if study.trainable == "classifier":
             for model in study.factors["model"]:
-                sides = goal or info.sides or (0, 0)
-                check_input(model, info.n_classes, stem, sides, single)
-                if is_frozen:
-                    head_layer(model, info.n_classes, stem, sides)
-                if is_function(model):
-                    from trainables.models.rehearsal import rehearse
+                form = model, info.n_classes, stem, goal or info.sides or (0, 0)
+                with _named(f"model {model}", say):
+                    check_input(*form, single)
+                    if is_frozen:
+                        head_layer(*form)
+                    if is_function(model):
+                        from trainables.models.rehearsal import rehearse
 
-                    for doubt in rehearse(model, info.n_classes, stem, sides).doubts:
-                        said = f"model {model}: {doubt}"
-                        doubts[said] = warning("own-model", said)
+                        for said in (f"model {model}: {each}" for each in rehearse(*form).doubts):
+                            doubts[said] = warning("own-model", said)
     for size in sizes:
         is_stored(study.data, info, size)
     return frozenset(sizes), list(doubts.values())
@@ -283,7 +307,7 @@ def _forms(study: Study) -> set[tuple[Stem, Sides | None, bool, bool]]:
 
 
 def _find_weights(
-    study: Study, info: "DataInfo"
+    study: Study, info: "DataInfo", say: Say
 ) -> tuple[dict[tuple[str, str], Weights], dict[tuple[str, str], str], list[Finding]]:
     """Return weights and what becomes of their heads by (model, label), and notes on them."""
     forms = {(stem, goal or info.sides or (224, 224)) for stem, goal, *_ in _forms(study)}
@@ -299,11 +323,13 @@ def _find_weights(
             from trainables.models.weights import check_weights, resolve_weights
 
             said = level.own.model_dump(exclude={"path"}) if level.own else {}
-            weights = resolve_weights(model, level.label, level.path_for(model), **said)
-            for stem, sides in forms:
-                fit = check_weights(weights, model, info.n_classes, stem, sides)
-                if fit is not None:
-                    heads[model, level.label] = fit.head
+            file = level.path_for(model)
+            with _named(f"weights {file or level.label} of {model}", say):
+                weights = resolve_weights(model, level.label, file, **said)
+                for stem, sides in forms:
+                    fit = check_weights(weights, model, info.n_classes, stem, sides)
+                    if fit is not None:
+                        heads[model, level.label] = fit.head
             if fit is not None and fit.beside:
                 others = " and ".join(fit.beside) or "the top"
                 notes.append(

@@ -16,8 +16,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
-
 from results.errors import StoreError
 from results.store.files import sync, write_whole
 from trainables.errors import DataError
@@ -33,17 +31,32 @@ _GROUPS = (
 )
 """Files of a control group's limit and use of memory, and how statistics of the whole group begin,
 in version 2 of control groups and in version 1."""
+_GIVEN = ("SLURM_CPUS_PER_TASK", "PBS_NCPUS", "NSLOTS", "LSB_DJOB_NUMPROC")
+"""Variables in which Slurm, PBS, Grid Engine and LSF say how many CPUs a job was given."""
 _checked: set[Path] = set()
 """Entries that this process has compared with their checksums."""
 
 
 def cache_folder() -> Path:
-    """Return the folder: `$SCALESTUDY_CACHE`, else scalestudy in `$XDG_CACHE_HOME` or ~/.cache."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
+    """Return the folder: `$SCALESTUDY_CACHE`, else scalestudy in `$XDG_CACHE_HOME` or ~/.cache.
+
+    A user who has no home, or none to write to, has a folder among the temporary ones.
+    """
+    if named := os.environ.get(FOLDER_VARIABLE):
         return Path(named).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "scalestudy"
+    # Where nobody knows a home, the ~ stays, which is no place.
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    folder = Path(base) / "scalestudy"
+    there = next((place for place in (folder, *folder.parents) if os.access(place, os.F_OK)), None)
+    if folder.is_absolute() and there and os.access(there, os.W_OK | os.X_OK):
+        return folder
+    spare = Path(tempfile.gettempdir()) / f"scalestudy-{os.getuid()}"
+    with suppress(OSError):
+        spare.mkdir(mode=0o700, exist_ok=True)
+        # Another user may have made it, to have their own content read.
+        if spare.lstat().st_uid == os.getuid():
+            return spare
+    return folder
 
 
 def unwritable(problem: OSError) -> DataError:
@@ -200,7 +213,7 @@ def _memory(key: str) -> Path:
 
 def free_disk(folder: Path) -> int:
     """Return the bytes that this user may still write to the disk of a folder, made or not."""
-    while not folder.exists():
+    while not os.access(folder, os.F_OK):
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
@@ -220,29 +233,70 @@ def control_groups(kind: str, groups: Path = Path("/sys/fs/cgroup")) -> list[Pat
     return list(dict.fromkeys(found))
 
 
+def usable_cpus(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the CPUs that this process may use, by whatever limits them."""
+    return max(1, int(min(cpu_limits(groups))[0]))
+
+
+def cpu_limits(groups: Path) -> Iterator[tuple[float, str]]:
+    """Yield how many CPUs this process may use by each thing that limits it, and what that is."""
+    yield os.cpu_count() or 1, ""
+    if hasattr(os, "sched_getaffinity"):
+        yield len(os.sched_getaffinity(0)), "this process is bound to them"
+    for name in _GIVEN:
+        if os.environ.get(name, "").isdigit() and int(os.environ[name]):
+            yield int(os.environ[name]), f"{name} says so"
+    for group in control_groups("cpu", groups):
+        # The second version of control groups, and the first.
+        for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+            with suppress(OSError, ValueError):  # no such group, or "max": no quota
+                quota, period = " ".join((group / file).read_text() for file in files).split()
+                if int(quota) > 0:
+                    yield int(quota) / int(period), "the quota of a container or group"
+
+
 def memory_limit(groups: Path = Path("/sys/fs/cgroup")) -> int:
     """Return the bytes of memory that this process may use: the machine's, or a container's."""
-    limit: int = psutil.virtual_memory().total
+    limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for group, (name, _, _) in product(control_groups("memory", groups), _GROUPS):
         with suppress(OSError, ValueError):
             limit = min(limit, int((group / name).read_text()))
     return limit
 
 
-def available_memory(groups: Path = Path("/sys/fs/cgroup")) -> int:
+def memory_kills(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how many processes of this one's control group the system ended for their memory."""
+    for group in sorted(control_groups("memory", groups), key=lambda place: -len(place.parts)):
+        for name in ("memory.events", "memory.oom_control"):
+            with suppress(OSError, LookupError, ValueError):
+                lines = (group / name).read_text().splitlines()
+                return int(dict(line.split() for line in lines)["oom_kill"])
+    return 0
+
+
+def available_memory(
+    meminfo: Path = Path("/proc/meminfo"), groups: Path = Path("/sys/fs/cgroup")
+) -> int:
     """Return the bytes of memory that can be had without swapping or passing a container's limit.
 
-    `groups` is the folder of the control groups.
+    Without the kernel's `meminfo` all memory counts as available; `groups` is the folder of the
+    control groups.
     """
-    available: int = psutil.virtual_memory().available
+    try:
+        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
+        available = int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):  # not Linux
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for group, (limit, used, whole) in product(control_groups("memory", groups), _GROUPS):
-        with suppress(OSError, ValueError):  # no such group, or "max": no limit
+        try:
             lines = (group / "memory.stat").read_text().splitlines()
             counted = dict(line.split() for line in lines)
             spare = int((group / limit).read_text()) - int((group / used).read_text())
-            # What is read from files can be given back.
-            files = (counted.get(f"{whole}{kind}active_file", 0) for kind in ("in", ""))
-            available = min(available, spare + sum(map(int, files)))
+        except (OSError, ValueError):  # no such group, or "max": no limit
+            continue
+        # What is read from files can be given back.
+        files = (counted.get(f"{whole}{kind}active_file", 0) for kind in ("in", ""))
+        available = min(available, spare + sum(map(int, files)))
     return max(available, 0)
 
 

@@ -6,6 +6,7 @@ the disk has no room for so, the folder holds what the data set stores, decoded 
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -253,10 +254,11 @@ def _part(
 def is_stored(source: Source, info: DataInfo, goal: Sides | None) -> bool:
     """Return whether this node keeps the images as stored; DataError where it has no room."""
     entry = _entry(info.fingerprint, source, goal)
-    if (entry / "train-images.stored").exists():
+    # Of a folder that this user may not look into, nothing is there.
+    if os.access(entry / "train-images.stored", os.F_OK):
         return True
     needed, disk = info.decoded_bytes(goal), cache.free_disk(cache.cache_folder())
-    if needed <= DISK_SHARE * disk or (entry / "train-images.npy").exists():
+    if needed <= DISK_SHARE * disk or os.access(entry / "train-images.npy", os.F_OK):
         return False
     if 0 < info.stored_bytes <= DISK_SHARE * disk:
         return True

@@ -1,9 +1,8 @@
 """Where a trial's images are held while it trains; which of the three changes no number."""
 
-import os
 from enum import StrEnum
 
-from trainables.data.cache import available_memory
+from trainables.data.cache import available_memory, usable_cpus
 
 SHARE = 0.5
 """Share that a trial's images may take of the memory that it has: its part of a GPU's, or what of
@@ -50,4 +49,4 @@ def main_memory(cpus: float, is_stored: bool) -> float:
 
     Mapped images are those of all trials of the node; each decodes stored ones for itself.
     """
-    return available_memory() * (min(1.0, cpus / (os.cpu_count() or 1)) if is_stored else 1.0)
+    return available_memory() * (min(1.0, cpus / usable_cpus()) if is_stored else 1.0)

@@ -1,6 +1,5 @@
 """A data set as its source gives it: labels at hand, images one after another, not yet decoded."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import Any, Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.data.cache import usable_cpus
 from trainables.data.splits import named
 from trainables.errors import DataError
 
@@ -121,7 +121,7 @@ class Reading:
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Map over items with one thread per core, in order, holding only a few hundred at a time."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = usable_cpus()
     rest = iter(items)
 
     def work(part: list[Item]) -> list[Result]:
@@ -130,6 +130,6 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Itera
     with ThreadPoolExecutor(threads) as pool:
         # A part is read when its turn comes: `iter` ends at the first empty one.
         parts = iter(lambda: list(islice(rest, _PART)), [])
-        while batch := list(islice(parts, 4 * (threads or 1))):
+        while batch := list(islice(parts, 4 * threads)):
             for results in pool.map(work, batch):
                 yield from results

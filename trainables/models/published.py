@@ -1,5 +1,6 @@
 """The weights that torchvision publishes: by name, by the hash of their files, downloaded once."""
 
+import os
 import re
 import urllib.error
 import urllib.request
@@ -85,7 +86,7 @@ def check_reachable(member: Any, model: str) -> None:
 def published_tensors(member: Any, model: str) -> dict[str, Tensor]:
     """Return the tensors of torchvision's file, which is downloaded where the cache lacks it."""
     cached = cache_file(member)
-    if cached.exists():
+    if os.access(cached, os.F_OK):
         return read_tensors(cached, member.name)
     try:
         # torch announces a download on standard output, where programs read results.

@@ -118,10 +118,15 @@ class Group:
         """
         if self.size == 1:
             return torch.cat(list(parts))
-        whole = torch.zeros(n, width, device=self._device)
+        # All must send alike many: as many as the longest span has.
+        ours = torch.zeros(-(-n // self.size), width, device=self._device)
         if parts:
-            whole[self.span(n)] = torch.cat(list(parts))
-        return self.sum(whole)
+            found = torch.cat(list(parts))
+            ours[: len(found)] = found
+        everyone = [torch.empty_like(ours) for _ in range(self.size)]
+        dist.all_gather(everyone, ours)
+        sizes = [n * (rank + 1) // self.size - n * rank // self.size for rank in range(self.size)]
+        return torch.cat([part[:own] for part, own in zip(everyone, sizes, strict=True)])
 
     def agree(self, model: nn.Module) -> None:
         """Take over the buffers of process 0, which are the ones that are saved."""

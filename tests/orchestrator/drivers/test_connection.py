@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import stat
+import tempfile
 import threading
 from importlib import import_module
 from pathlib import Path
@@ -47,6 +48,32 @@ def test_a_dead_address_is_one_sentence(
     with pytest.raises(RunError) as refused, cluster(address):
         pass
     assert said in str(refused.value)
+
+
+def test_a_user_without_a_home_has_a_private_ray_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # As `doctor` has imported it already; then it would write a token to the home.
+    import_module("ray")
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "PYTHONPATH", "HOME"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(ray_private, "init_on_loopback", lambda *_, **__: None)
+    connection.start_private()
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+    assert os.environ["HOME"] == str(tmp_path)
+
+
+def test_what_the_system_refuses_ray_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise PermissionError(13, "Permission denied", "/root/.ray")
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr(connection, "start_private", refuse)
+    with pytest.raises(RunError, match=r"a local Ray cannot be used: .*/root/\.ray"), cluster(None):
+        pass
 
 
 @pytest.mark.parametrize(

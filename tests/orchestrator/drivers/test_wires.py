@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial as TuneTrial
 
-from orchestrator.drivers.tuner import Rungs, _forget, explain_loss
+from orchestrator.drivers import tuner
+from orchestrator.drivers.tuner import Relay, Rungs, _forget, explain_loss
 from trainables.work.reports import FailureKind
 
 
@@ -54,6 +55,24 @@ def test_a_lost_trial_is_explained_by_what_ray_wrote(
     file.write_text(text)
     lost: Any = SimpleNamespace(error_file=str(file))
     assert explain_loss(lost)[0] == kind
+
+
+def test_a_worker_that_the_system_ended_for_its_memory_is_one_that_ran_out_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kills = iter([3, 3, 5, 5, 5])
+    monkeypatch.setattr(tuner, "memory_kills", lambda: next(kills))
+    lost: list[FailureKind] = []
+    work: Any = SimpleNamespace(lose=lambda _, kind, __: lost.append(kind))
+    relay = Relay(work, work, lambda: None, {})
+    file = tmp_path / "error.txt"
+    file.write_text("The actor died because its worker process has died.")
+    trial: Any = SimpleNamespace(error_file=str(file), config={"trial_id": "a"})
+    for _ in range(4):
+        relay.on_trial_error(trial)
+    # Each death that the system counts explains one.
+    short, crashed = FailureKind.OUT_OF_MEMORY, FailureKind.CRASHED
+    assert lost == [crashed, short, short, crashed]
 
 
 def test_ended_trials_are_forgotten_where_tune_keeps_them() -> None:

@@ -4,12 +4,22 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import forks
 import pytest
 import yaml
+
+from orchestrator.drivers import driver
+from orchestrator.placement.shares import Node
+from orchestrator.run.runner import run_study
+from orchestrator.run.signals import Interrupted
+from orchestrator.study.study import study_from
+from results.store.store import Store
+from trainables.training.simulated import Simulated
 
 PLAIN: dict[str, Any] = {
     "name": "ends",
@@ -75,6 +85,40 @@ def test_a_command_ends_soon_outside_of_python_too(
     assert len([line for line in rest.splitlines() if "interrupted; " in line]) == 1
     end = "the study is done" if moment == "reporting" else "The same command goes on from there"
     assert end in rest
+
+
+def test_a_second_one_in_the_middle_of_an_interval_fails_no_trial(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def step(_: Simulated) -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Simulated, "step", step)
+    with pytest.raises(Interrupted, match="The same command goes on from there"):
+        run_study(study_from(PLAIN), tmp_path, address="none")
+    trials = Store(tmp_path).read("trials").to_pandas()
+    assert set(trials["status"]) == {"planned"}
+    assert trials["error"].isna().all()
+
+
+def test_ray_is_never_left_half_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    done = []
+
+    @contextmanager
+    def starting(_: str | None) -> Iterator[list[Node]]:
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("started")
+        try:
+            yield [Node("here", 1, 0)]
+        finally:
+            done.append("ended")
+
+    monkeypatch.setattr(driver, "cluster", starting)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(Interrupted):
+        run_study(study_from(PLAIN), tmp_path)
+    assert done == ["started", "ended"]
 
 
 def status(folder: Path) -> tuple[dict[str, Any], str]:

@@ -1,4 +1,6 @@
 import os
+import stat
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -6,7 +8,16 @@ from pathlib import Path
 import forks
 import pytest
 
-from trainables.data.cache import cache_folder, evidence_key, locked, recall, remember, replacing
+from trainables.data.cache import (
+    cache_folder,
+    evidence_key,
+    free_disk,
+    locked,
+    memory_kills,
+    recall,
+    remember,
+    replacing,
+)
 from trainables.errors import DataError
 
 
@@ -34,6 +45,42 @@ class TestFolder:
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
         monkeypatch.setenv("HOME", str(tmp_path))
         assert cache_folder() == tmp_path / ".cache" / "scalestudy"
+
+    def test_of_a_user_without_a_home_to_write_to(self, monkeypatch, tmp_path):
+        monkeypatch.delenv("SCALESTUDY_CACHE")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        # Tests run as root too, who may write everywhere.
+        there = {tmp_path, Path("/")}
+        monkeypatch.setattr(os, "access", lambda place, mode: place in there and mode == os.F_OK)
+        spare = tmp_path / f"scalestudy-{os.getuid()}"
+        assert cache_folder() == spare
+        assert stat.S_IMODE(spare.stat().st_mode) == 0o700
+        monkeypatch.delenv("XDG_CACHE_HOME")
+        monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+        assert cache_folder() == spare
+        other = os.getuid() + 1
+        # What another user has put there is not read.
+        monkeypatch.setattr(os, "getuid", lambda: other)
+        spare.rename(tmp_path / f"scalestudy-{os.getuid()}")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+        assert cache_folder() == tmp_path / "home" / "scalestudy"
+
+    def test_that_may_not_be_looked_into(self, monkeypatch, tmp_path):
+        def refuse(*_):
+            raise PermissionError
+
+        monkeypatch.setattr(Path, "exists", refuse)
+        assert free_disk(tmp_path / "locked" / "cache") > 0
+
+
+def test_what_the_system_ended_for_its_memory_is_counted(tmp_path):
+    assert memory_kills(tmp_path) == 0
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory.events").write_text("max 7\noom 2\noom_kill 1\n")
+    assert memory_kills(tmp_path) == 1
+    (tmp_path / "memory" / "memory.oom_control").write_text("under_oom 0\noom_kill 3\n")
+    assert memory_kills(tmp_path) == 3
 
 
 class TestLock:
