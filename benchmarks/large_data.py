@@ -1,14 +1,14 @@
 """Train on more images than memory may hold, and on such as are stored as JPEG.
 
 Run it: python benchmarks/large_data.py [--gigabytes 2] [--cap 1] [--updates 16] [--rounds 3]
-        [--threads 1] [--images 20000] [--jpegs 1000] [--folder /tmp]
+        [--threads 1] [--images 20000] [--jpegs 2000] [--folder /tmp]
 
-Three parts. A made-up data set of the gigabytes is trained on by a process whose memory is capped,
-in a control group where one can be made (page cache counts then), else by its limit for data:
-resident memory is printed after each interval of updates. Then ResNet-18 at 64 pixels trains in
-alternation on the same images in memory and from the file. Then JPEG files of 500×375 pixels are
-decoded to 224 by a trial's stream without a model, in alternation with the decoder alone on as many
-threads.
+ResNet-18 at 64 pixels trains on a made-up data set of the gigabytes, and the demo's small network
+on JPEG files of 500×375 pixels brought to 224, by processes whose memory is capped, in a control
+group where one can be made (page cache counts then), else by their limit for data: resident memory
+is printed after each interval of updates. Then, where there are rounds, ResNet-18 trains in
+alternation on images in memory and from the file, and the JPEG files are decoded by a trial's
+stream without a model, in alternation with the decoder alone on as many threads.
 """
 
 import argparse
@@ -28,7 +28,6 @@ from tempfile import mkdtemp
 import numpy as np
 import psutil
 import torch
-from numpy.lib import format as npy
 from PIL import Image
 
 from trainables.data import dataset as datasets
@@ -40,6 +39,7 @@ from trainables.data.decoding import channel_sums
 from trainables.data.holding import Held
 from trainables.data.pictures import decode, quiet
 from trainables.data.reading import Item
+from trainables.data.rows import write_head
 from trainables.data.splits import Training
 from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
@@ -48,21 +48,20 @@ from trainables.trial import Source, Trial, Weights
 SIDE, CLASSES, BATCH, TESTED = 64, 10, 128, 512
 GROUPS = Path("/sys/fs/cgroup")
 MIB = 2**20
+GOAL = (224, 224)
 
 
 def write(folder: Path, n: int) -> None:
-    """Write images of noise into files, a part at a time."""
+    """Write images of noise into files, the same thousand over and over."""
     folder.mkdir()
-    generator = np.random.default_rng(0)
+    noise = np.random.default_rng(0).integers(0, 256, (1024, SIDE, SIDE, 3), dtype=np.uint8)
+    sums = channel_sums(noise)
     for name, count in (("train", n), ("test", TESTED)):
-        images = npy.open_memmap(folder / f"{name}.npy", "w+", np.uint8, (count, SIDE, SIDE, 3))
-        sums = np.zeros((count, 6))
-        for start in range(0, count, 1024):
-            part = generator.integers(0, 256, images[start : start + 1024].shape, dtype=np.uint8)
-            images[start : start + 1024] = part
-            sums[start : start + 1024] = channel_sums(part)
-        images.flush()
-        np.save(folder / f"{name}-sums.npy", sums)
+        with (folder / f"{name}.npy").open("wb") as file:
+            write_head(file, "|u1", (count, SIDE, SIDE, 3))
+            for start in range(0, count, len(noise)):
+                file.write(noise[: count - start])
+        np.save(folder / f"{name}-sums.npy", np.resize(sums, (count, 6)))
 
 
 def opened(folder: Path) -> Dataset:
@@ -74,8 +73,20 @@ def opened(folder: Path) -> Dataset:
     return Dataset(*parts, Training(parts[0].labels, tuple("0123456789")))
 
 
-def learner(dataset: Dataset, threads: int, steps: int) -> Classifier:
-    """Return a trial of ResNet-18 with augmentation, in intervals of so many updates."""
+def write_jpegs(folder: Path, n: int) -> Source:
+    """Write JPEG files of two classes; return their source."""
+    generator = np.random.default_rng(0)
+    for number in range(n + 20):
+        part, label = ("train", number % 2) if number < n else ("test", number % 2)
+        file = folder / part / str(label) / f"{number}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        coarse = generator.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((500, 375), Image.Resampling.BICUBIC).save(file, quality=90)
+    return Source(source="imagefolder", path=folder)
+
+
+def learner(dataset: Dataset, threads: int, steps: int, model: str = "resnet18") -> Classifier:
+    """Return a trial with augmentation, in intervals of so many updates."""
     n = len(dataset.train.labels)
     recipe = Recipe(
         steps=1000 * steps, evaluations=1000, batch_size=BATCH, augmentation="standard", lr=1e-3
@@ -84,8 +95,8 @@ def learner(dataset: Dataset, threads: int, steps: int) -> Classifier:
         data=Source(validation="test"),
         fingerprint="made up",
         n_pool=n,
-        n_classes=CLASSES,
-        model="resnet18",
+        n_classes=len(dataset.training.class_names),
+        model=model,
         weights=Weights(),
         fraction=1.0,
         n_train=n,
@@ -115,12 +126,19 @@ def capped(n_bytes: int) -> str:
     return "its limit for data"
 
 
-def train_capped(folder: Path, cap: int, threads: int, intervals: int, updates: int) -> None:
+def train_capped(
+    open_data: Callable[[], Dataset],
+    model: str,
+    cap: int,
+    threads: int,
+    intervals: int,
+    updates: int,
+) -> None:
     """Train and print the resident memory after each interval, and how much it grew."""
-    data = opened(folder)
+    print(f"\n{model}, capped at {cap / MIB:.0f} MiB by {capped(cap)}")
+    data = open_data()
     n, n_bytes = len(data.train.labels), data.train.images[:1].nbytes
-    print(f"capped at {cap / MIB:.0f} MiB by {capped(cap)}")
-    made, process = learner(data, threads, updates), psutil.Process()
+    made, process = learner(data, threads, updates, model), psutil.Process()
     print(f"{n * n_bytes / MIB:.0f} MiB of images, held {made.held.value}")
     resident, began = [], time.perf_counter()
     for _ in range(intervals):
@@ -160,26 +178,17 @@ def from_file(data: Dataset, threads: int, rounds: int, updates: int) -> None:
     )
 
 
-def from_jpegs(folder: Path, n: int, threads: int, rounds: int) -> None:
+def from_jpegs(source: Source, data: Dataset, threads: int, rounds: int) -> None:
     """Compare a trial's stream of stored JPEG files with the decoder alone."""
-    generator = np.random.default_rng(0)
-    for number in range(n + 20):
-        part, label = ("train", number % 2) if number < n else ("test", number % 2)
-        file = folder / "images" / part / str(label) / f"{number}.jpg"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        coarse = generator.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((500, 375), Image.Resampling.BICUBIC).save(file, quality=90)
-    source, goal = Source(source="imagefolder", path=folder / "images"), (224, 224)
-    datasets.is_stored = lambda *_: True
-    data = open_dataset(source, inspect(source).fingerprint, goal)
+    n = len(data.train.labels)
     examples = Examples(data.train, None, torch.device("cpu"), Held.STORED, threads)
-    files = sorted((folder / "images" / "train").rglob("*.jpg"))
+    files = sorted((Path(source.path or "") / "train").rglob("*.jpg"))
     items = [Item(str(file), file.read_bytes()) for file in files]
 
     def alone() -> float:
         began = time.perf_counter()
         with ThreadPoolExecutor(threads) as pool, quiet():
-            for _ in pool.map(lambda item: decode(item, goal, source, is_known=True), items):
+            for _ in pool.map(lambda item: decode(item, GOAL, source, is_known=True), items):
                 pass
         return n / (time.perf_counter() - began)
 
@@ -194,14 +203,14 @@ def from_jpegs(folder: Path, n: int, threads: int, rounds: int) -> None:
 
 
 def main() -> None:
-    """Run the three parts."""
+    """Run all parts."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=2.0)
     parser.add_argument("--cap", type=float, default=1.0, help="gigabytes of memory")
     parser.add_argument("--intervals", type=int, default=8)
     parser.add_argument("--updates", type=int, default=16, help="of an interval")
     parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--jpegs", type=int, default=1000)
+    parser.add_argument("--jpegs", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--folder", type=Path, default=None)
@@ -209,23 +218,25 @@ def main() -> None:
     folder = Path(mkdtemp(dir=given.folder))
     os.environ[FOLDER_VARIABLE] = str(folder / "cache")
     try:
-        n = int(given.gigabytes * 1e9) // (SIDE * SIDE * 3)
-        write(folder / "large", n)
-        large = (
-            folder / "large",
-            int(given.cap * 1e9),
-            given.threads,
-            given.intervals,
-            given.updates,
-        )
-        process = multiprocessing.get_context("spawn").Process(target=train_capped, args=large)
-        process.start()
-        process.join()
+        write(folder / "large", int(given.gigabytes * 1e9) // (SIDE * SIDE * 3))
+        source = write_jpegs(folder / "images", given.jpegs)
+        datasets.is_stored = lambda *_: True
+        open_jpegs = partial(open_dataset, source, inspect(source).fingerprint, GOAL)
+        jpegs = open_jpegs()
+        cap, how = int(given.cap * 1e9), (given.threads, given.intervals, given.updates)
+        for work in (
+            (partial(opened, folder / "large"), "resnet18", cap, *how),
+            (open_jpegs, "trainables.demo:small", cap, *how),
+        ):
+            process = multiprocessing.get_context("spawn").Process(target=train_capped, args=work)
+            process.start()
+            process.join()
         shutil.rmtree(folder / "large")
-        print("\n| images | a second | lowest to highest |\n| --- | ---: | ---: |")
-        write(folder / "small", given.images)
-        from_file(opened(folder / "small"), given.threads, given.rounds, given.updates)
-        from_jpegs(folder, given.jpegs, given.threads, given.rounds)
+        if given.rounds:
+            print("\n| images | a second | lowest to highest |\n| --- | ---: | ---: |")
+            write(folder / "small", given.images)
+            from_file(opened(folder / "small"), given.threads, given.rounds, given.updates)
+            from_jpegs(source, jpegs, given.threads, given.rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from orchestrator.errors import RunError
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
-from results.phrases import byte_size, count, duration, percent
+from results.phrases import byte_size, count
 from trainables.data.cache import cpu_limits, usable_cpus
-from trainables.data.holding import SHARE, Held, held, main_memory, resident_bytes
+from trainables.data.holding import Held, held, resident_bytes
 from trainables.measure.footprint import Footprint, Hardware, Load, recorded
 from trainables.trial import Trial
 from trainables.work.reports import FailureKind
@@ -23,7 +23,10 @@ HEADROOM = 1.1
 PAYS = 1.1
 """Images that trials which share a GPU train together, for each of one alone: less is noise."""
 _AMD = Path("/dev/kfd")
-_MOST = 10_000
+_DEVICES = Path("/dev")
+_GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg")
+"""Names in `/dev` of every GPU that trials can use: NVIDIA's, Jetson's, WSL's."""
+MOST = 10_000
 """Trials on a GPU at once, as good as no limit."""
 
 
@@ -256,7 +259,7 @@ def asks_of(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> dict[Load,
     # What a user's own takes cannot be tried on made-up images.
     for trial in trials if study.trainable == "classifier" else ():
         load = load_of(trial, inputs)
-        n_images = trial.n_train + inputs.n_validation + inputs.n_test
+        n_images = trial.n_train + inputs.n_evaluated
         images = resident_bytes(n_images, trial.n_train, 3 * load.side**2)
         if load not in asks or asks[load].image_bytes < images:
             asks[load] = Ask(trial, images)
@@ -279,7 +282,7 @@ def shares_foreseen(
     maker = unused_maker()
     if maker and not on_gpu:
         return [f"gpu: auto: only NVIDIA's GPUs are used, so {maker}'s here is not: CPUs train"]
-    most = study.resources.max_trials_per_gpu or _MOST
+    most = study.resources.max_trials_per_gpu or MOST
     unknown, sentences = 0, []
     for load, ask in asks_of(study, inputs, trials).items():
         known = recorded(load)
@@ -300,45 +303,14 @@ def shares_foreseen(
     return sentences
 
 
-@dataclass(frozen=True)
-class ImagesForeseen:
-    """Where the trial with the most bytes of images would hold them on CPUs of this machine."""
+def has_gpu() -> bool:
+    """Return whether trials can train on a GPU of this machine."""
+    if sys.platform == "linux" and not any(any(_DEVICES.glob(name)) for name in _GPU_FILES):
+        # Importing torch to be told so takes two seconds.
+        return False
+    from trainables.training.device import gpu_problem
 
-    held: Held
-    n_bytes: int
-    """Bytes of its images, decoded."""
-    line: str = ""
-    """Why they are not in memory and what that costs; empty where they are."""
-
-
-def images_foreseen(study: Study, inputs: Inputs, trials: Iterable[Trial]) -> ImagesForeseen | None:
-    """Return where the trials left would hold images; None where none of them reads any."""
-    shown = (trial for trial in trials if not trial.recipe.keeps_features)
-    asks = asks_of(study, inputs, shown).values()
-    if not asks or inputs.info is None:
-        return None
-    from trainables.data.dataset import decode_size, decoding_seconds, is_stored
-
-    ask = max(asks, key=lambda each: each.image_bytes)
-    n_bytes, n_train = ask.image_bytes, ask.trial.n_train
-    goal = decode_size(study.data, ask.trial.recipe.sides)
-    stored = is_stored(study.data, inputs.info, goal)
-    room = main_memory(study.resources.cpu, stored)
-    where = held(n_bytes, room, stored)
-    if where is Held.DEVICE:
-        return ImagesForeseen(where, n_bytes)
-    if where is Held.FILE:
-        n_read = n_bytes * n_train / (n_train + inputs.n_evaluated)
-        cost = f"read ahead from the cache folder, {byte_size(n_read)} an epoch"
-    else:
-        each = decoding_seconds(study.data, goal)
-        cost = (
-            "decoded at each use, since the disk has no room for them decoded: about "
-            f"{1000 * each:.3g} ms of a CPU each, {duration(each * n_train)} an epoch"
-        )
-    most = f"{percent(SHARE)} of the {byte_size(room)} free"
-    why = f"{byte_size(n_bytes)} a trial are more than {most}"
-    return ImagesForeseen(where, n_bytes, f"{why}, and are {cost}")
+    return gpu_problem() is None
 
 
 def unused_maker() -> str:

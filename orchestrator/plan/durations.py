@@ -2,16 +2,15 @@
 
 import math
 import statistics
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
+from orchestrator.placement.shares import has_gpu
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from results.records import Status
@@ -32,9 +31,6 @@ HEAD_FLOPS = 1e4
 """Floating-point operations of a head on features: about those of 512 features and ten classes."""
 _SETUP_SECONDS, _START_SECONDS = 0.5, 6.0
 _EVALUATED = "evaluation_images_per_second"
-_DEVICES = Path("/dev")
-_GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg")
-"""Names in `/dev` of every GPU that trials can use: NVIDIA's, Jetson's, WSL's."""
 
 
 @dataclass(frozen=True)
@@ -230,12 +226,7 @@ def uses_gpu(study: Study, recorded: Iterable[Kind] = ()) -> bool:
     kinds = [*recorded]
     if kinds or study.trainable == "simulated":
         return any(kind.on_gpu for kind in kinds)
-    if sys.platform == "linux" and not any(any(_DEVICES.glob(name)) for name in _GPU_FILES):
-        # Importing torch to be told so takes two seconds.
-        return False
-    from trainables.training.device import gpu_problem
-
-    return gpu_problem() is None
+    return has_gpu()
 
 
 def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:

@@ -13,8 +13,9 @@ from orchestrator.errors import RunError, StudyError
 from orchestrator.ledger.history import history_of
 from orchestrator.ledger.ledger import Ledger, State
 from orchestrator.ledger.looks import all_needed
+from orchestrator.placement.images import ImagesForeseen, images_foreseen
 from orchestrator.placement.precision import is_auto, settled
-from orchestrator.placement.shares import ImagesForeseen, images_foreseen, shares_foreseen
+from orchestrator.placement.shares import shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
 from orchestrator.study.inputs import Inputs, find_inputs, look_at_images
@@ -175,7 +176,7 @@ def plan_study(
             *_one_precision(ledger, left, on_gpu),
         ],
         shares_foreseen(study, inputs, left, on_gpu) if is_auto else [],
-        None if on_gpu else images_foreseen(study, inputs, left),
+        images_foreseen(study, inputs, left, on_gpu),
     )
 
 

@@ -43,7 +43,7 @@ def print_plan(plan: Plan, price: Price, command: str) -> None:
     said = [f"{range_of} trials wanted: {states or 'none'}{left}."]
     said += price_lines(price) if price.total.trials else [_NOTHING_LEFT]
     read = plan.inputs.inventory
-    said += [f"{read}{'; decoded' if read.looked_at else ''}"] if read else []
+    said += [f"{read}{'; all decoded' if read.looked_at else ''}"] if read else []
     said += [f"{cpus_said()}."] if cpus_said() else []
     said += [f"GPUs: {sentence}." for sentence in plan.placement]
     said += [f"images: {plan.images.line}."] if plan.images and plan.images.line else []

@@ -53,12 +53,11 @@ def main(rank: int, size: int, jobs: list[dict[str, Any]], folder: Path) -> None
     from trainables.training.parallel import Group
 
     torch.set_num_threads(1)
+    store = dist.FileStore(str(folder / f"{size}.store"), size)
+    group = Group(store, rank, size, torch.device("cpu"))
     for job in jobs:
-        store = dist.FileStore(str(folder / f"{job['name']}.store"), size)
-        group = Group(store, rank, size, torch.device("cpu"))
         found = train(job, group, folder)
         (folder / f"{job['name']}-{rank}.json").write_text(json.dumps(found))
-        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

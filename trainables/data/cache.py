@@ -16,6 +16,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
+
 from results.errors import StoreError
 from results.store.files import sync, write_whole
 from trainables.errors import DataError
@@ -257,7 +259,7 @@ def cpu_limits(groups: Path) -> Iterator[tuple[float, str]]:
 
 def memory_limit(groups: Path = Path("/sys/fs/cgroup")) -> int:
     """Return the bytes of memory that this process may use: the machine's, or a container's."""
-    limit = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit: int = psutil.virtual_memory().total
     for group, (name, _, _) in product(control_groups("memory", groups), _GROUPS):
         with suppress(OSError, ValueError):
             limit = min(limit, int((group / name).read_text()))
@@ -274,29 +276,20 @@ def memory_kills(groups: Path = Path("/sys/fs/cgroup")) -> int:
     return 0
 
 
-def available_memory(
-    meminfo: Path = Path("/proc/meminfo"), groups: Path = Path("/sys/fs/cgroup")
-) -> int:
+def available_memory(groups: Path = Path("/sys/fs/cgroup")) -> int:
     """Return the bytes of memory that can be had without swapping or passing a container's limit.
 
-    Without the kernel's `meminfo` all memory counts as available; `groups` is the folder of the
-    control groups.
+    `groups` is the folder of the control groups.
     """
-    try:
-        fields = dict(line.split(":") for line in meminfo.read_text().splitlines())
-        available = int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):  # not Linux
-        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    available: int = psutil.virtual_memory().available
     for group, (limit, used, whole) in product(control_groups("memory", groups), _GROUPS):
-        try:
+        with suppress(OSError, ValueError):  # no such group, or "max": no limit
             lines = (group / "memory.stat").read_text().splitlines()
             counted = dict(line.split() for line in lines)
             spare = int((group / limit).read_text()) - int((group / used).read_text())
-        except (OSError, ValueError):  # no such group, or "max": no limit
-            continue
-        # What is read from files can be given back.
-        files = (counted.get(f"{whole}{kind}active_file", 0) for kind in ("in", ""))
-        available = min(available, spare + sum(map(int, files)))
+            # What is read from files can be given back.
+            files = (counted.get(f"{whole}{kind}active_file", 0) for kind in ("in", ""))
+            available = min(available, spare + sum(map(int, files)))
     return max(available, 0)
 
 

@@ -30,8 +30,10 @@ def thumbnails(source: Source, places: Collection[str]) -> dict[str, bytes]:
         began = began or time.monotonic()
         if item.where in left:
             left.remove(item.where)
-            with suppress(PictureError):
-                found[item.where] = _small(item, source)
+            with suppress(PictureError), io.BytesIO() as file:
+                small = Image.fromarray(decode(item, _SIDE, source).pixels)
+                small.save(file, "JPEG", quality=80)
+                found[item.where] = file.getvalue()
         if not left or time.monotonic() > began + _SECONDS:
             break
     return found
@@ -44,9 +46,3 @@ def _test_images(source: Source) -> Iterator[Item]:
         return
     with suppress(DataError, OSError):
         yield from origin(source).read(source).test.items()
-
-
-def _small(item: Item, source: Source) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(decode(item, _SIDE, source).pixels).save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()

@@ -118,15 +118,10 @@ class Group:
         """
         if self.size == 1:
             return torch.cat(list(parts))
-        # All must send alike many: as many as the longest span has.
-        ours = torch.zeros(-(-n // self.size), width, device=self._device)
+        whole = torch.zeros(n, width, device=self._device)
         if parts:
-            found = torch.cat(list(parts))
-            ours[: len(found)] = found
-        everyone = [torch.empty_like(ours) for _ in range(self.size)]
-        dist.all_gather(everyone, ours)
-        sizes = [n * (rank + 1) // self.size - n * rank // self.size for rank in range(self.size)]
-        return torch.cat([part[:own] for part, own in zip(everyone, sizes, strict=True)])
+            whole[self.span(n)] = torch.cat(list(parts))
+        return self.sum(whole)
 
     def agree(self, model: nn.Module) -> None:
         """Take over the buffers of process 0, which are the ones that are saved."""

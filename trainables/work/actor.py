@@ -18,7 +18,7 @@ from ray.tune import PlacementGroupFactory
 from ray.util import get_current_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from trainables.errors import OutOfMemory, TrainableError
+from trainables.errors import CheckpointError, Diverged, OutOfMemory, TrainableError
 from trainables.functions import see_modules
 from trainables.training.learner import Facts, Learner, Row
 from trainables.training.scores import Predictions
@@ -51,6 +51,8 @@ class Actor(tune.Trainable):  # type: ignore[misc]
 
     _is_busy = _is_asked = False
     _job: Job | None = None
+    _crew: "Crew | None" = None
+    """The processes of trials on several GPUs, which stay for the next one."""
     _end: Any = None
     """What SIGTERM did before this took it."""
 
@@ -66,13 +68,14 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         if not task.gpu:
             # Ray leaves all GPUs to see to whoever asks for none, and a user's own would take one.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        self._crew: Crew | None = None
         self._job = Job(task, self._make)
 
     def reset_config(self, config: dict[str, Any]) -> bool:
         """Take another job; nothing of the last one is carried over."""
         # The last job's memory is given back before the next one takes its own.
-        self.cleanup()
+        self._job = None
+        if self._crew and not self._crew.rest():
+            self.cleanup()
         self.setup(config)
         return True
 
@@ -106,7 +109,7 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         self._end(number, frame)
 
     def cleanup(self) -> None:
-        """Give the job's memory back."""
+        """Give all memory back."""
         self._job = None
         if self._crew:
             self._crew.end()
@@ -115,7 +118,8 @@ class Actor(tune.Trainable):  # type: ignore[misc]
     def _make(self, task: Task) -> Learner:
         if task.gpu <= 1 or task.trial.trainable != "classifier":
             return make_here(task)
-        self._crew = Crew(task)
+        self._crew = self._crew or Crew(task)
+        self._crew.take(task)
         return self._crew
 
 
@@ -133,15 +137,15 @@ def countable(gpu: float) -> float:
 
 
 class Crew:
-    """A learner of several processes, one in each bundle of the trial's placement group.
+    """A learner of several processes, one in each bundle of the actor's placement group.
 
-    A process that fails, or dies, ends all: none waits for it. The state that is saved is that of
-    process 0, of which the others' model and optimizer are copies. Raises TrainableError where the
-    learner cannot be made, RuntimeError where a process died.
+    They train one trial after another, and meet once. A process that fails, or dies, ends all: none
+    waits for it. The state that is saved is that of process 0, of which the others' model and
+    optimizer are copies. Raises RuntimeError where a process died.
     """
 
     def __init__(self, task: Task) -> None:
-        self.epoch = 0
+        self._is_over = False
         placement = get_current_placement_group()
         bundles = list(enumerate(placement.bundle_specs))[-round(task.gpu) :]
         self._ranks = [
@@ -153,15 +157,20 @@ class Crew:
                     placement, placement_group_bundle_index=index
                 ),
             )
-            .remote(task, rank, len(bundles))
+            .remote(rank, len(bundles))
             for rank, (index, bundle) in enumerate(bundles)
         ]
-        try:
-            port = self._results([self._ranks[0].open.remote()])[0]
-            self._results([rank.join.remote(port) for rank in self._ranks])
-        except BaseException:
-            self.end()
-            raise
+        port = self._results([self._ranks[0].open.remote()])[0]
+        self._results([rank.join.remote(port, task.device) for rank in self._ranks])
+
+    def take(self, task: Task) -> None:
+        """Take a trial; raises TrainableError where its learner cannot be made."""
+        self._results([rank.take.remote(task) for rank in self._ranks])
+        self.epoch = 0
+
+    def rest(self) -> bool:
+        """Give the trial's memory back; return whether all processes are there for the next one."""
+        return not self._is_over and not _failures([rank.take.remote() for rank in self._ranks])
 
     def facts(self) -> Facts:
         """Return what is known once per trial."""
@@ -191,6 +200,7 @@ class Crew:
         for rank in self._ranks:
             with contextlib.suppress(RayError):
                 ray.kill(rank)
+        self._is_over = True
 
     def _call(self, method: str, *arguments: Any, ranks: int | None = None) -> list[Any]:
         chosen = self._ranks[:ranks]
@@ -203,34 +213,30 @@ class Crew:
         failures = _failures(calls)
         if not failures:
             return list(ray.get(calls))
-        # What a process raised, without Ray's wrapping.
-        reasons = {
-            rank: error.cause if isinstance(error, RayTaskError) and error.cause else error
-            for rank, error in failures.items()
-        }
-        named = [error for error in reasons.values() if isinstance(error, TrainableError)]
-        # All refuse alike, such as a damaged checkpoint: they can go on together.
-        if len(named) < len(calls):
+        named = [error for error in failures.values() if isinstance(error, TrainableError)]
+        # Where none of them can wait for another, they go on together.
+        alike = [error for error in named if isinstance(error, CheckpointError | Diverged)]
+        if len(alike) < len(calls):
             self.end()
         if named:
             raise named[0]
         # One that died leaves the others with a broken connection.
-        died = [rank for rank, error in failures.items() if not isinstance(error, RayTaskError)]
+        lost = (rank for rank, error in failures.items() if isinstance(error, RayError))
+        died = [rank for rank in lost if not isinstance(failures[rank], RayTaskError)]
         rank = min(died or failures)
         process = f"process {rank + 1} of {len(self._ranks)} of the trial"
         if any(isinstance(error, OutOfMemoryError) for error in failures.values()):
             raise OutOfMemory(f"the machine ran short of memory and Ray ended {process}")
-        what = "died" if died else f"failed: {type(reasons[rank]).__name__}: {reasons[rank]}"
+        what = "died" if died else f"failed: {type(failures[rank]).__name__}: {failures[rank]}"
         raise RuntimeError(f"{process} {what}")
 
 
 class Rank:
     """One of the processes that train a trial together, from 0: it does what all are told to do."""
 
-    def __init__(self, task: Task, rank: int, size: int) -> None:
-        if task.folders:
-            see_modules(task.folders)
-        self._task, self._rank, self._size = task, rank, size
+    def __init__(self, rank: int, size: int) -> None:
+        self._rank, self._size = rank, size
+        self._learner: Any = None
         self._store: Any = None
 
     def open(self) -> int:
@@ -240,21 +246,30 @@ class Rank:
         self._store = meet()
         return int(self._store.port)
 
-    def join(self, port: int) -> None:
-        """Meet the others and make the learner; every process must."""
-        from trainables.training.classifier import Classifier
+    def join(self, port: int, device: str | None) -> None:
+        """Meet the others, which stay together; every process must."""
         from trainables.training.device import resolve_device
         from trainables.training.parallel import Group, meet
 
         store = self._store or meet(port)
-        device = resolve_device(self._task.device)
-        self._learner: Learner = Classifier(
-            self._task.trial,
-            cpus=max(1, self._task.cpus // self._size),
-            device=self._task.device,
-            group=Group(store, self._rank, self._size, device),
-            test=self._task.test,
-            precision=self._task.precision,
+        self._group = Group(store, self._rank, self._size, resolve_device(device))
+
+    def take(self, task: Task | None = None) -> None:
+        """Forget the last trial's learner; make that of a task, which every process must."""
+        from trainables.training.classifier import Classifier
+
+        self._learner = None
+        if task is None:
+            return
+        if task.folders:
+            see_modules(task.folders)
+        self._learner = Classifier(
+            task.trial,
+            cpus=max(1, task.cpus // self._size),
+            device=task.device,
+            group=self._group,
+            test=task.test,
+            precision=task.precision,
         )
 
     def call(self, method: str, *arguments: Any) -> tuple[int, Any]:
@@ -274,6 +289,8 @@ def _failures(calls: list[Any]) -> dict[int, Exception]:
         try:
             ray.get(ready)
         except RayError as error:
-            failures[calls.index(ready[0])] = error
+            # What a process raised, without Ray's wrapping.
+            cause = error.cause if isinstance(error, RayTaskError) else None
+            failures[calls.index(ready[0])] = cause or error
             patience = _GRACE_SECONDS
     return failures

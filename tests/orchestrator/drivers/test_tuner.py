@@ -1,17 +1,27 @@
 """Passes on a real Ray: the same rows as without it, and faults that are survived."""
 
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
+import ray
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from orchestrator.errors import RunError
 from orchestrator.ledger.history import COMPARED
 from orchestrator.ledger.passes import Pass
+from orchestrator.plan.plan import plan_study
 from orchestrator.run.runner import Summary, run_study
 from orchestrator.study.study import Study, study_from
 from results.store.store import Store
+from trainables.work.actor import Actor
+from trainables.work.reports import Task
 
 pytestmark = pytest.mark.ray
 
@@ -197,6 +207,73 @@ def test_a_trial_on_two_gpus_has_the_numbers_of_one(
     two, one = (table(tmp_path / out, "epochs", [*COMPARED]) for out in ("two", "one"))
     assert len(two) == 2
     pd.testing.assert_frame_equal(two, one, rtol=1e-4)
+
+
+def test_processes_of_a_trial_stay_for_the_next_and_a_killed_one_harms_none(
+    ray_cluster: Any, faults: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_cpu(monkeypatch)
+    declared = study_from(
+        {
+            **PARALLEL,
+            "factors": {"model": ["faulty:noted_net"], "fraction": ["1/8"]},
+            "seeds": [0, 1],
+        }
+    )
+    noted, rows, attempts = {}, {}, {}
+    for name in ("sound", "killed"):
+        (faults / "processes").write_text("")
+        if name == "killed":
+            (faults / "kill").touch()
+        run_study(declared, tmp_path / name)
+        noted[name] = Counter(map(int, (faults / "processes").read_text().split()))
+        rows[name] = table(tmp_path / name, "epochs", [*COMPARED])
+        attempts[name] = sorted(
+            Store(tmp_path / name).read("trials").column("attempts").to_pylist()
+        )
+    assert [*noted["sound"].values()] == [2, 2]
+    assert sorted(noted["killed"].values()) == [1, 1, 2, 2]
+    assert attempts == {"sound": [1, 1], "killed": [1, 2]}
+    # The second trial is by processes that trained before, and by fresh ones.
+    pd.testing.assert_frame_equal(rows["killed"], rows["sound"], check_exact=True)
+    assert_end(noted["sound"] | noted["killed"])
+
+
+def assert_end(numbers: Iterable[int]) -> None:
+    """Assert that processes end, or have ended."""
+    left = [psutil.Process(number) for number in numbers if psutil.pid_exists(number)]
+    assert not psutil.wait_procs(left, timeout=20)[1]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_of_a_trial_do_not_outlive_its_worker(
+    ray_cluster: Any, faults: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    declared = {**PARALLEL, "factors": {"model": ["faulty:noted_net"], "fraction": ["1/8"]}}
+    (wanted,) = plan_study(study_from(declared), tmp_path).ledger.stages.wanted.values()
+    task = Task(
+        trial=wanted.trial,
+        recorded=0,
+        cpus=2,
+        device="cpu",
+        gpu=2,
+        checkpoint_folder=str(tmp_path),
+        checkpoint_seconds=1000,
+        keep_checkpoints="none",
+    )
+    (faults / "processes").write_text("")
+    places = ray.util.placement_group([{"CPU": 1, "GPU": 1}] * 2)
+    worker = (
+        ray.remote(Actor)
+        .options(num_cpus=0, scheduling_strategy=PlacementGroupSchedulingStrategy(places, 0))
+        .remote({"task": task.model_dump_json()})
+    )
+    os.kill(ray.get(worker.train.remote())["pid"], number)
+    processes = [int(line) for line in (faults / "processes").read_text().split()]
+    assert len(processes) == 2
+    assert_end(processes)
+    ray.util.remove_placement_group(places)
 
 
 @pytest.mark.long

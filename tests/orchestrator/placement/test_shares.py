@@ -2,13 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from orchestrator.errors import RunError
 from orchestrator.placement.shares import (
-    ImagesForeseen,
     Node,
     Share,
     copies,
@@ -21,11 +19,8 @@ from orchestrator.placement.shares import (
     speed,
     worth_sharing,
 )
-from orchestrator.plan.plan import plan_study
-from orchestrator.study.study import study_from
-from trainables.data import cache, dataset, holding
+from trainables.data import cache
 from trainables.data.cache import memory_limit, usable_cpus
-from trainables.data.holding import Held
 from trainables.measure.footprint import Footprint
 from trainables.training.device import memory_fraction
 from trainables.work.actor import countable
@@ -130,44 +125,6 @@ def test_copies_in_memory(total: int, peak: int | None, images: int, most: int, 
 )
 def test_images_count_where_a_part_of_a_gpu_holds_them(images: int, most: int, k: int) -> None:
     assert copies(16 * GIB, footprint(2 * GIB), images, most) == k
-
-
-def test_a_plan_says_where_images_are_held_and_what_that_costs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    declared: dict[str, Any] = {
-        "name": "held",
-        "factors": {"model": ["trainables.demo:small"], "fraction": ["1/4", "1/2"]},
-        "recipe": {"epochs": 1, "image_size": 16},
-        "resources": {"gpu": 0},
-    }
-    study = study_from(declared)
-    # Heads are trained on features, which are held instead.
-    frozen = {**declared, "recipe": {**declared["recipe"], "freeze": "backbone"}}
-    assert plan_study(study_from(frozen), "nowhere").images is None
-
-    def foreseen() -> ImagesForeseen:
-        found = plan_study(study, "nowhere").images
-        assert found is not None
-        return found
-
-    # 647 of 1,294 images to draw from, 144 that validate and 359 of the test: 16×16 pixels each.
-    n_bytes = (647 + 144 + 359) * (3 * 16 * 16 + 16) + 647 * 64
-    assert foreseen() == ImagesForeseen(Held.DEVICE, n_bytes)
-    monkeypatch.setattr(holding, "SHARE", 0)
-    monkeypatch.setattr(holding, "available_memory", lambda: 2**20)
-    assert foreseen().held is Held.FILE
-    assert foreseen().line == (
-        "920.9 KiB a trial are more than 50 % of the 1.0 MiB free, and are read ahead from the "
-        "cache folder, 518.1 KiB an epoch"
-    )
-    monkeypatch.setattr(dataset, "is_stored", lambda *given: True)
-    monkeypatch.setattr(dataset, "decoding_seconds", lambda *given: 0.25)
-    assert foreseen().held is Held.STORED
-    assert foreseen().line.endswith(
-        "are decoded at each use, since the disk has no room for them decoded: about 250 ms of "
-        "a CPU each, 2.7 min an epoch"
-    )
 
 
 def test_what_sharing_costs() -> None:

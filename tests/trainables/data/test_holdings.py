@@ -220,7 +220,7 @@ def test_threads_end_where_batches_are_left(both: tuple[Dataset, Dataset]) -> No
     examples = Examples(both[1].train, None, CPU, Held.STORED, 2)
     wanted = [Batch(torch.tensor([place]), None) for place in range(18)]
     for _ in examples.batches(wanted):
-        assert waiting_threads()
+        assert 1 <= len(waiting_threads()) <= 2
         break
     assert waiting_threads() == []
 

@@ -85,6 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         job("diverging"),
         job("normed"),
         job("fused"),
+        job("again", trial="even"),
         # Process 1 is killed before its first step; the other waits for it in a collective.
         job("dying", trial="even", dies=1),
     ]
@@ -102,6 +103,10 @@ def assert_same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     assert ours.keys() == theirs.keys()
     for key in ours.keys() - IN_WORDS:
         assert ours[key] == pytest.approx(theirs[key], rel=2e-5), key
+
+
+def without(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in IN_WORDS}
 
 
 def test_alone_nothing_is_divided() -> None:
@@ -148,6 +153,13 @@ def test_several_processes_give_the_numbers_of_one(name: str, folder: Path) -> N
     assert found["sums"] == left(folder, name, 1)["sums"]
     ours = {key: values.double().sum().item() for key, values in alone.model.state_dict().items()}
     assert found["sums"] == pytest.approx(ours, rel=1e-3, abs=1e-3)
+
+
+def test_processes_that_trained_before_give_the_digits_of_fresh_ones(folder: Path) -> None:
+    # The first of them all, and the same after one that diverged and one that was refused.
+    first, again = left(folder, "even"), left(folder, "again")
+    assert [without(row) for row in again["rows"]] == [without(row) for row in first["rows"]]
+    assert (again["predictions"], again["sums"]) == (first["predictions"], first["sums"])
 
 
 def test_a_trial_goes_on_with_another_number_of_processes(folder: Path) -> None:
