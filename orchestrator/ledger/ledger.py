@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -128,6 +129,23 @@ class Ledger:
                 self._hear(proposed, outcome)
         settled = self._settle(cell)
         return self._open([*([proposed] if proposed else []), *settled, *self._look()])
+
+    def count_anew(self) -> None:
+        """Count all parameters in rows that counted trainable ones, where the model is at hand."""
+        if self.study.trainable != "classifier":
+            return
+        from trainables.errors import TrainableError
+        from trainables.models.facts import anatomy
+
+        for trial_id, wanted in self.stages.wanted.items():
+            row = self.rows[trial_id]
+            counted = row.get("n_parameters")
+            if counted is None or row.get("n_trainable") is not None:
+                continue
+            # Without the model the row stays as it is, and is told by its gap.
+            with suppress(TrainableError):
+                whole = anatomy(*self.inputs.form(wanted.trial)).n_parameters
+                self.rows.update(trial_id, {"n_parameters": whole, "n_trainable": counted})
 
     def _open(self, trials: Iterable[Wanted]) -> list[Wanted]:
         return [wanted for wanted in trials if wanted.trial.trial_id not in self._outcomes]

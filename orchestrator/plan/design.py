@@ -151,14 +151,26 @@ def _one_lr(study: Study) -> Iterator[Finding]:
 
 
 def _frozen(study: Study) -> Iterator[Finding]:
-    """Say so where a frozen backbone tells little."""
-    is_frozen = any(recipe.freeze == "backbone" for _, recipe in study.recipe_space.recipes())
-    if is_frozen and "none" in map(str, study.factors["weights"]):
+    """Say how heads are trained where backbones are frozen, and where that tells little."""
+    frozen = [recipe for _, recipe in study.recipe_space.recipes() if recipe.freeze == "backbone"]
+    if frozen and "none" in map(str, study.factors["weights"]):
         yield warning(
             "frozen-scratch",
             "recipe.freeze: backbone with weights none trains a head on what random weights make "
             "of the images",
             "freeze pretrained weights alone",
+        )
+    if any(recipe.keeps_features for recipe in frozen):
+        yield noted(
+            "frozen-features",
+            "recipe.freeze: heads are trained on features, which are computed once for all trials "
+            "of a backbone that scale the images alike, and kept in the cache folder",
+        )
+    if not all(recipe.keeps_features for recipe in frozen):
+        yield noted(
+            "frozen-in-place",
+            "recipe.freeze: heads are trained in place, since the images are others in every pass",
+            "without augmentation, mixup and cutmix, features are computed once",
         )
 
 

@@ -18,6 +18,7 @@ from orchestrator.placement.precision import is_auto, settled
 from orchestrator.placement.shares import shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
+from orchestrator.plan.neighbours import neighbours
 from orchestrator.study.inputs import Inputs, find_inputs, look_at_images
 from orchestrator.study.levels import STANDARD_FACTORS
 from orchestrator.study.recorded import continued
@@ -28,7 +29,11 @@ from results.metric import Metric
 from results.records import Status
 from results.store.objects import Location
 from results.store.store import Store
+from trainables.functions import places_of
 from trainables.trial import Trial
+
+_OURS = ("orchestrator", "trainables", "results", "timm")
+"""Modules that studies may name and nobody writes anew."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,10 @@ def plan_study(
         [
             *design_findings(study, ledger.stages, inputs),
             *_mixed([store, *(lender.store for lender in ledger.history.lenders)]),
+            *_reread(inputs, store),
             *_afresh(ledger),
+            *neighbours(ledger),
+            *_found_twice(study),
             *_one_precision(ledger, left, on_gpu),
         ],
         shares_foreseen(study, inputs, left, on_gpu) if is_auto else [],
@@ -240,21 +248,41 @@ def _recorded_data(store: Store) -> tuple[str | None, str | None]:
     return tuple(passes[-1].values()) if passes else (None, None)
 
 
+def _reread(inputs: Inputs, store: Store) -> list[Finding]:
+    """Return a finding on images that are read otherwise than those of recorded trials."""
+    fingerprint, _ = _recorded_data(store)
+    if fingerprint in (None, inputs.fingerprint):
+        return []
+    evidence = (
+        "data: the images are the recorded ones and are read otherwise now (more than 8 bits, "
+        "transparency, data.fit or what is left out), so that trials are new; those recorded stay"
+    )
+    return [note("read-otherwise", evidence)]
+
+
 def _afresh(ledger: Ledger) -> list[Finding]:
     """Return a finding on trials that cannot go on from where they were."""
-    wanted = ledger.stages.wanted
+    wanted, history, findings = ledger.stages.wanted, ledger.history, list[Finding]()
     continued = {trial_id for trial_id in wanted if ledger.state(trial_id) is State.CONTINUED}
+    budgets = {trial_id: wanted[trial_id].trial.recipe.intervals for trial_id in continued}
+    whole = [name for name, budget in budgets.items() if history.epochs_done(name) >= budget]
+    if untested := sum(not history.is_tested(name, budgets[name]) for name in whole):
+        evidence = (
+            f"{untested} of the continued trials are recorded up to the budget and trained again: "
+            "the test set was not evaluated where it ends now"
+        )
+        findings.append(warning("untested-there", evidence))
     if continued:
         homes = [ledger.history, *ledger.history.lenders]
         continued -= {path.name for home in homes for path in home.store.checkpoints.glob("*")}
     if not continued:
-        return []
+        return findings
     evidence = (
         f"{len(continued)} of the continued trials begin again at epoch 1, and are compared with "
         "what is recorded of them: no checkpoint of them is left. keep_checkpoints: last keeps "
         "those to come, so that more epochs go on from there"
     )
-    return [warning("no-checkpoint", evidence)]
+    return [*findings, warning("no-checkpoint", evidence)]
 
 
 def _one_precision(ledger: Ledger, left: list[Trial], on_gpu: bool) -> list[Finding]:
@@ -283,4 +311,18 @@ def _mixed(stores: Sequence[Store]) -> list[Finding]:
         )
         for name, values in rows.items()
         if len(kinds := {str(value) for value in values if value is not None}) > 1
+    ]
+
+
+def _found_twice(study: Study) -> list[Finding]:
+    """Return findings on own modules whose names stand for something else too."""
+    tops = dict.fromkeys(name.partition(":")[0].partition(".")[0] for name in study.functions)
+    return [
+        warning(
+            "found-twice",
+            f"module {top}: found in {' and in '.join(places)}; the first is taken",
+            "rename your own, in the study too",
+        )
+        for top in tops
+        if top not in _OURS and len(places := places_of(top)) > 1
     ]

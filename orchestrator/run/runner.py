@@ -110,6 +110,7 @@ def run_study(
         copying = partial(_copy_lent, ledger, pass_id)
         recorder = Recorder(store, ledger.rows, pass_id, inputs.test_labels, still_held, copying)
         # Before the first flush: trials that are continued are no longer complete then.
+        ledger.count_anew()
         seconds = durations_here(ledger).seconds
         placer = Placer(study, inputs, grows=autoscale)
         work = Pass(ledger, seconds, placer.share, placer.enlarge, tell, placer.spread, allowance)

@@ -1,13 +1,18 @@
 """Own models as people write them: they train, or one sentence of `plan` says why not."""
 
+from pathlib import Path
 from typing import Any
 
 import digit_trials
+import pyarrow as pa
 import pytest
 import torch
 
 from orchestrator.plan.plan import plan_study
+from orchestrator.run.runner import run_study
 from orchestrator.study.study import study_from
+from results.records import TRIAL_SCHEMA
+from results.store.store import Store
 from trainables.errors import ModelError
 from trainables.models.networks import build_model
 from trainables.models.rehearsal import check_input, fresh_model, rehearse
@@ -110,3 +115,24 @@ def test_what_own_code_prints_is_no_output(capsys: pytest.CaptureFixture[str]) -
     printed = capsys.readouterr()
     assert "building a net" not in printed.out
     assert "building a net" in printed.err
+
+
+def test_rows_that_counted_trainable_parameters_are_counted_anew(tmp_path: Path) -> None:
+    declared = study_from(
+        {
+            "name": "sizes",
+            "data": {"source": "digits"},
+            "factors": {"model": ["field.own:frozen"], "fraction": ["1/16"]},
+            "recipe": {"epochs": 1, "image_size": 32},
+        }
+    )
+    run_study(declared, tmp_path, address="none")
+    store = Store(tmp_path)
+    now = store.read("trials").to_pandas()
+    assert now["n_trainable"][0] < now["n_parameters"][0]
+    before = now.assign(n_parameters=now["n_trainable"], n_trainable=None)
+    (part,) = store.parts("trials")
+    store.replace_part("trials", part.stem, pa.Table.from_pandas(before, TRIAL_SCHEMA))
+    run_study(declared, tmp_path, address="none")
+    again = Store(tmp_path).read("trials").to_pandas()
+    assert again[["n_parameters", "n_trainable"]].equals(now[["n_parameters", "n_trainable"]])

@@ -10,7 +10,7 @@ from studies import PLAIN, epochs, run, searched, study, trials
 import results
 from orchestrator.ledger.history import COMPARED
 from orchestrator.plan.plan import plan_study
-from orchestrator.study.study import study_from
+from orchestrator.study.study import Study, study_from
 from results.store.store import Store
 
 SEARCH: dict[str, Any] = {"lr": [1e-2, 1e-3, 1e-4], "batch_size": [32, 128], "seed": 9}
@@ -23,6 +23,10 @@ def rows(out: Path) -> pd.DataFrame:
 
 def finals(out: Path) -> pd.DataFrame:
     return trials(out).filter(regex="^final_|^best_").dropna(axis=1, how="all").sort_index()
+
+
+def codes(declared: Study, out: Path) -> set[str]:
+    return {finding.code for finding in plan_study(declared, out).findings}
 
 
 @pytest.mark.parametrize("rule", ["auto", "final"])
@@ -64,6 +68,8 @@ def test_a_lower_budget_that_ends_untested_is_trained_again_once(tmp_path: Path)
     written = rows(out)
     plan = plan_study(lower, out)
     assert (plan.trials["continued"], plan.trials["reused"]) == (8, 0)
+    said = next(str(one) for one in plan.findings if one.code == "untested-there")
+    assert said.startswith("8 of the continued trials are recorded up to the budget and trained")
     summary = run(lower, out)
     assert (summary.exit_code, summary.problems) == (0, [])
     # The rows stay as they are; what the test set says is the trials'.
@@ -71,7 +77,8 @@ def test_a_lower_budget_that_ends_untested_is_trained_again_once(tmp_path: Path)
     run(lower, fresh)
     columns = [name for name in finals(fresh) if name.startswith("final_")]
     assert finals(out)[columns].equals(finals(fresh)[columns])
-    assert plan_study(lower, out).trials["reused"] == 8
+    plan = plan_study(lower, out)
+    assert (plan.trials["reused"], "untested-there" in codes(lower, out)) == (8, False)
     run(lower, out)
     assert finals(out)[columns].equals(finals(fresh)[columns])
     # 16 is one of ten of twenty.

@@ -95,15 +95,22 @@ def test_advice_is_checked_before_it_is_given(fewest: int, advice: str) -> None:
     assert finding.advice == advice
 
 
-def test_a_frozen_backbone_of_random_weights_tells_little() -> None:
-    said = "recipe.freeze: backbone with weights none trains a head on what random weights make"
+def test_how_heads_are_trained_is_said() -> None:
+    scratch = "recipe.freeze: backbone with weights none trains a head on what random weights make"
+    once = "recipe.freeze: heads are trained on features, which are computed once for all trials"
+    placed = "recipe.freeze: heads are trained in place, since the images are others in every pass"
     pretrained = {**SOUND["factors"], "weights": [{"mine": "w/{model}.pth"}]}
-    frozen = {"recipe": {**SOUND["recipe"], "freeze": "backbone"}}
-    compared = {"search": {**FOUR, "freeze": ["none", "backbone"]}}
-    for values in (frozen, compared):
-        assert warnings(factors=pretrained, **values) == []
-        (found,) = warnings(factors=SOUND["factors"], **values)
-        assert found.startswith(said)
+    for recipe, search, said in (
+        ({"freeze": "backbone"}, {}, [once]),
+        ({"freeze": "backbone", "mixup": 0.2}, {}, [placed]),
+        ({"freeze": "backbone"}, {"augmentation": ["none", "standard"]}, [once, placed]),
+        ({}, {"freeze": ["none", "backbone"]}, [once]),
+    ):
+        values = {"recipe": {**SOUND["recipe"], **recipe}, "search": {**FOUR, **search}}
+        for factors, more in ((pretrained, []), (SOUND["factors"], [scratch])):
+            found = warnings(factors=factors, **values)
+            for text, beginning in zip(found, [*more, *said], strict=True):
+                assert text.startswith(beginning)
 
 
 def test_selection_on_the_test_set() -> None:

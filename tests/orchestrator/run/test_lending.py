@@ -1,6 +1,7 @@
 """Trials of other run directories: taken by their ids, and as if they were trained here."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -152,13 +153,24 @@ def test_counted_seeds_are_judged_on_what_is_borrowed(tmp_path: Path) -> None:
     assert_alike(trained(tmp_path / "two", **study, reuse=str(one)), one)
 
 
-def test_the_command_takes_trials_and_plans_with_them(first: Path) -> None:
-    file, out = written(first.parent / "more", **FIRST | MORE), str(first.parent / "more")
-    words = ["plan", str(file), "--out", out, "--reuse", str(first), "--json"]
-    done = forks.run(["-m", "orchestrator", *words])
-    assert json.loads(done.stdout)["trials"]["borrowed"] == 24
-
-
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"reuse: .*none: no run directory is there"):
         planned(tmp_path / "b", **FIRST, reuse="none")
+
+
+def test_the_command_names_neighbours_and_takes_them(first: Path) -> None:
+    file = written(first.parent / "more", **FIRST | MORE)
+
+    def plan(*flags: str) -> str:
+        done = forks.run(["-m", "orchestrator", "plan", str(file), *flags])
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    out = str(first.parent / "more")
+    said = " ".join(plan("--out", out).split())
+    place = re.escape(str(first))
+    assert re.search(
+        rf"{place} holds \d+ trials of the 24 that are new.* --reuse {place} takes", said
+    )
+    said = json.loads(plan("--out", out, "--reuse", str(first), "--json"))
+    assert said["trials"]["borrowed"] == 24
