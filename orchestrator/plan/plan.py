@@ -171,7 +171,7 @@ def plan_study(
     check_owner(study, inputs, store)
     ledger = Ledger(study, inputs, history_of(study, store))
     left = [wanted.trial for wanted in ledger.left()]
-    is_auto, on_gpu = study.resources.gpu == "auto", uses_gpu(study)
+    on_gpu = uses_gpu(study)
     return Plan(
         ledger,
         [
@@ -183,7 +183,7 @@ def plan_study(
             *_found_twice(study),
             *_one_precision(ledger, left, on_gpu),
         ],
-        shares_foreseen(study, inputs, left, on_gpu) if is_auto else [],
+        shares_foreseen(study, inputs, left, on_gpu) if study.resources.gpu == "auto" else [],
         images_foreseen(study, inputs, left, on_gpu),
     )
 
