@@ -5,6 +5,16 @@ import pandas as pd
 CELL = ["model", "fraction"]
 RECIPE = ["lr", "batch_size", "optimizer"]
 MIB = 2**20
+OURS = ("scalestudy", "scalestudy, test at the end")
+TUTORIAL, NOTEBOOK = "the best peer as its tutorial writes it", "the notebook loop"
+BY_HAND = "the best peer, by hand or not"
+ASKED = {
+    ("scalestudy", "time"): {TUTORIAL: 0.5, NOTEBOOK: 0.4},
+    ("scalestudy", "search"): {TUTORIAL: 0.3},
+    ("scalestudy, test at the end", "time"): {NOTEBOOK: 0.3, BY_HAND: 0.45},
+    ("scalestudy, test at the end", "search"): {TUTORIAL: 0.15},
+}
+"""Largest ratio of times that is asked for."""
 
 
 def table(rows: pd.DataFrame, part: str) -> str:
@@ -39,9 +49,17 @@ def table(rows: pd.DataFrame, part: str) -> str:
             f"| {own.memory.median() / MIB:.0f} MiB | {own.memory_driver.median() / MIB:.0f} MiB "
             f"| {own.memory_worker.median() / MIB:.0f} MiB | {100 * cells.mean():.1f} % | {each} |"
         )
-    lines += ["", *_ratios(seconds, part), *_spread(finals), *_use(costs)]
+    for program in OURS:
+        mine = _ratios(seconds, part, program) + _spread(finals, program) + _use(costs, program)
+        lines += ["", f"{program}:", *mine] if mine else []
+        lost = regret(rows, program) if part == "search" else []
+        if len(lost):
+            lines.append(
+                f"- regret against the whole grid: {100 * lost.regret.mean():.2f} points on "
+                f"average, {100 * lost.regret.max():.2f} at most (at most 0.5 on average asked for)"
+            )
     if part == "search":
-        lines += _search(rows, finals)
+        lines += ["", *_search(rows, finals)]
     return "\n".join(lines)
 
 
@@ -57,35 +75,33 @@ def final_accuracies(rows: pd.DataFrame) -> pd.DataFrame:
     return last.groupby(["program", "round", *CELL], as_index=False).accuracy.max()
 
 
-def regret(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return per round and cell what choosing from the whole grid would have given more.
+def regret(rows: pd.DataFrame, program: str) -> pd.DataFrame:
+    """Return per round and cell what the best of the whole grid has more than the trial chosen.
 
     Both are trained from the same seeds, so that the same trial has the same accuracy in both.
     """
     finals = final_accuracies(rows).set_index(["round", *CELL])
-    mine = finals[finals.program == "scalestudy"].accuracy
-    whole = finals[finals.program == "scalestudy, whole grid"].accuracy
-    return (whole - mine).rename("regret").reset_index()
+    mine = finals[finals.program == program].accuracy
+    last = rows[(rows.epoch == rows.epoch.max()) & (rows.program == f"{program}, whole grid")]
+    whole = last.groupby(["round", *CELL]).accuracy.max()
+    return (whole - mine).dropna().rename("regret").reset_index()
 
 
-def _ratios(seconds: pd.DataFrame, part: str) -> list[str]:
-    if "scalestudy" not in seconds:
+def _ratios(seconds: pd.DataFrame, part: str, program: str) -> list[str]:
+    if program not in seconds:
         return []
     peers = [name for name in seconds if not name.startswith("scalestudy")]
     # Ray Tune stops trials in a search: only whole grids are compared.
     whole = [name for name in peers if part == "time" or name != "ray_tune"]
     plain = [name for name in whole if " " not in name]
-    targets = {
-        "the best peer as its tutorial writes it": (plain, 0.5 if part == "time" else 0.3),
-        "the notebook loop": (["notebook"], 0.4 if part == "time" else None),
-        "the best peer, by hand or not": (whole, None),
-    }
+    targets = {TUTORIAL: plain, NOTEBOOK: ["notebook"], BY_HAND: whole}
     lines = []
-    for name, (programs, most) in targets.items():
+    for name, programs in targets.items():
+        most = ASKED[program, part].get(name)
         there = [program for program in programs if program in seconds]
         if not there:
             continue
-        ratio = (seconds["scalestudy"] / seconds[there].min(axis=1)).dropna()
+        ratio = (seconds[program] / seconds[there].min(axis=1)).dropna()
         if len(ratio):
             asked = f", at most {most} asked for" if most else ""
             lines.append(
@@ -95,41 +111,35 @@ def _ratios(seconds: pd.DataFrame, part: str) -> list[str]:
     return lines
 
 
-def _spread(finals: pd.DataFrame) -> list[str]:
+def _spread(finals: pd.DataFrame, program: str) -> list[str]:
     """Say how far accuracies lie apart between programs, and between rounds of one."""
     means = finals.groupby(["program", *CELL]).accuracy.mean().unstack("program")
-    if "scalestudy" not in means or "notebook" not in means:
+    if program not in means or "notebook" not in means:
         return []
-    apart = (means["scalestudy"] - means["notebook"]).abs()
+    apart = means[program] - means["notebook"]
     within = finals[finals.program == "notebook"].groupby(CELL).accuracy.agg(["min", "max"])
     return [
-        f"- accuracy, scalestudy minus notebook by cell: "
-        f"{100 * (means['scalestudy'] - means['notebook']).mean():+.2f} points on average, "
-        f"{100 * apart.max():.2f} at most; the notebook's own rounds lie up to "
+        f"- accuracy, less the notebook's, by cell: {100 * apart.mean():+.2f} points on average, "
+        f"{100 * apart.abs().max():.2f} at most; the notebook's own rounds lie up to "
         f"{100 * (within['max'] - within['min']).max():.2f} apart"
     ]
 
 
-def _use(costs: pd.DataFrame) -> list[str]:
+def _use(costs: pd.DataFrame, program: str) -> list[str]:
     """Say how scalestudy used its slots."""
-    if "held" not in costs or costs.held.isna().all():
+    mine = costs[costs.index.get_level_values("program") == program]
+    if "held" not in mine or mine.held.isna().all():
         return []
-    use = costs[costs.held.notna()][["held", "trained", "length"]].median()
+    use = mine[["held", "trained", "length"]].median()
     return [
-        f"- scalestudy's slots, of the time from first start to last end: {100 * use.held:.1f} % "
+        f"- slots, of the time from first start to last end: {100 * use.held:.1f} % "
         f"held by trials, {100 * use.trained:.1f} % training and evaluating; that time over "
         f"max(longest trial, work/slots): {use.length:.3f}"
     ]
 
 
 def _search(rows: pd.DataFrame, finals: pd.DataFrame) -> list[str]:
-    lost = regret(rows)
     lines = []
-    if len(lost):
-        lines.append(
-            f"- regret against the whole grid: {100 * lost.regret.mean():.2f} points on average, "
-            f"{100 * lost.regret.max():.2f} at most (at most 0.5 on average asked for)"
-        )
     cells = len(rows[CELL].drop_duplicates())
     for program, mine in finals.groupby("program"):
         complete = mine.groupby("round").size()

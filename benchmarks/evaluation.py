@@ -1,12 +1,12 @@
-"""Time the same search study with `test: every` and with less, in turn.
+"""Time the same search study with `test: every`, `auto` and `final`, in turn.
 
-python benchmarks/evaluation.py ../shared/data [--test final] [--rounds 3] [--fractions 1/64 1/32]
+python benchmarks/evaluation.py ../shared/data [--test auto final] [--rounds 3]
     the folder holds CIFAR-10 as Parquet: cifar10-train.parquet and cifar10-test.parquet
 python benchmarks/evaluation.py --quick
     scikit-learn's digits, one round: shows that it runs and no more
 
-Every round trains both in processes of their own, in the other order than the round before, and
-says whether all cells have the same winners.
+Every round trains all in processes of their own, in an order of its own, and says whether all
+cells have the same winners.
 """
 
 import argparse
@@ -31,7 +31,8 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--test", choices=("auto", "final"), default="auto")
+    rules = ("auto", "final")
+    parser.add_argument("--test", choices=rules, nargs="+", default=rules)
     parser.add_argument("--models", nargs="+", default=["resnet18"])
     parser.add_argument("--fractions", nargs="+", default=["1/64", "1/32"])
     parser.add_argument("--epochs", type=int, default=5)
@@ -50,19 +51,24 @@ def main() -> None:
     else:
         parser.error("name the folder of the data, or --quick")
     compile_packages()
-    ratios = []
+    rules = ("every", *asked.test)
+    ratios: dict[str, list[float]] = {rule: [] for rule in asked.test}
     for number in range(asked.rounds):
-        rules = ("every", asked.test)[:: 1 if number % 2 else -1]
-        found = {rule: _run({"name": "evaluation", **study, "test": rule}) for rule in rules}
-        (whole, one), (less, other) = (found[rule] for rule in ("every", asked.test))
-        ratios.append(less / whole)
-        alike = "the same" if one == other else "OTHER"
-        print(
-            f"round {number + 1}: every {whole:.1f} s, {asked.test} {less:.1f} s, "
-            f"ratio {ratios[-1]:.2f}, {alike} winners",
-            flush=True,
-        )
-    print(f"ratio {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        turn = number % len(rules)
+        found = {
+            rule: _run({"name": "evaluation", **study, "test": rule})
+            for rule in rules[turn:] + rules[:turn]
+        }
+        whole, winners = found["every"]
+        print(f"round {number + 1}: every {whole:.1f} s", end="")
+        for rule, of_rule in ratios.items():
+            less, chosen = found[rule]
+            of_rule.append(less / whole)
+            alike = "the same" if chosen == winners else "OTHER"
+            print(f"; {rule} {less:.1f} s, ratio {of_rule[-1]:.2f}, {alike} winners", end="")
+        print(flush=True)
+    for rule, of_rule in ratios.items():
+        print(f"{rule}: ratio {median(of_rule):.2f} ({min(of_rule):.2f} to {max(of_rule):.2f})")
 
 
 def _run(study: dict[str, Any]) -> tuple[float, set[str]]:

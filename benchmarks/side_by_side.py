@@ -5,11 +5,13 @@ python benchmarks/side_by_side.py ../shared/data [--part time] [--rounds 3] [--o
 python benchmarks/side_by_side.py --quick
     made-up images, one round, about a minute: shows that it runs and no more
 
-Part `time` trains every cell once, part `search` eight recipes in every cell. A round runs every
-program once, each in a process of its own, with a seed of its own. Every measurement is written at
-once, to a Parquet file under `--out`; those that are there with the same settings are not made
-again, so that the command can be interrupted and called again. Decoding images is counted for
-nobody: the peers find an array, scalestudy its cache.
+Part `time` trains every cell once, part `search` eight recipes in every cell. "scalestudy, test at
+the end" evaluates the test set after the last epoch alone and validates on images of its own, 500
+or 2000, with as many training images in each cell as the peers. A round runs every program once,
+each in a process of its own, with a seed of its own. Every measurement is written at once, to a
+Parquet file under `--out`; those that are there with the same settings are not made again, so that
+the command can be interrupted and called again. Decoding images is counted for nobody: the peers
+find an array, scalestudy its cache.
 """
 
 import argparse
@@ -20,8 +22,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 import yaml
-from comparison import table
+from comparison import OURS, table
 from overhead import use_of_slots
 from PIL import Image
 from processes import compile_packages, measure
@@ -39,6 +41,7 @@ from processes import compile_packages, measure
 import results
 from trainables.data.cache import FOLDER_VARIABLE
 from trainables.data.dataset import decode_size, inspect, open_dataset
+from trainables.data.splits import share_to_count
 from trainables.training.device import resolve_precision
 from trainables.trial import Source
 
@@ -46,11 +49,14 @@ HERE = Path(__file__).parent
 ONE = {"lr": [1e-3], "batch_size": [256], "optimizer": ["adam"]}
 EIGHT = {"lr": [1e-3, 1e-4], "batch_size": [256, 32], "optimizer": ["adam", "sgd"]}
 PEERS = ("notebook", "ray_tune", "optuna_study")
+_, AT_END = OURS
 PROGRAMS = {
-    "time": ("scalestudy", *PEERS, *(f"{peer} by hand" for peer in PEERS)),
-    # Whole grids by both, for the regret: scalestudy's own is of the very same trials.
-    "search": ("scalestudy", *PEERS, "scalestudy, whole grid"),
+    "time": ("scalestudy", AT_END, *PEERS, *(f"{peer} by hand" for peer in PEERS)),
+    # Whole grids by both, for the regret: scalestudy's own are of the very same trials.
+    "search": ("scalestudy", AT_END, *PEERS, *(f"{each}, whole grid" for each in OURS)),
 }
+VALIDATION = {"time": 500, "search": 2000}
+"""Images that "test at the end" validates on, a tenth of the training images at most."""
 QUICK_IMAGES = {"train": 256, "test": 64}
 COLUMNS = ["model", "fraction", "lr", "batch_size", "optimizer", "epoch", "accuracy"]
 
@@ -98,7 +104,7 @@ def main() -> None:
         if arguments.quick:
             arguments.models, arguments.fractions = ["resnet18"], ["1/4", "1"]
             arguments.epochs, arguments.rounds = 1, 1
-            arguments.programs = arguments.programs or ["scalestudy", *PEERS]
+            arguments.programs = arguments.programs or [*OURS, *PEERS]
             os.environ[FOLDER_VARIABLE] = str(Path(scratch) / "cache")
         source, fingerprint = _prepare(folder, Path(scratch))
         for part in arguments.part:
@@ -184,51 +190,57 @@ def _peer(
 def _study(
     settings: Settings, program: str, round_: int, source: Source, scratch: Path, work: Path
 ) -> tuple[list[str], Any]:
+    is_at_end = program.startswith(AT_END)
+    n_train = len(np.load(scratch / "train.npz")["labels"])
+    held_out = min(VALIDATION[settings.part], n_train // 10)
+    # As many as the peers train on, as far as validation leaves them.
+    sizes = [share_to_count(float(Fraction(share)), n_train) for share in settings.fractions]
+    sizes = [min(size, n_train - held_out) if is_at_end else size for size in sizes]
+    shares = [int(share) if share.isdigit() else share for share in settings.fractions]
     study: dict[str, Any] = {
         "name": "side-by-side",
         "data": {
             "source": "parquet",
             "path": {part: str(file) for part, file in source.path.items()},
-            "validation": "test",
+            "validation": held_out if is_at_end else "test",
         },
         "factors": {
             "model": list(settings.models),
             "weights": ["none"],
-            "fraction": [int(f) if f.isdigit() else f for f in settings.fractions],
+            "fraction": sizes if is_at_end else shares,
         },
         "recipe": {"epochs": settings.epochs, "augmentation": "standard"},
         "seeds": [round_],
     }
+    if is_at_end:
+        study["test"] = "final"
     if settings.part == "time":
         study["recipe"] |= {field: values[0] for field, values in settings.recipes.items()}
     else:
-        # As the peers do, so that each trains eight trials in every cell.
-        study["search"] = {**settings.recipes, "seed": round_}
+        study["search"] = {**settings.recipes}
         if "whole grid" in program:
             study["early_stopping"] = "none"
+        if "whole grid" in program or not is_at_end:
+            # As the peers do, so that each trains eight trials in every cell; else trials that
+            # search have a seed of their own, and skip the test set.
+            study["search"]["seed"] = round_
     file, run = work / "study.yaml", work / "run"
     file.write_text(yaml.safe_dump(study))
     command = [sys.executable, "-m", "orchestrator", "run", str(file), "--out", str(run)]
 
     def read() -> pd.DataFrame:
         opened = results.open(run)
-        labels = dict(zip(_shares(settings.fractions), settings.fractions, strict=True))
+        labels = dict(zip(sizes, settings.fractions, strict=True))
         epochs = opened.epochs()
         trials = opened.trials()
         chosen = set(trials[trials.measured].trial_id)
         epochs = epochs.assign(
-            fraction=[labels[round(float(share), 9)] for share in epochs.fraction],
-            accuracy=epochs.test_accuracy,
+            fraction=epochs.n_train.map(labels),
+            accuracy=epochs.test_accuracy,  # null where it was not evaluated
         )
         return epochs[COLUMNS].assign(chosen=epochs.trial_id.isin(chosen), **use_of_slots(trials))
 
     return command, read
-
-
-def _shares(fractions: tuple[str, ...]) -> Iterator[float]:
-    from fractions import Fraction
-
-    return (round(float(Fraction(text)), 9) for text in fractions)
 
 
 def _read(out: Path, settings: Settings) -> pd.DataFrame:

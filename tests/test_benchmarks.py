@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -68,11 +69,23 @@ def test_a_search_is_held_against_the_best_of_the_whole_grid(comparison: object)
     # What Ray Tune stops early is no whole grid, however fast.
     peers = [rows("notebook", 50.0, [0.5, 0.6]), rows("ray_tune", 5.0, [0.3])]
     measured = pd.concat([mine, whole, *peers])
-    assert comparison.regret(measured).regret.tolist() == pytest.approx([0.05])
+    assert comparison.regret(measured, "scalestudy").regret.tolist() == pytest.approx([0.05])
     table = comparison.table(measured, "search")
     assert "best peer as its tutorial writes it: 0.200" in table
     assert "regret against the whole grid: 5.00 points on average" in table
     assert "ray_tune: 1 to 1 of 1 cells complete" in table
+
+
+def test_trials_that_were_not_tested_are_no_part_of_the_regret(comparison: object) -> None:
+    name = "scalestudy, test at the end"
+    mine = rows(name, 10.0, [np.nan, np.nan, 0.55], chosen=[False, False, True])
+    # All of the whole grid is tested; it chose by validation, and not the best.
+    whole = rows(f"{name}, whole grid", 20.0, [0.60, 0.55], chosen=[False, True])
+    measured = pd.concat([mine, whole, rows("notebook", 50.0, [0.5, 0.6])])
+    assert comparison.regret(measured, name).regret.tolist() == pytest.approx([0.05])
+    table = comparison.table(measured, "search")
+    assert "best peer as its tutorial writes it: 0.200 (0.200 to 0.200, at most 0.15" in table
+    assert f"- {name}: 1 to 1 of 1 cells complete" in table
 
 
 def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +108,13 @@ def test_a_command_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
 def test_side_by_side(tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="Optuna is one of the peers")
     said = run("side_by_side.py", "--quick", folder=tmp_path)
-    for program in ("scalestudy", "notebook", "ray_tune", "optuna_study"):
+    for program in (
+        "scalestudy",
+        "scalestudy, test at the end",
+        "notebook",
+        "ray_tune",
+        "optuna_study",
+    ):
         assert f"| {program} |" in said
         assert f"time: {program} …" in said
     # What is measured is not measured again.
@@ -108,7 +127,14 @@ def test_side_by_side(tmp_path: Path) -> None:
 @pytest.mark.ray
 def test_what_evaluating_less_saves(tmp_path: Path) -> None:
     said = run("evaluation.py", "--quick", folder=tmp_path)
-    assert "the same winners" in said
+    assert said.count("the same winners") == 2
+    assert "auto: ratio " in said
+    assert "final: ratio " in said
+
+
+@pytest.mark.long
+def test_the_head_alone_is_set_beside_the_whole_model(tmp_path: Path) -> None:
+    assert "| 1/16 | 81 |" in run("frozen.py", "--quick", folder=tmp_path)
 
 
 @pytest.mark.long
