@@ -116,7 +116,8 @@ class Study(Settings):
     """After which epochs (evaluation intervals) the test set is evaluated: every, the final one, or
     auto, the default: ten at most, evenly spaced, and the final one. But for `every`, search trials
     of seeds that are not measured skip it, except the recipe of the values that are listed first,
-    at its end. Null where it was not evaluated."""
+    at its end. Null where it was not evaluated. With `validation: test` it is every. Epochs that a
+    longer budget goes on from keep the values that they have."""
     resources: Resources = Field(default_factory=Resources)
     """What one trial gets."""
     order: Literal["fair", "longest-first"] = "fair"
