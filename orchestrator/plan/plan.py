@@ -287,7 +287,8 @@ def _afresh(ledger: Ledger) -> list[Finding]:
 
 def _one_precision(ledger: Ledger, left: list[Trial], on_gpu: bool) -> list[Finding]:
     """Return a finding on a precision that is the study's and not what this machine would take."""
-    if not any(map(is_auto, left)):
+    # Of one CPU alone, and without records, there is nothing that could be another.
+    if not any(map(is_auto, left)) or not (on_gpu or ledger.precision):
         return []
     from trainables.training.device import natives
 
