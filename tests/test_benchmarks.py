@@ -133,6 +133,15 @@ def test_what_evaluating_less_saves(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.ray
+def test_a_study_that_saves_answers_as_one_that_does_not(tmp_path: Path) -> None:
+    said = run("bias.py", "--quick", folder=tmp_path)
+    assert "auto: 16 epochs trained" in said
+    assert "small → large" in said
+    assert "False" not in said
+
+
+@pytest.mark.long
 def test_the_head_alone_is_set_beside_the_whole_model(tmp_path: Path) -> None:
     assert "| 1/16 | 81 |" in run("frozen.py", "--quick", folder=tmp_path)
 

@@ -123,7 +123,7 @@ def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> list[di
         return []
     written = {name: level_label(name, stated[name]) for name in design.stated}
     if all(level_label(name, winner[name]) == level for name, level in written.items()):
-        winner = _top(own[own["trial_id"] != stated["trial_id"]])
+        winner = _top(own.drop(where(own, dict(design.stated)).index))
     elif np.isnan(winner["accuracy"]):
         # A search may leave the test set out; its winner was measured.
         winner["accuracy"] = cell["accuracy"]
