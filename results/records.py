@@ -160,7 +160,7 @@ TRIAL_SCHEMA = pa.schema(
         "resolved_precision": pa.string(),
         "device": pa.string(),
         "host": pa.string(),
-        "slot": pa.int64(),  # which of the pass's places it ran on, for the time line
+        "slot": pa.int64(),  # which of the pass's places it ran on
         "attempts": pa.int64(),
         "seconds": pa.float64(),  # sum over the recorded epochs
         "cpu": pa.float64(),

@@ -6,7 +6,6 @@ A relative path of a study file is shipped; an absolute one is read on the clust
 import ast
 import importlib.util
 import os
-import re
 import sys
 import sysconfig
 import zipfile
@@ -25,6 +24,7 @@ from orchestrator.study.levels import WeightsLevel
 from orchestrator.study.study import Study
 from results.phrases import byte_size
 from results.store.objects import is_address
+from trainables.errors import TrainableError
 
 LARGEST = 100 * 2**20
 """Bytes that Ray's job server takes in one upload (ray-project/ray#55877)."""
@@ -132,11 +132,19 @@ class Parcel:
             path = Path(str(level.path_for(model)))
             self.take(named, str(path))
             if not path.is_absolute() and (path.suffix == ".json" or "-of-" in path.name):
-                # The names of parts and of their index begin alike.
-                stem = re.split(r"[.]|-\d+-of-", path.name)[0]
-                self.take(named, str(path.with_name(f"{stem}[.-]*")))
+                for part in self._parts(self.base / path, level.label):
+                    self.take(named, os.path.relpath(part, self.base))
         # A path that was its own label keeps it: tables and charts show the label.
         return level.moved(self.place(level.path)).written()
+
+    @staticmethod
+    def _parts(path: Path, label: str) -> list[Path]:
+        from trainables.models.tensors import weight_files
+
+        try:
+            return [*weight_files(path, label), *path.parent.glob("*.index.json")]
+        except TrainableError as error:
+            raise StudyError(str(error)) from error
 
 
 def pack(study: Study, base: Path) -> Parcel:

@@ -237,7 +237,7 @@ def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
     if not store.root.is_dir():
         return {}
     measured = ["trial_id", "train_seen", "seconds", "images_per_second", _EVALUATED]
-    epochs = store.read("epochs", [*_FORM, *measured]).to_pandas()
+    epochs = store.read("epochs", [*_FORM, "image_size", *measured]).to_pandas()
     facts = ["trial_id", "cpu", "gpu", "slot", "attempts", "seconds", "started_at", "ended_at"]
     done = pc.field("status") == Status.COMPLETED.value
     trials = store.read("trials", facts, where=done).to_pandas()
@@ -255,6 +255,10 @@ def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
     spent = (epochs["seconds"] - epochs["training"]).clip(lower=0) / max(1, evaluated)
     epochs["evaluate"] = (1 / epochs[_EVALUATED]).fillna(spent)
     epochs = epochs.merge(trials[["trial_id", "cpu", "gpu"]], on="trial_id")
+    epochs["freeze"] = epochs["freeze"].fillna("none")  # rows of older versions
+    for side in ("image_height", "image_width"):
+        # Rows of older versions have squares, and their one side alone.
+        epochs[side] = epochs[side].fillna(epochs["image_size"])
     paces = {}
     for key, rows in epochs.groupby([*_FORM, "cpu", "gpu"], dropna=False, sort=False):
         known: list[Any] = [None if value != value else value for value in key]

@@ -261,9 +261,9 @@ def _left_open(work: Pass, max_parallel: int | None, recorder: Recorder) -> str:
     cells = sum(bool(cost.trials) for cost in price.cells.values())
     hours = f"{price.total.hours.value:.3g} {price.resource.upper()}-hours"
     said = (
-        f"the budget of {budget} left {count(price.total.trials, 'trial')} of "
-        f"{count(cells, 'cell')} open, about {hours} ({duration(price.wall.value)} here), by "
-        f"{' and '.join(price.total.basis)}"
+        f"the budget of {budget} is spent; the next run has {count(price.total.trials, 'trial')} "
+        f"of {count(cells, 'cell')}, failed ones again: about {hours} "
+        f"({duration(price.wall.value)} here), by {' and '.join(price.total.basis)}"
     )
     recorder.write_end(f"its budget of {budget}", said)
     return said

@@ -170,7 +170,7 @@ def plain_table(title: str, first: Sequence[str], *others: str) -> Table:
 
 
 def summary(shot: Snapshot) -> str:
-    """Return one line: share done, trials by status, saved epochs, use of the slots, time left."""
+    """Return one line: share done, trials by status, saved epochs, time left."""
     total = shot.total
     parts = [f"{100 * total.share_done:.0f} %"]
     parts += [f"{total.counts[status]} {status}" for status in Status if total.counts.get(status)]

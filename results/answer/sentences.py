@@ -5,6 +5,7 @@ Analysis and findings in, text out.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -175,15 +176,15 @@ def at_little(study: Analysis, rows: Sequence[Comparison]) -> str:
 
 
 def _standing(study: Analysis, rows: Sequence[Comparison]) -> str:
-    factor = rows[0].factor
-    best = level_label(factor, rows[0].best_level)
+    bare = partial(level_label, rows[0].factor, bare=True)
+    best = bare(rows[0].best_level)
 
     def against(row: Comparison) -> str:
         gain = study.metric.amount(row.gain, row.low, row.high)
         link = " by" if row.is_decided else ","
-        return f"{level_label(factor, row.level)}{link} {gain}"
+        return f"{bare(row.level)}{link} {gain}"
 
-    equal = [level_label(factor, row.level) for row in rows if abs(row.gain) < ALIKE]
+    equal = [bare(row.level) for row in rows if abs(row.gain) < ALIKE]
     behind = [against(row) for row in rows if row.is_decided]
     tied = [against(row) for row in rows if not row.is_decided and abs(row.gain) >= ALIKE]
     parts = [

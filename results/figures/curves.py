@@ -119,10 +119,13 @@ def cost(study: Analysis) -> Figure:
         "Line: cells that no other beats, named where there is room. Search time is not counted."
     )
     kinds = ["model"] if known["weights"].nunique() == 1 else ["model", "weights"]
-    groups = [
-        (own, {name: style.look(place)[name] for name in ("color", "marker")})
-        for place, own in enumerate(by_cell(known, kinds).values())
-    ]
+    places = {name: list(known[name].unique()) for name in ("model", "weights")}
+
+    def look_of(cell: pd.Series) -> dict[str, Any]:
+        model, weights = (own.index(cell[name]) for name, own in places.items())
+        return {"color": style.look(model)["color"], "marker": style.look(weights)["marker"]}
+
+    groups = [(own, look_of(own.iloc[0])) for own in by_cell(known, kinds).values()]
     handles = [
         style.mark(style.plain(cell_name(own.iloc[0], kinds)), **look)
         for own, look in groups[:_MAX_SERIES]

@@ -72,7 +72,7 @@ def _cells(pair: Pair, both: pd.DataFrame) -> str:
     bare = both[both["low"].isna() & both["difference"].notna()]
     for number, words in (
         (len(tested) - len(decided), "not told apart"),
-        (len(bare), "with one seed, or without any spread over seeds, and so without ±"),
+        (len(bare), "without ± (one seed, or no spread over seeds)"),
         (int((both["basis"] == Basis.SAME).sum()), "the very same trials"),
         (int((both["basis"] == Basis.NONE).sum()), "without a value in both"),
     ):

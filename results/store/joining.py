@@ -63,16 +63,18 @@ def taken(source: Store, table: str, last: int = -1) -> pa.Table:
     `origin` names where they come from; the sequence of epochs goes on behind the `last` one there.
     """
     rows = source.read(table)
-    for name in {"origin", "sequence"}.intersection(rows.column_names):
-        own, place = rows[name], rows.column_names.index(name)
-        is_origin = name == "origin"
-        new = pc.fill_null(own, str(source.root)) if is_origin else pc.add(own, last + 1)
-        rows = rows.set_column(place, name, new)
+    changed = {}
+    if "origin" in rows.column_names:
+        changed["origin"] = pc.fill_null(rows["origin"], str(source.root))
+    if "sequence" in rows.column_names:
+        changed["sequence"] = pc.add(rows["sequence"], last + 1)
+    for name, values in changed.items():
+        rows = rows.set_column(rows.column_names.index(name), name, values)
     return rows
 
 
 def take_checkpoints(source: Store, target: Store, trial_ids: Iterable[str]) -> None:
-    """Copy the checkpoints of trials to another run directory."""
+    """Copy the checkpoints of trials to another run directory, but for those within an interval."""
     for trial_id in trial_ids:
         for file in (source.checkpoints / trial_id).glob("[0-9]*"):
             write_whole(target.checkpoints / trial_id / file.name, file.read_bytes())

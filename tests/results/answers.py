@@ -34,5 +34,5 @@ def said_of(study: Analysis) -> dict[str, str]:
 
 
 def said(rows: Iterable[Mapping[str, Any]], **options: Any) -> dict[str, str]:
-    """Return the items of the answer to rows of the table of trials; the question under ``""``."""
+    """Return the items of the answer to rows of the table of trials."""
     return said_of(analysis_of(rows, **options))

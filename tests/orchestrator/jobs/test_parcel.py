@@ -46,6 +46,9 @@ def test_weights_in_parts_come_along_with_their_index(named: str, tmp_path: Path
     parcel = pack(declared(factors={"model": ["resnet18"], "weights": weights}), tmp_path)
     whole = sorted(f"files/0/{name}" for name in [*files, "w/m.safetensors.index.json"])
     assert sorted(parcel.files) == whole
+    (tmp_path / "w/m.safetensors.index.json").write_text("{}")
+    with pytest.raises(StudyError, match=r"weights mine: .* is no index of weights in parts"):
+        pack(declared(factors={"model": ["resnet18"], "weights": weights}), tmp_path)
 
 
 def test_weights_by_model_and_by_name(tmp_path: Path) -> None:

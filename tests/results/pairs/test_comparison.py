@@ -101,7 +101,7 @@ def test_seeds_that_gain_exactly_the_same_have_no_interval(tmp_path, gain, with_
     assert (row["basis"], row["n_seeds"], row["decided"]) == (Basis.EQUAL, 2, False)
     assert row["difference"] == pytest.approx(100 * gain)
     assert row[["low", "high"]].isna().all()
-    assert "1 with one seed, or without any spread over seeds, and so without ±" in verdict(pair)[2]
+    assert "1 without ± (one seed, or no spread over seeds)" in verdict(pair)[2]
     assert "to" not in said.split("seeds")[0].split()
 
 
