@@ -16,7 +16,7 @@ from typing import Any
 from orchestrator.drivers import ray_private
 from orchestrator.errors import RunError
 from orchestrator.placement.shares import Node
-from trainables.data.cache import usable_cpus
+from trainables.data.cache import FOLDER_VARIABLE, cache_folder, usable_cpus
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -206,8 +206,11 @@ def _ray() -> Any:
     for key, value in _SETTINGS.items():
         os.environ.setdefault(key, value)
     if not Path(os.path.expanduser("~")).is_absolute():  # noqa: PTH111
-        # Ray cannot be imported by a user without a home.
-        os.environ["HOME"] = tempfile.gettempdir()
+        # Ray cannot be imported by a user without a home. In the folder of temporary ones itself
+        # another user may have made what is looked for in homes.
+        own = cache_folder()
+        os.environ.setdefault(FOLDER_VARIABLE, str(own))
+        os.environ["HOME"] = str(own) if own.is_absolute() else tempfile.gettempdir()
     # What goes wrong in a trial is in its record; Tune would print it on top of the table.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     import ray

@@ -177,8 +177,11 @@ class Relay(Wire, Callback):  # type: ignore[misc]
 
     def on_trial_error(self, trial: TuneTrial, **info: Any) -> None:
         """Give a trial up whose worker kept failing."""
-        kind, message = explain_loss(trial, memory_kills() > self._kills)
-        self._kills += kind is FailureKind.OUT_OF_MEMORY
+        kills = memory_kills()
+        kind, message = explain_loss(trial, kills > self._kills)
+        if kind is FailureKind.OUT_OF_MEMORY:
+            # One for each trial; what Ray ended by itself is none of the system's.
+            self._kills = min(kills, self._kills + 1)
         if trial.config["trial_id"] in self._overdue:
             self._overdue.discard(trial.config["trial_id"])
             message = "it gave no row for longer than trial_timeout, and its worker was ended"

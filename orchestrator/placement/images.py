@@ -1,7 +1,7 @@
 """Where trials will hold their images, and what that costs, as a plan says it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.placement.shares import MOST, Ask, asks_of, copies, has_gpu
 from orchestrator.study.inputs import Inputs
@@ -51,7 +51,7 @@ def images_foreseen(
         )
     elif where is Held.DEVICE:
         return ImagesForeseen(where, ask.image_bytes)
-    of = "of its part of a GPU" if on_gpu else "free"
+    of = "of its part of a GPU" if on_gpu else "free for its CPUs" if stored else "free"
     why = f" are more than {percent(SHARE)} of the {byte_size(room)} {of}, and"
     line = f"{whole} a trial{why * (where is not Held.DEVICE)} are {cost}"
     return ImagesForeseen(where, ask.image_bytes, line)
@@ -67,7 +67,9 @@ def _part_of_gpu(study: Study, load: Load, ask: Ask) -> float | None:
     if hardware is None:
         return None
     if gpu == "auto":
-        footprint, most = dict(recorded(load)).get(hardware), study.resources.max_trials_per_gpu
+        # Whatever precision it was measured in.
+        known = {replace(seen, auto=hardware.auto): found for seen, found in recorded(load)}
+        footprint, most = known.get(hardware), study.resources.max_trials_per_gpu
         k = footprint and copies(hardware.total_bytes, footprint, ask.image_bytes, most or MOST)
         return hardware.total_bytes / (k or 1)
     return min(float(gpu), 1.0) * hardware.total_bytes

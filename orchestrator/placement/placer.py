@@ -30,12 +30,18 @@ class Placer:
         self._measured: dict[Load, shares.Share] = {}
         self._found: dict[str, dict[Load, shares.Measured]] = {}
         self._precision: Precision | None = None
+        self._only_kind = ""
+        """Ray's name of all GPUs that were there as the precision was settled, if it is one."""
         self.nodes: list[shares.Node] = []
         self._has_gpu = False
 
     def share(self, trial: Trial) -> shares.Share:
         """Return a trial's CPUs and GPUs."""
-        return self._enlarged.get(trial.trial_id) or self._first(trial)
+        share = self._enlarged.get(trial.trial_id) or self._first(trial)
+        if share.gpu and not share.kind and self._precision == "bf16" and is_auto(trial):
+            # A kind of GPU that comes later may not compute it.
+            share = replace(share, kind=self._only_kind)
+        return share
 
     def enlarge(self, trial: Trial, shortage: FailureKind) -> str | None:
         """Give a trial that ran out of memory more from now on.
@@ -113,6 +119,8 @@ class Placer:
             else:
                 from orchestrator.placement.survey import natives
             self._precision, said = settled(recorded, natives(on_gpu), on_gpu)
+            kinds = {node.kind for node in self.nodes if node.gpu}
+            self._only_kind = kinds.pop() if len(kinds) == 1 else ""
             if said:
                 note(said)
         return self._precision

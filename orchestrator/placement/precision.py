@@ -23,8 +23,9 @@ def settled(
     own: Precision = "bf16" if natives and all(natives.values()) else "fp32"
     precision, so_far = recorded or own, ", as so far" if recorded else ""
     unable = sorted(name for name, computes in natives.items() if not computes)
-    names = ", ".join([*unable[:3], *["…"] * (len(unable) > 3)]) or "no device"
-    why = f"without bf16: {names}" if natives else "no device is there yet to tell"
+    names = ", ".join([*unable[:3], *["…"] * (len(unable) > 3)])
+    able = "all devices here compute bf16" if natives else "no device is there yet to tell"
+    why = f"without bf16: {names}" if unable else able
     said = f"precision: auto is {precision} in the whole study{so_far}; {why}"
     if precision == "bf16" and unable and on_gpu:
         raise RunError(

@@ -201,7 +201,7 @@ class Classifier(Pausable):
             raise ForeignCheckpoint(said) from error
         self.epoch, self._steps = state["epoch"], state["step"]
         self._examples_seen, self._test_predictions = state["examples_seen"], None
-        self.updates = state["within"]["updates"] if "within" in state else 0
+        self.updates, self._interval.seconds = state.get("within", {"updates": 0})["updates"], 0.0
         if self.updates:
             self._interval.load(state["within"], self._steps + self.updates, self.updates)
 

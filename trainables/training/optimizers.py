@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.recipe import Recipe
+from trainables.training.learner import Paused
 
 _CYCLE_RISE = 0.3
 """Share of the budget in which `one-cycle` rises, where the recipe names no warm-up."""
@@ -86,6 +87,11 @@ class Interval:
         begun = time.perf_counter() - self.seconds
         try:
             yield
+        except Paused:
+            # What was launched counts as training.
+            for device in self._devices:
+                torch.cuda.synchronize(device)
+            raise
         finally:
             self.seconds = time.perf_counter() - begun
 

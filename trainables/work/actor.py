@@ -104,9 +104,13 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         if self._job and self._is_busy:
             self._job.pause.at_once = True
             return
-        if self._job:
-            self._job.leave()
-        self._end(number, frame)
+        # Another signal would cut the save short.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            if self._job:
+                self._job.leave()
+        finally:
+            self._end(number, frame)
 
     def cleanup(self) -> None:
         """Give all memory back."""

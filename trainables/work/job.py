@@ -15,6 +15,8 @@ from trainables.work.reports import EpochDone, Failed, FailureKind, Report, Task
 
 _WORTH_SAVING = 1.0
 """Seconds of training; what takes less is cheaper to train again than to save."""
+_TRAINED_PER_SAVING = 20
+"""Least time of training between states within an interval, in times of what the last took."""
 _KINDS = {
     errors.Diverged: FailureKind.DIVERGED,
     errors.OutOfGpuMemory: FailureKind.OUT_OF_GPU_MEMORY,
@@ -63,6 +65,9 @@ class Job:
         self._rows: list[Row] = []
         self._emitted = task.recorded
         self._unsaved_seconds, self._is_saved = 0.0, False
+        self._is_within = False
+        """Whether the latest state is within an interval."""
+        self._pause_seconds = _WORTH_SAVING
         self._has_told = self._has_warned = False
         self._problems: list[str] = []
 
@@ -122,7 +127,8 @@ class Job:
         if isinstance(learner, Pausable):
             learner.pause = self.pause
         self._rows, self._problems = self._checkpoints.restore(learner, budget, tested)
-        self._is_saved = bool(self._rows or updates_of(learner))
+        self._is_within = updates_of(learner) > 0
+        self._is_saved = bool(self._rows) or self._is_within
         if self._shared and not self._rows:
             most = self._trial.recipe.shared_intervals
             self._rows, problems = self._shared.restore(learner, most)
@@ -139,7 +145,7 @@ class Job:
         row = None
         while row is None:
             left = self._task.checkpoint_seconds - self._unsaved_seconds
-            self.pause.at = time.monotonic() + max(left, _WORTH_SAVING)
+            self.pause.at = time.monotonic() + max(left, self._pause_seconds)
             try:
                 row = answers.take_row(learner, self._trial, self._task.metric)
             except Paused:
@@ -163,7 +169,8 @@ class Job:
 
     def _save(self, learner: Learner, done: bool) -> None:
         kept = done and self._task.keep_checkpoints != "none"
-        due = self._unsaved_seconds >= self._task.checkpoint_seconds
+        # Only whole states are reused, merged, and gone on from by other versions.
+        due = self._is_within or self._unsaved_seconds >= self._task.checkpoint_seconds
         costly = done and self._unsaved_seconds >= _WORTH_SAVING
         best = self._task.keep_checkpoints in ("best", "all")
         shared = self._shared if learner.epoch == self._trial.recipe.shared_intervals else None
@@ -171,10 +178,10 @@ class Job:
             self._keep(learner, shared)
 
     def _keep(self, learner: Learner, shared: Checkpoints | None = None) -> None:
-        self._unsaved_seconds = 0.0
+        self._unsaved_seconds, began = 0.0, time.perf_counter()
         try:
             self._checkpoints.save(learner, self._rows)
-            self._is_saved = True
+            self._is_saved, self._is_within = True, updates_of(learner) > 0
             if shared:
                 shared.save(learner, self._rows)
         except errors.CheckpointError as error:
@@ -182,3 +189,6 @@ class Job:
             if not self._has_warned:
                 self._problems.append(f"{error}; meanwhile trials go on without")
             self._has_warned = True
+        self._pause_seconds = max(
+            _WORTH_SAVING, _TRAINED_PER_SAVING * (time.perf_counter() - began)
+        )

@@ -17,6 +17,7 @@ import pytest
 from orchestrator.drivers import connection, ray_private
 from orchestrator.drivers.connection import cluster, private_folder
 from orchestrator.errors import RunError
+from trainables.data.cache import FOLDER_VARIABLE
 
 
 def free_port() -> int:
@@ -55,7 +56,7 @@ def test_a_user_without_a_home_has_a_private_ray_too(
 ) -> None:
     # As `doctor` has imported it already; then it would write a token to the home.
     import_module("ray")
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "PYTHONPATH", "HOME"):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "PYTHONPATH", "HOME", FOLDER_VARIABLE):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
@@ -63,7 +64,9 @@ def test_a_user_without_a_home_has_a_private_ray_too(
     monkeypatch.setattr(ray_private, "init_on_loopback", lambda *_, **__: None)
     connection.start_private()
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
-    assert os.environ["HOME"] == str(tmp_path)
+    # No folder that another user may have made.
+    assert os.environ["HOME"] == str(tmp_path / f"scalestudy-{os.getuid()}")
+    assert os.environ[FOLDER_VARIABLE] == os.environ["HOME"]
 
 
 def test_what_the_system_refuses_ray_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from studies import a_ledger
 
 from orchestrator.errors import RunError
+from orchestrator.placement.placer import Placer
 from orchestrator.placement.precision import settled
+from orchestrator.placement.shares import Node
 from orchestrator.plan.plan import plan_study
 from orchestrator.run.events import Progress
 from orchestrator.run.runner import run_study
@@ -25,7 +28,7 @@ WHOLE = "in the whole study"
         (None, {"A100": True, "T4": False}, "fp32", f"fp32 {WHOLE}; without bf16: T4"),
         (None, {}, "fp32", f"fp32 {WHOLE}; no device is there yet to tell"),
         ("fp32", {"T4": False}, "fp32", ""),
-        ("fp32", {"A100": True}, "fp32", f"fp32 {WHOLE}, as so far; without bf16: no device"),
+        ("fp32", {"A100": True}, "fp32", f"fp32 {WHOLE}, as so far; all devices here compute bf16"),
         ("bf16", {"A100": True}, "bf16", ""),
     ],
 )
@@ -42,6 +45,20 @@ def test_a_gpu_that_cannot_go_on_is_refused_and_a_cpu_is_named() -> None:
         settled("bf16", unable, on_gpu=True)
     slow = f"precision: auto is bf16 {WHOLE}, as so far; without bf16: a, b, c, …"
     assert settled("bf16", unable, on_gpu=False) == ("bf16", slow)
+
+
+def test_where_bf16_was_settled_no_other_kind_of_gpu_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factors = {"model": ["trainables.demo:small"], "fraction": ["1/16"]}
+    declared = study_from({"name": "kinds", "factors": factors, "resources": {"gpu": 1}})
+    monkeypatch.setattr(device, "natives", lambda on_gpu: {"A100": True})
+    ledger = a_ledger(declared, tmp_path / "run")
+    placer, trial = Placer(declared, ledger.inputs), ledger.left()[0].trial
+    placer.meet([Node("one", 8.0, 1.0, "A100")])
+    assert placer.share(trial).kind == ""
+    placer.settle([trial], None, print)
+    assert placer.share(trial).kind == "A100"
 
 
 class Notes(Progress):

@@ -234,7 +234,13 @@ def test_an_idle_worker_that_is_asked_to_end_saves_first(
     ended: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: ended.append(number))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    made = task(tmp_path, checkpoint_seconds=1000.0)
+    made, leave = task(tmp_path, checkpoint_seconds=1000.0), Job.leave
+
+    def asked_again(job: Job) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        leave(job)
+
+    monkeypatch.setattr(Job, "leave", asked_again)
     try:
         worker = Actor.__new__(Actor)
         worker.setup({"task": made.model_dump_json()})
@@ -277,6 +283,7 @@ def test_a_long_interval_has_states_within(tmp_path: Path, monkeypatch: pytest.M
 
     expected = rows(Job(classifier_task(tmp_path / "whole"), crashing(1000)))
     monkeypatch.setattr("trainables.work.job._WORTH_SAVING", 0.0)
+    monkeypatch.setattr("trainables.work.job._TRAINED_PER_SAVING", 0)
     made = classifier_task(tmp_path / "cut", keep_checkpoints="last")
     cut = Job(made, crashing(9))
     cut.step()
@@ -294,19 +301,22 @@ def test_a_state_within_the_first_interval_is_gone_on_from_and_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("trainables.work.job._WORTH_SAVING", 0.0)
+    monkeypatch.setattr("trainables.work.job._TRAINED_PER_SAVING", 0)
     made = classifier_task(tmp_path)
     with pytest.raises(ConnectionError):
         Job(made, crashing(4)).step()
     assert states(tmp_path) == ["within-000000-000000004"]
+    # Of a learner that cannot pause, as one of several processes, it is none.
+    other = Classifier(made.trial, device="cpu", dataset=digits())
+    monkeypatch.setattr("trainables.work.checkpoints.Pausable", Job)
+    assert Checkpoints(tmp_path / made.trial.trial_id).restore(other, 3) == ([], [])
     monkeypatch.undo()
     # Whoever ends such a trial must know that there is a state to remove.
     report = Job(made.model_copy(update={"checkpoint_seconds": 1e6}), crashing(2)).step()
     assert isinstance(report, EpochDone)
     assert report.saved
-    # Of a learner that cannot pause, as one of several processes, it is none.
-    other = Classifier(made.trial, device="cpu", dataset=digits())
-    monkeypatch.setattr("trainables.work.checkpoints.Pausable", Job)
-    assert Checkpoints(tmp_path / made.trial.trial_id).restore(other, 3) == ([], [])
+    # The whole interval takes its place, however long the next one is.
+    assert states(tmp_path) == ["000001"]
 
 
 def test_a_finished_trial_leaves_no_state_to_who_ends_an_idle_worker(tmp_path: Path) -> None:
