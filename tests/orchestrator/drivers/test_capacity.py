@@ -274,7 +274,7 @@ def test_no_more_at_a_time_than_asked_for_and_none_that_fits_nowhere(
     said = str(error.value)
     assert "4 CPUs and 4 GPUs on one machine" in said
     assert "2 × 4 CPUs and 2 GPUs" in said
-    assert "with resources.gpu: 2 it fits" in said
+    assert "ask for less in resources.cpu and resources.gpu" in said
     assert Store(tmp_path / "large").parts("epochs") == []
 
     waiting = {**STUDY, "trainable": "faulty:Waits", "seeds": [0]}
