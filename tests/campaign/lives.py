@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pandas as pd
@@ -39,13 +40,21 @@ KEPT: dict[str, Any] = {
 MANY: dict[str, Any] = {**PLAIN, "factors": {"model": ["a"]}, "seeds": [0, 1, 2]}
 
 
+SETTLED: tuple[tuple[ModuleType, str, float], ...] = (
+    (recorder, "FLUSH_SECONDS", 0),
+    (recorder, "_SECONDS_PER_PART", 0),
+    (recorder, "_FLUSH_SHARE", 0),
+    (lock, "HEARTBEAT_SECONDS", 1e6),
+    (lock, "_READ_PAUSE", 0),
+    (merging, "_LISTED", -1.0),
+    (store, "_WRITING_SECONDS", -1.0),
+)
+
+
 def settle() -> None:
     """Let nothing depend on time: every epoch is flushed, and what is replaced goes at once."""
-    recorder.FLUSH_SECONDS = recorder._SECONDS_PER_PART = 0  # type: ignore[assignment]
-    recorder._FLUSH_SHARE = 0
-    lock.HEARTBEAT_SECONDS = 1e6
-    lock._READ_PAUSE = 0  # type: ignore[assignment]
-    merging._LISTED = store._WRITING_SECONDS = -1.0
+    for module, name, value in SETTLED:
+        setattr(module, name, value)
 
 
 def run(study: dict[str, Any], out: Path) -> None:

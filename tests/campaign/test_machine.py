@@ -2,6 +2,7 @@
 
 import pytest
 from campaign import machine
+from campaign.lives import SETTLED
 from campaign.machine import Machine
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -12,7 +13,11 @@ from hypothesis.stateful import run_state_machine_as_test
     [(5, 15), pytest.param(250, 50, marks=[pytest.mark.long, pytest.mark.timeout(7200)])],
     ids=["a few", "many"],
 )
-def test_any_history_ends_as_if_nothing_had_happened(studies: int, steps: int) -> None:
+def test_any_history_ends_as_if_nothing_had_happened(
+    studies: int, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name, value in SETTLED:  # so that it is undone
+        monkeypatch.setattr(module, name, value)
     kept = settings(
         max_examples=studies,
         stateful_step_count=steps,
