@@ -77,7 +77,11 @@ def doctor(
 def _proven() -> Iterator[Check]:
     """Yield what the trainer is shown to do on a GPU, or on the CPU where torch can use none."""
     from trainables.measure.proof import prove
+    from trainables.training.device import gpu_problem
 
+    if problem := gpu_problem():
+        advice = "what follows is tried on the CPU, for a minute or two, and proves no GPU"
+        yield Check("gpu", State.WARNING, f"none that torch can use: {problem}", advice)
     for proof in prove():
         state = State.BROKEN if proof.holds is False else State.OK
         yield Check(proof.name, state, json.dumps({**proof.seen, "seconds": proof.seconds}))

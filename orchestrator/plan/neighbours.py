@@ -33,5 +33,5 @@ def neighbours(ledger: Ledger) -> Iterator[Finding]:
             continue
         pairs = zip(*(column.to_pylist() for column in rows.columns), strict=True)
         if found := sum(epochs >= new[name] for name, epochs in pairs if name in new):
-            said = f"{root} holds {count(found, 'trial')} of the {len(new)} that are new"
+            said = f"{root} holds {count(found, 'trial')} that are new here"
             yield note("neighbour", said, f"--reuse {root} takes them")

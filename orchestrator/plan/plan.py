@@ -15,7 +15,7 @@ from orchestrator.ledger.ledger import Ledger, State
 from orchestrator.ledger.looks import all_needed
 from orchestrator.placement.images import ImagesForeseen, images_foreseen
 from orchestrator.placement.precision import is_auto, settled
-from orchestrator.placement.shares import shares_foreseen
+from orchestrator.placement.shares import has_gpu, shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
 from orchestrator.plan.neighbours import neighbours
@@ -181,6 +181,7 @@ def plan_study(
             *_afresh(ledger),
             *neighbours(ledger),
             *_found_twice(study),
+            *_no_gpu(study, on_gpu),
             *_one_precision(ledger, left, on_gpu),
         ],
         shares_foreseen(study, inputs, left, on_gpu) if study.resources.gpu == "auto" else [],
@@ -285,10 +286,18 @@ def _afresh(ledger: Ledger) -> list[Finding]:
     return [*findings, warning("no-checkpoint", evidence)]
 
 
+def _no_gpu(study: Study, on_gpu: bool) -> list[Finding]:
+    if not on_gpu or study.trainable == "simulated" or has_gpu():
+        return []
+    said = f"resources.gpu: {study.resources.gpu}: this machine has no GPU to train on"
+    return [warning("no-gpu", said, "run it where Ray counts some; gpu: auto takes what is there")]
+
+
 def _one_precision(ledger: Ledger, left: list[Trial], on_gpu: bool) -> list[Finding]:
     """Return a finding on a precision that is the study's and not what this machine would take."""
     # Of one CPU alone, and without records, there is nothing that could be another.
-    if not any(map(is_auto, left)) or not (on_gpu or ledger.precision):
+    is_told = has_gpu() if on_gpu else bool(ledger.precision)
+    if not any(map(is_auto, left)) or not is_told:
         return []
     from trainables.training.device import natives
 

@@ -260,9 +260,11 @@ def _left_open(work: Pass, max_parallel: int | None, recorder: Recorder) -> str:
     price = price_study(Ledger(ledger.study, ledger.inputs, recorded), max_parallel=max_parallel)
     cells = sum(bool(cost.trials) for cost in price.cells.values())
     hours = f"{price.total.hours.value:.3g} {price.resource.upper()}-hours"
+    has_failed = any(ledger.rows[name]["status"] == Status.FAILED for name in ledger.stages.wanted)
+    again = ", failed ones again" if has_failed else ""
     said = (
         f"the budget of {budget} is spent; the next run has {count(price.total.trials, 'trial')} "
-        f"of {count(cells, 'cell')}, failed ones again: about {hours} "
+        f"of {count(cells, 'cell')}{again}: about {hours} "
         f"({duration(price.wall.value)} here), by {' and '.join(price.total.basis)}"
     )
     recorder.write_end(f"its budget of {budget}", said)

@@ -118,7 +118,7 @@ def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> list[di
         rank=metric.of(done, "final_val").map(metric.rank),
     )
     own = where(done, {name: cell[name] for name in design.factors})
-    stated, winner = _top(where(done, dict(design.stated))), _top(own)
+    stated, winner = _top(where(own, dict(design.stated))), _top(own)
     if stated is None or winner is None:
         return []
     written = {name: level_label(name, stated[name]) for name in design.stated}

@@ -45,6 +45,8 @@ def headline(study: Analysis) -> str:
     if not rows:
         return "One cell is measured; with a factor that varies, it could be compared."
     if not study.is_ranked:
+        if (study.cells.frame["seeds_wanted"] > 1).any():
+            return "Not finished: no cell has two of its seeds yet."
         return "Measured once: with two more seeds it can be told what helps."
     won, lost, tied = parted(rows)
     said = "; then ".join(_worded(row)[0] for row in won[:_MOST_NAMED])

@@ -125,7 +125,7 @@ def test_a_capped_run_says_what_is_open_and_the_next_goes_on(
     nothing = run_study(declared, tmp_path / "none", address="none", budget="1e-5h")
     assert nothing.counts == {"planned": 8}
     assert (nothing.exit_code, len(nothing.incomplete)) == (3, 4)
-    assert "of 1e-5h is spent; the next run has 8 trials of 4 cells, failed" in nothing.left_open
+    assert "of 1e-5h is spent; the next run has 8 trials of 4 cells: about" in nothing.left_open
     search = run_study(searched(), tmp_path / "search", address="none", budget="1e-5h")
     assert (search.exit_code, len(search.incomplete)) == (3, 4)
     # Every look at the clock takes twenty seconds of it: the budget ends while a trial trains.

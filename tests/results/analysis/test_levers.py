@@ -122,14 +122,14 @@ def test_a_tuned_recipe_is_held_against_the_one_listed_first():
 
 
 def test_a_stated_recipe_that_won_is_held_against_another_one():
-    """Also where the model that does best with it is not the best of all."""
+    """In its own cell, also where another one's is better on validation."""
     rows = spread(0.90, lr=1e-3, model=BIG) + spread(0.70, lr=1e-3)
     for model, lr, accuracy in ((BIG, 1e-3, 0.80), (BIG, 1e-2, 0.75), (SMALL, 1e-3, 0.82)):
         chosen = {"lr": lr, "model": model, "seed": 9, "final_val_accuracy": accuracy}
         name = f"search-{model}-{lr:g}"
         rows.append(trial(accuracy, stage="search", measured=False, trial_id=name, **chosen))
     row = levers(rows, tuned=("lr",), stated={"lr": 1e-3}).loc["recipe"]
-    assert (row["step"], row["gain"]) == ("lr 0.001 → lr 0.01", pytest.approx(-7))
+    assert (row["step"], row["gain"]) == ("lr 0.001 → lr 0.01", pytest.approx(-5))
 
 
 def test_prices_never_change_what_is_best():
