@@ -2,7 +2,7 @@
 
 import pytest
 from answers import line
-from runs_table import BIG, SMALL, analysis_of, cell
+from runs_table import BIG, SMALL, analysis_of, cell, trial
 
 from results.answer.levers import headline, how_sure
 
@@ -39,6 +39,12 @@ def test_one_seed_is_measured_once():
     said, sure = of([*cell([0.8]), *cell([0.9], model=BIG)])
     assert said.startswith("Measured once")
     assert sure == ""
+
+
+def test_declared_seeds_that_are_not_there_yet_are_awaited():
+    planned = [trial(None, seed=1, status="planned", model=model) for model in (SMALL, BIG)]
+    said, _ = of([*cell([0.8]), *cell([0.9], model=BIG), *planned])
+    assert said == "Not finished: no cell has two of its seeds yet."
 
 
 def test_it_is_short():
