@@ -16,6 +16,7 @@ from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from results.phrases import cell_name, model_labels
 from results.records import Status
+from trainables.errors import TrainableError
 from trainables.recipe import Precision
 
 
@@ -132,16 +133,14 @@ class Ledger:
 
     def count_anew(self) -> None:
         """Count all parameters in rows that counted trainable ones, where the model is at hand."""
-        if self.study.trainable != "classifier":
-            return
-        from trainables.errors import TrainableError
-        from trainables.models.facts import anatomy
-
         for trial_id, wanted in self.stages.wanted.items():
             row = self.rows[trial_id]
             counted = row.get("n_parameters")
-            if counted is None or row.get("n_trainable") is not None:
+            is_whole = counted is None or row.get("n_trainable") is not None
+            if is_whole or wanted.trial.trainable != "classifier":
                 continue
+            from trainables.models.facts import anatomy
+
             # Without the model the row stays as it is, and is told by its gap.
             with suppress(TrainableError):
                 whole = anatomy(*self.inputs.form(wanted.trial)).n_parameters

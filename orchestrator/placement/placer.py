@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from orchestrator.errors import RunError
 from orchestrator.placement import shares
-from orchestrator.placement.precision import is_auto, settled
+from orchestrator.placement.precision import is_auto, natives_here, settled
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from trainables.measure.footprint import Load
@@ -115,10 +115,12 @@ class Placer:
         if any(map(is_auto, trials)):
             on_gpu = bool(self.declared().gpu)
             if len(self.nodes) == 1:
-                from trainables.training.device import natives
+                natives = natives_here(on_gpu)
             else:
-                from orchestrator.placement.survey import natives
-            self._precision, said = settled(recorded, natives(on_gpu), on_gpu)
+                from orchestrator.placement.survey import natives_of_nodes
+
+                natives = natives_of_nodes(on_gpu)
+            self._precision, said = settled(recorded, natives, on_gpu)
             kinds = {node.kind for node in self.nodes if node.gpu}
             self._only_kind = kinds.pop() if len(kinds) == 1 else ""
             if said:

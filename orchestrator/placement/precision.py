@@ -1,8 +1,10 @@
 """What `precision: auto` comes to, once for all trials of a study."""
 
+import os
 from collections.abc import Mapping
 
 from orchestrator.errors import RunError
+from trainables.data.cache import cpu_computes_bf16
 from trainables.recipe import Precision
 from trainables.trial import Trial
 
@@ -10,6 +12,18 @@ from trainables.trial import Trial
 def is_auto(trial: Trial) -> bool:
     """Return whether a trial leaves its number format to the machines that train the study."""
     return trial.trainable == "classifier" and trial.recipe.precision == "auto"
+
+
+def natives_here(on_gpu: bool) -> dict[str, bool]:
+    """Return by its name whether each GPU that torch can use here, or the CPU, computes bf16.
+
+    Only GPUs need torch to be loaded.
+    """
+    if not on_gpu:
+        return {f"the CPU of {os.uname().nodename}": cpu_computes_bf16()}
+    from trainables.training.device import gpu_natives
+
+    return gpu_natives()
 
 
 def settled(

@@ -14,12 +14,12 @@ from ray.util.scheduling_strategies import (
     PlacementGroupSchedulingStrategy,
 )
 
+from orchestrator.placement.precision import natives_here
 from orchestrator.placement.shares import Ask, Measured, copies, speed, worth_sharing
 from trainables.errors import OutOfGpuMemory, first_line
 from trainables.measure.footprint import Footprint, Hardware, Load, record, recorded
 from trainables.measure.probe import Probe
 from trainables.recipe import Precision
-from trainables.training import device
 from trainables.work.actor import countable
 
 PATIENCE_SECONDS = 120.0
@@ -170,7 +170,7 @@ def _untried(hardware: Hardware, footprint: Footprint | None, ask: Ask, most: in
     return k if k > 1 and k not in footprint.shared else 0
 
 
-def natives(on_gpu: bool) -> dict[str, bool]:
+def natives_of_nodes(on_gpu: bool) -> dict[str, bool]:
     """Return by its name whether each device of the nodes that may train computes bf16."""
     resource, asked = "GPU" if on_gpu else "CPU", []
     look = ray.remote(num_cpus=0, max_calls=1)(_natives_there)
@@ -190,4 +190,4 @@ def _natives_there(on_gpu: bool) -> dict[str, bool]:
     if not os.environ.get("CUDA_VISIBLE_DEVICES", "all"):
         # Ray hides them from whoever asks for none.
         del os.environ["CUDA_VISIBLE_DEVICES"]
-    return device.natives(on_gpu)
+    return natives_here(on_gpu)

@@ -14,7 +14,7 @@ from orchestrator.ledger.history import history_of
 from orchestrator.ledger.ledger import Ledger, State
 from orchestrator.ledger.looks import all_needed
 from orchestrator.placement.images import ImagesForeseen, images_foreseen
-from orchestrator.placement.precision import is_auto, settled
+from orchestrator.placement.precision import is_auto, natives_here, settled
 from orchestrator.placement.shares import has_gpu, shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
@@ -299,10 +299,8 @@ def _one_precision(ledger: Ledger, left: list[Trial], on_gpu: bool) -> list[Find
     is_told = has_gpu() if on_gpu else bool(ledger.precision)
     if not any(map(is_auto, left)) or not is_told:
         return []
-    from trainables.training.device import natives
-
     try:
-        _, said = settled(ledger.precision, natives(on_gpu), on_gpu)
+        _, said = settled(ledger.precision, natives_here(on_gpu), on_gpu)
     except RunError as error:
         said = str(error)
     return [note("one-precision", said)] if said else []

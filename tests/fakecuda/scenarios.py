@@ -35,9 +35,9 @@ from trainables.measure.probe import Probe, _stand_in, made_up
 from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
 from trainables.training.device import (
+    gpu_natives,
     gpu_problem,
     memory_fraction,
-    natives,
     resolve_device,
     resolve_precision,
 )
@@ -391,7 +391,7 @@ def an_old_gpu(folder: Path) -> dict[str, Any]:
         "problem": gpu_problem(),
         "auto": learner()._precision,
         "bf16": refusal(lambda: learner(precision="bf16")),
-        "natives": natives(on_gpu=True),
+        "natives": gpu_natives(),
         "settled": refusal(lambda: resolve_precision("auto", torch.device("cuda"), "bf16")),
     }
 

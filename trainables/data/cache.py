@@ -61,6 +61,15 @@ def cache_folder() -> Path:
     return folder
 
 
+def cpu_computes_bf16() -> bool:
+    """Return whether the CPU multiplies bfloat16 in hardware, not by way of float32."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+
+
 def unwritable(problem: OSError) -> DataError:
     """Return the error of a cache folder that cannot be written to."""
     return DataError(

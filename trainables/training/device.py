@@ -7,12 +7,11 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal
 
 import torch
 
-from trainables.data.cache import peak_memory
+from trainables.data.cache import cpu_computes_bf16, peak_memory
 from trainables.data.holding import Held, held, main_memory, resident_bytes
 from trainables.data.reading import Pixels
 from trainables.data.rows import Rows
@@ -122,17 +121,11 @@ def computes_bf16(device: torch.device) -> bool:
     """Return whether the device multiplies bfloat16 in hardware, not by way of float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    try:
-        flags = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        return False
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+    return cpu_computes_bf16()
 
 
-def natives(on_gpu: bool) -> dict[str, bool]:
-    """Return by its name whether each GPU that torch can use here, or the CPU, computes bf16."""
-    if not on_gpu:
-        return {f"the CPU of {os.uname().nodename}": computes_bf16(torch.device("cpu"))}
+def gpu_natives() -> dict[str, bool]:
+    """Return by its name whether each GPU that torch can use here computes bf16."""
     n = 0 if gpu_problem() else torch.cuda.device_count()
     gpus = [torch.device("cuda", number) for number in range(n)]
     return {device_name(gpu): computes_bf16(gpu) for gpu in gpus}

@@ -7,6 +7,7 @@ import pytest
 from studies import a_ledger
 
 from orchestrator.errors import RunError
+from orchestrator.placement import precision
 from orchestrator.placement.placer import Placer
 from orchestrator.placement.precision import settled
 from orchestrator.placement.shares import Node
@@ -52,7 +53,7 @@ def test_where_bf16_was_settled_no_other_kind_of_gpu_trains(
 ) -> None:
     factors = {"model": ["trainables.demo:small"], "fraction": ["1/16"]}
     declared = study_from({"name": "kinds", "factors": factors, "resources": {"gpu": 1}})
-    monkeypatch.setattr(device, "natives", lambda on_gpu: {"A100": True})
+    monkeypatch.setattr(device, "gpu_natives", lambda: {"A100": True})
     ledger = a_ledger(declared, tmp_path / "run")
     placer, trial = Placer(declared, ledger.inputs), ledger.left()[0].trial
     placer.meet([Node("one", 8.0, 1.0, "A100")])
@@ -82,12 +83,12 @@ def test_a_later_pass_on_another_machine_keeps_the_precision(
     out, first, both = tmp_path / "run", study_from(values), study_from({**values, "seeds": [0, 1]})
     before, notes = plan_study(both, out), Notes()
     for computes, study in ((True, first), (False, both)):
-        monkeypatch.setattr(device, "computes_bf16", lambda _, able=computes: able)
+        monkeypatch.setattr(precision, "cpu_computes_bf16", lambda able=computes: able)
         run_study(study, out, address="none", progress=notes)
         (said,) = [one for one in notes.said if "precision" in one] or [""]
         assert ("is bf16 in the whole study, as so far; without bf16: the CPU" in said) != computes
         if computes:
-            monkeypatch.setattr(device, "computes_bf16", lambda _: False)
+            monkeypatch.setattr(precision, "cpu_computes_bf16", lambda: False)
             findings = {each.code: each.evidence for each in plan_study(both, out).findings}
             assert "auto is bf16 in" in findings["one-precision"]
     trials = Store(out).read("trials").to_pylist()
