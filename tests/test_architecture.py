@@ -28,7 +28,7 @@ ROOMS = {
     "orchestrator": "errors study placement ledger plan drivers run screen jobs commands",
     "results": "errors records ranking phrases metric store statistics analysis findings answer "
     "figures run report pairs",
-    "trainables": "errors functions recipe trial data models demo training work measure",
+    "trainables": "errors functions machine recipe trial data models demo training work measure",
 }
 """Folders and modules at the top of each package: each may import those to its left."""
 

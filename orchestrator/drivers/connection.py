@@ -16,7 +16,8 @@ from typing import Any
 from orchestrator.drivers import ray_private
 from orchestrator.errors import RunError
 from orchestrator.placement.shares import Node
-from trainables.data.cache import FOLDER_VARIABLE, cache_folder, usable_cpus
+from trainables.data.cache import FOLDER_VARIABLE, cache_folder
+from trainables.machine import usable_cpus
 
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",

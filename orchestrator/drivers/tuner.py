@@ -26,7 +26,7 @@ from orchestrator.drivers.ray_private import draining_nodes
 from orchestrator.drivers.tracking import Tracking, Wire, loggers_of
 from orchestrator.ledger.passes import Pass
 from results.store.objects import Location
-from trainables.data.cache import memory_kills
+from trainables.machine import memory_kills
 from trainables.work.actor import Actor
 from trainables.work.reports import FailureKind
 

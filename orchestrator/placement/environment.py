@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from trainables.data.cache import memory_limit
+from trainables.machine import memory_limit
 from trainables.trial import TRAINING_VERSION
 
 COMMIT_VARIABLE = "SCALESTUDY_COMMIT"

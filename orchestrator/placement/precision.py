@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 
 from orchestrator.errors import RunError
-from trainables.data.cache import cpu_computes_bf16
+from trainables.machine import cpu_computes_bf16
 from trainables.recipe import Precision
 from trainables.trial import Trial
 

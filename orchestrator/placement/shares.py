@@ -12,8 +12,8 @@ from orchestrator.errors import RunError
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from results.phrases import byte_size, count
-from trainables.data.cache import cpu_limits, usable_cpus
 from trainables.data.holding import Held, held, resident_bytes
+from trainables.machine import cpu_limits, usable_cpus
 from trainables.measure.footprint import Footprint, Hardware, Load, recorded
 from trainables.trial import Trial
 from trainables.work.reports import FailureKind

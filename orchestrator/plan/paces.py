@@ -29,8 +29,9 @@ from orchestrator.plan.durations import (
     work_of,
 )
 from results.store.files import write_whole
-from trainables.data.cache import cache_folder, usable_cpus
+from trainables.data.cache import cache_folder
 from trainables.errors import TrainableError
+from trainables.machine import usable_cpus
 from trainables.measure.footprint import Pace, measure_pace
 from trainables.trial import Trial
 

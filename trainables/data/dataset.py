@@ -30,6 +30,7 @@ from trainables.data.rows import Rows, mapped, open_images
 from trainables.data.sources import origin
 from trainables.data.splits import Training
 from trainables.errors import DataError
+from trainables.machine import free_disk
 from trainables.recipe import Sides
 from trainables.trial import Source
 
@@ -257,7 +258,7 @@ def is_stored(source: Source, info: DataInfo, goal: Sides | None) -> bool:
     # Of a folder that this user may not look into, nothing is there.
     if os.access(entry / "train-images.stored", os.F_OK):
         return True
-    needed, disk = info.decoded_bytes(goal), cache.free_disk(cache.cache_folder())
+    needed, disk = info.decoded_bytes(goal), free_disk(cache.cache_folder())
     if needed <= DISK_SHARE * disk or os.access(entry / "train-images.npy", os.F_OK):
         return False
     if 0 < info.stored_bytes <= DISK_SHARE * disk:

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from trainables.data.cache import available_memory, usable_cpus
+from trainables.machine import available_memory, usable_cpus
 
 SHARE = 0.5
 """Share that a trial's images may take of the memory that it has: its part of a GPU's, or what of

@@ -10,9 +10,9 @@ from typing import Any, Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.cache import usable_cpus
 from trainables.data.splits import named
 from trainables.errors import DataError
+from trainables.machine import usable_cpus
 
 _PART = 32
 """Images per task of a thread: small ones would cost less than handing them over."""

@@ -11,11 +11,11 @@ from typing import Literal
 
 import torch
 
-from trainables.data.cache import cpu_computes_bf16, peak_memory
 from trainables.data.holding import Held, held, main_memory, resident_bytes
 from trainables.data.reading import Pixels
 from trainables.data.rows import Rows
 from trainables.errors import OutOfGpuMemory, OutOfMemory, TrainableError
+from trainables.machine import cpu_computes_bf16, peak_memory
 from trainables.recipe import Precision
 
 _SHORTAGE = (

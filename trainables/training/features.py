@@ -20,6 +20,7 @@ from trainables.data import cache
 from trainables.data.dataset import Dataset, Images
 from trainables.data.reading import Pixels
 from trainables.data.rows import mapped, write_head
+from trainables.machine import free_disk
 
 _FORM = 1
 """Raised when entries hold something else."""
@@ -86,7 +87,7 @@ def _make_room(folder: Path, needed: int) -> None:
     """Remove what was used longest ago where features would take more than half of the room."""
     entries = sorted(folder.glob("[!.]*"), key=lambda entry: entry.stat().st_mtime)
     sizes = [sum(file.stat().st_size for file in entry.iterdir()) for entry in entries]
-    room = (sum(sizes) + cache.free_disk(folder)) // 2
+    room = (sum(sizes) + free_disk(folder)) // 2
     while entries and sum(sizes) + needed > room:
         shutil.rmtree(entries.pop(0), ignore_errors=True)
         sizes.pop(0)

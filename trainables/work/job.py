@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from trainables import errors
-from trainables.data.cache import peak_memory
 from trainables.functions import is_function, load_function, own_output
+from trainables.machine import peak_memory
 from trainables.training.learner import Learner, Pausable, Pause, Paused, Row, updates_of
 from trainables.work import answers
 from trainables.work.checkpoints import Checkpoints, folder_at

@@ -19,8 +19,8 @@ from orchestrator.placement.shares import (
     speed,
     worth_sharing,
 )
-from trainables.data import cache
-from trainables.data.cache import memory_limit, usable_cpus
+from trainables import machine
+from trainables.machine import memory_limit, usable_cpus
 from trainables.measure.footprint import Footprint
 from trainables.training.device import memory_fraction
 from trainables.work.actor import countable
@@ -206,7 +206,7 @@ def test_a_containers_quota_counts(tmp_path: Path) -> None:
 def test_the_first_version_of_control_groups_and_a_batch_systems_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in cache._GIVEN:
+    for name in machine._GIVEN:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))

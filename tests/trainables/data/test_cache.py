@@ -11,14 +11,13 @@ import pytest
 from trainables.data.cache import (
     cache_folder,
     evidence_key,
-    free_disk,
     locked,
-    memory_kills,
     recall,
     remember,
     replacing,
 )
 from trainables.errors import DataError
+from trainables.machine import free_disk
 
 
 @pytest.fixture(autouse=True)
@@ -72,15 +71,6 @@ class TestFolder:
 
         monkeypatch.setattr(Path, "exists", refuse)
         assert free_disk(tmp_path / "locked" / "cache") > 0
-
-
-def test_what_the_system_ended_for_its_memory_is_counted(tmp_path):
-    assert memory_kills(tmp_path) == 0
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "memory.events").write_text("max 7\noom 2\noom_kill 1\n")
-    assert memory_kills(tmp_path) == 1
-    (tmp_path / "memory" / "memory.oom_control").write_text("under_oom 0\noom_kill 3\n")
-    assert memory_kills(tmp_path) == 3
 
 
 class TestLock:

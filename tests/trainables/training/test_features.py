@@ -14,6 +14,7 @@ from harness import flipped
 
 from trainables.data import cache
 from trainables.models.facts import head_layer
+from trainables.training import features
 from trainables.training.classifier import Classifier
 from trainables.training.network import Network
 from trainables.trial import Trial
@@ -163,7 +164,7 @@ def test_what_was_used_longest_ago_makes_room(
     on_features(frozen())
     (first,) = folder.iterdir()
     size = sum(file.stat().st_size for file in first.iterdir())
-    monkeypatch.setattr(cache, "free_disk", lambda _: 2 * size)
+    monkeypatch.setattr(features, "free_disk", lambda _: 2 * size)
     on_features(frozen().changed(seed=1))
     assert first not in folder.iterdir()
     assert len([*folder.iterdir()]) == 1

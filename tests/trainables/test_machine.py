@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from trainables.data.cache import available_memory, free_disk
+from trainables.machine import available_memory, free_disk, memory_kills
 
 NOWHERE = Path("/nonexistent")
 
@@ -68,3 +68,12 @@ def test_this_machine():
 
 def test_disk_of_a_folder_yet_to_be_made(tmp_path):
     assert free_disk(tmp_path / "a" / "b") > 0
+
+
+def test_what_the_system_ended_for_its_memory_is_counted(tmp_path):
+    assert memory_kills(tmp_path) == 0
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory.events").write_text("max 7\noom 2\noom_kill 1\n")
+    assert memory_kills(tmp_path) == 1
+    (tmp_path / "memory" / "memory.oom_control").write_text("under_oom 0\noom_kill 3\n")
+    assert memory_kills(tmp_path) == 3
