@@ -302,7 +302,7 @@ def _one_precision(ledger: Ledger, left: list[Trial], on_gpu: bool) -> list[Find
     try:
         _, said = settled(ledger.precision, natives_here(on_gpu), on_gpu)
     except RunError as error:
-        said = str(error)
+        return [warning("one-precision", str(error))]
     return [note("one-precision", said)] if said else []
 
 

@@ -150,6 +150,11 @@ class Analysis:
         """Whether anything may be compared: some cell has two seeds, and the study is no race."""
         return not self.design.race and bool((self.cells.frame["seeds"] > 1).any())
 
+    @property
+    def awaits_seeds(self) -> bool:
+        """Whether several seeds are declared of some cell, and no cell has two of them yet."""
+        return not self.is_ranked and bool((self.cells.frame["seeds_wanted"] > 1).any())
+
     @cached_property
     def ranked(self) -> pd.DataFrame:
         """The cells that may be called the best, the most accurate first.

@@ -120,6 +120,8 @@ def backtests(runs: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str]) -
             early = own[own["n_train"] <= size]
             if at <= MOST * size:
                 told = _forecast(Curve(early["n_train"], early["error"]), at, image_errors[size])
+                # What was measured is of the same test images.
+                told |= {"low": told["curve_low"], "high": told["curve_high"]}
                 held = told["low"] <= measured <= told["high"]
                 rows.append({**levels, **told, "measured": measured, "held": held})
     table = pd.DataFrame(rows, columns=[*series, *_FORECAST, "measured", "held"])

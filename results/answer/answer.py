@@ -46,7 +46,7 @@ class Answer:
     """How sure the first step is, empty where no probability is known."""
     steps: tuple[Step, ...]
     statements: tuple[Sentence, ...]
-    """What matters next, a claim and its number each, at most five."""
+    """What matters next, a claim each, at most five."""
     sentences: tuple[Sentence, ...]
     """In the order levers, best, factors, data, evidence; what has nothing to say is left out."""
 
@@ -99,7 +99,7 @@ def _best(study: Analysis) -> Iterator[Sentence]:
     word = "Most accurate" if study.metric == ACCURACY else f"Best {study.measure}"
     if len(equals) == 1:
         images = equals[0]["n_train"]
-        name = study.name(equals[0], "fraction") or study.design.name
+        name = study.cells.name(equals[0], study.others("fraction"))
         text = f"{word}, with {images:,.0f} images: {name}"
     else:
         alike = "Equally accurate, and best" if study.metric == ACCURACY else word

@@ -45,7 +45,7 @@ def headline(study: Analysis) -> str:
     if not rows:
         return "One cell is measured; with a factor that varies, it could be compared."
     if not study.is_ranked:
-        if (study.cells.frame["seeds_wanted"] > 1).any():
+        if study.awaits_seeds:
             return "Not finished: no cell has two of its seeds yet."
         return "Measured once: with two more seeds it can be told what helps."
     won, lost, tied = parted(rows)
@@ -116,7 +116,8 @@ def levers_said(study: Analysis) -> str:
     """Say what each lever gains at all of the data; empty where nothing is compared."""
     rows = records_of(study.levers)
     if rows and not study.is_ranked:
-        return f"Nothing is told apart with one seed; measured once: {_items(study, rows)}."
+        far = "so far" if study.awaits_seeds else "measured once"
+        return f"Nothing is told apart with one seed; {far}: {_items(study, rows)}."
     groups = zip(("Helps", "Would lose", "Not told apart from no gain"), parted(rows), strict=True)
     return " ".join(f"{word}: {_items(study, own)}." for word, own in groups if own)
 

@@ -296,7 +296,7 @@ def _more_seeds(study: Analysis) -> str:
         asked = listed([str(question) for question in questions(study)])
         return f"Seeds were added as long as a comparison was open: {asked}." if asked else ""
     if not study.is_ranked:
-        return "Two more seeds would be the first step."
+        return "" if study.awaits_seeds else "Two more seeds would be the first step."
     found = study.comparisons
     tied = [r for r in found.rows if r.amount == MOST and not r.is_decided and r.p == r.p]
     tied = [row for row in tied if not row.is_forecast]

@@ -56,7 +56,7 @@ def _missing(study: Analysis) -> Iterator[Finding]:
             to_come = key in under_way
             code, evidence = "missing-cell", f"no seed completed: {row['reason']}"
             what = (
-                "nothing while the study runs"
+                "nothing while the study runs, else run it again"
                 if to_come
                 else ("mend the cause and run the study again")
             )
@@ -114,7 +114,8 @@ def _stopped(study: Analysis) -> Iterator[Finding]:
 def _few_seeds(study: Analysis) -> Iterator[Finding]:
     cells = study.cells.frame
     single = cells[cells["seeds"].map(rules.has_few_seeds)]
-    advice = f"{_MORE}: with one there is no ± and no ranking"
+    more = "run the study again" if study.awaits_seeds else _MORE
+    advice = f"{more}: with one there is no ± and no ranking"
     if len(single) and len(single) == int((cells["seeds"] > 0).sum()):
         yield rules.SEEDS("every cell has one seed", advice)
         return

@@ -109,7 +109,7 @@ def by_data_of(study: Analysis) -> ByData | None:
     known.sort(key=lambda item: tuple(-item[1][["n_train", "accuracy"]].iloc[-1]))
     lines: list[tuple[str, list[Point], list[Point]]] = []
     for key, own in known[:_MOST_LINES]:
-        name = study.name(own.iloc[0], "fraction") or study.design.name
+        name = study.cells.name(records_of(own.head(1))[0], series)
         marks = own[["n_train", "accuracy", "accuracy_low", "accuracy_high"]]
         ahead = told.get(key, frame.iloc[:0])[["at", "headline", "high", "low"]].astype(float)
         ahead = ahead.assign(**{end: metric.error(ahead[end]) for end in ahead.columns[1:]})

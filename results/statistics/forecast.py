@@ -91,8 +91,6 @@ class Forecast:
     """Whether `at` is more than four times the largest measured size."""
     refusal: str | None = None
     """Why nothing is forecast."""
-    calibrated_on: str = CALIBRATED_ON
-    """The real curves that headline, interval and refusals were calibrated on."""
 
 
 def predict_error(sizes: ArrayLike, errors: ArrayLike, at: float) -> Forecast:

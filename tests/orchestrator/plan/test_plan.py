@@ -162,6 +162,13 @@ def test_a_longer_wsd_goes_on_from_the_stable_part(tmp_path: Path) -> None:
     )
     assert grown == whole
     assert len(grown) == 20
+    # Four epochs of each are not trained again: their times are the shorter trial's.
+    timed = Store(tmp_path / "grown").read("epochs", ["trial_id", "epoch", "seconds"]).to_pylist()
+    long, short = (
+        {r["seconds"] for r in timed if r["epoch"] < 5 and (r["trial_id"] in wanted) is is_long}
+        for is_long in (True, False)
+    )
+    assert long == short
     # What later budgets go on from is kept as the trials' own states are.
     store = Store(tmp_path / "grown")
     assert len([*store.checkpoints.glob("stable-*")]) == 2

@@ -3,6 +3,8 @@ from answers import BENCHMARK, line, said, said_of
 from runs_table import BIG, SMALL, analysis_of, cell, trial
 from scripts import script
 
+from results.answer.answer import statements
+
 PRETRAINED = "IMAGENET1K_V1"
 
 
@@ -55,6 +57,18 @@ def test_one_seed_ranks_nothing():
     assert "at most one seed, so that there is no ±" in texts["best"]
     assert "Two more seeds would be the first step." in texts["evidence"]
     assert " ahead" not in " ".join(texts.values())
+
+
+def test_declared_seeds_that_are_not_there_yet_are_not_advised():
+    planned = [trial(None, seed=1, status="planned", model=model) for model in (SMALL, BIG)]
+    texts = said([*cell([0.8]), *cell([0.9], model=BIG), *planned])
+    assert texts["levers"].startswith("Nothing is told apart with one seed; so far: ")
+    assert "more seeds" not in " ".join(texts.values())
+
+
+def test_a_lone_measured_cell_has_its_own_name():
+    study = analysis_of([*cell([0.9]), *cell([None], model=BIG, status="planned")])
+    assert statements(study)[0].text.endswith(f"images: {SMALL}")
 
 
 def test_race_is_called_a_search():

@@ -40,7 +40,7 @@ def test_nothing_new_writes_nothing(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []
 
 
-def test_rows_and_tables_go_together(tmp_path: Path) -> None:
+def test_tables_that_are_appended_go_together(tmp_path: Path) -> None:
     store = Store(tmp_path)
     table = GrowingTable(store, "epochs", "pass")
     table.append(table_of("epochs", [epoch(1), epoch(2)]))
