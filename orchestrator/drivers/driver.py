@@ -45,8 +45,7 @@ def train_alone(work: Pass, placer: Placer, checkpoints: Location, watch: Watch)
         )
     # A simulation never loads torch.
     placer.meet([own_machine(study.trainable != "simulated")])
-    left = [wanted.trial for wanted in work.ledger.left()]
-    work.precision = placer.settle(left, work.ledger.precision, watch.note)
+    placer.settle(work.ledger.precision, watch.note)
     watch.begin()
     train_here(work, checkpoints, watch.beat)
 
@@ -93,8 +92,8 @@ def train_on_ray(
     with cluster(address) as nodes:
         watch.connected()
         warnings = placer.meet(nodes)
+        placer.settle(work.ledger.precision, watch.note)
         left = [wanted.trial for wanted in work.ledger.left()]
-        work.precision = placer.settle(left, work.ledger.precision, watch.note)
         warnings += placer.survey(left, watch.note)
         watch.begin()
         capacity = Capacity(

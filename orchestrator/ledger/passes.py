@@ -17,7 +17,6 @@ from results.phrases import duration
 from results.records import Status
 from results.store.objects import Location
 from trainables.functions import own_folders
-from trainables.recipe import Precision
 from trainables.trial import Trial
 from trainables.work.reports import Failed, FailureKind, Report, Task
 
@@ -60,8 +59,6 @@ class Pass:
         """Trials that a part of a GPU was too small for, until they have begun on a whole one."""
         self.slots = 1
         """Trials at a time, as whoever drives the pass knows."""
-        self.precision: Precision | None = None
-        """What `precision: auto` comes to in every trial, as whoever drives the pass knows."""
         self._heard: dict[str, float] = {}
         """When each running trial started, or gave its last row; in seconds."""
         self._silent: set[str] = set()
@@ -151,7 +148,7 @@ class Pass:
             device="cuda" if share.gpu else "cpu",
             gpu=share.gpu,
             context_bytes=share.context_bytes,
-            precision=self.precision,
+            precision=share.precision,
             checkpoint_folder=str(checkpoint_folder),
             checkpoint_seconds=study.checkpoint_seconds,
             keep_checkpoints=study.keep_checkpoints,

@@ -3,13 +3,13 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from fractions import Fraction
 
 from orchestrator.errors import RunError
 from orchestrator.placement import shares
-from orchestrator.placement.precision import is_auto, natives_here, settled
+from orchestrator.placement.precision import is_auto, is_left_open, natives_here, settled
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from trainables.measure.footprint import Load
@@ -31,17 +31,18 @@ class Placer:
         self._found: dict[str, dict[Load, shares.Measured]] = {}
         self._precision: Precision | None = None
         self._only_kind = ""
-        """Ray's name of all GPUs that were there as the precision was settled, if it is one."""
+        """Ray's name of all GPUs that were there as bf16 was settled, if it is one."""
         self.nodes: list[shares.Node] = []
         self._has_gpu = False
 
     def share(self, trial: Trial) -> shares.Share:
         """Return a trial's CPUs and GPUs."""
         share = self._enlarged.get(trial.trial_id) or self._first(trial)
-        if share.gpu and not share.kind and self._precision == "bf16" and is_auto(trial):
-            # A kind of GPU that comes later may not compute it.
-            share = replace(share, kind=self._only_kind)
-        return share
+        if not is_auto(trial):
+            return share
+        # A kind of GPU that comes later may not compute bf16.
+        kind = share.kind or (self._only_kind if share.gpu else "")
+        return replace(share, kind=kind, precision=self._precision)
 
     def enlarge(self, trial: Trial, shortage: FailureKind) -> str | None:
         """Give a trial that ran out of memory more from now on.
@@ -105,14 +106,12 @@ class Placer:
         """Take note of nodes that joined or left during a run; what trials get stays."""
         self.nodes = nodes
 
-    def settle(
-        self, trials: Iterable[Trial], recorded: Precision | None, note: Callable[[str], None]
-    ) -> Precision | None:
-        """Return what `precision: auto` comes to in all trials; None where none asks for it.
+    def settle(self, recorded: Precision | None, note: Callable[[str], None]) -> None:
+        """Settle what `precision: auto` comes to in all trials.
 
         `note` is told where some machine's own would be another. Raises RunError as `settled` does.
         """
-        if any(map(is_auto, trials)):
+        if is_left_open(self._study):
             on_gpu = bool(self.declared().gpu)
             if len(self.nodes) == 1:
                 natives = natives_here(on_gpu)
@@ -122,10 +121,10 @@ class Placer:
                 natives = natives_of_nodes(on_gpu)
             self._precision, said = settled(recorded, natives, on_gpu)
             kinds = {node.kind for node in self.nodes if node.gpu}
-            self._only_kind = kinds.pop() if len(kinds) == 1 else ""
+            is_one = len(kinds) == 1 and self._precision == "bf16"
+            self._only_kind = kinds.pop() if is_one else ""
             if said:
                 note(said)
-        return self._precision
 
     def survey(self, trials: Sequence[Trial], note: Callable[[str], None]) -> list[str]:
         """Measure how many trials share a GPU, where that is asked for; return what is odd."""

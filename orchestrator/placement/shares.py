@@ -15,6 +15,7 @@ from results.phrases import byte_size, count
 from trainables.data.holding import Held, held, resident_bytes
 from trainables.machine import cpu_limits, usable_cpus
 from trainables.measure.footprint import Footprint, Hardware, Load, recorded
+from trainables.recipe import Precision
 from trainables.trial import Trial
 from trainables.work.reports import FailureKind
 
@@ -44,6 +45,8 @@ class Share:
     None where it was not measured."""
     context_bytes: int | None = None
     """Bytes that a process takes of a GPU besides its tensors; None where it was not measured."""
+    precision: Precision | None = None
+    """What `precision: auto` comes to there; None where the device itself says."""
 
 
 @dataclass(frozen=True)
@@ -288,7 +291,8 @@ def shares_foreseen(
         known = recorded(load)
         unknown += not known
         for hardware, footprint in known:
-            where = f"{load} on {hardware.gpu} ({byte_size(hardware.total_bytes)})"
+            kind = f", {hardware.auto}," if load.precision == "auto" else ""
+            where = f"{load}{kind} on {hardware.gpu} ({byte_size(hardware.total_bytes)})"
             k = copies(hardware.total_bytes, footprint, ask.image_bytes, most)
             images = _on_gpu(ask.image_bytes, hardware.total_bytes / max(k, 1))
             taken = footprint.context_bytes + (footprint.peak_bytes or 0) + images

@@ -99,7 +99,7 @@ class Survey:
         return Measured(hardware, footprint, _fitting(hardware, footprint, ask, most))
 
     def _tried(
-        self, place: Any, load: Load, ask: Ask, k: int, context: int | None = None
+        self, place: Any, load: Load, ask: Ask, k: int, context: int | None
     ) -> tuple[int, int, float] | None:
         """Return bytes of tensors and context, and images per second, of each of k trials at once.
 
@@ -142,7 +142,8 @@ class Survey:
                 ray.get(place.ready(), timeout=PATIENCE_SECONDS)
             except GetTimeoutError:
                 # Taken by others is not unseen by torch: trials wait their turn for it.
-                raise RuntimeError("no GPU was free to look at") from None
+                free = f"no GPU with {bundle['CPU']:g} CPUs beside it was free to look at"
+                raise RuntimeError(free) from None
             yield place
         finally:
             remove_placement_group(place)
@@ -179,9 +180,10 @@ def natives_of_nodes(on_gpu: bool) -> dict[str, bool]:
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             asked.append(look.options(scheduling_strategy=there).remote(on_gpu))
     found: dict[str, bool] = {}
-    for answer in asked:
+    ready = ray.wait(asked, num_returns=len(asked), timeout=PATIENCE_SECONDS)[0] if asked else []
+    for answer in ready:
         with suppress(RayError):
-            found |= ray.get(answer, timeout=PATIENCE_SECONDS)
+            found |= ray.get(answer)
     return found
 
 

@@ -14,7 +14,7 @@ from orchestrator.ledger.history import history_of
 from orchestrator.ledger.ledger import Ledger, State
 from orchestrator.ledger.looks import all_needed
 from orchestrator.placement.images import ImagesForeseen, images_foreseen
-from orchestrator.placement.precision import is_auto, natives_here, settled
+from orchestrator.placement.precision import is_left_open, natives_here, settled
 from orchestrator.placement.shares import has_gpu, shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
@@ -30,7 +30,6 @@ from results.records import Status
 from results.store.objects import Location
 from results.store.store import Store
 from trainables.functions import places_of
-from trainables.trial import Trial
 
 _OURS = ("orchestrator", "trainables", "results", "timm")
 """Modules that studies may name and nobody writes anew."""
@@ -182,7 +181,7 @@ def plan_study(
             *neighbours(ledger),
             *_found_twice(study),
             *_no_gpu(study, on_gpu),
-            *_one_precision(ledger, left, on_gpu),
+            *_one_precision(ledger, on_gpu),
         ],
         shares_foreseen(study, inputs, left, on_gpu) if study.resources.gpu == "auto" else [],
         images_foreseen(study, inputs, left, on_gpu),
@@ -293,11 +292,11 @@ def _no_gpu(study: Study, on_gpu: bool) -> list[Finding]:
     return [warning("no-gpu", said, "run it where Ray counts some; gpu: auto takes what is there")]
 
 
-def _one_precision(ledger: Ledger, left: list[Trial], on_gpu: bool) -> list[Finding]:
+def _one_precision(ledger: Ledger, on_gpu: bool) -> list[Finding]:
     """Return a finding on a precision that is the study's and not what this machine would take."""
     # Of one CPU alone, and without records, there is nothing that could be another.
     is_told = has_gpu() if on_gpu else bool(ledger.precision)
-    if not any(map(is_auto, left)) or not is_told:
+    if not is_told or not is_left_open(ledger.study):
         return []
     try:
         _, said = settled(ledger.precision, natives_here(on_gpu), on_gpu)

@@ -292,7 +292,13 @@ def _shares(device: str) -> tuple[bool | None, dict[str, Any]]:
 def _together(count: int, work: Callable[..., Any], *given: Any) -> list[Any]:
     """Return what so many processes return: they are told what is given, and their number."""
     with ProcessPoolExecutor(count, _SPAWN) as pool:
-        return list(pool.map(partial(work, *given), range(count), timeout=240))
+        try:
+            return list(pool.map(partial(work, *given), range(count), timeout=240))
+        except TimeoutError:
+            # The pool itself would wait for them.
+            for process in multiprocessing.active_children():
+                process.kill()
+            raise
 
 
 def _sharer(trial: Trial, gpu: float, barrier: Any, number: int) -> float:

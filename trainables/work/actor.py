@@ -278,7 +278,14 @@ class Rank:
 
     def call(self, method: str, *arguments: Any) -> tuple[int, Any]:
         """Call a method of the learner; return the epoch that it is at then, and what it says."""
-        answer = getattr(self._learner, method)(*arguments)
+        try:
+            answer = getattr(self._learner, method)(*arguments)
+        except OSError as error:
+            if method != "save":
+                raise
+            # Training is possible without a state, as in one process.
+            said = f"{arguments[0]} cannot be written ({error.strerror or error}): make room"
+            raise CheckpointError(said) from error
         return self._learner.epoch, answer
 
 

@@ -5,7 +5,6 @@ from being recorded are replayed, not lost and not trained again. One within an 
 that earlier versions pass over. It stands beside that of a whole one, and serves its trial alone.
 """
 
-import math
 import re
 import shutil
 import tempfile
@@ -65,8 +64,9 @@ class Checkpoints:
                 # The rows come first: a state counts only once its rows are there.
                 with _scrap(self._folder / _rows(state)) as beside:
                     beside.write_bytes(content)
-            kept = self._kept(rows, state)
-            for old in [old for old in self._all() if _place(old) < _place(state)]:
+            names = self._all()
+            kept = self._kept(rows, state, names)
+            for old in [old for old in names if _place(old) < _place(state)]:
                 for file in (old, _rows(old)) if old not in kept else ():
                     _persistently(partial((self._folder / file).unlink, missing_ok=True))
             if isinstance(self._folder, Path) and not self._folder.name.startswith(SHARED_STATES):
@@ -112,9 +112,9 @@ class Checkpoints:
                     _set_aside(self._folder / state)
         return [], problems
 
-    def states(self, most: float = math.inf) -> list[str]:
-        """Return the names of the saved states of at most so many epochs, oldest first."""
-        return [name for name in self._all() if len(_place(name)) == 1 and _epoch(name) <= most]
+    def states(self) -> list[str]:
+        """Return the names of the saved states of whole intervals, oldest first."""
+        return [*filter(_is_whole, self._all())]
 
     def _all(self) -> list[str]:
         """Return the names of all saved states, those within intervals as well, oldest first."""
@@ -148,9 +148,9 @@ class Checkpoints:
             learner.load(file)
         return rows
 
-    def _kept(self, rows: Sequence[Row], state: str) -> set[str]:
-        if self._keep == "all" or len(_place(state)) > 1:
-            return {state, *self.states()}
+    def _kept(self, rows: Sequence[Row], state: str, names: Sequence[str]) -> set[str]:
+        if self._keep == "all" or not _is_whole(state):
+            return {state, *filter(_is_whole, names)}
         kept = {state}
         if self._keep == "best":
             best = min(rows, key=lambda row: (self._metric.rank(row["val_metric"]), row["epoch"]))
@@ -160,6 +160,10 @@ class Checkpoints:
 
 def _name(epoch: int, updates: int = 0) -> str:
     return f"within-{epoch:06d}-{updates:09d}.state" if updates else f"{epoch:06d}.state"
+
+
+def _is_whole(state: str) -> bool:
+    return len(_place(state)) == 1
 
 
 def _place(state: str) -> list[int]:

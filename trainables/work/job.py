@@ -67,7 +67,8 @@ class Job:
         self._unsaved_seconds, self._is_saved = 0.0, False
         self._is_within = False
         """Whether the latest state is within an interval."""
-        self._pause_seconds = _WORTH_SAVING
+        self._saving_seconds = 0.0
+        """What the last state took to write."""
         self._has_told = self._has_warned = False
         self._problems: list[str] = []
 
@@ -145,7 +146,8 @@ class Job:
         row = None
         while row is None:
             left = self._task.checkpoint_seconds - self._unsaved_seconds
-            self.pause.at = time.monotonic() + max(left, self._pause_seconds)
+            rest = _TRAINED_PER_SAVING * self._saving_seconds
+            self.pause.at = time.monotonic() + max(left, rest, _WORTH_SAVING)
             try:
                 row = answers.take_row(learner, self._trial, self._task.metric)
             except Paused:
@@ -189,6 +191,4 @@ class Job:
             if not self._has_warned:
                 self._problems.append(f"{error}; meanwhile trials go on without")
             self._has_warned = True
-        self._pause_seconds = max(
-            _WORTH_SAVING, _TRAINED_PER_SAVING * (time.perf_counter() - began)
-        )
+        self._saving_seconds = time.perf_counter() - began

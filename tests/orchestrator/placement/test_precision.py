@@ -9,7 +9,7 @@ from studies import a_ledger
 from orchestrator.errors import RunError
 from orchestrator.placement import precision
 from orchestrator.placement.placer import Placer
-from orchestrator.placement.precision import settled
+from orchestrator.placement.precision import is_left_open, settled
 from orchestrator.placement.shares import Node
 from orchestrator.plan.plan import plan_study
 from orchestrator.run.events import Progress
@@ -58,8 +58,16 @@ def test_where_bf16_was_settled_no_other_kind_of_gpu_trains(
     placer, trial = Placer(declared, ledger.inputs), ledger.left()[0].trial
     placer.meet([Node("one", 8.0, 1.0, "A100")])
     assert placer.share(trial).kind == ""
-    placer.settle([trial], None, print)
+    placer.settle(None, print)
     assert placer.share(trial).kind == "A100"
+
+
+@pytest.mark.parametrize("algorithm", ["grid", "optuna"])
+def test_recipes_that_are_not_proposed_yet_count(algorithm: str) -> None:
+    search = {"lr": [1e-2, 1e-3], "algorithm": algorithm}
+    assert is_left_open(study_from({"name": "sought", "search": search}))
+    stated = {"name": "sought", "search": search, "recipe": {"precision": "fp32"}}
+    assert not is_left_open(study_from(stated))
 
 
 class Notes(Progress):

@@ -9,13 +9,14 @@ import pytest
 from digit_trials import TIMES, digits, make_trial
 from simulated_trials import simulated_trial
 
+from trainables.errors import CheckpointError
 from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
 from trainables.training.learner import Learner
 from trainables.trial import Trial
-from trainables.work.actor import Actor
+from trainables.work.actor import Actor, Rank
 from trainables.work.checkpoints import Checkpoints
-from trainables.work.job import Job
+from trainables.work.job import Job, make_here
 from trainables.work.reports import EpochDone, Failed, FailureKind, Report, Task
 
 
@@ -251,6 +252,19 @@ def test_an_idle_worker_that_is_asked_to_end_saves_first(
         signal.signal(signal.SIGTERM, before)
     assert states(tmp_path) == ["000001"]
     assert ended == [signal.SIGTERM]
+
+
+def test_a_disk_that_refuses_a_state_is_told_as_such_by_one_of_several_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    rank = Rank(0, 2)
+    rank._learner = make_here(task(tmp_path))
+    monkeypatch.setattr(rank._learner, "save", refuse)
+    with pytest.raises(CheckpointError, match=r"cannot be written \(No space left"):
+        rank.call("save", tmp_path / "000001.state")
 
 
 def classifier_task(folder: Path, **changes: Any) -> Task:
