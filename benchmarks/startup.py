@@ -2,24 +2,19 @@
 
 Run it: python benchmarks/startup.py [--rounds 5]
 
-Every time is of a process of its own, in turn with what it is compared to; medians over rounds. Of
-a run of two trials, the CPU time of all its processes is measured, which a busy machine hardly
-changes.
+Every time is of a process of its own, in turn with what it is compared to; medians over rounds.
 """
 
 import argparse
-import ctypes
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
-import psutil
 from processes import compile_packages
 
 import results
@@ -36,7 +31,6 @@ name: run
 factors: {model: [resnet18], fraction: [1/8]}
 recipe: {batch_size: 32, epochs: 1}
 """
-TWO = RUN.replace("name: run", "name: two") + "seeds: [0, 1]\n"
 BARE = """
 import ray
 ray.init(address="local", include_dashboard=False, object_store_memory=2**28,
@@ -63,7 +57,6 @@ def main() -> None:
         folder = Path(place)
         (folder / "plan.yaml").write_text(PLAN.replace("{SEEDS}", str(list(range(50)))))
         (folder / "run.yaml").write_text(RUN)
-        (folder / "two.yaml").write_text(TWO)
         measures: dict[str, Callable[[], float]] = {
             "python, nothing": lambda: _wall(sys.executable, "-c", "pass"),
             "scalestudy --help": lambda: _wall(*SCALESTUDY, "--help"),
@@ -76,7 +69,6 @@ def main() -> None:
             ),
             "bare Ray, torch imported in a worker": _bare,
             "run, to the first training step": lambda: _first_step(folder),
-            "run of two trials, CPU seconds": lambda: _cpu_of_two(folder),
         }
         for measure in measures.values():
             measure()  # files into the cache of the system
@@ -95,7 +87,7 @@ def main() -> None:
     ratio = (
         middle["run, to the first training step"] / middle["bare Ray, torch imported in a worker"]
     )
-    print(f"first training step: {ratio:.2f} times bare Ray with torch, at most 1.5 asked for")
+    print(f"first training step: {ratio:.2f} times bare Ray with torch, at most 1.2 asked for")
 
 
 def _wall(*command: str) -> float:
@@ -118,22 +110,6 @@ def _first_step(folder: Path) -> float:
         _wall(*SCALESTUDY, "run", str(folder / "run.yaml"), "--out", str(out))
         first = results.open(out).epochs().iloc[0]
         return float(first.recorded_at.timestamp() - first.seconds - started)
-
-
-def _cpu_of_two(folder: Path) -> float:
-    """Return the CPU seconds of a run and of all that it starts, as far as its last look."""
-    # What its parent left behind becomes a child of this process.
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-    used: dict[int, float] = {}
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        words = (*SCALESTUDY, "run", str(folder / "two.yaml"), "--out", str(Path(place) / "run"))
-        run = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while run.poll() is None:
-            for child in psutil.Process().children(recursive=True):
-                with suppress(psutil.Error):
-                    used[child.pid] = sum(child.cpu_times()[:2])
-            time.sleep(0.1)
-    return sum(used.values())
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ ROOMS = {
     "orchestrator": "errors study placement ledger plan drivers run screen jobs commands",
     "results": "errors records ranking phrases metric store statistics analysis findings answer "
     "figures run report pairs",
-    "trainables": "errors functions machine recipe trial data models demo training work measure",
+    "trainables": "errors functions machine vision recipe trial data models demo training work "
+    "measure",
 }
 """Folders and modules at the top of each package: each may import those to its left."""
 
@@ -183,6 +184,7 @@ HEAVY |= {f"models.{name}" for name in ("networks", "taps", "weights", "tensors"
 HEAVY.add("models.exported")
 HEAVY |= {f"models.{name}" for name in ("published", "own", "rehearsal", "timm_models")}
 HEAVY |= {"data.batches", "demo", "demo.nets", "work.actor", "measure.probe", "measure.proof"}
+HEAVY.add("vision")
 
 
 def test_what_plans_and_simulates_is_free_of_torch() -> None:
@@ -197,6 +199,13 @@ def test_what_plans_and_simulates_is_free_of_torch() -> None:
     late = {"tuner", "survey", "tracking"}
     for file in [file for file in modules("orchestrator") if file.stem not in late]:
         assert not imported_at_once(file) & heavy, file.name
+
+
+def test_torchvision_is_first_imported_in_one_place() -> None:
+    users = {
+        file.stem for file in modules("trainables") if "torchvision" in top(imported_at_once(file))
+    }
+    assert users == {"vision"}
 
 
 def test_packages_are_found_and_are_these_three() -> None:

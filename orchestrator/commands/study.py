@@ -147,6 +147,7 @@ def run(
                 autoscale=autoscale,
                 budget=budget,
                 progress=show,
+                meanwhile=_prepare_report if report_too else None,
             )
         answer, findings, page = (
             _reported(summary.out, show, deadline) if report_too else (None, [], None)
@@ -161,6 +162,12 @@ def run(
     if not as_json:
         print_summary(summary, _again(study, out, settings, reuse), answer, findings, page)
     raise typer.Exit(summary.exit_code)
+
+
+def _prepare_report() -> None:
+    from results.report.page import prepare
+
+    prepare()
 
 
 def _reported(

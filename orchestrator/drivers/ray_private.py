@@ -1,9 +1,12 @@
 """What of Ray's private names is used here: all of it, so that one test says which has gone."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
 LOOPBACK = "127.0.0.1"
+_LOOKS_SECONDS = 5.0
 
 
 class _Fixed(list[str]):
@@ -52,6 +55,7 @@ def init_on_loopback(init: Any, folder: str, **options: Any) -> None:
     """
     from ray._private import node, services, utils
 
+    found = _once_there(services.get_node)
     unwanted = ("start_api_server", "start_monitor", "start_log_monitor")
     nothing: dict[str, Any] = dict.fromkeys(unwanted, _nothing)
     with (
@@ -60,8 +64,27 @@ def init_on_loopback(init: Any, folder: str, **options: Any) -> None:
         # To look for them it imports the dashboard's libraries.
         patch.object(utils, "get_dashboard_dependency_error", _nothing),
         patch.multiple(node.Node, **nothing),
+        patch.object(services, "get_node", found),
     ):
         init(_node_ip_address=LOOPBACK, _temp_dir=folder, **options)
+
+
+def _once_there(get_node: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
+    """Have a node looked for often until it is there: Ray looks once in a second."""
+    from ray._private import services
+    from ray._private.state import GlobalState
+
+    def look(address: str, node_id: str) -> Any:
+        state = GlobalState()
+        state._initialize_global_state(services._get_gcs_client_options(address))
+        until = time.monotonic() + _LOOKS_SECONDS
+        while time.monotonic() < until:
+            if any(node["NodeID"] == node_id for node in state.node_table()):
+                break
+            time.sleep(0.02)
+        return get_node(address, node_id)
+
+    return look
 
 
 def _nothing(*_: Any, **__: Any) -> None:

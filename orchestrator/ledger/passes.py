@@ -132,6 +132,12 @@ class Pass:
             self._queue or self.running or self.ledger.stages.unknown_recipes()
         )
 
+    @property
+    def leaves_places(self) -> bool:
+        """Whether something runs, and less than could: processors are free."""
+        waits = self._queue or self.ledger.stages.unknown_recipes()
+        return not waits and 0 < len(self.running) < self.slots
+
     def done(self, wanted: Wanted) -> int:
         """Return how many epochs of a trial are recorded."""
         return self.ledger.rows[wanted.trial.trial_id].get("epochs_done") or 0

@@ -70,6 +70,7 @@ def run_study(
     autoscale: bool = False,
     budget: str | None = None,
     progress: Progress | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Summary:
     """Train what a study wants and its run directory lacks.
 
@@ -81,6 +82,7 @@ def run_study(
     than fit, and none need be there yet. A `budget` such as 3h, 20gpu-hours or a number in the
     currency of `prices` caps this run: what would exceed it is left open. What
     `orchestrator.make_progress` returns shows how far it is; nothing is shown by default.
+    `meanwhile` is called once, as soon as the last trials leave a place free.
 
     Raises StudyError where the study cannot be run, RunError where lock, disk or cluster stand in
     the way, and Interrupted once a signal has ended the run; run again to go on.
@@ -127,7 +129,7 @@ def run_study(
             address = address or os.environ.get("RAY_ADDRESS") or None
             flags: dict[str, Any] = {"max_parallel": max_parallel, "autoscale": autoscale}
             on_ray = partial(train_on_ray, address=address, **flags)
-            watch = _Watch(work, placer, recorder, signals, still_held, show, inventory)
+            watch = _Watch(work, placer, recorder, signals, still_held, show, inventory, meanwhile)
             watch.train(train_alone if address == "none" else on_ray)
         store.merge(pass_id)
         left = {folder.name for folder in store.checkpoints.glob("*")}
@@ -146,6 +148,7 @@ class _Watch:
     still_held: Check
     show: Progress
     inventory: "Inventory | None"
+    meanwhile: Callable[[], None] | None
 
     def train(self, driver: Callable[[Pass, Placer, Location, "_Watch"], None]) -> None:
         """Have a driver train what is left; whatever ends it, all that was reported is written."""
@@ -198,6 +201,9 @@ class _Watch:
         if self.work.allowance.is_spent and self.work.running:
             raise Spent("the budget is spent")
         self.show.update(self.work.ledger)
+        if self.meanwhile and self.work.leaves_places:
+            self.meanwhile()
+            self.meanwhile = None
 
     def _finish(self) -> None:
         try:

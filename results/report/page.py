@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
+from importlib import import_module
 from numbers import Real
 from typing import Any
 
@@ -56,6 +58,13 @@ _SHORT = {"n_train": "images", "n_parameters": "parameters", "flops_per_image": 
 
 Columns = dict[str, list[Any]]
 """Values by column; lists may hold any type that JSON knows."""
+
+
+def prepare() -> None:
+    """Load what reports are made with, at a time when nothing waits for it."""
+    with suppress(ImportError, OSError):  # said by the report itself
+        begin_vega()
+        import_module("results.figures.catalogue")
 
 
 def write_report(

@@ -1,3 +1,4 @@
+import gc
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -5,7 +6,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from trainables.machine import available_memory, free_disk, memory_kills
+from trainables.machine import available_memory, free_disk, memory_kills, uncollected
 
 NOWHERE = Path("/nonexistent")
 
@@ -77,3 +78,12 @@ def test_what_the_system_ended_for_its_memory_is_counted(tmp_path):
     assert memory_kills(tmp_path) == 1
     (tmp_path / "memory" / "memory.oom_control").write_text("under_oom 0\noom_kill 3\n")
     assert memory_kills(tmp_path) == 3
+
+
+def test_garbage_is_looked_for_again_where_it_was() -> None:
+    with uncollected():
+        assert not gc.isenabled()
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()

@@ -88,9 +88,9 @@ class Cifar(Readable):
         """Return the data set; torchvision checks each file's MD5 before it is unpickled."""
         dataset = self.dataset
         if dataset is None:
-            from torchvision import datasets
+            from trainables.vision import torchvision
 
-            dataset = getattr(datasets, _CIFAR[self.name][0])
+            dataset = getattr(torchvision.datasets, _CIFAR[self.name][0])
         parts = {"train": self._part(dataset, True), "test": self._part(dataset, False)}
         splits = {
             part: array_split(f"{self.name}, {part}", held.data, held.targets)

@@ -10,7 +10,6 @@ import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
-from torchvision.models import GoogLeNet, Inception3
 
 from trainables.data.batches import Preparation
 from trainables.data.pictures import decode
@@ -19,6 +18,7 @@ from trainables.errors import WeightsError
 from trainables.models.rehearsal import fresh_model
 from trainables.recipe import Sides, Stem
 from trainables.trial import Channels, Source
+from trainables.vision import torchvision
 
 _MARK = "scalestudy"
 _VERSION = 1
@@ -83,7 +83,7 @@ class _Network(nn.Module):
         super().__init__()
         count, sides = len(about.classes), about.image_size
         self.module = fresh_model(about.model, count, about.stem, sides, seed=0)
-        if isinstance(self.module, GoogLeNet | Inception3):
+        if isinstance(self.module, torchvision.models.GoogLeNet | torchvision.models.Inception3):
             self.module.transform_input = about.rescaled
         self.module.load_state_dict(tensors)
         self.eval()

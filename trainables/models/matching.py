@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.vision_transformer import VisionTransformer, interpolate_embeddings
 
 from trainables.errors import WeightsError
 from trainables.models.tensors import LEVEL
+from trainables.vision import torchvision
 
 Head = Literal["kept", "fresh"]
 
@@ -242,12 +242,14 @@ def _with_positions(state: dict[str, Tensor], module: Any) -> dict[str, Tensor]:
     """Return the state with a vision transformer's position embeddings at the module's size."""
     key = "encoder.pos_embedding"
     theirs = state.get(key)
-    if not isinstance(module, VisionTransformer) or theirs is None or theirs.ndim != 3:
+    known = torchvision.models.vision_transformer
+    if not isinstance(module, known.VisionTransformer) or theirs is None or theirs.ndim != 3:
         return state
     is_square = math.isqrt(theirs.shape[1] - 1) ** 2 == theirs.shape[1] - 1
     if theirs.shape == module.encoder.pos_embedding.shape or len(theirs) != 1 or not is_square:
         return state
-    moved = interpolate_embeddings(module.image_size, module.patch_size, {key: theirs.float()})
+    sides = module.image_size, module.patch_size
+    moved = known.interpolate_embeddings(*sides, {key: theirs.float()})
     return {**state, **moved}
 
 

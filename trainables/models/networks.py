@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -19,6 +18,7 @@ from trainables.functions import is_function
 from trainables.models.facts import Anatomy
 from trainables.models.own import build_own, builder
 from trainables.recipe import Sides, Stem
+from trainables.vision import torchvision
 
 _SIZE_ARGUMENT = {"VisionTransformer": "image_size", "MaxVit": "input_size"}
 """Families whose layers depend on the image size, and how their builders call it."""

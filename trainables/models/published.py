@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torchvision
 from torch import Tensor
 
 from trainables.errors import WeightsError
@@ -18,6 +17,7 @@ from trainables.functions import is_function, own_output
 from trainables.models.networks import model_names
 from trainables.models.tensors import read_tensors
 from trainables.trial import Channels, Weights
+from trainables.vision import torchvision
 
 _NAMED = {
     "imagenet": Channels(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),

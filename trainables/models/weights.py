@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from torchvision.models import GoogLeNet, Inception3
 
 from trainables.errors import WeightsError
 from trainables.functions import is_function
@@ -19,6 +18,7 @@ from trainables.models.tensors import digest, read_tensors
 from trainables.models.timm_models import PREFIX, timm_weights
 from trainables.recipe import Sides, Stem
 from trainables.trial import Normalization, Weights
+from trainables.vision import torchvision
 
 
 def resolve_weights(
@@ -102,7 +102,8 @@ def load_weights(module: nn.Module, weights: Weights, model: str, n_classes: int
     found = _fit(weights, module, model, n_classes)
     if found is None:
         return None
-    if weights.name is not None and isinstance(module, GoogLeNet | Inception3):
+    scaled = torchvision.models.GoogLeNet | torchvision.models.Inception3
+    if weights.name is not None and isinstance(module, scaled):
         # Inception's and GoogLeNet's were trained on inputs scaled to -1..1.
         module.transform_input = True
     module.load_state_dict(found.entries, strict=False)

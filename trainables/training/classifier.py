@@ -43,7 +43,7 @@ from trainables.training.learner import Facts, Pausable, Paused, Row
 from trainables.training.losses import judge, mean_loss
 from trainables.training.mixing import mixer, varied
 from trainables.training.network import Network
-from trainables.training.optimizers import Interval, Schedule, build_optimizer
+from trainables.training.optimizers import Interval, Schedule, build_optimizer, update
 from trainables.training.parallel import Group
 from trainables.training.scores import FIVE, Predictions, scores
 from trainables.trial import Trial
@@ -348,7 +348,7 @@ class Classifier(Pausable):
         torch.autograd.backward(loss)
         if recipe.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)
-        self._optimizer.step()
+        update(self._optimizer)
         hits = (scores.detach().argmax(1) == labels).sum()
         self._interval.add(loss.detach(), hits if self._group.weight else 0)
         return ()

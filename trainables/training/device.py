@@ -163,7 +163,9 @@ def prepare(
     torch.set_num_threads(cpus)
     # A CPU's threads as well add gradients of one place in any order. A layer that knows no other
     # way is warned of; attention does: written out in matrices.
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")
+    # To the compiler it says so too, where it is loaded; a user's model may compile itself.
+    os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if device.type != "cuda":
         return

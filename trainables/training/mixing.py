@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from trainables.recipe import Recipe
 
@@ -17,12 +16,18 @@ Mixer = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 def mixer(recipe: Recipe, n_classes: int) -> Mixer | None:
     """Return mixup (Zhang et al. 2018), cutmix (Yun et al. 2019) or one of the two; else None."""
+    if not (recipe.mixup or recipe.cutmix):
+        return None
+    # Slow to import, as below, and most recipes ask for none.
+    from torchvision.transforms import v2
+
     ways: list[v2.Transform] = []
     if recipe.mixup:
         ways.append(v2.MixUp(alpha=recipe.mixup, num_classes=n_classes))
     if recipe.cutmix:
         ways.append(v2.CutMix(alpha=recipe.cutmix, num_classes=n_classes))
-    return v2.RandomChoice(ways) if ways else None
+    mixed: Mixer = v2.RandomChoice(ways)
+    return mixed
 
 
 def varied(recipe: Recipe, sides: tuple[int, int]) -> Callable[[Tensor], Tensor] | None:
@@ -32,14 +37,14 @@ def varied(recipe: Recipe, sides: tuple[int, int]) -> Callable[[Tensor], Tensor]
     random resized crop of Inception with a flip, to the recipe's image size, else to these sides,
     height and width in pixels. None for other augmentations.
     """
-    size = recipe.sides or sides
-    one: v2.Transform
-    if recipe.augmentation == "trivial":
-        one = v2.TrivialAugmentWide()
-    elif recipe.augmentation == "resized-crop":
-        one = v2.Compose([v2.RandomResizedCrop(size), v2.RandomHorizontalFlip()])
-    else:
+    if recipe.augmentation not in ("trivial", "resized-crop"):
         return None
+    from torchvision.transforms import v2
+
+    cropped = v2.RandomResizedCrop(recipe.sides or sides)
+    flipped = v2.RandomHorizontalFlip()
+    is_trivial = recipe.augmentation == "trivial"
+    one = v2.TrivialAugmentWide() if is_trivial else v2.Compose([cropped, flipped])
 
     def change(images: Tensor) -> Tensor:
         planes = images.permute(0, 3, 1, 2)

@@ -1,5 +1,6 @@
 """Update rules, the course of the learning rate, and where an interval of updates stands."""
 
+import inspect
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,7 +37,25 @@ def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch
         others = [values for values in listed if values.ndim <= 1]
         groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
         groups = [group for group in groups if group["params"]]
+    _spare_compiler()
     return make(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True, **more)
+
+
+def update(optimizer: torch.optim.Optimizer) -> None:
+    """Take a step along the gradients, as `step` does; which first imports torch's compiler."""
+    with torch.no_grad():
+        inspect.unwrap(type(optimizer).step)(optimizer)
+
+
+def _spare_compiler() -> None:
+    """Have an optimizer's methods called that the compiler leaves out, without asking it for that.
+
+    At their first call torch imports it, more than a second and 150 MiB, to mark them.
+    """
+    for method in vars(torch.optim.Optimizer).values():
+        plain = getattr(method, "__wrapped__", None)
+        if plain and "disable_fn" in getattr(method, "__code__", plain.__code__).co_varnames:
+            vars(plain).setdefault("__dynamo_disable", plain)
 
 
 class Interval:

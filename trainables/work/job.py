@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from trainables import errors
 from trainables.functions import is_function, load_function, own_output
-from trainables.machine import peak_memory
+from trainables.machine import peak_memory, uncollected
 from trainables.training.learner import Learner, Pausable, Pause, Paused, Row, updates_of
 from trainables.work import answers
 from trainables.work.checkpoints import Checkpoints, folder_at
@@ -37,7 +37,8 @@ def make_here(task: Task) -> Learner:
 
         return Simulated(trial, test=task.test)
     if trial.trainable == "classifier":
-        from trainables.training.classifier import Classifier
+        with uncollected():
+            from trainables.training.classifier import Classifier
 
         return Classifier(trial, **task.model_dump(include=_PLACED))
     try:

@@ -115,6 +115,10 @@ def test_the_private_folder_is_short_and_closed(
 
 PRIVATE = [
     ("ray._private.services", "get_node_ip_address"),
+    ("ray._private.services", "get_node"),
+    ("ray._private.services", "_get_gcs_client_options"),
+    ("ray._private.state", "GlobalState._initialize_global_state"),
+    ("ray._private.state", "GlobalState.node_table"),
     ("ray._private.worker", "print_to_stdstream"),
     ("ray._private.state", "available_resources_per_node"),
     ("ray._private.state", "state.get_draining_nodes"),

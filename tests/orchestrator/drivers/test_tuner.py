@@ -63,7 +63,9 @@ def run_faulty(trainable: str, out: Path, **values: Any) -> tuple[Summary, pd.Da
 def test_rows_are_those_of_a_run_without_ray_and_trained_once(
     ray_cluster: Any, tmp_path: Path
 ) -> None:
-    run_study(study(), tmp_path / "ray")
+    calls: list[None] = []
+    run_study(study(), tmp_path / "ray", meanwhile=lambda: calls.append(None))
+    assert len(calls) == 1
     run_study(study(), tmp_path / "here", address="none")
     for name, columns in (("epochs", [*COMPARED]), ("trials", ["status", "final_test_accuracy"])):
         ray_rows, here_rows = (table(tmp_path / out, name, columns) for out in ("ray", "here"))

@@ -243,6 +243,19 @@ def test_who_starts_is_spread_over_what_few_leave_idle(tmp_path: Path) -> None:
     assert told == [n, n, n - 1]
 
 
+def test_places_are_left_once_nothing_waits_for_them(tmp_path: Path) -> None:
+    work = a_pass(study(), tmp_path)
+    work.slots = 2
+    assert not work.leaves_places
+    while len(work.ledger.left()) > 1:
+        work.lose(begin(work), FailureKind.DIVERGED, "NaN")
+        assert not work.leaves_places
+    last = begin(work)
+    assert work.leaves_places
+    work.lose(last, FailureKind.DIVERGED, "NaN")
+    assert not work.leaves_places
+
+
 # Cuts.
 
 

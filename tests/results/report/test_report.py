@@ -13,7 +13,7 @@ from sample import Plan, write
 import results
 from results.errors import ResultsError, StoreError
 from results.report import html
-from results.report.page import render
+from results.report.page import prepare, render
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\u2028"
 
@@ -239,6 +239,14 @@ def test_a_charting_library_that_is_not_there_is_named(monkeypatch):
     finally:
         for made in making:
             made.cache_clear()
+
+
+def test_what_cannot_be_prepared_is_left_to_the_report(monkeypatch):
+    def refuse() -> None:
+        raise OSError("no memory for another process")
+
+    monkeypatch.setattr("results.report.page.begin_vega", refuse)
+    prepare()
 
 
 def test_no_spreadsheet_takes_a_name_for_a_formula(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from trainables.recipe import Recipe
-from trainables.training.optimizers import Interval, Schedule, build_optimizer
+from trainables.training.optimizers import Interval, Schedule, build_optimizer, update
 
 
 def course(steps_per_interval: int, **fields: Any) -> list[float]:
@@ -96,9 +96,24 @@ def one_update(**fields: Any) -> list[float]:
     found = []
     for _ in range(2):
         weight.grad = torch.full((1,), 2.0)
-        optimizer.step()
+        update(optimizer)
         found.append(weight.item())
     return found
+
+
+@pytest.mark.parametrize("rule", ["adam", "adamw", "sgd"])
+def test_an_update_is_torchs_step(rule: str) -> None:
+    found = []
+    for advance in (update, lambda optimizer: optimizer.step()):
+        torch.manual_seed(0)
+        weights = nn.Parameter(torch.randn(3, 4))
+        optimizer = build_optimizer([weights], Recipe(optimizer=rule, weight_decay=0.1))
+        for _ in range(3):
+            weights.grad = torch.randn(3, 4)
+            advance(optimizer)
+        found.append(weights.detach())
+        assert not weights.grad.requires_grad
+    assert torch.equal(*found)
 
 
 def test_sgd_by_hand() -> None:
