@@ -58,6 +58,7 @@ def measure(
     log: Path,
     environment: Mapping[str, str],
     patience: float = _PATIENCE,
+    folder: Path | None = None,
 ) -> Cost:
     """Run a command to its end.
 
@@ -69,6 +70,8 @@ def measure(
         File for its output.
     patience
         Seconds for which it may compute nothing before it is ended.
+    folder
+        Where it runs; here by default.
 
     Raises
     ------
@@ -83,6 +86,7 @@ def measure(
             stdout=handle,
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
+            cwd=folder,
         )
         sampler = _Sampler(process.pid, patience)
         sampler.start()

@@ -64,11 +64,10 @@ def main() -> None:
 
 def _run(folder: Path, study: Path) -> Cost:
     with tempfile.TemporaryDirectory(prefix="run-") as place:
-        command = [sys.executable, "-P", "-m", "orchestrator", "run", str(study.resolve())]
+        command = [sys.executable, "-m", "orchestrator", "run", str(study.resolve())]
+        command += ["--out", str(Path(place) / "run")]
         variables = {"PYTHONPATH": str(folder), "RAY_USAGE_STATS_ENABLED": "0"}
-        return measure(
-            [*command, "--out", str(Path(place) / "run")], Path(place) / "log", variables
-        )
+        return measure(command, Path(place) / "log", variables, folder=folder)
 
 
 if __name__ == "__main__":
