@@ -1,6 +1,6 @@
 """`python -m orchestrator`: the same as `scalestudy`, where that is not installed."""
 
-from orchestrator.commands.app import main
+from orchestrator.commands.app import command
 
 if __name__ == "__main__":
-    main()
+    command()

@@ -24,9 +24,9 @@ _GIVEN = ("SLURM_CPUS_PER_TASK", "PBS_NCPUS", "NSLOTS", "LSB_DJOB_NUMPROC")
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Keep Python from looking for garbage: while libraries are imported it finds none.
+    """Keep Python from looking for garbage, as while libraries are imported.
 
-    Looking takes a quarter of that time.
+    It would find next to none, and takes a quarter of that time.
     """
     was_enabled = gc.isenabled()
     gc.disable()

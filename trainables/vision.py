@@ -1,6 +1,7 @@
-"""torchvision, imported without torch's compiler, which a second and 150 MiB of a process go to.
+"""torchvision, without torch's compiler, which takes a second and 150 MiB of each process.
 
-Its operators want to know what the compiler supports; nobody who trains eagerly asks them.
+One of torchvision's operators wants to know what the compiler supports; nobody who trains without
+it asks. Meanwhile a module of that name stands there, which gives way to the true one.
 """
 
 import sys
@@ -9,19 +10,32 @@ from types import ModuleType
 from typing import Any
 
 _ASKED = "torch._dynamo.utils"
+_stand_in = ModuleType(_ASKED)
+
+
+def _true() -> ModuleType:
+    if sys.modules.get(_ASKED) is _stand_in:
+        del sys.modules[_ASKED]
+    return import_module(_ASKED)
+
+
+def _value(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return getattr(_true(), name)
 
 
 def _is_compile_supported(*args: Any) -> Any:
-    return import_module(_ASKED).is_compile_supported(*args)
+    return _true().is_compile_supported(*args)
 
 
-_absent = ModuleType(_ASKED)
-vars(_absent)["is_compile_supported"] = _is_compile_supported
-_is_new = "torchvision" not in sys.modules and sys.modules.setdefault(_ASKED, _absent) is _absent
+vars(_stand_in).update(is_compile_supported=_is_compile_supported, __getattr__=_value)
+if "torchvision" not in sys.modules:
+    sys.modules.setdefault(_ASKED, _stand_in)
 try:
     import torchvision
 finally:
-    if _is_new:
+    if sys.modules.get(_ASKED) is _stand_in:
         del sys.modules[_ASKED]
 
 __all__ = ["torchvision"]

@@ -85,8 +85,6 @@ def _any_command(
 def main() -> None:
     """Run the command; every error a user can cause is one message on standard error."""
     sys.stdout, sys.stderr = map(_patient, (sys.stdout, sys.stderr))
-    # Where libraries are imported Python looks for garbage, a fifth of their time, and finds none.
-    gc.set_threshold(100_000, 50, 100)
     try:
         code = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
@@ -103,6 +101,15 @@ def main() -> None:
             error.show()
         else:
             typer.echo(f"scalestudy: {said}", err=True)
-    # It would look through all that was imported before it ends, which takes half a second.
-    gc.freeze()
     sys.exit(code)
+
+
+def command() -> None:
+    """Run the command as a process of its own, whose time is short."""
+    # Looking for garbage takes a fifth of it while libraries are imported, and finds next to none.
+    gc.set_threshold(100_000, 10, 10)
+    try:
+        main()
+    finally:
+        # Else Python looks through all that was imported once more before it ends.
+        gc.freeze()

@@ -1,5 +1,6 @@
 """Who carries a pass's trials out: this process, or workers of a Ray cluster."""
 
+import gc
 from collections.abc import Callable
 from typing import Protocol
 
@@ -47,6 +48,8 @@ def train_alone(work: Pass, placer: Placer, checkpoints: Location, watch: Watch)
     placer.meet([own_machine(study.trainable != "simulated")])
     placer.settle(work.ledger.precision, watch.note)
     watch.begin()
+    # What a trial leaves in this process goes soon, as in a worker.
+    gc.set_threshold(700, 10, 10)
     train_here(work, checkpoints, watch.beat)
 
 

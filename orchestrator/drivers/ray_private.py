@@ -6,7 +6,10 @@ from typing import Any
 from unittest.mock import patch
 
 LOOPBACK = "127.0.0.1"
-_LOOKS_SECONDS = 5.0
+_WAIT_SECONDS = 5.0
+"""For a node to be there; after that it is left to Ray, which looks once a second."""
+_LOOK_SECONDS = 0.02
+"""Between two looks."""
 
 
 class _Fixed(list[str]):
@@ -70,18 +73,18 @@ def init_on_loopback(init: Any, folder: str, **options: Any) -> None:
 
 
 def _once_there(get_node: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
-    """Have a node looked for often until it is there: Ray looks once in a second."""
+    """Have a node asked for as soon as it is there."""
     from ray._private import services
     from ray._private.state import GlobalState
 
     def look(address: str, node_id: str) -> Any:
         state = GlobalState()
         state._initialize_global_state(services._get_gcs_client_options(address))
-        until = time.monotonic() + _LOOKS_SECONDS
+        until = time.monotonic() + _WAIT_SECONDS
         while time.monotonic() < until:
             if any(node["NodeID"] == node_id for node in state.node_table()):
                 break
-            time.sleep(0.02)
+            time.sleep(_LOOK_SECONDS)
         return get_node(address, node_id)
 
     return look

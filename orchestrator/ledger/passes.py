@@ -134,9 +134,11 @@ class Pass:
 
     @property
     def leaves_places(self) -> bool:
-        """Whether something runs, and less than could: processors are free."""
+        """Whether all that is left runs, on fewer places than there are."""
         waits = self._queue or self.ledger.stages.unknown_recipes()
-        return not waits and 0 < len(self.running) < self.slots
+        rows, there = self.ledger.rows, self.running
+        begun = all(rows[trial_id]["status"] == Status.RUNNING for trial_id in there)
+        return not waits and begun and 0 < len(there) < self.slots
 
     def done(self, wanted: Wanted) -> int:
         """Return how many epochs of a trial are recorded."""

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -82,7 +82,8 @@ def run_study(
     than fit, and none need be there yet. A `budget` such as 3h, 20gpu-hours or a number in the
     currency of `prices` caps this run: what would exceed it is left open. What
     `orchestrator.make_progress` returns shows how far it is; nothing is shown by default.
-    `meanwhile` is called once, as soon as the last trials leave a place free.
+    `meanwhile` is called at most once, as soon as all that is left runs and leaves a place free;
+    whatever it raises is dropped.
 
     Raises StudyError where the study cannot be run, RunError where lock, disk or cluster stand in
     the way, and Interrupted once a signal has ended the run; run again to go on.
@@ -202,8 +203,12 @@ class _Watch:
             raise Spent("the budget is spent")
         self.show.update(self.work.ledger)
         if self.meanwhile and self.work.leaves_places:
-            self.meanwhile()
-            self.meanwhile = None
+            self._flush(force=True)
+            meanwhile, self.meanwhile = self.meanwhile, None
+            # Training depends on nothing that is done here.
+            with suppress(Exception):
+                meanwhile()
+            self.signals.check()
 
     def _finish(self) -> None:
         try:

@@ -7,11 +7,12 @@ import io
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
@@ -161,12 +162,12 @@ def resource(name: str) -> str:
 
 
 @cache
-def begin_vega() -> "subprocess.Popen[bytes]":
+def begin_vega() -> "tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]":
     """Have the charting library made into one script, beside whatever this process does next."""
-    # More than a second, during which a thread would keep all others waiting.
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", _BUNDLE], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    # More than a second, during which a thread would keep all others waiting. It waits for nobody.
+    said, complaint = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+    made = [sys.executable, "-P", "-c", _BUNDLE]
+    return subprocess.Popen(made, stdout=said, stderr=complaint), said, complaint
 
 
 @cache
@@ -175,16 +176,22 @@ def vega() -> str:
 
     Raises ResultsError where it cannot be made.
     """
-    making = begin_vega()
-    script, complaint = making.communicate()
-    if making.returncode:
-        lines = complaint.decode(errors="replace").strip().splitlines()
-        reason = lines[-1] if lines else "no reason given"
-        raise ResultsError(
-            f"the report's charting library cannot be made into a script ({reason}); install "
-            "vl-convert-python again. The figures in the report's folder are whole."
-        )
-    return script.decode()
+    for _ in range(2):
+        making, said, complaint = begin_vega()
+        with said, complaint:
+            is_made = making.wait() == 0
+            said.seek(0)
+            complaint.seek(0)
+            script, lines = said.read().decode(), complaint.read().decode(errors="replace")
+        if is_made:
+            return script
+        # Memory may have been short, and be there again.
+        begin_vega.cache_clear()
+    reason = (lines.strip().splitlines() or ["no reason given"])[-1]
+    raise ResultsError(
+        f"the report's charting library cannot be made into a script ({reason}); install "
+        "vl-convert-python again. The figures in the report's folder are whole."
+    )
 
 
 def data_address(kind: str, content: bytes) -> str:

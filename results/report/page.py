@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Collection
-from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from numbers import Real
@@ -62,9 +61,8 @@ Columns = dict[str, list[Any]]
 
 def prepare() -> None:
     """Load what reports are made with, at a time when nothing waits for it."""
-    with suppress(ImportError, OSError):  # said by the report itself
-        begin_vega()
-        import_module("results.figures.catalogue")
+    begin_vega()
+    import_module("results.figures.catalogue")
 
 
 def write_report(

@@ -4,6 +4,7 @@ import gc
 import math
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -164,8 +165,10 @@ def prepare(
     # A CPU's threads as well add gradients of one place in any order. A layer that knows no other
     # way is warned of; attention does: written out in matrices.
     torch.set_deterministic_debug_mode("warn")
-    # To the compiler it says so too, where it is loaded; a user's model may compile itself.
-    os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
+    # Nor may a user's model that compiles itself; the compiler reads this when it is loaded.
+    os.environ["TORCHINDUCTOR_DETERMINISTIC"] = "1"
+    if compiler := sys.modules.get("torch._inductor.config"):
+        compiler.deterministic = True  # type: ignore[attr-defined]
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if device.type != "cuda":
         return

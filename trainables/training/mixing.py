@@ -1,6 +1,7 @@
 """What is done to the images of an update beyond a crop and a flip: by torchvision's transforms.
 
-They draw from torch's global generator: seed it, inside `torch.random.fork_rng`.
+They draw from torch's global generator: seed it, inside `torch.random.fork_rng`. They are imported
+where a recipe asks for one: with them comes torch's compiler.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,6 @@ def mixer(recipe: Recipe, n_classes: int) -> Mixer | None:
     """Return mixup (Zhang et al. 2018), cutmix (Yun et al. 2019) or one of the two; else None."""
     if not (recipe.mixup or recipe.cutmix):
         return None
-    # Slow to import, as below, and most recipes ask for none.
     from torchvision.transforms import v2
 
     ways: list[v2.Transform] = []
@@ -41,10 +41,11 @@ def varied(recipe: Recipe, sides: tuple[int, int]) -> Callable[[Tensor], Tensor]
         return None
     from torchvision.transforms import v2
 
-    cropped = v2.RandomResizedCrop(recipe.sides or sides)
-    flipped = v2.RandomHorizontalFlip()
-    is_trivial = recipe.augmentation == "trivial"
-    one = v2.TrivialAugmentWide() if is_trivial else v2.Compose([cropped, flipped])
+    one: v2.Transform
+    if recipe.augmentation == "trivial":
+        one = v2.TrivialAugmentWide()
+    else:
+        one = v2.Compose([v2.RandomResizedCrop(recipe.sides or sides), v2.RandomHorizontalFlip()])
 
     def change(images: Tensor) -> Tensor:
         planes = images.permute(0, 3, 1, 2)

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from trainables.recipe import Recipe
 from trainables.training.learner import Paused
 
+_COMPILER = "torch._dynamo"
 _CYCLE_RISE = 0.3
 """Share of the budget in which `one-cycle` rises, where the recipe names no warm-up."""
 _CYCLE_START = 25.0
@@ -42,20 +44,32 @@ def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch
 
 
 def update(optimizer: torch.optim.Optimizer) -> None:
-    """Take a step along the gradients, as `step` does; which first imports torch's compiler."""
+    """Take torch's own step along the gradients, without its hooks and without torch's compiler."""
     with torch.no_grad():
         inspect.unwrap(type(optimizer).step)(optimizer)
 
 
 def _spare_compiler() -> None:
-    """Have an optimizer's methods called that the compiler leaves out, without asking it for that.
+    """Have optimizers call by themselves what the compiler is to leave out, until it is loaded.
 
-    At their first call torch imports it, more than a second and 150 MiB, to mark them.
+    At the first call torch loads it, more than a second and 150 MiB, to mark them.
     """
     for method in vars(torch.optim.Optimizer).values():
-        plain = getattr(method, "__wrapped__", None)
-        if plain and "disable_fn" in getattr(method, "__code__", plain.__code__).co_varnames:
-            vars(plain).setdefault("__dynamo_disable", plain)
+        code = getattr(method, "__code__", None)
+        if code and "disable_fn" in code.co_varnames and _COMPILER not in sys.modules:
+            vars(method.__wrapped__).setdefault("__dynamo_disable", _spared(method))
+
+
+def _spared(marking: Callable[..., Any]) -> Callable[..., Any]:
+    plain: Any = vars(marking)["__wrapped__"]
+
+    def call(*args: Any, **named: Any) -> Any:
+        if _COMPILER not in sys.modules:
+            return plain(*args, **named)
+        vars(plain).pop("__dynamo_disable", None)
+        return marking(*args, **named)
+
+    return call
 
 
 class Interval:

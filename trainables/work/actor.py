@@ -20,6 +20,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from trainables.errors import CheckpointError, Diverged, OutOfMemory, TrainableError
 from trainables.functions import see_modules
+from trainables.machine import uncollected
 from trainables.training.learner import Facts, Learner, Row
 from trainables.training.scores import Predictions
 from trainables.work.job import Job, make_here
@@ -260,7 +261,8 @@ class Rank:
 
     def take(self, task: Task | None = None) -> None:
         """Forget the last trial's learner; make that of a task, which every process must."""
-        from trainables.training.classifier import Classifier
+        with uncollected():
+            from trainables.training.classifier import Classifier
 
         self._learner = None
         if task is None:

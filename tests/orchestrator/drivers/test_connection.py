@@ -9,6 +9,7 @@ import tempfile
 import threading
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -137,6 +138,21 @@ def test_ray_has_the_private_names_that_are_used(module: str, name: str) -> None
     assert callable(found), (
         f"Ray has no {module}.{name} any more: see orchestrator/drivers/ray_private.py"
     )
+
+
+def test_a_node_is_asked_for_once_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray._private.services as services
+    import ray._private.state as state
+
+    tables = iter([[], [{"NodeID": "other"}], [{"NodeID": "mine"}]])
+    there = SimpleNamespace(
+        _initialize_global_state=lambda options: None, node_table=lambda: next(tables)
+    )
+    monkeypatch.setattr(state, "GlobalState", lambda: there)
+    monkeypatch.setattr(services, "_get_gcs_client_options", lambda address: address)
+    look = ray_private._once_there(lambda address, node: (address, node))
+    assert look("head:6379", "mine") == ("head:6379", "mine")
+    assert next(tables, None) is None
 
 
 @pytest.mark.ray

@@ -63,9 +63,7 @@ def run_faulty(trainable: str, out: Path, **values: Any) -> tuple[Summary, pd.Da
 def test_rows_are_those_of_a_run_without_ray_and_trained_once(
     ray_cluster: Any, tmp_path: Path
 ) -> None:
-    calls: list[None] = []
-    run_study(study(), tmp_path / "ray", meanwhile=lambda: calls.append(None))
-    assert len(calls) == 1
+    run_study(study(), tmp_path / "ray")
     run_study(study(), tmp_path / "here", address="none")
     for name, columns in (("epochs", [*COMPARED]), ("trials", ["status", "final_test_accuracy"])):
         ray_rows, here_rows = (table(tmp_path / out, name, columns) for out in ("ray", "here"))
@@ -77,6 +75,19 @@ def test_rows_are_those_of_a_run_without_ray_and_trained_once(
     assert run_study(study(), store.root).exit_code == 0
     pd.testing.assert_frame_equal(store.read("epochs").to_pandas(), before)
     assert len(store.parts("environments")) == environments
+
+
+def test_what_is_done_meanwhile_is_done_while_the_last_trial_runs(
+    ray_cluster: Any, tmp_path: Path
+) -> None:
+    def fail() -> None:
+        found.append(Store(tmp_path).read("trials").to_pandas().status.tolist())
+        raise ValueError("training does not depend on it")
+
+    found: list[list[str]] = []
+    alone = study(factors={"model": ["a"]}, seeds=[0])
+    assert run_study(alone, tmp_path, meanwhile=fail).exit_code == 0
+    assert found == [["running"]]
 
 
 def test_search_measures_every_cell_with_every_seed(ray_cluster: Any, tmp_path: Path) -> None:

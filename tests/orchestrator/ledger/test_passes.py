@@ -243,16 +243,22 @@ def test_who_starts_is_spread_over_what_few_leave_idle(tmp_path: Path) -> None:
     assert told == [n, n, n - 1]
 
 
-def test_places_are_left_once_nothing_waits_for_them(tmp_path: Path) -> None:
+def test_places_are_left_once_all_that_is_left_runs_on_fewer(tmp_path: Path) -> None:
     work = a_pass(study(), tmp_path)
     work.slots = 2
-    assert not work.leaves_places
-    while len(work.ledger.left()) > 1:
+    while len(work.ledger.left()) > 3:
         work.lose(begin(work), FailureKind.DIVERGED, "NaN")
-        assert not work.leaves_places
-    last = begin(work)
+    one = begin(work)
+    assert not work.leaves_places  # others wait
+    two = begin(work)
+    work.lose(one, FailureKind.DIVERGED, "NaN")
+    last = work.next()
+    assert last
+    work.lose(two, FailureKind.DIVERGED, "NaN")
+    assert not work.leaves_places  # it has not begun
+    work.start(last.trial.trial_id)
     assert work.leaves_places
-    work.lose(last, FailureKind.DIVERGED, "NaN")
+    work.slots = 1
     assert not work.leaves_places
 
 

@@ -241,12 +241,13 @@ def test_a_charting_library_that_is_not_there_is_named(monkeypatch):
             made.cache_clear()
 
 
-def test_what_cannot_be_prepared_is_left_to_the_report(monkeypatch):
-    def refuse() -> None:
-        raise OSError("no memory for another process")
-
-    monkeypatch.setattr("results.report.page.begin_vega", refuse)
+def test_a_charting_library_whose_making_was_killed_is_made_again():
+    making = (html.begin_vega, html.vega)
+    for made in making:
+        made.cache_clear()
     prepare()
+    html.begin_vega()[0].kill()
+    assert "vegaEmbed" in html.vega()
 
 
 def test_no_spreadsheet_takes_a_name_for_a_formula(tmp_path: Path) -> None:

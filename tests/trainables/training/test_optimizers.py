@@ -107,13 +107,16 @@ def test_an_update_is_torchs_step(rule: str) -> None:
     for advance in (update, lambda optimizer: optimizer.step()):
         torch.manual_seed(0)
         weights = nn.Parameter(torch.randn(3, 4))
-        optimizer = build_optimizer([weights], Recipe(optimizer=rule, weight_decay=0.1))
+        fields = {"optimizer": rule, "weight_decay": 0.1, "decay_norms": False}
+        norm = nn.Parameter(torch.ones(4))
+        optimizer = build_optimizer([weights, norm], Recipe(**fields))
         for _ in range(3):
-            weights.grad = torch.randn(3, 4)
+            weights.grad, norm.grad = torch.randn(3, 4), torch.randn(4)
             advance(optimizer)
-        found.append(weights.detach())
-        assert not weights.grad.requires_grad
-    assert torch.equal(*found)
+        assert torch.is_grad_enabled()
+        held = [value for state in optimizer.state.values() for value in state.values()]
+        found.append([weights.detach(), norm.detach(), *held])
+    assert all(map(torch.equal, *found))
 
 
 def test_sgd_by_hand() -> None:
