@@ -5,7 +5,8 @@ Run it: python benchmarks/versions.py OTHER_CHECKOUT [STUDY ...] [--rounds 3]
 The other is a folder that holds another version, such as `git worktree add ../older COMMIT` makes
 one. A study is a file that both versions take; by default two trials of digits, ResNet-18 for one
 epoch, most of which is start and report. Times are of whole commands, reports included, after each
-version has run each study once, which decodes the images. Keep the machine quiet.
+version has run each study once, from its own folder. CPU seconds are sampled once a second, so that
+they lack each process's last one. Keep the machine quiet.
 """
 
 import argparse
@@ -30,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("other", type=Path, help="folder of the other version; here: this one's")
+    parser.add_argument("other", type=Path, help="a folder with the other version")
     parser.add_argument("studies", type=Path, nargs="*", metavar="STUDY")
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
@@ -43,17 +44,19 @@ def main() -> None:
         two.write_text(TWO)
         for study in asked.studies or [two]:
             for folder in versions:
-                _run(folder, study)  # files into the cache of the system, images into that folder
+                _run(folder, study)  # for the caches
             ratios, by_cpu = [], []
             for number in range(asked.rounds):
-                ours, theirs = (_run(folder, study) for folder in versions)
+                turned = versions[::-1] if number % 2 else versions
+                costs = {folder: _run(folder, study) for folder in turned}
+                ours, theirs = (costs[folder] for folder in versions)
                 ratios.append(ours.seconds / theirs.seconds)
                 by_cpu.append(ours.cpu_seconds / theirs.cpu_seconds)
                 print(
                     f"{study.stem}, round {number + 1}: {ours.seconds:.1f} s beside "
                     f"{theirs.seconds:.1f} s; CPU {ours.cpu_seconds:.1f} beside "
                     f"{theirs.cpu_seconds:.1f} s; largest worker {ours.memory_worker >> 20} beside "
-                    f"{theirs.memory_worker >> 20} MiB",
+                    f"{theirs.memory_worker >> 20} MiB; load {ours.load:.1f}",
                     flush=True,
                 )
             print(

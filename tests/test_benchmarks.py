@@ -125,11 +125,11 @@ def test_side_by_side(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.ray
-def test_what_evaluating_less_saves(tmp_path: Path) -> None:
-    said = run("evaluation.py", "--quick", folder=tmp_path)
-    assert said.count("the same winners") == 2
-    assert "auto: ratio " in said
-    assert "final: ratio " in said
+def test_what_each_saving_saves(tmp_path: Path) -> None:
+    said = run("savings.py", "--quick", "--ways", "test: final", "together", folder=tmp_path)
+    assert "test: final: " in said
+    assert "together: " in said
+    assert "winners" in said
 
 
 @pytest.mark.long
