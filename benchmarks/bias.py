@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from cifar import cifar10
 
 import results
 
@@ -45,9 +46,7 @@ def main() -> None:
     factors = {"model": asked.models, "fraction": asked.fractions}
     study: dict[str, Any] = {**STUDY, "recipe": {"epochs": asked.epochs}}
     if asked.data:
-        parts = ("train", "test")
-        path = {part: str(asked.data.absolute() / f"cifar10-{part}.parquet") for part in parts}
-        study["data"] = {"source": "parquet", "path": path}
+        study["data"] = cifar10(asked.data)
     else:
         models = [f"trainables.demo:{size}" for size in ("small", "large")]
         factors = {"model": models, "fraction": ["1/32", "1/8"]}

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cifar import cifar10
 
 import results
 from results.phrases import level_label
@@ -80,9 +81,7 @@ def main() -> None:
 def _data(name: str, folder: Path | None) -> dict[str, Any]:
     if name == "digits" or folder is None:
         return {"source": "digits"}
-    parts = ("train", "test")
-    files = {part: str(folder.absolute() / f"cifar10-{part}.parquet") for part in parts}
-    return {"source": "parquet", "path": files}
+    return cifar10(folder)
 
 
 def _row(name: str, file: Path) -> str:

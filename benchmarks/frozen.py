@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cifar import cifar10
 from processes import compile_packages
 
 from orchestrator.study.inputs import Inputs, find_inputs
@@ -50,9 +51,7 @@ def main() -> None:
     if asked.quick:
         asked.fractions, recipe["epochs"] = ["1/16"], 1
     elif asked.data:
-        parts = ("train", "test")
-        path = {part: str(asked.data.absolute() / f"cifar10-{part}.parquet") for part in parts}
-        study["data"] = {"source": "parquet", "path": path}
+        study["data"] = cifar10(asked.data)
     else:
         parser.error("name the folder of the data, or --quick")
     if asked.image_size:

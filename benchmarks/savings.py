@@ -12,6 +12,7 @@ and says whether all cells have the same winners.
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -19,20 +20,22 @@ from statistics import median
 from typing import Any
 
 import yaml
+from cifar import cifar10
 from processes import compile_packages, measure
 
 import results
 
 WITHOUT = "without"
+_LENDER = "lender"
 WAYS: dict[str, dict[str, Any]] = {
     WITHOUT: {},
     "test: auto": {"test": "auto"},
     "test: final": {"test": "final"},
-    "early stopping": {"early_stopping": "auto"},
-    "reuse": {"reuse": True},
-    "together": {"test": "final", "early_stopping": "auto", "reuse": True},
+    "early stopping": {"early_stopping": None},
+    "reuse": {"reuse": [_LENDER]},
+    "together": {"test": "final", "early_stopping": None, "reuse": [_LENDER]},
 }
-"""What each way says beside the study."""
+"""What each way says in place of the study, beside whose file the lender lies."""
 
 
 def main() -> None:
@@ -54,9 +57,7 @@ def main() -> None:
         asked.rounds, asked.epochs, asked.lrs = 1, 2, asked.lrs[:2]
         asked.models, asked.fractions = ["trainables.demo:small"], ["1/64", "1/32"]
     elif asked.data:
-        parts = ("train", "test")
-        path = {part: str(asked.data.absolute() / f"cifar10-{part}.parquet") for part in parts}
-        study["data"] = {"source": "parquet", "path": path}
+        study["data"] = cifar10(asked.data)
     else:
         parser.error("name the folder of the data, or --quick")
     study["factors"] = {"model": asked.models, "fraction": asked.fractions}
@@ -65,12 +66,13 @@ def main() -> None:
     ways = (WITHOUT, *asked.ways)
     ratios: dict[str, list[float]] = {way: [] for way in asked.ways}
     with tempfile.TemporaryDirectory(prefix="savings-") as place:
-        lender = Path(place) / "lender"
+        folder = Path(place)
         few = {**study, "factors": {**study["factors"], "fraction": asked.fractions[:1]}}
-        _run(few, lender)
+        _run(few, folder / _LENDER)
         for number in range(asked.rounds):
             turn = number % len(ways)
-            found = {way: _tried(study, way, lender) for way in ways[turn:] + ways[:turn]}
+            turned = ways[turn:] + ways[:turn]
+            found = {way: _run(study | WAYS[way], folder / "run") for way in turned}
             whole, winners = found[WITHOUT]
             print(f"round {number + 1}: without {whole:.1f} s", end="")
             for way, of_way in ratios.items():
@@ -83,19 +85,9 @@ def main() -> None:
         print(f"{way}: {median(of_way):.2f} ({min(of_way):.2f} to {max(of_way):.2f})")
 
 
-def _tried(study: dict[str, Any], way: str, lender: Path) -> tuple[float, set[str]]:
-    """Run a study as a way says; return its seconds, and the trials that it measured."""
-    said = study | WAYS[way]
-    if said["early_stopping"] == "auto":
-        # As a study has it that says nothing.
-        del said["early_stopping"]
-    if said.get("reuse"):
-        said["reuse"] = [str(lender)]
-    with tempfile.TemporaryDirectory(prefix="saved-") as place:
-        return _run(said, Path(place) / "run")
-
-
 def _run(study: dict[str, Any], out: Path) -> tuple[float, set[str]]:
+    """Run a study; return its seconds, and the trials that it measured."""
+    shutil.rmtree(out, ignore_errors=True)
     file = out.with_suffix(".yaml")
     file.write_text(yaml.safe_dump({"name": "savings", **study}))
     command = [sys.executable, "-m", "orchestrator", "run", str(file), "--out", str(out)]
