@@ -1,5 +1,6 @@
 """What this process may use of the machine: CPUs, number formats, memory and disk."""
 
+import ctypes
 import gc
 import os
 import resource
@@ -20,6 +21,9 @@ _GROUPS = (
 in version 2 of control groups and in version 1."""
 _GIVEN = ("SLURM_CPUS_PER_TASK", "PBS_NCPUS", "NSLOTS", "LSB_DJOB_NUMPROC")
 """Variables in which Slurm, PBS, Grid Engine and LSF say how many CPUs a job was given."""
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""What glibc calls the bytes that it keeps at most, and those of a block from which on the system
+is asked for it alone (`malloc.h`)."""
 
 
 @contextmanager
@@ -35,6 +39,24 @@ def uncollected() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def keep_memory() -> None:
+    """Have the C library keep what it is given back, where it is glibc: trained maps come again.
+
+    Otherwise the system takes large blocks back and clears each page that it hands out anew, in
+    every update, which was a seventh of an evaluation's time (benchmarks/README.md).
+    """
+    with suppress(AttributeError):
+        adjust = ctypes.CDLL(None).mallopt
+        adjust(_MMAP_THRESHOLD, 2**25)  # the most that it takes
+        adjust(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_memory_back() -> None:
+    """Give the system all memory that is kept and not in use, where the C library is glibc."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def usable_cpus(groups: Path = Path("/sys/fs/cgroup")) -> int:

@@ -1,12 +1,21 @@
 import gc
 import os
+import platform
+import resource
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from trainables.machine import available_memory, free_disk, memory_kills, uncollected
+from trainables.machine import (
+    available_memory,
+    free_disk,
+    give_memory_back,
+    keep_memory,
+    memory_kills,
+    uncollected,
+)
 
 NOWHERE = Path("/nonexistent")
 
@@ -87,3 +96,21 @@ def test_garbage_is_looked_for_again_where_it_was() -> None:
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others stay as they are")
+def test_memory_is_kept_between_updates_and_given_back_when_asked() -> None:
+    size = 30_000_000
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(5):
+            bytes(size)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    keep_memory()
+    faults()
+    kept, held = faults(), psutil.Process().memory_info().rss
+    give_memory_back()
+    assert kept < 100
+    assert psutil.Process().memory_info().rss < held - size / 2

@@ -6,12 +6,16 @@ gradients are zero, yet they are computed, and the optimizer carries them along.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.recipe import Sides
+
+_FEW_PIXELS = 4
+"""Of a map on which a product with each pixel is faster than torch's convolution of one tap."""
 
 
 class LiveTaps:
@@ -33,9 +37,9 @@ class LiveTaps:
             if isinstance(layer.padding, str):
                 continue
             self._cut(f"{name}.weight", layer, sides)
-            if _sees_all(layer, sides):
+            if product := _product(layer, sides):
                 parent, _, own = name.rpartition(".")
-                setattr(model.get_submodule(parent), own, Dense(layer, sides))
+                setattr(model.get_submodule(parent), own, product)
 
     def whole(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a model's state with whole kernels, as any copy of the model can load it."""
@@ -71,7 +75,8 @@ class Dense(nn.Module):
     weights are taken over, under their names; sides are height and width of its input.
     """
 
-    _index: Tensor
+    _seen: Tensor
+    """Taps that each output sees, numbered row by row, in the order of the pixels."""
 
     def __init__(self, layer: nn.Conv2d, sides: Sides) -> None:
         super().__init__()
@@ -85,21 +90,77 @@ class Dense(nn.Module):
             for seen_columns in columns
         ]
         self._in_order = taps == [list(range(width * layer.kernel_size[0]))]
-        self.register_buffer("_index", torch.tensor(taps), persistent=False)
+        self.register_buffer("_seen", torch.tensor(taps), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the convolution of images of shape (batch, channels, height, width)."""
         pixels = images.permute(0, 2, 3, 1).flatten(1)
-        biases = None if self.bias is None else self.bias.repeat(len(self._index))
-        outputs = F.linear(pixels, self._matrix(), biases)
-        return outputs.view(len(images), *self._sides, -1).permute(0, 3, 1, 2)
-
-    def _matrix(self) -> Tensor:
-        """Return the weights, (outputs × channels out, pixels × channels in)."""
         if self._in_order:
-            return self.weight.permute(0, 2, 3, 1).flatten(1)
-        kernels = self.weight.permute(2, 3, 0, 1).flatten(0, 1)
-        return kernels[self._index].transpose(1, 2).flatten(2).flatten(0, 1)
+            matrix = self.weight.permute(0, 2, 3, 1).flatten(1)
+        else:
+            matrix = _Matrix.apply(self.weight, self._seen)
+        biases = None if self.bias is None else self.bias.repeat(len(self._seen))
+        outputs = F.linear(pixels, matrix, biases)
+        return _maps(outputs.view(len(images), *self._sides, -1))
+
+
+class _Matrix(torch.autograd.Function):
+    """The weights of a `Dense` as a matrix, (outputs × channels out, pixels × channels in).
+
+    They are rounded as the product rounds them before they are written down once for each output,
+    and gradients are added up in the weights' own precision.
+    """
+
+    @staticmethod
+    def forward(context: Any, weight: Tensor, seen: Tensor) -> Tensor:
+        """Take weights, (channels out, channels in, height, width), and the taps outputs see."""
+        kind, channels = weight.device.type, weight.shape[1]
+        rounds = torch.is_autocast_enabled(kind)
+        rounded = weight.to(torch.get_autocast_dtype(kind) if rounds else weight.dtype)
+        kernels = rounded.permute(0, 2, 3, 1).flatten(1, 2)
+        matrix = kernels.new_empty(len(seen), len(kernels), seen.shape[1], channels)
+        for taps, rows in zip(seen, matrix, strict=True):
+            torch.index_select(kernels, 1, taps, out=rows)
+        context.save_for_backward(seen)
+        context.like = weight.shape, weight.dtype
+        return matrix.flatten(2).flatten(0, 1)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Return the weights' gradient."""
+        (seen,), ((out, channels, height, width), dtype) = context.saved_tensors, context.like
+        parts = gradients[0].view(len(seen), out, seen.shape[1], channels)
+        total = parts.new_zeros(out, height * width, channels, dtype=dtype)
+        for taps, part in zip(seen, parts, strict=True):
+            total.index_add_(1, taps, part.to(dtype))
+        return total.view(out, height, width, channels).permute(0, 3, 1, 2), None
+
+
+class Pointwise(nn.Module):
+    """A convolution of one tap, as the matrix product that it is at each pixel that it meets."""
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias, self._stride = layer.weight, layer.bias, layer.stride
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the convolution of images of shape (batch, channels, height, width)."""
+        down, across = self._stride
+        met = images[:, :, ::down, ::across].permute(0, 2, 3, 1)
+        # As one matrix: of images apart torch would make as many products.
+        pixels = met.reshape(-1, met.shape[-1])
+        outputs = F.linear(pixels, self.weight.flatten(1), self.bias)
+        return _maps(outputs.view(*met.shape[:-1], -1))
+
+
+def _maps(outputs: Tensor) -> Tensor:
+    """Return outputs of shape (batch, height, width, channels) as a convolution has them."""
+    batch, height, width, channels = outputs.shape
+    if height == width == 1:
+        # By plain strides: batch norm is twenty times slower where two that are alike in memory
+        # are told apart by the strides of sides of one pixel.
+        return outputs.view(batch, channels, 1, 1)
+    return outputs.permute(0, 3, 1, 2)
 
 
 def _live(layer: nn.Conv2d, axis: int, side: int) -> tuple[slice, int]:
@@ -126,10 +187,15 @@ def _taps(layer: nn.Conv2d, axis: int, side: int) -> list[list[int]]:
     return [[tap for tap in range(size) if 0 <= start + tap * dilation < side] for start in starts]
 
 
-def _sees_all(layer: nn.Conv2d, sides: Sides) -> bool:
-    """Return whether each output sees every pixel."""
-    seen = (_taps(layer, axis, side) for axis, side in enumerate(sides))
-    everything = all(
+def _product(layer: nn.Conv2d, sides: Sides) -> nn.Module | None:
+    """Return a convolution as a matrix product, None where it is faster as it is."""
+    seen = [_taps(layer, axis, side) for axis, side in enumerate(sides)]
+    if layer.groups != 1:
+        return None
+    if layer.kernel_size == (1, 1) and layer.padding == (0, 0):
+        pixels = len(seen[0]) * len(seen[1])
+        return Pointwise(layer) if pixels <= _FEW_PIXELS or layer.stride != (1, 1) else None
+    sees_all = all(
         len(taps) == side for side, outputs in zip(sides, seen, strict=True) for taps in outputs
     )
-    return everything and layer.groups == 1
+    return Dense(layer, sides) if sees_all else None

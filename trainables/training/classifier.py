@@ -344,7 +344,7 @@ class Classifier(Pausable):
         loss = mean_loss(scores, targets, recipe.label_smoothing, self._class_weights)
         if self._group.weight != 1:
             loss = loss * self._group.weight
-        self._optimizer.zero_grad(set_to_none=True)
+        self._network.trained.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         if recipe.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip_norm)

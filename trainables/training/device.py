@@ -16,7 +16,7 @@ from trainables.data.holding import Held, held, main_memory, resident_bytes
 from trainables.data.reading import Pixels
 from trainables.data.rows import Rows
 from trainables.errors import OutOfGpuMemory, OutOfMemory, TrainableError
-from trainables.machine import cpu_computes_bf16, peak_memory
+from trainables.machine import cpu_computes_bf16, keep_memory, peak_memory
 from trainables.recipe import Precision
 
 _SHORTAGE = (
@@ -171,6 +171,7 @@ def prepare(
         compiler.deterministic = True  # type: ignore[attr-defined]
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if device.type != "cuda":
+        keep_memory()
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.deterministic = True

@@ -15,6 +15,8 @@ from trainables.recipe import Recipe
 from trainables.training.learner import Paused
 
 _COMPILER = "torch._dynamo"
+_LYING = (0, 2, 3, 1)
+"""Sides of what is laid out channels last, in the order of its memory."""
 _CYCLE_RISE = 0.3
 """Share of the budget in which `one-cycle` rises, where the recipe names no warm-up."""
 _CYCLE_START = 25.0
@@ -32,9 +34,9 @@ def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch
     make: Callable[..., torch.optim.Optimizer] = rules[recipe.optimizer]
     sgd = {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
     more = sgd if recipe.optimizer == "sgd" else {}
-    groups: Any = parameters
+    listed = [_as_it_lies(values) for values in parameters]
+    groups: Any = listed
     if not recipe.decay_norms:
-        listed = list(parameters)
         matrices = [values for values in listed if values.ndim > 1]
         others = [values for values in listed if values.ndim <= 1]
         groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
@@ -45,8 +47,28 @@ def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch
 
 def update(optimizer: torch.optim.Optimizer) -> None:
     """Take torch's own step along the gradients, without its hooks and without torch's compiler."""
+    groups = optimizer.param_groups
+    lying = [values for group in groups for values in group["params"] if hasattr(values, "whole")]
+    for values in lying:
+        found = values.whole.grad
+        values.grad = found if found is None else found.permute(_LYING)
     with torch.no_grad():
         inspect.unwrap(type(optimizer).step)(optimizer)
+    for values in lying:
+        values.grad = None
+
+
+def _as_it_lies(parameter: nn.Parameter) -> nn.Parameter:
+    """Return a parameter on the CPU by the order in which it lies in memory, which they share.
+
+    There torch's fused steps copy each gradient that is not in the order of its sides, to no use.
+    """
+    kept = parameter.is_contiguous() or parameter.device.type != "cpu"
+    if kept or not parameter.is_contiguous(memory_format=torch.channels_last):
+        return parameter
+    lying = nn.Parameter(parameter.detach().permute(_LYING), parameter.requires_grad)
+    lying.whole = parameter  # type: ignore[attr-defined]
+    return lying
 
 
 def _spare_compiler() -> None:

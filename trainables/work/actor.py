@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from trainables.errors import CheckpointError, Diverged, OutOfMemory, TrainableError
 from trainables.functions import see_modules
-from trainables.machine import uncollected
+from trainables.machine import give_memory_back, uncollected
 from trainables.training.learner import Facts, Learner, Row
 from trainables.training.scores import Predictions
 from trainables.work.job import Job, make_here
@@ -77,6 +77,7 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         self._job = None
         if self._crew and not self._crew.rest():
             self.cleanup()
+        give_memory_back()
         self.setup(config)
         return True
 

@@ -1,4 +1,5 @@
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from trainables.models.facts import anatomy
 from trainables.models.networks import build_model
-from trainables.models.taps import Dense, LiveTaps
+from trainables.models.taps import Dense, LiveTaps, Pointwise
 
 
 @pytest.fixture(autouse=True)
@@ -51,11 +52,11 @@ def test_oblong_maps_are_cut_along_one_side() -> None:
     assert (layer.kernel_size, layer.padding) == ((1, 3), (0, 1))
 
 
-SETTINGS = itertools.product((3, 5), (1, 2), (0, 1, 2), (1, 2), (1, 2, 3, 5), (1, 2))
+SETTINGS = itertools.product((1, 3, 5), (1, 2), (0, 1, 2), (1, 2), (1, 2, 3, 5), (1, 2))
 
 
 def test_outputs_and_gradients_of_all_small_settings() -> None:
-    cuts = products = 0
+    cuts, products = 0, Counter[type[nn.Module]]()
     for kernel, stride, padding, dilation, side, groups in SETTINGS:
         if side + 2 * padding < dilation * (kernel - 1) + 1:
             continue
@@ -79,9 +80,10 @@ def test_outputs_and_gradients_of_all_small_settings() -> None:
         total = expected_gradients[2].abs().sum()
         torch.testing.assert_close(on_weight.abs().sum(), total)
         cuts += live.weight.numel() < weight.numel()
-        products += isinstance(live, Dense)
+        products[type(live)] += 1
     assert cuts > 20
-    assert products > 10
+    assert products[Dense] > 10
+    assert products[Pointwise] > 10
 
 
 def test_a_matrix_product_by_hand() -> None:
@@ -91,6 +93,30 @@ def test_a_matrix_product_by_hand() -> None:
     dense = cut(layer, (2, 2))
     images = torch.tensor([1.0, 10, 100, 1000]).view(1, 1, 2, 2)
     assert dense(images).flatten().tolist() == [9865, 8754, 6532, 5421]
+
+
+def test_a_product_in_bf16_rounds_as_a_convolution_does_and_adds_gradients_up_in_full() -> None:
+    whole = nn.Conv2d(8, 16, 3, padding=1, bias=False)
+    weight = whole.weight.detach().clone()
+    dense = cut(whole, (2, 2))
+    images, arrived = torch.randn(4, 8, 2, 2).bfloat16(), torch.randn(4, 16, 2, 2).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = dense(images)
+    expected = F.conv2d(images.double(), weight.bfloat16().double(), padding=1)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-2, atol=1e-2)
+    (gradient,) = torch.autograd.grad(found, dense.weight, arrived)
+    assert gradient.dtype == torch.float32
+    in_full = torch.nn.grad.conv2d_weight(
+        images.double(), weight.shape, arrived.double(), padding=1
+    )
+    torch.testing.assert_close(gradient.double(), in_full, rtol=1e-2, atol=5e-2)
+
+
+def test_maps_of_one_pixel_have_plain_strides_for_batch_norm() -> None:
+    dense, pointwise = cut(nn.Conv2d(4, 6, 2), (2, 2)), cut(nn.Conv2d(4, 6, 1), (1, 1))
+    assert (type(dense), type(pointwise)) == (Dense, Pointwise)
+    assert dense(torch.randn(3, 4, 2, 2)).stride() == (6, 1, 1, 1)
+    assert pointwise(torch.randn(3, 4, 1, 1)).stride() == (6, 1, 1, 1)
 
 
 @pytest.mark.parametrize(("groups", "side"), [(2, 2), (1, 3)])
@@ -135,8 +161,13 @@ def test_what_is_cut_of_a_resnet_at_32_pixels() -> None:
         if "layer4" in name and "conv" in name
     }
     assert shapes == RESNET18_AT_32
-    dense = {name for name, layer in live.named_modules() if isinstance(layer, Dense)}
-    assert dense == {*RESNET18_AT_32, "layer3.0.conv2", "layer3.1.conv1", "layer3.1.conv2"}
+    kinds = {name: type(layer) for name, layer in live.named_modules()}
+    dense = {name for name, kind in kinds.items() if kind is Dense}
+    assert dense == {"layer4.0.conv1", "layer3.0.conv2", "layer3.1.conv1", "layer3.1.conv2"}
+    pointwise = {name for name, kind in kinds.items() if kind is Pointwise}
+    # And the convolutions beside a block that halves its maps.
+    beside = {f"layer{stage}.0.downsample.0" for stage in (2, 3, 4)}
+    assert pointwise == {*RESNET18_AT_32, *beside} - dense
 
 
 def test_training_a_cut_resnet_gives_the_numbers_of_a_whole_one() -> None:
