@@ -5,8 +5,8 @@ Run it: python benchmarks/versions.py OTHER_CHECKOUT [STUDY ...] [--rounds 3]
 The other is a folder that holds another version, such as `git worktree add ../older COMMIT` makes
 one. A study is a file that both versions take; by default two trials of digits, ResNet-18 for one
 epoch, most of which is start and report. Times are of whole commands, reports included, after each
-version has run each study once, from its own folder. CPU seconds are sampled once a second, so that
-they lack each process's last one. Keep the machine quiet.
+version has run each study once, from its own folder and with a cache of its own. CPU seconds are
+sampled once a second, so that they lack each process's last one. Keep the machine quiet.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from pathlib import Path
 from statistics import median
 
 from processes import Cost, measure
+
+from trainables.data.cache import FOLDER_VARIABLE
 
 TWO = """
 name: two
@@ -43,12 +45,13 @@ def main() -> None:
         two = Path(place) / "two.yaml"
         two.write_text(TWO)
         for study in asked.studies or [two]:
+            caches = {folder: Path(place) / f"cache-{each}" for each, folder in enumerate(versions)}
             for folder in versions:
-                _run(folder, study)  # for the caches
+                _run(folder, study, caches[folder])
             ratios, by_cpu = [], []
             for number in range(asked.rounds):
                 turned = versions[::-1] if number % 2 else versions
-                costs = {folder: _run(folder, study) for folder in turned}
+                costs = {folder: _run(folder, study, caches[folder]) for folder in turned}
                 ours, theirs = (costs[folder] for folder in versions)
                 ratios.append(ours.seconds / theirs.seconds)
                 by_cpu.append(ours.cpu_seconds / theirs.cpu_seconds)
@@ -65,11 +68,12 @@ def main() -> None:
             )
 
 
-def _run(folder: Path, study: Path) -> Cost:
+def _run(folder: Path, study: Path, cache: Path) -> Cost:
     with tempfile.TemporaryDirectory(prefix="run-") as place:
         command = [sys.executable, "-m", "orchestrator", "run", str(study.resolve())]
         command += ["--out", str(Path(place) / "run")]
         variables = {"PYTHONPATH": str(folder), "RAY_USAGE_STATS_ENABLED": "0"}
+        variables[FOLDER_VARIABLE] = str(cache)
         return measure(command, Path(place) / "log", variables, folder=folder)
 
 

@@ -43,8 +43,6 @@ Tries = Annotated[int, Field(ge=0, lt=2**31), *NUMBER]
 Seed = Annotated[int, Field(ge=0, lt=2**31), *NUMBER]
 Stem = Literal["standard", "cifar"]
 Precision = Literal["fp32", "bf16"]
-TestRule = Literal["auto", "final", "every", "never"]
-"""After which evaluation intervals the test set is evaluated too."""
 Sides = tuple[int, int]
 """Height and width of an image in pixels."""
 
@@ -215,19 +213,14 @@ class Recipe(BaseModel):
         is_varied = self.augmentation != "none" or self.mixup or self.cutmix
         return self.freeze == "backbone" and not is_varied
 
-    def is_tested(self, rule: TestRule, interval: int) -> bool:
-        """Return whether the test set is evaluated after an interval, counted from 1.
+    def is_tested(self, times: int | None, interval: int) -> bool:
+        """Return whether the test set, evaluated so many times, is so after an interval.
 
-        `auto` is after ten of them at most, evenly spaced, and always the last.
+        Intervals count from 1; those after which it is are evenly spaced, the last among them. By
+        default it is all.
         """
-        if rule == "auto":
-            return 10 * interval // self.intervals > 10 * (interval - 1) // self.intervals
-        return rule == "every" or (rule == "final" and interval == self.intervals)
-
-    def tested(self, rule: TestRule) -> int:
-        """Return the number of intervals after which the test set is evaluated."""
-        most = self.intervals
-        return {"auto": min(10, most), "final": 1, "every": most, "never": 0}[rule]
+        times = self.intervals if times is None else times
+        return times * interval // self.intervals > times * (interval - 1) // self.intervals
 
     def changed(self, **fields: Any) -> Self:
         """Return the recipe with other values in some fields, checked."""

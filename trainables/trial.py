@@ -272,6 +272,12 @@ class Trial(BaseModel):
         is_other = first != self.trial_id and self.trainable == "classifier"
         return f"{SHARED_STATES}{first}" if is_other else ""
 
+    @property
+    def images_per_interval(self) -> int:
+        """Images that are trained on between two evaluations."""
+        updates = self.recipe.steps_per_interval
+        return updates * self.recipe.batch_size if updates else self.n_train
+
     def changed(self, **fields: Any) -> Self:
         """Return the trial with other values in some fields, checked and named anew."""
         return type(self)(**{**dict(self), **fields})

@@ -150,7 +150,7 @@ class Pass:
         return Task(
             trial=wanted.trial,
             metric=study.metric,
-            test=study.tests(wanted.trial),
+            tests=self.ledger.inputs.tests(study, wanted.trial),
             recorded=self.ledger.recorded(wanted),
             cpus=study.resources.cpu,
             device="cuda" if share.gpu else "cpu",

@@ -69,11 +69,10 @@ def work_of(inputs: Inputs, study: Study | None = None) -> Callable[[Trial], Wor
 
     def work(trial: Trial) -> Work:
         recipe = trial.recipe
-        per_interval = recipe.steps_per_interval
-        trained = per_interval * recipe.batch_size if per_interval else trial.n_train
+        trained = trial.images_per_interval
         flops, layers = model(trial)
-        updates = per_interval or math.ceil(trained / recipe.batch_size)
-        share = recipe.tested(study.tests(trial)) / recipe.intervals if study else 1.0
+        updates = math.ceil(trained / recipe.batch_size)
+        share = inputs.tests(study, trial) / recipe.intervals if study else 1.0
         evaluated = inputs.n_validation + share * inputs.n_test
         return Work(trained, evaluated, flops, updates, layers)
 

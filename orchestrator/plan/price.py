@@ -144,7 +144,7 @@ def _cost(forecast: Forecast, stays: Sequence[Stay], resource: str) -> Cost:
 def _disk(forecast: Forecast, schedule: Schedule, at_once: int) -> dict[str, float]:
     study, inputs = forecast.ledger.study, forecast.ledger.inputs
     trials = [wanted.trial for wanted in schedule.wanted]
-    told = sum(study.tests(trial) != "never" for trial in trials)
+    told = sum(inputs.tests(study, trial) > 0 for trial in trials)
     # The largest may all be under way together.
     largest = sorted((_parameters(trial, inputs) for trial in trials), reverse=True)
     kept = {"none": 0, "best": 1, "last": 1, "all": 2}[study.keep_checkpoints]

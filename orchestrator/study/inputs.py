@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SLOW_SECONDS = 2.0
 """Seconds after which what is being looked at is named."""
 Say = Callable[[str], None]
+_MOST_TESTS = 10
+"""Evaluations of the test set that a trial has at most with `test: auto`."""
 _SIMULATED_IMAGES, _SIMULATED_CLASSES = 50_000, 10
 
 
@@ -93,6 +95,19 @@ class Inputs:
     def share(self, size: Size) -> float:
         """Return the share of the training pool that a level of `fraction` comes to."""
         return self.count(size) / self.n_train if isinstance(size, int) else float(size)
+
+    def tests(self, study: Study, trial: Trial) -> int:
+        """Return after how many of its intervals a trial evaluates the test set."""
+        every, own = trial.recipe.intervals, study.trainable not in TRAINABLES
+        if study.test == "every" or own or study.data.validation == "test":
+            return every
+        if study.search and trial.seed not in study.all_seeds:
+            # Nothing compares its values, but that the tuned recipe is held against the stated one.
+            return int(study.is_stated(trial.recipe))
+        # Each image that is trained on costs three passes.
+        passes = every * (3 * trial.images_per_interval + self.n_validation)
+        most = 1 if study.test == "final" else max(1, passes // max(1, self.n_test))
+        return min(_MOST_TESTS, most, every)
 
     def form(self, trial: Trial) -> tuple[str, int, Stem, Sides]:
         """Return what decides the layers of a trial's model, as `build_model` takes it."""

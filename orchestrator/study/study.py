@@ -37,8 +37,8 @@ from results.metric import BUILT_IN as BUILT_IN_METRICS
 from results.phrases import cell_name, listed
 from results.store.objects import is_address
 from trainables.functions import is_function
-from trainables.recipe import BUDGET_FIELDS, NonNegative, Positive, Recipe, Seed, TestRule, Tries
-from trainables.trial import BUILT_IN, Source, Trial
+from trainables.recipe import BUDGET_FIELDS, NonNegative, Positive, Recipe, Seed, Tries
+from trainables.trial import BUILT_IN, Source
 
 TRAINABLES = ("classifier", "simulated")
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
@@ -114,10 +114,11 @@ class Study(Settings):
     together."""
     test: Annotated[Literal["auto", "final", "every"] | None, Field(examples=["final"])] = None
     """After which epochs (evaluation intervals) the test set is evaluated: every, the final one, or
-    auto, the default: ten at most, evenly spaced, and the final one. But for `every`, search trials
-    of seeds that are not measured skip it, except the recipe of the values that are listed first,
-    at its end. Null where it was not evaluated. With `validation: test` it is every. Epochs that a
-    longer budget goes on from keep the values that they have."""
+    auto, the default: ten at most, evenly spaced, and fewer where they would take longer than
+    training and validating, always the final one. But for `every`, search trials of seeds that are
+    not measured skip it, except the recipe of the values that are listed first, at its end. Null
+    where it was not evaluated. With `validation: test` it is every. Epochs that a longer budget
+    goes on from keep the values that they have."""
     resources: Resources = Field(default_factory=Resources)
     """What one trial gets."""
     order: Literal["fair", "longest-first"] = "fair"
@@ -305,18 +306,11 @@ class Study(Settings):
         chosen = self.search.seed if self.search else None
         return recipes.SEARCH_SEED if chosen is None else chosen
 
-    def tests(self, trial: Trial) -> TestRule:
-        """Return when a trial evaluates the test set: never where nothing compares its values."""
-        own, validation = self.trainable not in TRAINABLES, self.data.validation
-        if self.test == "every" or own or validation == "test":
-            return "every"
-        if not self.search or trial.seed in self.all_seeds:
-            return self.test or "auto"
-        # Whose recipe is the stated one, which the tuned one is held against.
-        fields = self.search.fields.items()
-        stated = {name: values[0] for name, values in fields if isinstance(values, list)}
-        is_stated = all(getattr(trial.recipe, name) == stated.get(name) for name, _ in fields)
-        return "final" if is_stated else "never"
+    def is_stated(self, recipe: Recipe) -> bool:
+        """Return whether a recipe has the values that the search lists first."""
+        fields = self.search.fields if self.search else {}
+        stated = {name: values[0] for name, values in fields.items() if isinstance(values, list)}
+        return all(getattr(recipe, name) == stated.get(name) for name in fields)
 
     def cells(self) -> list[Cell]:
         """Return every combination of levels, in the order in which the study lists them."""

@@ -26,7 +26,7 @@ from trainables.data.decoding import channel_statistics
 from trainables.errors import DataError, Diverged, ForeignCheckpoint
 from trainables.models.networks import read_checkpoint, shapes
 from trainables.models.published import expected
-from trainables.recipe import Precision, Sides, TestRule
+from trainables.recipe import Precision, Sides
 from trainables.training.capture import Launches
 from trainables.training.device import (
     device_name,
@@ -62,10 +62,10 @@ class Classifier(Pausable):
 
     By default the device is a GPU where torch can use one, the data set is opened, and the group is
     this process alone. A share of a GPU below 1 caps the memory that the process may take, less
-    `context_bytes`, which are not torch's, where they were measured. `test` says after which
-    intervals the test set is evaluated; one that also validates always is. `precision` is what the
-    recipe's `auto` comes to, by default what the device computes natively. Raises TrainableError
-    where data, model, weights or device are not as the trial needs them.
+    `context_bytes`, which are not torch's, where they were measured. `tests` says after how many
+    intervals the test set is evaluated, by default each; one that validates too always is.
+    `precision` is what the recipe's `auto` comes to, by default what the device computes natively.
+    Raises TrainableError where data, model, weights or device are not as the trial needs them.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class Classifier(Pausable):
         group: Group | None = None,
         gpu: float = 1.0,
         context_bytes: int | None = None,
-        test: TestRule = "every",
+        tests: int | None = None,
         precision: Precision | None = None,
     ) -> None:
         super().__init__()
-        self._trial, self._test_rule, self._group = trial, test, group or Group()
+        self._trial, self._tests, self._group = trial, tests, group or Group()
         self.epoch = self._steps = self._examples_seen = 0
         self._device = resolve_device(device)
         prepare(self._device, cpus, gpu, context_bytes)
@@ -128,7 +128,7 @@ class Classifier(Pausable):
         started = time.perf_counter()
         with memory_shortage_named(self._device, f"the evaluation of {self._trial.model}"):
             held_out, test, predictions = self._validation, Row(), None
-            if held_out is None or self._trial.recipe.is_tested(self._test_rule, self.epoch + 1):
+            if held_out is None or self._trial.recipe.is_tested(self._tests, self.epoch + 1):
                 test, predictions = self._evaluate(self._test)
             validation = test if held_out is None else self._evaluate(held_out)[0]
         seconds, training_seconds = time.perf_counter() - started, self._interval.seconds

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.errors import CheckpointError, Diverged, ForeignCheckpoint
-from trainables.recipe import TestRule
 from trainables.training.learner import Facts, Row
 from trainables.trial import Trial
 
@@ -58,8 +57,8 @@ def parameters(model: str) -> int:
 class Simulated:
     """A learner that trains nothing: its metrics follow from a formula."""
 
-    def __init__(self, trial: Trial, *, cpus: int = 1, test: TestRule = "every") -> None:
-        self._trial, self._test_rule = trial, test
+    def __init__(self, trial: Trial, *, cpus: int = 1, tests: int | None = None) -> None:
+        self._trial, self._tests = trial, tests
         self._final = final_error(trial)
         self._pace = float(os.environ.get(PACE_VARIABLE, "0"))
         self._diverges = trial.recipe.lr > _DIVERGES_ABOVE * _BEST_LR[trial.recipe.optimizer]
@@ -93,12 +92,11 @@ class Simulated:
         error = self._final + (_CHANCE - self._final) * left
         val, test = np.clip(error + generator.normal(0, 0.004, 2), 0.0, 1.0)
         train = max(0.0, error * (1 - 0.08 * self.epoch))
-        per_interval = trial.recipe.steps_per_interval
-        steps = per_interval or math.ceil(trial.n_train / trial.recipe.batch_size)
-        seen = steps * trial.recipe.batch_size if per_interval else trial.n_train
+        seen = trial.images_per_interval
+        steps = math.ceil(seen / trial.recipe.batch_size)
         correct = round((1 - train) * seen)
         seconds = time.perf_counter() - started
-        is_tested = trial.recipe.is_tested(self._test_rule, self.epoch)
+        is_tested = trial.recipe.is_tested(self._tests, self.epoch)
         evaluated: Row = {}
         for part, wrong in [("val", val), *([("test", test)] if is_tested else [])]:
             evaluated[f"{part}_accuracy"] = 1 - float(wrong)

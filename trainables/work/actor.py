@@ -275,7 +275,7 @@ class Rank:
             cpus=max(1, task.cpus // self._size),
             device=task.device,
             group=self._group,
-            test=task.test,
+            tests=task.tests,
             precision=task.precision,
         )
 

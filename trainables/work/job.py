@@ -22,7 +22,7 @@ _KINDS = {
     errors.OutOfGpuMemory: FailureKind.OUT_OF_GPU_MEMORY,
     errors.OutOfMemory: FailureKind.OUT_OF_MEMORY,
 }
-_PLACED = {"cpus", "device", "gpu", "context_bytes", "test", "precision"}
+_PLACED = {"cpus", "device", "gpu", "context_bytes", "tests", "precision"}
 """What of a task says how its classifier is made."""
 
 
@@ -35,7 +35,7 @@ def make_here(task: Task) -> Learner:
     if trial.trainable == "simulated":
         from trainables.training.simulated import Simulated
 
-        return Simulated(trial, test=task.test)
+        return Simulated(trial, tests=task.tests)
     if trial.trainable == "classifier":
         with uncollected():
             from trainables.training.classifier import Classifier
@@ -111,7 +111,7 @@ class Job:
             self._save(learner, done)
         # The first report of a worker brings them too: a killed run may not have written them.
         with_facts, self._has_told = done or not self._has_told, True
-        is_last_told = done and self._task.test != "never"
+        is_last_told = done and self._task.tests != 0
         report = EpochDone(
             row,
             finished=done,
@@ -125,7 +125,7 @@ class Job:
 
     def _begin(self, budget: int) -> Learner:
         learner = self._learner = self._make(self._task)
-        tested = self._task.test != "never" and not is_function(self._trial.trainable)
+        tested = self._task.tests != 0 and not is_function(self._trial.trainable)
         if isinstance(learner, Pausable):
             learner.pause = self.pause
         self._rows, self._problems = self._checkpoints.restore(learner, budget, tested)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from results.metric import ACCURACY, Metric
-from trainables.recipe import Precision, TestRule
+from trainables.recipe import Precision
 from trainables.training.learner import Facts, Row
 from trainables.training.scores import Predictions
 from trainables.trial import Trial
@@ -19,8 +19,9 @@ class Task(BaseModel):
 
     trial: Trial
     metric: Metric = ACCURACY
-    test: TestRule = "every"
-    """After which intervals the test set is evaluated; predictions come with that of the last."""
+    tests: int | None = None
+    """After how many intervals the test set is evaluated, by default each; predictions come with
+    that of the last."""
     recorded: int
     """Epochs whose rows are recorded already."""
     cpus: int

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from studies import PLAIN, epochs, run, searched, study, trials
@@ -10,8 +11,11 @@ from studies import PLAIN, epochs, run, searched, study, trials
 import results
 from orchestrator.ledger.history import COMPARED
 from orchestrator.plan.plan import plan_study
+from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study, study_from
 from results.store.store import Store
+from trainables.recipe import Recipe
+from trainables.trial import Trial, Weights
 
 SEARCH: dict[str, Any] = {"lr": [1e-2, 1e-3, 1e-4], "batch_size": [32, 128], "seed": 9}
 TESTED = [name for name in COMPARED if name.startswith("test_")]
@@ -106,8 +110,32 @@ def test_an_older_directory_goes_on_testing_every_interval(tmp_path: Path) -> No
     assert store.study()["test"] == "every"
 
 
+def times(declared: Study, **changes: Any) -> int:
+    """Return how often a trial tests, of 100 images that are trained on, 700 that validate."""
+    inputs = Inputs("f", np.zeros(1000, int), 2, {}, 700, np.zeros(2000, int))
+    trial = Trial(
+        trainable=declared.trainable,
+        data=declared.data,
+        fingerprint="f",
+        model="m",
+        weights=Weights(label="none"),
+        fraction=0.1,
+        n_train=100,
+        n_pool=1000,
+        n_classes=2,
+        recipe=Recipe(**declared.recipe),
+        **changes,
+    )
+    return inputs.tests(declared, trial)
+
+
+@pytest.mark.parametrize(("epochs", "expected"), [(1, 1), (4, 2), (8, 4), (20, 10), (50, 10)])
+def test_auto_takes_no_longer_than_training_and_validating(epochs: int, expected: int) -> None:
+    # An epoch is 3 × 100 + 700 passes of one image, the test set 2,000.
+    assert times(study(recipe={"epochs": epochs}), seed=0) == expected
+
+
 def test_where_validation_is_the_test_set_nothing_is_left_out() -> None:
-    declared = study(data={"validation": "test"}, test="final")
-    own = searched(search=SEARCH, trainable="a_module:Own", test="final")
-    trial = "not looked at"
-    assert {one.tests(trial) for one in (declared, own)} == {"every"}  # type: ignore[arg-type]
+    declared = study(data={"validation": "test"}, test="final", recipe={"epochs": 4})
+    own = searched(search=SEARCH, trainable="a_module:Own", test="final", recipe={"epochs": 4})
+    assert {times(one, seed=9) for one in (declared, own)} == {4}

@@ -105,7 +105,7 @@ def test_rows_are_the_same_where_the_test_set_is_evaluated_and_null_elsewhere(
     tmp_path: Path,
 ) -> None:
     every = finish(Job(task(tmp_path / "every", recipe={"epochs": 12})))
-    auto = finish(Job(task(tmp_path / "auto", recipe={"epochs": 12}, test="auto")))
+    auto = finish(Job(task(tmp_path / "auto", recipe={"epochs": 12}, tests=10)))
     for one, other in zip(every, auto, strict=True):
         known = {name for name in one.row if not name.startswith("test_")}
         if other.epoch not in (1, 7):  # floor(10 × epoch / 12) is as one epoch before
@@ -115,7 +115,7 @@ def test_rows_are_the_same_where_the_test_set_is_evaluated_and_null_elsewhere(
 
 
 def test_a_state_that_was_not_evaluated_at_a_lower_budget_is_not_the_last(tmp_path: Path) -> None:
-    whole = task(tmp_path, recipe={"epochs": 20}, test="auto", keep_checkpoints="all")
+    whole = task(tmp_path, recipe={"epochs": 20}, tests=10, keep_checkpoints="all")
     finish(Job(whole))
     lower = whole.model_copy(
         update={"trial": whole.trial.changed(recipe=Recipe(epochs=15)), "recorded": 20}
