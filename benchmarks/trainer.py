@@ -5,8 +5,9 @@ Run it: python benchmarks/trainer.py [--model resnet18] [--batch 256] [--rounds 
 Each round makes one step of every variant in turn; the numbers are medians over rounds of images
 per second of CPU time, which a busy machine disturbs less than the clock. `plain` is torchvision's
 model under torch's default Adam; `layout` adds channels-last and the fused optimizer; `trainer` is
-what trials use: no dead kernel taps, and matrix products where a convolution is one; `trainer,
-bf16` is that under autocast, which only pays where the CPU computes it natively.
+what trials use: no dead kernel taps, matrix products where a convolution is one, and gradients that
+are not copied; `trainer, bf16` is that under autocast, which only pays where the CPU computes it
+natively.
 The first loss of each variant shows that they compute the same.
 
 `--whole` measures whole epochs instead: of a trial, with its shuffling, cropping, mirroring and
@@ -33,8 +34,10 @@ from trainables.data.splits import Training
 from trainables.models.facts import anatomy
 from trainables.models.networks import build_model
 from trainables.models.taps import LiveTaps
+from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
 from trainables.training.device import resolve_precision
+from trainables.training.optimizers import build_optimizer, update
 from trainables.trial import Source, Trial
 
 VARIANTS = ("plain", "layout", "trainer", "trainer, bf16")
@@ -52,19 +55,25 @@ class Variant:
         self.model = build_model(name, CLASSES)
         images, self.labels = torch.randn(batch, 3, SIDE, SIDE), torch.arange(batch) % CLASSES
         layout = torch.contiguous_format if kind == "plain" else torch.channels_last
-        if kind.startswith("trainer"):
+        self.is_trials = kind.startswith("trainer")
+        if self.is_trials:
             LiveTaps(self.model, anatomy(name, CLASSES, "standard", (SIDE, SIDE)).convolutions)
         self.images = images.contiguous(memory_format=layout)
         self.model.to(memory_format=layout)
-        fused = None if kind == "plain" else True
-        self.optimizer = torch.optim.Adam(self.model.parameters(), fused=fused)
+        fused, weights = None if kind == "plain" else True, self.model.parameters()
+        self.optimizer = (
+            build_optimizer(weights, Recipe())
+            if self.is_trials
+            else torch.optim.Adam(weights, fused=fused)
+        )
 
     def train(self) -> float:
         """Make one update; return the loss."""
         loss = F.cross_entropy(self._scores(self.model.train()), self.labels)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizer.step()
+        advance = update if self.is_trials else type(self.optimizer).step
+        advance(self.optimizer)
         return loss.item()
 
     @torch.inference_mode()

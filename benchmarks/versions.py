@@ -44,8 +44,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="versions-") as place:
         two = Path(place) / "two.yaml"
         two.write_text(TWO)
+        caches = {folder: Path(place) / f"cache-{each}" for each, folder in enumerate(versions)}
         for study in asked.studies or [two]:
-            caches = {folder: Path(place) / f"cache-{each}" for each, folder in enumerate(versions)}
             for folder in versions:
                 _run(folder, study, caches[folder])
             ratios, by_cpu = [], []

@@ -22,8 +22,8 @@ in version 2 of control groups and in version 1."""
 _GIVEN = ("SLURM_CPUS_PER_TASK", "PBS_NCPUS", "NSLOTS", "LSB_DJOB_NUMPROC")
 """Variables in which Slurm, PBS, Grid Engine and LSF say how many CPUs a job was given."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""What glibc calls the bytes that it keeps at most, and those of a block from which on the system
-is asked for it alone (`malloc.h`)."""
+"""Numbers of two of glibc's settings (`malloc.h`): how many bytes it keeps at most, and from how
+many on the system is asked for a block by itself."""
 
 
 @contextmanager
@@ -42,10 +42,10 @@ def uncollected() -> Iterator[None]:
 
 
 def keep_memory() -> None:
-    """Have the C library keep what it is given back, where it is glibc: trained maps come again.
+    """Have the C library keep what it is given back, where it is glibc, for as long as this runs.
 
-    Otherwise the system takes large blocks back and clears each page that it hands out anew, in
-    every update, which was a seventh of an evaluation's time (benchmarks/README.md).
+    Otherwise the system takes blocks back and clears each page that it hands out anew, in every
+    update and evaluation (what that costs: benchmarks/README.md). Blocks above 32 MiB stay so.
     """
     with suppress(AttributeError):
         adjust = ctypes.CDLL(None).mallopt

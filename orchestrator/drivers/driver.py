@@ -12,6 +12,7 @@ from orchestrator.placement.placer import Placer
 from orchestrator.placement.shares import cpus_said, own_machine
 from results.phrases import count
 from results.store.objects import Location
+from trainables.machine import give_memory_back
 from trainables.work.job import Job
 from trainables.work.reports import FailureKind
 
@@ -50,7 +51,11 @@ def train_alone(work: Pass, placer: Placer, checkpoints: Location, watch: Watch)
     watch.begin()
     # What a trial leaves in this process goes soon, as in a worker.
     gc.set_threshold(700, 10, 10)
-    train_here(work, checkpoints, watch.beat)
+    try:
+        train_here(work, checkpoints, watch.beat)
+    finally:
+        # This process may have other things to do.
+        give_memory_back()
 
 
 def train_here(work: Pass, checkpoints: Location, beat: Callable[[], None]) -> None:

@@ -79,7 +79,8 @@ class Pass:
             wanted, seconds = self.running.get(trial_id), now - heard
             if wanted is None:
                 continue
-            expected = self._cost(wanted.trial) / wanted.trial.recipe.intervals
+            longest = self.ledger.inputs.longest(self.ledger.study, wanted.trial)
+            expected = longest * self._cost(wanted.trial) / wanted.trial.recipe.intervals
             if seconds > max(SILENT_SECONDS, SILENT_TIMES * expected):
                 if trial_id not in self._silent:
                     self._silent.add(trial_id)

@@ -97,17 +97,31 @@ class Inputs:
         return self.count(size) / self.n_train if isinstance(size, int) else float(size)
 
     def tests(self, study: Study, trial: Trial) -> int:
-        """Return after how many of its intervals a trial evaluates the test set."""
+        """Return how many times a trial evaluates the test set, at last after its last interval."""
         every, own = trial.recipe.intervals, study.trainable not in TRAINABLES
         if study.test == "every" or own or study.data.validation == "test":
             return every
         if study.search and trial.seed not in study.all_seeds:
             # Nothing compares its values, but that the tuned recipe is held against the stated one.
             return int(study.is_stated(trial.recipe))
-        # Each image that is trained on costs three passes.
-        passes = every * (3 * trial.images_per_interval + self.n_validation)
-        most = 1 if study.test == "final" else max(1, passes // max(1, self.n_test))
-        return min(_MOST_TESTS, most, every)
+        if study.test == "final":
+            return 1
+        if study.is_race or trial.recipe.keeps_features:
+            # One that is stopped is compared too; and what is kept of images costs next to nothing.
+            return min(_MOST_TESTS, every)
+        affordable = every * self._passes(trial) // max(1, self.n_test)
+        return min(_MOST_TESTS, every, max(1, affordable))
+
+    def longest(self, study: Study, trial: Trial) -> float:
+        """Return how long an interval is that ends with the test set, in times of the mean one."""
+        share = self.tests(study, trial) / trial.recipe.intervals
+        passes = self._passes(trial)
+        return (passes + self.n_test * bool(share)) / (passes + self.n_test * share)
+
+    def _passes(self, trial: Trial) -> int:
+        """Return about how many forward passes of an image an interval takes without the test."""
+        of_each = 1 if trial.recipe.freeze == "backbone" else 3
+        return of_each * trial.images_per_interval + self.n_validation
 
     def form(self, trial: Trial) -> tuple[str, int, Stem, Sides]:
         """Return what decides the layers of a trial's model, as `build_model` takes it."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from trainables.recipe import Sides
 
 _FEW_PIXELS = 4
-"""Of a map on which a product with each pixel is faster than torch's convolution of one tap."""
+"""Most pixels of a map on which one product is faster than torch's convolution of one tap."""
 
 
 class LiveTaps:
@@ -146,7 +146,7 @@ class Pointwise(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Return the convolution of images of shape (batch, channels, height, width)."""
         down, across = self._stride
-        met = images[:, :, ::down, ::across].permute(0, 2, 3, 1)
+        met = images.permute(0, 2, 3, 1)[:, ::down, ::across]
         # As one matrix: of images apart torch would make as many products.
         pixels = met.reshape(-1, met.shape[-1])
         outputs = F.linear(pixels, self.weight.flatten(1), self.bias)

@@ -48,7 +48,7 @@ from trainables.training.parallel import Group
 from trainables.training.scores import FIVE, Predictions, scores
 from trainables.trial import Trial
 
-_CHECKPOINT_VERSION = 2
+_CHECKPOINT_VERSION = 3
 """Raised when saved states hold something else."""
 
 
@@ -62,8 +62,8 @@ class Classifier(Pausable):
 
     By default the device is a GPU where torch can use one, the data set is opened, and the group is
     this process alone. A share of a GPU below 1 caps the memory that the process may take, less
-    `context_bytes`, which are not torch's, where they were measured. `tests` says after how many
-    intervals the test set is evaluated, by default each; one that validates too always is.
+    `context_bytes`, which are not torch's, where they were measured. `tests` says how many times
+    the test set is evaluated, by default after each interval; one that validates too always is.
     `precision` is what the recipe's `auto` comes to, by default what the device computes natively.
     Raises TrainableError where data, model, weights or device are not as the trial needs them.
     """

@@ -50,8 +50,13 @@ def update(optimizer: torch.optim.Optimizer) -> None:
     groups = optimizer.param_groups
     lying = [values for group in groups for values in group["params"] if hasattr(values, "whole")]
     for values in lying:
-        found = values.whole.grad
-        values.grad = found if found is None else found.permute(_LYING)
+        whole = values.whole
+        if values.data_ptr() != whole.data_ptr():
+            # A user's own model gave it other memory, as one that limits norms does.
+            whole.data = whole.detach().contiguous(memory_format=torch.channels_last)
+            values.data = whole.detach().permute(_LYING)
+        if whole.grad is not None:
+            values.grad = whole.grad.permute(_LYING).contiguous()
     with torch.no_grad():
         inspect.unwrap(type(optimizer).step)(optimizer)
     for values in lying:

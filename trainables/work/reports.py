@@ -20,8 +20,8 @@ class Task(BaseModel):
     trial: Trial
     metric: Metric = ACCURACY
     tests: int | None = None
-    """After how many intervals the test set is evaluated, by default each; predictions come with
-    that of the last."""
+    """How many times the test set is evaluated, by default after each interval; predictions come
+    with the last."""
     recorded: int
     """Epochs whose rows are recorded already."""
     cpus: int

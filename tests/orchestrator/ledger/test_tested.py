@@ -110,10 +110,20 @@ def test_an_older_directory_goes_on_testing_every_interval(tmp_path: Path) -> No
     assert store.study()["test"] == "every"
 
 
+INPUTS = Inputs("f", np.zeros(1000, int), 2, {}, 700, np.zeros(2000, int))
+
+
 def times(declared: Study, **changes: Any) -> int:
     """Return how often a trial tests, of 100 images that are trained on, 700 that validate."""
-    inputs = Inputs("f", np.zeros(1000, int), 2, {}, 700, np.zeros(2000, int))
-    trial = Trial(
+    return INPUTS.tests(declared, trial_of(declared, **changes))
+
+
+def longest(declared: Study) -> float:
+    return INPUTS.longest(declared, trial_of(declared, seed=0))
+
+
+def trial_of(declared: Study, **changes: Any) -> Trial:
+    return Trial(
         trainable=declared.trainable,
         data=declared.data,
         fingerprint="f",
@@ -126,13 +136,30 @@ def times(declared: Study, **changes: Any) -> int:
         recipe=Recipe(**declared.recipe),
         **changes,
     )
-    return inputs.tests(declared, trial)
 
 
 @pytest.mark.parametrize(("epochs", "expected"), [(1, 1), (4, 2), (8, 4), (20, 10), (50, 10)])
 def test_auto_takes_no_longer_than_training_and_validating(epochs: int, expected: int) -> None:
     # An epoch is 3 × 100 + 700 passes of one image, the test set 2,000.
     assert times(study(recipe={"epochs": epochs}), seed=0) == expected
+
+
+def test_auto_tests_ten_times_where_trials_are_compared_that_are_stopped() -> None:
+    race = study(recipe={"epochs": 4}, early_stopping={"compare": ["fraction"]})
+    assert times(race, seed=0) == 4
+
+
+def test_a_search_trial_is_tested_as_any_other_where_its_seed_is_measured() -> None:
+    ask: dict[str, Any] = {"recipe": {"epochs": 4}, "seeds": [0, 9]}
+    assert times(searched(search={**SEARCH, "seed": 9}, **ask), seed=9) == 2
+    assert times(searched(search={**SEARCH, "seed": 8}, **ask), seed=8) == 0
+
+
+def test_the_interval_that_ends_with_the_test_set_is_the_longest() -> None:
+    declared = study(recipe={"epochs": 4}, test="final")
+    # 1,000 passes and the test set's 2,000, beside a mean of 1,500.
+    assert longest(declared) == 2
+    assert longest(study(recipe={"epochs": 4}, test="every")) == 1
 
 
 def test_where_validation_is_the_test_set_nothing_is_left_out() -> None:
