@@ -20,7 +20,7 @@ from pydantic import (
 from trainables.functions import is_function
 from trainables.recipe import Positive, Recipe
 
-TRAINING_VERSION = 4
+TRAINING_VERSION = 3
 """Raised only when a change of the code changes the numbers that a trial gives."""
 SHARED_STATES = "stable-"
 """What the names of folders begin with whose states are of several trials."""

@@ -14,9 +14,6 @@ from torch import Tensor, nn
 
 from trainables.recipe import Sides
 
-_FEW_PIXELS = 4
-"""Most pixels of a map on which one product is faster than torch's convolution of one tap."""
-
 
 class LiveTaps:
     """Cuts a model's convolutions in place, and translates its state to whole kernels and back.
@@ -37,9 +34,9 @@ class LiveTaps:
             if isinstance(layer.padding, str):
                 continue
             self._cut(f"{name}.weight", layer, sides)
-            if product := _product(layer, sides):
+            if _sees_all(layer, sides):
                 parent, _, own = name.rpartition(".")
-                setattr(model.get_submodule(parent), own, product)
+                setattr(model.get_submodule(parent), own, Dense(layer, sides))
 
     def whole(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a model's state with whole kernels, as any copy of the model can load it."""
@@ -101,7 +98,7 @@ class Dense(nn.Module):
             matrix = _Matrix.apply(self.weight, self._seen)
         biases = None if self.bias is None else self.bias.repeat(len(self._seen))
         outputs = F.linear(pixels, matrix, biases)
-        return _maps(outputs.view(len(images), *self._sides, -1))
+        return outputs.view(len(images), *self._sides, -1).permute(0, 3, 1, 2)
 
 
 class _Matrix(torch.autograd.Function):
@@ -136,33 +133,6 @@ class _Matrix(torch.autograd.Function):
         return total.view(out, height, width, channels).permute(0, 3, 1, 2), None
 
 
-class Pointwise(nn.Module):
-    """A convolution of one tap, as the matrix product that it is at each pixel that it meets."""
-
-    def __init__(self, layer: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight, self.bias, self._stride = layer.weight, layer.bias, layer.stride
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the convolution of images of shape (batch, channels, height, width)."""
-        down, across = self._stride
-        met = images.permute(0, 2, 3, 1)[:, ::down, ::across]
-        # As one matrix: of images apart torch would make as many products.
-        pixels = met.reshape(-1, met.shape[-1])
-        outputs = F.linear(pixels, self.weight.flatten(1), self.bias)
-        return _maps(outputs.view(*met.shape[:-1], -1))
-
-
-def _maps(outputs: Tensor) -> Tensor:
-    """Return outputs of shape (batch, height, width, channels) as a convolution has them."""
-    batch, height, width, channels = outputs.shape
-    if height == width == 1:
-        # By plain strides: batch norm is twenty times slower where two that are alike in memory
-        # are told apart by the strides of sides of one pixel.
-        return outputs.view(batch, channels, 1, 1)
-    return outputs.permute(0, 3, 1, 2)
-
-
 def _live(layer: nn.Conv2d, axis: int, side: int) -> tuple[slice, int]:
     """Return the taps that meet a pixel along a side, and their padding; all where none fits."""
     size, padding, dilation = layer.kernel_size[axis], layer.padding[axis], layer.dilation[axis]
@@ -187,15 +157,10 @@ def _taps(layer: nn.Conv2d, axis: int, side: int) -> list[list[int]]:
     return [[tap for tap in range(size) if 0 <= start + tap * dilation < side] for start in starts]
 
 
-def _product(layer: nn.Conv2d, sides: Sides) -> nn.Module | None:
-    """Return a convolution as a matrix product, None where it is faster as it is."""
-    seen = [_taps(layer, axis, side) for axis, side in enumerate(sides)]
-    if layer.groups != 1:
-        return None
-    if layer.kernel_size == (1, 1) and layer.padding == (0, 0):
-        pixels = len(seen[0]) * len(seen[1])
-        return Pointwise(layer) if pixels <= _FEW_PIXELS or layer.stride != (1, 1) else None
-    sees_all = all(
+def _sees_all(layer: nn.Conv2d, sides: Sides) -> bool:
+    """Return whether each output sees every pixel."""
+    seen = (_taps(layer, axis, side) for axis, side in enumerate(sides))
+    everything = all(
         len(taps) == side for side, outputs in zip(sides, seen, strict=True) for taps in outputs
     )
-    return Dense(layer, sides) if sees_all else None
+    return everything and layer.groups == 1

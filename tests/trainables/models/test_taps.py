@@ -1,5 +1,4 @@
 import itertools
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import nn
 
 from trainables.models.facts import anatomy
 from trainables.models.networks import build_model
-from trainables.models.taps import Dense, LiveTaps, Pointwise
+from trainables.models.taps import Dense, LiveTaps
 
 
 @pytest.fixture(autouse=True)
@@ -52,11 +51,11 @@ def test_oblong_maps_are_cut_along_one_side() -> None:
     assert (layer.kernel_size, layer.padding) == ((1, 3), (0, 1))
 
 
-SETTINGS = itertools.product((1, 3, 5), (1, 2), (0, 1, 2), (1, 2), (1, 2, 3, 5), (1, 2))
+SETTINGS = itertools.product((3, 5), (1, 2), (0, 1, 2), (1, 2), (1, 2, 3, 5), (1, 2))
 
 
 def test_outputs_and_gradients_of_all_small_settings() -> None:
-    cuts, products = 0, Counter[type[nn.Module]]()
+    cuts = products = 0
     for kernel, stride, padding, dilation, side, groups in SETTINGS:
         if side + 2 * padding < dilation * (kernel - 1) + 1:
             continue
@@ -80,10 +79,9 @@ def test_outputs_and_gradients_of_all_small_settings() -> None:
         total = expected_gradients[2].abs().sum()
         torch.testing.assert_close(on_weight.abs().sum(), total)
         cuts += live.weight.numel() < weight.numel()
-        products[type(live)] += 1
+        products += isinstance(live, Dense)
     assert cuts > 20
-    assert products[Dense] > 10
-    assert products[Pointwise] > 10
+    assert products > 10
 
 
 def test_a_matrix_product_by_hand() -> None:
@@ -113,13 +111,6 @@ def test_a_product_in_bf16_rounds_as_a_convolution_does_and_adds_gradients_up_in
         for pixel, tap in enumerate(taps):
             total[tap] += (given[:, :, output].T @ pixels[:, :, pixel]).float()
     torch.testing.assert_close(gradient.flatten(2), total.permute(1, 2, 0), rtol=1e-5, atol=1e-6)
-
-
-def test_maps_of_one_pixel_have_plain_strides_for_batch_norm() -> None:
-    dense, pointwise = cut(nn.Conv2d(4, 6, 2), (2, 2)), cut(nn.Conv2d(4, 6, 1), (1, 1))
-    assert (type(dense), type(pointwise)) == (Dense, Pointwise)
-    assert dense(torch.randn(3, 4, 2, 2)).stride() == (6, 1, 1, 1)
-    assert pointwise(torch.randn(3, 4, 1, 1)).stride() == (6, 1, 1, 1)
 
 
 @pytest.mark.parametrize(("groups", "side"), [(2, 2), (1, 3)])
@@ -164,13 +155,8 @@ def test_what_is_cut_of_a_resnet_at_32_pixels() -> None:
         if "layer4" in name and "conv" in name
     }
     assert shapes == RESNET18_AT_32
-    kinds = {name: type(layer) for name, layer in live.named_modules()}
-    dense = {name for name, kind in kinds.items() if kind is Dense}
-    assert dense == {"layer4.0.conv1", "layer3.0.conv2", "layer3.1.conv1", "layer3.1.conv2"}
-    pointwise = {name for name, kind in kinds.items() if kind is Pointwise}
-    # And the convolutions beside a block that halves its maps.
-    beside = {f"layer{stage}.0.downsample.0" for stage in (2, 3, 4)}
-    assert pointwise == {*RESNET18_AT_32, *beside} - dense
+    dense = {name for name, layer in live.named_modules() if isinstance(layer, Dense)}
+    assert dense == {*RESNET18_AT_32, "layer3.0.conv2", "layer3.1.conv1", "layer3.1.conv2"}
 
 
 def test_training_a_cut_resnet_gives_the_numbers_of_a_whole_one() -> None:
