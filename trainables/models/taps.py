@@ -126,7 +126,7 @@ class _Matrix(torch.autograd.Function):
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """Return the weights' gradient."""
         (seen,), ((out, channels, height, width), dtype) = context.saved_tensors, context.like
-        parts = gradients[0].view(len(seen), out, seen.shape[1], channels)
+        parts = gradients[0].reshape(len(seen), out, seen.shape[1], channels)
         total = parts.new_zeros(out, height * width, channels, dtype=dtype)
         for taps, part in zip(seen, parts, strict=True):
             total.index_add_(1, taps, part.to(dtype))
