@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow.compute as pc
 
 from orchestrator.placement.shares import has_gpu
-from orchestrator.study.inputs import Inputs
+from orchestrator.study.inputs import TRAINING_PASSES, Inputs
 from orchestrator.study.study import Study
 from results.records import Status
 from results.store.store import Store
@@ -209,7 +209,7 @@ def _paced(work: Work, pace: Pace) -> float:
 def _reckoned(work: Work, kind: Kind) -> float:
     """Return the seconds of an interval by what is to be computed."""
     speed = GPU_SPEED if kind.on_gpu else CPU_SPEED * kind.cpus
-    passes = 3.0 * work.trained + work.evaluated
+    passes = TRAINING_PASSES * work.trained + work.evaluated
     layers = work.updates * work.layers * (GPU_LAYER if kind.on_gpu else CPU_LAYER)
     return passes * (work.flops or UNKNOWN_FLOPS) / speed + layers
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SLOW_SECONDS = 2.0
 """Seconds after which what is being looked at is named."""
 Say = Callable[[str], None]
+TRAINING_PASSES = 3
+"""Forward passes of an image that training on it takes as long as: its own, and two backward."""
 _MOST_TESTS = 10
 """Evaluations of the test set that a trial has at most with `test: auto`."""
 _SIMULATED_IMAGES, _SIMULATED_CLASSES = 50_000, 10
@@ -120,7 +122,7 @@ class Inputs:
 
     def _passes(self, trial: Trial) -> int:
         """Return about how many forward passes of an image an interval takes without the test."""
-        of_each = 1 if trial.recipe.freeze == "backbone" else 3
+        of_each = 1 if trial.recipe.freeze == "backbone" else TRAINING_PASSES
         return of_each * trial.images_per_interval + self.n_validation
 
     def form(self, trial: Trial) -> tuple[str, int, Stem, Sides]:

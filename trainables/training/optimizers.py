@@ -47,8 +47,8 @@ def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch
 
 def update(optimizer: torch.optim.Optimizer) -> None:
     """Take torch's own step along the gradients, without its hooks and without torch's compiler."""
-    groups = optimizer.param_groups
-    lying = [values for group in groups for values in group["params"] if hasattr(values, "whole")]
+    parameters = (values for group in optimizer.param_groups for values in group["params"])
+    lying = [values for values in parameters if isinstance(values, _Lying)]
     for values in lying:
         whole = values.whole
         if values.data_ptr() != whole.data_ptr():
@@ -63,16 +63,22 @@ def update(optimizer: torch.optim.Optimizer) -> None:
         values.grad = None
 
 
+class _Lying(nn.Parameter):
+    """Another parameter by the order in which it lies in memory, which they share."""
+
+    whole: nn.Parameter
+
+
 def _as_it_lies(parameter: nn.Parameter) -> nn.Parameter:
-    """Return a parameter on the CPU by the order in which it lies in memory, which they share.
+    """Return what an optimizer is given of a parameter: on the CPU, in the order of its memory.
 
     There torch's fused steps copy each gradient that is not in the order of its sides, to no use.
     """
     kept = parameter.is_contiguous() or parameter.device.type != "cpu"
     if kept or not parameter.is_contiguous(memory_format=torch.channels_last):
         return parameter
-    lying = nn.Parameter(parameter.detach().permute(_LYING), parameter.requires_grad)
-    lying.whole = parameter  # type: ignore[attr-defined]
+    lying = _Lying(parameter.detach().permute(_LYING), parameter.requires_grad)
+    lying.whole = parameter
     return lying
 
 

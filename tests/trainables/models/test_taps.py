@@ -113,6 +113,26 @@ def test_a_product_in_bf16_rounds_as_a_convolution_does_and_adds_gradients_up_in
     torch.testing.assert_close(gradient.flatten(2), total.permute(1, 2, 0), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("rounds", [False, True])
+def test_weights_written_down_at_once_give_every_digit_that_indexing_them_gives(
+    rounds: bool,
+) -> None:
+    dense = cut(nn.Conv2d(8, 16, 3, padding=1, bias=False), (2, 2))
+    images, arrived = torch.randn(4, 8, 2, 2), torch.randn(4, 16, 2, 2)
+    seen = torch.tensor([[4, 5, 7, 8], [3, 4, 6, 7], [1, 2, 4, 5], [0, 1, 3, 4]])
+    with torch.autocast("cpu", torch.bfloat16, enabled=rounds):
+        found = dense(images)
+        kernels = dense.weight.permute(2, 3, 0, 1).flatten(0, 1)
+        matrix = kernels[seen].transpose(1, 2).flatten(2).flatten(0, 1)
+        plain = F.linear(images.permute(0, 2, 3, 1).flatten(1), matrix)
+    expected = plain.view(4, 2, 2, 16).permute(0, 3, 1, 2)
+    assert torch.equal(found, expected)
+    both = [
+        torch.autograd.grad(one, dense.weight, arrived.to(one.dtype)) for one in (found, expected)
+    ]
+    assert torch.equal(both[0][0], both[1][0])
+
+
 @pytest.mark.parametrize(("groups", "side"), [(2, 2), (1, 3)])
 def test_what_is_no_matrix_product_stays_a_convolution(groups: int, side: int) -> None:
     assert type(cut(nn.Conv2d(4, 6, 3, padding=1, groups=groups), (side, side))) is nn.Conv2d
