@@ -111,7 +111,8 @@ class Inputs:
         if study.is_race or trial.recipe.keeps_features:
             # One that is stopped is compared too; and what is kept of images costs next to nothing.
             return min(_MOST_TESTS, every)
-        affordable = every * self._passes(trial) // max(1, self.n_test)
+        # For half as long as it trains and validates.
+        affordable = every * self._passes(trial) // max(1, 2 * self.n_test)
         return min(_MOST_TESTS, every, max(1, affordable))
 
     def longest(self, study: Study, trial: Trial) -> float:

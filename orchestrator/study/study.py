@@ -114,11 +114,11 @@ class Study(Settings):
     together."""
     test: Annotated[Literal["auto", "final", "every"] | None, Field(examples=["final"])] = None
     """After which epochs (evaluation intervals) the test set is evaluated: every, the final one, or
-    auto, the default: ten at most, evenly spaced, and fewer where they would take longer than
-    training and validating, always the final one. But for `every`, search trials of seeds that are
-    not measured skip it, except the recipe of the values that are listed first, at its end. Null
-    where it was not evaluated. With `validation: test` it is every. Epochs that a longer budget
-    goes on from keep the values that they have."""
+    auto, the default: ten at most, evenly spaced, and fewer where they would take more than half as
+    long as training and validating, always the final one. But for `every`, search trials of seeds
+    that are not measured skip it, except the recipe of the values that are listed first, at its
+    end. Null where it was not evaluated. With `validation: test` it is every. Epochs that a longer
+    budget goes on from keep the values that they have."""
     resources: Resources = Field(default_factory=Resources)
     """What one trial gets."""
     order: Literal["fair", "longest-first"] = "fair"

@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -184,7 +185,8 @@ def _order(
     _, members, counts = np.unique(labels, return_inverse=True, return_counts=True)
     # Raw bits, because numpy promises them to stay the same over versions, and shuffles not.
     bits = np.random.PCG64(np.random.SeedSequence(key)).random_raw(counts.size + labels.size)
-    turns = _turns(counts, np.argsort(bits[: counts.size], kind="stable"))
+    precedence = np.argsort(bits[: counts.size], kind="stable")
+    turns = _turns(tuple(counts.tolist()), tuple(precedence.tolist()))
     shuffled = np.argsort(bits[counts.size :], kind="stable")
     by_class = shuffled[np.argsort(members[shuffled], kind="stable")]
     order = np.empty(labels.size, dtype=np.int64)
@@ -192,13 +194,16 @@ def _order(
     return order
 
 
-def _turns(counts: NDArray[np.int64], precedence: NDArray[np.int64]) -> NDArray[np.int64]:
+@lru_cache(maxsize=4)
+def _turns(n_of_class: tuple[int, ...], first: tuple[int, ...]) -> NDArray[np.int64]:
     """Return whose turn it is, for each of sum(counts) turns.
 
     With k classes, p a class's share of the images and d = 1/(2k − 2), its j-th image may come at
     turn ⌈(j − 1 + d)/p⌉ and must come by turn ⌊(j − d)/p⌋ + 1; taking the most urgent image of
-    those that may come meets all of these limits. `precedence` lists the classes and settles ties.
+    those that may come meets all of these limits. `first` lists the classes and settles ties. The
+    trials of a worker ask for the same turns again and again.
     """
+    counts, precedence = np.array(n_of_class), np.array(first)
     k, total = counts.size, int(counts.sum())
     if k == 1:
         return np.zeros(total, dtype=np.int64)

@@ -1,20 +1,58 @@
 """The network of a trial on its device, all of it trained or its head alone."""
 
+import copy
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from trainables.data.batches import derive_seed
+from trainables.functions import is_function
 from trainables.models.facts import anatomy, check_input, head_layer
 from trainables.models.networks import count_parameters, hash_state
 from trainables.models.rehearsal import fresh_model, rehearse
 from trainables.models.taps import LiveTaps
 from trainables.models.weights import load_weights
-from trainables.recipe import Sides
+from trainables.recipe import Sides, Stem
 from trainables.training.parallel import Group
-from trainables.trial import Trial
+from trainables.trial import Trial, Weights
+
+_KEPT_BYTES = 2**28
+"""The largest model that is kept for the next trial of a worker."""
+
+
+class _Begun(NamedTuple):
+    """A model as a trial begins with it."""
+
+    model: nn.Module
+    kept: str | None
+    """What became of the head of pretrained weights."""
+    digest: str
+    backbone: str
+    """Hashes of its state, and of that without the head where it is trained on features."""
+
+
+def _begin(form: tuple[str, int, Stem, Sides], seed: int, weights: Weights, head: str) -> _Begun:
+    """Return the model of this form, its initial weights drawn by a seed, or pretrained ones."""
+    model = fresh_model(*form, seed)
+    kept = load_weights(model, weights, form[0], form[1])
+    return _Begun(model, kept, hash_state(model), hash_state(model, but=head) if head else "")
+
+
+_last_begun = lru_cache(maxsize=1)(_begin)
+
+
+def _begun(form: tuple[str, int, Stem, Sides], seed: int, weights: Weights, head: str) -> _Begun:
+    """Return what `_begin` does: trials of one search, one after another, begin with the same."""
+    if is_function(form[0]):
+        return _begin(form, seed, weights, head)  # a user's own may build another one each time
+    begun = _last_begun(form, seed, weights, head)
+    if sum(values.nbytes for values in begun.model.state_dict().values()) > _KEPT_BYTES:
+        _last_begun.cache_clear()
+        return begun
+    return begun._replace(model=copy.deepcopy(begun.model))
 
 
 class Network:
@@ -40,22 +78,23 @@ class Network:
         check_input(*self.form)
         layout = rehearse(*self.form).layout
         self._is_contiguous = layout == torch.contiguous_format
-        model = fresh_model(*self.form, derive_seed(trial.seed, "initial weights"))
-        kept = load_weights(model, trial.weights, trial.model, trial.n_classes)
         head = head_layer(*self.form) if trial.recipe.freeze == "backbone" else ""
+        seed = derive_seed(trial.seed, "initial weights")
+        begun = _begun(self.form, seed, trial.weights, head if on_features else "")
+        model = begun.model
         trained = model.get_submodule(head)  # without a name all of it
         self.facts: dict[str, Any] = {
             "n_parameters": count_parameters(model),
             "n_trainable": count_parameters(trained, frozen=False),
             "flops_per_image": anatomy(*self.form).flops_per_image,
-            "init_hash": hash_state(model),
-            "head": kept,
+            "init_hash": begun.digest,
+            "head": begun.kept,
         }
         """What is known of it once per trial, by the trial table's columns."""
         self.identity = ""
         """Tells from others what a backbone makes of images; empty where none is asked for it."""
         if on_features:
-            self.identity = repr((*self.form, precision, hash_state(model, but=head)))
+            self.identity = repr((*self.form, precision, begun.backbone))
         on_cpu = device.type == "cpu"
         self._taps = LiveTaps(model, anatomy(*self.form).convolutions if on_cpu else {})
         if head:

@@ -174,10 +174,9 @@ class Job:
         kept = done and self._task.keep_checkpoints != "none"
         # Only whole states are reused, merged, and gone on from by other versions.
         due = self._is_within or self._unsaved_seconds >= self._task.checkpoint_seconds
-        costly = done and self._unsaved_seconds >= _WORTH_SAVING
         best = self._task.keep_checkpoints in ("best", "all")
         shared = self._shared if learner.epoch == self._trial.recipe.shared_intervals else None
-        if kept or due or costly or best or shared:
+        if kept or due or best or shared:
             self._keep(learner, shared)
 
     def _keep(self, learner: Learner, shared: Checkpoints | None = None) -> None:
