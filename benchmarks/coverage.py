@@ -274,14 +274,15 @@ def best(repeats: float) -> pd.DataFrame:
             gaps = np.full(12, np.nan)
             chosen = (pairs == cells.estimate.argmax()).any(axis=1)
             gaps[pairs[chosen].sum(axis=1) - cells.estimate.argmax()] = apart.error[chosen]
-            value = best_value(cells.estimate, cells.error, cells.freedom, gaps)
-            true, place = truth[value.place], value.place
+            low, high = best_value(cells.estimate, cells.error, cells.freedom, gaps)
+            place = cells.estimate.argmax()
+            true = truth[place]
             freedom = np.full(12, np.median(apart.freedom))
             alone = np.full(12, np.nanmedian(gaps) / np.sqrt(2))
             chance = probability_of_best(cells.estimate, alone, freedom, generator, 400)
             found.append(
                 (
-                    value.low <= true <= value.high,
+                    low <= true <= high,
                     cells.low[place] <= true <= cells.high[place],
                     cells.estimate[place] - true,
                     chance.max(),

@@ -1,13 +1,4 @@
-"""What can go wrong with results.
-
-ResultsError
-├── StoreError                 a run directory that is absent, unreadable, full or damaged
-│   ├── AddressError           an address of an object store that cannot be meant
-│   └── Unreachable            an object store that does not answer now
-└── CurveError                 a learning curve that cannot be fitted or asked for
-    ├── IllBehavedCurve        the error rises with more data, or a run has diverged
-    └── ExtrapolationRefused   the asked size is too far beyond the measured ones
-"""
+"""What can go wrong with results."""
 
 
 class ResultsError(Exception):

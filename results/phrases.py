@@ -83,22 +83,15 @@ def split_levels(
 
     The latter come with their level as people write it.
     """
-    levels = {
-        factor: {level_label(factor, cell[factor], bare=True) for cell in cells}
-        for factor in factors
-    }
-    varying = [factor for factor in factors if len(levels[factor]) > 1] or list(factors[:1])
-    common = {
-        factor: label for factor in factors if factor not in varying for label in levels[factor]
-    }
+    levels = {name: {level_label(name, row[name], bare=True) for row in cells} for name in factors}
+    varying = [name for name in factors if len(levels[name]) > 1] or list(factors[:1])
+    common = {name: label for name in factors if name not in varying for label in levels[name]}
     return varying, common
 
 
 def described(levels: Mapping[str, Any]) -> str:
     """Return factors with their levels, such as `weights: none, optimizer: sgd`."""
-    return ", ".join(
-        f"{name}: {level_label(name, level, bare=True)}" for name, level in levels.items()
-    )
+    return ", ".join(f"{name}: {level_label(name, one, bare=True)}" for name, one in levels.items())
 
 
 def setting(levels: Mapping[str, Any]) -> str:

@@ -32,14 +32,10 @@ def _flow(value: Any) -> str:
 
 
 class PictureError(DataError):
-    """One image cannot be read; `where` names it, `why` says why and what to do."""
-
-    def __init__(self, where: str, why: str) -> None:
-        super().__init__(where, why)
-        self.where, self.why = where, why
+    """One image cannot be read; its arguments say where it is, and why and what to do."""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.why}"
+        return ": ".join(self.args)
 
 
 class ModelError(TrainableError):

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -94,11 +93,13 @@ def examine(study: Path | None, address: str | None) -> Iterator[Check]:
         yield package_check(name, modules)
     torch = modules.get("torch")
     if torch:
+        from orchestrator.placement.environment import first_word
         from orchestrator.placement.shares import unused_maker
         from trainables.training.device import gpu_names, gpu_needs, gpu_problem
 
         problem = gpu_problem()
-        yield cuda_check([] if problem else gpu_names(), _driver(), problem, gpu_needs())
+        driver = first_word("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+        yield cuda_check([] if problem else gpu_names(), driver, problem, gpu_needs())
         if maker := unused_maker():
             advice = "trials use NVIDIA's alone, and run on the CPU here"
             yield Check("other GPUs", State.WARNING, f"of {maker}", advice)
@@ -125,16 +126,6 @@ def package_check(name: str, modules: dict[str, ModuleType]) -> Check:
         advice = f"install it again: pip install --force-reinstall {name}"
         return Check(name, State.BROKEN, f"{type(error).__name__}: {error}", advice)
     return Check(name, State.OK, str(modules[name].__version__))
-
-
-def _driver() -> str | None:
-    words = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    lines = done.stdout.split()
-    return lines[0] if lines and done.returncode == 0 else None
 
 
 def cuda_check(gpus: list[str], driver: str | None, problem: str | None, needs: str) -> Check:

@@ -58,13 +58,13 @@ class History:
         behind: int | None = None,
     ) -> None:
         self.store, self.metric = store, metric
-        self._lent: dict[str, History] = {}
+        self.borrowed: dict[str, History] = {}
         """The lenders of borrowed trials."""
         self.trials: dict[str, Row] = {}
         self._epochs = pa.table({name: [] for name in _READ})
         self._spans: dict[str, tuple[int, int]] = {}
         """First row and number of rows of each trial, up to a gap."""
-        self._strays: dict[tuple[str, int], Row] = {}
+        self.strays: dict[tuple[str, int], Row] = {}
         """Rows beyond a gap, by trial and epoch."""
         self.last_sequence = behind or 0
         self.predicted: dict[str, set[int]] = {}
@@ -106,28 +106,24 @@ class History:
         and nothing is recorded here, that has begun it.
         """
         trial_id = trial.trial_id
-        for lender in () if trial_id in self._lent else self.lenders:
+        for lender in () if trial_id in self.borrowed else self.lenders:
             begun = lender.epochs_done(trial_id) and lender.status(trial_id) is not Status.FAILED
             is_of_use = unfinished and begun and not self.epochs_done(trial_id)
             is_judged = not lender._span(trial_id)["val_metric"].null_count
             if is_judged and (lender.has(trial, study) or is_of_use):
-                self._lent[trial_id] = lender
+                self.borrowed[trial_id] = lender
                 break
-        return self._lent.get(trial_id)
-
-    def lender(self, trial_id: str) -> "History | None":
-        """Return the history that a borrowed trial comes from; None of all others."""
-        return self._lent.get(trial_id)
+        return self.borrowed.get(trial_id)
 
     def holds(self, trial_id: str, epoch: int) -> bool:
         """Return whether an epoch is recorded in this run directory itself."""
-        return epoch <= self._spans.get(trial_id, (0, 0))[1] or (trial_id, epoch) in self._strays
+        return epoch <= self._spans.get(trial_id, (0, 0))[1] or (trial_id, epoch) in self.strays
 
     def read(self, table: str, trial_ids: Iterable[str]) -> pa.Table:
         """Return the rows of some trials, of those that are borrowed from where they lie."""
         homes: defaultdict[History, list[str]] = defaultdict(list)
         for trial_id in trial_ids:
-            homes[self._lent.get(trial_id, self)].append(trial_id)
+            homes[self.borrowed.get(trial_id, self)].append(trial_id)
         return pa.concat_tables(
             home.store.read(table, where=pc.field("trial_id").isin(own))
             for home, own in homes.items()
@@ -135,12 +131,12 @@ class History:
 
     def _span(self, trial_id: str) -> pa.Table:
         """Return the recorded epochs of a trial up to a gap."""
-        home = self._lent.get(trial_id, self)
+        home = self.borrowed.get(trial_id, self)
         return home._epochs.slice(*home._spans.get(trial_id, (0, 0)))
 
     def epochs_done(self, trial_id: str) -> int:
         """Return how many epochs from the first on are recorded without a gap."""
-        return self._lent.get(trial_id, self)._spans.get(trial_id, (0, 0))[1]
+        return self.borrowed.get(trial_id, self)._spans.get(trial_id, (0, 0))[1]
 
     def column(self, trial_id: str, name: str) -> NDArray[np.float64]:
         """Return one recorded column of a trial, (epochs_done,)."""
@@ -152,14 +148,10 @@ class History:
         value = self.column(trial_id, "val_metric")[epoch - 1]
         return math.nan if value is None else self.metric.score(float(value))
 
-    def stray(self, trial_id: str, epoch: int) -> Row | None:
-        """Return the metrics of an epoch recorded beyond a gap, or None."""
-        return self._strays.get((trial_id, epoch))
-
     def rows(self, trial_id: str) -> list[Row]:
         """Return the recorded metrics of a trial, first epoch first."""
         rows: list[Row] = self._span(trial_id).to_pylist()
-        trial = self._lent.get(trial_id, self).trials.get(trial_id, {})
+        trial = self.borrowed.get(trial_id, self).trials.get(trial_id, {})
         last = trial.get("epochs_budget") or 0
         if 0 < last <= len(rows) and rows[last - 1]["test_accuracy"] is None:
             # An epoch's row is never written again: what the test set told later is the trial's.
@@ -180,12 +172,12 @@ class History:
             yield from zip(trials, epochs, scores, strict=True)
         for lender in self.lenders:
             for trial_id, epoch, score in lender.arrivals():
-                if self._lent.get(trial_id) is lender:
+                if self.borrowed.get(trial_id) is lender:
                     yield trial_id, epoch, score
 
     def status(self, trial_id: str) -> Status | None:
         """Return what became of a trial, or None where it was never planned."""
-        if lender := self._lent.get(trial_id):
+        if lender := self.borrowed.get(trial_id):
             status = lender.status(trial_id)
             return None if status is Status.STOPPED else status
         row = self.trials.get(trial_id)
@@ -193,13 +185,13 @@ class History:
 
     def has_facts(self, trial_id: str) -> bool:
         """Return whether what is known once per trial is recorded, as far as it was ever told."""
-        row = self._lent.get(trial_id, self).trials.get(trial_id, {})
+        row = self.borrowed.get(trial_id, self).trials.get(trial_id, {})
         known = any(row.get(name) is not None for name in ("n_parameters", "subset_hash"))
         return known or row.get("status") == Status.STOPPED.value
 
     def is_tested(self, trial_id: str, budget: int) -> bool:
         """Return whether what the test set says at the end of a budget is recorded."""
-        row = self._lent.get(trial_id, self).trials.get(trial_id, {})
+        row = self.borrowed.get(trial_id, self).trials.get(trial_id, {})
         if row.get("epochs_budget") == budget and row.get("final_test_accuracy") is not None:
             return True
         done = self.epochs_done(trial_id) >= budget
@@ -212,7 +204,7 @@ class History:
         the test set says at its end.
         """
         trial_id, budget = trial.trial_id, trial.recipe.intervals
-        home = self._lent.get(trial_id, self)
+        home = self.borrowed.get(trial_id, self)
         row = home.trials.get(trial_id)
         if row is None:
             return False
@@ -234,7 +226,7 @@ class History:
         first = np.repeat(starts, np.diff(starts, append=rows.num_rows))
         is_gapless = rows["epoch"].to_numpy() == np.arange(1, rows.num_rows + 1) - first
         for row in rows.filter(~is_gapless).to_pylist():
-            self._strays[row["trial_id"], row["epoch"]] = row
+            self.strays[row["trial_id"], row["epoch"]] = row
         self._epochs = rows.filter(is_gapless)
         trials = self._epochs["trial_id"]
         starts = np.flatnonzero(_is_new(trials))

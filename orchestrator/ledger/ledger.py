@@ -78,7 +78,7 @@ class Ledger:
     def state(self, trial_id: str) -> State:
         """Return what the records mean for a wanted trial."""
         if trial_id in self._outcomes:
-            return State.BORROWED if self.history.lender(trial_id) else State.REUSED
+            return State.BORROWED if self.history.borrowed.get(trial_id) else State.REUSED
         return State.CONTINUED if self._is_begun(trial_id) else State.NEW
 
     def orphaned(self) -> list[str]:
@@ -196,7 +196,7 @@ class Ledger:
         trial = wanted.trial
         if not outcome and self.history.borrow(trial, self.study, unfinished=unfinished):
             outcome = recorded_outcome(self.history, self.study, wanted)
-        if lender := self.history.lender(trial_id):
+        if lender := self.history.borrowed.get(trial_id):
             self.rows.borrow(wanted, lender)
         self.rows.declare(wanted, outcome, measured=self.stages.is_measured(trial_id))
         if outcome:

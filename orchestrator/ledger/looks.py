@@ -33,11 +33,6 @@ def judged(stages: Stages, rows: Rows, history: History, taken: tuple[int, ...])
     return {wanted[trial_id].cell for trials in needed for trial_id in trials}
 
 
-def nothing_needed(*_: object) -> set[int]:
-    """Judge that no cell needs more: the fewest seeds that there can be."""
-    return set()
-
-
 def all_needed(stages: Stages, *_: object) -> set[int]:
     """Judge as if no question were ever settled: the most seeds that there can be."""
     sizes = [stages.inputs.count(cell.cell["fraction"]) for cell in stages.cells]

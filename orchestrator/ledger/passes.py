@@ -107,7 +107,9 @@ class Pass:
             self._push(self.ledger.propose())
         if not self._queue:
             return None
-        trial_id = self._queue.pop(self.slots, self._affords)
+        # Under a budget no long trial of a later round begins before its turn.
+        slots = 1 if self.allowance.text else self.slots
+        trial_id = self._queue.pop(slots, self._affords)
         self._is_capped = trial_id is None and not self.running
         if trial_id is None:
             return None

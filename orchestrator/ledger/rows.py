@@ -173,7 +173,7 @@ class Rows(Mapping[str, Row]):
         begun, row, epoch = self._begun[trial_id], report.row, report.epoch
         known = begun.epochs[epoch - 1 : epoch]
         # Recorded beyond a gap that a damaged part left: it must not be written twice.
-        if recorded := known[0] if known else self._history.stray(trial_id, epoch):
+        if recorded := known[0] if known else self._history.strays.get((trial_id, epoch)):
             self._compare(trial_id, row, recorded)
             begun.epochs[epoch - 1 : epoch] = [with_test(recorded, row, self._history.metric)]
             self.update(trial_id, _progress(begun.epochs))

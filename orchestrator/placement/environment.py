@@ -61,10 +61,13 @@ def _cpu_model() -> str | None:
 
 def git_commit() -> str | None:
     """Return the commit of the working directory, where it is a checkout."""
+    return first_word("git", "rev-parse", "HEAD")
+
+
+def first_word(*command: str) -> str | None:
+    """Return the first word that a command prints; None where it fails, or is not there."""
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+    return next(iter(done.stdout.split()), None)

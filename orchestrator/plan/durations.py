@@ -1,11 +1,11 @@
 """How long trials will take, from what is best known of their like: records, a probe, or FLOPs."""
 
 import math
-import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import median
 from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
@@ -169,8 +169,8 @@ class Durations:
             **{kind: (Basis.RECORDED, pace) for kind, pace in recorded.items()},
         }
         known = [*recorded.values(), *probed.values()]
-        self._setup = _median([pace.setup for pace in known], _SETUP_SECONDS)
-        self.start = _median([pace.start for pace in known if pace.start], _START_SECONDS)
+        self._setup = median([pace.setup for pace in known] or [_SETUP_SECONDS])
+        self.start = median([pace.start for pace in known if pace.start] or [_START_SECONDS])
         """Seconds that a worker takes before its first trial."""
         self._ratios = self._ratios_of(examples) if known else {}
 
@@ -198,7 +198,7 @@ class Durations:
             if work.flops:
                 ratio = _paced(work, pace) / _reckoned(work, kind)
                 found[kind.cpus, kind.on_gpu].append(ratio)
-        return {place: statistics.median(ratios) for place, ratios in found.items()}
+        return {place: median(ratios) for place, ratios in found.items()}
 
 
 def _paced(work: Work, pace: Pace) -> float:
@@ -268,7 +268,3 @@ def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
             continue
         paces[kind] = Pace(float(middle["train"]), float(middle["evaluate"]), setup, start)
     return paces
-
-
-def _median(values: list[float], default: float) -> float:
-    return statistics.median(values) if values else default

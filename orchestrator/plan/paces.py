@@ -20,14 +20,7 @@ from orchestrator.ledger.ledger import Ledger
 from orchestrator.placement.environment import describe
 from orchestrator.placement.placer import declared_share
 from orchestrator.placement.shares import own_machine, slots
-from orchestrator.plan.durations import (
-    Durations,
-    Kind,
-    kind_of,
-    recorded_paces,
-    uses_gpu,
-    work_of,
-)
+from orchestrator.plan.durations import Durations, Kind, kind_of, recorded_paces, uses_gpu, work_of
 from results.store.files import write_whole
 from trainables.data.cache import cache_folder
 from trainables.errors import TrainableError
@@ -117,9 +110,7 @@ def _probe(
 def remember(fingerprint: str, paces: Mapping[Kind, Pace]) -> None:
     """Keep paces for later plans and runs on this machine."""
     held = {**remembered(fingerprint), **paces}
-    file = _file(fingerprint)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, _REMEMBERED.dump_json((_here(), [*held.items()])))
+    write_whole(_file(fingerprint), _REMEMBERED.dump_json((_here(), [*held.items()])))
 
 
 def remembered(fingerprint: str) -> dict[Kind, Pace]:

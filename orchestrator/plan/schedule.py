@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from orchestrator.ledger.ledger import Ledger
-from orchestrator.ledger.looks import Judge, all_needed, nothing_needed
+from orchestrator.ledger.looks import Judge, all_needed
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from orchestrator.placement.shares import Share
@@ -82,7 +82,7 @@ class Forecast:
     """
 
     def __init__(
-        self, ledger: Ledger, durations: Durations, share: Share, judge: Judge = nothing_needed
+        self, ledger: Ledger, durations: Durations, share: Share, judge: Judge = lambda *_: set()
     ) -> None:
         self.ledger, self.durations, self.share, self.judge = ledger, durations, share, judge
 

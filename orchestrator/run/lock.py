@@ -124,11 +124,11 @@ class _Lock(ABC):
     def holder(self) -> Holder | None:
         for _ in range(_READS):
             try:
-                content = self._path.read_bytes()
-            except OSError:
+                if content := self._path.read_bytes():
+                    holder = json.loads(content)
+                    return holder if isinstance(holder, dict) else None
+            except (OSError, ValueError):
                 break
-            if content:
-                return _parsed(content)
             # Its holder is about to write it.
             time.sleep(_READ_PAUSE)
         return None
@@ -306,14 +306,6 @@ def _boot() -> str | None:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return None
-
-
-def _parsed(content: bytes) -> Holder | None:
-    try:
-        holder = json.loads(content)
-    except ValueError:
-        return None
-    return holder if isinstance(holder, dict) else None
 
 
 def _named(holder: Holder) -> str:

@@ -104,7 +104,8 @@ def run_study(
         if isinstance(store.root, ObjectPath):
             show.note("the lock of an object store is advisory: start one run at a time there")
         problems = store.repair()
-        pass_id = _pass_id()
+        # Parts sort by name in the order in which passes began.
+        pass_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.urandom(2).hex()}"
         store.merge(pass_id)
         ledger = Ledger(study, inputs, history_of(study, store))
         ledger.rows.problems.extend(problems)
@@ -300,8 +301,3 @@ def _summary(ledger: Ledger, left_open: str) -> Summary:
         name, lost = ledger.cell_name(place), cells[place].lost
         summary.incomplete.append(f"{name}: {lost}" if lost else name)
     return summary
-
-
-def _pass_id() -> str:
-    # Parts sort by name in the order in which passes began.
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.urandom(2).hex()}"

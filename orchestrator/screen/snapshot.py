@@ -167,7 +167,6 @@ def _cell(
     done, asked, saved = 0, 0, 0
     known: list[float] = []
     measured: list[float] = []
-    errors = []
     for trial in trials:
         status, budget = Status(trial["status"]), trial["epochs_budget"] or 0
         own = min(trial["epochs_done"] or 0, budget)
@@ -179,8 +178,6 @@ def _cell(
             known.append(value)
             if status is Status.COMPLETED and trial["measured"]:
                 measured.append(value)
-        if status is Status.FAILED:
-            errors.append(trial["error"] or "failed")
     best = min(known, key=metric.rank, default=None)
     return CellView(
         counts=Counter(str(trial["status"]) for trial in trials),
@@ -190,7 +187,7 @@ def _cell(
         value=fmean(measured) if measured else best,
         best=best,
         is_measured=bool(measured),
-        errors=errors,
+        errors=[trial["error"] or "failed" for trial in trials if trial["status"] == Status.FAILED],
         name=name,
         labels=labels,
     )
@@ -208,16 +205,9 @@ def _slots(
         for name, value in settings.items():
             short = f"{value:.3g}" if isinstance(value, float) else value
             words.append(f"{name}\N{NO-BREAK SPACE}{short}")
-        slots.append(
-            SlotView(
-                trial["slot"] or 0,
-                ", ".join(words),
-                trial["epochs_done"] or 0,
-                trial["epochs_budget"] or 0,
-                metric.latest(trial),
-                silence=trial.get("error") or "",
-            )
-        )
+        slot, done, budget = (trial[name] or 0 for name in ("slot", "epochs_done", "epochs_budget"))
+        said, silence = ", ".join(words), trial.get("error") or ""
+        slots.append(SlotView(slot, said, done, budget, metric.latest(trial), silence))
     return sorted(slots, key=lambda slot: slot.slot)
 
 

@@ -68,7 +68,7 @@ def parse_metric(value: Any) -> Any:
         return read
     if value not in BUILT_IN:
         raise Refused(
-            f"{unknown(value, BUILT_IN)}; a column of your own is a block such as "
+            f"{unknown(str(value), BUILT_IN)}; a column of your own is a block such as "
             "{column: rmse, goal: min, unit: px}"
         )
     return Metric.read(value)

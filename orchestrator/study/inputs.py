@@ -321,9 +321,9 @@ def _check_images(
                     if is_frozen:
                         head_layer(*form)
                     if is_function(model):
-                        from trainables.models.rehearsal import rehearse
+                        from trainables.models.rehearsal import doubts_of
 
-                        for said in (f"model {model}: {each}" for each in rehearse(*form).doubts):
+                        for said in (f"model {model}: {each}" for each in doubts_of(*form)):
                             doubts[said] = warning("own-model", said)
     for size in sizes:
         is_stored(study.data, info, size)

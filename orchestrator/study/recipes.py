@@ -163,7 +163,7 @@ def _range(field: str, kind: str, arguments: list[Any], refused: Any) -> list[An
     if len(arguments) != 2:
         raise refused(f"{kind} needs two numbers, low and high")
     low, high = (normal_value(field, argument) for argument in arguments)
-    if isinstance(low, bool) or not isinstance(low, int | float):
+    if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)):
         raise refused(f"{kind} draws numbers, and {field} is none; list the values to try")
     if not low < high:
         raise refused(f"{kind} needs low below high")
@@ -197,7 +197,7 @@ def normal_value(field: str, value: Any) -> Any:
     try:
         return _adapter(field).validate_python(value)
     except ValidationError as error:
-        why = reason(error, schema_of(Recipe)["properties"][field])
+        why = reason(error.errors(include_url=False)[0], schema_of(Recipe)["properties"][field])
         raise Refused(why, key=(field,), value=value) from None
 
 

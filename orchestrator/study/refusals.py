@@ -67,11 +67,6 @@ def unknown(key: str, valid: Iterable[str]) -> str:
     return f"did you mean {near}? Valid are {listed}" if near else f"valid are {listed}"
 
 
-def reason(error: ValidationError, schema: Schema) -> str:
-    """Return why a value was refused that was validated on its own, not as a block's."""
-    return _why(error.errors(include_url=False)[0], schema)
-
-
 def shown(value: Any, depth: int = 2) -> str:
     """Return a value as a study file would hold it, cut to a line whatever it is."""
     if isinstance(value, bool) or value is None:
@@ -111,7 +106,7 @@ def _sentence(refusal: Any, schema: Schema) -> str:
     needed = _at(schema, path)
     if isinstance(refusal["loc"][-1] if refusal["loc"] else None, int):
         needed = next(kind["items"] for kind in _kinds(needed) if "items" in kind)
-    why = _why(refusal, needed)
+    why = reason(refusal, needed)
     return _joined(path, [shown(value), why] if is_shown else [why])
 
 
@@ -119,7 +114,7 @@ def _joined(path: Sequence[str], parts: Sequence[str]) -> str:
     return ": ".join([*([".".join(path)] if path else []), *parts]) + "."
 
 
-def _why(refusal: Any, schema: Schema) -> str:
+def reason(refusal: Any, schema: Schema) -> str:
     """Return what a check of ours says, else what a field needs.
 
     pydantic's own sentences name types, not what to write.

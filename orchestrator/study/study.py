@@ -24,12 +24,7 @@ from orchestrator.study.blocks import (
     parse_metric,
     parse_seeds,
 )
-from orchestrator.study.levels import (
-    STANDARD_FACTORS,
-    Factors,
-    WeightsLevel,
-    parse_factors,
-)
+from orchestrator.study.levels import STANDARD_FACTORS, Factors, WeightsLevel, parse_factors
 from orchestrator.study.refusals import Refused, explain, unknown, unknown_key
 from orchestrator.study.schema import Name, Settings, read_as
 from results.metric import ACCURACY, Metric

@@ -34,6 +34,12 @@ from results.ranking import rank
 from results.records import Status
 from results.statistics.looks import Look
 
+_SWAPPED = {
+    "first": "second",
+    "second": "first",
+    "error_first": "error_second",
+    "error_second": "error_first",
+}
 _MANY_MODELS = 5
 
 
@@ -317,7 +323,8 @@ class Analysis:
         """Sizes at which bigger models overtake smaller ones; see `series.crossovers`.
 
         Every two models of unlike size are compared; where there are many, those that are
-        neighbours in size, and the smallest and the largest.
+        neighbours in size, and the smallest and the largest. So are all of a model trained, and
+        its head alone.
         """
         models = self.levels["model"]
         pairs = list(combinations(models, 2))
@@ -326,8 +333,13 @@ class Analysis:
         sizes = model_sizes(self.runs)
         pairs = [(small, big) for small, big in pairs if sizes[small] != sizes[big]]
         steps = self.differences("model").dropna(subset=["error_first", "error_second"])
-        found = crossovers(steps, self.factors, pairs)
-        return self.cells.ordered(found)
+        found = self.cells.ordered(crossovers(steps, self.factors, pairs))
+        if "freeze" not in self.factors:
+            return found
+        # What trains less is the smaller one, and comes second by name.
+        heads = self.differences("freeze").rename(columns=_SWAPPED)
+        heads = crossovers(heads, self.factors, [("backbone", "none")], "freeze")
+        return pd.concat([found, self.cells.ordered(heads)], ignore_index=True)
 
     @cached_property
     def worths(self) -> pd.DataFrame:

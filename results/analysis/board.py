@@ -12,7 +12,6 @@ from results.analysis.runs import ordered_levels, where
 from results.metric import ACCURACY, Metric
 from results.phrases import STANDARD_FACTORS, cell_name
 from results.statistics.correctness import Flags, Outcomes, Places
-from results.statistics.inference import Contrasts
 from results.statistics.intervals import Array
 
 UNEQUAL_CLASSES = 1.5
@@ -77,11 +76,6 @@ class Board:
         levels = {name: ordered_levels(runs, name) for name in names}
         outcomes = Outcomes(accuracy, row, right, weight)
         return cls(cells, tuple(factors), levels, outcomes, images, metric, selected)
-
-    def own(self, seeds: Flags) -> Contrasts:
-        """Return what is known of each cell by itself: a contrast with nothing."""
-        count = len(self.cells)
-        return self.outcomes.contrasts(np.arange(count)[:, None], np.ones((count, 1)), seeds)
 
     def tested(self, examples: pd.DataFrame) -> pd.DataFrame:
         """Return the recorded test images that `images` names, in its order.

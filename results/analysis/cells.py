@@ -14,14 +14,7 @@ import numpy as np
 import pandas as pd
 
 from results.analysis.board import Board
-from results.analysis.runs import (
-    EXCLUDED,
-    Design,
-    compared_runs,
-    measured_trials,
-    records_of,
-    wanted_trials,
-)
+from results.analysis.runs import Design, compared_runs, measured_trials, records_of, wanted_trials
 from results.metric import ACCURACY, Metric
 from results.phrases import cell_name, level_label
 from results.records import RECIPE_COLUMNS, Stage, Status
@@ -165,7 +158,12 @@ def cells_of(trials: pd.DataFrame, design: Design, predictions: pd.DataFrame) ->
     frame = heads.iloc[order].reset_index(drop=True)
     frame = frame.join(wanted.groupby("cell")[["n_train", "n_parameters", "flops_per_image"]].max())
     said = [name for name in (*RECIPE_COLUMNS, "head") if name in compared and name not in factors]
-    frame = frame.join(_shared(compared, said)).join(_counts(wanted, count))
+    own = compared.groupby("cell")[said]
+    shared = own.first().where(own.nunique(dropna=False) == 1)
+    fates = wanted["stage"].astype(str) + "_" + wanted["status"].astype(str)
+    counts = pd.crosstab(wanted["cell"], fates)
+    counts = counts.reindex(index=range(count), columns=list(_COUNTS), fill_value=0).astype(int)
+    frame = frame.join(shared).join(counts)
     frame = frame.assign(
         completed=np.bincount(done["cell"], minlength=count),
         **_seeds(wanted, compared, runs, design, count),
@@ -209,16 +207,10 @@ def _order(table: pd.DataFrame, levels: Mapping[str, Sequence[Any]]) -> np.ndarr
     return np.lexsort(keys)
 
 
-def _counts(wanted: pd.DataFrame, count: int) -> pd.DataFrame:
-    names = wanted["stage"].astype(str) + "_" + wanted["status"].astype(str)
-    table = pd.crosstab(wanted["cell"], names)
-    return table.reindex(index=range(count), columns=list(_COUNTS), fill_value=0).astype(int)
-
-
 def _seeds(
     wanted: pd.DataFrame, compared: pd.DataFrame, runs: pd.DataFrame, design: Design, count: int
 ) -> dict[str, Any]:
-    out = compared[compared["status"] == EXCLUDED]
+    out = compared[compared["trial_id"].isin(design.excluded)]
     left_out, present = (set(zip(own["cell"], own["seed"], strict=True)) for own in (out, runs))
     asked = [
         [seed for seed in seeds if (place, seed) not in left_out]
@@ -262,7 +254,9 @@ def _values(done: pd.DataFrame, board: Board) -> dict[str, np.ndarray]:
         endless = np.isinf(table).any(axis=1, keepdims=True)
         known = contrasts_of(np.where(endless, np.nan, table))
         if inner == "accuracy":
-            known = board.own(~np.isnan(board.outcomes.accuracy))
+            # Of each cell by itself: a contrast with nothing.
+            own, alone = np.arange(count)[:, None], np.ones((count, 1))
+            known = board.outcomes.contrasts(own, alone)
         columns |= _spread(inner, table, known, board.covariates, bounds)
     fresh = np.where(board.selected, np.nan, board.outcomes.accuracy)
     columns["accuracy_without_selection"] = pd.DataFrame(fresh).mean(axis=1).to_numpy()
@@ -311,12 +305,6 @@ def _costs(wanted: pd.DataFrame, done: pd.DataFrame, count: int) -> dict[str, An
         "resource_seconds": spent[done.index].groupby(done["cell"]).mean(),
         "search_resource_seconds": np.bincount(place, weights=searched, minlength=count),
     }
-
-
-def _shared(compared: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    grouped = compared.groupby("cell")[columns]
-    shared: pd.DataFrame = grouped.first().where(grouped.nunique(dropna=False) == 1)
-    return shared
 
 
 def _standing(row: Mapping[str, Any], race: bool) -> tuple[State, str | None]:

@@ -20,7 +20,7 @@ from scipy import special
 
 from results.analysis.runs import by_cell
 from results.phrases import cell_key, level_label
-from results.statistics.best import BestValue, best_value
+from results.statistics.best import best_value
 from results.statistics.inference import NOTHING, SEEDS, holm
 from results.statistics.intervals import NORMAL, Array
 from results.statistics.looks import Look
@@ -93,8 +93,8 @@ class Comparisons:
     for twice the data, and one of `ANY`, the best cell against all others."""
     cells: pd.DataFrame
     """The cells, the most accurate first."""
-    value: BestValue | None
-    """What the best of all cells is worth, in points; None where its spread is unknown."""
+    value: tuple[float, float] | None
+    """Interval for what the best cell is worth, in points; None where its spread is unknown."""
     speaks_of: str
     """What intervals hold for: new seeds, or new seeds and images."""
     ties: tuple[int, ...]
@@ -143,7 +143,8 @@ def compare_best(
     spent = {field.named(key): p for key, p in tests.items()}
     spent = look.spend(spent) if look else spent
     together = holm([*spent.values(), *crossings])
-    count = max(int(np.isfinite(together).sum()), 1) * ALPHA / (look.alpha if look else ALPHA)
+    level = look.looks.level(look.number, 1) if look else ALPHA
+    count = max(int(np.isfinite(together).sum()), 1) * ALPHA / level
     adjusted = dict(zip(tests, together, strict=False))
     settled = [_settled(field, row, float(adjusted[row.key]), count) for row in rows]
     ties: list[int] = []
@@ -220,8 +221,8 @@ class _Field:
         chances = self.pairs(group[0], group[1:])["chance"]
         return max(1 + int((~(chances <= _CONTENDER)).sum()), 2)
 
-    def value(self) -> BestValue | None:
-        """Return what the best of all cells is worth, in points."""
+    def value(self) -> tuple[float, float] | None:
+        """Return the interval for what the best of all cells is worth, in points."""
         own, freedom = (
             self.cells[name].to_numpy(float) for name in ("accuracy_error", "accuracy_freedom")
         )

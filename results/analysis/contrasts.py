@@ -78,7 +78,8 @@ def _infer(board: Board, families: Mapping[str, Family], left_out: Flags) -> pd.
         share = share / np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
         covariates.append(np.einsum("ck,ckv->cv", share, board.covariates[family.cells]))
         scales.append((family.weights**2).sum(axis=1) / 2)
-    joined = Contrasts.joined(parts)
+    arrays = zip(*(vars(part).values() for part in parts), strict=True)
+    joined = Contrasts(*(np.concatenate(each) for each in arrays))
     found = infer(
         joined,
         np.concatenate(covariates),

@@ -31,13 +31,13 @@ class Mistakes:
 
     @classmethod
     def of(cls, board: Board, examples: pd.DataFrame, predictions: pd.DataFrame) -> "Mistakes":
-        """Find them; there are none where the test images are not recorded.
+        """Find them; there are none where test images, or what runs got right, are not recorded.
 
         Predictions are those of the compared runs at their last epoch.
         """
         row, right = board.outcomes.row, board.outcomes.right
         names = board.tested(examples)[["example", "class", "place"]].reset_index(drop=True)
-        if names.empty:
+        if names.empty or (row < 0).all():
             nothing = pd.DataFrame(columns=["example", "class", "place", "taken", "share"])
             return cls(nothing, 0, nothing, np.zeros((len(row), 0)))
         sizes = board.cells["n_train"].to_numpy()

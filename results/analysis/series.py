@@ -30,16 +30,19 @@ _LEAST_ERROR = 0.01  # points, so that logarithms exist
 
 
 def crossovers(
-    steps: pd.DataFrame, factors: Sequence[str], pairs: Sequence[tuple[Any, Any]]
+    steps: pd.DataFrame,
+    factors: Sequence[str],
+    pairs: Sequence[tuple[Any, Any]],
+    factor: str = "model",
 ) -> pd.DataFrame:
-    """Look for data sizes at which a bigger model overtakes a smaller one.
+    """Look for data sizes at which a bigger model, or level of a factor, overtakes a smaller one.
 
-    From the differences of models, as `Analysis.differences` has them, and the pairs to look at,
-    the smaller first. One row per pair and level of the factors but `model` and `fraction`, where
-    two sizes have common seeds: `small`, `big`, those factors, `n_seeds` (the fewest of any size),
-    and all of a `Crossover`.
+    From the factor's differences, as `Analysis.differences` has them, and the pairs to look at, the
+    smaller first. One row per pair and level of the factors but this and `fraction`, where two
+    sizes have common seeds: `factor`, `small`, `big`, those factors, `n_seeds` (the fewest of any
+    size), and all of a `Crossover`.
     """
-    others = [name for name in factors if name not in ("model", "fraction")]
+    others = [name for name in factors if name not in (factor, "fraction")]
     asked = steps[pd.MultiIndex.from_frame(steps[["first", "second"]]).isin(list(pairs))]
     # With one seed the error speaks of these very runs alone.
     asked = asked.assign(standard_error=asked["standard_error"].where(asked["n_seeds"] > 1))
@@ -48,11 +51,12 @@ def crossovers(
         if own["n_train"].nunique() > 1:
             columns = ("n_train", "error_first", "error_second", "standard_error", "freedom")
             found = find_crossover(*(own[name].to_numpy(float) for name in columns))
-            key = {"small": own["first"].iloc[0], "big": own["second"].iloc[0]}
+            ends = {"small": own["first"].iloc[0], "big": own["second"].iloc[0]}
+            key = {"factor": factor, **ends}
             key |= {name: own[name].iloc[0] for name in others}
             key["n_seeds"] = int(own["n_seeds"].min())
             rows.append({**key, **asdict(found), "verdict": found.verdict})
-    return pd.DataFrame(rows, columns=["small", "big", *others, "n_seeds", *_CROSSED])
+    return pd.DataFrame(rows, columns=["factor", "small", "big", *others, "n_seeds", *_CROSSED])
 
 
 def data_worths(table: pd.DataFrame | None, factors: Sequence[str]) -> pd.DataFrame:
@@ -73,13 +77,8 @@ def data_worths(table: pd.DataFrame | None, factors: Sequence[str]) -> pd.DataFr
             same = own[own["scratch_n_train"] == own["n_train"]]
             target = float((same if len(same) else own)["error_second"].iloc[0])
             half = quantile(own["freedom"]) * own["standard_error"].where(own["n_seeds"] > 1)
-            found = worth_in_data(
-                own["scratch_n_train"].to_numpy(float),
-                own["error_first"].to_numpy(float),
-                half.to_numpy(float),
-                float(own["n_train"].iloc[0]),
-                target,
-            )
+            line = own["scratch_n_train"], own["error_first"], half
+            found = worth_in_data(*line, float(own["n_train"].iloc[0]), target)
             key = {name: own[name].iloc[0] for name in names}
             key |= {"error": target, "n_seeds": int(own["n_seeds"].min())}
             rows.append({**key, **asdict(found), "text": found.text})

@@ -12,22 +12,9 @@ import pandas as pd
 from results.analysis.analysis import Analysis
 from results.analysis.comparisons import LEAST
 from results.analysis.runs import records_of
+from results.answer import sentences
 from results.answer.levers import Step, headline, how_sure, levers_said, step_of
-from results.answer.sentences import (
-    Sentence,
-    at_little,
-    best_said,
-    crossings_said,
-    data_said,
-    equals_of,
-    evidence_said,
-    factor_name,
-    factor_said,
-    learnt_nothing,
-    value_of,
-    with_less_data,
-    worth_of,
-)
+from results.answer.sentences import Sentence
 from results.metric import ACCURACY
 from results.phrases import few, listed
 
@@ -69,10 +56,10 @@ def answer(study: Analysis, findings: pd.DataFrame) -> Answer:
     fair = not study.design.race
     said = {
         LEVERS: levers_said(study) if fair else "",
-        BEST: best_said(study),
-        **{name: factor_said(study, name) for name in varying if fair},
-        DATA: data_said(study) if fair else "",
-        EVIDENCE: evidence_said(study, findings),
+        BEST: sentences.best_said(study),
+        **{name: sentences.factor_said(study, name) for name in varying if fair},
+        DATA: sentences.data_said(study) if fair else "",
+        EVIDENCE: sentences.evidence_said(study, findings),
     }
     items = tuple(Sentence(topic, text) for topic, text in said.items() if text)
     steps = tuple(step_of(study, row) for row in records_of(study.levers)) if fair else ()
@@ -87,15 +74,16 @@ def statements(study: Analysis) -> list[Sentence]:
     if study.is_ranked:
         for factor in study.factors:
             if rows := study.comparisons.of(LEAST, factor):
-                text = f"{factor_name(factor)}: {at_little(study, rows)}"
+                text = f"{sentences.factor_name(factor)}: {sentences.at_little(study, rows)}"
                 said.append(Sentence(factor, text))
-        said += worth_of(study)
-        said += [Sentence("model", text) for text in crossings_said(study)]
+        said += sentences.worth_of(study)
+        for factor in study.factors:
+            said += [Sentence(factor, text) for text in sentences.crossings_said(study, factor)]
     return said[:_MOST]
 
 
 def _best(study: Analysis) -> Iterator[Sentence]:
-    equals = equals_of(study)
+    equals = sentences.equals_of(study)
     word = "Most accurate" if study.metric == ACCURACY else f"Best {study.measure}"
     if len(equals) == 1:
         images = equals[0]["n_train"]
@@ -104,9 +92,9 @@ def _best(study: Analysis) -> Iterator[Sentence]:
     else:
         alike = "Equally accurate, and best" if study.metric == ACCURACY else word
         text = f"{alike}: {listed(few([study.name(row) for row in equals]))}"
-    doubt = learnt_nothing(study)
-    yield Sentence("best", text + (f", {doubt}" if doubt else ""), value_of(study))
-    less = with_less_data(study) if study.is_ranked else None
+    doubt = sentences.learnt_nothing(study)
+    yield Sentence("best", text + (f", {doubt}" if doubt else ""), sentences.value_of(study))
+    less = sentences.with_less_data(study) if study.is_ranked else None
     if less is not None:
         name = study.name(less, "fraction") or "the same"
         text = f"May do as well, with {less['n_train']:,.0f} images: {name}"

@@ -15,20 +15,10 @@ from results.analysis.analysis import Analysis
 from results.analysis.cells import State
 from results.analysis.comparisons import ALPHA, ANY, LEAST, MOST, Comparison
 from results.analysis.questions import questions
-from results.analysis.runs import by_cell, records_of
+from results.analysis.runs import records_of, where
 from results.findings.finding import Severity
 from results.metric import ACCURACY
-from results.phrases import (
-    cell_key,
-    cell_name,
-    count,
-    few,
-    fraction_label,
-    level_label,
-    listed,
-    percent,
-    resource_time,
-)
+from results.phrases import cell_name, count, few, level_label, listed, percent, resource_time
 from results.statistics.forecast import CALIBRATED_ON
 from results.statistics.inference import NOTHING
 from results.statistics.looks import Looks, chance_to_decide
@@ -105,7 +95,7 @@ def value_of(study: Analysis, note: str = "") -> str:
     score, value = study.ranked["accuracy"].iloc[0], study.comparisons.value
     if value is None:
         return study.metric.value(score)
-    return study.metric.value(score, value.low, value.high, note)
+    return study.metric.value(score, *value, note)
 
 
 def ties_of(study: Analysis) -> list[dict[str, Any]]:
@@ -136,7 +126,7 @@ def _next(study: Analysis) -> str:
     text = f"Not told apart from it: {listed(few([study.name(row) for row in others]))}"
     less = with_less_data(study)
     if less is not None:
-        share = fraction_label(less["fraction"] / best["fraction"])
+        share = level_label("fraction", less["fraction"] / best["fraction"])
         text += f"; {share} of its data may do as well ({study.metric.value(less['accuracy'])})"
     return f"{text}."
 
@@ -157,8 +147,7 @@ def factor_said(study: Analysis, factor: str) -> str:
             f"with all of the data, {_standing(study, most)}" if said else _standing(study, most)
         )
     texts = [f"{factor_name(factor)}: {'; '.join(said)}."] if said else []
-    if factor == "model":
-        texts += few([f"{text}." for text in crossings_said(study)])
+    texts += few([f"{text}." for text in crossings_said(study, factor)])
     if factor == "weights":
         texts += [f"{worth.text} {worth.value}." for worth in worth_of(study)]
     return " ".join(texts)
@@ -187,26 +176,24 @@ def _standing(study: Analysis, rows: Sequence[Comparison]) -> str:
     equal = [bare(row.level) for row in rows if abs(row.gain) < ALIKE]
     behind = [against(row) for row in rows if row.is_decided]
     tied = [against(row) for row in rows if not row.is_decided and abs(row.gain) >= ALIKE]
-    parts = [
-        f"{words} {listed(few(others))}"
-        for words, others in (
-            ("ahead of", behind),
-            ("not told apart from", tied),
-            ("equal to", equal),
-        )
-        if others
-    ]
+    groups = {"ahead of": behind, "not told apart from": tied, "equal to": equal}
+    parts = [f"{words} {listed(few(others))}" for words, others in groups.items() if others]
     return f"{best} is {' and '.join(parts)}"
 
 
-def crossings_said(study: Analysis) -> list[str]:
-    """Name the crossovers that tests establish together with the answer's comparisons."""
+def crossings_said(study: Analysis, factor: str) -> list[str]:
+    """Name a factor's crossovers that tests establish together with the answer's comparisons."""
     said = []
-    for row in records_of(study.crossovers[study.comparisons.crossings <= ALPHA]):
-        setting = study.setting(row, "model", "fraction")
-        where = f"{setting[0].upper()}{setting[1:]}, " if setting else ""
+    found = study.crossovers[study.comparisons.crossings <= ALPHA]
+    for row in records_of(found[found["factor"] == factor]):
+        setting = study.setting(row, factor, "fraction")
+        given = f"{setting[0].upper()}{setting[1:]}, " if setting else ""
+        step = f"{row['big']} overtakes {row['small']}"
+        if factor == "freeze":
+            start = "training" if given else "Training"
+            step = f"{start} all of a model overtakes training its head alone"
         images = f"{row['bracket_low']:,.0f} and {row['bracket_high']:,.0f} images"
-        said.append(f"{where}{row['big']} overtakes {row['small']} between {images}")
+        said.append(f"{given}{step} between {images}")
     return said
 
 
@@ -238,15 +225,12 @@ def data_said(study: Analysis) -> str:
     series = study.others("fraction")
     if not study.metric.is_percent:
         return "Twice the data: no forecast, since only those of accuracies are calibrated."
-    row = by_cell(study.forecasts, series)[cell_key(top, series)].iloc[0]
+    row = where(study.forecasts, {name: top[name] for name in series}).iloc[0]
     name = study.name(top, "fraction")
     of, now, then = f" of {name}" if name else "", row["error"], row["headline"]
     if row["refusal"]:
-        kept = (
-            "; the last measured step stands for it"
-            if study.comparisons.of(MOST, "fraction")
-            else ""
-        )
+        last = study.comparisons.of(MOST, "fraction")
+        kept = "; the last measured step stands for it" if last else ""
         return f"Twice the data: no forecast{of}, since {row['refusal']}{kept}."
     return (
         f"Twice the data: the error{of}, {now:.1f} % with {row['n_train']:,.0f} images, is "
@@ -282,10 +266,8 @@ def _against(findings: pd.DataFrame) -> str:
     kinds = findings.loc[findings["severity"] != Severity.NOTE, "code"].unique()
     parts = [count(n, noun) for n, noun in ((grave, "error"), (mild, "warning")) if n]
     verb = "stands" if grave + mild == 1 else "stand"
-    return (
-        f"{' and '.join(parts)} {verb} against the comparisons: "
-        f"{', '.join(few([str(kind) for kind in kinds]))}."
-    )
+    named = ", ".join(few([str(kind) for kind in kinds]))
+    return f"{' and '.join(parts)} {verb} against the comparisons: {named}."
 
 
 def _more_seeds(study: Analysis) -> str:

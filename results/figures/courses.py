@@ -100,17 +100,10 @@ def _draw_courses(axes: Axes, curves: pd.DataFrame, race: bool) -> None:
         ("val", measured, style.COLOURS[0], 1.4, "-", 1.0),
         ("train", measured, style.COLOURS[0], 1.4, "--", 0.55),
     ):
-        lines = [
-            each[["epoch", part]].to_numpy(float) for _, each in curves[own].groupby("trial_id")
-        ]
-        looks: dict[str, Any] = {
-            "colors": colour,
-            "linewidths": width,
-            "linestyles": dashes,
-            "alpha": alpha,
-        }
+        lines = [run[["epoch", part]].to_numpy(float) for _, run in curves[own].groupby("trial_id")]
+        looks: dict[str, Any] = {"colors": colour, "linewidths": width, "linestyles": dashes}
         is_many = len(lines) > _MANY_LINES
-        axes.add_collection(LineCollection(lines, rasterized=is_many, **looks))
+        axes.add_collection(LineCollection(lines, rasterized=is_many, alpha=alpha, **looks))
     last = curves.groupby("trial_id", sort=False).tail(1)
     for status, marker, colour, width in (
         (Status.STOPPED, "x", style.PALE, 1.2),

@@ -10,12 +10,7 @@ from matplotlib.lines import Line2D
 
 from results.analysis.analysis import Analysis
 from results.analysis.cells import Cells, State
-from results.analysis.runs import (
-    by_cell,
-    combinations,
-    compared_trials,
-    model_sizes,
-)
+from results.analysis.runs import by_cell, combinations, compared_trials, model_sizes
 from results.figures import style
 from results.metric import ACCURACY
 from results.phrases import cell_key, described, fraction_label

@@ -155,10 +155,13 @@ def _selected(study: Analysis) -> Iterator[Finding]:
     if chosen.empty:
         return
     shift = (chosen["accuracy"] - chosen["accuracy_without_selection"]).mean()
+    words = "cell was tuned on one of its own seeds; with it its mean is"
+    if len(chosen) > 1:
+        words = "cells were tuned on one of their own seeds; with it their means are"
     yield note(
         "selection-seed",
-        f"{len(chosen)} cells were tuned on one of their own seeds; with it their means are "
-        f"{'+' if shift > 0 else ''}{study.metric.small(shift)} against without",
+        f"{len(chosen)} {words} {'+' if shift > 0 else ''}{study.metric.small(shift)} against "
+        "without",
         "read the contrasts without the selection seed beside the others"
         if (chosen["seeds"] > 2).any()
         else "nothing can be tested without that seed: with two, one would be left; add a seed",

@@ -227,11 +227,7 @@ def _mixed_hardware(study: Analysis) -> Iterator[Finding]:
         mixes["precision"] = sorted(runs["resolved_precision"].dropna().unique())
     for name in ("gpu_model", "cpu_model", "torch"):
         mixes[name] = sorted(environments[name].dropna().unique())
-    mixed = [
-        f"{name}: {', '.join(map(str, values))}"
-        for name, values in mixes.items()
-        if len(values) > 1
-    ]
+    mixed = [f"{name}: {', '.join(map(str, own))}" for name, own in mixes.items() if len(own) > 1]
     if mixed:
         yield warning(
             "mixed-hardware",

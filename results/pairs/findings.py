@@ -123,13 +123,15 @@ def _seeds(pair: Pair) -> Iterator[Finding]:
     if unpaired := int((basis == Basis.UNPAIRED).sum()):
         yield warning(
             "unpaired-seeds",
-            f"{count(unpaired, 'cell')} share fewer than two seeds with the same subset",
+            f"{count(unpaired, 'cell')} {'shares' if unpaired == 1 else 'share'} fewer than two "
+            "seeds with the same subset",
             "their intervals are Welch's, and wider; run both studies with the same seeds and pool",
         )
     if single := int(basis.isin([Basis.ONE_SEED, Basis.IMAGES]).sum()):
         yield warning(
             "single-seed",
-            f"{count(single, 'cell')} have one seed in common or one at all",
+            f"{count(single, 'cell')} {'has' if single == 1 else 'have'} one seed in common or one "
+            "at all",
             "two more seeds in both: with one there is no ± over seeds, and nothing is decided",
         )
 

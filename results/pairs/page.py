@@ -50,6 +50,7 @@ def write_page(pair: Pair, folder: str | Location) -> Location:
 def _render(pair: Pair, picture: str) -> str:
     cells = pair.cells
     common = [name for name in pair.factors if name not in pair.varying and len(cells)]
+    alone = cells[cells["where"] != "both"]
     return html.fill(
         "comparison.html.j2",
         [html.resource("tables.js")],
@@ -59,10 +60,7 @@ def _render(pair: Pair, picture: str) -> str:
         common=[level_label(name, cells[name].iloc[0]) for name in common],
         picture=picture,
         cells=_cell_table(pair),
-        alone=[
-            (pair.cell_name(row), str(row["reason"]))
-            for row in records_of(cells[cells["where"] != "both"])
-        ],
+        alone=[(pair.cell_name(row), str(row["reason"])) for row in records_of(alone)],
         findings=by_severity(findings(pair)),
         settings=_settings(pair),
         metric=pair.metric.name,
@@ -98,10 +96,7 @@ def _cell_table(pair: Pair) -> html.Table:
         model=both["model"].map(pair.labels),
         seeds=seeds,
         decided=both["decided"].astype(bool),
-        **{
-            f"accuracy_{side}": pair.metric.sign * both[f"accuracy_{side}"]
-            for side in ("first", "second")
-        },
+        **{name: pair.metric.sign * both[name] for name in ("accuracy_first", "accuracy_second")},
     )
     return html.table_of(caption, frame, columns, pair.varying, len(frame))
 
@@ -122,9 +117,6 @@ def _flat(study: dict[str, Any]) -> dict[str, str]:
     (settings,) = pd.json_normalize(study).to_dict("records")
     on_one_line: dict[str, Any] = {"default_flow_style": True, "allow_unicode": True}
     return {
-        str(name): yaml.safe_dump(value, width=1000, **on_one_line)
-        .strip()
-        .removesuffix("...")
-        .strip()
+        str(name): yaml.safe_dump(value, width=1000, **on_one_line).removesuffix("...\n").strip()
         for name, value in settings.items()
     }

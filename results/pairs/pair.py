@@ -21,15 +21,7 @@ from results.analysis.contrasts import effects, inferred, steps
 from results.analysis.runs import by_cell, measured_trials, records_of
 from results.metric import Metric
 from results.pairs.alignment import aligned
-from results.phrases import (
-    STANDARD_FACTORS,
-    cell_key,
-    cell_name,
-    changed,
-    few,
-    level_label,
-    model_labels,
-)
+from results.phrases import cell_key, cell_name, changed, few, level_label, model_labels
 from results.records import RECIPE_COLUMNS
 from results.run import Run, open
 from results.statistics.inference import IMAGES, TASK
@@ -104,7 +96,7 @@ class Pair:
     @cached_property
     def factors(self) -> tuple[str, ...]:
         """Columns that name a cell: the factors of either study."""
-        return tuple(dict.fromkeys([*STANDARD_FACTORS, *self.first.factors, *self.second.factors]))
+        return tuple(dict.fromkeys([*self.first.factors, *self.second.factors]))
 
     @cached_property
     def varying(self) -> list[str]:
@@ -248,7 +240,12 @@ class Pair:
         known = self._by_cell.get(key)
         row = None if known is None else records_of(known)[0]
         if row is not None and row["n_seeds"] > 1:
-            return _over_seeds(row)
+            basis = Basis.BOTH if row["speaks_of"] == TASK else Basis.SEEDS
+            basis = Basis.EQUAL if np.isnan(row["low"]) else basis
+            told = [*_CONTRAST, "n_seeds"]
+            if row["n_seeds_without_selection"]:
+                told += [f"{name}_without_selection" for name in _CONTRAST]
+            return {**{name: row[name] for name in told}, "basis": basis}
         seeds = min(len(first), len(second))
         if seeds > 1:
             found = _difference(*unpaired_difference(second["accuracy"], first["accuracy"]))
@@ -353,16 +350,6 @@ def _shared(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
         | (shared["subset_hash"].isna() & shared["subset_hash_second"].isna())
     )
     return shared[same]
-
-
-def _over_seeds(row: _Row) -> _Row:
-    """Return the difference over two seeds or more, and over the test images where they allow."""
-    found = {name: row[name] for name in (*_CONTRAST, "n_seeds")}
-    basis = Basis.BOTH if row["speaks_of"] == TASK else Basis.SEEDS
-    found["basis"] = Basis.EQUAL if np.isnan(row["low"]) else basis
-    if row["n_seeds_without_selection"]:
-        found |= {name: row[name] for name in _COLUMNS if name.endswith("_without_selection")}
-    return found
 
 
 def _difference(mean: float, low: float, high: float) -> _Row:

@@ -16,8 +16,8 @@ def verdict(pair: Pair) -> list[str]:
     both = cells[cells["where"] == "both"]
     said = [
         f"{first} has {count(int((cells['where'] != 'second').sum()), 'cell')}, {second} "
-        f"{int((cells['where'] != 'first').sum())}; {len(both)} have the same level of every "
-        "factor."
+        f"{int((cells['where'] != 'first').sum())}; {len(both)} "
+        f"{'has' if len(both) == 1 else 'have'} the same level of every factor."
     ]
     if pair.mended:
         said.append(f"{pair.mended}.")

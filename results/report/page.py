@@ -19,19 +19,8 @@ from results.findings.findings import by_severity
 from results.metric import ACCURACY, Metric
 from results.phrases import count, is_absent, level_label
 from results.records import Stage, Status
+from results.report import html
 from results.report.gallery import Look, gallery_of
-from results.report.html import (
-    Table,
-    as_data,
-    begin_vega,
-    fill,
-    packed,
-    resource,
-    table_of,
-    vega,
-    write_figure,
-    write_frame,
-)
 from results.report.overview import by_data_of, forest_of
 from results.report.sections import sections_of
 from results.run import Run, open
@@ -61,7 +50,7 @@ Columns = dict[str, list[Any]]
 
 def prepare() -> None:
     """Load what reports are made with, at a time when nothing waits for it."""
-    begin_vega()
+    html.begin_vega()
     import_module("results.figures.catalogue")
 
 
@@ -93,14 +82,14 @@ def write_report(
     if to is not None:
         refuse_run(to)
         folder = to
-    begin_vega()
+    html.begin_vega()
     drawn = [name for name in run.figures if figures or name in _COMPARING]
     for name in drawn:
-        write_figure(folder, name, run.figure(name))
-    write_frame(folder, "summary", run.summary())
-    write_frame(folder, "levers", run.levers())
+        html.write_figure(folder, name, run.figure(name))
+    html.write_frame(folder, "summary", run.summary())
+    html.write_frame(folder, "levers", run.levers())
     if len(run.analysis.forecasts):
-        write_frame(folder, "forecasts", run.in_full(run.analysis.forecasts))
+        html.write_frame(folder, "forecasts", run.in_full(run.analysis.forecasts))
     page = folder / "index.html"
     write_whole(page, render(run, drawn, datetime.now(UTC), refresh, target, look).encode())
     return page
@@ -117,18 +106,18 @@ def render(
     """Return the page of a run; `figures` names those that lie beside it."""
     cells, study, answer = run.cells, run.analysis, run.answer()
     known = not cells.frame.empty
-    library = vega()
+    library = html.vega()
     passes = run.environments().drop(columns=list(_UNSHOWN), errors="ignore")
     lines, gallery = by_data_of(study), gallery_of(study, look)
     asked = {
         "targets": (lines and lines.targets) or None,
         "disputed": gallery and gallery["disputed"],
     }
-    return fill(
+    return html.fill(
         "page.html.j2",
-        [resource(name) for name in _SCRIPTS],
+        [html.resource(name) for name in _SCRIPTS],
         [library],
-        library=packed(library),
+        library=html.packed(library),
         run=run,
         study=study,
         answer=answer,
@@ -145,10 +134,10 @@ def render(
         ],
         figures=figures,
         gallery=gallery,
-        data=as_data(_payload(study) | asked),
+        data=html.as_data(_payload(study) | asked),
         cell_table=_cell_table(study),
         tuned=run.tuned,
-        environments=table_of(
+        environments=html.table_of(
             "One row per pass", passes, {name: name.replace("_", " ") for name in passes.columns}
         ),
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
@@ -166,7 +155,7 @@ def _kicker(cells: Cells, written_at: datetime) -> str:
     return f"{', '.join(parts)} · {written_at:%d %b %Y}"
 
 
-def _cell_table(study: Analysis) -> Table:
+def _cell_table(study: Analysis) -> html.Table:
     cells = study.cells
     frame = cells.summary.assign(head=cells.frame.get("head"))
     for field in study.design.tuned:
@@ -194,7 +183,7 @@ def _cell_table(study: Analysis) -> Table:
         "seconds": "seconds a trial",
     }
     caption = "One row per cell: means over seeds at the last epoch, with 95 % t intervals"
-    return table_of(
+    return html.table_of(
         caption, frame.assign(seeds=seeds), columns, cells.factors, len(frame), _SECONDARY
     )
 

@@ -84,6 +84,7 @@ _QUESTIONS = {
     "levers": ("Steps", "Which step helps more?"),
     "model": ("Models by data", "Which model for which amount of data?"),
     "weights": ("Pretraining", "What is pretraining worth?"),
+    "freeze": ("Unfreezing", "When is it worth unfreezing?"),
     "data": ("More data", "What would more data buy?"),
     "effects": ("Factors", "Which factor matters most?"),
     "cost": ("Cost", "What does accuracy cost?"),
@@ -92,6 +93,10 @@ _QUESTIONS = {
     "training": ("Training", "Was training long enough?"),
 }
 """Name where there is little room, and question, of each section by its anchor."""
+_CROSSED = {
+    "model": "Does a bigger model overtake a smaller one",
+    "freeze": "Does training all of a model overtake training its head alone",
+}
 _MOST_CLASSES = 12
 
 
@@ -128,15 +133,8 @@ def _written(frame: pd.DataFrame) -> pd.DataFrame:
     if "n_seeds_without_selection" in frame:
         same = frame["n_seeds"] == frame["n_seeds_without_selection"]
         frame = frame.drop(columns=list(_WITHOUT_SELECTION)) if same.all() else frame
-    written = {
-        side: [
-            level_label(str(name), level)
-            for name, level in zip(frame["factor"], frame[side], strict=True)
-        ]
-        for side in ("first", "second")
-        if side in frame
-    }
-    return frame.assign(**written)
+    ends = [end for end in ("first", "second") if end in frame]
+    return frame.assign(**{end: [*map(level_label, frame["factor"], frame[end])] for end in ends})
 
 
 def _differences(study: Analysis, factor: str) -> Table:
@@ -193,14 +191,15 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
             "lever step gain low high decided best_probability images hours price basis",
         )
         found.append(("levers", said["levers"], [steps]))
-    if "model" in varied:
-        crossed = table(
-            "Does a bigger model overtake a smaller one as data grows? Sizes in images",
-            study.crossovers,
-            "small big verdict location low high p_value",
-            "model fraction",
-        )
-        found.append(("model", said["model"], [_differences(study, "model"), crossed]))
+    for name, caption in _CROSSED.items():
+        if name in varied:
+            crossed = table(
+                f"{caption} as data grows? Sizes in images",
+                study.crossovers[study.crossovers["factor"] == name],
+                "small big verdict location low high p_value",
+                f"{name} fraction",
+            )
+            found.append((name, said[name], [_differences(study, name), crossed]))
     if "weights" in varied:
         worths = table(
             "How many times the data a model from scratch needs for the pretrained error",
@@ -214,7 +213,8 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
     if varied:
         caption = "One step in one factor, averaged over the cells of the others"
         columns = f"factor first second {_DIFFERENCE} n_cells"
-        text = [one for name in varied if name not in STANDARD_FACTORS for one in said[name]]
+        shown = (*STANDARD_FACTORS, *_CROSSED)
+        text = [one for name in varied if name not in shown for one in said[name]]
         found.append(("effects", text, [table(caption, study.effects, columns)]))
     for name, own in (("classes", _by_class(study)), ("confusion", _confusion(study))):
         if own.rows:
@@ -235,9 +235,7 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
         study.fits,
         "fit train_accuracy val_accuracy gap train_fall val_fall val_rise",
     )
-    counts = ", ".join(
-        f"{number} {fit}" for fit, number in study.fits["fit"].value_counts().items()
-    )
+    counts = ", ".join(f"{many} {fit}" for fit, many in study.fits["fit"].value_counts().items())
     text = [f"Cells by their curves: {counts}."] if counts else []
     found.append(("training", text, [fits], "epochs", "curves"))
     return [Section(name, *_QUESTIONS[name], *rest) for name, *rest in found]

@@ -4,8 +4,6 @@ The highest of twelve equal cells is high by luck: its t interval held the truth
 Arrays in, numbers out; any unit, larger is better (negate errors).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -17,22 +15,12 @@ _CONTENDER = 0.005  # one-sided p below which a cell is no longer a contender
 _SPREADS = 120  # steps of the grid of standard deviations between cells
 
 
-@dataclass(frozen=True)
-class BestValue:
-    """The cell with the highest mean, and what it is worth."""
-
-    place: int
-    """Index of the cell; the first of equals."""
-    low: float
-    high: float
-    """Interval for its true value that holds whichever of the cells that may be the best was
-    chosen."""
-
-
 def best_value(
     mean: ArrayLike, error: ArrayLike, freedom: ArrayLike, apart: ArrayLike | None = None
-) -> BestValue:
-    """Return the value of the best-looking cell, allowing for its having been chosen.
+) -> tuple[float, float]:
+    """Return the ends of the interval for the true value of the cell with the highest mean.
+
+    It holds whichever of the cells that may be the best was chosen.
 
     Of the cell's error `own` is what the cells do not share, with K contenders, of which it may be
     the highest (formula in docs/statistics.md): to be chosen moves an error upwards only.
@@ -56,7 +44,7 @@ def best_value(
     )
     spread = np.hypot((end - middle) * own, plain * np.sqrt(se[place] ** 2 - own**2))
     down = middle * own + spread
-    return BestValue(place, float(x[place] - down), float(x[place] + plain * se[place]))
+    return float(x[place] - down), float(x[place] + plain * se[place])
 
 
 def probability_of_best(

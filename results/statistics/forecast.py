@@ -158,7 +158,7 @@ class Curve:
                 f"one training size ({self.sizes[0]:g} examples) says nothing about another; "
                 "measure at least half of it too"
             )
-        value, spread = self._filtered(1.0)
+        value, spread = _told(self._state, 1.0)
         gain = float(self.errors[-1]) - value
         if spread - gain <= _REFUSED_ABOVE[self._kind]:
             return None
@@ -180,15 +180,12 @@ class Curve:
 
     def _headline(self, doublings: float) -> tuple[float, float, float]:
         """Return the headline, the local law and the filters' value, in points."""
-        local, value = self._local_law(doublings), self._filtered(doublings)[0]
+        local, value = self._local_law(doublings), _told(self._state, doublings)[0]
         return float(np.clip((local + value) / 2, 0.0, 100.0)), local, value
 
     @cached_property
     def _state(self) -> _State:
         return _followed(np.log2(self.sizes), self.errors, self.variances)
-
-    def _filtered(self, doublings: float) -> tuple[float, float]:
-        return _told(self._state, doublings)
 
     def _local_law(self, doublings: float) -> float:
         inside = self.sizes * _WINDOW >= self.sizes[-1]
@@ -220,7 +217,7 @@ class Curve:
         (feature + 0.05)^power.
         """
         doublings = float(np.log2(_STRETCHES[node]))
-        headline, spread = self._headline(doublings)[0], self._filtered(doublings)[1]
+        headline, spread = self._headline(doublings)[0], _told(self._state, doublings)[1]
         steps = np.diff(self.errors)
         features = [
             abs(self.errors[-1] - headline),  # gain
@@ -290,19 +287,10 @@ def _ahead(level: Array, slope: Array, p: Array, step: float) -> tuple[Array, Ar
     """Carry level, slope and their covariance (level, both, slope) over a step of log2 size."""
     _, keep, mean, _, _, wander, jump, _ = _BANK.T
     damped, kept = _damped(step, keep), keep**step
-    level = level - mean * step - (slope - mean) * damped
-    slope = mean + kept * (slope - mean)
-    return (
-        level,
-        slope,
-        np.array(
-            [
-                p[0] - 2 * damped * p[1] + damped**2 * p[2] + jump * step,
-                kept * (p[1] - damped * p[2]),
-                kept**2 * p[2] + wander * step,
-            ]
-        ),
-    )
+    ahead = level - mean * step - (slope - mean) * damped
+    own = p[0] - 2 * damped * p[1] + damped**2 * p[2] + jump * step
+    both, falls = kept * (p[1] - damped * p[2]), kept**2 * p[2] + wander * step
+    return ahead, mean + kept * (slope - mean), np.array([own, both, falls])
 
 
 def _damped(doublings: float, keep: Array | float) -> Array:

@@ -8,8 +8,8 @@ three seeds A is hardly known from the contrast alone, so that it is moderated b
 contrasts as in limma (Smyth, *Stat. Appl. Genet. Mol. Biol.* 3, 2004), and never below the rest.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,12 +43,6 @@ class Contrasts:
     """Mean squares divided by `images`, in points²; `seed` is thus the sample variance of the
     seeds' means. NaN where unknown: `seed` and `rest` with one seed, `image` and `rest` without
     predictions."""
-
-    @classmethod
-    def joined(cls, parts: Sequence["Contrasts"]) -> "Contrasts":
-        """Return all contrasts of several, in their order, shape (contrasts,)."""
-        names = [part.name for part in fields(cls)]
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def contrasts_of(

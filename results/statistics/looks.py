@@ -18,6 +18,7 @@ from scipy import special
 from results.statistics.intervals import Array
 
 ALPHA = 0.05
+"""Chance of one false decision or more, over all looks and comparisons."""
 OPEN, DIFFERENT, SMALL = 0, 1, 2
 """What is known of a comparison: nothing yet, its sign, or that it is below `smallest`."""
 
@@ -30,8 +31,6 @@ class Looks:
     """Seeds at each look, rising; the last is the most that there will be."""
     smallest: float = 0.0
     """Difference in points below which a comparison is settled; 0 where any would matter."""
-    alpha: float = ALPHA
-    """Chance of one false decision or more, over all looks and comparisons."""
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.seeds, self.seeds[1:], strict=False))
@@ -51,7 +50,7 @@ class Looks:
 
         `comparisons` is how many share alpha: all of the answer's, less those decided before.
         """
-        return self.alpha * self.share(look) / max(comparisons, 1)
+        return ALPHA * self.share(look) / max(comparisons, 1)
 
     def overall(self, p: ArrayLike, look: int) -> Array:
         """Return the alpha over all looks at which a p at one look would just be decided.
@@ -69,11 +68,6 @@ class Look:
     number: int
     before: Mapping[Hashable, float]
     """What `spend` returned at the look before."""
-
-    @property
-    def alpha(self) -> float:
-        """Two-sided p below which a comparison alone would be decided."""
-        return self.looks.level(self.number, 1)
 
     def spend(self, tests: Mapping[Hashable, float]) -> dict[Hashable, float]:
         """Return the least alpha over all looks that would have decided each test so far.

@@ -12,19 +12,15 @@ from results.records import KEYS, Status
 
 _BEST_FIRST = {
     # Of two rows of a trial the completed one counts, else the one begun later, else the further.
-    "trials": (
-        ("status", "ascending"),
-        ("started_at", "descending"),
-        ("epochs_done", "descending"),
-    ),
-    "epochs": (("sequence", "ascending"),),
+    "trials": {"status": "ascending", "started_at": "descending", "epochs_done": "descending"},
+    "epochs": {"sequence": "ascending"},
 }
 """Which of several rows of one key is the row."""
 
 
 def needed(table: str) -> list[str]:
     """Return the columns by which rows of a table are told apart."""
-    return [*KEYS[table], *(name for name, _ in _BEST_FIRST.get(table, ()))]
+    return [*KEYS[table], *_BEST_FIRST.get(table, {})]
 
 
 def heads(table: str, rows: pa.Table) -> pa.Table:
@@ -39,7 +35,7 @@ def heads(table: str, rows: pa.Table) -> pa.Table:
 def wrong(table: str, rows: pa.Table) -> NDArray[np.bool_]:
     """Return which rows have no key, or one that a better row has, (rows,)."""
     found = np.zeros(rows.num_rows, bool)
-    keys, better = KEYS[table], _BEST_FIRST.get(table, ())
+    keys, better = KEYS[table], _BEST_FIRST.get(table, {})
     if table == "trials":
         is_open = pc.not_equal(rows["status"], Status.COMPLETED)
         rows = rows.set_column(rows.column_names.index("status"), "status", is_open)
@@ -47,7 +43,7 @@ def wrong(table: str, rows: pa.Table) -> NDArray[np.bool_]:
         found |= rows[name].is_null().to_numpy()
     if "epoch" in keys:
         found |= pc.fill_null(pc.less(rows["epoch"], 1), True).to_numpy()
-    order = [*((key, "ascending") for key in keys), *better]
+    order = [*((key, "ascending") for key in keys), *better.items()]
     found |= _repeated(rows, keys, order, found)
     if table == "epochs":
         found |= _repeated(rows, ["sequence"], [("sequence", "ascending"), *order], found)

@@ -95,12 +95,8 @@ def lend(
         passes = passes.set_column(place, column, blank)
     prints = passes["test_fingerprint"].drop_null().unique()
     images = source.read("examples", where=pc.field("test_fingerprint").isin(prints))
-    predictions = source.read("predictions", where=pc.field("trial_id").isin([*trial_ids]))
-    for table, rows in (
-        ("predictions", predictions),
-        ("environments", passes),
-        ("examples", images),
-    ):
+    told = source.read("predictions", where=pc.field("trial_id").isin([*trial_ids]))
+    for table, rows in (("predictions", told), ("environments", passes), ("examples", images)):
         first = pc.field("example") == 0 if "example" in KEYS[table] else None
         there = _names(table, target.read(table, KEYS[table], where=first))
         fresh = rows.filter(pc.invert(pc.is_in(_names(table, rows), there)))

@@ -224,8 +224,11 @@ class Store:
                 broken = True
                 continue
             if bad := int(wrong(table, heads(table, held)).sum()):
-                what = "trials' predictions" if table == "predictions" else "rows"
-                said.append(f"{table}: {bad} {what} are there twice, or have no name")
+                what = "row is there twice, or has" if bad == 1 else "rows are there twice, or have"
+                if table == "predictions":
+                    whose = "trial's" if bad == 1 else "trials'"
+                    what = f"{whose} predictions are there twice, or have"
+                said.append(f"{table}: {bad} {what} no name")
         if broken:
             return said
         # In the order in which nothing is claimed before it is there.
@@ -295,9 +298,12 @@ class Store:
                 write_whole(aside, part.read_bytes())
                 kept = read_parts([part], table, SCHEMAS[table].names)
                 self.write_part(table, part.stem, [kept.filter(pa.array(~own))])
+            words = "rows that are elsewhere too, or have no name, were"
+            if own.sum() == 1:
+                words = "row that is elsewhere too, or has no name, was"
             messages.append(
-                f"{part}: {int(own.sum())} rows that are elsewhere too, or have no name, were set "
-                f"aside with it as {aside}; what is missing is trained again."
+                f"{part}: {int(own.sum())} {words} set aside with it as {aside}; what is missing "
+                "is trained again."
             )
         return messages
 

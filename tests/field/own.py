@@ -60,6 +60,15 @@ def keyword(*, num_classes: int) -> nn.Module:
     return net(num_classes)
 
 
+def positional(num_classes: int, /) -> nn.Module:
+    return net(num_classes)
+
+
+def positional_default(n_classes: int = 10, /, width: int = 8) -> nn.Module:
+    assert width == 8
+    return net(n_classes)
+
+
 def zoo_style(pretrained: bool = False, n_classes: int = 1000) -> nn.Module:
     assert not pretrained
     return net(n_classes)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from trainables.data.dataset import inspect, open_dataset
+from trainables.data.dataset import inspect, open_dataset, places
 from trainables.data.inventory import take_stock
 from trainables.errors import DataError
 from trainables.trial import Source
@@ -321,6 +321,20 @@ def test_images_of_unlike_sizes_that_a_function_returns(function: Any) -> None:
     data = open_dataset(source, info.fingerprint, (3, 5))
     expected = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 3))
     assert np.array_equal(data.train.images[1], expected[1, :3])
+
+
+def test_images_of_a_function_are_named_by_the_part_that_it_returns(function: Any) -> None:
+    def named(source: Source) -> tuple[list[str], list[str]]:
+        info, begin = inspect(source), "field_data:load, "
+        train, test = (places(source, info, part) for part in ("train", "test"))
+        return [name.removeprefix(begin) for name in train], [n.removeprefix(begin) for n in test]
+
+    train, test = named(function("return ((x, y),)").model_copy(update={"test": 0.5}))
+    assert (len(train), len(test)) == (2, 2)
+    assert sorted(train + test) == [f"train, image {number}" for number in range(4)]
+    train, test = named(function("return (x, y), (x[:2], y[:2]), (x, y)"))
+    assert train[3:] == ["train, image 3", "validation, image 0", "validation, image 1"]
+    assert test == [f"test, image {number}" for number in range(4)]
 
 
 def test_what_a_function_gives_is_the_same_each_time(function: Any) -> None:

@@ -177,10 +177,22 @@ def test_a_metric_that_cannot_be_is_refused(metric: Any, said: str) -> None:
         study_from({**VALUES, "trainable": "simulated", "metric": metric})
 
 
+CLASSIFIER: dict[str, Any] = {
+    "recipe": {"steps": 8, "evaluations": 2, "batch_size": 16, "lr": 1e-3},
+    "factors": {"model": ["trainables.demo:small"], "fraction": ["1/16", "1/8"]},
+    "seeds": [0, 1],
+}
+
+
+def test_a_classifier_is_judged_by_what_is_no_share_of_right_images(tmp_path: Path) -> None:
+    trained(tmp_path, **CLASSIFIER, metric="log_loss")
+    assert "test log loss" in write_report(tmp_path).read_text()
+    found = results_open(tmp_path).analysis.mistakes
+    assert (found.runs, len(found.missed), len(found.disputed)) == (0, 0, 0)
+
+
 def test_a_classifier_is_judged_by_balanced_accuracy(tmp_path: Path) -> None:
-    values = {"recipe": {"steps": 8, "evaluations": 2, "batch_size": 16, "lr": 1e-3}}
-    values["factors"] = {"model": ["trainables.demo:small"], "fraction": ["1/16", "1/8"]}
-    trained(tmp_path, **values, metric="balanced_accuracy", seeds=[0, 1])
+    trained(tmp_path, **CLASSIFIER, metric="balanced_accuracy")
     run = results_open(tmp_path)
     trials, predictions = run.trials(), run.predictions()
     for _, row in trials.iterrows():

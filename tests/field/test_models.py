@@ -15,7 +15,7 @@ from results.records import TRIAL_SCHEMA
 from results.store.store import Store
 from trainables.errors import ModelError
 from trainables.models.networks import build_model
-from trainables.models.rehearsal import check_input, fresh_model, rehearse
+from trainables.models.rehearsal import check_input, fresh_model, layout_of
 from trainables.training.classifier import Classifier
 from trainables.work.answers import take_facts
 
@@ -41,7 +41,7 @@ def test_it_trains(name: str) -> None:
 
 def test_what_needs_it_stays_contiguous() -> None:
     layouts = {
-        name: rehearse(f"field.own:{name}", 10, "standard", SIDES).layout
+        name: layout_of(f"field.own:{name}", 10, "standard", SIDES)
         for name in ("net", "Viewing", "Volume")
     }
     assert layouts["net"] is torch.channels_last
@@ -76,6 +76,11 @@ def test_lazy_layers_follow_the_seed() -> None:
 def test_it_is_refused_before_anything_trains(name: str, message: str) -> None:
     with pytest.raises(ModelError, match=rf"^model field\.own:{name}.*{message}"):
         check_input(f"field.own:{name}", 10, sides=SIDES)
+
+
+def test_the_number_of_classes_may_be_told_by_its_place_alone() -> None:
+    for name in ("positional", "positional_default"):
+        assert build_model(f"field.own:{name}", 7)[-1].out_features == 7  # type: ignore[index]
 
 
 def test_a_torchvision_function_by_path_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,10 +56,8 @@ def trial(accuracy: float | None = 0.8, **fields: Any) -> dict[str, Any]:
     row.setdefault("n_train", round(POOL * row["fraction"]))
     row.setdefault("n_parameters", PARAMETERS.get(row["model"]))
     row.setdefault("flops_per_image", FLOPS.get(row["model"]))
-    row.setdefault(
-        "trial_id",
-        "-".join(str(row[k]) for k in ("model", "weights", "fraction", "seed", "lr", "optimizer")),
-    )
+    names = ("model", "weights", "fraction", "seed", "lr", "optimizer", "freeze")
+    row.setdefault("trial_id", "-".join(str(row.get(name)) for name in names))
     if row["status"] != "completed":
         row |= {name: None for name in row if name.startswith("final_")}
     return row

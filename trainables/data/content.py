@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.data.info import Copies
-from trainables.data.pictures import Header, Picture, colour, digest_of
+from trainables.data.pictures import Header, Picture, colour, encoded
 from trainables.data.reading import Item, Reading, Split
 from trainables.errors import PictureError
 from trainables.recipe import Sides
@@ -24,11 +24,17 @@ Result = TypeVar("Result", Header, Picture)
 
 
 def tried(function: Callable[[Item], Result], item: Item) -> tuple[bytes, Result | PictureError]:
-    """Return an image's digest, and what a function says of it or why it cannot be read."""
+    """Return an image's digest, and what a function says of it or why it cannot be read.
+
+    The digest of one whose file cannot be read is of zeros.
+    """
     try:
         result = function(item)
     except PictureError as problem:
-        return digest_of(item), problem
+        try:
+            return hashlib.sha256(encoded(item)).digest(), problem
+        except PictureError:
+            return bytes(32), problem
     return result.digest, result
 
 
@@ -44,7 +50,7 @@ class Content:
             self._whole.update(np.int64(split.labels.size).tobytes() + split.labels.tobytes())
         self._n_train, self._place = reading.train.labels.size, 0
         self.shapes: Counter[Sides] = Counter()
-        """Number of images of each height and width, as stored."""
+        """Number of images of each height and width, upright."""
         self.n_deep = self.n_alpha = self.stored_bytes = 0
         self.damaged: dict[int, PictureError] = {}
         """Why images cannot be read, by their places among all, train before test."""

@@ -23,7 +23,7 @@ from trainables.data import cache
 from trainables.data.content import Content, tried
 from trainables.data.decoding import Progress, listed, write_arrays
 from trainables.data.holding import DISK_SHARE
-from trainables.data.info import DataInfo, facts_of, recall_look, recalled, remember_look
+from trainables.data.info import INFO, LOOK, DataInfo, look_key
 from trainables.data.pictures import DECODING_VERSION, decode, examine, quiet
 from trainables.data.reading import Pixels, Reading, in_order
 from trainables.data.rows import Rows, mapped, open_images
@@ -73,10 +73,8 @@ def inspect(source: Source) -> DataInfo:
     """
     found = origin(source)
     key = cache.evidence_key(found.evidence() or (), _INSPECTION, source.model_dump_json())
-    known = cache.recall(key) if key is not None else None
-    if known is not None:
-        info = recalled(known)
-    else:
+    info = _recall(key) if key is not None else None
+    if info is None:
         reading = found.read(source)
         content, look = Content(reading, source), partial(tried, partial(examine, source=source))
         with quiet():
@@ -84,13 +82,26 @@ def inspect(source: Source) -> DataInfo:
                 content.add(digest, head)
         info = _information(reading, source, content)
         if key is not None:
-            cache.remember(key, facts_of(info))
+            cache.remember(key, INFO.dump_python(info))
     if source.damaged == "skip":
         # Which pixels are damaged is known once they were decoded.
-        decoded = cache.recall(_skipping(info.content, source))
+        decoded = _recall(_skipping(info.content, source))
         if decoded is not None:
-            info = replace(recalled(decoded), class_names=info.class_names)
-    return replace(info, look=recall_look(info.content, source))
+            info = replace(decoded, class_names=info.class_names)
+    seen = cache.recall(look_key(info.content, source))
+    return replace(info, look=None if seen is None else LOOK.validate_python(seen))
+
+
+def _recall(key: str) -> DataInfo | None:
+    """Return an inspection that was kept; None where its sides may not be those of decoding."""
+    facts = cache.recall(key)
+    if facts is None:
+        return None
+    # Earlier versions kept no look, and the sides that images have before they are turned upright.
+    is_earlier = "look" not in facts
+    if is_earlier and any(height != width for (height, width), _ in facts.get("shapes", ())):
+        return None
+    return INFO.validate_python(facts)
 
 
 def _skipping(content: str, source: Source) -> str:
@@ -131,14 +142,15 @@ def _information(reading: Reading, source: Source, content: Content) -> DataInfo
 def places(source: Source, info: DataInfo, part: str) -> list[str]:
     """Return where each image of a part, `train` or `test`, is found again: a file, or its row."""
     count = info.n_train if part == "train" else info.n_test
-    if source.path is None or source.source.startswith("cifar"):
+    if source.source == "digits" or source.source.startswith("cifar"):
         return [f"{source.source}, {part}, image {number}" for number in range(count)]
     if source.test is None:
         # Groups decide nothing then, and to know them may take decoding.
         source = source.model_copy(update={"group": None})
     reading = origin(source).read(source)
-    found = [place for split in (reading.train, reading.test) for place in split.places()]
-    kept = [place for number, place in enumerate(found) if number not in set(info.left_out)]
+    found = chain(reading.train.places(), reading.test.places())
+    left_out = set(info.left_out)
+    kept = [place for number, place in enumerate(found) if number not in left_out]
     return kept[: info.n_train] if part == "train" else kept[info.n_train :]
 
 
@@ -183,9 +195,9 @@ def open_dataset(
         with quiet():
             content, look = write_arrays(folder, reading, source, goal, progress, as_stored)
         info = _information(reading, source, content)
-        remember_look(content.hash, source, look)
+        cache.remember(look_key(content.hash, source), LOOK.dump_python(look))
         if source.damaged == "skip":
-            cache.remember(_skipping(content.hash, source), facts_of(info))
+            cache.remember(_skipping(content.hash, source), INFO.dump_python(info))
         if info.fingerprint != fingerprint:
             raise _Others(
                 f"{reading.train.where}: not the images and labels that the study was planned "

@@ -1,15 +1,14 @@
 """What is known of a data set, by its headers and by its pixels, and how it is kept."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
-from trainables.data.cache import recall, remember
 from trainables.data.pictures import DECODING_VERSION, colour
 from trainables.data.reading import Note
 from trainables.data.splits import Training
@@ -83,7 +82,7 @@ class DataInfo:
     """Shape (n_test,)."""
     class_names: tuple[str, ...]
     sides: Sides | None
-    """Height and width in pixels of all images as they are stored; None where they differ."""
+    """Height and width in pixels of all images, upright; None where they differ."""
     content: str = ""
     """Hash of images and labels alone."""
     train_fingerprint: str = ""
@@ -92,7 +91,7 @@ class DataInfo:
     test_images: _Numbers = field(default_factory=lambda: np.zeros(0, np.int64))
     """Hash of every test image as stored, shape (n_test,); empty where it was not kept."""
     shapes: tuple[tuple[Sides, int], ...] = ()
-    """Each height and width, and how many images have it."""
+    """Each height and width of images, upright, and how many have it."""
     n_deep: int = 0
     """Number of images with more than 8 bits per channel."""
     n_alpha: int = 0
@@ -153,32 +152,12 @@ class DataInfo:
         return (self.n_train + self.n_test) * sides[0] * sides[1] * 3
 
 
-_KEPT = TypeAdapter(DataInfo)
+INFO, LOOK = TypeAdapter(DataInfo), TypeAdapter(Look)
+"""To what JSON can hold, and back."""
 
 
-def facts_of(info: DataInfo) -> dict[str, Any]:
-    """Return an inspection as JSON can hold it, without what only pixels tell."""
-    facts: dict[str, Any] = _KEPT.dump_python(info, exclude={"look"})
-    return facts
-
-
-def recalled(facts: dict[str, Any]) -> DataInfo:
-    """Return an inspection that JSON held."""
-    return _KEPT.validate_python(facts)
-
-
-def recall_look(content: str, source: Source) -> Look | None:
-    """Return what was learnt of images with this content hash, or None."""
-    facts = recall(_look_key(content, source))
-    return None if facts is None else TypeAdapter(Look).validate_python(facts)
-
-
-def remember_look(content: str, source: Source, look: Look) -> None:
-    """Keep what was learnt of images with this content hash."""
-    remember(_look_key(content, source), asdict(look))
-
-
-def _look_key(content: str, source: Source) -> str:
+def look_key(content: str, source: Source) -> str:
+    """Return the key under which the cache keeps the look of images with this content hash."""
     # How images fit a size does not change what their pixels tell.
     kind = (_LOOK, DECODING_VERSION, content, colour(source), source.range, source.max_pixels)
     return f"look-{sha256(json.dumps(kind).encode()).hexdigest()[:32]}"

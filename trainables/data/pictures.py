@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from trainables.data.reading import POINTER, Item, Pixels
 from trainables.errors import PictureError
@@ -38,6 +38,8 @@ _OTHER_KINDS = {
     "a TIFF of bands or numbers": rb"II\*\0|MM\0\*|II\+\0|MM\0\+",
 }
 """How files begin that are whole, and that nothing here can read."""
+_LATE = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type exif")
+"""How parts of a PNG begin that may say, behind its pixels, how it is turned."""
 _PLAIN = Source()
 
 
@@ -52,7 +54,7 @@ class Header(NamedTuple):
     digest: bytes
     """SHA-256 of the image as stored."""
     sides: Sides
-    """As stored, before it is turned upright."""
+    """Height and width, upright."""
     is_deep: bool = False
     """Whether pixels have more than 8 bits per channel."""
     has_alpha: bool = False
@@ -90,7 +92,10 @@ def examine(item: Item, source: Source = _PLAIN) -> Header:
         return Header(_digest(item.content), (height, width))
     data = encoded(item)
     with _open(item, data, source) as image:
-        return _header(data, image)
+        header = _header(data, image)
+        with _damage_named(item):
+            sides = _upright(data, image)
+    return header._replace(sides=sides)
 
 
 def decode(
@@ -119,31 +124,28 @@ def decode(
     peak = 0
     with _open(item, data, source) as image:
         header = _header(b"" if is_known else data, image)
-        try:
+        with _damage_named(item):
             if header.is_deep:
                 rgb, peak, is_transparent = _shallow(item, data, image, source, bits)
             else:
                 rgb, is_transparent = _on_background(ImageOps.exif_transpose(image), source)
-        except (MemoryError, PictureError):
-            raise
-        except Exception as problem:  # Pillow's decoders raise whatever a damaged file makes them
-            raise PictureError(
-                item.where, f"the image is damaged ({problem}); replace it or take it out"
-            ) from problem
+    header = header._replace(sides=(rgb.height, rgb.width))
     whole = np.asarray(rgb)
     pixels = whole if goal is None else _fitted(rgb, goal, source)
     look = b"" if is_known else _look(whole)
     return Picture(header.digest, pixels, header, look, peak, is_transparent)
 
 
-def digest_of(item: Item) -> bytes:
-    """Return the digest of an image whatever its state: of one that cannot be read, zeros."""
-    if isinstance(item.content, np.ndarray):
-        return _digest(item.content)
+@contextmanager
+def _damage_named(item: Item) -> Iterator[None]:
     try:
-        return hashlib.sha256(encoded(item)).digest()
-    except PictureError:
-        return bytes(32)
+        yield
+    except (MemoryError, PictureError):
+        raise
+    except Exception as problem:  # Pillow's decoders raise whatever a damaged file makes them
+        raise PictureError(
+            item.where, f"the image is damaged ({problem}); replace it or take it out"
+        ) from problem
 
 
 def cut_share(sides: Sides, goal: Sides) -> float:
@@ -182,6 +184,18 @@ def _header(data: bytes, image: Image.Image) -> Header:
     return Header(digest, sides, is_deep, image.has_transparency_data, len(data))
 
 
+def _upright(data: bytes, image: Image.Image) -> Sides:
+    """Return the height and width that an image will have once it is decoded."""
+    # Pillow decodes a PNG to look behind its pixels, whether or not anything is there.
+    late = (data.find(mark, data.rfind(b"IDAT")) for mark in _LATE)
+    is_early = image.format == "PNG" and max(late) < 0
+    exif = Image.Image.getexif(image) if is_early else image.getexif()
+    # The sides of a TIFF are turned as soon as it is opened.
+    width, height = getattr(image, "_tile_size", image.size)
+    is_turned = exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return (width, height) if is_turned else (height, width)
+
+
 def _digest(pixels: Pixels) -> bytes:
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 
@@ -213,7 +227,7 @@ def _open(item: Item, data: bytes, source: Source) -> Image.Image:
         raise PictureError(item.where, f"has too many pixels, {large}") from problem
     except MemoryError:
         raise
-    except Exception as problem:  # as in `decode`
+    except Exception as problem:  # as in `_damage_named`
         raise PictureError(
             item.where, f"the image's header is damaged ({problem}); replace it or take it out"
         ) from problem

@@ -63,11 +63,8 @@ def _enlarged(images: NDArray[np.float64]) -> Pixels:
     return grey
 
 
-_CIFAR = {
-    "cifar10": ("CIFAR10", "cifar-10-batches-py"),
-    "cifar100": ("CIFAR100", "cifar-100-python"),
-}
-"""torchvision's class of each data set, and the folder that it unpacks."""
+_CIFAR = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+"""The folder that torchvision unpacks of each data set."""
 
 
 @dataclass(frozen=True)
@@ -76,21 +73,17 @@ class Cifar(Readable):
 
     name: str
     folder: Path
-    dataset: Any = None
-    """A class with the interface of torchvision's data sets; by default torchvision's own."""
 
     def evidence(self) -> list[Path] | None:
         """Return the unpacked files; None before they are there."""
-        unpacked = self._root() / _CIFAR[self.name][1]
+        unpacked = self._root() / _CIFAR[self.name]
         return [unpacked, *sorted(unpacked.iterdir())] if unpacked.is_dir() else None
 
     def parts(self) -> Parts:
         """Return the data set; torchvision checks each file's MD5 before it is unpickled."""
-        dataset = self.dataset
-        if dataset is None:
-            from trainables.vision import torchvision
+        from trainables.vision import torchvision
 
-            dataset = getattr(torchvision.datasets, _CIFAR[self.name][0])
+        dataset = getattr(torchvision.datasets, self.name.upper())
         parts = {"train": self._part(dataset, True), "test": self._part(dataset, False)}
         splits = {
             part: array_split(f"{self.name}, {part}", held.data, held.targets)
@@ -100,7 +93,7 @@ class Cifar(Readable):
 
     def _root(self) -> Path:
         """Return the folder that torchvision wants, also where the user named the one inside."""
-        inside = self.folder.name == _CIFAR[self.name][1]
+        inside = self.folder.name == _CIFAR[self.name]
         return self.folder.parent if inside else self.folder
 
     def _part(self, dataset: Any, train: bool) -> Any:

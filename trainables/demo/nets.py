@@ -1,6 +1,6 @@
 """Two networks for small images, which train in a second on one CPU core."""
 
-from collections.abc import Iterator
+from itertools import pairwise
 
 from torch import nn
 
@@ -16,21 +16,15 @@ def large(n_classes: int) -> nn.Module:
 
 
 def _net(widths: tuple[int, ...], hidden: int, n_classes: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    for before, width in pairwise((3, *widths)):
+        half = nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False)
+        layers += [half, nn.BatchNorm2d(width), nn.ReLU()]
     return nn.Sequential(
-        *_convolutions(widths),
+        *layers,
         nn.AdaptiveAvgPool2d(2),
         nn.Flatten(),
         nn.Linear(4 * widths[-1], hidden),
         nn.ReLU(),
         nn.Linear(hidden, n_classes),
     )
-
-
-def _convolutions(widths: tuple[int, ...]) -> Iterator[nn.Module]:
-    """Yield blocks that halve height and width each, and take an image to the last width."""
-    before = 3
-    for width in widths:
-        yield nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False)
-        yield nn.BatchNorm2d(width)
-        yield nn.ReLU()
-        before = width

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from trainables.data.batches import crop_and_flip, derive_seed, draw_crops
 from trainables.measure.probe import Probe, gpu_seen, made_up
 from trainables.models.facts import anatomy
-from trainables.models.networks import build_model, hash_state
+from trainables.models.networks import hash_state
+from trainables.models.rehearsal import fresh_model
 from trainables.models.taps import LiveTaps
 from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
@@ -256,9 +257,7 @@ def _gains_by_taps(device: str) -> tuple[bool | None, dict[str, Any]]:
     images = torch.randn(128, 3, *sides, generator=torch.Generator().manual_seed(0)).to(device)
     labels = torch.arange(128, device=device) % _CLASSES
     for inputs in ({}, anatomy("resnet18", _CLASSES, "standard", sides).convolutions):
-        with torch.random.fork_rng():
-            torch.manual_seed(derive_seed(0, "taps"))
-            model = build_model("resnet18", _CLASSES, "standard", sides)
+        model = fresh_model("resnet18", _CLASSES, "standard", sides, derive_seed(0, "taps"))
         LiveTaps(model, inputs)
         model = model.to(device=device).to(memory_format=torch.channels_last)
 

@@ -181,11 +181,7 @@ def _at(prefix: str, tensors: Mapping[str, Tensor], names: Mapping[str, str]) ->
 
 
 def _judge(
-    place: _Place,
-    ours: Mapping[str, Tensor],
-    last: Collection[str],
-    n_classes: int,
-    fresh: bool,
+    place: _Place, ours: Mapping[str, Tensor], last: Collection[str], n_classes: int, fresh: bool
 ) -> None:
     """Take the head out where it stays fresh; note what else does not fit."""
     state, shapes = place.state, {key: value.shape for key, value in ours.items()}

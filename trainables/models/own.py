@@ -94,10 +94,11 @@ def _called(name: str, function: Callable[..., Any], n_classes: int) -> Any:
         return function(n_classes)
     kinds = {parameter.kind for parameter in parameters.values()}
     for keyword in _CLASSES:
-        if keyword in parameters:
+        found = parameters.get(keyword)
+        if found and found.kind != found.POSITIONAL_ONLY:
             return function(**{keyword: n_classes})
     needed = [key for key, own in parameters.items() if own.default is own.empty and own.kind < 2]
-    if len(needed) == 1:
+    if len(needed) == 1 or next(iter(parameters), None) in _CLASSES:
         return function(n_classes)
     if not needed and inspect.Parameter.VAR_KEYWORD in kinds:
         return function(num_classes=n_classes)

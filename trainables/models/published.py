@@ -2,7 +2,6 @@
 
 import os
 import re
-import urllib.error
 import urllib.request
 from difflib import get_close_matches
 from functools import lru_cache

@@ -5,7 +5,6 @@ instance made as a trial makes it: forward and backward, in training and in eval
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -23,16 +22,6 @@ _USUAL_SIZES = (32, 48, 64, 75, 96, 112, 128, 160, 192, 224, 256, 299, 384, 448,
 """Sides in pixels that are tried to name an `image_size` that would do."""
 _BATCHES = (2, 3)
 """Numbers of images that a model is tried with."""
-
-
-@dataclass(frozen=True)
-class Rehearsal:
-    """What the dry run of a model showed."""
-
-    layout: torch.memory_format
-    """Layout in which it is trained: channels-last, or contiguous where it needs that."""
-    doubts: tuple[str, ...] = ()
-    """A clause each on what does not keep it from training, and may make its numbers wrong."""
 
 
 def check_input(
@@ -67,13 +56,22 @@ def check_input(
     )
 
 
+def layout_of(name: str, n_classes: int, stem: Stem, sides: Sides) -> torch.memory_format:
+    """Return in which layout a model is trained that `check_input` lets pass.
+
+    It is channels-last, or contiguous where an own model needs that.
+    """
+    is_own = is_function(name)
+    return _tried(name, n_classes, stem, sides, _BATCHES)[1] if is_own else torch.channels_last
+
+
 @lru_cache(maxsize=256)
-def rehearse(name: str, n_classes: int, stem: Stem, sides: Sides) -> Rehearsal:
-    """Return layout and doubts of a model in training that `check_input` lets pass."""
-    if not is_function(name):
-        return Rehearsal(torch.channels_last)
-    _, layout = _tried(name, n_classes, stem, sides, _BATCHES)
-    return Rehearsal(layout, tuple(_doubts(name, n_classes, stem, sides)))
+def doubts_of(name: str, n_classes: int, stem: Stem, sides: Sides) -> tuple[str, ...]:
+    """Return what does not keep an own model from training, and may make its numbers wrong.
+
+    It is a clause each of a model that `check_input` lets pass.
+    """
+    return tuple(_doubts(name, n_classes, stem, sides))
 
 
 def fresh_model(name: str, n_classes: int, stem: Stem, sides: Sides, seed: int) -> nn.Module:

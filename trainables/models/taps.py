@@ -159,8 +159,6 @@ def _taps(layer: nn.Conv2d, axis: int, side: int) -> list[list[int]]:
 
 def _sees_all(layer: nn.Conv2d, sides: Sides) -> bool:
     """Return whether each output sees every pixel."""
-    seen = (_taps(layer, axis, side) for axis, side in enumerate(sides))
-    everything = all(
-        len(taps) == side for side, outputs in zip(sides, seen, strict=True) for taps in outputs
+    return layer.groups == 1 and all(
+        len(taps) == side for axis, side in enumerate(sides) for taps in _taps(layer, axis, side)
     )
-    return everything and layer.groups == 1

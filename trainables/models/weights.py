@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from trainables.errors import WeightsError
-from trainables.functions import is_function
 from trainables.models import published
 from trainables.models.exported import about_of
 from trainables.models.matching import Fit, Head, fit
@@ -62,7 +61,7 @@ def resolve_weights(
         about = about_of(Path(sought))
         said["normalization"] = said["normalization"] or (about and about.normalization)
         return Weights(**said, file=sought, digest=content, entry=entry)
-    if not is_function(model) and known is published.member_of(model, known.name):
+    if known is published.member_of(model, known.name):
         return Weights(
             **said, name=known.name, file=sought, digest=published.published_digest(known)
         )

@@ -198,7 +198,8 @@ def memory_fraction(gpu: float, total_bytes: int, context_bytes: int | None = No
     if gpu >= 1:
         return 1.0
     # The context is not torch's to cap, and each process has one.
-    return max(gpu - (context_bytes or CONTEXT_BYTES) / total_bytes, gpu / 2)
+    taken = CONTEXT_BYTES if context_bytes is None else context_bytes
+    return max(gpu - taken / total_bytes, gpu / 2)
 
 
 def peak_memory_bytes(device: torch.device) -> int:

@@ -44,11 +44,8 @@ def with_features(
 
     def look(pixels: Pixels) -> NDArray[np.float32]:
         given: list[Tensor] = []
-        hook = head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
-        try:
+        with head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0])):
             score(torch.from_numpy(np.array(pixels)))
-        finally:
-            hook.remove()
         return given[0].float().cpu().numpy()
 
     every = np.arange(len(dataset.test.labels))

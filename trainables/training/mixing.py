@@ -21,11 +21,8 @@ def mixer(recipe: Recipe, n_classes: int) -> Mixer | None:
         return None
     from torchvision.transforms import v2
 
-    ways: list[v2.Transform] = []
-    if recipe.mixup:
-        ways.append(v2.MixUp(alpha=recipe.mixup, num_classes=n_classes))
-    if recipe.cutmix:
-        ways.append(v2.CutMix(alpha=recipe.cutmix, num_classes=n_classes))
+    alphas = {v2.MixUp: recipe.mixup, v2.CutMix: recipe.cutmix}
+    ways = [way(alpha=alpha, num_classes=n_classes) for way, alpha in alphas.items() if alpha]
     mixed: Mixer = v2.RandomChoice(ways)
     return mixed
 

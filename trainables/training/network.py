@@ -12,47 +12,52 @@ from trainables.data.batches import derive_seed
 from trainables.functions import is_function
 from trainables.models.facts import anatomy, check_input, head_layer
 from trainables.models.networks import count_parameters, hash_state
-from trainables.models.rehearsal import fresh_model, rehearse
+from trainables.models.rehearsal import fresh_model, layout_of
 from trainables.models.taps import LiveTaps
 from trainables.models.weights import load_weights
 from trainables.recipe import Sides, Stem
 from trainables.training.parallel import Group
 from trainables.trial import Trial, Weights
 
-_KEPT_BYTES = 2**28
-"""The largest model that is kept for the next trial of a worker."""
+_KEPT_BYTES = 2**27
+"""The largest model that is kept for another trial of this process, which keeps two at most."""
 
 
-class _Begun(NamedTuple):
+class _Beginning(NamedTuple):
     """A model as a trial begins with it."""
 
     model: nn.Module
-    kept: str | None
+    head: str | None
     """What became of the head of pretrained weights."""
     digest: str
     backbone: str
     """Hashes of its state, and of that without the head where it is trained on features."""
 
 
-def _begin(form: tuple[str, int, Stem, Sides], seed: int, weights: Weights, head: str) -> _Begun:
-    """Return the model of this form, its initial weights drawn by a seed, or pretrained ones."""
+def _make(form: tuple[str, int, Stem, Sides], seed: int, weights: Weights, head: str) -> _Beginning:
     model = fresh_model(*form, seed)
     kept = load_weights(model, weights, form[0], form[1])
-    return _Begun(model, kept, hash_state(model), hash_state(model, but=head) if head else "")
+    backbone = hash_state(model, but=head) if head else ""
+    return _Beginning(model, kept, hash_state(model), backbone)
 
 
-_last_begun = lru_cache(maxsize=1)(_begin)
+_kept = lru_cache(maxsize=2)(_make)
 
 
-def _begun(form: tuple[str, int, Stem, Sides], seed: int, weights: Weights, head: str) -> _Begun:
-    """Return what `_begin` does: trials of one search, one after another, begin with the same."""
+def _begin(
+    form: tuple[str, int, Stem, Sides], seed: int, weights: Weights, head: str
+) -> _Beginning:
+    """Return the model of a form, its initial weights drawn by a seed, or pretrained ones.
+
+    The recipes of a search begin with the same one: they are given copies.
+    """
     if is_function(form[0]):
-        return _begin(form, seed, weights, head)  # a user's own may build another one each time
-    begun = _last_begun(form, seed, weights, head)
-    if sum(values.nbytes for values in begun.model.state_dict().values()) > _KEPT_BYTES:
-        _last_begun.cache_clear()
-        return begun
-    return begun._replace(model=copy.deepcopy(begun.model))
+        return _make(form, seed, weights, head)  # a user's own may build another one each time
+    found = _kept(form, seed, weights, head)
+    if sum(values.nbytes for values in found.model.state_dict().values()) > _KEPT_BYTES:
+        _kept.cache_clear()
+        return found
+    return found._replace(model=copy.deepcopy(found.model))
 
 
 class Network:
@@ -76,11 +81,11 @@ class Network:
         self.form = trial.model, trial.n_classes, trial.recipe.stem, sides
         """What decides the model's layers, as `build_model` takes it."""
         check_input(*self.form)
-        layout = rehearse(*self.form).layout
+        layout = layout_of(*self.form)
         self._is_contiguous = layout == torch.contiguous_format
         head = head_layer(*self.form) if trial.recipe.freeze == "backbone" else ""
         seed = derive_seed(trial.seed, "initial weights")
-        begun = _begun(self.form, seed, trial.weights, head if on_features else "")
+        begun = _begin(self.form, seed, trial.weights, head if on_features else "")
         model = begun.model
         trained = model.get_submodule(head)  # without a name all of it
         self.facts: dict[str, Any] = {
@@ -88,7 +93,7 @@ class Network:
             "n_trainable": count_parameters(trained, frozen=False),
             "flops_per_image": anatomy(*self.form).flops_per_image,
             "init_hash": begun.digest,
-            "head": begun.kept,
+            "head": begun.head,
         }
         """What is known of it once per trial, by the trial table's columns."""
         self.identity = ""

@@ -68,11 +68,14 @@ class _Normed(torch.autograd.Function):
         ctx: Any, images: Tensor, weight: Any, bias: Any, counted: float, eps: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Take maps (batch, channels, …), what they are scaled by, and whether they count."""
-        dims = _but_channels(images)
+        dims = [0, *range(2, images.dim())]
         var, mean = torch.var_mean(images.float(), dims, correction=0)
         n = counted * images.numel() / images.shape[1]
-        parts = _gathered(torch.cat([mean, n * var, mean.new_full((1,), n)]))
-        means, squares, counts = torch.split(parts, [len(mean), len(mean), 1], dim=1)
+        own = torch.cat([mean, n * var, mean.new_full((1,), n)])
+        everyone = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+        dist.all_gather(everyone, own)
+        sizes = [len(mean), len(mean), 1]
+        means, squares, counts = torch.split(torch.stack(everyone), sizes, dim=1)
         count = counts.sum()
         mean = (counts * means).sum(0) / count
         squares = (squares + counts * (means - mean) ** 2).sum(0)
@@ -89,7 +92,7 @@ class _Normed(torch.autograd.Function):
     def backward(ctx: Any, slopes: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         """Return the gradients of maps, and of weight and bias by this part of the batch."""
         images, weight, mean, scale, count = ctx.saved_tensors
-        dims = _but_channels(images)
+        dims = [0, *range(2, images.dim())]
         normed = (images - _spread(mean, images)) * _spread(scale, images)
         by_bias, by_weight = slopes.float().sum(dims), (slopes * normed).float().sum(dims)
         sums = torch.cat([by_bias, by_weight])
@@ -99,17 +102,6 @@ class _Normed(torch.autograd.Function):
         factor = scale if weight is None else scale * weight
         found = (change * _spread(factor, images)).to(images.dtype)
         return found, *((None, None) if weight is None else (by_weight, by_bias)), None, None
-
-
-def _gathered(own: Tensor) -> Tensor:
-    """Return the vectors of all processes, (processes, length)."""
-    everyone = [torch.empty_like(own) for _ in range(dist.get_world_size())]
-    dist.all_gather(everyone, own)
-    return torch.stack(everyone)
-
-
-def _but_channels(images: Tensor) -> list[int]:
-    return [0, *range(2, images.dim())]
 
 
 def _spread(values: Tensor, images: Tensor) -> Tensor:

@@ -42,11 +42,7 @@ class Group:
     """
 
     def __init__(
-        self,
-        store: Store | None = None,
-        rank: int = 0,
-        size: int = 1,
-        device: torch.device = _CPU,
+        self, store: Store | None = None, rank: int = 0, size: int = 1, device: torch.device = _CPU
     ) -> None:
         self.rank, self.size, self._device = rank, size, device
         self.weight = 1.0

@@ -72,7 +72,7 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         self._job = Job(task, self._make)
 
     def reset_config(self, config: dict[str, Any]) -> bool:
-        """Take another job; nothing of the last one is carried over."""
+        """Take another job; nothing that the last one trained is carried over."""
         # The last job's memory is given back before the next one takes its own.
         self._job = None
         if self._crew and not self._crew.rest():
@@ -91,16 +91,16 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         finally:
             self._is_busy = False
             if self._is_asked:
-                self._leave(signal.SIGTERM, None)
+                self._leave(signal.SIGTERM, None, unheard=True)
         # Tune keeps statistics of every number in a result for as long as it runs; in a list it
         # looks for none.
         value = report.value if isinstance(report, EpochDone) else math.nan
         return {"report": [report], "val_metric": value}
 
-    def _leave(self, number: int, frame: FrameType | None) -> None:
+    def _leave(self, number: int, frame: FrameType | None, unheard: bool = False) -> None:
         """Save what was trained and end, as a machine is taken away with some seconds' notice.
 
-        What cannot pause trains the interval under way to its end before.
+        What cannot pause trains the interval under way to its end before; its row is unheard then.
         """
         self._is_asked = True
         if self._job and self._is_busy:
@@ -110,7 +110,7 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         try:
             if self._job:
-                self._job.leave()
+                self._job.leave(unheard)
         finally:
             self._end(number, frame)
 

@@ -6,7 +6,6 @@ that earlier versions pass over. It stands beside that of a whole one, and serve
 """
 
 import re
-import shutil
 import tempfile
 import time
 import uuid
@@ -18,7 +17,7 @@ from typing import TypeVar
 
 from results.errors import StoreError
 from results.metric import ACCURACY, Metric
-from results.store.files import sync
+from results.store.files import move, remove, sync
 from results.store.objects import Location, ObjectPath, is_address
 from trainables.data.cache import checksum, opened_json, sealed_json
 from trainables.errors import CheckpointError, ForeignCheckpoint, OutOfMemory, TrainableError
@@ -109,7 +108,8 @@ class Checkpoints:
                     f"{self._shown}/{state} cannot be used ({error}); an older state or none is"
                 )
                 with suppress(StoreError, OSError):
-                    _set_aside(self._folder / state)
+                    aside = self._folder / str(PurePath(state).with_suffix(".damaged"))
+                    move(self._folder / state, aside)
         return [], problems
 
     def states(self) -> list[str]:
@@ -123,11 +123,8 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove the folder, as far as that can be done now: what is left harms nobody."""
-        if isinstance(self._folder, Path):
-            shutil.rmtree(self._folder, ignore_errors=True)
-        else:
-            with suppress(StoreError):
-                self._folder.remove()
+        with suppress(StoreError, OSError):
+            remove(self._folder)
 
     def _load(self, learner: Learner, state: str, tested: bool) -> list[Row]:
         content = _persistently((self._folder / _rows(state)).read_bytes)
@@ -214,14 +211,6 @@ def readable(place: Location) -> Iterator[Path]:
         file = Path(scratch) / place.name
         _persistently(lambda: place.download(file))
         yield file
-
-
-def _set_aside(state: Location) -> None:
-    name = str(PurePath(state.name).with_suffix(".damaged"))
-    if isinstance(state, Path):
-        state.replace(state.with_name(name))
-    else:
-        state.move(state.parent / name)
 
 
 def _persistently(ask: Callable[[], T]) -> T:

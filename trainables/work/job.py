@@ -93,11 +93,15 @@ class Job:
             kind = next(kinds, FailureKind.REFUSED)
             return Failed(kind, str(error), tuple(self._problems))
 
-    def leave(self) -> None:
-        """Save the state of an unfinished trial, where training would be lost with this process."""
+    def leave(self, unheard: bool = False) -> None:
+        """Save the trial's state, where training would be lost with this process.
+
+        Of a finished trial nobody needs it, unless the last report was not heard by anyone.
+        """
         learner = self._learner
         is_lost = self._unsaved_seconds or updates_of(learner)
-        if learner and is_lost and self._emitted < self._trial.recipe.intervals:
+        is_needed = unheard or self._emitted < self._trial.recipe.intervals
+        if learner and is_lost and is_needed:
             self._keep(learner)
 
     def _advance(self) -> EpochDone:

@@ -62,10 +62,12 @@ def capped(out: Path, text: str, clock: Clock, **values: Any) -> Pass:
     return work
 
 
-def test_the_fair_order_ends_where_the_budget_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("slots", [1, 8])
+def test_the_fair_order_ends_where_the_budget_does(tmp_path: Path, slots: int) -> None:
     clock = Clock()
     # A round: twice 60 and twice 20 seconds; of the second, one of 60 and one of 20 fit.
     work = capped(tmp_path, "4min", clock, seeds=[0, 1, 2])
+    work.slots = slots
     begun = trained(work, clock)
     assert Counter(begun) == {("a", 0): 2, ("b", 0): 2, ("b", 1): 1, ("a", 1): 1}
     assert clock.now <= 240

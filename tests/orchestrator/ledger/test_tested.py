@@ -138,8 +138,8 @@ def trial_of(declared: Study, **changes: Any) -> Trial:
     )
 
 
-@pytest.mark.parametrize(("epochs", "expected"), [(1, 1), (4, 2), (8, 4), (20, 10), (50, 10)])
-def test_auto_takes_no_longer_than_training_and_validating(epochs: int, expected: int) -> None:
+@pytest.mark.parametrize(("epochs", "expected"), [(1, 1), (4, 1), (8, 2), (20, 5), (50, 10)])
+def test_auto_takes_half_as_long_as_training_and_validating(epochs: int, expected: int) -> None:
     # An epoch is 3 × 100 + 700 passes of one image, the test set 2,000.
     assert times(study(recipe={"epochs": epochs}), seed=0) == expected
 
@@ -151,7 +151,7 @@ def test_auto_tests_ten_times_where_trials_are_compared_that_are_stopped() -> No
 
 def test_a_search_trial_is_tested_as_any_other_where_its_seed_is_measured() -> None:
     ask: dict[str, Any] = {"recipe": {"epochs": 4}, "seeds": [0, 9]}
-    assert times(searched(search={**SEARCH, "seed": 9}, **ask), seed=9) == 2
+    assert times(searched(search={**SEARCH, "seed": 9}, **ask), seed=9) == 1
     assert times(searched(search={**SEARCH, "seed": 8}, **ask), seed=8) == 0
 
 

@@ -101,6 +101,8 @@ def test_the_corners_of_a_search_are_all_its_ends() -> None:
         ({"lr": {"uniform": [1e-3, 10**400]}}, "a number above 0 is needed"),
         ({"optimizer": {"uniform": ["adam", "sgd"]}}, "list the values to try"),
         ({"nesterov": {"uniform": [False, True]}}, "list the values to try"),
+        ({"clip_norm": {"uniform": [0.5, None]}}, "list the values to try"),
+        ({"image_size": {"randint": [32, "96x224"]}}, "list the values to try"),
         ({"lr": {"choice": ["fast"]}}, "a number above 0 is needed"),
         ({"lr": {"uniform": [1e-3, 1e-2]}, "algorithm": "grid"}, "needs lists"),
         ({"lr": [1e-3], "algorithm": "grid", "samples": 3}, "leave samples out"),

@@ -89,6 +89,12 @@ def test_a_race_is_a_comparison_of_unlike_trials_without_search() -> None:
     assert not study().is_race
 
 
+@pytest.mark.parametrize("metric", [5, None, ["accuracy"], "acuracy"])
+def test_a_metric_that_is_none_is_refused(metric: Any) -> None:
+    with pytest.raises(StudyError, match=r"metric: .*alid are accuracy, "):
+        study(metric=metric)
+
+
 def test_the_search_seed() -> None:
     lr = [1e-2, 1e-3]
     for seeds in ([4, 2], [0, 1, 2]):

@@ -206,7 +206,7 @@ def test_no_interval_is_of_no_width():
     # The exact binomial interval of 40 of 40 begins at 91.2 %.
     assert row["accuracy_low"] < 91.2
     assert row["accuracy_high"] == 100
-    assert study.comparisons.value.low < 91.2
+    assert study.comparisons.value[0] < 91.2
     effects = study.effects
     assert (effects["low"] < effects["high"]).all()
 

@@ -178,4 +178,5 @@ def test_all_of_the_comparisons_hold_together():
         rows += cell(values, model=f"model-{place:02}", n_parameters=1000 + place)
     found = analysis_of(rows).comparisons
     assert not any(row.is_decided for row in found.rows)
-    assert found.value.low < 80 < found.value.high
+    low, high = found.value
+    assert low < 80 < high

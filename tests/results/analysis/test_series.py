@@ -31,6 +31,22 @@ def test_crossover_per_setting():
     assert np.isnan(table.loc["IMAGENET1K_V1", "location"])
 
 
+def test_crossover_of_a_head_alone_and_all_of_a_model():
+    heads = line([20, 19, 18], freeze="backbone", model=BIG)
+    study = analysis_of(
+        heads + line([40, 15, 8], spread=0.3, freeze="none", model=BIG),
+        factors=("model", "weights", "fraction", "freeze"),
+    )
+    (row,) = study.crossovers.to_dict("records")
+    assert (row["factor"], row["small"], row["big"]) == ("freeze", "backbone", "none")
+    assert (row["model"], row["is_established"]) == (BIG, True)
+    assert (row["bracket_low"], row["bracket_high"]) == (400, 800)
+    # Never worth it where the head alone stays ahead.
+    ahead = [*heads, *line([40, 30, 25], freeze="none", model=BIG)]
+    (row,) = analysis_of(ahead, factors=study.factors).crossovers.to_dict("records")
+    assert not row["is_established"]
+
+
 def test_worth_per_model_and_fraction():
     rows = line([40, 20, 10]) + line([20, 10, 5], spread=-0.1, weights="IMAGENET1K_V1")
     table = analysis_of(rows).worths.set_index("fraction")

@@ -40,6 +40,22 @@ def test_whole_design():
     assert "comparisons behind this answer are decided" in texts["evidence"]
 
 
+def test_it_says_when_it_is_worth_unfreezing():
+    factors = ("model", "weights", "fraction", "freeze")
+    rows = line([20, 19, 18], freeze="backbone")
+    rows += line([40, 15, 8], spread=-0.1, freeze="none")
+    study = analysis_of(rows, factors=factors)
+    text = "Training all of a model overtakes training its head alone between 400 and 800 images"
+    assert f"{text}." in said_of(study)["freeze"]
+    assert text in [one.text for one in statements(study)]
+    # Beside models whose own lines cross, each is said of its own factor.
+    both = [{**row, "freeze": "none"} for row in design()]
+    both += line([10, 9.9, 9.8], weights=PRETRAINED, freeze="backbone")
+    texts = said(both, factors=factors)
+    assert f"{BIG} overtakes {SMALL}" in texts["model"]
+    assert "weights, training all of a model overtakes training its head" in texts["freeze"]
+
+
 def test_the_first_cell_of_many_is_compared_with_nothing_yet():
     rows = [*cell([0.90, 0.91, 0.92]), *cell([None], model=BIG, status="planned")]
     assert "95 % interval)" in said(rows)["best"]

@@ -56,7 +56,6 @@ def test_what_an_earlier_look_has_found_stays():
     later = Look(looks, 1, first).spend({"a": 0.5, "b": 1e-4, "c": 0.5})
     assert later["a"] == first["a"] < ALPHA
     assert later["b"] < ALPHA < later["c"]
-    assert Look(looks, 0, {}).alpha == pytest.approx(looks.level(0, 1))
 
 
 def test_more_seeds_decide_what_is_far_from_0():

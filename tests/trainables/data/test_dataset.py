@@ -20,7 +20,7 @@ from PIL import Image
 from trainables.data import cache as cache_of
 from trainables.data import dataset
 from trainables.data.cache import opened_json, sealed_json
-from trainables.data.dataset import decode_size, inspect, is_stored, open_dataset
+from trainables.data.dataset import decode_size, inspect, is_stored, open_dataset, places
 from trainables.data.decoding import channel_statistics
 from trainables.data.info import DataInfo
 from trainables.errors import DataError
@@ -173,6 +173,41 @@ class TestMemory:
     def test_of_fresh_files_nothing_is_kept(self, cache, source):
         inspect(source)
         assert not (cache / "inspected").exists()
+
+    @pytest.mark.parametrize("size", [(6, 6), (6, 4)])
+    def test_sides_of_before_images_were_turned_are_not_recalled(
+        self, cache, tmp_path, monkeypatch, size
+    ):
+        monkeypatch.setattr(cache_of, "evidence_key", lambda *given: "key")
+        for value, place in enumerate(("train/a", "train/b", "test/a")):
+            colour_file(tmp_path / "i" / place / "x.png", value, size)
+        first = inspect(Source(source="imagefolder", path=tmp_path / "i"))
+        file = cache / "inspected" / "key.json"
+        earlier = opened_json(file.read_bytes()) | {"sides": [6, 4], "class_names": ["c", "d"]}
+        del earlier["look"]
+        file.write_bytes(sealed_json(earlier))
+        second = inspect(Source(source="imagefolder", path=tmp_path / "i"))
+        if size == (6, 6):
+            assert second.class_names == ("c", "d")
+        else:
+            assert (second.class_names, second.sides) == (("a", "b"), first.sides)
+            assert "look" in opened_json(file.read_bytes())
+
+
+class TestPlaces:
+    def test_what_is_left_out_is_looked_through_once(self, folder, source):
+        looks = []
+
+        class Places(tuple):
+            def __iter__(self):
+                looks.append(self)
+                return super().__iter__()
+
+        found = inspect(source)
+        kept = replace(found, train_labels=found.train_labels[:4], left_out=Places((1, 3)))
+        names = [f"{folder}/train/{name}.png" for name in ("cat/a", "cat/c", "dog/b", "dog/c")]
+        assert places(source, kept, "train") == names
+        assert len(looks) == 1
 
 
 class TestOpen:
@@ -460,6 +495,18 @@ class TestDecodeSize:
     def test_larger_images_are_not_kept_whole(self):
         assert decode_size(Source(), (16, 16)) == (16, 16)
         assert decode_size(Source(), (64, 96)) == (64, 96)
+
+    def test_photos_have_the_sides_that_they_have_upright(self, tmp_path):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        for place in ("train/a", "train/b", "test/a"):
+            file = tmp_path / "i" / place / "x.jpg"
+            file.parent.mkdir(parents=True)
+            Image.new("RGB", (200, 100)).save(file, exif=exif)
+        source = Source(source="imagefolder", path=tmp_path / "i")
+        assert inspect(source).sides == opened(source).train.images.shape[1:3] == (200, 100)
+        assert decode_size(source, (200, 100)) is None
+        assert decode_size(source, (100, 200)) == (100, 200)
 
     @pytest.mark.parametrize(("size", "expected"), [((6, 6), None), ((6, 7), (64, 64))])
     def test_the_source_makes_no_difference(self, tmp_path, size, expected):

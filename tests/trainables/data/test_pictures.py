@@ -107,6 +107,28 @@ class TestKinds:
         assert upright.shape == (3, 2, 3)
         assert upright[0, 1].tolist() == list(RED)
 
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+    def test_a_header_tells_the_sides_of_the_upright_photo(self, form, orientation):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        photo = Item("photo", encoded(noise(20, 30), form, exif=exif))
+        header, picture = examine(photo), decode(photo, None)
+        assert header.sides == picture.pixels.shape[:2]
+        assert header == picture.header
+        assert header.sides == ((30, 20) if orientation > 4 else (20, 30))
+
+    def test_what_turns_a_png_may_follow_its_pixels(self):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        content = encoded(noise(20, 30), exif=exif)
+        begin = content.index(b"eXIf") - 4
+        end = begin + 12 + int.from_bytes(content[begin : begin + 4])
+        late = content[:begin] + content[end:-12] + content[begin:end] + content[-12:]
+        assert examine(Item("photo", late)).sides == pixels(late).shape[:2] == (30, 20)
+        with pytest.raises(DataError, match="photo: the image is damaged"):
+            examine(Item("photo", late.replace(b"IDAT", b"IDAT" + bytes(9), 1)))
+
     @pytest.mark.parametrize("mode", ["F", "I"])
     def test_pixels_without_a_range_are_refused(self, mode):
         image = Image.new(mode, (2, 2), 70_000)

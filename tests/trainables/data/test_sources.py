@@ -120,8 +120,8 @@ def served(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def small_cifar(tmp_path, served):
-    """CIFAR-10 in its real layout with 40 images, as a torchvision data set, and its folder."""
+def small_cifar(tmp_path, served, monkeypatch):
+    """The folder of a CIFAR-10 of 40 images in its real layout, in place of torchvision's own."""
     root = tmp_path / "small"
     folder = root / CIFAR10.base_folder
     sums = unpacked(
@@ -145,13 +145,13 @@ def small_cifar(tmp_path, served):
         test_list = sums[2:3]
         meta = CIFAR10.meta | {"md5": sums[3][1]}
 
-    return SmallCifar, root
+    monkeypatch.setattr("torchvision.datasets.CIFAR10", SmallCifar)
+    return root
 
 
 class TestCifar:
     def test_is_found_in_its_folder(self, small_cifar):
-        dataset, root = small_cifar
-        reading = Cifar("cifar10", root, dataset).read()
+        reading = Cifar("cifar10", small_cifar).read()
         assert reading.class_names == tuple("abcdefghij")
         assert (reading.train.labels.size, reading.test.labels.size) == (30, 10)
         assert reading.train.labels.dtype == np.int64
@@ -159,30 +159,29 @@ class TestCifar:
         assert np.array_equal(pixels(reading.train)[3], stored.transpose(1, 2, 0))
 
     def test_the_unpacked_folder_itself_may_be_named(self, small_cifar):
-        dataset, root = small_cifar
-        origin = Cifar("cifar10", root / CIFAR10.base_folder, dataset)
+        origin = Cifar("cifar10", small_cifar / CIFAR10.base_folder)
         assert origin.read().train.labels.size == 30
         names = [path.name for path in origin.evidence()]
         assert names == [
             CIFAR10.base_folder, "batches.meta", "data_batch_1", "data_batch_2", "test_batch",
         ]  # fmt: skip
 
-    def test_is_downloaded_when_absent(self, small_cifar, tmp_path):
-        dataset, _ = small_cifar
-        origin = Cifar("cifar10", tmp_path / "new", dataset)
+    @pytest.mark.usefixtures("small_cifar")
+    def test_is_downloaded_when_absent(self, tmp_path):
+        origin = Cifar("cifar10", tmp_path / "new")
         assert origin.evidence() is None
         assert origin.read().train.labels.size == 30
         assert origin.evidence() is not None
 
-    def test_a_downloaded_archive_is_unpacked(self, small_cifar, tmp_path):
-        dataset, _ = small_cifar
+    @pytest.mark.usefixtures("small_cifar")
+    def test_a_downloaded_archive_is_unpacked(self, tmp_path):
         folder = tmp_path / "byhand"
         folder.mkdir()
         (tmp_path / "served" / "small.tar.gz").rename(folder / "small.tar.gz")
-        assert Cifar("cifar10", folder, dataset).read().train.labels.size == 30
+        assert Cifar("cifar10", folder).read().train.labels.size == 30
 
-    def test_what_cannot_be_downloaded_it_says_what_to_put_where(self, small_cifar, tmp_path):
-        dataset, _ = small_cifar
+    @pytest.mark.usefixtures("small_cifar")
+    def test_what_cannot_be_downloaded_it_says_what_to_put_where(self, tmp_path):
         (tmp_path / "served" / "small.tar.gz").unlink()
         message = (
             rf"cifar10 is not in {tmp_path}/new and cannot be downloaded from http://.*/small.tar"
@@ -190,17 +189,15 @@ class TestCifar:
             rf"cifar-10-batches-py, into {tmp_path}/new"
         )
         with pytest.raises(DataError, match=message):
-            Cifar("cifar10", tmp_path / "new", dataset).read()
+            Cifar("cifar10", tmp_path / "new").read()
 
-    def test_no_server_at_all(self, small_cifar, tmp_path):
-        class Unreachable(small_cifar[0]):
-            url = "http://127.0.0.1:9/small.tar.gz"
-
+    @pytest.mark.usefixtures("small_cifar")
+    def test_no_server_at_all(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("torchvision.datasets.CIFAR10.url", "http://127.0.0.1:9/small.tar.gz")
         with pytest.raises(DataError, match=r"cannot be downloaded from http://127.0.0.1:9/small"):
-            Cifar("cifar10", tmp_path / "new", Unreachable).read()
+            Cifar("cifar10", tmp_path / "new").read()
 
     def test_a_file_with_another_checksum_is_never_unpickled(self, small_cifar, tmp_path):
-        dataset, root = small_cifar
         (tmp_path / "served" / "small.tar.gz").unlink()
         ran = tmp_path / "ran"
 
@@ -208,13 +205,13 @@ class TestCifar:
             def __reduce__(self):
                 return Path.touch, (ran,)
 
-        file = root / CIFAR10.base_folder / "data_batch_1"
+        file = small_cifar / CIFAR10.base_folder / "data_batch_1"
         file.write_bytes(pickle.dumps(Malicious()))
         with pytest.raises(DataError, match="cannot be downloaded"):
-            Cifar("cifar10", root, dataset).read()
+            Cifar("cifar10", small_cifar).read()
         assert not ran.exists()
 
-    def test_cifar100_has_its_fine_labels(self, tmp_path):
+    def test_cifar100_has_its_fine_labels(self, tmp_path, monkeypatch):
         sums = unpacked(
             tmp_path / CIFAR100.base_folder,
             {
@@ -229,7 +226,8 @@ class TestCifar:
             test_list = sums[1:2]
             meta = CIFAR100.meta | {"md5": sums[2][1]}
 
-        reading = Cifar("cifar100", tmp_path, SmallCifar).read()
+        monkeypatch.setattr("torchvision.datasets.CIFAR100", SmallCifar)
+        reading = Cifar("cifar100", tmp_path).read()
         assert reading.train.labels.tolist() == list(range(20)) * 2
         assert reading.class_names[19] == "class 19"
 

@@ -120,6 +120,20 @@ class TestFiles:
         assert reds(kept.train) == [0, 1, 10, 11, 20, 21]
         assert [file.name[:4] for file in origin.evidence()] == [*["trai"] * 3, "vali", "test"]
 
+    def test_images_beside_a_file_may_change_alone(self, tmp_path):
+        more = {"embedding": [[0.5], [1.0]], "small": [b"x", b"y"], "mask": [{"bytes": b""}] * 2}
+        beside = [["0.png", "1.png"], [{"path": "0.png"}, {"path": "1.png"}]]
+        beside += [[*structs([0]), {"bytes": None, "path": "1.png"}]]
+        for number, images in enumerate([*beside, [png(0), png(1)], structs([0, 1])]):
+            folder = tmp_path / str(number)
+            for part in ("train", "test"):
+                file = write(folder / f"{part}.parquet", picture=images, label=[0, 1], **more)
+            found = Tables(folder, image="picture").evidence()
+            if number < len(beside):
+                assert found is None
+            else:
+                assert found == [folder / "train.parquet", file]
+
     def test_the_word_within_a_name(self, tmp_path):
         write_parts(tmp_path)
         (tmp_path / "train-0.parquet").rename(tmp_path / "cifar10-train.parquet")

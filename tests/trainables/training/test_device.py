@@ -200,6 +200,8 @@ def test_the_part_of_the_memory_that_goes_with_a_part_of_a_gpu() -> None:
     assert memory_fraction(0.25, total) == 3.5 / 16
     # Of a context that was measured to be a whole one.
     assert memory_fraction(0.25, total, 2**30) == 3 / 16
+    # Of none, as where trials share one.
+    assert memory_fraction(0.25, total, 0) == 0.25
     # Never less than half the share, on however small a GPU.
     assert memory_fraction(0.25, 2**30) == 0.125
 

@@ -237,9 +237,9 @@ def test_an_idle_worker_that_is_asked_to_end_saves_first(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     made, leave = task(tmp_path, checkpoint_seconds=1000.0), Job.leave
 
-    def asked_again(job: Job) -> None:
+    def asked_again(job: Job, unheard: bool) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        leave(job)
+        leave(job, unheard)
 
     monkeypatch.setattr(Job, "leave", asked_again)
     try:
@@ -338,6 +338,33 @@ def test_a_finished_trial_leaves_no_state_to_who_ends_an_idle_worker(tmp_path: P
     finish(job)
     job.leave()
     assert states(tmp_path) == []
+
+
+def test_a_worker_that_is_asked_to_end_in_the_last_interval_saves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    made = task(tmp_path, checkpoint_seconds=1000.0)
+    worker = Actor.__new__(Actor)
+    try:
+        worker.setup({"task": made.model_dump_json()})
+        for _ in range(made.trial.recipe.epochs - 1):
+            worker.step()
+        assert states(tmp_path) == []
+        # One that cannot pause, as a simulated one, trains the interval to its end.
+        learner = worker._job._learner
+        step = learner.step
+
+        def asked_meanwhile() -> Any:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return step()
+
+        monkeypatch.setattr(learner, "step", asked_meanwhile)
+        worker.step()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert states(tmp_path) == [f"{made.trial.recipe.epochs:06}"]
 
 
 def test_out_of_memory(tmp_path: Path) -> None:

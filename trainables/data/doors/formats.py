@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from trainables.data.doors.columns import Columns
 from trainables.data.reading import POINTER
 from trainables.errors import DataError
 
@@ -63,20 +64,22 @@ def values_of(column: pa.Array) -> list[Any]:
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
-def names_paths(file: Path) -> bool:
-    """Return whether a file may name images that lie beside it."""
+def names_paths(file: Path, image: str | None, label: str | None) -> bool:
+    """Return whether a file may name images that lie beside it; raises as `Columns.of` does."""
     opened = _opened(file)
     if not isinstance(opened, pq.ParquetFile):
         return True
     with opened as parquet:
         schema, metadata = parquet.schema_arrow, parquet.metadata
-        if not any(pa.types.is_struct(field.type) for field in schema):
-            kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_list)
-            return not any(is_kind(field.type) for field in schema for is_kind in kinds)
+        columns = Columns.of(file, schema, image, label)
+        if columns.kind != "struct":
+            return columns.kind == "path"
+        if schema.field(columns.image).type.get_field_index("bytes") < 0:
+            return True
         for group in range(metadata.num_row_groups):
             for place in range(metadata.num_columns):
                 column = metadata.row_group(group).column(place)
-                if column.path_in_schema.endswith(".bytes"):
+                if column.path_in_schema == f"{columns.image}.bytes":
                     counted = column.statistics
                     if counted is None or not counted.has_null_count or counted.null_count:
                         return True

@@ -48,7 +48,8 @@ class Tables(Readable):
     def evidence(self) -> list[Path] | None:
         """Return all files; None where images lie beside them, which can change alone."""
         files = [*chain.from_iterable(self._files().values())]
-        return None if any(map(formats.names_paths, files)) else files
+        named = (formats.names_paths(file, self.image, self.label) for file in files)
+        return None if any(named) else files
 
     def parts(self) -> Parts:
         """Return the data set: its labels and class names are read, its images when asked for."""
