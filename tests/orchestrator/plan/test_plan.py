@@ -146,6 +146,7 @@ def test_a_longer_wsd_goes_on_from_the_stable_part(tmp_path: Path) -> None:
         "factors": {"model": ["trainables.demo:small"], "fraction": ["1/16"]},
         "recipe": {"epochs": 5, "schedule": "wsd", "batch_size": 16},
         "keep_checkpoints": "last",
+        "test": "every",
         "seeds": [0, 1],
     }
     longer = study_from({**values, "recipe": {**values["recipe"], "epochs": 10}})
