@@ -167,6 +167,8 @@ def at_little(study: Analysis, rows: Sequence[Comparison]) -> str:
 def _standing(study: Analysis, rows: Sequence[Comparison]) -> str:
     bare = partial(level_label, rows[0].factor, bare=True)
     best = bare(rows[0].best_level)
+    if best == "none":
+        best = f"{rows[0].factor} {best}"  # alone it would read as no level at all
 
     def against(row: Comparison) -> str:
         gain = study.metric.amount(row.gain, row.low, row.high)
