@@ -48,7 +48,8 @@ def test_it_says_when_it_is_worth_unfreezing():
     text = "Training all of a model overtakes training its head alone between 400 and 800 images"
     assert f"{text}." in said_of(study)["freeze"]
     assert text in [one.text for one in statements(study)]
-    rows = line([40, 39, 38], freeze="backbone") + line([30, 15, 8], freeze="none")
+    rows = line([40, 39, 38], freeze="backbone")
+    rows += line([30, 15, 8], spread=-0.1, freeze="none")
     text = said(rows, factors=factors)["freeze"]
     assert "with 400 images, freeze none is ahead of backbone by 10.0 points" in text
     # Beside models whose own lines cross, each is said of its own factor.
