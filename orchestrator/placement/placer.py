@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from orchestrator.errors import RunError
 from orchestrator.placement import shares
-from orchestrator.placement.precision import is_left_open, natives_here, settled
+from orchestrator.placement.precision import is_auto, is_left_open, natives_here, settled
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from trainables.measure.footprint import Load
@@ -38,7 +38,7 @@ class Placer:
     def share(self, trial: Trial) -> shares.Share:
         """Return a trial's CPUs and GPUs."""
         share = self._enlarged.get(trial.trial_id) or self._first(trial)
-        if trial.trainable != "classifier" or trial.recipe.precision != "auto":
+        if not is_auto(trial):
             return share
         # A kind of GPU that comes later may not compute bf16.
         kind = share.kind or (self._only_kind if share.gpu else "")

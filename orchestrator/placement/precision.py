@@ -7,13 +7,16 @@ from orchestrator.errors import RunError
 from orchestrator.study.study import Study
 from trainables.machine import cpu_computes_bf16
 from trainables.recipe import Precision
+from trainables.trial import Trial
+
+
+def is_auto(trial: Trial) -> bool:
+    """Return whether a trial leaves its number format to the machines that train the study."""
+    return trial.trainable == "classifier" and trial.recipe.precision == "auto"
 
 
 def is_left_open(study: Study) -> bool:
-    """Return whether some trial of a study, proposed yet or not, may leave its number format open.
-
-    The machines that train the study decide it then.
-    """
+    """Return whether some trial of a study, proposed yet or not, may be such a one."""
     recipes = (recipe for _, recipe in study.recipe_space.recipes())
     return study.trainable == "classifier" and any(each.precision == "auto" for each in recipes)
 

@@ -332,7 +332,7 @@ class Analysis:
             pairs = [*pairwise(models), (models[0], models[-1])]
         sizes = model_sizes(self.runs)
         pairs = [(small, big) for small, big in pairs if sizes[small] != sizes[big]]
-        steps = self.differences("model").dropna(subset=["error_first", "error_second"])
+        steps = self.differences("model")
         found = self.cells.ordered(crossovers(steps, self.factors, pairs))
         if "freeze" not in self.factors:
             return found

@@ -43,6 +43,7 @@ def crossovers(
     size), and all of a `Crossover`.
     """
     others = [name for name in factors if name not in (factor, "fraction")]
+    steps = steps.dropna(subset=["error_first", "error_second"])
     asked = steps[pd.MultiIndex.from_frame(steps[["first", "second"]]).isin(list(pairs))]
     # With one seed the error speaks of these very runs alone.
     asked = asked.assign(standard_error=asked["standard_error"].where(asked["n_seeds"] > 1))

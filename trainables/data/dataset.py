@@ -34,7 +34,7 @@ from trainables.machine import free_disk
 from trainables.recipe import Sides
 from trainables.trial import Source
 
-_INSPECTION = 5
+_INSPECTION = 6
 """Raised when the same files give another `DataInfo`."""
 _TIMED = 16
 """Images by which the time that decoding takes is told."""
@@ -73,8 +73,10 @@ def inspect(source: Source) -> DataInfo:
     """
     found = origin(source)
     key = cache.evidence_key(found.evidence() or (), _INSPECTION, source.model_dump_json())
-    info = _recall(key) if key is not None else None
-    if info is None:
+    known = cache.recall(key) if key is not None else None
+    if known is not None:
+        info = INFO.validate_python(known)
+    else:
         reading = found.read(source)
         content, look = Content(reading, source), partial(tried, partial(examine, source=source))
         with quiet():
@@ -85,28 +87,17 @@ def inspect(source: Source) -> DataInfo:
             cache.remember(key, INFO.dump_python(info))
     if source.damaged == "skip":
         # Which pixels are damaged is known once they were decoded.
-        decoded = _recall(_skipping(info.content, source))
+        decoded = cache.recall(_skipping(info.content, source))
         if decoded is not None:
-            info = replace(decoded, class_names=info.class_names)
+            info = replace(INFO.validate_python(decoded), class_names=info.class_names)
     seen = cache.recall(look_key(info.content, source))
     return replace(info, look=None if seen is None else LOOK.validate_python(seen))
 
 
-def _recall(key: str) -> DataInfo | None:
-    """Return an inspection that was kept; None where its sides may not be those of decoding."""
-    facts = cache.recall(key)
-    if facts is None:
-        return None
-    # Earlier versions kept no look, and the sides that images have before they are turned upright.
-    is_earlier = "look" not in facts
-    if is_earlier and any(height != width for (height, width), _ in facts.get("shapes", ())):
-        return None
-    return INFO.validate_python(facts)
-
-
 def _skipping(content: str, source: Source) -> str:
     settings = source.model_dump_json(exclude={"path", "source"})
-    return f"skip-{hashlib.sha256((content + settings).encode()).hexdigest()[:32]}"
+    said = f"{_INSPECTION}{content}{settings}"
+    return f"skip-{hashlib.sha256(said.encode()).hexdigest()[:32]}"
 
 
 def _information(reading: Reading, source: Source, content: Content) -> DataInfo:
