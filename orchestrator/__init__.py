@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from orchestrator.errors import OrchestratorError, RunError, StudyError
     from orchestrator.plan.plan import Plan, plan_study
     from orchestrator.run.runner import Summary, run_study
-    from orchestrator.screen.progress import make_progress
+    from orchestrator.screen.picture import make_progress
     from orchestrator.study.file import load_study
     from orchestrator.study.study import Study
 
@@ -18,7 +18,7 @@ _HOMES = {
     "StudyError": "errors",
     "Summary": "run.runner",
     "load_study": "study.file",
-    "make_progress": "screen.progress",
+    "make_progress": "screen.picture",
     "plan_study": "plan.plan",
     "run_study": "run.runner",
 }

@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from results.errors import ResultsError
-    from results.pairs.page import write_comparison
-    from results.pairs.pair import compare
-    from results.report.page import write_report
-    from results.run import Run, open
-    from results.statistics.curves import fit_power_law
-    from results.statistics.forecast import predict_error
+    from results.errors import ResultsError as ResultsError
+    from results.pairs.page import write_comparison as write_comparison
+    from results.pairs.pair import compare as compare
+    from results.report.page import write_report as write_report
+    from results.run import Run as Run
+    from results.run import open as open
+    from results.statistics.curves import fit_power_law as fit_power_law
+    from results.statistics.forecast import predict_error as predict_error
 
 _HOMES = {
     "ResultsError": "errors",
@@ -22,16 +23,7 @@ _HOMES = {
     "write_report": "report.page",
 }
 
-__all__ = [
-    "ResultsError",
-    "Run",
-    "compare",
-    "fit_power_law",
-    "open",
-    "predict_error",
-    "write_comparison",
-    "write_report",
-]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from results.ranking import rank
@@ -50,8 +50,7 @@ class Metric:
     @property
     def written(self) -> str | dict[str, str]:
         """The metric as a study names it."""
-        own = {"column": self.column, "goal": self.goal, "unit": self.unit}
-        return self.column if self.is_built_in else own
+        return self.column if self.is_built_in else asdict(self)
 
     @property
     def name(self) -> str:
@@ -93,18 +92,6 @@ class Metric:
         return (best - 100.0 if self.is_percent else -float("inf")), best
 
     @property
-    def most(self) -> float:
-        """The largest difference between two scores that there can be."""
-        low, high = self.bounds
-        return high - low
-
-    @property
-    def axis(self) -> str:
-        """What stands beside an axis of values as records hold them."""
-        unit = "0 to 1" if self.column in _SHARES else self.unit
-        return f"{self.name} ({unit})" if unit else self.name
-
-    @property
     def points(self) -> str:
         """The unit of differences, such as `points`; empty where there is none."""
         return "points" if self.is_percent else self.unit
@@ -116,8 +103,7 @@ class Metric:
     def of(self, frame: "pd.DataFrame", part: str) -> "pd.Series":
         """Return the values of a part, such as `val` or `final_test`, in a table of records."""
         named = f"{part}_{self.column}"
-        column: pd.Series = frame[named if named in frame else f"{part}_metric"]
-        return column.astype(float)
+        return frame[named if named in frame else f"{part}_metric"].astype(float)
 
     def latest(self, row: Mapping[str, Any]) -> float | None:
         """Return the value that a row of the table of trials holds of its latest epoch."""
@@ -176,7 +162,8 @@ class Metric:
         unit = f" {self.points}".rstrip()
         if math.isnan(low) or math.isnan(high):
             return f"{self.change(mean)}{unit} (no ±)"
-        low, high = max(low, -self.most), min(high, self.most)
+        worst, best = self.bounds
+        low, high = max(low, worst - best), min(high, best - worst)
         if low < 0 < high or not self.is_percent:
             return f"{self.change(mean)}{unit} ({self.change(low)} to {self.change(high)})"
         # An end that is written as 0.0 would look undecided.

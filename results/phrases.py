@@ -96,13 +96,9 @@ def described(levels: Mapping[str, Any]) -> str:
 
 def setting(levels: Mapping[str, Any]) -> str:
     """Return what holds besides the factor in question, such as `from scratch, optimizer sgd`."""
-    parts = []
-    for factor, level in levels.items():
-        if factor == "weights":
-            parts.append("from scratch" if level == "none" else f"with {level} weights")
-        else:
-            parts.append(level_label(factor, level))
-    return ", ".join(parts)
+    weights = levels.get("weights")
+    words = {"weights": "from scratch" if weights == "none" else f"with {weights} weights"}
+    return ", ".join(words.get(name) or level_label(name, one) for name, one in levels.items())
 
 
 def percent(share: float) -> str:

@@ -31,33 +31,23 @@ class Status(StrEnum):
         return self in (Status.COMPLETED, Status.STOPPED, Status.FAILED)
 
 
+def _all(kind: pa.DataType, *names: str) -> dict[str, pa.DataType]:
+    return dict.fromkeys(names, kind)
+
+
 RECIPE_COLUMNS: dict[str, pa.DataType] = {
-    "epochs": pa.int64(),
-    "steps": pa.int64(),
-    "examples": pa.int64(),
-    "evaluations": pa.int64(),
-    "batch_size": pa.int64(),
+    **_all(pa.int64(), "epochs", "steps", "examples", "evaluations", "batch_size"),
     "optimizer": pa.string(),
-    "lr": pa.float64(),
-    "momentum": pa.float64(),
+    **_all(pa.float64(), "lr", "momentum"),
     "nesterov": pa.bool_(),
     "weight_decay": pa.float64(),
     "decay_norms": pa.bool_(),
-    "clip_norm": pa.float64(),
-    "label_smoothing": pa.float64(),
-    "class_weights": pa.string(),
-    "sampling": pa.string(),
-    "mixup": pa.float64(),
-    "cutmix": pa.float64(),
+    **_all(pa.float64(), "clip_norm", "label_smoothing"),
+    **_all(pa.string(), "class_weights", "sampling"),
+    **_all(pa.float64(), "mixup", "cutmix"),
     "schedule": pa.string(),
-    "step_size": pa.float64(),
-    "gamma": pa.float64(),
-    "decay": pa.float64(),
-    "warmup": pa.float64(),
-    "augmentation": pa.string(),
-    "freeze": pa.string(),
-    "precision": pa.string(),
-    "stem": pa.string(),
+    **_all(pa.float64(), "step_size", "gamma", "decay", "warmup"),
+    **_all(pa.string(), "augmentation", "freeze", "precision", "stem"),
     "image_size": pa.int64(),
     "normalization": pa.string(),
 }
@@ -72,23 +62,20 @@ error over 15 bins of equal width (Guo et al., ICML 2017), a share.
 """
 
 
-def _scores(part: str) -> dict[str, pa.DataType]:
-    return {f"{part}_{name}": pa.float64() for name in (*SCORES, "metric")}
+def _scores(*parts: str) -> dict[str, pa.DataType]:
+    names = (*SCORES, "metric")
+    return _all(pa.float64(), *(f"{part}_{name}" for part in parts for name in names))
 
 
 IDENTITY_COLUMNS: dict[str, pa.DataType] = {
-    "trial_id": pa.string(),
-    "stage": pa.string(),
-    "model": pa.string(),
-    "weights": pa.string(),
+    **_all(pa.string(), "trial_id", "stage", "model", "weights"),
     "fraction": pa.float64(),  # share of the training pool
     "n_train": pa.int64(),  # examples
     "seed": pa.int64(),
     **RECIPE_COLUMNS,
     # What images are brought to, in pixels; `image_size` is null where they differ. Null in rows
     # of older versions.
-    "image_height": pa.int64(),
-    "image_width": pa.int64(),
+    **_all(pa.int64(), "image_height", "image_width"),
 }
 
 EPOCH_SCHEMA = pa.schema(
@@ -102,12 +89,8 @@ EPOCH_SCHEMA = pa.schema(
         "train_accuracy": pa.float64(),  # 0 to 1, train_correct / train_seen
         "train_correct": pa.int64(),
         "train_seen": pa.int64(),  # examples of this interval
-        "val_loss": pa.float64(),
-        "val_accuracy": pa.float64(),
-        "test_loss": pa.float64(),
-        "test_accuracy": pa.float64(),
-        **_scores("val"),
-        **_scores("test"),
+        **_all(pa.float64(), "val_loss", "val_accuracy", "test_loss", "test_accuracy"),
+        **_scores("val", "test"),
         "metric": pa.string(),  # what val_metric and test_metric are: the study's, as it was then
         "lr_last": pa.float64(),  # learning rate of the interval's last step
         "seconds": pa.float64(),  # training and evaluation of this interval
@@ -121,6 +104,20 @@ EPOCH_SCHEMA = pa.schema(
         "origin": pa.string(),  # run directory that a merged row came from; null of others
     }
 )
+
+FACT_COLUMNS: dict[str, pa.DataType] = {
+    "n_parameters": pa.int64(),  # all; rows without n_trainable counted trainable ones
+    "n_trainable": pa.int64(),  # those that training changes
+    "flops_per_image": pa.int64(),  # forward pass
+    "subset_hash": pa.string(),
+    "class_counts": pa.string(),  # JSON list, images per class in the subset
+    "init_hash": pa.string(),  # of the model as it stood before the first step
+    "weights_hash": pa.string(),  # of the pretrained file; null without
+    "head": pa.string(),  # kept or fresh, of pretrained weights; null without
+    "normalization_mean": pa.string(),  # JSON list, per channel, of inputs scaled to 0..1
+    **_all(pa.string(), "normalization_std", "resolved_precision", "device"),
+}
+"""Columns of a trial that its learner knows."""
 
 TRIAL_SCHEMA = pa.schema(
     {
@@ -142,34 +139,18 @@ TRIAL_SCHEMA = pa.schema(
             for part in ("train", "val", "test")
             for name in ("loss", "accuracy")
         },
-        **_scores("final_val"),
-        **_scores("final_test"),
-        "best_val_metric": pa.float64(),
-        "best_test_metric": pa.float64(),
-        "evaluation_images_per_second": pa.float64(),
-        "n_parameters": pa.int64(),  # all; rows without n_trainable counted trainable ones
-        "n_trainable": pa.int64(),  # those that training changes
-        "flops_per_image": pa.int64(),  # forward pass
-        "subset_hash": pa.string(),
-        "class_counts": pa.string(),  # JSON list, images per class in the subset
-        "init_hash": pa.string(),  # of the model as it stood before the first step
-        "weights_hash": pa.string(),  # of the pretrained file; null without
-        "head": pa.string(),  # kept or fresh, of pretrained weights; null without
-        "normalization_mean": pa.string(),  # JSON list, per channel, of inputs scaled to 0..1
-        "normalization_std": pa.string(),
-        "resolved_precision": pa.string(),
-        "device": pa.string(),
+        **_scores("final_val", "final_test"),
+        **_all(pa.float64(), "best_val_metric", "best_test_metric", "evaluation_images_per_second"),
+        **FACT_COLUMNS,
         "host": pa.string(),
         "slot": pa.int64(),  # which of the pass's places it ran on
         "attempts": pa.int64(),
         "seconds": pa.float64(),  # sum over the recorded epochs
-        "cpu": pa.float64(),
-        "gpu": pa.float64(),
+        **_all(pa.float64(), "cpu", "gpu"),
         # images per second beside the trials that share its GPU / those alone, as measured
         # beforehand; null where it was not
         "gpu_speed": pa.float64(),
-        "started_at": pa.timestamp("us", tz="UTC"),
-        "ended_at": pa.timestamp("us", tz="UTC"),
+        **_all(pa.timestamp("us", tz="UTC"), "started_at", "ended_at"),
         "origin": pa.string(),  # as in epochs
     }
 )
@@ -179,13 +160,11 @@ PREDICTION_SCHEMA = pa.schema(
         "trial_id": pa.string(),
         "epoch": pa.int64(),  # the trial's final epoch
         "example": pa.int64(),  # position in the test set, from 0
-        "label": pa.int64(),
-        "prediction": pa.int64(),
+        **_all(pa.int64(), "label", "prediction"),
         "correct": pa.bool_(),
         # Probabilities, and whether the label is among the five likeliest classes: null where a
         # trainable tells its classes alone.
-        "label_probability": pa.float32(),
-        "prediction_probability": pa.float32(),
+        **_all(pa.float32(), "label_probability", "prediction_probability"),
         "in_first_five": pa.bool_(),
     }
 )
@@ -207,21 +186,13 @@ ENVIRONMENT_SCHEMA = pa.schema(
         "pass_id": pa.string(),
         "data_fingerprint": pa.string(),  # of all that decides what trials are given
         "data_content": pa.string(),  # of images and labels alone
-        "train_fingerprint": pa.string(),
-        "test_fingerprint": pa.string(),
+        **_all(pa.string(), "train_fingerprint", "test_fingerprint"),
         "data": pa.string(),  # JSON: classes with counts, files and notes, as read
         "started_at": pa.timestamp("us", tz="UTC"),
-        "host": pa.string(),
-        "scalestudy": pa.string(),
+        **_all(pa.string(), "host", "scalestudy"),
         "training_version": pa.int64(),
-        "python": pa.string(),
-        "torch": pa.string(),
-        "torchvision": pa.string(),
-        "ray": pa.string(),
-        "cuda": pa.string(),
-        "git_commit": pa.string(),
-        "platform": pa.string(),
-        "cpu_model": pa.string(),
+        **_all(pa.string(), "python", "torch", "torchvision", "ray", "cuda"),
+        **_all(pa.string(), "git_commit", "platform", "cpu_model"),
         "cpus": pa.float64(),  # of the cluster
         "gpus": pa.float64(),
         "gpu_model": pa.string(),

@@ -7,7 +7,6 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pyarrow as pa
 
 from results.errors import ResultsError
 from results.phrases import model_labels
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from results.analysis.analysis import Analysis
-    from results.analysis.cells import Cells
     from results.answer.answer import Answer
 
 
@@ -30,7 +28,7 @@ def open(path: str | Location, prices: Mapping[str, float] | None = None) -> "Ru
     CPU, in one currency, in place of the study's. Raises StoreError where no study has run there,
     or it cannot be read.
     """
-    store = Store.at(path)
+    store = Store(path)
     store.study()
     return Run(store, prices or {})
 
@@ -122,7 +120,7 @@ class Run:
         `flops_per_image`, `seconds` (mean per trial); the recipe where all compared trials share
         it; and how many of its trials are in each stage and state.
         """
-        return self.in_full(self.cells.summary)
+        return self.in_full(self.analysis.cells.summary)
 
     def labels_for(self, target: float) -> pd.DataFrame:
         """Return how many training images each series of cells needs for a test accuracy.
@@ -177,11 +175,6 @@ class Run:
         from results.findings.findings import find
 
         return find(self.analysis)
-
-    @property
-    def cells(self) -> "Cells":
-        """Every cell with its state, means and spread over seeds."""
-        return self.analysis.cells
 
     @cached_property
     def analysis(self) -> "Analysis":
@@ -239,7 +232,17 @@ class Run:
 
     def _table(self, table: str) -> pd.DataFrame:
         if table not in self._tables:
-            frame = self._tables[table] = _frame(self._store.read(table))
+            rows = self._store.read(table)
+            if "sequence" in rows.column_names:
+                order = rows["sequence"].to_numpy()
+                # Parts are named in that order, so that there is seldom anything to sort.
+                if (order[1:] < order[:-1]).any():
+                    rows = rows.sort_by("sequence")
+                del order
+            # Blocks of many columns would all be copied together once more; and a column that was
+            # copied is given back before the next one, so that the rows are not held twice.
+            frame = rows.to_pandas(split_blocks=True, self_destruct=True)
+            self._tables[table] = frame
             if table == "epochs" and len(frame):
                 # Weights go by the name that the study gave them last, not by that of their day.
                 named = self._table("trials").drop_duplicates("trial_id", keep="last")
@@ -253,17 +256,3 @@ def _renamed(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     if not names or "model" not in frame:
         return frame.copy(deep=False)
     return frame.assign(model=frame["model"].replace(dict(names)))
-
-
-def _frame(rows: pa.Table) -> pd.DataFrame:
-    """Return rows as a frame, in the order in which they arrived; the table is used up."""
-    if "sequence" in rows.column_names:
-        order = rows["sequence"].to_numpy()
-        # Parts are named in that order, so that there is seldom anything to sort.
-        if (order[1:] < order[:-1]).any():
-            rows = rows.sort_by("sequence")
-        del order
-    # Blocks of many columns would all be copied together once more; and a column that was copied
-    # is given back before the next one, so that the rows are not held twice.
-    frame: pd.DataFrame = rows.to_pandas(split_blocks=True, self_destruct=True)
-    return frame

@@ -84,7 +84,7 @@ class Command:
 
     @property
     def store(self) -> Store:
-        return Store.at(self.place or self.out)
+        return Store(self.place or self.out)
 
     def start(self, *program: str) -> forks.Process:
         """Start it, as the last words of another program where one is given."""
@@ -173,7 +173,7 @@ def kill_at_random(command: Command, kills: int, longest: float, seed: int) -> i
 
 def table(out: Path | str, name: str, but: Collection[str] = ()) -> pd.DataFrame:
     """Return a table in a fixed order, without what may vary and without the columns `but`."""
-    rows = Store.at(out).read(name).to_pandas().drop(columns=sorted(VARIES[name]))
+    rows = Store(out).read(name).to_pandas().drop(columns=sorted(VARIES[name]))
     rows = rows.drop(columns=rows.columns.intersection([*but]))
     keys = [key for key in ("trial_id", "epoch") if key in rows]
     return rows.sort_values(keys).reset_index(drop=True)

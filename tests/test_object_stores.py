@@ -172,7 +172,7 @@ def test_the_other_commands(server: Server, tmp_path: Path) -> None:
 
 def test_a_merged_folder_goes_on_in_a_store(s3: Server, tmp_path: Path) -> None:
     here = finished_here(tmp_path, {**PLAIN, **SMALL})
-    there = Store.at(s3.address())
+    there = Store(s3.address())
     for file in here.rglob("*"):
         if file.is_file():
             place = there.root
@@ -199,7 +199,7 @@ def test_a_secret_in_an_address_is_refused_and_shown_nowhere(tmp_path: Path) -> 
 def test_a_store_that_does_not_answer_for_a_while(
     s3: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store.at(s3.address())
+    store = Store(s3.address())
     rows = Rows(History(store))
     recorder = Recorder(store, rows, "pass")
     rows.update("t", {"status": "planned"})

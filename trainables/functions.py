@@ -37,25 +37,21 @@ def see_modules(folders: Sequence[str]) -> None:
     _folders[:] = folders
     first, last = folders[0], folders[-1]
     root = str(Path(__file__).parents[1])
-    standard = [place for place in sys.path if _is_standard(place)]
+    library = Path(sysconfig.get_path("stdlib"))
+    zipped = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+    inner = (library, library / "lib-dynload")
+    standard = [place for place in sys.path if Path(place) in inner or Path(place).name == zipped]
     # Installed, they stay where they are: no study's folder hides them once they are imported.
     ours = [] if Path(root).name in ("site-packages", "dist-packages") else [root]
     rest = [place for place in sys.path if place and place != last]
     sys.path[:] = dict.fromkeys([*standard, *ours, first, *rest, last])
 
 
-def _is_standard(place: str) -> bool:
-    library = Path(sysconfig.get_path("stdlib"))
-    name = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
-    return Path(place) in (library, library / "lib-dynload") or Path(place).name == name
-
-
 def places_of(name: str) -> list[str]:
     """Return every place that holds a top-level module of a name, the one that is taken first."""
     places = [place for place in sys.path if PathFinder.find_spec(name, [place])]
-    if name in sys.builtin_module_names:
-        places.insert(0, "Python itself")
-    return list(dict.fromkeys(places))
+    built_in = ["Python itself"] if name in sys.builtin_module_names else []
+    return list(dict.fromkeys([*built_in, *places]))
 
 
 def own_output() -> contextlib.AbstractContextManager[object]:

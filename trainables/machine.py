@@ -83,11 +83,10 @@ def cpu_limits(groups: Path) -> Iterator[tuple[float, str]]:
 
 def cpu_computes_bf16() -> bool:
     """Return whether the CPU multiplies bfloat16 in hardware, not by way of float32."""
-    try:
+    with suppress(OSError):
         flags = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        return False
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+        return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+    return False
 
 
 def memory_limit(groups: Path = Path("/sys/fs/cgroup")) -> int:

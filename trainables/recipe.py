@@ -2,6 +2,7 @@
 
 import math
 import re
+from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -52,18 +53,16 @@ def _image_size(value: Any) -> Any:
     if value is None:
         return None
     texts = re.split("[x×]", str(_finite(value)))
-    try:
+    with suppress(ValueError):
         sides = [float(text) for text in texts]
-    except ValueError:
-        sides = []
-    within = all(_LEAST_SIDE <= side <= _MOST_SIDE and side.is_integer() for side in sides)
-    if not (1 <= len(sides) <= 2 and within):
-        raise ValueError(
-            f"a side of {_LEAST_SIDE} to {_MOST_SIDE:,} pixels, or height and width such as "
-            "96x224, is needed"
-        )
-    height, width = int(sides[0]), int(sides[-1])
-    return height if height == width else f"{height}x{width}"
+        within = all(_LEAST_SIDE <= side <= _MOST_SIDE and side.is_integer() for side in sides)
+        if within and len(sides) <= 2:
+            height, width = int(sides[0]), int(sides[-1])
+            return height if height == width else f"{height}x{width}"
+    raise ValueError(
+        f"a side of {_LEAST_SIDE} to {_MOST_SIDE:,} pixels, or height and width such as 96x224, is "
+        "needed"
+    )
 
 
 _LEAST_SIDE, _MOST_SIDE = 8, 1024
@@ -155,11 +154,8 @@ class Recipe(BaseModel):
             raise ValueError(
                 f"name one budget: epochs, steps or examples, not {' and '.join(named)}"
             )
-        if not named:
-            return {**values, "epochs": DEFAULT_EPOCHS}
-        if named != ["epochs"] and values.get("evaluations") is None:
-            return {**values, "evaluations": DEFAULT_EPOCHS}
-        return values
+        counted = "evaluations" if named and named != ["epochs"] else "epochs"
+        return {**values, counted: DEFAULT_EPOCHS} if values.get(counted) is None else values
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -189,8 +185,7 @@ class Recipe(BaseModel):
         """Updates between two evaluations; None where an interval is one pass over the subset."""
         if self.epochs is not None:
             return None
-        updates = self.steps or math.ceil((self.examples or 0) / self.batch_size)
-        return updates // self.intervals
+        return (self.steps or math.ceil((self.examples or 0) / self.batch_size)) // self.intervals
 
     @property
     def shared_intervals(self) -> int:
@@ -202,10 +197,10 @@ class Recipe(BaseModel):
     @property
     def sides(self) -> Sides | None:
         """Height and width in pixels that images are brought to; None where they stay as are."""
-        if self.image_size is None or isinstance(self.image_size, int):
-            return None if self.image_size is None else (self.image_size, self.image_size)
-        height, width = self.image_size.split("x")
-        return int(height), int(width)
+        if self.image_size is None:
+            return None
+        height, _, width = str(self.image_size).partition("x")
+        return int(height), int(width or height)
 
     @property
     def keeps_features(self) -> bool:
@@ -233,14 +228,9 @@ class Recipe(BaseModel):
 
     def columns(self) -> dict[str, Any]:
         """Return the fields as tables hold them: of a rectangle, height and width."""
-        sides = self.sides or (None, None)
-        size = self.image_size if isinstance(self.image_size, int) else None
-        return {
-            **self.used(),
-            "image_size": size,
-            "image_height": sides[0],
-            "image_width": sides[1],
-        }
+        height, width = self.sides or (None, None)
+        size = height if height == width else None
+        return {**self.used(), "image_size": size, "image_height": height, "image_width": width}
 
     def identity(self) -> dict[str, Any]:
         """Return what the trial's hash covers: fields in use that differ from their default.

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import re
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -23,36 +24,26 @@ BUILT_IN = ("digits", "cifar10", "cifar100", "parquet", "imagefolder", "csv")
 
 def _validation(value: Any) -> Any:
     """Read `0.1`, `"0.1"`, `5000` or `"test"`."""
-    valid = "a share such as 0.1, a number of images such as 5000, or test is needed"
     if value == "test":
         return value
-    if isinstance(value, bool):
-        raise ValueError(valid)
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(valid) from None
-    if 0 < number < 1:
-        return number
-    if number >= 1 and number.is_integer() and number < 2**53:
-        return int(number)
-    raise ValueError(valid)
+    with suppress(TypeError, ValueError, OverflowError):
+        number = 0.0 if isinstance(value, bool) else float(value)
+        if 0 < number < 1:
+            return number
+        if 1 <= number < 2**53 and number.is_integer():
+            return int(number)
+    raise ValueError("a share such as 0.1, a number of images such as 5000, or test is needed")
 
 
 Validation = Annotated[
     Annotated[float, Field(gt=0)] | Annotated[int, Field(gt=0)] | Literal["test"],
     BeforeValidator(_validation),
 ]
+_PARTS = ("train", "validation", "test")
+_SPLITS = {"properties": {part: {"type": "string"} for part in _PARTS}, "required": ["train"]}
 _Splits = Annotated[
     dict[str, Path],
-    WithJsonSchema(
-        {
-            "type": "object",
-            "properties": {part: {"type": "string"} for part in ("train", "validation", "test")},
-            "required": ["train"],
-            "additionalProperties": False,
-        }
-    ),
+    WithJsonSchema({"type": "object", **_SPLITS, "additionalProperties": False}),
 ]
 
 
@@ -104,7 +95,13 @@ class Source(BaseModel):
     def _find_home(cls, path: Any) -> Any:
         if isinstance(path, dict):
             usual = dict.fromkeys(("val", "valid", "dev"), "validation")
-            return {usual.get(part, part): cls._find_home(place) for part, place in path.items()}
+            found = {usual.get(part, part): cls._find_home(place) for part, place in path.items()}
+            if not {"train"} <= set(found) <= {*_PARTS}:
+                raise ValueError(
+                    "entries of train and test are needed, and of validation where there is one, "
+                    f"not {', '.join(map(str, found)) or 'none'}"
+                )
+            return found
         if isinstance(path, str) and re.match(r"[a-z][a-z0-9+]+:/", path):
             raise ValueError(
                 "only data on a disk is read; copy it to one first, such as with curl -O or aws s3 "
@@ -125,13 +122,10 @@ class Source(BaseModel):
     def _know_colour(cls, value: str) -> str:
         from PIL import ImageColor
 
-        try:
+        with suppress(ValueError):
             ImageColor.getrgb(value)
-        except ValueError:
-            raise ValueError(
-                "no colour; a name such as white or a code such as #ffffff is"
-            ) from None
-        return value
+            return value
+        raise ValueError("no colour; a name such as white or a code such as #ffffff is")
 
     @field_validator("range")
     @classmethod
@@ -139,17 +133,6 @@ class Source(BaseModel):
         if value is not None and not (math.isfinite(value[1] - value[0]) and value[0] < value[1]):
             raise ValueError("two numbers are needed, the lower one first, such as [0, 4095]")
         return value
-
-    @field_validator("path", mode="after")
-    @classmethod
-    def _name_both_splits(cls, path: Any) -> Any:
-        known = {"train", "validation", "test"}
-        if isinstance(path, dict) and not {"train"} <= set(path) <= known:
-            raise ValueError(
-                "entries of train and test are needed, and of validation where there is one, not "
-                f"{', '.join(path) or 'none'}"
-            )
-        return path
 
     @property
     def validation_share(self) -> float | int | Literal["test"]:

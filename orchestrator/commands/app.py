@@ -11,8 +11,7 @@ import typer
 from orchestrator.commands.doctor import doctor
 from orchestrator.commands.export import export
 from orchestrator.commands.jobs import stop, submit
-from orchestrator.commands.replay import replay
-from orchestrator.commands.report import compare, merge, report
+from orchestrator.commands.report import compare, merge, replay, report
 from orchestrator.commands.status import clean, status
 from orchestrator.commands.study import init, plan, run
 from orchestrator.commands.usage import BAD_USAGE, explained, print_json
@@ -25,19 +24,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (
-    *(init, plan, run, status, doctor, report, compare, merge, export, replay, clean),
-    *(submit, stop),
-):
+_COMMANDS = (init, plan, run, status, doctor, report, compare, merge, export, replay, clean)
+for _command in (*_COMMANDS, submit, stop):
     app.command()(_command)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib import metadata
-
-        typer.echo(f"scalestudy {metadata.version('scalestudy')}")
-        raise typer.Exit
 
 
 class _Patient(io.FileIO):
@@ -62,9 +51,8 @@ def _patient(stream: Any) -> Any:
     if not isinstance(getattr(getattr(stream, "buffer", None), "raw", None), io.FileIO):
         return stream
     stream.flush()
-    raw = io.BufferedWriter(_Patient(stream))
     return io.TextIOWrapper(
-        raw,
+        io.BufferedWriter(_Patient(stream)),
         encoding=stream.encoding,
         errors="replace",
         line_buffering=stream.line_buffering or stream.isatty(),
@@ -72,14 +60,15 @@ def _patient(stream: Any) -> Any:
     )
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _any_command(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print it and leave."),
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print it and leave.")] = False,
 ) -> None:
-    pass
+    if version:
+        from importlib import metadata
+
+        typer.echo(f"scalestudy {metadata.version('scalestudy')}")
+        raise typer.Exit
 
 
 def main() -> None:
@@ -91,8 +80,7 @@ def main() -> None:
         typer.echo("interrupted.", err=True)
         sys.exit(130)
     except Exception as error:
-        known = explained(error)
-        if known is None:
+        if (known := explained(error)) is None:
             raise
         code, said = known
         if "--json" in sys.argv:

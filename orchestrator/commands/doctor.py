@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.commands.usage import Json, one_document, see_own_modules
+from orchestrator.errors import RunError, StudyError
 from results.phrases import byte_size, count
 
 _FREE_BYTES = 5 * 2**30
@@ -64,12 +65,10 @@ def doctor(
         for check in _proven() if gpu else examine(study, address):
             found.append(check)
             if not as_json:
-                advice = f"; {check.advice}" if check.advice else ""
-                line = f"{check.state:<8}{check.name}: {check.seen}{advice}"
-                typer.secho(line, fg=_COLOURS[check.state])
+                line = f"{check.state:<8}{check.name}: {check.seen}; {check.advice}"
+                typer.secho(line.removesuffix("; "), fg=_COLOURS[check.state])
         document["checks"] = [asdict(check) for check in found]
-        broken = sum(check.state is State.BROKEN for check in found)
-        document["broken"] = broken
+        broken = document["broken"] = sum(check.state is State.BROKEN for check in found)
     raise typer.Exit(1 if broken else 0)
 
 
@@ -81,9 +80,8 @@ def _proven() -> Iterator[Check]:
     if problem := gpu_problem():
         advice = "what follows is tried on the CPU, for a minute or two, and proves no GPU"
         yield Check("gpu", State.WARNING, f"none that torch can use: {problem}", advice)
-    for proof in prove():
-        state = State.BROKEN if proof.holds is False else State.OK
-        yield Check(proof.name, state, json.dumps({**proof.seen, "seconds": proof.seconds}))
+    for name, holds, seen in prove():
+        yield Check(name, State.BROKEN if holds is False else State.OK, json.dumps(seen))
 
 
 def examine(study: Path | None, address: str | None) -> Iterator[Check]:
@@ -91,8 +89,7 @@ def examine(study: Path | None, address: str | None) -> Iterator[Check]:
     modules: dict[str, ModuleType] = {}
     for name in ("torch", "torchvision", "ray"):
         yield package_check(name, modules)
-    torch = modules.get("torch")
-    if torch:
+    if "torch" in modules:
         from orchestrator.placement.environment import first_word
         from orchestrator.placement.shares import unused_maker
         from trainables.training.device import gpu_names, gpu_needs, gpu_problem
@@ -103,19 +100,13 @@ def examine(study: Path | None, address: str | None) -> Iterator[Check]:
         if maker := unused_maker():
             advice = "trials use NVIDIA's alone, and run on the CPU here"
             yield Check("other GPUs", State.WARNING, f"of {maker}", advice)
-    if modules.get("ray"):
+    if "ray" in modules:
         yield _ray(address)
     yield disk_check("disk of runs", Path.cwd())
     temporary = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     yield disk_check("disk of temporary files", Path(temporary))
     if study:
         yield study_check(study)
-
-
-def _judged(name: str, seen: str, *problems: tuple[bool, State, str]) -> Check:
-    """Return the verdict of the first problem that is there, each with its state and advice."""
-    found = next((problem[1:] for problem in problems if problem[0]), (State.OK, ""))
-    return Check(name, found[0], seen, found[1])
 
 
 def package_check(name: str, modules: dict[str, ModuleType]) -> Check:
@@ -136,17 +127,15 @@ def cuda_check(gpus: list[str], driver: str | None, problem: str | None, needs: 
     seen += "" if is_there or gpus else "; trials run on the CPU"
     mend = "update the driver, or install a torch that is built for it"
     slices = "Ray counts a MIG slice as a GPU where CUDA_VISIBLE_DEVICES lists all: list them"
-    return _judged(
-        "CUDA",
-        seen,
-        (bool(problem and is_there), State.BROKEN, mend),
-        (any("MIG " in name for name in gpus), State.WARNING, slices),
-    )
+    if problem and is_there:
+        return Check("CUDA", State.BROKEN, seen, mend)
+    if any("MIG " in name for name in gpus):
+        return Check("CUDA", State.WARNING, seen, slices)
+    return Check("CUDA", State.OK, seen)
 
 
 def _ray(address: str | None) -> Check:
     from orchestrator.drivers.connection import cluster
-    from orchestrator.errors import RunError
     from orchestrator.placement.shares import described
 
     where = f"cluster at {address}" if address else "private Ray on this machine"
@@ -155,9 +144,9 @@ def _ray(address: str | None) -> Check:
         with cluster(address) as nodes:
             seconds = time.monotonic() - started
             seen = f"{where}, ready in {seconds:.1f} s; {described(nodes)}"
-            no_cpu = not any(node.cpu >= 1 for node in nodes)
-            advice = "a trial needs a CPU: start Ray with one"
-            return _judged("Ray", seen, (no_cpu, State.BROKEN, advice))
+            if not any(node.cpu >= 1 for node in nodes):
+                return Check("Ray", State.BROKEN, seen, "a trial needs a CPU: start Ray with one")
+            return Check("Ray", State.OK, seen)
     except RunError as error:
         room = "free memory and disk under the temporary folder; a shorter RAY_TMPDIR may help"
         advice = "check --address and RAY_ADDRESS" if address else room
@@ -166,7 +155,6 @@ def _ray(address: str | None) -> Check:
 
 def study_check(file: Path) -> Check:
     """Judge whether a study's data, weights and models can be had."""
-    from orchestrator.errors import StudyError
     from orchestrator.study.file import load_study
     from orchestrator.study.inputs import find_inputs
 
@@ -174,10 +162,9 @@ def study_check(file: Path) -> Check:
         inputs = find_inputs(load_study(file))
     except StudyError as error:
         return Check("study", State.BROKEN, str(error), "mend the study, or put the files there")
-    found = [str(inputs.inventory)] if inputs.inventory else []
-    found += map(str, inputs.inventory.notes if inputs.inventory else ())
-    pretrained = sum(label != "none" for _, label in inputs.weights)
-    if pretrained:
+    read = inputs.inventory
+    found = [*map(str, (read, *read.notes))] if read else []
+    if pretrained := sum(label != "none" for _, label in inputs.weights):
         found.append(count(pretrained, "pretrained model"))
     return Check("study", State.OK, f"{file}: {', '.join(found)}")
 
@@ -186,10 +173,12 @@ def disk_check(name: str, folder: Path) -> Check:
     """Judge the free bytes of the disk that a folder is on, or would be."""
     there = next(place for place in (folder, *folder.parents) if place.exists())
     free = shutil.disk_usage(there).free
-    return _judged(
-        name,
-        f"{there}: {byte_size(free)} free",
-        (not os.access(there, os.W_OK), State.BROKEN, "work in a folder that can be written to"),
-        (free < _FREE_BYTES / 10, State.BROKEN, "make room: a run needs half a GiB at least"),
-        (free < _FREE_BYTES, State.WARNING, "make room: decoded images and checkpoints grow"),
-    )
+    seen = f"{there}: {byte_size(free)} free"
+    if not os.access(there, os.W_OK):
+        return Check(name, State.BROKEN, seen, "work in a folder that can be written to")
+    if free < _FREE_BYTES / 10:
+        return Check(name, State.BROKEN, seen, "make room: a run needs half a GiB at least")
+    if free < _FREE_BYTES:
+        grow = "make room: decoded images and checkpoints grow"
+        return Check(name, State.WARNING, seen, grow)
+    return Check(name, State.OK, seen)

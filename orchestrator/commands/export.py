@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import results
 from orchestrator.commands import usage
+from orchestrator.errors import RunError, StudyError
+from results.phrases import cell_key, cell_name, few, is_absent
 
 if TYPE_CHECKING:
-    from results.run import Run
     from trainables.models.exported import About
 
 _SCRIPT = """import sys
@@ -37,9 +39,6 @@ def export(
     as_json: usage.Json = False,
 ) -> None:
     """Write the best or the named model to a file, with all that predicting an image takes."""
-    import results
-    from orchestrator.errors import RunError
-    from results.phrases import cell_name
     from results.store.store import Store
     from trainables.models.exported import write_model
     from trainables.models.networks import read_checkpoint
@@ -73,24 +72,18 @@ def export(
         typer.echo(f"{to}: {name}{said}\npython {script} IMAGE")
 
 
-def _chosen(run: "Run", cell: str | None, seed: int | None) -> dict[str, Any]:
+def _chosen(run: "results.Run", cell: str | None, seed: int | None) -> dict[str, Any]:
     """Return the compared run of the best cell that has these levels, of its seeds the best."""
-    from orchestrator.errors import StudyError
     from results.analysis.runs import records_of, where
-    from results.phrases import cell_key, cell_name, few
 
     asked = {word.strip() for word in re.split("[×,]", cell or "")} - {""}
     metric, cells = run.analysis.metric, records_of(run.analysis.ranked)
     runs = run.trials(compared=True)
-    validated = metric.of(runs, "final_val")
+    runs = runs.assign(validated=metric.of(runs, "final_val"))
     for row in cells:
         # Analyses write models in short, which tables name in full.
         of_cell = where(run.analysis.runs, {name: row[name] for name in run.factors}).index
-        own = [
-            {**each, "validated": value}
-            for each, value in zip(records_of(runs.loc[of_cell]), validated[of_cell], strict=True)
-            if seed in (None, each["seed"])
-        ]
+        own = [each for each in records_of(runs.loc[of_cell]) if seed in (None, each["seed"])]
         if own and asked <= {*cell_key(row, run.factors), *cell_key(own[0], run.factors)}:
             # By validation: the test set has chosen nothing.
             return min(own, key=lambda each: metric.rank(each["validated"]))
@@ -99,8 +92,7 @@ def _chosen(run: "Run", cell: str | None, seed: int | None) -> dict[str, Any]:
     raise StudyError(f"{run.path}: no completed run of {wanted or 'any cell'}; cells are {known}.")
 
 
-def _about(run: "Run", row: dict[str, Any]) -> "About":
-    from orchestrator.errors import RunError
+def _about(run: "results.Run", row: dict[str, Any]) -> "About":
     from trainables.data.dataset import stays
     from trainables.models.exported import About
     from trainables.models.published import member_of, published_digest, weights_names
@@ -110,10 +102,8 @@ def _about(run: "Run", row: dict[str, Any]) -> "About":
     if run.study.get("trainable") != "classifier" or not read.get("classes"):
         raise RunError(f"{run.path}: only image classifiers are exported, of recorded classes.")
 
-    def known(name: str) -> Any:
-        return None if row[name] != row[name] else row[name]
-
-    sides: Any = tuple(int(row[name]) for name in ("image_height", "image_width") if known(name))
+    names = ("image_height", "image_width")
+    sides: Any = tuple(int(row[name]) for name in names if not is_absent(row[name]))
     own: Any = tuple(read.get("sides") or ())
     goal = sides or own
     published = [
@@ -122,7 +112,7 @@ def _about(run: "Run", row: dict[str, Any]) -> "About":
     mean, std = (json.loads(row[f"normalization_{name}"]) for name in ("mean", "std"))
     return About(
         model=row["model"],
-        stem=known("stem") or "standard",
+        stem="standard" if is_absent(row["stem"]) else row["stem"],
         classes=tuple(read["classes"]),
         normalization=Channels(mean=mean, std=std),
         image_size=goal,

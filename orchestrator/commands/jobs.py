@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from orchestrator.commands import usage
+from orchestrator.errors import StudyError
+
+_note = partial(typer.echo, err=True)
 
 
 def submit(
@@ -28,7 +31,6 @@ def submit(
     as_json: usage.Json = False,
 ) -> None:
     """Run a study on a Ray cluster that need not have scalestudy; ends as the run does."""
-    from orchestrator.errors import StudyError
     from orchestrator.jobs import fetching, submission
     from orchestrator.run.signals import Interrupted
 
@@ -42,15 +44,9 @@ def submit(
         with usage.declared(study, settings, rooted=False) as asked:
             # Looked at before a job is sent for it.
             folder = fetching.target(to, asked.name) if fetch else None
-            sent = submission.submit(
-                asked,
-                study.parent,
-                address,
-                out=out,
-                max_parallel=max_parallel,
-                autoscale=autoscale,
-                note=_note,
-            )
+            flags = ["--max-parallel", str(max_parallel)] if max_parallel else []
+            flags += ["--autoscale"] if autoscale else []
+            sent = submission.submit(asked, study.parent, address, out, flags, _note)
         there = sent.details().metadata["out"]
         document.update(job=sent.job, address=sent.dashboard.address, out=there)
         _note(f"job:{sent.job} writes {there} on the cluster")
@@ -80,21 +76,16 @@ def submit(
     raise typer.Exit(code)
 
 
-_note = partial(typer.echo, err=True)
-
-
 def stop(
     job: Annotated[str, typer.Argument(help="job:ID of a submitted study.")],
     address: usage.Dashboard = None,
     as_json: usage.Json = False,
 ) -> None:
     """End a submitted job; all that is recorded is safe."""
-    from orchestrator.errors import StudyError
     from orchestrator.jobs.submission import referred
 
     with usage.one_document(as_json) as document:
-        submission = referred(job, address)
-        if submission is None:
+        if (submission := referred(job, address)) is None:
             raise StudyError(f"{job}: a job is job:ID. Ctrl-C or SIGTERM ends a run on a machine.")
         document["stopped"] = not submission.standing().has_ended
         submission.stop()

@@ -1,26 +1,33 @@
-"""The commands that read what runs have recorded: `report`, `compare` and `merge`."""
+"""The commands that read what runs recorded: `report`, `compare`, `merge` and `replay`."""
 
+import itertools
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+import results
 from orchestrator.commands import usage
+from orchestrator.errors import RunError, StudyError
+from results.errors import StoreError
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from rich.table import Table
-
     from orchestrator.jobs.fetching import Opened
-    from results.pairs.pair import Pair
-    from results.report.gallery import Look
-    from results.run import Run
+    from orchestrator.study.study import Study
+    from results.report.sections import Look
     from results.store.objects import Location
-
 
 _LOOK_SECONDS = 10.0
 """Seconds between two looks of `--watch`."""
+_COMPARES, _GRACES, _FACTORS = ["cell", "[]"], [1, 3], [2, 3, 4]
+"""What is tried by default of each part of a rule."""
+_LEGEND = (
+    "rule: which trials compete, grace/reduction factor; unknown: epochs that no record tells of; "
+    "kept: winners that are the same as without stopping; none left: choices without a winner; "
+    "given up: points of validation accuracy, mean over winners, and the worst. "
+    "*: the rule of the study as last run."
+)
 
 
 def report(
@@ -55,8 +62,8 @@ def report(
     as_json: usage.Json = False,
 ) -> None:
     """Write the page, figures and summary of a run, finished or under way; a job's is fetched."""
-    import results
     from orchestrator.jobs.fetching import brought
+    from results.analysis.runs import records_of
     from results.answer.levers import levers_said
     from results.store.store import Store
 
@@ -72,30 +79,25 @@ def report(
         opened, folder = brought(run_folder, address, to)
         run = results.open(opened.folder, prices)
         if target is not None:
-            labels = run.labels_for(target)
-            document["labels"] = _rows(labels)
+            document["labels"] = records_of(run.labels_for(target))
             said = [
                 f"{run.analysis.name(row, 'fraction') or run.name}: {row['text']}"
-                for row in _rows(run.analysis.labels_for(target)[0])
+                for row in records_of(run.analysis.labels_for(target)[0])
             ]
         if prices:
             said.append(levers_said(run.analysis))
         look = pictures_of(run) if images else None
         page = _written(run, folder, target=target, figures=figures, look=look)
-        document.update(report=str(page), levers=_rows(run.levers()))
-        usage.say_problems(Store(run.path), document, as_json)
+        document.update(report=str(page), levers=records_of(run.levers()))
+        usage.say_problems(Store(run.path).problems(), document, as_json)
     if not as_json:
         typer.echo("\n".join([*said, str(page)]))
     if open_page:
         typer.launch(str(page))
 
 
-def _written(run: "Run", folder: "Location | None", **options: Any) -> "Location":
+def _written(run: "results.Run", folder: "Location | None", **options: Any) -> "Location":
     """Write the report; where the run directory refuses it, say that it may go elsewhere."""
-    import results
-    from orchestrator.errors import RunError
-    from results.errors import StoreError
-
     try:
         return results.write_report(run, to=folder, **options)
     except StoreError as error:
@@ -107,10 +109,9 @@ def _written(run: "Run", folder: "Location | None", **options: Any) -> "Location
         raise
 
 
-def pictures_of(run: "Run") -> "Look | None":
+def pictures_of(run: "results.Run") -> "Look | None":
     """Return what makes small pictures of a run's test images; None where its data are not read."""
-    from orchestrator.errors import StudyError
-    from orchestrator.study.recorded import recorded_study
+    from orchestrator.study.file import recorded_study
     from results.store.store import Store
 
     try:
@@ -122,13 +123,9 @@ def pictures_of(run: "Run") -> "Look | None":
 
 
 def _watch(
-    looked_at: "Opened",
-    folder: "Location | None",
-    target: float | None,
-    prices: dict[str, float],
+    looked_at: "Opened", folder: "Location | None", target: float | None, prices: dict[str, float]
 ) -> None:
     """Write the report whenever the records changed, until nothing is left to train."""
-    import results
     from orchestrator.run.signals import Interrupted, Signals
 
     seen = ""
@@ -140,13 +137,13 @@ def _watch(
                 run = results.open(looked_at.folder, prices)
                 # Trials change whenever epochs do.
                 trials = run.trials()[["trial_id", "wanted", "measured", "status", "epochs_done"]]
-                state, is_settled = f"{run.study}\n{trials.to_csv()}", run.cells.is_settled
+                state, cells = f"{run.study}\n{trials.to_csv()}", run.analysis.cells
                 if state != seen:
-                    again = None if is_settled else _LOOK_SECONDS
+                    again = None if cells.is_settled else _LOOK_SECONDS
                     page = _written(run, folder, refresh=again, target=target)
-                    typer.echo(f"[{time.strftime('%H:%M:%S')}] {run.cells.progress}: {page}")
+                    typer.echo(f"[{time.strftime('%H:%M:%S')}] {cells.progress}: {page}")
                     seen = state
-                if is_settled and not at_work:
+                if cells.is_settled and not at_work:
                     return
                 time.sleep(_LOOK_SECONDS)
                 looked_at.refresh()
@@ -163,6 +160,7 @@ def compare(
     as_json: usage.Json = False,
 ) -> None:
     """Put two studies side by side: what each cell gained, and what it costs."""
+    from results.analysis.runs import records_of
     from results.pairs.findings import findings
     from results.pairs.pair import Pair
     from results.pairs.verdict import verdict
@@ -174,27 +172,41 @@ def compare(
             from results.pairs.page import write_page
 
             page = write_page(pair, to)
-        said, found = verdict(pair), findings(pair)
+        cells, said, found = records_of(pair.cells), verdict(pair), records_of(findings(pair))
         document.update(
-            first={"name": pair.names[0], "path": str(first)},
-            second={"name": pair.names[1], "path": str(second)},
+            first={"name": pair.names[0], "path": first},
+            second={"name": pair.names[1], "path": second},
             verdict=said,
-            cells=_rows(pair.cells),
-            caveats=_rows(found),
-            page=None if page is None else str(page),
+            cells=cells,
+            caveats=found,
+            page=page,
         )
     if as_json:
         return
-    from rich.console import Console
+    from orchestrator.screen.picture import plain_table, say
 
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(_table(pair))
-    for sentence in said:
-        console.print(sentence)
-    for finding in _rows(found):
-        console.print(f"{finding['severity']}: {finding['evidence']}")
-    if page is not None:
-        console.print(f"page: {page}")
+    refusal, metric = pair.refusal, pair.metric
+    unit = "%" if metric.is_percent else metric.unit
+    form = "{:.1f}" if metric.is_percent else "{:.4g}"
+    heading = f"test {metric.name}" + f" ({unit})" * bool(unit)
+    against = "{1} against {0}".format(*pair.names)
+    title = f"{against}: {heading}, {metric.points} gained".replace(",  ", ", ")
+    table = plain_table(title, ["cell"], *pair.names, "gain", "95 % interval", "cost")
+    table.add_column("", overflow="fold")
+    for row in cells:
+        scores = (row[f"accuracy_{side}"] for side in ("first", "second"))
+        basis = f"decided, {row['basis']}" if row["decided"] else row["basis"]
+        interval = f"{metric.change(row['low'])} to {metric.change(row['high'])}"
+        table.add_row(
+            pair.cell_name(row),
+            *(usage.or_dash(metric.sign * score, form) for score in scores),
+            usage.or_dash(row["difference"], metric.change(row["difference"])),
+            usage.or_dash(row["low"], interval),
+            usage.or_dash(row["cost_ratio"], "×{:.2g}"),
+            row["basis"] if row["reason"] == refusal else row["reason"] or basis,
+        )
+    said += [f"{finding['severity']}: {finding['evidence']}" for finding in found]
+    say(table, *said, *([f"page: {page}"] if page else []))
 
 
 def merge(
@@ -207,8 +219,8 @@ def merge(
 
     if len(runs) < 2:
         raise typer.BadParameter("two run directories or more are needed")
-    sources = [Store.at(run) for run in runs]
-    trials = join(sources, Store.at(out)).num_rows
+    sources = [Store(run) for run in runs]
+    trials = join(sources, Store(out)).num_rows
     twice = sum(source.read("trials", ["trial_id"]).num_rows for source in sources) - trials
     typer.echo(
         f"{out}: {trials} trials of {len(runs)} run directories"
@@ -217,35 +229,81 @@ def merge(
     )
 
 
-def _rows(frame: "pd.DataFrame") -> list[usage.Document]:
-    from results.analysis.runs import records_of
+def replay(
+    run_folder: usage.RunFolder,
+    compare: Annotated[
+        list[str],
+        typer.Option(
+            help="Which trials compete: cell, factors such as fraction,model, or [] for all."
+        ),
+    ] = _COMPARES,
+    grace: Annotated[list[int], typer.Option(min=1, help="First rung, in epochs.")] = _GRACES,
+    reduction_factor: Annotated[
+        list[int], typer.Option(min=2, help="About one in so many passes a rung.")
+    ] = _FACTORS,
+    as_json: usage.Json = False,
+) -> None:
+    """Say what other stopping rules would have saved and cost on the recorded curves.
 
-    # Whatever pandas holds an absent value as, JSON has one word for it.
-    return records_of(frame.astype(object).where(frame.notna(), None))
+    Every option may be given several times; all combinations are tried, besides the study's own.
+    """
+    from orchestrator.ledger.history import History
+    from orchestrator.plan import replay as replaying
+    from orchestrator.study.blocks import EarlyStopping
+    from orchestrator.study.file import recorded_study
+    from results.store.store import Store
 
-
-def _table(pair: "Pair") -> "Table":
-    from orchestrator.screen.picture import plain_table
-    from results.analysis.runs import records_of
-
-    refusal, metric = pair.refusal, pair.metric
-    unit = "%" if metric.is_percent else metric.unit
-    form = "{:.1f}" if metric.is_percent else "{:.4g}"
-    heading = f"test {metric.name} ({unit})" if unit else f"test {metric.name}"
-    first, second = pair.names
-    title = f"{second} against {first}: {heading}, {metric.points} gained".replace(",  ", ", ")
-    table = plain_table(title, ["cell"], first, second, "gain", "95 % interval", "cost")
-    table.add_column("", overflow="fold")
-    for row in records_of(pair.cells):
-        scores = (row[f"accuracy_{side}"] for side in ("first", "second"))
-        basis = f"decided, {row['basis']}" if row["decided"] else row["basis"]
-        interval = f"{metric.change(row['low'])} to {metric.change(row['high'])}"
-        table.add_row(
-            pair.cell_name(row),
-            *(usage.or_dash(metric.sign * score, form) for score in scores),
-            usage.or_dash(row["difference"], metric.change(row["difference"])),
-            usage.or_dash(row["low"], interval),
-            usage.or_dash(row["cost_ratio"], "×{:.2g}"),
-            row["basis"] if row["reason"] == refusal else row["reason"] or basis,
+    with usage.one_document(as_json) as document:
+        store = Store(run_folder)
+        study = recorded_study(store)
+        rules = [study.stopping] if study.stopping else []
+        groups = [_groups(study, text) for text in compare]
+        for which, first, factor in itertools.product(groups, grace, reduction_factor):
+            rule = EarlyStopping(compare=which, grace=first, reduction_factor=factor)
+            rules += [rule] if rule not in rules else []
+        recorded = replaying.recorded_curves(study, History(store, study.metric))
+        found = [replaying.replay(study, recorded, rule) for rule in rules]
+        caveats = replaying.caveats(study, recorded)
+        document.update(
+            name=study.name,
+            curves=len(recorded.curves),
+            cut=recorded.cut,
+            caveats=caveats,
+            rules=[each.as_json() for each in found],
         )
-    return table
+    if as_json:
+        return
+    from rich.text import Text
+
+    from orchestrator.screen.picture import plain_table, say
+
+    headings = ("epochs", "saved", "unknown", "kept", "none left", "given up", "worst")
+    title = f"{study.name}: stopping rules on {len(recorded.curves)} curves"
+    table = plain_table(title, ["rule"], *headings)
+    for each in found:
+        names = each.rule.compare
+        group = names if isinstance(names, str) else f"[{', '.join(names)}]"
+        table.add_row(
+            Text(f"{group} {each.rule.grace}/{each.rule.reduction_factor}{' *' * each.is_own}"),
+            str(each.trained),
+            f"{each.saved} ({100 * each.saved / (each.asked or 1):.0f} %)",
+            str(each.unknown),
+            f"{each.kept} of {each.contests}",
+            str(each.lost),
+            *(usage.or_dash(points, "{:.2f}") for points in (each.regret, each.worst)),
+        )
+    say(table, _LEGEND, *caveats)
+
+
+def _groups(study: "Study", text: str) -> Literal["cell"] | list[str]:
+    """Return what `--compare` names: cell, or some of the study's factors."""
+    from orchestrator.study.refusals import unknown
+
+    if text.strip() == "cell":
+        return "cell"
+    factors = [name.strip() for name in text.strip(" []").split(",") if name.strip()]
+    for name in factors:
+        if name not in study.factors:
+            known = unknown(name, ("cell", "[]", *study.factors))
+            raise StudyError(f"--compare {text}: {name} is no factor of this study; {known}.")
+    return factors

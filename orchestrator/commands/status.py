@@ -3,15 +3,15 @@
 import sys
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.commands import usage
+from orchestrator.errors import StudyError
 from results.phrases import byte_size
 
 if TYPE_CHECKING:
-    from orchestrator.screen.snapshot import Snapshot
     from results.store.objects import Location
     from results.store.store import Store
 
@@ -27,11 +27,8 @@ def status(
     as_json: usage.Json = False,
 ) -> None:
     """Show how far a run is; also from another terminal, while it runs, and of a job."""
-    from rich.console import Console
-
     from orchestrator.jobs.fetching import opened
-    from orchestrator.screen.picture import Picture
-    from orchestrator.screen.progress import make_progress
+    from orchestrator.screen.picture import Picture, make_progress, say
     from orchestrator.screen.snapshot import snapshot
     from results.store.store import Store
 
@@ -41,9 +38,38 @@ def status(
         store = Store(run.folder)
         standing, said = run.standing()
         shot = snapshot(store, at_work=standing["running"])
-        ended = {} if standing["running"] else _ended(store)
-        document.update(_document(shot), **standing, **ended)
-        usage.say_problems(store, document, as_json)
+        total, name = shot.total, f"val_{shot.metric.column}"
+        epochs = {"done": total.epochs_done, "asked": total.epochs_asked, "saved": total.saved}
+        document.update(
+            name=shot.name,
+            trials=total.counts,
+            share_done=total.share_done,
+            seconds_left=shot.seconds_left,
+            epochs=epochs,
+            cells=[
+                {
+                    "cell": cell.name,
+                    "state": cell.state,
+                    "trials": cell.counts,
+                    name: cell.value,
+                    f"best_{name}": cell.best,
+                    "errors": cell.errors,
+                }
+                for cell in shot.cells
+            ],
+            slots=[
+                {name if key == "value" else key: value for key, value in asdict(slot).items()}
+                for slot in shot.slots
+            ],
+            **standing,
+        )
+        passes = store.read("environments", ["ended_by", "ended_at"]).to_pylist()
+        last: dict[str, Any] = passes[-1] if passes and not standing["running"] else {}
+        if last.get("ended_by"):
+            last["ended_at"] = last["ended_at"].isoformat(sep=" ", timespec="seconds")
+            said += f"; the last was ended by {last['ended_by']} at {last['ended_at']}"
+            document.update(last)
+        usage.say_problems(store.problems(), document, as_json)
         if as_json:
             return
         if watch and standing["running"]:
@@ -60,47 +86,8 @@ def status(
                 show.stop(store)
             _, said = run.standing()
         else:
-            Console(highlight=False).print(Picture(shot))
-        if ended:
-            said += f"; the last was ended by {ended['ended_by']} at {ended['ended_at']}"
+            say(Picture(shot), wrapped=True)
         typer.echo(said)
-
-
-def _ended(store: "Store") -> dict[str, str]:
-    """Return what asked the last run to end, and when; nothing where it ended by itself."""
-    passes = store.read("environments", ["ended_by", "ended_at"]).to_pylist()
-    if not passes or not passes[-1]["ended_by"]:
-        return {}
-    return {
-        "ended_by": passes[-1]["ended_by"],
-        "ended_at": passes[-1]["ended_at"].isoformat(sep=" ", timespec="seconds"),
-    }
-
-
-def _document(shot: "Snapshot") -> usage.Document:
-    total, name = shot.total, f"val_{shot.metric.column}"
-    return {
-        "name": shot.name,
-        "trials": total.counts,
-        "share_done": total.share_done,
-        "seconds_left": shot.seconds_left,
-        "epochs": {"done": total.epochs_done, "asked": total.epochs_asked, "saved": total.saved},
-        "cells": [
-            {
-                "cell": cell.name,
-                "state": cell.state,
-                "trials": cell.counts,
-                name: cell.value,
-                f"best_{name}": cell.best,
-                "errors": cell.errors,
-            }
-            for cell in shot.cells
-        ],
-        "slots": [
-            {name if key == "value" else key: value for key, value in asdict(slot).items()}
-            for slot in shot.slots
-        ],
-    }
 
 
 def clean(
@@ -109,13 +96,12 @@ def clean(
     as_json: usage.Json = False,
 ) -> None:
     """Say what a run directory holds that nothing needs any more, and remove it."""
-    from orchestrator.errors import StudyError
     from orchestrator.run.lock import held
     from results.store.files import remove, size
     from results.store.store import Store
 
     with usage.one_document(as_json) as document:
-        store = Store.at(run_folder)
+        store = Store(run_folder)
         found = leftovers(store)
         sizes = {path: size(path) for path in found}
         if not as_json:
@@ -124,9 +110,8 @@ def clean(
             typer.echo(f"{len(found)} items, {byte_size(sum(sizes.values()))} in all")
         if found and not yes and not as_json:
             if not sys.stdin.isatty():
-                raise StudyError(
-                    "clean asks before it removes anything; without a terminal, add --yes."
-                )
+                asks = "clean asks before it removes anything; without a terminal, add --yes."
+                raise StudyError(asks)
             yes = typer.confirm("Remove them?")
         if found and yes:
             with held(store.lock):
@@ -134,8 +119,7 @@ def clean(
                     remove(path)
             document["removed"] = True
         document["items"] = [
-            {"path": str(path), "bytes": sizes[path], "reason": reason}
-            for path, reason in found.items()
+            {"path": path, "bytes": sizes[path], "reason": reason} for path, reason in found.items()
         ]
 
 
@@ -159,8 +143,7 @@ def leftovers(store: "Store") -> "dict[Location, str]":
             found[folder] = "the study as last run does not ask for the trial any more"
         elif keep == "none" and (end := Status(row["status"])).is_final and end != Status.FAILED:
             found[folder] = "the trial has ended"
-    for part in store.damaged.glob("*"):
-        found[part] = "a damaged part that was set aside"
-    for scrap in store.scraps():
-        found[scrap] = "left of what was being written when a process was killed, or replaced since"
+    found |= dict.fromkeys(store.damaged.glob("*"), "a damaged part that was set aside")
+    scrap = "left of what was being written when a process was killed, or replaced since"
+    found |= dict.fromkeys(store.scraps(), scrap)
     return {path: found[path] for path in sorted(found, key=str)}

@@ -4,17 +4,14 @@ import shlex
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+import results
 from orchestrator.commands import usage
-
-if TYPE_CHECKING:
-    from orchestrator.run.events import Progress
-    from orchestrator.run.signals import Deadline
-    from results.answer.answer import Answer
-    from results.store.objects import Location
+from orchestrator.errors import StudyError
+from orchestrator.run.events import written_to
 
 
 def init(
@@ -39,7 +36,6 @@ def init(
     With --data, --models, --weights or --budget the study is made for them, with as
     many epochs, seeds and data sizes as fit the budget.
     """
-    from orchestrator.errors import StudyError
     from orchestrator.study.presets import preset_names, preset_text
     from results.store.files import write_whole
 
@@ -69,9 +65,8 @@ def init(
         write_whole(beside, schema_text().encode())
         text = f"# yaml-language-server: $schema={beside.name}\n{text}"
     write_whole(file, text.encode())
-    for sentence in said:
-        typer.echo(sentence)
-    typer.echo(f"{file} is written. Look at it, then: scalestudy plan {file}")
+    said += [f"{file} is written. Look at it, then: scalestudy plan {file}"]
+    typer.echo("\n".join(said))
 
 
 def _split(text: str | None) -> list[str]:
@@ -130,11 +125,11 @@ def run(
     as_json: usage.Json = False,
 ) -> None:
     """Train what the study wants and its run directory lacks, then report."""
-    from orchestrator.run.events import written_to
+    from orchestrator.commands.report import pictures_of
     from orchestrator.run.runner import run_study
-    from orchestrator.run.signals import Deadline
-    from orchestrator.screen.plan_text import print_summary
-    from orchestrator.screen.progress import Lines, make_progress
+    from orchestrator.run.signals import Deadline, Interrupted, Signals
+    from orchestrator.screen.picture import Lines, make_progress
+    from orchestrator.screen.plan_text import grave, print_summary
 
     with Deadline() as deadline, usage.one_document(as_json) as document:
         show = Lines() if as_json else make_progress()
@@ -149,9 +144,21 @@ def run(
                 progress=show,
                 meanwhile=_prepare_report if report_too else None,
             )
-        answer, findings, page = (
-            _reported(summary.out, show, deadline) if report_too else (None, [], None)
-        )
+        answer = page = None
+        findings: list[str] = []
+        if report_too:
+            show.note("writing the report")
+            deadline.sentence = (
+                f"the study is done. scalestudy report {summary.out} writes its report."
+            )
+            try:
+                with Signals():
+                    recorded = results.open(summary.out)
+                    page = results.write_report(recorded, look=pictures_of(recorded))
+                    answer, findings = recorded.answer(), grave(recorded.findings())
+            except Interrupted:
+                said = f"{summary.out}: interrupted; {deadline.sentence}"
+                raise Interrupted(said) from None
         document.update(
             vars(summary),
             exit_code=summary.exit_code,
@@ -168,25 +175,6 @@ def _prepare_report() -> None:
     from results.report.page import prepare
 
     prepare()
-
-
-def _reported(
-    out: "Location", show: "Progress", deadline: "Deadline"
-) -> "tuple[Answer, list[str], Location]":
-    import results
-    from orchestrator.commands.report import pictures_of
-    from orchestrator.run.signals import Interrupted, Signals
-    from orchestrator.screen.plan_text import grave
-
-    show.note("writing the report")
-    deadline.sentence = f"the study is done. scalestudy report {out} writes its report."
-    try:
-        with Signals():
-            recorded = results.open(out)
-            page = results.write_report(recorded, look=pictures_of(recorded))
-            return recorded.answer(), grave(recorded.findings()), page
-    except Interrupted:
-        raise Interrupted(f"{out}: interrupted; {deadline.sentence}") from None
 
 
 def _again(

@@ -5,6 +5,7 @@ It runs in the folder that was shipped, and opens the run directory to `scalestu
 """
 
 import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -12,19 +13,25 @@ from pathlib import Path
 def main() -> None:
     """Run the study that was shipped, into a folder that outlives the shipped one."""
     job, out, *flags = sys.argv[1:]
-    lacking = _lacking()
-    if lacking:
+    if lacking := _lacking():
         sys.exit(
             f"scalestudy: the cluster lacks {', '.join(lacking)}; install that on every node, or "
             "start the cluster from an image that has it. scalestudy itself need not be there."
         )
     from orchestrator.commands import app as cli
     from orchestrator.drivers.connection import join
+    from orchestrator.jobs.dashboard import WINDOW
     from orchestrator.jobs.parcel import STUDY_FILE
+    from results.store.files import explained
 
     if "://" not in out:
-        out = str(Path(out).expanduser())
-        _open_window(join(), job, Path(out))
+        folder, link = Path(out).expanduser(), join() / "logs" / WINDOW / job
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+        out = str(folder)
     sys.argv = ["scalestudy", "run", STUDY_FILE, "--out", out, *flags]
     cli.main()
 
@@ -37,30 +44,16 @@ def _lacking() -> "list[str]":
     from packaging.requirements import Requirement
 
     lacking = []
-    for text in metadata.requires("scalestudy") or ():
-        needed = Requirement(text)
+    for needed in map(Requirement, metadata.requires("scalestudy") or ()):
         if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
             continue
-        try:
+        there = ""
+        with suppress(metadata.PackageNotFoundError):
             there = metadata.version(needed.name)
-        except metadata.PackageNotFoundError:
-            lacking.append(f"{needed.name}{needed.specifier}")
-            continue
-        if not needed.specifier.contains(there, prereleases=True):
-            lacking.append(f"{needed.name}{needed.specifier} (it has {there})")
+        if not there or not needed.specifier.contains(there, prereleases=True):
+            has = f" (it has {there})" if there else ""
+            lacking.append(f"{needed.name}{needed.specifier}{has}")
     return lacking
-
-
-def _open_window(session: Path, job: str, out: Path) -> None:
-    from orchestrator.jobs.dashboard import WINDOW
-    from results.store.files import explained
-
-    with explained(out):
-        out.mkdir(parents=True, exist_ok=True)
-    link = session / "logs" / WINDOW / job
-    link.parent.mkdir(parents=True, exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(out.resolve(), target_is_directory=True)
 
 
 if __name__ == "__main__":

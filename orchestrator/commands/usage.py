@@ -5,15 +5,16 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+import orchestrator
+from orchestrator.errors import OrchestratorError, StudyError
 from orchestrator.run.events import plain
-
-if TYPE_CHECKING:
-    from orchestrator.study.study import Study
-    from results.store.store import Store
+from results.errors import AddressError, ResultsError
+from trainables.errors import TrainableError
+from trainables.functions import see_modules
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).")]
 RunFolder = Annotated[str, typer.Argument(help="A run directory: runs/demo, or s3://bucket/demo.")]
@@ -54,17 +55,13 @@ def one_document(as_json: bool) -> Iterator[Document]:
         print_json(document)
 
 
-def say_problems(store: "Store", document: Document, as_json: bool) -> None:
+def say_problems(problems: list[str], document: Document, as_json: bool) -> None:
     """Say what is wrong with the tables of a run, and who mends it; nothing where all is well."""
-    problems = document["problems"] = store.problems()
+    document["problems"] = problems
     if problems and not as_json:
-        for problem in problems:
-            typer.echo(f"warning: {problem}", err=True)
-        typer.echo(
-            "Each row counts once. `scalestudy run` sets aside what is double, and trains what is "
-            "missing.",
-            err=True,
-        )
+        mend = "`scalestudy run` sets aside what is double, and trains what is missing."
+        said = [*(f"warning: {problem}" for problem in problems), f"Each row counts once. {mend}"]
+        typer.echo("\n".join(said), err=True)
 
 
 def print_json(document: Document) -> None:
@@ -74,18 +71,13 @@ def print_json(document: Document) -> None:
 
 @contextmanager
 def declared(
-    file: Path,
-    settings: list[str] | None = None,
-    reuse: list[str] | None = None,
-    *,
-    rooted: bool = True,
-) -> "Iterator[Study]":
+    file: Path, settings: list[str] | None, reuse: list[str] | None = None, *, rooted: bool = True
+) -> "Iterator[orchestrator.Study]":
     """Yield the study of a file, which is named in all that is said of its keys meanwhile.
 
     `settings` override keys; it takes trials from the run directories `reuse`. Relative paths are
     left as they are where it is not `rooted`.
     """
-    from orchestrator.errors import StudyError
     from orchestrator.study.file import load_study
     from results.store.objects import is_address
 
@@ -103,25 +95,17 @@ def declared(
 
 def see_own_modules(study: Path | None = None) -> None:
     """Let `package.module:function` name a module beside the study, or in the working folder."""
-    from trainables.functions import see_modules
-
     see_modules([str(study.absolute().parent if study else Path.cwd()), str(Path.cwd())])
 
 
 def explained(error: BaseException) -> tuple[int, str] | None:
     """Return exit code and message of an error that a user can mend; None for a bug."""
-    from orchestrator.errors import OrchestratorError
-    from results.errors import AddressError, ResultsError
-    from trainables.errors import TrainableError
-
-    if isinstance(error, OrchestratorError):
-        return error.exit_code, str(error)
     if isinstance(error, BAD_USAGE):
         return 2, error.format_message()
-    if isinstance(error, TrainableError | AddressError):
-        return 2, str(error)
-    if isinstance(error, ResultsError):
-        return 1, str(error)
+    if isinstance(error, OrchestratorError):
+        return error.exit_code, str(error)
+    if isinstance(error, ResultsError | TrainableError):
+        return 2 if isinstance(error, AddressError | TrainableError) else 1, str(error)
     return None
 
 

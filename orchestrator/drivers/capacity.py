@@ -7,6 +7,7 @@ from collections.abc import Callable
 from orchestrator.drivers.connection import Connected
 from orchestrator.errors import RunError
 from orchestrator.ledger.passes import Pass
+from orchestrator.placement.placer import Placer
 from orchestrator.placement.shares import Node, Share, described, needs, places, slots
 from results.phrases import count
 from results.records import Status
@@ -21,30 +22,30 @@ GIVE_UP_SECONDS = 3600.0
 class Capacity:
     """How many trials run at a time, as the last look at the cluster has it.
 
-    The pass is told of that, `meet` of the nodes whenever they have changed, and `note` of what
-    changed and of what is waited for. `nodes` are those seen first. Where the cluster `grows`, it
-    adds nodes where trials wait: then none need be there yet, and places for `max_parallel` trials
-    are asked for at once. Raises RunError where some trial fits on no node: it would wait for ever.
+    The pass is told of that, the placer, which knows those seen first, of the nodes whenever they
+    have changed, and `note` of what changed and of what is waited for. Where the cluster `grows`,
+    it adds nodes where trials wait: then none need be there yet, and places for `max_parallel`
+    trials are asked for at once. Raises RunError where some trial fits on no node: it would wait
+    for ever.
     """
 
     def __init__(
         self,
         work: Pass,
         cluster: Connected,
-        nodes: list[Node],
-        meet: Callable[[list[Node]], None],
+        placer: Placer,
         note: Callable[[str], None],
         *,
         max_parallel: int | None = None,
         grows: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._work, self._cluster, self._nodes = work, cluster, nodes
-        self._meet, self._note, self._clock = meet, note, clock
+        self._work, self._cluster, self._placer = work, cluster, placer
+        self._note, self._clock = note, clock
         self._max_parallel, self._grows = max_parallel, grows
         self._fitting = self._sure = 0
         for share in () if grows else self._shares():
-            slots(nodes, share)
+            slots(placer.nodes, share)
         self._count()
         self._looked = self._moved = clock()
         self._begun: frozenset[str] = frozenset()
@@ -64,9 +65,8 @@ class Capacity:
         once no trial is left.
         """
         waiting = self._fitting + 1
-        if self._max_parallel:
-            return self._max_parallel if self._grows else min(waiting, self._max_parallel)
-        return waiting
+        most = self._max_parallel or waiting
+        return most if self._grows else min(waiting, most)
 
     def tick(self) -> None:
         """Look at the cluster, if the last look is old.
@@ -78,27 +78,26 @@ class Capacity:
             return
         self._looked = now
         nodes = self._cluster.nodes()
-        if Counter(nodes) != Counter(self._nodes):
-            self._change(nodes)
+        there, before = Counter(nodes), Counter(self._placer.nodes)
+        if there != before:
+            self._placer.nodes = nodes
+            self._change({"joined": there - before, "left": before - there})
         self._watch(now)
 
-    def _change(self, nodes: list[Node]) -> None:
-        now, then = Counter(nodes), Counter(self._nodes)
-        came, went = list((now - then).elements()), list((then - now).elements())
-        self._nodes, before = nodes, self.slots
-        self._meet(nodes)
+    def _change(self, changes: dict[str, Counter[Node]]) -> None:
+        before = self.slots
         self._count()
         self._work.slots = max(1, self.slots)
-        events = [f"joined: {described(came)}"] if came else []
-        events += [f"left: {described(went)}"] if went else []
+        said = (f"{how}: {described(some.elements())}; " for how, some in changes.items() if some)
         change = "still" if self.slots == before else f"{before} before, now"
-        self._note(f"{'; '.join(events)}; {change} {count(self.slots, 'trial')} at a time")
+        self._note(f"{''.join(said)}{change} {count(self.slots, 'trial')} at a time")
 
     def _shares(self) -> set[Share]:
         return {self._work.share(wanted.trial) for wanted in self._work.ledger.left()}
 
     def _count(self) -> None:
-        rooms = [sum(places(node, share) for node in self._nodes) for share in self._shares()]
+        nodes = self._placer.nodes
+        rooms = [sum(places(node, share) for node in nodes) for share in self._shares()]
         if rooms:
             self._fitting, self._sure = max(rooms), min(rooms)
 
@@ -117,12 +116,12 @@ class Capacity:
             return
         waited = now - self._moved
         share = self._work.share(waiting[0].trial)
-        fits = any(places(node, share) for node in self._nodes)
+        fits = any(places(node, share) for node in self._placer.nodes)
         if not begun and not fits and waited >= GIVE_UP_SECONDS:
             raise RunError(
                 f"a trial needs {needs(share)} on one machine, and for an hour no node had that "
-                f"(there is {described(self._nodes)}). All that was recorded is safe: run again "
-                "when there are such nodes."
+                f"(there is {described(self._placer.nodes)}). All that was recorded is safe: run "
+                "again when there are such nodes."
             )
         if waited >= self._speak_after:
             self._speak_after *= 2

@@ -8,8 +8,9 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,8 @@ _SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_FORCE_TRIAL_CLEANUP_S": "2",
 }
-
 # Rows and predictions are small; data reaches workers through the node's disk cache.
 OBJECT_STORE_BYTES = 2**28
-
-
 _FAILURES = (OSError, RuntimeError, ValueError)
 """What Ray raises where a cluster cannot be reached or started."""
 _SOCKETS = 24
@@ -86,9 +84,18 @@ def join() -> Path:
         raise RunError(f"the job's own cluster cannot be reached: {error}") from error
 
 
-def start_local(cpus: int | None = None, gpus: int | None = None) -> None:
+def start_local(
+    cpus: int | None = None, gpus: int | None = None, init: Callable[..., Any] | None = None
+) -> None:
     """Start a Ray on this machine that others may join, with all it has, or so many devices."""
-    _init(**_local(cpus, gpus))
+    (init or _init)(
+        # A plain init would join whatever cluster was started here before.
+        address="local",
+        num_cpus=usable_cpus() if cpus is None else cpus,
+        num_gpus=gpus,
+        include_dashboard=False,
+        object_store_memory=OBJECT_STORE_BYTES,
+    )
 
 
 def start_private() -> None:
@@ -107,26 +114,14 @@ def start_private() -> None:
     # What Ray reads when it is imported is set before.
     _ray()
     # Ray opens its own folder to everybody; the one around it is closed.
-    ray_private.init_on_loopback(_init, str(folder / "r"), **_local())
-
-
-def _local(cpus: int | None = None, gpus: int | None = None) -> dict[str, Any]:
-    return {
-        # A plain init would join whatever cluster was started here before.
-        "address": "local",
-        "num_cpus": usable_cpus() if cpus is None else cpus,
-        "num_gpus": gpus,
-        "include_dashboard": False,
-        "object_store_memory": OBJECT_STORE_BYTES,
-    }
+    start_local(init=partial(ray_private.init_on_loopback, _init, str(folder / "r")))
 
 
 def private_folder() -> Path:
     """Return a new folder with a name short enough for sockets; RunError if it fits nowhere."""
     named = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    for place in (named, "/tmp", "/var/tmp", "/dev/shm"):
-        if len(os.fsencode(place)) > _SOCKETS:
-            continue
+    places = (named, "/tmp", "/var/tmp", "/dev/shm")
+    for place in (place for place in places if len(os.fsencode(place)) <= _SOCKETS):
         with suppress(OSError):
             folder = Path(tempfile.mkdtemp(prefix="sst-", dir=place))
             atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -134,8 +129,7 @@ def private_folder() -> Path:
             return folder
     raise RunError(
         f"Ray's files need a folder with a short name, and none can be made in {named}, /tmp or "
-        "/var/tmp; set RAY_TMPDIR to one of at most "
-        f"{_SOCKETS} letters that can be written."
+        f"/var/tmp; set RAY_TMPDIR to one of at most {_SOCKETS} letters that can be written."
     )
 
 
@@ -157,17 +151,15 @@ def _refuse_dead(address: str) -> None:
     if not port.isdigit():
         # Such as auto: Ray looks for a cluster of this machine.
         return
+    problem = "another service answers there, no Ray"
     try:
         place = host.strip("[]"), int(port)
         with socket.create_connection(place, timeout=_ANSWER_SECONDS) as connection:
-            is_ray = _speaks_grpc(connection)
+            if _speaks_grpc(connection):
+                return
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise RunError(f"the Ray cluster at {address}: nobody answers ({why}). {_ADVICE}") from None
-    if not is_ray:
-        raise RunError(
-            f"the Ray cluster at {address}: another service answers there, no Ray. {_ADVICE}"
-        )
+        problem = f"nobody answers ({getattr(error, 'strerror', None) or error})"
+    raise RunError(f"the Ray cluster at {address}: {problem}. {_ADVICE}")
 
 
 def _speaks_grpc(connection: socket.socket) -> bool:

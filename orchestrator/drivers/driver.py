@@ -101,17 +101,10 @@ def train_on_ray(
         watch.connected()
         warnings = placer.meet(nodes)
         placer.settle(work.ledger.precision, watch.note)
-        left = [wanted.trial for wanted in work.ledger.left()]
-        warnings += placer.survey(left, watch.note)
+        warnings += placer.survey([wanted.trial for wanted in work.ledger.left()], watch.note)
         watch.begin()
         capacity = Capacity(
-            work,
-            Connected(),
-            nodes,
-            placer.remeet,
-            watch.note,
-            max_parallel=max_parallel,
-            grows=autoscale,
+            work, Connected(), placer, watch.note, max_parallel=max_parallel, grows=autoscale
         )
         work.ledger.rows.problems.extend(warnings)
         for warning in warnings:

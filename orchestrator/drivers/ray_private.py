@@ -58,7 +58,6 @@ def init_on_loopback(init: Any, folder: str, **options: Any) -> None:
     """
     from ray._private import node, services, utils
 
-    found = _once_there(services.get_node)
     unwanted = ("start_api_server", "start_monitor", "start_log_monitor")
     nothing: dict[str, Any] = dict.fromkeys(unwanted, _nothing)
     with (
@@ -67,7 +66,7 @@ def init_on_loopback(init: Any, folder: str, **options: Any) -> None:
         # To look for them it imports the dashboard's libraries.
         patch.object(utils, "get_dashboard_dependency_error", _nothing),
         patch.multiple(node.Node, **nothing),
-        patch.object(services, "get_node", found),
+        patch.object(services, "get_node", _once_there(services.get_node)),
     ):
         init(_node_ip_address=LOOPBACK, _temp_dir=folder, **options)
 

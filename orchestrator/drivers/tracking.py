@@ -73,7 +73,8 @@ class Tracking(Wire, Callback):  # type: ignore[misc]
             name: Path(keep.folder).absolute() if keep and name == "tensorboard" else scratch / name
             for name in loggers
         }
-        self._tracked: dict[tuple[str, str], Tracked] = {}
+        self._tracked: dict[str, dict[str, Tracked]] = {}
+        """By trial and logger."""
 
     def setup(self, **info: Any) -> None:
         """Let every tracker find its server."""
@@ -82,13 +83,12 @@ class Tracking(Wire, Callback):  # type: ignore[misc]
 
     def on_trial_start(self, trial: TuneTrial, **info: Any) -> None:
         """Begin a trial's run."""
-        ledger = self._work.ledger
-        wanted = ledger.stages.wanted[trial.config["trial_id"]]
+        ledger, trial_id = self._work.ledger, trial.config["trial_id"]
+        wanted = ledger.stages.wanted[trial_id]
+        cell, known = ledger.cell_name(wanted.cell), self._tracked.setdefault(trial_id, {})
         for name in [*self._loggers]:
-            cell, group = ledger.cell_name(wanted.cell), ledger.study.name
-            tracked = Tracked(wanted, cell, self._folders[name], group)
-            tracked = self._tracked.setdefault((name, tracked.trial_id), tracked)
-            self._call(name, "log_trial_start", tracked)
+            tracked = Tracked(wanted, cell, self._folders[name], ledger.study.name)
+            self._call(name, "log_trial_start", known.setdefault(name, tracked))
 
     def on_trial_result(
         self, iteration: int, trial: TuneTrial, result: dict[str, Any], **info: Any
@@ -109,29 +109,22 @@ class Tracking(Wire, Callback):  # type: ignore[misc]
     def on_trial_complete(self, trial: TuneTrial, **info: Any) -> None:
         """End a trial's run."""
         status = self._work.ledger.rows[trial.config["trial_id"]]["status"]
-        self._end(trial, failed=status == Status.FAILED)
+        self.on_trial_error(trial, failed=status == Status.FAILED)
 
-    def on_trial_error(self, trial: TuneTrial, **info: Any) -> None:
-        """End the run of a trial whose worker was lost."""
-        self._end(trial, failed=True)
+    def on_trial_error(self, trial: TuneTrial, failed: bool = True, **info: Any) -> None:
+        """End a trial's run, by default that of one whose worker was lost."""
+        for name, tracked in self._of(trial):
+            self._call(name, "log_trial_end", tracked, failed)
+        self._tracked.pop(trial.config["trial_id"], None)
 
     def on_experiment_end(self, **info: Any) -> None:
         """Wait for what is still on its way."""
         for name in [*self._loggers]:
             self._call(name, "on_experiment_end", [])
 
-    def _end(self, trial: TuneTrial, *, failed: bool) -> None:
-        for name, tracked in self._of(trial):
-            self._call(name, "log_trial_end", tracked, failed)
-            self._tracked.pop((name, tracked.trial_id))
-
     def _of(self, trial: TuneTrial) -> list[tuple[str, Tracked]]:
-        trial_id = trial.config["trial_id"]
-        return [
-            (name, self._tracked[name, trial_id])
-            for name in self._loggers
-            if (name, trial_id) in self._tracked
-        ]
+        known = self._tracked.get(trial.config["trial_id"], {})
+        return [(name, known[name]) for name in self._loggers if name in known]
 
     def _call(self, name: str, method: str, *values: object) -> None:
         try:
@@ -139,9 +132,8 @@ class Tracking(Wire, Callback):  # type: ignore[misc]
         except Exception as error:
             # Whatever a tracker and its server may raise: it is no part of the study.
             del self._loggers[name]
-            reason = f"{type(error).__name__}: {first_line(error)}"
-            problem = f"trackers.{name}: given up for this run: {reason}"
-            self._work.ledger.rows.problems.append(problem)
+            problem = f"given up for this run: {type(error).__name__}: {first_line(error)}"
+            self._work.ledger.rows.problems.append(f"trackers.{name}: {problem}")
 
 
 def loggers_of(trackers: Trackers, study_name: str) -> dict[str, LoggerCallback]:

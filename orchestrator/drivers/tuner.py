@@ -7,7 +7,6 @@ connection, which sets what Ray reads when it is imported.
 
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -57,12 +56,11 @@ def train(work: Pass, capacity: Capacity, checkpoints: Location, beat: Callable[
 def _tune(work: Pass, capacity: Capacity, checkpoints: Location, relay: "Relay") -> None:
     # The limit counts, which may change; Tune's own is read once.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "100000"
-    scratch = tempfile.mkdtemp(prefix="scalestudy-")
     study = work.ledger.study
     loggers = loggers_of(study.trackers, study.name) if study.trackers else {}
-    # Before the relay, which drops what it has recorded.
-    callbacks = [Tracking(work, loggers, Path(scratch))] if loggers else []
-    try:
+    with tempfile.TemporaryDirectory(prefix="scalestudy-", ignore_cleanup_errors=True) as scratch:
+        # Before the relay, which drops what it has recorded.
+        callbacks = [Tracking(work, loggers, Path(scratch))] if loggers else []
         Tuner(
             Actor,
             tune_config=TuneConfig(
@@ -88,8 +86,6 @@ def _tune(work: Pass, capacity: Capacity, checkpoints: Location, relay: "Relay")
                 callbacks=[*callbacks, relay],
             ),
         ).fit()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 class Dispatcher(Wire, Searcher):  # type: ignore[misc]
@@ -101,11 +97,8 @@ class Dispatcher(Wire, Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next trial's config, None to be asked again, or that all is done."""
-        if self._work.is_finished:
-            return str(Searcher.FINISHED)
-        if len(self._work.running) >= self._capacity.limit:
-            return None
-        wanted = self._work.next()
+        is_full = len(self._work.running) >= self._capacity.limit
+        wanted = None if is_full or self._work.is_finished else self._work.next()
         if wanted is None:
             return str(Searcher.FINISHED) if self._work.is_finished else None
         share = self._work.share(wanted.trial)

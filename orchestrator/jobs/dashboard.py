@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,18 +29,16 @@ _READING = 3600
 
 def dashboard_address(given: str | None) -> str:
     """Return the address of a dashboard: as given, else as Ray's own variables say."""
-    address = given or os.environ.get("RAY_API_SERVER_ADDRESS")
-    if not address and "://" in os.environ.get("RAY_ADDRESS", ""):
-        address = os.environ["RAY_ADDRESS"]
+    ray = os.environ.get("RAY_ADDRESS", "")
+    address = given or os.environ.get("RAY_API_SERVER_ADDRESS") or (ray if "://" in ray else "")
     if not address:
         raise StudyError(
             "--address: where is the cluster's dashboard? Such as http://head:8265; "
             "RAY_API_SERVER_ADDRESS may hold it too."
         )
-    scheme, found, _ = address.partition("://")
-    if not found:
+    if "://" not in address:
         address = f"http://{address}"
-    elif scheme not in ("http", "https"):
+    elif not address.startswith(("http://", "https://")):
         raise StudyError(
             f"--address {address}: jobs are submitted to the dashboard, such as http://head:8265."
         )
@@ -63,13 +61,12 @@ class Dashboard:
             )
         # Whatever these hold already, Ray prefers it to what it is told.
         os.environ["RAY_API_SERVER_ADDRESS"] = address
-        with self._explained():
-            _check_there(address)
         from ray.job_submission import JobSubmissionClient
 
         for module in ("dashboard_sdk", "job.sdk"):
             logging.getLogger(f"ray.dashboard.modules.{module}").setLevel(logging.ERROR)
         with self._explained():
+            _check_there(address)
             self._client = JobSubmissionClient(address)
 
     def submit(self, **wanted: Any) -> None:
@@ -110,10 +107,9 @@ class Dashboard:
     def listing(self, node: str, folder: str) -> list[str]:
         """Return the names in a folder among a node's Ray logs; those of folders end in a slash."""
         reply = self._get("/api/v0/logs", {"node_id": node, "glob": f"{folder}/*"})
-        try:
+        answer: Any = {"msg": f"status {reply.status_code}"}
+        with suppress(ValueError):
             answer = reply.json()
-        except ValueError:
-            answer = {"result": False, "msg": f"status {reply.status_code}"}
         if not answer.get("result"):
             raise RunError(f"{self.address}: {folder} cannot be listed: {answer.get('msg')}")
         return sorted(name for names in answer["data"]["result"].values() for name in names)
@@ -125,8 +121,7 @@ class Dashboard:
             if reply.status_code != 200:
                 return False
             with self._explained():
-                for chunk in reply.iter_content(2**20):
-                    file.write(chunk)
+                file.writelines(reply.iter_content(2**20))
         return True
 
     def _get(self, endpoint: str, query: dict[str, str]) -> Any:
@@ -151,11 +146,8 @@ class Dashboard:
                 "RAY_AUTH_TOKEN_PATH to the file that holds the token."
             ) from None
         except (requests.exceptions.RequestException, ConnectionError) as error:
-            why = (
-                "it does not answer in time"
-                if "imed out" in str(error)
-                else "nothing answers there"
-            )
+            is_late = "imed out" in str(error)
+            why = "it does not answer in time" if is_late else "nothing answers there"
             if "SSL" in type(error).__name__:
                 why = f"its certificate is not accepted ({first_line(error)})"
             raise RunError(
@@ -196,7 +188,6 @@ def _check_there(address: str) -> None:
             f"{address}: something answers there that is no Ray dashboard "
             f"(status {reply.status_code}); the dashboard's port is 8265 by default."
         ) from None
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if numbers < _OLDEST:
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST:
         oldest = ".".join(map(str, _OLDEST))
         raise RunError(f"{address}: the cluster runs Ray {version}; {oldest} or newer is needed.")

@@ -41,12 +41,11 @@ def target(to: str | None, name: str) -> Path:
 
 def _fetched(folder: Path, source: str | None = None) -> list[str]:
     """Return the files that were fetched from a source, or any job; refuse a folder of others."""
-    origin: str | None = None
-    files: list[str] = []
+    origin, files = "", list[str]()
     with suppress(OSError, ValueError, TypeError, KeyError):
         known = json.loads((folder / _MARK).read_bytes())
         origin, files = known["from"], known["files"]
-    is_other = origin is None or source not in (None, origin)
+    is_other = not origin or source not in (None, origin)
     if is_other and folder.exists() and any(folder.iterdir()):
         raise StudyError(
             f"--to {folder}: the folder holds something else than results fetched from "
@@ -62,14 +61,12 @@ def fetch(submission: Submission, folder: Path) -> None:
     what did not come from there is refused.
     """
     source = f"{submission.dashboard.address} {submission.details().metadata['out']}"
-    own = _parts_beside(folder, _fetched(folder, source))
-    if own:
+    if own := _parts_beside(folder, _fetched(folder, source)):
         raise StudyError(
             f"--to {folder}: it was added to since it was fetched ({own[0].relative_to(folder)}); "
             "name another, so that nothing recorded is lost."
         )
-    files = mirror(submission, folder)
-    mark = {"from": source, "files": files}
+    mark = {"from": source, "files": mirror(submission, folder)}
     write_whole(folder / _MARK, json.dumps(mark, indent=2).encode())
 
 
@@ -84,49 +81,44 @@ def mirror(submission: Submission, folder: Path, left_out: Collection[str] = ())
     Files and folders named in `left_out` stay, besides those that are never copied. Raises RunError
     where the cluster shows no run directory of the job.
     """
-    details = submission.details()
-    if details.driver_node_id is None:
-        raise RunError(_unrecorded(submission))
-    root = f"{WINDOW}/{submission.job}"
-    dashboard, node = submission.dashboard, details.driver_node_id
+    root, node = f"{WINDOW}/{submission.job}", submission.details().driver_node_id
+    dashboard = submission.dashboard
     # Parts are merged now and then: what vanishes between a look and a copy is looked for again.
     for _ in range(5):
-        found = (name.removeprefix(f"{root}/") for name in _walk(dashboard, node, root))
+        walked = () if node is None else _walk(dashboard, node, root)
+        found = (name.removeprefix(f"{root}/") for name in walked)
         names = [name for name in found if name.partition("/")[0] not in (*_LEFT, *left_out)]
         if all(_copy(dashboard, node, f"{root}/{name}", folder / name) for name in names):
             # A job that refused its folder shows what others have put there.
             if "study.yaml" not in names:
-                raise RunError(_unrecorded(submission))
+                break
             # What is not there any more was merged into others since.
             for part in _parts_beside(folder, names):
                 part.unlink()
             return names
-    raise RunError(f"{REFERENCE}{submission.job}: its results change too fast; try again.")
-
-
-def _unrecorded(submission: Submission) -> str:
-    details, job = submission.details(), f"{REFERENCE}{submission.job}"
-    standing = Standing.of(details)
-    if not standing.has_ended:
-        return f"{job}: it is starting; nothing is recorded yet. Look again in some seconds."
-    out = details.metadata["out"]
-    return (
-        f"{job}: it has ended ({standing}) and shows no results in {out}: either it "
-        f"recorded none, or they are gone since. Why: ray job logs {submission.job} "
-        f"--address {submission.dashboard.address}"
-    )
+    else:
+        raise RunError(f"{REFERENCE}{submission.job}: its results change too fast; try again.")
+    details = submission.details()
+    said = "it is starting; nothing is recorded yet. Look again in some seconds."
+    if (standing := Standing.of(details)).has_ended:
+        said = (
+            f"it has ended ({standing.said}) and shows no results in {details.metadata['out']}: "
+            "either it recorded none, or they are gone since. Why: ray job logs "
+            f"{submission.job} --address {dashboard.address}"
+        )
+    raise RunError(f"{REFERENCE}{submission.job}: {said}")
 
 
 def _walk(dashboard: Dashboard, node: str, folder: str) -> Iterator[str]:
     for name in dashboard.listing(node, folder):
         inside = name.startswith(f"{folder}/") and not name[len(folder) + 1 :].startswith("/")
-        if not inside or Path(name).name.startswith(".") or ".." in Path(name).parts:
+        own = Path(name)
+        if not inside or own.name.startswith(".") or ".." in own.parts:
             continue
-        if name.endswith("/"):
-            if Path(name).name != "checkpoints":
-                yield from _walk(dashboard, node, name.rstrip("/"))
-        else:
+        if not name.endswith("/"):
             yield name
+        elif own.name != "checkpoints":
+            yield from _walk(dashboard, node, name.rstrip("/"))
 
 
 def _copy(dashboard: Dashboard, node: str, name: str, target: Path) -> bool:
@@ -134,12 +126,11 @@ def _copy(dashboard: Dashboard, node: str, name: str, target: Path) -> bool:
     with explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if not dashboard.download(node, name, scrap):
-                return False
-            scrap.replace(target)
+            if is_there := dashboard.download(node, name, scrap):
+                scrap.replace(target)
+            return is_there
         finally:
             scrap.unlink(missing_ok=True)
-    return True
 
 
 @dataclass(frozen=True)
@@ -162,20 +153,15 @@ class Opened:
         if self.job is None:
             running = self.is_at_work()
             return {"running": running}, f"{'a' if running else 'no'} run is at work here"
-        standing = self.job.standing()
-        values = {
-            "running": not standing.has_ended,
-            "job": self.job.job,
-            "state": standing.state,
-            "exit_code": standing.exit_code,
-        }
-        return values, f"{REFERENCE}{self.job.job}: {standing}"
+        standing, job = self.job.standing(), self.job.job
+        values: dict[str, Any] = {"running": not standing.has_ended, "job": job}
+        values |= {"state": standing.state, "exit_code": standing.exit_code}
+        return values, f"{REFERENCE}{job}: {standing.said}"
 
 
 def _named(run: str, address: str | None) -> Opened | Submission:
     """Return the run directory that a command names, or the job from which it must be fetched."""
-    submission = referred(run, address)
-    if submission is None:
+    if (submission := referred(run, address)) is None:
         return Opened(located(run))
     out = str(submission.details().metadata["out"])
     return Opened(located(out), submission) if "://" in out else submission

@@ -11,9 +11,9 @@ import sysconfig
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
-from importlib.machinery import ModuleSpec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -67,13 +67,12 @@ class Parcel:
 
     def check_size(self) -> None:
         """Refuse a parcel of more than `LARGEST` bytes; name the largest parts and what to do."""
+        sizes, parts = self._sizes(), Counter[str]()
         if self.size <= LARGEST:
             return
-        sizes, parts = self._sizes(), Counter[str]()
         for place, size in sizes.items():
             # By their first name below the folders that files keep: those of one folder together.
-            names = place.split("/")
-            parts[names[2] if place in self.files else names[0]] += size
+            parts[place.split("/")[2 if place in self.files else 0]] += size
         listed = ", ".join(f"{part} ({byte_size(size)})" for part, size in parts.most_common(3))
         raise StudyError(
             f"{len(sizes):,} files of {byte_size(self.size)} in all would be "
@@ -104,8 +103,7 @@ class Parcel:
     def take(self, key: str, path: str) -> str:
         """Add the files at a path or a pattern; return the path that holds on the cluster."""
         if Path(path).is_absolute():
-            if path not in self.elsewhere:
-                self.elsewhere.append(path)
+            self.elsewhere.append(path)
             return path
         root = (self.base / path).absolute()
         pattern = str(root.relative_to(root.anchor))
@@ -116,11 +114,9 @@ class Parcel:
                 "machine; a path on the cluster is named absolutely."
             )
         for entry in found:
-            start = self.place(os.path.relpath(entry, self.base.absolute()))
-            for file in walked(entry) if entry.is_dir() else [entry]:
-                below = file.relative_to(entry).as_posix()
-                place = start if below == "." else f"{start}/{below}"
-                self.files[place] = file
+            start = PurePosixPath(self.place(os.path.relpath(entry, self.base.absolute())))
+            for file in walked(entry):
+                self.files[(start / file.relative_to(entry)).as_posix()] = file
         return self.place(path)
 
     def take_weights(self, level: WeightsLevel, models: list[str]) -> Any:
@@ -132,24 +128,25 @@ class Parcel:
             path = Path(str(level.path_for(model)))
             self.take(named, str(path))
             if not path.is_absolute() and (path.suffix == ".json" or "-of-" in path.name):
-                for part in self._parts(self.base / path, level.label):
+                from trainables.models.tensors import weight_files
+
+                whole = self.base / path
+                try:
+                    parts = [*weight_files(whole, level.label), *whole.parent.glob("*.index.json")]
+                except TrainableError as error:
+                    raise StudyError(str(error)) from error
+                for part in parts:
                     self.take(named, os.path.relpath(part, self.base))
         # A path that was its own label keeps it: tables and charts show the label.
         return level.moved(self.place(level.path)).written()
 
-    @staticmethod
-    def _parts(path: Path, label: str) -> list[Path]:
-        from trainables.models.tensors import weight_files
-
-        try:
-            return [*weight_files(path, label), *path.parent.glob("*.index.json")]
-        except TrainableError as error:
-            raise StudyError(str(error)) from error
-
 
 def pack(study: Study, base: Path) -> Parcel:
     """Gather what a study needs where it is run; its relative paths are taken from `base`."""
-    parcel, values = Parcel(base), study.written()
+    models, levels = study.factors["model"], study.factors["weights"]
+    beside = [f"{m.partition(':')[2]}-{one.label}.safetensors" for m in models for one in levels]
+    modules, installed = own_modules(study.functions, beside)
+    parcel, values = Parcel(base, needed=installed), study.written()
     # A simulation reads neither data nor weights, whatever the study says of them.
     if study.trainable != "simulated":
         path = study.data.path
@@ -159,19 +156,11 @@ def pack(study: Study, base: Path) -> Parcel:
             }
         elif path is not None:
             values["data"]["path"] = parcel.take("data.path", str(path))
-        values["factors"]["weights"] = [
-            parcel.take_weights(level, study.factors["model"]) for level in study.factors["weights"]
-        ]
+        values["factors"]["weights"] = [parcel.take_weights(level, models) for level in levels]
     if study.reuse:
         values["reuse"] = [
             place if is_address(place) else parcel.take("reuse", place) for place in study.reuse
         ]
-    models, weights = study.factors["model"], study.factors["weights"]
-    beside = [
-        f"{m.partition(':')[2]}-{level.label}.safetensors" for m in models for level in weights
-    ]
-    modules, installed = own_modules(study.functions, beside)
-    parcel.needed.extend(installed)
     declared = yaml.safe_dump(values, sort_keys=False, allow_unicode=True).encode()
     parcel.code.update({**modules, **_packages(), STUDY_FILE: declared})
     return parcel
@@ -179,11 +168,8 @@ def pack(study: Study, base: Path) -> Parcel:
 
 def _packages() -> dict[str, Path | bytes]:
     root = Path(__file__).parents[2]
-    shipped: dict[str, Path | bytes] = {
-        file.relative_to(root).as_posix(): file
-        for package in _OURS
-        for file in walked(root / package)
-    }
+    files = (file for package in _OURS for file in walked(root / package))
+    shipped: dict[str, Path | bytes] = {file.relative_to(root).as_posix(): file for file in files}
     try:
         about = metadata.distribution("scalestudy")
     except metadata.PackageNotFoundError:
@@ -191,8 +177,7 @@ def _packages() -> dict[str, Path | bytes]:
             "submit ships what scalestudy needs, and it is not installed in this Python; "
             "pip install it (pip install . in a checkout)."
         ) from None
-    text = about.read_text("METADATA") or about.read_text("PKG-INFO")
-    if text:
+    if text := about.read_text("METADATA") or about.read_text("PKG-INFO"):
         shipped[f"scalestudy-{about.version}.dist-info/METADATA"] = text.encode()
     return shipped
 
@@ -207,80 +192,60 @@ def own_modules(
     returned by their place on the module search path, with the packages among those asked for that
     are installed: whoever runs the study needs them too.
     """
-    files: dict[str, Path] = {}
-    installed: list[str] = []
+    files, installed = dict[str, Path](), list[str]()
     waiting = [(name.partition(":")[0].partition(".")[0], name) for name in names]
     seen = set(_OURS) | sys.stdlib_module_names
+    standard = Path(sysconfig.get_path("stdlib"))
     while waiting:
         top, name = waiting.pop()
         if top in seen:
             continue
         seen.add(top)
-        try:
+        spec = None
+        with suppress(ImportError, ValueError):
             spec = importlib.util.find_spec(top)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is not None and _is_installed(spec):
-            installed += [top] if name else []
-        elif spec is not None:
-            found = _files(top, spec)
-            files |= found
-            for place, file in found.items():
-                if file.suffix == ".py":
-                    imported, texts = _named_in(file)
-                    waiting += [(used, "") for used in imported]
-                    files |= _beside(place, file, {*texts, *beside})
-        elif name:  # else imported by a module, perhaps only where it is there
+        if spec is None and name:  # else imported by a module, perhaps only where it is there
             raise StudyError(
                 f"{name}: no module {top} on the search path here; is its folder on PYTHONPATH?"
             )
+        found = (spec.submodule_search_locations or [spec.origin or ""]) if spec else []
+        places = [*map(Path, found)]
+        if any(_INSTALLED & {*place.parts} or place.is_relative_to(standard) for place in places):
+            installed += [top] if name else []
+            continue
+        own = {
+            f"{top}/{file.relative_to(place).as_posix()}" if place.is_dir() else file.name: file
+            for place in places
+            for file in walked(place)
+        }
+        files |= own
+        for way, file in own.items():
+            if file.suffix == ".py":
+                imported, texts = _named_in(file)
+                waiting += [(used, "") for used in imported]
+                files |= _beside(way, file, {*texts, *beside})
     return files, installed
 
 
-def _is_installed(spec: ModuleSpec) -> bool:
-    if spec.origin in ("built-in", "frozen"):
-        return True
-    places = [spec.origin] if spec.origin else list(spec.submodule_search_locations or ())
-    standard = Path(sysconfig.get_path("stdlib"))
-    return any(
-        _INSTALLED & set(Path(place).parts) or Path(place).is_relative_to(standard)
-        for place in places
-    )
-
-
-def _files(top: str, spec: ModuleSpec) -> dict[str, Path]:
-    if spec.submodule_search_locations is None:
-        file = Path(spec.origin or "")
-        return {file.name: file}
-    roots = map(Path, spec.submodule_search_locations)
-    return {
-        f"{top}/{file.relative_to(root).as_posix()}": file
-        for root in roots
-        for file in walked(root)
-    }
-
-
-def walked(folder: Path) -> Iterator[Path]:
-    """Yield the files under a folder in order, without hidden ones and what Python leaves."""
-    for entry in sorted(folder.iterdir()):
-        if entry.name[0] == "." or entry.name in _LEFT or entry.suffix == ".pyc":
-            continue
-        if entry.is_dir():
+def walked(place: Path) -> Iterator[Path]:
+    """Yield a file, or those under a folder in order, but hidden ones and what Python leaves."""
+    if place.is_file():
+        yield place
+    for entry in sorted(place.iterdir()) if place.is_dir() else ():
+        if not (entry.name[0] == "." or entry.name in _LEFT or entry.suffix == ".pyc"):
             yield from walked(entry)
-        elif entry.is_file():
-            yield entry
 
 
 def _beside(place: str, script: Path, texts: Iterable[str]) -> dict[str, Path]:
     """Return the files that a module names by their way from its folder: it may well read them."""
-    found = {}
-    for text in texts:
-        way = Path(text)
-        if len(text) < _LONGEST_WAY and text and not (way.is_absolute() or ".." in way.parts):
-            file = script.parent / way
-            if file.is_file() and file.suffix != ".py":
-                found[(PurePosixPath(place).parent / way).as_posix()] = file
-    return found
+    ways = (Path(text) for text in texts if text and len(text) < _LONGEST_WAY)
+    return {
+        (PurePosixPath(place).parent / way).as_posix(): file
+        for way in ways
+        if not (way.is_absolute() or ".." in way.parts)
+        and (file := script.parent / way).is_file()
+        and file.suffix != ".py"
+    }
 
 
 def _named_in(file: Path) -> tuple[set[str], set[str]]:
@@ -290,8 +255,7 @@ def _named_in(file: Path) -> tuple[set[str], set[str]]:
     except (SyntaxError, ValueError):
         # It says so itself, once it is called.
         return set(), set()
-    names: set[str] = set()
-    texts: set[str] = set()
+    names, texts = set[str](), set[str]()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}

@@ -95,8 +95,8 @@ class History:
             self.last_sequence = pc.max(epochs["sequence"]).as_py()
             self._enter(epochs)
         first = store.read("predictions", ["trial_id", "epoch"], where=pc.field("example") == 0)
-        for trial_id, epoch in zip(*(column.to_pylist() for column in first.columns), strict=True):
-            self.predicted.setdefault(trial_id, set()).add(epoch)
+        for row in first.to_pylist():
+            self.predicted.setdefault(row["trial_id"], set()).add(row["epoch"])
         self._predicts = bool(self.predicted) or any(store.damaged.glob("predictions-*"))
 
     def borrow(self, trial: Trial, study: Study, *, unfinished: bool) -> "History | None":
@@ -107,8 +107,7 @@ class History:
         """
         trial_id = trial.trial_id
         for lender in () if trial_id in self.borrowed else self.lenders:
-            begun = lender.epochs_done(trial_id) and lender.status(trial_id) is not Status.FAILED
-            is_of_use = unfinished and begun and not self.epochs_done(trial_id)
+            is_of_use = unfinished and lender.is_begun(trial_id) and not self.epochs_done(trial_id)
             is_judged = not lender._span(trial_id)["val_metric"].null_count
             if is_judged and (lender.has(trial, study) or is_of_use):
                 self.borrowed[trial_id] = lender
@@ -171,17 +170,18 @@ class History:
             scores = (math.nan if value is None else self.metric.score(value) for value in values)
             yield from zip(trials, epochs, scores, strict=True)
         for lender in self.lenders:
-            for trial_id, epoch, score in lender.arrivals():
-                if self.borrowed.get(trial_id) is lender:
-                    yield trial_id, epoch, score
+            yield from (one for one in lender.arrivals() if self.borrowed.get(one[0]) is lender)
 
     def status(self, trial_id: str) -> Status | None:
         """Return what became of a trial, or None where it was never planned."""
-        if lender := self.borrowed.get(trial_id):
-            status = lender.status(trial_id)
-            return None if status is Status.STOPPED else status
-        row = self.trials.get(trial_id)
-        return Status(row["status"]) if row and row["status"] else None
+        home = self.borrowed.get(trial_id, self)
+        status = home.trials.get(trial_id, {}).get("status")
+        is_undecided = home is not self and status == Status.STOPPED
+        return Status(status) if status and not is_undecided else None
+
+    def is_begun(self, trial_id: str) -> bool:
+        """Return whether epochs of a trial are recorded that did not end in a failure."""
+        return self.epochs_done(trial_id) > 0 and self.status(trial_id) is not Status.FAILED
 
     def has_facts(self, trial_id: str) -> bool:
         """Return whether what is known once per trial is recorded, as far as it was ever told."""
@@ -205,9 +205,7 @@ class History:
         """
         trial_id, budget = trial.trial_id, trial.recipe.intervals
         home = self.borrowed.get(trial_id, self)
-        row = home.trials.get(trial_id)
-        if row is None:
-            return False
+        row = home.trials.get(trial_id, {})
         # Facts come with the last row; a trainable of one's own need not count its parameters.
         if row.get("n_parameters") is None and row.get("status") != Status.COMPLETED.value:
             return False
@@ -241,7 +239,7 @@ def history_of(study: Study, store: Store) -> History:
 
     Raises StudyError where one of those is no run directory, or measured another metric.
     """
-    lenders = [Store.at(place) for place in study.reuse or ()]
+    lenders = [Store(place) for place in study.reuse or ()]
     for lender in lenders:
         if not lender.study_file.exists():
             raise StudyError(

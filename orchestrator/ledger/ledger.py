@@ -6,18 +6,49 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
+import pandas as pd
+
 from orchestrator.ledger.history import History
-from orchestrator.ledger.looks import Judge, judged
 from orchestrator.ledger.proposer import Proposer
 from orchestrator.ledger.rows import Rows
 from orchestrator.ledger.stages import CellStages, Outcome, Stages, Wanted, recorded_outcome
 from orchestrator.ledger.stopping import Races, Stop
 from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
+from results.analysis import questions
+from results.analysis.analysis import Analysis
+from results.analysis.runs import Design
 from results.phrases import cell_name, model_labels
 from results.records import Status
+from results.store.tables import table_of
 from trainables.errors import TrainableError
 from trainables.recipe import Precision
+
+Judge = Callable[[Stages, Rows, History, tuple[int, ...]], set[int]]
+"""(stages, rows, what is recorded, numbers of seeds at the looks so far) → cells that an open
+question still needs."""
+
+
+def judged(stages: Stages, rows: Rows, history: History, taken: tuple[int, ...]) -> set[int]:
+    """Judge by the recorded seeds up to the last look; predictions are read from disk."""
+    wanted = stages.wanted
+    trials = table_of("trials", (rows[name] for name in wanted)).to_pandas()
+    tables: dict[str, pd.DataFrame] = {"trials": trials}
+
+    def read(name: str) -> pd.DataFrame:
+        if name not in tables:
+            tables[name] = history.read(name, wanted).to_pandas()
+        return tables[name]
+
+    study = Analysis(read, Design.of(stages.study.written())).up_to(taken[-1])
+    needed = (question.trials for question in questions.questions(study))
+    return {wanted[trial_id].cell for trials in needed for trial_id in trials}
+
+
+def all_needed(stages: Stages, *_: object) -> set[int]:
+    """Judge as if no question were ever settled: the most seeds that there can be."""
+    sizes = [stages.inputs.count(cell.cell["fraction"]) for cell in stages.cells]
+    return questions.in_play(sizes)
 
 
 class State(StrEnum):
@@ -42,7 +73,8 @@ class Ledger:
         self.stages = Stages(study, inputs)
         self.races = Races(study.stopping)
         self.rows = Rows(history)
-        self._outcomes: dict[str, Outcome] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        """What became of each trial that is not open any more."""
         self._factless: dict[str, Stop] = {}
         """Stops of trials whose worker has to tell once more what is known once per trial."""
         self._undecided: dict[int, set[str]] = {}
@@ -51,13 +83,8 @@ class Ledger:
         self.before_look: Callable[[], object] = lambda: None
         """Has all that was reported written, so that a look can read it."""
         self._looked = 0
-        proposes = self.stages.unknown_recipes()
-        self._proposer = Proposer(self.stages, history) if proposes else None
+        self._proposer = Proposer(self.stages, history) if self.stages.unknown_recipes() else None
         self._take_stock()
-
-    def outcome(self, trial_id: str) -> Outcome | None:
-        """Return what became of a trial, None while it is open."""
-        return self._outcomes.get(trial_id)
 
     @property
     def precision(self) -> Precision | None:
@@ -77,14 +104,14 @@ class Ledger:
 
     def state(self, trial_id: str) -> State:
         """Return what the records mean for a wanted trial."""
-        if trial_id in self._outcomes:
-            return State.BORROWED if self.history.borrowed.get(trial_id) else State.REUSED
-        return State.CONTINUED if self._is_begun(trial_id) else State.NEW
+        if trial_id in self.outcomes:
+            return State.BORROWED if trial_id in self.history.borrowed else State.REUSED
+        return State.CONTINUED if self.history.is_begun(trial_id) else State.NEW
 
     def orphaned(self) -> list[str]:
         """Return the recorded trials that the study does not ask for."""
         strangers = self.history.trials.keys() - self.stages.wanted.keys()
-        return [trial_id for trial_id in strangers if self._is_begun(trial_id)]
+        return list(filter(self.history.is_begun, strangers))
 
     def cell_name(self, cell: int) -> str:
         """Return the name of a cell by its place, as people read it."""
@@ -126,8 +153,12 @@ class Ledger:
         proposed = self._proposer.propose(cell) if self._proposer else None
         if proposed:
             self._enter(proposed)
-            if outcome := self.outcome(proposed.trial.trial_id):
-                self._hear(proposed, outcome)
+            trial_id = proposed.trial.trial_id
+            if self._proposer and (outcome := self.outcomes.get(trial_id)):
+                # Tried elsewhere: the races and the proposer hear of it here.
+                for epoch in range(1, self.history.epochs_done(trial_id) + 1):
+                    self.arrive(proposed, epoch, self.history.score(trial_id, epoch))
+                self._proposer.tell(proposed, outcome)
         settled = self._settle(cell)
         return self._open([*([proposed] if proposed else []), *settled, *self._look()])
 
@@ -147,19 +178,14 @@ class Ledger:
                 self.rows.update(trial_id, {"n_parameters": whole, "n_trainable": counted})
 
     def _open(self, trials: Iterable[Wanted]) -> list[Wanted]:
-        return [wanted for wanted in trials if wanted.trial.trial_id not in self._outcomes]
-
-    def _is_begun(self, trial_id: str) -> bool:
-        recorded = self.history.epochs_done(trial_id)
-        return bool(recorded) and self.history.status(trial_id) is not Status.FAILED
+        return [wanted for wanted in trials if wanted.trial.trial_id not in self.outcomes]
 
     def _take_stock(self) -> None:
-        """Enter what is recorded, and bring every row up to date."""
         for wanted in [*self.stages.wanted.values()]:
             self._enter(wanted, unfinished=True)
         for wanted, stop, score in self.recorded_stops():
             trial_id = wanted.trial.trial_id
-            if trial_id in self._outcomes:
+            if trial_id in self.outcomes:
                 continue
             if self.history.has_facts(trial_id):
                 self._note(wanted, Outcome(Status.STOPPED, score), **self.columns(stop))
@@ -168,7 +194,14 @@ class Ledger:
         for cell in self.stages.cells:
             self._settle(cell)
         self._look()
-        self._disown()
+        # Trials that a cell measured before its search was opened again, to retry or to extend it,
+        # stay wanted until its winner is known: most often it is the same.
+        unwanted = self.history.trials.keys() - self.stages.wanted.keys()
+        for cell in self.stages.cells if unwanted else ():
+            kept = unwanted & self.stages.possible_measures(cell)
+            unwanted -= kept
+            self._undecided[cell.index] = kept
+        self.rows.disown(unwanted)
 
     def columns(self, stop: Stop) -> dict[str, float]:
         """Return the trial columns that tell of a stop."""
@@ -191,40 +224,36 @@ class Ledger:
 
     def _enter(self, wanted: Wanted, *, unfinished: bool = False) -> None:
         """Enter what is recorded of a trial, here or where it is lent; `unfinished` ones too."""
-        trial_id = wanted.trial.trial_id
-        outcome = recorded_outcome(self.history, self.study, wanted)
-        trial = wanted.trial
-        if not outcome and self.history.borrow(trial, self.study, unfinished=unfinished):
+        trial_id, outcome = (
+            wanted.trial.trial_id,
+            recorded_outcome(self.history, self.study, wanted),
+        )
+        if not outcome and self.history.borrow(wanted.trial, self.study, unfinished=unfinished):
             outcome = recorded_outcome(self.history, self.study, wanted)
         if lender := self.history.borrowed.get(trial_id):
             self.rows.borrow(wanted, lender)
         self.rows.declare(wanted, outcome, measured=self.stages.is_measured(trial_id))
         if outcome:
-            self._outcomes[trial_id] = outcome
+            self.outcomes[trial_id] = outcome
 
     def _note(self, wanted: Wanted, outcome: Outcome, **values: Any) -> None:
         self.rows.end(wanted.trial.trial_id, outcome.status, **values)
-        self._outcomes[wanted.trial.trial_id] = outcome
+        self.outcomes[wanted.trial.trial_id] = outcome
         if self._proposer:
             self._proposer.tell(wanted, outcome)
-
-    def _hear(self, proposed: Wanted, outcome: Outcome) -> None:
-        """Let the races and the proposer know a recipe that was tried elsewhere."""
-        trial_id = proposed.trial.trial_id
-        for epoch in range(1, self.history.epochs_done(trial_id) + 1):
-            self.arrive(proposed, epoch, self.history.score(trial_id, epoch))
-        if self._proposer:
-            self._proposer.tell(proposed, outcome)
 
     def _settle(self, cell: CellStages) -> list[Wanted]:
         """Choose the cell's winner if its search has ended; return what that adds."""
         if cell.winner:
             return []
-        measures = self.stages.settle(cell, self.outcome)
+        measures = self.stages.settle(cell, self.outcomes.get)
         if cell.winner:
             winner = cell.winner.trial_id
             self.rows.update(winner, {"measured": self.stages.is_measured(winner)})
-        measures = [*self._entered(measures), *self._keep(cell)]
+        self._entered(measures)
+        # Further seeds of a counted study stay in the comparisons that are recorded already.
+        while (trial := self.stages.next_measure(cell)) and self.history.has(trial, self.study):
+            measures += self._entered(self.stages.measure_more(cell, len(cell.seeds) + 1))
         if cell.winner or cell.lost:
             undecided = self._undecided.pop(cell.index, set())
             self.rows.disown(undecided - self.stages.wanted.keys())
@@ -237,46 +266,22 @@ class Ledger:
         together. It depends on the recorded seeds up to it alone, so that a run that goes on takes
         the same ones again.
         """
-        looks, added = self.study.looks, list[Wanted]()
-        while self.may_add_seeds and not self._is_left():
+        looks, added, stages = self.study.looks, list[Wanted](), self.stages
+        while self.may_add_seeds and not (
+            len(self.outcomes) < len(stages.wanted) or stages.unknown_recipes()
+        ):
             self._looked += 1
             self.before_look()
-            needed = self.judge(self.stages, self.rows, self.history, looks[: self._looked])
+            needed = self.judge(stages, self.rows, self.history, looks[: self._looked])
             for place in sorted(needed):
-                cell = self.stages.cells[place]
-                added += self._entered(self.stages.measure_more(cell, looks[self._looked]))
+                added += self._entered(
+                    stages.measure_more(stages.cells[place], looks[self._looked])
+                )
             if not needed:
                 self._looked = len(looks)
         return added
-
-    def _is_left(self) -> bool:
-        outcomes, stages = self._outcomes, self.stages
-        return len(outcomes) < len(stages.wanted) or bool(stages.unknown_recipes())
-
-    def _keep(self, cell: CellStages) -> list[Wanted]:
-        """Keep further seeds of a counted study in the comparisons that are recorded already."""
-        kept = list[Wanted]()
-        while trial := self.stages.next_measure(cell):
-            if not self.history.has(trial, self.study):
-                break
-            kept += self._entered(self.stages.measure_more(cell, len(cell.seeds) + 1))
-        return kept
 
     def _entered(self, trials: list[Wanted]) -> list[Wanted]:
         for wanted in trials:
             self._enter(wanted)
         return trials
-
-    def _disown(self) -> None:
-        """Mark recorded trials that the study asks for no more.
-
-        Those that a cell measured before its search was opened again, to retry or to extend it,
-        stay as they are until its winner is known: most often it is the same.
-        """
-        unwanted = self.history.trials.keys() - self.stages.wanted.keys()
-        for cell in self.stages.cells if unwanted else ():
-            kept = unwanted & self.stages.possible_measures(cell)
-            unwanted -= kept
-            if kept:
-                self._undecided[cell.index] = kept
-        self.rows.disown(unwanted)

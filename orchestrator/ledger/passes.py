@@ -46,7 +46,7 @@ class Pass:
         share: Callable[[Trial], Share],
         enlarge: Callable[[Trial, FailureKind], str | None],
         tell: Callable[..., None] | None = None,
-        spread: Callable[[Trial, int], None] | None = None,
+        spread: Callable[[Trial, int], None] = lambda *_: None,
         allowance: Allowance | None = None,
     ) -> None:
         self.ledger, self.share, self.allowance = ledger, share, allowance or Allowance()
@@ -75,10 +75,9 @@ class Pass:
         if now < self._look_at:
             return []
         self._look_at = now + _LOOK_SECONDS
-        for trial_id, heard in self._heard.items():
-            wanted, seconds = self.running.get(trial_id), now - heard
-            if wanted is None:
-                continue
+        for trial_id, wanted in self.running.items():
+            # One that was chosen has a place only once it has been heard of.
+            seconds = now - self._heard.get(trial_id, now)
             longest = self.ledger.inputs.longest(self.ledger.study, wanted.trial)
             expected = longest * self._cost(wanted.trial) / wanted.trial.recipe.intervals
             if seconds > max(SILENT_SECONDS, SILENT_TIMES * expected):
@@ -114,8 +113,7 @@ class Pass:
         if trial_id is None:
             return None
         wanted = self.running[trial_id] = self.ledger.stages.wanted[trial_id]
-        if self._spread:
-            self._spread(wanted.trial, len(self._queue) + len(self.running))
+        self._spread(wanted.trial, len(self._queue) + len(self.running))
         self.allowance.take(trial_id, self._left(wanted), self.share(wanted.trial))
         return wanted
 
@@ -124,24 +122,24 @@ class Pass:
         return self.allowance.affords(self._left(wanted), self.share(wanted.trial))
 
     def _left(self, wanted: Wanted) -> float:
-        """Return the cost of what is left of a trial."""
         left = 1 - min(1.0, self.done(wanted) / wanted.trial.recipe.intervals)
         return left * self._cost(wanted.trial)
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to start, or nothing within the budget, and nothing runs."""
-        return self._is_capped or not (
-            self._queue or self.running or self.ledger.stages.unknown_recipes()
-        )
+        return self._is_capped or not (self._waits or self.running)
 
     @property
     def leaves_places(self) -> bool:
         """Whether all that is left runs, on fewer places than there are."""
-        waits = self._queue or self.ledger.stages.unknown_recipes()
         rows, there = self.ledger.rows, self.running
         begun = all(rows[trial_id]["status"] == Status.RUNNING for trial_id in there)
-        return not waits and begun and 0 < len(there) < self.slots
+        return not self._waits and begun and 0 < len(there) < self.slots
+
+    @property
+    def _waits(self) -> bool:
+        return bool(self._queue or self.ledger.stages.unknown_recipes())
 
     def done(self, wanted: Wanted) -> int:
         """Return how many epochs of a trial are recorded."""
@@ -185,11 +183,12 @@ class Pass:
             return False
         given = report.predictions
         if given is not None and labels is not None and given.classes.shape != labels.shape:
-            message = (
+            self.lose(
+                trial_id,
+                FailureKind.REFUSED,
                 f"{self.ledger.study.trainable}: predictions() returned shape "
-                f"{given.classes.shape}, the test set has {len(labels)} images"
+                f"{given.classes.shape}, the test set has {len(labels)} images",
             )
-            self.lose(trial_id, FailureKind.REFUSED, message)
             return False
         rows.take(trial_id, report)
         self._hear(trial_id)
@@ -203,8 +202,7 @@ class Pass:
         `finished` says that its budget ends.
         """
         wanted = self.running[trial_id]
-        stop = self.ledger.arrive(wanted, epoch, score)
-        metric = self.ledger.study.metric
+        stop, metric = self.ledger.arrive(wanted, epoch, score), self.ledger.study.metric
         value = {f"val_{metric.column}": metric.score(score)}
         self._tell("epoch", wanted, epoch=epoch, **value)
         if finished:
@@ -235,16 +233,13 @@ class Pass:
                 self._need_whole.add(trial_id)
             message = message if again else f"{message}; {end}"
         else:
-            most = {
-                FailureKind.CRASHED: self.ledger.study.max_failures,
-                FailureKind.NODE_LOST: _MOST_NODES,
-            }
+            crashes = self.ledger.study.max_failures
+            most = {FailureKind.CRASHED: crashes, FailureKind.NODE_LOST: _MOST_NODES}
             again = self._losses[trial_id, kind] <= most.get(kind, 0)
+        self._tell("tried again" if again else "failed", wanted, kind=kind, error=message)
         if again:
-            self._tell("tried again", wanted, kind=kind, error=message)
             self._requeue(trial_id, f"{kind}: {message}")
         else:
-            self._tell("failed", wanted, kind=kind, error=message)
             self._close(wanted, Outcome(Status.FAILED), error=f"{kind}: {message}")
 
     def regroup(self, short_of_memory: set[str]) -> None:
@@ -277,11 +272,11 @@ class Pass:
 
     def _push(self, trials: Iterable[Wanted]) -> None:
         for wanted in trials:
+            trial_id, place = wanted.trial.trial_id, (wanted.cell, wanted.round)
             # In rounds, every cell shows early; without, only length counts.
             turn = wanted.round if self.ledger.study.order == "fair" else 0
-            turn = -1 if wanted.trial.trial_id in self._need_whole else turn
-            place = (wanted.cell, wanted.round)
-            self._queue.push(wanted.trial.trial_id, turn, self._left(wanted), place)
+            turn = -1 if trial_id in self._need_whole else turn
+            self._queue.push(trial_id, turn, self._left(wanted), place)
 
     def _tell(self, event: str, wanted: Wanted, **values: Any) -> None:
         if self._listener:
@@ -321,9 +316,9 @@ class Queue:
 
         Where it does not fit, it is the next of the round in turn that does, or none.
         """
-        while self._by_length and self._by_length[0][-1] not in self._waiting:
+        while self._by_length[0][-1] not in self._waiting:
             heapq.heappop(self._by_length)
-        while self._in_turn and self._in_turn[0][-1] not in self._waiting:
+        while self._in_turn[0][-1] not in self._waiting:
             heapq.heappop(self._in_turn)
         is_overdue = slots > 1 and -self._by_length[0][0] * slots >= self._work
         trial_id = (self._by_length if is_overdue else self._in_turn)[0][-1]

@@ -49,16 +49,13 @@ class Proposer:
         What is proposed depends on the study and on what is recorded of the cell, not on the past
         of this process.
         """
-        search, untried = self._searches[cell.index], self._untried(cell)
+        untried = self._untried(cell)
         # What can be listed is looked through rather than asked for again and again.
         for attempt in range(_ATTEMPTS // 10 if untried else _ATTEMPTS):
-            wanted = self._take(cell, self._ask(cell, attempt))
-            if wanted:
+            if wanted := self._take(cell, self._ask(cell, attempt)):
                 return wanted
         for draw in untried:
-            search.enqueue_trial(draw)
-            wanted = self._take(cell, search.ask(self._space))
-            if wanted:
+            if wanted := self._take(cell, self._asked_for(cell, draw)):
                 return wanted
         cell.expected = len(cell.search)
         return None
@@ -77,6 +74,10 @@ class Proposer:
         else:
             search.tell(asked, state=states.FAIL)
 
+    def _asked_for(self, cell: CellStages, draw: dict[str, Any]) -> Any:
+        self._searches[cell.index].enqueue_trial(draw)
+        return self._searches[cell.index].ask(self._space)
+
     def _ask(self, cell: CellStages, attempt: int = 0) -> Any:
         search = self._searches[cell.index]
         key = f"{self._study.search_seed} {cell.cell} {len(cell.search)} {attempt}"
@@ -94,8 +95,8 @@ class Proposer:
         wanted = self._stages.add_recipe(cell, recipe) if recipe else None
         if wanted is None:
             self._forget(cell, asked)
-            return None
-        self._asked[wanted.trial.trial_id] = asked
+        else:
+            self._asked[wanted.trial.trial_id] = asked
         return wanted
 
     def _forget(self, cell: CellStages, asked: Any) -> None:
@@ -127,22 +128,15 @@ class Proposer:
             if any(row[key] != value for key, value in levels.items()):
                 continue
             draw = {key: row[key] for key in self._space if row[key] is not None}
-            if not self._holds(draw):
-                continue
-            recipe = self._recipe(cell, draw)
-            # The hash tells whether the row is of this cell and recipe.
-            if recipe is None or self._trial_id(cell, recipe) != row["trial_id"]:
+            if not (self._holds(draw) and self._is_of(cell, draw, row["trial_id"])):
                 continue
             asked = self._ask(cell)
-            again = self._recipe(cell, asked.params)
-            if again is None or self._trial_id(cell, again) != row["trial_id"]:
+            if not self._is_of(cell, asked.params, row["trial_id"]):
                 # It was proposed while other trials were under way.
                 self._forget(cell, asked)
-                self._searches[cell.index].enqueue_trial(draw)
-                asked = self._searches[cell.index].ask(self._space)
+                asked = self._asked_for(cell, draw)
             wanted = self._take(cell, asked)
-            outcome = wanted and recorded_outcome(history, self._study, wanted)
-            if wanted and outcome:
+            if wanted and (outcome := recorded_outcome(history, self._study, wanted)):
                 self.tell(wanted, outcome)
 
     def _holds(self, draw: dict[str, Any]) -> bool:
@@ -154,15 +148,17 @@ class Proposer:
                 return False
         return True
 
-    def _trial_id(self, cell: CellStages, recipe: Recipe) -> str:
+    def _is_of(self, cell: CellStages, draw: dict[str, Any], trial_id: str) -> bool:
+        """Return whether a draw is a cell's trial of that name, as its hash tells."""
+        if (recipe := self._recipe(cell, draw)) is None:
+            return False
         inputs, seed = self._stages.inputs, self._study.search_seed
-        return inputs.trial(self._study, cell.cell, recipe, seed).trial_id
+        return inputs.trial(self._study, cell.cell, recipe, seed).trial_id == trial_id
 
     def _distribution(self, values: list[Any] | dict[str, list[Any]]) -> Any:
         kinds = self._optuna.distributions
-        if isinstance(values, list):
-            return kinds.CategoricalDistribution(values)
-        ((kind, arguments),) = values.items()
+        chosen = {"choice": values} if isinstance(values, list) else values
+        ((kind, arguments),) = chosen.items()
         if kind == "choice":
             return kinds.CategoricalDistribution(list(dict.fromkeys(arguments)))
         low, high = (float(argument) for argument in arguments)

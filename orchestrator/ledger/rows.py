@@ -10,22 +10,17 @@ from typing import Any
 from orchestrator.ledger.history import COMPARED, KEPT, History, Row, with_test
 from orchestrator.ledger.stages import Outcome, Wanted
 from orchestrator.placement.shares import Share
-from results.records import SCORES, Status
+from results.records import TRIAL_SCHEMA, Status
 from results.store.store import Store
 from trainables.training.scores import Predictions
 from trainables.work.reports import EpochDone
 
-_MEASURES = [
-    f"{split}_{kind}" for split in ("train", "val", "test") for kind in ("loss", "accuracy")
-] + ["val_metric", "test_metric"]
-_SCORES = [f"{split}_{name}" for split in ("val", "test") for name in SCORES]
 _OPEN = dict.fromkeys(
-    ["best_epoch", "stopped_at_epoch", "stopped_cutoff", *(f"best_{name}" for name in _MEASURES)]
-    + [f"final_{name}" for name in (*_MEASURES, *_SCORES)]
+    name
+    for name in TRIAL_SCHEMA.names
+    if name.startswith(("best_", "final_")) or name in ("stopped_at_epoch", "stopped_cutoff")
 )
 """What is not known of a trial that has more to train, whatever was known before."""
-
-_LATEST = ("accuracy", "metric")
 
 
 @dataclass
@@ -122,22 +117,20 @@ class Rows(Mapping[str, Row]):
 
     def borrow(self, wanted: Wanted, lender: History) -> None:
         """Take a trial's rows from another run directory, as if it were trained for this study."""
-        trial = wanted.trial
-        row = lender.trials[trial.trial_id]
-        stage, origin = {"stage": wanted.stage.value}, {"origin": row["origin"]}
-        self.update(trial.trial_id, {**row, **stage, "error": None})
-        for epoch in lender.rows(trial.trial_id):
-            if not self._history.holds(trial.trial_id, epoch["epoch"]):
-                self.epochs.append({**epoch, **trial.columns(), **stage, **origin})
-        self.lent[lender.store].append(trial.trial_id)
+        trial_id, row = wanted.trial.trial_id, lender.trials[wanted.trial.trial_id]
+        own = {**wanted.trial.columns(), "stage": wanted.stage.value, "origin": row["origin"]}
+        self.update(trial_id, {**row, "stage": wanted.stage.value, "error": None})
+        for epoch in lender.rows(trial_id):
+            if not self._history.holds(trial_id, epoch["epoch"]):
+                self.epochs.append({**epoch, **own})
+        self.lent[lender.store].append(trial_id)
 
     def disown(self, trial_ids: Iterable[str]) -> None:
         """Mark trials that the study no longer asks for; nothing is deleted."""
         for trial_id in trial_ids:
-            values: dict[str, Any] = {"wanted": False, "measured": False}
-            if self[trial_id]["status"] == Status.RUNNING:
-                values["status"] = Status.PLANNED.value
-            self.update(trial_id, values)
+            status = self[trial_id]["status"]
+            status = Status.PLANNED.value if status == Status.RUNNING else status
+            self.update(trial_id, {"wanted": False, "measured": False, "status": status})
 
     def start(self, wanted: Wanted, share: Share) -> None:
         """Note that a trial has been given a place."""
@@ -152,21 +145,16 @@ class Rows(Mapping[str, Row]):
             taken = {other.slot for other in self._begun.values()}
             begun.slot = next(slot for slot in range(len(taken)) if slot not in taken)
         self.places = max(self.places, begun.slot + 1)
-        self.update(
-            trial_id,
-            {
-                "status": Status.RUNNING.value,
-                "attempts": (row["attempts"] or 0) + 1,
-                "host": None,
-                "slot": begun.slot,
-                "cpu": share.cpu,
-                "gpu": share.gpu,
-                "gpu_speed": share.speed if share.gpu else None,
-                "started_at": _now(),
-                "ended_at": None,
-                "error": None,
-            },
-        )
+        values = {
+            "status": Status.RUNNING.value,
+            "attempts": (row["attempts"] or 0) + 1,
+            "slot": begun.slot,
+            "cpu": share.cpu,
+            "gpu": share.gpu,
+            "gpu_speed": share.speed if share.gpu else None,
+            "started_at": _now(),
+        }
+        self.update(trial_id, values | dict.fromkeys(("host", "ended_at", "error")))
 
     def take(self, trial_id: str, report: EpochDone) -> None:
         """Take what a worker reports of an epoch; one that is recorded already is only compared."""
@@ -243,20 +231,20 @@ class Rows(Mapping[str, Row]):
             return {}
         metric, last = self._history.metric, epochs[-1]
         best = min(epochs, key=lambda row: (metric.rank(row["val_metric"]), row["epoch"]))
+        ends = {"final": last, "best": best}
+        parts = [(name, *name.partition("_")[::2]) for name in _OPEN]
         return {
             **_progress(epochs),
-            "best_epoch": best["epoch"],
             "evaluation_images_per_second": last["evaluation_images_per_second"],
-            **{f"final_{name}": last[name] for name in (*_MEASURES, *_SCORES)},
-            **{f"best_{name}": best[name] for name in _MEASURES},
+            **{name: ends[at][column] for name, at, column in parts if at in ends},
         }
 
 
 def _progress(epochs: Sequence[Row]) -> dict[str, Any]:
-    """Return the trial columns that say how far it is."""
     return {
         "epochs_done": len(epochs),
-        **{f"latest_val_{name}": epochs[-1][f"val_{name}"] if epochs else None for name in _LATEST},
+        "latest_val_accuracy": epochs[-1]["val_accuracy"] if epochs else None,
+        "latest_val_metric": epochs[-1]["val_metric"] if epochs else None,
         "seconds": math.fsum(row["seconds"] for row in epochs) if epochs else None,
     }
 

@@ -75,10 +75,9 @@ class Stages:
             expected = self._expected(cell, recipes)
             stages = CellStages(cell, index, recipes, expected, study.first_seeds)
             self.cells.append(stages)
-            if study.search:
-                for recipe in recipes:
-                    self.add_recipe(stages, recipe)
-            else:
+            for recipe in recipes if study.search else ():
+                self.add_recipe(stages, recipe)
+            if not study.search:
                 self._measures(stages, Stage.SEARCH if study.is_race else Stage.MEASURE)
 
     def add_recipe(self, cell: CellStages, recipe: Recipe) -> Wanted | None:
@@ -86,8 +85,10 @@ class Stages:
         trial = self.inputs.trial(self.study, cell.cell, recipe, self.study.search_seed)
         if trial.trial_id in self.wanted:
             return None
-        cell.search.append(self._want(Wanted(trial, cell.index, Stage.SEARCH, len(cell.search))))
-        return cell.search[-1]
+        wanted = Wanted(trial, cell.index, Stage.SEARCH, len(cell.search))
+        self.wanted[trial.trial_id] = wanted
+        cell.search.append(wanted)
+        return wanted
 
     def settle(self, cell: CellStages, outcome: Callable[[str], Outcome | None]) -> list[Wanted]:
         """Choose a cell's winner once its search has ended; return what is to be measured.
@@ -99,18 +100,13 @@ class Stages:
         known = [(result, trial) for result, trial in ended if result is not None]
         if not self._is_searching(cell) or cell.unknown_recipes or len(known) < len(ended):
             return []
-        completed = [
-            (rank(result.score), trial.trial_id, trial)
-            for result, trial in known
-            if result.status is Status.COMPLETED
-        ]
+        completed = [each for each in known if each[0].status is Status.COMPLETED]
         if not completed:
             counts = Counter(result.status.value for result, _ in known)
             became = [f"{number} {status}" for status, number in sorted(counts.items())]
             cell.lost = f"none of its recipes completed ({', '.join(became) or 'none tried'})"
             return []
-        *_, winner = min(completed, key=lambda entry: entry[:2])
-        cell.winner = winner
+        _, cell.winner = min(completed, key=lambda each: (rank(each[0].score), each[1].trial_id))
         return self._measures(cell)
 
     def measure_more(self, cell: CellStages, count: int) -> list[Wanted]:
@@ -134,11 +130,9 @@ class Stages:
         wanted = self.wanted.get(trial_id)
         if wanted is None or self.study.is_race:
             return False
-        if wanted.stage is Stage.MEASURE:
-            return True
-        winner = self.cells[wanted.cell].winner
-        chosen = winner is not None and winner.trial_id == trial_id
-        return chosen and wanted.trial.seed in self.cells[wanted.cell].seeds
+        cell = self.cells[wanted.cell]
+        is_chosen = cell.winner is wanted.trial and wanted.trial.seed in cell.seeds
+        return wanted.stage is Stage.MEASURE or is_chosen
 
     def possible_measures(self, cell: CellStages) -> set[str]:
         """Return the trials that a cell without a winner yet may come to measure."""
@@ -168,18 +162,16 @@ class Stages:
     def _is_searching(self, cell: CellStages) -> bool:
         return self.study.search is not None and not (cell.winner or cell.lost)
 
-    def _want(self, wanted: Wanted) -> Wanted:
-        self.wanted[wanted.trial.trial_id] = wanted
-        return wanted
-
     def _measures(self, cell: CellStages, stage: Stage = Stage.MEASURE) -> list[Wanted]:
         """Want the trials that measure a cell with its seeds; return those that are new."""
         trials = [self._measured(cell, seed) for seed in cell.seeds]
-        return [
-            self._want(Wanted(trial, cell.index, stage, number))
+        new = {
+            trial.trial_id: Wanted(trial, cell.index, stage, number)
             for number, trial in enumerate(trials)
             if trial.trial_id not in self.wanted
-        ]
+        }
+        self.wanted |= new
+        return [*new.values()]
 
     def _measured(self, cell: CellStages, seed: int) -> Trial:
         if cell.winner:
@@ -203,18 +195,15 @@ class Stages:
             yield cell, [recipes[position] for position in generator.permutation(len(recipes))]
 
     def _expected(self, cell: Cell, recipes: list[Recipe]) -> int:
-        """Return how many recipes the search of a cell will have tried."""
         search = self.study.search
         if not search or search.algorithm != "optuna":
             return len(recipes) if search else 0
-        if not search.is_finite:
-            return search.size
         distinct: set[str] = set()
-        for draw in search.corners():
+        for draw in search.corners() if search.is_finite else ():
             distinct.add(str(self.study.recipe_of(cell, draw).identity()))
             if len(distinct) == search.size:
                 break
-        return len(distinct)
+        return len(distinct) if search.is_finite else search.size
 
 
 def recorded_outcome(history: History, study: Study, wanted: Wanted) -> Outcome | None:
@@ -225,11 +214,10 @@ def recorded_outcome(history: History, study: Study, wanted: Wanted) -> Outcome 
     trial_id, budget = wanted.trial.trial_id, wanted.trial.recipe.intervals
     if history.has(wanted.trial, study):
         return Outcome(Status.COMPLETED, history.score(trial_id, budget))
-    stopped = history.status(trial_id) is Status.STOPPED
-    rule = study.stopping
-    if stopped and wanted.stage is Stage.SEARCH and rule is not None:
-        at = history.trials[trial_id]["stopped_at_epoch"] or 0
+    is_stopped = history.status(trial_id) is Status.STOPPED and wanted.stage is Stage.SEARCH
+    if is_stopped and study.stopping:
+        at, done = history.trials[trial_id]["stopped_at_epoch"] or 0, history.epochs_done(trial_id)
         # Where the rule has no rung any more, its stops do not stand.
-        if rule.is_rung(at) and 0 < at <= history.epochs_done(trial_id):
-            return Outcome(Status.STOPPED, history.score(trial_id, history.epochs_done(trial_id)))
+        if study.stopping.is_rung(at) and 0 < at <= done:
+            return Outcome(Status.STOPPED, history.score(trial_id, done))
     return None

@@ -2,9 +2,11 @@
 
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from itertools import takewhile
@@ -44,19 +46,16 @@ def describe(cpus: float, gpus: float) -> dict[str, Any]:
 
 
 def _version(package: str) -> str | None:
-    try:
+    with suppress(metadata.PackageNotFoundError):
         return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    return None
 
 
 def _cpu_model() -> str | None:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or None
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, None)
+    with suppress(OSError):
+        found = re.search(r"^model name[^:\n]*:(.*)", Path("/proc/cpuinfo").read_text(), re.M)
+        return found[1].strip() if found else None
+    return platform.processor() or None
 
 
 def git_commit() -> str | None:
@@ -66,8 +65,7 @@ def git_commit() -> str | None:
 
 def first_word(*command: str) -> str | None:
     """Return the first word that a command prints; None where it fails, or is not there."""
-    try:
+    with suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return next(iter(done.stdout.split()), None)
+        return next(iter(done.stdout.split()), None)
+    return None

@@ -27,8 +27,7 @@ def images_foreseen(
     study: Study, inputs: Inputs, trials: Iterable[Trial], on_gpu: bool
 ) -> ImagesForeseen | None:
     """Return where trials would hold images; None without images, or for another machine's GPU."""
-    shown = (trial for trial in trials if not trial.recipe.keeps_features)
-    asks = asks_of(study, inputs, shown)
+    asks = asks_of(study, inputs, (trial for trial in trials if not trial.recipe.keeps_features))
     if not asks or inputs.info is None:
         return None
     from trainables.data.dataset import decode_size, decoding_seconds, is_stored

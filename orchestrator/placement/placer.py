@@ -32,8 +32,9 @@ class Placer:
         self._precision: Precision | None = None
         self._only_kind = ""
         """Ray's name of all GPUs that were there as bf16 was settled, if it is one."""
-        self.nodes: list[shares.Node] = []
         self._has_gpu = False
+        self.nodes: list[shares.Node] = []
+        """Those that are there now; as some join or leave during a run, what trials get stays."""
 
     def share(self, trial: Trial) -> shares.Share:
         """Return a trial's CPUs and GPUs."""
@@ -102,10 +103,6 @@ class Placer:
         self._has_gpu = gpu_problem() is None
         return [] if self._has_gpu else [_UNSEEN]
 
-    def remeet(self, nodes: list[shares.Node]) -> None:
-        """Take note of nodes that joined or left during a run; what trials get stays."""
-        self.nodes = nodes
-
     def settle(self, recorded: Precision | None, note: Callable[[str], None]) -> None:
         """Settle what `precision: auto` comes to in all trials.
 
@@ -134,8 +131,7 @@ class Placer:
         from orchestrator.placement.survey import Survey
 
         cpus, most = self._study.resources.cpu, self._most(len(trials))
-        survey = Survey(cpus, most, note, precision=self._precision)
-        return self.take(survey.take(asks))
+        return self.take(Survey(cpus, most, note, precision=self._precision).take(asks))
 
     def take(self, found: dict[str, dict[Load, shares.Measured]]) -> list[str]:
         """Place trials by what each load takes of every kind of GPU; return what is odd."""
@@ -172,13 +168,11 @@ class Placer:
         if not self._measured or not declared.gpu:
             return declared
         load = shares.load_of(trial, self._inputs)
-        if load in self._measured:
-            return self._measured[load]
-        # Proposed since: larger batches of the same are sure to take no less.
-        kind = replace(load, batch_size=0)
-        alike = (known for known in self._measured if replace(known, batch_size=0) == kind)
-        larger = (known for known in alike if known.batch_size > load.batch_size)
-        nearest = min(larger, key=lambda known: known.batch_size, default=None)
+        size = load.batch_size
+        # Of one that was proposed since, larger batches are sure to take no less.
+        alike = (known for known in self._measured if replace(known, batch_size=size) == load)
+        enough = (known for known in alike if known.batch_size >= size)
+        nearest = min(enough, key=lambda known: known.batch_size, default=None)
         return self._measured[nearest] if nearest else declared
 
     def _most(self, n_trials: int) -> dict[str, int]:
@@ -203,7 +197,5 @@ _UNSEEN = (
 
 def declared_share(study: Study, on_gpu: bool) -> shares.Share:
     """Return what a trial is given by the study's word; `auto` is a whole GPU, if on GPUs."""
-    gpu = study.resources.gpu
-    if gpu == "auto":
-        gpu = int(on_gpu)
+    gpu = int(on_gpu) if study.resources.gpu == "auto" else study.resources.gpu
     return shares.Share(float(study.resources.cpu), float(Fraction(gpu)))

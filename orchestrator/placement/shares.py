@@ -24,7 +24,6 @@ HEADROOM = 1.1
 PAYS = 1.1
 """Images that trials which share a GPU train together, for each of one alone: less is noise."""
 _AMD = Path("/dev/kfd")
-_DEVICES = Path("/dev")
 _GPU_FILES = ("nvidia*", "nvhost*", "nvmap", "dxg")
 """Names in `/dev` of every GPU that trials can use: NVIDIA's, Jetson's, WSL's."""
 MOST = 10_000
@@ -136,20 +135,16 @@ def copies(total_bytes: int, footprint: Footprint, image_bytes: int, most: int) 
     Each takes its footprint of all the GPU's bytes, and those of its images where they are at most
     a stated share of its part (`trainables.data.holding`).
     """
-    peak = footprint.peak_bytes
-    if peak is None:
-        return 0
+    peak, context = footprint.peak_bytes, footprint.context_bytes
     # A trial alone may use the headroom too.
-    alone = peak + _on_gpu(image_bytes, total_bytes)
-    if footprint.context_bytes + alone > total_bytes:
+    if peak is None or context + peak + _on_gpu(image_bytes, total_bytes) > total_bytes:
         return 0
 
     def fitting(n_bytes: int) -> int:
         tensors = math.ceil((peak + n_bytes) * HEADROOM)
-        return max(1, min(most, total_bytes // (footprint.context_bytes + tensors)))
+        return max(1, min(most, total_bytes // (context + tensors)))
 
-    without = fitting(0)
-    return fitting(_on_gpu(image_bytes, total_bytes / without))
+    return fitting(_on_gpu(image_bytes, total_bytes / fitting(0)))
 
 
 def _on_gpu(image_bytes: int, room: float) -> int:
@@ -179,9 +174,7 @@ def worth_sharing(footprint: Footprint, k: int) -> int:
 
 
 def share_for(
-    cpu: float,
-    fits: Mapping[str, tuple[int, float | None]],
-    gpus: Mapping[str, float],
+    cpu: float, fits: Mapping[str, tuple[int, float | None]], gpus: Mapping[str, float]
 ) -> Share:
     """Return the share of a trial with some CPUs, safe wherever Ray may place it.
 
@@ -209,8 +202,7 @@ def larger(share: Share, nodes: Sequence[Node], shortage: FailureKind) -> Share 
     """
     if shortage == FailureKind.OUT_OF_GPU_MEMORY:
         return replace(share, gpu=1.0, speed=1.0) if 0 < share.gpu < 1 else None
-    fitting = (node.cpu for node in nodes if places(node, share))
-    most = max(fitting, default=0.0)
+    most = max((node.cpu for node in nodes if places(node, share)), default=0.0)
     return replace(share, cpu=min(most, 2 * share.cpu)) if share.cpu < most else None
 
 
@@ -309,7 +301,7 @@ def shares_foreseen(
 
 def has_gpu() -> bool:
     """Return whether trials can train on a GPU of this machine."""
-    if sys.platform == "linux" and not any(any(_DEVICES.glob(name)) for name in _GPU_FILES):
+    if sys.platform == "linux" and not any(any(Path("/dev").glob(name)) for name in _GPU_FILES):
         # Importing torch to be told so takes two seconds.
         return False
     from trainables.training.device import gpu_problem

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import (
     NodeAffinitySchedulingStrategy,
@@ -28,6 +28,7 @@ RATE_SECONDS = 3.0
 """Seconds of training that tell the images per second."""
 
 
+@dataclass
 class Survey:
     """Measures loads on the kinds of GPU of a cluster, one after another.
 
@@ -36,16 +37,11 @@ class Survey:
     give a probe that counts on the CPU.
     """
 
-    def __init__(
-        self,
-        cpus: int,
-        most: Mapping[str, int],
-        note: Callable[[str], None],
-        probe: type[Probe] = Probe,
-        precision: Precision | None = None,
-    ) -> None:
-        self._cpus, self._most, self._note, self._kind = cpus, most, note, probe
-        self._precision = precision
+    cpus: int
+    most: Mapping[str, int]
+    note: Callable[[str], None]
+    probe: type[Probe] = Probe
+    precision: Precision | None = None
 
     def take(self, asks: Mapping[Load, Ask]) -> dict[str, dict[Load, Measured]]:
         """Return what is found by kind and load; kinds whose GPUs torch does not see are left out.
@@ -54,7 +50,7 @@ class Survey:
         memory, a trial gets a whole GPU: nothing waits for ever.
         """
         found: dict[str, dict[Load, Measured]] = {}
-        for kind, most in self._most.items():
+        for kind, most in self.most.items():
             try:
                 with self._place(kind, most) as place:
                     hardware = self._hardware(place, *next(iter(asks.items())))
@@ -64,7 +60,7 @@ class Survey:
                             for load, ask in asks.items()
                         }
             except (RayError, RuntimeError) as error:
-                self._note(f"warning: not measured, so trials get whole GPUs: {first_line(error)}")
+                self.note(f"warning: not measured, so trials get whole GPUs: {first_line(error)}")
                 found[kind] = dict.fromkeys(asks, Measured(None, None, 1))
         return found
 
@@ -72,7 +68,7 @@ class Survey:
         probe = self._probe(place, load, ask, 1)
         hardware: Hardware | None = ray.get(probe.hardware.remote())
         ray.kill(probe)
-        auto = self._precision
+        auto = self.precision
         return replace(hardware, auto=auto) if hardware and auto else hardware
 
     def _load(self, place: Any, most: int, hardware: Hardware, load: Load, ask: Ask) -> Measured:
@@ -80,7 +76,7 @@ class Survey:
         try:
             while k := _untried(hardware, footprint, ask, most):
                 if footprint is known:
-                    self._note(f"measuring {load} on {hardware.gpu}")
+                    self.note(f"measuring {load} on {hardware.gpu}")
                 context = footprint.context_bytes if footprint else None
                 found = self._tried(place, load, ask, k, context)
                 if footprint is None:
@@ -92,9 +88,9 @@ class Survey:
                 record(load, hardware, footprint)
                 if (gain := speed(footprint, k)) and k > 1:
                     how = "by MPS" if hardware.has_mps else "in turns; MPS would let them overlap"
-                    self._note(f"{k} at once train {k * gain:.2f} times what one does, {how}")
+                    self.note(f"{k} at once train {k * gain:.2f} times what one does, {how}")
         except (RayError, RuntimeError) as error:
-            self._note(f"warning: {load} could not be measured: {first_line(error)}")
+            self.note(f"warning: {load} could not be measured: {first_line(error)}")
             return Measured(hardware, footprint, 1)
         return Measured(hardware, footprint, _fitting(hardware, footprint, ask, most))
 
@@ -119,31 +115,23 @@ class Survey:
         return *taken[0], sum(rates) / k
 
     def _probe(self, place: Any, load: Load, ask: Ask, k: int, context: int | None = None) -> Any:
-        given = (ask.trial, load.side, load.evaluated)
-        return (
-            ray.remote(self._kind)
-            .options(
-                num_cpus=self._cpus,
-                num_gpus=countable(1 / k),
-                scheduling_strategy=PlacementGroupSchedulingStrategy(place, 0),
-            )
-            .remote(*given, self._cpus, 1 / k, context, self._precision)
-        )
+        there = PlacementGroupSchedulingStrategy(place, 0)
+        amounts = {"num_cpus": self.cpus, "num_gpus": countable(1 / k)}
+        probe = ray.remote(self.probe).options(**amounts, scheduling_strategy=there)
+        given = (ask.trial, load.side, load.evaluated, self.cpus)
+        return probe.remote(*given, 1 / k, context, self.precision)
 
     @contextmanager
     def _place(self, kind: str, most: int) -> Iterator[Any]:
         """Hold a whole GPU of a kind, and CPUs of so many trials; RuntimeError if none is free."""
-        bundle = {"GPU": 1.0, "CPU": float(self._cpus * most)}
-        if kind:
-            bundle[f"accelerator_type:{kind}"] = 0.001
+        named = {f"accelerator_type:{kind}": 0.001} if kind else {}
+        bundle = {"GPU": 1.0, "CPU": float(self.cpus * most), **named}
         place = placement_group([bundle])
         try:
-            try:
-                ray.get(place.ready(), timeout=PATIENCE_SECONDS)
-            except GetTimeoutError:
+            if not ray.wait([place.ready()], timeout=PATIENCE_SECONDS)[0]:
                 # Taken by others is not unseen by torch: trials wait their turn for it.
                 free = f"no GPU with {bundle['CPU']:g} CPUs beside it was free to look at"
-                raise RuntimeError(free) from None
+                raise RuntimeError(free)
             yield place
         finally:
             remove_placement_group(place)
@@ -153,10 +141,9 @@ def _fitting(hardware: Hardware, footprint: Footprint | None, ask: Ask, most: in
     """Return how many trials a GPU holds, but for numbers that were tried and did not fit."""
     if footprint is None:
         return 1
-    while (k := copies(hardware.total_bytes, footprint, ask.image_bytes, most)) > 1:
-        if footprint.shared.get(k) != 0:
-            break
-        most = k - 1
+    k = copies(hardware.total_bytes, footprint, ask.image_bytes, most)
+    while footprint.shared.get(k) == 0:
+        k = copies(hardware.total_bytes, footprint, ask.image_bytes, k - 1)
     return k
 
 
@@ -173,12 +160,11 @@ def _untried(hardware: Hardware, footprint: Footprint | None, ask: Ask, most: in
 
 def natives_of_nodes(on_gpu: bool) -> dict[str, bool]:
     """Return by its name whether each device of the nodes that may train computes bf16."""
-    resource, asked = "GPU" if on_gpu else "CPU", []
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    places = [node["NodeID"] for node in alive if node["Resources"].get("GPU" if on_gpu else "CPU")]
+    there = [NodeAffinitySchedulingStrategy(place, soft=False) for place in places]
     look = ray.remote(num_cpus=0, max_calls=1)(_natives_there)
-    for node in ray.nodes():
-        if node["Alive"] and node["Resources"].get(resource):
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked.append(look.options(scheduling_strategy=there).remote(on_gpu))
+    asked = [look.options(scheduling_strategy=place).remote(on_gpu) for place in there]
     found: dict[str, bool] = {}
     ready = ray.wait(asked, num_returns=len(asked), timeout=PATIENCE_SECONDS)[0] if asked else []
     for answer in ready:

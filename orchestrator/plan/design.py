@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 
@@ -13,22 +12,23 @@ from orchestrator.study.inputs import Inputs
 from orchestrator.study.study import Study
 from results.analysis.board import UNEQUAL_CLASSES
 from results.findings import rules
-from results.findings.finding import Finding, Severity, warning
-from results.findings.finding import note as noted
+from results.findings.finding import Finding, Severity, note, warning
 from results.metric import ACCURACY
 from results.phrases import count, percent
 from trainables.data.splits import share_to_count
 
 _EDGED = ("lr", "weight_decay")
 """Tuned fields of which too little and too much both do harm."""
-_IDLE_STOPPING = partial(warning, "idle-stopping")
 
 
 def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Finding]:
     """Return what stands against the comparisons of a study that is otherwise sound."""
     return [
         *_scores(study, inputs),
-        *_notes(inputs),
+        *(
+            Finding(Severity(said.severity), said.code, f"data: {said.text}", said.advice)
+            for said in (inputs.inventory.notes if inputs.inventory else ())
+        ),
         *_few_steps(stages, inputs),
         *_unequal_updates(stages, inputs),
         *_few_sizes(study, inputs),
@@ -41,7 +41,6 @@ def design_findings(study: Study, stages: Stages, inputs: Inputs) -> list[Findin
 
 
 def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
-    """Say so where test accuracies have no interval, or are too good."""
     if rules.has_few_seeds(len(study.first_seeds)):
         yield rules.SEEDS(
             "seeds: one seed gives no interval and no ranking",
@@ -57,7 +56,7 @@ def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
     if tested.max() > UNEQUAL_CLASSES * tested.min() > 0 and study.metric == ACCURACY:
         share = percent(tested.max() / tested.sum())
         name = info.class_names[int(tested.argmax())] if info else "the largest class"
-        yield noted(
+        yield note(
             "unequal-classes",
             f"data: {share} of the test images are {name}, so that guessing it alone has an "
             f"accuracy of {share}",
@@ -65,19 +64,12 @@ def _scores(study: Study, inputs: Inputs) -> Iterator[Finding]:
         )
 
 
-def _notes(inputs: Inputs) -> Iterator[Finding]:
-    """Say what is worth knowing about the data."""
-    for note in inputs.inventory.notes if inputs.inventory else ():
-        yield Finding(Severity(note.severity), note.code, f"data: {note.text}", note.advice)
-
-
 def _few_steps(stages: Stages, inputs: Inputs) -> Iterator[Finding]:
     few = {}
     for cell in stages.cells:
-        recipe = cell.recipes[0] if cell.recipes else None
-        if recipe and recipe.epochs:
+        for recipe in cell.recipes[:1]:
             steps = math.ceil(inputs.count(cell.cell["fraction"]) / recipe.batch_size)
-            if rules.has_few_steps(steps):
+            if recipe.epochs and rules.has_few_steps(steps):
                 few[str(cell.cell)] = steps
     if few:
         cell_name, steps = next(iter(few.items()))
@@ -90,7 +82,6 @@ def _few_steps(stages: Stages, inputs: Inputs) -> Iterator[Finding]:
 
 
 def _unequal_updates(stages: Stages, inputs: Inputs) -> Iterator[Finding]:
-    """Say so where small fractions get less training, not only less data."""
     updates: dict[str, int] = {}
     for cell in stages.cells:
         count, fraction = inputs.count(cell.cell["fraction"]), str(cell.cell["fraction"])
@@ -98,12 +89,9 @@ def _unequal_updates(stages: Stages, inputs: Inputs) -> Iterator[Finding]:
             if recipe.epochs:
                 asked = recipe.epochs * math.ceil(count / recipe.batch_size)
                 updates[fraction] = min(asked, updates.get(fraction, asked))
-    if len(updates) < 2:
-        return
-    (small, fewest), (large, most) = (
-        pick(updates.items(), key=lambda entry: entry[1]) for pick in (min, max)
-    )
-    if rules.has_unequal_updates(fewest, most):
+    small, large = (pick(updates, key=updates.__getitem__, default="") for pick in (min, max))
+    fewest, most = updates.get(small, 0), updates.get(large, 0)
+    if small != large and rules.has_unequal_updates(fewest, most):
         parts = stages.cells[0].recipes[0].intervals
         budget = math.ceil(most / parts) * parts
         yield rules.UPDATES(
@@ -118,11 +106,8 @@ def _few_sizes(study: Study, inputs: Inputs) -> Iterator[Finding]:
     sizes = len(study.factors["fraction"])
     if not rules.has_few_sizes(sizes) or study.is_race:
         return
-    lacks = (
-        "no curve can be fitted"
-        if sizes < 3
-        else "a fitted curve has nothing left to be checked by"
-    )
+    lacks = "a fitted curve has nothing left to be checked by"
+    lacks = "no curve can be fitted" if sizes < 3 else lacks
     counts = {size: share_to_count(Fraction(size), inputs.n_train) for size in rules.ADVISED_SIZES}
     possible = [size for size, n in counts.items() if n >= max(inputs.fewest, inputs.n_classes)]
     advice = "smaller ones leave classes without images"
@@ -136,7 +121,6 @@ def _few_sizes(study: Study, inputs: Inputs) -> Iterator[Finding]:
 
 
 def _one_lr(study: Study) -> Iterator[Finding]:
-    """Say so where models from scratch and pretrained ones share an untuned learning rate."""
     weights = [str(level) for level in study.factors["weights"]]
     tuned = study.search is not None and "lr" in study.search.fields
     if rules.shares_lr(weights, tuned or "lr" in study.factors):
@@ -151,7 +135,6 @@ def _one_lr(study: Study) -> Iterator[Finding]:
 
 
 def _frozen(study: Study) -> Iterator[Finding]:
-    """Say how heads are trained where backbones are frozen, and where that tells little."""
     frozen = [recipe for _, recipe in study.recipe_space.recipes() if recipe.freeze == "backbone"]
     if frozen and "none" in map(str, study.factors["weights"]):
         yield warning(
@@ -161,13 +144,13 @@ def _frozen(study: Study) -> Iterator[Finding]:
             "freeze pretrained weights alone",
         )
     if any(recipe.keeps_features for recipe in frozen):
-        yield noted(
+        yield note(
             "frozen-features",
             "recipe.freeze: heads are trained on features, which are computed once for all trials "
             "of a backbone that scale the images alike, and kept in the cache folder",
         )
     if not all(recipe.keeps_features for recipe in frozen):
-        yield noted(
+        yield note(
             "frozen-in-place",
             "recipe.freeze: heads are trained in place, since the images are others in every pass",
             "without augmentation, mixup and cutmix, features are computed once",
@@ -198,7 +181,6 @@ def _widened(ordered: Sequence[float]) -> list[float]:
 
 
 def _idle_stopping(study: Study, stages: Stages) -> Iterator[Finding]:
-    """Say so where early stopping can never act."""
     rule = study.stopping
     groups = Counter(filter(None, map(stages.group, stages.wanted.values())))
     largest = max([*(cell.expected for cell in stages.cells), *groups.values()], default=0)
@@ -222,4 +204,4 @@ def _idle_stopping(study: Study, stages: Stages) -> Iterator[Finding]:
         advice = "lower grace"
     else:
         return
-    yield _IDLE_STOPPING(f"early_stopping: {why}, so nothing is ever stopped", advice)
+    yield warning("idle-stopping", f"early_stopping: {why}, so nothing is ever stopped", advice)

@@ -2,11 +2,11 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow.compute as pc
 
@@ -68,13 +68,11 @@ def work_of(inputs: Inputs, study: Study | None = None) -> Callable[[Trial], Wor
         return float(found.flops_per_image), found.n_layers
 
     def work(trial: Trial) -> Work:
-        recipe = trial.recipe
-        trained = trial.images_per_interval
+        recipe, trained = trial.recipe, trial.images_per_interval
         flops, layers = model(trial)
-        updates = math.ceil(trained / recipe.batch_size)
         share = inputs.tests(study, trial) / recipe.intervals if study else 1.0
         evaluated = inputs.n_validation + share * inputs.n_test
-        return Work(trained, evaluated, flops, updates, layers)
+        return Work(trained, evaluated, flops, math.ceil(trained / recipe.batch_size), layers)
 
     return work
 
@@ -122,8 +120,7 @@ _FORM = Kind._fields[:-2]
 def kind_of(trial: Trial, cpus: float, on_gpu: bool) -> Kind:
     """Return a trial's kind, given what it is trained on."""
     columns = {"model": trial.model, **trial.recipe.columns()}
-    form = {name: columns[name] for name in _FORM}
-    return Kind(**form, cpus=float(cpus), on_gpu=on_gpu)
+    return Kind._make([*(columns[name] for name in _FORM), float(cpus), on_gpu])
 
 
 @dataclass(frozen=True)
@@ -176,14 +173,13 @@ class Durations:
 
     def expect(self, trial: Trial) -> Expectation:
         """Return what is expected of a trial, from its beginning to its budget."""
-        kind, work = self._kind(trial), self._work(trial)
+        kind, work, intervals = self._kind(trial), self._work(trial), trial.recipe.intervals
         if kind in self._measured:
             basis, pace = self._measured[kind]
-            return Expectation(_paced(work, pace), pace.setup, trial.recipe.intervals, basis)
+            return Expectation(_paced(work, pace), pace.setup, intervals, basis)
         ratio = self._ratios.get((kind.cpus, kind.on_gpu)) if work.flops else None
         basis = Basis.SCALED if ratio else Basis.FLOPS if work.flops else Basis.GUESS
-        interval = (ratio or 1.0) * _reckoned(work, kind)
-        return Expectation(interval, self._setup, trial.recipe.intervals, basis)
+        return Expectation((ratio or 1.0) * _reckoned(work, kind), self._setup, intervals, basis)
 
     def seconds(self, trial: Trial) -> float:
         """Return the seconds of a whole trial."""
@@ -202,29 +198,25 @@ class Durations:
 
 
 def _paced(work: Work, pace: Pace) -> float:
-    """Return the seconds of an interval by what was measured."""
     return pace.train * work.trained + pace.evaluate * work.evaluated
 
 
 def _reckoned(work: Work, kind: Kind) -> float:
-    """Return the seconds of an interval by what is to be computed."""
     speed = GPU_SPEED if kind.on_gpu else CPU_SPEED * kind.cpus
     passes = TRAINING_PASSES * work.trained + work.evaluated
     layers = work.updates * work.layers * (GPU_LAYER if kind.on_gpu else CPU_LAYER)
     return passes * (work.flops or UNKNOWN_FLOPS) / speed + layers
 
 
-def uses_gpu(study: Study, recorded: Iterable[Kind] = ()) -> bool:
+def uses_gpu(study: Study, recorded: Collection[Kind] = ()) -> bool:
     """Return whether a study's trials are expected to train on GPUs, as it asks for.
 
     With `auto`, kinds of trial that were trained before decide; without any, this machine.
     """
-    gpu = study.resources.gpu
-    if gpu != "auto":
-        return bool(gpu)
-    kinds = [*recorded]
-    if kinds or study.trainable == "simulated":
-        return any(kind.on_gpu for kind in kinds)
+    if study.resources.gpu != "auto":
+        return bool(study.resources.gpu)
+    if recorded or study.trainable == "simulated":
+        return any(kind.on_gpu for kind in recorded)
     return has_gpu()
 
 
@@ -258,13 +250,11 @@ def recorded_paces(store: Store, evaluated: int) -> dict[Kind, Pace]:
     for side in ("image_height", "image_width"):
         # Rows of older versions have squares, and their one side alone.
         epochs[side] = epochs[side].fillna(epochs["image_size"])
+    alike = epochs.groupby([*_FORM, "cpu", "gpu"], dropna=False, sort=False)
+    # A trainable of one's own need not say how fast it is.
+    middle = alike[["train", "evaluate"]].median().dropna()
     paces = {}
-    for key, rows in epochs.groupby([*_FORM, "cpu", "gpu"], dropna=False, sort=False):
-        known: list[Any] = [None if value != value else value for value in key]
-        kind = Kind(**dict(zip(_FORM, known, strict=False)), cpus=known[-2], on_gpu=bool(known[-1]))
-        middle = rows[["train", "evaluate"]].median()
-        if middle.isna().any():
-            # A trainable of one's own need not say how fast it is.
-            continue
-        paces[kind] = Pace(float(middle["train"]), float(middle["evaluate"]), setup, start)
+    for key, train, evaluate in middle.itertuples(name=None):
+        *form, cpus, gpus = (None if value != value else value for value in key)
+        paces[Kind._make([*form, cpus, bool(gpus)])] = Pace(train, evaluate, setup, start)
     return paces

@@ -1,31 +1,32 @@
 """Wanted − recorded: what a run would train, and what is doubtful about it."""
 
+import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from orchestrator.errors import RunError, StudyError
 from orchestrator.ledger.history import history_of
-from orchestrator.ledger.ledger import Ledger, State
-from orchestrator.ledger.looks import all_needed
+from orchestrator.ledger.ledger import Ledger, State, all_needed
 from orchestrator.placement.images import ImagesForeseen, images_foreseen
 from orchestrator.placement.precision import is_left_open, natives_here, settled
 from orchestrator.placement.shares import has_gpu, shares_foreseen
 from orchestrator.plan.design import design_findings
 from orchestrator.plan.durations import uses_gpu
-from orchestrator.plan.neighbours import neighbours
+from orchestrator.study.file import continued
 from orchestrator.study.inputs import Inputs, find_inputs, look_at_images
 from orchestrator.study.levels import STANDARD_FACTORS
-from orchestrator.study.recorded import continued
 from orchestrator.study.study import Study
 from results.errors import StoreError
 from results.findings.finding import Finding, note, warning
 from results.metric import Metric
+from results.phrases import count
 from results.records import Status
 from results.store.objects import Location
 from results.store.store import Store
@@ -33,6 +34,8 @@ from trainables.functions import places_of
 
 _OURS = ("orchestrator", "trainables", "results", "timm")
 """Modules that studies may name and nobody writes anew."""
+_MOST_NEIGHBOURS = 50
+"""Run directories that are looked at for trials which the study would train."""
 
 
 @dataclass(frozen=True)
@@ -81,20 +84,17 @@ class Plan:
         counts = {key: sum(row[key] for row in self.cells) for key in ("trials", *map(str, State))}
         recorded = counts[State.REUSED] + counts[State.CONTINUED]
         orphaned = len(self.ledger.orphaned())
-        wanted = counts.pop("trials")
+        wanted, stages = counts.pop("trials"), self.ledger.stages
+        places = all_needed(stages) if self.ledger.may_add_seeds else ()
+        growing = [stages.cells[place] for place in places if not stages.cells[place].lost]
+        added = sum(len(self.study.all_seeds) - len(cell.seeds) for cell in growing)
         return {
             "wanted": wanted,
-            "wanted_at_most": wanted + self._added_at_most(),
+            "wanted_at_most": wanted + added,
             "recorded": recorded + orphaned,
             **counts,
             "orphaned": orphaned,
         }
-
-    def _added_at_most(self) -> int:
-        """Return how many trials looks may add."""
-        cells, most = self.ledger.stages.cells, len(self.study.all_seeds)
-        places = all_needed(self.ledger.stages) if self.ledger.may_add_seeds else ()
-        return sum(most - len(cells[place].seeds) for place in places if not cells[place].lost)
 
     @cached_property
     def cells(self) -> list[dict[str, Any]]:
@@ -104,9 +104,8 @@ class Plan:
         for trial_id, wanted in stages.wanted.items():
             counts[wanted.cell][ledger.state(trial_id)] += 1
         rows = []
-        for cell, count in zip(stages.cells, counts, strict=True):
-            unknown = cell.unknown_recipes + stages.unknown_measures(cell)
-            count[State.NEW] += unknown
+        for cell, own in zip(stages.cells, counts, strict=True):
+            own[State.NEW] += cell.unknown_recipes + stages.unknown_measures(cell)
             rows.append(
                 {
                     "cell": str(cell.cell),
@@ -117,8 +116,8 @@ class Plan:
                     "n_train": self.inputs.count(cell.cell["fraction"]),
                     "head": self.inputs.heads.get((cell.cell["model"], str(cell.cell["weights"]))),
                     "recipes": max(cell.expected, len(cell.recipes)),
-                    "trials": count.total(),
-                    **{state.value: count[state] for state in State},
+                    "trials": own.total(),
+                    **{state.value: own[state] for state in State},
                 }
             )
         return rows
@@ -162,7 +161,7 @@ def plan_study(
     Raises StudyError where the study cannot be run or the run directory belongs to another one, and
     StoreError where that cannot be read.
     """
-    store = Store.at(out or default_out(study))
+    store = Store(out or default_out(study))
     study = continued(study, store)
     inputs = find_inputs(study, say)
     if look:
@@ -178,7 +177,7 @@ def plan_study(
             *_mixed([store, *(lender.store for lender in ledger.history.lenders)]),
             *_reread(inputs, store),
             *_afresh(ledger),
-            *neighbours(ledger),
+            *_neighbours(ledger),
             *_found_twice(study),
             *_no_gpu(study, on_gpu),
             *_one_precision(ledger, on_gpu),
@@ -196,9 +195,8 @@ def check_owner(study: Study, inputs: Inputs, store: Store) -> None:
         raise StudyError(f"--out {store.root}: a file is there; name a folder.")
     if not store.study_file.exists():
         # A folder of something else is not ours to fill.
-        strangers = [path.name for path in store.root.iterdir() if not path.name.startswith(".")]
-        others = sorted(set(strangers) - store.names)
-        if others:
+        held = {path.name for path in store.root.iterdir() if not path.name.startswith(".")}
+        if others := sorted(held - store.names):
             raise StudyError(
                 f"--out {store.root}: the folder holds other files ({others[0]}, say) "
                 "and no study; name an empty or a new folder."
@@ -248,65 +246,79 @@ def _recorded_data(store: Store) -> tuple[str | None, str | None]:
     return tuple(passes[-1].values()) if passes else (None, None)
 
 
-def _reread(inputs: Inputs, store: Store) -> list[Finding]:
-    """Return a finding on images that are read otherwise than those of recorded trials."""
+def _reread(inputs: Inputs, store: Store) -> Iterator[Finding]:
     fingerprint, _ = _recorded_data(store)
-    if fingerprint in (None, inputs.fingerprint):
-        return []
-    evidence = (
-        "data: the images are the recorded ones and are read otherwise now (more than 8 bits, "
-        "transparency, data.fit or what is left out), so that trials are new; those recorded stay"
-    )
-    return [note("read-otherwise", evidence)]
+    if fingerprint not in (None, inputs.fingerprint):
+        yield note(
+            "read-otherwise",
+            "data: the images are the recorded ones and are read otherwise now (more than 8 bits, "
+            "transparency, data.fit or what is left out), so that trials are new; those recorded "
+            "stay",
+        )
 
 
-def _afresh(ledger: Ledger) -> list[Finding]:
-    """Return a finding on trials that cannot go on from where they were."""
-    wanted, history, findings = ledger.stages.wanted, ledger.history, list[Finding]()
+def _afresh(ledger: Ledger) -> Iterator[Finding]:
+    wanted, history = ledger.stages.wanted, ledger.history
     continued = {trial_id for trial_id in wanted if ledger.state(trial_id) is State.CONTINUED}
     budgets = {trial_id: wanted[trial_id].trial.recipe.intervals for trial_id in continued}
     whole = [name for name, budget in budgets.items() if history.epochs_done(name) >= budget]
     if untested := sum(not history.is_tested(name, budgets[name]) for name in whole):
-        evidence = (
+        yield warning(
+            "untested-there",
             f"{untested} of the continued trials are recorded up to the budget and trained again: "
-            "the test set was not evaluated where it ends now"
+            "the test set was not evaluated where it ends now",
         )
-        findings.append(warning("untested-there", evidence))
+    for home in (history, *history.lenders) if continued else ():
+        continued.difference_update(path.name for path in home.store.checkpoints.glob("*"))
     if continued:
-        homes = [ledger.history, *ledger.history.lenders]
-        continued -= {path.name for home in homes for path in home.store.checkpoints.glob("*")}
-    if not continued:
-        return findings
-    evidence = (
-        f"{len(continued)} of the continued trials begin again at epoch 1, and are compared with "
-        "what is recorded of them: no checkpoint of them is left. keep_checkpoints: last keeps "
-        "those to come, so that more epochs go on from there"
-    )
-    return [*findings, warning("no-checkpoint", evidence)]
+        yield warning(
+            "no-checkpoint",
+            f"{len(continued)} of the continued trials begin again at epoch 1, and are compared "
+            "with what is recorded of them: no checkpoint of them is left. keep_checkpoints: last "
+            "keeps those to come, so that more epochs go on from there",
+        )
 
 
-def _no_gpu(study: Study, on_gpu: bool) -> list[Finding]:
-    if not on_gpu or study.trainable == "simulated" or has_gpu():
-        return []
-    said = f"resources.gpu: {study.resources.gpu}: this machine has no GPU to train on"
-    return [warning("no-gpu", said, "run it where Ray counts some; gpu: auto takes what is there")]
+def _neighbours(ledger: Ledger) -> Iterator[Finding]:
+    """Yield a finding on each run directory beside the study's that would save training."""
+    budgets = {name: each.trial.recipe.intervals for name, each in ledger.stages.wanted.items()}
+    new = {name: least for name, least in budgets.items() if ledger.state(name) is State.NEW}
+    own, lenders = ledger.history.store.root, ledger.history.lenders
+    if not (new and isinstance(own, Path) and own.parent.is_dir()):
+        return
+    known = {own.absolute(), *(lender.store.root for lender in lenders)}
+    roots = (file.parent for file in sorted(own.parent.glob("*/study.yaml")))
+    done = pc.field("status") == Status.COMPLETED.value
+    for root in [root for root in roots if root.absolute() not in known][:_MOST_NEIGHBOURS]:
+        try:
+            rows = Store(root).read("trials", ["trial_id", "epochs_done"], where=done).to_pylist()
+        except StoreError:
+            continue
+        if found := sum(row["epochs_done"] >= new.get(row["trial_id"], math.inf) for row in rows):
+            said = f"{root} holds {count(found, 'trial')} that are new here"
+            yield note("neighbour", said, f"--reuse {root} takes them")
 
 
-def _one_precision(ledger: Ledger, on_gpu: bool) -> list[Finding]:
-    """Return a finding on a precision that is the study's and not what this machine would take."""
+def _no_gpu(study: Study, on_gpu: bool) -> Iterator[Finding]:
+    if on_gpu and study.trainable != "simulated" and not has_gpu():
+        said = f"resources.gpu: {study.resources.gpu}: this machine has no GPU to train on"
+        yield warning("no-gpu", said, "run it where Ray counts some; gpu: auto takes what is there")
+
+
+def _one_precision(ledger: Ledger, on_gpu: bool) -> Iterator[Finding]:
     # Of one CPU alone, and without records, there is nothing that could be another.
     is_told = has_gpu() if on_gpu else bool(ledger.precision)
     if not is_told or not is_left_open(ledger.study):
-        return []
+        return
     try:
         _, said = settled(ledger.precision, natives_here(on_gpu), on_gpu)
     except RunError as error:
-        return [warning("one-precision", str(error))]
-    return [note("one-precision", said)] if said else []
+        yield warning("one-precision", str(error))
+    else:
+        yield from [note("one-precision", said)] if said else []
 
 
 def _mixed(stores: Sequence[Store]) -> list[Finding]:
-    """Return findings on records from unlike machines or library versions."""
     columns = ["cpu_model", "gpu_model", "torch", "torchvision", "ray"]
     found = [store.read("environments", columns) for store in stores if store.study_file.exists()]
     rows = pa.concat_tables(found).to_pydict() if found else {}
@@ -322,7 +334,6 @@ def _mixed(stores: Sequence[Store]) -> list[Finding]:
 
 
 def _found_twice(study: Study) -> list[Finding]:
-    """Return findings on own modules whose names stand for something else too."""
     tops = dict.fromkeys(name.partition(":")[0].partition(".")[0] for name in study.functions)
     return [
         warning(

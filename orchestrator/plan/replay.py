@@ -145,8 +145,7 @@ def stops(rule: EarlyStopping, recorded: Recorded) -> dict[str, int]:
     for trial_id, epoch, value in recorded.arrivals:
         curve = recorded.curves[trial_id]
         group = group_of(rule.compare, curve.levels, curve.seed)
-        is_open = trial_id not in stopped
-        if is_open and races.arrive(trial_id, group, epoch, value, curve.budget):
+        if trial_id not in stopped and races.arrive(trial_id, group, epoch, value, curve.budget):
             stopped[trial_id] = epoch
     return stopped
 
@@ -165,10 +164,9 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
         if (best := _winner(contest))
     ]
     won = [(best, chosen) for best, chosen in pairs if chosen]
-    left = [curve for curve in curves if curve.trial_id not in stopped]
     asked = sum(curve.asked for curve in curves)
     trained = sum(stopped.get(curve.trial_id, curve.done) for curve in curves)
-    unknown = sum(curve.asked - curve.done for curve in left)
+    unknown = sum(curve.asked - curve.done for curve in curves if curve.trial_id not in stopped)
     size, (worst, _) = abs(study.metric.scale), study.metric.bounds
     # A winner that diverged is as bad as one that is always wrong.
     values = [
@@ -179,7 +177,7 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
         rule,
         rule == study.stopping,
         trials=len(curves),
-        stopped=len(curves) - len(left),
+        stopped=len(stopped),
         asked=asked,
         trained=trained,
         saved=asked - trained - unknown,

@@ -1,19 +1,17 @@
 """A study's course in virtual time: the real order and the real races, with expected durations.
 
-No Ray and no clock: ten thousand trials take seconds, so that a plan can say what a cluster makes
-of a study before anyone pays for it. All trials have one share, so that a cluster is a number of
-places.
+No Ray and no clock. All trials have one share, so that a cluster is a number of places.
 """
 
 import heapq
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from orchestrator.ledger.ledger import Ledger
-from orchestrator.ledger.looks import Judge, all_needed
+from orchestrator.ledger.ledger import Judge, Ledger, all_needed
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from orchestrator.placement.shares import Share
@@ -35,11 +33,6 @@ class Stay:
     def seconds(self) -> float:
         """How long it takes."""
         return self.end - self.start
-
-    @property
-    def saved(self) -> int:
-        """Intervals that early stopping saves of it."""
-        return self.wanted.trial.recipe.intervals - self.intervals
 
 
 @dataclass
@@ -70,9 +63,7 @@ class Schedule:
 def _next_look(wanted: Wanted, epoch: int, rule: EarlyStopping | None) -> int:
     """Return the next epoch at which something is decided: a rung, or the end."""
     budget = wanted.trial.recipe.intervals
-    if rule is None:
-        return budget
-    return next((later for later in range(epoch + 1, budget) if rule.is_rung(later)), budget)
+    return next(filter(rule.is_rung, range(epoch + 1, budget)), budget) if rule else budget
 
 
 class Forecast:
@@ -103,40 +94,33 @@ class Forecast:
         ledger = Ledger(study, self.ledger.inputs, self.ledger.history)
         ledger.judge = self.judge
         work = Pass(
-            ledger,
-            cost=self.durations.seconds,
-            share=lambda trial: self.share,
-            enlarge=lambda trial, shortage: shortage,
+            ledger, self.durations.seconds, lambda _: self.share, lambda _, shortage: shortage
         )
         rule, schedule = study.stopping, Schedule()
         events: list[tuple[float, int, str, int, float]] = []
         started: dict[str, float] = {}
-        number, now = 0, 0.0
+        numbers, now = itertools.count(), 0.0
         work.slots = places
         hand = work.next()
         while True:
             # As with Ray, one trial waits in hand, chosen before its place is free.
             while hand and len(started) < places:
-                trial_id = hand.trial.trial_id
-                before = work.done(hand)
+                trial_id, before = hand.trial.trial_id, work.done(hand)
                 setup, interval = self._pace(hand)
                 work.start(trial_id)
                 started[trial_id] = now
-                number += 1
                 stop = _next_look(hand, before, rule if ledger.stages.group(hand) else None)
                 ends = now + setup + interval * (stop - before)
-                heapq.heappush(events, (ends, number, trial_id, stop, generator.random()))
+                heapq.heappush(events, (ends, next(numbers), trial_id, stop, generator.random()))
                 hand = work.next()
             if not events:
                 break
             now, _, trial_id, epoch, quality = heapq.heappop(events)
             wanted = work.running[trial_id]
-            finished = epoch == wanted.trial.recipe.intervals
-            if work.reached(trial_id, epoch, quality, finished):
+            if work.reached(trial_id, epoch, quality, epoch == wanted.trial.recipe.intervals):
                 stop = _next_look(wanted, epoch, rule)
-                number += 1
                 ends = now + self._pace(wanted)[1] * (stop - epoch)
-                heapq.heappush(events, (ends, number, trial_id, stop, quality))
+                heapq.heappush(events, (ends, next(numbers), trial_id, stop, quality))
             else:
                 schedule.stays.append(Stay(wanted, started.pop(trial_id), now, epoch))
                 hand = hand or work.next()

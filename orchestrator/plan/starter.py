@@ -80,7 +80,10 @@ class Starter:
         self._file, self._data = file, data
         self._folder = file.absolute().parent
         self._inputs: Inputs | None = None
-        self._hours = _hours(budget) if budget is not None else None
+        limit = None if budget is None else parse_budget(budget, bare="clock")
+        if limit and limit.unit != "clock":
+            raise StudyError(f"--budget {limit.text}: a time is needed here, such as 3h or 90min.")
+        self._hours = limit and limit.amount
         self._source = self._block()
         try:
             try:
@@ -94,38 +97,32 @@ class Starter:
         self._pool, _ = self._info.training.held_out(Source())
         digits = self._source["source"] == "digits"
         self._models = list(models or ["resnet18", "resnet34" if digits else "resnet50"])
-        self._weights = [_rooted(level) for level in weights or ["none"]]
+        # A path is taken from here, not from the file.
+        owns = [(level, parse_weights(level).own) for level in weights or ["none"]]
+        self._weights = [str(Path(own.path).absolute()) if own else level for level, own in owns]
 
     def start(self) -> tuple[str, list[str]]:
         """Return the text of a study file, with comments, and sentences on what was chosen and why.
 
         A study of which not even the smallest fits the time is refused.
         """
-        fractions = self._possible_fractions()
+        fewest = self._info.training.fewest(self._pool, (*range(_MOST_SEEDS), SEARCH_SEED))
+        least = max(_PER_CLASS * self._info.n_classes, 2 * _BATCH_SIZES[-1], fewest)
+        fractions = tuple(x for x in ADVISED_SIZES if self._images(x) >= least) or ("1",)
         hours = self._hours
         chosen = self._affordable(fractions, hours) if hours else Design(fractions, _SEEDS, False)
         reasons = self._reasons(chosen, self._price(chosen))
         read = self._inputs.inventory if self._inputs else None
         return self._text(chosen, reasons), [*([str(read)] if read else []), *reasons]
 
-    def _possible_fractions(self) -> tuple[str, ...]:
-        fewest = self._info.training.fewest(self._pool, (*range(_MOST_SEEDS), SEARCH_SEED))
-        least = max(_PER_CLASS * self._info.n_classes, 2 * _BATCH_SIZES[-1], fewest)
-        return tuple(share for share in ADVISED_SIZES if self._images(share) >= least) or ("1",)
-
     def _affordable(self, fractions: tuple[str, ...], hours: float) -> Design:
-        """Return the richest design that fits so many hours."""
         ladder = designs(fractions, tuned=len({label == "none" for label in self._weights}) > 1)
-
-        def seconds(design: Design) -> float:
-            return self._price(design).wall.value
-
-        found = afford(ladder, 3600 * hours, seconds)
+        found = afford(ladder, 3600 * hours, lambda design: self._price(design).wall.value)
         if found is None:
+            least = self._price(replace(ladder[-1], epochs=1)).wall.value
             raise StudyError(
                 f"--budget {hours:g}: even one epoch, one seed and "
-                f"{len(ladder[-1].fractions)} data sizes take about "
-                f"{duration(seconds(replace(ladder[-1], epochs=1)))} "
+                f"{len(ladder[-1].fractions)} data sizes take about {duration(least)} "
                 "here; name fewer or smaller models, or more hours."
             )
         return found
@@ -246,13 +243,6 @@ def _side(info: DataInfo) -> int | None:
     return min(_LARGEST_SIDE, math.ceil(median(sides) / 8) * 8)
 
 
-def _hours(text: str) -> float:
-    budget = parse_budget(text, bare="clock")
-    if budget.unit != "clock":
-        raise StudyError(f"--budget {budget.text}: a time is needed here, such as 3h or 90min.")
-    return budget.amount
-
-
 def _from(folder: Path, place: str | Path) -> str:
     """Return a place as a study file in a folder writes it: from there, if it is inside."""
     inside = Path(place).is_relative_to(folder) and Path(place) != folder
@@ -262,12 +252,6 @@ def _from(folder: Path, place: str | Path) -> str:
 def _flow(value: Any) -> str:
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
     return text.strip().removesuffix("...").strip()
-
-
-def _rooted(level: str) -> str:
-    """Return weights as the study file names them: a path is taken from here, not from the file."""
-    own = parse_weights(level).own
-    return str(Path(own.path).absolute()) if own else level
 
 
 def designs(most: tuple[str, ...], *, tuned: bool) -> list[Design]:

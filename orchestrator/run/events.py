@@ -1,13 +1,11 @@
 """What a run tells: the events of its trials, and how far it is.
 
-Events are records of Python's logging, the logger `scalestudy`. Each bears what it is about in its
-attribute `about` (event, trial, cell, seed, stage and what the event brings), so that handlers of
-one's own need not read text. `--log FILE` writes them as JSON lines.
+Events are records of Python's logger `scalestudy`, each with what it is about in its attribute
+`about` (event, trial, cell, seed, stage, what the event brings): no handler need read text.
 """
 
 import json
 import logging
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import RunError
+from results.phrases import is_absent
 
 if TYPE_CHECKING:
     from orchestrator.ledger.ledger import Ledger
@@ -30,14 +29,8 @@ def tell(event: str, wanted: "Wanted", cell: str, **values: Any) -> None:
     """Log an event of a trial; a failure as a warning, all else as information."""
     level = logging.WARNING if event in ("failed", "tried again", "silent") else logging.INFO
     trial = wanted.trial
-    about = {
-        "event": event,
-        "trial": trial.trial_id,
-        "cell": cell,
-        "seed": trial.seed,
-        "stage": wanted.stage.value,
-        **values,
-    }
+    about = {"event": event, "trial": trial.trial_id, "cell": cell, "seed": trial.seed}
+    about |= {"stage": wanted.stage.value, **values}
     brought = "".join(f", {name} {value}" for name, value in values.items())
     LOGGER.log(level, "%s: %s, seed %s%s", event, cell, trial.seed, brought, extra={"about": about})
 
@@ -51,14 +44,9 @@ class _JsonLines(logging.Formatter):
 
 
 def plain(value: Any) -> Any:
-    """Return what JSON knows: no NaN, no infinity, no paths."""
-    if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float | None) else str(value)
+    """Return what JSON knows: nothing absent but null, no infinity, no paths."""
+    text = json.dumps(value, default=lambda other: None if is_absent(other) else str(other))
+    return json.loads(text, parse_constant=lambda _: None)
 
 
 @contextmanager

@@ -1,10 +1,9 @@
 """One `run` per run directory, on one machine, on several that share it, or in an object store.
 
 On a file system nobody can take a lock whose holder lives, as long as its file stays there: a run
-whose lock file was removed, moved or taken ends before it writes again. No object store that
-pyarrow speaks to can lock, so there the lock is advisory: an object that a run keeps fresh, looks
-at before it starts and again and again while it runs. Two runs that start within the same second
-may both go on until the first heartbeat; then one of them ends.
+whose lock file was removed, moved or taken ends before it writes again. No object store can lock:
+there the lock is an object that a run keeps fresh and looks at again and again. Two runs that start
+within the same second may both go on until the first heartbeat; then one of them ends.
 """
 
 import fcntl
@@ -27,7 +26,7 @@ import psutil
 from orchestrator.errors import RunError
 from results.errors import ResultsError
 from results.store.files import explained, flush_to_disk, make_folder, modified
-from results.store.objects import Location, ObjectPath
+from results.store.objects import Location
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 30.0
@@ -76,7 +75,7 @@ def _beat(lock: "_Lock", ended: threading.Event) -> None:
 
 
 def _lock(path: Location) -> "_Lock":
-    return _FileLock(path) if isinstance(path, Path) else _ObjectLock(path)
+    return _FileLock(path, _boot()) if isinstance(path, Path) else _ObjectLock(path, _machine())
 
 
 class _Lock(ABC):
@@ -100,7 +99,7 @@ class _Lock(ABC):
     def _refresh(self) -> None: ...
 
     @abstractmethod
-    def _may_live(self, holder: Holder | None) -> bool:
+    def _may_live(self, holder: Holder) -> bool:
         """Return whether there is a holder that nothing but its heartbeat tells of."""
 
     def beat(self) -> None:
@@ -122,24 +121,24 @@ class _Lock(ABC):
                 self._path.unlink(missing_ok=True)
 
     def holder(self) -> Holder | None:
-        for _ in range(_READS):
-            try:
+        with suppress(OSError, ValueError):
+            for _ in range(_READS):
                 if content := self._path.read_bytes():
                     holder = json.loads(content)
                     return holder if isinstance(holder, dict) else None
-            except (OSError, ValueError):
-                break
-            # Its holder is about to write it.
-            time.sleep(_READ_PAUSE)
+                # Its holder is about to write it.
+                time.sleep(_READ_PAUSE)
         return None
 
     def is_held(self) -> bool:
         # Nothing is written where a look is all that was asked for: by this machine's clock.
-        return self._may_live(self.holder()) and self._age(time.time()) < STALE_SECONDS
+        theirs = self.holder()
+        may_live = theirs is not None and self._may_live(theirs)
+        return may_live and self._age(time.time()) < STALE_SECONDS
 
     def _refuse_living(self) -> None:
         theirs = self.holder()
-        if not self._may_live(theirs):
+        if theirs is None or not self._may_live(theirs):
             return
         # By the clock of the file system or the store, which all hosts share.
         probe = self._path.parent / f".{self._path.name}.{uuid.uuid4().hex[:8]}"
@@ -159,7 +158,6 @@ class _Lock(ABC):
             return STALE_SECONDS
 
     def _look(self) -> None:
-        """Find out whether it is still ours."""
         theirs = None if self._lost else self.holder()
         if theirs and theirs.get("token") != self._ours["token"]:
             self._lost = (
@@ -178,10 +176,7 @@ class _FileLock(_Lock):
     """A file that its holder has locked; another host is told by the file's time alone."""
 
     _path: Path
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, _boot())
-        self._handle = -1
+    _handle = -1
 
     def take(self) -> None:
         with explained(self._path):
@@ -212,27 +207,23 @@ class _FileLock(_Lock):
     def _refresh(self) -> None:
         os.utime(self._handle)
 
-    def _may_live(self, holder: Holder | None) -> bool:
-        if holder is None:
-            return False
+    def _may_live(self, holder: Holder) -> bool:
         # Two machines may bear one name. On this one the system's own lock tells.
         key = "machine" if holder.get("machine") and self._ours["machine"] else "host"
         return bool(holder.get(key) != self._ours[key])
 
     def _look(self) -> None:
         super()._look()
-        try:
+        there = -1
+        with suppress(FileNotFoundError, NotADirectoryError):
             there = self._path.stat().st_ino
-        except (FileNotFoundError, NotADirectoryError):
-            there = -1
         if not self._lost and there != os.fstat(self._handle).st_ino:
             self._lost = self._gone()
 
     def _gone(self) -> str:
-        try:
+        place = self._path
+        with suppress(OSError):  # not Linux
             place = Path(f"/proc/self/fd/{self._handle}").readlink()
-        except OSError:  # not Linux
-            place = self._path
         if place.exists() and place != self._path.absolute():
             return (
                 f"the run directory was moved to {place.parent} while this run was at work; its "
@@ -246,7 +237,6 @@ class _FileLock(_Lock):
         )
 
     def _locked(self) -> int:
-        """Return the opened and locked file."""
         for attempt in count(1):
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
@@ -265,13 +255,6 @@ class _FileLock(_Lock):
 
 
 class _ObjectLock(_Lock):
-    """An object that says whose it is."""
-
-    _path: ObjectPath
-
-    def __init__(self, path: ObjectPath) -> None:
-        super().__init__(path, _machine())
-
     def take(self) -> None:
         self._refuse_living()
         self._refresh()
@@ -283,9 +266,7 @@ class _ObjectLock(_Lock):
     def _refresh(self) -> None:
         self._path.write_bytes(json.dumps(self._ours).encode())
 
-    def _may_live(self, holder: Holder | None) -> bool:
-        if holder is None:
-            return False
+    def _may_live(self, holder: Holder) -> bool:
         # Of this machine's processes it is known.
         pid, is_here = holder.get("pid"), holder.get("machine") == self._ours["machine"]
         return not (is_here and isinstance(pid, int)) or psutil.pid_exists(pid)
@@ -302,10 +283,9 @@ def _machine() -> str:
 
 def _boot() -> str | None:
     """Return what tells this boot of this machine from all others, None where that is unknown."""
-    try:
+    with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
+    return None
 
 
 def _named(holder: Holder) -> str:

@@ -15,7 +15,6 @@ from results.errors import StoreError, Unreachable
 from results.records import PREDICTION_SCHEMA
 from results.store.store import Store
 from results.store.tables import GrowingTable, TrialTable, table_of
-from trainables.training.scores import Predictions
 
 FLUSH_SECONDS = 1.0
 """Seconds between two flushes, at least."""
@@ -40,10 +39,10 @@ class Recorder:
         rows: Rows,
         pass_id: str,
         test_labels: NDArray[np.int64] | None = None,
-        still_held: Check | None = None,
+        still_held: Check = lambda **_: None,
         copy_lent: Callable[[], None] = lambda: None,
     ) -> None:
-        self._still_held = still_held
+        self.still_held = still_held
         self._store, self._rows, self._pass_id = store, rows, pass_id
         self._test_labels, self._copy_lent = test_labels, copy_lent
         self._trials = TrialTable(store, pass_id)
@@ -55,9 +54,8 @@ class Recorder:
 
     def write_environment(self, row: Row) -> None:
         """Write what the pass runs on, as a row of the table of environments."""
-        self._environment = {"pass_id": self._pass_id, **row}
-        table = table_of("environments", [self._environment])
-        self._store.write_part("environments", self._pass_id, [table])
+        row = self._environment = {"pass_id": self._pass_id, **row}
+        self._store.write_part("environments", self._pass_id, [table_of("environments", [row])])
 
     def write_end(self, asked_by: str, left_open: str | None = None) -> None:
         """Write what asked the pass to end, once, and what a budget left open."""
@@ -85,8 +83,7 @@ class Recorder:
         crowded = len(rows.saved) >= rows.places and not rows.saved.isdisjoint(rows.ended)
         if not (force or crowded) and started - self._flushed_at < pause:
             return []
-        if self._still_held:
-            self._still_held(look=True)
+        self.still_held(look=True)
         self._take()
         # Cut short between two of these, nothing is claimed that is not there: a trial is complete
         # by its last epoch, which comes with its predictions.
@@ -125,25 +122,16 @@ class Recorder:
         """Move new epochs and predictions to their tables, where they wait to be written."""
         if self._rows.epochs:
             self._epochs.append(table_of("epochs", self._rows.epochs))
-        if self._test_labels is not None:
-            for trial_id, epoch, found in self._rows.predictions:
-                table = _prediction_rows(trial_id, epoch, self._test_labels, found)
-                self._predictions.append(table)
+        labels = self._test_labels
+        for trial_id, epoch, found in self._rows.predictions if labels is not None else ():
+            is_right, each = labels == found.classes, len(found.classes)
+            told = (found.of_label, found.of_class, found.in_first_five)
+            columns = [
+                pa.repeat(trial_id, each),
+                pa.repeat(pa.scalar(epoch, pa.int64()), each),
+                *(np.arange(each), labels, found.classes, is_right),
+                *(pa.nulls(each) if values is None else values for values in told),
+            ]
+            self._predictions.append(pa.table(columns, schema=PREDICTION_SCHEMA))
         self._rows.epochs.clear()
         self._rows.predictions.clear()
-
-
-def _prediction_rows(
-    trial_id: str, epoch: int, labels: NDArray[np.int64], found: Predictions
-) -> pa.Table:
-    count = len(labels)
-    told = (found.of_label, found.of_class, found.in_first_five)
-    return pa.table(
-        [
-            pa.repeat(trial_id, count),
-            pa.repeat(pa.scalar(epoch, pa.int64()), count),
-            *(np.arange(count), labels, found.classes, labels == found.classes),
-            *(pa.nulls(count) if values is None else values for values in told),
-        ],
-        schema=PREDICTION_SCHEMA,
-    )

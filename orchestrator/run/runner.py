@@ -7,7 +7,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.drivers.driver import train_alone, train_on_ray
 from orchestrator.errors import RunError
@@ -17,15 +17,14 @@ from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.passes import Pass
 from orchestrator.placement.environment import describe
 from orchestrator.placement.placer import Placer
-from orchestrator.plan.paces import durations_here
 from orchestrator.plan.plan import check_owner, default_out
-from orchestrator.plan.price import price_study
+from orchestrator.plan.price import durations_here, price_study
 from orchestrator.run.events import Progress, tell
-from orchestrator.run.lock import Check, held
+from orchestrator.run.lock import held
 from orchestrator.run.recorder import Recorder
-from orchestrator.run.signals import Interrupted, Signals, recording
-from orchestrator.study.inputs import examples_of, find_inputs, look_at_images
-from orchestrator.study.recorded import continued
+from orchestrator.run.signals import SAFE, Interrupted, Signals, recording
+from orchestrator.study.file import continued
+from orchestrator.study.inputs import Inputs, examples_of, find_inputs, look_at_images
 from orchestrator.study.study import Study
 from results.phrases import count, duration
 from results.records import Status
@@ -33,9 +32,6 @@ from results.store.joining import lend, take_checkpoints
 from results.store.objects import Location, ObjectPath
 from results.store.store import Store
 from trainables.work.checkpoints import Checkpoints
-
-if TYPE_CHECKING:
-    from trainables.data.inventory import Inventory
 
 
 @dataclass
@@ -92,7 +88,7 @@ def run_study(
     allowance = Allowance(parse_budget(budget, bare="money") if budget else None, price)
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
-        store = Store.at(out or default_out(study))
+        store = Store(out or default_out(study))
         study = continued(study, store)
         show.note("looking at data and weights")
         inputs = find_inputs(study, show.note)
@@ -131,7 +127,7 @@ def run_study(
             address = address or os.environ.get("RAY_ADDRESS") or None
             flags: dict[str, Any] = {"max_parallel": max_parallel, "autoscale": autoscale}
             on_ray = partial(train_on_ray, address=address, **flags)
-            watch = _Watch(work, placer, recorder, signals, still_held, show, inventory, meanwhile)
+            watch = _Watch(work, placer, recorder, signals, show, looked, meanwhile)
             watch.train(train_alone if address == "none" else on_ray)
         store.merge(pass_id)
         left = {folder.name for folder in store.checkpoints.glob("*")}
@@ -147,9 +143,8 @@ class _Watch:
     placer: Placer
     recorder: Recorder
     signals: Signals
-    still_held: Check
     show: Progress
-    inventory: "Inventory | None"
+    inputs: Inputs
     meanwhile: Callable[[], None] | None
 
     def train(self, driver: Callable[[Pass, Placer, Location, "_Watch"], None]) -> None:
@@ -163,10 +158,7 @@ class _Watch:
         try:
             driver(self.work, self.placer, store.checkpoints.absolute(), self)
         except Interrupted:
-            raise Interrupted(
-                f"{store.root}: interrupted; all that was recorded is safe. "
-                "The same command goes on from there."
-            ) from None
+            raise Interrupted(f"{store.root}: interrupted; {SAFE}") from None
         except Spent:
             self.show.note("the budget is spent; trials under way go back to the plan")
         finally:
@@ -185,21 +177,28 @@ class _Watch:
         self.signals.check()
 
     def begin(self) -> None:
-        row = _environment(self.work.ledger, self.placer)
-        if self.inventory:
-            row["data"] = json.dumps(self.inventory.as_json())
+        ledger, nodes = self.work.ledger, self.placer.nodes
+        info, inventory = ledger.inputs.info, self.inputs.inventory
+        row: dict[str, Any] = {
+            "data_fingerprint": ledger.inputs.fingerprint,
+            "data_content": info and info.content,
+            "train_fingerprint": info and info.train_fingerprint,
+            "test_fingerprint": info and info.test_fingerprint,
+            "gpu_footprints": self.placer.measurements(),
+            "data": json.dumps(inventory.as_json()) if inventory else None,
+            "settings": json.dumps(ledger.study.written(), default=str),
+            **describe(sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)),
+        }
         self.recorder.write_environment(row)
 
     def beat(self) -> None:
         self._flush()
-        try:
-            self.signals.check()
-        except Interrupted:
+        if self.signals.asked_by:
             # Before the workers are ended, which takes a while: nothing depends on them.
             self._finish()
             self.show.note("ending what is under way; all that was recorded is safe")
-            raise
-        self.still_held()
+            self.signals.check()
+        self.recorder.still_held()
         if self.work.allowance.is_spent and self.work.running:
             raise Spent("the budget is spent")
         self.show.update(self.work.ledger)
@@ -213,7 +212,7 @@ class _Watch:
 
     def _finish(self) -> None:
         try:
-            self.still_held(look=True)
+            self.recorder.still_held(look=True)
         except RunError as error:
             # What another run took over is written by that one alone.
             raise RunError(f"{error}{self.recorder.keep_beside()}") from None
@@ -225,20 +224,6 @@ class _Watch:
 
     def _flush(self, *, force: bool = False) -> None:
         _drop_checkpoints(self.work.ledger, self.recorder.flush(force=force))
-
-
-def _environment(ledger: Ledger, placer: Placer) -> dict[str, Any]:
-    """Return the environment columns of a pass that is about to start."""
-    nodes, info = placer.nodes, ledger.inputs.info
-    return {
-        "data_fingerprint": ledger.inputs.fingerprint,
-        "data_content": info and info.content,
-        "train_fingerprint": info and info.train_fingerprint,
-        "test_fingerprint": info and info.test_fingerprint,
-        "gpu_footprints": placer.measurements(),
-        "settings": json.dumps(ledger.study.written(), default=str),
-        **describe(sum(node.cpu for node in nodes), sum(node.gpu for node in nodes)),
-    }
 
 
 def _copy_lent(ledger: Ledger, pass_id: str) -> None:
@@ -256,9 +241,7 @@ def _copy_lent(ledger: Ledger, pass_id: str) -> None:
 
 def _drop_checkpoints(ledger: Ledger, trial_ids: Iterable[str]) -> None:
     """Remove the checkpoints of ended trials whose rows are safe."""
-    if ledger.study.keep_checkpoints != "none":
-        return
-    for trial_id in trial_ids:
+    for trial_id in trial_ids if ledger.study.keep_checkpoints == "none" else ():
         if ledger.rows[trial_id]["status"] in (Status.COMPLETED, Status.STOPPED):
             Checkpoints(ledger.history.store.checkpoints / trial_id).clear()
 

@@ -5,9 +5,9 @@ import select
 import signal
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import FrameType
-from typing import Any, Self
+from typing import Self
 
 import psutil
 
@@ -19,7 +19,7 @@ LEAVE_SECONDS = 1.5
 _FLUSH_SECONDS = 30.0
 """Seconds that it has besides where rows are being written, to a store that is slow."""
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "a hangup"}
-_SAFE = "all that was recorded is safe. The same command goes on from there."
+SAFE = "all that was recorded is safe. The same command goes on from there."
 recording = threading.Lock()
 """Held while what is left is written."""
 
@@ -30,42 +30,36 @@ class Interrupted(OrchestratorError):
     exit_code = 130
 
 
-class Signals:
+class Signals(ExitStack):
     """While entered, the three signals raise `Interrupted`, or wait where they are deferred.
 
     Only the main thread receives signals; elsewhere nothing is changed.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.deferred = False
         """Whether `check` is called often: an exception out of nowhere would cut a row short."""
         self.asked_by = ""
         """The signal in words, once one has come."""
-        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         self.install()
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        return super().__enter__()
 
     def install(self) -> None:
         """Take the signals; again after a library has taken them for itself."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        for number in _NAMES:
+        is_main = threading.current_thread() is threading.main_thread()
+        for number in _NAMES if is_main else ():
             # What was started by nohup goes on when its terminal closes.
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
                 continue
-            before = signal.signal(number, self._note)
-            self._before.setdefault(number, before)
+            self.callback(signal.signal, number, signal.signal(number, self._note))
 
     def check(self) -> None:
         """Raise Interrupted if a signal came."""
         if self.asked_by:
-            raise Interrupted(f"interrupted; {_SAFE}")
+            raise Interrupted(f"interrupted; {SAFE}")
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         is_again = bool(self.asked_by)
@@ -74,7 +68,7 @@ class Signals:
             self.check()
 
 
-class Deadline:
+class Deadline(ExitStack):
     """While entered, a process that is asked to end is gone soon, whatever it waits for.
 
     Python's own handlers wait for whatever runs outside of Python, such as a library that tries to
@@ -84,22 +78,20 @@ class Deadline:
     """
 
     def __init__(self) -> None:
-        self.sentence = _SAFE
-        self._reading = self._writing = self._before = -1
+        super().__init__()
+        self.sentence = SAFE
+        self._reading = -1
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._reading, self._writing = os.pipe()
-            os.set_blocking(self._writing, False)
+            self._reading, writing = os.pipe()
+            self.callback(os.close, writing)
+            os.set_blocking(writing, False)
             # Written to at once, wherever the main thread is.
-            self._before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+            before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+            self.callback(signal.set_wakeup_fd, before)
             threading.Thread(target=self._watch, daemon=True).start()
-        return self
-
-    def __exit__(self, *reason: object) -> None:
-        if self._writing >= 0:
-            signal.set_wakeup_fd(self._before)
-            os.close(self._writing)
+        return super().__enter__()
 
     def _watch(self) -> None:
         while (number := self._next(None)) not in _NAMES:

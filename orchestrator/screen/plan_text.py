@@ -1,10 +1,8 @@
 """What `plan` and `run` say in a terminal."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,18 +12,15 @@ from orchestrator.plan.durations import Basis
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.price import Cost, Price
 from orchestrator.run.runner import Summary
-from orchestrator.screen.picture import plain_table, titled
+from orchestrator.screen.picture import plain_table, say, titled
+from results.answer.answer import Answer
 from results.answer.levers import Step
 from results.findings.finding import Severity
 from results.phrases import byte_size, count, duration, level_label, split_levels
 from results.store.objects import Location
 
-if TYPE_CHECKING:
-    from results.answer.answer import Answer
-
 _MOST_CELLS = 60
 _NOTHING_LEFT = "Nothing is left to train: it costs nothing."
-_COUNTS = ("trials", *map(str, State))
 _SAID_ELSEWHERE = ("missing-cell", "missing-seed", "race")
 """Findings that a run's other lines tell already."""
 _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: ""}
@@ -33,7 +28,6 @@ _STYLES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: ""}
 
 def print_plan(plan: Plan, price: Price, command: str) -> None:
     """Print what a run would do and cost, its cells, findings, and the command that runs it."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
     counts = plan.trials
     states = ", ".join(f"{counts[state]} {state}" for state in State if counts[state])
     orphaned = counts["orphaned"]
@@ -47,27 +41,22 @@ def print_plan(plan: Plan, price: Price, command: str) -> None:
     said += [f"{cpus_said()}."] if cpus_said() else []
     said += [f"GPUs: {sentence}." for sentence in plan.placement]
     said += [f"images: {plan.images.line}."] if plan.images and plan.images.line else []
-    for line in [*said, f"run directory: {plan.out}"]:
-        console.print(line)
-    console.print(cells_table(plan, price))
+    say(*said, f"run directory: {plan.out}", cells_table(plan, price))
     if len(plan.cells) > _MOST_CELLS:
-        console.print(f"… and {len(plan.cells) - _MOST_CELLS} more cells (all with --json)")
+        say(f"… and {len(plan.cells) - _MOST_CELLS} more cells (all with --json)")
     for number, finding in enumerate(plan.findings, 1):
         style = _STYLES[finding.severity]
-        console.print(f"{number}. {finding.severity}: {finding}", style=style, soft_wrap=False)
-    console.print(f"next: {command}")
+        say(f"{number}. {finding.severity}: {finding}", style=style, wrapped=True)
+    say(f"next: {command}")
 
 
 def cells_table(plan: Plan, price: Price) -> Table:
     """Return a row per cell; columns that say the same of all cells are left out."""
-    numbers = {key: [cell[key] for cell in plan.cells] for key in _COUNTS}
-    shown = [
-        key for key, own in numbers.items() if key == "trials" or (any(own) and set(own) != {1})
-    ]
-    if numbers["new"] == numbers["trials"]:
-        shown = [key for key in shown if key != "new"]
-    if any(cell["head"] for cell in plan.cells):
-        shown.append("head")
+    numbers = {str(state): [cell[state] for cell in plan.cells] for state in State}
+    if numbers["new"] == [cell["trials"] for cell in plan.cells]:
+        del numbers["new"]
+    shown = ["trials", *(key for key, own in numbers.items() if any(own) and set(own) != {1})]
+    shown += ["head"] if any(cell["head"] for cell in plan.cells) else []
     levels = [*map(plan.ledger.levels, range(len(plan.cells)))]
     varying, common = split_levels(list(plan.study.factors), levels)
     timed = [f"{price.resource.upper()} time", "from – to"] if price.total.trials else []
@@ -89,9 +78,8 @@ def cells_table(plan: Plan, price: Price) -> Table:
 
 
 def _times(cost: Cost) -> tuple[str, str]:
-    low, time, high = (
-        duration(3600 * hours) for hours in (cost.hours.low, cost.hours.value, cost.hours.high)
-    )
+    hours = cost.hours
+    low, time, high = (duration(3600 * each) for each in (hours.low, hours.value, hours.high))
     return time, f"{low} – {high}"
 
 
@@ -108,14 +96,12 @@ def price_lines(price: Price) -> list[str]:
         f"basis: {basis}."
         + " --probe measures a few updates of each kind of trial." * bool(guessed),
     ]
-    if total.saved:
-        asked = total.epochs + total.saved
-        said.append(f"early stopping: about {total.saved} of {asked} epochs saved.")
+    if saved := total.saved:
+        said.append(f"early stopping: about {saved} of {total.epochs + saved} epochs saved.")
     places = "GPUs" if price.resource == "gpu" else "places on CPUs"
     falls = ", ".join(f"{number}: {duration(wall)}" for number, wall in price.sizes.items())
     said.append(f"at best with more {places}: {falls}.")
-    if price.at_most:
-        most = price.at_most
+    if most := price.at_most:
         cost = f", money about {most.money.value:,.2f}" if most.money else ""
         said.append(
             f"seeds: this is with the fewest. If no look decides anything, "
@@ -124,19 +110,15 @@ def price_lines(price: Price) -> list[str]:
         )
     disk = ", ".join(f"{name} {byte_size(size)}" for name, size in price.disk.items() if size)
     said.append(f"disk: about {byte_size(sum(price.disk.values()))} ({disk}).")
-    if price.money:
-        said.append(
-            f"money: about {price.money.value:,.2f} "
-            f"({price.money.low:,.2f} to {price.money.high:,.2f})."
-        )
+    if money := price.money:
+        said.append(f"money: about {money.value:,.2f} ({money.low:,.2f} to {money.high:,.2f}).")
     return said
 
 
 def grave(findings: pd.DataFrame) -> list[str]:
     """Return a sentence for each kind of error in what `results.Run.findings` returned."""
-    errors = findings[
-        (findings["severity"] == Severity.ERROR) & ~findings["code"].isin(_SAID_ELSEWHERE)
-    ]
+    is_error = findings["severity"] == Severity.ERROR
+    errors = findings[is_error & ~findings["code"].isin(_SAID_ELSEWHERE)]
     sentences = []
     for (_, advice), alike in errors.groupby(["code", "advice"], sort=False):
         first = alike.iloc[0]
@@ -163,34 +145,27 @@ def steps_table(steps: Sequence[Step]) -> Table:
 def print_summary(
     summary: Summary,
     command: str,
-    answer: "Answer | None" = None,
+    answer: Answer | None = None,
     findings: Sequence[str] = (),
     page: Location | None = None,
 ) -> None:
     """Print what a run came to and what its report says; the command goes on with the run."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    for problem in summary.problems:
-        console.print(f"noticed: {problem}", style="yellow")
-    for failure in summary.failed:
-        console.print(f"failed: {failure}", style="red")
+    say(*(f"noticed: {problem}" for problem in summary.problems), style="yellow")
+    say(*(f"failed: {failure}" for failure in summary.failed), style="red")
     if summary.left_open:
-        console.print(f"{summary.left_open}. This goes on: {command}")
+        say(f"{summary.left_open}. This goes on: {command}")
     elif summary.incomplete:
         cells = count(len(summary.incomplete), "incomplete cell")
-        console.print(
-            f"{cells}: {'; '.join(summary.incomplete)}.\n"
-            f"Mend the cause, then this trains only what is missing: {command}",
-        )
+        mend = f"Mend the cause, then this trains only what is missing: {command}"
+        say(f"{cells}: {'; '.join(summary.incomplete)}.", mend)
     else:
-        console.print(f"complete: {summary.out}")
+        say(f"complete: {summary.out}")
     if answer:
-        console.print()
-        console.print(answer.headline, style="bold")
+        say(f"\n{answer.headline}", style="bold")
         if answer.sure:
-            console.print(answer.sure)
+            say(answer.sure)
         if answer.steps:
-            console.print(steps_table(answer.steps))
-    for sentence in findings:
-        console.print(f"{Severity.ERROR}: {sentence}", style="red")
+            say(steps_table(answer.steps))
+    say(*(f"{Severity.ERROR}: {sentence}" for sentence in findings), style="red")
     if page:
-        console.print(f"report: {page}")
+        say(f"report: {page}")

@@ -2,22 +2,17 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from orchestrator.ledger.history import Row
+from orchestrator.ledger.ledger import Ledger
 from results.metric import ACCURACY, Metric
-from results.phrases import cell_name, fraction_label, level_label, model_labels, split_levels
+from results.phrases import STANDARD_FACTORS, cell_name, level_label, model_labels, split_levels
 from results.records import IDENTITY_COLUMNS, RECIPE_COLUMNS, Status
 from results.store.store import Store
-
-if TYPE_CHECKING:
-    from orchestrator.ledger.ledger import Ledger
-
-Row = Mapping[str, Any]
-"""A trial record, with the columns of the trial table."""
-_FACTORS = ("model", "weights", "fraction")
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,7 @@ class CellView:
         return self.epochs_done / self.epochs_asked if self.epochs_asked else 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class SlotView:
     """One place for a trial, and what runs there."""
 
@@ -92,30 +87,24 @@ class Snapshot:
     known yet."""
 
 
-def snapshot(source: "Ledger | Store", at_work: bool = True) -> Snapshot:
+def snapshot(source: Ledger | Store, at_work: bool = True) -> Snapshot:
     """Return how far a study is, from its ledger or from its run directory.
 
     Where no run is `at_work` on that, nothing counts as running, whatever was recorded last.
     Raises StoreError where there is no run directory, or it cannot be read.
     """
-    if isinstance(source, Store):
-        return _recorded(source, at_work)
-    study, trials = source.study, [*source.rows.values()]
-    tuned = list(study.search.fields) if study.search else []
-    return snapshot_of(study.name, trials, list(study.factors), tuned, study.metric)
-
-
-def _recorded(store: Store, at_work: bool) -> Snapshot:
-    declared = store.study()
+    if not isinstance(source, Store):
+        study, trials = source.study, [*source.rows.values()]
+        tuned = list(study.search.fields) if study.search else []
+        return snapshot_of(study.name, trials, list(study.factors), tuned, study.metric)
+    declared, rows = source.study(), source.read("trials").to_pylist()
     factors = [factor for factor in declared.get("factors") or () if factor in IDENTITY_COLUMNS]
     tuned = [name for name in declared.get("search") or () if name in RECIPE_COLUMNS]
-    rows = store.read("trials").to_pylist()
     for row in rows:
         if row["status"] == Status.RUNNING and not at_work:
             row["status"] = Status.PLANNED.value
-    name = str(declared.get("name", store.root.name))
-    metric = Metric.read(declared.get("metric"))
-    return snapshot_of(name, rows, factors or _FACTORS, tuned, metric)
+    name, metric = str(declared.get("name", source.root.name)), Metric.read(declared.get("metric"))
+    return snapshot_of(name, rows, factors or STANDARD_FACTORS, tuned, metric)
 
 
 def snapshot_of(
@@ -130,43 +119,32 @@ def snapshot_of(
     `tuned` are the recipe fields that it searches.
     """
     labels = model_labels({trial["model"] for trial in trials})
-    trials = [{**trial, "model": labels[trial["model"]]} for trial in trials]
-    wanted = [trial for trial in trials if trial["wanted"]]
-    by_cell: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for trial in wanted:
-        by_cell[tuple(trial[factor] for factor in factors)].append(trial)
+    wanted = [{**trial, "model": labels[trial["model"]]} for trial in trials if trial["wanted"]]
     others = [factor for factor in factors if factor != "fraction"]
-    varying, common = split_levels(others, [rows[0] for rows in by_cell.values()])
-    lines: dict[tuple[Any, ...], list[list[Row]]] = defaultdict(list)
-    for rows in by_cell.values():
-        lines[tuple(rows[0][factor] for factor in others)].append(rows)
+    lines: dict[tuple[Any, ...], dict[float, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for trial in wanted:
+        lines[tuple(trial[factor] for factor in others)][trial["fraction"]].append(trial)
+    cells = [line[fraction] for line in lines.values() for fraction in sorted(line)]
+    varying, common = split_levels(others, [rows[0] for rows in cells])
+    shown = [*varying, "fraction"]
+    running = (trial for trial in wanted if trial["status"] == Status.RUNNING)
     return Snapshot(
         name,
         metric,
-        factors=[*varying, "fraction"],
-        cells=[
-            _cell(rows, metric, cell_name(rows[0], factors), _labels(rows[0], varying))
-            for line in lines.values()
-            for rows in sorted(line, key=lambda rows: rows[0]["fraction"])
-        ],
+        factors=shown,
+        cells=[_cell(rows, metric, factors, shown) for rows in cells],
         total=_cell(wanted, metric),
         common=common,
-        slots=_slots(wanted, metric, varying, tuned),
+        slots=sorted(_slot(trial, metric, shown, tuned) for trial in running),
         seconds_left=_seconds_left(wanted),
     )
 
 
-def _labels(trial: Row, varying: Sequence[str]) -> list[str]:
-    labels = (level_label(factor, trial[factor], bare=True) for factor in varying)
-    return [*labels, fraction_label(trial["fraction"])]
-
-
 def _cell(
-    trials: Sequence[Row], metric: Metric, name: str = "", labels: Sequence[str] = ()
+    trials: Sequence[Row], metric: Metric, factors: Sequence[str] = (), shown: Sequence[str] = ()
 ) -> CellView:
     done, asked, saved = 0, 0, 0
-    known: list[float] = []
-    measured: list[float] = []
+    known, measured = list[float](), list[float]()
     for trial in trials:
         status, budget = Status(trial["status"]), trial["epochs_budget"] or 0
         own = min(trial["epochs_done"] or 0, budget)
@@ -188,27 +166,19 @@ def _cell(
         best=best,
         is_measured=bool(measured),
         errors=[trial["error"] or "failed" for trial in trials if trial["status"] == Status.FAILED],
-        name=name,
-        labels=labels,
+        name=cell_name(trials[0], factors) if factors else "",
+        labels=[level_label(factor, trials[0][factor], bare=True) for factor in shown],
     )
 
 
-def _slots(
-    trials: Iterable[Row], metric: Metric, varying: Sequence[str], tuned: Sequence[str]
-) -> list[SlotView]:
-    slots = []
-    for trial in trials:
-        if trial["status"] != Status.RUNNING:
-            continue
-        settings = {**{name: trial[name] for name in tuned}, "seed": trial["seed"]}
-        words = [cell_name(trial, [*varying, "fraction"])]
-        for name, value in settings.items():
-            short = f"{value:.3g}" if isinstance(value, float) else value
-            words.append(f"{name}\N{NO-BREAK SPACE}{short}")
-        slot, done, budget = (trial[name] or 0 for name in ("slot", "epochs_done", "epochs_budget"))
-        said, silence = ", ".join(words), trial.get("error") or ""
-        slots.append(SlotView(slot, said, done, budget, metric.latest(trial), silence))
-    return sorted(slots, key=lambda slot: slot.slot)
+def _slot(trial: Row, metric: Metric, shown: Sequence[str], tuned: Sequence[str]) -> SlotView:
+    words = [cell_name(trial, shown)]
+    for name in (*tuned, "seed"):
+        short = f"{trial[name]:.3g}" if isinstance(trial[name], float) else trial[name]
+        words.append(f"{name}\N{NO-BREAK SPACE}{short}")
+    slot, done, budget = (trial[name] or 0 for name in ("slot", "epochs_done", "epochs_budget"))
+    said, silence = ", ".join(words), trial.get("error") or ""
+    return SlotView(slot, said, done, budget, metric.latest(trial), silence)
 
 
 def _seconds_left(trials: Sequence[Row]) -> float | None:
@@ -229,7 +199,7 @@ def _seconds_left(trials: Sequence[Row]) -> float | None:
     if not images or not at_once:
         return None
     per_image = sum(seconds.values()) / images
-    left: float = 0.0
+    left = 0.0
     for trial in trials:
         if trial["status"] in (Status.RUNNING, Status.PLANNED):
             kind = (trial["model"], trial["n_train"])

@@ -76,13 +76,11 @@ def parse_metric(value: Any) -> Any:
 
 def parse_early_stopping(value: Any) -> Any:
     """Read the `early_stopping` block, or none; None stands for a study that names neither."""
-    if isinstance(value, dict):
-        return EarlyStopping.model_validate(value)
+    if value is None or isinstance(value, dict | EarlyStopping):
+        return None if value is None else EarlyStopping.model_validate(value)
     # YAML reads `no` and `off` as false.
     if value is False or value == "none":
         return "none"
-    if value is None or isinstance(value, EarlyStopping):
-        return value
     raise Refused("valid are none, and a block such as {compare: cell, grace: 1}")
 
 
@@ -246,9 +244,8 @@ class Trackers(Settings):
 
     def missing(self) -> dict[str, str]:
         """Return the library of each tracker named here that this Python lacks."""
-        return {
-            name: _LIBRARIES[name] for name in self.written() if not find_spec(_LIBRARIES[name])
-        }
+        named = {name: _LIBRARIES[name] for name, asked in self if asked}
+        return {name: library for name, library in named.items() if not find_spec(library)}
 
     def written(self) -> dict[str, Any]:
         """Return the block as a study file holds it."""

@@ -1,4 +1,4 @@
-"""A study file: YAML without surprises, and `key=value` settings on top of it."""
+"""The file of a study: YAML without surprises, settings on top of it, and what a run left."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 
 from orchestrator.errors import StudyError
-from orchestrator.study.recipes import DISTRIBUTIONS, RESERVED
+from orchestrator.study.recipes import DISTRIBUTIONS
 from orchestrator.study.schema import schema_of
 from orchestrator.study.study import Study, study_from
+from results.store.store import Store
 from trainables.recipe import BUDGET_FIELDS
 
 _LARGEST = 2**20
@@ -43,16 +44,13 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 def _loaded(text: str) -> Any:
     """Return what YAML text holds; refused where a few lines mean more than any study does."""
     loader = _Loader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        for number, each in enumerate(_nodes(node)):
-            if number > _MOST_VALUES:
-                raise _refused(f"more than {_MOST_VALUES:,} values, which no study holds", each)
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
+    node = loader.get_single_node()
+    if node is None:
+        return None
+    for number, each in enumerate(_nodes(node)):
+        if number > _MOST_VALUES:
+            raise _refused(f"more than {_MOST_VALUES:,} values, which no study holds", each)
+    return loader.construct_document(node)
 
 
 def _nodes(node: yaml.Node, depth: int = 0) -> Iterator[yaml.Node]:
@@ -72,8 +70,7 @@ def _refused(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
-def _read(file: Path) -> dict[str, Any]:
-    """Return what a study file holds, unchecked but for its being a block of keys."""
+def _read(file: Path) -> Any:
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -91,10 +88,6 @@ def _read(file: Path) -> dict[str, Any]:
         raise StudyError(f"{file}:{where} not valid YAML: {problem}.") from None
     if values is None:
         raise StudyError(f"{file}: the file is empty; `scalestudy init` writes one to start from.")
-    if not isinstance(values, dict):
-        raise StudyError(
-            f"{file}: no study; a study is a block of keys such as name, data and factors."
-        )
     return values
 
 
@@ -126,16 +119,14 @@ def study_schema() -> dict[str, Any]:
     recipe, search = blocks["recipe"]["properties"], blocks["search"]["anyOf"][0]
     lists = {name: _list_of(name, field) for name, field in recipe.items()}
     blocks["factors"]["properties"] |= lists
-    own = {name: search["properties"][name] for name in RESERVED}
     tuned = {name: _tuned(field, lists[name]) for name, field in recipe.items()}
-    search["properties"] = {**tuned, **own}
-    del search["required"]
+    del search["properties"]["fields"], search["required"]
+    search["properties"] = tuned | search["properties"]
     search["anyOf"] = [{"required": [name]} for name in recipe]
     return schema
 
 
 def _list_of(name: str, field: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a list of a recipe field's values, to compare or to tune."""
     value = {key: part for key, part in field.items() if key not in ("description", "default")}
     if name in BUDGET_FIELDS:
         # A budget that is not meant is left out.
@@ -171,6 +162,45 @@ def load_study(path: str | Path, settings: Iterable[str] = (), *, rooted: bool =
     """
     file = Path(path)
     values = _read(file)
-    for setting in settings:
+    for setting in settings if isinstance(values, dict) else ():
         _override(values, setting)
     return study_from(values, base=file.parent if rooted else None, file=str(path))
+
+
+def recorded_study(store: Store) -> Study:
+    """Return the study of a run directory as last run; StoreError or StudyError without one."""
+    values = store.study()
+    if (seed := _searched_with(values)) is not None:
+        values["search"]["seed"] = seed
+    return study_from(values, file=str(store.study_file))
+
+
+def continued(study: Study, store: Store) -> Study:
+    """Return the study with its validation share, its search seed and `test` resolved.
+
+    A study that states none goes on with those that its run directory began with, so that nothing
+    is trained or searched twice, and curves go on alike; raises StoreError where that cannot be
+    read.
+    """
+    recorded, own = store.study() if store.study_file.exists() else {}, dict[str, Any]()
+    if study.test is None:
+        # Before the key was there, every interval was tested.
+        own["test"] = recorded.get("test", "every") if recorded else "auto"
+    validation = (recorded.get("data") or {}).get("validation")
+    if study.data.validation is None and validation is not None:
+        own["data"] = study.data.model_copy(update={"validation": validation})
+    if study.search and study.search.seed is None:
+        seed = _searched_with(recorded)
+        seed = study.search_seed if seed is None else seed
+        own["search"] = study.search.model_copy(update={"seed": seed})
+    return study.model_copy(update=own)
+
+
+def _searched_with(values: dict[str, Any]) -> int | None:
+    """Return the search seed of a recorded study; None where it has no search."""
+    search, seeds = values.get("search"), values.get("seeds")
+    if not isinstance(search, dict):
+        return None
+    # Before there was a seed of its own, the first of the study's was searched with.
+    seed = search.get("seed", seeds[0] if isinstance(seeds, list) and seeds else None)
+    return seed if isinstance(seed, int) else None

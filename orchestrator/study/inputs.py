@@ -154,9 +154,7 @@ def find_inputs(study: Study, say: Say = lambda _: None) -> Inputs:
 
     `say` is told what is being looked at, by name, once that takes longer than SLOW_SECONDS.
     """
-    missing = study.trackers.missing() if study.trackers else {}
-    if missing:
-        name, library = next(iter(missing.items()))
+    for name, library in study.trackers.missing().items() if study.trackers else ():
         raise StudyError(
             f"trackers.{name}: this Python has no {library}; pip install 'scalestudy[trackers]', "
             "or leave the tracker out."
@@ -181,14 +179,13 @@ def _simulated(study: Study) -> Inputs:
         )
     labels = np.arange(_SIMULATED_IMAGES - held_out, dtype=np.int64) % _SIMULATED_CLASSES
     # Nothing is read for a simulation, wherever it lies: the label stands for the content.
-    digests = {
-        label: None if label == "none" else hashlib.sha256(label.encode()).hexdigest()
-        for label in map(str, study.factors["weights"])
-    }
     weights = {
-        (model, label): Weights(label=label, digest=digest)
+        (model, label): Weights(
+            label=label,
+            digest=None if label == "none" else hashlib.sha256(label.encode()).hexdigest(),
+        )
         for model in study.factors["model"]
-        for label, digest in digests.items()
+        for label in map(str, study.factors["weights"])
     }
     return Inputs("simulated", labels, _SIMULATED_CLASSES, weights, held_out, test_labels=None)
 
@@ -309,7 +306,7 @@ def _check_images(
     from trainables.models.facts import check_input, head_layer
 
     sizes: set[Sides | None] = set()
-    doubts: dict[str, Finding] = {}
+    doubts: dict[str, None] = {}
     for stem, goal, single, is_frozen in sorted(_forms(study), key=str):
         info.decoded_bytes(goal)
         sizes.add(decode_size(study.data, goal))
@@ -323,11 +320,10 @@ def _check_images(
                     if is_function(model):
                         from trainables.models.rehearsal import doubts_of
 
-                        for said in (f"model {model}: {each}" for each in doubts_of(*form)):
-                            doubts[said] = warning("own-model", said)
+                        doubts |= dict.fromkeys(f"model {model}: {one}" for one in doubts_of(*form))
     for size in sizes:
         is_stored(study.data, info, size)
-    return frozenset(sizes), list(doubts.values())
+    return frozenset(sizes), [warning("own-model", doubt) for doubt in doubts]
 
 
 def _forms(study: Study) -> set[tuple[Stem, Sides | None, bool, bool]]:
@@ -370,26 +366,23 @@ def _find_weights(
                 )
             found[model, level.label] = weights
     unknown = {w.label for w in found.values() if w.file and not w.name and not w.normalization}
-    notes += [
-        f"weights {label}: normalised by the data's mean, as theirs is unknown"
-        for label in sorted(unknown)
-    ]
+    mean = "normalised by the data's mean, as theirs is unknown"
+    notes += [f"weights {label}: {mean}" for label in sorted(unknown)]
     advice = "`entry` and `normalization` beside their path say otherwise"
     return found, heads, [note("weights", said, advice) for said in notes]
 
 
 def _check_levels(study: Study, inputs: Inputs) -> None:
     """Refuse levels that turn out to be one once sizes and file contents are known."""
-    contents: list[tuple[str, Any, Any, str]] = []
-    for size in study.factors["fraction"]:
-        count = inputs.count(size)
-        contents.append(("fraction", size, count, f"{count} images each"))
+    contents: list[tuple[str, Any, str, str]] = [
+        ("fraction", size, f"{inputs.count(size)} images each", "")
+        for size in study.factors["fraction"]
+    ]
     for model in study.factors["model"]:
         for level in study.factors["weights"]:
-            content = model, str(inputs.weights[model, level.label].identity)
-            contents.append(("weights", level, content, f"the same content for {model}"))
-    seen: dict[tuple[str, Any], Any] = {}
-    for factor, level, content, same in contents:
-        twin = seen.setdefault((factor, content), level)
-        if twin is not level:
+            content = str(inputs.weights[model, level.label].identity)
+            contents.append(("weights", level, f"the same content for {model}", content))
+    seen: dict[tuple[str, str], Any] = {}
+    for factor, level, same, content in contents:
+        if (twin := seen.setdefault((same, content), level)) is not level:
             raise StudyError(f"factors.{factor}: {twin} and {level} are one level: {same}.")

@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
@@ -14,7 +15,7 @@ from orchestrator.study.schema import Name, Settings, share
 from trainables.trial import Normalization
 
 # Bounded, because an exponent of a billion would be worked out in full.
-_NUMBER = re.compile(r"-?\d{0,15}(\.\d{0,20})?(e[+-]?\d{1,3})?(/\d{1,15})?", re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d{0,99}(\.\d{0,20})?(e[+-]?\d{1,3})?(/\d{1,15})?", re.IGNORECASE)
 
 
 Size = Fraction | int
@@ -38,15 +39,10 @@ def parse_size(value: Any) -> Size:
 
 def exact(value: Any) -> Fraction | None:
     """Return a number exactly as a study file writes it (0.1, "1/3"); None where it is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
-        return None
-    if isinstance(value, int | Fraction):
-        return Fraction(value)
-    text = str(value).replace(" ", "")
-    try:
+    with suppress(ValueError, ZeroDivisionError):
+        text = str(value).replace(" ", "")
         return Fraction(text) if _NUMBER.fullmatch(text) else None
-    except (ValueError, ZeroDivisionError):
-        return None
+    return None
 
 
 class OwnWeights(Settings):

@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,7 +16,9 @@ from trainables.recipe import BUDGETS, NEEDS, NUMBER, Recipe, Seed
 
 Algorithm = Literal["grid", "random", "optuna"]
 RECIPE_FIELDS = tuple(Recipe.model_fields)
-
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(field.rebuild_annotation()) for name, field in Recipe.model_fields.items()
+}
 RESERVED = ("algorithm", "samples", "seed")
 DISTRIBUTIONS = ("choice", "uniform", "loguniform", "randint")
 _DEFAULT_SAMPLES = 8
@@ -73,8 +75,7 @@ class Search(Settings):
 
     def written(self) -> dict[str, Any]:
         """Return the block as a study file holds it."""
-        rest = {key: getattr(self, key) for key in RESERVED if getattr(self, key) is not None}
-        return {**self.fields, **rest}
+        return self.fields | self.model_dump(include={*RESERVED}, exclude_none=True)
 
     @property
     def size(self) -> int:
@@ -100,16 +101,12 @@ class Search(Settings):
     @property
     def is_finite(self) -> bool:
         """Whether all recipes that may be drawn can be listed: no field has a range."""
-        return all(
-            isinstance(values, list) or "choice" in values for values in self.fields.values()
-        )
+        return all(isinstance(own, list) or "choice" in own for own in self.fields.values())
 
     def corners(self) -> Iterator[dict[str, Any]]:
         """Yield the recipe fields of every combination of values, of a range of its two ends."""
-        ends = [
-            values if isinstance(values, list) else next(iter(values.values()))
-            for values in self.fields.values()
-        ]
+        fields = self.fields.values()
+        ends = [own if isinstance(own, list) else next(iter(own.values())) for own in fields]
         return (dict(zip(self.fields, row, strict=True)) for row in itertools.product(*ends))
 
 
@@ -117,10 +114,7 @@ def _tried(field: Any, values: Any) -> Any:
     """Return the values of a recipe field that are to be tried, as the recipe holds them."""
     if field not in RECIPE_FIELDS:
         raise Refused(unknown_key(field, [*RECIPE_FIELDS, *RESERVED]))
-
-    def refused(why: str) -> Refused:
-        return Refused(why, key=(field,), value=values)
-
+    refused = partial(Refused, key=(field,), value=values)
     if isinstance(values, list):
         if not values:
             raise refused("at least one value is needed, such as lr: [1e-3, 1e-4]")
@@ -135,7 +129,20 @@ def _tried(field: Any, values: Any) -> Any:
         raise refused(f"{kind} needs a list")
     if kind == "choice":
         return {kind: [normal_value(field, value) for value in arguments]}
-    return {kind: _range(field, kind, arguments, refused)}
+    if len(arguments) != 2:
+        raise refused(f"{kind} needs two numbers, low and high")
+    low, high = (normal_value(field, argument) for argument in arguments)
+    if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)):
+        raise refused(f"{kind} draws numbers, and {field} is none; list the values to try")
+    if not low < high:
+        raise refused(f"{kind} needs low below high")
+    if kind == "loguniform" and low <= 0:
+        raise refused("loguniform needs a low above 0")
+    if kind == "randint" and (low % 1 or high % 1):
+        raise refused("randint needs whole numbers")
+    if kind != "randint" and isinstance(low, int):
+        raise refused(f"{kind} draws fractions, and {field} is a whole number; use randint")
+    return {kind: [low, high]}
 
 
 def distinct(
@@ -159,27 +166,8 @@ def distinct(
     return parsed
 
 
-def _range(field: str, kind: str, arguments: list[Any], refused: Any) -> list[Any]:
-    if len(arguments) != 2:
-        raise refused(f"{kind} needs two numbers, low and high")
-    low, high = (normal_value(field, argument) for argument in arguments)
-    if any(isinstance(end, bool) or not isinstance(end, int | float) for end in (low, high)):
-        raise refused(f"{kind} draws numbers, and {field} is none; list the values to try")
-    if not low < high:
-        raise refused(f"{kind} needs low below high")
-    if kind == "loguniform" and low <= 0:
-        raise refused("loguniform needs a low above 0")
-    if kind == "randint" and (low % 1 or high % 1):
-        raise refused("randint needs whole numbers")
-    if kind != "randint" and isinstance(low, int):
-        raise refused(f"{kind} draws fractions, and {field} is a whole number; use randint")
-    return [low, high]
-
-
 def _sample(value: list[Any] | dict[str, list[Any]], generator: np.random.Generator) -> Any:
-    if isinstance(value, list):
-        return value[generator.integers(len(value))]
-    ((kind, arguments),) = value.items()
+    ((kind, arguments),) = (value if isinstance(value, dict) else {"choice": value}).items()
     if kind == "choice":
         return arguments[generator.integers(len(arguments))]
     low, high = arguments
@@ -195,15 +183,10 @@ def normal_value(field: str, value: Any) -> Any:
     if value is None and field in BUDGETS:
         raise Refused("a whole number is needed", key=(field,), value=value)
     try:
-        return _adapter(field).validate_python(value)
+        return _ADAPTERS[field].validate_python(value)
     except ValidationError as error:
         why = reason(error.errors(include_url=False)[0], schema_of(Recipe)["properties"][field])
         raise Refused(why, key=(field,), value=value) from None
-
-
-@cache
-def _adapter(field: str) -> TypeAdapter[Any]:
-    return TypeAdapter(Recipe.model_fields[field].rebuild_annotation())
 
 
 @dataclass(frozen=True)
@@ -218,7 +201,12 @@ class RecipeSpace:
     def check(self) -> None:
         """Refuse fields that do not go together, and cells that would share their trials."""
         found: dict[str, tuple[tuple[Any, ...], Recipe]] = {}
-        idle = self._idle()
+        idle = {*self.shared, *self.compared, *(self.search.fields if self.search else ())}
+        # Files that a run wrote until now state every default, which nobody chose.
+        if {"momentum", "nesterov", "stem", "precision", "warmup", "normalization"} <= idle:
+            defaults = {name: field.default for name, field in Recipe.model_fields.items()}
+            idle -= {key for key in self.shared if self.shared[key] == defaults[key]}
+        idle &= NEEDS.keys()
         for levels, recipe in self.recipes():
             idle -= {field for field, value in recipe.used().items() if value is not None}
             if recipe.warmup >= recipe.intervals:
@@ -256,15 +244,6 @@ class RecipeSpace:
                 f"has no bearing without {other}: {value}; name that too, or leave {field} out",
                 key=("recipe", field),
             )
-
-    def _idle(self) -> set[str]:
-        """Return the fields that are stated, and that have a bearing with others only."""
-        stated = {*self.shared, *self.compared, *(self.search.fields if self.search else ())}
-        # Files that a run wrote until now state every default, which nobody chose.
-        defaults = {name: field.default for name, field in Recipe.model_fields.items()}
-        if {"momentum", "nesterov", "stem", "precision", "warmup", "normalization"} <= stated:
-            stated -= {key for key in self.shared if self.shared[key] == defaults[key]}
-        return stated & NEEDS.keys()
 
     def recipes(self) -> Iterator[tuple[tuple[Any, ...], Recipe]]:
         """Yield each possible recipe, of a range the two ends, with its levels of `compared`."""

@@ -159,13 +159,12 @@ def _word(kind: Schema, limited: bool) -> str:
 
 def _path(refusal: Any, schema: Schema) -> list[str]:
     """Return the keys that lead to a refusal, without list positions and union members."""
-    path: list[str] = []
-    for part in refusal["loc"]:
-        is_last_key = refusal["type"] in ("extra_forbidden", "missing", "invalid_key")
-        is_last_key = is_last_key and part is refusal["loc"][-1]
-        if is_last_key or part in _fields(schema, path):
-            path.append(str(part))
-    return path
+    blocks, path = [*refusal["loc"]], list[str]()
+    is_of_key = refusal["type"] in ("extra_forbidden", "missing", "invalid_key")
+    key = [str(blocks.pop())] if is_of_key else []
+    for part in blocks:
+        path += [part] if part in _fields(schema, path) else []
+    return path + key
 
 
 def _fields(schema: Schema, path: Sequence[str]) -> list[str]:

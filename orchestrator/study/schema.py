@@ -52,17 +52,13 @@ class _Generator(GenerateJsonSchema):
     """Writes numbers and truth values as YAML and pydantic read them: text may stand for each."""
 
     def int_schema(self, schema: Any) -> JsonSchemaValue:
-        return _or_text(super().int_schema(schema), {"type": "string", "pattern": _WHOLE})
+        return {"anyOf": [super().int_schema(schema), {"type": "string", "pattern": _WHOLE}]}
 
     def float_schema(self, schema: Any) -> JsonSchemaValue:
-        return _or_text(super().float_schema(schema), {"type": "string", "pattern": _NUMBER})
+        return {"anyOf": [super().float_schema(schema), {"type": "string", "pattern": _NUMBER}]}
 
     def bool_schema(self, schema: Any) -> JsonSchemaValue:
-        return _or_text(super().bool_schema(schema), {"enum": _TRUTHS})
-
-
-def _or_text(schema: JsonSchemaValue, text: JsonSchemaValue) -> JsonSchemaValue:
-    return {"anyOf": [schema, text]}
+        return {"anyOf": [super().bool_schema(schema), {"enum": _TRUTHS}]}
 
 
 def _inlined(node: Any, definitions: Mapping[str, Any]) -> Any:

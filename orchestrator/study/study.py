@@ -168,19 +168,14 @@ class Study(Settings):
             if field not in recipes.RECIPE_FIELDS:
                 own = "what no recipe says, a trainable of your own does (docs/extending.md)"
                 raise Refused(f"{unknown_key(field, recipes.RECIPE_FIELDS)}; {own}")
-            if field == "image_size" and isinstance(given, list):
-                raise Refused(
-                    "the side in pixels of a square is needed, or 96x224 (height x width)",
-                    key=(field,),
-                    value=given,
-                )
             if isinstance(given, list | dict):
-                raise Refused(
+                why = (
                     f"a recipe has one {field}; to tune it inside every cell, move it to search, "
-                    "to compare its values, to factors",
-                    key=(field,),
-                    value=given,
+                    "to compare its values, to factors"
                 )
+                if field == "image_size" and isinstance(given, list):
+                    why = "the side in pixels of a square is needed, or 96x224 (height x width)"
+                raise Refused(why, key=(field,), value=given)
         # How fields go together shows once those of factors and search have joined them.
         return {
             field: recipes.normal_value(field, given)
@@ -268,11 +263,9 @@ class Study(Settings):
     @property
     def stopping(self) -> EarlyStopping | None:
         """The rule of early stopping in force, or None where nothing is ever stopped."""
-        if self.early_stopping == "none":
+        if self.early_stopping == "none" or not (self.search or self.is_race):
             return None
-        if self.search:
-            return self.early_stopping or EarlyStopping()
-        return self.early_stopping if self.is_race else None
+        return self.early_stopping or EarlyStopping()
 
     @property
     def is_race(self) -> bool:
@@ -332,13 +325,9 @@ class Study(Settings):
             place if is_address(place) else str(base / Path(place).expanduser())
             for place in self.reuse
         ]
-        return self.model_copy(
-            update={
-                "reuse": reuse,
-                "data": self.data.model_copy(update={"path": path}),
-                "factors": {**self.factors, "weights": weights},
-            }
-        )
+        data, factors = self.data.model_copy(update={"path": path}), self.factors
+        factors = {**factors, "weights": weights}
+        return self.model_copy(update={"reuse": reuse, "data": data, "factors": factors})
 
     def written(self) -> dict[str, Any]:
         """Return the study as a file holds it, every default filled in."""
@@ -346,18 +335,11 @@ class Study(Settings):
             "metric": self.metric.written,
             "prices": self.prices and self.prices.model_dump(exclude_none=True),
             "trackers": self.trackers and self.trackers.written(),
-            "factors": {
-                factor: [_written(level) for level in levels]
-                for factor, levels in self.factors.items()
-            },
+            "factors": {key: [*map(_written, levels)] for key, levels in self.factors.items()},
             "recipe": self.recipe_space.written(),
             "search": self.search and self.search.written(),
             "seeds": self.seeds.written() if isinstance(self.seeds, SeedCounts) else self.seeds,
-            "resources": {
-                key: str(value) if isinstance(value, Fraction) else value
-                for key, value in self.resources
-                if value is not None
-            },
+            "resources": {key: _written(each) for key, each in self.resources if each is not None},
         }
         values = self.model_dump(mode="json", exclude={*blocks}) | blocks
         return {key: values[key] for key in type(self).model_fields if values[key] is not None}

@@ -1,7 +1,7 @@
 """Everything that a study's records say, each part computed once, when it is first asked for."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from itertools import combinations, pairwise
 from typing import Any
@@ -10,13 +10,11 @@ import numpy as np
 import pandas as pd
 
 from results.analysis import contrasts
-from results.analysis.board import Board, Classes, by_class, confusion
+from results.analysis.board import Board, Classes, Mistakes, confusion
 from results.analysis.cells import Cells, cells_of
 from results.analysis.comparisons import Comparisons, compare_best, rivals
-from results.analysis.contrasts import Family
 from results.analysis.fitting import fitting
 from results.analysis.levers import levers
-from results.analysis.mistakes import Mistakes
 from results.analysis.runs import (
     EXCLUDED,
     Design,
@@ -34,12 +32,8 @@ from results.ranking import rank
 from results.records import Status
 from results.statistics.looks import Look
 
-_SWAPPED = {
-    "first": "second",
-    "second": "first",
-    "error_first": "error_second",
-    "error_second": "error_first",
-}
+_SWAPPED = {"first": "second", "second": "first"}
+_SWAPPED |= {f"error_{one}": f"error_{other}" for one, other in _SWAPPED.items()}
 _MANY_MODELS = 5
 
 
@@ -70,8 +64,8 @@ class Analysis:
         """Whether no compared trial has a test value, so that those of validation stand for it."""
         trials = compared_trials(self.table("trials"), self.design.race)
         trials = trials[trials["status"] == Status.COMPLETED]
-        values = (self.metric.of(trials, f"final_{part}") for part in ("test", "val"))
-        return [bool(part.notna().any()) for part in values] == [False, True]
+        test, validation = (self.metric.of(trials, f"final_{part}") for part in ("test", "val"))
+        return bool(test.isna().all() and validation.notna().any())
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -124,11 +118,6 @@ class Analysis:
     def epochs(self) -> pd.DataFrame:
         """The epochs that comparisons use."""
         return self.compared("epochs")
-
-    @property
-    def levels(self) -> Mapping[str, Sequence[Any]]:
-        """The levels of each factor that has a compared run, least first."""
-        return self.board.levels
 
     def varies(self, factor: str) -> bool:
         """Return whether the compared runs have more than one level of a factor."""
@@ -190,13 +179,11 @@ class Analysis:
     def looked(self) -> list[Comparisons]:
         """The comparisons at each look so far, on the seeds up to it; the last on all that are."""
         looks, found = self.design.looks, list[Comparisons]()
-        if looks is None:
-            return [self._compared(None)]
-        for number, seeds in enumerate(self.looks_taken):
-            last = number + 1 == len(self.looks_taken)
-            study = self if last else self.up_to(seeds)
-            before = found[-1].spent if found else {}
-            found.append(study._compared(Look(looks, number, before)))
+        for number, study in enumerate([*map(self.up_to, self.looks_taken[:-1]), self]):
+            look = Look(looks, number, found[-1].spent if found else {}) if looks else None
+            crossings = study.crossovers["p_value"].to_numpy(float)
+            known = study._fair, study._inferred["rivals"], study.factors, study.forecasts
+            found.append(compare_best(*known, crossings, look))
         return found
 
     @property
@@ -215,39 +202,27 @@ class Analysis:
 
         return Analysis(read, self.design)
 
-    def _compared(self, look: Look | None) -> Comparisons:
-        crossings = self.crossovers["p_value"].to_numpy(float)
-        known = self._inferred["rivals"]
-        return compare_best(self._fair, known, self.factors, self.forecasts, crossings, look)
-
     @cached_property
     def levers(self) -> pd.DataFrame:
         """What each lever gains at all of the data, the best first; see `levers.levers`."""
-        levels = dict(self.levels) | {
-            name: declared
-            for name, declared in self.design.levels.items()
-            if name not in STANDARD_FACTORS
-        }
+        declared = {k: v for k, v in self.design.levels.items() if k not in STANDARD_FACTORS}
+        levels = {**self.board.levels, **declared}
         return levers(self.comparisons, self.wanted, levels, self.design)
 
     @cached_property
-    def _families(self) -> dict[str, Family]:
+    def _inferred(self) -> dict[str, pd.DataFrame]:
         """All differences that anything is said of, by kind."""
         board, names = self.board, self.factors
         families = {f"steps:{name}": contrasts.steps(board, name) for name in names}
         families |= {f"effects:{name}": contrasts.effects(board, name) for name in names}
-        if "none" in self.levels["weights"]:
+        if "none" in board.levels["weights"]:
             families["replacements"] = contrasts.replacements(board)
         places = self._fair.index.to_numpy(int)
         pairs = np.array(rivals(self._fair, names), dtype=int).reshape(-1, 2)
         keys = pd.DataFrame(pairs, columns=["best", "other"])
         best, other = places[pairs].T
         families["rivals"] = contrasts.pairs_of(board, other, best, keys)
-        return families
-
-    @cached_property
-    def _inferred(self) -> dict[str, pd.DataFrame]:
-        found = contrasts.inferred(self.board, self._families)
+        found = contrasts.inferred(board, families)
         return {name: self.cells.ordered(table) for name, table in found.items()}
 
     @cached_property
@@ -255,25 +230,37 @@ class Analysis:
         """What each compared run got right of each class of the test set."""
         board = self.board
         if self.metric != ACCURACY:
-            runs = self.cells.placed(self.runs, "cell")
+            runs = self.cells.placed(self.runs, "cell").dropna(subset=["final_test_accuracy"])
             runs = runs.assign(accuracy=100 * runs["final_test_accuracy"])
-            known = runs[runs["accuracy"].notna()]
-            board = Board.of(known, self.factors, self.table("predictions"), board.cells)
+            board = Board.of(runs, self.factors, self.table("predictions"), board.cells)
         return Classes.of(board, self.table("examples"))
 
     @cached_property
     def by_class(self) -> pd.DataFrame:
-        """Accuracy on each class with more data, of the best cell's series; see `classes`."""
-        levels = [name for name in self.factors if name != "fraction"]
-        return by_class(self.classes, self.board.cells, self._fair, levels)
+        """Accuracy on each class with more data, of the best cell's series.
+
+        A row per class, the least accurate with the most data first: `class`, `images` (of the test
+        set), and for each number of training images a column of points, the mean over seeds. Empty
+        where classes are not recorded.
+        """
+        classes, best = self.classes, self._fair
+        if best.empty or not len(classes.names):
+            return pd.DataFrame()
+        series = {name: best.iloc[0][name] for name in self.others("fraction")}
+        own = where(self.board.cells, series).sort_values("n_train")
+        right = np.ma.masked_less(classes.right[own.index.to_numpy()], 0)
+        shares = 100 * right.mean(axis=1).filled(np.nan) / classes.images
+        sizes = [f"{images:,.0f} images" for images in own["n_train"]]
+        table = pd.DataFrame(shares.T, columns=sizes).assign(images=classes.images)
+        table.insert(0, "class", classes.names)
+        return table.sort_values([sizes[-1], "class"], ignore_index=True)
 
     @cached_property
     def confusion(self) -> pd.DataFrame:
         """What the best cell takes each class for; see `board.confusion`."""
-        names, best = self.table("examples"), self._fair.head(1)[list(self.factors)]
-        own = self.runs.merge(best)["trial_id"]
+        own = self.runs.merge(self._fair.head(1)[list(self.factors)])["trial_id"]
         rows = self.compared("predictions")
-        return confusion(rows[rows["trial_id"].isin(own)], names)
+        return confusion(rows[rows["trial_id"].isin(own)], self.table("examples"))
 
     @property
     def is_uneven(self) -> bool:
@@ -284,7 +271,7 @@ class Analysis:
     def mistakes(self) -> Mistakes:
         """The test images that the compared runs get wrong."""
         largest = self.runs[self.runs["n_train"] == self.runs["n_train"].max()]
-        rows = self.table("predictions")
+        rows = self.compared("predictions")
         own = rows[rows["trial_id"].isin(largest["trial_id"])]
         return Mistakes.of(self.board, self.table("examples"), own)
 
@@ -326,7 +313,7 @@ class Analysis:
         neighbours in size, and the smallest and the largest. So are all of a model trained, and
         its head alone.
         """
-        models = self.levels["model"]
+        models = self.board.levels["model"]
         pairs = list(combinations(models, 2))
         if len(models) > _MANY_MODELS:
             pairs = [*pairwise(models), (models[0], models[-1])]
@@ -372,7 +359,7 @@ class Analysis:
         frame = self.cells.frame
         ends = {end: self.metric.error(frame[f"accuracy_{end}"]) for end in ("low", "high")}
         frame = frame.assign(error_low=ends["high"], error_high=ends["low"])
-        return labels_for(wanted, frame, self.forecasts, self.cells.series)
+        return labels_for(wanted, frame, self.forecasts, self.others("fraction"))
 
     @cached_property
     def fits(self) -> pd.DataFrame:

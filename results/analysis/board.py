@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.analysis.runs import ordered_levels, where
+from results.analysis.runs import ordered_levels
 from results.metric import ACCURACY, Metric
 from results.phrases import STANDARD_FACTORS, cell_name
 from results.statistics.correctness import Flags, Outcomes, Places
@@ -17,6 +17,7 @@ from results.statistics.intervals import Array
 UNEQUAL_CLASSES = 1.5
 """Times the images of the smallest class that the largest has, beyond which accuracy hides much."""
 _MANY_LEVELS = 6
+_MOST_DISPUTED = 120  # images that cells differ on which are told
 _ROUNDING = 1e-3  # points by which an accuracy may miss the share of test images that were right
 
 
@@ -68,8 +69,7 @@ class Board:
                 "name every column in which runs differ in factors."
             )
         shape = (len(cells), seeds.size)
-        accuracy, selected = np.full(shape, np.nan), np.zeros(shape, dtype=bool)
-        row = np.full(shape, -1)
+        accuracy, selected, row = np.full(shape, np.nan), np.zeros(shape, bool), np.full(shape, -1)
         accuracy[place, seed] = runs["accuracy"]
         selected[place, seed] = runs["selected"]
         row[place, seed], right, images, weight = _recorded(runs, predictions, metric)
@@ -96,12 +96,10 @@ class Board:
         groups = self.cells.groupby(others, dropna=False, sort=False)
         number = groups.ngroup().to_numpy()
         heads = groups.head(1)[others].reset_index(drop=True)
-        codes = [
-            pd.Index(list(self.levels[name])).get_indexer(pd.Index(self.cells[name]))
-            for name in named
-        ]
+        levels = {name: pd.Index(list(self.levels[name])) for name in named}
+        codes = [levels[name].get_indexer(pd.Index(self.cells[name])) for name in named]
         known = np.all([code >= 0 for code in codes], axis=0)
-        places = np.full((len(heads), *(len(self.levels[name]) for name in named)), -1)
+        places = np.full((len(heads), *map(len, levels.values())), -1)
         places[(number[known], *(code[known] for code in codes))] = np.flatnonzero(known)
         return heads, places
 
@@ -136,9 +134,8 @@ def _recorded(
     accuracy all classes weigh alike.
     """
     own = predictions[predictions["trial_id"].isin(runs["trial_id"])]
-    nothing = np.full(len(runs), -1)
     if own.empty:
-        return nothing, np.zeros((0, 0), dtype=bool), np.zeros(0, dtype=int), np.zeros(0)
+        return np.full(len(runs), -1), np.zeros((0, 0), bool), np.zeros(0, int), np.zeros(0)
     # A trial that was continued has predictions of its earlier final epochs too.
     trial, names = pd.factorize(own["trial_id"])
     epoch = own["epoch"].to_numpy(int)
@@ -225,25 +222,57 @@ class Classes:
         return [(self.names[place], int(self.images[place])) for place in places]
 
 
-def by_class(
-    classes: Classes, cells: pd.DataFrame, best: pd.DataFrame, levels: Sequence[str]
-) -> pd.DataFrame:
-    """Return the accuracy on each class with more data, at the levels of the best cell.
+@dataclass(frozen=True)
+class Mistakes:
+    """Test images that compared runs get wrong."""
 
-    Cells are the board's, `best` those that may be called the best, the best first. A row per
-    class, the least accurate with the most data first: `class`, `images` (of the test set), and for
-    each number of training images a column of points, the mean over seeds. Empty where classes are
-    not recorded.
+    missed: pd.DataFrame
+    """Those that every run at the largest amount of data gets wrong, the most alike first.
+
+    Columns: `example` (position in the test set), `class`, `place` (where it is found), `taken`
+    (the class that most of the runs take it for) and `share` (of the runs, 0 to 1).
     """
-    if best.empty or not len(classes.names):
-        return pd.DataFrame()
-    own = where(cells, {name: best.iloc[0][name] for name in levels}).sort_values("n_train")
-    right = np.ma.masked_less(classes.right[own.index.to_numpy()], 0)
-    shares = 100 * right.mean(axis=1).filled(np.nan) / classes.images
-    sizes = [f"{images:,.0f} images" for images in own["n_train"]]
-    table = pd.DataFrame(shares.T, columns=sizes).assign(images=classes.images)
-    table.insert(0, "class", classes.names)
-    return table.sort_values([sizes[-1], "class"], ignore_index=True)
+    runs: int
+    disputed: pd.DataFrame
+    """Those that cells differ on, the most disputed first: `example`, `class`, `place`."""
+    right: Array
+    """Share of a cell's runs that are right on them, shape (cells, disputed); NaN without a run."""
+
+    @classmethod
+    def of(cls, board: Board, examples: pd.DataFrame, predictions: pd.DataFrame) -> "Mistakes":
+        """Find them; there are none where test images, or what runs got right, are not recorded.
+
+        Predictions are those of the compared runs at their last epoch.
+        """
+        row, right = board.outcomes.row, board.outcomes.right
+        tested = (row >= 0).any(axis=1)
+        names = board.tested(examples)[["example", "class", "place"]].reset_index(drop=True)
+        if names.empty or not tested.any():
+            nothing = pd.DataFrame(columns=["example", "class", "place", "taken", "share"])
+            return cls(nothing, 0, nothing, np.zeros((len(row), 0)))
+        sizes = board.cells["n_train"].to_numpy()
+        most = row[(sizes == sizes[tested].max())[:, None] & (row >= 0)]
+        missed = names[~right[most].any(axis=0)]
+        shares = np.full((len(row), len(names)), np.nan)
+        shares[tested] = [right[own[own >= 0]].mean(axis=0) for own in row[tested]]
+        # What most of a cell's seeds do is what the cell does.
+        agreed = (shares[tested] > 0.5).mean(axis=0)
+        order = np.argsort(np.abs(agreed - 0.5), kind="stable")
+        differ = order[(agreed[order] > 0) & (agreed[order] < 1)][:_MOST_DISPUTED]
+        taken = _taken(predictions, missed, examples)
+        return cls(taken, most.size, names.iloc[differ], shares[:, differ])
+
+
+def _taken(predictions: pd.DataFrame, missed: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
+    """Return missed images with what most runs take them for, the most alike first."""
+    own = predictions[predictions["example"].isin(missed["example"])]
+    own = own[~own["correct"].fillna(False).astype(bool)]
+    classes = examples.drop_duplicates("label").set_index("label")["class"]
+    counts = own.groupby("example")["prediction"].value_counts(normalize=True).reset_index()
+    first = counts.drop_duplicates("example").set_index("example")
+    taken, share = (missed["example"].map(first[name]) for name in ("prediction", "proportion"))
+    found = missed.assign(taken=taken.map(classes), share=share)
+    return found.sort_values("share", ascending=False, kind="stable", ignore_index=True)
 
 
 def confusion(predictions: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:

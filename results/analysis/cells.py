@@ -1,7 +1,6 @@
 """The cells of a study: what was asked for, what became of it, and how accurate it is.
 
-One row per cell, whatever happened to it: a cell without a value says why. Scores and errors are
-of the final epoch, of shares in points (percentage points, 0 to 100); records hold 0 to 1.
+Scores and errors are of the final epoch, of shares in points (0 to 100); records hold 0 to 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,12 +73,9 @@ class Cells:
     @cached_property
     def summary(self) -> pd.DataFrame:
         """The cells as `results.Run.summary` gives them: accuracies from 0 to 1, as in records."""
-        frame = self.frame
-        columns = {
-            **{name: frame[name] for name in (*self.factors, "n_train", "state", "reason")},
-            "seeds": frame["completed"],
-            "seeds_wanted": frame["seeds_wanted"],
-        }
+        frame = self.frame.assign(seeds=self.frame["completed"])
+        first = (*self.factors, "n_train", "state", "reason", "seeds", "seeds_wanted")
+        columns = {name: frame[name] for name in first}
         for name in METRICS:
             inner, scale = _inner(name, self.board.metric)
             for end in _ENDS:
@@ -91,28 +87,18 @@ class Cells:
         return pd.DataFrame(columns | {name: frame[name] for name in (*rest, *recipe, *_COUNTS)})
 
     @property
-    def series(self) -> tuple[str, ...]:
-        """The factors but for `fraction`: together they name a line over data sizes."""
-        return tuple(factor for factor in self.factors if factor != "fraction")
-
-    @property
-    def panels(self) -> tuple[str, ...]:
-        """The factors but for `model` and `fraction`."""
-        return tuple(factor for factor in self.series if factor != "model")
-
-    @property
     def is_settled(self) -> bool:
         """Whether nothing is left to train, unless what failed is tried again."""
         frame = self.frame
         open_trials = [name for name in _COUNTS if name.endswith((Status.PLANNED, Status.RUNNING))]
-        missing = frame["state"] == State.MISSING
-        return len(frame) > 0 and not missing.any() and not frame[open_trials].to_numpy().any()
+        is_missing = (frame["state"] == State.MISSING).any()
+        return not (frame.empty or is_missing or frame[open_trials].to_numpy().any())
 
     @property
     def progress(self) -> str:
         """How many cells are in which state, such as `3 complete, 1 running`."""
         found = self.frame["state"].value_counts()
-        parts = [f"{found[state]} {state}" for state in State if state in found]
+        parts = (f"{found[state]} {state}" for state in State if state in found)
         return ", ".join(parts) or "no trial is recorded yet"
 
     @property
@@ -153,8 +139,7 @@ def cells_of(trials: pd.DataFrame, design: Design, predictions: pd.DataFrame) ->
     wanted = wanted.assign(cell=np.argsort(order)[groups.ngroup().to_numpy()])
     compared = wanted if design.race else measured_trials(wanted)
     done = compared[compared["status"] == Status.COMPLETED]
-    runs = compared_runs(wanted, design.race, design.metric)
-    count = len(heads)
+    runs, count = compared_runs(wanted, design.race, design.metric), len(heads)
     frame = heads.iloc[order].reset_index(drop=True)
     frame = frame.join(wanted.groupby("cell")[["n_train", "n_parameters", "flops_per_image"]].max())
     said = [name for name in (*RECIPE_COLUMNS, "head") if name in compared and name not in factors]
@@ -164,11 +149,9 @@ def cells_of(trials: pd.DataFrame, design: Design, predictions: pd.DataFrame) ->
     counts = pd.crosstab(wanted["cell"], fates)
     counts = counts.reindex(index=range(count), columns=list(_COUNTS), fill_value=0).astype(int)
     frame = frame.join(shared).join(counts)
-    frame = frame.assign(
-        completed=np.bincount(done["cell"], minlength=count),
-        **_seeds(wanted, compared, runs, design, count),
-        **_costs(wanted, done, count),
-    )
+    frame["completed"] = np.bincount(done["cell"], minlength=count)
+    frame = frame.assign(**_seeds(wanted, compared, runs, design, count))
+    frame = frame.assign(**_costs(wanted, done, count))
     places = frame[[*factors, "n_train", "n_parameters"]]
     board = Board.of(runs, factors, predictions, places, design.metric)
     frame = pd.concat([frame, pd.DataFrame(_values(done, board))], axis=1)
@@ -178,6 +161,18 @@ def cells_of(trials: pd.DataFrame, design: Design, predictions: pd.DataFrame) ->
     frame["state"] = pd.Series([state for state, _ in standing], dtype="str")
     frame["reason"] = [reason for _, reason in standing]
     return Cells(frame, design.factors, levels, board, design.race)
+
+
+def pareto_front(cells: pd.DataFrame, cost: str) -> pd.Series:
+    """Tell which cells no other beats: none has less error at the same cost or less.
+
+    Cost is a column where less is better; False where it or the error is not known.
+    """
+    known = cells[[cost, "error"]].astype(float).dropna()
+    lowest = known.groupby(cost)["error"].min()
+    front = lowest[lowest < lowest.cummin().shift(fill_value=np.inf)]
+    on_front = known["error"] == known[cost].map(front)
+    return on_front.reindex(cells.index, fill_value=False)
 
 
 def in_order(table: pd.DataFrame, levels: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
@@ -210,39 +205,28 @@ def _order(table: pd.DataFrame, levels: Mapping[str, Sequence[Any]]) -> np.ndarr
 def _seeds(
     wanted: pd.DataFrame, compared: pd.DataFrame, runs: pd.DataFrame, design: Design, count: int
 ) -> dict[str, Any]:
+    asked = [sorted(int(seed) for seed in design.seeds or wanted["seed"].unique())] * count
+    if design.looks:
+        most = measured_trials(wanted).groupby("cell")["seed"].max().reindex(range(count)).fillna(0)
+        asked = [[*range(max(design.looks.seeds[0], int(seed) + 1))] for seed in most]
     out = compared[compared["trial_id"].isin(design.excluded)]
-    left_out, present = (set(zip(own["cell"], own["seed"], strict=True)) for own in (out, runs))
-    asked = [
-        [seed for seed in seeds if (place, seed) not in left_out]
-        for place, seeds in enumerate(_seeds_asked(wanted, design, count))
-    ]
+    left_out, there = (set(zip(own["cell"], own["seed"], strict=True)) for own in (out, runs))
+    asked = [[seed for seed in seeds if (n, seed) not in left_out] for n, seeds in enumerate(asked)]
+    missing = [[seed for seed in seeds if (n, seed) not in there] for n, seeds in enumerate(asked)]
     chosen_on = np.full(count, pd.NA, dtype=object)
     selected = runs[runs["selected"]]
     chosen_on[selected["cell"]] = selected["seed"].astype(int)
     return {
         "seeds": np.bincount(runs["cell"], minlength=count),
         "seeds_wanted": [max(len(seeds), 1) for seeds in asked],
-        "missing_seeds": [
-            [seed for seed in seeds if (place, seed) not in present]
-            for place, seeds in enumerate(asked)
-        ],
+        "missing_seeds": missing,
         "selection_seed": chosen_on,
     }
 
 
-def _seeds_asked(wanted: pd.DataFrame, design: Design, count: int) -> list[list[int]]:
-    if design.looks is None:
-        asked = sorted(int(seed) for seed in design.seeds or wanted["seed"].unique())
-        return [asked] * count
-    measured = measured_trials(wanted)
-    most = measured.groupby("cell")["seed"].max().reindex(range(count)).fillna(0)
-    return [[*range(max(design.looks.seeds[0], int(seed) + 1))] for seed in most]
-
-
 def _values(done: pd.DataFrame, board: Board) -> dict[str, np.ndarray]:
-    place, count = done["cell"].to_numpy(), len(board.cells)
+    place, count, metric = done["cell"].to_numpy(), len(board.cells), board.metric
     columns: dict[str, np.ndarray] = {}
-    metric = board.metric
     for (inner, scale), name in {_inner(name, metric): name for name in METRICS[::-1]}.items():
         if name.endswith("_metric"):
             bounds, values = metric.bounds, metric.of(done, f"final_{name.partition('_')[0]}")
@@ -255,8 +239,7 @@ def _values(done: pd.DataFrame, board: Board) -> dict[str, np.ndarray]:
         known = contrasts_of(np.where(endless, np.nan, table))
         if inner == "accuracy":
             # Of each cell by itself: a contrast with nothing.
-            own, alone = np.arange(count)[:, None], np.ones((count, 1))
-            known = board.outcomes.contrasts(own, alone)
+            known = board.outcomes.contrasts(np.arange(count)[:, None], np.ones((count, 1)))
         columns |= _spread(inner, table, known, board.covariates, bounds)
     fresh = np.where(board.selected, np.nan, board.outcomes.accuracy)
     columns["accuracy_without_selection"] = pd.DataFrame(fresh).mean(axis=1).to_numpy()
@@ -281,19 +264,15 @@ def _spread(
 
 def _inner(name: str, metric: Metric) -> tuple[str, int]:
     """Return what a column of the summary is called in the frame, and is multiplied by there."""
-    scale = 100 if name.endswith("accuracy") else 1
     if name in ("test_metric", f"test_{metric.column}"):
         return "accuracy", metric.scale
     if name == "val_metric":
         return ("val_accuracy" if metric == ACCURACY else name), metric.scale
-    return name, scale
+    return name, 100 if name.endswith("accuracy") else 1
 
 
 def _costs(wanted: pd.DataFrame, done: pd.DataFrame, count: int) -> dict[str, Any]:
-    """Return what one run of each cell takes, and what its search took.
-
-    Cells are charged in GPU time where any of their trials had one, else in CPU time.
-    """
+    # Cells are charged in GPU time where any of their trials had one, else in CPU time.
     place = wanted["cell"]
     on_gpu = np.bincount(place, weights=wanted["gpu"].fillna(0) > 0, minlength=count) > 0
     share = wanted["gpu"].where(on_gpu[place], wanted["cpu"]).fillna(1)
@@ -317,26 +296,24 @@ def _standing(row: Mapping[str, Any], race: bool) -> tuple[State, str | None]:
         return State.COMPLETE, None
     # A recipe was found, and its measurement has not begun.
     awaits = bool(search[Status.COMPLETED]) and not any(measure.values())
-    if done:
-        state = State.PARTIAL
-    elif unfinished:
-        begun = sum(total.values()) > total[Status.PLANNED]
-        state = State.RUNNING if begun else State.MISSING
-    elif total[Status.FAILED]:
-        state = State.FAILED
-    else:
-        state = State.STOPPED if search[Status.STOPPED] and not awaits else State.MISSING
-    parts = [f"{done} of {row['seeds_wanted']} seeds completed"] if done and not race else []
-    if total[Status.FAILED]:
-        error = row["_error"] if isinstance(row["_error"], str) else ""
-        first = next(iter(error.strip().splitlines()), "no message was recorded")
-        parts.append(f"{total[Status.FAILED]} failed ({first})")
-    if search[Status.STOPPED] and (race or not done):
-        parts.append(f"{search[Status.STOPPED]} stopped early")
-    if total[Status.RUNNING]:
-        parts.append(f"{total[Status.RUNNING]} running")
-    if total[Status.PLANNED]:
-        parts.append(f"{total[Status.PLANNED]} planned, not run yet")
+    fates = {
+        State.PARTIAL: done,
+        State.RUNNING: unfinished and sum(total.values()) > total[Status.PLANNED],
+        State.MISSING: unfinished,
+        State.FAILED: total[Status.FAILED],
+        State.STOPPED: search[Status.STOPPED] and not awaits,
+    }
+    state = next((state for state, holds in fates.items() if holds), State.MISSING)
+    error = row["_error"] if isinstance(row["_error"], str) else ""
+    first = next(iter(error.strip().splitlines()), "no message was recorded")
+    counts = {
+        f"of {row['seeds_wanted']} seeds completed": 0 if race else done,
+        f"failed ({first})": total[Status.FAILED],
+        "stopped early": search[Status.STOPPED] if race or not done else 0,
+        "running": total[Status.RUNNING],
+        "planned, not run yet": total[Status.PLANNED],
+    }
+    parts = [f"{number} {what}" for what, number in counts.items() if number]
     if any(search.values()) and not any(measure.values()) and not race and not done:
         if search[Status.PLANNED] or search[Status.RUNNING]:
             parts.append("its recipe is not chosen yet")

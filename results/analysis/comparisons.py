@@ -148,10 +148,9 @@ def compare_best(
     adjusted = dict(zip(tests, together, strict=False))
     settled = [_settled(field, row, float(adjusted[row.key]), count) for row in rows]
     ties: list[int] = []
-    for row in settled:
-        if row.amount == ANY and not row.is_decided:
-            low, _ = field.ends(row, ALPHA / (row.contenders * count))
-            ties += np.array(row.others)[~(low > 0)].tolist()
+    for row in [row for row in settled if row.amount == ANY and not row.is_decided]:
+        low, _ = field.ends(row, ALPHA / (row.contenders * count))
+        ties += np.array(row.others)[~(low > 0)].tolist()
     known = tuple(settled), cells, field.value(), field.speaks_of, tuple(ties)
     return Comparisons(*known, together[len(tests) :], spent)
 
@@ -163,30 +162,26 @@ def rivals(cells: pd.DataFrame, factors: Sequence[str]) -> list[tuple[int, int]]
     """
     if cells.empty:
         return []
-    groups = _groups(cells)
+    groups, _, half = _layout(cells, [name for name in factors if name != "fraction"])
     pairs = dict.fromkeys((own[0], other) for own in groups.values() for other in own[1:])
-    half = _half_of(cells, groups[MOST][0], factors)
     return [*(pairs if half is None else pairs | {(groups[MOST][0], half): None})]
 
 
-def _groups(cells: pd.DataFrame) -> dict[str, list[int]]:
-    """Return the places of the cells at each amount of data, the best first."""
-    fraction = cells["fraction"].astype(float).to_numpy()
-    most, least = fraction.max(), fraction.min()
-    groups = {MOST: np.flatnonzero(fraction == most).tolist()}
-    if least < most:
-        groups[LEAST] = np.flatnonzero(fraction == least).tolist()
-    return groups | {ANY: list(range(len(cells)))}
-
-
-def _half_of(cells: pd.DataFrame, top: int, factors: Sequence[str]) -> int | None:
-    """Return the cell that differs by having half of the data, or the next less than half."""
-    series = [name for name in factors if name != "fraction"]
-    names = [cell_key(row, series) for row in cells[series].to_dict("records")]
-    images = cells["n_train"].to_numpy(float)
+def _layout(
+    cells: pd.DataFrame, series: Sequence[str]
+) -> tuple[dict[str, list[int]], list[tuple[str, ...]], int | None]:
+    """Return the cells at each amount of data, the best first, the name of each one's series, and
+    the cell that differs from the best by having half of the data, or the next less than half."""
+    fraction, images = (cells[name].to_numpy(float) for name in ("fraction", "n_train"))
+    groups = {MOST: np.flatnonzero(fraction == fraction.max()).tolist()}
+    if fraction.min() < fraction.max():
+        groups[LEAST] = np.flatnonzero(fraction == fraction.min()).tolist()
+    top, levels = groups[MOST][0], cells[[*series]].to_dict("records")
+    names = [cell_key(row, series) for row in levels]
     same = np.array([name == names[top] for name in names])
     smaller = np.flatnonzero(same & (images <= HALF * images[top]))
-    return int(smaller[images[smaller].argmax()]) if smaller.size else None
+    half = int(smaller[images[smaller].argmax()]) if smaller.size else None
+    return groups | {ANY: [*range(len(cells))]}, names, half
 
 
 class _Field:
@@ -197,9 +192,7 @@ class _Field:
     ) -> None:
         self.cells = cells
         self.series = [name for name in factors if name != "fraction"]
-        self.groups = _groups(cells)
-        self._names = [cell_key(row, self.series) for row in cells[self.series].to_dict("records")]
-        self.half = _half_of(cells, self.groups[MOST][0], factors)
+        self.groups, self._names, self.half = _layout(cells, self.series)
         known = differences[[*_KNOWN, "p"]].astype(float)
         # Chance of such an estimate or a higher one; NaN where seeds are unknown.
         chance = special.stdtr(known["freedom"], -known["difference"] / known["standard_error"])
@@ -208,31 +201,26 @@ class _Field:
         self.known = known.reindex(range(len(known) + 1))
         pairs = zip(differences["best"], differences["other"], strict=True)
         self.place = {pair: place for place, pair in enumerate(pairs)}
-        self.contenders = {amount: self._contenders(own) for amount, own in self.groups.items()}
+        chances = {end: self.pairs(own[0], own[1:])["chance"] for end, own in self.groups.items()}
+        # How many cells at an amount of data may be the best, at least two.
+        self.contenders = {
+            end: max(1 + int((~(p <= _CONTENDER)).sum()), 2) for end, p in chances.items()
+        }
         spoken = list(differences["speaks_of"])
         self.speaks_of = SEEDS if SEEDS in spoken else spoken[0] if spoken else NOTHING
 
     def pairs(self, best: int, others: Sequence[int]) -> pd.DataFrame:
-        """Return what is known of the best cell minus each of some others, in points."""
         return self.known.iloc[[self.place.get((best, other), -1) for other in others]]
 
-    def _contenders(self, group: Sequence[int]) -> int:
-        """Return how many cells at an amount of data may be the best, at least two."""
-        chances = self.pairs(group[0], group[1:])["chance"]
-        return max(1 + int((~(chances <= _CONTENDER)).sum()), 2)
-
     def value(self) -> tuple[float, float] | None:
-        """Return the interval for what the best of all cells is worth, in points."""
-        own, freedom = (
-            self.cells[name].to_numpy(float) for name in ("accuracy_error", "accuracy_freedom")
-        )
-        if np.isnan(own).any() or (self.cells["seeds"] < 2).any():
+        names = ("accuracy", "accuracy_error", "accuracy_freedom")
+        mean, error, freedom = (self.cells[name].to_numpy(float) for name in names)
+        if np.isnan(error).any() or (self.cells["seeds"] < 2).any():
             return None
         apart = [np.nan, *self.pairs(0, self.groups[ANY][1:])["standard_error"]]
-        return best_value(self.cells["accuracy"].to_numpy(float), own, freedom, apart)
+        return best_value(mean, error, freedom, apart)
 
     def stood(self, amount: str) -> list[Comparison]:
-        """Return how the best cell at an amount of data stands against the others."""
         best, *others = self.groups[amount]
         if not others:
             return []
@@ -242,13 +230,11 @@ class _Field:
         for factor in self.series:
             labels = [level_label(factor, level) for level in self.cells[factor]]
             for label in dict.fromkeys(labels[place] for place in others):
-                if label != labels[best]:
-                    having = [place for place in others if labels[place] == label]
-                    rows.append(self.compared(amount, factor, having))
+                having = [place for place in others if labels[place] == label != labels[best]]
+                rows += [self.compared(amount, factor, having)] if having else []
         return rows
 
     def compared(self, amount: str, factor: str, others: Sequence[int]) -> Comparison:
-        """Return how the best cell at an amount of data stands against some others."""
         best, contenders = self.groups[amount][0], self.contenders[amount]
         own = self.pairs(best, others)
         nearest = int(own["difference"].fillna(np.inf).argmin())
@@ -258,23 +244,12 @@ class _Field:
         if factor == "fraction":
             # Half of the data was not chosen for being less accurate.
             p = min(p, 1 - p)
-        levels = [self.cells[factor].iloc[place] if factor else None for place in (others[0], best)]
+        levels = [*self.cells[factor]] if factor else [None] * len(self.cells)
+        gain, seeds = float(at["difference"]), int(np.nan_to_num(at["n_seeds"]))
         return Comparison(
-            amount=amount,
-            factor=factor,
-            level=levels[0],
-            best_level=levels[1],
-            best=best,
-            other=others[nearest],
-            others=tuple(others),
-            gain=float(at["difference"]),
-            p=min(contenders * p, 1.0),
-            contenders=contenders,
-            n_seeds=int(np.nan_to_num(at["n_seeds"])),
-            error=float(at["standard_error"]),
-            freedom=float(at["freedom"]),
-            seed_error=float(at["seed_error"]),
-            image_error=float(at["image_error"]),
+            *(amount, factor, levels[others[0]], levels[best], best, others[nearest]),
+            *(tuple(others), gain, min(contenders * p, 1.0), contenders, seeds),
+            *at[["standard_error", "freedom", "seed_error", "image_error"]],
         )
 
     def named(self, key: tuple[int, tuple[int, ...], bool]) -> Hashable:
@@ -284,43 +259,34 @@ class _Field:
         return best, frozenset(others), key[2]
 
     def ends(self, row: Comparison, tail: float) -> tuple[pd.Series, pd.Series]:
-        """Return both ends of the intervals of the best cell minus each of the others.
-
-        They leave out so much at each side; the ends of the gain itself are the least of each.
-        """
+        """Return both ends of the intervals of the best cell minus each of the others; the ends of
+        the gain itself are the least of each."""
         own = self.pairs(row.best, row.others)
         half = special.stdtrit(own["freedom"], 1 - tail) * own["standard_error"]
         return own["difference"] - half, own["difference"] + half
 
     def more_data(self, forecasts: pd.DataFrame) -> list[Comparison]:
         """Return the gain of twice the data by the forecast, or of the last doubling measured."""
-        top = self.groups[MOST][0]
-        if len(self.groups) == 2:
+        top, half = self.groups[MOST][0], [] if self.half is None else [self.half]
+        if LEAST not in self.groups:
             return []
         own = by_cell(forecasts, self.series).get(self._names[top])
         row = None if own is None else own.iloc[0]
         if row is not None and not np.isnan(row["headline"]):
             # On the same test images a gain is surer than what is gained; as the last one was.
-            images = 0.0
-            if self.half is not None:
-                images = self.pairs(top, [self.half])["image_error"].iloc[0]
+            images = self.pairs(top, half)["image_error"].sum()
             ends = row["headline"] - row[["curve_high", "curve_low"]].to_numpy(float)
-            down, up = np.hypot(ends, NORMAL * np.nan_to_num(images))
+            down, up = np.hypot(ends, NORMAL * images)
             gain = row["error"] - row["headline"]
             error = (down if gain > 0 else up) / NORMAL
             seeds = int(self.cells["seeds"].iloc[top])
             p = 2 * special.ndtr(-abs(gain) / error) if error > 0 and seeds > 1 else np.nan
-            nothing = dict.fromkeys(("seed_error", "image_error"), np.nan)
-            return [
-                Comparison(
-                    *(MOST, "fraction", row["n_train"], row["at"], top, top, (), gain, p, 2, seeds),
-                    **{"error": error, "freedom": np.inf, **nothing},
-                    is_forecast=True,
-                    low=gain - down,
-                    high=gain + up,
-                )
-            ]
-        return [] if self.half is None else [self.compared(MOST, "fraction", [self.half])]
+            forecast = Comparison(
+                *(MOST, "fraction", row["n_train"], row["at"], top, top, (), gain, p, 2, seeds),
+                *(error, np.inf, np.nan, np.nan, True, gain - down, gain + up),
+            )
+            return [forecast]
+        return [self.compared(MOST, "fraction", half)] if half else []
 
 
 def _settled(field: _Field, row: Comparison, p: float, count: float) -> Comparison:

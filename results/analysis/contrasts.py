@@ -1,9 +1,8 @@
 """Differences between the cells of a study, all inferred together. Frames in, frames out.
 
-Every difference is second minus first, in points of final test accuracy, paired over seeds, which
-draw nested subsets that are the same for every model and weights, and over test images where
-predictions are recorded. One inference (`results.statistics.inference`) is made of all of them, so
-that a difference has the same interval wherever it is stated.
+Every difference is second minus first, in points of final test accuracy, paired over seeds, and
+over test images where predictions are recorded. One inference (`results.statistics.inference`) is
+made of all of them, so that a difference has the same interval wherever it is stated.
 """
 
 from collections.abc import Mapping
@@ -18,7 +17,6 @@ from results.statistics.correctness import Flags, Places, balanced
 from results.statistics.inference import IMAGES, Contrasts, benjamini_hochberg, infer
 from results.statistics.intervals import LEVEL, Array
 
-_SCRATCH = "none"
 _FALSE = 1 - LEVEL  # share of what is decided that is false on average
 DIFFERENCE = (
     *("difference", "low", "high", "n_seeds", "p", "p_adjusted", "decided", "speaks_of"),
@@ -80,23 +78,18 @@ def _infer(board: Board, families: Mapping[str, Family], left_out: Flags) -> pd.
         scales.append((family.weights**2).sum(axis=1) / 2)
     arrays = zip(*(vars(part).values() for part in parts), strict=True)
     joined = Contrasts(*(np.concatenate(each) for each in arrays))
-    found = infer(
-        joined,
-        np.concatenate(covariates),
-        np.maximum(np.concatenate(scales), 1e-12),
-        independent=max(len(board.cells) - 1, 1),
-    )
+    scale, independent = np.maximum(np.concatenate(scales), 1e-12), max(len(board.cells) - 1, 1)
+    found = infer(joined, np.concatenate(covariates), scale, independent)
     sizes = [len(family.keys) for family in families.values()]
     kind = np.repeat([name.partition(":")[0] for name in families], sizes)
-    adjusted = np.full(kind.size, np.nan)
-    for name in np.unique(kind):
-        adjusted[kind == name] = benjamini_hochberg(found.p[kind == name])
-    most = board.metric.most
-    of_seeds = found.speaks_of != IMAGES
+    adjusted = pd.Series(found.p).groupby(kind).transform(benjamini_hochberg).to_numpy(float)
+    worst, best = board.metric.bounds
+    most = best - worst
+    ends = np.where(found.speaks_of != IMAGES, [found.low, found.high], np.nan).clip(-most, most)
     columns = {
         "difference": found.estimate,
-        "low": np.where(of_seeds, found.low, np.nan).clip(-most, most),
-        "high": np.where(of_seeds, found.high, np.nan).clip(-most, most),
+        "low": ends[0],
+        "high": ends[1],
         "n_seeds": joined.seeds.astype(int),
         "p": found.p,
         "p_adjusted": adjusted,
@@ -121,10 +114,9 @@ def pairs_of(board: Board, first: Places, second: Places, keys: pd.DataFrame) ->
     cells, seeds = np.column_stack([first[kept], second[kept]]), seeds[kept]
     sides = np.where(seeds[:, None], accuracy[cells], 0.0).sum(axis=2)
     means = pd.DataFrame(sides / seeds.sum(axis=1, keepdims=True))
-    errors = [metric.errors(means[side]) for side in (0, 1)]
-    keys = keys.iloc[kept].reset_index(drop=True)
-    keys = keys.assign(error_first=errors[0], error_second=errors[1])
-    keys["error_ratio"] = (errors[1] / errors[0]).where(errors[0] > 0)
+    before, after = (metric.errors(means[side]) for side in (0, 1))
+    keys = keys.iloc[kept].reset_index(drop=True).assign(error_first=before, error_second=after)
+    keys["error_ratio"] = (after / before).where(before > 0)
     return Family(keys, cells, np.broadcast_to([-1.0, 1.0], cells.shape), seeds)
 
 
@@ -182,11 +174,11 @@ def replacements(board: Board) -> Family:
     """
     others, places = board.grid("weights", "fraction")
     weights, shares = board.levels["weights"], board.levels["fraction"]
-    own = [i for i, level in enumerate(weights) if level != _SCRATCH]
+    own = [i for i, level in enumerate(weights) if level != "none"]
     shape = (len(places), len(own), len(shares), len(shares))
     combination, kind, size, other = (part.ravel() for part in np.indices(shape))
     kinds = np.array(own, dtype=int)[kind]
-    first = places[combination, list(weights).index(_SCRATCH), other]
+    first = places[combination, list(weights).index("none"), other]
     second = places[combination, kinds, size]
     images = board.cells["n_train"].to_numpy(float)
     keys = {

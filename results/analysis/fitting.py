@@ -48,24 +48,20 @@ def fitting(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) ->
     train, val = curves["train_loss"], curves["val_loss"]
     lowest = np.where(np.isnan(val[long]), np.inf, val[long]).argmin(axis=1)
     ends = {name: 100 * curves[name][long, last] for name in names[2:]}
-    measured = pd.DataFrame(
-        {
-            **ends,
-            "gap": ends["train_accuracy"] - ends["val_accuracy"],
-            "train_fall": _share_lost(train[long, before], train[long, last]),
-            "val_fall": _share_lost(val[long, before], val[long, last]),
-            "val_rise": -_share_lost(val[long, lowest], val[long, last]),
-            "lowest_is_late": (lowest > before).astype(float),
-        },
-        index=runs.index[long],
-    )
-    table = runs[list(factors)].join(measured)
+    measured = {
+        **ends,
+        "gap": ends["train_accuracy"] - ends["val_accuracy"],
+        "train_fall": _share_lost(train[long, before], train[long, last]),
+        "val_fall": _share_lost(val[long, before], val[long, last]),
+        "val_rise": -_share_lost(val[long, lowest], val[long, last]),
+        "lowest_is_late": (lowest > before).astype(float),
+    }
+    table = runs[list(factors)].join(pd.DataFrame(measured, index=runs.index[long]))
     groups = table.groupby(list(factors), dropna=False, observed=True, sort=False)
     frame = groups[list(measured)].mean().reset_index()
     frame.insert(len(factors), "runs", groups["train_fall"].count().to_numpy())
-    frame["fit"] = [
-        _verdict(row) if row["runs"] else Fit.UNKNOWN for row in frame.to_dict("records")
-    ]
+    rows = frame.to_dict("records")
+    frame["fit"] = [_verdict(row) if row["runs"] else Fit.UNKNOWN for row in rows]
     return frame
 
 
@@ -82,11 +78,10 @@ def curve_arrays(
     row, place = row[row >= 0], own["epoch"].to_numpy(dtype=np.int64) - 1
     lengths = np.zeros(len(runs), dtype=np.int64)
     np.maximum.at(lengths, row, place + 1)
-    arrays = {}
-    for name in columns:
-        array = np.full((len(runs), int(lengths.max(initial=1))), np.nan)
+    shape = len(runs), int(lengths.max(initial=1))
+    arrays = {name: np.full(shape, np.nan) for name in columns}
+    for name, array in arrays.items():
         array[row, place] = own[name].to_numpy(dtype=float)
-        arrays[name] = array
     return arrays, lengths
 
 

@@ -1,10 +1,4 @@
-"""What each lever gains at all of the data, and what it costs. Frames in, frame out.
-
-A factor's gain is the best cell minus the best cell at the factor's reference level, all else
-chosen freely at the same data; where the best cell stands at the reference, it is what the best
-other level gains, which may be below 0. The gain of more data is the forecast next doubling; where
-that is refused, the last measured one.
-"""
+"""What each lever gains at all of the data, as `results.Run.levers` says it, and what it costs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -25,7 +19,6 @@ COLUMNS = (
 )
 MEASURED, FORECAST, ONE_SEED = "measured", "forecast", "one seed"
 """What a gain rests on; `ONE_SEED` where it is of a recipe that was searched with one."""
-_NAMES = {"fraction": "data"}
 _DRAWS_SEED = 0
 _HOUR = 3600.0
 _MANY = 1e6  # degrees of freedom that are as good as infinite
@@ -48,7 +41,7 @@ def levers(
     """
     rows = [_row(found.cells, step) for step in reference_steps(found, levels)]
     if design.stated and len(found.cells):
-        rows += _recipe(found, search, design)
+        rows += filter(None, [_recipe(found, search, design)])
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "error", "freedom", "one_seed"])
     frame["best_probability"] = _best_probabilities(frame)
     frame["price"] = _price(frame, design.prices)
@@ -81,7 +74,7 @@ def _row(cells: pd.DataFrame, step: tuple[Comparison, int]) -> dict[str, Any]:
     seconds = cells["resource_seconds"].to_numpy(float)
     images, more = 0.0, sign * (seconds[row.best] - seconds[row.other])
     sides = [level_label(row.factor, level, bare=True) for level in (row.level, row.best_level)]
-    text = " → ".join(sides[::sign])
+    name, text = row.factor, " → ".join(sides[::sign])
     if row.factor == "fraction":
         now, then = (float(cells["n_train"].iloc[place]) for place in (row.other, row.best))
         if row.is_forecast:
@@ -89,10 +82,10 @@ def _row(cells: pd.DataFrame, step: tuple[Comparison, int]) -> dict[str, Any]:
             # A budget of updates or of images stays what it is; one of epochs grows with the data.
             is_fixed = cells.loc[row.best, ["steps", "examples"]].notna().any()
             more = 0.0 if is_fixed else (then / now - 1) * seconds[row.best]
-        text, images = f"{now:,.0f} → {then:,.0f} images", then - now
+        name, text, images = "data", f"{now:,.0f} → {then:,.0f} images", then - now
     low, high = sorted([sign * row.low, sign * row.high])
     return {
-        "lever": _NAMES.get(row.factor, row.factor),
+        "lever": name,
         "step": text,
         "gain": sign * row.gain,
         "low": low,
@@ -107,20 +100,18 @@ def _row(cells: pd.DataFrame, step: tuple[Comparison, int]) -> dict[str, Any]:
     }
 
 
-def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> list[dict[str, Any]]:
+def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> dict[str, Any] | None:
     """Return what the tuned recipe gains over the stated one, on the one seed of the search."""
     best = next((row.best for row in found.rows if row.amount == MOST), 0)
     cell, metric = found.cells.loc[best], design.metric
     done = search[(search["stage"] == Stage.SEARCH) & (search["status"] == Status.COMPLETED)]
     done = done[done["fraction"] == cell["fraction"]].sort_values("trial_id")
-    done = done.assign(
-        accuracy=metric.scale * metric.of(done, "final_test"),
-        rank=metric.of(done, "final_val").map(metric.rank),
-    )
+    ranks = metric.of(done, "final_val").map(metric.rank)
+    done = done.assign(accuracy=metric.scale * metric.of(done, "final_test"), rank=ranks)
     own = where(done, {name: cell[name] for name in design.factors})
     stated, winner = _top(where(own, dict(design.stated))), _top(own)
     if stated is None or winner is None:
-        return []
+        return None
     written = {name: level_label(name, stated[name]) for name in design.stated}
     if all(level_label(name, winner[name]) == level for name, level in written.items()):
         winner = _top(own.drop(where(own, dict(design.stated)).index))
@@ -128,22 +119,18 @@ def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> list[di
         # A search may leave the test set out; its winner was measured.
         winner["accuracy"] = cell["accuracy"]
     if winner is None or np.isnan(gain := winner["accuracy"] - stated["accuracy"]):
-        return []
+        return None
     fields = [name for name in written if level_label(name, winner[name]) != written[name]]
     sides = [", ".join(level_label(name, row[name]) for name in fields) for row in (stated, winner)]
-    return [
-        {
-            "lever": "recipe",
-            "step": " → ".join(sides),
-            "gain": gain,
-            "low": np.nan,
-            "high": np.nan,
-            "decided": False,
-            "images": 0.0,
-            "hours": float(found.cells["search_resource_seconds"].iloc[best]) / _HOUR,
-            "basis": ONE_SEED,
-        }
-    ]
+    return {
+        "lever": "recipe",
+        "step": " → ".join(sides),
+        "gain": gain,
+        "decided": False,
+        "images": 0.0,
+        "hours": float(found.cells["search_resource_seconds"].iloc[best]) / _HOUR,
+        "basis": ONE_SEED,
+    }
 
 
 def _top(trials: pd.DataFrame) -> dict[str, Any] | None:
@@ -151,7 +138,6 @@ def _top(trials: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def _best_probabilities(frame: pd.DataFrame) -> np.ndarray:
-    """Return the probability of each lever that it gains the most, NaN where none has an error."""
     gain, low, error, freedom, one_seed = (
         frame[name].to_numpy(float) for name in ("gain", "low", "error", "freedom", "one_seed")
     )
@@ -167,9 +153,8 @@ def _best_probabilities(frame: pd.DataFrame) -> np.ndarray:
 
 def _price(frame: pd.DataFrame, prices: Mapping[str, float]) -> pd.Series:
     """Return labels and hours in money, NaN where what is needed has no price."""
-    parts = [
-        (frame[column].astype(float) * prices.get(name, np.nan)).where(frame[column] != 0, 0.0)
-        for column, name in (("images", "label"), ("hours", "hour"))
-    ]
-    total: pd.Series = parts[0] + parts[1]
-    return total if prices else total * np.nan
+    if not prices:
+        return pd.Series(np.nan, frame.index)
+    needs = frame[["images", "hours"]].astype(float)
+    parts = needs * [prices.get(name, np.nan) for name in ("label", "hour")]
+    return parts.where(needs != 0, 0.0).sum(axis=1, skipna=False)

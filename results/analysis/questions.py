@@ -1,9 +1,8 @@
 """What is asked of a study whose seeds are counted, and which cells an open question needs.
 
-Analysis in, values out. The questions are the levers of the answer that are measured: at all of the
-data, the best cell against the best of each level other than its own, and against half of the data.
-They are judged by the answer's own comparisons, and nothing is remembered: the same records give
-the same decisions.
+The questions are the levers of the answer that are measured: at all of the data, the best cell
+against the best of each level other than its own, and against half of the data. They are judged by
+the answer's own comparisons; nothing is remembered: the same records give the same decisions.
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from results.analysis.analysis import Analysis
 from results.analysis.comparisons import HALF, MOST, Comparison, Comparisons
 from results.analysis.runs import by_cell
 from results.phrases import cell_key, count, level_label
-from results.statistics.looks import DIFFERENT, OPEN, SMALL, Look
+from results.statistics.looks import DIFFERENT, OPEN, SMALL
 
 _ENDS = {OPEN: "open after", DIFFERENT: "decided at", SMALL: "too small to matter at"}
 
@@ -57,33 +56,27 @@ def questions(study: Analysis) -> list[Question]:
     if looks is None:
         return []
     for number, seeds in enumerate(study.looks_taken):
-        found, look = study.looked[number], Look(looks, number, {})
-        asked = {}
+        found, asked = study.looked[number], {}
+        level = looks.level(number, len(found.tests))
         for row in found.rows:
             key = row.factor, row.level, row.best_level
             if row.amount == MOST and not row.is_forecast:
-                is_small = abs(row.gain) + _half(found, row, look) < look.looks.smallest
+                # Half the width of the interval that holds over all looks and comparisons.
+                half = float(special.stdtrit(row.freedom, 1 - level / row.contenders) * row.error)
+                is_small = abs(row.gain) + half < looks.smallest
                 state = DIFFERENT if row.is_decided else SMALL if is_small else OPEN
-                needed = frozenset[str]() if state != OPEN else _needed(study, found, row, look)
+                needed = frozenset[str]() if state != OPEN else _needed(study, found, row, half)
                 asked[key] = settled.get(key) or Question(*key, state, seeds, needed)
                 if asked[key].state != OPEN:
                     settled[key] = asked[key]
     return [*asked.values()]
 
 
-def _half(found: Comparisons, row: Comparison, look: Look) -> float:
-    """Return half the width of the gain's interval that holds over all looks and comparisons."""
-    level = look.looks.level(look.number, len(found.tests)) / row.contenders
-    return float(special.stdtrit(row.freedom, 1 - level) * row.error)
-
-
-def _needed(study: Analysis, found: Comparisons, row: Comparison, look: Look) -> frozenset[str]:
+def _needed(study: Analysis, found: Comparisons, row: Comparison, half: float) -> frozenset[str]:
     """Return the runs of the best cell, and of those that it is not yet told apart from."""
     accuracy = found.cells["accuracy"].to_numpy(float)
     gaps = accuracy[row.best] - accuracy[list(row.others)]
-    near = ~(gaps > _half(found, row, look)) | (np.array(row.others) == row.other)
+    near = ~(gaps > half) | (np.array(row.others) == row.other)
     runs = by_cell(study.runs, study.factors)
-    places = [row.best, *np.array(row.others)[near]]
-    cells = found.cells.iloc[places].to_dict("records")
-    own = (runs[cell_key(cell, study.factors)]["trial_id"] for cell in cells)
-    return frozenset(trial for trials in own for trial in trials)
+    cells = found.cells.iloc[[row.best, *np.array(row.others)[near]]].to_dict("records")
+    return frozenset().union(*(runs[cell_key(own, study.factors)]["trial_id"] for own in cells))

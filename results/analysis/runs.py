@@ -74,10 +74,8 @@ class Design:
 def _labels(levels: Any) -> list[Any]:
     """Return levels as the tables name them: a file with a label goes by the label."""
     listed = levels if isinstance(levels, list) else [levels] if levels else []
-    named: list[Any] = []
-    for level in listed:
-        named.extend(level if isinstance(level, Mapping) else [level])
-    return named
+    parts = (level if isinstance(level, Mapping) else [level] for level in listed)
+    return [name for part in parts for name in part]
 
 
 def wanted_trials(trials: pd.DataFrame) -> pd.DataFrame:
@@ -92,11 +90,9 @@ def measured_trials(trials: pd.DataFrame) -> pd.DataFrame:
 
 def compared_trials(trials: pd.DataFrame, race: bool) -> pd.DataFrame:
     """Return the trials that charts of the outcome show: in a race also the stopped ones."""
-    wanted = wanted_trials(trials)
-    if race:
-        return wanted[wanted["status"].isin([Status.COMPLETED, Status.STOPPED])]
-    measured = measured_trials(wanted)
-    return measured[measured["status"] == Status.COMPLETED]
+    wanted, ended = wanted_trials(trials), [Status.COMPLETED, Status.STOPPED]
+    compared, ended = (wanted, ended) if race else (measured_trials(wanted), ended[:1])
+    return compared[compared["status"].isin(ended)]
 
 
 def compared_runs(
@@ -111,11 +107,8 @@ def compared_runs(
     """
     runs = compared_trials(trials, race)
     scores = metric.scale * metric.of(runs, "final_test")
-    runs = runs.assign(
-        accuracy=scores,
-        error=metric.errors(scores),
-        selected=(runs["stage"] == Stage.SEARCH) & (not race),
-    )
+    chosen = (runs["stage"] == Stage.SEARCH) & (not race)
+    runs = runs.assign(accuracy=scores, error=metric.errors(scores), selected=chosen)
     runs = runs[(runs["status"] == Status.COMPLETED) & scores.notna()]
     return runs.sort_values("trial_id", ignore_index=True)
 

@@ -25,7 +25,6 @@ _FORECAST = (
     *("n_train", "error", "sizes", "at", "headline", "low", "high", "curve_low", "curve_high"),
     *("is_far", "refusal"),
 )
-_LABELS = ("n_train", "images", "low", "high", "basis", "text")
 _LEAST_ERROR = 0.01  # points, so that logarithms exist
 
 
@@ -52,11 +51,9 @@ def crossovers(
         if own["n_train"].nunique() > 1:
             columns = ("n_train", "error_first", "error_second", "standard_error", "freedom")
             found = find_crossover(*(own[name].to_numpy(float) for name in columns))
-            ends = {"small": own["first"].iloc[0], "big": own["second"].iloc[0]}
-            key = {"factor": factor, **ends}
-            key |= {name: own[name].iloc[0] for name in others}
-            key["n_seeds"] = int(own["n_seeds"].min())
-            rows.append({**key, **asdict(found), "verdict": found.verdict})
+            ends = (own[name].iloc[0] for name in ("first", "second", *others))
+            told = asdict(found).values()
+            rows.append([factor, *ends, int(own["n_seeds"].min()), *told, found.verdict])
     return pd.DataFrame(rows, columns=["factor", "small", "big", *others, "n_seeds", *_CROSSED])
 
 
@@ -70,19 +67,17 @@ def data_worths(table: pd.DataFrame | None, factors: Sequence[str]) -> pd.DataFr
     """
     names = [*(name for name in factors if name not in ("weights", "fraction")), "weights"]
     names += ["fraction", "n_train"]
-    rows = []
-    sides = ["error_first", "error_second"]
+    rows, sides = [], ["error_first", "error_second"]
     known = {} if table is None else by_cell(table.dropna(subset=sides), names)
     for own in known.values():
         if own["scratch_n_train"].nunique() > 1:
             same = own[own["scratch_n_train"] == own["n_train"]]
             target = float((same if len(same) else own)["error_second"].iloc[0])
             half = quantile(own["freedom"]) * own["standard_error"].where(own["n_seeds"] > 1)
-            line = own["scratch_n_train"], own["error_first"], half
-            found = worth_in_data(*line, float(own["n_train"].iloc[0]), target)
-            key = {name: own[name].iloc[0] for name in names}
-            key |= {"error": target, "n_seeds": int(own["n_seeds"].min())}
-            rows.append({**key, **asdict(found), "text": found.text})
+            line = own["scratch_n_train"], own["error_first"], half, float(own["n_train"].iloc[0])
+            found = worth_in_data(*line, target)
+            key = (*(own[name].iloc[0] for name in names), target, int(own["n_seeds"].min()))
+            rows.append([*key, *asdict(found).values(), found.text])
     return pd.DataFrame(rows, columns=[*names, "error", "n_seeds", *_WORTH])
 
 
@@ -175,10 +170,10 @@ def labels_for(
         levels = {name: first[name] for name in (*series, "n_train")}
         for target, answers in zip(targets, rows, strict=True):
             found = {name: _first_at_most(target, sizes, each) for name, each in errors.items()}
-            basis = _basis(found["images"], float(first["n_train"]))
-            text = _labels_text(found, basis, float(sizes[0]), first)
+            basis, text = _told(found, float(sizes[0]), first)
             answers.append({**levels, **found, "basis": basis, "text": text})
-    return [pd.DataFrame(answers, columns=[*series, *_LABELS]) for answers in rows]
+    columns = [*series, "n_train", "images", "low", "high", "basis", "text"]
+    return [pd.DataFrame(answers, columns=columns) for answers in rows]
 
 
 def _first_at_most(target: float, sizes: Array, errors: Array) -> float:
@@ -194,26 +189,21 @@ def _first_at_most(target: float, sizes: Array, errors: Array) -> float:
     return float(sizes[later - 1] * (sizes[later] / sizes[later - 1]) ** share)
 
 
-def _basis(images: float, largest: float) -> str:
+def _told(found: dict[str, float], smallest: float, row: dict[str, Any]) -> tuple[str, str]:
+    """Return what an answer rests on, empty where the target is not reached, and the answer."""
+    images, low, high, largest = found["images"], found["low"], found["high"], row["n_train"]
     if np.isnan(images):
-        return ""
-    if images <= largest:
-        return "measured"
-    return "forecast" if images <= FAR * largest else "far forecast"
-
-
-def _labels_text(found: dict[str, float], basis: str, smallest: float, row: dict[str, Any]) -> str:
-    low, high = found["low"], found["high"]
-    if not basis:
         if row["refusal"]:
-            return f"not reached up to {_images(row['n_train'])}; no forecast: {row['refusal']}"
-        most = _images(MOST * row["n_train"])
+            return "", f"not reached up to {_images(largest)}; no forecast: {row['refusal']}"
+        most = _images(MOST * largest)
         text = f"not reached at any size the curve supports ({MOST:g} times, {most})"
-        return text if np.isnan(low) else f"{text}; {_images(low)} at the earliest"
-    if found["images"] <= smallest:
-        return f"at most {_images(smallest)}, the smallest measured size"
+        return "", text if np.isnan(low) else f"{text}; {_images(low)} at the earliest"
+    told = "forecast" if images <= FAR * largest else "far forecast"
+    basis = "measured" if images <= largest else told
+    if images <= smallest:
+        return basis, f"at most {_images(smallest)}, the smallest measured size"
     ends = f"{_images(low)} or more" if np.isnan(high) else f"{_images(low, '')} to {_images(high)}"
-    return f"{_images(found['images'])} ({ends}), {basis}"
+    return basis, f"{_images(images)} ({ends}), {basis}"
 
 
 def _images(number: float, unit: str = " images") -> str:

@@ -44,23 +44,22 @@ def headline(study: Analysis) -> str:
     rows = records_of(study.levers)
     if not rows:
         return "One cell is measured; with a factor that varies, it could be compared."
+    if study.awaits_seeds:
+        return "Not finished: no cell has two of its seeds yet."
     if not study.is_ranked:
-        if study.awaits_seeds:
-            return "Not finished: no cell has two of its seeds yet."
         return "Measured once: with two more seeds it can be told what helps."
     won, lost, tied = parted(rows)
     said = "; then ".join(_worded(row)[0] for row in won[:_MOST_NAMED])
-    parts = [f"{said[0].upper()}{said[1:]}." if said else "No step is shown to help."]
-    if lost:
-        parts.append(f"Would lose: {_names(lost)}.")
-    elif tied and won:
-        parts.append(f"Not told apart: {_names(tied)}.")
-    return " ".join(parts)
+    first = f"{said[0].upper()}{said[1:]}." if said else "No step is shown to help."
+    others = lost or (won and tied)
+    names = listed([_worded(row)[1] for row in others[:_MOST_NAMED]])
+    word = "Would lose" if lost else "Not told apart"
+    return f"{first} {word}: {names}." if names else first
 
 
 def how_sure(study: Analysis) -> str:
     """Return how sure the headline's first step is, empty where no probability is known."""
-    rows = records_of(study.levers) if study.is_ranked and not study.design.race else []
+    rows = records_of(study.levers) if study.is_ranked else []
     chances = [row for row in rows if row["best_probability"] == row["best_probability"]]
     if not chances:
         return ""
@@ -72,15 +71,9 @@ def how_sure(study: Analysis) -> str:
     return f"Best next step, with {chance} probability: {name}, at all of the {images:,.0f} images."
 
 
-def _names(rows: Sequence[Mapping[str, Any]]) -> str:
-    return listed([_worded(row)[1] for row in rows[:_MOST_NAMED]])
-
-
 def _worded(row: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return a lever as one would ask for it, its name, and its step.
-
-    Such as `use the model resnet50`, `resnet50` and `model resnet50 instead of resnet18`.
-    """
+    """Return a lever as one would ask for it, its name, and its step, such as `use the model
+    resnet50`, `resnet50` and `model resnet50 instead of resnet18`."""
     before, after = row["step"].split(" → ")
     lever, step = row["lever"], f"{after} instead of {before}"
     if lever == "data":
@@ -100,16 +93,10 @@ def _worded(row: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def step_of(study: Analysis, row: Mapping[str, Any]) -> Step:
     """Return a row of `Analysis.levers` in words."""
-    known, change = row["low"] == row["low"], study.metric.change
-    return Step(
-        _worded(row)[2],
-        change(row["gain"]),
-        f"{change(row['low'])} to {change(row['high'])}" if known else "",
-        bool(row["decided"]),
-        row["basis"] == FORECAST,
-        lever_cost(study, row),
-        _chance(row),
-    )
+    gain, low, high = (study.metric.change(row[name]) for name in ("gain", "low", "high"))
+    interval, cost = f"{low} to {high}" if row["low"] == row["low"] else "", lever_cost(study, row)
+    sure = bool(row["decided"]), row["basis"] == FORECAST
+    return Step(_worded(row)[2], gain, interval, *sure, cost, _chance(row))
 
 
 def levers_said(study: Analysis) -> str:
@@ -130,36 +117,28 @@ def parted(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[Any], lis
 
 
 def _items(study: Analysis, rows: list[dict[str, Any]]) -> str:
-    return "; ".join(
-        f"{_worded(row)[2]}, {'forecast ' if row['basis'] == FORECAST else ''}"
-        f"{study.metric.amount(row['gain'], row['low'], row['high'])}{_cost(study, row)}"
-        + (f", {chance} likely the best of these" if (chance := _chance(row)) else "")
-        for row in rows
-    )
+    items = []
+    for row in rows:
+        gain = study.metric.amount(row["gain"], row["low"], row["high"])
+        item = f"{_worded(row)[2]}, {'forecast ' if row['basis'] == FORECAST else ''}{gain}"
+        cost, price = lever_cost(study, row), f"{row['price']:,.2f}".replace("-", "−")
+        item += f", for {cost}" if cost else ""
+        # What is free, or has no price, needs no words.
+        item += "" if price in ("nan", "0.00", "−0.00") else f", at a price of {price}"
+        chance = _chance(row)
+        items.append(item + (f", {chance} likely the best of these" if chance else ""))
+    return "; ".join(items)
 
 
 def _chance(row: Mapping[str, Any]) -> str:
-    """Return the probability of being the best step, empty where none is known."""
     chance = row["best_probability"]
     return percent(chance) if chance == chance else ""
 
 
 def lever_cost(study: Analysis, row: Mapping[str, Any]) -> str:
     """Return what a step costs beside what is spent already; empty where that is nothing."""
-    parts = []
-    if row["images"] > 0:
-        parts.append(f"{row['images']:,.0f} more labels")
-    seconds = 3600 * row["hours"]
-    if seconds >= 1:
-        time = resource_time(seconds, study.cells.resource)
-        parts.append(f"{time} of search" if row["lever"] == "recipe" else f"{time} more a run")
+    parts = [f"{row['images']:,.0f} more labels"] if row["images"] > 0 else []
+    if (seconds := 3600 * row["hours"]) >= 1:
+        what = "of search" if row["lever"] == "recipe" else "more a run"
+        parts.append(f"{resource_time(seconds, study.cells.resource)} {what}")
     return listed(parts)
-
-
-def _cost(study: Analysis, row: Mapping[str, Any]) -> str:
-    """Return a step's cost as it ends a phrase, with its price where prices are known."""
-    cost = lever_cost(study, row)
-    text = f", for {cost}" if cost else ""
-    price = f"{row['price']:,.2f}".replace("-", "−")
-    # What is free, or has no price, needs no words.
-    return text if price in ("nan", "0.00", "−0.00") else f"{text}, at a price of {price}"

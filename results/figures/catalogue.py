@@ -6,15 +6,13 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from results.analysis.analysis import Analysis
-from results.figures.courses import epochs
-from results.figures.curves import cost, learning_curves
+from results.figures.curves import cost, epochs, learning_curves
 from results.figures.sizes import data_size
 
 
 def drawings_of(study: Analysis) -> dict[str, Callable[[], Figure]]:
     """Return what draws each figure that a study has, those that the report shows at the front."""
-    fair, levels = not study.design.race, study.cells.levels
-    has_sizes = len(levels["fraction"]) > 1
+    fair, has_sizes = not study.design.race, len(study.cells.levels["fraction"]) > 1
     drawn: dict[str, tuple[Callable[[Analysis], Figure], bool]] = {
         "data-size": (data_size, has_sizes),
         "data-size-log": (partial(data_size, log=True), has_sizes),

@@ -36,7 +36,7 @@ def studies(
     left, right = grid[0]
     places = np.arange(len(shown))
     style.same_limits(grid, y=(len(labels) - 0.4, -0.6))
-    for axes in (left, right):
+    for axes in grid[0]:
         axes.set_yticks(places, labels)
         axes.grid(visible=False, axis="y")
     for colour, (side, _, marker, offset) in zip(style.COLOURS, sides, strict=False):
@@ -46,7 +46,7 @@ def studies(
         left.hlines(places + offset, low, high, color=colour, lw=1.4, alpha=0.7)
         left.plot(mean, places + offset, marker, color=colour, ms=5.5)
     unit = "%" if metric.is_percent else metric.unit
-    left.set_xlabel(f"test {metric.name} ({unit})" if unit else f"test {metric.name}")
+    left.set_xlabel(f"test {metric.name}" + (f" ({unit})" if unit else ""))
     right.axvline(0, color=style.PALE, lw=1)
     right.hlines(places, shown["low"], shown["high"], color=style.INK, lw=1.4)
     decided = shown["decided"].to_numpy(bool)

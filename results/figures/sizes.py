@@ -19,6 +19,7 @@ from results.records import Status
 _MANY_POINTS = 500  # beyond which a vector per point makes files of megabytes
 _MAX_PANEL_ROWS = 8
 _LABEL_WIDTH = 0.12  # of the axes' width
+_ABSENT = [State.MISSING, State.FAILED, State.RUNNING]  # what was stopped has its own mark
 
 
 def data_size(study: Analysis, log: bool = False) -> Figure:
@@ -27,9 +28,9 @@ def data_size(study: Analysis, log: bool = False) -> Figure:
     One line per model, one row of panels per level of `weights` (and of any further factor), with
     the means of cells and each compared seed as a point.
     """
-    cells, name = study.cells, style.plain(study.design.name)
-    title = f"{name}: {study.metric.name} against the amount of training data"
-    parts = {"test_metric": study.measure, "val_metric": f"validation {study.metric.name}"}
+    cells, series, name = study.cells, study.others("fraction"), study.metric.name
+    title = f"{style.plain(study.design.name)}: {name} against the amount of training data"
+    parts = {"test_metric": study.measure, "val_metric": f"validation {name}"}
     if study.metric == ACCURACY:
         parts = {"test_metric": study.measure, "train_accuracy": "train accuracy"}
     points = compared_trials(study.trials, cells.race)
@@ -39,14 +40,11 @@ def data_size(study: Analysis, log: bool = False) -> Figure:
     )
     if points.empty:
         return style.empty(title, "No cell has a value yet.")
-    panels = combinations(cells.frame, cells.panels)
+    panels = combinations(cells.frame, study.others("model", "fraction"))
     drawn = panels[:_MAX_PANEL_ROWS]
     models = style.kept(cells.levels["model"], study.best_level("model"))
-    note = (
-        _seed_note(cells)
-        + style.left_out(len(panels) - len(drawn), "rows of panels")
-        + style.left_out(len(cells.levels["model"]) - len(models), "models")
-    )
+    note = _seed_note(cells) + style.left_out(len(panels) - len(drawn), "rows of panels")
+    note += style.left_out(len(cells.levels["model"]) - len(models), "models")
     handles = _handles(cells, models, points)
     figure, grid = style.new_grid(len(drawn), len(parts), (4.0, 2.5), title, note, handles)
     sizes = cells.frame.groupby("fraction", observed=True)["n_train"].max().sort_index()
@@ -58,12 +56,12 @@ def data_size(study: Analysis, log: bool = False) -> Figure:
         # Intervals are cut where shares end.
         values = values.clip(0.0, 1.0)
     style.same_limits(grid, y=style.common_range(values))
-    of_cells, of_points = (by_cell(frame, cells.series) for frame in (cells.summary, points))
+    of_cells, of_points = (by_cell(frame, series) for frame in (cells.summary, points))
     for row, panel in zip(grid, drawn, strict=True):
         for axes, (part, words) in zip(row, parts.items(), strict=True):
             axes.set_ylabel(words)
             for model, place in models.items():
-                key = cell_key({**panel, "model": model}, cells.series)
+                key = cell_key({**panel, "model": model}, series)
                 if key in of_cells:
                     _draw_cells(axes, of_cells[key], part, place)
                     _draw_absent(axes, of_cells[key], place)
@@ -77,11 +75,8 @@ def data_size(study: Analysis, log: bool = False) -> Figure:
 
 
 def _share_sizes(grid: np.ndarray, sizes: pd.Series, log: bool) -> None:
-    """Put data sizes on the x axis of all panels: shares, with the number of images below each.
-
-    Labels that would run into one another are left out, the largest size first to stay; every
-    size keeps its tick.
-    """
+    """Put shares on the x axis of all panels, with the number of images below each; labels that
+    would run into one another are left out, the largest size first to stay."""
     shares = sizes.index.to_numpy(float)
     low, high = shares.min(), shares.max()
     if log:
@@ -107,18 +102,14 @@ def _share_sizes(grid: np.ndarray, sizes: pd.Series, log: bool) -> None:
 
 
 def _draw_cells(axes: Axes, cells: pd.DataFrame, part: str, place: int) -> None:
-    looks, metric = style.look(place), part
-    colour = looks["color"]
-    known = cells[cells["seeds"] > 0]
-    sizes, means = known["fraction"], known[metric]
+    looks, known = style.look(place), cells[cells["seeds"] > 0]
+    colour, sizes, means = looks["color"], known["fraction"], known[part]
     if len(known) > 1:
         # A gap is bridged by a pale dotted line, so that no missing size looks measured.
         axes.plot(sizes, means, color=colour, alpha=0.35, linestyle=":")
-        line = {"color": colour, "linestyle": looks["linestyle"], "lw": 1.8}
-        axes.plot(cells["fraction"], cells[metric], **line)
+        axes.plot(cells["fraction"], cells[part], color=colour, ls=looks["linestyle"], lw=1.8)
     axes.plot(sizes, means, looks["marker"], color=colour, markersize=6, zorder=3)
-    ends = known[f"{metric}_low"], known[f"{metric}_high"]
-    style.draw_intervals(axes, sizes, means, *ends, colour)
+    style.draw_intervals(axes, sizes, means, known[f"{part}_low"], known[f"{part}_high"], colour)
 
 
 def _draw_seeds(axes: Axes, points: pd.DataFrame, part: str, place: int) -> None:
@@ -135,15 +126,12 @@ def _draw_seeds(axes: Axes, points: pd.DataFrame, part: str, place: int) -> None
 
 def _draw_absent(axes: Axes, cells: pd.DataFrame, place: int) -> None:
     """Name the state of one model's cells without a value, at the foot of the panel."""
-    # What was stopped has its own mark, at its last value.
-    shown = [State.COMPLETE, State.PARTIAL, State.STOPPED]
-    absent = cells[~cells["state"].isin(shown)]
+    absent = cells[cells["state"].isin(_ABSENT)]
     colour, marker = style.look(place)["color"], style.look(place)["marker"]
     height, middle = 0.04 + 0.07 * (place % 8), cells["fraction"].median()
     across = axes.get_xaxis_transform()
     for fraction, state in zip(absent["fraction"], absent["state"], strict=True):
-        right = fraction > middle
-        text, side = (f"{state}  ", "right") if right else (f"  {state}", "left")
+        text, side = (f"{state}  ", "right") if fraction > middle else (f"  {state}", "left")
         looks: dict[str, Any] = {"ha": side, "va": "center", "fontsize": 7.5, "color": colour}
         axes.annotate(text, (fraction, height), xycoords=across, **looks)
         place_of: dict[str, Any] = {"transform": across, "clip_on": False}
@@ -161,7 +149,7 @@ def _handles(cells: Cells, models: dict[str, int], points: pd.DataFrame) -> list
         handles.append(style.mark("single seed", color=style.PALE, marker="o", markersize=3))
     if (points["status"] == Status.STOPPED).any():
         handles.append(style.mark("stopped early: last value", color=style.PALE, marker="x"))
-    if cells.frame["state"].isin([State.MISSING, State.FAILED, State.RUNNING]).any():
+    if cells.frame["state"].isin(_ABSENT).any():
         handles.append(style.mark("no value (see foot)", color=style.PALE, marker="o", mfc="white"))
     return handles
 

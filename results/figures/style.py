@@ -18,9 +18,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7
 """Colours of series, told apart with any common colour blindness (after Okabe and Ito, 2008)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)))
-INK, PALE, GRID = "#222222", "#767676", "#DDDDDD"
-FAULT = "#B3261E"
-QUIET = "#555555"
+INK, PALE, GRID, FAULT, QUIET = "#222222", "#767676", "#DDDDDD", "#B3261E", "#555555"
 MAX_ROWS = 60
 """Rows that a figure has at most, since more are not read; it says how many it leaves out."""
 MAX_LINES = 8
@@ -101,13 +99,14 @@ def new_grid(
     """
     right, top, gap = 0.2, 0.3, (0.3, 0.35)
     width = left + columns * panel[0] + right
-    foot = 0.65 + 0.22 * -(-len(handles) // _legend_columns(handles, width))
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    beside = max(1, min(len(handles), _LEGEND_COLUMNS, int(width / (0.6 + _LETTER * longest))))
+    foot = 0.65 + 0.22 * -(-len(handles) // beside)
     figure, head = _with_head(width, top + rows * panel[1] + foot, title, note)
     height = figure.get_figheight()
     if handles:
-        looks: dict[str, Any] = {"fontsize": 8.5, "frameon": False}
-        columns_below = _legend_columns(handles, width)
-        figure.legend(handles=list(handles), loc="lower left", ncols=columns_below, **looks)
+        looks: dict[str, Any] = {"ncols": beside, "fontsize": 8.5, "frameon": False}
+        figure.legend(handles=list(handles), loc="lower left", **looks)
     places = {
         "left": left / width,
         "right": 1 - right / width,
@@ -117,8 +116,15 @@ def new_grid(
         "hspace": gap[1] / (panel[1] - gap[1]),
     }
     grid = figure.subplots(rows, columns, squeeze=False, gridspec_kw=places)
+    # Drawn quietly: no box, small letters, a pale grid behind the data.
     for axes in grid.flat:
-        tidy(axes)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(PALE)
+        for label in (axes.xaxis.label, axes.yaxis.label):
+            label.set_fontsize(9)
+        axes.tick_params(colors=INK, labelsize=8.5)
+        axes.grid(color=GRID, linewidth=0.6)
+        axes.set_axisbelow(True)
     return figure, grid
 
 
@@ -148,10 +154,8 @@ def common_range(values: np.ndarray, log: bool = False) -> tuple[float, float] |
 
 
 def _with_head(width: float, height: float, title: str, note: str) -> tuple[Figure, float]:
-    """Return a figure with its title and note, and the share of its height that they take.
-
-    The charts below them are `height` inches high.
-    """
+    """Return a figure with its title and note above charts of a height in inches, and the share of
+    its height that they take."""
     lines = textwrap.wrap(note, int(13 * width))
     head = 0.38 + 0.17 * len(lines)
     height = min(height + head, _TALLEST)
@@ -161,11 +165,6 @@ def _with_head(width: float, height: float, title: str, note: str) -> tuple[Figu
     words = "\n".join(lines)
     figure.text(left, below, words, va="top", fontsize=8.5, color=QUIET, linespacing=1.3)
     return figure, head / height
-
-
-def _legend_columns(handles: Sequence[Artist], width: float) -> int:
-    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    return max(1, min(len(handles), _LEGEND_COLUMNS, int(width / (0.6 + _LETTER * longest))))
 
 
 def for_column(figure: Figure, width: float) -> Figure:
@@ -182,8 +181,8 @@ def for_column(figure: Figure, width: float) -> Figure:
     if shape[1] == 2:
         shape = (len(panels), 1)
         grid = figure.add_gridspec(*shape)
-        for axes, place in zip(panels, (grid[row, 0] for row in range(shape[0])), strict=True):
-            axes.set_subplotspec(place)
+        for row, axes in enumerate(panels):
+            axes.set_subplotspec(grid[row, 0])
             axes.tick_params(labelleft=True, labelbottom=True)
     height = 0.3 + shape[0] * 0.62 * width / shape[1] ** 0.5
     for legend in [*figure.legends]:
@@ -232,17 +231,6 @@ def name_panel(axes: Axes, name: str, width: int = 60) -> None:
     axes.set_title(plain(name, width), fontsize=9.5, color=INK, loc="left")
 
 
-def tidy(axes: Axes) -> None:
-    """Draw an axes quietly: no box, small letters, a pale grid behind the data."""
-    axes.spines[["top", "right"]].set_visible(False)
-    for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set_fontsize(9)
-    axes.spines[["left", "bottom"]].set_color(PALE)
-    axes.tick_params(colors=INK, labelsize=8.5)
-    axes.grid(color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
 def draw_intervals(
     axes: Axes, x: ArrayLike, mean: ArrayLike, low: ArrayLike, high: ArrayLike, colour: str
 ) -> None:
@@ -271,6 +259,4 @@ def count(number: float) -> str:
     """Return a count as people write it: 2,812, or 1.3 M from a million on."""
     if number != number:
         return "?"
-    if abs(number) >= 1e6:
-        return f"{number / 1e6:.3g} M"
-    return f"{number:,.0f}"
+    return f"{number / 1e6:.3g} M" if abs(number) >= 1e6 else f"{number:,.0f}"

@@ -3,25 +3,22 @@
 from collections.abc import Iterator
 from typing import Any
 
-import pandas as pd
-
 from results.analysis.analysis import Analysis
-from results.analysis.runs import by_cell, measured_trials
+from results.analysis.runs import by_cell, measured_trials, records_of
 from results.findings import rules
 from results.findings.finding import Finding, Severity, error, note, warning
-from results.phrases import cell_key, cell_name
+from results.phrases import cell_key, cell_name, few, listed
 from results.records import Stage, Status
 from results.statistics.curves import ill_behaved
 
-_MORE = "two more seeds here"
 _RACED = (Status.STOPPED, Status.COMPLETED)
 
 
 def _capped(study: Analysis) -> Iterator[Finding]:
-    left = study.table("environments").sort_values("pass_id").get("left_open")
-    if left is not None and len(left) and pd.notna(left.iloc[-1]):
-        advice = "`scalestudy run` without --budget, or with another one, goes on"
-        yield note("capped", left.iloc[-1], advice)
+    for left in study.table("environments").sort_values("pass_id")["left_open"].iloc[-1:].dropna():
+        yield note(
+            "capped", left, "`scalestudy run` without --budget, or with another one, goes on"
+        )
 
 
 def _missing(study: Analysis) -> Iterator[Finding]:
@@ -55,11 +52,9 @@ def _missing(study: Analysis) -> Iterator[Finding]:
         else:
             to_come = key in under_way
             code, evidence = "missing-cell", f"no seed completed: {row['reason']}"
-            what = (
-                "nothing while the study runs, else run it again"
-                if to_come
-                else ("mend the cause and run the study again")
-            )
+            what = "mend the cause and run the study again"
+            if to_come:
+                what = "nothing while the study runs, else run it again"
             advice = f"{what}; comparisons leave the cell out"
         severity = Severity.NOTE if to_come else Severity.ERROR
         yield Finding(severity, code, evidence, advice, cell_name(row, factors))
@@ -77,24 +72,19 @@ def _fate(seed: int, trial: dict[Any, Any] | None) -> str:
 
 
 def _raced(study: Analysis) -> Iterator[Finding]:
-    if not study.design.race:
-        return
-    wanted = study.wanted
-    stopped = int((wanted["status"] == Status.STOPPED).sum())
-    yield error(
-        "race",
-        f"unlike trials competed: {stopped} of {len(wanted)} were stopped early",
-        "a search, not a comparison: a mean over survivors is biased upward; "
-        "early_stopping.compare: cell trains every cell to its end",
-    )
+    if study.design.race:
+        stopped = int((study.wanted["status"] == Status.STOPPED).sum())
+        yield error(
+            "race",
+            f"unlike trials competed: {stopped} of {len(study.wanted)} were stopped early",
+            "a search, not a comparison: a mean over survivors is biased upward; "
+            "early_stopping.compare: cell trains every cell to its end",
+        )
 
 
 def _stopped(study: Analysis) -> Iterator[Finding]:
-    """Say how few recipes a search was left with."""
-    wanted = study.wanted
-    if study.design.race:
-        return
-    for cell, own in study.by_cell(wanted[wanted["stage"] == Stage.SEARCH]):
+    is_search = (study.wanted["stage"] == Stage.SEARCH) & (not study.design.race)
+    for cell, own in study.by_cell(study.wanted[is_search]):
         epochs = own.loc[own["status"] == Status.STOPPED, "stopped_at_epoch"]
         if epochs.empty:
             continue
@@ -114,7 +104,7 @@ def _stopped(study: Analysis) -> Iterator[Finding]:
 def _few_seeds(study: Analysis) -> Iterator[Finding]:
     cells = study.cells.frame
     single = cells[cells["seeds"].map(rules.has_few_seeds)]
-    more = "run the study again" if study.awaits_seeds else _MORE
+    more = "run the study again" if study.awaits_seeds else "two more seeds here"
     advice = f"{more}: with one there is no ± and no ranking"
     if len(single) and len(single) == int((cells["seeds"] > 0).sum()):
         yield rules.SEEDS("every cell has one seed", advice)
@@ -129,8 +119,7 @@ def _undecided(study: Analysis) -> Iterator[Finding]:
             continue
         table = study.differences(factor)
         tested = table[table["n_seeds"] > 1]
-        ties = tested[~tested["decided"].astype(bool)]
-        if len(ties):
+        if len(ties := tested[~tested["decided"].astype(bool)]):
             yield note(
                 "undecided",
                 f"{len(ties):,} of {len(tested):,} differences between levels of {factor} are not "
@@ -169,10 +158,9 @@ def _selected(study: Analysis) -> Iterator[Finding]:
 
 
 def _curves(study: Analysis) -> Iterator[Finding]:
-    runs = study.runs
-    if runs.empty or not study.metric.is_percent:
+    if not study.metric.is_percent:
         return
-    runs = runs[runs["error"].notna()]
+    runs = study.runs[study.runs["error"].notna()]
     fractions = runs["fraction"].nunique()
     if rules.has_few_sizes(fractions):
         yield rules.SIZES(
@@ -181,8 +169,7 @@ def _curves(study: Analysis) -> Iterator[Finding]:
         )
     series = study.others("fraction")
     for own in by_cell(runs[[*study.factors, "n_train", "error"]], series).values():
-        fault = ill_behaved(own["n_train"], own["error"])
-        if fault is not None:
+        if fault := ill_behaved(own["n_train"], own["error"]):
             yield warning(
                 "ill-behaved",
                 fault,
@@ -191,7 +178,26 @@ def _curves(study: Analysis) -> Iterator[Finding]:
             )
 
 
+def _excluded(study: Analysis) -> Iterator[Finding]:
+    excluded = study.design.excluded
+    known = study.trials[study.trials["trial_id"].isin(excluded)]
+    for row in records_of(known):
+        yield note(
+            "excluded",
+            f"seed {row['seed']} ({row['trial_id']}) is left out: {excluded[row['trial_id']]}",
+            "nothing: comparisons leave it out, as the study asks",
+            cell_name(row, study.factors),
+        )
+    if strangers := sorted({*excluded} - {*known["trial_id"]}):
+        yield warning(
+            "excluded-unknown",
+            f"exclude names {listed(few(strangers))}, of which nothing is recorded here",
+            "correct the trial_id; trials have theirs in the table trials",
+        )
+
+
 RULES = (
     *(_capped, _missing, _raced, _stopped, _few_seeds, _undecided, _selected, _untested, _curves),
+    _excluded,
 )
 """What is missing, too few, or chosen on what it is judged by; each takes a study."""

@@ -1,17 +1,15 @@
-"""Whether the compared runs differ in nothing but the factors, as far as records tell."""
+"""Whether runs differ in nothing but the factors, and are judged on images that are fair."""
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from results.analysis.analysis import Analysis
 from results.analysis.runs import by_cell, measured_trials
 from results.findings import rules
 from results.findings.finding import Finding, error, note, warning
-from results.phrases import cell_name, level_label
+from results.phrases import cell_name, count, level_label
 from results.records import Stage, Status
 from results.statistics.best import expected_best
 
@@ -21,20 +19,16 @@ _MODEL = ("model", "weights")
 def _unpaired(study: Analysis) -> Iterator[Finding]:
     known = study.runs[study.runs["subset_hash"].notna()]
     for (fraction, seed), rows in known.groupby(["fraction", "seed"]):
-        if rows["subset_hash"].nunique() < 2:
-            continue
-        hashes = ", ".join(
-            f"{cell_name(row, _MODEL)} {row['subset_hash'][:8]}"
-            for row in rows.drop_duplicates("subset_hash").to_dict("records")
-        )
-        yield error(
-            "unpaired",
-            f"seed {seed} drew different subsets: {hashes}",
-            "differences are not paired; draw one subset per fraction and seed for all models",
-            level_label("fraction", fraction),
-        )
-    partial = known[known["fraction"] < 1]
-    for fraction, rows in partial.groupby("fraction"):
+        drawn = rows.drop_duplicates("subset_hash").to_dict("records")
+        if len(drawn) > 1:
+            hashes = [f"{cell_name(row, _MODEL)} {row['subset_hash'][:8]}" for row in drawn]
+            yield error(
+                "unpaired",
+                f"seed {seed} drew different subsets: {', '.join(hashes)}",
+                "differences are not paired; draw one subset per fraction and seed for all models",
+                level_label("fraction", fraction),
+            )
+    for fraction, rows in known[known["fraction"] < 1].groupby("fraction"):
         if rows["seed"].nunique() > 1 and rows["subset_hash"].nunique() == 1:
             yield warning(
                 "one-subset",
@@ -100,17 +94,11 @@ def _off_share(held: list[int], whole: np.ndarray) -> float:
 
 def _edges(study: Analysis) -> Iterator[Finding]:
     wanted, factors = study.wanted, study.factors
-    search = wanted[wanted["stage"] == Stage.SEARCH]
-    numeric = [
-        name
-        for name in study.design.tuned
-        if pd.api.types.is_numeric_dtype(search[name]) and search[name].dtype != bool
-    ]
-    if not numeric:
-        return
+    # Bools are no numbers to it.
+    numeric = wanted[list(study.design.tuned)].select_dtypes("number").columns
     kept = [*factors, *numeric]
-    measured = by_cell(measured_trials(wanted)[kept], factors)
-    for key, own in by_cell(search[kept], factors).items():
+    measured = by_cell(measured_trials(wanted)[kept], factors) if len(numeric) else {}
+    for key, own in by_cell(wanted.loc[wanted["stage"] == Stage.SEARCH, kept], factors).items():
         chosen = measured.get(key)
         if chosen is None:
             continue
@@ -136,20 +124,20 @@ def _search_size(study: Analysis) -> Iterator[Finding]:
     too low; cells that still search are left out.
     """
     gains, stopped, sizes = {}, False, set[int]()
-    search = study.wanted[study.wanted["stage"] == Stage.SEARCH]
-    for key, own in by_cell(search, study.factors).items():
+    is_search = (study.wanted["stage"] == Stage.SEARCH) & (not study.design.race)
+    for key, own in by_cell(study.wanted[is_search], study.factors).items():
         status, tried = own["status"], len(own)
         # One that failed is as bad as the worst.
         values = study.metric.of(own, "latest_val").where(status != Status.FAILED)
         ended = status.isin([Status.COMPLETED, Status.STOPPED, Status.FAILED]).all()
         if tried >= rules.FEWEST_RECIPES and ended and values.notna().any():
-            best = expected_best(study.metric.scale * values)
-            gains[key] = float(best[-1] - best[tried // 2 - 1])
+            scores = study.metric.scale * values
+            gains[key] = float(scores.max()) - expected_best(scores, tried // 2)
             stopped |= bool((status == Status.STOPPED).any())
             sizes.add(tried)
-    if not gains or study.design.race:
+    if not gains:
         return
-    mean, most = sum(gains.values()) / len(gains), max(gains, key=lambda key: gains[key])
+    mean, most = sum(gains.values()) / len(gains), max(gains, key=gains.__getitem__)
     numbers = " or ".join(map(str, sorted(sizes)))
     yield note(
         "search-size",
@@ -164,8 +152,7 @@ def _search_size(study: Analysis) -> Iterator[Finding]:
 
 
 def _one_lr(study: Analysis) -> Iterator[Finding]:
-    runs = study.runs
-    varies = "lr" in study.factors or "lr" in study.design.tuned
+    runs, varies = study.runs, "lr" in (*study.factors, *study.design.tuned)
     if rules.shares_lr(runs["weights"].unique(), varies) and runs["lr"].nunique() == 1:
         yield rules.ONE_LR(
             f"training from scratch and fine-tuning share lr {runs['lr'].iloc[0]:g}",
@@ -178,9 +165,8 @@ def _unequal_updates(study: Analysis) -> Iterator[Finding]:
     if by_epochs["fraction"].nunique() < 2:
         return
     last = study.epochs.groupby("trial_id")["step"].max()
-    counted = (
-        np.ceil(by_epochs["n_train"] / by_epochs["batch_size"].astype(float)) * by_epochs["epochs"]
-    )
+    steps = np.ceil(by_epochs["n_train"] / by_epochs["batch_size"].astype(float))
+    counted = steps * by_epochs["epochs"]
     updates = by_epochs["trial_id"].map(last).astype(float).fillna(counted)
     means = updates.groupby(by_epochs["fraction"]).mean().sort_values()
     labels = [level_label("fraction", fraction) for fraction in means.index]
@@ -203,10 +189,8 @@ def _validation_on_test(study: Analysis) -> Iterator[Finding]:
 
 
 def _coarse_stem(study: Analysis) -> Iterator[Finding]:
-    small = study.runs["flops_per_image"] < rules.SMALL_IMAGE_FLOPS
-    coarse = study.runs[
-        small & (study.runs["stem"] == "standard") & study.runs["model"].str.match(r"resnet\d")
-    ]
+    small = study.runs[study.runs["flops_per_image"] < rules.SMALL_IMAGE_FLOPS]
+    coarse = small[(small["stem"] == "standard") & small["model"].str.match(r"resnet\d")]
     if not coarse.empty:
         yield warning(
             "coarse-stem",
@@ -219,15 +203,12 @@ def _coarse_stem(study: Analysis) -> Iterator[Finding]:
 def _mixed_hardware(study: Analysis) -> Iterator[Finding]:
     runs, environments = study.runs, study.table("environments")
     kinds = runs["device"].dropna().astype(str).str.split(":").str[0]
-    mixes: dict[str, list[Any]] = {
-        "device": sorted(kinds.unique()),
-        "CPUs per trial": sorted(runs["cpu"].dropna().unique()),
-    }
+    mixes = {"device": kinds, "CPUs per trial": runs["cpu"]}
     if "precision" not in study.factors:
-        mixes["precision"] = sorted(runs["resolved_precision"].dropna().unique())
-    for name in ("gpu_model", "cpu_model", "torch"):
-        mixes[name] = sorted(environments[name].dropna().unique())
-    mixed = [f"{name}: {', '.join(map(str, own))}" for name, own in mixes.items() if len(own) > 1]
+        mixes["precision"] = runs["resolved_precision"]
+    mixes |= {name: environments[name] for name in ("gpu_model", "cpu_model", "torch")}
+    levels = {name: sorted(own.dropna().unique()) for name, own in mixes.items()}
+    mixed = [f"{name}: {', '.join(map(str, own))}" for name, own in levels.items() if len(own) > 1]
     if mixed:
         yield warning(
             "mixed-hardware",
@@ -237,8 +218,65 @@ def _mixed_hardware(study: Analysis) -> Iterator[Finding]:
         )
 
 
+def _noted(study: Analysis) -> Iterator[Finding]:
+    for each in study.inventory.get("notes", ()):
+        if each["severity"] == "warning" and each["code"] != "seen-images":
+            yield warning(each["code"], each["text"], each["advice"])
+
+
+def _seen(study: Analysis) -> Iterator[Finding]:
+    examples = study.table("examples")
+    copies = examples[examples["copy_of"].notna()]
+    if examples["example"].duplicated().any() or len(copies) <= rules.MOST_SEEN * len(examples):
+        return
+    first = copies.iloc[0]
+    seen = (
+        f"{len(copies):,} of {len(examples):,} test images are training images too, such as "
+        f"{first['place']} ({first['copy_of']})"
+    )
+    board, advice = study.board, "take them out of one of the two and run the study again"
+    own = ~np.isin(board.images, copies["example"])
+    rows = board.outcomes.row
+    places = np.flatnonzero((rows >= 0).any(axis=1)) if own.any() else ()
+    if not len(places):
+        yield error("seen-images", f"{seen}; accuracy rewards learning them by heart", advice)
+    for place in places:
+        right = board.outcomes.right[rows[place][rows[place] >= 0]]
+        yield error(
+            "seen-images",
+            f"{seen}; without them accuracy is {100 * right[:, own].mean():.1f} % instead of "
+            f"{100 * right.mean():.1f} %",
+            advice,
+            cell_name(board.cells.iloc[place], study.factors),
+        )
+
+
+def _far(study: Analysis) -> Iterator[Finding]:
+    if study.design.selects_on_test or not study.metric.is_percent:
+        return
+    cells = study.cells.frame
+    validated = cells["val_metric" if "val_metric" in cells else "val_accuracy"]
+    gaps = (validated - cells["accuracy"]).where(cells["seeds"] > 0)
+    images = min(study.inventory.get("validation") or np.inf, study.inventory.get("test") or np.inf)
+    far = cells.assign(gap=gaps)[gaps.abs() > max(rules.FAR, rules.FAR_ERRORS * 50 / images**0.5)]
+    if far.empty:
+        return
+    worst = far.loc[far["gap"].abs().idxmax()]
+    notes = {each["code"]: each["text"] for each in study.inventory.get("notes", ())}
+    more = f", and is as far in {count(len(far) - 1, 'more cell')}" if len(far) > 1 else ""
+    yield warning(
+        "validation-far-from-test",
+        f"{cell_name(worst, study.factors)} has {validated[worst.name]:.0f} % on validation and "
+        f"{worst['accuracy']:.0f} % on test{more}: what was chosen by validation may be wrong",
+        f"take the repeats out: {notes['repeated-images']}"
+        if "repeated-images" in notes
+        else "look whether validation holds copies of training images, or others of the same "
+        "thing, and whether test images are of another kind",
+    )
+
+
 RULES = (
     *(_unpaired, _unequal_starts, _weights_files, _imbalance, _edges, _search_size, _one_lr),
-    *(_unequal_updates, _validation_on_test, _coarse_stem, _mixed_hardware),
+    *(_unequal_updates, _validation_on_test, _coarse_stem, _mixed_hardware, _noted, _seen, _far),
 )
 """What makes comparisons between cells unfair; each takes a study."""

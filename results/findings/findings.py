@@ -7,7 +7,7 @@ import pandas as pd
 
 from results.analysis.analysis import Analysis
 from results.analysis.runs import records_of
-from results.findings import data, evidence, fairness, symptoms
+from results.findings import evidence, fairness, symptoms
 from results.findings.finding import Finding, Severity
 
 COLUMNS = ("severity", "code", "cell", "evidence", "advice")
@@ -19,7 +19,7 @@ def find(study: Analysis) -> pd.DataFrame:
     One row of text per finding, the gravest first: `severity` (error, warning, note), `code`,
     `cell` (empty where it is about the whole study), `evidence`, `advice`.
     """
-    rules = (*evidence.RULES, *symptoms.RULES, *fairness.RULES, *data.RULES)
+    rules = (*evidence.RULES, *symptoms.RULES, *fairness.RULES)
     return findings_frame(finding for rule in rules for finding in rule(study))
 
 

@@ -1,7 +1,4 @@
-"""What recorded training curves show: under- and over-fitting, divergence, spikes, lost images.
-
-Thresholds stand in `results.findings.rules`.
-"""
+"""What recorded training curves show: under- and over-fitting, divergence, spikes, lost images."""
 
 import json
 from collections.abc import Iterator
@@ -42,7 +39,6 @@ def _fit_findings(study: Analysis) -> Iterator[Finding]:
 
 
 def _divergence(study: Analysis) -> Iterator[Finding]:
-    """Find trials that failed with a loss that is no number, and runs that ended like it."""
     wanted = study.wanted
     errors = wanted["error"].fillna("").astype(str)
     broken = (wanted["status"] == Status.FAILED) & errors.str.contains(
@@ -62,7 +58,6 @@ def _divergence(study: Analysis) -> Iterator[Finding]:
 
 
 def _classes(study: Analysis) -> Iterator[Finding]:
-    """Find cells that give every test image one class, and classes that no run is right on."""
     stuck = np.flatnonzero((study.classes.only >= 0).any(axis=1))
     for row in records_of(study.board.cells.iloc[stuck]):
         yield error(
@@ -90,8 +85,7 @@ def _guessing(study: Analysis) -> Iterator[Finding]:
     losses = runs[["final_train_loss", "final_val_loss", "final_test_loss"]].to_numpy(dtype=float)
     # A trainable of a user's own may report some of the losses alone.
     told = losses[:, ~np.isnan(losses).all(axis=0)]
-    missing = np.isnan(told)
-    infinite = np.isinf(told).any(axis=1) | (missing.any(axis=1) & ~missing.all(axis=1))
+    infinite = ~np.isfinite(told).all(axis=1) & ~np.isnan(told).all(axis=1)
     limit = np.minimum(rules.CHANCE * likely, likely + rules.ABOVE_CHANCE * (1 - likely))
     guesses = runs["final_test_accuracy"].to_numpy() <= limit
     exploded = infinite | (losses[:, 0] > -rules.EXPLODED * np.log(likely))
@@ -103,7 +97,7 @@ def _guessing(study: Analysis) -> Iterator[Finding]:
                 f"test accuracy {100 * run['final_test_accuracy']:.1f} % is that of guessing "
                 f"({100 * likely[place]:.1f} %)"
             )
-            if run["final_train_accuracy"] == run["final_train_accuracy"]:
+            if not np.isnan(run["final_train_accuracy"]):
                 reasons.append(f"train accuracy {100 * run['final_train_accuracy']:.1f} %")
         yield error(
             "diverged" if exploded[place] else "at-chance",
@@ -117,17 +111,16 @@ def _guessing(study: Analysis) -> Iterator[Finding]:
 
 def _why_guessing(study: Analysis, run: pd.Series, limit: float) -> str:
     """Advise on a run that guesses: the data are looked at before the recipe is."""
-    notes = study.inventory.get("notes", ())
-    odd = [each["text"] for each in notes if each["code"] in ("flat-images", "even-images")]
-    if odd:
-        return f"look at the images first: {odd[0]}"
+    for each in study.inventory.get("notes", ()):
+        if each["code"] in ("flat-images", "even-images"):
+            return f"look at the images first: {each['text']}"
     if run["final_train_accuracy"] > limit + rules.LEARNT:
-        others_learnt = study.runs["final_test_accuracy"].max() > limit + rules.LEARNT
-        return "it has learnt its training images, so that no lr helps: " + (
-            "others are right on the same test images; try more data, or pretrained weights"
-            if others_learnt
-            else "look whether test shows the same classes, under the same names, in the same way"
-        )
+        advice = "look whether test shows the same classes, under the same names, in the same way"
+        if study.runs["final_test_accuracy"].max() > limit + rules.LEARNT:
+            advice = (
+                "others are right on the same test images; try more data, or pretrained weights"
+            )
+        return f"it has learnt its training images, so that no lr helps: {advice}"
     return "more epochs or updates, or another lr: so far it tells nothing of the cell"
 
 

@@ -55,7 +55,7 @@ def _data(pair: Pair) -> Iterator[Finding]:
 
 def _races(pair: Pair) -> Iterator[Finding]:
     runs = zip((pair.first, pair.second), pair.names, strict=True)
-    raced = [name for run, name in runs if run.cells.race]
+    raced = [name for run, name in runs if run.analysis.design.race]
     if raced:
         yield error(
             "race",

@@ -37,29 +37,23 @@ def write_page(pair: Pair, folder: str | Location) -> Location:
     """Write a pair's page, as `write_comparison` does."""
     folder = located(folder)
     refuse_run(folder)
-    both = pair.cells[pair.cells["where"] == "both"]
-    both = both[both[["accuracy_first", "accuracy_second"]].notna().any(axis=1)]
-    rows = [pair.cell_name(row) for row in records_of(both)]
-    files = html.write_figure(folder, "differences", studies(both, rows, pair.names, pair.metric))
-    html.write_frame(folder, "comparison", pair.cells)
-    page = folder / "index.html"
-    write_whole(page, _render(pair, html.data_address("svg+xml", files["svg"])).encode())
-    return page
-
-
-def _render(pair: Pair, picture: str) -> str:
     cells = pair.cells
+    both = cells[cells["where"] == "both"]
+    drawn = both[both[["accuracy_first", "accuracy_second"]].notna().any(axis=1)]
+    rows = [pair.cell_name(row) for row in records_of(drawn)]
+    files = html.write_figure(folder, "differences", studies(drawn, rows, pair.names, pair.metric))
+    html.write_frame(folder, "comparison", cells)
     common = [name for name in pair.factors if name not in pair.varying and len(cells)]
     alone = cells[cells["where"] != "both"]
-    return html.fill(
+    text = html.fill(
         "comparison.html.j2",
         [html.resource("tables.js")],
         names=pair.names,
         paths=[str(run.path) for run in (pair.first, pair.second)],
         sentences=verdict(pair),
         common=[level_label(name, cells[name].iloc[0]) for name in common],
-        picture=picture,
-        cells=_cell_table(pair),
+        picture=html.data_address("svg+xml", files["svg"]),
+        cells=_cell_table(pair, both),
         alone=[(pair.cell_name(row), str(row["reason"])) for row in records_of(alone)],
         findings=by_severity(findings(pair)),
         settings=_settings(pair),
@@ -67,14 +61,14 @@ def _render(pair: Pair, picture: str) -> str:
         gained=pair.metric.points_of("test"),
         written_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+    page = folder / "index.html"
+    write_whole(page, text.encode())
+    return page
 
 
-def _cell_table(pair: Pair) -> html.Table:
-    """Return the cells that both have, the difference first."""
+def _cell_table(pair: Pair, both: pd.DataFrame) -> html.Table:
     first, second = pair.names
     unit = "%" if pair.metric.is_percent else pair.metric.unit
-    both = pair.cells[pair.cells["where"] == "both"]
-    seeds = both["seeds_first"].astype(str) + " and " + both["seeds_second"].astype(str)
     columns = {
         **{name: name for name in pair.varying},
         "accuracy_first": f"{first} ({unit})" if unit else first,
@@ -94,7 +88,7 @@ def _cell_table(pair: Pair) -> html.Table:
     caption = f"Cells of both: {second} minus {first}, in {pair.metric.points_of('test')}"
     frame = both.assign(
         model=both["model"].map(pair.labels),
-        seeds=seeds,
+        seeds=both["seeds_first"].astype(str) + " and " + both["seeds_second"].astype(str),
         decided=both["decided"].astype(bool),
         **{name: pair.metric.sign * both[name] for name in ("accuracy_first", "accuracy_second")},
     )
@@ -102,13 +96,9 @@ def _cell_table(pair: Pair) -> html.Table:
 
 
 def _settings(pair: Pair) -> html.Table:
-    """Return every setting in which the studies as declared differ."""
     first, second = (_flat(run.study) for run in (pair.first, pair.second))
-    rows = [
-        [name, first.get(name, "–"), second.get(name, "–")]
-        for name in dict.fromkeys([*first, *second])
-        if first.get(name) != second.get(name)
-    ]
+    names = [name for name in first | second if first.get(name) != second.get(name)]
+    rows = [[name, first.get(name, "–"), second.get(name, "–")] for name in names]
     return html.Table("Settings that differ", ["setting", *pair.names], rows)
 
 

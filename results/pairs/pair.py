@@ -1,9 +1,9 @@
 """Two studies side by side: what each cell gained. Runs in, frames out.
 
 Differences are second study minus first, in points of final test accuracy (or scores by another
-metric). They are made only
-where both were tested on the same images and neither is a race, and paired as far as the records
-allow: over the same trials, over seeds that drew the same subset, over the same test images.
+metric). They are made only where both were tested on the same images and neither is a race, and
+paired as far as the records allow: over the same trials, seeds that drew the same subset, and test
+images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,8 +36,7 @@ _OF_SIDE = (
 )
 """Columns that a table of pairs has of each study."""
 _CONTRAST = ("difference", "low", "high", "decided")
-_Row = dict[str, Any]
-"""Part of a row of `Pair.cells`: values of many types, by column."""
+_Row = dict[str, Any]  # part of a row of `Pair.cells`: values of many types, by column
 _COLUMNS = [
     "where",
     *(f"{name}_{side}" for side in _SIDES for name in _OF_SIDE),
@@ -85,13 +84,12 @@ class Pair:
     @cached_property
     def names(self) -> tuple[str, str]:
         """Names of the two: their studies', or their folders' where those are the same."""
-        for first, second in (
-            (self.first.name, self.second.name),
-            (self.first.path.name, self.second.path.name),
-        ):
-            if first != second:
-                return first, second
-        return str(self.first.path), str(self.second.path)
+        first, second = self.first, self.second
+        if first.name != second.name:
+            return first.name, second.name
+        if first.path.name != second.path.name:
+            return first.path.name, second.path.name
+        return str(first.path), str(second.path)
 
     @cached_property
     def factors(self) -> tuple[str, ...]:
@@ -121,7 +119,7 @@ class Pair:
     @property
     def refusal(self) -> str:
         """Why no difference between the studies may be made; empty where one may."""
-        if self.first.cells.race or self.second.cells.race:
+        if self.first.analysis.design.race or self.second.analysis.design.race:
             return "a race is a search, not a comparison: its survivors are no fair mean"
         if self.first.analysis.metric != self.metric:
             return "not the same metric"
@@ -169,32 +167,30 @@ class Pair:
         return first == second
 
     @cached_property
-    def runs(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """What `results.analysis.runs.compared_runs` returns for each."""
-        return self.first.analysis.runs, self.second.analysis.runs
+    def _runs(self) -> tuple[dict[tuple[str, ...], pd.DataFrame], ...]:
+        """The runs that comparisons use of each, by cell."""
+        return tuple(by_cell(run.analysis.runs, self.factors) for run in (self.first, self.second))
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """What `compare` returns."""
         known = [self._cells_of(run) for run in (self.first, self.second)]
         frame = self._sides([cells.frame for cells in known])
-        before, after = (by_cell(runs, self.factors) for runs in self.runs)
+        before, after = self._runs
         refusal, rows = self.refusal, []
+        paired = {} if refusal else by_cell(self._paired["steps:study"], self.factors)
         for row in records_of(frame):
             if reason := self._missing(row) or refusal:
                 rows.append({"basis": Basis.NONE, "decided": False, "reason": reason})
                 continue
             key = cell_key(row, self.factors)
-            recipe = _recipe_changes(before[key], after[key], self.factors)
-            contrast = self._contrast(key, before[key], after[key])
-            rows.append({**contrast, "recipe": recipe, "reason": ""})
+            both = before[key], after[key]
+            recipe = _recipe_changes(both, self.factors)
+            rows.append({**_contrast(*both, paired.get(key)), "recipe": recipe, "reason": ""})
         told = [name for name in _COLUMNS if name not in frame]
         frame = frame.join(pd.DataFrame(rows, index=frame.index, columns=told))
-        errors, costs = (
-            [frame[f"{name}_{side}"].astype(float) for side in _SIDES]
-            for name in ("accuracy", "resource_seconds")
-        )
-        errors = [self.metric.error(scores) for scores in errors]
+        errors = [self.metric.error(frame[f"accuracy_{side}"].astype(float)) for side in _SIDES]
+        costs = [frame[f"resource_seconds_{side}"].astype(float) for side in _SIDES]
         alike = frame["resource_first"] == frame["resource_second"]
         compared = frame["basis"] != Basis.NONE
         frame["error_ratio"] = (errors[1] / errors[0]).where(compared & (errors[0] > 0))
@@ -214,62 +210,32 @@ class Pair:
     @cached_property
     def _paired(self) -> dict[str, pd.DataFrame]:
         """Second minus first over seeds that drew the same subset, all cells inferred together."""
-        before, after = (by_cell(runs, self.factors) for runs in self.runs)
-        both = [self.runs[0].iloc[:0].assign(study=0)]
+        before, after = self._runs
+        both = [self.first.analysis.runs.iloc[:0].assign(study=0)]
+        # A seed fixes initial weights and batches, also where train has grown.
+        alike = ["seed"] if self.train_change else ["seed", "n_train", "subset_hash"]
         for key in before.keys() & after.keys() if not self.refusal else ():
-            if _trials(before[key]) != _trials(after[key]):
-                # A seed fixes initial weights and batches, also where train has grown.
-                shared = before[key] if self.train_change else _shared(before[key], after[key])
-                seeds = shared["seed"][shared["seed"].isin(after[key]["seed"])]
-                for place, side in enumerate((before[key], after[key])):
-                    both.append(side[side["seed"].isin(seeds)].assign(study=place))
+            sides = before[key], after[key]
+            if _trials(sides[0]) != _trials(sides[1]):
+                seeds = sides[0][alike].merge(sides[1][alike])["seed"]
+                both += [
+                    side[side["seed"].isin(seeds)].assign(study=place)
+                    for place, side in enumerate(sides)
+                ]
         runs = pd.concat([part for part in both if len(part)] or both, ignore_index=True)
         board = Board.of(runs, (*self.factors, "study"), self._predictions, metric=self.metric)
         families = {"steps:study": steps(board, "study"), "effects:study": effects(board, "study")}
         return inferred(board, families)
 
-    @cached_property
-    def _by_cell(self) -> dict[tuple[str, ...], pd.DataFrame]:
-        return by_cell(self._paired["steps:study"], self.factors)
-
-    def _contrast(self, key: tuple[str, ...], first: pd.DataFrame, second: pd.DataFrame) -> _Row:
-        """Compare the runs of one cell in both studies, second minus first."""
-        if _trials(first) == _trials(second):
-            values = dict(zip(_CONTRAST, (0.0, 0.0, 0.0, False), strict=True))
-            return {**values, "n_seeds": len(first), "basis": Basis.SAME}
-        known = self._by_cell.get(key)
-        row = None if known is None else records_of(known)[0]
-        if row is not None and row["n_seeds"] > 1:
-            basis = Basis.BOTH if row["speaks_of"] == TASK else Basis.SEEDS
-            basis = Basis.EQUAL if np.isnan(row["low"]) else basis
-            told = [*_CONTRAST, "n_seeds"]
-            if row["n_seeds_without_selection"]:
-                told += [f"{name}_without_selection" for name in _CONTRAST]
-            return {**{name: row[name] for name in told}, "basis": basis}
-        seeds = min(len(first), len(second))
-        if seeds > 1:
-            found = _difference(*unpaired_difference(second["accuracy"], first["accuracy"]))
-            return {**found, "n_seeds": seeds, "basis": Basis.UNPAIRED}
-        if row is not None and row["speaks_of"] == IMAGES:
-            half = float(quantile(row["freedom"])) * row["standard_error"]
-            mean = row["difference"]
-            found = _difference(mean, mean - half, mean + half)
-            return {**found, "decided": False, "n_seeds": 1, "basis": Basis.IMAGES}
-        mean = float(second["accuracy"].mean() - first["accuracy"].mean())
-        found = _difference(mean, np.nan, np.nan)
-        return {**found, "n_seeds": 1, "basis": Basis.ONE_SEED}
-
     def _cells_of(self, run: Run) -> Cells:
         trials = run.analysis.trials
-        added = [name for name in self.factors if name not in run.factors]
-        if set(added) & set(run.tuned):
+        if {*self.factors} & {*run.tuned} - {*run.factors}:
             # The recipes of its search would each look like a cell.
             trials = measured_trials(trials)
         design = replace(run.analysis.design, factors=self.factors)
         return cells_of(trials, design, run.predictions())
 
     def _sides(self, frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-        """Return the cells of either study, with what each has of them."""
         named = [
             frame.rename(columns={"n_train": "images"}).set_axis(
                 [cell_name(row, self.factors) for row in records_of(frame)], axis=0
@@ -299,9 +265,7 @@ class Pair:
     @cached_property
     def _predictions(self) -> pd.DataFrame:
         tables = [run.predictions() for run in (self.first, self.second)]
-        known = [table for table in tables if not table.empty]
-        if not known:
-            return tables[0]
+        known = [table for table in tables if not table.empty] or tables[:1]
         both = pd.concat(known, ignore_index=True)
         return both.drop_duplicates(["trial_id", "epoch", "example"])
 
@@ -325,9 +289,7 @@ def compare(first: str | Location | Run, second: str | Location | Run) -> pd.Dat
 
 def _declared_data(run: Run) -> tuple[object, object]:
     """Return the trainable and where the data are, but for the share that validates."""
-    declared = dict(run.study.get("data") or {})
-    declared.pop("validation", None)
-    return run.study.get("trainable"), declared
+    return run.study.get("trainable"), {**(run.study.get("data") or {}), "validation": None}
 
 
 def _merged(levels: Sequence[Sequence[Any]]) -> list[Any]:
@@ -342,31 +304,45 @@ def _trials(runs: pd.DataFrame) -> set[tuple[Any, ...]]:
     return set(runs[["trial_id", "epochs_budget"]].itertuples(index=False, name=None))
 
 
-def _shared(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each seed that drew the same subset in both studies."""
-    shared = first.merge(second, on="seed", suffixes=("", "_second"))
-    same = (shared["n_train"] == shared["n_train_second"]) & (
-        (shared["subset_hash"] == shared["subset_hash_second"])
-        | (shared["subset_hash"].isna() & shared["subset_hash_second"].isna())
-    )
-    return shared[same]
+def _contrast(first: pd.DataFrame, second: pd.DataFrame, paired: pd.DataFrame | None) -> _Row:
+    if _trials(first) == _trials(second):
+        return _difference(0.0, 0.0, 0.0, len(first), Basis.SAME) | {"low": 0.0, "high": 0.0}
+    row = None if paired is None else records_of(paired)[0]
+    if row is not None and row["n_seeds"] > 1:
+        basis = Basis.BOTH if row["speaks_of"] == TASK else Basis.SEEDS
+        basis = Basis.EQUAL if np.isnan(row["low"]) else basis
+        told = [*_CONTRAST, "n_seeds"]
+        if row["n_seeds_without_selection"]:
+            told += [f"{name}_without_selection" for name in _CONTRAST]
+        return {**{name: row[name] for name in told}, "basis": basis}
+    seeds = min(len(first), len(second))
+    if seeds > 1:
+        welch = unpaired_difference(second["accuracy"], first["accuracy"])
+        return _difference(*welch, seeds, Basis.UNPAIRED)
+    if row is not None and row["speaks_of"] == IMAGES:
+        half, mean = float(quantile(row["freedom"])) * row["standard_error"], row["difference"]
+        found = _difference(mean, mean - half, mean + half, 1, Basis.IMAGES)
+        return found | {"decided": False}
+    mean = float(second["accuracy"].mean() - first["accuracy"].mean())
+    return _difference(mean, np.nan, np.nan, 1, Basis.ONE_SEED)
 
 
-def _difference(mean: float, low: float, high: float) -> _Row:
+def _difference(mean: float, low: float, high: float, seeds: int, basis: Basis) -> _Row:
     """Return the columns of a difference; an interval without width is none."""
     known = high - low > _NO_WIDTH
     ends = (low, high) if known else (np.nan, np.nan)
-    return dict(zip(_CONTRAST, (mean, *ends, known and not low <= 0 <= high), strict=True))
+    decided = known and not low <= 0 <= high
+    values = (mean, *ends, decided, seeds, basis)
+    return dict(zip((*_CONTRAST, "n_seeds", "basis"), values, strict=True))
 
 
-def _recipe_changes(first: pd.DataFrame, second: pd.DataFrame, factors: tuple[str, ...]) -> str:
-    """Return the recipe fields in which the runs of one cell differ."""
+def _recipe_changes(both: Sequence[pd.DataFrame], factors: Sequence[str]) -> str:
     recipes = [
         {
             name: " or ".join(sorted({level_label(name, level, bare=True) for level in runs[name]}))
             for name in RECIPE_COLUMNS
             if name not in factors
         }
-        for runs in (first, second)
+        for runs in both
     ]
     return ", ".join(changed(recipes))

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib import resources
 from typing import IO, TYPE_CHECKING, Any
 
@@ -63,48 +63,39 @@ def write_frame(folder: Location, name: str, frame: pd.DataFrame) -> None:
 
     Raises StoreError where the disk refuses.
     """
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
-    write_whole(folder / f"{name}.parquet", buffer.getvalue())
-    text = frame.select_dtypes(include=["object", "string"]).columns
-    guarded = frame.assign(**{column: frame[column].map(_no_formula) for column in text})
+    write_whole(folder / f"{name}.parquet", frame.to_parquet(index=False))
+    # No spreadsheet is to take a text for a formula; numbers stay numbers.
+    text = frame.select_dtypes(["object", "string"])
+    text = text.replace(r"^([=+\-@\t\r])", r"'\1", regex=True)
+    guarded = frame.assign(**{str(name): text[name] for name in text})
     write_whole(folder / f"{name}.csv", guarded.to_csv(index=False).encode())
-
-
-def _no_formula(value: object) -> object:
-    """Return a cell that no spreadsheet takes for a formula; numbers stay numbers."""
-    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{value}" if is_formula else value
 
 
 def table_of(
     caption: str,
     frame: pd.DataFrame,
-    columns: Mapping[str, str],
+    columns: Mapping[str, str] | None = None,
     factors: Sequence[str] = (),
     most: int = 500,
     more: Sequence[str] = (),
 ) -> Table:
     """Return a table of some columns of a frame; those without any value are left out.
 
-    Columns have their headings, in order; those that are factors hold levels, which are written as
-    people write them. Bools are shown as yes and no, what is absent as –; of more than `most` rows
-    the caption says how many there are. Columns named in `more` are shown when asked for.
+    Columns have their headings, in order, by default their names; those that are factors hold
+    levels, which are written as people write them. Bools are shown as yes and no, what is absent
+    as –; of more than `most` rows the caption says how many there are. Columns named in `more` are
+    shown when asked for.
     """
     shown = {
         name: heading
-        for name, heading in columns.items()
+        for name, heading in (columns or {str(name): str(name) for name in frame}).items()
         if name in frame and (frame[name].notna() & (frame[name].astype(str) != "")).any()
     }
     if len(frame) > most:
         caption += f" (the first {most:,} of {len(frame):,})"
-    rows = [
-        [
-            level_label(name, row[name], bare=True) if name in factors else _value(row[name])
-            for name in shown
-        ]
-        for row in records_of(frame.head(most))
-    ]
+    written = {name: partial(level_label, name, bare=True) for name in factors}
+    records = records_of(frame.head(most))
+    rows = [[written.get(name, _value)(row[name]) for name in shown] for row in records]
     secondary = frozenset(place for place, name in enumerate(shown) if name in more)
     return Table(caption, list(shown.values()), rows, secondary)
 
@@ -117,9 +108,7 @@ def _value(value: Any) -> str | int | float | None:
     if isinstance(value, float | np.floating):
         # Counts that pandas holds as floats, beside absent ones.
         return int(value) if float(value).is_integer() and value >= 1000 else float(f"{value:.6g}")
-    if isinstance(value, int | np.integer):
-        return int(value)
-    return str(value)
+    return int(value) if isinstance(value, int | np.integer) else str(value)
 
 
 def fill(template: str, scripts: Sequence[str], admitted: Sequence[str] = (), **values: Any) -> str:
@@ -127,23 +116,15 @@ def fill(template: str, scripts: Sequence[str], admitted: Sequence[str] = (), **
 
     Those that are admitted are no part of the page yet: it adds them itself.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("results.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = lambda value, decimals: f"{value:,.{decimals}f}".replace(
-        "-", "−"
-    )
+    loader = jinja2.PackageLoader("results.report", "templates")
+    strict: dict[str, Any] = {"autoescape": True, "undefined": jinja2.StrictUndefined}
+    environment = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, **strict)
+    environment.filters["number"] = lambda value, n: f"{value:,.{n}f}".replace("-", "−")
+    digests = (hashlib.sha256(script.encode()).digest() for script in (*scripts, *admitted))
     return environment.get_template(template).render(
         style=Markup(resource("page.css")),
         scripts=[Markup(script) for script in scripts],
-        hashes=[
-            f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
-            for script in (*scripts, *admitted)
-        ],
+        hashes=[f"sha256-{base64.b64encode(digest).decode()}" for digest in digests],
         **values,
     )
 
@@ -151,9 +132,8 @@ def fill(template: str, scripts: Sequence[str], admitted: Sequence[str] = (), **
 def as_data(value: Any) -> Markup:
     """Return JSON that stays data inside a script element, whatever text it holds."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
+    escapes = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+    return Markup(text.translate(escapes))
 
 
 def resource(name: str) -> str:
@@ -212,16 +192,14 @@ def write_figure(folder: Location, name: str, figure: "Figure") -> dict[str, byt
     import matplotlib
 
     files = {}
-    engine = figure.get_layout_engine()
-    if engine is not None:
+    if engine := figure.get_layout_engine():
         # Measured once, rather than for each file.
         engine.execute(figure)
         figure.set_layout_engine("none")
     # Text stays text in SVG, and the same figure gives the same file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "scalestudy"}):
-        for ending in ("png", "svg"):
+        for ending, metadata in {"png": None, "svg": {"Date": None}}.items():
             buffer = io.BytesIO()
-            metadata = {"Date": None} if ending == "svg" else None
             figure.savefig(buffer, format=ending, dpi=_DOTS_PER_INCH, metadata=metadata)
             files[ending] = buffer.getvalue()
             write_whole(folder / f"{name}.{ending}", files[ending])

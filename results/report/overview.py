@@ -9,7 +9,6 @@ import numpy as np
 from results.analysis.analysis import Analysis
 from results.analysis.runs import by_cell, records_of
 from results.answer.levers import Step, step_of
-from results.metric import Metric
 from results.phrases import cell_key
 
 _MOST_LINES = 8
@@ -44,7 +43,6 @@ class Forest:
     steps: Sequence[tuple[Step, Mapping[str, Any]]]
     """Each lever in words and its row of `Analysis.levers`, the largest gain first; both ends of an
     interval that there is none of are the gain."""
-    unit: str
     axis: Axis
     ticks: Sequence[tuple[float, str]]
     """Values and labels of the axis."""
@@ -57,8 +55,6 @@ class ByData:
     lines: Sequence[tuple[str, Sequence[Point], Sequence[Point]]]
     """Name of one level of the other factors, what is measured of it and what is forecast, the most
     accurate at the largest size first."""
-    measure: str
-    metric: Metric
     hidden: int
     """How many lines are left out."""
     sizes: Sequence[float]
@@ -88,12 +84,9 @@ def forest_of(study: Analysis) -> Forest | None:
     values = [0.0, *drawn[["gain", "low", "high"]].to_numpy(float).ravel()]
     ticks = _ticks(float(np.nanmin(values)), float(np.nanmax(values)), 3)
     steps = [step_of(study, row) for row in records_of(frame)]
-    return Forest(
-        [*zip(steps, records_of(drawn), strict=True)],
-        study.metric.points_of(study.part),
-        Axis(ticks[0], ticks[-1], _MARGIN),
-        [(tick, f"{tick:+g}".replace("-", "−") if tick else "0") for tick in ticks],
-    )
+    pairs = [*zip(steps, records_of(drawn), strict=True)]
+    labels = [(tick, f"{tick:+g}".replace("-", "−") if tick else "0") for tick in ticks]
+    return Forest(pairs, Axis(ticks[0], ticks[-1], _MARGIN), labels)
 
 
 def by_data_of(study: Analysis) -> ByData | None:
@@ -119,20 +112,12 @@ def by_data_of(study: Analysis) -> ByData | None:
     low, high = float(np.nanmin(points[:, 1:])), float(np.nanmax(points[:, 1:]))
     ticks = _ticks(max(worst, low), min(best, high))
     x = Axis(float(images.min()), float(images.max()), _MARGIN)
-    return ByData(
-        lines,
-        study.measure,
-        metric,
-        len(known) - len(lines),
-        _apart(lines, x),
-        ticks,
-        x,
-        _targets(study, [key for key, _ in known[:_MOST_LINES]], Axis(ticks[0], ticks[-1])),
-    )
+    keys, hidden = [key for key, _ in known[:_MOST_LINES]], len(known) - len(lines)
+    targets = _targets(study, keys, Axis(ticks[0], ticks[-1]))
+    return ByData(lines, hidden, _apart(lines, x), ticks, x, targets)
 
 
 def _targets(study: Analysis, keys: Sequence[tuple[str, ...]], y: Axis) -> dict[str, Any]:
-    """Return what the page looks up when its reader asks for an accuracy."""
     if study.forecasts.empty:
         return {}
     span = y.high - y.low
@@ -155,12 +140,12 @@ def _apart(lines: Sequence[tuple[str, Sequence[Point], Sequence[Point]]], x: Axi
     """Return sizes whose labels do not touch: the largest measured, then the others."""
     measured = {point[0] for _, marks, _ in lines for point in marks}
     later = {point[0] for _, _, ahead in lines for point in ahead}
-    kept: list[tuple[float, float]] = []
+    kept: dict[float, float] = {}
     for size in (*sorted(measured, reverse=True), *sorted(later)):
         place = x.place(float(np.log(size)))
-        if all(abs(other - place) > _APART for _, other in kept):
-            kept.append((size, place))
-    return [size for size, _ in kept]
+        if all(abs(other - place) > _APART for other in kept.values()):
+            kept[size] = place
+    return [*kept]
 
 
 def _ticks(low: float, high: float, most: int = 4) -> list[float]:

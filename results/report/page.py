@@ -13,16 +13,15 @@ import yaml
 
 from results.analysis.analysis import Analysis
 from results.analysis.cells import METRICS, Cells, State
-from results.analysis.runs import measured_trials, records_of
+from results.analysis.runs import compared_trials, measured_trials, records_of
 from results.answer.answer import EVIDENCE
 from results.findings.findings import by_severity
-from results.metric import ACCURACY, Metric
+from results.metric import ACCURACY
 from results.phrases import count, is_absent, level_label
 from results.records import Stage, Status
 from results.report import html
-from results.report.gallery import Look, gallery_of
 from results.report.overview import by_data_of, forest_of
-from results.report.sections import sections_of
+from results.report.sections import Look, gallery_of, sections_of
 from results.run import Run, open
 from results.store.files import write_whole
 from results.store.objects import Location
@@ -38,14 +37,8 @@ _SECONDARY = ("state", "val_accuracy", "train_accuracy", "test_loss", "seconds")
 _SHOWN = ("test_accuracy", "val_accuracy", "train_accuracy", "test_loss")
 _MAX_POINTS = 5_000
 _MAX_CURVE_ROWS = 40_000
-_CURVE_METRICS = (
-    *("val_metric", "val_accuracy", "train_accuracy", "test_accuracy", "val_loss", "train_loss"),
-)
-
+_CURVE_METRICS = ["val_metric", *_SHOWN[:3], "val_loss", "train_loss"]
 _SHORT = {"n_train": "images", "n_parameters": "parameters", "flops_per_image": "flops"}
-
-Columns = dict[str, list[Any]]
-"""Values by column; lists may hold any type that JSON knows."""
 
 
 def prepare() -> None:
@@ -104,15 +97,18 @@ def render(
     look: Look | None = None,
 ) -> str:
     """Return the page of a run; `figures` names those that lie beside it."""
-    cells, study, answer = run.cells, run.analysis, run.answer()
+    cells, study, answer = run.analysis.cells, run.analysis, run.answer()
     known = not cells.frame.empty
+    seeds, most = max(cells.frame["seeds_wanted"], default=0), cells.frame["n_train"].max()
+    images = f", {most:,.0f} training images at most" if most > 0 else ""
+    shape = f"{count(len(cells.frame), 'cell')} × {count(int(seeds), 'seed')}"
     library = html.vega()
     passes = run.environments().drop(columns=list(_UNSHOWN), errors="ignore")
+    headings = {str(name): str(name).replace("_", " ") for name in passes}
     lines, gallery = by_data_of(study), gallery_of(study, look)
-    asked = {
-        "targets": (lines and lines.targets) or None,
-        "disputed": gallery and gallery["disputed"],
-    }
+    disputed = gallery and gallery["disputed"]
+    asked = {"targets": (lines and lines.targets) or None, "disputed": disputed}
+    absent = records_of(cells.frame[cells.frame["state"] != State.COMPLETE])
     return html.fill(
         "page.html.j2",
         [html.resource(name) for name in _SCRIPTS],
@@ -121,38 +117,23 @@ def render(
         run=run,
         study=study,
         answer=answer,
-        kicker=_kicker(cells, written_at),
+        kicker=f"{shape}{images} · {written_at:%d %b %Y}",
         headline=answer.headline if known else _NOTHING,
         levers=forest_of(study),
         lines=lines,
         evidence=answer.of(EVIDENCE) if known else "",
         sections=sections_of(run, target),
         findings=by_severity(run.findings()),
-        unfinished=[
-            (cells.name(row), str(row["state"]), str(row["reason"]))
-            for row in records_of(cells.frame[cells.frame["state"] != State.COMPLETE])
-        ],
+        unfinished=[(cells.name(row), str(row["state"]), str(row["reason"])) for row in absent],
         figures=figures,
         gallery=gallery,
         data=html.as_data(_payload(study) | asked),
         cell_table=_cell_table(study),
-        tuned=run.tuned,
-        environments=html.table_of(
-            "One row per pass", passes, {name: name.replace("_", " ") for name in passes.columns}
-        ),
+        environments=html.table_of("One row per pass", passes, headings),
         study_text=yaml.safe_dump(run.study, sort_keys=False, allow_unicode=True),
         written_at=written_at,
         refresh=refresh,
     )
-
-
-def _kicker(cells: Cells, written_at: datetime) -> str:
-    frame = cells.frame
-    seeds = int(frame["seeds_wanted"].max()) if len(frame) else 0
-    parts = [f"{count(len(frame), 'cell')} × {count(seeds, 'seed')}"]
-    if len(frame):
-        parts.append(f"{frame['n_train'].max():,.0f} training images at most")
-    return f"{', '.join(parts)} · {written_at:%d %b %Y}"
 
 
 def _cell_table(study: Analysis) -> html.Table:
@@ -162,13 +143,12 @@ def _cell_table(study: Analysis) -> html.Table:
         labels = [level_label(field, level, bare=True) for level in frame[field]]
         frame[field] = np.where(frame["seeds"] > 0, labels, "not chosen")
     seeds = frame["seeds"].astype(str) + " of " + frame["seeds_wanted"].astype(str)
-    named = {name: name.replace("_", " ") for name in _SHOWN}
+    main, named = "test_accuracy", {name: name.replace("_", " ") for name in _SHOWN}
     if study.metric != ACCURACY:
-        part = {"test_metric": study.measure, "val_metric": f"validation {study.metric.name}"}
-        named = part | named
+        main, validated = "test_metric", f"validation {study.metric.name}"
+        named = {main: study.measure, "val_metric": validated} | named
     elif study.is_uneven:
         named["test_balanced_accuracy"] = "test balanced accuracy"
-    main = "test_metric" if study.metric != ACCURACY else "test_accuracy"
     columns = {
         **{name: name for name in cells.factors},
         "n_train": "images",
@@ -196,16 +176,14 @@ def _payload(study: Analysis) -> dict[str, object]:
     epoch, means over the compared seeds.
     """
     cells = study.cells
-    compared = study.wanted if cells.race else measured_trials(study.wanted)
-    compared = cells.placed(compared, "cell")
     return {
         "name": study.design.name,
         "metric": study.metric.name,
         "race": cells.race,
         "factors": [_factor(cells, factor) for factor in cells.factors],
         "cells": _cells(cells),
-        "seeds": _seeds(compared, study.metric),
-        "curves": _curves(study.table("epochs"), compared, study.metric),
+        "seeds": _seeds(study),
+        "curves": _curves(study),
     }
 
 
@@ -220,41 +198,40 @@ def _factor(cells: Cells, factor: str) -> dict[str, object]:
     }
 
 
-def _cells(cells: Cells) -> Columns:
+def _cells(cells: Cells) -> dict[str, list[Any]]:
     frame = cells.summary
     labels = {
         f"factor:{factor}": [level_label(factor, level) for level in frame[factor]]
         for factor in cells.factors
     }
-    frame = frame.assign(
-        name=[cells.name(row) for row in records_of(frame)],
-        reason=frame["reason"].fillna(""),
-        **labels,
-    ).rename(columns=_SHORT)
+    names, reasons = [cells.name(row) for row in records_of(frame)], frame["reason"].fillna("")
+    frame = frame.assign(name=names, reason=reasons, **labels).rename(columns=_SHORT)
     metrics = [f"{metric}{end}" for metric in METRICS for end in ("", "_low", "_high")]
     known = ["name", "state", "reason", "seeds", "seconds", *_SHORT.values()]
     return _columns(frame[[*known, *labels, *metrics]])
 
 
-def _seeds(compared: pd.DataFrame, metric: Metric) -> Columns:
-    parts = ("final_test", "final_val")
-    compared = compared.assign(**{f"{part}_metric": metric.of(compared, part) for part in parts})
-    ended = compared[compared["status"].isin([Status.COMPLETED, Status.STOPPED])]
+def _seeds(study: Analysis) -> dict[str, list[Any]]:
+    ended = study.cells.placed(compared_trials(study.trials, study.design.race), "cell")
     if len(ended) > _MAX_POINTS:
         ended = ended.iloc[:0]
-    ended = ended.assign(
-        stopped=ended["status"] == Status.STOPPED, selected=ended["stage"] == Stage.SEARCH
-    ).rename(columns={f"final_{name}": name for name in METRICS})
+    stopped, selected = ended["status"] == Status.STOPPED, ended["stage"] == Stage.SEARCH
+    parts = ("final_test", "final_val")
+    values = {f"{part}_metric": study.metric.of(ended, part) for part in parts}
+    ended = ended.assign(stopped=stopped, selected=selected, **values)
+    ended = ended.rename(columns={f"final_{name}": name for name in METRICS})
     return _columns(ended[["cell", "seed", "stopped", "selected", *METRICS]])
 
 
-def _curves(epochs: pd.DataFrame, compared: pd.DataFrame, metric: Metric) -> Columns:
-    epochs = epochs.assign(val_metric=metric.of(epochs, "val"))
-    known = compared.set_index("trial_id")[["cell", "epochs_budget"]]
+def _curves(study: Analysis) -> dict[str, list[Any]]:
+    epochs = study.table("epochs")
+    epochs = epochs.assign(val_metric=study.metric.of(epochs, "val"))
+    compared = study.wanted if study.design.race else measured_trials(study.wanted)
+    known = study.cells.placed(compared, "cell").set_index("trial_id")[["cell", "epochs_budget"]]
     rows = epochs[["trial_id", "epoch", *_CURVE_METRICS]].join(known, on="trial_id", how="inner")
     # A trial may have been trained for longer than the study as last run asks for.
     rows = rows[~(rows["epoch"] > rows["epochs_budget"].astype(float))]
-    means = rows.groupby(["cell", "epoch"])[list(_CURVE_METRICS)].mean().reset_index()
+    means = rows.groupby(["cell", "epoch"])[_CURVE_METRICS].mean().reset_index()
     step = -(-len(means) // _MAX_CURVE_ROWS)
     if step > 1:
         last = means.groupby("cell")["epoch"].transform("max")
@@ -262,8 +239,8 @@ def _curves(epochs: pd.DataFrame, compared: pd.DataFrame, metric: Metric) -> Col
     return _columns(means)
 
 
-def _columns(frame: pd.DataFrame) -> Columns:
-    """Return columns as JSON has them: None for no number, and five significant digits."""
+def _columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
+    """Return values by column as JSON has them: None for no number, five significant digits."""
 
     def written(value: Any) -> Any:
         if isinstance(value, float):

@@ -1,20 +1,20 @@
-"""What the page says below the answer: one section per question, as text and tables.
-
-Numbers are those of `results.analysis.analysis`: points of test accuracy or error, seconds, images.
-"""
+"""What the page says below the answer: one section per question, as text, tables and pictures."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, islice
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from results.analysis.analysis import Analysis
-from results.analysis.costs import COSTS, pareto_front
+from results.analysis.cells import pareto_front
+from results.analysis.runs import records_of
 from results.phrases import STANDARD_FACTORS, level_label, resource_time
-from results.report.html import Table, table_of
+from results.report.html import Table, data_address, table_of
 from results.run import Run
 from results.statistics.forecast import CALIBRATED_ON, HELD_NOTE
 
@@ -35,9 +35,7 @@ class Section:
     """Name of the interactive chart of what the figure shows, where there is one."""
 
 
-_WITHOUT_SELECTION = (
-    *("difference_without_selection", "low_without_selection", "high_without_selection"),
-)
+_WITHOUT_SELECTION = [f"{end}_without_selection" for end in ("difference", "low", "high")]
 _DIFFERENCE = f"difference low high decided n_seeds {' '.join(_WITHOUT_SELECTION)}"
 _HEADINGS = {
     "difference": "points gained",
@@ -97,7 +95,14 @@ _CROSSED = {
     "model": "Does a bigger model overtake a smaller one",
     "freeze": "Does training all of a model overtake training its head alone",
 }
+_COSTS = ("n_parameters", "flops_per_image", "resource_seconds")
 _MOST_CLASSES = 12
+Look = Callable[[Collection[str]], Mapping[str, bytes]]
+"""Returns JPEG files of the test images at some places, as far as they are to be had."""
+_MOST_MISSED = 48
+_MOST_CELLS = 400
+_ROOM = 300_000
+"""Characters that all pictures together may take."""
 
 
 def _table(
@@ -108,33 +113,23 @@ def _table(
     compares: str = "",
     before: str = "",
 ) -> Table:
-    """Return rows named by the factors that vary, but for those whose levels they compare.
-
-    Columns stand behind a row's name, and those `before` in front of it; their headings are in
-    `_HEADINGS`.
-    """
-    names = {
-        name: name
+    """Return rows named by the factors that vary, but for those whose levels they compare; columns
+    stand behind a row's name, and those `before` in front of it."""
+    named = [
+        name
         for name in study.others(*compares.split())
         if name in frame and (study.varies(name) or frame[name].nunique(dropna=False) > 1)
-    }
-    head, tail = (
-        {
-            name: _HEADINGS.get(name, name.replace("_", " ")).format(study.cells.resource)
-            for name in part.split()
-        }
-        for part in (before, columns)
-    )
-    return table_of(caption, _written(frame), head | names | tail, study.factors)
-
-
-def _written(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return rows as people read them: levels as they are written, and nothing said twice."""
+    ]
+    shown = {name: name for name in (*before.split(), *named)}
+    for name in f"{before} {columns}".split():
+        heading = _HEADINGS.get(name, name.replace("_", " "))
+        shown[name] = heading.format(study.cells.resource)
     if "n_seeds_without_selection" in frame:
         same = frame["n_seeds"] == frame["n_seeds_without_selection"]
-        frame = frame.drop(columns=list(_WITHOUT_SELECTION)) if same.all() else frame
+        frame = frame.drop(columns=_WITHOUT_SELECTION) if same.all() else frame
     ends = [end for end in ("first", "second") if end in frame]
-    return frame.assign(**{end: [*map(level_label, frame["factor"], frame[end])] for end in ends})
+    levels = {end: [*map(level_label, frame["factor"], frame[end])] for end in ends}
+    return table_of(caption, frame.assign(**levels), shown, study.factors)
 
 
 def _differences(study: Analysis, factor: str) -> Table:
@@ -149,19 +144,12 @@ def _differences(study: Analysis, factor: str) -> Table:
     )
 
 
-def _by_class(study: Analysis) -> Table:
-    table = study.by_class.rename(columns={"images": "test images"}).round(1)
-    caption = "Accuracy on each class (%) by training images, the least accurate first"
-    return table_of(caption, table, {str(name): str(name) for name in table})
-
-
 def _confusion(study: Analysis) -> Table:
     """Return what is taken for what: of many classes the most frequent mistakes alone."""
     table = study.confusion
     if len(table) <= _MOST_CLASSES:
         frame = table.rename_axis("true class").reset_index().round(1)
-        caption = "Of each true class, in % what the best cell takes it for"
-        return table_of(caption, frame, {str(name): str(name) for name in frame})
+        return table_of("Of each true class, in % what the best cell takes it for", frame)
     pairs = table.rename_axis("class").reset_index().melt("class", var_name="other")
     pairs = pairs[(pairs["class"] != pairs["other"]) & (pairs["value"] > 0)]
     columns = {"class": "true class", "other": "taken for", "value": "% of its images"}
@@ -172,9 +160,8 @@ def _confusion(study: Analysis) -> Table:
 def sections_of(run: Run, target: float | None = None) -> list[Section]:
     """Return the sections of a study, none where it has no value yet.
 
-    A target is a test accuracy (0 to 1) for which the images needed are told.
-
-    In a race nothing is compared: what remains is what the survivors cost and how they trained.
+    A target is a test accuracy (0 to 1) for which the images needed are told. In a race nothing is
+    compared: what remains is what the survivors cost and how they trained.
     """
     study = run.analysis
     if study.runs.empty:
@@ -216,11 +203,15 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
         shown = (*STANDARD_FACTORS, *_CROSSED)
         text = [one for name in varied if name not in shown for one in said[name]]
         found.append(("effects", text, [table(caption, study.effects, columns)]))
-    for name, own in (("classes", _by_class(study)), ("confusion", _confusion(study))):
+    classes = table_of(
+        "Accuracy on each class (%) by training images, the least accurate first",
+        study.by_class.rename(columns={"images": "test images"}).round(1),
+    )
+    for name, own in (("classes", classes), ("confusion", _confusion(study))):
         if own.rows:
             found.append((name, [], [own]))
     cells = study.cells.frame[study.cells.frame["seeds"] > 0]
-    fronts = pd.DataFrame({f"on_{cost}": pareto_front(cells, cost) for cost in COSTS})
+    fronts = pd.DataFrame({f"on_{cost}": pareto_front(cells, cost) for cost in _COSTS})
     front = table(
         "Cells that no other beats: less error at the same cost or less",
         cells.join(fronts)[fronts.any(axis=1)].sort_values("error"),
@@ -243,31 +234,68 @@ def sections_of(run: Run, target: float | None = None) -> list[Section]:
 
 def _ahead(study: Analysis, target: float | None) -> list[Table]:
     """Return tables of what is forecast of more data, and of how forecasts from less data fared."""
-    tables = [
-        _table(
-            study,
-            f"Error forecast for more data, calibrated on {CALIBRATED_ON}; {HELD_NOTE}. Far: "
-            "beyond four times the largest measured size",
-            study.forecasts.assign(far=study.forecasts["is_far"].map({True: "far"})),
-            "n_train error times at headline low high far sizes refusal",
-            "fraction",
-        ),
-        _table(
-            study,
-            "The largest size as the smaller ones alone forecast it; errors in %",
-            study.backtests,
-            "n_train at headline low high measured held",
-            "fraction",
-        ),
-    ]
+    table = partial(_table, study, compares="fraction")
+    told = table(
+        f"Error forecast for more data, calibrated on {CALIBRATED_ON}; {HELD_NOTE}. Far: "
+        "beyond four times the largest measured size",
+        study.forecasts.assign(far=study.forecasts["is_far"].map({True: "far"})),
+        "n_train error times at headline low high far sizes refusal",
+    )
+    tested = table(
+        "The largest size as the smaller ones alone forecast it; errors in %",
+        study.backtests,
+        "n_train at headline low high measured held",
+    )
     if target is None:
-        return tables
-    needed = _table(
-        study,
+        return [told, tested]
+    needed = table(
         f"Images needed for a test accuracy of {100 * target:g} %, where curves and forecasts with "
         "their intervals reach it",
         study.labels_for(target)[0].rename(columns={"text": "images_needed"}),
         "n_train images_needed",
-        "fraction",
     )
-    return [needed, *tables]
+    return [needed, told, tested]
+
+
+def gallery_of(study: Analysis, look: Look | None = None) -> dict[str, Any] | None:
+    """Return what the page shows, None where nothing is recorded of it or the study is a race.
+
+    `missed` are the images that every run at the largest amount of data gets wrong: what is said of
+    each, where it is found, and the address of its picture, empty where there is none; `n_missed`,
+    `n_images` and `runs` how many of them, of all and of such runs there are. `disputed` is what
+    the page looks up: names of `cells` and, of each, a code per image in `right` (1 right in most
+    seeds, 0 wrong in most, 2 in half of them); class, place and picture of the `images`; `chosen`,
+    the places of two cells to begin with.
+    """
+    found, ranked = study.mistakes, study.ranked
+    if study.design.race or not found.runs:
+        return None
+    missed, disputed = records_of(found.missed.head(_MOST_MISSED)), records_of(found.disputed)
+    places = dict.fromkeys(row["place"] for row in (*missed, *disputed))
+    files = look(places) if look else {}
+    pictures = {place: data_address("jpeg", content) for place, content in files.items()}
+    sizes = accumulate(map(len, pictures.values()))
+    # As many as the page has room for.
+    pictures = dict(islice(pictures.items(), sum(size <= _ROOM for size in sizes)))
+    known = np.flatnonzero(~np.isnan(found.right[ranked.index]).any(axis=1))
+    cells = ranked.iloc[known].head(_MOST_CELLS)
+    largest = np.flatnonzero(cells["n_train"] == ranked["n_train"].max()).tolist()
+    codes = np.array(["0", "2", "1"])[np.sign(found.right[cells.index] - 0.5).astype(int) + 1]
+    told = "{class}, taken for {taken} by {percent:.0f} % of runs"
+    for row in (*missed, *disputed):
+        row["picture"] = pictures.get(row["place"], "")
+    return {
+        "missed": [
+            (told.format(**row, percent=100 * row["share"]), row["place"], row["picture"])
+            for row in missed
+        ],
+        "n_missed": len(found.missed),
+        "n_images": study.board.images.size,
+        "runs": found.runs,
+        "disputed": {
+            "cells": [study.name(row) for row in records_of(cells)],
+            "right": ["".join(own) for own in codes],
+            "images": [[row["class"], row["place"], row["picture"]] for row in disputed],
+            "chosen": [largest[0], largest[-1]] if len(largest) > 1 else [0, len(cells) - 1],
+        },
+    }

@@ -4,13 +4,15 @@ The highest of twelve equal cells is high by luck: its t interval held the truth
 Arrays in, numbers out; any unit, larger is better (negate errors).
 """
 
+import math
+
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import special
 
 from results.statistics.intervals import LEVEL, Array
 
-DRAWS = 4000
+_DRAWS = 4000
 _CONTENDER = 0.005  # one-sided p below which a cell is no longer a contender
 _SPREADS = 120  # steps of the grid of standard deviations between cells
 
@@ -48,11 +50,7 @@ def best_value(
 
 
 def probability_of_best(
-    mean: ArrayLike,
-    own_error: ArrayLike,
-    freedom: ArrayLike,
-    generator: np.random.Generator,
-    draws: int = DRAWS,
+    mean: ArrayLike, own_error: ArrayLike, freedom: ArrayLike, generator: np.random.Generator
 ) -> Array:
     """Return each cell's probability of being the best one, shape (cells,); they add up to 1.
 
@@ -69,7 +67,7 @@ def probability_of_best(
     floor = 1e-9 * max(float(np.ptp(x)), 1e-12)
     own = np.maximum(own, floor)
     spreads = np.linspace(0.0, 3 * float(x.std(ddof=1)) + 1e-12, _SPREADS)
-    scale = np.sqrt(nu / generator.chisquare(nu, size=(draws, x.size)))
+    scale = np.sqrt(nu / generator.chisquare(nu, size=(_DRAWS, x.size)))
     variance = (own * scale) ** 2
     total = variance[:, None, :] + spreads[None, :, None] ** 2
     precision = 1 / total
@@ -79,30 +77,23 @@ def probability_of_best(
     log_density = -0.5 * (np.log(total).sum(axis=2) + np.log(sums) + miss)
     log_density += generator.gumbel(size=log_density.shape)
     chosen = log_density.argmax(axis=1)
-    rows = np.arange(draws)
-    middle = centre[rows, chosen] + generator.normal(size=draws) / np.sqrt(sums[rows, chosen])
+    rows = np.arange(_DRAWS)
+    middle = centre[rows, chosen] + generator.normal(size=_DRAWS) / np.sqrt(sums[rows, chosen])
     between = spreads[chosen][:, None] ** 2
     kept = between / (between + variance)
     theta = middle[:, None] + kept * (x - middle[:, None])
     theta += np.sqrt(kept * variance) * generator.normal(size=theta.shape)
-    return np.bincount(theta.argmax(axis=1), minlength=x.size) / draws
+    return np.bincount(theta.argmax(axis=1), minlength=x.size) / _DRAWS
 
 
-def expected_best(values: ArrayLike) -> Array:
-    """Return the mean of the highest of n values drawn without replacement, shape (values,).
+def expected_best(values: ArrayLike, drawn: int) -> float:
+    """Return the mean of the highest of so many values drawn without replacement.
 
-    For n = 1, 2, … up to all: Σ v₍ᵢ₎·C(i − 1, n − 1)/C(N, n), with v₍ᵢ₎ the i-th lowest of N (Dodge
-    et al. 2019 draw with replacement, which is biased: Tang et al., ACL 2020). NaN counts as the
-    lowest.
+    Of n drawn of N values, (values,), it is Σ v₍ᵢ₎·C(i − 1, n − 1)/C(N, n), v₍ᵢ₎ the i-th lowest
+    (Dodge et al. 2019 draw with replacement, which is biased: Tang et al., ACL 2020). NaN counts as
+    the lowest.
     """
     given = np.asarray(values, dtype=float)
     ordered = np.sort(np.where(np.isnan(given), np.nanmin(given), given))
-    i, n = np.arange(1, given.size + 1), np.arange(1, given.size + 1)[:, None]
-    ways = _log_ways(i - 1, n - 1) - _log_ways(np.full(1, given.size), n)
-    return np.asarray(np.exp(ways) @ ordered, dtype=float)
-
-
-def _log_ways(of: NDArray[np.int64], drawn: NDArray[np.int64]) -> Array:
-    """Return the logarithm of how many ways there are to draw some of several; −inf for none."""
-    left = np.maximum(np.subtract(of, drawn) + 1, 0)
-    return np.asarray(-np.log(of + 1) - special.betaln(left, drawn + 1), dtype=float)
+    ways = math.comb(given.size, drawn)
+    return float(ordered @ [math.comb(lower, drawn - 1) / ways for lower in range(given.size)])

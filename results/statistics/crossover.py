@@ -16,8 +16,7 @@ from scipy import special
 
 from results.statistics.intervals import Array, quantile
 
-TEST_LEVEL = 0.05
-"""Of each one-sided test, and so of the whole claim."""
+_TEST_LEVEL = 0.05  # of each one-sided test, and so of the whole claim
 _PLACES = 400
 _ROUNDING = 1e-9
 _FLOOR = 1e-6  # points: an error of 0 has no logarithm
@@ -69,32 +68,23 @@ def find_crossover(
     errors in points, the standard error of D in points and its degrees of freedom, NaN where there
     is no test.
     """
-    n, (a, b, se, nu) = _in_order(sizes, small, big, error, freedom)
-    places = _places_between(n)
+    n, places, (a, b, se, nu) = _in_order(sizes, small, big, error, freedom)
     gaps = [rule(n, a, places) - rule(n, b, places) for rule in RULES]
     location = _first_rise(places, gaps[0])
-    p_value, bracket = _intersection_union(n, (a - b) / se, nu)
-    ends = _NOWHERE
+    less, greater = special.stdtr(nu, (a - b) / se), special.stdtr(nu, -(a - b) / se)
+    p_value = float(max(less[0], greater[-1]))
+    # Sizes are tested in a fixed order, from the smallest up for D < 0 and from the largest down
+    # for D > 0, each only while the one before it passed: each side then errs in 5 % at most
+    # however many sizes there are, and so does the claim, which needs both.
+    small_leads, big_leads = less < _TEST_LEVEL, greater[::-1] < _TEST_LEVEL
+    is_established = bool(small_leads[0] and big_leads[0])
+    bracket, ends = _NOWHERE, _NOWHERE
+    if is_established:
+        last_small, first_big = np.cumprod(small_leads).sum() - 1, -np.cumprod(big_leads).sum()
+        bracket = float(n[last_small]), float(n[first_big])
     if not np.isnan(location + p_value):
         ends = _zero_range(places, gaps, straight(n, quantile(nu) * se, places), location)
-    return Crossover(bracket != _NOWHERE, p_value, *bracket, location, *ends)
-
-
-def _intersection_union(n: Array, t: Array, freedom: Array) -> tuple[float, tuple[float, float]]:
-    """Return the claim's p value and, where it is below 5 %, the bracket.
-
-    Sizes are tested in a fixed order, from the smallest up for D < 0 and from the largest down for
-    D > 0, each at 5 % and only while the one before it passed: each side then errs in 5 % at most
-    however many sizes there are, and so does the claim, which needs both.
-    """
-    less, greater = special.stdtr(freedom, t), special.stdtr(freedom, -t)
-    p_value = float(max(less[0], greater[-1]))
-    big_leads, small_leads = greater < TEST_LEVEL, less < TEST_LEVEL
-    if np.isnan(p_value) or not (small_leads[0] and big_leads[-1]):
-        return p_value, _NOWHERE
-    last_small = int(np.cumprod(small_leads).sum()) - 1
-    first_big = n.size - int(np.cumprod(big_leads[::-1]).sum())
-    return p_value, (float(n[last_small]), float(n[first_big]))
+    return Crossover(is_established, p_value, *bracket, location, *ends)
 
 
 def straight(sizes: Array, values: Array, places: Array) -> Array:
@@ -127,16 +117,12 @@ RULES: tuple[Callable[[Array, Array, Array], Array], ...] = (smooth, straight, b
 """The first places a value; an interval reaches from the least of all to the largest."""
 
 
-def _places_between(sizes: Array) -> Array:
-    """Return places from the smallest to the largest size, evenly in log size, sizes included."""
-    return np.unique(np.concatenate([np.geomspace(sizes[0], sizes[-1], _PLACES)[1:-1], sizes]))
-
-
-def _in_order(sizes: ArrayLike, *columns: ArrayLike) -> tuple[Array, Array]:
-    """Return sizes, and values of each column at each, (columns, sizes), in the sizes' order."""
+def _in_order(sizes: ArrayLike, *columns: ArrayLike) -> tuple[Array, Array, Array]:
+    """Return rising sizes, places evenly between in log size, and columns, (columns, sizes)."""
     n, values = np.asarray(sizes, dtype=float), np.asarray(columns, dtype=float)
     order = np.argsort(n)
-    return n[order], values[:, order]
+    between = np.geomspace(n.min(), n.max(), _PLACES)[1:-1]
+    return n[order], np.unique(np.concatenate([between, n])), values[:, order]
 
 
 def _zero_range(
@@ -148,12 +134,10 @@ def _zero_range(
     95 % interval, NaN where it is not known, all of shape (places,). The gap may be anything from
     the least to the largest of the rules.
     """
-    possible = ~((np.min(gaps, axis=0) > half) | (np.max(gaps, axis=0) < -half))
-    low = high = int(np.argmin(np.abs(np.log(places / around))))
-    while low > 0 and possible[low - 1]:
-        low -= 1
-    while high < places.size - 1 and possible[high + 1]:
-        high += 1
+    ruled_out = np.flatnonzero((np.min(gaps, axis=0) > half) | (np.max(gaps, axis=0) < -half))
+    nearest = int(np.argmin(np.abs(np.log(places / around))))
+    low = ruled_out[ruled_out < nearest].max(initial=-1) + 1
+    high = ruled_out[ruled_out > nearest].min(initial=places.size) - 1
     return float(places[low]), float(places[high])
 
 
@@ -219,8 +203,7 @@ def worth_in_data(
     pretrained error, in points, NaN where there is none. `size` and `pretrained` are the training
     size of the pretrained model in examples and its mean error in points.
     """
-    n, (a, widths) = _in_order(sizes, scratch, half)
-    places = _places_between(n)
+    n, places, (a, widths) = _in_order(sizes, scratch, half)
     along = [rule(n, a, places) for rule in RULES]
     smallest, largest = float(places[0]), float(places[-1])
     factor = more = less = np.nan

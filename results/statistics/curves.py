@@ -1,8 +1,6 @@
 """The power law of a learning curve, and curves that no law describes. Arrays in, numbers out.
 
-Sizes are in examples and errors in points (0 to 100), one entry per run, in any order. The forms
-and their measured merits: Hoiem et al., *Learning Curves for Analysis of Deep Networks*, ICML
-2021, and LCDB 1.1; see docs/statistics.md.
+Sizes are in examples and errors in points (0 to 100), one entry per run, in any order.
 """
 
 from dataclasses import dataclass
@@ -13,8 +11,7 @@ from numpy.typing import ArrayLike
 from results.errors import CurveError, ExtrapolationRefused, IllBehavedCurve
 from results.statistics.intervals import checked_runs, pooled_variance, quantile
 
-MOST_EXTRAPOLATION = 4.0
-"""How many times the largest measured size a power law may be asked for."""
+_MOST = 4.0  # how many times the largest measured size a power law may be asked for
 GAMMA_PRIOR_WEIGHT = 5.0
 _GAMMA_PRIOR = -0.5
 _GAMMAS = np.round(np.arange(-100, 0) / 100, 2)
@@ -44,7 +41,7 @@ class PowerLaw:
 
         Raises ExtrapolationRefused beyond four times the largest measured size.
         """
-        most = MOST_EXTRAPOLATION * self.largest
+        most = _MOST * self.largest
         if size > most * (1 + _ROUNDING):
             raise ExtrapolationRefused(
                 f"{size:g} examples are {size / self.largest:.3g} times the largest measured size "
@@ -84,11 +81,10 @@ def fit_power_law(
             "Two training sizes do not determine three parameters: measure a third size, or keep "
             "the prior on gamma."
         )
-    fault = ill_behaved(n, e)
-    if fault is not None:
+    if fault := ill_behaved(n, e):
         raise IllBehavedCurve(fault)
     # Every run of a size weighs 1/(σ̂²·k), so that a size weighs 1/σ̂² and only its mean matters.
-    means, weights = np.bincount(place, weights=e) / counts, 1 / pooled_variance(n, e).at(levels)
+    means, weights = np.bincount(place, weights=e) / counts, 1 / pooled_variance(n, e)[0]
     powers = levels ** _GAMMAS[:, None]
     middle = powers @ weights / weights.sum()
     centred = powers - middle[:, None]
@@ -107,14 +103,9 @@ def fit_power_law(
         "alpha is at its bound of 0: these sizes show no asymptote yet": bound,
         "the error does not fall with more data: a flat line": eta[best] == 0,
     }
-    return PowerLaw(
-        alpha=float(alpha[best]),
-        eta=float(eta[best]),
-        gamma=float(_GAMMAS[best]),
-        largest=float(levels[-1]),
-        residual_degrees_of_freedom=max(levels.size - 3, 0),
-        notes=tuple(note for note, holds in notes.items() if holds),
-    )
+    law = float(alpha[best]), float(eta[best]), float(_GAMMAS[best]), float(levels[-1])
+    held = tuple(note for note, holds in notes.items() if holds)
+    return PowerLaw(*law, max(levels.size - 3, 0), held)
 
 
 def ill_behaved(sizes: ArrayLike, errors: ArrayLike) -> str | None:
@@ -124,7 +115,7 @@ def ill_behaved(sizes: ArrayLike, errors: ArrayLike) -> str | None:
     where it exceeds what the noise between runs explains at 95 %.
     """
     n, e = checked_runs(sizes, errors)
-    noise = pooled_variance(n, e)
+    noise, freedom = pooled_variance(n, e)
     levels = np.unique(n)
     runs = [e[n == size] for size in levels]
     for size, values in zip(levels, runs, strict=True):
@@ -134,8 +125,8 @@ def ill_behaved(sizes: ArrayLike, errors: ArrayLike) -> str | None:
                 f"{values.min():.1f} to {values.max():.1f}): one has not learnt, or has diverged"
             )
     means = np.array([values.mean() for values in runs])
-    squared = noise.at(levels) / [values.size for values in runs]
-    widths = quantile(noise.degrees_of_freedom(levels)) if noise.repeats else np.zeros(levels.size)
+    squared = noise / [values.size for values in runs]
+    widths = quantile(freedom) if freedom.any() else freedom
     for later in range(1, levels.size):
         best = int(np.argmin(means[:later]))
         rise = means[later] - means[best]

@@ -3,7 +3,6 @@
 Sizes are in training examples and errors in points (0 to 100). What is forecast is the mean error
 of such runs on more data. Beyond four times the largest measured size a forecast is far: it is what
 people would extrapolate by hand, and its interval is as wide as real curves say.
-`benchmarks/learning_curves.py` prints the constants and scores them; see docs/statistics.md.
 """
 
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from results.errors import ExtrapolationRefused
 from results.statistics.intervals import Array, checked_runs
@@ -113,7 +112,15 @@ class Curve:
         n, e = checked_runs(sizes, errors)
         self.sizes, place, runs = np.unique(n, return_inverse=True, return_counts=True)
         self.errors = np.bincount(place, weights=e) / runs
-        self.variances = _noise(place, e, self.errors, runs)
+        self.variances = np.full(runs.size, _ONE_RUN_VARIANCE)
+        self._kind = min(runs.size, 4) - 2
+        """Row of the constants for this number of sizes."""
+        if runs.max() > 1:
+            # Each size's is drawn towards that of all sizes.
+            squares = np.bincount(place, weights=(e - self.errors[place]) ** 2)
+            pooled = squares.sum() / (runs - 1).sum()
+            weighed = squares + _PRIOR_RUNS * pooled + 2 * _PRIOR_VARIANCE
+            self.variances = weighed / (runs - 1 + _PRIOR_RUNS) / runs
 
     def forecast(self, at: float) -> Forecast:
         """Forecast the mean error at a size in examples, from the largest to 64 times it.
@@ -140,8 +147,13 @@ class Curve:
         if self.refusal is not None:
             return Forecast(at, None, None, {LAST_VALUE: last}, is_far, self.refusal)
         doublings = float(np.log2(at / largest))
-        headline, local, value = self._headline(doublings)
-        down, up = self._reach(doublings)
+        headline, local, value, _ = self._headline(doublings)
+        # Between the stretches that were calibrated the logarithm is interpolated. Below twice the
+        # data squares are: between two standard errors of the largest size's mean and the reach at
+        # twice the data.
+        reach = np.exp([np.interp(doublings, np.log2(_STRETCHES), side) for side in self._nodes])
+        share = min(doublings, 1.0)
+        down, up = np.sqrt(share * reach**2 + (1 - share) * 4 * self.variances[-1])
         interval = (max(headline - float(down), 0.0), min(headline + float(up), 100.0))
         forms = {LOCAL_LAW: local, FILTERS: value, LAST_VALUE: last}
         return Forecast(at, headline, interval, forms, is_far)
@@ -167,69 +179,41 @@ class Curve:
             f"around a gain of {max(gain, 0.0):.1f}"
         )
 
-    @property
-    def _kind(self) -> int:
-        """Row of the constants for this number of sizes."""
-        return min(self.sizes.size, 4) - 2
-
-    @cached_property
-    def _foretold(self) -> float:
-        """What the filters would have forecast of the largest size from the others."""
-        x = np.log2(self.sizes)
-        return filtered(x[:-1], self.errors[:-1], self.variances[:-1], float(x[-1] - x[-2]))[0]
-
-    def _headline(self, doublings: float) -> tuple[float, float, float]:
-        """Return the headline, the local law and the filters' value, in points."""
-        local, value = self._local_law(doublings), _told(self._state, doublings)[0]
-        return float(np.clip((local + value) / 2, 0.0, 100.0)), local, value
-
     @cached_property
     def _state(self) -> _State:
         return _followed(np.log2(self.sizes), self.errors, self.variances)
 
-    def _local_law(self, doublings: float) -> float:
+    def _headline(self, doublings: float) -> tuple[float, float, float, float]:
+        """Return the headline, the local law, and the filters' value and spread, in points."""
         inside = self.sizes * _WINDOW >= self.sizes[-1]
         inside[-2:] = True
         x, y = np.log2(self.sizes[inside]), np.log(np.maximum(self.errors[inside], _LEAST_ERROR))
         x = x - x.mean()
         slope = min(float(x @ y / (x @ x)), 0.0)
-        return float(self.errors[-1] * np.exp(slope * _damped(doublings, _DAMPING)))
-
-    def _reach(self, doublings: float) -> Array:
-        """Return how far an interval reaches down and up from the headline, in points.
-
-        Between the stretches that were calibrated the logarithm is interpolated. Below twice the
-        data squares are: between two standard errors of the largest size's mean and twice the data.
-        """
-        reach = np.exp([np.interp(doublings, np.log2(_STRETCHES), side) for side in self._nodes])
-        share = min(doublings, 1.0)
-        return np.asarray(np.sqrt(share * reach**2 + (1 - share) * 4 * self.variances[-1]))
+        local = float(self.errors[-1] * np.exp(slope * _damped(doublings, _DAMPING)))
+        value, spread = _told(self._state, doublings)
+        return float(np.clip((local + value) / 2, 0.0, 100.0)), local, value, spread
 
     @cached_property
     def _nodes(self) -> Array:
-        """Logarithms of `_reach` at the calibrated stretches, shape (down and up, stretches)."""
-        return np.asarray(np.log([self._reach_at(node) for node in range(_STRETCHES.size)]).T)
-
-    def _reach_at(self, node: int) -> Array:
-        """Return `_reach` at one of the calibrated stretches.
+        """Logarithms of an interval's reach at the calibrated stretches, (down and up, stretches).
 
         Quantiles of real curves' misses times a product of powers of what this curve shows,
         (feature + 0.05)^power.
         """
-        doublings = float(np.log2(_STRETCHES[node]))
-        headline, spread = self._headline(doublings)[0], _told(self._state, doublings)[1]
-        steps = np.diff(self.errors)
-        features = [
-            abs(self.errors[-1] - headline),  # gain
-            np.maximum(steps, 0.0).sum(),  # rises
-            abs(self._foretold - self.errors[-1]),  # miss of the largest size from the others
-            np.sqrt(self.variances[-1]),
-            self.errors[-1],
-            abs(steps[-1]),
-            spread,
-        ]
-        scale = np.exp(_SCALES[self._kind, min(node, 2)] @ np.log(np.array(features) + _OFFSET))
-        return np.asarray(_QUANTILES[self._kind, :, node] * scale)
+        x, errors, variances = np.log2(self.sizes), self.errors, self.variances
+        nodes: list[Array] = []
+        steps, noise = np.diff(errors), np.sqrt(variances[-1])
+        rises = np.maximum(steps, 0.0).sum()
+        # Of the largest size, by what the filters would have forecast of it from the others.
+        miss = filtered(x[:-1], errors[:-1], variances[:-1], float(x[-1] - x[-2]))[0] - errors[-1]
+        for node, doublings in enumerate(np.log2(_STRETCHES).tolist()):
+            headline, _, _, spread = self._headline(doublings)
+            gain = abs(errors[-1] - headline)
+            shown = [gain, rises, abs(miss), noise, errors[-1], abs(steps[-1]), spread]
+            scale = np.exp(_SCALES[self._kind, min(node, 2)] @ np.log(np.array(shown) + _OFFSET))
+            nodes.append(_QUANTILES[self._kind, :, node] * scale)
+        return np.log(np.array(nodes)).T
 
 
 def filtered(
@@ -270,12 +254,10 @@ def _followed(places: Array, errors: Array, variances: Array) -> _State:
 
 def _told(state: _State, doublings: float) -> tuple[float, float]:
     """Return what followed filters forecast together, and its spread; in points."""
-    level, slope, p, score = state
-    c, keep, mean, _, _, wander, jump, _ = _BANK.T
-    damped = _damped(doublings, keep)
-    ahead = level - mean * doublings - (slope - mean) * damped
-    variance = p[0] - 2 * damped * p[1] + damped**2 * p[2] + (jump + wander) * doublings
-    value = np.clip(np.exp(ahead) - c, -1.0, 130.0)
+    c, wander = _BANK.T[0], _BANK.T[5]
+    level, _, p = _ahead(*state[:3], doublings)
+    variance, score = p[0] + wander * doublings, state[3]
+    value = np.clip(np.exp(level) - c, -1.0, 130.0)
     share = np.exp(score - score.max())
     share = share / share.sum()
     together = float(share @ value)
@@ -296,13 +278,3 @@ def _ahead(level: Array, slope: Array, p: Array, step: float) -> tuple[Array, Ar
 def _damped(doublings: float, keep: Array | float) -> Array:
     """Return over how many doublings of its present slope a curve goes, ∫ keep^t dt."""
     return (1 - keep**doublings) / -np.log(keep)
-
-
-def _noise(place: NDArray[np.int64], errors: Array, means: Array, runs: NDArray[np.int64]) -> Array:
-    """Return the variance of each size's mean in points², drawn towards that of all sizes."""
-    if runs.max() == 1:
-        return np.full(means.size, _ONE_RUN_VARIANCE)
-    squares = np.bincount(place, weights=(errors - means[place]) ** 2)
-    pooled = squares.sum() / (runs - 1).sum()
-    weighed = squares + _PRIOR_RUNS * pooled + 2 * _PRIOR_VARIANCE
-    return np.asarray(weighed / (runs - 1 + _PRIOR_RUNS) / runs)

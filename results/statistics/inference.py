@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from results.statistics.intervals import LEVEL, Array, quantile
-from results.statistics.variances import moderate, variance_trend
 
 TASK, SEEDS, IMAGES, NOTHING = "new seeds and images", "new seeds", "new images", "nothing"
 """What an interval speaks of; `SEEDS` keeps these images and `IMAGES` these seeds."""
@@ -26,6 +25,18 @@ _FEW_IMAGES = float(-100 * np.log(0.025) / 1.96)  # points × images
 
 _FREEDOMS = np.concatenate([np.linspace(0.5, 5, 400), np.geomspace(5.02, 1e6, 600)])
 _QUANTILES = special.stdtrit(_FREEDOMS, (1 + LEVEL) / 2)
+_HALVES = np.geomspace(0.02, 5000, 2000)
+_TRIGAMMAS = special.polygamma(1, _HALVES)
+
+# Set by simulation (table in docs/statistics.md): the noisiest tenth of the contrasts is held in
+# 90 % where log variances spread by 1, and like variances still gain from being pooled.
+_CAUTION = 1.4  # standard errors that are added to the estimated heterogeneity
+_TRUST = 0.55  # share of limma's prior degrees of freedom that is believed
+_LEAST = 1.14  # degrees of freedom that pooling is worth, however unlike the variances are
+_OTHERS = 0.6  # share of the other contrasts' degrees of freedom that it is worth at most
+_PULL = 0.3  # weight of the pooled variance for each degree of freedom that it is worth
+_COEFFICIENT_SD = 0.5  # of a covariate's coefficient on the log variance, before any is measured
+_STEPS = 25
 
 
 @dataclass(frozen=True)
@@ -62,14 +73,8 @@ def contrasts_of(
     values = np.asarray(by_seed, dtype=float)
     known = ~np.isnan(values)
     seeds = known.sum(axis=-1).astype(float)
-    e, sums, total = (
-        np.broadcast_to(np.asarray(part, dtype=float), seeds.shape)
-        for part in (images, image_squares, squares)
-    )
-    none = np.full(seeds.shape, np.nan)
-    mean = np.divide(
-        np.where(known, values, 0).sum(axis=-1), seeds, out=none.copy(), where=seeds > 0
-    )
+    e, sums, total = (np.asarray(part, dtype=float) for part in (images, image_squares, squares))
+    mean = np.where(known, values, 0).sum(axis=-1) / np.where(seeds > 0, seeds, np.nan)
     over_seeds = np.where(known, (values - mean[..., None]) ** 2, 0.0).sum(axis=-1)
     many, tested = seeds > 1, (e > 1) & (seeds > 0)
     s, e = np.maximum(seeds, 1), np.where(tested, e, 2.0)
@@ -79,9 +84,9 @@ def contrasts_of(
         estimate=mean,
         seeds=seeds,
         images=np.where(tested, e, 0.0),
-        seed=np.divide(over_seeds, s - 1, out=none.copy(), where=many),
+        seed=over_seeds / np.where(many, s - 1, np.nan),
         image=np.where(tested, s * over_images / ((e - 1) * e), np.nan),
-        rest=np.divide(left, (s - 1) * (e - 1) * e, out=none.copy(), where=many & tested),
+        rest=left / np.where(many & tested, (s - 1) * (e - 1) * e, np.nan),
     )
 
 
@@ -133,7 +138,9 @@ def infer(
         scale = scale * variance_trend(contrasts.seed / scale, d, covariates)
     seed, rest = np.where(many, contrasts.seed, 0.0), np.where(tested & many, contrasts.rest, 0.0)
     variance, freedom = moderate(seed / scale, d, independent)
-    share = _known_share(d, seed / scale, rest / scale)
+    whole, left = ((d * (part / scale)).sum(axis=-1, keepdims=True) for part in (seed, rest))
+    share = np.divide(left, whole, out=np.ones_like(whole), where=whole > left)
+    share = share * (1 - 0.5 / np.maximum(d.sum(axis=-1, keepdims=True), 1.0))
     s = np.maximum(seeds, 1.0)
     a = np.where(many, np.maximum(variance * scale, rest) - share * rest, 0.0) / s
     image = np.where(tested, contrasts.image, 0.0)
@@ -142,12 +149,10 @@ def infer(
     # binomial one where there are none, 1 − 0.025^(1/E) (Clopper and Pearson 1934).
     few = (_FEW_IMAGES / np.maximum(images, 1.0)) ** 2
     b = np.where(tested, np.maximum(b, few - a), b)
-    error = np.sqrt(a + b)
-    error = np.where(error > 0, error, np.nan)
+    error = np.sqrt(np.where(a + b > 0, a + b, np.nan))
     of_seeds = np.where(many, freedom, 1.0)
-    widest = quantile(of_seeds)
-    normal = quantile(np.maximum(images - 1, 1.0))
-    half = np.sqrt(widest**2 * a + normal**2 * b)
+    of_images = quantile(np.maximum(images - 1, 1.0))
+    half = np.sqrt(quantile(of_seeds) ** 2 * a + of_images**2 * b)
     freedom = np.exp(np.interp(-half / error, -_QUANTILES, np.log(_FREEDOMS)))
     freedom = np.where(b > 0, freedom, of_seeds)
     half = quantile(freedom) * error
@@ -184,9 +189,83 @@ def _adjusted(p: ArrayLike, rule: Callable[[Array, Array], Array]) -> Array:
     return found
 
 
-def _known_share(d: Array, seed: Array, rest: Array) -> Array:
-    """Return the share of the seeds' variance that is rest, over the study; shape (…, 1)."""
+def moderate(
+    variance: ArrayLike, freedom: ArrayLike, independent: float | None = None
+) -> tuple[Array, Array]:
+    """Return sample variances pulled to their common value, and their degrees of freedom then.
+
+    The more unlike they are, the less. With E[s] = u·σ for s² on d degrees of freedom: s₀ is the
+    mean of s/u, which one noisy contrast does not rule; τ² = 4·ln(mean s²/s₀²) the heterogeneity; h
+    = τ² + caution·se(τ²)·(1 + τ²) what it may well be; d₀ = 2·trigamma⁻¹(h) limma's prior degrees
+    of freedom. Of these c = trust·d₀ are believed, within `_LEAST` and the share `_OTHERS` of the
+    other contrasts'. The variance is (pull·c·s₀² + d·s²)/(pull·c + d) with d + c degrees of
+    freedom; for a contrast alone c = 0.
+
+    Sample variances have the shape (…, contrasts), degrees of freedom are broadcast against it, and
+    a variance is read where there are some. `independent` is how many contrasts are independent,
+    where they share cells: cells − 1. All by default.
+    """
+    s2 = np.asarray(variance, dtype=float)
+    d = np.broadcast_to(np.asarray(freedom, dtype=float), s2.shape)
+    known = d > 0
+    s2, own = np.where(known, s2, 0.0), np.where(known, d, 1.0)
     total = d.sum(axis=-1, keepdims=True)
-    seeds, rests = ((d * part).sum(axis=-1, keepdims=True) for part in (seed, rest))
-    share = np.divide(rests, seeds, out=np.ones_like(seeds), where=seeds > rests)
-    return np.asarray(share * (1 - 0.5 / np.maximum(total, 1.0)), dtype=float)
+    weight = d / np.maximum(total, 1.0)
+    repeated = np.maximum(known.sum(axis=-1, keepdims=True) / (independent or np.inf), 1.0)
+    unbias = _mean_of_sd(own)
+    pooled = (weight * np.sqrt(s2) / unbias).sum(axis=-1, keepdims=True) ** 2
+    mean = (weight * s2).sum(axis=-1, keepdims=True)
+    ratio = np.divide(mean, pooled, out=np.ones_like(mean), where=pooled > 0)
+    heterogeneity = np.maximum(4 * np.log(ratio), 0.0)
+    # Variance of ln(mean s²/s₀²) where all variances are equal, by the delta method.
+    each = np.maximum(4 * (1 / unbias**2 - 1) - 2 / own, 0.0)
+    error = 4 * np.sqrt((weight**2 * each).sum(axis=-1, keepdims=True) * repeated)
+    spread = np.maximum(heterogeneity + _CAUTION * error * (1 + heterogeneity), _TRIGAMMAS[-1])
+    prior = 2 * np.exp(np.interp(-np.log(spread), -np.log(_TRIGAMMAS), np.log(_HALVES)))
+    others = _OTHERS * np.maximum(total / repeated - d, 0.0)
+    worth = np.minimum(np.maximum(_TRUST * prior, _LEAST), others)
+    pull = _PULL * worth
+    upper, lower = pull * pooled + d * s2, pull + d
+    moderated = np.divide(upper, lower, out=np.full(s2.shape, np.nan), where=lower > 0)
+    return moderated, d + worth
+
+
+def variance_trend(variance: ArrayLike, freedom: ArrayLike, covariates: ArrayLike) -> Array:
+    """Return what the covariates say of each variance, relative to the others; shape (contrasts,).
+
+    Ridge regression of the log variance: the quasi-score of s/u, whose variance is proportional
+    to its squared mean, with a normal prior on each coefficient. Noise that does not fall as 1/n
+    is thus estimated and not assumed.
+
+    Variance and freedom are as in `moderate`, shape (contrasts,). Covariates have the shape
+    (contrasts, covariates): 0 or 1 for a level of model or weights, log of training images; the
+    mean of each is taken away.
+    """
+    s2 = np.asarray(variance, dtype=float)
+    d = np.broadcast_to(np.asarray(freedom, dtype=float), s2.shape)
+    x = np.asarray(covariates, dtype=float)
+    known = d > 0
+    centre = x[known].mean(axis=0) if known.any() else 0.0
+    x = x - centre
+    columns = np.column_stack([np.ones(known.sum()), x[known]])
+    unbias = _mean_of_sd(d[known])
+    s = np.sqrt(s2[known]) / unbias
+    if not s.any():
+        return np.ones(d.size)
+    # Half of the log variance is fitted, that is the log standard deviation.
+    weight = 1 / (1 / unbias**2 - 1 + 0.15)
+    prior = np.diag([0.0] + [4 / _COEFFICIENT_SD**2] * x.shape[1])
+    theta = np.zeros(1 + x.shape[1])
+    theta[0] = np.log(s.mean())
+    information = (columns * weight[:, None]).T @ columns + prior
+    for _ in range(_STEPS):
+        ratio = s / np.exp(columns @ theta)
+        step = np.linalg.solve(information, columns.T @ (weight * (ratio - 1)) - prior @ theta)
+        theta += np.clip(step, -1, 1)
+    return np.exp(2 * x @ theta[1:])
+
+
+def _mean_of_sd(freedom: Array) -> Array:
+    """Return E[s]/σ of a sample standard deviation."""
+    half = freedom / 2
+    return np.exp(special.gammaln(half + 0.5) - special.gammaln(half)) / np.sqrt(half)

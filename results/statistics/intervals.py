@@ -4,8 +4,6 @@ A percentile bootstrap of a mean covers 72 % with three seeds and 84 % with five
 95 %; Student's t keeps its promise, so every interval of a study is a t interval.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -15,10 +13,8 @@ Array = NDArray[np.float64]
 LEVEL = 0.95
 NORMAL = float(special.ndtri((1 + LEVEL) / 2))
 """Standard errors to each side where they are known."""
-V0 = 0.02
-"""Variance of the error that more data does not remove, in points² (Hoiem et al. 2021)."""
-NO_SPREAD = 1e-12
-"""Share of the mean below which values count as equal."""
+_V0 = 0.02  # variance of the error that more data does not remove, in points² (Hoiem et al. 2021)
+_NO_SPREAD = 1e-12  # share of the mean below which values count as equal
 
 
 def unpaired_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, float, float]:
@@ -33,7 +29,7 @@ def unpaired_difference(first: ArrayLike, second: ArrayLike) -> tuple[float, flo
     mean = float(a.mean() - b.mean())
     parts = np.array([a.var(ddof=1) / a.size, b.var(ddof=1) / b.size])
     error = float(np.sqrt(parts.sum()))
-    if error <= NO_SPREAD * max(abs(mean), 1.0):
+    if error <= _NO_SPREAD * max(abs(mean), 1.0):
         return mean, mean, mean
     freedom = float(parts.sum() ** 2 / np.sum(parts**2 / np.array([a.size - 1, b.size - 1])))
     half = float(quantile(freedom)) * error
@@ -48,52 +44,31 @@ def quantile(freedom: ArrayLike) -> Array:
     return found[place].reshape(np.shape(freedom))
 
 
-@dataclass(frozen=True)
-class PooledVariance:
-    """Variance between seeds as a function of the training size, v0 + v1/n, in points²."""
+def pooled_variance(sizes: ArrayLike, errors: ArrayLike) -> tuple[Array, Array]:
+    """Return the variance of one run at each size in points², and its degrees of freedom.
 
-    v0: float
-    v1: float
-    """Variance at infinite data (points²), and what small data adds (points² · examples)."""
-    repeats: int
-    """Σ(k−1) over the cells with repeats; 0 where no cell has any."""
-    v1_variance: float = 0.0
+    Sizes in examples and errors in points have the shape (runs,), what is returned (distinct
+    sizes,), the smallest first; without a size of two runs there are 0 degrees of freedom.
 
-    def at(self, sizes: ArrayLike) -> Array:
-        """Return the variance of one run at training sizes (examples), in points²."""
-        return self.v0 + self.v1 / np.asarray(sizes, dtype=float)
-
-    def degrees_of_freedom(self, sizes: ArrayLike) -> Array:
-        """Return what the variance at sizes is worth in degrees of freedom, at most `repeats`.
-
-        By Satterthwaite, 2·σ̂⁴/Var(σ̂²): cells with little data weigh most in v1, so that it rests
-        on fewer repeats than were counted.
-        """
-        n = np.asarray(sizes, dtype=float)
-        if self.v1_variance <= 0:
-            return np.full(n.shape, float(self.repeats))
-        worth = 2 * self.at(n) ** 2 / (self.v1_variance / n**2)
-        return np.clip(worth, 1.0, self.repeats)
-
-
-def pooled_variance(sizes: ArrayLike, errors: ArrayLike, v0: float = V0) -> PooledVariance:
-    """Fit v0 + v1/n to the spread in points² of runs, shape (runs,), that share a size in examples.
-
-    v1 = Σ(k−1)(s²−v0)(1/n) / Σ(k−1)(1/n²) over the sizes with k > 1 runs (Hoiem et al., *Learning
-    Curves for Analysis of Deep Networks*, ICML 2021, §3), and never below 0.
+    It is v0 + v1/n, v1 = Σ(k−1)(s²−v0)(1/n) / Σ(k−1)(1/n²) over the sizes with k > 1 runs (Hoiem et
+    al., *Learning Curves for Analysis of Deep Networks*, ICML 2021, §3), and never below 0. By
+    Satterthwaite it is worth 2·σ̂⁴/Var(σ̂²), at most Σ(k−1): cells with little data weigh most in
+    v1, so that it rests on fewer repeats than were counted.
     """
     sizes, e = checked_runs(sizes, errors)
-    runs = [e[sizes == size] for size in np.unique(sizes)]
-    repeated = np.array([own.size > 1 for own in runs])
-    if not repeated.any():
-        return PooledVariance(v0, 0.0, 0)
-    n = np.unique(sizes)[repeated]
-    more = np.array([own.size - 1 for own in runs if own.size > 1])
+    levels = np.unique(sizes)
+    runs = [e[sizes == size] for size in levels]
+    repeats = np.array([own.size - 1.0 for own in runs])
+    more, n = repeats[repeats > 0], levels[repeats > 0]
+    if not more.size:
+        return np.full(levels.size, _V0), repeats
     variance = np.array([own.var(ddof=1) for own in runs if own.size > 1])
-    weights = float(np.sum(more / n**2))
-    v1 = float(np.sum(more * (variance - v0) / n)) / weights
-    spread = float(np.sum(2 * more * variance**2 / n**2)) / weights**2
-    return PooledVariance(v0, max(v1, 0.0), int(more.sum()), spread)
+    weights = np.sum(more / n**2)
+    fitted = _V0 + max(np.sum(more * (variance - _V0) / n) / weights, 0.0) / levels
+    spread = np.sum(2 * more * variance**2 / n**2) / weights**2
+    if spread <= 0:
+        return fitted, np.full(levels.size, more.sum())
+    return fitted, np.clip(2 * fitted**2 / (spread / levels**2), 1.0, more.sum())
 
 
 def grouped(values: Array, places: NDArray[np.int64], rows: int) -> Array:

@@ -75,8 +75,8 @@ class Look:
         `tests` has the p of each by a name that it has at every look: what was decided stays so.
         """
         now = self.looks.overall([*tests.values()], self.number)
-        pairs = zip(tests, now, strict=True)
-        return {name: float(np.fmin(p, self.before.get(name, np.nan))) for name, p in pairs}
+        past = [self.before.get(name, np.nan) for name in tests]
+        return dict(zip(tests, np.fmin(now, past).tolist(), strict=True))
 
 
 def chance_to_decide(

@@ -64,22 +64,20 @@ def contradictions(trials: pa.Table, epochs: pa.Table, predicted: pa.Table) -> l
     """
     counted = epochs.group_by("trial_id").aggregate([("epoch", "count"), ("epoch", "max")])
     recorded, last = (_by_trial(counted, name) for name in ("epoch_count", "epoch_max"))
-    said = []
     claims = _by_trial(trials, "epochs_done")
     short = [name for name, done in claims.items() if (done or 0) > recorded.get(name, 0)]
-    if short:
-        said.append(f"epochs: rows are missing of {_named(short)}")
     gaps = [name for name, count in recorded.items() if count != last[name] and name not in short]
-    if gaps:
-        said.append(f"epochs: there is a gap in the rows of {_named(gaps)}")
     known = set(predicted["trial_id"].to_pylist())
     # Of a search, the test set is seen by few trials or none.
     ended = pc.equal(trials["status"], Status.COMPLETED)
     compared = trials.filter(pc.and_(ended, pc.fill_null(trials["measured"], True)))
-    without = [name for name in compared["trial_id"].to_pylist() if name not in known]
-    if known and without:
-        said.append(f"predictions: rows are missing of {_named(without)}")
-    return said
+    without = [name for name in compared["trial_id"].to_pylist() if known and name not in known]
+    found = {
+        "epochs: rows are missing of": short,
+        "epochs: there is a gap in the rows of": gaps,
+        "predictions: rows are missing of": without,
+    }
+    return [f"{what} {_named(names)}" for what, names in found.items() if names]
 
 
 def _by_trial(rows: pa.Table, name: str) -> dict[str, Any]:

@@ -27,21 +27,17 @@ def join(sources: Sequence[Store], target: Store) -> pa.Table:
     if target.root.exists():
         raise ResultsError(f"{target.root} is there already; name a new folder as --out.")
     study = _study(sources)
-    tables = [taken(source, "trials") for source in sources]
-    numbers = [pa.repeat(number, len(table)) for number, table in enumerate(tables)]
     every = pa.concat_tables(
-        table.append_column("source", number) for table, number in zip(tables, numbers, strict=True)
+        (rows := taken(source, "trials")).append_column("source", pa.repeat(number, len(rows)))
+        for number, source in enumerate(sources)
     )
     trials = once("trials", every)
-    owned = [
-        trials.filter(pc.equal(trials["source"], number))["trial_id"].combine_chunks()
-        for number in range(len(sources))
-    ]
     for name in ("wanted", "measured"):
         meant = pc.is_in(trials["trial_id"], every.filter(every[name])["trial_id"].combine_chunks())
         trials = trials.set_column(trials.column_names.index(name), name, meant)
     last = -1
-    for number, (source, own) in enumerate(zip(sources, owned, strict=True)):
+    for number, source in enumerate(sources):
+        own = trials.filter(pc.equal(trials["source"], number))["trial_id"].combine_chunks()
         for table in ("predictions", "epochs"):
             rows = taken(source, table, last).filter(pc.field("trial_id").isin(own))
             if table == "epochs" and rows.num_rows:
@@ -63,13 +59,11 @@ def taken(source: Store, table: str, last: int = -1) -> pa.Table:
     `origin` names where they come from; the sequence of epochs goes on behind the `last` one there.
     """
     rows = source.read(table)
-    changed = {}
-    if "origin" in rows.column_names:
-        changed["origin"] = pc.fill_null(rows["origin"], str(source.root))
-    if "sequence" in rows.column_names:
-        changed["sequence"] = pc.add(rows["sequence"], last + 1)
-    for name, values in changed.items():
-        rows = rows.set_column(rows.column_names.index(name), name, values)
+    for place, name in enumerate(rows.column_names):
+        if name == "origin":
+            rows = rows.set_column(place, name, pc.fill_null(rows[name], str(source.root)))
+        elif name == "sequence":
+            rows = rows.set_column(place, name, pc.add(rows[name], last + 1))
     return rows
 
 
@@ -89,10 +83,9 @@ def lend(
     for what they say of their other trials. What is there already stays; parts are given this name.
     """
     passes = source.read("environments", where=pc.field("data_fingerprint") == fingerprint)
-    for column in ("forecast", "ended_by", "ended_at", "left_open"):
-        place = passes.column_names.index(column)
-        blank = pa.nulls(len(passes), passes.schema.field(place).type)
-        passes = passes.set_column(place, column, blank)
+    for place, field in enumerate(passes.schema):
+        if field.name in ("forecast", "ended_by", "ended_at", "left_open"):
+            passes = passes.set_column(place, field, pa.nulls(len(passes), field.type))
     prints = passes["test_fingerprint"].drop_null().unique()
     images = source.read("examples", where=pc.field("test_fingerprint").isin(prints))
     told = source.read("predictions", where=pc.field("trial_id").isin([*trial_ids]))

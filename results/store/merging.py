@@ -22,10 +22,8 @@ TRIALS_PER_PART = 1_000
 _MERGED_ROWS = dict.fromkeys(SCHEMAS, 2_000_000) | {"trials": TRIALS_PER_PART}
 """Rows of a merged part, about; parts of half as many stay as they are."""
 _GROUP_ROWS = 2**18
-_LISTED = 10.0
-"""Seconds in which whoever has begun to list a folder has come to the end."""
-_HERE, _EXCHANGE = -100, 2
-"""AT_FDCWD and RENAME_EXCHANGE, of Linux's renameat2."""
+_LISTED = 10.0  # seconds in which whoever has begun to list a folder has come to the end
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE, of Linux's renameat2
 
 
 def parts(root: Path, table: str) -> list[Path]:
@@ -41,16 +39,8 @@ def parts(root: Path, table: str) -> list[Path]:
                 "or put a folder in the link's place."
             )
         # A merge was cut between two renames: the old parts are whole.
-        folder = _replaced(folder)
+        folder = _beside(folder, "replaced")
     return sorted(folder.glob("[!.]*.parquet"))
-
-
-def generation(root: Path, table: str) -> int:
-    """Return a number that changes when the parts of a table are merged."""
-    try:
-        return (root / table).stat().st_ino
-    except OSError:
-        return 0
 
 
 def merge(root: Path, table: str, name: str, above: int) -> None:
@@ -67,7 +57,7 @@ def merge(root: Path, table: str, name: str, above: int) -> None:
         return
     # Where the folder is a link, all is done where it leads.
     folder = (root / table).resolve()
-    fresh, small = _merging(folder), [folder / part.name for part in small]
+    fresh, small = _beside(folder, "merging"), [folder / part.name for part in small]
     try:
         with explained(fresh):
             fresh.mkdir()
@@ -79,13 +69,12 @@ def merge(root: Path, table: str, name: str, above: int) -> None:
             for batch in _batches(small, limit):
                 _write_merged(next(unused), table, batch)
             sync(fresh)
-            if _exchange(fresh, folder):
-                old = fresh
-            else:
-                old = folder.rename(_replaced(folder))
+            old = fresh
+            if not _exchange(fresh, folder):
+                old = folder.rename(_beside(folder, "replaced"))
                 fresh.rename(folder)
             sync(folder.parent)
-            old.rename(folder.with_name(f".{folder.name}.{old.stat().st_ino}.old"))
+            old.rename(_beside(folder, f"{old.stat().st_ino}.old"))
     except StoreError:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
@@ -94,7 +83,7 @@ def merge(root: Path, table: str, name: str, above: int) -> None:
 def finish(root: Path, table: str) -> None:
     """Bring a merge that was cut short to its end, or undo it; remove what it replaced."""
     folder = (root / table).resolve()
-    fresh, replaced = _merging(folder), _replaced(folder)
+    fresh, replaced = (_beside(folder, fate) for fate in ("merging", "replaced"))
     if not folder.is_dir() and replaced.is_dir():
         # `replaced` has its name only once `fresh` is complete.
         with explained(folder):
@@ -112,12 +101,8 @@ def asides(root: Path, table: str) -> list[Path]:
     return sorted(folder.parent.glob(f".{folder.name}.*.old"))
 
 
-def _merging(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.merging")
-
-
-def _replaced(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.replaced")
+def _beside(folder: Path, fate: str) -> Path:
+    return folder.with_name(f".{folder.name}.{fate}")
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -126,13 +111,11 @@ def _exchange(one: Path, other: Path) -> bool:
         exchange = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):
         return False
-    ended: int = exchange(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
-    return ended == 0
+    return int(exchange(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)) == 0
 
 
 def _rows(part: Path) -> int:
-    rows: int = pq.read_metadata(part).num_rows
-    return rows
+    return int(pq.read_metadata(part).num_rows)
 
 
 def _batches(parts: Sequence[Path], limit: int) -> Iterator[list[Path]]:

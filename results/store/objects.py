@@ -1,14 +1,12 @@
 """Places in an object store, with those verbs of `pathlib.Path` that a run directory needs.
 
 A put is whole or absent by itself, and a listing shows it at once; nothing is ever renamed in
-place, since an object store has no such thing. What is done to a `Location`, be it on a file system
-or in an object store, is in `results.store.files`.
+place, since an object store has no such thing.
 """
 
 import fnmatch
 import mimetypes
 import re
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -41,9 +39,8 @@ _PIECE = 2**24
 
 def is_address(text: str | Path) -> bool:
     """Return whether a run directory's name is meant as an address, and not as a folder."""
-    match = _ADDRESS.fullmatch(str(text))
     # One letter is a drive.
-    return match is not None and len(match["scheme"]) > 1
+    return re.match(r"[A-Za-z][\w+.-]+:/", str(text)) is not None
 
 
 @dataclass(frozen=True, order=True)
@@ -59,25 +56,10 @@ class ObjectPath:
     filesystem: fs.FileSystem = field(repr=False, compare=False)
 
     @classmethod
-    def at(cls, address: str) -> Self:
-        """Return the place of an address such as `s3://bucket/runs/digits`.
-
-        Options follow as pyarrow knows them: `?region=…`, `?endpoint_override=…&scheme=http`.
-        Raises AddressError where it is no such address, or holds credentials; StoreError where the
-        bucket is not there, or may not be used; Unreachable where the store does not answer.
-        """
-        place = cls.named(address)
-        bucket = place.key.partition("/")[0]
-        if not replace(place, key=bucket).exists():
-            raise StoreError(
-                f"{place.shown}: there is no bucket {bucket!r}; create it, or correct the address."
-            )
-        return place
-
-    @classmethod
     def named(cls, address: str) -> Self:
         """Return the place of an address, without asking the store whether the bucket is there.
 
+        Options follow as pyarrow knows them: `?region=…`, `?endpoint_override=…&scheme=http`.
         Raises AddressError where it is no such address, or holds credentials.
         """
         root, path, query = check_address(address)
@@ -126,16 +108,16 @@ class ObjectPath:
 
     def exists(self) -> bool:
         """Return whether there is an object of this key, or one below it."""
-        return self._info().type is not fs.FileType.NotFound
+        return self.info().type is not fs.FileType.NotFound
 
     def is_dir(self) -> bool:
         """Return whether anything lies below this key."""
-        return self._info().type is fs.FileType.Directory
+        return self.info().type is fs.FileType.Directory
 
     def iterdir(self) -> Iterator[Self]:
         """Yield what lies directly below this key, in the order of names."""
         # Google's listing leaves folders out that no object of their own stands for.
-        infos = self._list(recursive=not self.root.startswith("s3"))
+        infos = self.below(recursive=not self.root.startswith("s3"))
         names = {info.path[len(self.key) + 1 :].partition("/")[0] for info in infos}
         return (self / name for name in sorted(names - {""}))
 
@@ -143,33 +125,14 @@ class ObjectPath:
         """Yield what lies directly below this key and whose name fits the pattern."""
         return (entry for entry in self.iterdir() if fnmatch.fnmatchcase(entry.name, pattern))
 
-    def size(self) -> int:
-        """Return the size in bytes of the object, or of all objects below this key."""
-        return sum(info.size or 0 for info in [*self._list(recursive=True), self._info()])
-
-    def modified(self) -> float:
-        """Return when the object was put, in seconds since 1970 by the store's clock.
-
-        Raises FileNotFoundError where there is no such object.
-        """
-        nanoseconds: int | None = self._info().mtime_ns
-        if nanoseconds is None:
-            raise FileNotFoundError(str(self))
-        return nanoseconds / 1e9
-
     def read_bytes(self) -> bytes:
         """Return the object's content.
 
         Raises FileNotFoundError where there is none, StoreError where the store does not let it be
         read.
         """
-        with self._explained(), self.filesystem.open_input_stream(self.key) as stream:
-            content: bytes = stream.read()
-        return content
-
-    def read_text(self) -> str:
-        """Return the object's content as UTF-8 text."""
-        return self.read_bytes().decode()
+        with self.explained(), self.filesystem.open_input_stream(self.key) as stream:
+            return bytes(stream.read())
 
     def write_bytes(self, content: bytes) -> None:
         """Put the object: whoever reads it meets the old content or the new.
@@ -185,63 +148,42 @@ class ObjectPath:
 
         # In a thread, where no signal raises between opening and writing: a stream that is closed
         # early leaves an empty object.
-        with self._explained(), ThreadPoolExecutor(1) as thread:
+        with self.explained(), ThreadPoolExecutor(1) as thread:
             thread.submit(put).result()
 
     def upload(self, file: Path) -> None:
         """Put a file of any size as this object, without holding all of it in memory."""
-        with (
-            self._explained(),
-            file.open("rb") as source,
-            self.filesystem.open_output_stream(self.key) as stream,
-        ):
-            shutil.copyfileobj(source, stream, _PIECE)
+        with self.explained():
+            here, there = fs.LocalFileSystem(), self.filesystem
+            fs.copy_files(str(file), self.key, here, there, chunk_size=_PIECE)
 
     def download(self, file: Path) -> None:
         """Write the object's content to a file, without holding all of it in memory.
 
         Raises FileNotFoundError where there is no such object.
         """
-        with (
-            self._explained(),
-            file.open("wb") as target,
-            self.filesystem.open_input_stream(self.key) as stream,
-        ):
-            shutil.copyfileobj(stream, target, _PIECE)
-
-    def move(self, target: Self) -> None:
-        """Copy the object to another key and delete it here."""
-        with self._explained():
-            self.filesystem.copy_file(self.key, target.key)
-            self.filesystem.delete_file(self.key)
+        with self.explained():
+            here, there = fs.LocalFileSystem(), self.filesystem
+            fs.copy_files(self.key, str(file), there, here, chunk_size=_PIECE)
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Delete the object."""
-        with self._explained(), suppress(FileNotFoundError) if missing_ok else nullcontext():
+        with self.explained(), suppress(FileNotFoundError) if missing_ok else nullcontext():
             self.filesystem.delete_file(self.key)
 
-    def remove(self) -> None:
-        """Delete the object, or all objects below this key; do nothing where there is none."""
-        kind = self._info().type
-        with self._explained():
-            if kind is fs.FileType.File:
-                self.filesystem.delete_file(self.key)
-            elif kind is fs.FileType.Directory:
-                # Google's folders need no object of their own, and pyarrow misses that one.
-                with suppress(FileNotFoundError):
-                    self.filesystem.delete_dir(self.key)
-
-    def _info(self) -> fs.FileInfo:
-        with self._explained():
+    def info(self) -> fs.FileInfo:
+        """Return what the store says of this key."""
+        with self.explained():
             return self.filesystem.get_file_info(self.key)
 
-    def _list(self, *, recursive: bool) -> list[fs.FileInfo]:
+    def below(self, *, recursive: bool) -> list[fs.FileInfo]:
+        """Return what the store says of all that lies below this key, or directly below it."""
         selector = fs.FileSelector(self.key, allow_not_found=True, recursive=recursive)
-        with self._explained():
-            found: list[fs.FileInfo] = self.filesystem.get_file_info(selector)
-        return found
+        with self.explained():
+            return [*self.filesystem.get_file_info(selector)]
 
-    def _explained(self) -> AbstractContextManager[None]:
+    def explained(self) -> AbstractContextManager[None]:
+        """Turn what the store or the network answers within the block into one sentence."""
         return _explained(self.shown, self.query)
 
 
@@ -269,10 +211,10 @@ def check_address(address: str) -> tuple[str, str, str]:
             f"{scheme}://…@…: credentials do not belong in an address, which is shown and "
             f"recorded; set {_CREDENTIALS[scheme]} instead."
         )
-    path = "/".join(filter(None, rest.removeprefix(f"{owner}{at}").split("/")))
-    if not path or rest.removeprefix(f"{owner}{at}").startswith("/"):
+    parts = rest.removeprefix(f"{owner}{at}").split("/")
+    if not parts[0]:
         raise AddressError(f"{scheme}://: the bucket is missing; write {scheme}://bucket/folder.")
-    return f"{scheme}://{owner}{at}", path, query
+    return f"{scheme}://{owner}{at}", "/".join(filter(None, parts)), query
 
 
 _REASONS = {
@@ -295,7 +237,6 @@ _SILENCE = (
 
 @contextmanager
 def _explained(shown: str, query: str) -> Iterator[None]:
-    """Turn what a store or the network answers into one sentence."""
     try:
         yield
     except FileNotFoundError:
@@ -320,7 +261,19 @@ Location = Path | ObjectPath
 
 
 def located(place: str | Location) -> Location:
-    """Return the place of a run directory, as `--out` names it; raises as `ObjectPath.at`."""
+    """Return the place of a run directory, as `--out` names it: `s3://bucket/runs/digits`, say.
+
+    Raises AddressError where it is no such address, or holds credentials; StoreError where the
+    bucket is not there, or may not be used; Unreachable where the store does not answer.
+    """
     if isinstance(place, ObjectPath):
         return place
-    return ObjectPath.at(str(place)) if is_address(place) else Path(place)
+    if not is_address(place):
+        return Path(place)
+    found = ObjectPath.named(str(place))
+    bucket = found.key.partition("/")[0]
+    if not replace(found, key=bucket).exists():
+        raise StoreError(
+            f"{found.shown}: there is no bucket {bucket!r}; create it, or correct the address."
+        )
+    return found

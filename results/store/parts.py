@@ -1,4 +1,4 @@
-"""The parts of a table: written with a checksum, and read whole, with the columns of the table.
+"""The parts of a table: written with a checksum, replaced while they are read, and read whole.
 
 A Parquet file ends with its footer, the footer's length and four letters, and is read only where
 the footer says that rows are. So the checksum of all other bytes stands just before the footer.
@@ -18,13 +18,12 @@ import pyarrow.parquet as pq
 
 from results.errors import StoreError
 from results.records import SCHEMAS
-from results.store.files import source
 from results.store.objects import Location, ObjectPath
 
 _MARK = b"scalestudy-crc32"
 _SIZE = len(_MARK) + 4
-_TAIL = 8
-"""Bytes behind the footer: its length and the letters."""
+_TAIL = 8  # bytes behind the footer: its length and the letters
+_MAGIC = 4  # bytes before the first rows of any Parquet file
 _PIECE = 2**20
 
 
@@ -45,6 +44,58 @@ def seal(file: BinaryIO) -> None:
     file.write(_MARK + checksum.to_bytes(4, "big") + content)
 
 
+def replacement(old: bytes, rows: pa.Table) -> bytes:
+    """Return the content of a file with the rows given, for readers of the old file too.
+
+    Polars and DuckDB open a file twice: for its footer, then for its rows. Between the two it may
+    have been replaced. So the new file holds the old one's rows as well, at the place where the old
+    footer says that they are; its own footer names the new rows alone. `old` is the content of the
+    file whose name it takes, empty where there is none. It is about three times as large as its
+    rows need, at most.
+    """
+    begin, end = _span(old)
+    content, room = _written(rows, b"", old[begin:end], begin)
+    if end and room < 0:
+        # Only after the old rows, where next time there will be room before them.
+        content, _ = _written(rows, old[_MAGIC:end])
+    return sealed(content)
+
+
+def _written(
+    rows: pa.Table, before: bytes, after: bytes = b"", place: int = 0
+) -> tuple[bytes, int]:
+    """Return a file with its rows between bytes that its footer does not name.
+
+    The room is that between its rows and the place of `after`; negative where they overlap.
+    """
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
+        # Past the writer, which asks the sink where its own rows come to stand.
+        sink.write(before)
+        writer.write_table(rows)
+        room = place - sink.tell()
+        sink.write(bytes(max(room, 0)))
+        sink.write(after)
+    return sink.getvalue().to_pybytes(), room
+
+
+def _span(file: bytes) -> tuple[int, int]:
+    """Return where the rows that a file's footer names begin and end."""
+    try:
+        metadata = pq.read_metadata(io.BytesIO(file))
+    except (pa.ArrowException, OSError):
+        # No file, or one that nobody can be reading.
+        return 0, 0
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
+    begins = [
+        min(filter(None, (chunk.dictionary_page_offset, chunk.data_page_offset)), default=_MAGIC)
+        for chunk in chunks
+    ]
+    ends = [at + chunk.total_compressed_size for at, chunk in zip(begins, chunks, strict=True)]
+    return min(begins, default=0), max(ends, default=0)
+
+
 def is_intact(part: Location) -> bool:
     """Return whether a part holds what was written, as far as it says so.
 
@@ -62,22 +113,16 @@ def is_intact(part: Location) -> bool:
 
 def _footer(file: BinaryIO) -> int:
     """Return where the footer begins; 0 or less where this is no Parquet file."""
-    size = file.seek(0, io.SEEK_END)
-    if size < _TAIL:
-        return 0
-    file.seek(size - _TAIL)
-    return size - _TAIL - int.from_bytes(file.read(4), "little")
+    tail = file.seek(0, io.SEEK_END) - _TAIL
+    file.seek(max(tail, 0))
+    return tail - int.from_bytes(file.read(4), "little")
 
 
 def _checksum(file: BinaryIO, end: int) -> int:
-    """Return the checksum of the bytes before a place."""
     file.seek(0)
     checksum = 0
-    while end > 0:
-        piece = file.read(min(_PIECE, end))
-        if not piece:
-            break
-        checksum, end = zlib.crc32(piece, checksum), end - len(piece)
+    for begin in range(0, end, _PIECE):
+        checksum = zlib.crc32(file.read(min(_PIECE, end - begin)), checksum)
     return checksum
 
 
@@ -91,11 +136,10 @@ def read_parts(
     ours = SCHEMAS[table]
     if not parts:
         return ours.empty_table().select([*columns])
-    first = parts[0]
-    if isinstance(first, ObjectPath):
+    if stored := [part for part in parts if isinstance(part, ObjectPath)]:
         # A store keeps checksums of its own.
-        keys = [part.key for part in parts if isinstance(part, ObjectPath)]
-        found = ds.dataset(keys, ours, "parquet", first.filesystem)
+        keys = [part.key for part in stored]
+        found = ds.dataset(keys, ours, "parquet", stored[0].filesystem)
     else:
         for part in parts:
             if not is_intact(part):
@@ -112,7 +156,7 @@ def is_sound(part: Location, table: str) -> bool:
     try:
         if not is_intact(part):
             return False
-        file = pq.ParquetFile(source(part))
+        file = pq.ParquetFile(part if isinstance(part, Path) else io.BytesIO(part.read_bytes()))
         ours = SCHEMAS[table]
         known = [field for field in file.schema_arrow if field.name in ours.names]
         if ours.names[0] not in file.schema_arrow.names or any(

@@ -1,9 +1,7 @@
 """A run directory: all its paths, and its tables as they are read and merged.
 
 Parts of a table are whole Parquet files in one folder per table, so that any tool can read the
-folder while a study runs. On a file system, files are merged under the run's lock, when no pass
-runs; in an object store, which cannot put one listing in the place of another, they stay as they
-are.
+folder while a study runs.
 """
 
 import io
@@ -11,10 +9,10 @@ import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import count, repeat
+from contextlib import suppress
+from itertools import compress, count, repeat
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,15 +26,13 @@ from results.store import merging
 from results.store.files import move, write_whole
 from results.store.invariants import contradictions, heads, needed, once, wrong
 from results.store.objects import Location, located
-from results.store.parts import is_sound, read_parts, sealed
-from results.store.replacement import replacement
+from results.store.parts import is_sound, read_parts, replacement, sealed
 
 MERGE_ABOVE = 8
 """Number of small parts that a table may have before `merge` makes fewer, larger ones."""
 _READ_ATTEMPTS = 5
 _READ_PAUSE = 0.2
-_WRITING_SECONDS = 60.0
-"""A scrap of a report that is older is none that is being written."""
+_WRITING_SECONDS = 60.0  # a scrap of a report that is older is none that is being written
 _SCRAP = re.compile(r"\..+\.[0-9a-f]{8}")
 _READERS = 8
 """Parts that are looked at together: what takes time is the way to an object store and back."""
@@ -52,51 +48,28 @@ def refuse_run(folder: Location) -> None:
             raise ResultsError(f"{folder} belongs to the run directory {place}; name another.")
 
 
-@dataclass(frozen=True)
 class Store:
-    """One run directory, which need not exist yet."""
+    """One run directory, which need not exist yet: a folder, or an address (`s3://bucket/run`).
 
-    root: Location
-    """What `--out` names: a folder, or a place in an object store."""
+    Raises StoreError where it is an address that cannot be used.
+    """
 
-    @classmethod
-    def at(cls, place: str | Location) -> Self:
-        """Return the run directory of a name: a folder, or an address such as `s3://bucket/run`.
-
-        Raises StoreError where it is an address that cannot be used.
-        """
-        return cls(located(place))
-
-    @property
-    def study_file(self) -> Location:
+    def __init__(self, place: str | Location) -> None:
+        root = self.root = located(place)
+        """What `--out` names: a folder, or a place in an object store."""
+        self.study_file = root / "study.yaml"
         """The file of the study as last run, with every default filled in."""
-        return self.root / "study.yaml"
-
-    @property
-    def checkpoints(self) -> Location:
+        self.checkpoints = root / "checkpoints"
         """The folder that holds one folder per trial with a checkpoint."""
-        return self.root / "checkpoints"
-
-    @property
-    def report(self) -> Location:
+        self.report = root / "report"
         """The folder of page, figures and summary."""
-        return self.root / "report"
-
-    @property
-    def damaged(self) -> Location:
+        self.damaged = root / "damaged"
         """The folder that parts are set aside in when they cannot be read."""
-        return self.root / "damaged"
-
-    @property
-    def lock(self) -> Location:
+        self.lock = root / "run.lock"
         """The lock file, held by the one `run` that may write."""
-        return self.root / "run.lock"
-
-    @property
-    def names(self) -> set[str]:
-        """Names of all that a run directory holds; anything else in it is not ours."""
         files = (self.study_file, self.checkpoints, self.report, self.damaged, self.lock)
-        return {*SCHEMAS, *(file.name for file in files)}
+        self.names = {*SCHEMAS, *(file.name for file in files)}
+        """Names of all that a run directory holds; anything else in it is not ours."""
 
     def folder(self, table: str) -> Location:
         """Return the folder of a table's parts."""
@@ -109,10 +82,7 @@ class Store:
         return sorted(self.folder(table).glob("[!.]*.parquet"))
 
     def read(
-        self,
-        table: str,
-        columns: Sequence[str] | None = None,
-        where: pc.Expression | None = None,
+        self, table: str, columns: Sequence[str] | None = None, where: pc.Expression | None = None
     ) -> pa.Table:
         """Return the rows of a table, all or where a condition holds, with its full schema.
 
@@ -156,7 +126,9 @@ class Store:
 
     def _generation(self, table: str) -> int:
         """Return a number that changes when parts are merged; in an object store none ever are."""
-        return merging.generation(self.root, table) if isinstance(self.root, Path) else 0
+        with suppress(OSError):
+            return (self.root / table).stat().st_ino if isinstance(self.root, Path) else 0
+        return 0
 
     def study(self) -> dict[str, Any]:
         """Return the resolved study as last run: the keys and values of its YAML file.
@@ -164,7 +136,7 @@ class Store:
         Raises StoreError where there is none, or it cannot be read.
         """
         try:
-            study = yaml.safe_load(self.study_file.read_text())
+            study = yaml.safe_load(self.study_file.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             raise StoreError(
                 f"{self.root}: no study has run here (study.yaml is absent). Name the folder that "
@@ -215,13 +187,12 @@ class Store:
 
         Every row that can be read counts once all the same, and none without a name.
         """
-        said, broken = [], False
+        said = []
         for table in SCHEMAS:
             try:
                 held = self._held(table, needed(table))
             except StoreError as error:
                 said.append(str(error))
-                broken = True
                 continue
             if bad := int(wrong(table, heads(table, held)).sum()):
                 what = "row is there twice, or has" if bad == 1 else "rows are there twice, or have"
@@ -229,23 +200,29 @@ class Store:
                     whose = "trial's" if bad == 1 else "trials'"
                     what = f"{whose} predictions are there twice, or have"
                 said.append(f"{table}: {bad} {what} no name")
-        if broken:
-            return said
-        # In the order in which nothing is claimed before it is there.
-        trials = self.read("trials", ["trial_id", "status", "epochs_done", "measured"])
-        epochs = self.read("epochs", ["trial_id", "epoch"])
-        predicted = self.read("predictions", ["trial_id"], where=pc.field("example") == 0)
-        return said + contradictions(trials, epochs, predicted)
+        # What cannot be read is said above.
+        with suppress(StoreError):
+            # In the order in which nothing is claimed before it is there.
+            trials = self.read("trials", ["trial_id", "status", "epochs_done", "measured"])
+            epochs = self.read("epochs", ["trial_id", "epoch"])
+            predicted = self.read("predictions", ["trial_id"], where=pc.field("example") == 0)
+            said += contradictions(trials, epochs, predicted)
+        return said
 
     def scraps(self) -> list[Path]:
         """Return the files and folders that a killed process left of what it was writing."""
         if not isinstance(self.root, Path):
             return []
-        folders = [self.root, *(self.root / table for table in SCHEMAS)]
-        found = [file for folder in folders for file in _scraps(folder)]
+        folders = [self.root, *(self.root / name for name in ("report", *SCHEMAS))]
+        hidden = [file for folder in folders for file in folder.glob(".*.*")]
         # A report may be written right now: that needs no lock.
         recent = time.time() - _WRITING_SECONDS
-        found += [file for file in _scraps(self.root / "report") if file.stat().st_mtime < recent]
+        found = [
+            file
+            for file in hidden
+            if _SCRAP.fullmatch(file.name)
+            and (file.parent != self.report or file.stat().st_mtime < recent)
+        ]
         return found + [folder for table in SCHEMAS for folder in merging.asides(self.root, table)]
 
     def repair(self) -> list[str]:
@@ -262,9 +239,8 @@ class Store:
             parts = self.parts(table)
             with ThreadPoolExecutor(_READERS) as readers:
                 sound = list(readers.map(is_sound, parts, repeat(table)))
-            for part in (part for part, good in zip(parts, sound, strict=True) if not good):
-                aside = self._aside(table, part)
-                move(part, aside)
+            for part in compress(parts, (not good for good in sound)):
+                move(part, aside := self._aside(table, part))
                 messages.append(
                     f"{part} is damaged and was set aside as {aside}; "
                     "what only it held is trained again."
@@ -321,7 +297,3 @@ class Store:
         if isinstance(self.root, Path):
             for table in SCHEMAS:
                 merging.merge(self.root, table, name, above)
-
-
-def _scraps(folder: Path) -> list[Path]:
-    return [file for file in folder.glob(".*.*") if _SCRAP.fullmatch(file.name)]

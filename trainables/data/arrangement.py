@@ -29,6 +29,12 @@ USUAL_NAMES = {
 """What the parts of a data set are called, the most usual name first, in small letters."""
 
 
+def parts_of(name: str) -> set[str]:
+    """Return the parts with a usual name among a name's words, such as train_images or val2017."""
+    words = re.split(r"[^a-z]+", name.lower())
+    return {part for part, usual in USUAL_NAMES.items() if not {*usual}.isdisjoint(words)}
+
+
 @dataclass(frozen=True, eq=False)
 class Parts:
     """The parts of a data set as its source brings them."""
@@ -65,85 +71,62 @@ class Readable(ABC):
 
         Raises DataError where there is no test part and none is to be carved, or both.
         """
-        return arranged(self.parts(), source or Source())
-
-
-def arranged(parts: Parts, source: Source) -> Reading:
-    """Return the training and the test set that a study works with; raises DataError likewise."""
-    splits, notes = _grouped(parts.splits, source), [*parts.notes]
-    train, test, validation = splits["train"], splits.get("test"), splits.get("validation")
-    if source.group != "content":
-        notes += _across(splits)
-    if test is None:
-        if source.test is None:
-            # Test on what validates, or carve a test part.
-            if "validation" in parts.roots:
-                other = parts.roots["validation"]
-                block = {"path": {"train": parts.roots["train"], "test": other}}
-                raise OtherLayout(f"{parts.lack}, but {other.name}", "test on it", block)
-            raise OtherLayout(parts.lack, "hold a fifth of train back for it", {"test": 0.2})
-        if not train.labels.size:
-            raise DataError(f"{train.where}: no images; at least one is needed")
+        parts, source = self.parts(), source or Source()
+        splits, names = parts.splits, parts.class_names
+        notes, asked = [*parts.notes], source.group
+        if asked is not None and all(split.groups is None for split in splits.values()):
+            splits = {k: replace(v, groups=_groups(v, asked, source)) for k, v in splits.items()}
+        train, test, validation = splits["train"], splits.get("test"), splits.get("validation")
+        if asked != "content":
+            notes += _across(splits)
+        if test is None:
+            if source.test is None:
+                # Test on what validates, or carve a test part.
+                if "validation" in parts.roots:
+                    other = parts.roots["validation"]
+                    block = {"path": {"train": parts.roots["train"], "test": other}}
+                    raise OtherLayout(f"{parts.lack}, but {other.name}", "test on it", block)
+                raise OtherLayout(parts.lack, "hold a fifth of train back for it", {"test": 0.2})
+            if not train.labels.size:
+                raise DataError(f"{train.where}: no images; at least one is needed")
+            groups = _numbers(train)
+            kept, held_out = carve(train.labels, source.test, names, "test", groups)
+            text = f"{held_out.size} of {train.labels.size} training images are the test set"
+            notes.append(Note("test-carved", "note", text))
+            train, test = train.only(kept), train.only(held_out)
+        elif source.test is not None:
+            raise DataError(f"data.test: {test.where} is the test set already; take data.test away")
+        given = 0
+        if validation is not None:
+            count = validation.labels.size
+            text = f"the {count} images of {validation.where} "
+            if source.validation is None:
+                train, given = _joined(train, validation), count
+                text += "validate"
+            else:
+                why = "as the study states or its run directory began"
+                text += f"are left aside: data.validation is {source.validation}, {why}"
+            notes.append(Note("validation-part", "note", text))
+        arrangement: dict[str, Any] = {"validation": given} if given else {}
         groups = _numbers(train)
-        kept, held_out = carve(train.labels, source.test, parts.class_names, "test", groups)
-        train, test = train.only(kept), train.only(held_out)
-        text = f"{held_out.size} of {kept.size + held_out.size} training images are the test set"
-        notes.append(Note("test-carved", "note", text))
-    elif source.test is not None:
-        raise DataError(f"data.test: {test.where} is the test set already; take data.test away")
-    given = 0
-    if validation is not None:
-        where, count = validation.where, validation.labels.size
-        if source.validation is None:
-            train, given = _joined(train, validation), count
-            text = f"the {count} images of {where} validate"
-        else:
-            text = (
-                f"the {count} images of {where} are left aside: data.validation is "
-                f"{source.validation}, as the study states or its run directory began"
-            )
-        notes.append(Note("validation-part", "note", text))
-    names, files = parts.class_names, parts.files
-    arrangement: dict[str, Any] = {"validation": given} if given else {}
-    groups = _numbers(train)
-    if groups is not None:
-        arrangement["groups"] = sha256(groups.tobytes()).hexdigest()[:32]
-        text = f"the training images are of {np.unique(groups).size} groups, which stay together"
-        notes.append(Note("groups", "note", text))
-    train = replace(train, groups=groups)
-    return Reading(train, test, names, files, tuple(notes), arrangement, given)
+        if groups is not None:
+            arrangement["groups"] = sha256(groups.tobytes()).hexdigest()[:32]
+            n_groups = np.unique(groups).size
+            text = f"the training images are of {n_groups} groups, which stay together"
+            notes.append(Note("groups", "note", text))
+        train = replace(train, groups=groups)
+        return Reading(train, test, names, parts.files, tuple(notes), arrangement, given)
 
 
 def _joined(first: Split, second: Split) -> Split:
-    groups = None
-    if first.groups is not None and second.groups is not None:
-        groups = np.concatenate([first.groups, second.groups])
+    groups = [each.groups for each in (first, second) if each.groups is not None]
     return Split(
         first.where,
         np.concatenate([first.labels, second.labels]),
         lambda: chain(first.contents(), second.contents()),
         lambda: chain(first.places(), second.places()),
-        groups,
+        np.concatenate(groups) if len(groups) == 2 else None,
     )
-
-
-def _grouped(splits: Mapping[str, Split], source: Source) -> dict[str, Split]:
-    """Return the parts with their groups: as the source brought them, or as a study asks for."""
-    asked = source.group
-    if asked is None or any(split.groups is not None for split in splits.values()):
-        return {**splits}
-    if asked == "content":
-        return {
-            part: replace(split, groups=_looks(split, source)) for part, split in splits.items()
-        }
-    try:
-        found = load_function(asked) if is_function(asked) else partial(_matched, asked)
-        return {
-            part: replace(split, groups=np.array([str(found(place)) for place in _inside(split)]))
-            for part, split in splits.items()
-        }
-    except Exception as problem:  # of a function, which may raise anything
-        raise DataError(f"data.group: {asked}: {problem}") from problem
 
 
 def _numbers(split: Split) -> NDArray[np.int64] | None:
@@ -158,18 +141,11 @@ def _across(splits: Mapping[str, Split]) -> Iterator[Note]:
     train = splits["train"].groups
     for part in ("validation", "test"):
         other = splits[part].groups if part in splits else None
-        if train is None or other is None:
-            continue
-        shared = np.intersect1d(train, other)
+        shared = np.arange(0) if train is None or other is None else np.intersect1d(train, other)
         if shared.size:
             text = f"{len(shared)} groups, such as {shared[0]}, have images in train and in {part}"
             advice = "data.group parts what is carved, not what comes along: move them to one side"
             yield Note("groups-across", "warning", text, advice)
-
-
-def _inside(split: Split) -> Iterator[str]:
-    """Return the places of images from the part's folder, so that it may lie anywhere."""
-    return (place.removeprefix(split.where).lstrip("/") for place in split.places())
 
 
 def _matched(pattern: str, place: str) -> str:
@@ -179,12 +155,18 @@ def _matched(pattern: str, place: str) -> str:
     return match[1] if match.re.groups else match[0]
 
 
-def _looks(split: Split, source: Source) -> NDArray[np.uint64]:
-    """Return a number of each image that images with equal pixels share; its own if damaged."""
-    decoded = partial(tried, partial(decode, sides=None, source=source))
-    with quiet():
-        found = [
-            digest[:8] if isinstance(picture, PictureError) else picture.look
-            for digest, picture in in_order(decoded, split.items())
-        ]
-    return np.frombuffer(b"".join(found), dtype=np.uint64)
+def _groups(split: Split, asked: str, source: Source) -> NDArray[Any]:
+    """Return the group of each image as a study asks for; its own if damaged, by content."""
+    if asked == "content":
+        decoded = partial(tried, partial(decode, sides=None, source=source))
+        with quiet():
+            found = in_order(decoded, split.items())
+            looks = [d[:8] if isinstance(p, PictureError) else p.look for d, p in found]
+        return np.frombuffer(b"".join(looks), dtype=np.uint64)
+    # From the part's folder, so that it may lie anywhere.
+    inside = (place.removeprefix(split.where).lstrip("/") for place in split.places())
+    try:
+        group = load_function(asked) if is_function(asked) else partial(_matched, asked)
+        return np.array([str(group(place)) for place in inside])
+    except Exception as problem:  # of a function, which may raise anything
+        raise DataError(f"data.group: {asked}: {problem}") from problem

@@ -1,7 +1,6 @@
 """What each update is fed: which examples, how they are cropped, and the network's input of them.
 
-All of it is a function of seed and position. Nothing here has a state to save: a trial that goes
-on from step s computes what it needs from s.
+All of it is a function of seed and position, so that nothing here has a state to save.
 """
 
 import hashlib
@@ -101,21 +100,17 @@ class Batches:
         """Return the batch of an update, counted from 0."""
         turn, place = divmod(step, self.per_pass)
         if turn != self._turn:
-            self._draw_pass(turn)
+            self._turn, generator = turn, self._generator("order", turn)
+            if self._chances is None:
+                order = torch.randperm(self._n, generator=generator)
+            else:
+                order = torch.multinomial(self._chances, self._n, True, generator=generator)
+            self._order = _moved(order, self._device)
+            if self._sides is not None:
+                crops = draw_crops(self._n, self._sides, self._generator("crops", turn))
+                self._crops = _moved(crops, self._device)
         span = slice(self._edges[place], self._edges[place + 1])
         return Batch(self._order[span], None if self._crops is None else self._crops[span])
-
-    def _draw_pass(self, turn: int) -> None:
-        self._turn = turn
-        generator = self._generator("order", turn)
-        if self._chances is None:
-            order = torch.randperm(self._n, generator=generator)
-        else:
-            order = torch.multinomial(self._chances, self._n, True, generator=generator)
-        self._order = _moved(order, self._device)
-        if self._sides is not None:
-            crops = draw_crops(self._n, self._sides, self._generator("crops", turn))
-            self._crops = _moved(crops, self._device)
 
     def _generator(self, purpose: str, turn: int) -> torch.Generator:
         return torch.Generator().manual_seed(derive_seed(self._seed, purpose, turn))
@@ -146,7 +141,10 @@ class Examples:
         """The device that places of examples are wanted on."""
         self.labels = _moved(torch.from_numpy(source.labels[self._chosen.numpy()]), self.home)
         if held is Held.DEVICE and device.type == "cpu" and not isinstance(images, Rows):
-            self._images, self._places = _shared(images), self._chosen
+            with warnings.catch_warnings():
+                # torch has no read-only tensors, and warns; nothing here writes to the images.
+                warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+                self._images, self._places = torch.from_numpy(images), self._chosen
             return
         self._rows = Rows.of(images) if isinstance(images, np.memmap) else images
         self._threads, self._part = (threads, _PART) if isinstance(images, Rows) else (1, n)
@@ -215,7 +213,6 @@ def _places(wanted: Batch | slice) -> Tensor | slice:
 
 
 def _spans(size: int, span: slice) -> Iterator[slice]:
-    """Yield a span in pieces of a size."""
     for start in range(span.start, span.stop, size):
         yield slice(start, min(start + size, span.stop))
 
@@ -294,13 +291,6 @@ class Preparation:
         if self._goal is None:
             return inputs
         return F.interpolate(inputs, size=self._goal, mode="bilinear", antialias=True)
-
-
-def _shared(array: NDArray[np.uint8]) -> Tensor:
-    with warnings.catch_warnings():
-        # torch has no read-only tensors, and warns; nothing here writes to the images.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)
 
 
 def _moved(values: Tensor, device: torch.device) -> Tensor:

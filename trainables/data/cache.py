@@ -50,10 +50,8 @@ def cache_folder() -> Path:
 
 def unwritable(problem: OSError) -> DataError:
     """Return the error of a cache folder that cannot be written to."""
-    return DataError(
-        f"cache folder {cache_folder()}: {problem.strerror or problem}; free some room there or "
-        f"set {FOLDER_VARIABLE} to another folder"
-    )
+    mend = f"free some room there or set {FOLDER_VARIABLE} to another folder"
+    return DataError(f"cache folder {cache_folder()}: {problem.strerror or problem}; {mend}")
 
 
 @contextmanager
@@ -107,8 +105,7 @@ def kept(
     the same wait for one. `anew` writes what is there already too. Raises DataError where the
     cache folder has no room.
     """
-    known = None if anew else read(entry)
-    if known is not None:
+    if not anew and (known := read(entry)) is not None:
         return known
     with locked(entry.name):
         known = None if anew else read(entry)  # written by another process meanwhile
@@ -126,12 +123,10 @@ def kept(
 
 def is_as_written(entry: Path, checksums: Mapping[str, int]) -> bool:
     """Return whether an entry's files have these checksums, compared once in each process."""
-    if entry not in _checked and any(
-        checksum(entry / name) != value for name, value in checksums.items()
-    ):
-        return False
-    _checked.add(entry)
-    return True
+    sums = checksums.items()
+    if entry not in _checked and all(checksum(entry / name) == value for name, value in sums):
+        _checked.add(entry)
+    return entry in _checked
 
 
 def checksum(file: Path) -> int:
@@ -159,9 +154,7 @@ def opened_json(content: bytes) -> Any:
     return json.loads(text)
 
 
-def evidence_key(
-    evidence: Sequence[Path], *more: object, settled_seconds: float = SETTLED_SECONDS
-) -> str | None:
+def evidence_key(evidence: Sequence[Path], *more: object) -> str | None:
     """Return a key that changes when one of the files does; None while one is too fresh or absent.
 
     The files' names, sizes, times and inodes stand for their content, as in git's index. A change
@@ -172,7 +165,7 @@ def evidence_key(
         for path in evidence:
             state = path.stat()
             changed = max(state.st_mtime_ns, state.st_ctime_ns)
-            if changed > time.time_ns() - settled_seconds * 1e9:
+            if changed > time.time_ns() - SETTLED_SECONDS * 1e9:
                 return None
             signs = (str(path), state.st_size, changed, state.st_mtime_ns, state.st_ino)
             digest.update(repr(signs).encode())
@@ -189,11 +182,10 @@ def remember(key: str, facts: Mapping[str, object]) -> None:
 
 def recall(key: str) -> dict[str, Any] | None:
     """Return what was remembered under a key, or None."""
-    try:
+    with suppress(OSError, ValueError):
         facts = opened_json(_memory(key).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return facts if isinstance(facts, dict) else None
+        return facts if isinstance(facts, dict) else None
+    return None
 
 
 def _memory(key: str) -> Path:

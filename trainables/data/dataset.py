@@ -1,14 +1,14 @@
 """The images of a study: inspected without decoding, decoded once per node, shared by all trials.
 
-A decoded set lies in the cache folder as .npy files that every trial maps read-only: the pages are
-shared by all processes of the node, and a trial's private memory holds none of them. Of images that
-the disk has no room for so, the folder holds what the data set stores, decoded at each use.
+A decoded set lies in the cache folder as .npy files that every trial maps read-only, so that all
+processes share the pages; where the disk has no room for it, as stored, decoded at each use.
 """
 
 import hashlib
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from results.phrases import byte_size
 from trainables.data import cache
 from trainables.data.content import Content, tried
-from trainables.data.decoding import Progress, listed, write_arrays
+from trainables.data.decoding import Decoding, Progress
 from trainables.data.holding import DISK_SHARE
 from trainables.data.info import INFO, LOOK, DataInfo, look_key
 from trainables.data.pictures import DECODING_VERSION, decode, examine, quiet
-from trainables.data.reading import Pixels, Reading, in_order
+from trainables.data.reading import Pixels, in_order
 from trainables.data.rows import Rows, mapped, open_images
 from trainables.data.sources import origin
 from trainables.data.splits import Training
@@ -73,8 +73,7 @@ def inspect(source: Source) -> DataInfo:
     """
     found = origin(source)
     key = cache.evidence_key(found.evidence() or (), _INSPECTION, source.model_dump_json())
-    known = cache.recall(key) if key is not None else None
-    if known is not None:
+    if key is not None and (known := cache.recall(key)) is not None:
         info = INFO.validate_python(known)
     else:
         reading = found.read(source)
@@ -82,14 +81,12 @@ def inspect(source: Source) -> DataInfo:
         with quiet():
             for digest, head in in_order(look, chain(reading.train.items(), reading.test.items())):
                 content.add(digest, head)
-        info = _information(reading, source, content)
+        info = content.info()
         if key is not None:
             cache.remember(key, INFO.dump_python(info))
-    if source.damaged == "skip":
-        # Which pixels are damaged is known once they were decoded.
-        decoded = cache.recall(_skipping(info.content, source))
-        if decoded is not None:
-            info = replace(INFO.validate_python(decoded), class_names=info.class_names)
+    # Which pixels are damaged is known once they were decoded.
+    if source.damaged == "skip" and (decoded := cache.recall(_skipping(info.content, source))):
+        info = replace(INFO.validate_python(decoded), class_names=info.class_names)
     seen = cache.recall(look_key(info.content, source))
     return replace(info, look=None if seen is None else LOOK.validate_python(seen))
 
@@ -98,36 +95,6 @@ def _skipping(content: str, source: Source) -> str:
     settings = source.model_dump_json(exclude={"path", "source"})
     said = f"{_INSPECTION}{content}{settings}"
     return f"skip-{hashlib.sha256(said.encode()).hexdigest()[:32]}"
-
-
-def _information(reading: Reading, source: Source, content: Content) -> DataInfo:
-    said = listed(content.damaged.values(), content.hash) if content.damaged else ""
-    if said and source.damaged == "refuse":
-        raise DataError(said)
-    kept = content.readable()
-    shapes = tuple(sorted(content.shapes.items()))
-    return DataInfo(
-        fingerprint=content.fingerprint,
-        train_labels=kept.train.labels,
-        test_labels=kept.test.labels,
-        class_names=kept.class_names,
-        sides=shapes[0][0] if len(shapes) == 1 else None,
-        content=content.hash,
-        train_fingerprint=content.fingerprint_of("train"),
-        test_fingerprint=content.fingerprint_of("test"),
-        test_images=content.test_images,
-        shapes=shapes,
-        n_deep=content.n_deep,
-        n_alpha=content.n_alpha,
-        stored_bytes=content.stored_bytes,
-        copies=content.copies,
-        left_out=tuple(content.damaged),
-        skipped=said.partition("; ")[0],
-        files=reading.files,
-        remarks=reading.remarks,
-        given_validation=kept.given_validation,
-        groups=kept.train.groups,
-    )
 
 
 def places(source: Source, info: DataInfo, part: str) -> list[str]:
@@ -184,16 +151,14 @@ def open_dataset(
         # What a function gives is pixels.
         as_stored = not source.is_function and is_stored(source, inspect(source), goal)
         with quiet():
-            content, look = write_arrays(folder, reading, source, goal, progress, as_stored)
-        info = _information(reading, source, content)
-        cache.remember(look_key(content.hash, source), LOOK.dump_python(look))
+            info, look = Decoding(folder, reading, source, goal, progress, as_stored).run()
+        cache.remember(look_key(info.content, source), LOOK.dump_python(look))
         if source.damaged == "skip":
-            cache.remember(_skipping(content.hash, source), INFO.dump_python(info))
+            cache.remember(_skipping(info.content, source), INFO.dump_python(info))
         if info.fingerprint != fingerprint:
-            raise _Others(
-                f"{reading.train.where}: not the images and labels that the study was planned "
-                "with: they have changed since, or differ on this node; bring them back or plan "
-                "anew"
+            raise DataError(
+                f"{reading.train.where}: not the images and labels that the study was planned with:"
+                " they have changed since, or differ on this node; bring them back or plan anew"
             )
 
     read = partial(_opened, source=source, goal=goal)
@@ -206,17 +171,13 @@ def look_at(source: Source, goals: Iterable[Sides | None], progress: Progress | 
     for goal in goals:
         try:
             open_dataset(source, info.fingerprint, goal, progress, anew=info.look is None)
-        except _Others:
-            if source.damaged == "refuse":
+        except DataError:
+            if source.damaged == "refuse" or inspect(source).fingerprint == info.fingerprint:
                 raise
             # Damaged images were found, and are left out from now on.
             open_dataset(source, inspect(source).fingerprint, goal, progress)
         info = inspect(source)
     return info
-
-
-class _Others(DataError):
-    """The images are not those that were expected."""
 
 
 def _entry(fingerprint: str, source: Source, goal: Sides | None) -> Path:
@@ -231,22 +192,19 @@ def _entry(fingerprint: str, source: Source, goal: Sides | None) -> Path:
 
 def _opened(entry: Path, source: Source, goal: Sides | None) -> Dataset | None:
     """Return what an entry holds, compared with its checksums once; None where it is not whole."""
-    try:
+    with suppress(OSError, ValueError, EOFError, LookupError, TypeError):
         held = cache.opened_json((entry / "classes.json").read_bytes())
-        written = held["crc32"]
-        if not cache.is_as_written(entry, written):
+        if not cache.is_as_written(entry, held["crc32"]):
             return None
         train, test = (_part(entry, part, held, source, goal) for part in ("train", "test"))
-        groups = np.load(entry / "train-groups.npy") if "train-groups.npy" in written else None
+        file = entry / "train-groups.npy"
+        groups = np.load(file) if file.name in held["crc32"] else None
         known = Training(train.labels, held["names"], held["given"], groups)
-    except (OSError, ValueError, EOFError, LookupError, TypeError):
-        return None
-    return Dataset(train, test, known, entry.name)
+        return Dataset(train, test, known, entry.name)
+    return None
 
 
-def _part(
-    entry: Path, part: str, held: dict[str, Any], source: Source, goal: Sides | None
-) -> Images:
+def _part(entry: Path, part: str, held: Any, source: Source, goal: Sides | None) -> Images:
     images = open_images(entry, part, held, goal, source)
     labels, sums = mapped(entry / f"{part}-labels.npy"), f"{part}-sums.npy"
     is_pixels = isinstance(images, Rows) or images.dtype == np.uint8

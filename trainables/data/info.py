@@ -18,11 +18,8 @@ from trainables.trial import Source
 
 _LOOK = 1
 """Raised when the same pixels tell something else."""
-_Numbers = Annotated[
-    NDArray[np.int64],
-    PlainValidator(lambda labels: np.array(labels, dtype=np.int64)),
-    PlainSerializer(lambda labels: labels.tolist()),
-]
+_AS_ARRAY = PlainValidator(lambda labels: np.array(labels, dtype=np.int64))
+_Numbers = Annotated[NDArray[np.int64], _AS_ARRAY, PlainSerializer(lambda labels: labels.tolist())]
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -39,16 +36,13 @@ class Copies:
     @classmethod
     def among(cls, train: NDArray[np.uint64], test: NDArray[np.uint64]) -> "Copies":
         """Return the copies among images of which equal ones share a number, shape (n,) each."""
-        known, first, place = np.unique(train, return_index=True, return_inverse=True)
-        firsts = first[place]
-        again = np.flatnonzero(firsts != np.arange(train.size))
-        at = np.minimum(np.searchsorted(known, test), max(known.size - 1, 0))
-        seen = np.flatnonzero(known[at] == test) if known.size else np.arange(0)
-        return cls(_pairs(again, firsts[again]), _pairs(seen, first[at[seen]]))
-
-
-def _pairs(copies: NDArray[np.int64], firsts: NDArray[np.int64]) -> Pairs:
-    return tuple(zip(copies.tolist(), firsts.tolist(), strict=True))
+        both = np.concatenate([train, test])
+        _, first, place = np.unique(both, return_index=True, return_inverse=True)
+        in_train, in_test = np.split(first[place], [train.size])
+        again = np.flatnonzero(in_train != np.arange(train.size))
+        seen = np.flatnonzero(in_test < train.size)
+        pairs = ((again, in_train[again]), (seen, in_test[seen]))
+        return cls(*(tuple(map(tuple, np.stack(each, axis=1).tolist())) for each in pairs))
 
 
 @dataclass(frozen=True)
@@ -145,10 +139,9 @@ class DataInfo:
         """Return the bytes of all images as RGB; DataError where they have no size in common."""
         sides = goal or self.sides
         if sides is None:
-            raise DataError(
-                "recipe.image_size: the images differ in size; set what all are brought to, such "
-                "as 224, or 96x224 (height and width in pixels)"
-            )
+            size = "such as 224, or 96x224 (height and width in pixels)"
+            said = "recipe.image_size: the images differ in size; set what all are brought to"
+            raise DataError(f"{said}, {size}")
         return (self.n_train + self.n_test) * sides[0] * sides[1] * 3
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -43,14 +44,11 @@ class Inventory:
     bits: int | None = None
 
     def __str__(self) -> str:
-        """Return one line: classes, counts, files."""
         classes = [f"{name} {train}" for name, (train, _) in self.classes.items()]
         held_out = f" ({self.validation} of them validation)" if self.validation else ""
         files = f"; from {folded(self.files)}" if self.files else ""
-        return (
-            f"data: {len(classes)} classes ({folded(classes)}), {self.train} train"
-            f"{held_out}, {self.test} test{files}"
-        )
+        counts = f"{self.train} train{held_out}, {self.test} test"
+        return f"data: {len(classes)} classes ({folded(classes)}), {counts}{files}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it as documents hold it."""
@@ -69,10 +67,8 @@ def take_stock(
     info: DataInfo, source: Source, held_out: NDArray[np.int64], goals: Iterable[Sides | None]
 ) -> Inventory:
     """Return what was read; goals are heights and widths that trials bring images to, or None."""
-    counts = (
-        np.bincount(labels, minlength=info.n_classes).tolist()
-        for labels in (info.train_labels, info.test_labels)
-    )
+    parts = info.train_labels, info.test_labels
+    counts = (np.bincount(labels, minlength=info.n_classes).tolist() for labels in parts)
     repeats = _repeats(info, held_out)
     return Inventory(
         classes=dict(zip(info.class_names, zip(*counts, strict=True), strict=True)),
@@ -83,8 +79,7 @@ def take_stock(
         notes=(
             *info.remarks,
             *_of_classes(info, held_out),
-            *_of_pictures(info, source),
-            *_of_shapes(info, source, goals),
+            *_of_pictures(info, source, goals),
             *_of_copies(info, source, repeats),
         ),
         repeats=repeats,
@@ -106,16 +101,13 @@ def _of_classes(info: DataInfo, held_out: NDArray[np.int64]) -> Iterator[Note]:
         absent = np.setdiff1d(np.arange(info.n_classes), labels)
         if absent.size:
             names = folded([info.class_names[label] for label in absent])
-            yield Note(
-                "class-absent",
-                "note",
-                f"{part} has no image of {names}, so that nothing is known there about "
-                f"{'it' if absent.size == 1 else 'them'}",
-            )
+            they = "it" if absent.size == 1 else "them"
+            text = f"{part} has no image of {names}, so that nothing is known there about {they}"
+            yield Note("class-absent", "note", text)
 
 
-def _of_pictures(info: DataInfo, source: Source) -> Iterator[Note]:
-    look = info.look
+def _of_pictures(info: DataInfo, source: Source, goals: Iterable[Sides | None]) -> Iterator[Note]:
+    look, n_images = info.look, info.n_train + info.n_test
     if info.n_deep:
         scale = "by the bits that the training images use (known once they are decoded)"
         if source.range:
@@ -132,38 +124,24 @@ def _of_pictures(info: DataInfo, source: Source) -> Iterator[Note]:
     if info.left_out:
         yield Note("damaged-images", "warning", f"{info.skipped}; left out")
     if look is not None and look.n_flat:
-        text = f"{look.n_flat} of {info.n_train + info.n_test} images have one colour all over"
+        text = f"{look.n_flat} of {n_images} images have one colour all over"
         yield Note("flat-images", "warning", f"{text}, such as {look.flat}", "look at them")
     if look is not None and look.is_even:
-        yield Note(
-            "even-images",
-            "warning",
-            "all training images together hardly differ from one grey level, so that normalising "
-            "them makes noise as large as what they show",
-            "another data.background may show what is transparent"
-            if n_clear
-            else "look at how they are stored; data.range scales images of more than 8 bits",
-        )
-
-
-def _of_shapes(info: DataInfo, source: Source, goals: Iterable[Sides | None]) -> Iterator[Note]:
-    if source.fit != "crop":
-        return
-    n_images = info.n_train + info.n_test
-    shares = {
-        goal: sum(count * cut_share(own, goal) for own, count in info.shapes) / n_images
-        for goal in goals
-        if goal is not None
-    }
-    goal, share = max(shares.items(), key=lambda each: each[1], default=((0, 0), 0.0))
+        so = "so that normalising them makes noise as large as what they show"
+        text = f"all training images together hardly differ from one grey level, {so}"
+        advice = "look at how they are stored; data.range scales images of more than 8 bits"
+        if n_clear:
+            advice = "another data.background may show what is transparent"
+        yield Note("even-images", "warning", text, advice)
+    cropped = [goal for goal in goals if goal is not None and source.fit == "crop"]
+    cut = [sum(count * cut_share(own, goal) for own, count in info.shapes) for goal in cropped]
+    share, goal = max(zip(cut, cropped, strict=True), key=itemgetter(0), default=(0.0, (0, 0)))
+    share /= n_images
     if share >= _CUT[0]:
-        yield Note(
-            "images-cut",
-            "warning" if share > _CUT[1] else "note",
-            f"bringing images to {goal[1]}×{goal[0]} keeps their middle and cuts "
-            f"{100 * share:.0f} % of their pixels away",
-            "data.fit: squash or pad keeps all",
-        )
+        away = f"cuts {100 * share:.0f} % of their pixels away"
+        text = f"bringing images to {goal[1]}×{goal[0]} keeps their middle and {away}"
+        advice = "data.fit: squash or pad keeps all"
+        yield Note("images-cut", "warning" if share > _CUT[1] else "note", text, advice)
 
 
 def _repeats(info: DataInfo, held_out: NDArray[np.int64]) -> dict[str, int]:
@@ -192,10 +170,6 @@ def _of_copies(info: DataInfo, source: Source, repeats: Mapping[str, int]) -> It
     if repeats["test"] > _SEEN * info.n_test:
         how = "pixel by pixel" if info.look else "to the last byte"
         first = places(source, info, "test")[info.known_copies.test[0][0]]
-        yield Note(
-            "seen-images",
-            "warning",
-            f"{repeats['test']:,} of {info.n_test:,} test images, such as {first}, are training "
-            f"images too, {how}, so that test accuracy rewards learning by heart",
-            "take them out of one of the two",
-        )
+        seen = f"{repeats['test']:,} of {info.n_test:,} test images, such as {first}, are training"
+        text = f"{seen} images too, {how}, so that test accuracy rewards learning by heart"
+        yield Note("seen-images", "warning", text, "take them out of one of the two")

@@ -89,13 +89,20 @@ def examine(item: Item, source: Source = _PLAIN) -> Header:
     """Return what an image's header tells, without decoding it; raises as `decode` does."""
     if isinstance(item.content, np.ndarray):
         height, width, _ = item.content.shape
-        return Header(_digest(item.content), (height, width))
+        digest = hashlib.sha256(repr(item.content.shape).encode() + item.content.tobytes()).digest()
+        return Header(digest, (height, width))
     data = encoded(item)
     with _open(item, data, source) as image:
         header = _header(data, image)
         with _damage_named(item):
-            sides = _upright(data, image)
-    return header._replace(sides=sides)
+            # Pillow decodes a PNG to look behind its pixels, whether or not anything is there.
+            late = (data.find(mark, data.rfind(b"IDAT")) for mark in _LATE)
+            is_early = image.format == "PNG" and max(late) < 0
+            exif = Image.Image.getexif(image) if is_early else image.getexif()
+            # The sides of a TIFF are turned as soon as it is opened.
+            width, height = getattr(image, "_tile_size", image.size)
+            is_turned = exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return header._replace(sides=(width, height) if is_turned else (height, width))
 
 
 def decode(
@@ -137,15 +144,14 @@ def decode(
 
 
 @contextmanager
-def _damage_named(item: Item) -> Iterator[None]:
+def _damage_named(item: Item, what: str = "the image") -> Iterator[None]:
     try:
         yield
     except (MemoryError, PictureError):
         raise
     except Exception as problem:  # Pillow's decoders raise whatever a damaged file makes them
-        raise PictureError(
-            item.where, f"the image is damaged ({problem}); replace it or take it out"
-        ) from problem
+        why = f"{what} is damaged ({problem}); replace it or take it out"
+        raise PictureError(item.where, why) from problem
 
 
 def cut_share(sides: Sides, goal: Sides) -> float:
@@ -184,27 +190,10 @@ def _header(data: bytes, image: Image.Image) -> Header:
     return Header(digest, sides, is_deep, image.has_transparency_data, len(data))
 
 
-def _upright(data: bytes, image: Image.Image) -> Sides:
-    """Return the height and width that an image will have once it is decoded."""
-    # Pillow decodes a PNG to look behind its pixels, whether or not anything is there.
-    late = (data.find(mark, data.rfind(b"IDAT")) for mark in _LATE)
-    is_early = image.format == "PNG" and max(late) < 0
-    exif = Image.Image.getexif(image) if is_early else image.getexif()
-    # The sides of a TIFF are turned as soon as it is opened.
-    width, height = getattr(image, "_tile_size", image.size)
-    is_turned = exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-    return (width, height) if is_turned else (height, width)
-
-
-def _digest(pixels: Pixels) -> bytes:
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
-
-
 def _look(pixels: Pixels) -> bytes:
     step = max(1, pixels.nbytes // _HASHED_BYTES)
-    own = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=8)
-    own.update(pixels[::step].tobytes())
-    return own.digest()
+    seen = repr(pixels.shape).encode() + pixels[::step].tobytes()
+    return hashlib.blake2b(seen, digest_size=8).digest()
 
 
 @cache
@@ -219,18 +208,13 @@ def _open(item: Item, data: bytes, source: Source) -> Image.Image:
     if not data:
         raise PictureError(item.where, "is empty, not an image; replace it or take it out")
     large = f"more than the {source.max_pixels:,} that are decoded; set data.max_pixels"
-    try:
-        image = Image.open(io.BytesIO(data), formats=_formats())
-    except UnidentifiedImageError as problem:
-        raise PictureError(item.where, _no_image(data)) from problem
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
-        raise PictureError(item.where, f"has too many pixels, {large}") from problem
-    except MemoryError:
-        raise
-    except Exception as problem:  # as in `_damage_named`
-        raise PictureError(
-            item.where, f"the image's header is damaged ({problem}); replace it or take it out"
-        ) from problem
+    with _damage_named(item, "the image's header"):
+        try:
+            image = Image.open(io.BytesIO(data), formats=_formats())
+        except UnidentifiedImageError as problem:
+            raise PictureError(item.where, _no_image(data)) from problem
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as problem:
+            raise PictureError(item.where, f"has too many pixels, {large}") from problem
     if image.width * image.height > source.max_pixels:
         raise PictureError(item.where, f"{image.width}×{image.height} pixels are {large}")
     if image.mode == "F" and source.range is None:
@@ -250,10 +234,8 @@ def _no_image(data: bytes) -> str:
 
 
 def _numbers(what: str) -> str:
-    return (
-        f"is not of a kind that is read: {what} no fixed range; state the values that become black "
-        "and white, such as data.range: [0, 1]"
-    )
+    mend = "state the values that become black and white, such as data.range: [0, 1]"
+    return f"is not of a kind that is read: {what} no fixed range; {mend}"
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -298,18 +280,15 @@ def _values(data: bytes, image: Image.Image) -> NDArray[np.float64]:
         return np.asarray(ImageOps.exif_transpose(image), dtype=np.float64)
     if found[1] == "LA":
         # As four bytes a pixel: upper and lower one of grey, then of alpha.
-        with _as_stored(data, "RGBA", "RGBA") as four:
-            upper = np.asarray(ImageOps.exif_transpose(four), dtype=np.float64)
+        upper = _as_stored(data, "RGBA", "RGBA")
         grey, alpha = (256 * upper[..., i] + upper[..., i + 1] for i in (0, 2))
         return np.stack([grey, grey, grey, alpha], axis=2)
-    other = "B" if found[2] in "LN" else "L"
-    with _as_stored(data, image.mode, other) as swapped:
-        lower = np.asarray(ImageOps.exif_transpose(swapped), dtype=np.float64)
+    lower = _as_stored(data, image.mode, "B" if found[2] in "LN" else "L")
     return 256 * np.asarray(ImageOps.exif_transpose(image), dtype=np.float64) + lower
 
 
-def _as_stored(data: bytes, mode: str, raw: str) -> Image.Image:
-    """Open an image whose bytes are taken as another raw mode, or in another order of bytes."""
+def _as_stored(data: bytes, mode: str, raw: str) -> NDArray[np.float64]:
+    """Return the pixels where bytes are taken as another raw mode, or in another order of bytes."""
     image = Image.open(io.BytesIO(data), formats=_formats())
 
     def named(args: Any) -> Any:
@@ -319,7 +298,7 @@ def _as_stored(data: bytes, mode: str, raw: str) -> Image.Image:
 
     image.tile = [tile._replace(args=named(tile.args)) for tile in image.tile]
     image._mode = mode
-    return image
+    return np.asarray(ImageOps.exif_transpose(image), dtype=np.float64)
 
 
 def _on_background(image: Image.Image, source: Source) -> tuple[Image.Image, bool]:

@@ -38,7 +38,6 @@ class Note:
     """What to do; empty where nothing need be done."""
 
     def __str__(self) -> str:
-        """Return text and advice, where there is one, as one sentence."""
         return "; ".join(filter(None, (self.text, self.advice))) + "."
 
 
@@ -112,11 +111,9 @@ class Reading:
         untrained = np.setdiff1d(np.arange(len(self.class_names)), trained)
         if untrained.size:
             tested = " (test has some)" * bool(np.isin(untrained[0], self.test.labels))
-            raise DataError(
-                f"{self.train.where}: no image of class "
-                f"{named(untrained[0], self.class_names)}{tested}; add some there or leave the "
-                "class out"
-            )
+            said = f"no image of class {named(untrained[0], self.class_names)}{tested}"
+            mend = "add some there or leave the class out"
+            raise DataError(f"{self.train.where}: {said}; {mend}")
 
 
 def in_order(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

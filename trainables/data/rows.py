@@ -7,20 +7,19 @@ import math
 import os
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.lib import format as npy
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from trainables.data.pictures import decode, quiet
 from trainables.data.reading import Item, Pixels
 from trainables.errors import DataError
 from trainables.recipe import Sides
 from trainables.trial import Source
-
-_BYTES = np.dtype(np.uint8)
 
 
 class Rows:
@@ -36,10 +35,10 @@ class Rows:
         edges: NDArray[np.int64],
         shape: tuple[int, ...],
         pixels: Callable[[Item], NDArray[Any]],
-        dtype: np.dtype[Any] = _BYTES,
+        dtype: DTypeLike = np.uint8,
     ) -> None:
         self.file, self._edges, self._pixels = file, edges, pixels
-        self.shape, self.dtype = (edges.size - 1, *shape), dtype
+        self.shape, self.dtype = (edges.size - 1, *shape), np.dtype(dtype)
         # Held open, since another process may put a mended file in its place.
         self._handle = os.open(file, os.O_RDONLY)
         weakref.finalize(self, os.close, self._handle)
@@ -89,12 +88,8 @@ def open_images(
     file, edges = folder / f"{part}-images.stored", np.load(folder / f"{part}-edges.npy")
     if file.stat().st_size != edges[-1]:
         raise ValueError("not as long as its list says")
-    height, width = held["sides"]
-
-    def pixels(item: Item) -> Pixels:
-        return decode(item, goal, source, held["bits"], is_known=True).pixels
-
-    return Rows(file, edges, (height, width, 3), pixels)
+    read = partial(decode, sides=goal, source=source, bits=held["bits"], is_known=True)
+    return Rows(file, edges, (*held["sides"], 3), lambda item: read(item).pixels)
 
 
 def mapped(file: Path) -> NDArray[Any]:

@@ -2,21 +2,18 @@
 
 import importlib.util
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainables.data.arrangement import Parts, Readable
 from trainables.data.cache import cache_folder, locked
 from trainables.data.doors.folders import ImageFolder
 from trainables.data.doors.own import Function, array_split
 from trainables.data.doors.tables import Tables
-from trainables.data.reading import Pixels
 from trainables.data.splits import carve
 from trainables.errors import DataError
 from trainables.trial import BUILT_IN, Source
@@ -44,23 +41,15 @@ class Digits(Readable):
         """Return the data set, with all images enlarged."""
         rows = np.loadtxt(self.evidence()[0], delimiter=",")
         labels = rows[:, -1].astype(np.int64)
-        pixels = np.repeat(_enlarged(rows[:, :-1].reshape(-1, 8, 8))[..., None], 3, axis=3)
-        train, test = carve(labels, 0.2)
-        return Parts(
-            {
-                "train": array_split("digits, train", pixels[train], labels[train]),
-                "test": array_split("digits, test", pixels[test], labels[test]),
-            },
-            tuple("0123456789"),
-        )
-
-
-def _enlarged(images: NDArray[np.float64]) -> Pixels:
-    """Enlarge 8×8 images of 0 to 16 to 32×32, bilinearly: weights are eighths, hence exact."""
-    centres = np.clip((np.arange(32) + 0.5) / 4 - 0.5, 0, 7)
-    weights = np.clip(1 - np.abs(centres[:, None] - np.arange(8)), 0, 1)
-    grey: Pixels = np.floor(weights @ images @ weights.T * (255 / 16) + 0.5).astype(np.uint8)
-    return grey
+        # Enlarged bilinearly, from 0 to 16: weights are eighths, hence exact.
+        centres = np.clip((np.arange(32) + 0.5) / 4 - 0.5, 0, 7)
+        weights = np.clip(1 - np.abs(centres[:, None] - np.arange(8)), 0, 1)
+        large = weights @ rows[:, :-1].reshape(-1, 8, 8) @ weights.T
+        grey = np.floor(large * (255 / 16) + 0.5).astype(np.uint8)
+        pixels = np.repeat(grey[..., None], 3, axis=3)
+        drawn = zip(("train", "test"), carve(labels, 0.2), strict=True)
+        splits = {p: array_split(f"digits, {p}", pixels[own], labels[own]) for p, own in drawn}
+        return Parts(splits, tuple("0123456789"))
 
 
 _CIFAR = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
@@ -84,12 +73,11 @@ class Cifar(Readable):
         from trainables.vision import torchvision
 
         dataset = getattr(torchvision.datasets, self.name.upper())
-        parts = {"train": self._part(dataset, True), "test": self._part(dataset, False)}
+        held = {part: self._part(dataset, part == "train") for part in ("train", "test")}
         splits = {
-            part: array_split(f"{self.name}, {part}", held.data, held.targets)
-            for part, held in parts.items()
+            p: array_split(f"{self.name}, {p}", own.data, own.targets) for p, own in held.items()
         }
-        return Parts(splits, tuple(parts["train"].classes))
+        return Parts(splits, tuple(held["train"].classes))
 
     def _root(self) -> Path:
         """Return the folder that torchvision wants, also where the user named the one inside."""
@@ -98,13 +86,14 @@ class Cifar(Readable):
 
     def _part(self, dataset: Any, train: bool) -> Any:
         root = self._root()
-        try:
+        with suppress(RuntimeError):  # torchvision's word for absent or damaged
             return dataset(root, train=train)
-        except RuntimeError:  # torchvision's word for absent or damaged
-            pass
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with locked(f"{self.name}-download"), _impatient():
+            with locked(f"{self.name}-download"), ExitStack() as after:
+                # A dead connection is to fail: torchvision sets no time limit of its own.
+                after.callback(socket.setdefaulttimeout, socket.getdefaulttimeout())
+                socket.setdefaulttimeout(_SILENCE)
                 return dataset(root, train=train, download=True)
         except (OSError, RuntimeError, EOFError) as problem:
             raise DataError(
@@ -112,17 +101,6 @@ class Cifar(Readable):
                 f"{dataset.url} ({problem}); put {dataset.filename} from there, or its unpacked "
                 f"folder {dataset.base_folder}, into {root}"
             ) from problem
-
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """Let a dead connection fail: torchvision sets no time limit of its own."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_SILENCE)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def origin(source: Source) -> Readable:
@@ -137,10 +115,8 @@ def origin(source: Source) -> Readable:
             raise DataError(f"data.path: {name} needs one folder, not {{train: …, test: …}}")
         return Cifar(name, path if path is not None else cache_folder() / "downloads")
     if name not in BUILT_IN:
-        raise DataError(
-            f"data.source: {name} is unknown; valid are {', '.join(BUILT_IN)} and "
-            "package.module:function"
-        )
+        valid = f"{', '.join(BUILT_IN)} and package.module:function"
+        raise DataError(f"data.source: {name} is unknown; valid are {valid}")
     if path is None:
         raise DataError(f"data.path: source {name} needs the folder that holds train and test")
     columns = source.image, source.label, source.group

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 from trainables.errors import DataError
 from trainables.trial import Source
 
+Ints = NDArray[np.int64]
+Groups = Ints | None
+"""Number of every image's group, shape (n,): one group is never on two sides."""
 _CARVE, _DRAW = 0, 1
 """Keep the two uses of randomness apart: no trial's seed repeats the validation order."""
 
@@ -29,17 +33,16 @@ def share_to_count(share: float | Fraction, n_pool: int) -> int:
     The share is read as the simplest fraction it can stand for, so that 0.29 of 50 is 14.5 and
     gives 15, although the float 0.29 is a little less.
     """
-    exact = Fraction(share).limit_denominator(10**9) * n_pool
-    return int(exact + Fraction(1, 2))
+    return int(Fraction(share).limit_denominator(10**9) * n_pool + Fraction(1, 2))
 
 
 def carve(
-    labels: NDArray[np.int64],
+    labels: Ints,
     validation: float | int | Literal["test"],
     class_names: Sequence[str] = (),
     part: Literal["validation", "test"] = "validation",
-    groups: NDArray[np.int64] | None = None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    groups: Groups = None,
+) -> tuple[Ints, Ints]:
     """Part the training images into the pool that trials draw from and the validation set.
 
     The same labels are always carved alike, whatever the seed of a trial. Images of one group, by
@@ -53,35 +56,26 @@ def carve(
     if validation == "test":
         return np.arange(labels.size), np.arange(0)
     count = share_to_count(validation, labels.size) if validation < 1 else int(validation)
+    comes = f"data.{part}: {validation} comes to {count} of {labels.size} training images"
     if not 0 < count < labels.size:
-        raise DataError(
-            f"data.{part}: {validation} comes to {count} of {labels.size} training images; "
-            f"between 1 and {labels.size - 1} can be carved out"
-        )
+        raise DataError(f"{comes}; between 1 and {labels.size - 1} can be carved out")
     order = _order(labels, groups, _CARVE, *([1] if part == "test" else []))
     chosen = order[:count] if groups is None else _whole_groups(order, labels, groups, count)
     if not chosen.size:
-        raise DataError(
-            f"data.{part}: {validation} comes to {count} of {labels.size} training images, and "
-            "every group of data.group is larger by far, or holds all images of a class; make "
-            f"{part} larger, or let groups be smaller"
-        )
+        whole = "every group of data.group is larger by far, or holds all images of a class"
+        raise DataError(f"{comes}, and {whole}; make {part} larger, or let groups be smaller")
     held_out = np.sort(chosen)
     pool = np.setdiff1d(np.arange(labels.size), held_out)
     emptied = np.setdiff1d(labels, labels[pool])
     if emptied.size:
         name = named(int(emptied[0]), class_names)
         had = int(np.count_nonzero(labels == emptied[0]))
-        raise DataError(
-            f"data.{part}: {validation} takes every training image of class {name}, which has "
-            f"{had}; make {part} smaller or add images of that class"
-        )
+        said = f"{validation} takes every training image of class {name}, which has {had}"
+        raise DataError(f"data.{part}: {said}; make {part} smaller or add images of that class")
     return pool, held_out
 
 
-def _whole_groups(
-    order: NDArray[np.int64], labels: NDArray[np.int64], groups: NDArray[np.int64], count: int
-) -> NDArray[np.int64]:
+def _whole_groups(order: Ints, labels: Ints, groups: Ints, count: int) -> Ints:
     """Return whole groups in their order, about so many images, and never all of a class."""
     left, taken, chosen = np.bincount(labels), 0, [order[:0]]
     for own in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
@@ -98,40 +92,34 @@ def _whole_groups(
 class Training:
     """The training images of a data set, as far as splits depend on them."""
 
-    labels: NDArray[np.int64]
+    labels: Ints
     class_names: Sequence[str] = ()
     given: int = 0
-    groups: NDArray[np.int64] | None = None
-    """Number of every image's group, shape (n,): one group is never on two sides."""
+    groups: Groups = None
 
-    def held_out(self, source: Source) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def held_out(self, source: Source) -> tuple[Ints, Ints]:
         """Return places of images to draw from, and of those that validate; raises as `carve`."""
         if self.given:
             places = np.arange(self.labels.size)
             return places[: -self.given], places[-self.given :]
-        share, names = source.validation_share, self.class_names
-        return carve(self.labels, share, names, groups=self.groups)
+        return carve(self.labels, source.validation_share, self.class_names, groups=self.groups)
 
-    def draw(self, pool: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+    def draw(self, pool: Ints, n: int, seed: int) -> Ints:
         """Return the places of `n` images that a seed draws of those that a pool names."""
         return pool[draw(self.labels[pool], n, seed, self.class_names, self._groups(pool))]
 
-    def fewest(self, pool: NDArray[np.int64], seeds: Iterable[int]) -> int:
+    def fewest(self, pool: Ints, seeds: Iterable[int]) -> int:
         """Return the smallest `n` for which no seed's draw leaves a class empty."""
         labels, groups = self.labels[pool], self._groups(pool)
         return max(_reach(labels[_order(labels, groups, _DRAW, seed)]) for seed in seeds)
 
-    def _groups(self, pool: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    def _groups(self, pool: Ints) -> Groups:
         return None if self.groups is None else self.groups[pool]
 
 
 def draw(
-    pool_labels: NDArray[np.int64],
-    n: int,
-    seed: int,
-    class_names: Sequence[str] = (),
-    groups: NDArray[np.int64] | None = None,
-) -> NDArray[np.int64]:
+    pool_labels: Ints, n: int, seed: int, class_names: Sequence[str] = (), groups: Groups = None
+) -> Ints:
     """Draw `n` images of the pool: each class within one image of its share, nested over `n`.
 
     The same seed, not negative, gives the same images in the same order; a larger `n` only adds
@@ -139,21 +127,18 @@ def draw(
     after another, and only the last of them in part; classes have their share of the groups then.
     Raises DataError where the pool has fewer images, or a class would be left empty.
     """
-    if not 0 < n <= pool_labels.size:
-        raise DataError(
-            f"{n} training images cannot be drawn from a pool of {pool_labels.size}; "
-            f"draw 1 to {pool_labels.size}"
-        )
+    if not 0 < n <= (size := pool_labels.size):
+        said = f"{n} training images cannot be drawn from a pool of {size}"
+        raise DataError(f"{said}; draw 1 to {size}")
     order = _order(pool_labels, groups, _DRAW, seed)
     chosen = order[:n]
     missing = np.setdiff1d(pool_labels, pool_labels[chosen])
     if missing.size:
         others = f" and {missing.size - 1} more" if missing.size > 1 else ""
-        raise DataError(
-            f"{n} training images of {pool_labels.size} leave class "
-            f"{named(int(missing[0]), class_names)}{others} empty (seed {seed}); "
-            f"{_reach(pool_labels[order])} is the smallest number that has every class"
-        )
+        name = f"{named(int(missing[0]), class_names)}{others}"
+        least = f"{_reach(pool_labels[order])} is the smallest number that has every class"
+        said = f"{n} training images of {size} leave class {name} empty (seed {seed})"
+        raise DataError(f"{said}; {least}")
     return chosen
 
 
@@ -164,15 +149,12 @@ def named(label: int, class_names: Sequence[str]) -> str:
     return str(label)
 
 
-def _reach(ordered_labels: NDArray[np.int64]) -> int:
+def _reach(ordered_labels: Ints) -> int:
     """Return the length of the shortest prefix that has every class."""
-    _, first = np.unique(ordered_labels, return_index=True)
-    return int(first.max()) + 1
+    return int(np.unique(ordered_labels, return_index=True)[1].max()) + 1
 
 
-def _order(
-    labels: NDArray[np.int64], groups: NDArray[np.int64] | None, *key: int
-) -> NDArray[np.int64]:
+def _order(labels: Ints, groups: Groups, *key: int) -> Ints:
     """Return all indices in random order, each prefix stratified; a group as its largest class."""
     if groups is not None:
         _, group = np.unique(groups, return_inverse=True)
@@ -195,7 +177,7 @@ def _order(
 
 
 @lru_cache(maxsize=4)
-def _turns(n_of_class: tuple[int, ...], first: tuple[int, ...]) -> NDArray[np.int64]:
+def _turns(n_of_class: tuple[int, ...], first: tuple[int, ...]) -> Ints:
     """Return whose turn it is, for each of sum(counts) turns.
 
     With k classes, p a class's share of the images and d = 1/(2k − 2), its j-th image may come at
@@ -216,13 +198,10 @@ def _turns(n_of_class: tuple[int, ...], first: tuple[int, ...]) -> NDArray[np.in
     rank = np.argsort(precedence)
     urgency = deadline * k + np.repeat(rank, counts)
     by_release = np.argsort(release, kind="stable")
-    waiting = zip(release[by_release].tolist(), urgency[by_release].tolist(), strict=True)
-    ready: list[int] = []
+    waiting, ready = iter(urgency[by_release].tolist()), list[int]()
     chosen = np.empty(total, dtype=np.int64)
-    upcoming = next(waiting, None)
-    for turn in range(1, total + 1):
-        while upcoming is not None and upcoming[0] <= turn:
-            heapq.heappush(ready, upcoming[1])
-            upcoming = next(waiting, None)
-        chosen[turn - 1] = heapq.heappop(ready) % k
+    for turn, n_more in enumerate(np.bincount(release, minlength=total + 1)[1:].tolist()):
+        for each in islice(waiting, n_more):
+            heapq.heappush(ready, each)
+        chosen[turn] = heapq.heappop(ready) % k
     return precedence[chosen]

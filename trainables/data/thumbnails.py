@@ -2,13 +2,12 @@
 
 import io
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import suppress
 
 from PIL import Image
 
 from trainables.data.pictures import decode
-from trainables.data.reading import Item
 from trainables.data.sources import origin
 from trainables.errors import DataError, PictureError
 from trainables.trial import BUILT_IN, Source
@@ -25,24 +24,19 @@ def thumbnails(source: Source, places: Collection[str]) -> dict[str, bytes]:
     would have to make; and those that are not reached within a few seconds.
     """
     left, found, began = set(places), dict[str, bytes](), 0.0
-    for item in _test_images(source):
-        # Counted from the first image on: what reads them may take long to import.
-        began = began or time.monotonic()
-        if item.where in left:
-            left.remove(item.where)
-            with suppress(PictureError), io.BytesIO() as file:
-                small = Image.fromarray(decode(item, _SIDE, source).pixels)
-                small.save(file, "JPEG", quality=80)
-                found[item.where] = file.getvalue()
-        if not left or time.monotonic() > began + _SECONDS:
-            break
-    return found
-
-
-def _test_images(source: Source) -> Iterator[Item]:
-    """Yield the test images as they are found; none where they had to be made or downloaded."""
     is_downloaded = source.source.startswith("cifar")
     if source.source not in BUILT_IN or (is_downloaded and origin(source).evidence() is None):
-        return
+        return found
     with suppress(DataError, OSError):
-        yield from origin(source).read(source).test.items()
+        for item in origin(source).read(source).test.items():
+            # Counted from the first image on: what reads them may take long to import.
+            began = began or time.monotonic()
+            if item.where in left:
+                left.remove(item.where)
+                with suppress(PictureError), io.BytesIO() as file:
+                    small = Image.fromarray(decode(item, _SIDE, source).pixels)
+                    small.save(file, "JPEG", quality=80)
+                    found[item.where] = file.getvalue()
+            if not left or time.monotonic() > began + _SECONDS:
+                break
+    return found

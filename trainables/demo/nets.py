@@ -20,11 +20,5 @@ def _net(widths: tuple[int, ...], hidden: int, n_classes: int) -> nn.Module:
     for before, width in pairwise((3, *widths)):
         half = nn.Conv2d(before, width, 3, stride=2, padding=1, bias=False)
         layers += [half, nn.BatchNorm2d(width), nn.ReLU()]
-    return nn.Sequential(
-        *layers,
-        nn.AdaptiveAvgPool2d(2),
-        nn.Flatten(),
-        nn.Linear(4 * widths[-1], hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, n_classes),
-    )
+    head = (nn.Linear(4 * widths[-1], hidden), nn.ReLU(), nn.Linear(hidden, n_classes))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), *head)

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Self
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,11 +23,8 @@ PROBE_UPDATES = 4
 _SECONDS = 3.0
 """Seconds that the updates which count take, about: on a shared machine fewer tell little."""
 _MOST_UPDATES = 256
-
 _PROBE_VERSION = 2
 """Raised when the same trial would be measured otherwise."""
-_LOADING = ("image_size", "batch_size", "precision", "optimizer", "augmentation", "stem")
-"""Recipe fields that a trial's memory depends on."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ class Load:
             side=side,
             evaluated=evaluated,
             has_momentum=recipe.optimizer != "sgd" or recipe.momentum > 0,
-            **{name: getattr(recipe, name) for name in _LOADING},
+            **recipe.model_dump(include={each.name for each in fields(cls)}),
         )
 
     def __str__(self) -> str:

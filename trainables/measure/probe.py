@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,11 +20,8 @@ from trainables.trial import Source, Trial, Weights
 
 UPDATES = 8
 """Updates between two evaluations."""
-
 _ENDLESS = 10**6
 """Intervals of the probe's budget, of which it trains as many as its time allows."""
-
-_MPS = Path("/tmp/nvidia-mps/control")
 
 
 def gpu_seen() -> Hardware | None:
@@ -31,10 +29,9 @@ def gpu_seen() -> Hardware | None:
     if gpu_problem():
         return None
     properties = torch.cuda.get_device_properties(0)
-    try:
+    driver = "unknown"
+    with suppress(OSError):
         driver = Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
-    except OSError:
-        driver = "unknown"
     return Hardware(
         gpu=properties.name,
         total_bytes=properties.total_memory,
@@ -42,7 +39,7 @@ def gpu_seen() -> Hardware | None:
         cuda=torch.version.cuda or "",
         driver=driver,
         # CUDA uses it where its control daemon listens (NVIDIA, *Multi-Process Service*).
-        has_mps="CUDA_MPS_PIPE_DIRECTORY" in os.environ or _MPS.exists(),
+        has_mps="CUDA_MPS_PIPE_DIRECTORY" in os.environ or Path("/tmp/nvidia-mps/control").exists(),
     )
 
 
@@ -95,8 +92,7 @@ class Probe:
         """
         recipe = self.trial.recipe
         n_train = max(recipe.batch_size, self.trial.n_classes, 2)
-        sides = recipe.sides or (self.side, self.side)
-        most = evaluation_batch(self.device, sides)
+        most = evaluation_batch(self.device, recipe.sides or (self.side, self.side))
         n_test = max(self.trial.n_classes, min(self.evaluated, most))
         # It resets CUDA's count of memory.
         self._learner = Classifier(

@@ -1,7 +1,7 @@
 """What can be shown of a GPU by running the real trainer on it, for the first owner of one.
 
-Torch and these packages are enough, Ray is not needed. Each proof holds its figures; on the CPU
-those that need no GPU run.
+Torch and these packages are enough, Ray is not needed. On the CPU those proofs run that need no
+GPU.
 """
 
 import multiprocessing
@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,13 +26,7 @@ from trainables.models.rehearsal import fresh_model
 from trainables.models.taps import LiveTaps
 from trainables.recipe import Recipe
 from trainables.training.classifier import Classifier
-from trainables.training.device import (
-    computes_bf16,
-    gpu_names,
-    gpu_needs,
-    gpu_problem,
-    resolve_device,
-)
+from trainables.training.device import computes_bf16, gpu_names, gpu_needs, gpu_problem
 from trainables.training.learner import Paused, Row
 from trainables.training.parallel import Group, meet
 from trainables.trial import Source, Trial, Weights
@@ -45,25 +38,17 @@ _SECONDS = 5.0
 _SPAWN = multiprocessing.get_context("spawn")
 _SIDE, _CLASSES, _IMAGES = 32, 10, 256
 _TESTED = 32  # images, few: a CPU evaluates a ViT as well
+_Found = tuple[bool | None, dict[str, Any]]
+"""Whether it is as promised, None where there is nothing to promise, or it could not be tried; and
+figures by their names, in bytes, seconds, or as named."""
 
 
-@dataclass(frozen=True)
-class Proof:
-    """What was tried, and what came of it."""
-
-    name: str
-    holds: bool | None
-    """Whether it is as promised; None where there is nothing to promise, or it could not be tried.
-    """
-    seen: dict[str, Any]
-    """Figures by their names, in bytes, seconds, or as named."""
-    seconds: float
-
-
-def prove() -> Iterator[Proof]:
+def prove() -> Iterator[tuple[str, bool | None, dict[str, Any]]]:
     """Try one thing after the other on the first GPU that is seen, else on the CPU.
 
-    It takes about five minutes on a GPU. An error in one is its result, and the others go on.
+    Each yields its name, whether it is as promised, None where that cannot be said, and its
+    figures. It takes about five minutes on a GPU. An error in one is its result, and the others go
+    on.
     """
     gpus = torch.cuda.device_count()
     if gpus:
@@ -71,12 +56,8 @@ def prove() -> Iterator[Proof]:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.partition(",")[0]
     device = "cpu" if gpu_problem() else "cuda"
-    proofs: list[Callable[[str], tuple[bool | None, dict[str, Any]]]] = [
-        _machine,
-        _agrees_with_the_cpu,
-        _repeats,
-        _augments_alike,
-    ]
+    proofs: list[Callable[[str], _Found]]
+    proofs = [_machine, _agrees_with_the_cpu, _repeats, _augments_alike]
     if device == "cuda":
         proofs += [_captures, _waits_for_nothing, _takes_memory, _is_capped, _gains_by_taps]
         proofs += [_shares] + ([_divides] if gpus > 1 else [])
@@ -87,8 +68,8 @@ def prove() -> Iterator[Proof]:
         except Exception as error:
             # Whatever it is, the rest is of use to who sends it.
             holds, seen = False, {"error": f"{type(error).__name__}: {error}"}
-        name = proof.__name__.strip("_").replace("_", " ")
-        yield Proof(name, holds, seen, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        yield proof.__name__.strip("_").replace("_", " "), holds, {**seen, "seconds": seconds}
 
 
 def _trial(model: str = "resnet18", **recipe: Any) -> Trial:
@@ -121,7 +102,7 @@ def _losses(row: Row) -> dict[str, float]:
     return {name: row[name] for name in ("train_loss", "test_loss")}
 
 
-def _machine(device: str) -> tuple[bool | None, dict[str, Any]]:
+def _machine(device: str) -> _Found:
     """Say what there is: GPU, driver, torch, and what it was built for."""
     seen: dict[str, Any] = {
         "torch": torch.__version__,
@@ -130,8 +111,7 @@ def _machine(device: str) -> tuple[bool | None, dict[str, Any]]:
         "problem": gpu_problem(),
         "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }
-    hardware = gpu_seen() if device == "cuda" else None
-    if hardware is None:
+    if not (hardware := gpu_seen()):
         return None, seen
     seen |= {"driver": hardware.driver, "memory": hardware.total_bytes}
     seen["multi-process service"] = hardware.has_mps
@@ -139,7 +119,7 @@ def _machine(device: str) -> tuple[bool | None, dict[str, Any]]:
     return True, seen
 
 
-def _agrees_with_the_cpu(device: str) -> tuple[bool | None, dict[str, Any]]:
+def _agrees_with_the_cpu(device: str) -> _Found:
     """Train and evaluate an interval in fp32 here and on the CPU: losses are close."""
     seen = {}
     for model in ("resnet18", "mobilenet_v3_small", "vit_b_16"):
@@ -149,7 +129,7 @@ def _agrees_with_the_cpu(device: str) -> tuple[bool | None, dict[str, Any]]:
     return max(seen.values()) < _CLOSE, seen
 
 
-def _repeats(device: str) -> tuple[bool | None, dict[str, Any]]:
+def _repeats(device: str) -> _Found:
     """Train a trial twice, and a third that is saved in an interval and goes on: bit for bit."""
     seen = {}
     for precision in ("fp32", "bf16") if computes_bf16(torch.device(device)) else ("fp32",):
@@ -173,7 +153,7 @@ def _repeats(device: str) -> tuple[bool | None, dict[str, Any]]:
     return all(seen.values()), seen
 
 
-def _augments_alike(device: str) -> tuple[bool | None, dict[str, Any]]:
+def _augments_alike(device: str) -> _Found:
     """Crop and mirror the same images here and on the CPU: the same bytes."""
     images = torch.tensor(made_up(_IMAGES, 1, _SIDE, _CLASSES).train.images[:])
     crops = draw_crops(_IMAGES, (_SIDE, _SIDE), torch.Generator().manual_seed(0))
@@ -182,15 +162,14 @@ def _augments_alike(device: str) -> tuple[bool | None, dict[str, Any]]:
     return same, {"same": same}
 
 
-def _captures(device: str) -> tuple[bool | None, dict[str, Any]]:
+def _captures(device: str) -> _Found:
     """Train with updates captured and not: the same numbers, and how much faster."""
     seen: dict[str, Any] = {}
     for model in ("resnet18", "mobilenet_v3_small"):
         rows, paces = [], []
         for captured in (True, False):
             learner = _learner(device, _trial(model, precision="auto", augmentation="standard"))
-            if not captured:
-                learner.launches.problem = "not wanted"
+            learner.launches.problem = "" if captured else "not wanted"
             rows.append([_losses(learner.step()) for _ in range(2)])
             paces.append(learner.train()["train_seen"] / _timed(learner.train))
             problem = learner.launches.problem if captured else ""
@@ -207,7 +186,7 @@ def _timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def _waits_for_nothing(device: str) -> tuple[bool | None, dict[str, Any]]:
+def _waits_for_nothing(device: str) -> _Found:
     """Make updates while torch raises an error at whatever waits for the GPU."""
     learner = _learner(device, _trial(augmentation="standard"))
     learner.step()
@@ -219,7 +198,7 @@ def _waits_for_nothing(device: str) -> tuple[bool | None, dict[str, Any]]:
     return True, {}
 
 
-def _takes_memory(device: str) -> tuple[bool | None, dict[str, Any]]:
+def _takes_memory(device: str) -> _Found:
     """Measure what a process takes before its first tensor, and training and evaluation."""
     seen: dict[str, Any] = {}
     for model in ("resnet18", "resnet50"):
@@ -231,7 +210,7 @@ def _takes_memory(device: str) -> tuple[bool | None, dict[str, Any]]:
     return None, seen
 
 
-def _is_capped(device: str) -> tuple[bool | None, dict[str, Any]]:
+def _is_capped(device: str) -> _Found:
     """Drive a process with a small part of the memory to its end while a neighbour trains on."""
     neighbour, intervals = _learner(device, _trial()), 0
     with ProcessPoolExecutor(1, _SPAWN) as pool:
@@ -251,7 +230,7 @@ def _run_short() -> None:
     Classifier(trial, device="cuda", dataset=dataset, gpu=2**30 / total, context_bytes=0).step()
 
 
-def _gains_by_taps(device: str) -> tuple[bool | None, dict[str, Any]]:
+def _gains_by_taps(device: str) -> _Found:
     """Compare convolutions cut to their live taps, as on the CPU, with whole ones."""
     sides, seconds, losses = (_SIDE, _SIDE), [], []
     images = torch.randn(128, 3, *sides, generator=torch.Generator().manual_seed(0)).to(device)
@@ -261,22 +240,19 @@ def _gains_by_taps(device: str) -> tuple[bool | None, dict[str, Any]]:
         LiveTaps(model, inputs)
         model = model.to(device=device).to(memory_format=torch.channels_last)
 
-        def update(model: torch.nn.Module = model) -> None:
-            loss = F.cross_entropy(model(images), labels)
-            losses.append(loss.detach())
-            torch.autograd.backward(loss)
-
-        def updates(n: int = 50, update: Callable[[], None] = update) -> None:
+        def update(n: int, model: torch.nn.Module = model) -> None:
             for _ in range(n):
-                update()
+                loss = F.cross_entropy(model(images), labels)
+                losses.append(loss.detach())
+                torch.autograd.backward(loss)
 
-        updates(5)
-        seconds.append(_timed(updates))
+        update(5)
+        seconds.append(_timed(partial(update, 50)))
     first, second = (losses[place].item() for place in (0, 55))
     return _apart(first, second) < _CLOSE, {"times as fast": seconds[0] / seconds[1]}
 
 
-def _shares(device: str) -> tuple[bool | None, dict[str, Any]]:
+def _shares(device: str) -> _Found:
     """Train one, two and four at once on one GPU: images per second of all together."""
     trial = _trial(batch_size=128, precision="auto")
     together = {}
@@ -307,7 +283,7 @@ def _sharer(trial: Trial, gpu: float, barrier: Any, number: int) -> float:
     return probe.rate(_SECONDS)
 
 
-def _divides(device: str) -> tuple[bool | None, dict[str, Any]]:
+def _divides(device: str) -> _Found:
     """Train one trial on two GPUs, its batch norm synchronised, and on one: close losses."""
     alone = _losses(_learner(device, _trial()).step())
     store = meet()
@@ -318,5 +294,5 @@ def _divides(device: str) -> tuple[bool | None, dict[str, Any]]:
 
 def _part(port: int, rank: int) -> dict[str, float]:
     os.environ["CUDA_VISIBLE_DEVICES"] = str(rank)
-    group = Group(meet(port), rank, 2, resolve_device("cuda"))
+    group = Group(meet(port), rank, 2, torch.device("cuda"))
     return _losses(_learner("cuda", _trial(), group).step())

@@ -20,8 +20,8 @@ from trainables.recipe import Sides, Stem
 from trainables.trial import Channels, Source
 from trainables.vision import torchvision
 
-_MARK = "scalestudy"
 _VERSION = 1
+_FOREIGN = "is no model that `scalestudy export` wrote; export it again"
 
 
 class About(BaseModel):
@@ -77,8 +77,6 @@ class TrainedModel:
 
 
 class _Network(nn.Module):
-    """From decoded images to probabilities."""
-
     def __init__(self, about: About, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()
         count, sides = len(about.classes), about.image_size
@@ -139,16 +137,12 @@ def load_model(file: str | Path) -> TrainedModel:
         return _read_onnx(place)
     about = about_of(place)
     if about is None:
-        raise _foreign(place)
+        raise WeightsError(f"{place} {_FOREIGN}")
     if place.suffix == ".safetensors":
         tensors = safetensors.torch.load_file(place)
     else:
         tensors = torch.load(place, "cpu", weights_only=True)["state_dict"]
     return TrainedModel(about, _Network(about, tensors))
-
-
-def _foreign(file: Path) -> WeightsError:
-    return WeightsError(f"{file} is no model that `scalestudy export` wrote; export it again")
 
 
 def _read_onnx(file: Path) -> TrainedModel:
@@ -161,7 +155,7 @@ def _read_onnx(file: Path) -> TrainedModel:
         said = session.get_modelmeta().custom_metadata_map
         about = About.model_validate({name: json.loads(value) for name, value in said.items()})
     except Exception as error:  # of a damaged file, or of another program's
-        raise _foreign(file) from error
+        raise WeightsError(f"{file} {_FOREIGN}") from error
     return TrainedModel(
         about, lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
     )
@@ -176,10 +170,10 @@ def about_of(file: Path) -> About | None:
         else:
             with zipfile.ZipFile(file) as archive:
                 names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-                if not any(_MARK.encode() in archive.read(name) for name in names):
+                if not any(b"scalestudy" in archive.read(name) for name in names):
                     return None
             found = torch.load(file, "cpu", weights_only=True, mmap=True)
-        return About.model_validate(found) if found.get(_MARK) == _VERSION else None
+        return About.model_validate(found) if found.get("scalestudy") == _VERSION else None
     except Exception:
         # Whatever foreign or damaged bytes make of a reader; who reads the weights says it.
         return None

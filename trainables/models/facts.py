@@ -1,9 +1,7 @@
 """What is known of models without building them: remembered, and torch-free then.
 
-A model is built without memory and run once to count its operations, or to see whether it takes
-images of a size; that and importing torchvision are most of the time of a plan. What it comes to
-depends on the arguments and the versions of torch and torchvision alone. A user's own model may
-change between two calls: nothing of it is remembered.
+Building and running them takes most of the time of a plan, and depends on the arguments and the
+versions of torch and torchvision alone. A user's own may change: nothing of it is remembered.
 """
 
 import hashlib
@@ -39,13 +37,7 @@ class Anatomy(NamedTuple):
     """Name of the one layer whose output the scores are; empty where more is made of it."""
 
 
-def check_input(
-    name: str,
-    n_classes: int,
-    stem: Stem = "standard",
-    sides: Sides = (224, 224),
-    single: bool = False,
-) -> None:
+def check_input(name: str, n_classes: int, stem: Stem, sides: Sides, single: bool = False) -> None:
     """Check that there is such a model and that it can be trained on such images; else ModelError.
 
     `single` says whether batches are of one.
@@ -54,9 +46,7 @@ def check_input(
 
 
 @lru_cache(maxsize=256)
-def anatomy(
-    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
-) -> Anatomy:
+def anatomy(name: str, n_classes: int, stem: Stem, sides: Sides) -> Anatomy:
     """Return what a model is made of that images of these sides are shown to."""
     found = Anatomy(*_known("networks.anatomy", name, n_classes, stem, sides))
     inputs = {place: (height, width) for place, (height, width) in found.convolutions.items()}
@@ -67,10 +57,8 @@ def head_layer(name: str, n_classes: int, stem: Stem, sides: Sides) -> str:
     """Return the name of a model's head; ModelError where none can be told."""
     head = anatomy(name, n_classes, stem, sides).head
     if not head:
-        raise ModelError(
-            f"model {name}: freeze: backbone trains the one layer whose output is the scores, and "
-            "no layer's is; leave freeze out"
-        )
+        said = "trains the one layer whose output is the scores, and no layer's is"
+        raise ModelError(f"model {name}: freeze: backbone {said}; leave freeze out")
     return head
 
 
@@ -78,8 +66,7 @@ def _known(question: str, name: str, *more: Any) -> Any:
     """Return what is remembered, else what that module's function says, if it does not raise."""
     identity = repr((_FORM, *_versions(), question, name, *more))
     key = f"model-{hashlib.sha256(identity.encode()).hexdigest()[:32]}"
-    facts = None if is_function(name) else recall(key)
-    if facts is not None and "value" in facts:
+    if not is_function(name) and (facts := recall(key)) and "value" in facts:
         return facts["value"]
     module, function = question.split(".")
     answer = getattr(import_module(f"trainables.models.{module}"), function)(name, *more)

@@ -1,15 +1,14 @@
 """Which of a file's tensors are a model's: found by the model's own names, whatever precedes them.
 
-Training scripts keep a state under keys of their own, and wrappers put words before every name.
-Neither has to be known: a prefix under which all the model's names are found is the model's place
-in the file. All of the model is loaded, or nothing; only a head may stay fresh.
+Neither the keys of training scripts nor the words of wrappers have to be known: a prefix under
+which all names are found is the model's place. All is loaded, or nothing; a head may stay fresh.
 """
 
 import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -21,6 +20,8 @@ from trainables.models.tensors import LEVEL
 from trainables.vision import torchvision
 
 Head = Literal["kept", "fresh"]
+State = dict[str, Tensor]
+"""Tensors by name."""
 
 _WORDS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 """What DataParallel, torch.compile and FSDP put before names, and into them."""
@@ -38,7 +39,7 @@ _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)
 class Fit:
     """What is loaded of a file."""
 
-    entries: dict[str, Tensor]
+    entries: State
     head: Head
     """Whether the file's head is loaded, or the model's stays as it was built."""
     taken: str = ""
@@ -47,24 +48,8 @@ class Fit:
     """Places of other states in the file that fit as well."""
 
 
-@dataclass
-class _Place:
-    """One place of a file where the model may be: its tensors by the model's names."""
-
-    prefix: str
-    state: dict[str, Tensor] = field(default_factory=dict)
-    strangers: dict[str, Tensor] = field(default_factory=dict)
-    """Tensors at the place that are not the model's."""
-    head: Head = "kept"
-    problems: list[str] = field(default_factory=list)
-
-
 def fit(
-    tensors: Mapping[str, Tensor],
-    module: nn.Module,
-    n_classes: int,
-    entry: str | None = None,
-    fresh: bool = False,
+    tensors: State, module: nn.Module, n_classes: int, entry: str | None = None, fresh: bool = False
 ) -> Fit:
     """Return what a file's tensors, by their names behind the keys of its mappings, are to a model.
 
@@ -83,31 +68,34 @@ def fit(
         tensors = chosen
     last = _last_layer(module, n_classes)
     body = [key for key in ours if key not in last and _end(key) not in _COUNTERS] or list(ours)
-    places = list(_places(tensors, ours, body, module))
-    if not places:
-        raise WeightsError(_nothing_fits(tensors, body))
-    for place in places:
-        place.state = _with_positions(place.state, module)
-        _judge(place, ours, last, n_classes, fresh)
-    sound = [place for place in places if not place.problems]
+    judged: list[tuple[Fit, str]] = []
+    for prefix, names in _places(tensors, ours, body, module):
+        state, strangers = _at(prefix, tensors, names)
+        state = _with_positions(state, module)
+        head, problems = _judge(state, strangers, ours, last, n_classes, fresh)
+        judged.append((Fit(state, head, _shown(prefix)), "; ".join(problems)))
+    if not judged:
+        shared = _beginning(tensors)
+        begin = f"every name begins with `{_dotted(shared)}`, and " if shared else ""
+        theirs = _listed([_dotted(key.removeprefix(shared)) for key in tensors], 3)
+        both = f"{theirs} in the file, {_listed(body, 3)} in the model"
+        raise WeightsError(f"{begin}the names are not the model's: {both}")
+    sound = [place for place, problems in judged if not problems]
     if not sound:
-        one = places[0]
-        taken = f"; `{_dotted(one.prefix)}` was taken off every name" if one.prefix else ""
-        problems = "; ".join(one.problems)
-        raise WeightsError(f"{problems}{taken}; are they of this model, and of its stem?")
-    sound.sort(key=lambda place: bool(_COPIES.search(place.prefix)))
-    best, *others = sound
-    _refuse_values(best.state, ours)
-    beside = tuple(_shown(place.prefix) for place in others)
-    return Fit(best.state, best.head, _shown(best.prefix), beside)
+        one, said = judged[0]
+        taken = f"; `{one.taken}.` was taken off every name" if one.taken else ""
+        raise WeightsError(f"{said}{taken}; are they of this model, and of its stem?")
+    best, *others = sorted(sound, key=lambda place: bool(_COPIES.search(place.taken)))
+    _refuse_values(best.entries, ours)
+    return replace(best, beside=tuple(place.taken for place in others))
 
 
-def _plain(tensors: Mapping[str, Tensor], ours: Collection[str]) -> dict[str, Tensor]:
+def _plain(tensors: State, ours: Collection[str]) -> State:
     """Return the tensors by names without wrappers' words, which no model's own names have."""
     used = {part for key in ours for part in key.split(".")}
     words = [word for word in _WORDS if word not in used]
     counters = [name for name in _COUNTERS if name not in used]
-    found: dict[str, Tensor] = {}
+    found: State = {}
     for key, value in tensors.items():
         if _end(key) not in counters:
             found.setdefault(_OLD_DENSENET.sub(r"\1\2", _without_words(key, words)), value)
@@ -121,36 +109,24 @@ def _without_words(key: str, words: Collection[str] = _WORDS) -> str:
 
 
 def _places(
-    tensors: Mapping[str, Tensor], ours: Mapping[str, Tensor], body: list[str], module: nn.Module
-) -> Iterator[_Place]:
-    """Yield where the whole body is; else the one place that has most of it, if any."""
+    tensors: State, ours: State, body: list[str], module: nn.Module
+) -> list[tuple[str, dict[str, str]]]:
+    """Return prefixes and spellings of the whole body; else of most of it, if there is one."""
     fewer: list[tuple[int, str, dict[str, str]]] = []
-    found = False
+    starts = {key: (0, *(m.end() for m in re.finditer(rf"[.{LEVEL}]", key))) for key in tensors}
     for names in _spellings(ours, body, module):
         sought = {spelt for spelt, own in names.items() if own in set(body)}
-        counts = Counter(
-            key[:start]
-            for key in tensors
-            for start in (0, *(match.end() for match in re.finditer(rf"[.{LEVEL}]", key)))
-            if key[start:] in sought
-        )
-        for prefix, count in counts.items():
-            if count == len(sought):
-                found = True
-                yield _at(prefix, tensors, names)
-            else:
-                fewer.append((count, prefix, names))
-        if found:
-            return
+        cut = ((key[:start], key[start:]) for key, own in starts.items() for start in own)
+        counts = Counter(prefix for prefix, end in cut if end in sought)
+        if whole := [prefix for prefix, count in counts.items() if count == len(sought)]:
+            return [(prefix, names) for prefix in whole]
+        fewer += [(count, prefix, names) for prefix, count in counts.items()]
     count, prefix, names = max(fewer, key=lambda entry: entry[0], default=(0, "", {}))
     # Of fewer than half, it says more what the names in the file are than which are missing.
-    if 2 * count >= len(body):
-        yield _at(prefix, tensors, names)
+    return [(prefix, names)] if 2 * count >= len(body) else []
 
 
-def _spellings(
-    ours: Mapping[str, Tensor], body: list[str], module: nn.Module
-) -> Iterator[dict[str, str]]:
+def _spellings(ours: State, body: list[str], module: nn.Module) -> Iterator[dict[str, str]]:
     """Yield the model's own names by how a file may spell them.
 
     As they are; without what all of the body's begin with (a backbone that was trained alone); with
@@ -167,62 +143,45 @@ def _spellings(
         yield {f"{places.get(top, top)}{dot}{rest}": key for key, (top, dot, rest) in split.items()}
 
 
-def _at(prefix: str, tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> _Place:
-    place = _Place(prefix)
-    for key, value in tensors.items():
-        rest = key[len(prefix) :]
-        if not key.startswith(prefix) or LEVEL in rest:
-            continue
-        if rest in names:
-            place.state[names[rest]] = value
-        elif _end(rest) not in _COUNTERS and not rest.startswith(_AUXILIARY):
-            place.strangers[rest] = value
-    return place
+def _at(prefix: str, tensors: State, names: Mapping[str, str]) -> tuple[State, State]:
+    """Return the model's tensors at a place, by its own names, and what else is there."""
+    ends = {key: key[len(prefix) :] for key in tensors if key.startswith(prefix)}
+    found = {end: tensors[key] for key, end in ends.items() if LEVEL not in end}
+    known = {e for e in found if e in names or _end(e) in _COUNTERS or e.startswith(_AUXILIARY)}
+    strangers = {end: value for end, value in found.items() if end not in known}
+    return {names[end]: value for end, value in found.items() if end in names}, strangers
 
 
 def _judge(
-    place: _Place, ours: Mapping[str, Tensor], last: Collection[str], n_classes: int, fresh: bool
-) -> None:
-    """Take the head out where it stays fresh; note what else does not fit."""
-    state, shapes = place.state, {key: value.shape for key, value in ours.items()}
-    head = {key for key in last if key in state}
+    state: State, strangers: State, ours: State, last: set[str], n_classes: int, fresh: bool
+) -> tuple[Head, list[str]]:
+    """Take the head out of the state where it stays fresh; return what else does not fit."""
+    shapes = {key: value.shape for key, value in ours.items()}
+    head = last & state.keys()
     # Of several heads: what has the number of classes where the file has another number.
     other = {len(state[key]) for key in head if state[key].shape != shapes[key]}
-    head |= {
-        key
-        for key, value in state.items()
-        if value.ndim
-        and shapes[key][:1] == (n_classes,)
-        and len(value) in other
-        and value.shape[1:] == shapes[key][1:]
-    }
+    per_class = [key for key in state if shapes[key][:1] == (n_classes,)]
+    head |= {k for k in per_class if state[k].shape in [(n, *shapes[k][1:]) for n in other]}
     is_other = any(state[key].shape != shapes[key] for key in head)
-    in_part = bool(head) and not head >= set(last)
+    in_part = bool(head) and not head >= last
     is_fresh = fresh or (not in_part and (is_other or (bool(last) and not head)))
-    if fresh and not last:
-        place.problems.append("its head, to be fresh, cannot be told from the rest")
     if is_fresh:
         for key in head:
             del state[key]
         # The file's own heads, of other forms: no convolutions, under names of no layer.
-        tops = {name.partition(".")[0] for name in place.strangers}
+        tops = {name.partition(".")[0] for name in strangers}
         body = {part for key in ours if key not in last for part in key.split(".")}
-        if not tops & body and all(values.ndim <= 3 for values in place.strangers.values()):
-            place.strangers = {}
-    had = {*state, *(last if is_fresh else ()), *(head if is_fresh else ())}
+        if not tops & body and all(values.ndim <= 3 for values in strangers.values()):
+            strangers = {}
+    had = {*state, *(last | head if is_fresh else ())}
     missing = [key for key in ours if key not in had and _end(key) not in _COUNTERS]
-    shapeless = [
-        f"{key} {tuple(value.shape)} instead of {tuple(shapes[key])}"
-        for key, value in state.items()
-        if value.shape != shapes[key]
-    ]
-    kinds = {
-        "missing": missing,
-        "not in the model": list(place.strangers),
-        "of another shape": shapeless,
-    }
-    place.problems += [f"{kind}: {_listed(keys)}" for kind, keys in kinds.items() if keys]
-    place.head = "fresh" if is_fresh else "kept"
+    unlike = [key for key, value in state.items() if value.shape != shapes[key]]
+    shapeless = [f"{k} {tuple(state[k].shape)} instead of {tuple(shapes[k])}" for k in unlike]
+    kinds = {"missing": missing, "not in the model": [*strangers], "of another shape": shapeless}
+    problems = [f"{kind}: {_listed(keys)}" for kind, keys in kinds.items() if keys]
+    if fresh and not last:
+        problems.insert(0, "its head, to be fresh, cannot be told from the rest")
+    return "fresh" if is_fresh else "kept", problems
 
 
 def _last_layer(module: nn.Module, n_classes: int) -> set[str]:
@@ -234,7 +193,7 @@ def _last_layer(module: nn.Module, n_classes: int) -> set[str]:
     return set()
 
 
-def _with_positions(state: dict[str, Tensor], module: Any) -> dict[str, Tensor]:
+def _with_positions(state: State, module: Any) -> State:
     """Return the state with a vision transformer's position embeddings at the module's size."""
     key = "encoder.pos_embedding"
     theirs = state.get(key)
@@ -249,31 +208,19 @@ def _with_positions(state: dict[str, Tensor], module: Any) -> dict[str, Tensor]:
     return {**state, **moved}
 
 
-def _refuse_values(state: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> None:
+def _refuse_values(state: State, ours: State) -> None:
     for key, value in state.items():
         if not ours[key].is_floating_point():
             continue
         if value.is_quantized or not value.is_floating_point():
             kind = str(value.dtype).removeprefix("torch.")
-            raise WeightsError(
-                f"{key} holds {kind} where floats belong; save the weights before they are "
-                "quantised"
-            )
+            said = f"{key} holds {kind} where floats belong"
+            raise WeightsError(f"{said}; save the weights before they are quantised")
         if value.is_meta or value.layout is not torch.strided:
             kind = "no values (it lay on the device meta)" if value.is_meta else "sparse values"
             raise WeightsError(f"{key} holds {kind}; save the weights as ordinary tensors")
         if not torch.isfinite(value.float()).all():
             raise WeightsError(f"{key} holds NaN or infinity; take a checkpoint from before")
-
-
-def _nothing_fits(tensors: Mapping[str, Tensor], body: list[str]) -> str:
-    shared = _beginning(tensors)
-    begin = f"every name begins with `{_dotted(shared)}`, and " if shared else ""
-    rest = [_dotted(key.removeprefix(shared)) for key in tensors]
-    return (
-        f"{begin}the names are not the model's: {_listed(rest, 3)} in the file, "
-        f"{_listed(body, 3)} in the model"
-    )
 
 
 def _beginning(names: Collection[str]) -> str:

@@ -20,6 +20,8 @@ from trainables.models.own import build_own, builder
 from trainables.recipe import Sides, Stem
 from trainables.vision import torchvision
 
+SIDES: Sides = (224, 224)
+"""Height and width in pixels of the images that most published models are for."""
 _SIZE_ARGUMENT = {"VisionTransformer": "image_size", "MaxVit": "input_size"}
 """Families whose layers depend on the image size, and how their builders call it."""
 
@@ -32,18 +34,16 @@ def model_names() -> list[str]:
 def check_model(name: str, stem: Stem = "standard") -> None:
     """Check that there is such a model with such a stem, without building it; else ModelError."""
     if ":" in name:  # whatever its form: what is wrong with it is said
-        builder(name, (224, 224))
+        builder(name, SIDES)
     elif name not in model_names():
         raise ModelError(_no_model(name))
     if stem == "cifar" and _family(name) != "ResNet":
-        raise ModelError(
-            f"stem: cifar is for torchvision's ResNets (resnet, resnext and wide_resnet), and "
-            f"{name} is none; use stem: standard"
-        )
+        these = "torchvision's ResNets (resnet, resnext and wide_resnet)"
+        raise ModelError(f"stem: cifar is for {these}, and {name} is none; use stem: standard")
 
 
 def build_model(
-    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
+    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = SIDES
 ) -> nn.Module:
     """Return a freshly initialised model whose head has `n_classes` outputs; no auxiliary heads.
 
@@ -74,9 +74,7 @@ def build_model(
     return model
 
 
-def skeleton(
-    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
-) -> nn.Module:
+def skeleton(name: str, n_classes: int, stem: Stem = "standard", sides: Sides = SIDES) -> nn.Module:
     """Return the model with shapes but without memory, in milliseconds (on the meta device).
 
     A user's own model is built for real: it may look at its values. Raises ModelError where there
@@ -99,9 +97,7 @@ def place_of(model: nn.Module) -> torch.device:
     return next((values.device for values in model.parameters()), torch.device("cpu"))
 
 
-def anatomy(
-    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = (224, 224)
-) -> Anatomy:
+def anatomy(name: str, n_classes: int, stem: Stem = "standard", sides: Sides = SIDES) -> Anatomy:
     """Return what a model is made of, found by showing it one image of these sides."""
     model = skeleton(name, n_classes, stem, sides).eval()
     inputs: dict[str, set[Sides]] = {}
@@ -120,13 +116,10 @@ def anatomy(
         scores = model(torch.zeros(1, 3, *sides, device=place_of(model)))
     heads = [place for place, output in made if output is scores]
     is_head = len(heads) == 1 and [place for place, _ in made].count(heads[0]) == 1
-    return Anatomy(
-        count_parameters(model),
-        sum(not [*module.children()] for module in model.modules()),
-        int(counter.get_total_flops()),
-        {place: seen.pop() for place, seen in inputs.items() if len(seen) == 1},
-        heads[0] if is_head else "",
-    )
+    n_layers = sum(not [*module.children()] for module in model.modules())
+    sums = count_parameters(model), n_layers, int(counter.get_total_flops())
+    alike = {place: sides.pop() for place, sides in inputs.items() if len(sides) == 1}
+    return Anatomy(*sums, alike, heads[0] if is_head else "")
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
@@ -176,9 +169,7 @@ class _ParametersOnMeta(TorchFunctionMode):
     widths with (RegNet), and those must have values.
     """
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
         if func is torch.empty and kwargs.get("device") is None:
             kwargs["device"] = "meta"
@@ -203,7 +194,5 @@ def _no_model(name: str) -> str:
         return f"torchvision has {name} for {task}; a model that classifies images is needed"
     near = get_close_matches(name.lower(), model_names(), n=3, cutoff=0.5)
     hint = f"the nearest are {', '.join(near)}" if near else "list_models() lists them"
-    return (
-        f"there is no model {name} in torchvision {torchvision.__version__}; {hint}, or name your "
-        "own as package.module:function"
-    )
+    hint += ", or name your own as package.module:function"
+    return f"there is no model {name} in torchvision {torchvision.__version__}; {hint}"

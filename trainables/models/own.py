@@ -50,22 +50,19 @@ def build_own(name: str, n_classes: int, sides: tuple[int, int]) -> nn.Module:
     except ModelError:
         raise
     except (Exception, SystemExit) as error:  # a user's function may raise anything
-        raise ModelError(
-            f"model {name}: {said} raised {type(error).__name__}: {first_line(error)}"
-        ) from error
+        why = f"{type(error).__name__}: {first_line(error)}"
+        raise ModelError(f"model {name}: {said} raised {why}") from error
     if not isinstance(model, nn.Module) or isinstance(model, torch.jit.ScriptModule):
-        raise ModelError(
-            f"model {name}: it returned {type(model).__name__}, a torch.nn.Module is needed"
-        )
+        kind = type(model).__name__
+        raise ModelError(f"model {name}: it returned {kind}, a torch.nn.Module is needed")
     model.register_forward_hook(_scores)
     if not any(values.requires_grad for values in model.parameters()):
         raise ModelError(f"model {name}: it has no parameters that could be trained")
     strange = [key for key, value in model.state_dict().items() if not torch.is_tensor(value)]
     if strange:
-        raise ModelError(
-            f"model {name}: its state holds {strange[0]}, which is no tensor; checkpoints hold "
-            "tensors alone, so register it as a buffer, or leave get_extra_state out"
-        )
+        said = f"its state holds {strange[0]}, which is no tensor; checkpoints hold tensors alone"
+        mend = "register it as a buffer, or leave get_extra_state out"
+        raise ModelError(f"model {name}: {said}, so {mend}")
     return model
 
 
@@ -92,7 +89,6 @@ def _called(name: str, function: Callable[..., Any], n_classes: int) -> Any:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # written in C
         return function(n_classes)
-    kinds = {parameter.kind for parameter in parameters.values()}
     for keyword in _CLASSES:
         found = parameters.get(keyword)
         if found and found.kind != found.POSITIONAL_ONLY:
@@ -100,9 +96,7 @@ def _called(name: str, function: Callable[..., Any], n_classes: int) -> Any:
     needed = [key for key, own in parameters.items() if own.default is own.empty and own.kind < 2]
     if len(needed) == 1 or next(iter(parameters), None) in _CLASSES:
         return function(n_classes)
-    if not needed and inspect.Parameter.VAR_KEYWORD in kinds:
+    if not needed and any(own.kind == own.VAR_KEYWORD for own in parameters.values()):
         return function(num_classes=n_classes)
-    raise ModelError(
-        f"model {name}: none of its parameters ({', '.join(parameters) or 'none'}) is the number "
-        "of classes; call it num_classes or n_classes"
-    )
+    said = f"none of its parameters ({', '.join(parameters) or 'none'}) is the number of classes"
+    raise ModelError(f"model {name}: {said}; call it num_classes or n_classes")

@@ -29,9 +29,8 @@ _REACH_SECONDS = 10.0
 
 def weights_names(model: str) -> list[str]:
     """Return the names of torchvision's weights for a model; none for a user's own."""
-    if is_function(model):
-        return []
-    return [member.name for member in torchvision.models.get_model_weights(model)]
+    members = () if is_function(model) else torchvision.models.get_model_weights(model)
+    return [member.name for member in members]
 
 
 def member_of(model: str, name: str) -> Any:
@@ -116,11 +115,10 @@ def channels_of(member: Any) -> Channels:
 
 def _unobtainable(member: Any, model: str, error: Exception) -> WeightsError:
     reason, cached = getattr(error, "reason", None) or error, cache_file(member)
-    return WeightsError(
-        f"weights {member.name} of {model} cannot be downloaded from {member.url} ({reason}), and "
-        f"{cached.name} is not in torch's cache folder {cached.parent}; fetch the file on a "
-        "machine that can and put it there, or set TORCH_HOME to a cache that has it"
-    )
+    said = f"weights {member.name} of {model} cannot be downloaded from {member.url} ({reason})"
+    lack = f"{cached.name} is not in torch's cache folder {cached.parent}"
+    mend = "fetch the file on a machine that can and put it there, or set TORCH_HOME to a cache"
+    return WeightsError(f"{said}, and {lack}; {mend} that has it")
 
 
 def _hash_in_name(member: Any) -> str | None:

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.errors import ModelError, first_line
 from trainables.functions import is_function, own_output
-from trainables.models.networks import build_model, hash_state, place_of, skeleton
+from trainables.models.networks import SIDES, build_model, hash_state, place_of, skeleton
 from trainables.recipe import Sides, Stem
 
 _USUAL_SIZES = (32, 48, 64, 75, 96, 112, 128, 160, 192, 224, 256, 299, 384, 448, 512)
@@ -25,11 +25,7 @@ _BATCHES = (2, 3)
 
 
 def check_input(
-    name: str,
-    n_classes: int,
-    stem: Stem = "standard",
-    sides: Sides = (224, 224),
-    single: bool = False,
+    name: str, n_classes: int, stem: Stem = "standard", sides: Sides = SIDES, single: bool = False
 ) -> None:
     """Check that a model gives one score per class for images of these sides.
 
@@ -38,11 +34,9 @@ def check_input(
     """
     problem, _ = _tried(name, n_classes, stem, sides, _BATCHES)
     if problem is None:
-        problem, _ = _tried(name, n_classes, stem, sides, (1,)) if single else (None, None)
-        if problem is not None:
-            raise ModelError(
-                f"model {name} cannot be trained with batch_size: 1 ({problem}); set 2 or more"
-            )
+        if single and (problem := _tried(name, n_classes, stem, sides, (1,))[0]):
+            one = f"batch_size: 1 ({problem})"
+            raise ModelError(f"model {name} cannot be trained with {one}; set 2 or more")
         return
     ours = f"{sides[0]}×{sides[1]}"
     larger = (side for side in _USUAL_SIZES if side > min(sides))
@@ -50,10 +44,8 @@ def check_input(
     side = next(fitting, None)
     if side is None:
         raise ModelError(f"model {name} cannot be trained on images of {ours} pixels: {problem}")
-    raise ModelError(
-        f"model {name} does not take images of {ours} pixels; set recipe.image_size: {side}, "
-        f"the next usual size that it takes ({problem})"
-    )
+    mend = f"set recipe.image_size: {side}, the next usual size that it takes ({problem})"
+    raise ModelError(f"model {name} does not take images of {ours} pixels; {mend}")
 
 
 def layout_of(name: str, n_classes: int, stem: Stem, sides: Sides) -> torch.memory_format:
@@ -71,7 +63,32 @@ def doubts_of(name: str, n_classes: int, stem: Stem, sides: Sides) -> tuple[str,
 
     It is a clause each of a model that `check_input` lets pass.
     """
-    return tuple(_doubts(name, n_classes, stem, sides))
+    doubts: list[str] = []
+    model, other = (fresh_model(name, n_classes, stem, sides, seed) for seed in (0, 1))
+    if hash_state(model) == hash_state(other):
+        said = "its initial weights are the same for every seed, so that intervals leave out their"
+        doubts.append(f"{said} luck; let the function seed nothing and load nothing itself")
+    images = torch.randn(2, 3, *sides, generator=torch.Generator().manual_seed(0))
+    with own_output(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        scores, again = (model.eval()(images) for _ in range(2))
+    if not torch.isfinite(scores).all():
+        doubts.append("it returns NaN or infinity for random images; look at what it divides by")
+    elif not torch.allclose(scores, again):
+        mend = "F.dropout takes training=self.training, nn.Dropout needs nothing"
+        doubts.append(f"in evaluation it scores the same images otherwise each time; {mend}")
+    if n_classes > 1 and (scores >= 0).all() and (scores.sum(1) - 1).abs().max() < 1e-3:
+        said = "in evaluation it returns probabilities (at least 0, summing to 1), of which losses"
+        doubts.append(f"{said} are computed as if they were scores; leave the softmax out")
+    trained = {key: values.requires_grad for key, values in model.named_parameters()}
+    if not all(trained.values()):
+        parts = [key for key, is_trained in trained.items() if is_trained]
+        tops = ", ".join(dict.fromkeys(key.rpartition(".")[0] or key for key in parts[:6]))
+        more = " and more" if len(parts) > 6 else ""
+        norms = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
+        is_moved = any(not any(v.requires_grad for v in layer.parameters()) for layer in norms)
+        moves = "; the batch norm of frozen layers moves with the data all the same" * is_moved
+        doubts.append(f"only {tops}{more} is trained, the rest is frozen{moves}")
+    return tuple(doubts)
 
 
 def fresh_model(name: str, n_classes: int, stem: Stem, sides: Sides, seed: int) -> nn.Module:
@@ -146,40 +163,3 @@ def _wrong(scores: Any, needed: tuple[int, int]) -> str | None:
         kind = "" if scores.is_floating_point() else f" of {scores.dtype}"
         given = f"{tuple(scores.shape)}{kind}"
     return f"it returns {given} for {number}, scores of shape {needed} are needed"
-
-
-def _doubts(name: str, n_classes: int, stem: Stem, sides: Sides) -> Iterable[str]:
-    """Yield a clause on each thing that makes the numbers of an own model doubtful."""
-    model, other = (fresh_model(name, n_classes, stem, sides, seed) for seed in (0, 1))
-    if hash_state(model) == hash_state(other):
-        yield (
-            "its initial weights are the same for every seed, so that intervals leave out their "
-            "luck; let the function seed nothing and load nothing itself"
-        )
-    images = torch.randn(2, 3, *sides, generator=torch.Generator().manual_seed(0))
-    with own_output(), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        scores, again = (model.eval()(images) for _ in range(2))
-    if not torch.isfinite(scores).all():
-        yield "it returns NaN or infinity for random images; look at what it divides by"
-    elif not torch.allclose(scores, again):
-        yield (
-            "in evaluation it scores the same images otherwise each time; F.dropout takes "
-            "training=self.training, nn.Dropout needs nothing"
-        )
-    if n_classes > 1 and (scores >= 0).all() and (scores.sum(1) - 1).abs().max() < 1e-3:
-        yield (
-            "in evaluation it returns probabilities (at least 0, summing to 1), of which losses "
-            "are computed as if they were scores; leave the softmax out"
-        )
-    frozen = [key for key, values in model.named_parameters() if not values.requires_grad]
-    if frozen:
-        parts = [key for key, values in model.named_parameters() if values.requires_grad]
-        tops = ", ".join(dict.fromkeys(key.rpartition(".")[0] or key for key in parts[:6]))
-        more = " and more" if len(parts) > 6 else ""
-        norms = any(
-            isinstance(layer, _BatchNorm)
-            and not any(values.requires_grad for values in layer.parameters())
-            for layer in model.modules()
-        )
-        moves = "; the batch norm of frozen layers moves with the data all the same" * norms
-        yield f"only {tops}{more} is trained, the rest is frozen{moves}"

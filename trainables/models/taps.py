@@ -1,11 +1,11 @@
 """Convolutions cut to the taps of their kernels that ever meet a pixel: equal up to rounding.
 
-On images of 32×32 a ResNet ends in maps of one pixel, where a padded 3×3 kernel multiplies eight
-of its nine taps with nothing but padding. These taps have no bearing on any score and their
-gradients are zero, yet they are computed, and the optimizer carries them along.
+On images of 32×32 a ResNet ends in maps of one pixel, where eight of the nine taps of a padded 3×3
+kernel meet nothing but padding: computed, and carried by the optimizer, without any bearing.
 """
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import torch
@@ -34,7 +34,9 @@ class LiveTaps:
             if isinstance(layer.padding, str):
                 continue
             self._cut(f"{name}.weight", layer, sides)
-            if _sees_all(layer, sides):
+            seen = [{*map(len, _taps(layer, *at))} for at in enumerate(sides)]
+            # Each output sees every pixel.
+            if layer.groups == 1 and seen == [{side} for side in sides]:
                 parent, _, own = name.rpartition(".")
                 setattr(model.get_submodule(parent), own, Dense(layer, sides))
 
@@ -48,10 +50,8 @@ class LiveTaps:
 
     def cut(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a state of whole kernels with those cut that this model has cut."""
-        cut = dict(state)
-        for name, (_, rows, columns) in self._kernels.items():
-            cut[name] = state[name][:, :, rows, columns]
-        return cut
+        live = {name: (slice(None), slice(None), *own) for name, (_, *own) in self._kernels.items()}
+        return {**state, **{name: state[name][own] for name, own in live.items()}}
 
     def _cut(self, name: str, layer: nn.Conv2d, sides: Sides) -> None:
         (rows, above), (columns, beside) = (_live(layer, *at) for at in enumerate(sides))
@@ -81,11 +81,8 @@ class Dense(nn.Module):
         rows, columns = (_taps(layer, axis, side) for axis, side in enumerate(sides))
         self._sides = (len(rows), len(columns))
         width = layer.kernel_size[1]
-        taps = [
-            [row * width + column for row in seen_rows for column in seen_columns]
-            for seen_rows in rows
-            for seen_columns in columns
-        ]
+        seen = product(rows, columns)
+        taps = [[row * width + column for row, column in product(*each)] for each in seen]
         self._in_order = taps == [list(range(width * layer.kernel_size[0]))]
         self.register_buffer("_seen", torch.tensor(taps), persistent=False)
 
@@ -155,10 +152,3 @@ def _taps(layer: nn.Conv2d, axis: int, side: int) -> list[list[int]]:
     count = (side + 2 * padding - dilation * (size - 1) - 1) // stride + 1
     starts = [place * stride - padding for place in range(count)]
     return [[tap for tap in range(size) if 0 <= start + tap * dilation < side] for start in starts]
-
-
-def _sees_all(layer: nn.Conv2d, sides: Sides) -> bool:
-    """Return whether each output sees every pixel."""
-    return layer.groups == 1 and all(
-        len(taps) == side for axis, side in enumerate(sides) for taps in _taps(layer, axis, side)
-    )

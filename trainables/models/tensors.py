@@ -28,7 +28,6 @@ from trainables.errors import WeightsError
 LEVEL = "/"
 """Stands between the keys of nested mappings, as a dot does between the parts of a name."""
 
-_SAFETENSORS, _TORCH = "safetensors", "torch"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """Beginning of what torch.save wrote before version 1.6: a magic number, pickled."""
 _STRANGERS = (
@@ -124,8 +123,8 @@ def _start(file: Path) -> bytes:
 
 def _kind(start: bytes) -> str | None:
     if start[8:9] == b"{":
-        return _SAFETENSORS
-    return _TORCH if start.startswith((b"PK\x03\x04", _LEGACY)) else None
+        return "safetensors"
+    return "torch" if start.startswith((b"PK\x03\x04", _LEGACY)) else None
 
 
 def _content(file: Path, label: str) -> Any:
@@ -139,7 +138,7 @@ def _content(file: Path, label: str) -> Any:
         why = "is damaged: it is empty" if not start else tar or next(known, other)
         raise _refused(file, label, why)
     try:
-        if kind == _SAFETENSORS:
+        if kind == "safetensors":
             return safetensors.torch.load_file(file)
         if start.startswith(b"PK"):
             _refuse_programs(file, label)
@@ -148,13 +147,9 @@ def _content(file: Path, label: str) -> Any:
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
         thing = f"a {named[1]}" if named else "objects of Python's"
-        raise _refused(
-            file,
-            label,
-            f"is refused: it is damaged, or holds {thing} beside tensors, which could run code; "
-            "where you trust it, torch.load(…, weights_only=False) it yourself, and torch.save the "
-            "state_dict() alone",
-        ) from error
+        said = f"is refused: it is damaged, or holds {thing} beside tensors, which could run code"
+        mend = "torch.load(…, weights_only=False) it yourself, and torch.save the state_dict() alone"
+        raise _refused(file, label, f"{said}; where you trust it, {mend}") from error
     except (WeightsError, OSError, MemoryError):
         raise
     except Exception as error:  # whatever a damaged file makes of a reader
@@ -182,23 +177,19 @@ def _refuse_programs(file: Path, label: str) -> None:
 def _harmless() -> list[Any]:
     """Return what a file may hold beside tensors: plain values that run nothing."""
     scalar, rebuild = np.float64(0).__reduce__()[0], np.zeros(1).__reduce__()[0]
-    parts: list[Any] = [argparse.Namespace, SimpleNamespace, datetime, date, timedelta]
-    parts += [np.dtype, np.ndarray, list, dict, int, float, frozenset]
-    parts += [(lambda *_: {}, "collections.defaultdict")]
+    kinds = [np.dtype(kind) for kind in "?bhilqBHILQefdgUS"]
+    cores = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since NumPy 2
     # Of whichever system: a path is only its text.
-    parts += [
-        (PurePath, f"{module}.{kind}")
-        for module in ("pathlib", "pathlib._local")
-        for kind in ("PurePath", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
+    paths = ("PurePath", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
+    return [
+        *(argparse.Namespace, SimpleNamespace, datetime, date, timedelta),
+        *(np.dtype, np.ndarray, list, dict, int, float, frozenset),
+        *(each for kind in kinds for each in (type(kind), kind.type)),
+        (lambda *_: {}, "collections.defaultdict"),
+        *((PurePath, f"{at}.{path}") for at in ("pathlib", "pathlib._local") for path in paths),
+        *((scalar, f"{core}.scalar") for core in cores),
+        *((rebuild, f"{core}._reconstruct") for core in cores),
     ]
-    for kind in "?bhilqBHILQefdgUS":
-        parts += [type(np.dtype(kind)), np.dtype(kind).type]
-    for core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
-        parts += [
-            (scalar, f"{core}.multiarray.scalar"),
-            (rebuild, f"{core}.multiarray._reconstruct"),
-        ]
-    return parts
 
 
 def _walk(content: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:

@@ -38,17 +38,15 @@ def timm_weights(model: str) -> tuple[str, Channels]:
         found = try_to_load_from_cache(config.hf_hub_id, file)
         if isinstance(found, str):
             return found, Channels(mean=tuple(config.mean), std=tuple(config.std))
-    raise WeightsError(
-        f"weights timm of {model} are not in Hugging Face's cache; on a machine that can, run `hf "
-        f"download {config.hf_hub_id}` and set HF_HOME to that cache, or name the file instead"
-    )
+    lack = f"weights timm of {model} are not in Hugging Face's cache"
+    mend = f"run `hf download {config.hf_hub_id}` and set HF_HOME to that cache"
+    raise WeightsError(f"{lack}; on a machine that can, {mend}, or name the file instead")
 
 
 def _library(name: str) -> Any:
     try:
         import timm
     except ImportError as error:
-        raise ModelError(
-            f"model {name}: this Python has no timm; pip install 'scalestudy[timm]'"
-        ) from error
+        why = "this Python has no timm; pip install 'scalestudy[timm]'"
+        raise ModelError(f"model {name}: {why}") from error
     return timm

@@ -11,7 +11,7 @@ from trainables.errors import WeightsError
 from trainables.models import published
 from trainables.models.exported import about_of
 from trainables.models.matching import Fit, Head, fit
-from trainables.models.networks import check_model, skeleton
+from trainables.models.networks import SIDES, check_model, skeleton
 from trainables.models.own import weights_beside
 from trainables.models.tensors import digest, read_tensors
 from trainables.models.timm_models import PREFIX, timm_weights
@@ -57,24 +57,18 @@ def resolve_weights(
         return Weights(**said, name=member.name, digest=published.published_digest(member))
     content = digest(Path(sought), label)
     known = published.member_of_file(content)
-    if known is None:
-        about = about_of(Path(sought))
-        said["normalization"] = said["normalization"] or (about and about.normalization)
-        return Weights(**said, file=sought, digest=content, entry=entry)
-    if known is published.member_of(model, known.name):
-        return Weights(
-            **said, name=known.name, file=sought, digest=published.published_digest(known)
-        )
-    said["normalization"] = normalization or published.channels_of(known)
+    if known is not None and known is published.member_of(model, known.name):
+        content = published.published_digest(known)
+        return Weights(**said, name=known.name, file=sought, digest=content)
+    if known is not None:
+        said["normalization"] = normalization or published.channels_of(known)
+    elif about := about_of(Path(sought)):
+        said["normalization"] = said["normalization"] or about.normalization
     return Weights(**said, file=sought, digest=content, entry=entry)
 
 
 def check_weights(
-    weights: Weights,
-    model: str,
-    n_classes: int = 2,
-    stem: Stem = "standard",
-    sides: Sides = (224, 224),
+    weights: Weights, model: str, n_classes: int = 2, stem: Stem = "standard", sides: Sides = SIDES
 ) -> Fit | None:
     """Check, before anything trains, that the weights can be had and fit the model.
 
@@ -116,11 +110,8 @@ def _fit(weights: Weights, module: nn.Module, model: str, n_classes: int) -> Fit
         tensors = published.published_tensors(published.known_member(model, weights.name), model)
     else:
         return None
-    is_fresh = weights.head == "fresh"
     try:
-        return fit(tensors, module, n_classes, weights.entry, is_fresh)
+        return fit(tensors, module, n_classes, weights.entry, weights.head == "fresh")
     except WeightsError as error:
-        raise WeightsError(
-            f"weights {weights.label} do not fit model {model}: {error} "
-            f"(in {weights.file or weights.name})"
-        ) from error
+        why = f"do not fit model {model}: {error} (in {weights.file or weights.name})"
+        raise WeightsError(f"weights {weights.label} {why}") from error

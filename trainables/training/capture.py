@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 _CALLS_BEFORE = 3
 """Calls of a shape before it is captured. In these cuDNN, cuBLAS and the optimizer set up what is
@@ -33,11 +34,7 @@ class Launches:
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        device: torch.device,
-        allowed: bool = True,
+        self, model: nn.Module, optimizer: Optimizer, device: torch.device, allowed: bool = True
     ) -> None:
         self._model, self._optimizer = model, optimizer
         self._side: torch.cuda.Stream | None = None
@@ -79,7 +76,10 @@ class Launches:
         if key not in self._graphs:
             self._calls[key] += 1
             if self._calls[key] <= _CALLS_BEFORE:
-                return self._watched(work, given)
+                before, found = _in_python(self._model), work(*given)
+                if _in_python(self._model) != before:
+                    self.problem = "the model draws random numbers or counts in Python"
+                return found
             self._capture(key, work, given)
             if self.problem:
                 return work(*given)
@@ -88,13 +88,6 @@ class Launches:
             mine.copy_(new)
         graph.replay()
         return outputs
-
-    def _watched(self, work: Work, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        before = _in_python(self._model)
-        found = work(*given)
-        if _in_python(self._model) != before:
-            self.problem = "the model draws random numbers or counts in Python"
-        return found
 
     def _capture(self, key: _Key, work: Work, given: tuple[Tensor, ...]) -> None:
         inputs, graph = tuple(each.clone() for each in given), torch.cuda.CUDAGraph()
@@ -122,12 +115,7 @@ class Launches:
 
 def _in_python(model: nn.Module) -> list[Any]:
     """Return what a model could change in Python: generators, and the plain values of layers."""
-    kept = [
-        (name, value)
-        for layer in model.modules()
-        for name, value in vars(layer).items()
-        if isinstance(value, bool | int | float | str)
-    ]
+    values = (entry for layer in model.modules() for entry in vars(layer).items())
+    kept = [entry for entry in values if isinstance(entry[1], bool | int | float | str)]
     numpys = repr(np.random.get_state())  # noqa: NPY002
-    drawn = random.getstate(), numpys, bytes(torch.get_rng_state().numpy())
-    return [*kept, *drawn]
+    return [*kept, random.getstate(), numpys, bytes(torch.get_rng_state().numpy())]

@@ -20,22 +20,14 @@ from trainables.machine import cpu_computes_bf16, keep_memory, peak_memory
 from trainables.recipe import Precision
 
 _SHORTAGE = (
-    "out of memory",
-    "not enough memory",
-    "can't allocate memory",
-    "_ALLOC_FAILED",
-    "_ALLOCATION_FAILED",
-    "CUBLAS_STATUS_NOT_INITIALIZED",
-    "unable to find an engine to execute this computation",
+    r"out of memory|not enough memory|can't allocate memory|_ALLOC(ATION)?_FAILED|"
+    r"CUBLAS_STATUS_NOT_INITIALIZED|unable to find an engine to execute this computation"
 )
 """How torch, cuBLAS and cuDNN word a shortage where torch raises a plain RuntimeError."""
-
 _DRIVERS = {"11": 450, "12": 525, "13": 580}
 """The oldest driver that goes with a major version of CUDA (NVIDIA, *CUDA Compatibility*)."""
-
 CONTEXT_BYTES = 2**29
 """Bytes that a process takes of a GPU before its first tensor: CUDA's context and kernels."""
-
 _EVALUATION_PIXELS = {"cpu": 2**18, "cuda": 2**20}
 """Pixels of one evaluation batch: 256 images of 32×32, whose maps stay in cache, and 1024, which
 take about as much of a GPU as training does."""
@@ -74,9 +66,7 @@ def gpu_problem() -> str | None:
         return f"{built} is built for ROCm, and GPUs of AMD are not used"
     if not torch.version.cuda:
         return f"{built} is built without CUDA"
-    with warnings.catch_warnings():
-        # Of what is said here.
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):  # of what is said here
         n = torch.cuda.device_count() if torch.cuda.is_available() else 0
         best = max(map(torch.cuda.get_device_capability, range(n)), default=None)
     if best is None:
@@ -101,10 +91,9 @@ def gpu_needs() -> str:
 
 def gpu_names() -> list[str]:
     """Return what each GPU is that torch sees: product, memory in GiB and compute capability."""
-    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     return [
         f"{each.name} ({each.total_memory / 2**30:.1f} GiB, {each.major}.{each.minor})"
-        for each in found
+        for each in map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     ]
 
 
@@ -233,7 +222,7 @@ def memory_shortage_named(device: torch.device, what: str) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
-        if not short and not any(words in str(error) for words in _SHORTAGE):
+        if not short and not re.search(_SHORTAGE, str(error)):
             raise
         # Python's own error is of main memory, wherever the trial computes.
         on_gpu = device.type == "cuda" and not isinstance(error, MemoryError)

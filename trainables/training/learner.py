@@ -61,29 +61,23 @@ class Learner(Protocol):
 
     def facts(self) -> Facts:
         """Return what is known once per trial, such as `n_parameters` and `device`."""
-        ...
 
     def step(self) -> Row:
         """Train one interval and evaluate; return the row of its epoch.
 
         `epoch` and the study's metric on the validation set, by default `val_accuracy` (0 to 1),
-        are needed, the other columns may be missing. Raises
-        Diverged where the loss became NaN or infinite, OutOfMemory where the device has no room for
-        the trial.
+        are needed, the other columns may be missing. Raises Diverged where the loss became NaN or
+        infinite, OutOfMemory where the device has no room for the trial.
         """
-        ...
 
     def predictions(self) -> NDArray[np.int64] | Predictions:
         """Return what the model as it is says of every test example, or the classes, (n_test,)."""
-        ...
 
     def save(self, file: Path) -> None:
         """Write a state from which `load` goes on to the last digit."""
-        ...
 
     def load(self, file: Path) -> None:
         """Go on from a saved state; no code in the file is ever executed.
 
         Raises CheckpointError where the file is damaged, or was written by another trial.
         """
-        ...

@@ -25,5 +25,4 @@ def judge(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     # Of equals the first is the likelier one, as for argmax.
     ahead = ((logits > own) | ((logits == own) & (order < truth))).sum(1, keepdim=True)
     chances = logs.gather(1, torch.cat([truth, classes], 1)).exp()
-    loss = F.nll_loss(logs, labels, reduction="sum")
-    return loss, torch.cat([classes, ahead, chances], 1)
+    return F.nll_loss(logs, labels, reduction="sum"), torch.cat([classes, ahead, chances], 1)

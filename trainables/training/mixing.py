@@ -38,11 +38,8 @@ def varied(recipe: Recipe, sides: tuple[int, int]) -> Callable[[Tensor], Tensor]
         return None
     from torchvision.transforms import v2
 
-    one: v2.Transform
-    if recipe.augmentation == "trivial":
-        one = v2.TrivialAugmentWide()
-    else:
-        one = v2.Compose([v2.RandomResizedCrop(recipe.sides or sides), v2.RandomHorizontalFlip()])
+    crop = [v2.RandomResizedCrop(recipe.sides or sides), v2.RandomHorizontalFlip()]
+    one = v2.TrivialAugmentWide() if recipe.augmentation == "trivial" else v2.Compose(crop)
 
     def change(images: Tensor) -> Tensor:
         planes = images.permute(0, 3, 1, 2)

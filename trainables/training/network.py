@@ -21,6 +21,7 @@ from trainables.trial import Trial, Weights
 
 _KEPT_BYTES = 2**27
 """The largest model that is kept for another trial of this process, which keeps two at most."""
+_Form = tuple[str, int, Stem, Sides]
 
 
 class _Beginning(NamedTuple):
@@ -34,7 +35,7 @@ class _Beginning(NamedTuple):
     """Hashes of its state, and of that without the head where it is trained on features."""
 
 
-def _make(form: tuple[str, int, Stem, Sides], seed: int, weights: Weights, head: str) -> _Beginning:
+def _make(form: _Form, seed: int, weights: Weights, head: str) -> _Beginning:
     model = fresh_model(*form, seed)
     kept = load_weights(model, weights, form[0], form[1])
     backbone = hash_state(model, but=head) if head else ""
@@ -44,9 +45,7 @@ def _make(form: tuple[str, int, Stem, Sides], seed: int, weights: Weights, head:
 _kept = lru_cache(maxsize=2)(_make)
 
 
-def _begin(
-    form: tuple[str, int, Stem, Sides], seed: int, weights: Weights, head: str
-) -> _Beginning:
+def _begin(form: _Form, seed: int, weights: Weights, head: str) -> _Beginning:
     """Return the model of a form, its initial weights drawn by a seed, or pretrained ones.
 
     The recipes of a search begin with the same one: they are given copies.
@@ -130,8 +129,7 @@ class Network:
     def _run(self, part: nn.Module, inputs: Tensor) -> Tensor:
         if self._is_contiguous:
             inputs = inputs.contiguous()
-        bf16 = self._precision == "bf16"
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             scores: Tensor = part(inputs)
         return scores.float()
 

@@ -35,12 +35,10 @@ def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch
     sgd = {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
     more = sgd if recipe.optimizer == "sgd" else {}
     listed = [_as_it_lies(values) for values in parameters]
-    groups: Any = listed
-    if not recipe.decay_norms:
-        matrices = [values for values in listed if values.ndim > 1]
-        others = [values for values in listed if values.ndim <= 1]
-        groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
-        groups = [group for group in groups if group["params"]]
+    decayed = [values for values in listed if values.ndim > 1 or recipe.decay_norms]
+    others = [values for values in listed if values.ndim <= 1 and not recipe.decay_norms]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    groups = [group for group in groups if group["params"]]
     _spare_compiler()
     return make(groups, lr=recipe.lr, weight_decay=recipe.weight_decay, fused=True, **more)
 

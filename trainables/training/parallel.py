@@ -22,15 +22,14 @@ from trainables.training.norms import share_norms
 
 PATIENCE = timedelta(minutes=10)
 """Time that a process waits for the others before it fails: longer than they ever differ."""
-_HOST = "127.0.0.1"
-"""All processes of a trial are on one machine."""
 _CPU = torch.device("cpu")
 
 
 def meet(port: int | None = None) -> TCPStore:
     """Return the place where a trial's processes find each other: a new one, or that at a port."""
+    # All processes of a trial are on one machine.
     return TCPStore(
-        _HOST, port or 0, is_master=port is None, wait_for_workers=False, timeout=PATIENCE
+        "127.0.0.1", port or 0, is_master=port is None, wait_for_workers=False, timeout=PATIENCE
     )
 
 

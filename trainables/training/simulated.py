@@ -22,7 +22,6 @@ from trainables.trial import Trial
 
 PACE_VARIABLE = "SCALESTUDY_SIMULATED_SECONDS"
 """Environment variable: seconds that one simulated interval takes, 0 by default."""
-
 _CHANCE = 0.9
 _BEST_LR = {"adam": 1e-3, "adamw": 1e-3, "sgd": 1e-1}
 _DIVERGES_ABOVE = 100
@@ -67,13 +66,12 @@ class Simulated:
     def facts(self) -> Facts:
         """Return what is known once per trial."""
         trial = self._trial
+        start = json.dumps([trial.model, trial.weights.digest, trial.seed]).encode()
         return {
             "n_parameters": parameters(trial.model),
             "flops_per_image": 2 * parameters(trial.model),
             "subset_hash": f"{trial.n_train}-{trial.seed}",
-            "init_hash": hashlib.sha256(
-                json.dumps([trial.model, trial.weights.digest, trial.seed]).encode()
-            ).hexdigest()[:16],
+            "init_hash": hashlib.sha256(start).hexdigest()[:16],
             "weights_hash": trial.weights.digest,
             "resolved_precision": "fp32",
             "device": "cpu",
@@ -82,18 +80,15 @@ class Simulated:
     def step(self) -> Row:
         """Return the next epoch's row."""
         started = time.perf_counter()
-        if self._pace:
-            time.sleep(self._pace)
+        time.sleep(self._pace)
         trial, self.epoch = self._trial, self.epoch + 1
         if self._diverges and self.epoch >= 2:
             raise Diverged(f"the loss is not finite at epoch {self.epoch}, step 1")
         generator = np.random.default_rng([trial.seed, self.epoch, int(trial.trial_id[:8], 16)])
-        left = math.exp(-1.2 * self.epoch)
-        error = self._final + (_CHANCE - self._final) * left
+        error = self._final + (_CHANCE - self._final) * math.exp(-1.2 * self.epoch)
         val, test = np.clip(error + generator.normal(0, 0.004, 2), 0.0, 1.0)
         train = max(0.0, error * (1 - 0.08 * self.epoch))
         seen = trial.images_per_interval
-        steps = math.ceil(seen / trial.recipe.batch_size)
         correct = round((1 - train) * seen)
         seconds = time.perf_counter() - started
         is_tested = trial.recipe.is_tested(self._tests, self.epoch)
@@ -104,7 +99,7 @@ class Simulated:
             evaluated |= {f"{part}_loss": loss, f"{part}_log_loss": loss}
         return {
             "epoch": self.epoch,
-            "step": self.epoch * steps,
+            "step": self.epoch * math.ceil(seen / trial.recipe.batch_size),
             "examples_seen": self.epoch * seen,
             "train_loss": -math.log(max(1 - train, 1e-3)),
             "train_accuracy": correct / seen,
@@ -129,8 +124,7 @@ class Simulated:
         """Go on from a saved position."""
         try:
             state = json.loads(file.read_text())
-            ours = state["trial_id"] == self._trial.trial_id
-            epoch = int(state["epoch"])
+            ours, epoch = state["trial_id"] == self._trial.trial_id, int(state["epoch"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{file} is damaged: {error}") from error
         if not ours:

@@ -20,7 +20,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from trainables.errors import CheckpointError, Diverged, OutOfMemory, TrainableError
 from trainables.functions import see_modules
-from trainables.machine import give_memory_back, uncollected
+from trainables.machine import give_memory_back
 from trainables.training.learner import Facts, Learner, Row
 from trainables.training.scores import Predictions
 from trainables.work.job import Job, make_here
@@ -154,18 +154,11 @@ class Crew:
         self._is_over = False
         placement = get_current_placement_group()
         bundles = list(enumerate(placement.bundle_specs))[-round(task.gpu) :]
-        self._ranks = [
-            ray.remote(Rank)
-            .options(
-                num_cpus=bundle["CPU"],
-                num_gpus=1,
-                scheduling_strategy=PlacementGroupSchedulingStrategy(
-                    placement, placement_group_bundle_index=index
-                ),
-            )
-            .remote(rank, len(bundles))
-            for rank, (index, bundle) in enumerate(bundles)
-        ]
+        self._ranks: list[Any] = []
+        for rank, (index, bundle) in enumerate(bundles):
+            there = PlacementGroupSchedulingStrategy(placement, index)
+            given = {"num_cpus": bundle["CPU"], "num_gpus": 1, "scheduling_strategy": there}
+            self._ranks.append(ray.remote(Rank).options(**given).remote(rank, len(bundles)))
         port = self._results([self._ranks[0].open.remote()])[0]
         self._results([rank.join.remote(port, task.device) for rank in self._ranks])
 
@@ -180,8 +173,7 @@ class Crew:
 
     def facts(self) -> Facts:
         """Return what is known once per trial."""
-        facts: Facts = self._call("facts", ranks=1)[0]
-        return facts
+        return dict(self._call("facts", ranks=1)[0])
 
     def step(self) -> Row:
         """Train one interval in all processes; return its row, with the fullest one's memory."""
@@ -262,22 +254,12 @@ class Rank:
 
     def take(self, task: Task | None = None) -> None:
         """Forget the last trial's learner; make that of a task, which every process must."""
-        with uncollected():
-            from trainables.training.classifier import Classifier
-
         self._learner = None
-        if task is None:
-            return
-        if task.folders:
+        if task and task.folders:
             see_modules(task.folders)
-        self._learner = Classifier(
-            task.trial,
-            cpus=max(1, task.cpus // self._size),
-            device=task.device,
-            group=self._group,
-            tests=task.tests,
-            precision=task.precision,
-        )
+        if task:
+            cpus = max(1, task.cpus // self._size)
+            self._learner = make_here(task.model_copy(update={"cpus": cpus}), group=self._group)
 
     def call(self, method: str, *arguments: Any) -> tuple[int, Any]:
         """Call a method of the learner; return the epoch that it is at then, and what it says."""

@@ -11,29 +11,14 @@ import numpy as np
 import pyarrow as pa
 
 from results.metric import ACCURACY, SHARES, Metric
-from results.records import EPOCH_SCHEMA, IDENTITY_COLUMNS, TRIAL_SCHEMA
+from results.records import EPOCH_SCHEMA, FACT_COLUMNS, IDENTITY_COLUMNS, TRIAL_SCHEMA
 from trainables.errors import TrainableError
 from trainables.training.learner import Facts, Learner, Row
 from trainables.training.scores import Predictions
 from trainables.trial import Trial
 
-_FACTS = (
-    "n_parameters",
-    "n_trainable",
-    "flops_per_image",
-    "subset_hash",
-    "class_counts",
-    "init_hash",
-    "weights_hash",
-    "head",
-    "normalization_mean",
-    "normalization_std",
-    "resolved_precision",
-    "device",
-)
-"""Columns of a trial that its learner knows."""
 _LISTS = ("class_counts", "normalization_mean", "normalization_std")
-"""Those among them that hold a list of numbers as JSON."""
+"""Facts that are a list of numbers as JSON."""
 _OURS = (*IDENTITY_COLUMNS, "sequence", "recorded_at", "host", "metric")
 """Columns of an epoch that are known without the learner: what it says there is passed over."""
 _MEASURED = ("seconds", "images_per_second")
@@ -72,14 +57,13 @@ def take_facts(learner: Learner, trial: Trial) -> Facts:
     where = f"{trial.trainable}: facts()"
     found: Facts = {}
     for name, value in _entries(learner.facts(), where):
-        if name in TRIAL_SCHEMA.names and name not in _FACTS:
+        if kind := FACT_COLUMNS.get(name):
+            found[name] = None if value is None else _value(where, name, value, kind)
+        elif name in TRIAL_SCHEMA.names:
             raise TrainableError(
                 f"{where} returned {name}, which is not the trainable's to say; what it may say "
-                f"is {', '.join(_FACTS)}"
+                f"is {', '.join(FACT_COLUMNS)}"
             )
-        if name in _FACTS:
-            kind = TRIAL_SCHEMA.field(name).type
-            found[name] = None if value is None else _value(where, name, value, kind)
     return found
 
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from results.errors import StoreError
 from results.metric import ACCURACY, Metric
-from results.store.files import move, remove, sync
+from results.store.files import make_folder, move, remove, sync
 from results.store.objects import Location, ObjectPath, is_address
 from trainables.data.cache import checksum, opened_json, sealed_json
 from trainables.errors import CheckpointError, ForeignCheckpoint, OutOfMemory, TrainableError
@@ -55,14 +55,12 @@ class Checkpoints:
         disk or the store refuses; the states so far are untouched.
         """
         state = _name(learner.epoch, updates_of(learner))
-        place = self._folder / state
         try:
-            with _scrap(place) as scrap:
+            with _scrap(self._folder / state) as scrap:
                 learner.save(scrap)
-                content = sealed_json({"state": checksum(scrap), "rows": list(rows)})
                 # The rows come first: a state counts only once its rows are there.
                 with _scrap(self._folder / _rows(state)) as beside:
-                    beside.write_bytes(content)
+                    beside.write_bytes(sealed_json({"state": checksum(scrap), "rows": [*rows]}))
             names = self._all()
             kept = self._kept(rows, state, names)
             for old in [old for old in names if _place(old) < _place(state)]:
@@ -96,7 +94,7 @@ class Checkpoints:
         names = self._all() if isinstance(learner, Pausable) else self.states()
         for state in reversed([state for state in names if _place(state) <= [budget]]):
             try:
-                return self._load(learner, state, tested and _epoch(state) == budget), problems
+                return self._load(learner, state, tested and _place(state) == [budget]), problems
             except OutOfMemory:
                 raise
             except ForeignCheckpoint as error:
@@ -117,7 +115,6 @@ class Checkpoints:
         return [*filter(_is_whole, self._all())]
 
     def _all(self) -> list[str]:
-        """Return the names of all saved states, those within intervals as well, oldest first."""
         names = _persistently(lambda: [file.name for file in self._folder.glob("*.state")])
         return sorted(filter(_STATE.fullmatch, names), key=_place)
 
@@ -127,16 +124,15 @@ class Checkpoints:
             remove(self._folder)
 
     def _load(self, learner: Learner, state: str, tested: bool) -> list[Row]:
-        content = _persistently((self._folder / _rows(state)).read_bytes)
-        held = opened_json(content)
+        held = opened_json(_persistently((self._folder / _rows(state)).read_bytes))
         # An earlier version wrote the rows alone.
         rows, written = held, None
         if isinstance(held, dict):
             rows, written = held.get("rows"), held.get("state")
         rows = rows if isinstance(rows, list) else [None]
-        found = [row.get("epoch") for row in rows if isinstance(row, dict)]
-        if found != list(range(1, _epoch(state) + 1)):
-            raise ValueError(f"its rows are not the metrics of epochs 1 to {_epoch(state)}")
+        found, done = [row.get("epoch") for row in rows if isinstance(row, dict)], _place(state)[0]
+        if found != list(range(1, done + 1)):
+            raise ValueError(f"its rows are not the metrics of epochs 1 to {done}")
         if tested and rows[-1].get("test_accuracy") is None:
             raise ForeignCheckpoint(f"{self._shown}/{state} was not evaluated on the test set")
         with readable(self._folder / state) as file:
@@ -148,11 +144,10 @@ class Checkpoints:
     def _kept(self, rows: Sequence[Row], state: str, names: Sequence[str]) -> set[str]:
         if self._keep == "all" or not _is_whole(state):
             return {state, *filter(_is_whole, names)}
-        kept = {state}
-        if self._keep == "best":
-            best = min(rows, key=lambda row: (self._metric.rank(row["val_metric"]), row["epoch"]))
-            kept.add(_name(best["epoch"]))
-        return kept
+        if self._keep != "best":
+            return {state}
+        best = min(rows, key=lambda row: (self._metric.rank(row["val_metric"]), row["epoch"]))
+        return {state, _name(best["epoch"])}
 
 
 def _name(epoch: int, updates: int = 0) -> str:
@@ -166,10 +161,6 @@ def _is_whole(state: str) -> bool:
 def _place(state: str) -> list[int]:
     """Return the epochs that are done and, within an interval, the updates."""
     return [int(number) for number in re.findall(r"\d+", state)]
-
-
-def _epoch(state: str) -> int:
-    return _place(state)[0]
 
 
 def _rows(state: str) -> str:
@@ -187,17 +178,14 @@ def _scrap(place: Location) -> Iterator[Path]:
         return
     # Another worker may still be at work on the same state, behind a network that was cut.
     scrap = place.with_name(f"{place.name}.{uuid.uuid4().hex[:8]}.writing")
-    if not place.parent.is_dir():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        sync(place.parent.parent)
+    make_folder(place.parent)
     try:
         yield scrap
         sync(scrap)
         scrap.replace(place)
-    except OSError:
+    finally:
         with suppress(OSError):
             scrap.unlink(missing_ok=True)
-        raise
     sync(place.parent)
 
 

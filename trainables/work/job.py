@@ -4,6 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 from trainables import errors
 from trainables.functions import is_function, load_function, own_output
@@ -21,13 +22,14 @@ _KINDS = {
     errors.Diverged: FailureKind.DIVERGED,
     errors.OutOfGpuMemory: FailureKind.OUT_OF_GPU_MEMORY,
     errors.OutOfMemory: FailureKind.OUT_OF_MEMORY,
+    errors.TrainableError: FailureKind.REFUSED,
 }
 _PLACED = {"cpus", "device", "gpu", "context_bytes", "tests", "precision"}
 """What of a task says how its classifier is made."""
 
 
-def make_here(task: Task) -> Learner:
-    """Return the learner of a task's trial, in this process.
+def make_here(task: Task, **more: Any) -> Learner:
+    """Return the learner of a task's trial, in this process; a classifier may be given `more`.
 
     Raises errors.TrainableError where there is no such learner, or it cannot be made of the trial.
     """
@@ -40,7 +42,7 @@ def make_here(task: Task) -> Learner:
         with uncollected():
             from trainables.training.classifier import Classifier
 
-        return Classifier(trial, **task.model_dump(include=_PLACED))
+        return Classifier(trial, **task.model_dump(include=_PLACED), **more)
     try:
         make = load_function(trial.trainable)
     except ImportError as error:
@@ -78,8 +80,7 @@ class Job:
 
         Raises Paused where the learner was to pause at once; `leave` saves what it has done.
         """
-        trial = self._trial
-        is_own = is_function(trial.model) or is_function(trial.trainable)
+        is_own = is_function(self._trial.model) or is_function(self._trial.trainable)
         try:
             with own_output() if is_own else contextlib.nullcontext():
                 return self._advance()
@@ -89,8 +90,7 @@ class Job:
             return Failed(FailureKind.REFUSED, message, tuple(self._problems))
         except errors.TrainableError as error:
             self._learner = None
-            kinds = (kind for raised, kind in _KINDS.items() if isinstance(error, raised))
-            kind = next(kinds, FailureKind.REFUSED)
+            kind = next(kind for raised, kind in _KINDS.items() if isinstance(error, raised))
             return Failed(kind, str(error), tuple(self._problems))
 
     def leave(self, unheard: bool = False) -> None:
@@ -167,8 +167,7 @@ class Job:
                 "goal: …}} in the study records one of its own, as val_metric and test_metric"
             )
         row.setdefault("seconds", time.perf_counter() - started)
-        if row.get("peak_memory_bytes") is None:
-            row["peak_memory_bytes"] = peak_memory()
+        row.setdefault("peak_memory_bytes", peak_memory())
         row["host"] = os.uname().nodename
         self._rows.append(row)
         self._unsaved_seconds += time.perf_counter() - since

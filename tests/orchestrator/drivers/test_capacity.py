@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,8 +49,7 @@ class Yard:
         return Capacity(
             work,
             self,
-            self.nodes(),
-            lambda nodes: None,
+            SimpleNamespace(nodes=self.nodes()),
             self.said.append,
             **flags,
             clock=lambda: self.now,
@@ -369,5 +369,5 @@ def test_gpus_that_leave_are_waited_for(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="asks for GPUs, and Ray counts none"):
         placer.meet([Node("head", 4.0, 0.0)])
     placer.meet([Node("head", 4.0, 0.0), Node("worker", 4.0, 1.0)])
-    placer.remeet([Node("head", 4.0, 0.0)])
+    placer.nodes = [Node("head", 4.0, 0.0)]
     assert placer.declared() == Share(1.0, 1.0)

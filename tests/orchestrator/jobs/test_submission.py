@@ -236,7 +236,7 @@ def test_results_in_an_object_store(client: Client, s3: Server) -> None:
     longer = client.study("longer", **{**PLAIN, "recipe": {"epochs": 40}, "checkpoint_seconds": 0})
     place = s3.address()
     first = client.document("submit", longer, "--out", place, "--no-follow")
-    store, ends = Store.at(place), time.monotonic() + TIMEOUT
+    store, ends = Store(place), time.monotonic() + TIMEOUT
     while not store.parts("epochs") or not [*store.checkpoints.iterdir()]:
         assert time.monotonic() < ends
         time.sleep(0.5)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from studies import a_ledger, run, searched, study, trials
 
-from orchestrator.ledger.looks import all_needed, judged
+from orchestrator.ledger.ledger import all_needed, judged
 from orchestrator.plan.plan import plan_study
 from orchestrator.plan.price import price_study
 from orchestrator.study.study import Study

@@ -110,7 +110,7 @@ def test_a_trial_is_trained_to_its_budget(tmp_path: Path) -> None:
     assert work.result(trial_id, row(work, trial_id, 1))
     assert work.result(trial_id, row(work, trial_id, 2))
     assert not work.result(trial_id, row(work, trial_id, 3, 0.7))
-    assert work.ledger.outcome(trial_id) == Outcome(Status.COMPLETED, 0.7)
+    assert work.ledger.outcomes[trial_id] == Outcome(Status.COMPLETED, 0.7)
     assert trial_id not in work.running
 
 
@@ -122,7 +122,7 @@ def test_a_trial_below_the_cutoff_is_stopped(tmp_path: Path) -> None:
         assert work.result(trial_id, row(work, trial_id, 1, accuracy))
     # The 2/3 quantile of 0.3, 0.6, 0.9 is 0.7.
     assert not work.result(fourth, row(work, fourth, 1, 0.69))
-    assert work.ledger.outcome(fourth) == Outcome(Status.STOPPED, 0.69)
+    assert work.ledger.outcomes[fourth] == Outcome(Status.STOPPED, 0.69)
     assert work.ledger.rows[fourth]["stopped_cutoff"] == pytest.approx(0.7)
 
 
@@ -130,7 +130,7 @@ def test_a_trial_that_diverges_is_not_tried_again(tmp_path: Path) -> None:
     work = a_pass(study(), tmp_path)
     trial_id = begin(work)
     assert not work.result(trial_id, Failed(FailureKind.DIVERGED, "epoch 2, step 7"))
-    assert work.ledger.outcome(trial_id) == Outcome(Status.FAILED)
+    assert work.ledger.outcomes[trial_id] == Outcome(Status.FAILED)
     assert work.ledger.rows[trial_id]["error"] == "diverged: epoch 2, step 7"
 
 
@@ -140,7 +140,7 @@ def test_a_crash_is_tried_again_as_often_as_the_study_says(tmp_path: Path) -> No
         trial_id = begin(work)
         assert work.ledger.rows[trial_id]["attempts"] == attempt
         work.lose(trial_id, FailureKind.CRASHED, "the worker died")
-    assert work.ledger.outcome(trial_id) == Outcome(Status.FAILED)
+    assert work.ledger.outcomes[trial_id] == Outcome(Status.FAILED)
     assert work.is_finished
     # What is no longer running cannot be lost.
     work.lose(trial_id, FailureKind.CRASHED, "again")
@@ -163,7 +163,7 @@ def test_a_lost_machine_is_no_failure_of_its_trials_up_to_a_point(tmp_path: Path
         trial_id = begin(work)
         assert work.ledger.rows[trial_id]["attempts"] == attempt
         work.lose(trial_id, FailureKind.NODE_LOST, "the machine was lost")
-    assert work.ledger.outcome(trial_id) == Outcome(Status.FAILED)
+    assert work.ledger.outcomes[trial_id] == Outcome(Status.FAILED)
 
 
 def test_out_of_memory_is_tried_with_more_while_there_is_more(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_out_of_memory_is_tried_with_more_while_there_is_more(tmp_path: Path) ->
     error = work.ledger.rows[trial_id]["error"]
     assert error == "out of GPU memory: no room; it had a whole GPU"
     assert shortages == ["out of memory", "out of GPU memory", "out of GPU memory"]
-    assert work.ledger.outcome(trial_id) == Outcome(Status.FAILED)
+    assert work.ledger.outcomes[trial_id] == Outcome(Status.FAILED)
 
 
 def test_problems_of_workers_are_kept(tmp_path: Path) -> None:

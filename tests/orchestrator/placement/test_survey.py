@@ -223,7 +223,8 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> list[Node]:
         return SimpleNamespace(options=lambda **options: made)
 
     place = SimpleNamespace(ready=lambda: None)
-    ray = SimpleNamespace(remote=remote, get=lambda found, timeout=0: found, kill=id)
+    ray = SimpleNamespace(remote=remote, get=lambda found: found, kill=id)
+    ray.wait = lambda asked, timeout: (asked, [])
     for name, stand_in in {
         "ray": ray,
         "placement_group": lambda bundles: place,

@@ -10,8 +10,8 @@ from orchestrator.errors import StudyError
 from orchestrator.ledger.history import COMPARED
 from orchestrator.plan.plan import default_out, plan_study
 from orchestrator.run.runner import run_study
+from orchestrator.study.file import recorded_study
 from orchestrator.study.recipes import SEARCH_SEED
-from orchestrator.study.recorded import recorded_study
 from orchestrator.study.study import Study, study_from
 from results.errors import StoreError
 from results.store.store import Store

@@ -16,7 +16,6 @@ from orchestrator.ledger.proposer import Proposer
 from orchestrator.ledger.rows import Rows
 from orchestrator.ledger.stages import Stages
 from orchestrator.placement.shares import Node, Share
-from orchestrator.plan import paces
 from orchestrator.plan import price as pricing
 from orchestrator.plan.durations import Durations, kind_of, work_of
 from orchestrator.plan.plan import plan_study
@@ -29,8 +28,7 @@ from trainables.measure.footprint import Pace
 
 @pytest.fixture(autouse=True)
 def two_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (pricing, paces):
-        monkeypatch.setattr(module, "own_machine", lambda with_gpus: Node("here", 2.0, 0.0))
+    monkeypatch.setattr(pricing, "own_machine", lambda with_gpus: Node("here", 2.0, 0.0))
 
 
 def priced(declared: Study, out: Path, **values: Any) -> Price:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.live_render import LiveRender
 from studies import drawn, trial_row
 
-from orchestrator.screen.picture import CellsTable, Picture, cell_text, overall, slots_table
+from orchestrator.screen.picture import CellsTable, Picture, cell_text, slots_table
 from orchestrator.screen.snapshot import CellView, SlotView, Snapshot, snapshot_of
 
 FACTORS = ["model", "weights", "fraction"]
@@ -154,8 +154,9 @@ def test_what_is_printed_once_is_whole() -> None:
 @pytest.mark.parametrize("width", [50, 100])
 def test_the_lines_below(width: int) -> None:
     shown = dataclasses.replace(view(), seconds_left=100.0)
-    words = " ".join(" ".join(drawn(overall(shown, ["starting Ray"]), width)).split())
-    assert "100 %, 12 completed, about 100 s left starting Ray" in words
+    words = " ".join(" ".join(drawn(Picture(shown, ["starting Ray"]), width)).split())
+    assert "100 %, 12 completed, about 100 s left validation accuracy: best so far" in words
+    assert words.endswith("none is measured starting Ray")
 
 
 def test_no_colour_means_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:

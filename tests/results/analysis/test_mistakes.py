@@ -3,7 +3,7 @@ import pandas as pd
 from sample import Plan, write
 
 import results
-from results.report.gallery import gallery_of
+from results.report.sections import gallery_of
 
 
 def opened(tmp_path, wrong):

@@ -85,13 +85,14 @@ def test_seeds_that_are_not_shared_are_not_paired(tmp_path):
 def test_seeds_that_gain_exactly_the_same_have_no_interval(tmp_path, gain, with_images):
     """As two seeds and few test images often do, by chance."""
     pair = Pair(*(run(tmp_path, name, seeds=(0, 1), fractions=(1.0,)) for name in "ab"))
-    pair.runs[1]["accuracy"] = pair.runs[0]["accuracy"].to_numpy() + 100 * gain
-    pair.runs[1]["trial_id"] += "-other"
+    before, after = (one.analysis.runs for one in (pair.first, pair.second))
+    after["accuracy"] = before["accuracy"].to_numpy() + 100 * gain
+    after["trial_id"] += "-other"
     if with_images:
         # Each seed gains on images of its own, the same number of them.
         pair.__dict__["_predictions"] = pd.concat(
             outcomes(row, right=20 + 20 * gain * side, start=30 * row.seed)
-            for side, runs in enumerate(pair.runs)
+            for side, runs in enumerate((before, after))
             for row in runs.itertuples()
         )
     said = verdict(pair)[1]
@@ -137,14 +138,14 @@ def test_where_only_train_has_grown_the_same_test_images_are_compared(tmp_path):
         data = {"train": 40 + cats, "classes": {"cat": {"train": cats}, "dog": {"train": 40}}}
         prints = {f"{part}_fingerprint": f"{part}{cats}" for part in ("data", "train")}
         record(one, **prints, test_fingerprint="t", data=json.dumps({**data, "notes": []}))
-    grown = pair.runs[1]
+    small, grown = (one.analysis.runs for one in (pair.first, pair.second))
     grown[["n_train", "subset_hash"]] = [90_000, "other"]
     grown["trial_id"] += "-grown"
-    rows = [*pair.runs[0].itertuples(), *grown.itertuples()]
+    rows = [*small.itertuples(), *grown.itertuples()]
     told = [outcomes(row, right=30 + 20 * ("grown" in row.trial_id), start=0) for row in rows]
     pair.__dict__["_predictions"] = pd.concat(told)
     for row in rows:
-        runs = grown if "grown" in row.trial_id else pair.runs[0]
+        runs = grown if "grown" in row.trial_id else small
         runs.loc[runs["trial_id"] == row.trial_id, "accuracy"] = 62.5 if runs is grown else 37.5
     row = pair.cells.iloc[0]
     assert row["difference"] == pytest.approx(25)

@@ -13,8 +13,9 @@ from results.statistics.inference import (
     contrasts_of,
     holm,
     infer,
+    moderate,
+    variance_trend,
 )
-from results.statistics.variances import moderate, variance_trend
 
 T1, T2 = 12.706205, 4.302653
 

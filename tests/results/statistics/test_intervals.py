@@ -26,28 +26,35 @@ def test_pooled_variance_by_hand():
     # s² = 2 from one repeat at 100 and 0.04 from two at 400; the run at 900 says nothing.
     sizes = [400, 100, 400, 900, 100, 400]
     errors = [5.0, 10.0, 5.2, 3.0, 12.0, 5.4]
-    found = pooled_variance(sizes, errors)
+    variance, _ = pooled_variance(sizes, errors)
     v1 = (1.98 / 100 + 2 * 0.02 / 400) / (1 / 100**2 + 2 / 400**2)
-    assert (found.v0, found.repeats) == (0.02, 3)
-    assert found.v1 == pytest.approx(v1)
-    assert found.at(200) == pytest.approx(0.02 + v1 / 200)
+    assert variance == pytest.approx([0.02 + v1 / size for size in (100, 400, 900)])
 
 
 def test_pooled_variance_never_falls_below_v0():
-    found = pooled_variance([100, 100], [5.0, 5.0])
-    assert found.v1 == 0.0
-    assert found.at(100) == 0.02
+    variance, freedom = pooled_variance([100, 100], [5.0, 5.0])
+    assert (variance.tolist(), freedom.tolist()) == ([0.02], [1])
 
 
 def test_pooled_variance_without_repeats():
-    found = pooled_variance([100, 200], [5.0, 4.0])
-    assert (found.v1, found.repeats) == (0.0, 0)
+    variance, freedom = pooled_variance([100, 200], [5.0, 4.0])
+    assert variance.tolist() == [0.02, 0.02]
+    assert freedom.tolist() == [0, 0]
 
 
 def test_degrees_of_freedom_of_one_size_are_its_repeats():
-    # With v0 = 0 all weight lies on one size, and Satterthwaite gives back k − 1.
-    found = pooled_variance([100, 100, 100], [1.0, 2.0, 3.0], v0=0.0)
-    assert found.degrees_of_freedom(100) == pytest.approx(2)
+    # All weight lies on one size, and Satterthwaite gives back k − 1; the other adds nothing.
+    _, freedom = pooled_variance([100, 100, 100], [1.0, 2.0, 3.0])
+    assert freedom == pytest.approx(2)
+
+
+def test_degrees_of_freedom_are_at_most_all_repeats():
+    # At 100 as worked out above; s² = 2 and 0.04 leave the large size less than one of its own.
+    _, freedom = pooled_variance([100, 100, 400, 400, 400], [10.0, 12.0, 5.0, 5.2, 5.4])
+    spread = (2 * 4 / 100**2 + 4 * 0.04**2 / 400**2) / (1 / 100**2 + 2 / 400**2) ** 2
+    v1 = (1.98 / 100 + 2 * 0.02 / 400) / (1 / 100**2 + 2 / 400**2)
+    worth = [2 * (0.02 + v1 / n) ** 2 / (spread / n**2) for n in (100, 400)]
+    assert freedom == pytest.approx([min(max(each, 1), 3) for each in worth])
 
 
 @pytest.mark.parametrize(

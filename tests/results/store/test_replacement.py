@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from results.store.replacement import replacement
+from results.store.parts import replacement
 
 
 def table(seed: int, rows: int) -> pa.Table:

@@ -8,6 +8,7 @@ from pathlib import Path
 import forks
 import pytest
 
+from trainables.data import cache
 from trainables.data.cache import (
     cache_folder,
     evidence_key,
@@ -187,14 +188,15 @@ class TestEvidence:
         assert evidence_key([tmp_path / "gone"]) is None
         assert evidence_key([]) is None
 
-    def test_a_change_shows_even_where_size_and_date_are_kept(self, tmp_path):
+    def test_a_change_shows_even_where_size_and_date_are_kept(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(cache, "SETTLED_SECONDS", 0.1)
         file = tmp_path / "a"
         file.write_text("one")
         time.sleep(0.2)
-        key, times = evidence_key([file], settled_seconds=0.1), file.stat()
+        key, times = evidence_key([file]), file.stat()
         file.write_text("two")
         os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-        assert evidence_key([file], settled_seconds=60) is None
+        assert evidence_key([file]) is None
         time.sleep(0.2)
         assert key is not None
-        assert evidence_key([file], settled_seconds=0.1) not in {key, None}
+        assert evidence_key([file]) not in {key, None}

@@ -74,13 +74,13 @@ def test_other_versions_are_looked_at_anew(monkeypatch: pytest.MonkeyPatch) -> N
     refuse_to_build(monkeypatch)
     monkeypatch.setattr(model_facts, "version", lambda package: "0.0")
     with pytest.raises(LookupError):
-        model_facts.check_input("resnet18", 10)
+        model_facts.check_input("resnet18", 10, "standard", (224, 224))
 
 
 def test_what_is_wrong_is_said_every_time() -> None:
     for _ in range(2):
         with pytest.raises(ModelError, match="resnet18"):
-            model_facts.check_input("resnet81", 10)
+            model_facts.check_input("resnet81", 10, "standard", (224, 224))
         with pytest.raises(ModelError, match="image_size"):
             model_facts.check_input("alexnet", 10, "standard", (16, 16))
 

@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,6 +26,7 @@ LABEL_NAMES = (
 )  # fmt: skip
 _NUMBERS = ("id", "index", "idx", "number", "__index_level_0__")
 """Columns of numbers that are no classes."""
+AS_LABELS = "as a whole number, text, or true and false"
 COARSE_NAMES = ("coarse_label", "coarse_labels")
 """Taken only where no finer label is there: CIFAR-100 has both."""
 
@@ -45,20 +47,16 @@ class Columns:
         """Return the columns of a file: the ones named, else those with a usual name or type."""
         for key, name in (("image", image), ("label", label)):
             if name is not None and name not in schema.names:
-                raise DataError(
-                    f"data.{key}: {file} has no column {name}; its columns are "
-                    f"{', '.join(schema.names)}"
-                )
+                names = ", ".join(schema.names)
+                raise DataError(f"data.{key}: {file} has no column {name}; its columns are {names}")
         image = image or _image_column(file, schema)
         kind = _image_kind(schema.field(image).type)
         if kind is None:
             raise DataError(f"data.image: {file}: column {image} holds no images, nor their paths")
         label = label or _label_column(file, schema, image)
         if not _is_label(schema.field(label).type):
-            raise DataError(
-                f"{file}: column {label} is {schema.field(label).type}; one class per image is "
-                "needed, as a whole number, text, or true and false"
-            )
+            said = f"column {label} is {schema.field(label).type}"
+            raise DataError(f"{file}: {said}; one class per image is needed, {AS_LABELS}")
         return cls(image, kind, label, _class_names(schema, label))
 
 
@@ -73,9 +71,7 @@ def _image_kind(kind: pa.DataType) -> str | None:
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type
     depth = 0
-    while (
-        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    ):
+    while isinstance(kind, (pa.ListType, pa.LargeListType, pa.FixedSizeListType)):
         kind, depth = kind.value_type, depth + 1
     return "pixels" if depth in (2, 3) and pa.types.is_integer(kind) else None
 
@@ -83,9 +79,8 @@ def _image_kind(kind: pa.DataType) -> str | None:
 def _is_label(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    types = pa.types
-    tests = (types.is_integer, types.is_floating, types.is_boolean)
-    return any(test(kind) for test in (*tests, types.is_string, types.is_large_string))
+    tests = ("integer", "floating", "boolean", "string", "large_string")
+    return any(getattr(pa.types, f"is_{test}")(kind) for test in tests)
 
 
 def _image_column(file: Path, schema: pa.Schema) -> str:
@@ -93,11 +88,8 @@ def _image_column(file: Path, schema: pa.Schema) -> str:
     fitting = [name for name, kind in kinds.items() if kind in ("bytes", "struct", "pixels")]
     usual = [name for name in fitting if name.lower() in IMAGE_NAMES]
     paths = [name for name, kind in kinds.items() if kind == "path" and name.lower() in PATH_NAMES]
-    needed = (
-        "one column of bytes, of structs with bytes, of pixels or of paths is needed; say which "
-        "with data.image"
-    )
-    return _only(usual or fitting or paths, "images", needed, file, schema)
+    needed = "one column of bytes, of structs with bytes, of pixels or of paths is needed"
+    return _only(usual or fitting or paths, "image", needed, file, schema)
 
 
 def _label_column(file: Path, schema: pa.Schema, image: str) -> str:
@@ -110,28 +102,24 @@ def _label_column(file: Path, schema: pa.Schema, image: str) -> str:
     others = [name for name in fitting if name.lower() in LABEL_NAMES]
     # A file of nothing but images and one more column says which it is.
     last = fitting if len(kinds) == 1 and set(kinds).isdisjoint(_NUMBERS) else []
-    needed = (
-        "one class per image is needed, in a column named label, class, category or target; say "
-        "which with data.label"
-    )
-    return _only(fine or coarse or others or declared or last, "labels", needed, file, schema)
+    needed = "one class per image is needed, in a column named label, class, category or target"
+    return _only(fine or coarse or others or declared or last, "label", needed, file, schema)
 
 
 def _only(fitting: list[str], what: str, needed: str, file: Path, schema: pa.Schema) -> str:
     if len(fitting) == 1:
         return fitting[0]
-    found = f"{' and '.join(fitting)} may each be the {what}" if fitting else f"no column of {what}"
+    several = f"{' and '.join(fitting)} may each be the {what}s"
+    found = several if fitting else f"no column of {what}s"
     columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
-    raise DataError(f"{file}: {found}; {needed}. Columns: {columns}")
+    raise DataError(f"{file}: {found}; {needed}; say which with data.{what}. Columns: {columns}")
 
 
 def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...]:
-    try:
-        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
-        names = features[label]["names"]
-    except (KeyError, TypeError, ValueError):
-        return ()
-    return tuple(str(name) for name in names) if isinstance(names, list) else ()
+    with suppress(KeyError, TypeError, ValueError):
+        names = json.loads(schema.metadata[b"huggingface"])["info"]["features"][label]["names"]
+        return tuple(map(str, names)) if isinstance(names, list) else ()
+    return ()
 
 
 def numbered(
@@ -153,14 +141,9 @@ def numbered(
         if strange is not None and str(strange) in map(str, found):
             raise DataError(f"{part}: labels are numbers here and text in train, or the other way")
         if strange is not None:
-            raise DataError(
-                f"{part}: has images of class {strange}, of which train has none; "
-                f"{known_classes(str(strange), [*map(str, found)])}"
-            )
-    numbers = {
-        part: np.array([number[label] for label in labels], dtype=np.int64)
-        for part, labels in parts.items()
-    }
+            said = f"has images of class {strange}, of which train has none"
+            raise DataError(f"{part}: {said}; {known_classes(str(strange), [*map(str, found)])}")
+    numbers = {part: np.array([*map(number.get, own)], np.int64) for part, own in parts.items()}
     if not names:
         return numbers, tuple(map(str, found)), ()
     gone = ", ".join(name for place, name in enumerate(names) if place not in number)
@@ -190,4 +173,9 @@ def known_classes(name: str, names: Sequence[str]) -> str:
     alike = {known.lower(): known for known in names}
     near = get_close_matches(name.lower(), alike, n=1, cutoff=0.8)
     meant = f"did you mean {alike[near[0]]}? " if near else ""
-    return f"{meant}The classes are {', '.join(names[:20])}{', …' if len(names) > 20 else ''}"
+    return f"{meant}The classes are {shown(names, 20)}"
+
+
+def shown(names: Sequence[str], most: int) -> str:
+    """Return names as one text, of many the first ones."""
+    return ", ".join([*names[:most], *["…"] * (len(names) > most)])

@@ -1,15 +1,14 @@
 """Images in folders, one per class."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from trainables.data.arrangement import USUAL_NAMES, Parts, Readable
-from trainables.data.doors.columns import class_name, known_classes
+from trainables.data.arrangement import USUAL_NAMES, Parts, Readable, parts_of
+from trainables.data.doors.columns import class_name, known_classes, shown
 from trainables.data.doors.tables import Tables
 from trainables.data.reading import Note, Split
 from trainables.errors import DataError, OtherLayout
@@ -45,14 +44,11 @@ class ImageFolder(Readable):
 
     def evidence(self) -> list[Path] | None:
         """Return all folders and images."""
-        found: list[Path] = []
         roots = self._roots()
         if self._listed(roots):
             return None
-        for root in roots.values():
-            for folder in _classes(root, []):
-                found += [folder, *_images(folder, [])]
-        return found
+        folders = (folder for root in roots.values() for folder in _classes(root, []))
+        return [place for folder in folders for place in (folder, *_images(folder, []))]
 
     def parts(self) -> Parts:
         """Return the data set: its images are listed, and read when asked for."""
@@ -65,21 +61,16 @@ class ImageFolder(Readable):
         for part, root in roots.items():
             inside[part] = {f: _images(f, passed_over) for f in _classes(root, passed_over)}
             if not inside[part]:
-                raise DataError(
-                    f"{root}: holds no class folders; needed are {part}/<class>/<image>"
-                )
+                needed = f"{part}/<class>/<image>"
+                raise DataError(f"{root}: holds no class folders; needed are {needed}")
             if passed_over and not any(inside[part].values()):
                 raise DataError(f"{root}: holds no images, but such files as {passed_over[-1]}")
         named = (class_name(folder.name) for folder, own in inside["train"].items() if own)
         names = [*dict.fromkeys(named)]
-        return Parts(
-            {part: self._split(roots[part], own, names) for part, own in inside.items()},
-            tuple(names),
-            tuple(str(root) for root in roots.values()),
-            tuple(_notes(passed_over, [*inside["train"]], names)),
-            self._lack("test"),
-            roots,
-        )
+        splits = {part: self._split(roots[part], own, names) for part, own in inside.items()}
+        notes = tuple(_notes(passed_over, [*inside["train"]], names))
+        files = tuple(map(str, roots.values()))
+        return Parts(splits, tuple(names), files, notes, self._lack("test"), roots)
 
     def _lack(self, part: str) -> str:
         if isinstance(self.path, dict):
@@ -103,9 +94,9 @@ class ImageFolder(Readable):
         if "train" in found:
             return found
         message = self._lack("train")
-        alike = {part: _meant(folders, usual) for part, usual in USUAL_NAMES.items()}
-        if alike["train"]:
-            path = {part: folder for part, folder in alike.items() if folder}
+        alike = {part: [f for f in folders if part in parts_of(f.name)] for part in USUAL_NAMES}
+        path = {part: fitting[0] for part, fitting in alike.items() if len(fitting) == 1}
+        if "train" in path:
             raise OtherLayout(message, "read them so", {"path": path})
         inside = [folder for folder in folders if "train" in _usual_parts(_folders_of(folder))]
         if len(inside) == 1:
@@ -113,29 +104,22 @@ class ImageFolder(Readable):
         if not found and sum(map(_holds_images, folders)) > 1:
             block = {"path": {"train": self.path}, "test": 0.2}
             raise OtherLayout(message, "take these as classes and hold a fifth back to test", block)
-        raise DataError(
-            f"{message}. Needed are train/<class>/<image> and test/<class>/<image>, data.path: "
-            "{train: …, test: …}, or the path of a CSV of images and classes"
-        )
+        needed = "train/<class>/<image> and test/<class>/<image>, data.path: {train: …, test: …}"
+        listed = "or the path of a CSV of images and classes"
+        raise DataError(f"{message}. Needed are {needed}, {listed}")
 
     @staticmethod
     def _split(root: Path, inside: dict[Path, list[Path]], names: list[str]) -> Split:
         labels: list[int] = []
-        files: list[Path] = []
         for folder, images in inside.items():
             name = class_name(folder.name)
             if images and name not in names:
-                raise DataError(
-                    f"{folder}: no training image of that class; {known_classes(name, names)}"
-                )
+                known = known_classes(name, names)
+                raise DataError(f"{folder}: no training image of that class; {known}")
             labels += [names.index(name)] * len(images) if images else []
-            files += images
-        return Split(
-            str(root),
-            np.asarray(labels, np.int64),
-            lambda: iter(files),
-            lambda: map(str, files),
-        )
+        files = [*chain.from_iterable(inside.values())]
+        given = np.asarray(labels, np.int64)
+        return Split(str(root), given, lambda: iter(files), lambda: map(str, files))
 
 
 def _usual_parts(folders: list[Path]) -> dict[str, Path]:
@@ -144,10 +128,8 @@ def _usual_parts(folders: list[Path]) -> dict[str, Path]:
         fitting = [folder for folder in folders if folder.name.lower() in usual]
         if len(fitting) > 1:
             listed = " and ".join(folder.name for folder in fitting)
-            raise DataError(
-                f"{fitting[0].parent}: holds {listed}; say which is {part} with "
-                "data.path: {train: …, validation: …, test: …}"
-            )
+            path = "data.path: {train: …, validation: …, test: …}"
+            raise DataError(f"{fitting[0].parent}: holds {listed}; say which is {part} with {path}")
         if fitting:
             found[part] = fitting[0]
     return found
@@ -157,32 +139,23 @@ def _folders_of(folder: Path) -> list[Path]:
     return [entry for entry in _entries(folder) if entry.is_dir()]
 
 
-def _meant(folders: list[Path], usual: Sequence[str]) -> Path | None:
-    """Return the one folder with a usual name among its words, such as train_images or val2017."""
-    words = {folder: re.split(r"[^a-z]+", folder.name.lower()) for folder in folders}
-    fitting = [folder for folder in folders if not set(usual).isdisjoint(words[folder])]
-    return fitting[0] if len(fitting) == 1 else None
-
-
 def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as problem:
-        raise DataError(
-            f"{folder}: cannot be read ({problem.strerror}); needed are folders train and test, "
-            "each with one folder of images per class"
-        ) from problem
+        needed = "folders train and test, each with one folder of images per class"
+        said = f"cannot be read ({problem.strerror})"
+        raise DataError(f"{folder}: {said}; needed are {needed}") from problem
 
 
 def _classes(root: Path, passed_over: list[Path]) -> list[Path]:
     """Return the class folders of a part in order of name, empty ones too."""
     folders = []
     for entry in _entries(root):
-        if entry.is_dir():
-            if _is_litter(entry) and not _holds_images(entry):
-                passed_over.append(entry)
-            else:
-                folders.append(entry)
+        if entry.is_dir() and not (_is_litter(entry) and not _holds_images(entry)):
+            folders.append(entry)
+        elif entry.is_dir():
+            passed_over.append(entry)
         elif entry.suffix.lower() in _IMAGES and not entry.name.startswith("."):
             raise DataError(f"{entry}: lies outside the class folders; move it into one or away")
         elif not entry.is_file():
@@ -223,11 +196,10 @@ def _images(folder: Path, passed_over: list[Path]) -> list[Path]:
 def _notes(passed_over: list[Path], folders: list[Path], names: list[str]) -> Iterator[Note]:
     empty = [folder.name for folder in folders if class_name(folder.name) not in names]
     if empty:
-        text = f"folders of train without images are no classes: {', '.join(empty[:_SHOWN])}"
-        yield Note("empty-folder", "note", f"{text}{', …' if len(empty) > _SHOWN else ''}")
+        text = f"folders of train without images are no classes: {shown(empty, _SHOWN)}"
+        yield Note("empty-folder", "note", text)
     # What systems leave everywhere is not worth a line.
-    told = [path for path in passed_over if not _is_litter(path)]
+    told = [str(path) for path in passed_over if not _is_litter(path)]
     if told:
-        shown = ", ".join(str(path) for path in told[:_SHOWN])
-        more = ", …" if len(told) > _SHOWN else ""
-        yield Note("passed-over", "note", f"{len(told)} files are no images: {shown}{more}")
+        text = f"{len(told)} files are no images: {shown(told, _SHOWN)}"
+        yield Note("passed-over", "note", text)

@@ -27,10 +27,7 @@ def is_csv(file: Path) -> bool:
 def schema_of(file: Path) -> pa.Schema:
     """Return the columns of a file; raises DataError where it cannot be read."""
     opened = _opened(file)
-    if isinstance(opened, pq.ParquetFile):
-        with opened as parquet:
-            return parquet.schema_arrow
-    return opened.schema
+    return opened.schema_arrow if isinstance(opened, pq.ParquetFile) else opened.schema
 
 
 def column_of(file: Path, name: str) -> pa.ChunkedArray:
@@ -44,10 +41,7 @@ def batches_of(file: Path, name: str, rows: int = _ROWS) -> Iterator[pa.Array]:
     try:
         opened = _opened(file)
         if isinstance(opened, pq.ParquetFile):
-            with opened as parquet:
-                for batch in parquet.iter_batches(batch_size=rows, columns=[name]):
-                    yield batch.column(0)
-            return
+            opened = opened.iter_batches(batch_size=rows, columns=[name])
         for batch in opened:
             for start in range(0, len(batch), rows):
                 yield batch.column(name).slice(start, rows)
@@ -69,21 +63,16 @@ def names_paths(file: Path, image: str | None, label: str | None) -> bool:
     opened = _opened(file)
     if not isinstance(opened, pq.ParquetFile):
         return True
-    with opened as parquet:
-        schema, metadata = parquet.schema_arrow, parquet.metadata
-        columns = Columns.of(file, schema, image, label)
-        if columns.kind != "struct":
-            return columns.kind == "path"
-        if schema.field(columns.image).type.get_field_index("bytes") < 0:
-            return True
-        for group in range(metadata.num_row_groups):
-            for place in range(metadata.num_columns):
-                column = metadata.row_group(group).column(place)
-                if column.path_in_schema == f"{columns.image}.bytes":
-                    counted = column.statistics
-                    if counted is None or not counted.has_null_count or counted.null_count:
-                        return True
-    return False
+    schema, metadata = opened.schema_arrow, opened.metadata
+    columns = Columns.of(file, schema, image, label)
+    if columns.kind != "struct":
+        return columns.kind == "path"
+    if schema.field(columns.image).type.get_field_index("bytes") < 0:
+        return True
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    found = (group.column(place) for group in groups for place in range(metadata.num_columns))
+    own = (each.statistics for each in found if each.path_in_schema == f"{columns.image}.bytes")
+    return any(each is None or not each.has_null_count or each.null_count for each in own)
 
 
 def _opened(file: Path) -> Any:
@@ -113,12 +102,10 @@ def _text(file: Path) -> pa.Table:
     names = [name.strip() for name in next(csv.reader([header], delimiter=separator), ())]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"{file}: two columns are called {twice[0]}; rename one")
-    return pa_csv.read_csv(
-        file,
-        pa_csv.ReadOptions(column_names=names, skip_rows=1),
-        pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-        pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-    )
+    header_apart = pa_csv.ReadOptions(column_names=names, skip_rows=1)
+    separated = pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+    as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+    return pa_csv.read_csv(file, header_apart, separated, as_text)
 
 
 def _damaged(file: Path, problem: Exception) -> DataError:

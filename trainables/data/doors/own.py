@@ -31,7 +31,15 @@ class Function(Readable):
     def parts(self) -> Parts:
         """Return what the function returns, checked."""
         where = f"data.source: {self.reference}"
-        given = _given(self._call(where))
+        try:
+            function = load_function(self.reference)
+        except ImportError as problem:
+            raise DataError(f"{where}: {problem}") from problem
+        try:
+            returned = function()
+        except (Exception, SystemExit) as problem:
+            raise DataError(f"{where} raised {type(problem).__name__}: {problem}") from problem
+        given = _given(returned)
         parts = {1: ("train",), 2: ("train", "test"), 3: ("train", "validation", "test")}
         names = parts.get(len(given))
         if names is None:
@@ -58,16 +66,6 @@ class Function(Readable):
         lack = f"{self.reference}: returns no test part"
         return Parts(splits, class_names, (self.reference,), tuple(dict.fromkeys(notes)), lack)
 
-    def _call(self, where: str) -> Any:
-        try:
-            function = load_function(self.reference)
-        except ImportError as problem:
-            raise DataError(f"{where}: {problem}") from problem
-        try:
-            return function()
-        except (Exception, SystemExit) as problem:
-            raise DataError(f"{where} raised {type(problem).__name__}: {problem}") from problem
-
 
 def _given(returned: Any) -> list[Sequence[Any]]:
     """Return images and labels, and groups where there are some, of each part; [] if in doubt."""
@@ -75,25 +73,21 @@ def _given(returned: Any) -> list[Sequence[Any]]:
         entries = [*returned]
         if any(hasattr(entry, "batch_sampler") for entry in entries):
             return []  # of batches, in an order of its own
-        if len(entries) in (2, 4) and not any(map(_is_part, entries)):
+        parts = (isinstance(each, tuple | list) and len(each) in (2, 3) for each in entries)
+        if len(entries) in (2, 4) and not any(parts) and not any(map(_is_dataset, entries)):
             return [*zip(entries[::2], entries[1::2], strict=True)]
-        parts = [_unzipped(part) if _is_dataset(part) else part for part in entries]
+        pairs = [_unzipped(part) if _is_dataset(part) else part for part in entries]
     except (TypeError, ValueError, IndexError, KeyError, StopIteration):
         return []
-    return parts if all(len(part) in (2, 3) for part in parts) else []
-
-
-def _is_part(entry: Any) -> bool:
-    return _is_dataset(entry) or (isinstance(entry, tuple | list) and len(entry) in (2, 3))
+    return pairs if all(len(part) in (2, 3) for part in pairs) else []
 
 
 def _is_dataset(entry: Any) -> bool:
     """Return whether it gives an image and its label at a time, as a tuple or by name."""
     if isinstance(entry, list) and len(entry) > 3:
         return isinstance(entry[0], dict | tuple) and len(entry[0]) in (2, 3)
-    return hasattr(entry, "__getitem__") and not (
-        isinstance(entry, tuple | list | dict) or hasattr(entry, "__array__")
-    )
+    is_plain = isinstance(entry, tuple | list | dict) or hasattr(entry, "__array__")
+    return hasattr(entry, "__getitem__") and not is_plain
 
 
 def _unzipped(dataset: Any) -> Sequence[Any]:
@@ -113,10 +107,8 @@ def _arrays(where: str, values: Any) -> list[NDArray[Any]]:
                 return [whole]
         each = [np.asarray(image)[None] for image in values]
     except Exception as problem:  # whatever a library's arrays raise when they are not ready
-        raise DataError(
-            f"{where} cannot be read as an array ({first_line(problem)}); of a tensor: "
-            "images.detach().cpu().numpy()"
-        ) from problem
+        said = f"{where} cannot be read as an array ({first_line(problem)})"
+        raise DataError(f"{said}; of a tensor: images.detach().cpu().numpy()") from problem
     if not each or any(image.dtype == object for image in each):
         raise DataError(f"{where} are no numbers; of PIL images: [np.asarray(i) for i in images]")
     return each
@@ -127,15 +119,13 @@ def _images(where: str, values: Any, notes: list[Note]) -> Several:
     arrays = [_channels_last(where, array) for array in _arrays(where, values)]
     if any(array.dtype != np.uint8 for array in arrays):
         arrays = _bytes(where, arrays, notes)
-    wide = [
-        np.repeat(array, 3, axis=3) if array.shape[3] == 1 else np.ascontiguousarray(array)
-        for array in arrays
-    ]
+    wide = [np.repeat(a, 3, axis=3) if a.shape[3] == 1 else np.ascontiguousarray(a) for a in arrays]
     return wide[0] if len(wide) == 1 else [image for array in wide for image in array]
 
 
 def _channels_last(where: str, array: NDArray[Any]) -> NDArray[Any]:
     shape = array.shape
+    mend = ": images.reshape(len(images), height, width, -1)" * (array.ndim == 2)
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim == 4 and 0 not in array.shape[1:]:
@@ -143,15 +133,10 @@ def _channels_last(where: str, array: NDArray[Any]) -> NDArray[Any]:
             return array
         if array.shape[1] in (1, 3):
             return np.moveaxis(array, 1, 3)  # nothing but channels is so few
-    mend = ""
-    if array.ndim == 4 and array.shape[3] in (2, 4):
-        mend = ": images[..., :3]" if array.shape[3] == 4 else ": images[..., :1]"
-    elif array.ndim == 2:
-        mend = ": images.reshape(len(images), height, width, -1)"
-    raise DataError(
-        f"{where} have shape {shape}; needed is images × height × width × 3, or images × height × "
-        f"width if grey{mend}"
-    )
+    if array.ndim == 4:
+        mend = {2: ": images[..., :1]", 4: ": images[..., :3]"}.get(array.shape[3], "")
+    needed = "images × height × width × 3, or images × height × width if grey"
+    raise DataError(f"{where} have shape {shape}; needed is {needed}{mend}")
 
 
 def _bytes(where: str, arrays: list[NDArray[Any]], notes: list[Note]) -> list[NDArray[Any]]:
@@ -171,10 +156,9 @@ def _bytes(where: str, arrays: list[NDArray[Any]], notes: list[Note]) -> list[ND
     line = f"((images {-low:+g}) / {high - low:g} * 255).clip(0, 255)"
     if low >= 0 and high <= 255:
         line = "images.round()"
-    raise DataError(
-        f"{where} are {kind} from {low:g} to {high:g}; needed are 0 to 255, or floats from 0 to 1: "
-        f"images = {line}.astype('uint8'), with the same numbers for every part"
-    )
+    said = f"{where} are {kind} from {low:g} to {high:g}"
+    mend = f"images = {line}.astype('uint8'), with the same numbers for every part"
+    raise DataError(f"{said}; needed are 0 to 255, or floats from 0 to 1: {mend}")
 
 
 def _labels(where: str, values: Any, n_images: int) -> Sequence[Any]:
@@ -185,11 +169,9 @@ def _labels(where: str, values: Any, n_images: int) -> Sequence[Any]:
         if array.dtype.kind == "S":
             array = array.astype(str)
     except Exception as problem:  # as in `_arrays`
-        raise DataError(
-            f"{where} cannot be read as an array ({first_line(problem)}); one class per image is "
-            "needed"
-        ) from problem
-    if array.ndim == 2 and array.shape[0] == n_images and array.shape[1] == 1:
+        said = f"{where} cannot be read as an array ({first_line(problem)})"
+        raise DataError(f"{said}; one class per image is needed") from problem
+    if array.shape == (n_images, 1):
         array = array[:, 0]
     elif array.ndim == 2 and array.shape[0] == n_images and array.dtype.kind in "fiub":
         # One-hot rows, of at least two classes.
@@ -204,10 +186,8 @@ def _labels(where: str, values: Any, n_images: int) -> Sequence[Any]:
     if absent.any():
         raise DataError(f"{where}: image {absent.argmax()} has none; every image needs one")
     if array.dtype.kind not in "fiu" or (is_float and (array % 1).any()):
-        raise DataError(
-            f"{where} are {array.dtype}; needed are whole numbers or names: labels.argmax(axis=1) "
-            "of scores, labels.astype(int)"
-        )
+        mend = "labels.argmax(axis=1) of scores, labels.astype(int)"
+        raise DataError(f"{where} are {array.dtype}; needed are whole numbers or names: {mend}")
     return array.astype(np.int64).tolist()  # type: ignore[no-any-return]
 
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from trainables.data.arrangement import USUAL_NAMES, Parts, Readable
+from trainables.data.arrangement import USUAL_NAMES, Parts, Readable, parts_of
 from trainables.data.doors import formats
-from trainables.data.doors.columns import Columns, numbered, texts
+from trainables.data.doors.columns import AS_LABELS, Columns, numbered, texts
 from trainables.data.reading import Split
 from trainables.errors import DataError, OtherLayout
 from trainables.functions import is_function
@@ -60,32 +60,22 @@ class Tables(Readable):
             raise DataError(f"{min(shared)}: is named for both train and test; name one file each")
         columns = self._columns([*counts])
         raw = {part: [_labels(file, columns) for file in own] for part, own in files.items()}
-        labels, class_names, notes = numbered(
-            {part: [*chain.from_iterable(own)] for part, own in raw.items()}, columns.class_names
-        )
-        splits = {
-            part: Split(
-                str(self._place(part)),
-                labels[part],
-                partial(_contents, own, columns),
-                partial(_places, own, columns, [len(each) for each in raw[part]]),
-                self._groups(own),
-            )
-            for part, own in files.items()
-        }
-        return Parts(
-            splits,
-            class_names,
-            tuple(_short(file) for own in files.values() for file in own),
-            notes,
-            lack=self._lack("test"),
-            roots={part: own[0] for part, own in files.items()},
-        )
-
-    def _place(self, part: str) -> Path:
-        if isinstance(self.path, dict):
-            return self.path[part]
-        return self.path / part if self.path.is_dir() else self.path
+        joined = {part: [*chain.from_iterable(own)] for part, own in raw.items()}
+        labels, class_names, notes = numbered(joined, columns.class_names)
+        places = self.path
+        if not isinstance(places, dict):
+            places = {part: places / part if places.is_dir() else places for part in files}
+        splits = {}
+        for part, own in files.items():
+            lengths = [*map(len, raw[part])]
+            images = partial(_contents, own, columns), partial(_places, own, columns, lengths)
+            splits[part] = Split(str(places[part]), labels[part], *images, self._groups(own))
+        # With its folder where that names the part.
+        usual = {*chain.from_iterable(USUAL_NAMES.values())}
+        named = ((file.name, file.parent.name) for file in counts)
+        shown = tuple(f"{up}/{own}" if up.lower() in usual else own for own, up in named)
+        roots = {part: own[0] for part, own in files.items()}
+        return Parts(splits, class_names, shown, notes, self._lack("test"), roots)
 
     def _lack(self, part: str) -> str:
         if isinstance(self.path, dict):
@@ -104,25 +94,19 @@ class Tables(Readable):
         if asked not in columns:
             if self.kind == "csv":
                 return None  # a regular expression on the path
-            raise DataError(
-                f"data.group: {files[0]} has no column {asked}; its columns are "
-                f"{', '.join(columns)}"
-            )
+            there = f"its columns are {', '.join(columns)}"
+            raise DataError(f"data.group: {files[0]} has no column {asked}; {there}")
         return np.concatenate([_whole_column(file, asked).cast(pa.string()) for file in files])
 
     def _columns(self, files: list[Path]) -> Columns:
-        common = Columns.of(files[0], formats.schema_of(files[0]), self.image, self.label)
-        for file in files[1:]:
-            columns = Columns.of(file, formats.schema_of(file), self.image, self.label)
-            names = common.class_names or columns.class_names
-            if replace(columns, class_names=names) != replace(common, class_names=names) or (
-                columns.class_names and columns.class_names != names
-            ):
-                raise DataError(
-                    f"{file}: differs from {files[0]} in its columns or class names; all files "
-                    "must be of one data set"
-                )
-            common = replace(common, class_names=names)
+        asked = self.image, self.label
+        found = {file: Columns.of(file, formats.schema_of(file), *asked) for file in files}
+        names = next((own.class_names for own in found.values() if own.class_names), ())
+        common = replace(found[files[0]], class_names=names)
+        for file, own in found.items():
+            if own not in (common, replace(common, class_names=())):
+                said = f"differs from {files[0]} in its columns or class names"
+                raise DataError(f"{file}: {said}; all files must be of one data set")
         return common
 
     def _files(self) -> dict[str, list[Path]]:
@@ -133,10 +117,8 @@ class Tables(Readable):
             formats.schema_of(self.path)
             return {"train": [self.path]}
         if not self.path.is_dir():
-            raise DataError(
-                f"data.path: {self.path} is not a folder; {self.kind} needs one that holds train "
-                "and test files, or {train: …, test: …}"
-            )
+            needs = "needs one that holds train and test files, or {train: …, test: …}"
+            raise DataError(f"data.path: {self.path} is not a folder; {self.kind} {needs}")
         found = self._parts_in(self.path)
         if not found and (self.path / "data").is_dir():
             # A repository as it was downloaded.
@@ -150,20 +132,19 @@ class Tables(Readable):
         return found
 
     def _parts_in(self, folder: Path) -> dict[str, list[Path]]:
-        files, found = self._inside(folder, "*"), {}
-        named = {part: [f for f in files if _is_part(f, part)] for part in USUAL_NAMES}
+        said, found = {}, {}
+        for file in self._inside(folder, "*"):
+            begins = {part for part in USUAL_NAMES if file.stem.lower().startswith(part)}
+            said[file] = begins | parts_of(file.stem)
+            if len(said[file]) > 1:
+                raise DataError(f"{file}: is it train or test? {_CHOOSE}")
         for part, usual in USUAL_NAMES.items():
-            own = named[part]
-            both = [f for f in own for other in USUAL_NAMES if other != part and f in named[other]]
-            if both:
-                raise DataError(f"{both[0]}: is it train or test? {_CHOOSE}")
+            own = [file for file, parts in said.items() if part in parts]
             folders = [e for e in folder.iterdir() if e.is_dir() and e.name.lower() in usual]
             folders = [e for e in folders if self.kind == "parquet" or self._inside(e, "**/*")]
             if own and folders:
-                raise DataError(
-                    f"data.path: {folder} holds both {own[0].name} and a folder {folders[0].name}; "
-                    f"{_CHOOSE}"
-                )
+                both = f"{own[0].name} and a folder {folders[0].name}"
+                raise DataError(f"data.path: {folder} holds both {both}; {_CHOOSE}")
             if own or folders:
                 found[part] = _whole(own or self._listed(folders[0]))
         return found
@@ -189,18 +170,6 @@ class Tables(Readable):
         return files
 
 
-def _is_part(file: Path, part: str) -> bool:
-    name, usual = file.stem.lower(), USUAL_NAMES[part]
-    words = re.split(r"[^a-z]+", name)
-    return name.startswith(part) or any(word in words for word in usual)
-
-
-def _short(file: Path) -> str:
-    """Return a file's name, with its folder where that names the part."""
-    usual = chain.from_iterable(USUAL_NAMES.values())
-    return "/".join(file.parts[-2:]) if file.parent.name.lower() in usual else file.name
-
-
 def _whole(files: list[Path]) -> list[Path]:
     """Return the files of one part; refuse a part of a table that is absent, or there twice."""
     tables: dict[tuple[Path, str, str | None], dict[str | None, Path]] = {}
@@ -211,9 +180,8 @@ def _whole(files: list[Path]) -> list[Path]:
             is_part = re.fullmatch(rf"{re.escape(other)}[-_. ]\D.*", name)
             if folder == file.parent and (is_part or (other == name and of != count)):
                 twin = next(iter(present.values()))
-                raise DataError(
-                    f"{twin} and {file.name}: is one a part of the other? keep one, or {_CHOOSE}"
-                )
+                both = f"{twin} and {file.name}"
+                raise DataError(f"{both}: is one a part of the other? keep one, or {_CHOOSE}")
         twin = tables.setdefault((file.parent, name, count), {}).setdefault(number, file)
         if twin is not file:
             raise _twice(twin, file)
@@ -265,20 +233,16 @@ def _labels(file: Path, columns: Columns) -> list[Any]:
     values = column.to_numpy()
     broken = np.flatnonzero(values % 1)
     if broken.size:
-        raise DataError(
-            f"{_row(file, broken[0])}: {name} is {values[broken[0]]:g}, which is no class; one per "
-            "image is needed, as a whole number, text, or true and false"
-        )
+        said = f"{name} is {values[broken[0]]:g}, which is no class"
+        raise DataError(f"{_row(file, broken[0])}: {said}; one per image is needed, {AS_LABELS}")
     labels = values.astype(np.int64)
     top = len(columns.class_names) - 1
     outside = np.flatnonzero((labels < 0) | ((labels > top) & (top >= 0)))
     if outside.size:
         known = f"0 to {top}" if top >= 0 else "from 0 up"
         unlabelled = "; the part has no labels" if (labels == -1).all() else ""
-        raise DataError(
-            f"{_row(file, outside[0])}: {name} is {labels[outside[0]]}, outside the classes "
-            f"({known}){unlabelled}"
-        )
+        said = f"{name} is {labels[outside[0]]}, outside the classes ({known})"
+        raise DataError(f"{_row(file, outside[0])}: {said}{unlabelled}")
     return [*labels]
 
 
@@ -296,22 +260,17 @@ def _contents(files: list[Path], columns: Columns) -> Iterator[Any]:
     for file in files:
         batches = map(formats.values_of, formats.batches_of(file, columns.image))
         for row, value in enumerate(chain.from_iterable(batches)):
-            yield _content(_row(file, row), file, columns, value)
-
-
-def _content(where: str, file: Path, columns: Columns, value: Any) -> Any:
-    if isinstance(value, dict):
-        data, path = value.get("bytes"), value.get("path")
-        value = data if data is not None else _found(file, path) if path else None
-    elif columns.kind == "path":
-        value = _found(file, value) if value else None
-    elif columns.kind == "pixels" and value is not None:
-        value = _pixels(where, value)
-    if value is None:
-        raise DataError(
-            f"{where}: {columns.image} holds no bytes and no path; store the images in the file"
-        )
-    return value
+            where, data, path = _row(file, row), value, ""
+            if isinstance(value, dict):
+                data, path = value.get("bytes"), value.get("path", "")
+            elif columns.kind == "path":
+                data, path = None, value
+            elif columns.kind == "pixels" and value is not None:
+                data = _pixels(where, value)
+            if data is None and not path:
+                lack = f"{columns.image} holds no bytes and no path"
+                raise DataError(f"{where}: {lack}; store the images in the file")
+            yield _found(file, path) if data is None else data
 
 
 def _found(file: Path, path: str) -> Path:
@@ -322,9 +281,8 @@ def _found(file: Path, path: str) -> Path:
     try:
         return next((place for place in places if place.is_file()), places[0])
     except OSError as problem:  # too long, of images as text
-        raise DataError(
-            f"{file}: {path[:30]}… is no path ({problem.strerror}); store images as bytes"
-        ) from problem
+        why = f"{path[:30]}… is no path ({problem.strerror})"
+        raise DataError(f"{file}: {why}; store images as bytes") from problem
 
 
 def _pixels(where: str, value: Any) -> Any:
@@ -334,14 +292,8 @@ def _pixels(where: str, value: Any) -> Any:
         pixels = np.array(None)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    if (
-        pixels.ndim != 3
-        or pixels.dtype.kind not in "iu"
-        or pixels.shape[2] not in (1, 3)
-        or (pixels.min() < 0 or pixels.max() > 255)
-    ):
-        raise DataError(
-            f"{where}: pixels are needed as whole numbers from 0 to 255, height × width × 3 or "
-            "height × width"
-        )
+    is_image = pixels.ndim == 3 and pixels.dtype.kind in "iu" and pixels.shape[2] in (1, 3)
+    if not is_image or pixels.min() < 0 or pixels.max() > 255:
+        needed = "whole numbers from 0 to 255, height × width × 3 or height × width"
+        raise DataError(f"{where}: pixels are needed as {needed}")
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.uint8))
