@@ -113,4 +113,4 @@ def train_on_ray(
         # Only now: the connection sets what Ray reads when Tune is imported.
         from orchestrator.drivers.tuner import train
 
-        train(work, capacity, checkpoints, watch.beat)
+        train(work, capacity, checkpoints, watch.beat, lends=not address)

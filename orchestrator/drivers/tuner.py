@@ -33,16 +33,23 @@ _REMEMBERED = 64
 """Trials that Tune may hold before those that have ended are dropped."""
 
 
-def train(work: Pass, capacity: Capacity, checkpoints: Location, beat: Callable[[], None]) -> None:
+def train(
+    work: Pass,
+    capacity: Capacity,
+    checkpoints: Location,
+    beat: Callable[[], None],
+    lends: bool = False,
+) -> None:
     """Train what a pass has left, with one `Tuner`, on as many places as its capacity says.
 
     `checkpoints` is shared by the nodes, or in an object store, where it is to outlive one of them.
-    `beat` is called several times a second; an exception from it ends the pass.
+    `beat` is called several times a second; an exception from it ends the pass. Where the machine
+    is the run's alone, it `lends` the CPUs of free places to trials that evaluate.
     """
     actors: dict[str, Any] = {}
     while not work.is_finished:
         try:
-            _tune(work, capacity, checkpoints, Relay(work, capacity, beat, actors))
+            _tune(work, capacity, checkpoints, Relay(work, capacity, beat, actors), lends)
             return
         except RuntimeError as error:
             # Tune takes Ray's out-of-memory error for an unknown one and gives up all trials.
@@ -53,12 +60,15 @@ def train(work: Pass, capacity: Capacity, checkpoints: Location, beat: Callable[
             work.regroup({trial_id for trial_id, name in named.items() if name in killed})
 
 
-def _tune(work: Pass, capacity: Capacity, checkpoints: Location, relay: "Relay") -> None:
+def _tune(
+    work: Pass, capacity: Capacity, checkpoints: Location, relay: "Relay", lends: bool
+) -> None:
     # The limit counts, which may change; Tune's own is read once.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "100000"
     study = work.ledger.study
     loggers = loggers_of(study.trackers, study.name) if study.trackers else {}
     with tempfile.TemporaryDirectory(prefix="scalestudy-", ignore_cleanup_errors=True) as scratch:
+        places = (scratch, capacity.slots) if lends and capacity.slots > 1 else None
         # Before the relay, which drops what it has recorded.
         callbacks = [Tracking(work, loggers, Path(scratch))] if loggers else []
         Tuner(
@@ -66,7 +76,7 @@ def _tune(work: Pass, capacity: Capacity, checkpoints: Location, relay: "Relay")
             tune_config=TuneConfig(
                 metric="val_metric",
                 mode=study.metric.goal,
-                search_alg=Dispatcher(work, capacity, checkpoints),
+                search_alg=Dispatcher(work, capacity, checkpoints, places),
                 scheduler=Rungs(work),
                 num_samples=-1,
                 reuse_actors=True,
@@ -91,9 +101,16 @@ def _tune(work: Pass, capacity: Capacity, checkpoints: Location, relay: "Relay")
 class Dispatcher(Wire, Searcher):  # type: ignore[misc]
     """Hands out the pass's trials, never many more than there are places."""
 
-    def __init__(self, work: Pass, capacity: Capacity, checkpoints: Location) -> None:
+    def __init__(
+        self,
+        work: Pass,
+        capacity: Capacity,
+        checkpoints: Location,
+        places: tuple[str, int] | None = None,
+    ) -> None:
         super().__init__()
-        self._work, self._capacity, self._checkpoints = work, capacity, checkpoints
+        self._work, self._capacity = work, capacity
+        self._checkpoints, self._places = checkpoints, places
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the next trial's config, None to be asked again, or that all is done."""
@@ -104,7 +121,7 @@ class Dispatcher(Wire, Searcher):  # type: ignore[misc]
         share = self._work.share(wanted.trial)
         return {
             # One string: Tune flattens and copies whatever is nested.
-            "task": self._work.task(wanted, self._checkpoints).model_dump_json(),
+            "task": self._work.task(wanted, self._checkpoints, self._places).model_dump_json(),
             "trial_id": wanted.trial.trial_id,
             "cpu": share.cpu,
             "gpu": share.gpu,

@@ -145,8 +145,13 @@ class Pass:
         """Return how many epochs of a trial are recorded."""
         return self.ledger.rows[wanted.trial.trial_id].get("epochs_done") or 0
 
-    def task(self, wanted: Wanted, checkpoint_folder: Location) -> Task:
-        """Return what a worker is asked to do."""
+    def task(
+        self,
+        wanted: Wanted,
+        checkpoint_folder: Location,
+        places: tuple[str, int] | None = None,
+    ) -> Task:
+        """Return what a worker is asked to do; on a CPU it may evaluate on free `places` too."""
         study, share = self.ledger.study, self.share(wanted.trial)
         return Task(
             trial=wanted.trial,
@@ -161,6 +166,7 @@ class Pass:
             checkpoint_folder=str(checkpoint_folder),
             checkpoint_seconds=study.checkpoint_seconds,
             keep_checkpoints=study.keep_checkpoints,
+            places=None if share.gpu or study.trainable != "classifier" else places,
             folders=own_folders(),
         )
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +22,8 @@ from trainables.data.batches import (
 )
 from trainables.data.dataset import Dataset, Images, decode_size, open_dataset
 from trainables.data.decoding import channel_statistics
-from trainables.errors import DataError, Diverged, ForeignCheckpoint
+from trainables.errors import DataError, ForeignCheckpoint
+from trainables.functions import is_function
 from trainables.models.networks import read_checkpoint, shapes
 from trainables.models.published import expected
 from trainables.recipe import Precision, Sides
@@ -40,11 +40,12 @@ from trainables.training.device import (
 )
 from trainables.training.features import with_features
 from trainables.training.learner import Facts, Pausable, Paused, Row
-from trainables.training.losses import judge, mean_loss
+from trainables.training.losses import judge, mean_loss, refuse_diverged
 from trainables.training.mixing import mixer, varied
 from trainables.training.network import Network
 from trainables.training.optimizers import Interval, Schedule, build_optimizer, update
 from trainables.training.parallel import Group
+from trainables.training.places import Helpers, places_in
 from trainables.training.scores import FIVE, Predictions, scores
 from trainables.trial import Trial
 
@@ -65,6 +66,8 @@ class Classifier(Pausable):
     `context_bytes`, which are not torch's, where they were measured. `tests` says how many times
     the test set is evaluated, by default after each interval; one that validates too always is.
     `precision` is what the recipe's `auto` comes to, by default what the device computes natively.
+    On a CPU it evaluates on `places` too that no trial holds, as `places_in` takes them, where the
+    model is known to be run by several threads at once.
     Raises TrainableError where data, model, weights or device are not as the trial needs them.
     """
 
@@ -80,6 +83,7 @@ class Classifier(Pausable):
         context_bytes: int | None = None,
         tests: int | None = None,
         precision: Precision | None = None,
+        places: tuple[str, int] | None = None,
     ) -> None:
         super().__init__()
         self._trial, self._tests, self._group = trial, tests, group or Group()
@@ -101,6 +105,8 @@ class Classifier(Pausable):
         self._interval = Interval(self._optimizer, self._schedule, self._device)
         self.launches = Launches(self.model, self._optimizer, self._device, self._group.size == 1)
         self._test_predictions: Predictions | None = None
+        shared = places if not is_function(trial.model) else None
+        self._helpers = Helpers(places_in(*shared) if shared else None)
 
     def facts(self) -> Facts:
         """Return what is known once per trial."""
@@ -131,12 +137,14 @@ class Classifier(Pausable):
             if held_out is None or self._trial.recipe.is_tested(self._tests, self.epoch + 1):
                 test, predictions = self._evaluate(self._test)
             validation = test if held_out is None else self._evaluate(held_out)[0]
-        seconds, training_seconds = time.perf_counter() - started, self._interval.seconds
+        seconds = time.perf_counter() - started + self._helpers.take_seconds()
+        training_seconds = self._interval.seconds
         self._close(trained)
         evaluated = len(held_out or ()) + (len(self._test) if test else 0)
-        self._refuse_diverged("validation", validation["loss"], self._steps)
-        self._refuse_diverged("test", test.get("loss", 0.0), self._steps)
         self.epoch += 1
+        for kind, found in ("validation", validation), ("test", test):
+            loss, lr = found.get("loss", 0.0), self._trial.recipe.lr
+            refuse_diverged(kind, loss, self.epoch, self._steps, lr)
         self._test_predictions = predictions
         return {
             "epoch": self.epoch,
@@ -294,7 +302,7 @@ class Classifier(Pausable):
         sizes = [self._batches.size(step) for step in steps]
         seen = sum(sizes)
         for step, loss in enumerate(per_step.tolist(), start=steps.start + 1):
-            self._refuse_diverged("training", loss, step)
+            refuse_diverged("training", loss, self.epoch + 1, step, self._trial.recipe.lr)
         weighted = per_step @ torch.tensor(sizes, dtype=torch.float64)
         return {
             "train_loss": weighted.item() / seen,
@@ -361,10 +369,10 @@ class Classifier(Pausable):
         total = torch.zeros((), dtype=torch.float64, device=self._device)
         parts = []
         with self.launches.stream():
-            for images, labels in examples.chunks(size, self._group.span(len(examples))):
+            chunks = examples.chunks(size, self._group.span(len(examples)))
+            for loss, part in self._helpers.each(partial(self.launches.run, self._judge), chunks):
                 if self.pause.at_once:
                     raise Paused
-                loss, part = self.launches.run(self._judge, images, labels)
                 total += loss
                 parts.append(part.clone())
         found = self._group.gather(parts, len(examples), 4).cpu().numpy().T
@@ -381,14 +389,6 @@ class Classifier(Pausable):
 
     def _judge(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return judge(self._network.scores(self._prepared(images)), labels)
-
-    def _refuse_diverged(self, kind: str, loss: float, step: int) -> None:
-        if not math.isfinite(loss):
-            became = "NaN" if math.isnan(loss) else "infinite"
-            raise Diverged(
-                f"the {kind} loss became {became} at epoch {self.epoch + 1}, step {step}; "
-                f"a lower lr than {self._trial.recipe.lr:g}, or a warm-up, may help"
-            )
 
     def _belonging(self, epoch: int) -> dict[str, Any]:
         """Return what a checkpoint of an epoch must agree in, or its numbers would not go on."""

@@ -1,8 +1,12 @@
 """What a model's scores are worth: the loss that updates lower, and what is said of examples."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from trainables.errors import Diverged
 
 
 def mean_loss(scores: Tensor, targets: Tensor, smoothing: float, weights: Tensor | None) -> Tensor:
@@ -26,3 +30,12 @@ def judge(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     ahead = ((logits > own) | ((logits == own) & (order < truth))).sum(1, keepdim=True)
     chances = logs.gather(1, torch.cat([truth, classes], 1)).exp()
     return F.nll_loss(logs, labels, reduction="sum"), torch.cat([classes, ahead, chances], 1)
+
+
+def refuse_diverged(kind: str, loss: float, epoch: int, step: int, lr: float) -> None:
+    """Raise Diverged, naming epoch and update from 1, where a loss became NaN or infinite."""
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"the {kind} loss became {'NaN' if math.isnan(loss) else 'infinite'} at epoch {epoch}, "
+            f"step {step}; a lower lr than {lr:g}, or a warm-up, may help"
+        )

@@ -1,12 +1,12 @@
 """The one place where a trial meets Ray: a reusable Tune trainable around a job."""
 
-import contextlib
 import math
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -52,6 +52,7 @@ class Actor(tune.Trainable):  # type: ignore[misc]
 
     _is_busy = _is_asked = False
     _job: Job | None = None
+    _place: Callable[[], AbstractContextManager[None]] = nullcontext
     _crew: "Crew | None" = None
     """The processes of trials on several GPUs, which stay for the next one."""
     _end: Any = None
@@ -69,6 +70,10 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         if not task.gpu:
             # Ray leaves all GPUs to see to whoever asks for none, and a user's own would take one.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        if task.places:
+            from trainables.training.places import places_in
+
+            self._place = places_in(*task.places).held
         self._job = Job(task, self._make)
 
     def reset_config(self, config: dict[str, Any]) -> bool:
@@ -87,7 +92,8 @@ class Actor(tune.Trainable):  # type: ignore[misc]
             raise RuntimeError("the worker was asked to train after it was cleaned up")
         self._is_busy = True
         try:
-            report = self._job.step()
+            with self._place():
+                report = self._job.step()
         finally:
             self._is_busy = False
             if self._is_asked:
@@ -196,7 +202,7 @@ class Crew:
     def end(self) -> None:
         """End the processes, whatever they wait for."""
         for rank in self._ranks:
-            with contextlib.suppress(RayError):
+            with suppress(RayError):
                 ray.kill(rank)
         self._is_over = True
 

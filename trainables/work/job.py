@@ -24,7 +24,7 @@ _KINDS = {
     errors.OutOfMemory: FailureKind.OUT_OF_MEMORY,
     errors.TrainableError: FailureKind.REFUSED,
 }
-_PLACED = {"cpus", "device", "gpu", "context_bytes", "tests", "precision"}
+_PLACED = {"cpus", "device", "gpu", "context_bytes", "tests", "precision", "places"}
 """What of a task says how its classifier is made."""
 
 

@@ -13,6 +13,7 @@ from studies import a_pass, epochs, recorder_of, run, searched, study, trials
 from orchestrator.drivers.driver import train_here
 from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Outcome, Wanted
+from orchestrator.placement.shares import Share
 from orchestrator.run import recorder
 from orchestrator.run.runner import run_study
 from orchestrator.study.study import Study
@@ -206,6 +207,22 @@ def test_a_task_says_all_that_a_worker_needs(tmp_path: Path) -> None:
     report = Job(task).step()
     assert isinstance(report, EpochDone)
     assert report.epoch == 1
+
+
+def test_places_are_lent_to_classifiers_on_a_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lent = "folder", 2
+    for trainable, gpu, expected in [
+        ("classifier", 0.0, lent),
+        ("classifier", 0.5, None),
+        ("simulated", 0.0, None),
+    ]:
+        work = a_pass(study(trainable=trainable, factors={"model": ["resnet18"]}), tmp_path)
+        monkeypatch.setattr(work, "share", lambda _, gpu=gpu: Share(1, gpu))
+        wanted = work.next()
+        assert wanted
+        assert work.task(wanted, tmp_path, lent).places == expected
 
 
 def test_a_trial_that_needs_a_whole_gpu_goes_first_and_one_is_freed_for_it(tmp_path: Path) -> None:
