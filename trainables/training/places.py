@@ -34,6 +34,7 @@ class Places:
         self._files = [folder / f"place-{number}" for number in range(count)]
         self._lock = threading.Lock()
         self._held: int | None = None
+        self._rest = threading.Timer(0, self._leave)
         self._turn = 0
 
     @contextmanager
@@ -42,6 +43,7 @@ class Places:
 
         A trial that is stopped is told nothing: its place is free soon after.
         """
+        self._rest.cancel()
         with self._lock:
             self._turn += 1
             end = time.monotonic() + _PATIENCE
@@ -52,9 +54,9 @@ class Places:
         try:
             yield
         finally:
-            timer = threading.Timer(_REST_SECONDS, self._leave, [self._turn])
-            timer.daemon = True
-            timer.start()
+            self._rest = threading.Timer(_REST_SECONDS, self._leave, [self._turn])
+            self._rest.daemon = True
+            self._rest.start()
 
     def borrow(self) -> Callable[[], None] | None:
         """Take a place that no trial holds; return what gives it back, or None where all are."""
