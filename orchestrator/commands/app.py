@@ -62,6 +62,7 @@ def _patient(stream: Any) -> Any:
 
 @app.callback(invoke_without_command=True)
 def _any_command(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print it and leave.")] = False,
 ) -> None:
     if version:
@@ -69,6 +70,8 @@ def _any_command(
 
         typer.echo(f"scalestudy {metadata.version('scalestudy')}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        raise BAD_USAGE("Missing command.", context)
 
 
 def main() -> None:

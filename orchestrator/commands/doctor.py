@@ -179,6 +179,5 @@ def disk_check(name: str, folder: Path) -> Check:
     if free < _FREE_BYTES / 10:
         return Check(name, State.BROKEN, seen, "make room: a run needs half a GiB at least")
     if free < _FREE_BYTES:
-        grow = "make room: decoded images and checkpoints grow"
-        return Check(name, State.WARNING, seen, grow)
+        return Check(name, State.WARNING, seen, "make room: decoded images and checkpoints grow")
     return Check(name, State.OK, seen)

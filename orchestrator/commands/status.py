@@ -39,13 +39,12 @@ def status(
         standing, said = run.standing()
         shot = snapshot(store, at_work=standing["running"])
         total, name = shot.total, f"val_{shot.metric.column}"
-        epochs = {"done": total.epochs_done, "asked": total.epochs_asked, "saved": total.saved}
         document.update(
             name=shot.name,
             trials=total.counts,
             share_done=total.share_done,
             seconds_left=shot.seconds_left,
-            epochs=epochs,
+            epochs={"done": total.epochs_done, "asked": total.epochs_asked, "saved": total.saved},
             cells=[
                 {
                     "cell": cell.name,

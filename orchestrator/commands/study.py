@@ -157,8 +157,7 @@ def run(
                     page = results.write_report(recorded, look=pictures_of(recorded))
                     answer, findings = recorded.answer(), grave(recorded.findings())
             except Interrupted:
-                said = f"{summary.out}: interrupted; {deadline.sentence}"
-                raise Interrupted(said) from None
+                raise Interrupted(f"{summary.out}: interrupted; {deadline.sentence}") from None
         document.update(
             vars(summary),
             exit_code=summary.exit_code,

@@ -13,8 +13,6 @@ import orchestrator
 from orchestrator.errors import OrchestratorError, StudyError
 from orchestrator.run.events import plain
 from results.errors import AddressError, ResultsError
-from trainables.errors import TrainableError
-from trainables.functions import see_modules
 
 StudyFile = Annotated[Path, typer.Argument(help="The study file (YAML).")]
 RunFolder = Annotated[str, typer.Argument(help="A run directory: runs/demo, or s3://bucket/demo.")]
@@ -95,11 +93,15 @@ def declared(
 
 def see_own_modules(study: Path | None = None) -> None:
     """Let `package.module:function` name a module beside the study, or in the working folder."""
+    from trainables.functions import see_modules
+
     see_modules([str(study.absolute().parent if study else Path.cwd()), str(Path.cwd())])
 
 
 def explained(error: BaseException) -> tuple[int, str] | None:
     """Return exit code and message of an error that a user can mend; None for a bug."""
+    from trainables.errors import TrainableError
+
     if isinstance(error, BAD_USAGE):
         return 2, error.format_message()
     if isinstance(error, OrchestratorError):

@@ -125,8 +125,7 @@ class Dashboard:
         return True
 
     def _get(self, endpoint: str, query: dict[str, str]) -> Any:
-        # Ray's own functions for this ask for the address of the cluster's inside; its client for
-        # the dashboard knows tokens, certificates and proxies.
+        # Ray's own functions for this ask inside the cluster; this client knows tokens and proxies.
         with self._explained():
             return self._client._do_request("GET", endpoint, params=query, stream=True)
 

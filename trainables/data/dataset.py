@@ -92,8 +92,7 @@ def inspect(source: Source) -> DataInfo:
 
 
 def _skipping(content: str, source: Source) -> str:
-    settings = source.model_dump_json(exclude={"path", "source"})
-    said = f"{_INSPECTION}{content}{settings}"
+    said = f"{_INSPECTION}{content}{source.model_dump_json(exclude={'path', 'source'})}"
     return f"skip-{hashlib.sha256(said.encode()).hexdigest()[:32]}"
 
 

@@ -50,8 +50,10 @@ class LiveTaps:
 
     def cut(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return a state of whole kernels with those cut that this model has cut."""
-        live = {name: (slice(None), slice(None), *own) for name, (_, *own) in self._kernels.items()}
-        return {**state, **{name: state[name][own] for name, own in live.items()}}
+        cut = dict(state)
+        for name, (_, rows, columns) in self._kernels.items():
+            cut[name] = state[name][:, :, rows, columns]
+        return cut
 
     def _cut(self, name: str, layer: nn.Conv2d, sides: Sides) -> None:
         (rows, above), (columns, beside) = (_live(layer, *at) for at in enumerate(sides))

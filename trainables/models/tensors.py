@@ -148,10 +148,8 @@ def _content(file: Path, label: str) -> Any:
         named = re.search(r"GLOBAL (\S+)", str(error))
         thing = f"a {named[1]}" if named else "objects of Python's"
         said = f"is refused: it is damaged, or holds {thing} beside tensors, which could run code"
-        mend = (
-            "torch.load(…, weights_only=False) it yourself, and torch.save the state_dict() alone"
-        )
-        raise _refused(file, label, f"{said}; where you trust it, {mend}") from error
+        mend = "torch.load(…, weights_only=False) it yourself, and torch.save the state_dict()"
+        raise _refused(file, label, f"{said}; where you trust it, {mend} alone") from error
     except (WeightsError, OSError, MemoryError):
         raise
     except Exception as error:  # whatever a damaged file makes of a reader
