@@ -179,6 +179,7 @@ HEAVY = {
     "training.network",
     "training.optimizers",
     "training.parallel",
+    "training.places",
 }
 HEAVY |= {f"models.{name}" for name in ("networks", "taps", "weights", "tensors", "matching")}
 HEAVY.add("models.exported")

@@ -7,6 +7,7 @@ place, since an object store has no such thing.
 import fnmatch
 import mimetypes
 import re
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -153,18 +154,24 @@ class ObjectPath:
 
     def upload(self, file: Path) -> None:
         """Put a file of any size as this object, without holding all of it in memory."""
-        with self.explained():
-            here, there = fs.LocalFileSystem(), self.filesystem
-            fs.copy_files(str(file), self.key, here, there, chunk_size=_PIECE)
+        with (
+            self.explained(),
+            file.open("rb") as source,
+            self.filesystem.open_output_stream(self.key) as stream,
+        ):
+            shutil.copyfileobj(source, stream, _PIECE)
 
     def download(self, file: Path) -> None:
         """Write the object's content to a file, without holding all of it in memory.
 
         Raises FileNotFoundError where there is no such object.
         """
-        with self.explained():
-            here, there = fs.LocalFileSystem(), self.filesystem
-            fs.copy_files(self.key, str(file), there, here, chunk_size=_PIECE)
+        with (
+            self.explained(),
+            file.open("wb") as target,
+            self.filesystem.open_input_stream(self.key) as stream,
+        ):
+            shutil.copyfileobj(stream, target, _PIECE)
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Delete the object."""

@@ -127,9 +127,9 @@ def draw(
     after another, and only the last of them in part; classes have their share of the groups then.
     Raises DataError where the pool has fewer images, or a class would be left empty.
     """
-    if not 0 < n <= (size := pool_labels.size):
-        said = f"{n} training images cannot be drawn from a pool of {size}"
-        raise DataError(f"{said}; draw 1 to {size}")
+    if not 0 < n <= pool_labels.size:
+        said = f"{n} training images cannot be drawn from a pool of {pool_labels.size}"
+        raise DataError(f"{said}; draw 1 to {pool_labels.size}")
     order = _order(pool_labels, groups, _DRAW, seed)
     chosen = order[:n]
     missing = np.setdiff1d(pool_labels, pool_labels[chosen])
@@ -137,7 +137,7 @@ def draw(
         others = f" and {missing.size - 1} more" if missing.size > 1 else ""
         name = f"{named(int(missing[0]), class_names)}{others}"
         least = f"{_reach(pool_labels[order])} is the smallest number that has every class"
-        said = f"{n} training images of {size} leave class {name} empty (seed {seed})"
+        said = f"{n} training images of {pool_labels.size} leave class {name} empty (seed {seed})"
         raise DataError(f"{said}; {least}")
     return chosen
 

@@ -40,7 +40,10 @@ def test_what_all_miss_and_what_cells_differ_on(tmp_path):
     right = predictions.groupby("trial_id")["correct"].mean()
     trials["final_test_accuracy"] = trials["trial_id"].map(right)
     run = results.open(root)
-    run._tables |= {"trials": trials, "predictions": predictions, "examples": examples}
+    # A trial that was continued has predictions of its earlier last epoch too, which say nothing.
+    earlier = predictions.assign(epoch=1, prediction=7, correct=False)
+    both = pd.concat([earlier, predictions], ignore_index=True)
+    run._tables |= {"trials": trials, "predictions": both, "examples": examples}
     found = run.analysis.mistakes
     assert found.runs == 4
     (missed,) = found.missed.to_dict("records")
