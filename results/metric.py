@@ -38,10 +38,7 @@ class Metric:
 
     @classmethod
     def read(cls, written: str | Mapping[str, str] | None) -> Self:
-        """Return the metric that a study names, accuracy where it names none.
-
-        Of a trainable's own column, `val_` and `test_` may stand before it.
-        """
+        """Return a study's metric, else accuracy; columns may have `val_` or `test_` first."""
         if isinstance(written, Mapping):
             column = written["column"].removeprefix("val_").removeprefix("test_")
             return cls(column, "min" if written["goal"] == "min" else "max", written["unit"])
@@ -116,10 +113,7 @@ class Metric:
         return self.value(self.scale * value)
 
     def error(self, score: Any) -> Any:
-        """Return what a score lacks of the best there is: of 100 points, else of 0.
-
-        Of such an error it returns the score.
-        """
+        """Return what a score lacks of the best (100 points, else 0), or the score of an error."""
         return (100 if self.is_percent and self.goal == "max" else 0) - score
 
     def errors(self, scores: "pd.Series") -> "pd.Series":
@@ -128,10 +122,8 @@ class Metric:
         return found.where((found >= 0) & (scores >= self.bounds[0]))
 
     def value(self, score: float, low: float = _NAN, high: float = _NAN, note: str = "") -> str:
-        """Return a score as people write its value, such as `93.1 % (92.0 to 94.2)`.
-
-        The note stands behind the interval, which is cut where scores end.
-        """
+        """Return a score as people write its value, such as `93.1 % (92.0 to 94.2)`; the note
+        stands behind the interval, which is cut where scores end."""
         worst, best = self.bounds
         low, high = max(low, worst), min(high, best)
         ends = sorted((low, high), key=lambda end: self.sign * end)
@@ -168,8 +160,7 @@ class Metric:
             return f"{self.change(mean)}{unit} ({self.change(low)} to {self.change(high)})"
         # An end that is written as 0.0 would look undecided.
         places = 1 if min(abs(low), abs(high)) >= 0.05 or 0 in (low, high) else 2
-        text = f"{mean:.{places}f}{unit} ({low:.{places}f} to {high:.{places}f})"
-        return text.replace("-", "−")
+        return f"{mean:.{places}f}{unit} ({low:.{places}f} to {high:.{places}f})".replace("-", "−")
 
     def _written(self, score: float) -> str:
         form = ".1f" if self.is_percent else ".4g"

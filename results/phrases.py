@@ -31,11 +31,8 @@ def fraction_label(fraction: float) -> str:
 
 
 def model_labels(models: Iterable[str]) -> dict[str, str]:
-    """Return how people read each model of a study.
-
-    Of `package.module:function` that is the function, where no other model would be read alike;
-    models of timm keep their prefix.
-    """
+    """Return how people read each model of a study: of `package.module:function` the function.
+    Models of timm, and those that would be read alike, keep all of their name."""
     short = {m: m if m.startswith("timm:") else m.rpartition(":")[2] for m in models}
     read = Counter(short.values())
     return {model: name if read[name] == 1 else model for model, name in short.items()}
@@ -79,10 +76,7 @@ def cell_name(row: "Mapping[Any, Any] | pd.Series", factors: Sequence[str]) -> s
 def split_levels(
     factors: Sequence[str], cells: Sequence[Mapping[str, Any]]
 ) -> tuple[list[str], dict[str, str]]:
-    """Part factors into those that tell cells apart, at least one, and those that are alike in all.
-
-    The latter come with their level as people write it.
-    """
+    """Part factors into those that tell cells apart, one at least, and the others' one level."""
     levels = {name: {level_label(name, row[name], bare=True) for row in cells} for name in factors}
     varying = [name for name in factors if len(levels[name]) > 1] or list(factors[:1])
     common = {name: label for name in factors if name not in varying for label in levels[name]}

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 def open(path: str | Location, prices: Mapping[str, float] | None = None) -> "Run":
     """Open a run directory, whether its study is finished, under way or was cut short.
 
-    The path is the folder that `scalestudy run` was given as `--out`, or the address
-    (`s3://bucket/run`), which is a string. Prices are of a `label` and of an `hour` on a GPU or
-    CPU, in one currency, in place of the study's. Raises StoreError where no study has run there,
-    or it cannot be read.
+    The path is the folder given to `scalestudy run` as `--out`, or the address (`s3://bucket/run`),
+    a string. Prices, in one currency, are of a `label` and of an `hour` on a GPU or CPU, in place
+    of the study's. Raises StoreError where no study has run there, or it cannot be read.
     """
     store = Store(path)
     store.study()
@@ -92,18 +91,16 @@ class Run:
     def epochs(self, compared: bool = False) -> pd.DataFrame:
         """Return one row per trial and epoch, in the order in which they arrived.
 
-        By default all that was ever recorded, searches and levels that are not asked for any more
-        included. `compared`: only what comparisons use, trials that are wanted, measured and
-        completed, up to the budget that the study as last run asks for.
+        By default all ever recorded, also of levels no longer asked for. `compared`: only what
+        comparisons use, trials wanted, measured and completed, up to the budget as last run.
         """
         return self._chosen("epochs", compared)
 
     def predictions(self, compared: bool = False) -> pd.DataFrame:
         """Return one row per trial and test example: was it right at the trial's last epoch?
 
-        By default those of every search trial that completed as well, and of the earlier last
-        epochs of trials that were continued. `compared`: only what comparisons use, as in `epochs`,
-        at the final epoch of the study as last run.
+        By default also of completed search trials and of continued trials' earlier last epochs.
+        `compared`: as in `epochs`, at the final epoch of the study as last run.
         """
         return self._chosen("predictions", compared)
 

@@ -241,8 +241,8 @@ def test_modules_are_short_and_few_in_a_folder() -> None:
         ("import trainables; trainables.Learner, trainables.CheckpointError", {"torch", "pandas"}),
         ("import orchestrator.commands.app", {"torch", "ray", "pyarrow", "pandas", "matplotlib"}),
         (
-            "import orchestrator.study.study, orchestrator.screen.snapshot",
-            {"torch", "ray", "torchvision"},
+            "import orchestrator.study.study, orchestrator.screen.picture",
+            {"torch", "ray", "torchvision", "scipy.stats"},
         ),
     ],
 )

@@ -20,7 +20,6 @@ def is_function(name: str) -> bool:
 
 
 _folders: list[str] = []
-"""Where own modules are looked for: the study's folder, and the working folder last."""
 
 
 def own_folders() -> tuple[str, ...]:
@@ -31,20 +30,18 @@ def own_folders() -> tuple[str, ...]:
 def see_modules(folders: Sequence[str]) -> None:
     """Fix the order in which modules are looked for in this process.
 
-    It is the standard library, these packages, the study's folder, what is installed, and the
-    working folder; the first and the last of the folders are the study's and the working folder.
+    It is the standard library, these packages, the first of the folders, which is the study's, what
+    is installed, and the last of them, the working folder.
     """
     _folders[:] = folders
-    first, last = folders[0], folders[-1]
-    root = str(Path(__file__).parents[1])
-    library = Path(sysconfig.get_path("stdlib"))
+    root, library = Path(__file__).parents[1], Path(sysconfig.get_path("stdlib"))
     zipped = f"python{sys.version_info.major}{sys.version_info.minor}.zip"
     inner = (library, library / "lib-dynload")
     standard = [place for place in sys.path if Path(place) in inner or Path(place).name == zipped]
     # Installed, they stay where they are: no study's folder hides them once they are imported.
-    ours = [] if Path(root).name in ("site-packages", "dist-packages") else [root]
-    rest = [place for place in sys.path if place and place != last]
-    sys.path[:] = dict.fromkeys([*standard, *ours, first, *rest, last])
+    ours = [] if root.name in ("site-packages", "dist-packages") else [str(root)]
+    rest = [place for place in sys.path if place and place != folders[-1]]
+    sys.path[:] = dict.fromkeys([*standard, *ours, folders[0], *rest, folders[-1]])
 
 
 def places_of(name: str) -> list[str]:
@@ -55,18 +52,12 @@ def places_of(name: str) -> list[str]:
 
 
 def own_output() -> contextlib.AbstractContextManager[object]:
-    """Return a context in which what a user's code prints goes to standard error.
-
-    Standard output may be one document that a program reads.
-    """
+    """Return a context in which what a user's code prints goes to standard error."""
     return contextlib.redirect_stdout(sys.stderr)
 
 
 def load_function(name: str) -> Callable[..., Any]:
-    """Return the function that `package.module:function` names; what it prints is no output.
-
-    Raises ImportError, which says whether the module or the function is missing.
-    """
+    """Return the function of a name, made quiet; raises ImportError, which says what is missing."""
     module_name, _, function_name = name.partition(":")
     if not module_name or not function_name:
         raise ImportError(f"{name} is not of the form package.module:function")
@@ -74,10 +65,8 @@ def load_function(name: str) -> Callable[..., Any]:
         with own_output():
             module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # the user's code, which may raise anything
-        raise ImportError(
-            f"{module_name} of {name} cannot be imported ({type(error).__name__}: {error}); "
-            "is its folder on PYTHONPATH?"
-        ) from error
+        why = f"{module_name} of {name} cannot be imported ({type(error).__name__}: {error})"
+        raise ImportError(f"{why}; is its folder on PYTHONPATH?") from error
     function: Callable[..., Any] | None = getattr(module, function_name, None)
     if not callable(function):
         names = [key for key, value in vars(module).items() if callable(value)]

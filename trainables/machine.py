@@ -17,21 +17,16 @@ _GROUPS = (
     ("memory.max", "memory.current", ""),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
 )
-"""Files of a control group's limit and use of memory, and how statistics of the whole group begin,
-in version 2 of control groups and in version 1."""
+"""Files of a group's limit and use of memory, and how its statistics begin, by versions 2 and 1."""
 _GIVEN = ("SLURM_CPUS_PER_TASK", "PBS_NCPUS", "NSLOTS", "LSB_DJOB_NUMPROC")
 """Variables in which Slurm, PBS, Grid Engine and LSF say how many CPUs a job was given."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Numbers of two of glibc's settings (`malloc.h`): how many bytes it keeps at most, and from how
-many on the system is asked for a block by itself."""
+"""Numbers of glibc's settings (`malloc.h`): most bytes kept, least of a block of the system's."""
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Keep Python from looking for garbage, as while libraries are imported.
-
-    It would find next to none, and takes a quarter of that time.
-    """
+    """Keep Python from looking for garbage: that is a quarter of the time that imports take."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -44,8 +39,8 @@ def uncollected() -> Iterator[None]:
 def keep_memory() -> None:
     """Have the C library keep what it is given back, where it is glibc, for as long as this runs.
 
-    Otherwise the system takes blocks back and clears each page that it hands out anew, in every
-    update and evaluation (what that costs: benchmarks/README.md). Blocks above 32 MiB stay so.
+    Otherwise the system clears each page that it hands out anew, in every update (what that costs:
+    benchmarks/README.md). Blocks above 32 MiB stay so.
     """
     with suppress(AttributeError):
         adjust = ctypes.CDLL(None).mallopt
@@ -99,15 +94,11 @@ def memory_limit(groups: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def available_memory(groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the bytes of memory that can be had without swapping or passing a container's limit.
-
-    `groups` is the folder of the control groups.
-    """
+    """Return the bytes of memory to be had without swapping or passing a container's limit."""
     available: int = psutil.virtual_memory().available
     for group, (limit, used, whole) in product(control_groups("memory", groups), _GROUPS):
         with suppress(OSError, ValueError):  # no such group, or "max": no limit
-            lines = (group / "memory.stat").read_text().splitlines()
-            counted = dict(line.split() for line in lines)
+            counted = _table(group / "memory.stat")
             spare = int((group / limit).read_text()) - int((group / used).read_text())
             # What is read from files can be given back.
             files = (counted.get(f"{whole}{kind}active_file", 0) for kind in ("in", ""))
@@ -120,9 +111,12 @@ def memory_kills(groups: Path = Path("/sys/fs/cgroup")) -> int:
     for group in sorted(control_groups("memory", groups), key=lambda place: -len(place.parts)):
         for name in ("memory.events", "memory.oom_control"):
             with suppress(OSError, LookupError, ValueError):
-                lines = (group / name).read_text().splitlines()
-                return int(dict(line.split() for line in lines)["oom_kill"])
+                return int(_table(group / name)["oom_kill"])
     return 0
+
+
+def _table(file: Path) -> dict[str, str]:
+    return dict(line.split() for line in file.read_text().splitlines())
 
 
 def peak_memory() -> int:
@@ -139,10 +133,7 @@ def free_disk(folder: Path) -> int:
 
 
 def control_groups(kind: str, groups: Path = Path("/sys/fs/cgroup")) -> list[Path]:
-    """Return the folders of the control groups that this process is in, outer ones too.
-
-    Each limits what all in it may use; `kind` is a controller's name, such as cpu or memory.
-    """
+    """Return the folders of this process's control groups for cpu or memory, outer ones too."""
     found = [groups, groups / kind]
     with suppress(OSError):  # not Linux
         for line in Path("/proc/self/cgroup").read_text().splitlines():

@@ -59,10 +59,8 @@ def _image_size(value: Any) -> Any:
         if within and len(sides) <= 2:
             height, width = int(sides[0]), int(sides[-1])
             return height if height == width else f"{height}x{width}"
-    raise ValueError(
-        f"a side of {_LEAST_SIDE} to {_MOST_SIDE:,} pixels, or height and width such as 96x224, is "
-        "needed"
-    )
+    side = f"a side of {_LEAST_SIDE} to {_MOST_SIDE:,} pixels"
+    raise ValueError(f"{side}, or height and width such as 96x224, is needed")
 
 
 _LEAST_SIDE, _MOST_SIDE = 8, 1024
@@ -151,9 +149,8 @@ class Recipe(BaseModel):
             return values
         named = [key for key in BUDGETS if values.get(key) is not None]
         if len(named) > 1:
-            raise ValueError(
-                f"name one budget: epochs, steps or examples, not {' and '.join(named)}"
-            )
+            said = " and ".join(named)
+            raise ValueError(f"name one budget: epochs, steps or examples, not {said}")
         counted = "evaluations" if named and named != ["epochs"] else "epochs"
         return {**values, counted: DEFAULT_EPOCHS} if values.get(counted) is None else values
 
@@ -163,10 +160,9 @@ class Recipe(BaseModel):
             raise ValueError("`evaluations` goes with steps or examples; with epochs, each is one")
         budget = self.steps or (self.examples and math.ceil(self.examples / self.batch_size))
         if budget and self.evaluations and budget % self.evaluations:
-            raise ValueError(
-                f"{budget} updates cannot be cut into {self.evaluations} equal evaluations; "
-                f"a budget of {math.ceil(budget / self.evaluations) * self.evaluations} updates can"
-            )
+            said = f"{budget} updates cannot be cut into {self.evaluations} equal evaluations"
+            fitting = math.ceil(budget / self.evaluations) * self.evaluations
+            raise ValueError(f"{said}; a budget of {fitting} updates can")
         if self.nesterov and self.optimizer == "sgd" and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         if self.schedule == "step" and self.step_size is None:
@@ -209,10 +205,9 @@ class Recipe(BaseModel):
         return self.freeze == "backbone" and not is_varied
 
     def is_tested(self, times: int | None, interval: int) -> bool:
-        """Return whether the test set, evaluated so many times, is so after an interval.
+        """Return whether the test set, evaluated so many times, is so after an interval, from 1.
 
-        Intervals count from 1; those after which it is are evenly spaced, the last among them. By
-        default it is all.
+        They are evenly spaced, the last among them; by default it is all.
         """
         times = self.intervals if times is None else times
         return times * interval // self.intervals > times * (interval - 1) // self.intervals
@@ -235,15 +230,11 @@ class Recipe(BaseModel):
     def identity(self) -> dict[str, Any]:
         """Return what the trial's hash covers: fields in use that differ from their default.
 
-        The budget is left out where it does not change the numbers of the epochs it shares with a
-        longer one.
+        The budget is left out where a longer one gives the epochs that they share the same numbers.
         """
         defaults = {name: field.default for name, field in type(self).model_fields.items()}
-        fields = {
-            name: value
-            for name, value in self.used().items()
-            if name not in BUDGET_FIELDS and value is not None and value != defaults[name]
-        }
+        used = {name: value for name, value in self.used().items() if name not in BUDGET_FIELDS}
+        fields = {k: v for k, v in used.items() if v is not None and v != defaults[k]}
         fields["interval"] = self.steps_per_interval or "epoch"
         if self.shared_intervals < self.intervals:
             fields["intervals"] = self.intervals

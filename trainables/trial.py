@@ -41,10 +41,8 @@ Validation = Annotated[
 ]
 _PARTS = ("train", "validation", "test")
 _SPLITS = {"properties": {part: {"type": "string"} for part in _PARTS}, "required": ["train"]}
-_Splits = Annotated[
-    dict[str, Path],
-    WithJsonSchema({"type": "object", **_SPLITS, "additionalProperties": False}),
-]
+_SCHEMA = WithJsonSchema({"type": "object", **_SPLITS, "additionalProperties": False})
+_Splits = Annotated[dict[str, Path], _SCHEMA]
 
 
 class Source(BaseModel):
@@ -97,16 +95,13 @@ class Source(BaseModel):
             usual = dict.fromkeys(("val", "valid", "dev"), "validation")
             found = {usual.get(part, part): cls._find_home(place) for part, place in path.items()}
             if not {"train"} <= set(found) <= {*_PARTS}:
-                raise ValueError(
-                    "entries of train and test are needed, and of validation where there is one, "
-                    f"not {', '.join(map(str, found)) or 'none'}"
-                )
+                said = ", ".join(map(str, found)) or "none"
+                needed = "entries of train and test are needed"
+                raise ValueError(f"{needed}, and of validation where there is one, not {said}")
             return found
         if isinstance(path, str) and re.match(r"[a-z][a-z0-9+]+:/", path):
-            raise ValueError(
-                "only data on a disk is read; copy it to one first, such as with curl -O or aws s3 "
-                "cp --recursive"
-            )
+            mend = "copy it to one first, such as with curl -O or aws s3 cp --recursive"
+            raise ValueError(f"only data on a disk is read; {mend}")
         # As text, which both a study file and a worker's JSON may hold.
         return str(Path(path).expanduser()) if isinstance(path, str | Path) else path
 
@@ -233,10 +228,7 @@ class Trial(BaseModel):
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
     def id_after(self, epoch: int) -> str:
-        """Return the name of all trials whose state after an epoch is that of this one.
-
-        While the schedule `wsd` is stable, that is the one with a constant schedule.
-        """
+        """Return the name of all trials whose state after an epoch is that of this one."""
         if self.recipe.schedule != "wsd" or epoch > self.recipe.shared_intervals:
             return self.trial_id
         return self.changed(recipe=self.recipe.changed(schedule="constant")).trial_id

@@ -1,7 +1,6 @@
 """torchvision, without torch's compiler, which takes a second and 150 MiB of each process.
 
-One of torchvision's operators wants to know what the compiler supports; nobody who trains without
-it asks. Meanwhile a module of that name stands there, which gives way to the true one.
+An operator wants to know what that supports; another module stands there until somebody asks.
 """
 
 import sys

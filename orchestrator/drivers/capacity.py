@@ -8,7 +8,7 @@ from orchestrator.drivers.connection import Connected
 from orchestrator.errors import RunError
 from orchestrator.ledger.passes import Pass
 from orchestrator.placement.placer import Placer
-from orchestrator.placement.shares import Node, Share, described, needs, places, slots
+from orchestrator.placement.shares import Share, described, needs, places, slots
 from results.phrases import count
 from results.records import Status
 
@@ -22,11 +22,10 @@ GIVE_UP_SECONDS = 3600.0
 class Capacity:
     """How many trials run at a time, as the last look at the cluster has it.
 
-    The pass is told of that, the placer, which knows those seen first, of the nodes whenever they
-    have changed, and `note` of what changed and of what is waited for. Where the cluster `grows`,
-    it adds nodes where trials wait: then none need be there yet, and places for `max_parallel`
-    trials are asked for at once. Raises RunError where some trial fits on no node: it would wait
-    for ever.
+    The pass is told of that, the placer of nodes that changed, and `note` of what did and of what
+    is waited for. A cluster that `grows` adds nodes where trials wait: none need be there yet, and
+    places for `max_parallel` trials are asked for at once. Elsewhere a trial that fits on no node
+    raises RunError: it would wait for ever.
     """
 
     def __init__(
@@ -61,18 +60,14 @@ class Capacity:
     def limit(self) -> int:
         """Trials that may run or wait: one more than fit, so that a free worker is used again.
 
-        On a cluster that adds nodes where something waits it is also what is asked for; nothing is
-        once no trial is left.
+        On a cluster that adds nodes where something waits it is also what is asked for.
         """
         waiting = self._fitting + 1
         most = self._max_parallel or waiting
         return most if self._grows else min(waiting, most)
 
     def tick(self) -> None:
-        """Look at the cluster, if the last look is old.
-
-        Raises RunError where nothing has run for an hour, as no trial fits on a node that is there.
-        """
+        """Look at the cluster, if the last look is old; RunError if nothing fitted for an hour."""
         now = self._clock()
         if now - self._looked < LOOK_SECONDS:
             return
@@ -80,17 +75,14 @@ class Capacity:
         nodes = self._cluster.nodes()
         there, before = Counter(nodes), Counter(self._placer.nodes)
         if there != before:
-            self._placer.nodes = nodes
-            self._change({"joined": there - before, "left": before - there})
+            self._placer.nodes, slots_before = nodes, self.slots
+            self._count()
+            self._work.slots = max(1, self.slots)
+            changes = {"joined": there - before, "left": before - there}
+            said = (f"{how}: {described(of.elements())}; " for how, of in changes.items() if of)
+            change = "still" if self.slots == slots_before else f"{slots_before} before, now"
+            self._note(f"{''.join(said)}{change} {count(self.slots, 'trial')} at a time")
         self._watch(now)
-
-    def _change(self, changes: dict[str, Counter[Node]]) -> None:
-        before = self.slots
-        self._count()
-        self._work.slots = max(1, self.slots)
-        said = (f"{how}: {described(some.elements())}; " for how, some in changes.items() if some)
-        change = "still" if self.slots == before else f"{before} before, now"
-        self._note(f"{''.join(said)}{change} {count(self.slots, 'trial')} at a time")
 
     def _shares(self) -> set[Share]:
         return {self._work.share(wanted.trial) for wanted in self._work.ledger.left()}
@@ -102,9 +94,7 @@ class Capacity:
             self._fitting, self._sure = max(rooms), min(rooms)
 
     def _watch(self, now: float) -> None:
-        """Say what is waited for where fewer trials run than could."""
-        running = self._work.running
-        rows = self._work.ledger.rows
+        running, rows = self._work.running, self._work.ledger.rows
         begun = frozenset(name for name in running if rows[name]["status"] == Status.RUNNING)
         waiting = [wanted for trial_id, wanted in running.items() if trial_id not in begun]
         # Of unlike trials, as many as fit where all have the largest share.
@@ -125,10 +115,8 @@ class Capacity:
             )
         if waited >= self._speak_after:
             self._speak_after *= 2
-            free = described(self._cluster.free())
-            waiters = count(len(waiting), "trial")
             what = "free" if fits else "no node has that; free"
             self._note(
-                f"{len(begun)} running; {waiters} waiting for {needs(share)} on one "
-                f"machine since {waited:.0f} s ({what}: {free})"
+                f"{len(begun)} running; {count(len(waiting), 'trial')} waiting for {needs(share)} "
+                f"on one machine since {waited:.0f} s ({what}: {described(self._cluster.free())})"
             )

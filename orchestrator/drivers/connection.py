@@ -52,10 +52,9 @@ _KIND = "accelerator_type:"
 
 @contextmanager
 def cluster(address: str | None) -> Iterator[list[Node]]:
-    """Connect to a Ray cluster, or start a private one; yield its nodes.
+    """Connect to a Ray cluster, or start a private one that ends on exit; yield its nodes.
 
-    One that is started here ends on exit; one that this process is connected to already is used and
-    left. Raises RunError where the cluster cannot be reached.
+    One that this process is connected to already is left. RunError where it cannot be reached.
     """
     if "ray" in sys.modules and _ray().is_initialized():
         yield Connected().nodes()
@@ -99,10 +98,10 @@ def start_local(
 
 
 def start_private() -> None:
-    """Start a Ray on this machine for this process and its user alone.
+    """Start a Ray for this process and its user alone; RunError where its folder cannot be made.
 
     It listens to this machine only, wants a token, and keeps its files in a folder of mode 0700,
-    which goes when the process ends. Raises RunError where no such folder can be made.
+    which goes when the process ends.
     """
     if "RAY_AUTH_MODE" not in os.environ:
         # Ray's processes take them over, and would write one to a home that may not be there.

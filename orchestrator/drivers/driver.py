@@ -34,10 +34,7 @@ class Watch(Protocol):
 
 
 def train_alone(work: Pass, placer: Placer, checkpoints: Location, watch: Watch) -> None:
-    """Train one trial after another in this process, without a cluster; as `train_on_ray` else.
-
-    For debugging a study or one's own trainable with an ordinary debugger, and for tests.
-    """
+    """Train one trial after another in this process, for debuggers and tests, without a cluster."""
     study = work.ledger.study
     gpu = study.resources.gpu
     if gpu != "auto" and gpu > 1:
@@ -88,11 +85,10 @@ def train_on_ray(
     max_parallel: int | None = None,
     autoscale: bool = False,
 ) -> None:
-    """Train all that a pass has left on workers of a Ray cluster, `max_parallel` at a time at most.
+    """Train what a pass has left on workers of a Ray cluster; RunError where it cannot be there.
 
-    No `address` starts a private cluster on this machine; with `autoscale` a cluster adds nodes
-    where trials wait. `checkpoints` is a folder that the nodes share, or in an object store. Raises
-    RunError where trials cannot be carried out here.
+    No `address` starts a private one on this machine; with `autoscale` it adds nodes where trials
+    wait. `checkpoints` is a folder that the nodes share, or in an object store.
     """
     if not address and (said := cpus_said()):
         watch.note(said)
@@ -113,4 +109,4 @@ def train_on_ray(
         # Only now: the connection sets what Ray reads when Tune is imported.
         from orchestrator.drivers.tuner import train
 
-        train(work, capacity, checkpoints, watch.beat, lends=not address)
+        train(work, capacity, checkpoints, watch.beat, lends=not address and len(nodes) == 1)

@@ -9,7 +9,6 @@ LOOPBACK = "127.0.0.1"
 _WAIT_SECONDS = 5.0
 """For a node to be there; after that it is left to Ray, which looks once a second."""
 _LOOK_SECONDS = 0.02
-"""Between two looks."""
 
 
 class _Fixed(list[str]):
@@ -52,12 +51,10 @@ def silence_workers() -> None:
 
 
 def init_on_loopback(init: Any, folder: str, **options: Any) -> None:
-    """Call `ray.init` so that all that it starts listens to this machine alone, and writes here.
-
-    What serves nobody here is not started: dashboard, autoscaler, and who carries logs about.
-    """
+    """Call `ray.init` so that all that it starts listens to this machine alone, and writes here."""
     from ray._private import node, services, utils
 
+    # Dashboard, autoscaler, and who carries logs about serve nobody here.
     unwanted = ("start_api_server", "start_monitor", "start_log_monitor")
     nothing: dict[str, Any] = dict.fromkeys(unwanted, _nothing)
     with (

@@ -1,7 +1,6 @@
 """What trials report, handed on to experiment trackers by Tune's own loggers.
 
-Trackers are a view: the records decide. One that fails is said to have failed and left alone for
-the rest of the pass; the study goes on.
+One that fails is named, and left alone for the rest of the pass; the study goes on.
 """
 
 import math
@@ -22,10 +21,7 @@ from trainables.work.reports import EpochDone
 
 
 class Tracked:
-    """A trial as Tune's loggers look at it: its name, and settings that people know.
-
-    `folder` is where a logger may write files of it; `group` names all trials of the study.
-    """
+    """A trial as Tune's loggers look at it; `group`, the study's name, is that of all trials."""
 
     def __init__(self, wanted: Wanted, cell: str, folder: Path, group: str) -> None:
         trial = wanted.trial
@@ -59,10 +55,7 @@ class Wire:
 
 
 class Tracking(Wire, Callback):  # type: ignore[misc]
-    """Hands starts, rows and ends on to the loggers of a study's trackers.
-
-    Loggers stand by tracker; `scratch` is for files of those that are not asked to keep any.
-    """
+    """Hands starts, rows and ends on to loggers, by tracker; files not to keep go to `scratch`."""
 
     def __init__(self, work: Pass, loggers: dict[str, LoggerCallback], scratch: Path) -> None:
         super().__init__()

@@ -1,8 +1,7 @@
 """The only place that builds a `Tuner`: a pass, trained by workers of a Ray cluster.
 
-Tune's searcher, scheduler and callback are thin wires to the one pass that decides. Tune pickles
-them for an experiment state that nobody reads: none takes its pass along. Imported once there is a
-connection, which sets what Ray reads when it is imported.
+Tune's searcher, scheduler and callback are thin wires to the one pass that decides; pickled by Tune
+for a state that nobody reads, none takes its pass along. Imported once Ray is connected.
 """
 
 import os
@@ -42,9 +41,9 @@ def train(
 ) -> None:
     """Train what a pass has left, with one `Tuner`, on as many places as its capacity says.
 
-    `checkpoints` is shared by the nodes, or in an object store, where it is to outlive one of them.
-    `beat` is called several times a second; an exception from it ends the pass. Where the machine
-    is the run's alone, it `lends` the CPUs of free places to trials that evaluate.
+    `checkpoints` outlives a node if it is shared or in an object store. `beat`, which is called
+    several times a second, ends the pass by an exception. A machine that is the run's alone `lends`
+    the CPUs of free places to trials that evaluate.
     """
     actors: dict[str, Any] = {}
     while not work.is_finished:
@@ -102,11 +101,7 @@ class Dispatcher(Wire, Searcher):  # type: ignore[misc]
     """Hands out the pass's trials, never many more than there are places."""
 
     def __init__(
-        self,
-        work: Pass,
-        capacity: Capacity,
-        checkpoints: Location,
-        places: tuple[str, int] | None = None,
+        self, work: Pass, capacity: Capacity, checkpoints: Location, places: tuple[str, int] | None
     ) -> None:
         super().__init__()
         self._work, self._capacity = work, capacity
@@ -162,10 +157,7 @@ class Rungs(Wire, FIFOScheduler):  # type: ignore[misc]
 
 
 class Relay(Wire, Callback):  # type: ignore[misc]
-    """Tells the pass of starts and losses, writes rows in time, and keeps the clock.
-
-    `beat` is called several times a second; `actors` is filled with the Ray actor of each trial.
-    """
+    """Tells the pass of starts and losses, beats, and fills `actors` with trials' Ray actors."""
 
     def __init__(
         self, work: Pass, capacity: Capacity, beat: Callable[[], None], actors: dict[str, Any]
@@ -210,10 +202,7 @@ class Relay(Wire, Callback):  # type: ignore[misc]
 
 
 def _forget(trials: list[TuneTrial]) -> None:
-    """Drop ended trials from Tune's own list, and what is large in them: the records have it all.
-
-    Tune keeps every trial to the end, some 50 kB each (ray-project/ray#64231).
-    """
+    """Drop ended trials, and what is large in them: Tune keeps them (ray-project/ray#64231)."""
     ended = [trial for trial in trials if trial.is_finished()]
     for trial in ended:
         trial.config = trial.evaluated_params = {}

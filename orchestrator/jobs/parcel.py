@@ -209,7 +209,7 @@ def own_modules(
                 f"{name}: no module {top} on the search path here; is its folder on PYTHONPATH?"
             )
         found = (spec.submodule_search_locations or [spec.origin or ""]) if spec else []
-        places = [*map(Path, found)]
+        places = [Path(place) for place in found if place]
         if any(_INSTALLED & {*place.parts} or place.is_relative_to(standard) for place in places):
             installed += [top] if name else []
             continue

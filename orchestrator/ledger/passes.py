@@ -151,8 +151,12 @@ class Pass:
         checkpoint_folder: Location,
         places: tuple[str, int] | None = None,
     ) -> Task:
-        """Return what a worker is asked to do; on a CPU it may evaluate on free `places` too."""
+        """Return what a worker is asked to do; on a CPU it may evaluate on free `places` too.
+
+        A trial that ran out of memory, and has a larger share since, may not: it takes more there.
+        """
         study, share = self.ledger.study, self.share(wanted.trial)
+        is_lent = study.trainable == "classifier" and not share.gpu
         return Task(
             trial=wanted.trial,
             metric=study.metric,
@@ -166,7 +170,7 @@ class Pass:
             checkpoint_folder=str(checkpoint_folder),
             checkpoint_seconds=study.checkpoint_seconds,
             keep_checkpoints=study.keep_checkpoints,
-            places=None if share.gpu or study.trainable != "classifier" else places,
+            places=places if is_lent and share.cpu <= study.resources.cpu else None,
             folders=own_folders(),
         )
 

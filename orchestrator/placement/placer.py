@@ -19,10 +19,7 @@ from trainables.work.reports import FailureKind
 
 
 class Placer:
-    """Gives a study's trials their shares: as declared, as measured, or larger after a shortage.
-
-    `grows` says whether nodes may come that are not there yet.
-    """
+    """Gives trials their shares, larger ones after a shortage; where it `grows`, nodes may come."""
 
     def __init__(self, study: Study, inputs: Inputs, *, grows: bool = False) -> None:
         self._study, self._inputs, self._grows = study, inputs, grows
@@ -46,11 +43,7 @@ class Placer:
         return replace(share, kind=kind, precision=self._precision)
 
     def enlarge(self, trial: Trial, shortage: FailureKind) -> str | None:
-        """Give a trial that ran out of memory more from now on.
-
-        Returns None where it gets more of what it was short of (`OUT_OF_MEMORY` or
-        `OUT_OF_GPU_MEMORY`); else why it cannot, and what would help.
-        """
+        """Give a trial more of what it was short of from now on; else return why it cannot."""
         now = self.share(trial)
         share = shares.larger(now, self.nodes, shortage)
         if share is None:
@@ -59,10 +52,7 @@ class Placer:
         return None
 
     def spread(self, trial: Trial, together: int) -> None:
-        """Give a trial more of a GPU where so few run together that some GPU would lie idle.
-
-        `together` is the number of trials that wait or run, this one included.
-        """
+        """Give more of a GPU where so few trials wait or run `together`, it too, that one idles."""
         share = self.share(trial)
         gpus = sum(int(node.gpu) for node in self.nodes if share.kind in ("", node.kind))
         part = 1 / math.ceil(together / gpus) if gpus else 0.0
@@ -75,10 +65,7 @@ class Placer:
         return declared_share(self._study, self._has_gpu and self._study.trainable != "simulated")
 
     def meet(self, nodes: list[shares.Node]) -> list[str]:
-        """Take note of the nodes there are; return what is odd about them.
-
-        Raises RunError where GPUs are asked for and there are none, or none yet to be measured.
-        """
+        """Take note of the nodes; return what is odd. RunError where GPUs asked for are missing."""
         self.nodes = nodes
         self._has_gpu = any(node.gpu for node in nodes)
         gpu = self._study.resources.gpu
@@ -104,10 +91,7 @@ class Placer:
         return [] if self._has_gpu else [_UNSEEN]
 
     def settle(self, recorded: Precision | None, note: Callable[[str], None]) -> None:
-        """Settle what `precision: auto` comes to in all trials.
-
-        `note` is told where some machine's own would be another. Raises RunError as `settled` does.
-        """
+        """Settle `precision: auto` in all trials; what `settled` says of it, `note` is told."""
         if is_left_open(self._study):
             on_gpu = bool(self.declared().gpu)
             if len(self.nodes) == 1:
@@ -176,7 +160,6 @@ class Placer:
         return self._measured[nearest] if nearest else declared
 
     def _most(self, n_trials: int) -> dict[str, int]:
-        """Return how many trials may share a GPU of each kind, as CPUs and trials allow."""
         resources = self._study.resources
         gpus = sum(int(node.gpu) for node in self.nodes)
         most: dict[str, int] = {}

@@ -22,10 +22,7 @@ def is_left_open(study: Study) -> bool:
 
 
 def natives_here(on_gpu: bool) -> dict[str, bool]:
-    """Return by its name whether each GPU that torch can use here, or the CPU, computes bf16.
-
-    Only GPUs need torch to be loaded.
-    """
+    """Return by its name whether each GPU that torch can use here, or the CPU, computes bf16."""
     if not on_gpu:
         return {f"the CPU of {os.uname().nodename}": cpu_computes_bf16()}
     from trainables.training.device import gpu_natives

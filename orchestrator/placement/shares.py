@@ -132,8 +132,7 @@ def _amounts(cpu: float, gpu: float) -> list[str]:
 def copies(total_bytes: int, footprint: Footprint, image_bytes: int, most: int) -> int:
     """Return how many trials of one kind a GPU holds at once, at most `most`; 0 for none.
 
-    Each takes its footprint of all the GPU's bytes, and those of its images where they are at most
-    a stated share of its part (`trainables.data.holding`).
+    Each takes its footprint, and its images' bytes where its part holds them (`data.holding`).
     """
     peak, context = footprint.peak_bytes, footprint.context_bytes
     # A trial alone may use the headroom too.
@@ -161,10 +160,7 @@ def speed(footprint: Footprint, k: int) -> float | None:
 
 
 def worth_sharing(footprint: Footprint, k: int) -> int:
-    """Return how many trials at once, at most k, were seen to train the most images together.
-
-    It is 1 where no number of them trains clearly more than one alone, and k where none was tried.
-    """
+    """Return how many of k trials train most together: 1 where none pays, k if none was tried."""
     tried = ((n, speed(footprint, n)) for n in footprint.shared if n <= k)
     together = {n: n * each for n, each in tried if each is not None}
     if not together:
@@ -178,9 +174,8 @@ def share_for(
 ) -> Share:
     """Return the share of a trial with some CPUs, safe wherever Ray may place it.
 
-    The kind of GPU that holds the fewest trials decides, so that any GPU will do. Where the trial
-    does not fit on some kind at all, it is kept to the kind, of those where it fits, with the most
-    `gpus`. `fits` has by kind how many trials a GPU holds, and their `speed`.
+    `fits` has by kind how many trials a GPU holds, and their `speed`. The fewest decide; where some
+    kind holds none, the trial is kept to the kind, of those where it fits, with the most `gpus`.
     """
     fitting = {kind: found for kind, found in fits.items() if found[0]}
     if not fitting:
@@ -196,9 +191,8 @@ def share_for(
 def larger(share: Share, nodes: Sequence[Node], shortage: FailureKind) -> Share | None:
     """Return the next larger share, for a trial that ran out of memory; None where none helps.
 
-    For a GPU's memory, it is the whole GPU at once: each share on the way would train anew.
-    For main memory a trial reserves twice the CPUs, so that fewer run beside it; its threads, and
-    so its numbers, stay.
+    It is the whole GPU at once, as each share on the way would train anew, or twice the CPUs, so
+    that fewer run beside it; its threads, and so its numbers, stay.
     """
     if shortage == FailureKind.OUT_OF_GPU_MEMORY:
         return replace(share, gpu=1.0, speed=1.0) if 0 < share.gpu < 1 else None
@@ -277,8 +271,7 @@ def shares_foreseen(
     maker = unused_maker()
     if maker and not on_gpu:
         return [f"gpu: auto: only NVIDIA's GPUs are used, so {maker}'s here is not: CPUs train"]
-    most = study.resources.max_trials_per_gpu or MOST
-    unknown, sentences = 0, []
+    most, unknown, sentences = study.resources.max_trials_per_gpu or MOST, 0, []
     for load, ask in asks_of(study, inputs, trials).items():
         known = recorded(load)
         unknown += not known

@@ -30,11 +30,10 @@ RATE_SECONDS = 3.0
 
 @dataclass
 class Survey:
-    """Measures loads on the kinds of GPU of a cluster, one after another.
+    """Measures loads of so many CPUs on the kinds of GPU of a cluster, one after another.
 
-    Each trial has some CPUs; `most` is the most trials that may share a GPU, by Ray's name of the
-    kind of GPU; `note` is told what is being measured; `precision` is what `auto` comes to; tests
-    give a probe that counts on the CPU.
+    `most` trials may share a GPU, by Ray's name of its kind; `note` is told what is being measured;
+    `precision` is what `auto` comes to; tests give a probe that counts on the CPU.
     """
 
     cpus: int
@@ -44,17 +43,16 @@ class Survey:
     precision: Precision | None = None
 
     def take(self, asks: Mapping[Load, Ask]) -> dict[str, dict[Load, Measured]]:
-        """Return what is found by kind and load; kinds whose GPUs torch does not see are left out.
-
-        Where no GPU is free within two minutes, or a probe fails in another way than for want of
-        memory, a trial gets a whole GPU: nothing waits for ever.
-        """
+        """Return what is found by kind that torch sees, and load; a whole GPU where that fails."""
         found: dict[str, dict[Load, Measured]] = {}
         for kind, most in self.most.items():
             try:
                 with self._place(kind, most) as place:
-                    hardware = self._hardware(place, *next(iter(asks.items())))
+                    probe = self._probe(place, *next(iter(asks.items())), 1)
+                    hardware: Hardware | None = ray.get(probe.hardware.remote())
+                    ray.kill(probe)
                     if hardware:
+                        hardware = replace(hardware, auto=self.precision or hardware.auto)
                         found[kind] = {
                             load: self._load(place, most, hardware, load, ask)
                             for load, ask in asks.items()
@@ -63,13 +61,6 @@ class Survey:
                 self.note(f"warning: not measured, so trials get whole GPUs: {first_line(error)}")
                 found[kind] = dict.fromkeys(asks, Measured(None, None, 1))
         return found
-
-    def _hardware(self, place: Any, load: Load, ask: Ask) -> Hardware | None:
-        probe = self._probe(place, load, ask, 1)
-        hardware: Hardware | None = ray.get(probe.hardware.remote())
-        ray.kill(probe)
-        auto = self.precision
-        return replace(hardware, auto=auto) if hardware and auto else hardware
 
     def _load(self, place: Any, most: int, hardware: Hardware, load: Load, ask: Ask) -> Measured:
         footprint = known = dict(recorded(load)).get(hardware)
@@ -97,10 +88,7 @@ class Survey:
     def _tried(
         self, place: Any, load: Load, ask: Ask, k: int, context: int | None
     ) -> tuple[int, int, float] | None:
-        """Return bytes of tensors and context, and images per second, of each of k trials at once.
-
-        None where they do not fit.
-        """
+        """Return bytes of tensors and context, and images per second, of each; None if too many."""
         probes = [self._probe(place, load, ask, k, context) for _ in range(k)]
         try:
             taken = ray.get([probe.measure.remote() for probe in probes])
@@ -142,7 +130,7 @@ def _fitting(hardware: Hardware, footprint: Footprint | None, ask: Ask, most: in
     if footprint is None:
         return 1
     k = copies(hardware.total_bytes, footprint, ask.image_bytes, most)
-    while footprint.shared.get(k) == 0:
+    while k > 1 and footprint.shared.get(k) == 0:
         k = copies(hardware.total_bytes, footprint, ask.image_bytes, k - 1)
     return k
 

@@ -1,6 +1,5 @@
 """Wanted − recorded: what a run would train, and what is doubtful about it."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -294,7 +293,8 @@ def _neighbours(ledger: Ledger) -> Iterator[Finding]:
             rows = Store(root).read("trials", ["trial_id", "epochs_done"], where=done).to_pylist()
         except StoreError:
             continue
-        if found := sum(row["epochs_done"] >= new.get(row["trial_id"], math.inf) for row in rows):
+        held = [row for row in rows if row["trial_id"] in new]
+        if found := sum(row["epochs_done"] >= new[row["trial_id"]] for row in held):
             said = f"{root} holds {count(found, 'trial')} that are new here"
             yield note("neighbour", said, f"--reuse {root} takes them")
 

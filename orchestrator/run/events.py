@@ -1,7 +1,7 @@
-"""What a run tells: the events of its trials, and how far it is.
+"""What a run tells: how far it is, and the events of its trials.
 
-Events are records of Python's logger `scalestudy`, each with what it is about in its attribute
-`about` (event, trial, cell, seed, stage, what the event brings): no handler need read text.
+Those are records of Python's logger `scalestudy`; attribute `about` has all (event, trial, cell,
+seed, stage, what the event brings).
 """
 
 import json
@@ -51,10 +51,7 @@ def plain(value: Any) -> Any:
 
 @contextmanager
 def written_to(file: Path | None) -> Iterator[None]:
-    """Append events to a file, one JSON object per line; nowhere where it is None.
-
-    Raises RunError where it cannot be written.
-    """
+    """Append events to a file, if any, one JSON object per line; RunError if it refuses."""
     if file is None:
         yield
         return
@@ -75,10 +72,7 @@ def written_to(file: Path | None) -> Iterator[None]:
 
 
 class Progress:
-    """What a person sees of a run, from its ledger or from the run directory that it writes to.
-
-    This one shows nothing; what shows something overrides its methods.
-    """
+    """What a person sees of a run, by its ledger or its run directory; this one shows nothing."""
 
     def note(self, text: str) -> None:
         """Say what is being done."""

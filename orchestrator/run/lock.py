@@ -1,9 +1,8 @@
 """One `run` per run directory, on one machine, on several that share it, or in an object store.
 
-On a file system nobody can take a lock whose holder lives, as long as its file stays there: a run
-whose lock file was removed, moved or taken ends before it writes again. No object store can lock:
-there the lock is an object that a run keeps fresh and looks at again and again. Two runs that start
-within the same second may both go on until the first heartbeat; then one of them ends.
+On a file system nobody can take a lock whose holder lives; a run whose lock file was removed, moved
+or taken ends before it writes again. No object store can lock: there it is an object that is kept
+fresh and looked at, and of two runs that start within a second one ends at the first heartbeat.
 """
 
 import fcntl
@@ -44,10 +43,9 @@ Check = Callable[..., None]
 
 @contextmanager
 def held(path: Location) -> Iterator[Check]:
-    """Hold the lock at `path`; yields what raises once it is lost.
+    """Hold the lock at `path`; yields what raises once it is lost. RunError if it is another's.
 
-    A process that dies gives its lock up at once on its own host; on another host, when its
-    heartbeat ends. Raises RunError where another run holds it: its host, process and start.
+    A process that dies gives it up at once on its own host, on another when its heartbeat ends.
     """
     lock = _lock(path)
     lock.take()
@@ -79,8 +77,6 @@ def _lock(path: Location) -> "_Lock":
 
 
 class _Lock(ABC):
-    """Whose a lock is, and whether it still is."""
-
     def __init__(self, path: Location, machine: str | None) -> None:
         self._path = path
         self._ours: Holder = {
@@ -100,7 +96,7 @@ class _Lock(ABC):
 
     @abstractmethod
     def _may_live(self, holder: Holder) -> bool:
-        """Return whether there is a holder that nothing but its heartbeat tells of."""
+        """Return whether nothing but its heartbeat tells of a holder."""
 
     def beat(self) -> None:
         self._look()
@@ -131,9 +127,9 @@ class _Lock(ABC):
         return None
 
     def is_held(self) -> bool:
-        # Nothing is written where a look is all that was asked for: by this machine's clock.
         theirs = self.holder()
         may_live = theirs is not None and self._may_live(theirs)
+        # Nothing is written for a look: by this machine's clock.
         return may_live and self._age(time.time()) < STALE_SECONDS
 
     def _refuse_living(self) -> None:

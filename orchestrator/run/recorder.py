@@ -28,9 +28,8 @@ OUTAGE_SECONDS = 600.0
 class Recorder:
     """Writes what is new among rows, now and then, to a run directory whose lock is held.
 
-    New parts' names begin with the pass's; `test_labels` is the class of every test image,
-    (n_test,), None where a trainable predicts nothing. `still_held` raises where the lock is lost;
-    `copy_lent` copies what lies beside the rows of borrowed trials.
+    `test_labels` has the class of every test image, (n_test,), None where nothing is predicted;
+    `still_held` raises once the lock is lost; `copy_lent` copies what lies beside borrowed rows.
     """
 
     def __init__(
@@ -69,10 +68,9 @@ class Recorder:
             self._store.write_part("examples", fingerprint, [table_of("examples", rows())])
 
     def flush(self, *, force: bool = False) -> list[str]:
-        """Write what is new, about once a second, or once there is a checkpoint per place.
+        """Write what is new about once a second; return ended trials whose rows are now safe.
 
-        Returns the trials that have ended and whose rows are now safe. Raises StoreError where the
-        disk refuses, or an object store does not answer for ten minutes.
+        Raises StoreError if the disk refuses, or an object store does not answer for ten minutes.
         """
         rows = self._rows
         # Long runs flush less often, so that their parts stay few.
@@ -105,10 +103,7 @@ class Recorder:
         return rows.written()
 
     def keep_beside(self) -> str:
-        """Write what is new to a folder beside the run directory, which is not this run's any more.
-
-        Returns a sentence that names the folder, empty where nothing is new; no run reads it.
-        """
+        """Write what is new beside a lost run directory; return a sentence on it, if any is."""
         self._take()
         root = self._store.root
         beside = Store(root.parent / f"{root.name}.unwritten-{self._pass_id}")
@@ -119,7 +114,6 @@ class Recorder:
         return f" What it could not write is in {beside.root}." if any(wrote) else ""
 
     def _take(self) -> None:
-        """Move new epochs and predictions to their tables, where they wait to be written."""
         if self._rows.epochs:
             self._epochs.append(table_of("epochs", self._rows.epochs))
         labels = self._test_labels

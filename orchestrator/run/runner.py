@@ -71,15 +71,14 @@ def run_study(
     """Train what a study wants and its run directory lacks.
 
     `out` is the run directory, a folder or an address such as `s3://bucket/run`; `runs/<name>` by
-    default. `address` is that of a Ray cluster; by default `RAY_ADDRESS`, else a private Ray on
-    this machine, and `none` trains in this process without Ray, one trial after another, of which
-    there are `max_parallel` at a time at most elsewhere. With `autoscale` the cluster adds nodes
-    where trials wait: it is asked for places for `max_parallel` trials, by default for one more
-    than fit, and none need be there yet. A `budget` such as 3h, 20gpu-hours or a number in the
-    currency of `prices` caps this run: what would exceed it is left open. What
-    `orchestrator.make_progress` returns shows how far it is; nothing is shown by default.
-    `meanwhile` is called at most once, as soon as all that is left runs and leaves a place free;
-    whatever it raises is dropped.
+    default. `address` is that of a Ray cluster, by default `RAY_ADDRESS`, else a private Ray here;
+    `none` trains in this process, one trial after another. Elsewhere `max_parallel` run at a time
+    at most. With `autoscale` the cluster adds nodes where trials wait, and is asked for places for
+    `max_parallel` trials, by default for one more than fit; none need be there yet. A `budget` such
+    as 3h, 20gpu-hours or a number in the currency of `prices` caps this run: what would exceed it
+    is left open. `progress`, of `orchestrator.make_progress`, shows how far it is. `meanwhile` is
+    called at most once, as soon as all that is left runs and leaves a place free; whatever it
+    raises is dropped.
 
     Raises StudyError where the study cannot be run, RunError where lock, disk or cluster stand in
     the way, and Interrupted once a signal has ended the run; run again to go on.
@@ -118,10 +117,9 @@ def run_study(
         recorder.flush(force=True)
         if not work.is_finished:
             looked = look_at_images(study, inputs, show.decoding)
+            if info := looked.info:
+                recorder.write_examples(info.test_fingerprint, lambda: examples_of(study, looked))
             inventory = looked.inventory
-            if looked.info:
-                prints = looked.info.test_fingerprint
-                recorder.write_examples(prints, lambda: examples_of(study, looked))
             for line in (inventory, *inventory.notes) if inventory else ():
                 show.note(str(line))
             address = address or os.environ.get("RAY_ADDRESS") or None

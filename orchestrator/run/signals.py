@@ -31,10 +31,7 @@ class Interrupted(OrchestratorError):
 
 
 class Signals(ExitStack):
-    """While entered, the three signals raise `Interrupted`, or wait where they are deferred.
-
-    Only the main thread receives signals; elsewhere nothing is changed.
-    """
+    """While entered, in the main thread, signals raise `Interrupted`, or wait if deferred."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,10 +68,9 @@ class Signals(ExitStack):
 class Deadline(ExitStack):
     """While entered, a process that is asked to end is gone soon, whatever it waits for.
 
-    Python's own handlers wait for whatever runs outside of Python, such as a library that tries to
-    reach a cluster for a minute; a thread does not. It says its sentence, and ends what this
-    process has started. A second Ctrl-C is not waited for. For commands alone: whoever calls
-    functions of this program keeps their process.
+    Python's own handlers wait for what runs outside of Python, such as a library that tries to
+    reach a cluster; a thread does not. It says its sentence, and ends what this process started. A
+    second Ctrl-C is not waited for. For commands alone: callers of functions keep their process.
     """
 
     def __init__(self) -> None:

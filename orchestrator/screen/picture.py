@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.columns import Columns
@@ -15,13 +16,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.ledger.ledger import Ledger
 from orchestrator.run.events import Progress
 from orchestrator.screen.snapshot import CellView, Snapshot, snapshot
 from results.metric import ACCURACY, Metric
 from results.phrases import count, duration
 from results.records import Status
 from results.store.store import Store
+
+if TYPE_CHECKING:
+    from orchestrator.ledger.ledger import Ledger
 
 _STYLES = {
     Status.FAILED: "red",
@@ -204,13 +207,13 @@ class Lines(Progress):
         if time.monotonic() - self._last > 2.0:
             self.note(f"decoding images: {done} of {total}")
 
-    def start(self, source: Ledger | Store) -> None:
+    def start(self, source: "Ledger | Store") -> None:
         """Write how far the study is."""
         self.note(summary(snapshot(source)))
 
     stop = start
 
-    def update(self, source: Ledger | Store) -> None:
+    def update(self, source: "Ledger | Store") -> None:
         """Write how far the study is, if the last line is old."""
         pause = _LOG_SECONDS[min(self._shown, len(_LOG_SECONDS) - 1)]
         if time.monotonic() - self._last >= pause:
@@ -232,14 +235,14 @@ class LiveTable(Lines):
         if not self._live.is_started:
             super().note(text)
 
-    def start(self, source: Ledger | Store) -> None:
+    def start(self, source: "Ledger | Store") -> None:
         """Draw the table."""
         self._note = ""
         self._live = Live(console=self._console, auto_refresh=False)
         self._live.start()
         self._draw(source)
 
-    def update(self, source: Ledger | Store) -> None:
+    def update(self, source: "Ledger | Store") -> None:
         """Draw the state anew after a pause, which is longer where drawing takes long."""
         started = time.monotonic()
         if started >= self._due:
@@ -247,13 +250,13 @@ class LiveTable(Lines):
             ended = time.monotonic()
             self._due = ended + max(_LIVE_SECONDS, _DRAWING_SHARE * (ended - started))
 
-    def stop(self, source: Ledger | Store) -> None:
+    def stop(self, source: "Ledger | Store") -> None:
         """Leave the last state on the screen."""
         self._note = ""
         self._draw(source)
         self._live.stop()
 
-    def _draw(self, source: Ledger | Store) -> None:
+    def _draw(self, source: "Ledger | Store") -> None:
         notes = [self._note] if self._note else []
         self._live.update(Picture(snapshot(source), notes, live=True), refresh=True)
 

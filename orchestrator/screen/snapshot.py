@@ -5,14 +5,18 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.ledger.history import Row
-from orchestrator.ledger.ledger import Ledger
 from results.metric import ACCURACY, Metric
 from results.phrases import STANDARD_FACTORS, cell_name, level_label, model_labels, split_levels
 from results.records import IDENTITY_COLUMNS, RECIPE_COLUMNS, Status
 from results.store.store import Store
+
+if TYPE_CHECKING:  # a look at a run does not wait for what judges one
+    from orchestrator.ledger.ledger import Ledger
+
+Row = Mapping[str, Any]
+"""A trial record, with the columns of the trial table."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class CellView:
         return self.epochs_done / self.epochs_asked if self.epochs_asked else 0.0
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class SlotView:
     """One place for a trial, and what runs there."""
 
@@ -87,7 +91,7 @@ class Snapshot:
     known yet."""
 
 
-def snapshot(source: Ledger | Store, at_work: bool = True) -> Snapshot:
+def snapshot(source: "Ledger | Store", at_work: bool = True) -> Snapshot:
     """Return how far a study is, from its ledger or from its run directory.
 
     Where no run is `at_work` on that, nothing counts as running, whatever was recorded last.
@@ -128,6 +132,7 @@ def snapshot_of(
     varying, common = split_levels(others, [rows[0] for rows in cells])
     shown = [*varying, "fraction"]
     running = (trial for trial in wanted if trial["status"] == Status.RUNNING)
+    slots = [_slot(trial, metric, shown, tuned) for trial in running]
     return Snapshot(
         name,
         metric,
@@ -135,7 +140,7 @@ def snapshot_of(
         cells=[_cell(rows, metric, factors, shown) for rows in cells],
         total=_cell(wanted, metric),
         common=common,
-        slots=sorted(_slot(trial, metric, shown, tuned) for trial in running),
+        slots=sorted(slots, key=lambda slot: slot.slot),
         seconds_left=_seconds_left(wanted),
     )
 

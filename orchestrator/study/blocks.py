@@ -106,17 +106,12 @@ class SeedCounts(Settings):
     def _check_looks(self) -> Self:
         least, most, looks = self.at_least, self.at_most, self.looks
         if least >= most:
-            raise Refused(
-                f"{least} is not below {most}; for a fixed number, list the seeds",
-                key=("at_least",),
-            )
+            why = f"{least} is not below {most}; for a fixed number, list the seeds"
+            raise Refused(why, key=("at_least",))
         rising = looks is None or looks == sorted({*looks})
         if looks and not (rising and looks[0] == least and looks[-1] == most):
-            raise Refused(
-                f"rising numbers from at_least ({least}) to at_most ({most}) are needed",
-                key=("looks",),
-                value=looks,
-            )
+            why = f"rising numbers from at_least ({least}) to at_most ({most}) are needed"
+            raise Refused(why, key=("looks",), value=looks)
         return self
 
     @property
@@ -135,8 +130,7 @@ def parse_seeds(value: Any) -> list[int] | SeedCounts:
     if isinstance(value, dict | SeedCounts):
         return SeedCounts.model_validate(value)
     seeds: list[int] = TypeAdapter(SeedList).validate_python(value)
-    repeated = sorted({seed for seed in seeds if seeds.count(seed) > 1})
-    if repeated:
+    if repeated := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
         raise Refused(f"{repeated[0]} is listed twice; seeds differ from each other")
     return seeds
 
@@ -246,7 +240,3 @@ class Trackers(Settings):
         """Return the library of each tracker named here that this Python lacks."""
         named = {name: _LIBRARIES[name] for name, asked in self if asked}
         return {name: library for name, library in named.items() if not find_spec(library)}
-
-    def written(self) -> dict[str, Any]:
-        """Return the block as a study file holds it."""
-        return self.model_dump(mode="json", exclude_none=True)

@@ -156,9 +156,8 @@ def schema_text() -> str:
 def load_study(path: str | Path, settings: Iterable[str] = (), *, rooted: bool = True) -> Study:
     """Read and check a study file (YAML), with `key=value` settings such as `recipe.epochs=3`.
 
-    Relative paths in it are taken from its folder, or left as they are written where it is not
-    `rooted`. Raises StudyError: one message that names file, key, value, what is valid and the
-    nearest valid spelling.
+    Relative paths are taken from its folder, or left as written where it is not `rooted`. Raises
+    StudyError: one message with file, key, value, what is valid and the nearest valid spelling.
     """
     file = Path(path)
     values = _read(file)
@@ -178,9 +177,8 @@ def recorded_study(store: Store) -> Study:
 def continued(study: Study, store: Store) -> Study:
     """Return the study with its validation share, its search seed and `test` resolved.
 
-    A study that states none goes on with those that its run directory began with, so that nothing
-    is trained or searched twice, and curves go on alike; raises StoreError where that cannot be
-    read.
+    What it does not state is as its run directory began, so that nothing is trained or searched
+    twice, and curves go on alike; StoreError where that cannot be read.
     """
     recorded, own = store.study() if store.study_file.exists() else {}, dict[str, Any]()
     if study.test is None:

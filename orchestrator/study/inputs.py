@@ -150,10 +150,7 @@ class Inputs:
 
 
 def find_inputs(study: Study, say: Say = lambda _: None) -> Inputs:
-    """Find all that a study names outside its file; StudyError says what is missing, and where.
-
-    `say` is told what is being looked at, by name, once that takes longer than SLOW_SECONDS.
-    """
+    """Find what a study names outside its file, or raise StudyError; `say` is told what is slow."""
     for name, library in study.trackers.missing().items() if study.trackers else ():
         raise StudyError(
             f"trackers.{name}: this Python has no {library}; pip install 'scalestudy[trackers]', "
@@ -274,6 +271,7 @@ def examples_of(study: Study, inputs: Inputs) -> list[dict[str, Any]]:
 
     copies = dict(info.known_copies.test)
     train = places(study.data, info, "train") if copies else []
+    each = zip(info.test_labels, places(study.data, info, "test"), strict=True)
     return [
         {
             "test_fingerprint": info.test_fingerprint,
@@ -284,9 +282,7 @@ def examples_of(study: Study, inputs: Inputs) -> list[dict[str, Any]]:
             "copy_of": train[copies[number]] if number in copies else None,
             "image": int(info.test_images[number]) if info.test_images.size else None,
         }
-        for number, (label, place) in enumerate(
-            zip(info.test_labels, places(study.data, info, "test"), strict=True)
-        )
+        for number, (label, place) in enumerate(each)
     ]
 
 

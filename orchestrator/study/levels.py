@@ -15,8 +15,7 @@ from orchestrator.study.schema import Name, Settings, share
 from trainables.trial import Normalization
 
 # Bounded, because an exponent of a billion would be worked out in full.
-_NUMBER = re.compile(r"-?\d{0,99}(\.\d{0,20})?(e[+-]?\d{1,3})?(/\d{1,15})?", re.IGNORECASE)
-
+_NUMBER = re.compile(r"-?\d{0,99}(\.\d{0,20})?(e[+-]?\d{1,3})?(/\d{1,99})?", re.IGNORECASE)
 
 Size = Fraction | int
 """A level of `fraction`: a share of the training pool, or a whole number of images."""
@@ -138,18 +137,16 @@ def _own(given: str | dict[str, Any]) -> OwnWeights:
             "the file"
         )
     path = os.path.expandvars(os.path.expanduser(own.path))  # noqa: PTH111
-    unset = re.search(r"\$\w+|\$\{(?!model\})\w+\}|^~", path)
-    if unset:
+    if unset := re.search(r"\$\w+|\$\{(?!model\})\w+\}|^~", path):
         raise ValueError(f"{unset[0]} in {own.path} stands for nothing here; write the path out")
     return own.model_copy(update={"path": path})
 
 
 def _parse_model(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(
-            "no model's name; valid are names such as resnet18, and package.module:function"
-        )
-    return value
+    if isinstance(value, str) and value:
+        return value
+    valid = "valid are names such as resnet18, and package.module:function"
+    raise ValueError(f"no model's name; {valid}")
 
 
 _PARSERS = {"model": _parse_model, "weights": parse_weights, "fraction": parse_size}
@@ -165,11 +162,8 @@ def parse_factors(value: Any) -> dict[str, list[Any]]:
             raise Refused(unknown_key(factor, valid))
         if not isinstance(levels, list) or not levels:
             example = STANDARD_FACTORS.get(factor, ["…"])
-            raise Refused(
-                f"a list with at least one level is needed, such as [{example[0]}]",
-                key=(factor,),
-                value=levels,
-            )
+            why = f"a list with at least one level is needed, such as [{example[0]}]"
+            raise Refused(why, key=(factor,), value=levels)
     return {
         factor: distinct(factor, levels, "level", _PARSERS.get(factor))
         for factor, levels in {**STANDARD_FACTORS, **value}.items()

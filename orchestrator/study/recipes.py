@@ -60,17 +60,11 @@ class Search(Settings):
         if rest["algorithm"] != "grid":
             rest.setdefault("samples", _DEFAULT_SAMPLES)
         elif not all_lists:
-            raise Refused(
-                "needs lists; distributions go with random and optuna",
-                key=("algorithm",),
-                value="grid",
-            )
+            why = "needs lists; distributions go with random and optuna"
+            raise Refused(why, key=("algorithm",), value="grid")
         elif "samples" in rest:
-            raise Refused(
-                "a grid tries every combination; leave samples out, or choose algorithm: random",
-                key=("samples",),
-                value=rest["samples"],
-            )
+            why = "a grid tries every combination; leave samples out, or choose algorithm: random"
+            raise Refused(why, key=("samples",), value=rest["samples"])
         return {"fields": fields, **rest}
 
     def written(self) -> dict[str, Any]:
@@ -158,11 +152,8 @@ def distinct(
             raise Refused(str(error), key=(field,), value=value) from None
         twin = seen.setdefault(str(parsed[-1]), value)
         if len(seen) < len(parsed):
-            raise Refused(
-                f"{shown(twin)} and {shown(value)} are one {noun}; list it once",
-                key=(field,),
-                value=values,
-            )
+            why = f"{shown(twin)} and {shown(value)} are one {noun}; list it once"
+            raise Refused(why, key=(field,), value=values)
     return parsed
 
 
@@ -228,22 +219,14 @@ class RecipeSpace:
                 )
             # Inside one cell, a search tries such recipes once.
             if twin_levels != levels:
-                one, other = (
-                    ", ".join(map("{} {}".format, self.compared, of))
-                    for of in (twin_levels, levels)
-                )
-                raise Refused(
-                    f"the cells ({one}) and ({other}) are one: what differs has no bearing there; "
-                    "leave a level out",
-                    key=("factors",),
-                )
-
+                pair = (twin_levels, levels)
+                one, other = (", ".join(map("{} {}".format, self.compared, of)) for of in pair)
+                why = f"the cells ({one}) and ({other}) are one: what differs has no bearing there"
+                raise Refused(f"{why}; leave a level out", key=("factors",))
         for field in sorted(idle):
             other, value = NEEDS[field]
-            raise Refused(
-                f"has no bearing without {other}: {value}; name that too, or leave {field} out",
-                key=("recipe", field),
-            )
+            why = f"has no bearing without {other}: {value}; name that too, or leave {field} out"
+            raise Refused(why, key=("recipe", field))
 
     def recipes(self) -> Iterator[tuple[tuple[Any, ...], Recipe]]:
         """Yield each possible recipe, of a range the two ends, with its levels of `compared`."""

@@ -32,7 +32,7 @@ _LONGEST = 60
 
 
 class Refused(ValueError):
-    """A value that a study cannot have, with a text on what is wrong and what is valid.
+    """A value that a study cannot have: what is wrong, and what is valid.
 
     Keys lead to the value, below the block whose check raises the error; the value shown is by
     default the one that the check was given.
@@ -115,10 +115,7 @@ def _joined(path: Sequence[str], parts: Sequence[str]) -> str:
 
 
 def reason(refusal: Any, schema: Schema) -> str:
-    """Return what a check of ours says, else what a field needs.
-
-    pydantic's own sentences name types, not what to write.
-    """
+    """Return what a check of ours says, else what a field needs; pydantic's own name types."""
     if inner := refusal.get("ctx", {}).get("error"):
         return str(inner).rstrip(".")
     if refusal["type"] in ("literal_error", "enum") and isinstance(refusal["input"], str):

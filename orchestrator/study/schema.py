@@ -1,8 +1,4 @@
-"""How the models that check a study write its JSON Schema (draft 2020-12), for editors.
-
-It describes structure: keys, types, ranges. How values go together, and whether data and weights
-are there, only `plan` can say.
-"""
+"""How the models that check a study write its JSON Schema (draft 2020-12): keys, types, ranges."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any

@@ -152,11 +152,8 @@ class Study(Settings):
     @classmethod
     def _know_source(cls, value: Source) -> Source:
         if value.source not in BUILT_IN and not is_function(value.source):
-            raise Refused(
-                unknown(value.source, (*BUILT_IN, "package.module:function")),
-                key=("source",),
-                value=value.source,
-            )
+            why = unknown(value.source, (*BUILT_IN, "package.module:function"))
+            raise Refused(why, key=("source",), value=value.source)
         return value
 
     @field_validator("recipe", mode="before")
@@ -191,10 +188,8 @@ class Study(Settings):
         for field in self.search.fields if self.search else ():
             for block in ("factors", "recipe"):
                 if field in getattr(self, block):
-                    raise Refused(
-                        f"named in {block} too; a field is the same for all, compared or tuned",
-                        key=("search", field),
-                    )
+                    why = f"named in {block} too; a field is the same for all, compared or tuned"
+                    raise Refused(why, key=("search", field))
         reserved = recipes.SEARCH_SEED
         if self.search and self.search.seed is None and reserved in self.all_seeds:
             raise Refused(
@@ -204,33 +199,22 @@ class Study(Settings):
             )
         gpu = self.resources.gpu
         if self.trainable not in TRAINABLES and gpu != "auto" and gpu > 1:
-            raise Refused(
-                "a trainable of your own trains in one process; valid are auto, 0, 1 and 1/k",
-                key=("resources", "gpu"),
-                value=gpu,
-            )
+            why = "a trainable of your own trains in one process; valid are auto, 0, 1 and 1/k"
+            raise Refused(why, key=("resources", "gpu"), value=gpu)
         if self.resources.max_trials_per_gpu and gpu != "auto":
-            raise Refused(
-                f"goes with gpu: auto; gpu: {gpu} says already how many trials share one",
-                key=("resources", "max_trials_per_gpu"),
-            )
+            why = f"goes with gpu: auto; gpu: {gpu} says already how many trials share one"
+            raise Refused(why, key=("resources", "max_trials_per_gpu"))
         known = {"classifier": BUILT_IN_METRICS, "simulated": ("accuracy", "log_loss")}
         if self.metric.column not in known.get(self.trainable, (self.metric.column,)):
-            raise Refused(
-                f"{self.trainable} reports {listed(known[self.trainable])}; another column is a "
-                "trainable's of your own",
-                key=("metric",),
-                value=self.metric.column,
-            )
+            reports = f"{self.trainable} reports {listed(known[self.trainable])}"
+            why = f"{reports}; another column is a trainable's of your own"
+            raise Refused(why, key=("metric",), value=self.metric.column)
         rule = self.early_stopping
         compare = rule.compare if isinstance(rule, EarlyStopping) else "cell"
         for factor in compare if isinstance(compare, list) else ():
             if factor not in self.factors:
-                raise Refused(
-                    f"no factor of this study; {unknown(factor, self.factors)}",
-                    key=("early_stopping", "compare"),
-                    value=factor,
-                )
+                why = f"no factor of this study; {unknown(factor, self.factors)}"
+                raise Refused(why, key=("early_stopping", "compare"), value=factor)
         if self.is_race and isinstance(self.seeds, SeedCounts):
             raise Refused("a race decides no comparison; list the seeds", key=("seeds",))
         cells = math.prod(map(len, self.factors.values()))
@@ -302,9 +286,8 @@ class Study(Settings):
 
     def cells(self) -> list[Cell]:
         """Return every combination of levels, in the order in which the study lists them."""
-        factors = list(self.factors)
         rows = itertools.product(*self.factors.values())
-        return [Cell(tuple(zip(factors, row, strict=True))) for row in rows]
+        return [Cell(tuple(zip(self.factors, row, strict=True))) for row in rows]
 
     def recipe_of(self, cell: Cell, draw: dict[str, Any] | None = None) -> Recipe:
         """Return the recipe that a cell is trained with, a draw of the search filled in."""
@@ -334,7 +317,7 @@ class Study(Settings):
         blocks = {
             "metric": self.metric.written,
             "prices": self.prices and self.prices.model_dump(exclude_none=True),
-            "trackers": self.trackers and self.trackers.written(),
+            "trackers": self.trackers and self.trackers.model_dump(mode="json", exclude_none=True),
             "factors": {key: [*map(_written, levels)] for key, levels in self.factors.items()},
             "recipe": self.recipe_space.written(),
             "search": self.search and self.search.written(),

@@ -104,10 +104,7 @@ class Analysis:
         return compared_runs(self.trials, self.design.race, self.metric)
 
     def compared(self, table: str) -> pd.DataFrame:
-        """Return the rows of epochs or predictions that comparisons use.
-
-        Epochs of the compared runs up to the budget that the study asks for, predictions at it.
-        """
+        """Return compared runs' epochs up to the budget asked for, or their predictions at it."""
         rows = self.table(table)
         budgets = self.runs.set_index("trial_id")["epochs_budget"]
         budget = rows["trial_id"].map(budgets).astype(float)
@@ -152,10 +149,7 @@ class Analysis:
 
     @cached_property
     def ranked(self) -> pd.DataFrame:
-        """The cells that may be called the best, the most accurate first.
-
-        Those with two seeds where there are any, else those with one.
-        """
+        """The cells that may be called the best, best first: with two seeds, else with one."""
         frame = self.cells.frame
         frame = frame[frame["seeds"] > (1 if (frame["seeds"] > 1).any() else 0)]
         accuracy = frame["accuracy"]
@@ -181,9 +175,8 @@ class Analysis:
         looks, found = self.design.looks, list[Comparisons]()
         for number, study in enumerate([*map(self.up_to, self.looks_taken[:-1]), self]):
             look = Look(looks, number, found[-1].spent if found else {}) if looks else None
-            crossings = study.crossovers["p_value"].to_numpy(float)
             known = study._fair, study._inferred["rivals"], study.factors, study.forecasts
-            found.append(compare_best(*known, crossings, look))
+            found.append(compare_best(*known, study.crossovers["p_value"].to_numpy(float), look))
         return found
 
     @property
@@ -206,8 +199,7 @@ class Analysis:
     def levers(self) -> pd.DataFrame:
         """What each lever gains at all of the data, the best first; see `levers.levers`."""
         declared = {k: v for k, v in self.design.levels.items() if k not in STANDARD_FACTORS}
-        levels = {**self.board.levels, **declared}
-        return levers(self.comparisons, self.wanted, levels, self.design)
+        return levers(self.comparisons, self.wanted, {**self.board.levels, **declared}, self.design)
 
     @cached_property
     def _inferred(self) -> dict[str, pd.DataFrame]:
@@ -217,10 +209,9 @@ class Analysis:
         families |= {f"effects:{name}": contrasts.effects(board, name) for name in names}
         if "none" in board.levels["weights"]:
             families["replacements"] = contrasts.replacements(board)
-        places = self._fair.index.to_numpy(int)
         pairs = np.array(rivals(self._fair, names), dtype=int).reshape(-1, 2)
         keys = pd.DataFrame(pairs, columns=["best", "other"])
-        best, other = places[pairs].T
+        best, other = self._fair.index.to_numpy(int)[pairs].T
         families["rivals"] = contrasts.pairs_of(board, other, best, keys)
         found = contrasts.inferred(board, families)
         return {name: self.cells.ordered(table) for name, table in found.items()}
@@ -240,8 +231,7 @@ class Analysis:
         """Accuracy on each class with more data, of the best cell's series.
 
         A row per class, the least accurate with the most data first: `class`, `images` (of the test
-        set), and for each number of training images a column of points, the mean over seeds. Empty
-        where classes are not recorded.
+        set), and points (mean over seeds) by training images. Empty where classes are not recorded.
         """
         classes, best = self.classes, self._fair
         if best.empty or not len(classes.names):
@@ -296,10 +286,9 @@ class Analysis:
 
     @cached_property
     def effects(self) -> pd.DataFrame:
-        """What each factor is worth on average, in points.
+        """What each factor is worth on average, in points, by factor and pair of levels.
 
-        One row per factor and pair of levels: `factor`, `first`, `second`, `n_cells` averaged over,
-        and a difference's columns as in `differences`.
+        Columns: `factor`, `first`, `second`, `n_cells` averaged over, and those of `differences`.
         """
         tables = [self._inferred[f"effects:{name}"] for name in self.factors]
         # Of what is empty not even the types of its columns are known.
@@ -309,9 +298,8 @@ class Analysis:
     def crossovers(self) -> pd.DataFrame:
         """Sizes at which bigger models overtake smaller ones; see `series.crossovers`.
 
-        Every two models of unlike size are compared; where there are many, those that are
-        neighbours in size, and the smallest and the largest. So are all of a model trained, and
-        its head alone.
+        Compared are every two models of unlike size, of many the neighbours in size and the
+        smallest with the largest; and all of a model trained with its head alone.
         """
         models = self.board.levels["model"]
         pairs = list(combinations(models, 2))
@@ -319,8 +307,7 @@ class Analysis:
             pairs = [*pairwise(models), (models[0], models[-1])]
         sizes = model_sizes(self.runs)
         pairs = [(small, big) for small, big in pairs if sizes[small] != sizes[big]]
-        steps = self.differences("model")
-        found = self.cells.ordered(crossovers(steps, self.factors, pairs))
+        found = self.cells.ordered(crossovers(self.differences("model"), self.factors, pairs))
         if "freeze" not in self.factors:
             return found
         # What trains less is the smaller one, and comes second by name.
@@ -335,11 +322,8 @@ class Analysis:
 
     @cached_property
     def forecasts(self) -> pd.DataFrame:
-        """The error of each series at 2 to 64 times its data; see `series.forecasts`.
-
-        Empty in a race, whose survivors are no fair mean, and of what is no share: what forecasts
-        are calibrated on is.
-        """
+        """The error of each series at 2 to 64 times its data; see `series.forecasts`. Empty in a
+        race, whose survivors are no fair mean, and of what is no share: not calibrated."""
         return self.cells.ordered(forecasts(self._curves, self.cells.frame, self.factors))
 
     @cached_property

@@ -49,9 +49,8 @@ class Board:
         """Lay out compared runs, which `runs.compared_runs` returns.
 
         Predictions have a row per trial, epoch and test example; those of other epochs than the
-        runs' last are of other models. Where the cells are known already, there is a row for each,
-        as `Board.cells` has it, and the runs have their places in a column `cell`. Raises
-        ValueError where two runs share cell and seed.
+        runs' last are of other models. `cells`, where known, has a row each, and the runs their
+        places in a column `cell`. Raises ValueError where two runs share cell and seed.
         """
         names = list(factors)
         if cells is not None:
@@ -78,19 +77,16 @@ class Board:
         return cls(cells, tuple(factors), levels, outcomes, images, metric, selected)
 
     def tested(self, examples: pd.DataFrame) -> pd.DataFrame:
-        """Return the recorded test images that `images` names, in its order.
-
-        None where one of them is not recorded, or those of several test sets are.
-        """
+        """Return the recorded test images that `images` names, in its order. None where one of them
+        is not recorded, or those of several test sets are."""
         known = examples.set_index("example", drop=False)
         alike = known.index.is_unique and np.isin(self.images, known.index).all()
         return known.loc[self.images] if alike else known.iloc[:0]
 
     def grid(self, *named: str) -> tuple[pd.DataFrame, Places]:
-        """Return the combinations of the other factors' levels, and the cell of each.
+        """Return the combinations of the other factors' levels, and the cell of each, else −1.
 
-        The second has the shape (combinations, *levels of the named factors), −1 where there is no
-        cell.
+        The second has the shape (combinations, *levels of the named factors).
         """
         others = [name for name in self.factors if name not in named]
         groups = self.cells.groupby(others, dropna=False, sort=False)
@@ -127,12 +123,9 @@ def _recorded(
     runs: pd.DataFrame, predictions: pd.DataFrame, metric: Metric
 ) -> tuple[Places, Flags, Places, Array]:
     """Return each run's row in a table of correctness, −1 where it has none, the table, and the
-    test images that its columns are of with their weights.
-
-    A run is left out where it was tested on other images than most, or where its accuracy is not
-    the weighted share of images that were right, as where another metric is compared. By balanced
-    accuracy all classes weigh alike.
-    """
+    test images of its columns with their weights. A run is left out where it was tested on other
+    images than most, or its accuracy is not the weighted share of images that were right, as by
+    another metric. By balanced accuracy all classes weigh alike."""
     own = predictions[predictions["trial_id"].isin(runs["trial_id"])]
     if own.empty:
         return np.full(len(runs), -1), np.zeros((0, 0), bool), np.zeros(0, int), np.zeros(0)
@@ -157,8 +150,7 @@ def _recorded(
     weight = np.ones(right.shape[1])
     if metric.column == "balanced_accuracy":
         label = own.drop_duplicates("example").set_index("example")["label"].reindex(images[shared])
-        size = label.map(label.value_counts()).to_numpy(float)
-        weight = len(label) / (label.nunique() * size)
+        weight = len(label) / (label.nunique() * label.map(label.value_counts()).to_numpy(float))
     share = 100 * (right @ weight) / max(len(weight), 1)
     fits = np.abs(share[rows] - runs["accuracy"].to_numpy(float)) < _ROUNDING
     known = np.where((rows >= 0) & whole[rows] & fits, rows, -1)
@@ -177,18 +169,15 @@ class Classes:
     @classmethod
     def of(cls, board: Board, examples: pd.DataFrame) -> "Classes":
         """Count by class; there is none where the classes of the test images are not recorded.
-
-        `examples` are the images of the recorded test sets; of several, nothing is told.
-        """
+        `examples` are the images of the recorded test sets; of several, nothing is told."""
         rows, right = board.outcomes.row, board.outcomes.right
         known = board.tested(examples)
         if known.empty:
             return cls((), np.zeros(0, dtype=int), np.full((*rows.shape, 0), -1))
         code, names = pd.factorize(known["class"])
         images = np.bincount(code)
-        first = np.cumsum(images) - images
         by_class = right[:, np.argsort(code, kind="stable")]
-        found = np.add.reduceat(by_class, first, axis=1, dtype=np.int64)[rows]
+        found = np.add.reduceat(by_class, np.cumsum(images) - images, axis=1, dtype=np.int64)[rows]
         return cls(list(names), images, np.where(rows[..., None] >= 0, found, -1))
 
     @property
@@ -205,9 +194,7 @@ class Classes:
     @cached_property
     def only(self) -> Places:
         """The class that a run takes every test image for, shape (cells, seeds); −1 without one.
-
-        Such a run is right on all images of that class and on no other.
-        """
+        Such a run is right on all images of that class and on no other."""
         if len(self.names) < 2:
             return np.full(self.right.shape[:2], -1)
         hit = self.right > 0
@@ -241,9 +228,7 @@ class Mistakes:
     @classmethod
     def of(cls, board: Board, examples: pd.DataFrame, predictions: pd.DataFrame) -> "Mistakes":
         """Find them; there are none where test images, or what runs got right, are not recorded.
-
-        Predictions are those of the compared runs at their last epoch.
-        """
+        Predictions are those of the compared runs at their last epoch."""
         row, right = board.outcomes.row, board.outcomes.right
         tested = (row >= 0).any(axis=1)
         names = board.tested(examples)[["example", "class", "place"]].reset_index(drop=True)
@@ -276,11 +261,8 @@ def _taken(predictions: pd.DataFrame, missed: pd.DataFrame, examples: pd.DataFra
 
 
 def confusion(predictions: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
-    """Return what test images of each class are taken for, in percent of the class.
-
-    Rows are true classes and columns predicted ones, by name. Empty where predictions or names are
-    not recorded.
-    """
+    """Return what test images of each class are taken for, in %; true classes by predicted ones.
+    Empty where predictions or names are not recorded."""
     names = examples.drop_duplicates("label").set_index("label")["class"]
     if predictions.empty or names.empty:
         return pd.DataFrame()

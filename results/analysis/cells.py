@@ -107,10 +107,7 @@ class Cells:
         return "GPU" if (self.frame["resource"][self.frame["seeds"] > 0] == "gpu").any() else "CPU"
 
     def name(self, row: Mapping[str, Any], factors: Sequence[str] | None = None) -> str:
-        """Return a cell's name, such as `resnet18 × none × 1/16`.
-
-        Factors with a single level say nothing and are left out, unless all have one.
-        """
+        """Return a cell's name, such as `resnet18 × none × 1/16`, by the factors that vary."""
         names = [f for f in (factors or self.factors) if len(self.levels.get(f, ())) > 1]
         return cell_name(row, names or list(factors or self.factors)[:1])
 
@@ -125,10 +122,7 @@ class Cells:
 
 
 def cells_of(trials: pd.DataFrame, design: Design, predictions: pd.DataFrame) -> Cells:
-    """Summarise the wanted trials of a table, one row per cell; see `Cells`.
-
-    Raises ValueError where two compared runs share cell and seed.
-    """
+    """Summarise wanted trials as `Cells`; ValueError if two compared runs share cell and seed."""
     factors = list(design.factors)
     wanted = wanted_trials(trials)
     levels = {name: _ordered(wanted[name], design.levels.get(name, ())) for name in factors}
@@ -164,15 +158,11 @@ def cells_of(trials: pd.DataFrame, design: Design, predictions: pd.DataFrame) ->
 
 
 def pareto_front(cells: pd.DataFrame, cost: str) -> pd.Series:
-    """Tell which cells no other beats: none has less error at the same cost or less.
-
-    Cost is a column where less is better; False where it or the error is not known.
-    """
+    """Tell which cells none beats in error at the same cost, a column, or less; unknown: False."""
     known = cells[[cost, "error"]].astype(float).dropna()
     lowest = known.groupby(cost)["error"].min()
     front = lowest[lowest < lowest.cummin().shift(fill_value=np.inf)]
-    on_front = known["error"] == known[cost].map(front)
-    return on_front.reindex(cells.index, fill_value=False)
+    return (known["error"] == known[cost].map(front)).reindex(cells.index, fill_value=False)
 
 
 def in_order(table: pd.DataFrame, levels: Mapping[str, Sequence[Any]]) -> pd.DataFrame:

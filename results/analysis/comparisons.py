@@ -63,8 +63,7 @@ class Comparison:
     freedom: float
     seed_error: float
     image_error: float
-    """Standard error of the gain in points, its degrees of freedom, and its parts from seeds and
-    from test images."""
+    """The gain's standard error (points), degrees of freedom, and parts from seeds and images."""
     is_forecast: bool = False
     """Whether nothing was measured there."""
     low: float = np.nan
@@ -98,8 +97,7 @@ class Comparisons:
     speaks_of: str
     """What intervals hold for: new seeds, or new seeds and images."""
     ties: tuple[int, ...]
-    """Rows in `cells`, without the best one, that are not told apart from it; all where nothing is
-    tested."""
+    """Rows in `cells` but the best that are not told apart from it; all where nothing is tested."""
     crossings: Array
     """P values of crossovers that hold together with the comparisons, shape (crossovers,)."""
     spent: Mapping[Hashable, float]
@@ -156,10 +154,7 @@ def compare_best(
 
 
 def rivals(cells: pd.DataFrame, factors: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the pairs that an answer needs: a best cell and another, by their places in `cells`.
-
-    The cells are those that may be called the best, the most accurate first.
-    """
+    """Return the pairs an answer needs, a best cell and another, as places in ranked `cells`."""
     if cells.empty:
         return []
     groups, _, half = _layout(cells, [name for name in factors if name != "fraction"])
@@ -259,8 +254,7 @@ class _Field:
         return best, frozenset(others), key[2]
 
     def ends(self, row: Comparison, tail: float) -> tuple[pd.Series, pd.Series]:
-        """Return both ends of the intervals of the best cell minus each of the others; the ends of
-        the gain itself are the least of each."""
+        """Return both ends of the best cell's gain over each other; the least are the gain's."""
         own = self.pairs(row.best, row.others)
         half = special.stdtrit(own["freedom"], 1 - tail) * own["standard_error"]
         return own["difference"] - half, own["difference"] + half
@@ -274,9 +268,8 @@ class _Field:
         row = None if own is None else own.iloc[0]
         if row is not None and not np.isnan(row["headline"]):
             # On the same test images a gain is surer than what is gained; as the last one was.
-            images = self.pairs(top, half)["image_error"].sum()
             ends = row["headline"] - row[["curve_high", "curve_low"]].to_numpy(float)
-            down, up = np.hypot(ends, NORMAL * images)
+            down, up = np.hypot(ends, NORMAL * self.pairs(top, half)["image_error"].sum())
             gain = row["error"] - row["headline"]
             error = (down if gain > 0 else up) / NORMAL
             seeds = int(self.cells["seeds"].iloc[top])

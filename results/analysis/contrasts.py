@@ -50,10 +50,9 @@ class Family:
 def inferred(board: Board, families: Mapping[str, Family]) -> dict[str, pd.DataFrame]:
     """Infer the differences of all families together, and return a table for each.
 
-    Names that are equal up to a colon are of one kind, such as `steps:model` and `steps:weights`:
-    what is decided is marked among all of a kind. A table has the family's keys, the columns
-    `DIFFERENCE`, and the first few of these ending in `_without_selection`, for the seeds on which
-    no recipe was chosen.
+    Names equal up to a colon are of one kind, such as `steps:model` and `steps:weights`; what is
+    decided is marked among all of a kind. A table has the family's keys, the columns `DIFFERENCE`,
+    and the first of these ending in `_without_selection`, for the seeds that chose no recipe.
     """
     every = _infer(board, families, np.zeros_like(board.selected))
     some = _infer(board, families, board.selected) if board.selected.any() else every
@@ -70,8 +69,7 @@ def _infer(board: Board, families: Mapping[str, Family], left_out: Flags) -> pd.
     parts, covariates, scales = [], [], []
     for family in families.values():
         out = (left_out[family.cells] & (family.weights != 0)[..., None]).any(axis=1)
-        seeds = family.seeds & ~out
-        parts.append(board.outcomes.contrasts(family.cells, family.weights, seeds))
+        parts.append(board.outcomes.contrasts(family.cells, family.weights, family.seeds & ~out))
         share = np.abs(family.weights)
         share = share / np.maximum(share.sum(axis=1, keepdims=True), 1e-12)
         covariates.append(np.einsum("ck,ckv->cv", share, board.covariates[family.cells]))

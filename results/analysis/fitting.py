@@ -33,12 +33,11 @@ def fitting(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) ->
     the last quarter of the budget and train accuracy is 5 points or more above validation. It is
     under-trained where the train loss fell by 3 % or more over the last quarter, and either the
     validation loss did too or train accuracy is below 90 %; never where that is 99.5 % or more.
-    Values are means over the cell's runs.
 
-    One row per cell: the factors, `runs` (with two epochs or more), `train_accuracy`,
-    `val_accuracy`, `gap` (points), `train_fall`, `val_fall` (share of the loss lost over the last
-    quarter), `val_rise` (share above its lowest), `lowest_is_late` (share of runs with their lowest
-    validation loss in the last quarter), `fit` (see `Fit`; unknown without runs).
+    One row per cell, means over its runs: the factors, `runs` (with two epochs or more),
+    `train_accuracy`, `val_accuracy`, `gap` (points), `train_fall`, `val_fall` (share of the loss
+    lost over the last quarter), `val_rise` (share above its lowest), `lowest_is_late` (share of
+    runs whose lowest is in the last quarter), `fit` (see `Fit`; unknown without runs).
     """
     names = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
     curves, lengths = curve_arrays(runs, epochs, names)
@@ -68,11 +67,8 @@ def fitting(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Sequence[str]) ->
 def curve_arrays(
     runs: pd.DataFrame, epochs: pd.DataFrame, columns: Sequence[str]
 ) -> tuple[dict[str, Array], NDArray[np.int64]]:
-    """Lay out columns of compared runs' epochs as arrays.
-
-    Returns each column with shape (runs, epochs), NaN where nothing is recorded, and the number of
-    each run's last recorded epoch, 0 without any.
-    """
+    """Lay out columns of compared runs' epochs, and each run's last recorded epoch, 0 without any.
+    Columns have the shape (runs, epochs), NaN where nothing is recorded."""
     row = pd.Index(runs["trial_id"]).get_indexer(pd.Index(epochs["trial_id"]))
     own = epochs[row >= 0]
     row, place = row[row >= 0], own["epoch"].to_numpy(dtype=np.int64) - 1

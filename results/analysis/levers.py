@@ -25,19 +25,14 @@ _MANY = 1e6  # degrees of freedom that are as good as infinite
 
 
 def levers(
-    found: Comparisons,
-    search: pd.DataFrame,
-    levels: Mapping[str, Sequence[Any]],
-    design: Design,
+    found: Comparisons, search: pd.DataFrame, levels: Mapping[str, Sequence[Any]], design: Design
 ) -> pd.DataFrame:
     """Return what each lever is worth and costs, the largest gain first.
 
     Levels of each factor are in order, the reference first; models from small to large. Search is
-    the wanted trials of the search stage; the design's prices are of a `label` and of an `hour` of
-    the resource, in any one currency; either may be missing.
-
-    One row per lever that varies, with the columns of `results.Run.levers`; `basis` is one of
-    `MEASURED`, `FORECAST` and `ONE_SEED`.
+    the wanted trials of the search stage; the design's prices, of which either may be missing, are
+    of a `label` and of an `hour` of the resource. One row per lever that varies, with the columns
+    of `results.Run.levers`; `basis` is one of `MEASURED`, `FORECAST` and `ONE_SEED`.
     """
     rows = [_row(found.cells, step) for step in reference_steps(found, levels)]
     if design.stated and len(found.cells):

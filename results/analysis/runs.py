@@ -30,8 +30,7 @@ class Design:
     looks: Looks | None = None
     """When is looked whether cells need more seeds; None where the study lists its seeds."""
     race: bool = False
-    """True where unlike trials compete: such a study has no measure stage, and is a search and not
-    a comparison."""
+    """True where unlike trials compete: a search without a measure stage, not a comparison."""
     metric: Metric = ACCURACY
     """What trials are ranked and cells compared by."""
     tuned: tuple[str, ...] = ()
@@ -100,10 +99,9 @@ def compared_runs(
 ) -> pd.DataFrame:
     """Return the trials that comparisons use: wanted, measured and completed, with a test value.
 
-    In a race, which has no measure stage, what completed is compared. Rows by trial_id, with three
-    more columns: `accuracy`, the score by the metric of the final epoch on the test set, and
-    `error` (in points from 0 to 100 where it is a share), and `selected`, true where the cell's
-    recipe was chosen on this very run.
+    In a race, which has no measure stage, those that completed. Rows by trial_id, with `accuracy`,
+    the score by the metric of the final epoch on the test set, and `error` (in points from 0 to 100
+    where it is a share), and `selected`, true where the cell's recipe was chosen on this very run.
     """
     runs = compared_trials(trials, race)
     scores = metric.scale * metric.of(runs, "final_test")

@@ -1,8 +1,7 @@
 """Lines over data sizes: where they cross, what pretraining is worth, how they go on.
 
 A series is one level of every factor but `fraction`. Errors are in points, sizes in images; `runs`
-is always what `results.analysis.runs.compared_runs` returns, `factors` the columns that name a
-cell.
+are those of `results.analysis.runs.compared_runs`, `factors` the columns that name a cell.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,10 +35,9 @@ def crossovers(
 ) -> pd.DataFrame:
     """Look for data sizes at which a bigger model, or level of a factor, overtakes a smaller one.
 
-    From the factor's differences, as `Analysis.differences` has them, and the pairs to look at, the
-    smaller first. One row per pair and level of the factors but this and `fraction`, where two
-    sizes have common seeds: `factor`, `small`, `big`, those factors, `n_seeds` (the fewest of any
-    size), and all of a `Crossover`.
+    From the factor's `Analysis.differences`, and the pairs to look at, the smaller first. One row
+    per pair and level of the other factors but `fraction` with common seeds at two sizes: `factor`,
+    `small`, `big`, those factors, `n_seeds` (the fewest of any size), and all of a `Crossover`.
     """
     others = [name for name in factors if name not in (factor, "fraction")]
     steps = steps.dropna(subset=["error_first", "error_second"])
@@ -60,10 +58,9 @@ def crossovers(
 def data_worths(table: pd.DataFrame | None, factors: Sequence[str]) -> pd.DataFrame:
     """Tell how many times the data replaces each kind of pretrained weights.
 
-    From the differences that `contrasts.replacements` names, if any. One row per pretrained level,
-    size and level of the factors but `weights` and `fraction`: those factors, `weights`,
-    `fraction`, `n_train`, `error` (of the pretrained model, points), `n_seeds` (the fewest of any
-    size), and all of a `DataWorth`.
+    From `contrasts.replacements`, if any. One row per pretrained level, size and level of the
+    factors but `weights` and `fraction`: those factors, `weights`, `fraction`, `n_train`, `error`
+    (pretrained, points), `n_seeds` (the fewest of any size), and all of a `DataWorth`.
     """
     names = [*(name for name in factors if name not in ("weights", "fraction")), "weights"]
     names += ["fraction", "n_train"]
@@ -85,10 +82,9 @@ def forecasts(runs: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str]) -
     """Forecast each series' error at 2, 4, …, 64 times the data of its largest fraction.
 
     One row per series and stretch: its factors, `times`, `n_train` (largest measured), `error`
-    (measured there, points: the baseline "no change"), `sizes` (measured), `at` (images asked for),
-    `headline`, `low`, `high` (on new test images, as far as `cells` knows how much these say of
-    them), `curve_low`, `curve_high` (on the same test images; points, NaN where refused), `is_far`
-    (beyond four times), `refusal` (text, empty where there is a forecast).
+    (there, points: the baseline "no change"), `sizes` (measured), `at` (images), `headline`, `low`,
+    `high` (on new test images, as far as `cells` knows of them), `curve_low`, `curve_high` (on the
+    same ones; points, NaN where refused), `is_far` (beyond four times), `refusal` (or empty).
     """
     series, rows = [name for name in factors if name != "fraction"], []
     for levels, own, image_errors in _lines(runs, cells, series):
@@ -103,9 +99,8 @@ def forecasts(runs: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str]) -
 def backtests(runs: pd.DataFrame, cells: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
     """Hold each series' largest size against what the smaller ones alone forecast of it.
 
-    One row per series and smaller size from which there is a forecast: the columns of `forecasts`
-    but for `times`, `measured` (points of error, the mean over seeds), and `held` (whether the
-    interval did).
+    One row per series and smaller size with a forecast: the columns of `forecasts` but for `times`,
+    `measured` (points of error, the mean over seeds), and `held` (whether the interval did).
     """
     series, rows = [name for name in factors if name != "fraction"], []
     for levels, own, image_errors in _lines(runs, cells, series):
@@ -150,9 +145,8 @@ def labels_for(
     """Return how many images each series needs for each of some test errors in points.
 
     Measured cells and forecasts are inverted: errors and both ends of their intervals, interpolated
-    as straight lines of log error over log size, at the first size that reaches the target.
-
-    One row per series, with the columns of `results.Run.labels_for`.
+    as straight lines of log error over log size, at the first size that reaches the target. One row
+    per series, with the columns of `results.Run.labels_for`.
     """
     known = by_cell(cells[cells["seeds"] > 0], series)
     rows: list[list[dict[str, Any]]] = [[] for _ in targets]

@@ -68,10 +68,7 @@ class Answer:
 
 
 def answer(study: Analysis, findings: pd.DataFrame) -> Answer:
-    """State what a study's analysis says, beside the findings that stand against it.
-
-    Sentences are of the factors that vary; in a race nothing is compared.
-    """
+    """State what an analysis says of the factors that vary, beside what findings say against it."""
     varying = [name for name in study.others("fraction") if study.varies(name)]
     fair = not study.design.race
     said = {
@@ -290,10 +287,9 @@ def data_said(study: Analysis) -> str:
     if cells.empty or not study.varies("fraction"):
         return ""
     top = cells[cells["fraction"] == cells["fraction"].max()].iloc[0]
-    series = study.others("fraction")
     if not study.metric.is_percent:
         return "Twice the data: no forecast, since only those of accuracies are calibrated."
-    row = where(study.forecasts, {name: top[name] for name in series}).iloc[0]
+    row = where(study.forecasts, {name: top[name] for name in study.others("fraction")}).iloc[0]
     name = study.name(top, "fraction")
     of, now, then = f" of {name}" if name else "", row["error"], row["headline"]
     if row["refusal"]:

@@ -177,10 +177,7 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def epochs(study: Analysis) -> Figure:
-    """Draw the metric over epochs, one panel per cell, with stopped trials marked.
-
-    A row per series, a column per data size.
-    """
+    """Draw the metric over epochs by cell (series × data size), with stopped trials marked."""
     cells, name, series = study.cells, study.metric.name, study.others("fraction")
     title = f"{style.plain(study.design.name)}: {name} over epochs"
     fates = study.wanted.set_index("trial_id")[["status", "measured"]]

@@ -32,10 +32,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+")
 
 
 def plain(text: Any, width: int = 48) -> str:
-    """Return user text as one printable line that matplotlib takes literally.
-
-    Of more than `width` characters the middle is left out.
-    """
+    """Return user text as one printable line taken literally, without the middle beyond `width`."""
     line = " ".join(_UNPRINTABLE.sub(" ", str(text)).split())
     if len(line) > width:
         keep = width - 1
@@ -45,10 +42,7 @@ def plain(text: Any, width: int = 48) -> str:
 
 
 def look(place: int) -> dict[str, Any]:
-    """Return colour, marker and dashes of the series at a place from 0 on.
-
-    Colour and marker together are distinct for the first 56: their numbers share no divisor.
-    """
+    """Return a series' colour, marker and dashes by its place from 0; the first 56 are distinct."""
     return {
         "color": COLOURS[place % len(COLOURS)],
         "marker": MARKERS[place % len(MARKERS)],
@@ -57,10 +51,7 @@ def look(place: int) -> dict[str, Any]:
 
 
 def kept(series: Sequence[Any], best: Any) -> dict[Any, int]:
-    """Return the series that a panel has room for, each with its place among all.
-
-    Of many these are the best, the first, the last, and others evenly spread between them.
-    """
+    """Return the series a panel has room for and their places: best, first, last, some between."""
     last = len(series) - 1
     kept = {0, series.index(best) if best in series else last, last}
     spread = np.linspace(0, last, min(len(series), MAX_LINES)).round().astype(int).tolist()
@@ -162,8 +153,7 @@ def _with_head(width: float, height: float, title: str, note: str) -> tuple[Figu
     figure = Figure(figsize=(width, height), facecolor="white")
     left, top, below = 0.1 / width, 1 - 0.1 / height, 1 - 0.33 / height
     figure.text(left, top, title, va="top", fontsize=12, fontweight="bold", color=INK)
-    words = "\n".join(lines)
-    figure.text(left, below, words, va="top", fontsize=8.5, color=QUIET, linespacing=1.3)
+    figure.text(left, below, "\n".join(lines), va="top", fontsize=8.5, color=QUIET, linespacing=1.3)
     return figure, head / height
 
 

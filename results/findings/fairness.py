@@ -40,8 +40,7 @@ def _unpaired(study: Analysis) -> Iterator[Finding]:
 
 def _unequal_starts(study: Analysis) -> Iterator[Finding]:
     keys = ["model", "weights", "seed", "stem", "image_size"]
-    known = study.runs[study.runs["init_hash"].notna()]
-    for _, rows in known.groupby(keys, dropna=False):
+    for _, rows in study.runs[study.runs["init_hash"].notna()].groupby(keys, dropna=False):
         if rows["init_hash"].nunique() > 1 and rows["fraction"].nunique() > 1:
             row = rows.iloc[0]
             yield error(
@@ -54,8 +53,7 @@ def _unequal_starts(study: Analysis) -> Iterator[Finding]:
 
 
 def _weights_files(study: Analysis) -> Iterator[Finding]:
-    known = study.runs[study.runs["weights_hash"].notna()]
-    for (_, weights), rows in known.groupby(list(_MODEL)):
+    for (_, weights), rows in study.runs[study.runs["weights_hash"].notna()].groupby(list(_MODEL)):
         if weights == "none" or rows["weights_hash"].nunique() > 1:
             yield error(
                 "weights-file",
@@ -119,9 +117,8 @@ def _edges(study: Analysis) -> Iterator[Finding]:
 def _search_size(study: Analysis) -> Iterator[Finding]:
     """Say whether the searches were large enough, by what their last doubling gained.
 
-    The expected best of fewer recipes is that of Dodge et al., *Show Your Work* (EMNLP 2019), here
-    without replacement. A recipe that was stopped counts by what it had come to, so that less is
-    too low; cells that still search are left out.
+    The expected best of fewer recipes is Dodge et al.'s (*Show Your Work*, EMNLP 2019), here
+    without replacement. A stopped recipe counts by its last value; cells that still search do not.
     """
     gains, stopped, sizes = {}, False, set[int]()
     is_search = (study.wanted["stage"] == Stage.SEARCH) & (not study.design.race)
@@ -166,8 +163,7 @@ def _unequal_updates(study: Analysis) -> Iterator[Finding]:
         return
     last = study.epochs.groupby("trial_id")["step"].max()
     steps = np.ceil(by_epochs["n_train"] / by_epochs["batch_size"].astype(float))
-    counted = steps * by_epochs["epochs"]
-    updates = by_epochs["trial_id"].map(last).astype(float).fillna(counted)
+    updates = by_epochs["trial_id"].map(last).astype(float).fillna(steps * by_epochs["epochs"])
     means = updates.groupby(by_epochs["fraction"]).mean().sort_values()
     labels = [level_label("fraction", fraction) for fraction in means.index]
     few, many = float(means.iloc[0]), float(means.iloc[-1])

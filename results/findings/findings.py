@@ -14,10 +14,9 @@ COLUMNS = ("severity", "code", "cell", "evidence", "advice")
 
 
 def find(study: Analysis) -> pd.DataFrame:
-    """Return everything in a study's records that stands against its comparisons.
+    """Return all in a study's records that stands against its comparisons, the gravest first.
 
-    One row of text per finding, the gravest first: `severity` (error, warning, note), `code`,
-    `cell` (empty where it is about the whole study), `evidence`, `advice`.
+    Text: `severity` (error, warning, note), `code`, `cell` (or empty), `evidence`, `advice`.
     """
     rules = (*evidence.RULES, *symptoms.RULES, *fairness.RULES)
     return findings_frame(finding for rule in rules for finding in rule(study))

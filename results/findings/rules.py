@@ -12,16 +12,14 @@ from results.findings.finding import note, warning
 FEWEST_SEEDS = 2
 """Seeds of a cell from which on it has an interval: Student's t needs a spread."""
 FEWEST_SIZES = 4
-"""Data sizes from which on a power law can be judged: it has three parameters, so that the fourth
-size is the first that it may miss."""
+"""Data sizes that judge a power law: the fourth is the first that its three parameters may miss."""
 ADVISED_SIZES = ("1/16", "1/8", "1/4", "1/2", "1")
 """Shares of the training pool that are advised: with five, two check the law, and the back-test,
 which sees at most half of the data, still rests on four."""
 FEWEST_STEPS = 10
 """Optimizer updates an epoch, below which an epoch hardly trains."""
 ENOUGH_UPDATES = 1000
-"""Optimizer updates of a whole trial, from which on a smaller size is no longer held back by being
-trained less."""
+"""Updates of a trial from which on a smaller size is no longer held back by being trained less."""
 UNEQUAL_UPDATES = 2.0
 """Ratio of two sizes' updates, from which on their training is not alike."""
 NARROW_GRID = 5.0
@@ -70,10 +68,7 @@ def has_few_seeds(seeds: int) -> bool:
 
 
 def has_few_sizes(sizes: int) -> bool:
-    """Return whether a line over so many data sizes has a law that nothing checks.
-
-    One size asks nothing of data sizes, and breaks no rule.
-    """
+    """Return whether a line over so many data sizes, not one, has a law that nothing checks."""
     return 1 < sizes < FEWEST_SIZES
 
 
@@ -88,10 +83,7 @@ def has_unequal_updates(fewest: float, most: float) -> bool:
 
 
 def shares_lr(weights: Collection[str], varies: bool) -> bool:
-    """Return whether training from scratch and fine-tuning share one learning rate.
-
-    It does not where the rate varies: as a factor, or tuned in every cell.
-    """
+    """Return whether scratch training and fine-tuning share a learning rate that does not vary."""
     return "none" in weights and len(set(weights)) > 1 and not varies
 
 

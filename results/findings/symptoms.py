@@ -131,8 +131,7 @@ def _outliers(study: Analysis) -> Iterator[Finding]:
     # Of what is no share nobody knows how much is much.
     far = rules.OUTLIER if study.metric.is_percent else np.inf
     off = (runs["accuracy"] - middle).abs() > far
-    odd = runs.assign(middle=middle)[off & (cells.transform("size") >= 3)]
-    for row in odd.to_dict("records"):
+    for row in runs.assign(middle=middle)[off & (cells.transform("size") >= 3)].to_dict("records"):
         yield warning(
             "seed-outlier",
             f"seed {row['seed']} ends at {study.metric.value(row['accuracy'])}, the median seed at "

@@ -9,10 +9,9 @@ from results.run import Run
 def aligned(first: Run, second: Run) -> tuple[Run, str | None]:
     """Return the first study by the second's names, and which test labels the second has mended.
 
-    Numbers of images that both state as levels are one level, whatever share they are of a pool.
-    Where both have the same test images under other labels, or in another order, the first one's
-    predictions are scored by the second's labels; the text is None where that is not known, or
-    metrics are others than accuracy.
+    Numbers of images that both state as levels are one level, whatever share of a pool. Where both
+    have the same test images, labelled or ordered otherwise, the first one's predictions are scored
+    by the second's labels; the text is None where that is unknown, or the metric is not accuracy.
     """
     trials, predictions = first.trials(), first.predictions()
     shares, others = _shares(first), _shares(second)
@@ -51,7 +50,6 @@ def _images(first: Run, second: Run) -> pd.DataFrame | None:
     names = [dict(zip(side["label"], side["class"], strict=True)) for side in sides]
     is_alike = images[0] == images[1] and all(len(side) == len(images[0]) > 0 for side in sides)
     is_named = all(names[1].get(label, name) == name for label, name in names[0].items())
-    is_scored = first.analysis.metric.column == "accuracy"
-    if not (is_alike and is_named and is_scored):
+    if not (is_alike and is_named and (first.analysis.metric.column == "accuracy")):
         return None
     return sides[0].merge(sides[1], on="image", suffixes=("", "_new"))

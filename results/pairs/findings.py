@@ -13,10 +13,7 @@ _HARDWARE = ("cpu_model", "gpu_model", "torch")
 
 
 def findings(pair: Pair) -> pd.DataFrame:
-    """Return everything that speaks against reading differences as the work of one change.
-
-    One row per finding, the gravest first; columns as `results.findings.findings.COLUMNS`.
-    """
+    """Return what speaks against differences being one change's work, as `findings_frame` does."""
     looks = (_data, _races, _searches, _recipes, _unmatched, _seeds, _machines)
     return findings_frame(finding for look in looks for finding in look(pair))
 

@@ -1,9 +1,8 @@
 """Two studies side by side: what each cell gained. Runs in, frames out.
 
-Differences are second study minus first, in points of final test accuracy (or scores by another
-metric). They are made only where both were tested on the same images and neither is a race, and
-paired as far as the records allow: over the same trials, seeds that drew the same subset, and test
-images.
+Differences are second study minus first, in points of final test accuracy (or another metric's
+scores). They are made only where both were tested on the same images and neither is a race, and
+paired where the records allow: over the same trials, seeds with the same subset, and test images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,8 +53,7 @@ class Basis(StrEnum):
     BOTH = "paired over seeds and test images"
     SEEDS = "paired over seeds"
     EQUAL = "paired over seeds that gain exactly the same"
-    """Equal by chance, as few seeds and a coarse accuracy make likely: no interval, since one of no
-    width would claim more than anybody knows."""
+    """Equal by chance, as with few seeds: no interval, since one of no width claims too much."""
     UNPAIRED = "seeds, unpaired"
     """Too few seeds share a subset, so that Welch's interval is all there is."""
     IMAGES = "paired over test images of one seed"
@@ -200,10 +198,7 @@ class Pair:
 
     @cached_property
     def overall(self) -> pd.DataFrame:
-        """The mean difference over the cells that are paired seed by seed.
-
-        Columns as `Analysis.effects` has them; no row where no cell is paired.
-        """
+        """The mean difference over cells paired by seed, as `Analysis.effects`; else no row."""
         table = self._paired["effects:study"]
         return table[table["n_seeds"] > 1]
 
@@ -266,23 +261,21 @@ class Pair:
     def _predictions(self) -> pd.DataFrame:
         tables = [run.predictions() for run in (self.first, self.second)]
         known = [table for table in tables if not table.empty] or tables[:1]
-        both = pd.concat(known, ignore_index=True)
-        return both.drop_duplicates(["trial_id", "epoch", "example"])
+        return pd.concat(known, ignore_index=True).drop_duplicates(["trial_id", "epoch", "example"])
 
 
 def compare(first: str | Location | Run, second: str | Location | Run) -> pd.DataFrame:
     """Put two studies side by side, one row per cell of either.
 
     Studies are run directories, or what `results.open` returned for them. Columns are the factors;
-    `where` (both, first, second); then, of each study with `_first` and `_second`: `images`,
-    `state`, `seeds`, `accuracy` with `accuracy_low` and `accuracy_high` (points; t interval),
-    `seconds` and `resource_seconds` (of one run), `resource` (gpu or cpu). Of the difference
-    second − first, in points: `difference`, `low` and `high` (NaN where nothing gives an interval),
-    `n_seeds`, `basis` (see `Basis`, which says where that is so), `decided`, the same without seeds
-    on which a recipe was chosen (ending in `_without_selection`), `error_ratio` (second / first),
-    `cost_ratio` (of resource-seconds, where both are of one resource), `recipe` (which recipe
-    fields differ, as `lr 0.001 → 0.01`), and `reason` (why a cell is not compared, empty where it
-    is). Raises StoreError where no study has run in one of them, or it cannot be read.
+    `where` (both, first, second); then, with `_first` and `_second`: `images`, `state`, `seeds`,
+    `accuracy` with `accuracy_low` and `accuracy_high` (points; t interval), `seconds` and
+    `resource_seconds` (of one run), `resource` (gpu or cpu). Of the difference second − first, in
+    points: `difference`, `low` and `high` (NaN where nothing gives an interval), `n_seeds`, `basis`
+    (see `Basis`), `decided`, the same without seeds on which a recipe was chosen (ending in
+    `_without_selection`), `error_ratio` (second / first), `cost_ratio` (of resource-seconds of one
+    resource), `recipe` (fields that differ, as `lr 0.001 → 0.01`), and `reason` (why a cell is not
+    compared, or empty). Raises StoreError where no study has run in one, or it cannot be read.
     """
     return Pair.of(first, second).cells
 
@@ -321,8 +314,7 @@ def _contrast(first: pd.DataFrame, second: pd.DataFrame, paired: pd.DataFrame | 
         return _difference(*welch, seeds, Basis.UNPAIRED)
     if row is not None and row["speaks_of"] == IMAGES:
         half, mean = float(quantile(row["freedom"])) * row["standard_error"], row["difference"]
-        found = _difference(mean, mean - half, mean + half, 1, Basis.IMAGES)
-        return found | {"decided": False}
+        return _difference(mean, mean - half, mean + half, 1, Basis.IMAGES) | {"decided": False}
     mean = float(second["accuracy"].mean() - first["accuracy"].mean())
     return _difference(mean, np.nan, np.nan, 1, Basis.ONE_SEED)
 
@@ -331,8 +323,7 @@ def _difference(mean: float, low: float, high: float, seeds: int, basis: Basis) 
     """Return the columns of a difference; an interval without width is none."""
     known = high - low > _NO_WIDTH
     ends = (low, high) if known else (np.nan, np.nan)
-    decided = known and not low <= 0 <= high
-    values = (mean, *ends, decided, seeds, basis)
+    values = (mean, *ends, known and not low <= 0 <= high, seeds, basis)
     return dict(zip((*_CONTRAST, "n_seeds", "basis"), values, strict=True))
 
 

@@ -59,10 +59,7 @@ class Table:
 
 
 def write_frame(folder: Location, name: str, frame: pd.DataFrame) -> None:
-    """Write a frame as Parquet and as CSV.
-
-    Raises StoreError where the disk refuses.
-    """
+    """Write a frame as Parquet and as CSV; raises StoreError where the disk refuses."""
     write_whole(folder / f"{name}.parquet", frame.to_parquet(index=False))
     # No spreadsheet is to take a text for a formula; numbers stay numbers.
     text = frame.select_dtypes(["object", "string"])
@@ -81,10 +78,9 @@ def table_of(
 ) -> Table:
     """Return a table of some columns of a frame; those without any value are left out.
 
-    Columns have their headings, in order, by default their names; those that are factors hold
-    levels, which are written as people write them. Bools are shown as yes and no, what is absent
-    as –; of more than `most` rows the caption says how many there are. Columns named in `more` are
-    shown when asked for.
+    Columns have their headings, in order, by default their names; levels of factors are written as
+    people write them. Bools are shown as yes and no, what is absent as –; of more than `most` rows
+    the caption says how many there are. Columns named in `more` are shown when asked for.
     """
     shown = {
         name: heading
@@ -112,10 +108,7 @@ def _value(value: Any) -> str | int | float | None:
 
 
 def fill(template: str, scripts: Sequence[str], admitted: Sequence[str] = (), **values: Any) -> str:
-    """Return a page made of a template and its values; its policy lets only these scripts run.
-
-    Those that are admitted are no part of the page yet: it adds them itself.
-    """
+    """Return a template with its values; only these scripts, and those it adds itself, may run."""
     loader = jinja2.PackageLoader("results.report", "templates")
     strict: dict[str, Any] = {"autoescape": True, "undefined": jinja2.StrictUndefined}
     environment = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, **strict)
@@ -131,9 +124,8 @@ def fill(template: str, scripts: Sequence[str], admitted: Sequence[str] = (), **
 
 def as_data(value: Any) -> Markup:
     """Return JSON that stays data inside a script element, whatever text it holds."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     escapes = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
-    return Markup(text.translate(escapes))
+    return Markup(json.dumps(value, allow_nan=False, separators=(",", ":")).translate(escapes))
 
 
 def resource(name: str) -> str:
@@ -152,10 +144,7 @@ def begin_vega() -> "tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]":
 
 @cache
 def vega() -> str:
-    """Return the charting library as one script.
-
-    Raises ResultsError where it cannot be made.
-    """
+    """Return the charting library as one script; raises ResultsError where it cannot be made."""
     for _ in range(2):
         making, said, complaint = begin_vega()
         with said, complaint:
@@ -185,10 +174,7 @@ def packed(script: str) -> str:
 
 
 def write_figure(folder: Location, name: str, figure: "Figure") -> dict[str, bytes]:
-    """Write a figure as PNG and SVG; return the contents by ending.
-
-    Raises StoreError where the disk refuses.
-    """
+    """Write a figure as PNG and SVG; return contents by ending; StoreError if the disk refuses."""
     import matplotlib
 
     files = {}

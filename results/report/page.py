@@ -62,13 +62,12 @@ def write_report(
     sizes.
 
     The run is its directory, or what `results.open` returned for it. `refresh` is after how many
-    seconds an open page looks for a newer one, for reports that are written again and again; never
-    by default. For a target, a test accuracy (0 to 1), the page says how many images it takes.
-    `figures` writes every figure that `Run.figures` names. `to` is another folder than `report`;
-    then nothing is written to the run directory. `look` returns JPEG files of the test images at
-    some of the places that `examples` records, which the page shows of those that models get wrong.
-    Raises StoreError where no study has run there, or the disk refuses, ResultsError where the
-    other folder belongs to a run directory.
+    seconds an open page looks for a newer one; never by default. For a target, a test accuracy (0
+    to 1), the page says how many images it takes. `figures` writes every figure that `Run.figures`
+    names. `to` is another folder than `report`; then nothing is written to the run directory.
+    `look` returns JPEG files of the test images at some of the places that `examples` records, to
+    show those that models get wrong. Raises StoreError where no study has run there, or the disk
+    refuses, ResultsError where the other folder belongs to a run directory.
     """
     run = run if isinstance(run, Run) else open(run)
     folder = run.path / "report"
@@ -171,9 +170,8 @@ def _cell_table(study: Analysis) -> html.Table:
 def _payload(study: Analysis) -> dict[str, object]:
     """Return what the page's charts need, column by column.
 
-    `factors`: name and labels of the levels; `cells`: one entry per cell in each list; `seeds`: one
-    entry per compared trial, `cell` being its place in `cells`; `curves`: one entry per cell and
-    epoch, means over the compared seeds.
+    `factors`: name and labels of the levels; `cells`: an entry per cell in each list; `seeds`: one
+    per compared trial, `cell` its place in `cells`; `curves`: means over seeds by cell and epoch.
     """
     cells = study.cells
     return {

@@ -122,8 +122,7 @@ def _table(
     ]
     shown = {name: name for name in (*before.split(), *named)}
     for name in f"{before} {columns}".split():
-        heading = _HEADINGS.get(name, name.replace("_", " "))
-        shown[name] = heading.format(study.cells.resource)
+        shown[name] = _HEADINGS.get(name, name.replace("_", " ")).format(study.cells.resource)
     if "n_seeds_without_selection" in frame:
         same = frame["n_seeds"] == frame["n_seeds_without_selection"]
         frame = frame.drop(columns=_WITHOUT_SELECTION) if same.all() else frame
@@ -260,19 +259,17 @@ def _ahead(study: Analysis, target: float | None) -> list[Table]:
 def gallery_of(study: Analysis, look: Look | None = None) -> dict[str, Any] | None:
     """Return what the page shows, None where nothing is recorded of it or the study is a race.
 
-    `missed` are the images that every run at the largest amount of data gets wrong: what is said of
-    each, where it is found, and the address of its picture, empty where there is none; `n_missed`,
-    `n_images` and `runs` how many of them, of all and of such runs there are. `disputed` is what
-    the page looks up: names of `cells` and, of each, a code per image in `right` (1 right in most
-    seeds, 0 wrong in most, 2 in half of them); class, place and picture of the `images`; `chosen`,
-    the places of two cells to begin with.
+    `missed` are the images that every run at the most data gets wrong: what is said of each, where
+    it is found, and the address of its picture, or empty; `n_missed`, `n_images` and `runs` count
+    them, all, and such runs. `disputed` is what the page looks up: names of `cells` and, of each, a
+    code per image in `right` (1 right in most seeds, 0 wrong in most, 2 in half of them); class,
+    place and picture of the `images`; `chosen`, the places of two cells to begin with.
     """
     found, ranked = study.mistakes, study.ranked
     if study.design.race or not found.runs:
         return None
     missed, disputed = records_of(found.missed.head(_MOST_MISSED)), records_of(found.disputed)
-    places = dict.fromkeys(row["place"] for row in (*missed, *disputed))
-    files = look(places) if look else {}
+    files = look(dict.fromkeys(row["place"] for row in (*missed, *disputed))) if look else {}
     pictures = {place: data_address("jpeg", content) for place, content in files.items()}
     sizes = accumulate(map(len, pictures.values()))
     # As many as the page has room for.

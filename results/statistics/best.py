@@ -22,10 +22,9 @@ def best_value(
 ) -> tuple[float, float]:
     """Return the ends of the interval for the true value of the cell with the highest mean.
 
-    It holds whichever of the cells that may be the best was chosen.
-
-    Of the cell's error `own` is what the cells do not share, with K contenders, of which it may be
-    the highest (formula in docs/statistics.md): to be chosen moves an error upwards only.
+    It holds whichever of the cells that may be the best was chosen. Of the cell's error `own` is
+    what the cells do not share, with K contenders, of which it may be the highest (formula in
+    docs/statistics.md): to be chosen moves an error upwards only.
 
     Mean of each cell, its standard error and degrees of freedom have the shape (cells,), as has
     `apart`, the standard error of the best cell's difference from each other, NaN where it is not
@@ -45,8 +44,7 @@ def best_value(
         nu[place], [1 - tail, 0.5 ** (1 / count), 1 - tail / count]
     )
     spread = np.hypot((end - middle) * own, plain * np.sqrt(se[place] ** 2 - own**2))
-    down = middle * own + spread
-    return float(x[place] - down), float(x[place] + plain * se[place])
+    return float(x[place] - (middle * own + spread)), float(x[place] + plain * se[place])
 
 
 def probability_of_best(
@@ -55,20 +53,17 @@ def probability_of_best(
     """Return each cell's probability of being the best one, shape (cells,); they add up to 1.
 
     Draws from the posterior of cells that come from one normal population of unknown mean and
-    spread (Gelman et al., *Bayesian Data Analysis*, §5.4; uniform prior on the spread), so that
-    cells that differ by no more than their noise are all but equally likely, where draws around
-    each mean alone would favour the luckiest.
-
-    Mean, error and degrees of freedom are as in `best_value`, shape (cells,).
+    spread (Gelman et al., *Bayesian Data Analysis*, §5.4; uniform prior on the spread): cells that
+    differ by no more than their noise are all but equally likely, where draws around each mean
+    alone would favour the luckiest. Mean, error and degrees of freedom are as in `best_value`,
+    shape (cells,).
     """
     x, own, nu = (np.asarray(part, dtype=float) for part in (mean, own_error, freedom))
     if x.size < 2:
         return np.ones(x.size)
-    floor = 1e-9 * max(float(np.ptp(x)), 1e-12)
-    own = np.maximum(own, floor)
+    own = np.maximum(own, 1e-9 * max(float(np.ptp(x)), 1e-12))
     spreads = np.linspace(0.0, 3 * float(x.std(ddof=1)) + 1e-12, _SPREADS)
-    scale = np.sqrt(nu / generator.chisquare(nu, size=(_DRAWS, x.size)))
-    variance = (own * scale) ** 2
+    variance = (own * np.sqrt(nu / generator.chisquare(nu, size=(_DRAWS, x.size)))) ** 2
     total = variance[:, None, :] + spreads[None, :, None] ** 2
     precision = 1 / total
     sums = precision.sum(axis=2)

@@ -34,8 +34,7 @@ class Crossover:
     """Of that test: the larger of the two; NaN where seeds do not suffice for it."""
     bracket_low: float
     bracket_high: float
-    """The closest sizes up to which and from which the same holds without a gap; NaN unless
-    established."""
+    """Closest sizes up to and from which the same holds without a gap; NaN unless established."""
     location: float
     """Where the mean errors cross, interpolated in log size; NaN where they do not."""
     low: float
@@ -62,11 +61,10 @@ def find_crossover(
     """Look for the size at which the big model overtakes the small one.
 
     With D = error of small − error of big, a crossover is established where one-sided t tests give
-    D < 0 at the smallest size and D > 0 at the largest; inner sizes narrow the bracket.
-
-    All have the shape (sizes,): at least two distinct training sizes in examples, finite mean
-    errors in points, the standard error of D in points and its degrees of freedom, NaN where there
-    is no test.
+    D < 0 at the smallest size and D > 0 at the largest; inner sizes narrow the bracket. All have
+    the shape (sizes,): at least two distinct training sizes in examples, finite mean errors in
+    points, the standard error of D in points and its degrees of freedom, NaN where there is no
+    test.
     """
     n, places, (a, b, se, nu) = _in_order(sizes, small, big, error, freedom)
     gaps = [rule(n, a, places) - rule(n, b, places) for rule in RULES]
@@ -130,9 +128,8 @@ def _zero_range(
 ) -> tuple[float, float]:
     """Return the ends of the stretch of places, around one, at which the gap may be 0.
 
-    Places increase; gaps are the differences by each rule of interpolation and `half` half of their
-    95 % interval, NaN where it is not known, all of shape (places,). The gap may be anything from
-    the least to the largest of the rules.
+    Shapes are (places,), which increase; the gap may be anything from the least to the largest of
+    the rules of interpolation, and `half` of its 95 % interval is NaN where it is not known.
     """
     ruled_out = np.flatnonzero((np.min(gaps, axis=0) > half) | (np.max(gaps, axis=0) < -half))
     nearest = int(np.argmin(np.abs(np.log(places / around))))
@@ -147,16 +144,12 @@ def _first_rise(places: Array, gap: Array) -> float:
     if not rises.size:
         return np.nan
     at = rises[0]
-    share = gap[at] / (gap[at] - gap[at + 1])
-    return float(places[at] * (places[at + 1] / places[at]) ** share)
+    return float(places[at] * (places[at + 1] / places[at]) ** (gap[at] / (gap[at] - gap[at + 1])))
 
 
 @dataclass(frozen=True)
 class DataWorth:
-    """How many times the data a model from scratch needs for a pretrained one's error.
-
-    NaN is what is not known.
-    """
+    """How many times the data a model from scratch needs for a pretrained one's error, or NaN."""
 
     factor: float
     """The answer; NaN where the pretrained error is off the chart of the scratch model."""
@@ -194,14 +187,13 @@ def worth_in_data(
 ) -> DataWorth:
     """Return how many times the data replaces pretraining at one size.
 
-    The scratch model's error between measured sizes is interpolated; beyond them nothing is claimed
-    but "more than". The interval holds the sizes at which the difference scratch − pretrained may
-    be 0 (test inversion), by the widest of the rules of interpolation.
+    The scratch model's error between measured sizes is interpolated; beyond them only "more than"
+    is claimed. The interval holds the sizes at which the difference scratch − pretrained may be 0
+    (test inversion), by the widest of the rules of interpolation.
 
-    Of the scratch model, shapes (sizes,): at least two distinct training sizes in examples; its
-    mean errors in points; and `half` of the 95 % interval of each of them minus the
-    pretrained error, in points, NaN where there is none. `size` and `pretrained` are the training
-    size of the pretrained model in examples and its mean error in points.
+    Of the scratch model, shapes (sizes,): at least two distinct training sizes in examples; mean
+    errors in points; and `half` of the 95 % interval of each minus the pretrained error, in points,
+    or NaN. `size` (examples) and `pretrained` (mean error in points) are of the pretrained model.
     """
     n, places, (a, widths) = _in_order(sizes, scratch, half)
     along = [rule(n, a, places) for rule in RULES]

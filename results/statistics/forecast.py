@@ -104,8 +104,7 @@ def predict_error(sizes: ArrayLike, errors: ArrayLike, at: float) -> Forecast:
 class Curve:
     """A learning curve: the mean errors of rising sizes, with their noise.
 
-    Training examples and error in points of each run have the shape (runs,), in any order; what is
-    neither raises ValueError.
+    Examples and error in points of each run have the shape (runs,), in any order; or ValueError.
     """
 
     def __init__(self, sizes: ArrayLike, errors: ArrayLike) -> None:

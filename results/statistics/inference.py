@@ -118,16 +118,15 @@ def infer(
 ) -> Inference:
     """Estimate all contrasts of a study together.
 
-    With Â the moderated variance of seeds, not below the rest R, and f the share of it that is
-    rest in the whole study (times 1 − 1/(2·degrees of freedom)): half-width² =
-    t(d + c)²·(Â − f·R)/S + t(E − 1)²·(MS_image/E − (1 − f)·R)/S. The two parts are added as
-    squared half-widths and not by Satterthwaite, whose intervals held 92 % at two seeds; the
-    degrees of freedom that are given make t·error that half-width. For a contrast alone this is
-    (t·se_seed)² + (z·se_image)².
+    With Â the moderated variance of seeds, not below the rest R, and f the share of it that is rest
+    in the whole study (times 1 − 1/(2·degrees of freedom)): half-width² = t(d + c)²·(Â − f·R)/S +
+    t(E − 1)²·(MS_image/E − (1 − f)·R)/S. The parts are added as squared half-widths and not by
+    Satterthwaite, whose intervals held 92 % at two seeds; the degrees of freedom that are given
+    make t·error that half-width. For a contrast alone this is (t·se_seed)² + (z·se_image)².
 
     Contrasts are of one kind, such as every step of a factor in every cell. Covariates of the
     variance (see `variance_trend`), shape (contrasts, covariates), are read from eight contrasts
-    on. `scale` is the expected relative variance of seeds, where it is known: 1/k for a mean over k
+    on. `scale` is the expected relative variance of seeds, where known: 1/k for a mean over k
     cells; `independent` is as in `moderate`.
     """
     seeds, images = contrasts.seeds, contrasts.images
@@ -143,8 +142,7 @@ def infer(
     share = share * (1 - 0.5 / np.maximum(d.sum(axis=-1, keepdims=True), 1.0))
     s = np.maximum(seeds, 1.0)
     a = np.where(many, np.maximum(variance * scale, rest) - share * rest, 0.0) / s
-    image = np.where(tested, contrasts.image, 0.0)
-    b = np.maximum(image - (1 - share) * rest, 0.0) / s
+    b = np.maximum(np.where(tested, contrasts.image, 0.0) - (1 - share) * rest, 0.0) / s
     # However few images the two are told apart on, the interval is no narrower than the exact
     # binomial one where there are none, 1 − 0.025^(1/E) (Clopper and Pearson 1934).
     few = (_FEW_IMAGES / np.maximum(images, 1.0)) ** 2
@@ -226,20 +224,18 @@ def moderate(
     worth = np.minimum(np.maximum(_TRUST * prior, _LEAST), others)
     pull = _PULL * worth
     upper, lower = pull * pooled + d * s2, pull + d
-    moderated = np.divide(upper, lower, out=np.full(s2.shape, np.nan), where=lower > 0)
-    return moderated, d + worth
+    return np.divide(upper, lower, out=np.full(s2.shape, np.nan), where=lower > 0), d + worth
 
 
 def variance_trend(variance: ArrayLike, freedom: ArrayLike, covariates: ArrayLike) -> Array:
     """Return what the covariates say of each variance, relative to the others; shape (contrasts,).
 
-    Ridge regression of the log variance: the quasi-score of s/u, whose variance is proportional
-    to its squared mean, with a normal prior on each coefficient. Noise that does not fall as 1/n
-    is thus estimated and not assumed.
+    Ridge regression of the log variance: the quasi-score of s/u, whose variance is proportional to
+    its squared mean, with a normal prior on each coefficient: noise need not fall as 1/n.
 
-    Variance and freedom are as in `moderate`, shape (contrasts,). Covariates have the shape
-    (contrasts, covariates): 0 or 1 for a level of model or weights, log of training images; the
-    mean of each is taken away.
+    Variance and freedom are as in `moderate`, shape (contrasts,). Covariates, (contrasts,
+    covariates), are 0 or 1 for a level of model or weights, log of training images; their means are
+    taken away.
     """
     s2 = np.asarray(variance, dtype=float)
     d = np.broadcast_to(np.asarray(freedom, dtype=float), s2.shape)

@@ -75,19 +75,15 @@ def grouped(values: Array, places: NDArray[np.int64], rows: int) -> Array:
     """Lay values out by row, first come first; shape (rows, most values of a row), else NaN."""
     counts = np.bincount(places, minlength=rows)
     order = np.argsort(places, kind="stable")
-    starts = np.cumsum(counts) - counts
-    column = np.arange(places.size) - np.repeat(starts, counts)
+    column = np.arange(places.size) - np.repeat(np.cumsum(counts) - counts, counts)
     table = np.full((rows, int(counts.max(initial=0))), np.nan)
     table[places[order], column] = values[order]
     return table
 
 
 def checked_runs(sizes: ArrayLike, errors: ArrayLike) -> tuple[Array, Array]:
-    """Return sizes (examples) and errors (points) as arrays, one entry per run.
-
-    Raises ValueError for lengths that differ, nothing, sizes not above 0, errors outside 0 to 100,
-    or a value that is not finite.
-    """
+    """Return sizes (examples) and errors (points) as arrays, one entry per run, or raise ValueError
+    for unlike lengths, none, what is not finite, sizes not above 0, or errors not from 0 to 100."""
     n, e = _vector(sizes, "sizes"), _vector(errors, "errors")
     if n.shape != e.shape:
         raise ValueError(f"One entry per run is needed: {n.size} sizes but {e.size} errors.")

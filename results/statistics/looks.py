@@ -47,16 +47,12 @@ class Looks:
 
     def level(self, look: int, comparisons: int) -> float:
         """Return the two-sided p below which a comparison is decided at a look, 0 for the first.
-
-        `comparisons` is how many share alpha: all of the answer's, less those decided before.
-        """
+        `comparisons` is how many share alpha: all of the answer's, less those decided before."""
         return ALPHA * self.share(look) / max(comparisons, 1)
 
     def overall(self, p: ArrayLike, look: int) -> Array:
-        """Return the alpha over all looks at which a p at one look would just be decided.
-
-        The least of all looks so far is what Holm's step-down is made on. NaN stays.
-        """
+        """Return the alpha over all looks at which a p at one look would just be decided. The least
+        of all looks so far is what Holm's step-down is made on. NaN stays."""
         return np.minimum(np.asarray(p, dtype=float) / self.share(look), 1.0)
 
 
@@ -70,10 +66,8 @@ class Look:
     """What `spend` returned at the look before."""
 
     def spend(self, tests: Mapping[Hashable, float]) -> dict[Hashable, float]:
-        """Return the least alpha over all looks that would have decided each test so far.
-
-        `tests` has the p of each by a name that it has at every look: what was decided stays so.
-        """
+        """Return the least alpha over all looks that would have decided each test so far. `tests`
+        has the p of each by a name that it has at every look: what was decided stays so."""
         now = self.looks.overall([*tests.values()], self.number)
         past = [self.before.get(name, np.nan) for name in tests]
         return dict(zip(tests, np.fmin(now, past).tolist(), strict=True))
@@ -90,13 +84,11 @@ def chance_to_decide(
 ) -> Array:
     """Return the probability that `more` seeds would decide each comparison, shape (comparisons,).
 
-    Given seeds so far with mean d, the mean over S + m seeds lies around d with variance
-    A·m/(S·(S + m)), t-distributed, A being a seed's variance; the test images stay. It counts as
-    decided where it exceeds the quantile at `level` times √(A/(S + m) + B).
-
-    Estimate, both parts of its standard error (points) and freedom are those of `inference.infer`
-    for the seeds so far. `level` is the two-sided p to ask for then: the next look's, for a look
-    that was not declared has a price.
+    Given seeds so far with mean d, the mean over S + m seeds lies around d with variance A·m/(S·(S
+    + m)), t-distributed, A being a seed's variance; the test images stay. It counts as decided
+    where it exceeds the quantile at `level` times √(A/(S + m) + B). Estimate, both parts of its
+    standard error (points) and freedom are those of `inference.infer` for the seeds so far. `level`
+    is the two-sided p to ask for then: the next look's, for an undeclared look has a price.
     """
     d, s, b, nu = (np.asarray(v, dtype=float) for v in (estimate, seed_error, image_error, freedom))
     now = np.asarray(seeds, dtype=float)

@@ -40,10 +40,7 @@ def explained(path: Location) -> Iterator[None]:
 
 def write_whole(path: Location, content: bytes) -> None:
     """Write a file so that a reader or a crash meets the old content or the new, never a part.
-
-    Raises StoreError where the file system or the store refuses; the old content is untouched and
-    no scrap is left.
-    """
+    Raises StoreError where the place refuses; the old content stays and no scrap is left."""
     if isinstance(path, ObjectPath):
         # A put is whole or absent by itself.
         path.write_bytes(content)
@@ -97,10 +94,7 @@ def size(place: Location) -> int:
 
 
 def modified(place: Location) -> float:
-    """Return when a file was written last, in seconds by the clock of where it lies.
-
-    Raises FileNotFoundError where there is none.
-    """
+    """Return when a file was last written, by its place's clock (s); FileNotFoundError if none."""
     if isinstance(place, Path):
         return place.stat().st_mtime
     if (nanoseconds := place.info().mtime_ns) is None:

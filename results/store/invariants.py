@@ -27,9 +27,8 @@ def heads(table: str, rows: pa.Table) -> pa.Table:
     """Return the rows that stand for all of a table: of predictions, one per trial and epoch."""
     if table != "predictions":
         return rows
-    is_first = pc.equal(rows["example"], 0)
     nameless = pc.or_(pc.is_null(rows["trial_id"]), pc.is_null(rows["epoch"]))
-    return rows.filter(pc.or_(pc.fill_null(is_first, True), nameless))
+    return rows.filter(pc.or_(pc.fill_null(pc.equal(rows["example"], 0), True), nameless))
 
 
 def wrong(table: str, rows: pa.Table) -> NDArray[np.bool_]:
@@ -58,10 +57,8 @@ def once(table: str, rows: pa.Table) -> pa.Table:
 
 
 def contradictions(trials: pa.Table, epochs: pa.Table, predicted: pa.Table) -> list[str]:
-    """Return a sentence for each claim of the trials that the other tables do not bear out.
-
-    Each table holds every row once; `predicted` has the trials whose predictions are there.
-    """
+    """Return a sentence for each claim of the trials that the other tables do not bear out. Each
+    table holds every row once; `predicted` has the trials whose predictions are there."""
     counted = epochs.group_by("trial_id").aggregate([("epoch", "count"), ("epoch", "max")])
     recorded, last = (_by_trial(counted, name) for name in ("epoch_count", "epoch_max"))
     claims = _by_trial(trials, "epochs_done")

@@ -27,10 +27,7 @@ _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE, of Linux's renameat2
 
 
 def parts(root: Path, table: str) -> list[Path]:
-    """Return the parts of a table in a run directory, oldest name first.
-
-    Raises StoreError where the table's folder is a link that leads nowhere.
-    """
+    """Return a table's parts, oldest name first; StoreError where its folder is a dead link."""
     folder = root / table
     if not folder.is_dir():
         if folder.is_symlink():

@@ -127,19 +127,12 @@ class ObjectPath:
         return (entry for entry in self.iterdir() if fnmatch.fnmatchcase(entry.name, pattern))
 
     def read_bytes(self) -> bytes:
-        """Return the object's content.
-
-        Raises FileNotFoundError where there is none, StoreError where the store does not let it be
-        read.
-        """
+        """Return the content; FileNotFoundError without an object, StoreError if refused."""
         with self.explained(), self.filesystem.open_input_stream(self.key) as stream:
             return bytes(stream.read())
 
     def write_bytes(self, content: bytes) -> None:
-        """Put the object: whoever reads it meets the old content or the new.
-
-        Raises StoreError where the store refuses; the old content is untouched.
-        """
+        """Put the object: readers meet the old content or the new; StoreError where refused."""
         kind = mimetypes.guess_type(self.name)[0] or "application/octet-stream"
 
         def put() -> None:
@@ -162,10 +155,7 @@ class ObjectPath:
             shutil.copyfileobj(source, stream, _PIECE)
 
     def download(self, file: Path) -> None:
-        """Write the object's content to a file, without holding all of it in memory.
-
-        Raises FileNotFoundError where there is no such object.
-        """
+        """Write the object to a file, never whole in memory; FileNotFoundError without one."""
         with (
             self.explained(),
             file.open("wb") as target,
@@ -195,10 +185,9 @@ class ObjectPath:
 
 
 def check_address(address: str) -> tuple[str, str, str]:
-    """Return root, bucket with key, and options of an address that may be used.
+    """Return root, bucket with key, and options of an address, asking nothing of the store.
 
-    Nothing is asked of the store. Raises AddressError where it is no such address, or holds
-    credentials.
+    Raises AddressError where it is no such address, or holds credentials.
     """
     match = _ADDRESS.fullmatch(address)
     scheme = match["scheme"].lower() if match else ""

@@ -1,8 +1,7 @@
 """The parts of a table: written with a checksum, replaced while they are read, and read whole.
 
 A Parquet file ends with its footer, the footer's length and four letters, and is read only where
-the footer says that rows are. So the checksum of all other bytes stands just before the footer.
-Files of other tools, and older ones, have none, and are not checked.
+the footer says that rows are: the checksum of all else is just before it. Other tools' have none.
 """
 
 import io
@@ -48,10 +47,9 @@ def replacement(old: bytes, rows: pa.Table) -> bytes:
     """Return the content of a file with the rows given, for readers of the old file too.
 
     Polars and DuckDB open a file twice: for its footer, then for its rows. Between the two it may
-    have been replaced. So the new file holds the old one's rows as well, at the place where the old
-    footer says that they are; its own footer names the new rows alone. `old` is the content of the
-    file whose name it takes, empty where there is none. It is about three times as large as its
-    rows need, at most.
+    have been replaced. So the new file holds the old one's rows as well, where the old footer says
+    that they are; its own names the new rows alone. `old` is the content of the file whose name it
+    takes, or empty. It is at most about three times as large as its rows need.
     """
     begin, end = _span(old)
     content, room = _written(rows, b"", old[begin:end], begin)
@@ -64,10 +62,7 @@ def replacement(old: bytes, rows: pa.Table) -> bytes:
 def _written(
     rows: pa.Table, before: bytes, after: bytes = b"", place: int = 0
 ) -> tuple[bytes, int]:
-    """Return a file with its rows between bytes that its footer does not name.
-
-    The room is that between its rows and the place of `after`; negative where they overlap.
-    """
+    """Return a file with rows between bytes, and the room before `after`; below 0 they overlap."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
         # Past the writer, which asks the sink where its own rows come to stand.
@@ -97,10 +92,7 @@ def _span(file: bytes) -> tuple[int, int]:
 
 
 def is_intact(part: Location) -> bool:
-    """Return whether a part holds what was written, as far as it says so.
-
-    Raises OSError where it cannot be had.
-    """
+    """Return whether a part holds what was written, so far as it says; OSError if unavailable."""
     with part.open("rb") if isinstance(part, Path) else io.BytesIO(part.read_bytes()) as file:
         footer = _footer(file)
         file.seek(max(footer - _SIZE, 0))
@@ -138,8 +130,7 @@ def read_parts(
         return ours.empty_table().select([*columns])
     if stored := [part for part in parts if isinstance(part, ObjectPath)]:
         # A store keeps checksums of its own.
-        keys = [part.key for part in stored]
-        found = ds.dataset(keys, ours, "parquet", stored[0].filesystem)
+        found = ds.dataset([part.key for part in stored], ours, "parquet", stored[0].filesystem)
     else:
         for part in parts:
             if not is_intact(part):
@@ -149,10 +140,7 @@ def read_parts(
 
 
 def is_sound(part: Location, table: str) -> bool:
-    """Return whether every row can be read as it was written, with this table's columns.
-
-    Raises StoreError where the part cannot be had, whatever it holds.
-    """
+    """Return whether all rows are readable with this table's columns; StoreError if unavailable."""
     try:
         if not is_intact(part):
             return False

@@ -39,10 +39,7 @@ _READERS = 8
 
 
 def refuse_run(folder: Location) -> None:
-    """Refuse a folder in which a run or its report lies, for anything else that is written.
-
-    Raises ResultsError where the folder is a run directory, or lies at the top of one.
-    """
+    """Raise ResultsError where a folder is a run directory, or lies at the top of one."""
     for place in (folder, folder.parent):
         if (place / "study.yaml").exists() and (place / "trials").is_dir():
             raise ResultsError(f"{folder} belongs to the run directory {place}; name another.")
@@ -50,9 +47,7 @@ def refuse_run(folder: Location) -> None:
 
 class Store:
     """One run directory, which need not exist yet: a folder, or an address (`s3://bucket/run`).
-
-    Raises StoreError where it is an address that cannot be used.
-    """
+    Raises StoreError where it is an address that cannot be used."""
 
     def __init__(self, place: str | Location) -> None:
         root = self.root = located(place)
@@ -86,8 +81,7 @@ class Store:
     ) -> pa.Table:
         """Return the rows of a table, all or where a condition holds, with its full schema.
 
-        Columns are all by default. Raises StoreError where there is no run directory, or a part is
-        damaged.
+        Columns are all by default. Raises StoreError without a run directory, or for damage.
         """
         wanted = list(columns or SCHEMAS[table].names)
         rows = self._held(table, [*dict.fromkeys([*wanted, *needed(table)])], where)
@@ -131,10 +125,7 @@ class Store:
         return 0
 
     def study(self) -> dict[str, Any]:
-        """Return the resolved study as last run: the keys and values of its YAML file.
-
-        Raises StoreError where there is none, or it cannot be read.
-        """
+        """Return the resolved study as last run; StoreError where there is none, or unreadable."""
         try:
             study = yaml.safe_load(self.study_file.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
@@ -184,9 +175,7 @@ class Store:
 
     def problems(self) -> list[str]:
         """Return a sentence for each thing that is wrong with the tables, and what `run` does.
-
-        Every row that can be read counts once all the same, and none without a name.
-        """
+        Every row that can be read counts once all the same, and none without a name."""
         said = []
         for table in SCHEMAS:
             try:
@@ -228,9 +217,8 @@ class Store:
     def repair(self) -> list[str]:
         """Finish a merge that was cut short and set aside what is damaged; needs the lock.
 
-        Parts that cannot be read are set aside, and rows that are there twice or have no name.
-        Returns a sentence for each part that was set aside. Raises StoreError where a part may be
-        sound, but the file system does not let it be read.
+        Set aside are unreadable parts, and rows that are there twice or have no name; of each such
+        part a sentence is returned. Raises StoreError where a part may be sound, but cannot be had.
         """
         messages = []
         for table in SCHEMAS:
@@ -290,9 +278,8 @@ class Store:
     def merge(self, name: str, above: int = MERGE_ABOVE) -> None:
         """Merge the small parts of every table that has many; needs the lock, and no running pass.
 
-        At most `above` small parts stay. In an object store nothing is merged: between a put and
-        the deletions every reader would meet rows twice. New parts begin with a name unique to this
-        merge.
+        At most `above` small parts stay; new ones begin with a name unique to this merge. In an
+        object store nothing is merged: until the deletions every reader would meet rows twice.
         """
         if isinstance(self.root, Path):
             for table in SCHEMAS:

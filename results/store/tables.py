@@ -29,11 +29,8 @@ class GrowingTable:
         self._tables.append(rows)
 
     def flush(self, elsewhere: Store | None = None) -> bool:
-        """Write what was added since the last flush, where named to another run directory.
-
-        Returns whether there was anything to write. Raises StoreError where the disk refuses; the
-        rows stay and the next flush tries again.
-        """
+        """Write what was added since the last flush, where named to another run directory. Returns
+        whether there was anything. Where the disk refuses, StoreError is raised; rows stay."""
         if not self._tables:
             return False
         fresh, store = pa.concat_tables(self._tables), elsewhere or self._store
@@ -43,10 +40,8 @@ class GrowingTable:
 
 
 class TrialTable:
-    """The table of trials: one row per `trial_id`, in one part however often the row changes.
-
-    Which part each trial is in is read at once; new parts begin with a prefix of the pass's own.
-    """
+    """The table of trials: one row per `trial_id`, in one part however often the row changes. Which
+    part each trial is in is read at once; new parts begin with a prefix of the pass's own."""
 
     def __init__(self, store: Store, prefix: str) -> None:
         self._store, self._prefix = store, prefix
@@ -60,9 +55,8 @@ class TrialTable:
     def write(self, rows: Mapping[str, Mapping[str, Any]], changed: Iterable[str]) -> None:
         """Write every part that holds a changed row, or is to hold a new one.
 
-        `rows` has the row of every trial of these parts, by `trial_id`; `changed` those trials
-        whose rows are new, or not as they were written last. Raises StoreError where the disk
-        refuses.
+        `rows` has the row of every trial of these parts, by `trial_id`; `changed` the trials whose
+        rows are not as they were written last. Raises StoreError where the disk refuses.
         """
         for part in sorted({self._part_of.get(name) or self._new(name) for name in changed}):
             table = table_of("trials", (rows[trial_id] for trial_id in self._trials[part]))

@@ -1,8 +1,4 @@
-"""What a trial takes of a machine: its pace, and its footprint on a GPU. Torch-free.
-
-A pace is measured here, on the real thing; a footprint by `trainables.measure.probe`, and the
-cache folder keeps it.
-"""
+"""What a trial takes of a machine: its pace, and its footprint on a GPU, which the cache keeps."""
 
 import hashlib
 import json
@@ -105,10 +101,7 @@ def recorded(load: Load) -> list[tuple[Hardware, Footprint]]:
 
 
 def record(load: Load, hardware: Hardware, footprint: Footprint) -> None:
-    """Keep what was measured, for this and later studies of this user.
-
-    A user's own model is measured anew each time: its code may change under the same name.
-    """
+    """Keep what was measured, but for a user's own model: its code may change under its name."""
     if is_function(load.model):
         return
     others = [entry for entry in recorded(load) if entry[0] != hardware]
@@ -136,10 +129,7 @@ class Pace:
 
 
 def probe_trial(trial: Trial, updates: int = PROBE_UPDATES) -> Trial:
-    """Return the same kind of trial with so short a budget that it only shows its pace.
-
-    Its one interval has that many updates, as far as the images of one epoch allow.
-    """
+    """Return the trial with one interval of so many updates, as far as an epoch's images allow."""
     updates = min(updates, max(1, trial.n_train // trial.recipe.batch_size))
     budget = {"epochs": None, "examples": None, "steps": updates, "evaluations": 1}
     return trial.changed(recipe=trial.recipe.changed(**budget))
@@ -148,14 +138,13 @@ def probe_trial(trial: Trial, updates: int = PROBE_UPDATES) -> Trial:
 def measure_pace(trial: Trial, evaluated: int, cpus: int, device: str | None) -> Pace:
     """Train a few updates and evaluate, in this process, which has imported nothing yet.
 
-    Done twice, as by a worker that trains one trial after another: the first bears what a process
-    does once, and tells how many updates the second needs so that its time means something. The
-    trial's budget is not looked at; `evaluated` images are in the validation and test sets; without
-    a device it is the GPU, where torch sees one. Raises TrainableError where such a classifier
-    cannot be trained here.
+    Done twice: the first bears what a process does once, and tells how many updates the second
+    needs. The trial's budget is not looked at; `evaluated` images are in the validation and test
+    sets; without a device it is the GPU, where torch sees one. Raises TrainableError where such a
+    classifier cannot be trained here.
     """
     if device is None:
-        # A process sees one GPU, as a trial's does; which one makes no difference here.
+        # A process sees one GPU, as a trial's does.
         first_gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
         os.environ["CUDA_VISIBLE_DEVICES"] = first_gpu
     began = time.perf_counter()

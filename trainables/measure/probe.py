@@ -45,10 +45,7 @@ def gpu_seen() -> Hardware | None:
 
 @dataclass
 class Probe:
-    """One of the trials that share a GPU, in a process of its own, on made-up images.
-
-    Memory is counted by CUDA's own counters; tests count on the CPU.
-    """
+    """One of the trials that share a GPU, in a process of its own, on made-up images."""
 
     trial: Trial
     """The trial to measure; its data, weights and budget are not looked at."""
@@ -77,18 +74,14 @@ class Probe:
         return torch.cuda.max_memory_reserved(0)
 
     def taken_besides(self) -> int:
-        """Return the bytes of the GPU taken besides, at least `CONTEXT_BYTES`.
-
-        On a GPU that others use too, what they take counts as if each trial took it.
-        """
+        """Return the bytes of the GPU taken besides, by others too; at least `CONTEXT_BYTES`."""
         free, total = torch.cuda.mem_get_info(0)
         return max(CONTEXT_BYTES, total - free - torch.cuda.memory_reserved(0))
 
     def measure(self) -> tuple[int, int]:
-        """Build the model, train a few updates and evaluate; return peak and context bytes.
+        """Train a few updates and evaluate; return bytes of their peak, images aside, and context.
 
-        The peak is of training and evaluation, the images aside; the context was taken before the
-        first tensor. Raises OutOfGpuMemory where there is no room.
+        Raises OutOfGpuMemory where there is no room.
         """
         recipe = self.trial.recipe
         n_train = max(recipe.batch_size, self.trial.n_classes, 2)
@@ -119,19 +112,11 @@ class Probe:
 
 
 def _stand_in(trial: Trial, n_train: int) -> Trial:
-    """Return a trial of the same load on made-up images, of which nothing can be learnt."""
-    recipe = trial.recipe.changed(
-        epochs=None,
-        examples=None,
-        steps=UPDATES * _ENDLESS,
-        evaluations=_ENDLESS,
-        schedule="constant",
-        warmup=0.0,
-        # Nothing may diverge.
-        lr=1e-12,
-        # A head alone takes less.
-        freeze="none",
-    )
+    # Nothing may diverge, and a head alone takes less.
+    settings = {"schedule": "constant", "warmup": 0.0, "lr": 1e-12, "freeze": "none"}
+    steps = UPDATES * _ENDLESS
+    budget = {"epochs": None, "examples": None, "steps": steps, "evaluations": _ENDLESS}
+    recipe = trial.recipe.changed(**budget, **settings)
     data, weights = Source(validation="test"), Weights()
     return trial.changed(data=data, weights=weights, n_pool=n_train, n_train=n_train, recipe=recipe)
 

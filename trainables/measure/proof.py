@@ -1,8 +1,4 @@
-"""What can be shown of a GPU by running the real trainer on it, for the first owner of one.
-
-Torch and these packages are enough, Ray is not needed. On the CPU those proofs run that need no
-GPU.
-"""
+"""What can be shown of a GPU by running the real trainer on it. Ray-free."""
 
 import multiprocessing
 import os
@@ -39,34 +35,29 @@ _SPAWN = multiprocessing.get_context("spawn")
 _SIDE, _CLASSES, _IMAGES = 32, 10, 256
 _TESTED = 32  # images, few: a CPU evaluates a ViT as well
 _Found = tuple[bool | None, dict[str, Any]]
-"""Whether it is as promised, None where there is nothing to promise, or it could not be tried; and
-figures by their names, in bytes, seconds, or as named."""
+"""As `prove` yields it; figures are in bytes, seconds, or as named."""
 
 
 def prove() -> Iterator[tuple[str, bool | None, dict[str, Any]]]:
     """Try one thing after the other on the first GPU that is seen, else on the CPU.
 
     Each yields its name, whether it is as promised, None where that cannot be said, and its
-    figures. It takes about five minutes on a GPU. An error in one is its result, and the others go
-    on.
+    figures; an error is its result. It takes about five minutes on a GPU.
     """
-    gpus = torch.cuda.device_count()
-    if gpus:
+    if gpus := torch.cuda.device_count():
         # A trial owns what it sees. Torch has counted without looking closely.
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.partition(",")[0]
     device = "cpu" if gpu_problem() else "cuda"
-    proofs: list[Callable[[str], _Found]]
     proofs = [_machine, _agrees_with_the_cpu, _repeats, _augments_alike]
     if device == "cuda":
         proofs += [_captures, _waits_for_nothing, _takes_memory, _is_capped, _gains_by_taps]
-        proofs += [_shares] + ([_divides] if gpus > 1 else [])
+        proofs += [_shares, _divides][: 1 + (gpus > 1)]
     for proof in proofs:
         started = time.perf_counter()
         try:
             holds, seen = proof(device)
-        except Exception as error:
-            # Whatever it is, the rest is of use to who sends it.
+        except Exception as error:  # the rest is of use, whatever it is
             holds, seen = False, {"error": f"{type(error).__name__}: {error}"}
         seconds = time.perf_counter() - started
         yield proof.__name__.strip("_").replace("_", " "), holds, {**seen, "seconds": seconds}
@@ -75,18 +66,10 @@ def prove() -> Iterator[tuple[str, bool | None, dict[str, Any]]]:
 def _trial(model: str = "resnet18", **recipe: Any) -> Trial:
     settings = {"steps": 16, "evaluations": 2, "batch_size": 64, "lr": 0.01, "precision": "fp32"}
     size = {"image_size": 224, "steps": 2, "batch_size": 8} if model.startswith("vit") else {}
-    return Trial(
-        data=Source(validation="test"),
-        fingerprint="made up",
-        n_pool=_IMAGES,
-        n_classes=_CLASSES,
-        model=model,
-        weights=Weights(),
-        fraction=1.0,
-        n_train=_IMAGES,
-        seed=0,
-        recipe=Recipe(**{**settings, **size, **recipe}),
-    )
+    data: dict[str, Any] = {"data": Source(validation="test"), "fingerprint": "made up"}
+    data |= {"n_classes": _CLASSES, "n_pool": _IMAGES, "n_train": _IMAGES, "fraction": 1.0}
+    made = Recipe(**{**settings, **size, **recipe})
+    return Trial(**data, model=model, weights=Weights(), seed=0, recipe=made)
 
 
 def _learner(device: str, trial: Trial, group: Group | None = None) -> Classifier:
@@ -114,9 +97,8 @@ def _machine(device: str) -> _Found:
     if not (hardware := gpu_seen()):
         return None, seen
     seen |= {"driver": hardware.driver, "memory": hardware.total_bytes}
-    seen["multi-process service"] = hardware.has_mps
-    seen |= {"built for": torch.cuda.get_arch_list(), "bf16": computes_bf16(torch.device(device))}
-    return True, seen
+    seen |= {"multi-process service": hardware.has_mps, "built for": torch.cuda.get_arch_list()}
+    return True, {**seen, "bf16": computes_bf16(torch.device(device))}
 
 
 def _agrees_with_the_cpu(device: str) -> _Found:
@@ -137,15 +119,14 @@ def _repeats(device: str) -> _Found:
             trial = _trial(model, precision=precision, augmentation="standard")
             first, again, resumed = (_learner(device, trial) for _ in range(3))
             rows = [[_losses(learner.step()) for _ in range(2)] for learner in (first, again)]
-            with TemporaryDirectory() as folder:
-                file = Path(folder) / "state"
-                half = _learner(device, trial)
+            half = _learner(device, trial)
+            half.step()
+            half.pause.at_once = True
+            with suppress(Paused):
                 half.step()
-                half.pause.at_once = True
-                with suppress(Paused):
-                    half.step()
-                half.save(file)
-                resumed.load(file)
+            with TemporaryDirectory() as folder:
+                half.save(Path(folder) / "state")
+                resumed.load(Path(folder) / "state")
             states = {hash_state(learner.model) for learner in (first, again)}
             went_on = _losses(resumed.step()) == rows[0][1]
             states.add(hash_state(resumed.model))
@@ -165,7 +146,8 @@ def _augments_alike(device: str) -> _Found:
 def _captures(device: str) -> _Found:
     """Train with updates captured and not: the same numbers, and how much faster."""
     seen: dict[str, Any] = {}
-    for model in ("resnet18", "mobilenet_v3_small"):
+    models = ("resnet18", "mobilenet_v3_small")
+    for model in models:
         rows, paces = [], []
         for captured in (True, False):
             learner = _learner(device, _trial(model, precision="auto", augmentation="standard"))
@@ -175,7 +157,7 @@ def _captures(device: str) -> _Found:
             problem = learner.launches.problem if captured else ""
             seen[f"{model}, problem"] = seen.get(f"{model}, problem", "") or problem
         seen[model] = {"same": rows[0] == rows[1], "times as fast": paces[0] / paces[1]}
-    return all(seen[model]["same"] for model in ("resnet18", "mobilenet_v3_small")), seen
+    return all(seen[model]["same"] for model in models), seen
 
 
 def _timed(work: Callable[[], Any]) -> float:
@@ -223,7 +205,6 @@ def _is_capped(device: str) -> _Found:
 
 
 def _run_short() -> None:
-    """Train with a part of the GPU that cannot be enough."""
     total = torch.cuda.get_device_properties(0).total_memory
     dataset = made_up(4096, 16, 128, _CLASSES)
     trial = _trial(batch_size=4096, steps=1, evaluations=1).changed(n_pool=4096, n_train=4096)
@@ -265,7 +246,7 @@ def _shares(device: str) -> _Found:
 
 
 def _together(count: int, work: Callable[..., Any], *given: Any) -> list[Any]:
-    """Return what so many processes return: they are told what is given, and their number."""
+    """Return what so many processes return, told what is given, and their number."""
     with ProcessPoolExecutor(count, _SPAWN) as pool:
         try:
             return list(pool.map(partial(work, *given), range(count), timeout=240))
@@ -285,8 +266,7 @@ def _sharer(trial: Trial, gpu: float, barrier: Any, number: int) -> float:
 
 def _divides(device: str) -> _Found:
     """Train one trial on two GPUs, its batch norm synchronised, and on one: close losses."""
-    alone = _losses(_learner(device, _trial()).step())
-    store = meet()
+    alone, store = _losses(_learner(device, _trial()).step()), meet()
     rows = _together(2, _part, store.port)
     seen = {name: max(_apart(row[name], alone[name]) for row in rows) for name in alone}
     return max(seen.values()) < _CLOSE, seen

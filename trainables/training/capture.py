@@ -1,8 +1,7 @@
 """What is asked of a GPU again and again, captured once for each shape and then one launch.
 
-At 32×32 an update of ResNet-18 is hundreds of kernels of a few microseconds each, which Python
-takes several times as long to launch as the GPU to run (NVIDIA, *CUDA Graphs*; Ng et al.,
-*Accelerating PyTorch with CUDA Graphs*, 2021).
+Python takes several times as long to launch kernels of a few microseconds as the GPU to run them
+(NVIDIA, *CUDA Graphs*; Ng et al., *Accelerating PyTorch with CUDA Graphs*, 2021).
 """
 
 import random
@@ -27,10 +26,9 @@ _Graph = tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...], tuple[Tensor, ...]]
 class Launches:
     """What a trial does with its model on a device; on a GPU, as few launches of many kernels.
 
-    A function of tensors gives the same numbers whether it is captured or not. One that draws
-    random numbers in Python or counts there, as own models may, is called as it is for good, since
-    a capture would repeat one draw; so is one that waits for the GPU. Nothing is captured where
-    that is not allowed, and on the CPU.
+    Captured or not, a function gives the same numbers. One that draws random numbers in Python or
+    counts there is never captured, since that would repeat one draw, nor one that waits for the
+    GPU; nothing is where that is not allowed, and on the CPU.
     """
 
     def __init__(

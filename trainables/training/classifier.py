@@ -105,8 +105,8 @@ class Classifier(Pausable):
         self._interval = Interval(self._optimizer, self._schedule, self._device)
         self.launches = Launches(self.model, self._optimizer, self._device, self._group.size == 1)
         self._test_predictions: Predictions | None = None
-        shared = places if not is_function(trial.model) else None
-        self._helpers = Helpers(places_in(*shared) if shared else None)
+        lends = self._device.type == "cpu" and not is_function(trial.model)
+        self._helpers = Helpers(places_in(*places) if places and lends else None)
 
     def facts(self) -> Facts:
         """Return what is known once per trial."""

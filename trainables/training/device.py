@@ -29,33 +29,27 @@ _DRIVERS = {"11": 450, "12": 525, "13": 580}
 CONTEXT_BYTES = 2**29
 """Bytes that a process takes of a GPU before its first tensor: CUDA's context and kernels."""
 _EVALUATION_PIXELS = {"cpu": 2**18, "cuda": 2**20}
-"""Pixels of one evaluation batch: 256 images of 32×32, whose maps stay in cache, and 1024, which
-take about as much of a GPU as training does."""
+"""Pixels of an evaluation batch: their maps stay in cache, or take of a GPU what training does."""
 
 
 def resolve_device(name: str | None = None) -> torch.device:
     """Return the device of that name; without a name the GPU where torch can use one, else the CPU.
 
-    Raises TrainableError where a GPU is asked for and torch can use none, or sees more than one: a
-    trial owns what it sees, and must not take its neighbour's.
+    Raises TrainableError where a GPU is asked for and torch can use none or sees a neighbour's too.
     """
     problem = gpu_problem() if name != "cpu" else None
     device = torch.device(name or ("cpu" if problem else "cuda"))
     if device.type != "cuda":
         return device
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "not set")
+    seen = f"(CUDA_VISIBLE_DEVICES: {visible})"
     if problem:
-        raise TrainableError(
-            f"a trial with a share of a GPU has none to train on: {problem} "
-            f"(CUDA_VISIBLE_DEVICES: {visible}); `scalestudy doctor` says more, and "
-            "resources.gpu: 0 trains on the CPU"
-        )
-    if torch.cuda.device_count() != 1:
-        raise TrainableError(
-            f"a trial on a GPU needs exactly one visible device, torch sees "
-            f"{torch.cuda.device_count()} (CUDA_VISIBLE_DEVICES: {visible}); set "
-            "CUDA_VISIBLE_DEVICES to one device"
-        )
+        lack = f"a trial with a share of a GPU has none to train on: {problem} {seen}"
+        mend = "`scalestudy doctor` says more, and resources.gpu: 0 trains on the CPU"
+        raise TrainableError(f"{lack}; {mend}")
+    if (n := torch.cuda.device_count()) != 1:
+        said = f"a trial on a GPU needs exactly one visible device, torch sees {n} {seen}"
+        raise TrainableError(f"{said}; set CUDA_VISIBLE_DEVICES to one device")
     return device
 
 
@@ -134,10 +128,8 @@ def resolve_precision(
     native = computes_bf16(device)
     found = precision if precision != "auto" else settled or ("bf16" if native else "fp32")
     if found == "bf16" and device.type == "cuda" and not native:
-        raise TrainableError(
-            f"{device_name(device)} does not compute bf16 (compute capability 8.0 does); train on "
-            "GPUs that do, or set recipe.precision: fp32"
-        )
+        lack = f"{device_name(device)} does not compute bf16 (compute capability 8.0 does)"
+        raise TrainableError(f"{lack}; train on GPUs that do, or set recipe.precision: fp32")
     return found
 
 
@@ -146,9 +138,8 @@ def prepare(
 ) -> None:
     """Take the trial's share of the machine, some threads and a GPU, and make its numbers repeat.
 
-    What an earlier trial of this process left in CUDA's cache is given back first, so that
-    neighbours on the same GPU can have it. With a part of a GPU the process may take no more of its
-    memory than that part: what is too large fails itself, not a neighbour.
+    What an earlier trial left in CUDA's cache is given back first, for neighbours on the GPU. With
+    a part of a GPU the process may take no more of its memory: what is too large fails itself.
     """
     torch.set_num_threads(cpus)
     # A CPU's threads as well add gradients of one place in any order. A layer that knows no other
@@ -214,10 +205,7 @@ def evaluation_batch(device_kind: str, sides: tuple[int, int]) -> int:
 
 @contextmanager
 def memory_shortage_named(device: torch.device, what: str) -> Iterator[None]:
-    """Turn any of torch's errors for want of memory into `OutOfMemory`, or `OutOfGpuMemory`.
-
-    The message says for what the device has no room.
-    """
+    """Turn torch's errors for want of memory for `what` into OutOfMemory, or OutOfGpuMemory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -227,6 +215,5 @@ def memory_shortage_named(device: torch.device, what: str) -> Iterator[None]:
         # Python's own error is of main memory, wherever the trial computes.
         on_gpu = device.type == "cuda" and not isinstance(error, MemoryError)
         kind = OutOfGpuMemory if on_gpu and "DefaultCPUAllocator" not in str(error) else OutOfMemory
-        raise kind(
-            f"{device_name(device)} has no room for {what}: {str(error).splitlines()[0]}"
-        ) from error
+        said = f"{device_name(device)} has no room for {what}: {str(error).splitlines()[0]}"
+        raise kind(said) from error

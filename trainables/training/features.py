@@ -48,9 +48,8 @@ def with_features(
             score(torch.from_numpy(np.array(pixels)))
         return given[0].float().cpu().numpy()
 
-    every = np.arange(len(dataset.test.labels))
+    every, seen = np.arange(len(dataset.test.labels)), look(dataset.train.images[:2])
     parts = {"train": (dataset.train.images, rows), "test": (dataset.test.images, every)}
-    seen = look(dataset.train.images[:2])
     said = f"{_FORM}, {torch.__version__}, {dataset.key}, {network}".encode()
     key = hashlib.sha256(said + rows.tobytes() + seen.tobytes()).hexdigest()[:32]
     folder = cache.cache_folder() / "features"

@@ -12,13 +12,10 @@ from numpy.typing import NDArray
 from trainables.training.scores import Predictions
 
 Row = dict[str, Any]
-"""What was measured in one epoch, by the names of the epoch table's columns.
-
-A mapping, and no class with fields: it goes to Parquet by column name, `epoch` and the metric are
-all that is looked at on the way, and a learner of a user's own leaves columns out.
-"""
+"""What was measured in one epoch, by the names of the epoch table's columns; a learner of a user's
+own leaves columns out."""
 Facts = dict[str, Any]
-"""What is known once per trial, by the names of the trial table's columns: a mapping, as `Row`."""
+"""What is known once per trial, by the names of the trial table's columns."""
 
 
 @dataclass

@@ -35,7 +35,6 @@ def judge(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def refuse_diverged(kind: str, loss: float, epoch: int, step: int, lr: float) -> None:
     """Raise Diverged, naming epoch and update from 1, where a loss became NaN or infinite."""
     if not math.isfinite(loss):
-        raise Diverged(
-            f"the {kind} loss became {'NaN' if math.isnan(loss) else 'infinite'} at epoch {epoch}, "
-            f"step {step}; a lower lr than {lr:g}, or a warm-up, may help"
-        )
+        became = f"the {kind} loss became {'NaN' if math.isnan(loss) else 'infinite'}"
+        mend = f"a lower lr than {lr:g}, or a warm-up, may help"
+        raise Diverged(f"{became} at epoch {epoch}, step {step}; {mend}")

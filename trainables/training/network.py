@@ -46,10 +46,7 @@ _kept = lru_cache(maxsize=2)(_make)
 
 
 def _begin(form: _Form, seed: int, weights: Weights, head: str) -> _Beginning:
-    """Return the model of a form, its initial weights drawn by a seed, or pretrained ones.
-
-    The recipes of a search begin with the same one: they are given copies.
-    """
+    """Return a fresh model; the recipes of a search are given copies of one."""
     if is_function(form[0]):
         return _make(form, seed, weights, head)  # a user's own may build another one each time
     found = _kept(form, seed, weights, head)
@@ -62,9 +59,9 @@ def _begin(form: _Form, seed: int, weights: Weights, head: str) -> _Beginning:
 class Network:
     """A trial's model as it begins: its initial weights by the seed, or pretrained ones.
 
-    Images have these sides, height and width in pixels. Of a frozen backbone nothing is trained
-    and all is as in evaluation; with `on_features` the head is given what that makes of images.
-    Raises TrainableError where model or weights are not as the trial needs them.
+    Images have these sides in pixels. A frozen backbone is as in evaluation; with `on_features` the
+    head is given what that makes of images. Raises TrainableError where model or weights are not as
+    the trial needs them.
     """
 
     def __init__(
@@ -95,10 +92,8 @@ class Network:
             "head": begun.head,
         }
         """What is known of it once per trial, by the trial table's columns."""
-        self.identity = ""
+        self.identity = repr((*self.form, precision, begun.backbone)) if on_features else ""
         """Tells from others what a backbone makes of images; empty where none is asked for it."""
-        if on_features:
-            self.identity = repr((*self.form, precision, begun.backbone))
         on_cpu = device.type == "cpu"
         self._taps = LiveTaps(model, anatomy(*self.form).convolutions if on_cpu else {})
         if head:

@@ -1,8 +1,7 @@
 """Batch norm over a batch whose parts several processes hold.
 
-It is that of one process over the whole batch (Ioffe and Szegedy 2015), up to rounding, on any
-device: each layer gathers mean, squares and number of every part once, and sums two gradients
-once. torch's `SyncBatchNorm` needs CUDA, and waits for the device in every layer.
+It is that of one process (Ioffe and Szegedy 2015), up to rounding, on any device: torch's
+`SyncBatchNorm` needs CUDA, and waits for the device in every layer.
 """
 
 from collections.abc import Callable
@@ -13,8 +12,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-_KINDS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-
 
 def share_norms(model: nn.Module, is_counted: Callable[[], bool]) -> str | None:
     """Put layers over the whole batch in the place of a model's batch norm, under its names.
@@ -24,7 +21,7 @@ def share_norms(model: nn.Module, is_counted: Callable[[], bool]) -> str | None:
     """
     for parent in model.modules():
         for name, layer in parent.named_children():
-            if type(layer) in _KINDS:
+            if type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
                 setattr(parent, name, SharedBatchNorm(layer, is_counted))  # type: ignore[arg-type]
             elif isinstance(layer, _BatchNorm):
                 return type(layer).__name__

@@ -17,19 +17,13 @@ from trainables.training.learner import Paused
 _COMPILER = "torch._dynamo"
 _LYING = (0, 2, 3, 1)
 """Sides of what is laid out channels last, in the order of its memory."""
-_CYCLE_RISE = 0.3
-"""Share of the budget in which `one-cycle` rises, where the recipe names no warm-up."""
-_CYCLE_START = 25.0
-"""`one-cycle` starts at the peak divided by this ..."""
-_CYCLE_END = 1e4
-"""... and ends at its start divided by this."""
+_CYCLE_RISE, _CYCLE_START, _CYCLE_END = 0.3, 25.0, 1e4
+"""Share of the budget in which `one-cycle` rises, where the recipe names no warm-up; what it
+divides the peak by to start, and its start to end."""
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the recipe's update rule in torch's fused form: one kernel for all parameters.
-
-    With `decay_norms: false` the parameters of one dimension, norms and biases, do not decay.
-    """
+    """Return the recipe's update rule in torch's fused form: one kernel for all parameters."""
     rules = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
     make: Callable[..., torch.optim.Optimizer] = rules[recipe.optimizer]
     sgd = {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
@@ -68,10 +62,7 @@ class _Lying(nn.Parameter):
 
 
 def _as_it_lies(parameter: nn.Parameter) -> nn.Parameter:
-    """Return what an optimizer is given of a parameter: on the CPU, in the order of its memory.
-
-    There torch's fused steps copy each gradient that is not in the order of its sides, to no use.
-    """
+    # Fused steps on the CPU copy each gradient that is not in the order of its sides, to no use.
     kept = parameter.is_contiguous() or parameter.device.type != "cpu"
     if kept or not parameter.is_contiguous(memory_format=torch.channels_last):
         return parameter
@@ -81,10 +72,7 @@ def _as_it_lies(parameter: nn.Parameter) -> nn.Parameter:
 
 
 def _spare_compiler() -> None:
-    """Have optimizers call by themselves what the compiler is to leave out, until it is loaded.
-
-    At the first call torch loads it, more than a second and 150 MiB, to mark them.
-    """
+    # At the first call torch would load its compiler, a second and 150 MiB, to mark steps for it.
     for method in vars(torch.optim.Optimizer).values():
         code = getattr(method, "__code__", None)
         if code and "disable_fn" in code.co_varnames and _COMPILER not in sys.modules:
@@ -106,8 +94,8 @@ def _spared(marking: Callable[..., Any]) -> Callable[..., Any]:
 class Interval:
     """The updates between two evaluations, `n` of them: their rates, and what was found so far.
 
-    On a GPU all of it is in tensors there that an update itself takes on, so that it can be
-    repeated without Python, and nothing waits. On the CPU rates keep their double precision.
+    On a GPU all of it is in tensors there, so that an update can be repeated without Python, and
+    nothing waits. On the CPU rates keep their double precision.
     """
 
     def __init__(
@@ -119,8 +107,7 @@ class Interval:
         """States of torch's generators where training paused: the CPU's, and the device's."""
         self.seconds = 0.0
         """Seconds of training so far."""
-        on_gpu = device.type == "cuda"
-        self._rate = torch.zeros((), device=device) if on_gpu else None
+        self._rate = torch.zeros((), device=device) if self._devices else None
         self._rates = torch.zeros(n, device=device)
         self._place = torch.zeros(1, dtype=torch.int64, device=device)
         self.losses = torch.zeros(n, device=device)
@@ -142,7 +129,7 @@ class Interval:
             try:
                 yield
             finally:
-                on_devices = [torch.cuda.get_rng_state(device) for device in self._devices]
+                on_devices = map(torch.cuda.get_rng_state, self._devices)
                 self._generators = [torch.get_rng_state(), *on_devices]
 
     @contextmanager
@@ -177,18 +164,15 @@ class Interval:
             values.zero_()
         self._place += done
         rates = [self._schedule.lr(step - done + place) for place in range(len(self.losses))]
-        given = torch.tensor(rates)
-        on_gpu = self._rate is not None
+        given, on_gpu = torch.tensor(rates), self._rate is not None
         self._rates.copy_(given.pin_memory() if on_gpu else given, non_blocking=on_gpu)
         self._exactly = iter(rates[done:])
 
     def set_rate(self) -> None:
         """Give the optimizer the rate of the next update."""
-        rate: Tensor | float
-        if self._rate is None:
-            rate = next(self._exactly)
-        else:
-            rate = self._rate.copy_(self._rates.index_select(0, self._place).squeeze())
+        if self._rate is not None:
+            self._rate.copy_(self._rates.index_select(0, self._place).squeeze())
+        rate = next(self._exactly) if self._rate is None else self._rate
         for group in self._optimizer.param_groups:
             group["lr"] = rate
 
@@ -204,12 +188,11 @@ class Schedule:
 
     `cosine` falls from the peak to 0 over what the warm-up leaves (Loshchilov & Hutter, SGDR,
     2017, one period). `one-cycle` rises and falls by half cosines between peak/25, peak and
-    peak/250,000, as torch's OneCycleLR does (Smith & Topin, Super-Convergence, 2018), momentum
-    left as it is. `step` multiplies by gamma after every step_size, as torch's StepLR. `wsd` stays
-    at the peak, and falls to 0 over the last share of the budget by 1 − √ of what is done of it
-    (Hägele et al., Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations,
-    2024). Otherwise the warm-up rises linearly from 0 and reaches the peak with its last step. The
-    unit of the warm-up and the step size is the interval between two evaluations, in updates.
+    peak/250,000, as torch's OneCycleLR (Smith & Topin, Super-Convergence, 2018), momentum left as
+    it is. `step` multiplies by gamma after every step_size, as torch's StepLR. `wsd` stays at the
+    peak, and falls to 0 over the last share of the budget by 1 − √ of what is done of it (Hägele et
+    al., Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations, 2024). Else the
+    warm-up rises linearly from 0 and reaches the peak with its last step.
     """
 
     def __init__(self, recipe: Recipe, steps_per_interval: int) -> None:
@@ -246,5 +229,4 @@ class Schedule:
 
 
 def _half_cosine(start: float, end: float, done: float) -> float:
-    """Return the value between start and end, at a share `done` of the way."""
     return end + (start - end) / 2 * (1 + math.cos(math.pi * min(done, 1.0)))

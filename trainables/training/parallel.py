@@ -1,9 +1,8 @@
 """Data parallelism: several processes train one trial together, each on a device of its own.
 
-Every process holds the whole model and draws the same batches; it computes its part of each, and
-the gradients are averaged over the parts before every update (Li et al., PyTorch Distributed,
-VLDB 2020). So one update is that of one process up to rounding, batch norm included; but dropout
-draws other masks.
+Each draws the same batches and computes its part; gradients are averaged before every update (Li et
+al., PyTorch Distributed, VLDB 2020). So an update is that of one process up to rounding, batch norm
+included; but dropout draws other masks.
 """
 
 from collections.abc import Sequence
@@ -48,13 +47,10 @@ class Group:
         """Of the loss of the part that is fed; 0 where it is computed for the others' sake."""
         if size > 1:
             on_cuda = device.type == "cuda"
+            backend = "nccl" if on_cuda else "gloo"
+            gpu = torch.device("cuda", torch.cuda.current_device()) if on_cuda else None
             dist.init_process_group(
-                "nccl" if on_cuda else "gloo",
-                store=store,
-                rank=rank,
-                world_size=size,
-                timeout=PATIENCE,
-                device_id=torch.device("cuda", torch.cuda.current_device()) if on_cuda else None,
+                backend, timeout=PATIENCE, world_size=size, rank=rank, store=store, device_id=gpu
             )
 
     def prepare(self, model: nn.Module) -> nn.Module:
@@ -63,10 +59,8 @@ class Group:
         Raises ModelError where it has layers that do more than batch norm.
         """
         if self.size > 1 and (kind := share_norms(model, lambda: self.weight > 0)):
-            raise ModelError(
-                f"{kind} does more than batch norm, which cannot be divided among several GPUs; "
-                "set resources.gpu to at most 1"
-            )
+            said = f"{kind} does more than batch norm, which cannot be divided among several GPUs"
+            raise ModelError(f"{said}; set resources.gpu to at most 1")
         return model
 
     def parallel(self, model: nn.Module) -> nn.Module:
@@ -81,8 +75,7 @@ class Group:
     def part(self, batch: Batch) -> Batch:
         """Return this process's part of a batch, with its weight in the mean over processes.
 
-        The weight is 1 where all parts are equally long, and 0 for a process without a part of
-        its own: it computes one example for the others' sake.
+        The weight is 0 for a process without a part: it computes one example for the others' sake.
         """
         if self.size == 1:
             return batch
@@ -107,10 +100,7 @@ class Group:
         return total
 
     def gather(self, parts: Sequence[Tensor], n: int, width: int) -> Tensor:
-        """Return what all processes found for `n` examples, in order; `parts` is this one's.
-
-        Each finds `width` float32 numbers of an example.
-        """
+        """Return float32 of shape (n, width): what all processes found; `parts` is this one's."""
         if self.size == 1:
             return torch.cat(list(parts))
         whole = torch.zeros(n, width, device=self._device)

@@ -47,7 +47,7 @@ class Places:
         with self._lock:
             self._turn += 1
             end = time.monotonic() + _PATIENCE
-            while self._held is None and time.monotonic() < end:
+            while self._held is None and self._files and time.monotonic() < end:
                 self._held = self._take()
                 if self._held is None:
                     time.sleep(0.005)
@@ -61,28 +61,38 @@ class Places:
     def borrow(self) -> Callable[[], None] | None:
         """Take a place that no trial holds; return what gives it back, or None where all are."""
         file = self._take()
-        return None if file is None else lambda: os.close(file)
+        return None if file is None else partial(_free, file)
 
     def _take(self) -> int | None:
         for path in self._files:
             try:
                 # A lock is of the open file: a thread of this process must not share it.
                 file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    os.close(file)
+                    raise
+            except BlockingIOError:
+                continue
             except OSError:
-                return None  # the run has ended
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(file)
-            else:
-                return file
+                # The run has ended, or files are not locked there: nothing is lent, or waited for.
+                self._files = []
+                return None
+            return file
         return None
 
     def _leave(self, turn: int) -> None:
         with self._lock:
             if turn == self._turn and self._held is not None:
-                os.close(self._held)
+                _free(self._held)
                 self._held = None
+
+
+def _free(file: int) -> None:
+    # A process that was forked meanwhile has the file open too, and would keep a lock.
+    fcntl.flock(file, fcntl.LOCK_UN)
+    os.close(file)
 
 
 @cache

@@ -30,10 +30,8 @@ def scores(found: Predictions, labels: NDArray[np.int64], n_classes: int) -> dic
     are not true. What is not told is left out.
     """
     right = found.classes == labels
-    true, told, hits = (
-        np.bincount(classes, minlength=n_classes)
-        for classes in (labels, found.classes, labels[right])
-    )
+    counted = (labels, found.classes, labels[right])
+    true, told, hits = (np.bincount(classes, minlength=n_classes) for classes in counted)
     known = true > 0
     either = known | (told > 0)
     row = {

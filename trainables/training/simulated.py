@@ -1,8 +1,7 @@
 """Trials drawn from a known learning-curve formula, in microseconds.
 
-For tests of schedulers and of scale, and for planning. Nothing here imitates a particular data
-set: the shape is the power law e(n) = α + η·n^γ of Hoiem et al. (ICML 2021), reached
-exponentially over the epochs, with seeded noise.
+For tests of scale, and for planning: the shape is the power law e(n) = α + η·n^γ of Hoiem et al.
+(ICML 2021), reached exponentially over the epochs, with seeded noise.
 """
 
 import hashlib

@@ -39,8 +39,7 @@ class Actor(tune.Trainable):  # type: ignore[misc]
     def default_resource_request(cls, config: dict[str, Any]) -> PlacementGroupFactory:
         """Return one bundle with the CPUs and GPUs that the config asks for.
 
-        Each of several GPUs has a bundle of its own with its part of the CPUs, all on one machine;
-        the actor itself takes nothing.
+        Each of several GPUs has its own, with its part of the CPUs, all on one machine.
         """
         cpu, gpu = config["cpu"], config["gpu"]
         kind = {f"accelerator_type:{config['gpu_kind']}": 0.001} if config["gpu_kind"] else {}
@@ -54,7 +53,6 @@ class Actor(tune.Trainable):  # type: ignore[misc]
     _job: Job | None = None
     _place: Callable[[], AbstractContextManager[None]] = nullcontext
     _crew: "Crew | None" = None
-    """The processes of trials on several GPUs, which stay for the next one."""
     _end: Any = None
     """What SIGTERM did before this took it."""
 
@@ -104,10 +102,7 @@ class Actor(tune.Trainable):  # type: ignore[misc]
         return {"report": [report], "val_metric": value}
 
     def _leave(self, number: int, frame: FrameType | None, unheard: bool = False) -> None:
-        """Save what was trained and end, as a machine is taken away with some seconds' notice.
-
-        What cannot pause trains the interval under way to its end before; its row is unheard then.
-        """
+        """Save and end; what cannot pause ends its interval before, and its row is unheard then."""
         self._is_asked = True
         if self._job and self._is_busy:
             self._job.pause.at_once = True
@@ -136,7 +131,6 @@ class Actor(tune.Trainable):  # type: ignore[misc]
 
 
 def _watch(draining: Callable[[], Collection[str]]) -> None:
-    """Ask this process to end as soon as its node is among those that are to be taken away."""
     node = ray.get_runtime_context().get_node_id()
     while node not in draining():
         time.sleep(_LOOK_SECONDS)
@@ -151,9 +145,8 @@ def countable(gpu: float) -> float:
 class Crew:
     """A learner of several processes, one in each bundle of the actor's placement group.
 
-    They train one trial after another, and meet once. A process that fails, or dies, ends all: none
-    waits for it. The state that is saved is that of process 0, of which the others' model and
-    optimizer are copies. Raises RuntimeError where a process died.
+    They meet once, and train one trial after another. A process that fails, or dies, ends all. What
+    is saved is the state of process 0. Raises RuntimeError where a process died.
     """
 
     def __init__(self, task: Task) -> None:
@@ -188,8 +181,7 @@ class Crew:
 
     def predictions(self) -> Predictions:
         """Return what the model as it stands says of every test example."""
-        found: Predictions = self._call("predictions")[0]
-        return found
+        return self._call("predictions")[0]  # type: ignore[no-any-return]
 
     def save(self, file: Path) -> None:
         """Write what any number of processes can go on from."""
@@ -207,15 +199,13 @@ class Crew:
         self._is_over = True
 
     def _call(self, method: str, *arguments: Any, ranks: int | None = None) -> list[Any]:
-        chosen = self._ranks[:ranks]
-        answers = self._results([rank.call.remote(method, *arguments) for rank in chosen])
+        calls = [rank.call.remote(method, *arguments) for rank in self._ranks[:ranks]]
+        answers = self._results(calls)
         self.epoch = answers[0][0]
         return [answer for _, answer in answers]
 
     def _results(self, calls: list[Any]) -> list[Any]:
-        """Return what the processes return; where one fails, end all and raise what it raised."""
-        failures = _failures(calls)
-        if not failures:
+        if not (failures := _failures(calls)):
             return list(ray.get(calls))
         named = [error for error in failures.values() if isinstance(error, TrainableError)]
         # Where none of them can wait for another, they go on together.
@@ -244,7 +234,7 @@ class Rank:
         self._store: Any = None
 
     def open(self) -> int:
-        """Open the place where the processes meet, in one of them; return its port."""
+        """Open the place where the processes meet; return its port."""
         from trainables.training.parallel import meet
 
         self._store = meet()
@@ -291,8 +281,6 @@ def _failures(calls: list[Any]) -> dict[int, Exception]:
         try:
             ray.get(ready)
         except RayError as error:
-            # What a process raised, without Ray's wrapping.
             cause = error.cause if isinstance(error, RayTaskError) else None
-            failures[calls.index(ready[0])] = cause or error
-            patience = _GRACE_SECONDS
+            failures[calls.index(ready[0])], patience = cause or error, _GRACE_SECONDS
     return failures

@@ -28,10 +28,9 @@ _ROUNDING = 1e-6
 
 
 def take_row(learner: Learner, trial: Trial, metric: Metric = ACCURACY) -> Row:
-    """Train one epoch; return its row, without the columns that are not known.
+    """Train one epoch; return its row, `val_metric` and `test_metric` being what the metric names.
 
-    `val_metric` and `test_metric` are what the metric names. Raises TrainableError where what
-    `step` returned cannot be recorded.
+    Raises TrainableError where what `step` returned cannot be recorded.
     """
     where = f"{trial.trainable}: step()"
     found: Row = {}
@@ -45,10 +44,8 @@ def take_row(learner: Learner, trial: Trial, metric: Metric = ACCURACY) -> Row:
     add_metric(found, metric)
     epoch = _value(f"{trial.trainable}:", "its own epoch", learner.epoch, pa.int64())
     if found["epoch"] != epoch:
-        raise TrainableError(
-            f"{where} returned epoch {found['epoch']}, and its own epoch is {epoch}; both count "
-            "from 1 after the first step"
-        )
+        said = f"{where} returned epoch {found['epoch']}, and its own epoch is {epoch}"
+        raise TrainableError(f"{said}; both count from 1 after the first step")
     return found
 
 
@@ -60,10 +57,8 @@ def take_facts(learner: Learner, trial: Trial) -> Facts:
         if kind := FACT_COLUMNS.get(name):
             found[name] = None if value is None else _value(where, name, value, kind)
         elif name in TRIAL_SCHEMA.names:
-            raise TrainableError(
-                f"{where} returned {name}, which is not the trainable's to say; what it may say "
-                f"is {', '.join(FACT_COLUMNS)}"
-            )
+            said = f"{where} returned {name}, which is not the trainable's to say"
+            raise TrainableError(f"{said}; what it may say is {', '.join(FACT_COLUMNS)}")
     return found
 
 
@@ -71,8 +66,7 @@ def add_metric(row: Row, metric: Metric) -> None:
     """Add what the metric names to a row, or in place of what another one was."""
     row["metric"] = metric.column
     for part in ("val", "test"):
-        value = row.get(f"{part}_{metric.column}")
-        if value is not None:
+        if (value := row.get(f"{part}_{metric.column}")) is not None:
             row[f"{part}_metric"] = value
 
 
@@ -95,15 +89,12 @@ def take_predictions(learner: Learner, trial: Trial) -> Predictions | None:
     if given.size == 0:
         return None
     if given.ndim != 1 or given.dtype.kind not in "iu":
-        raise TrainableError(
-            f"{where} returned {given.dtype} of shape {given.shape}; a whole number for each test "
-            "example is needed"
-        )
+        said = f"{where} returned {given.dtype} of shape {given.shape}"
+        raise TrainableError(f"{said}; a whole number for each test example is needed")
     outside = given[(given < 0) | (given >= trial.n_classes)]
     if outside.size:
-        raise TrainableError(
-            f"{where} returned class {outside[0]}; the classes are 0 to {trial.n_classes - 1}"
-        )
+        known = f"the classes are 0 to {trial.n_classes - 1}"
+        raise TrainableError(f"{where} returned class {outside[0]}; {known}")
     return Predictions(given.astype(np.int64))
 
 
@@ -135,17 +126,14 @@ def _value(where: str, name: str, value: Any, kind: pa.DataType) -> Any:
             found = float(value)
             if name.endswith(tuple(f"_{share}" for share in SHARES)):
                 if found < -_ROUNDING or found > 1 + _ROUNDING:
-                    raise TrainableError(
-                        f"{where}: {name} is {value:g}; accuracies are shares from 0 to 1"
-                    )
+                    said = f"{where}: {name} is {value:g}"
+                    raise TrainableError(f"{said}; accuracies are shares from 0 to 1")
                 found = float(np.clip(found, 0.0, 1.0))
             elif name in _MEASURED and not 0 <= found < math.inf:
                 needed, found = "a number from 0", None
     if found is None:
-        said = f" {value!r:.40}" if isinstance(value, Real) else ""
-        raise TrainableError(
-            f"{where} returned {type(value).__name__}{said} as {name}; {needed} is needed"
-        )
+        said = type(value).__name__ + (f" {value!r:.40}" if isinstance(value, Real) else "")
+        raise TrainableError(f"{where} returned {said} as {name}; {needed} is needed")
     return found
 
 

@@ -1,8 +1,7 @@
 """A trial's saved states: whole or absent, and with the rows they stand behind.
 
-A state at epoch c comes with the metrics of all epochs up to c, so that rows which a crash kept
-from being recorded are replayed, not lost and not trained again. One within an interval has a name
-that earlier versions pass over. It stands beside that of a whole one, and serves its trial alone.
+With each come the rows of all epochs so far, replayed where a crash kept them from being recorded.
+One within an interval has a name that earlier versions pass over, and serves its trial alone.
 """
 
 import re
@@ -49,10 +48,9 @@ class Checkpoints:
         self._shown = folder.shown if isinstance(folder, ObjectPath) else str(folder)
 
     def save(self, learner: Learner, rows: Sequence[Row]) -> None:
-        """Write the learner's state and its rows, then drop the states no longer kept.
+        """Write the learner's state and its rows, then drop older states that are no longer kept.
 
-        Newer states stay too: they are of a worker that took over. Raises CheckpointError where the
-        disk or the store refuses; the states so far are untouched.
+        Raises CheckpointError where the disk or the store refuses; those so far are untouched.
         """
         state = _name(learner.epoch, updates_of(learner))
         try:
@@ -71,9 +69,8 @@ class Checkpoints:
                 for left in self._folder.glob("*.writing"):
                     left.unlink(missing_ok=True)
         except OSError as error:
-            raise CheckpointError(
-                f"{self._shown}/{state} cannot be written ({error.strerror or error}): make room"
-            ) from error
+            said = f"{self._shown}/{state} cannot be written ({error.strerror or error})"
+            raise CheckpointError(f"{said}: make room") from error
         except StoreError as error:
             raise CheckpointError(f"a checkpoint cannot be written: {error}") from error
 
@@ -82,11 +79,10 @@ class Checkpoints:
     ) -> tuple[list[Row], list[str]]:
         """Bring a fresh learner to the latest state within its budget that can be read.
 
-        A state beyond the budget would predict for another epoch; where it is to be `tested`, one
-        at the budget must have been, too. Returns the rows of every epoch up to that state, and a
-        sentence for each state that was damaged, which is set aside by renaming, and for the latest
-        that is foreign here, which is left as it is. Raises OutOfMemory where the learner's device
-        has no room for a state.
+        Where it is to be `tested`, a state at the budget must have been, too. Returns the rows of
+        every epoch up to that state, and a sentence for each state that was damaged, which is set
+        aside by renaming, and for the latest that is foreign here, which is left as it is. Raises
+        OutOfMemory where the learner's device has no room for a state.
         """
         problems: list[str] = []
         is_foreign = False
@@ -102,9 +98,8 @@ class Checkpoints:
                     problems.append(f"{error}; it is left there, and the trial starts afresh here")
                 is_foreign = True
             except (TrainableError, StoreError, OSError, ValueError) as error:
-                problems.append(
-                    f"{self._shown}/{state} cannot be used ({error}); an older state or none is"
-                )
+                said = f"{self._shown}/{state} cannot be used ({error})"
+                problems.append(f"{said}; an older state or none is")
                 with suppress(StoreError, OSError):
                     aside = self._folder / str(PurePath(state).with_suffix(".damaged"))
                     move(self._folder / state, aside)
@@ -126,9 +121,8 @@ class Checkpoints:
     def _load(self, learner: Learner, state: str, tested: bool) -> list[Row]:
         held = opened_json(_persistently((self._folder / _rows(state)).read_bytes))
         # An earlier version wrote the rows alone.
-        rows, written = held, None
-        if isinstance(held, dict):
-            rows, written = held.get("rows"), held.get("state")
+        held = held if isinstance(held, dict) else {"rows": held}
+        rows, written = held.get("rows"), held.get("state")
         rows = rows if isinstance(rows, list) else [None]
         found, done = [row.get("epoch") for row in rows if isinstance(row, dict)], _place(state)[0]
         if found != list(range(1, done + 1)):

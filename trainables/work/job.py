@@ -66,14 +66,12 @@ class Job:
         self.pause = Pause()
         """When the learner is to pause; one of a user's own, or of several processes, does not."""
         self._rows: list[Row] = []
-        self._emitted = task.recorded
-        self._unsaved_seconds, self._is_saved = 0.0, False
-        self._is_within = False
-        """Whether the latest state is within an interval."""
-        self._saving_seconds = 0.0
-        """What the last state took to write."""
-        self._has_told = self._has_warned = False
         self._problems: list[str] = []
+        self._emitted = task.recorded
+        self._unsaved_seconds = self._saving_seconds = 0.0
+        """Seconds trained since the last state, and what that took to write."""
+        self._is_saved = self._is_within = self._has_told = self._has_warned = False
+        """Whether there is a state, and whether the latest is within an interval."""
 
     def step(self) -> Report:
         """Return the next epoch, trained or replayed from a checkpoint, or why there is none.
@@ -162,10 +160,9 @@ class Job:
                 since = time.perf_counter()
         lost = answers.unheard(row, self._task.metric)
         if lost and not self._rows:
-            self._problems.append(
-                f"{self._trial.trainable}: no column holds {', '.join(lost)}; metric: {{column: …, "
-                "goal: …}} in the study records one of its own, as val_metric and test_metric"
-            )
+            said = f"{self._trial.trainable}: no column holds {', '.join(lost)}"
+            mend = "in the study records one of its own, as val_metric and test_metric"
+            self._problems.append(f"{said}; metric: {{column: …, goal: …}} {mend}")
         row.setdefault("seconds", time.perf_counter() - started)
         row.setdefault("peak_memory_bytes", peak_memory())
         row["host"] = os.uname().nodename

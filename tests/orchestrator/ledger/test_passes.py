@@ -213,13 +213,14 @@ def test_places_are_lent_to_classifiers_on_a_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lent = "folder", 2
-    for trainable, gpu, expected in [
-        ("classifier", 0.0, lent),
-        ("classifier", 0.5, None),
-        ("simulated", 0.0, None),
+    for trainable, cpu, gpu, expected in [
+        ("classifier", 1, 0.0, lent),
+        ("classifier", 2, 0.0, None),  # enlarged after a shortage of memory
+        ("classifier", 1, 0.5, None),
+        ("simulated", 1, 0.0, None),
     ]:
         work = a_pass(study(trainable=trainable, factors={"model": ["resnet18"]}), tmp_path)
-        monkeypatch.setattr(work, "share", lambda _, gpu=gpu: Share(1, gpu))
+        monkeypatch.setattr(work, "share", lambda _, cpu=cpu, gpu=gpu: Share(cpu, gpu))
         wanted = work.next()
         assert wanted
         assert work.task(wanted, tmp_path, lent).places == expected

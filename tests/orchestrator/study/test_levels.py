@@ -58,7 +58,7 @@ def test_what_is_no_amount_of_data(value: Any, problem: str) -> None:
     assert "1/16" in str(refused.value)
 
 
-@pytest.mark.parametrize("size", [Fraction(1, 16), Fraction(1), 500])
+@pytest.mark.parametrize("size", [Fraction(1, 16), Fraction(1), 500, Fraction(0.1)])
 def test_sizes_are_read_again_as_they_are(size: Fraction | int) -> None:
     assert parse_size(size) == parse_size(str(size)) == size
 

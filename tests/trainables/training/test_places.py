@@ -1,3 +1,4 @@
+import os
 import threading
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ import torch
 from digit_trials import digits, make_trial, numbers
 
 from trainables.training.classifier import Classifier
-from trainables.training.places import Helpers, Places, places_in
+from trainables.training.places import Helpers, Places, _free, places_in
 
 
 def freed(places: Places) -> bool:
@@ -59,7 +60,24 @@ def test_a_trial_waits_for_what_was_borrowed_of_its_place(tmp_path: Path) -> Non
 
 
 def test_places_of_a_run_that_has_ended_are_lent_to_nobody(tmp_path: Path) -> None:
-    assert Places(tmp_path / "gone", 2).borrow() is None
+    places = Places(tmp_path / "gone", 2)
+    began = time.monotonic()
+    with places.held():
+        assert time.monotonic() - began < 1
+    assert places.borrow() is None
+
+
+def test_a_process_that_was_forked_meanwhile_keeps_no_place(tmp_path: Path) -> None:
+    places = Places(tmp_path, 1)
+    file = places._take()
+    assert file is not None
+    # What a forked process has of an open file.
+    forked = os.dup(file)
+    _free(file)
+    give_back = places.borrow()
+    os.close(forked)
+    assert give_back is not None
+    give_back()
 
 
 def test_helpers_work_at_the_same_time_and_answer_in_order(tmp_path: Path) -> None:

@@ -50,8 +50,7 @@ class Columns:
                 names = ", ".join(schema.names)
                 raise DataError(f"data.{key}: {file} has no column {name}; its columns are {names}")
         image = image or _image_column(file, schema)
-        kind = _image_kind(schema.field(image).type)
-        if kind is None:
+        if (kind := _image_kind(schema.field(image).type)) is None:
             raise DataError(f"data.image: {file}: column {image} holds no images, nor their paths")
         label = label or _label_column(file, schema, image)
         if not _is_label(schema.field(label).type):
@@ -127,8 +126,7 @@ def numbered(
 ) -> tuple[dict[str, NDArray[np.int64]], tuple[str, ...], tuple[Note, ...]]:
     """Return labels as numbers from 0, text in order of name, with the classes' names, and notes.
 
-    Labels of all parts, `train` among them, are all text or all whole numbers, which may have
-    names. Names without images are dropped.
+    Labels of all parts are all text or all whole numbers. Names without images are dropped.
     """
     known = set(parts["train"]).union(*parts.values() if names else ())
     found = sorted(known, key=_in_order)

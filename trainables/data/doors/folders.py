@@ -53,8 +53,7 @@ class ImageFolder(Readable):
     def parts(self) -> Parts:
         """Return the data set: its images are listed, and read when asked for."""
         roots = self._roots()
-        listed = self._listed(roots)
-        if listed:
+        if listed := self._listed(roots):
             return replace(listed.parts(), roots=roots, lack=self._lack("test"))
         passed_over: list[Path] = []
         inside: dict[str, dict[Path, list[Path]]] = {}
@@ -65,8 +64,7 @@ class ImageFolder(Readable):
                 raise DataError(f"{root}: holds no class folders; needed are {needed}")
             if passed_over and not any(inside[part].values()):
                 raise DataError(f"{root}: holds no images, but such files as {passed_over[-1]}")
-        named = (class_name(folder.name) for folder, own in inside["train"].items() if own)
-        names = [*dict.fromkeys(named)]
+        names = [*dict.fromkeys(class_name(f.name) for f, own in inside["train"].items() if own)]
         splits = {part: self._split(roots[part], own, names) for part, own in inside.items()}
         notes = tuple(_notes(passed_over, [*inside["train"]], names))
         files = tuple(map(str, roots.values()))
@@ -81,9 +79,8 @@ class ImageFolder(Readable):
 
     def _listed(self, roots: dict[str, Path]) -> Tables | None:
         lists = {part: root / "metadata.csv" for part, root in roots.items()}
-        if not lists["train"].is_file():
-            return None
-        return Tables(lists, "csv", self.image, self.label, self.group)
+        tables = Tables(lists, "csv", self.image, self.label, self.group)
+        return tables if lists["train"].is_file() else None
 
     def _roots(self) -> dict[str, Path]:
         """Return the folder of each part that is there; train is always among them."""
@@ -150,12 +147,11 @@ def _entries(folder: Path) -> list[Path]:
 
 def _classes(root: Path, passed_over: list[Path]) -> list[Path]:
     """Return the class folders of a part in order of name, empty ones too."""
-    folders = []
+    folders: list[Path] = []
     for entry in _entries(root):
-        if entry.is_dir() and not (_is_litter(entry) and not _holds_images(entry)):
-            folders.append(entry)
-        elif entry.is_dir():
-            passed_over.append(entry)
+        if entry.is_dir():
+            is_class = not _is_litter(entry) or _holds_images(entry)
+            (folders if is_class else passed_over).append(entry)
         elif entry.suffix.lower() in _IMAGES and not entry.name.startswith("."):
             raise DataError(f"{entry}: lies outside the class folders; move it into one or away")
         elif not entry.is_file():
@@ -194,12 +190,10 @@ def _images(folder: Path, passed_over: list[Path]) -> list[Path]:
 
 
 def _notes(passed_over: list[Path], folders: list[Path], names: list[str]) -> Iterator[Note]:
-    empty = [folder.name for folder in folders if class_name(folder.name) not in names]
-    if empty:
+    if empty := [folder.name for folder in folders if class_name(folder.name) not in names]:
         text = f"folders of train without images are no classes: {shown(empty, _SHOWN)}"
         yield Note("empty-folder", "note", text)
     # What systems leave everywhere is not worth a line.
-    told = [str(path) for path in passed_over if not _is_litter(path)]
-    if told:
+    if told := [str(path) for path in passed_over if not _is_litter(path)]:
         text = f"{len(told)} files are no images: {shown(told, _SHOWN)}"
         yield Note("passed-over", "note", text)

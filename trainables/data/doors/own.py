@@ -41,8 +41,7 @@ class Function(Readable):
             raise DataError(f"{where} raised {type(problem).__name__}: {problem}") from problem
         given = _given(returned)
         parts = {1: ("train",), 2: ("train", "test"), 3: ("train", "validation", "test")}
-        names = parts.get(len(given))
-        if names is None:
+        if (names := parts.get(len(given))) is None:
             raise DataError(
                 f"{where} must return ((train_images, train_labels), (test_images, test_labels)), "
                 "or three such pairs, the second of which validates; each pair may be a torch "

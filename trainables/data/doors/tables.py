@@ -55,8 +55,7 @@ class Tables(Readable):
         """Return the data set: its labels and class names are read, its images when asked for."""
         files = self._files()
         counts = Counter(chain.from_iterable(files.values()))
-        shared = [file for file, count in counts.items() if count > 1]
-        if shared:
+        if shared := [file for file, count in counts.items() if count > 1]:
             raise DataError(f"{min(shared)}: is named for both train and test; name one file each")
         columns = self._columns([*counts])
         raw = {part: [_labels(file, columns) for file in own] for part, own in files.items()}
@@ -179,11 +178,10 @@ def _whole(files: list[Path]) -> list[Path]:
         for (folder, other, of), present in tables.items():
             is_part = re.fullmatch(rf"{re.escape(other)}[-_. ]\D.*", name)
             if folder == file.parent and (is_part or (other == name and of != count)):
-                twin = next(iter(present.values()))
-                both = f"{twin} and {file.name}"
+                both = f"{next(iter(present.values()))} and {file.name}"
                 raise DataError(f"{both}: is one a part of the other? keep one, or {_CHOOSE}")
-        twin = tables.setdefault((file.parent, name, count), {}).setdefault(number, file)
-        if twin is not file:
+        present = tables.setdefault((file.parent, name, count), {})
+        if (twin := present.setdefault(number, file)) is not file:
             raise _twice(twin, file)
     sizes = {file: file.stat().st_size for file in files}
     for _, alike in groupby(sorted(files, key=sizes.__getitem__), sizes.__getitem__):
@@ -209,7 +207,7 @@ def _twice(one: Path, other: Path) -> DataError:
 
 
 def _row(file: Path, row: int) -> str:
-    """Return where a row is; of CSV as editors count lines, the header's the first."""
+    # Of CSV as editors count lines, the header's the first.
     return f"{file}, row {row + 2 if formats.is_csv(file) else row}"
 
 
@@ -226,19 +224,16 @@ def _whole_column(file: Path, name: str) -> pa.ChunkedArray:
 
 
 def _labels(file: Path, columns: Columns) -> list[Any]:
-    name = columns.label
-    column = _whole_column(file, name)
+    name, column = columns.label, _whole_column(file, columns.label)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         return texts(column.to_pylist())
     values = column.to_numpy()
-    broken = np.flatnonzero(values % 1)
-    if broken.size:
+    if (broken := np.flatnonzero(values % 1)).size:
         said = f"{name} is {values[broken[0]]:g}, which is no class"
         raise DataError(f"{_row(file, broken[0])}: {said}; one per image is needed, {AS_LABELS}")
     labels = values.astype(np.int64)
     top = len(columns.class_names) - 1
-    outside = np.flatnonzero((labels < 0) | ((labels > top) & (top >= 0)))
-    if outside.size:
+    if (outside := np.flatnonzero((labels < 0) | ((labels > top) & (top >= 0)))).size:
         known = f"0 to {top}" if top >= 0 else "from 0 up"
         unlabelled = "; the part has no labels" if (labels == -1).all() else ""
         said = f"{name} is {labels[outside[0]]}, outside the classes ({known})"
