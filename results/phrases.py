@@ -32,7 +32,9 @@ def fraction_label(fraction: float) -> str:
 
 def model_labels(models: Iterable[str]) -> dict[str, str]:
     """Return how people read each model of a study: of `package.module:function` the function.
-    Models of timm, and those that would be read alike, keep all of their name."""
+
+    Models of timm, and those that would be read alike, keep all of their name.
+    """
     short = {m: m if m.startswith("timm:") else m.rpartition(":")[2] for m in models}
     read = Counter(short.values())
     return {model: name if read[name] == 1 else model for model, name in short.items()}

@@ -4,8 +4,11 @@ import math
 
 
 def rank(score: float | None) -> float:
-    """Return the key by which a score sorts, the smaller the better; infinite for None and NaN.
-    Behind every number these rank, infinite ones included; ties are the caller's to break."""
+    """Return the key by which a score sorts, the best first.
+
+    The smaller, the better; infinite for None and NaN, which so rank behind every number, infinite
+    ones included. Ties are the caller's to break, with a tuple that begins with this key.
+    """
     if score is None or math.isnan(score):
         return math.inf
     # A diverged score may be infinite itself; it still ranks before none at all.

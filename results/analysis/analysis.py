@@ -322,8 +322,10 @@ class Analysis:
 
     @cached_property
     def forecasts(self) -> pd.DataFrame:
-        """The error of each series at 2 to 64 times its data; see `series.forecasts`. Empty in a
-        race, whose survivors are no fair mean, and of what is no share: not calibrated."""
+        """The error of each series at 2 to 64 times its data; see `series.forecasts`.
+
+        Empty in a race, whose survivors are no fair mean, and of what is no share: not calibrated.
+        """
         return self.cells.ordered(forecasts(self._curves, self.cells.frame, self.factors))
 
     @cached_property

@@ -77,8 +77,10 @@ class Board:
         return cls(cells, tuple(factors), levels, outcomes, images, metric, selected)
 
     def tested(self, examples: pd.DataFrame) -> pd.DataFrame:
-        """Return the recorded test images that `images` names, in its order. None where one of them
-        is not recorded, or those of several test sets are."""
+        """Return the recorded test images that `images` names, in its order.
+
+        None where one of them is not recorded, or those of several test sets are.
+        """
         known = examples.set_index("example", drop=False)
         alike = known.index.is_unique and np.isin(self.images, known.index).all()
         return known.loc[self.images] if alike else known.iloc[:0]
@@ -169,7 +171,9 @@ class Classes:
     @classmethod
     def of(cls, board: Board, examples: pd.DataFrame) -> "Classes":
         """Count by class; there is none where the classes of the test images are not recorded.
-        `examples` are the images of the recorded test sets; of several, nothing is told."""
+
+        `examples` are the images of the recorded test sets; of several, nothing is told.
+        """
         rows, right = board.outcomes.row, board.outcomes.right
         known = board.tested(examples)
         if known.empty:
@@ -194,7 +198,9 @@ class Classes:
     @cached_property
     def only(self) -> Places:
         """The class that a run takes every test image for, shape (cells, seeds); −1 without one.
-        Such a run is right on all images of that class and on no other."""
+
+        Such a run is right on all images of that class and on no other.
+        """
         if len(self.names) < 2:
             return np.full(self.right.shape[:2], -1)
         hit = self.right > 0
@@ -228,7 +234,9 @@ class Mistakes:
     @classmethod
     def of(cls, board: Board, examples: pd.DataFrame, predictions: pd.DataFrame) -> "Mistakes":
         """Find them; there are none where test images, or what runs got right, are not recorded.
-        Predictions are those of the compared runs at their last epoch."""
+
+        Predictions are those of the compared runs at their last epoch.
+        """
         row, right = board.outcomes.row, board.outcomes.right
         tested = (row >= 0).any(axis=1)
         names = board.tested(examples)[["example", "class", "place"]].reset_index(drop=True)
@@ -262,7 +270,9 @@ def _taken(predictions: pd.DataFrame, missed: pd.DataFrame, examples: pd.DataFra
 
 def confusion(predictions: pd.DataFrame, examples: pd.DataFrame) -> pd.DataFrame:
     """Return what test images of each class are taken for, in %; true classes by predicted ones.
-    Empty where predictions or names are not recorded."""
+
+    Empty where predictions or names are not recorded.
+    """
     names = examples.drop_duplicates("label").set_index("label")["class"]
     if predictions.empty or names.empty:
         return pd.DataFrame()

@@ -68,7 +68,9 @@ def curve_arrays(
     runs: pd.DataFrame, epochs: pd.DataFrame, columns: Sequence[str]
 ) -> tuple[dict[str, Array], NDArray[np.int64]]:
     """Lay out columns of compared runs' epochs, and each run's last recorded epoch, 0 without any.
-    Columns have the shape (runs, epochs), NaN where nothing is recorded."""
+
+    Columns have the shape (runs, epochs), NaN where nothing is recorded.
+    """
     row = pd.Index(runs["trial_id"]).get_indexer(pd.Index(epochs["trial_id"]))
     own = epochs[row >= 0]
     row, place = row[row >= 0], own["epoch"].to_numpy(dtype=np.int64) - 1

@@ -47,12 +47,16 @@ class Looks:
 
     def level(self, look: int, comparisons: int) -> float:
         """Return the two-sided p below which a comparison is decided at a look, 0 for the first.
-        `comparisons` is how many share alpha: all of the answer's, less those decided before."""
+
+        `comparisons` is how many share alpha: all of the answer's, less those decided before.
+        """
         return ALPHA * self.share(look) / max(comparisons, 1)
 
     def overall(self, p: ArrayLike, look: int) -> Array:
-        """Return the alpha over all looks at which a p at one look would just be decided. The least
-        of all looks so far is what Holm's step-down is made on. NaN stays."""
+        """Return the alpha over all looks at which a p at one look would just be decided.
+
+        The least of all looks so far is what Holm's step-down is made on. NaN stays.
+        """
         return np.minimum(np.asarray(p, dtype=float) / self.share(look), 1.0)
 
 
@@ -66,8 +70,10 @@ class Look:
     """What `spend` returned at the look before."""
 
     def spend(self, tests: Mapping[Hashable, float]) -> dict[Hashable, float]:
-        """Return the least alpha over all looks that would have decided each test so far. `tests`
-        has the p of each by a name that it has at every look: what was decided stays so."""
+        """Return the least alpha over all looks that would have decided each test so far.
+
+        `tests` has the p of each by a name that it has at every look: what was decided stays so.
+        """
         now = self.looks.overall([*tests.values()], self.number)
         past = [self.before.get(name, np.nan) for name in tests]
         return dict(zip(tests, np.fmin(now, past).tolist(), strict=True))

@@ -40,7 +40,9 @@ def explained(path: Location) -> Iterator[None]:
 
 def write_whole(path: Location, content: bytes) -> None:
     """Write a file so that a reader or a crash meets the old content or the new, never a part.
-    Raises StoreError where the place refuses; the old content stays and no scrap is left."""
+
+    Raises StoreError where the place refuses; the old content stays and no scrap is left.
+    """
     if isinstance(path, ObjectPath):
         # A put is whole or absent by itself.
         path.write_bytes(content)

@@ -57,8 +57,10 @@ def once(table: str, rows: pa.Table) -> pa.Table:
 
 
 def contradictions(trials: pa.Table, epochs: pa.Table, predicted: pa.Table) -> list[str]:
-    """Return a sentence for each claim of the trials that the other tables do not bear out. Each
-    table holds every row once; `predicted` has the trials whose predictions are there."""
+    """Return a sentence for each claim of the trials that the other tables do not bear out.
+
+    Each table holds every row once; `predicted` has the trials whose predictions are there.
+    """
     counted = epochs.group_by("trial_id").aggregate([("epoch", "count"), ("epoch", "max")])
     recorded, last = (_by_trial(counted, name) for name in ("epoch_count", "epoch_max"))
     claims = _by_trial(trials, "epochs_done")

@@ -54,8 +54,10 @@ def join(sources: Sequence[Store], target: Store) -> pa.Table:
 
 
 def taken(source: Store, table: str, last: int = -1) -> pa.Table:
-    """Return the rows of a table as another run directory takes them. `origin` names where they
-    come from; the sequence of epochs goes on behind the `last` one there."""
+    """Return the rows of a table as another run directory takes them.
+
+    `origin` names where they come from; the sequence of epochs goes on behind the `last` one there.
+    """
     rows = source.read(table)
     for place, name in enumerate(rows.column_names):
         if name == "origin":

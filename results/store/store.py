@@ -47,7 +47,9 @@ def refuse_run(folder: Location) -> None:
 
 class Store:
     """One run directory, which need not exist yet: a folder, or an address (`s3://bucket/run`).
-    Raises StoreError where it is an address that cannot be used."""
+
+    Raises StoreError where it is an address that cannot be used.
+    """
 
     def __init__(self, place: str | Location) -> None:
         root = self.root = located(place)
@@ -175,7 +177,9 @@ class Store:
 
     def problems(self) -> list[str]:
         """Return a sentence for each thing that is wrong with the tables, and what `run` does.
-        Every row that can be read counts once all the same, and none without a name."""
+
+        Every row that can be read counts once all the same, and none without a name.
+        """
         said = []
         for table in SCHEMAS:
             try:

@@ -29,8 +29,10 @@ class GrowingTable:
         self._tables.append(rows)
 
     def flush(self, elsewhere: Store | None = None) -> bool:
-        """Write what was added since the last flush, where named to another run directory. Returns
-        whether there was anything. Where the disk refuses, StoreError is raised; rows stay."""
+        """Write what was added since the last flush, where named to another run directory.
+
+        Returns whether there was anything. Where the disk refuses, StoreError is raised; rows stay.
+        """
         if not self._tables:
             return False
         fresh, store = pa.concat_tables(self._tables), elsewhere or self._store
@@ -40,8 +42,10 @@ class GrowingTable:
 
 
 class TrialTable:
-    """The table of trials: one row per `trial_id`, in one part however often the row changes. Which
-    part each trial is in is read at once; new parts begin with a prefix of the pass's own."""
+    """The table of trials: one row per `trial_id`, in one part however often the row changes.
+
+    Which part each trial is in is read at once; new parts begin with a prefix of the pass's own.
+    """
 
     def __init__(self, store: Store, prefix: str) -> None:
         self._store, self._prefix = store, prefix
