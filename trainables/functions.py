@@ -57,7 +57,7 @@ def own_output() -> contextlib.AbstractContextManager[object]:
 
 
 def load_function(name: str) -> Callable[..., Any]:
-    """Return the function of a name, made quiet; raises ImportError, which says what is missing."""
+    """Return what `package.module:function` names, made quiet; ImportError says what is missing."""
     module_name, _, function_name = name.partition(":")
     if not module_name or not function_name:
         raise ImportError(f"{name} is not of the form package.module:function")

@@ -18,6 +18,7 @@ from orchestrator.drivers import ray_private
 from orchestrator.errors import RunError
 from orchestrator.placement.shares import Node
 from trainables.data.cache import FOLDER_VARIABLE, cache_folder
+from trainables.errors import first_line
 from trainables.machine import usable_cpus
 
 _SETTINGS = {
@@ -54,7 +55,7 @@ _KIND = "accelerator_type:"
 def cluster(address: str | None) -> Iterator[list[Node]]:
     """Connect to a Ray cluster, or start a private one that ends on exit; yield its nodes.
 
-    One that this process is connected to already is left. RunError where it cannot be reached.
+    One that this process is connected to already is used, and left. RunError where none can be had.
     """
     if "ray" in sys.modules and _ray().is_initialized():
         yield Connected().nodes()
@@ -67,7 +68,7 @@ def cluster(address: str | None) -> Iterator[list[Node]]:
             start_private()
     except _FAILURES as error:
         where = f"the Ray cluster at {address}" if address else "a local Ray"
-        raise RunError(f"{where} cannot be used: {str(error).splitlines()[0]} {_ADVICE}") from error
+        raise RunError(f"{where} cannot be used: {first_line(error)} {_ADVICE}") from error
     try:
         yield Connected().nodes()
     finally:

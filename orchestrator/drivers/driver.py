@@ -87,8 +87,8 @@ def train_on_ray(
 ) -> None:
     """Train what a pass has left on workers of a Ray cluster; RunError where it cannot be there.
 
-    No `address` starts a private one on this machine; with `autoscale` it adds nodes where trials
-    wait. `checkpoints` is a folder that the nodes share, or in an object store.
+    No `address` starts a private one on this machine; with `autoscale` a cluster adds nodes where
+    trials wait. `checkpoints` is a folder that the nodes share, or in an object store.
     """
     if not address and (said := cpus_said()):
         watch.note(said)

@@ -52,7 +52,7 @@ class Placer:
         return None
 
     def spread(self, trial: Trial, together: int) -> None:
-        """Give more of a GPU where so few trials wait or run `together`, it too, that one idles."""
+        """Give more of a GPU where so few (`together`, this one too) run or wait that one idles."""
         share = self.share(trial)
         gpus = sum(int(node.gpu) for node in self.nodes if share.kind in ("", node.kind))
         part = 1 / math.ceil(together / gpus) if gpus else 0.0
@@ -91,7 +91,7 @@ class Placer:
         return [] if self._has_gpu else [_UNSEEN]
 
     def settle(self, recorded: Precision | None, note: Callable[[str], None]) -> None:
-        """Settle `precision: auto` in all trials; what `settled` says of it, `note` is told."""
+        """Settle `precision: auto` as `settled` does, with its RunError; `note` its sentence."""
         if is_left_open(self._study):
             on_gpu = bool(self.declared().gpu)
             if len(self.nodes) == 1:

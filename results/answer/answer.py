@@ -239,10 +239,12 @@ def _standing(study: Analysis, rows: Sequence[Comparison]) -> str:
         gain, level = study.metric.amount(row.gain, row.low, row.high), bare(row.level)
         if row.is_decided:
             groups["ahead of"].append(f"{level} by {gain}")
-        elif abs(row.gain) >= _ALIKE:
-            groups["not told apart from"].append(f"{level}, {gain}")
-        else:
+        elif abs(row.gain) < _ALIKE:
             groups["equal to"].append(level)
+        else:
+            # Without a seed in common there is no gain.
+            tied = level if np.isnan(row.gain) else f"{level}, {gain}"
+            groups["not told apart from"].append(tied)
     parts = [f"{words} {listed(few(others))}" for words, others in groups.items() if others]
     return f"{best} is {' and '.join(parts)}"
 

@@ -50,6 +50,6 @@ def _images(first: Run, second: Run) -> pd.DataFrame | None:
     names = [dict(zip(side["label"], side["class"], strict=True)) for side in sides]
     is_alike = images[0] == images[1] and all(len(side) == len(images[0]) > 0 for side in sides)
     is_named = all(names[1].get(label, name) == name for label, name in names[0].items())
-    if not (is_alike and is_named and (first.analysis.metric.column == "accuracy")):
+    if not (is_alike and is_named and first.analysis.metric.column == "accuracy"):
         return None
     return sides[0].merge(sides[1], on="image", suffixes=("", "_new"))

@@ -211,7 +211,9 @@ class Pair:
         alike = ["seed"] if self.train_change else ["seed", "n_train", "subset_hash"]
         for key in before.keys() & after.keys() if not self.refusal else ():
             sides = before[key], after[key]
-            if _trials(sides[0]) != _trials(sides[1]):
+            # Of an infinite score nothing can be inferred.
+            finite = all(np.isfinite(side["accuracy"]).all() for side in sides)
+            if finite and _trials(sides[0]) != _trials(sides[1]):
                 seeds = sides[0][alike].merge(sides[1][alike])["seed"]
                 both += [
                     side[side["seed"].isin(seeds)].assign(study=place)
@@ -251,11 +253,13 @@ class Pair:
         """Return why a cell has no two values; empty where it has."""
         if row["where"] != "both":
             return f"only in {self.names[_SIDES.index(row['where'])]}"
-        return "; ".join(
-            f"no value in {name} ({row[f'state_{side}']})"
-            for name, side in zip(self.names, _SIDES, strict=True)
-            if not row[f"seeds_{side}"]
-        )
+        reasons = []
+        for name, side in zip(self.names, _SIDES, strict=True):
+            if not row[f"seeds_{side}"]:
+                reasons.append(f"no value in {name} ({row[f'state_{side}']})")
+            elif not np.isfinite(row[f"accuracy_{side}"]):
+                reasons.append(f"a score in {name} is infinite")
+        return "; ".join(reasons)
 
     @cached_property
     def _predictions(self) -> pd.DataFrame:

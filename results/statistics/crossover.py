@@ -128,8 +128,8 @@ def _zero_range(
 ) -> tuple[float, float]:
     """Return the ends of the stretch of places, around one, at which the gap may be 0.
 
-    Shapes are (places,), which increase; the gap may be anything from the least to the largest of
-    the rules of interpolation, and `half` of its 95 % interval is NaN where it is not known.
+    Shapes are (places,), and places increase. The gap may be anything from the least to the largest
+    of the rules of interpolation; `half` of its 95 % interval is NaN where it is not known.
     """
     ruled_out = np.flatnonzero((np.min(gaps, axis=0) > half) | (np.max(gaps, axis=0) < -half))
     nearest = int(np.argmin(np.abs(np.log(places / around))))
@@ -144,7 +144,8 @@ def _first_rise(places: Array, gap: Array) -> float:
     if not rises.size:
         return np.nan
     at = rises[0]
-    return float(places[at] * (places[at + 1] / places[at]) ** (gap[at] / (gap[at] - gap[at + 1])))
+    share = gap[at] / (gap[at] - gap[at + 1])
+    return float(places[at] * (places[at + 1] / places[at]) ** share)
 
 
 @dataclass(frozen=True)

@@ -90,11 +90,11 @@ def chance_to_decide(
 ) -> Array:
     """Return the probability that `more` seeds would decide each comparison, shape (comparisons,).
 
-    Given seeds so far with mean d, the mean over S + m seeds lies around d with variance A·m/(S·(S
-    + m)), t-distributed, A being a seed's variance; the test images stay. It counts as decided
-    where it exceeds the quantile at `level` times √(A/(S + m) + B). Estimate, both parts of its
-    standard error (points) and freedom are those of `inference.infer` for the seeds so far. `level`
-    is the two-sided p to ask for then: the next look's, for an undeclared look has a price.
+    Given seeds so far with mean d, the mean over S + m seeds lies around d with variance
+    A·m/(S·(S + m)), t-distributed, A being a seed's variance; the test images stay. It counts as
+    decided where it exceeds the quantile at `level` times √(A/(S + m) + B). Estimate, both parts of
+    its standard error (points) and freedom are those of `inference.infer` for the seeds so far.
+    `level` is the two-sided p to ask for then: the next look's, for an undeclared look has a price.
     """
     d, s, b, nu = (np.asarray(v, dtype=float) for v in (estimate, seed_error, image_error, freedom))
     now = np.asarray(seeds, dtype=float)

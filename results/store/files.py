@@ -9,7 +9,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from results.errors import StoreError
@@ -64,9 +64,7 @@ def write_whole(path: Location, content: bytes) -> None:
 def move(file: Location, target: Location) -> None:
     """Give a file another place in the same run directory; its folder is made where needed."""
     if isinstance(file, ObjectPath) and isinstance(target, ObjectPath):
-        with file.explained():
-            file.filesystem.copy_file(file.key, target.key)
-            file.filesystem.delete_file(file.key)
+        file.move(target)
     elif isinstance(file, Path) and isinstance(target, Path):
         with explained(target):
             make_folder(target.parent)
@@ -82,9 +80,7 @@ def remove(place: Location) -> None:
     elif isinstance(place, Path):
         shutil.rmtree(place, ignore_errors=True)
     else:
-        # Google's folders need no object of their own, and pyarrow misses that one.
-        with place.explained(), suppress(FileNotFoundError):
-            place.filesystem.delete_dir(place.key)
+        place.remove()
 
 
 def size(place: Location) -> int:

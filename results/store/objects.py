@@ -163,10 +163,22 @@ class ObjectPath:
         ):
             shutil.copyfileobj(stream, target, _PIECE)
 
+    def move(self, target: Self) -> None:
+        """Copy the object to another key and delete it here."""
+        with self.explained():
+            self.filesystem.copy_file(self.key, target.key)
+            self.filesystem.delete_file(self.key)
+
     def unlink(self, missing_ok: bool = False) -> None:
         """Delete the object."""
         with self.explained(), suppress(FileNotFoundError) if missing_ok else nullcontext():
             self.filesystem.delete_file(self.key)
+
+    def remove(self) -> None:
+        """Delete all objects below this key."""
+        # Google's folders need no object of their own, and pyarrow misses that one.
+        with self.explained(), suppress(FileNotFoundError):
+            self.filesystem.delete_dir(self.key)
 
     def info(self) -> fs.FileInfo:
         """Return what the store says of this key."""

@@ -180,12 +180,13 @@ class Store:
 
         Every row that can be read counts once all the same, and none without a name.
         """
-        said = []
+        said, unreadable = [], False
         for table in SCHEMAS:
             try:
                 held = self._held(table, needed(table))
             except StoreError as error:
                 said.append(str(error))
+                unreadable = True
                 continue
             if bad := int(wrong(table, heads(table, held)).sum()):
                 what = "row is there twice, or has" if bad == 1 else "rows are there twice, or have"
@@ -193,14 +194,13 @@ class Store:
                     whose = "trial's" if bad == 1 else "trials'"
                     what = f"{whose} predictions are there twice, or have"
                 said.append(f"{table}: {bad} {what} no name")
-        # What cannot be read is said above.
-        with suppress(StoreError):
-            # In the order in which nothing is claimed before it is there.
-            trials = self.read("trials", ["trial_id", "status", "epochs_done", "measured"])
-            epochs = self.read("epochs", ["trial_id", "epoch"])
-            predicted = self.read("predictions", ["trial_id"], where=pc.field("example") == 0)
-            said += contradictions(trials, epochs, predicted)
-        return said
+        if unreadable:
+            return said
+        # In the order in which nothing is claimed before it is there.
+        trials = self.read("trials", ["trial_id", "status", "epochs_done", "measured"])
+        epochs = self.read("epochs", ["trial_id", "epoch"])
+        predicted = self.read("predictions", ["trial_id"], where=pc.field("example") == 0)
+        return said + contradictions(trials, epochs, predicted)
 
     def scraps(self) -> list[Path]:
         """Return the files and folders that a killed process left of what it was writing."""

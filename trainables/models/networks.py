@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.errors import CheckpointError, ModelError
+from trainables.errors import CheckpointError, ModelError, first_line
 from trainables.functions import is_function
 from trainables.models.facts import Anatomy
 from trainables.models.own import build_own, builder
@@ -137,7 +137,7 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     except (OSError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{file} cannot be read: {error}") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{file} is damaged: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"{file} is damaged: {first_line(error)}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{file} is not a checkpoint of this program")
     return state

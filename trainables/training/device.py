@@ -15,7 +15,7 @@ import torch
 from trainables.data.holding import Held, held, main_memory, resident_bytes
 from trainables.data.reading import Pixels
 from trainables.data.rows import Rows
-from trainables.errors import OutOfGpuMemory, OutOfMemory, TrainableError
+from trainables.errors import OutOfGpuMemory, OutOfMemory, TrainableError, first_line
 from trainables.machine import cpu_computes_bf16, keep_memory, peak_memory
 from trainables.recipe import Precision
 
@@ -215,5 +215,5 @@ def memory_shortage_named(device: torch.device, what: str) -> Iterator[None]:
         # Python's own error is of main memory, wherever the trial computes.
         on_gpu = device.type == "cuda" and not isinstance(error, MemoryError)
         kind = OutOfGpuMemory if on_gpu and "DefaultCPUAllocator" not in str(error) else OutOfMemory
-        said = f"{device_name(device)} has no room for {what}: {str(error).splitlines()[0]}"
+        said = f"{device_name(device)} has no room for {what}: {first_line(error)}"
         raise kind(said) from error

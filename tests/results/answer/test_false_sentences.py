@@ -8,6 +8,7 @@ from answers import BENCHMARK, line, said, said_of
 from runs_table import BIG, SMALL, analysis_of, cell, trial
 from scripts import script
 
+from results.answer.answer import factor_said
 from results.findings.findings import find
 from results.metric import ACCURACY
 from results.records import PREDICTION_SCHEMA
@@ -266,3 +267,12 @@ def test_runs_that_give_every_image_one_class_are_no_result():
     rows = [row for share in (0.25, 0.5, 1.0) for row in cell([0.6] * 3, fraction=share)]
     text = said_of_alike(rows, classes == "a", classes)
     assert "though it takes every test image for a" in text
+
+
+def test_cells_without_a_seed_in_common_are_not_equal():
+    rows = cell([0.80, 0.81, 0.82])
+    for model, seeds, parameters in ((MIDDLE, (5, 6, 7), MIDDLE_SIZE), (BIG, (8, 9), 24_000_000)):
+        rows += [trial(0.7, model=model, seed=seed, n_parameters=parameters) for seed in seeds]
+    study = analysis_of(rows)
+    text = factor_said(study, "model")
+    assert text == f"Model: {SMALL} is not told apart from {BIG} and {MIDDLE}."

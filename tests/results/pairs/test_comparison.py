@@ -15,6 +15,8 @@ from results.pairs.pair import Basis, Pair
 from results.pairs.verdict import verdict
 from results.records import SCHEMAS
 from results.statistics.intervals import unpaired_difference
+from results.store.store import Store
+from results.store.tables import table_of
 
 ONE = {"models": ("resnet18",), "weights": ("none",)}
 
@@ -78,6 +80,28 @@ def test_seeds_that_are_not_shared_are_not_paired(tmp_path):
     table = results.compare(run(tmp_path, "c"), run(tmp_path, "d", seeds=(7,)))
     assert set(table["basis"]) == {Basis.ONE_SEED}
     assert table["low"].isna().all()
+
+
+@pytest.mark.parametrize("seeds", [(0, 1, 2), (7, 8)])
+def test_an_infinite_score_is_not_compared(tmp_path, seeds):
+    infinite = {"seed": 0, "fraction": 0.5}
+    folders = []
+    for name, own in {"a": (0, 1, 2), "b": seeds}.items():
+        opened = run(tmp_path, name, fractions=(0.5, 1.0), seeds=own, epochs=5 + len(folders))
+        store = Store(opened.path)
+        store.write_study(opened.study | {"metric": {"column": "miss", "goal": "min", "unit": ""}})
+        rows = store.read("trials").to_pylist()
+        for row in rows:
+            is_bad = name == "a" and infinite.items() <= row.items()
+            row["final_test_metric"] = np.inf if is_bad else 1 - row["final_test_accuracy"]
+        store.write_part("trials", "sample", [table_of("trials", rows)])
+        folders.append(opened.path)
+    half, whole = results.compare(*folders).to_dict("records")
+    assert half["reason"] == "a score in a is infinite"
+    assert np.isnan(half["difference"])
+    # The cells beside it keep their intervals.
+    assert whole["reason"] == ""
+    assert np.isfinite([whole[name] for name in ("low", "high", "accuracy_low_first")]).all()
 
 
 @pytest.mark.parametrize("with_images", [False, True])

@@ -5,8 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from results.errors import StoreError
 from results.store.store import Store
 from results.store.tables import table_of
 
@@ -121,6 +124,16 @@ def test_a_row_without_a_name_counts_never(store: Store, wrong: dict[str, Any]) 
     assert len(store.repair()) == 1
     assert everything(store) == before
     assert store.problems() == []
+
+
+def test_what_is_unreadable_beside_the_names_is_no_sound_table(store: Store) -> None:
+    # As another program writes a part, without a checksum.
+    rows = table_of("trials", [{"trial_id": "c", "status": "planned"}])
+    place = rows.column_names.index("measured")
+    odd = rows.set_column(place, "measured", pa.array(["perhaps"]))
+    pq.write_table(odd, str(store.folder("trials") / "odd.parquet"))
+    with pytest.raises(StoreError, match="cannot be read"):
+        store.problems()
 
 
 def test_claims_that_nothing_bears_out_are_said(store: Store) -> None:

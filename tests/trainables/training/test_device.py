@@ -154,6 +154,8 @@ def test_peak_memory_grows_with_use() -> None:
     "error",
     [
         MemoryError("of Python's own"),
+        # As Python raises it: without a word.
+        MemoryError(),
         torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         RuntimeError("CUDA error: out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
