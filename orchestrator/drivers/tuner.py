@@ -33,16 +33,12 @@ _REMEMBERED = 64
 
 
 def train(
-    work: Pass,
-    capacity: Capacity,
-    checkpoints: Location,
-    beat: Callable[[], None],
-    lends: bool = False,
+    work: Pass, capacity: Capacity, checkpoints: Location, beat: Callable[[], None], lends: bool
 ) -> None:
     """Train what a pass has left, with one `Tuner`, on as many places as its capacity says.
 
-    `checkpoints` outlives a node if it is shared or in an object store. `beat`, which is called
-    several times a second, ends the pass by an exception. A machine that is the run's alone `lends`
+    `checkpoints` outlives a node if it is shared or in an object store. `beat` is called several
+    times a second; an exception from it ends the pass. A machine that is the run's alone `lends`
     the CPUs of free places to trials that evaluate.
     """
     actors: dict[str, Any] = {}

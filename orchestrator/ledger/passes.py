@@ -146,10 +146,7 @@ class Pass:
         return self.ledger.rows[wanted.trial.trial_id].get("epochs_done") or 0
 
     def task(
-        self,
-        wanted: Wanted,
-        checkpoint_folder: Location,
-        places: tuple[str, int] | None = None,
+        self, wanted: Wanted, checkpoint_folder: Location, places: tuple[str, int] | None = None
     ) -> Task:
         """Return what a worker is asked to do; on a CPU it may evaluate on free `places` too.
 

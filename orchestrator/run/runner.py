@@ -17,8 +17,9 @@ from orchestrator.ledger.ledger import Ledger
 from orchestrator.ledger.passes import Pass
 from orchestrator.placement.environment import describe
 from orchestrator.placement.placer import Placer
+from orchestrator.plan.paces import durations_here
 from orchestrator.plan.plan import check_owner, default_out
-from orchestrator.plan.price import durations_here, price_study
+from orchestrator.plan.price import price_study
 from orchestrator.run.events import Progress, tell
 from orchestrator.run.lock import held
 from orchestrator.run.recorder import Recorder

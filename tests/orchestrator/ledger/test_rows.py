@@ -9,7 +9,7 @@ from studies import a_ledger, run, searched, study, trials
 from orchestrator.ledger.history import History
 from orchestrator.ledger.rows import Rows
 from orchestrator.placement.shares import Share
-from orchestrator.plan.price import durations_here
+from orchestrator.plan.paces import durations_here
 from orchestrator.plan.schedule import Forecast
 from orchestrator.run.recorder import Recorder
 from results.store.store import Store
