@@ -282,5 +282,6 @@ def _failures(calls: list[Any]) -> dict[int, Exception]:
             ray.get(ready)
         except RayError as error:
             cause = error.cause if isinstance(error, RayTaskError) else None
-            failures[calls.index(ready[0])], patience = cause or error, _GRACE_SECONDS
+            failures[calls.index(ready[0])] = cause or error
+            patience = _GRACE_SECONDS
     return failures
