@@ -138,12 +138,13 @@ class Metric:
 
     def change(self, difference: float) -> str:
         """Return a difference of scores, such as `+4.1`: what is better has a plus."""
-        return f"{difference:{'+.1f' if self.is_percent else '+.3g'}}".replace("-", "−")
+        if math.isnan(difference):
+            return "unknown"
+        return f"{difference + 0.0:{'+.1f' if self.is_percent else '+.3g'}}".replace("-", "−")
 
     def small(self, difference: float) -> str:
         """Return a small difference of scores with its unit, such as `0.04 points`."""
-        text = f"{difference:.2f}" if self.is_percent else f"{difference:.3g}"
-        return f"{text} {self.points}".rstrip()
+        return f"{difference:{'.2f' if self.is_percent else '.3g'}} {self.points}".rstrip()
 
     def amount(self, mean: float, low: float, high: float) -> str:
         """Return a difference of scores with its interval, such as `4.1 points (2.6 to 5.5)`.
@@ -152,6 +153,8 @@ class Metric:
         most that there can be; NaN where there is none.
         """
         unit = f" {self.points}".rstrip()
+        if math.isnan(mean):
+            return "difference unknown"
         if math.isnan(low) or math.isnan(high):
             return f"{self.change(mean)}{unit} (no ±)"
         worst, best = self.bounds
@@ -163,8 +166,7 @@ class Metric:
         return f"{mean:.{places}f}{unit} ({low:.{places}f} to {high:.{places}f})".replace("-", "−")
 
     def _written(self, score: float) -> str:
-        form = ".1f" if self.is_percent else ".4g"
-        return f"{self.sign * score:{form}}".replace("-", "−")
+        return f"{self.sign * score + 0.0:{'.1f' if self.is_percent else '.4g'}}".replace("-", "−")
 
 
 ACCURACY = Metric()

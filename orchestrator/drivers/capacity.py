@@ -49,7 +49,6 @@ class Capacity:
         self._looked = self._moved = clock()
         self._begun: frozenset[str] = frozenset()
         self._speak_after = WAIT_SECONDS
-        work.slots = max(1, self.slots)
 
     @property
     def slots(self) -> int:
@@ -77,7 +76,6 @@ class Capacity:
         if there != before:
             self._placer.nodes, slots_before = nodes, self.slots
             self._count()
-            self._work.slots = max(1, self.slots)
             changes = {"joined": there - before, "left": before - there}
             said = (f"{how}: {described(of.elements())}; " for how, of in changes.items() if of)
             change = "still" if self.slots == slots_before else f"{slots_before} before, now"
@@ -92,6 +90,7 @@ class Capacity:
         rooms = [sum(places(node, share) for node in nodes) for share in self._shares()]
         if rooms:
             self._fitting, self._sure = max(rooms), min(rooms)
+        self._work.slots = max(1, self.slots)
 
     def _watch(self, now: float) -> None:
         running, rows = self._work.running, self._work.ledger.rows

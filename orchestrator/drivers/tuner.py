@@ -51,8 +51,7 @@ def train(
             if "low on memory" not in str(error):
                 raise
             killed = set(re.findall(r"Actor\((\w+)\)", str(error)))
-            named = {trial_id: actor._actor_id.hex() for trial_id, actor in actors.items()}
-            work.regroup({trial_id for trial_id, name in named.items() if name in killed})
+            work.regroup({key for key, actor in actors.items() if actor._actor_id.hex() in killed})
 
 
 def _tune(
@@ -230,4 +229,6 @@ def explain_loss(trial: TuneTrial, is_short: bool = False) -> tuple[FailureKind,
         return FailureKind.OUT_OF_MEMORY, "memory ran out, and the system ended the worker"
     if died or not text.strip():
         return FailureKind.CRASHED, "the worker process died, each time it was tried"
-    return FailureKind.CRASHED, [line.strip() for line in text.splitlines() if line.strip()][-1]
+    # An error may be told in several lines; its first follows the indented ones of a traceback.
+    first = re.findall(r"^ .*\n(\S.*)", text, re.MULTILINE)
+    return FailureKind.CRASHED, (first or text.strip().splitlines())[-1]

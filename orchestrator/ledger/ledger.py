@@ -146,10 +146,8 @@ class Ledger:
     def propose(self) -> list[Wanted]:
         """Have one more recipe proposed; return the trials that are to be trained because of it."""
         # To the cell with the fewest recipes so far, so that all cells search alike.
-        cell = min(
-            (cell for cell in self.stages.cells if cell.unknown_recipes),
-            key=lambda cell: len(cell.search),
-        )
+        searching = (cell for cell in self.stages.cells if cell.unknown_recipes)
+        cell = min(searching, key=lambda cell: len(cell.search))
         proposed = self._proposer.propose(cell) if self._proposer else None
         if proposed:
             self._enter(proposed)
@@ -224,10 +222,8 @@ class Ledger:
 
     def _enter(self, wanted: Wanted, *, unfinished: bool = False) -> None:
         """Enter what is recorded of a trial, here or where it is lent; `unfinished` ones too."""
-        trial_id, outcome = (
-            wanted.trial.trial_id,
-            recorded_outcome(self.history, self.study, wanted),
-        )
+        trial_id = wanted.trial.trial_id
+        outcome = recorded_outcome(self.history, self.study, wanted)
         if not outcome and self.history.borrow(wanted.trial, self.study, unfinished=unfinished):
             outcome = recorded_outcome(self.history, self.study, wanted)
         if lender := self.history.borrowed.get(trial_id):
@@ -255,8 +251,7 @@ class Ledger:
         while (trial := self.stages.next_measure(cell)) and self.history.has(trial, self.study):
             measures += self._entered(self.stages.measure_more(cell, len(cell.seeds) + 1))
         if cell.winner or cell.lost:
-            undecided = self._undecided.pop(cell.index, set())
-            self.rows.disown(undecided - self.stages.wanted.keys())
+            self.rows.disown(self._undecided.pop(cell.index, set()) - self.stages.wanted.keys())
         return measures
 
     def _look(self) -> list[Wanted]:
@@ -273,10 +268,8 @@ class Ledger:
             self._looked += 1
             self.before_look()
             needed = self.judge(stages, self.rows, self.history, looks[: self._looked])
-            for place in sorted(needed):
-                added += self._entered(
-                    stages.measure_more(stages.cells[place], looks[self._looked])
-                )
+            for cell in (stages.cells[place] for place in sorted(needed)):
+                added += self._entered(stages.measure_more(cell, looks[self._looked]))
             if not needed:
                 self._looked = len(looks)
         return added

@@ -64,6 +64,9 @@ class Pass:
         self._silent: set[str] = set()
         self._look_at = 0.0
         self._push(ledger.left())
+        # What is given and fits is told by trials that are known: a recipe of each cell, if any.
+        while len(self._queue) < len(ledger.stages.cells) and ledger.stages.unknown_recipes():
+            self._push(ledger.propose())
 
     def silent(self, now: float) -> list[str]:
         """Say which trials have given no row for long; return those to be ended for it.
@@ -107,8 +110,7 @@ class Pass:
         if not self._queue:
             return None
         # Under a budget no long trial of a later round begins before its turn.
-        slots = 1 if self.allowance.text else self.slots
-        trial_id = self._queue.pop(slots, self._affords)
+        trial_id = self._queue.pop(1 if self.allowance.text else self.slots, self._affords)
         self._is_capped = trial_id is None and not self.running
         if trial_id is None:
             return None
@@ -190,12 +192,9 @@ class Pass:
             return False
         given = report.predictions
         if given is not None and labels is not None and given.classes.shape != labels.shape:
-            self.lose(
-                trial_id,
-                FailureKind.REFUSED,
-                f"{self.ledger.study.trainable}: predictions() returned shape "
-                f"{given.classes.shape}, the test set has {len(labels)} images",
-            )
+            shape, there = given.classes.shape, f"the test set has {len(labels)} images"
+            said = f"{self.ledger.study.trainable}: predictions() returned shape {shape}, {there}"
+            self.lose(trial_id, FailureKind.REFUSED, said)
             return False
         rows.take(trial_id, report)
         self._hear(trial_id)
@@ -224,15 +223,14 @@ class Pass:
         """Note that a trial could not go on: try it again where that may help, else give it up.
 
         A shortage of memory is tried with a larger share, a crash as often as the study says, a
-        lost machine whatever it says; anything else would only happen again. The message is one
-        line.
+        lost machine whatever it says; anything else would only happen again.
         """
         wanted = self.running.get(trial_id)
         if wanted is None:
             return
         self._losses[trial_id, kind] += 1
         # An error of a user's own may hold signs that no table does.
-        message = message.encode("utf-8", "replace").decode()
+        message = " ".join(message.encode("utf-8", "replace").decode().splitlines())
         if kind.is_shortage:
             end = self._enlarge(wanted.trial, kind)
             again = end is None
@@ -274,6 +272,7 @@ class Pass:
 
     def _requeue(self, trial_id: str, reason: str | None) -> None:
         self.ledger.rows.requeue(trial_id, reason)
+        self._heard.pop(trial_id, None)
         self.allowance.end(trial_id, self._left(self.running[trial_id]))
         self._push([self.running.pop(trial_id)])
 

@@ -156,8 +156,7 @@ class Stages:
         rule = self.study.stopping
         if rule is None or wanted.stage is not Stage.SEARCH:
             return None
-        cell = self.cells[wanted.cell].cell
-        return group_of(rule.compare, dict(cell.levels), wanted.trial.seed)
+        return group_of(rule.compare, dict(self.cells[wanted.cell].cell.levels), wanted.trial.seed)
 
     def _is_searching(self, cell: CellStages) -> bool:
         return self.study.search is not None and not (cell.winner or cell.lost)

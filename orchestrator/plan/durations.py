@@ -192,8 +192,7 @@ class Durations:
         for kind in examples.keys() & self._measured.keys():
             work, (_, pace) = self._work(examples[kind]), self._measured[kind]
             if work.flops:
-                ratio = _paced(work, pace) / _reckoned(work, kind)
-                found[kind.cpus, kind.on_gpu].append(ratio)
+                found[kind.cpus, kind.on_gpu].append(_paced(work, pace) / _reckoned(work, kind))
         return {place: median(ratios) for place, ratios in found.items()}
 
 

@@ -6,8 +6,9 @@ seed, stage, what the event brings).
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,12 @@ def tell(event: str, wanted: "Wanted", cell: str, **values: Any) -> None:
     LOGGER.log(level, "%s: %s, seed %s%s", event, cell, trial.seed, brought, extra={"about": about})
 
 
-class _JsonLines(logging.Formatter):
+class _JsonLines(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        LOGGER.removeHandler(self)
+        said = f"--log {self.baseFilename}: given up, it cannot be written ({sys.exc_info()[1]})."
+        print(said, file=sys.stderr)
+
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         about = getattr(record, "about", {"event": record.getMessage()})
@@ -56,10 +62,9 @@ def written_to(file: Path | None) -> Iterator[None]:
         yield
         return
     try:
-        handler = logging.FileHandler(file, encoding="utf-8")
+        handler = _JsonLines(file, encoding="utf-8")
     except OSError as error:
         raise RunError(f"--log {file}: cannot be written ({error.strerror}).") from None
-    handler.setFormatter(_JsonLines())
     level = LOGGER.level
     LOGGER.setLevel(logging.INFO)
     LOGGER.addHandler(handler)
@@ -68,7 +73,8 @@ def written_to(file: Path | None) -> Iterator[None]:
     finally:
         LOGGER.removeHandler(handler)
         LOGGER.setLevel(level)
-        handler.close()
+        with suppress(OSError):  # told already
+            handler.close()
 
 
 class Progress:

@@ -240,7 +240,7 @@ class _FileLock(_Lock):
                 # Whoever held it may have removed the file between our opening and locking it.
                 if self._path.exists() and os.fstat(handle).st_ino == self._path.stat().st_ino:
                     return handle
-            except OSError:
+            except (BlockingIOError, FileNotFoundError, PermissionError):
                 # Whoever only looks whether a run is at work holds it for an instant.
                 if attempt >= _READS:
                     os.close(handle)

@@ -202,10 +202,10 @@ class _Watch:
             raise Spent("the budget is spent")
         self.show.update(self.work.ledger)
         if self.meanwhile and self.work.leaves_places:
-            self._flush(force=True)
             meanwhile, self.meanwhile = self.meanwhile, None
             # Training depends on nothing that is done here.
             with suppress(Exception):
+                self._flush(force=True)
                 meanwhile()
             self.signals.check()
 

@@ -70,6 +70,8 @@ class Board:
         shape = (len(cells), seeds.size)
         accuracy, selected, row = np.full(shape, np.nan), np.zeros(shape, bool), np.full(shape, -1)
         accuracy[place, seed] = runs["accuracy"]
+        # A loss may be infinite, of whose cell nothing can be inferred.
+        accuracy[np.isinf(accuracy).any(axis=1)] = np.nan
         selected[place, seed] = runs["selected"]
         row[place, seed], right, images, weight = _recorded(runs, predictions, metric)
         levels = {name: ordered_levels(runs, name) for name in names}
@@ -116,7 +118,7 @@ class Board:
             if len(levels) <= _MANY_LEVELS:
                 columns += [(self.cells[name] == level).to_numpy(float) for level in levels[1:]]
             elif name == "model":
-                columns.append(np.log(self.cells["n_parameters"].to_numpy(float)))
+                columns.append(np.log(np.maximum(self.cells["n_parameters"].to_numpy(float), 1.0)))
         found: Array = np.nan_to_num(np.column_stack(columns))
         return found
 

@@ -4,7 +4,7 @@ Scores and errors are of the final epoch, of shares in points (0 to 100); record
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -229,10 +229,7 @@ def _values(done: pd.DataFrame, board: Board) -> dict[str, np.ndarray]:
         known = contrasts_of(np.where(endless, np.nan, table))
         if inner == "accuracy":
             # Of each cell by itself: a contrast with nothing.
-            own = board.outcomes.accuracy
-            endless = np.isinf(own).any(axis=1, keepdims=True)
-            finite = replace(board.outcomes, accuracy=np.where(endless, np.nan, own))
-            known = finite.contrasts(np.arange(count)[:, None], np.ones((count, 1)))
+            known = board.outcomes.contrasts(np.arange(count)[:, None], np.ones((count, 1)))
         columns |= _spread(inner, table, known, board.covariates, bounds)
     fresh = np.where(board.selected, np.nan, board.outcomes.accuracy)
     columns["accuracy_without_selection"] = pd.DataFrame(fresh).mean(axis=1).to_numpy()

@@ -110,9 +110,9 @@ class Comparisons:
         return [float(p) for p in known if np.isfinite(p)]
 
     def of(self, amount: str, factor: str = "") -> list[Comparison]:
-        """Return the comparisons of a factor at an amount of data, the smallest gap first."""
+        """Return a factor's comparisons at an amount of data, the smallest known gap first."""
         own = [row for row in self.rows if (row.amount, row.factor) == (amount, factor)]
-        return sorted(own, key=lambda row: row.gain)
+        return sorted(own, key=lambda row: (np.isnan(row.gain), row.gain))
 
 
 def compare_best(

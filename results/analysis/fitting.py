@@ -83,8 +83,8 @@ def curve_arrays(
     return arrays, lengths
 
 
-def _share_lost(before: Array, after: Array) -> Array:
-    return np.divide(before - after, before, out=np.zeros_like(before), where=before > 0)
+def _share_lost(first: Array, last: Array) -> Array:
+    return 1 - np.divide(last, first, np.ones_like(first), where=(first > 0) & (first < np.inf))
 
 
 def _verdict(means: Mapping[Any, Any]) -> Fit:

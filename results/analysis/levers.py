@@ -40,6 +40,8 @@ def levers(
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "error", "freedom", "one_seed"])
     frame["best_probability"] = _best_probabilities(frame)
     frame["price"] = _price(frame, design.prices)
+    worst, best = design.metric.bounds
+    frame[["low", "high"]] = frame[["low", "high"]].clip(worst - best, best - worst)
     order = sorted(frame.index, key=lambda place: rank(frame["gain"][place]))
     return frame.loc[order, [*COLUMNS]].reset_index(drop=True)
 
@@ -113,7 +115,7 @@ def _recipe(found: Comparisons, search: pd.DataFrame, design: Design) -> dict[st
     elif np.isnan(winner["accuracy"]):
         # A search may leave the test set out; its winner was measured.
         winner["accuracy"] = cell["accuracy"]
-    if winner is None or np.isnan(gain := winner["accuracy"] - stated["accuracy"]):
+    if winner is None or not np.isfinite(gain := winner["accuracy"] - stated["accuracy"]):
         return None
     fields = [name for name in written if level_label(name, winner[name]) != written[name]]
     sides = [", ".join(level_label(name, row[name]) for name in fields) for row in (stated, winner)]

@@ -91,8 +91,7 @@ def statements(study: Analysis) -> list[Sentence]:
     if study.is_ranked:
         for factor in study.factors:
             if rows := study.comparisons.of(LEAST, factor):
-                text = f"{factor_name(factor)}: {at_little(study, rows)}"
-                said.append(Sentence(factor, text))
+                said.append(Sentence(factor, f"{factor_name(factor)}: {at_little(study, rows)}"))
         said += worth_of(study)
         for factor in study.factors:
             said += [Sentence(factor, text) for text in crossings_said(study, factor)]
@@ -130,24 +129,26 @@ def best_said(study: Analysis) -> str:
         return (
             "This is a search, not a comparison: trials of unlike cells competed and may have been "
             f"stopped; the {'highest' if is_accuracy else 'best'} {study.measure} is {value}, of "
-            f"{listed(few(names))}."
+            f"{listed(few(names))}{learnt_nothing(study)}."
         )
     if not study.is_ranked:
         none = "The only cell has" if total == 1 else f"Each of the {total} cells has at most"
         highest = "it reached" if total == 1 else f"{listed(few(names))} reached most,"
-        return f"{none} one seed, so that there is no ±; {highest} {value}."
+        return f"{none} one seed, so that there is no ±; {highest} {value}{learnt_nothing(study)}."
     over = study.comparisons.speaks_of
     value = value_of(study, ", 95 % interval" if over == NOTHING else f", 95 % interval for {over}")
     if total == 1:
-        return f"The only cell reaches a {study.measure} of {value}."
+        return f"The only cell reaches a {study.measure} of {value}{learnt_nothing(study)}."
     value = value if is_accuracy and not study.is_untested else f"a {study.measure} of {value}"
-    if study.is_uneven:
-        value += f" (balanced accuracy {equals[0]['test_balanced_accuracy']:.1f} %)"
+    if study.is_uneven and not np.isnan(balanced := equals[0]["test_balanced_accuracy"]):
+        value += f" (balanced accuracy {balanced:.1f} %)"
     of = f"Of {total} cells" + (f" ({complete} complete)" if complete < total else "")
     if len(equals) > 1:
         are = f"are equally {'accurate' if is_accuracy else 'good'}"
     else:
         are = f"is the {'most accurate' if is_accuracy else 'best'}"
+        # One seed ranks no cell, however accurate it is.
+        are += " of those with two seeds or more" * bool((cells["seeds"] == 1).any())
     said = f"{of}, {listed(few(names))} {are}, at {value}{learnt_nothing(study)}."
     return f"{said} {_next(study)}".strip()
 
@@ -189,7 +190,7 @@ def _next(study: Analysis) -> str:
     if not found.of(ANY):
         return ""
     if not found.ties:
-        return "It is ahead of every other cell."
+        return "It is ahead of every other one."
     others, less = ties_of(study), with_less_data(study)
     if not others:
         return ""
@@ -289,9 +290,9 @@ def data_said(study: Analysis) -> str:
     if cells.empty or not study.varies("fraction"):
         return ""
     top = cells[cells["fraction"] == cells["fraction"].max()].iloc[0]
-    if not study.metric.is_percent:
+    if (told := where(study.forecasts, {n: top[n] for n in study.others("fraction")})).empty:
         return "Twice the data: no forecast, since only those of accuracies are calibrated."
-    row = where(study.forecasts, {name: top[name] for name in study.others("fraction")}).iloc[0]
+    row = told.iloc[0]
     name = study.name(top, "fraction")
     of, now, then = f" of {name}" if name else "", row["error"], row["headline"]
     if row["refusal"]:

@@ -26,7 +26,7 @@ class Step:
     cost: str
     """Labels and time, empty where nothing more is spent."""
     chance: str
-    """Probability that it is the best next step, empty where unknown."""
+    """Probability that it is the best next step, empty where unknown or where it would lose."""
 
     @property
     def note(self) -> str:
@@ -60,11 +60,10 @@ def headline(study: Analysis) -> str:
 def how_sure(study: Analysis) -> str:
     """Return how sure the headline's first step is, empty where no probability is known."""
     rows = records_of(study.levers) if study.is_ranked else []
-    chances = [row for row in rows if row["best_probability"] == row["best_probability"]]
-    if not chances:
+    best = max(filter(_chance, rows), key=lambda row: float(row["best_probability"]), default=None)
+    if best is None:
         return ""
-    best = max(chances, key=lambda row: float(row["best_probability"]))
-    chance, name = percent(best["best_probability"]), _worded(best)[1]
+    chance, name = _chance(best), _worded(best)[1]
     if not (best["decided"] and best["gain"] > 0):
         return f"Likeliest to gain most, with {chance} probability, though not decided: {name}."
     images = study.ranked["n_train"].max()
@@ -131,8 +130,8 @@ def _items(study: Analysis, rows: list[dict[str, Any]]) -> str:
 
 
 def _chance(row: Mapping[str, Any]) -> str:
-    chance = row["best_probability"]
-    return percent(chance) if chance == chance else ""
+    chance, loses = row["best_probability"], row["decided"] and row["gain"] < 0
+    return percent(chance) if chance == chance and not loses else ""
 
 
 def lever_cost(study: Analysis, row: Mapping[str, Any]) -> str:

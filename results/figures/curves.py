@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from results.analysis.analysis import Analysis
 from results.analysis.cells import pareto_front
 from results.analysis.runs import by_cell, combinations, records_of, where
 from results.figures import style
 from results.metric import ACCURACY
-from results.phrases import cell_key, cell_name, described, fraction_label
+from results.phrases import cell_key, cell_name, described, fraction_label, split_levels
 from results.records import Stage, Status
 from results.statistics.forecast import CALIBRATED_ON
 
@@ -52,6 +52,7 @@ def learning_curves(study: Analysis) -> Figure:
         f"{CALIBRATED_ON}."
         + style.left_out(len(found) - len(panels), "panels")
         + style.left_out(len(every) - len(models), "models")
+        + style.left_out(int((known["error"] == 0).sum()), "cells without an error")
     )
     handles = [
         *(style.mark(style.plain(model), **style.look(place)) for model, place in models.items()),
@@ -131,8 +132,7 @@ def cost(study: Analysis) -> Figure:
         axes.plot(own["resource_seconds"], own["error"], ls="none", markersize=6.3, **look)
     axes.margins(x=0.12, y=0.12)
     _logarithmic(axes)
-    varied = [factor for factor in study.factors if front[factor].nunique(dropna=False) > 1]
-    _name_front(axes, front, varied or study.factors[:1])
+    _name_front(axes, front, split_levels(study.factors, records_of(front))[0])
     axes.set_ylabel(_error(study))
     axes.set_xlabel(f"{resource}-seconds of one training run (logarithmic axis)")
     return figure
@@ -159,11 +159,12 @@ def _name_front(axes: Axes, front: pd.DataFrame, factors: Sequence[str]) -> None
 
 
 def _logarithmic(axes: Axes) -> None:
-    """Use logarithmic axes with plain numbers, if possible powers of ten, else 1, 2 and 5 times."""
+    """Use logarithmic axes with plain numbers, but for one where what is drawn has no place."""
     for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+        if axis.get_data_interval()[0] <= 0:
+            continue
         set_scale("log")
         axis.set_minor_locator(NullLocator())
-        axis.set_minor_formatter(NullFormatter())
         low, high = axis.get_view_interval()
         powers = 10.0 ** np.arange(np.floor(np.log10(low)) - 1, np.ceil(np.log10(high)) + 1)
         for steps in ([1], [1, 2, 5], [1, 1.5, 2, 3, 4, 5, 6, 8]):

@@ -26,12 +26,12 @@ def _missing(study: Analysis) -> Iterator[Finding]:
     compared = study.wanted if race else measured_trials(study.wanted)
     known = compared[[*factors, "seed", "status", "error", "stopped_at_epoch"]]
     # From the last to the first, so that the first trial of a seed has the last word.
-    rows = known.iloc[::-1].to_dict("records")
+    rows = known.iloc[::-1].fillna({"error": ""}).to_dict("records")
     fates = {(cell_key(row, factors), row["seed"]): row for row in rows}
     open_rows = study.wanted[study.wanted["status"].isin([Status.PLANNED, Status.RUNNING])]
     under_way = by_cell(open_rows, factors).keys()
     columns = [*factors, "seeds", "seeds_wanted", "missing_seeds", "reason"]
-    for row in study.cells.frame[columns].to_dict("records"):
+    for row in records_of(study.cells.frame[columns].fillna({"reason": "completed without it"})):
         key = cell_key(row, factors)
         trials = {seed: fates.get((key, seed)) for seed in row["missing_seeds"]}
         parts = [
@@ -51,7 +51,7 @@ def _missing(study: Analysis) -> Iterator[Finding]:
             )
         else:
             to_come = key in under_way
-            code, evidence = "missing-cell", f"no seed completed: {row['reason']}"
+            code, evidence = "missing-cell", f"no seed has a test value: {row['reason']}"
             what = "mend the cause and run the study again"
             if to_come:
                 what = "nothing while the study runs, else run it again"
@@ -68,7 +68,8 @@ def _fate(seed: int, trial: dict[Any, Any] | None) -> str:
         return f"seed {seed} failed ({reason})"
     if trial["status"] == Status.STOPPED:
         return f"seed {seed} was stopped at epoch {trial['stopped_at_epoch']:g}"
-    return f"seed {seed} is {trial['status']}"
+    without = " without a test value" * (trial["status"] == Status.COMPLETED)
+    return f"seed {seed} is {trial['status']}{without}"
 
 
 def _raced(study: Analysis) -> Iterator[Finding]:
@@ -117,8 +118,7 @@ def _undecided(study: Analysis) -> Iterator[Finding]:
     for factor in study.factors:
         if factor == "fraction" or study.design.race or not study.varies(factor):
             continue
-        table = study.differences(factor)
-        tested = table[table["n_seeds"] > 1]
+        tested = study.differences(factor).query("n_seeds > 1")
         if len(ties := tested[~tested["decided"].astype(bool)]):
             yield note(
                 "undecided",
@@ -139,8 +139,7 @@ def _untested(study: Analysis) -> Iterator[Finding]:
 
 
 def _selected(study: Analysis) -> Iterator[Finding]:
-    cells = study.cells.frame
-    chosen = cells[cells["selection_seed"].notna() & (cells["seeds"] > 1)]
+    chosen = study.cells.frame.dropna(subset=["selection_seed", "accuracy_without_selection"])
     if chosen.empty:
         return
     shift = (chosen["accuracy"] - chosen["accuracy_without_selection"]).mean()

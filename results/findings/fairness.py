@@ -87,7 +87,7 @@ def _off_share(held: list[int], whole: np.ndarray) -> float:
         return 0.0
     expected = whole / whole.sum() * counts.sum()
     missed = np.abs(counts - expected)
-    return float(np.max(missed / expected, initial=0.0, where=missed > 1))
+    return float(np.max(missed / np.maximum(expected, 1.0), initial=0.0, where=missed > 1))
 
 
 def _edges(study: Analysis) -> Iterator[Finding]:
@@ -124,11 +124,11 @@ def _search_size(study: Analysis) -> Iterator[Finding]:
     is_search = (study.wanted["stage"] == Stage.SEARCH) & (not study.design.race)
     for key, own in by_cell(study.wanted[is_search], study.factors).items():
         status, tried = own["status"], len(own)
-        # One that failed is as bad as the worst.
-        values = study.metric.of(own, "latest_val").where(status != Status.FAILED)
+        # One that failed, or whose value is infinite, is as bad as the worst.
+        scores = study.metric.scale * study.metric.of(own, "latest_val")
+        scores = scores.where(np.isfinite(scores) & (status != Status.FAILED))
         ended = status.isin([Status.COMPLETED, Status.STOPPED, Status.FAILED]).all()
-        if tried >= rules.FEWEST_RECIPES and ended and values.notna().any():
-            scores = study.metric.scale * values
+        if tried >= rules.FEWEST_RECIPES and ended and scores.notna().any():
             gains[key] = float(scores.max()) - expected_best(scores, tried // 2)
             stopped |= bool((status == Status.STOPPED).any())
             sizes.add(tried)

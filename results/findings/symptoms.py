@@ -19,12 +19,13 @@ def _fit_findings(study: Analysis) -> Iterator[Finding]:
     for row in study.fits.to_dict("records"):
         cell = cell_name(row, study.factors)
         if row["fit"] == Fit.UNDER:
+            fall = row["val_fall"]
+            val = f", the validation loss {('rose', 'fell')[fall > 0]} by {100 * abs(fall):.0f} %"
             yield warning(
                 "under-trained",
                 f"over the last quarter of the budget the train loss still fell by "
-                f"{100 * row['train_fall']:.0f} %, the validation loss "
-                f"{'fell' if row['val_fall'] >= 0 else 'rose'} by {100 * abs(row['val_fall']):.0f} "
-                f"%; train accuracy is {row['train_accuracy']:.0f} %",
+                f"{100 * row['train_fall']:.0f} %{val if fall else ''}; train accuracy is "
+                f"{row['train_accuracy']:.0f} %",
                 "more epochs: the cell is limited by its budget, not by its data",
                 cell,
             )
@@ -150,7 +151,7 @@ def _spikes(study: Analysis) -> Iterator[Finding]:
     for place in np.flatnonzero(suspects):
         loss = losses[place, : lengths[place]]
         before = pd.Series(loss).expanding().median().to_numpy()
-        hits = np.flatnonzero(loss[1:] > rules.SPIKE * before[:-1]) + 1
+        hits = np.flatnonzero((before[:-1] > 0) & (loss[1:] > rules.SPIKE * before[:-1])) + 1
         if not hits.size:
             continue
         worst = int(max(hits, key=lambda hit: loss[hit] / before[hit - 1]))

@@ -18,11 +18,11 @@ def aligned(first: Run, second: Run) -> tuple[Run, str | None]:
     meant = {shares[count]: others[count] for count in shares.keys() & others.keys()}
     trials["fraction"] = trials["fraction"].map(lambda share: meant.get(share, share))
     both = _images(first, second)
-    if both is None or predictions["prediction"].isna().any():
+    is_told = first.analysis.runs["trial_id"].isin(predictions["trial_id"]).all()
+    if both is None or not is_told or predictions["prediction"].isna().any():
         return first.named_in_full({"trials": trials}), None
     place = both.set_index("example").loc[predictions["example"]]
-    predictions["example"] = place["example_new"].to_numpy()
-    predictions["label"] = place["label_new"].to_numpy()
+    predictions[["example", "label"]] = place[["example_new", "label_new"]].to_numpy()
     predictions["correct"] = predictions["prediction"] == predictions["label"]
     right = predictions.groupby(["trial_id", "epoch"])["correct"].mean()
     ends = pd.MultiIndex.from_frame(trials[["trial_id", "epochs_done"]])

@@ -211,9 +211,7 @@ class Pair:
         alike = ["seed"] if self.train_change else ["seed", "n_train", "subset_hash"]
         for key in before.keys() & after.keys() if not self.refusal else ():
             sides = before[key], after[key]
-            # Of an infinite score nothing can be inferred.
-            finite = all(np.isfinite(side["accuracy"]).all() for side in sides)
-            if finite and _trials(sides[0]) != _trials(sides[1]):
+            if _trials(sides[0]) != _trials(sides[1]):
                 seeds = sides[0][alike].merge(sides[1][alike])["seed"]
                 both += [
                     side[side["seed"].isin(seeds)].assign(study=place)

@@ -70,7 +70,7 @@ def find_crossover(
     gaps = [rule(n, a, places) - rule(n, b, places) for rule in RULES]
     location = _first_rise(places, gaps[0])
     less, greater = special.stdtr(nu, (a - b) / se), special.stdtr(nu, -(a - b) / se)
-    p_value = float(max(less[0], greater[-1]))
+    p_value = float(np.maximum(less[0], greater[-1]))
     # Sizes are tested in a fixed order, from the smallest up for D < 0 and from the largest down
     # for D > 0, each only while the one before it passed: each side then errs in 5 % at most
     # however many sizes there are, and so does the claim, which needs both.

@@ -1,5 +1,6 @@
 """What answers say topic by topic, of small tables of trials and of benchmarks/answers.py."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -28,7 +29,7 @@ def said_of(study: Analysis) -> dict[str, str]:
     """Return the items of a study's answer by topic, each checked to be whole sentences."""
     found = answer(study, find(study))
     assert all(item.text.endswith(".") for item in found.sentences)
-    assert not {"nan", "None"} & set(found.text.replace("(", " ").split())
+    assert not re.search(r"\b(nan|None)\b", found.text)
     assert found.text == " ".join(item.text for item in found.sentences)
     return {item.topic: item.text for item in found.sentences}
 

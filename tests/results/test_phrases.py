@@ -120,5 +120,6 @@ def test_sizes(size, text):
 def test_levels_are_written_with_the_factor_where_it_is_not_plain():
     assert level_label("model", "resnet18") == "resnet18"
     assert level_label("lr", 0.001) == "lr 0.001"
+    assert level_label("examples", 2_500_000.0) == level_label("examples", 2_500_000)
     assert level_label("image_size", float("nan")) == "default"
     assert described({"weights": "none", "optimizer": "sgd"}) == "weights: none, optimizer: sgd"

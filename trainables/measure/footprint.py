@@ -129,10 +129,10 @@ class Pace:
 
 
 def probe_trial(trial: Trial, updates: int = PROBE_UPDATES) -> Trial:
-    """Return the trial with one interval of so many updates, as far as an epoch's images allow."""
+    """Return the trial with one interval of so many updates, a pass's at most; none diverges."""
     updates = min(updates, max(1, trial.n_train // trial.recipe.batch_size))
     budget = {"epochs": None, "examples": None, "steps": updates, "evaluations": 1}
-    return trial.changed(recipe=trial.recipe.changed(**budget))
+    return trial.changed(recipe=trial.recipe.changed(**budget, warmup=0.0, lr=1e-12))
 
 
 def measure_pace(trial: Trial, evaluated: int, cpus: int, device: str | None) -> Pace:

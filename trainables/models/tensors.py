@@ -11,7 +11,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
 from pathlib import Path, PurePath
 from types import SimpleNamespace
@@ -182,8 +182,8 @@ def _harmless() -> list[Any]:
     # Of whichever system: a path is only its text.
     paths = ("PurePath", "PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")
     return [
-        *(argparse.Namespace, SimpleNamespace, datetime, date, timedelta),
-        *(np.dtype, np.ndarray, list, dict, int, float, frozenset),
+        *(argparse.Namespace, SimpleNamespace, datetime, date, timedelta, timezone),
+        *(type(torch.__version__), np.dtype, np.ndarray, list, dict, int, float, frozenset),
         *(each for kind in kinds for each in (type(kind), kind.type)),
         (lambda *_: {}, "collections.defaultdict"),
         *((PurePath, f"{at}.{path}") for at in ("pathlib", "pathlib._local") for path in paths),

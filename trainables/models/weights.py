@@ -105,6 +105,9 @@ def load_weights(module: nn.Module, weights: Weights, model: str, n_classes: int
 
 def _fit(weights: Weights, module: nn.Module, model: str, n_classes: int) -> Fit | None:
     if weights.file is not None:
+        if weights.name is None and digest(Path(weights.file), weights.label) != weights.digest:
+            why = f"{weights.file} is not what it was when the study was read; run the study again"
+            raise WeightsError(f"weights {weights.label}: {why}")
         tensors: dict[str, Tensor] = read_tensors(Path(weights.file), weights.label)
     elif weights.name is not None:
         tensors = published.published_tensors(published.known_member(model, weights.name), model)

@@ -77,6 +77,12 @@ def test_nodes_that_join_and_leave_change_the_places(tmp_path: Path) -> None:
     ]
 
 
+def test_trials_that_are_yet_to_be_proposed_have_all_places_too(tmp_path: Path) -> None:
+    search = {"lr": {"loguniform": [1e-4, 1e-1]}, "algorithm": "optuna", "samples": 4}
+    work = a_pass(study(search=search), tmp_path)
+    assert Yard(Node("a", 3, 0)).capacity(work, Share(1, 0)).slots == 3
+
+
 def test_no_more_than_asked_for(tmp_path: Path) -> None:
     yard, work = Yard(Node("a", 8, 0)), a_pass(study(), tmp_path)
     capacity = yard.capacity(work, Share(1, 0), max_parallel=3)

@@ -1,3 +1,4 @@
+import traceback
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,6 +56,16 @@ def test_a_lost_trial_is_explained_by_what_ray_wrote(
     file.write_text(text)
     lost: Any = SimpleNamespace(error_file=str(file))
     assert explain_loss(lost)[0] == kind
+
+
+def test_an_error_of_several_lines_is_told_by_its_first(tmp_path: Path) -> None:
+    file = tmp_path / "error.txt"
+    try:
+        raise RuntimeError("CUDA error: an illegal address\nCompile with `TORCH_USE_CUDA_DSA`")
+    except RuntimeError:
+        file.write_text(traceback.format_exc())
+    lost: Any = SimpleNamespace(error_file=str(file))
+    assert explain_loss(lost)[1] == "RuntimeError: CUDA error: an illegal address"
 
 
 def test_a_worker_that_the_system_ended_for_its_memory_is_one_that_ran_out_of_it(

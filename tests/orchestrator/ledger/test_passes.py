@@ -528,3 +528,20 @@ def test_a_trial_that_gives_no_row_is_called_silent_and_ended_after_its_time(
     work.result(other, row(work, other, 2))
     assert work.ledger.rows[other]["error"] is None
     assert work.silent(now + 31 * 60) == [trial_id, other]
+
+
+def test_a_lost_trial_that_waits_for_a_place_again_is_not_silent(tmp_path: Path) -> None:
+    work = a_pass(study(trial_timeout=30), tmp_path)
+    trial_id = begin(work)
+    work.lose(trial_id, FailureKind.CRASHED, "it died")
+    drain(work)
+    assert trial_id in work.running
+    assert work.silent(time.monotonic() + 31 * 60) == []
+    assert work.ledger.rows[trial_id]["error"] == "crashed: it died"
+
+
+def test_an_error_of_several_lines_is_told_in_one(tmp_path: Path) -> None:
+    work = a_pass(study(), tmp_path)
+    trial_id = begin(work)
+    work.lose(trial_id, FailureKind.REFUSED, "first\nsecond\r\nthird")
+    assert work.ledger.rows[trial_id]["error"] == "refused: first second third"

@@ -164,3 +164,9 @@ def test_proposals_that_cannot_be_trained_are_passed_over(tmp_path: Path) -> Non
     rows = trials(tmp_path).query("stage == 'search'")
     assert sorted(rows.steps) == sorted(set(rows.steps) & {100, 105, 110, 115})
     assert len(rows) == 3
+
+
+def test_a_trial_of_each_cell_is_known_before_the_first_is_asked_for(tmp_path: Path) -> None:
+    # Places are counted, and parts of a GPU measured, by the trials that are left.
+    work = a_pass(tuned(), tmp_path)
+    assert sorted(wanted.cell for wanted in work.ledger.left()) == [0, 1, 2, 3]

@@ -22,6 +22,7 @@ from orchestrator.study.inputs import find_inputs
 from results.store.store import Store
 from trainables.measure.footprint import Pace, probe_trial
 from trainables.models.networks import anatomy
+from trainables.recipe import Recipe
 from trainables.trial import Trial
 
 PACE = Pace(train=0.01, evaluate=0.001, setup=2.0, start=5.0)
@@ -122,3 +123,9 @@ def test_a_probe_is_the_same_kind_of_trial_but_short() -> None:
     assert short.n_train == trial.n_train
     # 45,000/16 images make 21 whole batches of 128.
     assert probe_trial(trial, 100).recipe.steps == 21
+
+
+def test_a_probe_is_short_of_a_trial_that_warms_up_for_longer_too() -> None:
+    recipe = Recipe(epochs=10, schedule="wsd", warmup=2, decay=0.2, lr=100)
+    short = probe_trial(first("a").changed(recipe=recipe)).recipe
+    assert (short.intervals, short.warmup, short.lr) == (1, 0.0, 1e-12)

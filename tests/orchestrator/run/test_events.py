@@ -52,3 +52,12 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     refused = pytest.raises(RunError, match=r"--log .*absent/x: cannot be written")
     with refused, written_to(tmp_path / "absent" / "x"):
         pass
+
+
+def test_a_log_on_a_full_disk_is_given_up_and_the_run_goes_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with written_to(Path("/dev/full")):
+        assert run_study(study(seeds=[0]), tmp_path, address="none").exit_code == 0
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("--log /dev/full: given up, it cannot be written ([Errno 28]")

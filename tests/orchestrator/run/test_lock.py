@@ -1,5 +1,6 @@
 """One run per directory."""
 
+import errno
 import json
 import os
 import shutil
@@ -205,6 +206,19 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     refused = pytest.raises(StoreError, match="a file stands where a folder is needed")
     with refused, held(tmp_path / "file" / "run.lock"):
+        pass
+
+
+def test_a_file_system_without_locks_is_no_other_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As Lustre is where it is mounted without them.
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(lock.fcntl, "flock", refuse)
+    refused = pytest.raises(StoreError, match="cannot be written: Function not implemented")
+    with refused, held(tmp_path / "run.lock"):
         pass
 
 

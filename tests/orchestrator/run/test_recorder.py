@@ -3,20 +3,24 @@
 import math
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from studies import study
+from studies import a_pass, recorder_of, study
 
 from orchestrator.errors import RunError
 from orchestrator.ledger.history import COMPARED, History
 from orchestrator.ledger.rows import Rows
 from orchestrator.ledger.stages import Outcome, Stages, Wanted
 from orchestrator.placement.shares import Share
+from orchestrator.run.events import Progress
 from orchestrator.run.recorder import Recorder
+from orchestrator.run.runner import _Watch
+from orchestrator.run.signals import Signals
 from orchestrator.study.inputs import find_inputs
-from results.errors import StoreError
+from results.errors import StoreError, Unreachable
 from results.records import EPOCH_SCHEMA, TRIAL_SCHEMA, Status
 from results.store.store import Store
 from trainables.training.scores import Predictions
@@ -372,3 +376,23 @@ def test_trials_no_longer_wanted_stay(tmp_path: Path) -> None:
     made.flush(force=True)
     rows = {each["seed"]: (each["wanted"], each["measured"]) for each in read(tmp_path, "trials")}
     assert rows == {0: (True, False), 1: (False, False)}
+
+
+def test_a_store_that_is_away_as_places_are_left_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = a_pass(ONE.model_copy(update={"seeds": [0]}), tmp_path)
+    work.slots = 2
+    wanted = work.next()
+    assert wanted
+    work.start(wanted.trial.trial_id)
+    assert work.leaves_places
+
+    def away(*_: object) -> None:
+        raise Unreachable("s3://bucket: cannot be reached")
+
+    monkeypatch.setattr("results.store.tables.TrialTable.write", away)
+    nobody: Any = SimpleNamespace(nodes=[])
+    inputs, prepare = work.ledger.inputs, [].clear
+    _Watch(work, nobody, recorder_of(work), Signals(), Progress(), inputs, prepare).beat()
+    assert [*work.running] == [wanted.trial.trial_id]

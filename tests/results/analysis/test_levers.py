@@ -180,3 +180,9 @@ def test_all_of_the_comparisons_hold_together():
     assert not any(row.is_decided for row in found.rows)
     low, high = found.value
     assert low < 80 < high
+
+
+def test_no_interval_is_wider_than_scores_can_differ():
+    found = levers(cell([0.2, 0.9]) + cell([0.95, 0.3], model=BIG))
+    assert found.loc["model", "low"] == -100
+    assert found.loc["model", "high"] == 100

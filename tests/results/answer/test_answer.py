@@ -30,7 +30,7 @@ def test_whole_design():
     assert texts["best"].startswith(
         f"Of 12 cells, {BIG} × {PRETRAINED} × 1 is the most accurate, at 95.0 % ("
     )
-    assert texts["best"].endswith("It is ahead of every other cell.")
+    assert texts["best"].endswith("It is ahead of every other one.")
     # At a quarter of the data it errs in 16 %, the best small one in 20, from scratch in 40.
     assert f"with 400 images, {BIG} is ahead of {SMALL} by 4.0 points (" in texts["model"]
     assert f"{PRETRAINED} is ahead of none by 24.0 points (" in texts["weights"]

@@ -5,12 +5,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from answers import BENCHMARK, line, said, said_of
-from runs_table import BIG, SMALL, analysis_of, cell, trial
+from runs_table import BIG, SMALL, analysis_of, cell, curve, epochs_frame, trial
 from scripts import script
 
 from results.answer.answer import factor_said
+from results.answer.levers import how_sure
 from results.findings.findings import find
-from results.metric import ACCURACY
+from results.metric import ACCURACY, Metric
 from results.records import PREDICTION_SCHEMA
 
 MIDDLE, PRETRAINED = "resnet34", "IMAGENET1K_V1"
@@ -276,3 +277,164 @@ def test_cells_without_a_seed_in_common_are_not_equal():
     study = analysis_of(rows)
     text = factor_said(study, "model")
     assert text == f"Model: {SMALL} is not told apart from {BIG} and {MIDDLE}."
+    told = " ".join(said_of(study).values())
+    assert f"model {BIG} instead of {SMALL}, difference unknown" in told
+
+
+def test_a_cell_with_an_infinite_loss_is_compared_with_nothing():
+    rows = [
+        trial(0.7 + 0.1 * share + 0.01 * seed, seed=seed, model=model, fraction=share)
+        for share in (0.25, 1.0)
+        for model in (SMALL, BIG)
+        for seed in range(3)
+    ]
+    for row in rows:
+        is_bad = (row["model"], row["fraction"], row["seed"]) == (BIG, 0.25, 0)
+        row["final_test_metric"] = np.inf if is_bad else 1 - row["final_test_accuracy"]
+    study = analysis_of(rows, metric=Metric("mae", "min", "mm"))
+    text = " ".join(said_of(study).values())
+    assert "1,600 images instead of 400, difference unknown" in text
+    assert "inf" not in text
+    assert study.cells.frame["accuracy"].min() == -np.inf
+
+
+def test_no_crossover_is_claimed_where_the_largest_size_has_one_seed():
+    rows = [
+        trial(1 - (error + shift) / 100, seed=seed, model=model, fraction=share)
+        for model, errors, shifts in (
+            (SMALL, (20, 15, 10), (0.1, -0.1, 0.0)),
+            (BIG, (40, 22, 6), (-0.15, 0.05, 0.2)),
+        )
+        for share, error in zip((0.25, 0.5, 1.0), errors, strict=True)
+        for seed, shift in enumerate(shifts if share < 1 else shifts[:1])
+    ]
+    study = analysis_of(rows)
+    assert study.crossovers["verdict"].tolist() == ["not tested: one seed"]
+    assert "overtakes" not in " ".join(said_of(study).values())
+
+
+def test_a_step_that_would_lose_is_not_the_likeliest_to_gain():
+    study = analysis_of(around(0.9) + around(0.7, -0.002, model=BIG))
+    assert how_sure(study) == ""
+    assert said_of(study)["levers"].startswith("Would lose: ")
+    assert "likely the best" not in said_of(study)["levers"]
+
+
+def test_the_nearest_level_is_one_that_is_known():
+    rows = around(0.9) + around(0.85, -0.002, weights="V1") + around(0.88, 0.001, weights="V3")
+    rows += [trial(0.87, weights="V2", seed=seed) for seed in (7, 8)]
+    for weights in ("V1", "V2", "V3"):
+        for row in rows:
+            if row["weights"] == weights:
+                row["final_test_accuracy"] += 0.009 * (weights == "V2")
+    found = analysis_of(rows).comparisons.of("most", "weights")
+    assert [row.level for row in found] == ["V3", "V1", "V2"]
+
+
+def test_the_best_of_those_with_two_seeds_is_not_the_best_of_all():
+    rows = around(0.8) + around(0.6, -0.002, model=BIG)
+    rows.append(trial(0.95, model=MIDDLE, n_parameters=MIDDLE_SIZE))
+    text = said(rows)["best"]
+    assert f"{SMALL} is the most accurate of those with two seeds or more, at 80.0 %" in text
+    assert "every other cell" not in text
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_an_only_cell_that_gives_every_image_one_class_is_said_to(seeds):
+    rows, classes = cell([0.6] * seeds), np.repeat(["a", "b"], [30, 20])
+    told = predicted(rows, {SMALL: classes == "a"})
+    examples = pd.DataFrame({"example": np.arange(50), "class": classes, "place": ""})
+    examples = examples.assign(test_fingerprint="t", copy_of=None)
+    study = analysis_of(rows, predictions=told, examples=examples)
+    assert "though it takes every test image for a" in said_of(study)["best"]
+
+
+def test_a_balanced_accuracy_that_is_not_recorded_is_not_said():
+    rows, classes = cell([0.95] * 3) + cell([0.95] * 3, model=BIG), np.repeat(["a", "b"], [32, 8])
+    right = np.arange(40) % 39 > 0
+    told = predicted(rows, {SMALL: right, BIG: right})
+    examples = pd.DataFrame({"example": np.arange(40), "class": classes, "place": ""})
+    examples = examples.assign(test_fingerprint="t", copy_of=None)
+    study = analysis_of(rows, predictions=told, examples=examples)
+    assert study.is_uneven
+    assert "balanced" not in said_of(study)["best"]
+
+
+def test_percentages_beyond_100_are_not_forecast():
+    rows = cell([0.1, 0.12, 0.13], fraction=0.5) + cell([0.2, 0.21, 0.22])
+    for row in rows:
+        row["final_test_metric"] = 150 - 10 * row["final_test_accuracy"]
+    assert "no forecast" in said(rows, metric=Metric("mape", "min", "%"))["data"]
+
+
+def lossy(rows, values):
+    """Return rows with an own metric, the less the better, by model and seed."""
+    for row in rows:
+        row["final_test_metric"] = values.get((row["model"], row["seed"]), 0.2 + row["seed"] / 100)
+    return rows
+
+
+def test_an_infinite_loss_of_a_tuned_cell_has_no_share_in_what_selection_gains():
+    rows = lossy(cell([0.8] * 3) + cell([0.7] * 3, model=BIG), {(BIG, 1): np.inf})
+    rows[3]["stage"] = "search"
+    found = find(analysis_of(rows, metric=Metric("mae", "min", "mm")))
+    assert "selection-seed" not in set(found["code"])
+
+
+def test_a_recipe_that_ended_in_an_infinite_loss_is_as_bad_as_the_worst():
+    rows = lossy(cell([0.8] * 3), {})
+    for place, lr in enumerate((1e-1, 1e-2, 1e-3, 1e-4)):
+        loss = 0.3 + place / 100 if place else np.inf
+        values = {f"{part}_metric": loss for part in ("latest_val", "final_val", "final_test")}
+        rows.append(trial(0.5, seed=9, stage="search", measured=False, lr=lr) | values)
+    mae = Metric("mae", "min", "mm")
+    study = analysis_of(rows, metric=mae, tuned=("lr",), stated={"lr": 0.1})
+    assert "recipe" not in said_of(study).get("levers", "")
+    found = find(study).set_index("code").loc["search-size", "evidence"]
+    # Of 0.31, 0.32, 0.33 and 0.33 two are 0.3133 at best: 3 of 6 pairs 0.31, 2 of 6 0.32, 1 0.33.
+    assert "gained 0.00667 mm" in found
+
+
+def test_a_value_that_is_none_is_no_seed_that_did_not_complete():
+    rows = lossy(cell([0.8] * 3) + cell([0.7] * 2, model=BIG), {(BIG, 0): None, (BIG, 1): None})
+    rows[2]["final_test_metric"] = None
+    found = find(analysis_of(rows, metric=Metric("mae", "min", "mm"), seeds=(0, 1))).set_index(
+        "code"
+    )
+    assert "no seed has a test value: completed without it" in found.loc["missing-cell", "evidence"]
+
+
+def test_losses_that_are_not_above_0_have_no_spikes():
+    rows = cell([0.8, 0.81])
+    losses = ([-1.0, -1.2, -1.3, -1.4], [0.0, 0.0, 1e-7, 0.0])
+    epochs = [
+        epoch for row, own in zip(rows, losses, strict=True) for epoch in curve(row, val_loss=own)
+    ]
+    assert "loss-spike" not in set(find(analysis_of(rows, epochs=epochs_frame(epochs)))["code"])
+
+
+def test_a_validation_loss_that_is_not_recorded_has_not_fallen():
+    (row,) = cell([0.8])
+    learning = {"train_loss": [0.9, 0.8, 0.6, 0.4], "train_accuracy": [0.5] * 4}
+    epochs = epochs_frame(curve(row, val_loss=[None] * 4, **learning))
+    found = find(analysis_of([row], epochs=epochs)).set_index("code")
+    assert "validation loss" not in found.loc["under-trained", "evidence"]
+
+
+def test_infinite_losses_and_models_without_parameters_and_classes_without_images_warn_of_nothing():
+    # Warnings are errors here.
+    rows = [
+        trial(0.5 + 0.05 * place + 0.01 * seed, seed=seed, model=f"m{place}", n_parameters=number)
+        for place, number in enumerate((0, 10, 20, 30, 40, 50, 60, 70))
+        for seed in range(2)
+    ]
+    for row in rows:
+        row["class_counts"] = "[1600, 0]" if row["model"] == "m0" else "[1599, 1]"
+    endless = curve(rows[0], train_loss=[0.5, np.inf, np.inf, np.inf])
+    assert said_of(analysis_of(rows, epochs=epochs_frame(endless)))["best"]
+
+
+def test_nothing_is_written_with_a_minus_before_zero():
+    percent = Metric("mape", "min", "%")
+    assert percent.value(-0.0, -1.0, 0.0) == "0.0 % (0.0 to 1.0)"
+    assert percent.amount(-0.0, np.nan, np.nan) == "+0.0 points (no ±)"

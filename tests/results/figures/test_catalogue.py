@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
+from runs_table import analysis_of, cell
 from sample import Plan, Row, write
 
 import results
 from results.analysis.analysis import Analysis
 from results.analysis.runs import Design
+from results.figures.curves import cost
 from results.figures.sizes import data_size
 from results.figures.style import COLOURS, count, kept, look, plain
 from results.records import SCHEMAS
@@ -114,6 +116,23 @@ def test_the_logarithmic_axis_names_every_size(tmp_path):
         "1/2\n22,500",
         "1\n45,000",
     ]
+
+
+@pytest.mark.parametrize("accuracies", [(0.9, 1.0), (1.0, 1.0)])
+def test_a_cell_without_error_has_its_place_beside_what_it_costs(accuracies):
+    rows = [row for one, model in zip(accuracies, "ab", strict=True)
+            for row in cell([one, one], model=model)]  # fmt: skip
+    figure = cost(analysis_of(rows))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.canvas.draw()
+    (axes,) = figure.axes
+    marks = np.concatenate(
+        [line.get_xydata() for line in axes.lines if line.get_marker() != "None"]
+    )
+    assert sorted(marks[:, 1]) == pytest.approx(sorted(100 - 100 * one for one in accuracies))
+    places = axes.transAxes.inverted().transform(axes.transData.transform(marks))
+    assert ((places > 0) & (places < 1)).all()
 
 
 def test_one_seed_is_drawn_without_an_interval_and_says_so(tmp_path):

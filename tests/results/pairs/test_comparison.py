@@ -225,6 +225,19 @@ def test_mended_labels_of_the_same_test_images_score_both(tmp_path):
     assert Pair.of(unknown, second).refusal == "not the same test images"
 
 
+@pytest.mark.parametrize("kept", [0, 4])
+def test_what_has_no_predictions_cannot_be_scored_by_mended_labels(tmp_path, kept):
+    plan, right = {"seeds": (0, 1), "fractions": (1.0,)}, np.array([True, True, False, True])
+    first = examined(run(tmp_path, "a", **plan), [0, 0, 0, 1], [10, 11, 12, 13], right)
+    second = examined(run(tmp_path, "b", seed=1, **plan), [0, 0, 1, 1], [11, 10, 13, 12], right)
+    first._tables["predictions"] = first._tables["predictions"].head(kept)
+    pair = Pair.of(first, second)
+    assert pair.mended is None
+    assert pair.refusal == "not the same test images"
+    accuracy = 100 * first.trials()["final_test_accuracy"].mean()
+    assert pair.cells["accuracy_first"].tolist() == pytest.approx([accuracy])
+
+
 def test_equal_numbers_of_images_are_one_level_of_two_pools(tmp_path):
     few, many = run(tmp_path, "few"), run(tmp_path, "many", seed=1)
     for one, pool in ((few, 80), (many, 160)):

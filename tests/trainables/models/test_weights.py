@@ -5,6 +5,7 @@ import shutil
 import threading
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -303,6 +304,12 @@ class Malicious:
         return (os.mkdir, (str(self.target),))
 
 
+def test_torchs_version_and_a_time_with_its_zone_may_stand_beside_weights(tmp_path: Path) -> None:
+    beside = {"version": torch.__version__, "when": datetime.now(UTC)}
+    torch.save({"model": shifted(), **beside}, tmp_path / "a.pth")
+    assert torch.equal(loaded(tmp_path / "a.pth")["conv1.weight"], shifted()["conv1.weight"])
+
+
 def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path) -> None:
     torch.save({"fc.weight": Malicious(tmp_path / "harm")}, tmp_path / "w.pth")
     weights = resolve_weights("resnet18", "mine", str(tmp_path / "w.pth"))
@@ -351,6 +358,14 @@ def test_a_file_that_goes_missing(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"w\.pth cannot be read"):
         check_weights(weights, "resnet18")
     with pytest.raises(WeightsError, match=r"w\.pth cannot be read"):
+        load_weights(fresh(), weights, "resnet18", 10)
+
+
+def test_a_file_that_changes_between_plan_and_trial(tmp_path: Path) -> None:
+    torch.save(shifted(), tmp_path / "w.pth")
+    weights = resolve_weights("resnet18", "mine", str(tmp_path / "w.pth"))
+    torch.save(fresh().state_dict(), tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"w\.pth is not what it was when the study was read"):
         load_weights(fresh(), weights, "resnet18", 10)
 
 
