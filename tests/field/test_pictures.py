@@ -1,6 +1,7 @@
 """Pictures keep their content: depth, transparency, shape; and what cannot be read is said."""
 
 import io
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -201,6 +202,17 @@ def test_images_of_one_colour_are_said(tmp_path: Path) -> None:
 
     _, notes = read(folder(tmp_path / "x", save))
     assert codes(notes)["flat-images"] == codes(notes)["even-images"] == "warning"
+
+
+def test_damaged_images_whose_names_are_no_utf8_are_listed_too(tmp_path: Path) -> None:
+    root = folder(tmp_path / "x", lambda file, _: Image.new("RGB", (16, 16)).save(file))
+    for number in range(2):
+        name = os.fsdecode(b"\xff%d.png" % number)
+        (root / "train/cat" / name).write_bytes(b"no")
+    with pytest.raises(DataError, match="2 images cannot be read, all listed in ") as caught:
+        look_at(Source(source="imagefolder", path=root), [None], None)
+    listed = str(caught.value).partition("all listed in ")[2].partition(";")[0]
+    assert Path(listed).read_bytes().count(b"\xff") == 2
 
 
 def test_all_damaged_images_are_named_at_once_or_left_out(tmp_path: Path) -> None:

@@ -61,10 +61,10 @@ def locked(name: str) -> Iterator[None]:
         folder = cache_folder() / "locks"
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / name).open("a")
+        fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError as problem:
         raise unwritable(problem) from problem
     with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 

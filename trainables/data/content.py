@@ -150,7 +150,7 @@ def _listed(lines: list[str], content: str) -> str:
     file, where = cache_folder() / f"unreadable-{content[:12]}.txt", ""
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n".join(lines) + "\n")
+        file.write_text("\n".join(lines) + "\n", errors="surrogateescape")  # whatever names hold
         where = f", all listed in {file}"
     shown = "".join(f"\n  {line}" for line in lines[:_NAMED])
     more = f"\n  … and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import tempfile
@@ -107,6 +108,15 @@ class TestLock:
         (tmp_path / "file").write_text("")
         monkeypatch.setenv("SCALESTUDY_CACHE", str(tmp_path / "file"))
         message = r"cache folder .*file: .*; free some room there or set SCALESTUDY_CACHE"
+        with pytest.raises(DataError, match=message), locked("a"):
+            pass
+
+    def test_a_file_system_without_locks(self, monkeypatch):
+        def refused(*_):
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(cache.fcntl, "flock", refused)
+        message = "No locks available; free some room there or set SCALESTUDY_CACHE to another"
         with pytest.raises(DataError, match=message), locked("a"):
             pass
 
