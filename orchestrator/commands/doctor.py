@@ -142,8 +142,7 @@ def _ray(address: str | None) -> Check:
     started = time.monotonic()
     try:
         with cluster(address) as nodes:
-            seconds = time.monotonic() - started
-            seen = f"{where}, ready in {seconds:.1f} s; {described(nodes)}"
+            seen = f"{where}, ready in {time.monotonic() - started:.1f} s; {described(nodes)}"
             if not any(node.cpu >= 1 for node in nodes):
                 return Check("Ray", State.BROKEN, seen, "a trial needs a CPU: start Ray with one")
             return Check("Ray", State.OK, seen)

@@ -47,8 +47,7 @@ def judged(stages: Stages, rows: Rows, history: History, taken: tuple[int, ...])
 
 def all_needed(stages: Stages, *_: object) -> set[int]:
     """Judge as if no question were ever settled: the most seeds that there can be."""
-    sizes = [stages.inputs.count(cell.cell["fraction"]) for cell in stages.cells]
-    return questions.in_play(sizes)
+    return questions.in_play([stages.inputs.count(cell.cell["fraction"]) for cell in stages.cells])
 
 
 class State(StrEnum):

@@ -124,7 +124,7 @@ def _one_lr(study: Study) -> Iterator[Finding]:
     weights = [str(level) for level in study.factors["weights"]]
     tuned = study.search is not None and "lr" in study.search.fields
     if rules.shares_lr(weights, tuned or "lr" in study.factors):
-        lr = study.recipe_of(study.cells()[0]).lr
+        lr = next(study.recipe_space.recipes())[1].lr
         pretrained = next(label for label in weights if label != "none")
         yield rules.ONE_LR(
             f"recipe.lr: one lr ({lr:g}) for training from scratch and for fine-tuning "

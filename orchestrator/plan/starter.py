@@ -98,7 +98,10 @@ class Starter:
         digits = self._source["source"] == "digits"
         self._models = list(models or ["resnet18", "resnet34" if digits else "resnet50"])
         # A path is taken from here, not from the file.
-        owns = [(level, parse_weights(level).own) for level in weights or ["none"]]
+        try:
+            owns = [(level, parse_weights(level).own) for level in weights or ["none"]]
+        except ValueError as error:
+            raise StudyError(f"--weights: {error}.") from None
         self._weights = [str(Path(own.path).absolute()) if own else level for level, own in owns]
 
     def start(self) -> tuple[str, list[str]]:
@@ -154,9 +157,8 @@ class Starter:
 
     def _name(self) -> str:
         source = str(self._source["source"])
-        if "path" not in self._source or source.startswith("cifar"):
-            return source
-        name = re.sub(r"[^A-Za-z0-9]", "-", Path(self._data).name)
+        is_place = "path" in self._source and not source.startswith("cifar")
+        name = re.sub(r"[^A-Za-z0-9]", "-", Path(self._data).name if is_place else source)
         return name.strip("-")[:60] or "my-images"
 
     def _price(self, design: Design) -> Price:

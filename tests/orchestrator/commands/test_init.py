@@ -142,6 +142,21 @@ def test_unlike_weights_search_their_learning_rates(images: Path, tmp_path: Path
     assert not [said for said in warnings if "one lr" in said or "early_stopping" in said]
 
 
+def test_data_of_a_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "init_data.py").write_text(
+        "import numpy as np\ndef load():\n"
+        "    parts = [(np.zeros((n, 16, 16, 3), np.uint8), np.arange(n) % 4) for n in (400, 80)]\n"
+        "    return tuple(parts)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    done = init(
+        tmp_path / "s.yaml", "--data", "init_data:load", "--models", "trainables.demo:small"
+    )
+    assert done.exit_code == 0, done.exception
+    study = load_study(tmp_path / "s.yaml")
+    assert (study.name, study.data.source) == ("init-data-load", "init_data:load")
+
+
 def test_without_a_budget_there_is_a_price(tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
     done = init(file, "--models", "shufflenet_v2_x0_5")
@@ -160,6 +175,7 @@ def test_without_a_budget_there_is_a_price(tmp_path: Path) -> None:
         (("--budget", "much"), "--budget much: valid are 3h, 90min"),
         (("--data", "absent"), "--data absent: no folder"),
         (("--models", "resnet19"), "resnet19"),
+        (("--weights", "http://a/b.pth"), "--weights: http://a/b.pth is an address"),
         (("--preset", "demo", "--budget", 1), "--preset goes without --budget"),
     ],
 )

@@ -179,3 +179,17 @@ def test_advice_that_is_followed_silences_the_warning(values: dict[str, Any], bl
     else:
         followed = {**values, block: {**values.get(block, {}), **advice}}
     assert warnings(**followed) == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "search"),
+    [
+        ({"epochs": 4, "schedule": "step"}, {"step_size": [1, 2, 3, 4]}),
+        ({"evaluations": 4, "schedule": "cosine"}, {"steps": [4000, 5000, 6000, 7000]}),
+    ],
+)
+def test_a_recipe_that_only_its_search_completes(
+    recipe: dict[str, Any], search: dict[str, Any]
+) -> None:
+    said = warnings(factors=WEIGHTED, recipe=recipe, search=search)
+    assert any("one lr (0.001) for training from scratch" in warning for warning in said)
