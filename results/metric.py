@@ -89,6 +89,12 @@ class Metric:
         return (best - 100.0 if self.is_percent else -float("inf")), best
 
     @property
+    def widest(self) -> float:
+        """The most that two scores can differ by."""
+        worst, best = self.bounds
+        return best - worst
+
+    @property
     def points(self) -> str:
         """The unit of differences, such as `points`; empty where there is none."""
         return "points" if self.is_percent else self.unit
@@ -137,7 +143,10 @@ class Metric:
         return f"{self.sign * score:g}{' %' if self.is_percent else ''}".replace("-", "−")
 
     def change(self, difference: float) -> str:
-        """Return a difference of scores, such as `+4.1`: what is better has a plus."""
+        """Return a difference of scores, such as `+4.1`: what is better has a plus.
+
+        NaN is `unknown`.
+        """
         if math.isnan(difference):
             return "unknown"
         return f"{difference + 0.0:{'+.1f' if self.is_percent else '+.3g'}}".replace("-", "−")
@@ -150,15 +159,14 @@ class Metric:
         """Return a difference of scores with its interval, such as `4.1 points (2.6 to 5.5)`.
 
         Of points the mean has a sign where 0 lies within the interval, whose ends are cut at the
-        most that there can be; NaN where there is none.
+        most that there can be; NaN where there is none. Without a mean the difference is unknown.
         """
         unit = f" {self.points}".rstrip()
         if math.isnan(mean):
             return "difference unknown"
         if math.isnan(low) or math.isnan(high):
             return f"{self.change(mean)}{unit} (no ±)"
-        worst, best = self.bounds
-        low, high = max(low, worst - best), min(high, best - worst)
+        low, high = max(low, -self.widest), min(high, self.widest)
         if low < 0 < high or not self.is_percent:
             return f"{self.change(mean)}{unit} ({self.change(low)} to {self.change(high)})"
         # An end that is written as 0.0 would look undecided.

@@ -51,6 +51,7 @@ def level_label(factor: str, level: Any, bare: bool = False) -> str:
     if factor == "fraction" and not isinstance(level, str):
         return fraction_label(float(level))
     number = isinstance(level, Real) and not isinstance(level, Integral)
+    # Whole numbers read alike where a gap in their column made them floats.
     text = f"{float(level):{'.0f' if level % 1 == 0 else '.6g'}}" if number else str(level)
     return text if bare or factor in STANDARD_FACTORS else f"{factor} {text}"
 

@@ -64,9 +64,8 @@ class Pass:
         self._silent: set[str] = set()
         self._look_at = 0.0
         self._push(ledger.left())
-        # What is given and fits is told by trials that are known: a recipe of each cell, if any.
-        while len(self._queue) < len(ledger.stages.cells) and ledger.stages.unknown_recipes():
-            self._push(ledger.propose())
+        # Places, and parts of a GPU, are counted by trials that are known: one for each cell.
+        self._fill(len(ledger.stages.cells))
 
     def silent(self, now: float) -> list[str]:
         """Say which trials have given no row for long; return those to be ended for it.
@@ -105,12 +104,12 @@ class Pass:
         if waiting and len(waiting) < len(self.running):
             # The parts that are given back must add up to a GPU.
             return None
-        while not self._queue and self.ledger.stages.unknown_recipes():
-            self._push(self.ledger.propose())
+        self._fill(1)
         if not self._queue:
             return None
         # Under a budget no long trial of a later round begins before its turn.
-        trial_id = self._queue.pop(1 if self.allowance.text else self.slots, self._affords)
+        slots = 1 if self.allowance.text else self.slots
+        trial_id = self._queue.pop(slots, self._affords)
         self._is_capped = trial_id is None and not self.running
         if trial_id is None:
             return None
@@ -118,6 +117,11 @@ class Pass:
         self._spread(wanted.trial, len(self._queue) + len(self.running))
         self.allowance.take(trial_id, self._left(wanted), self.share(wanted.trial))
         return wanted
+
+    def _fill(self, least: int) -> None:
+        """Have recipes proposed until so many trials wait, as long as some are to be proposed."""
+        while len(self._queue) < least and self.ledger.stages.unknown_recipes():
+            self._push(self.ledger.propose())
 
     def _affords(self, trial_id: str) -> bool:
         wanted = self.ledger.stages.wanted[trial_id]
@@ -192,8 +196,10 @@ class Pass:
             return False
         given = report.predictions
         if given is not None and labels is not None and given.classes.shape != labels.shape:
-            shape, there = given.classes.shape, f"the test set has {len(labels)} images"
-            said = f"{self.ledger.study.trainable}: predictions() returned shape {shape}, {there}"
+            said = (
+                f"{self.ledger.study.trainable}: predictions() returned shape "
+                f"{given.classes.shape}, the test set has {len(labels)} images"
+            )
             self.lose(trial_id, FailureKind.REFUSED, said)
             return False
         rows.take(trial_id, report)

@@ -39,8 +39,8 @@ def tell(event: str, wanted: "Wanted", cell: str, **values: Any) -> None:
 class _JsonLines(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         LOGGER.removeHandler(self)
-        said = f"--log {self.baseFilename}: given up, it cannot be written ({sys.exc_info()[1]})."
-        print(said, file=sys.stderr)
+        said = f"--log {self.baseFilename}: given up, it cannot be written ({sys.exc_info()[1]})"
+        print(f"{said}; the run goes on without it.", file=sys.stderr)
 
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")

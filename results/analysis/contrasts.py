@@ -81,8 +81,7 @@ def _infer(board: Board, families: Mapping[str, Family], left_out: Flags) -> pd.
     sizes = [len(family.keys) for family in families.values()]
     kind = np.repeat([name.partition(":")[0] for name in families], sizes)
     adjusted = pd.Series(found.p).groupby(kind).transform(benjamini_hochberg).to_numpy(float)
-    worst, best = board.metric.bounds
-    most = best - worst
+    most = board.metric.widest
     ends = np.where(found.speaks_of != IMAGES, [found.low, found.high], np.nan).clip(-most, most)
     columns = {
         "difference": found.estimate,

@@ -40,8 +40,8 @@ def levers(
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "error", "freedom", "one_seed"])
     frame["best_probability"] = _best_probabilities(frame)
     frame["price"] = _price(frame, design.prices)
-    worst, best = design.metric.bounds
-    frame[["low", "high"]] = frame[["low", "high"]].clip(worst - best, best - worst)
+    most = design.metric.widest
+    frame[["low", "high"]] = frame[["low", "high"]].clip(-most, most)
     order = sorted(frame.index, key=lambda place: rank(frame["gain"][place]))
     return frame.loc[order, [*COLUMNS]].reset_index(drop=True)
 

@@ -290,7 +290,8 @@ def data_said(study: Analysis) -> str:
     if cells.empty or not study.varies("fraction"):
         return ""
     top = cells[cells["fraction"] == cells["fraction"].max()].iloc[0]
-    if (told := where(study.forecasts, {n: top[n] for n in study.others("fraction")})).empty:
+    told = where(study.forecasts, {name: top[name] for name in study.others("fraction")})
+    if told.empty:
         return "Twice the data: no forecast, since only those of accuracies are calibrated."
     row = told.iloc[0]
     name = study.name(top, "fraction")

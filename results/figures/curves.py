@@ -159,7 +159,10 @@ def _name_front(axes: Axes, front: pd.DataFrame, factors: Sequence[str]) -> None
 
 
 def _logarithmic(axes: Axes) -> None:
-    """Use logarithmic axes with plain numbers, but for one where what is drawn has no place."""
+    """Use logarithmic axes with plain numbers, if possible powers of ten, else 1, 2 and 5 times.
+
+    One on which something is drawn at 0 or below stays linear.
+    """
     for axis, set_scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
         if axis.get_data_interval()[0] <= 0:
             continue

@@ -20,11 +20,12 @@ def _fit_findings(study: Analysis) -> Iterator[Finding]:
         cell = cell_name(row, study.factors)
         if row["fit"] == Fit.UNDER:
             fall = row["val_fall"]
-            val = f", the validation loss {('rose', 'fell')[fall > 0]} by {100 * abs(fall):.0f} %"
+            how = "fell" if fall > 0 else "rose"
+            val = f", the validation loss {how} by {100 * abs(fall):.0f} %"
             yield warning(
                 "under-trained",
                 f"over the last quarter of the budget the train loss still fell by "
-                f"{100 * row['train_fall']:.0f} %{val if fall else ''}; train accuracy is "
+                f"{100 * row['train_fall']:.0f} %{val if abs(fall) > 0 else ''}; train accuracy is "
                 f"{row['train_accuracy']:.0f} %",
                 "more epochs: the cell is limited by its budget, not by its data",
                 cell,

@@ -322,11 +322,7 @@ def test_a_step_that_would_lose_is_not_the_likeliest_to_gain():
 
 def test_the_nearest_level_is_one_that_is_known():
     rows = around(0.9) + around(0.85, -0.002, weights="V1") + around(0.88, 0.001, weights="V3")
-    rows += [trial(0.87, weights="V2", seed=seed) for seed in (7, 8)]
-    for weights in ("V1", "V2", "V3"):
-        for row in rows:
-            if row["weights"] == weights:
-                row["final_test_accuracy"] += 0.009 * (weights == "V2")
+    rows += [trial(0.879, weights="V2", seed=seed) for seed in (7, 8)]
     found = analysis_of(rows).comparisons.of("most", "weights")
     assert [row.level for row in found] == ["V3", "V1", "V2"]
 
@@ -336,7 +332,7 @@ def test_the_best_of_those_with_two_seeds_is_not_the_best_of_all():
     rows.append(trial(0.95, model=MIDDLE, n_parameters=MIDDLE_SIZE))
     text = said(rows)["best"]
     assert f"{SMALL} is the most accurate of those with two seeds or more, at 80.0 %" in text
-    assert "every other cell" not in text
+    assert text.endswith("It is ahead of every other one.")
 
 
 @pytest.mark.parametrize("seeds", [1, 3])

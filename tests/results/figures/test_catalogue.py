@@ -120,9 +120,8 @@ def test_the_logarithmic_axis_names_every_size(tmp_path):
 
 @pytest.mark.parametrize("accuracies", [(0.9, 1.0), (1.0, 1.0)])
 def test_a_cell_without_error_has_its_place_beside_what_it_costs(accuracies):
-    rows = [row for one, model in zip(accuracies, "ab", strict=True)
-            for row in cell([one, one], model=model)]  # fmt: skip
-    figure = cost(analysis_of(rows))
+    first, second = accuracies
+    figure = cost(analysis_of(cell([first] * 2, model="a") + cell([second] * 2, model="b")))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure.canvas.draw()
