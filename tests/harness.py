@@ -15,6 +15,7 @@ import forks
 import pandas as pd
 import yaml
 
+from orchestrator.study.blocks import EarlyStopping
 from results.store.store import Store
 from trainables.training.simulated import PACE_VARIABLE
 
@@ -192,3 +193,34 @@ def end(process: forks.Process, number: signal.Signals, limit: float) -> str:
     process.send_signal(number)
     output, _ = process.communicate(timeout=limit)
     return output
+
+
+def recorded_stops(out: Path) -> dict[str, tuple[int, float]]:
+    """Return the rung and the cut-off of every stop in a run directory, by trial."""
+    rows = Store(out).read("trials").to_pandas().query("wanted and status == 'stopped'")
+    stops = rows.set_index("trial_id")[["stopped_at_epoch", "stopped_cutoff"]]
+    return {name: (int(epoch), cutoff) for name, epoch, cutoff in stops.itertuples()}
+
+
+def explained_stops(
+    out: Path, rule: EarlyStopping | None, factors: list[str]
+) -> dict[str, tuple[int, float]]:
+    """Return the stops that the recorded epochs of a run that was never extended call for.
+
+    At each rung those that reached it are compared, all together: of more than `reduction_factor`
+    one in so many goes on, but so many at least, and whoever is level with the last of them.
+    """
+    assert rule
+    trials = Store(out).read("trials").to_pandas().query("wanted and stage == 'search'")
+    epochs = Store(out).read("epochs").to_pandas()
+    factor, stops = rule.reduction_factor, {}
+    for _, race in trials.groupby([*factors, "seed"]):
+        budgets = race.set_index("trial_id").epochs_budget
+        for rung in rule.rungs(int(budgets.max())):
+            rows = epochs[epochs.trial_id.isin(race.trial_id) & (epochs.epoch == rung)]
+            there = rows.set_index("trial_id").val_accuracy.sort_values()
+            kept = max(factor, -(-len(there) // factor))
+            for name, value in there.items() if len(there) > kept else ():
+                if value < there.iloc[-kept] and rung < budgets[name]:
+                    stops[str(name)] = (rung, there.iloc[-kept])
+    return stops

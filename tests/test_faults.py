@@ -17,15 +17,13 @@ from harness import (
     Command,
     assert_same_tables,
     end,
+    explained_stops,
     kill_at_random,
     kill_at_random_operations,
+    recorded_stops,
     table,
 )
 
-from orchestrator.ledger.history import History
-from orchestrator.ledger.ledger import Ledger
-from orchestrator.ledger.stopping import Races
-from orchestrator.study.inputs import find_inputs
 from orchestrator.study.study import study_from
 from results.store.store import Store
 
@@ -259,13 +257,12 @@ def test_no_secret_is_written_out(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_kills_of_a_parallel_search(tmp_path: Path) -> None:
-    """Which recipe is stopped depends on who arrives first; whatever did, the records explain."""
+    """No order in which trials arrive decides who is stopped, nor does any kill."""
     killed = Command(tmp_path, LONG_SEARCH, flags=(), pace=0.1)
     hits = kill_at_random(killed, 20, 12.0, 5)
     killed.finish()
     assert hits >= 12
     study = study_from(LONG_SEARCH)
-    ledger = Ledger(study, find_inputs(study), History(Store(killed.out)))
     trials = Store(killed.out).read("trials").to_pandas().set_index("trial_id")
     epochs = Store(killed.out).read("epochs").to_pandas()
     assert not epochs.duplicated(["trial_id", "epoch"]).any()
@@ -280,16 +277,9 @@ def test_kills_of_a_parallel_search(tmp_path: Path) -> None:
     # A trial may be first trained in another stage, where another recipe has won.
     ours, theirs = (rows.loc[shared].drop(columns="stage") for rows in (ours, theirs))
     pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
-    # The rungs rebuilt from the records give every stop, and no other.
-    ledger.races = Races(study.stopping)
-    stops = {
-        wanted.trial.trial_id: (stop.epoch, stop.cutoff)
-        for wanted, stop, _ in ledger.recorded_stops()
-    }
-    stopped = trials[trials.status == "stopped"]
-    assert len(stopped) > 0
-    recorded = zip(stopped.stopped_at_epoch, stopped.stopped_cutoff, strict=True)
-    assert stops == dict(zip(stopped.index, recorded, strict=True))
+    stopped = recorded_stops(killed.out)
+    assert stopped
+    assert stopped == explained_stops(killed.out, study.stopping, [*study.factors])
     # Every cell has its winner and all its seeds.
     measured = trials[trials.measured]
     assert (measured.status == "completed").all()

@@ -261,13 +261,13 @@ def replay(
         for which, first, factor in itertools.product(groups, grace, reduction_factor):
             rule = EarlyStopping(compare=which, grace=first, reduction_factor=factor)
             rules += [rule] if rule not in rules else []
-        recorded = replaying.recorded_curves(study, History(store, study.metric))
-        found = [replaying.replay(study, recorded, rule) for rule in rules]
-        caveats = replaying.caveats(study, recorded)
+        curves = replaying.recorded_curves(study, History(store, study.metric))
+        found = [replaying.replay(study, curves, rule) for rule in rules]
+        caveats = replaying.caveats(study, curves)
         document.update(
             name=study.name,
-            curves=len(recorded.curves),
-            cut=recorded.cut,
+            curves=len(curves),
+            cut=sum(curve.is_cut for curve in curves),
             caveats=caveats,
             rules=[each.as_json() for each in found],
         )
@@ -278,7 +278,7 @@ def replay(
     from orchestrator.screen.picture import plain_table, say
 
     headings = ("epochs", "saved", "unknown", "kept", "none left", "given up", "worst")
-    title = f"{study.name}: stopping rules on {len(recorded.curves)} curves"
+    title = f"{study.name}: stopping rules on {len(curves)} curves"
     table = plain_table(title, ["rule"], *headings)
     for each in found:
         names = each.rule.compare

@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import asdict
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,6 +135,7 @@ def run(
     with Deadline() as deadline, usage.one_document(as_json) as document:
         show = Lines() if as_json else make_progress()
         with usage.declared(study, settings, reuse) as loaded, written_to(log):
+            report = partial(import_module, "results.report.page")
             summary = run_study(
                 loaded,
                 out,
@@ -142,7 +144,7 @@ def run(
                 autoscale=autoscale,
                 budget=budget,
                 progress=show,
-                meanwhile=_prepare_report if report_too else None,
+                meanwhile=(lambda: report().prepare()) if report_too else None,
             )
         answer = page = None
         findings: list[str] = []
@@ -168,12 +170,6 @@ def run(
     if not as_json:
         print_summary(summary, _again(study, out, settings, reuse), answer, findings, page)
     raise typer.Exit(summary.exit_code)
-
-
-def _prepare_report() -> None:
-    from results.report.page import prepare
-
-    prepare()
 
 
 def _again(

@@ -96,27 +96,32 @@ class Tracking(Wire, Callback):  # type: ignore[misc]
             if isinstance(value, int | float) and math.isfinite(value)
         }
         numbers["training_iteration"] = report.epoch
-        for name, tracked in self._of(trial):
+        for name, tracked in self._of(trial.config["trial_id"]):
             self._call(name, "log_trial_result", iteration, tracked, dict(numbers))
 
     def on_trial_complete(self, trial: TuneTrial, **info: Any) -> None:
-        """End a trial's run."""
-        status = self._work.ledger.rows[trial.config["trial_id"]]["status"]
-        self.on_trial_error(trial, failed=status == Status.FAILED)
+        """End the runs of this trial and of those that it leaves behind; one that waits goes on."""
+        for trial_id in [*self._tracked]:
+            status = self._work.ledger.rows[trial_id]["status"]
+            if status not in (Status.PLANNED, Status.RUNNING):
+                self._end(trial_id, status == Status.FAILED)
 
-    def on_trial_error(self, trial: TuneTrial, failed: bool = True, **info: Any) -> None:
-        """End a trial's run, by default that of one whose worker was lost."""
-        for name, tracked in self._of(trial):
+    def on_trial_error(self, trial: TuneTrial, **info: Any) -> None:
+        """End the run of a trial whose worker was lost."""
+        self._end(trial.config["trial_id"], True)
+
+    def _end(self, trial_id: str, failed: bool) -> None:
+        for name, tracked in self._of(trial_id):
             self._call(name, "log_trial_end", tracked, failed)
-        self._tracked.pop(trial.config["trial_id"], None)
+        self._tracked.pop(trial_id, None)
 
     def on_experiment_end(self, **info: Any) -> None:
         """Wait for what is still on its way."""
         for name in [*self._loggers]:
             self._call(name, "on_experiment_end", [])
 
-    def _of(self, trial: TuneTrial) -> list[tuple[str, Tracked]]:
-        known = self._tracked.get(trial.config["trial_id"], {})
+    def _of(self, trial_id: str) -> list[tuple[str, Tracked]]:
+        known = self._tracked.get(trial_id, {})
         return [(name, known[name]) for name in self._loggers if name in known]
 
     def _call(self, name: str, method: str, *values: object) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -158,20 +158,6 @@ class History:
             rows[last - 1] = with_test(rows[last - 1], found, self.metric)
         return rows
 
-    def arrivals(self) -> Iterator[tuple[str, int, float]]:
-        """Yield (trial_id, epoch, score) in the order in which they were recorded.
-
-        A score is what the metric is on the validation set, negative where less is better. What is
-        recorded beyond a gap is left out. Borrowed trials follow.
-        """
-        order = self._epochs.sort_by("sequence")
-        for batch in order.select(["trial_id", "epoch", "val_metric"]).to_batches():
-            trials, epochs, values = (column.to_pylist() for column in batch.columns)
-            scores = (math.nan if value is None else self.metric.score(value) for value in values)
-            yield from zip(trials, epochs, scores, strict=True)
-        for lender in self.lenders:
-            yield from (one for one in lender.arrivals() if self.borrowed.get(one[0]) is lender)
-
     def status(self, trial_id: str) -> Status | None:
         """Return what became of a trial, or None where it was never planned."""
         home = self.borrowed.get(trial_id, self)
@@ -182,12 +168,6 @@ class History:
     def is_begun(self, trial_id: str) -> bool:
         """Return whether epochs of a trial are recorded that did not end in a failure."""
         return self.epochs_done(trial_id) > 0 and self.status(trial_id) is not Status.FAILED
-
-    def has_facts(self, trial_id: str) -> bool:
-        """Return whether what is known once per trial is recorded, as far as it was ever told."""
-        row = self.borrowed.get(trial_id, self).trials.get(trial_id, {})
-        known = any(row.get(name) is not None for name in ("n_parameters", "subset_hash"))
-        return known or row.get("status") == Status.STOPPED.value
 
     def is_tested(self, trial_id: str, budget: int) -> bool:
         """Return whether what the test set says at the end of a budget is recorded."""

@@ -74,8 +74,6 @@ class Ledger:
         self.rows = Rows(history)
         self.outcomes: dict[str, Outcome] = {}
         """What became of each trial that is not open any more."""
-        self._factless: dict[str, Stop] = {}
-        """Stops of trials whose worker has to tell once more what is known once per trial."""
         self._undecided: dict[int, set[str]] = {}
         self.judge: Judge = judged
         """Says at a look which cells need more seeds."""
@@ -122,17 +120,31 @@ class Ledger:
         model = model_labels(self.study.factors["model"])[levels["model"]]
         return levels | {"model": model, "fraction": self.inputs.share(levels["fraction"])}
 
-    def arrive(self, wanted: Wanted, epoch: int, score: float) -> Stop | None:
-        """Enter a trial's score at an epoch; return a stop if it goes no further."""
-        if known := self._factless.pop(wanted.trial.trial_id, None):
-            return known
-        budget, group = wanted.trial.recipe.intervals, self.stages.group(wanted)
-        return self.races.arrive(wanted.trial.trial_id, group, epoch, score, budget)
+    def arrive(self, wanted: Wanted, epoch: int, score: float) -> None:
+        """Enter a trial's score at an epoch."""
+        self.races.arrive(wanted.trial.trial_id, epoch, score)
+        if self._proposer and wanted.trial.trial_id in self.races.waiting:
+            # All recipes are proposed before anybody goes on.
+            self._proposer.tell(wanted, Outcome(Status.STOPPED, score))
+
+    def decisions(self) -> list[tuple[Wanted, Stop | None]]:
+        """Return whose fate is decided since it was asked last: a stop, or None to go on."""
+        # Until all recipes are known, somebody may still come.
+        decided = {} if self.stages.unknown_recipes() else self.races.decide()
+        return [(self.stages.wanted[trial_id], stop) for trial_id, stop in decided.items()]
+
+    def rungs(self, wanted: Wanted, end: int) -> list[int]:
+        """Return the epochs before another at which a trial is compared with its rivals."""
+        rule = self.study.stopping if self.stages.group(wanted) else None
+        return rule.rungs(end) if rule else []
 
     def recorded(self, wanted: Wanted) -> int:
         """Return how many epochs of a trial a worker need not tell of any more."""
-        done = self.rows[wanted.trial.trial_id].get("epochs_done") or 0
-        return done - (wanted.trial.trial_id in self._factless)
+        row = self.rows[wanted.trial.trial_id]
+        facts = [row.get(name) for name in ("n_parameters", "subset_hash")]
+        # A killed run may have recorded an epoch and not what came with it, once per trial.
+        is_untold = wanted.trial.trial_id not in self.outcomes and facts == [None, None]
+        return max(0, (row.get("epochs_done") or 0) - is_untold)
 
     def end(self, wanted: Wanted, outcome: Outcome, **values: Any) -> list[Wanted]:
         """Note what became of a trial; return the trials that are to be trained because of it.
@@ -153,8 +165,7 @@ class Ledger:
             trial_id = proposed.trial.trial_id
             if self._proposer and (outcome := self.outcomes.get(trial_id)):
                 # Tried elsewhere: the races and the proposer hear of it here.
-                for epoch in range(1, self.history.epochs_done(trial_id) + 1):
-                    self.arrive(proposed, epoch, self.history.score(trial_id, epoch))
+                self._replay(proposed)
                 self._proposer.tell(proposed, outcome)
         settled = self._settle(cell)
         return self._open([*([proposed] if proposed else []), *settled, *self._look()])
@@ -180,14 +191,12 @@ class Ledger:
     def _take_stock(self) -> None:
         for wanted in [*self.stages.wanted.values()]:
             self._enter(wanted, unfinished=True)
-        for wanted, stop, score in self.recorded_stops():
-            trial_id = wanted.trial.trial_id
-            if trial_id in self.outcomes:
-                continue
-            if self.history.has_facts(trial_id):
-                self._note(wanted, Outcome(Status.STOPPED, score), **self.columns(stop))
-            else:
-                self._factless[trial_id] = stop
+        for wanted in self.stages.wanted.values():
+            self._replay(wanted)
+        # Stops that a crash kept from being marked, and those that a larger budget brings.
+        for wanted, stop in self.decisions():
+            if stop:
+                self._note(wanted, Outcome(Status.STOPPED, stop.score), **self.columns(stop))
         for cell in self.stages.cells:
             self._settle(cell)
         self._look()
@@ -200,24 +209,16 @@ class Ledger:
             self._undecided[cell.index] = kept
         self.rows.disown(unwanted)
 
+    def _replay(self, wanted: Wanted) -> None:
+        """Enter what is recorded of a trial in the races: its rungs, and how far it has come."""
+        done = self.recorded(wanted)
+        for epoch in (*self.rungs(wanted, done), done) if done else ():
+            self.arrive(wanted, epoch, self.history.score(wanted.trial.trial_id, epoch))
+
     def columns(self, stop: Stop) -> dict[str, float]:
         """Return the trial columns that tell of a stop."""
         cutoff = self.study.metric.score(stop.cutoff)
         return {"stopped_at_epoch": stop.epoch, "stopped_cutoff": cutoff}
-
-    def recorded_stops(self) -> list[tuple[Wanted, Stop, float]]:
-        """Enter all that is recorded in the races; return the stops at a last recorded epoch.
-
-        Among them are those that a crash kept from being marked, and those that a larger budget
-        would let go on.
-        """
-        stopped = []
-        for trial_id, epoch, score in self.history.arrivals():
-            wanted = self.stages.wanted.get(trial_id)
-            stop = self.arrive(wanted, epoch, score) if wanted else None
-            if wanted and stop and epoch == self.history.epochs_done(trial_id):
-                stopped.append((wanted, stop, score))
-        return stopped
 
     def _enter(self, wanted: Wanted, *, unfinished: bool = False) -> None:
         """Enter what is recorded of a trial, here or where it is lent; `unfinished` ones too."""
@@ -228,12 +229,15 @@ class Ledger:
         if lender := self.history.borrowed.get(trial_id):
             self.rows.borrow(wanted, lender)
         self.rows.declare(wanted, outcome, measured=self.stages.is_measured(trial_id))
+        self.races.join(trial_id, self.stages.group(wanted), wanted.trial.recipe.intervals)
         if outcome:
             self.outcomes[trial_id] = outcome
+            self.races.leave(trial_id)
 
     def _note(self, wanted: Wanted, outcome: Outcome, **values: Any) -> None:
         self.rows.end(wanted.trial.trial_id, outcome.status, **values)
         self.outcomes[wanted.trial.trial_id] = outcome
+        self.races.leave(wanted.trial.trial_id)
         if self._proposer:
             self._proposer.tell(wanted, outcome)
 

@@ -122,6 +122,7 @@ class Pass:
         """Have recipes proposed until so many trials wait, as long as some are to be proposed."""
         while len(self._queue) < least and self.ledger.stages.unknown_recipes():
             self._push(self.ledger.propose())
+        self._decide()
 
     def _affords(self, trial_id: str) -> bool:
         wanted = self.ledger.stages.wanted[trial_id]
@@ -173,6 +174,7 @@ class Pass:
             checkpoint_folder=str(checkpoint_folder),
             checkpoint_seconds=study.checkpoint_seconds,
             keep_checkpoints=study.keep_checkpoints,
+            rungs=tuple(self.ledger.rungs(wanted, wanted.trial.recipe.intervals)),
             places=places if is_lent and share.cpu <= study.resources.cpu else None,
             folders=own_folders(),
         )
@@ -211,19 +213,30 @@ class Pass:
         """Decide about a trial that has trained an epoch; return whether the trial goes on.
 
         `score` is what the metric is on the validation set, negative where less is better, or NaN;
-        `finished` says that its budget ends.
+        `finished` says that its budget ends. One that waits for its rivals gives its place back.
         """
-        wanted = self.running[trial_id]
-        stop, metric = self.ledger.arrive(wanted, epoch, score), self.ledger.study.metric
+        wanted, metric = self.running[trial_id], self.ledger.study.metric
         value = {f"val_{metric.column}": metric.score(score)}
         self._tell("epoch", wanted, epoch=epoch, **value)
+        self.ledger.arrive(wanted, epoch, score)
         if finished:
             self._tell("completed", wanted, **value)
             self._close(wanted, Outcome(Status.COMPLETED, score))
-        elif stop:
-            self._tell("stopped", wanted, epoch=stop.epoch, cutoff=metric.score(stop.cutoff))
-            self._close(wanted, Outcome(Status.STOPPED, score), **self.ledger.columns(stop))
+        self._decide()
+        if trial_id in self.ledger.races.waiting:
+            self._tell("waiting", wanted, epoch=epoch)
+            self._requeue(trial_id, None)
         return trial_id in self.running
+
+    def _decide(self) -> None:
+        """Stop those that fell behind; those that waited and go on wait for a place."""
+        for wanted, stop in self.ledger.decisions():
+            if stop:
+                told = self.ledger.columns(stop)
+                self._tell("stopped", wanted, epoch=stop.epoch, cutoff=told["stopped_cutoff"])
+                self._close(wanted, Outcome(Status.STOPPED, stop.score), **told)
+            elif wanted.trial.trial_id not in self.running:
+                self._push([wanted])
 
     def lose(self, trial_id: str, kind: FailureKind, message: str) -> None:
         """Note that a trial could not go on: try it again where that may help, else give it up.
@@ -271,20 +284,26 @@ class Pass:
                 self._requeue(trial_id, None)
 
     def _close(self, wanted: Wanted, outcome: Outcome, **values: Any) -> None:
-        del self.running[wanted.trial.trial_id]
-        self._heard.pop(wanted.trial.trial_id, None)
-        self.allowance.end(wanted.trial.trial_id, self._left(wanted))
+        self._leave(wanted)
         self._push(self.ledger.end(wanted, outcome, **values))
+        self._decide()
 
     def _requeue(self, trial_id: str, reason: str | None) -> None:
         self.ledger.rows.requeue(trial_id, reason)
-        self._heard.pop(trial_id, None)
-        self.allowance.end(trial_id, self._left(self.running[trial_id]))
-        self._push([self.running.pop(trial_id)])
+        wanted = self.running[trial_id]
+        self._leave(wanted)
+        self._push([wanted])
+
+    def _leave(self, wanted: Wanted) -> None:
+        self._heard.pop(wanted.trial.trial_id, None)
+        if self.running.pop(wanted.trial.trial_id, None):
+            self.allowance.end(wanted.trial.trial_id, self._left(wanted))
 
     def _push(self, trials: Iterable[Wanted]) -> None:
         for wanted in trials:
             trial_id, place = wanted.trial.trial_id, (wanted.cell, wanted.round)
+            if trial_id in self.ledger.races.waiting:
+                continue
             # In rounds, every cell shows early; without, only length counts.
             turn = wanted.round if self.ledger.study.order == "fair" else 0
             turn = -1 if trial_id in self._need_whole else turn

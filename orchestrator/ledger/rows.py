@@ -196,9 +196,9 @@ class Rows(Mapping[str, Row]):
             # More may be recorded, of a study that asked for more.
             values |= self._finals(epochs[: self[trial_id]["epochs_budget"]])
         self.ended.append(trial_id)
-        # One that ended elsewhere did so then.
-        ended = _now() if begun else self[trial_id].get("ended_at") or _now()
-        self.update(trial_id, {**values, "status": status.value, "ended_at": ended})
+        # One that ended elsewhere did so then, and one that waited when it gave its place back.
+        ended = None if begun and begun.slot is not None else self[trial_id].get("ended_at")
+        self.update(trial_id, {**values, "status": status.value, "ended_at": ended or _now()})
 
     def requeue(self, trial_id: str, reason: str | None) -> None:
         """Note that a trial goes back to the plan; where it failed, for a reason."""

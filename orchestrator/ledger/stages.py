@@ -217,6 +217,6 @@ def recorded_outcome(history: History, study: Study, wanted: Wanted) -> Outcome 
     if is_stopped and study.stopping:
         at, done = history.trials[trial_id]["stopped_at_epoch"] or 0, history.epochs_done(trial_id)
         # Where the rule has no rung any more, its stops do not stand.
-        if study.stopping.is_rung(at) and 0 < at <= done:
+        if at in study.stopping.rungs(at + 1) and at <= done:
             return Outcome(Status.STOPPED, history.score(trial_id, done))
     return None

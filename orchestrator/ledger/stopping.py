@@ -1,10 +1,10 @@
 """Early stopping that never lets unlike trials compete: one race per group.
 
-Asynchronous successive halving (Li et al., *A System for Massively Parallel Hyperparameter
-Tuning*, MLSys 2020) in its stopping variant, as Ray's `AsyncHyperBandScheduler` has it: a trial
-that reaches a rung goes on if its value is not below the (1 − 1/reduction_factor) quantile of
-what the rung held before. Other than there, a rung stops nobody before it holds
-`reduction_factor` results, NaN ranks worst, and the rungs are rebuilt from records.
+Successive halving (Jamieson and Talwalkar, *Non-stochastic Best Arm Identification*, AISTATS 2016):
+a trial that reaches a rung waits there for its rivals, and one in `reduction_factor` of them goes
+on, but so many at least, that the choice at the end is one. Unlike in the asynchronous form (Li et
+al., MLSys 2020) the first to come are not sure to go on, and who is stopped depends on no order of
+arrival and on no number of places. The rungs are rebuilt from records.
 """
 
 import math
@@ -16,6 +16,9 @@ from typing import Any
 from orchestrator.study.blocks import EarlyStopping
 from results.ranking import rank
 
+Group = tuple[str, ...]
+"""Names the race that a trial runs in."""
+
 
 @dataclass(frozen=True)
 class Stop:
@@ -24,10 +27,11 @@ class Stop:
     epoch: int
     """The rung, in evaluation intervals."""
     cutoff: float
-    """Score that the trial fell below."""
+    score: float
+    """Score that the trial fell below, and its own."""
 
 
-def group_of(compare: str | Iterable[str], levels: Mapping[str, Any], seed: int) -> tuple[str, ...]:
+def group_of(compare: str | Iterable[str], levels: Mapping[str, Any], seed: int) -> Group:
     """Return the race that a trial of these levels and this seed runs in.
 
     `compare` is `cell`, or the factors whose levels competitors share.
@@ -38,23 +42,14 @@ def group_of(compare: str | Iterable[str], levels: Mapping[str, Any], seed: int)
 
 
 def cutoff_of(values: Sequence[float], reduction_factor: int) -> float:
-    """Return the value that the next arrival at a rung must reach.
+    """Return the score of the last trial that goes on from a rung, by what the rung holds.
 
-    That is the linearly interpolated (1 − 1/reduction_factor) quantile of what the rung holds, NaN
-    below everything; −inf where it holds fewer than `reduction_factor` results.
+    One in `reduction_factor` goes on, but so many at least; −inf where that is all of them. NaN
+    ranks worst.
     """
-    if len(values) < reduction_factor:
-        return -math.inf
-    ranked = sorted(-rank(value) for value in values)
-    position = (1 - 1 / reduction_factor) * (len(ranked) - 1)
-    low = math.floor(position)
-    share = position - low
-    if share == 0 or ranked[low] == ranked[low + 1]:
-        return ranked[low]
-    # Between a diverged trial and a sound one there is nothing to interpolate.
-    if ranked[low] == -math.inf:
-        return -math.inf
-    return ranked[low] + share * (ranked[low + 1] - ranked[low])
+    ranked = sorted((-rank(value) for value in values), reverse=True)
+    kept = max(reduction_factor, math.ceil(len(ranked) / reduction_factor))
+    return ranked[kept - 1] if kept < len(ranked) else -math.inf
 
 
 class Races:
@@ -62,25 +57,61 @@ class Races:
 
     def __init__(self, rule: EarlyStopping | None) -> None:
         self._rule = rule
-        self._held: defaultdict[tuple[tuple[str, ...], int], list[float]] = defaultdict(list)
-        """Scores that a group's rung holds, by group and epoch."""
-        self._seen: dict[str, int] = {}
+        self._groups: dict[str, Group] = {}
+        self._members: defaultdict[Group, dict[str, int]] = defaultdict(dict)
+        """Budgets of the trials that have not ended, in evaluation intervals."""
+        self._held: defaultdict[Group, defaultdict[int, dict[str, float]]]
+        self._held = defaultdict(lambda: defaultdict(dict))
+        """Scores that the rungs hold, by epoch."""
+        self._changed: set[Group] = set()
+        self.waiting: dict[str, int] = {}
+        """Trials of which it is not decided yet whether they go on, and the rungs they wait at."""
 
-    def arrive(
-        self, trial_id: str, group: tuple[str, ...] | None, epoch: int, value: float, budget: int
-    ) -> Stop | None:
-        """Enter a trial's score at an epoch, once; return a stop if it goes no further.
+    def join(self, trial_id: str, group: Group | None, budget: int) -> None:
+        """Enter a trial and its budget, in intervals; nothing stops one without a group."""
+        if self._rule and group:
+            self._groups[trial_id] = group
+            self._members[group][trial_id] = budget
 
-        Epochs and the budget are intervals, from 1; at the budget nothing is left to stop. Nothing
-        stops a trial without a group.
+    def leave(self, trial_id: str) -> None:
+        """Take note that a trial has ended: nobody waits for it any more."""
+        group = self._groups.get(trial_id)
+        if group and self._members[group].pop(trial_id, 0):
+            self._changed.add(group)
+
+    def arrive(self, trial_id: str, epoch: int, value: float) -> None:
+        """Enter a trial's score at an epoch, once; at its budget nothing is left to stop."""
+        group = self._groups.get(trial_id)
+        if not self._rule or not group or trial_id in self._held[group].get(epoch, ()):
+            return
+        # A recorded one has gone on since.
+        self.waiting.pop(trial_id, None)
+        if epoch in self._rule.rungs(epoch + 1):
+            self._held[group][epoch][trial_id] = value
+            self._changed.add(group)
+            if epoch < self._members[group].get(trial_id, 0):
+                self.waiting[trial_id] = epoch
+
+    def decide(self) -> dict[str, Stop | None]:
+        """Return what is decided since it was asked last: stops, and None for who goes on.
+
+        Call it once all trials have joined that there will be.
         """
-        rule = self._rule
-        if group is None or rule is None or epoch <= self._seen.get(trial_id, 0):
-            return None
-        self._seen[trial_id] = epoch
-        if not rule.is_rung(epoch):
-            return None
-        held = self._held[group, epoch]
-        cutoff = cutoff_of(held, rule.reduction_factor)
-        held.append(value)
-        return Stop(epoch, cutoff) if epoch < budget and -rank(value) < cutoff else None
+        decided: dict[str, Stop | None] = {}
+        while self._rule and self._changed:
+            group = self._changed.pop()
+            members = self._members[group]
+            # Whoever stops at one rung is not awaited at those after it.
+            for epoch, held in sorted(self._held[group].items()):
+                # The last to join are likely the last to come.
+                late = (name for name in reversed(members) if name not in held)
+                if any(epoch <= members[name] for name in late):
+                    continue
+                cutoff = cutoff_of([*held.values()], self._rule.reduction_factor)
+                for trial_id in [name for name in held if self.waiting.get(name) == epoch]:
+                    del self.waiting[trial_id]
+                    decided[trial_id] = None
+                    if -rank(held[trial_id]) < cutoff:
+                        decided[trial_id] = Stop(epoch, cutoff, held[trial_id])
+                        self.leave(trial_id)
+        return decided

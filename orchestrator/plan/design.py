@@ -192,8 +192,8 @@ def _idle_stopping(study: Study, stages: Stages) -> Iterator[Finding]:
         advice = "add a search, or compare: [fraction] for a race"
     elif largest <= rule.reduction_factor:
         why = (
-            f"at most {largest} trials compete and a rung stops nobody before it holds "
-            f"{rule.reduction_factor} results"
+            f"at most {largest} trials compete and {rule.reduction_factor} at least go on from "
+            "each rung"
         )
         advice = "search more recipes, or lower reduction_factor"
     elif longest and rule.grace >= longest:

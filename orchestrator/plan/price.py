@@ -127,12 +127,14 @@ def price_of(forecast: Forecast, at_once: int) -> Price:
 
 def _cost(forecast: Forecast, stays: Sequence[Stay], resource: str) -> Cost:
     low, high, basis = forecast.band(stays)
-    seconds = sum(stay.seconds for stay in stays)
+    trials = {stay.wanted.trial.trial_id: stay.wanted.trial for stay in stays}
+    done = forecast.ledger.history.epochs_done
+    seconds, epochs = sum(stay.seconds for stay in stays), sum(stay.intervals for stay in stays)
     hours = seconds * getattr(forecast.share, resource) / 3600
     return Cost(
-        trials=len(stays),
-        epochs=forecast.epochs(stays),
-        saved=sum(stay.wanted.trial.recipe.intervals - stay.intervals for stay in stays),
+        trials=len(trials),
+        epochs=epochs,
+        saved=sum(trial.recipe.intervals - done(name) for name, trial in trials.items()) - epochs,
         seconds=Band(seconds * low, seconds, seconds * high),
         hours=Band(hours * low, hours, hours * high),
         basis=basis,
@@ -143,13 +145,16 @@ def _disk(forecast: Forecast, schedule: Schedule, at_once: int) -> dict[str, flo
     study, inputs = forecast.ledger.study, forecast.ledger.inputs
     trials = [wanted.trial for wanted in schedule.wanted]
     told = sum(inputs.tests(study, trial) > 0 for trial in trials)
-    # The largest may all be under way together.
+    # The largest may all be under way together, and all that compete may wait at a rung.
     largest = sorted((_parameters(trial, inputs) for trial in trials), reverse=True)
+    rivals = filter(forecast.ledger.stages.group, schedule.wanted)
+    waiting = sum(_parameters(wanted.trial, inputs) for wanted in rivals)
+    held = max(waiting, sum(largest[:at_once]))
     kept = {"none": 0, "best": 1, "last": 1, "all": 2}[study.keep_checkpoints]
     return {
         "rows": sum(_TRIAL_BYTES + _EPOCH_BYTES * trial.recipe.intervals for trial in trials),
         "predictions": _PREDICTION_BYTES * inputs.n_test * told,
-        "checkpoints": _STATE_BYTES * float(sum(largest[:at_once]) + kept * sum(largest)),
+        "checkpoints": _STATE_BYTES * float(held + kept * sum(largest)),
         "report": _REPORT_BYTES,
     }
 

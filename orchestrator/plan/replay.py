@@ -25,12 +25,15 @@ class Curve:
     seed: int
     budget: int
     """Evaluation intervals of the whole trial."""
-    done: int
-    """Intervals recorded without a gap, at most the budget."""
+    scores: list[float]
+    """By the metric on the validation set after each interval that is recorded without a gap."""
     failed: bool = False
     """Whether it ended in an error: no rule would have trained it further."""
-    score: float = math.nan
-    """By the metric at the end of the budget; NaN where the curve does not reach it."""
+
+    @property
+    def done(self) -> int:
+        """Intervals recorded."""
+        return len(self.scores)
 
     @property
     def is_cut(self) -> bool:
@@ -41,21 +44,6 @@ class Curve:
     def asked(self) -> int:
         """Intervals that training takes where no rule stops it."""
         return self.done if self.failed else self.budget
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """All curves of a run that compete or may compete, and the order in which they arrived."""
-
-    curves: dict[str, Curve]
-    """By trial_id, in the order of the trial records."""
-    arrivals: Sequence[tuple[str, int, float]]
-    """(trial_id, epoch, score on the validation set), as recorded."""
-
-    @property
-    def cut(self) -> int:
-        """Trials that are recorded only up to where the run stopped them, or has come to."""
-        return sum(curve.is_cut for curve in self.curves.values())
 
 
 @dataclass(frozen=True)
@@ -91,45 +79,36 @@ class Replay:
         return {**values.pop("rule").model_dump(), "own": values.pop("is_own"), **values}
 
 
-def recorded_curves(study: Study, history: History) -> Recorded:
-    """Return the curves of a run that stopping rules can be replayed on.
+def recorded_curves(study: Study, history: History) -> list[Curve]:
+    """Return the curves of a run that compete or may compete.
 
     Those of the search where there is one, else all: a study without a search becomes a race.
     """
-    curves = {}
+    curves = []
     for trial_id, row in history.trials.items():
         if not row["wanted"] or (study.search and row["seed"] != study.search_seed):
             continue
         budget = row["epochs_budget"] or 0
         done = min(history.epochs_done(trial_id), budget)
-        score = history.score(trial_id, budget) if done == budget > 0 else math.nan
+        scores = [*map(study.metric.score, history.column(trial_id, "val_metric")[:done].tolist())]
         levels = {factor: row[factor] for factor in study.factors}
         failed = row["status"] == Status.FAILED
-        curves[trial_id] = Curve(trial_id, levels, row["seed"], budget, done, failed, score)
-    arrivals = [
-        (trial_id, epoch, value)
-        for trial_id, epoch, value in history.arrivals()
-        if trial_id in curves and epoch <= curves[trial_id].done
-    ]
-    return Recorded(curves, arrivals)
+        curves.append(Curve(trial_id, levels, row["seed"], budget, scores, failed))
+    return curves
 
 
-def caveats(study: Study, recorded: Recorded) -> list[str]:
+def caveats(study: Study, curves: Sequence[Curve]) -> list[str]:
     """Return sentences on what a replay of recorded curves cannot know."""
-    if not recorded.curves:
+    if not curves:
         return ["No curve is recorded that a rule could act on."]
     said = []
-    if recorded.cut:
+    if cut := sum(curve.is_cut for curve in curves):
         said.append(
-            f"{recorded.cut} of {len(recorded.curves)} curves are cut: the run stopped these "
+            f"{cut} of {len(curves)} curves are cut: the run stopped these "
             "trials, or has not finished them, so that no rule can be followed beyond that, and "
             "one of them may be the true winner. "
             "A run with early_stopping: none records all curves whole."
         )
-    said.append(
-        "Results are replayed in the order in which they were recorded; a run under another rule "
-        "frees places earlier and has another order."
-    )
     if not study.search:
         said.append(
             "This study has no search: each cell and seed is one trial, so that a rule that "
@@ -138,22 +117,27 @@ def caveats(study: Study, recorded: Recorded) -> list[str]:
     return said
 
 
-def stops(rule: EarlyStopping, recorded: Recorded) -> dict[str, int]:
+def stops(rule: EarlyStopping, curves: Sequence[Curve]) -> dict[str, int]:
     """Return the epoch at which a rule stops each trial that it stops."""
     races = Races(rule)
     stopped: dict[str, int] = {}
-    for trial_id, epoch, value in recorded.arrivals:
-        curve = recorded.curves[trial_id]
+    for curve in curves:
         group = group_of(rule.compare, curve.levels, curve.seed)
-        if trial_id not in stopped and races.arrive(trial_id, group, epoch, value, curve.budget):
-            stopped[trial_id] = epoch
+        races.join(curve.trial_id, group, curve.budget)
+    for rung in rule.rungs(1 + max((curve.budget for curve in curves), default=0)):
+        for curve in curves:
+            if curve.done < rung:
+                # Nobody knows what a cut one would have come to.
+                races.leave(curve.trial_id)
+            elif curve.trial_id not in stopped:
+                races.arrive(curve.trial_id, rung, curve.scores[rung - 1])
+        stopped |= {name: stop.epoch for name, stop in races.decide().items() if stop}
     return stopped
 
 
-def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
+def replay(study: Study, curves: Sequence[Curve], rule: EarlyStopping) -> Replay:
     """Return what any rule, the study's own among them, would have made of recorded curves."""
-    stopped = stops(rule, recorded)
-    curves = [*recorded.curves.values()]
+    stopped = stops(rule, curves)
     contests: dict[tuple[Any, ...], list[Curve]] = defaultdict(list)
     for curve in curves:
         own = () if study.search else (curve.seed,)
@@ -168,10 +152,9 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
     trained = sum(stopped.get(curve.trial_id, curve.done) for curve in curves)
     unknown = sum(curve.asked - curve.done for curve in curves if curve.trial_id not in stopped)
     size, (worst, _) = abs(study.metric.scale), study.metric.bounds
+    ends = [[size * curve.scores[-1] for curve in pair] for pair in won]
     # A winner that diverged is as bad as one that is always wrong.
-    values = [
-        [worst if math.isnan(one.score) else size * one.score for one in pair] for pair in won
-    ]
+    values = [[worst if math.isnan(end) else end for end in pair] for pair in ends]
     regrets = [0.0 if best == own else best - own for best, own in values]
     return Replay(
         rule,
@@ -192,5 +175,5 @@ def replay(study: Study, recorded: Recorded, rule: EarlyStopping) -> Replay:
 
 def _winner(curves: Sequence[Curve]) -> Curve | None:
     """Return the trial that a search would choose, as `Stages.settle` does."""
-    whole = [curve for curve in curves if not (curve.failed or curve.is_cut)]
-    return min(whole, key=lambda curve: (rank(curve.score), curve.trial_id), default=None)
+    whole = [curve for curve in curves if curve.done and not (curve.failed or curve.is_cut)]
+    return min(whole, key=lambda curve: (rank(curve.scores[-1]), curve.trial_id), default=None)

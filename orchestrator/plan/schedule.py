@@ -16,18 +16,17 @@ from orchestrator.ledger.passes import Pass
 from orchestrator.ledger.stages import Wanted
 from orchestrator.placement.shares import Share
 from orchestrator.plan.durations import FACTORS, Basis, Durations
-from orchestrator.study.blocks import EarlyStopping
 
 
 @dataclass(frozen=True)
 class Stay:
-    """One trial's time on a place, in seconds from the start of the pass."""
+    """One of a trial's times on a place, in seconds from the start of the pass."""
 
     wanted: Wanted
     start: float
     end: float
     intervals: int
-    """Evaluation intervals trained, those recorded before included."""
+    """Evaluation intervals trained."""
 
     @property
     def seconds(self) -> float:
@@ -40,7 +39,7 @@ class Schedule:
     """When each trial would run."""
 
     stays: list[Stay] = field(default_factory=list)
-    """Each trial's time on a place, in the order of their ends."""
+    """Times of trials on a place, in the order of their ends."""
     wanted: list[Wanted] = field(default_factory=list)
     """All trials that the study has come to want, recorded ones included."""
 
@@ -56,14 +55,10 @@ class Schedule:
 
     def bound(self, places: int) -> float:
         """Return what no order on so many places beats: the longest trial, or all work spread."""
-        longest = max((stay.seconds for stay in self.stays), default=0.0)
-        return max(longest, self.seconds / places)
-
-
-def _next_look(wanted: Wanted, epoch: int, rule: EarlyStopping | None) -> int:
-    """Return the next epoch at which something is decided: a rung, or the end."""
-    budget = wanted.trial.recipe.intervals
-    return next(filter(rule.is_rung, range(epoch + 1, budget)), budget) if rule else budget
+        held: defaultdict[str, float] = defaultdict(float)
+        for stay in self.stays:
+            held[stay.wanted.trial.trial_id] += stay.seconds
+        return max(self.seconds / places, *held.values(), 0.0)
 
 
 class Forecast:
@@ -90,47 +85,45 @@ class Forecast:
         the whole of training, in which a race stops the worse. Nothing is assumed of how curves
         look.
         """
-        study, generator = self.ledger.study, np.random.default_rng(0)
-        ledger = Ledger(study, self.ledger.inputs, self.ledger.history)
+        ledger = Ledger(self.ledger.study, self.ledger.inputs, self.ledger.history)
         ledger.judge = self.judge
         work = Pass(
             ledger, self.durations.seconds, lambda _: self.share, lambda _, shortage: shortage
         )
-        rule, schedule = study.stopping, Schedule()
-        events: list[tuple[float, int, str, int, float]] = []
-        started: dict[str, float] = {}
-        numbers, now = itertools.count(), 0.0
+        events: list[tuple[float, int, str, int]] = []
+        started: dict[str, tuple[float, int]] = {}
+        qualities: defaultdict[str, float] = defaultdict(np.random.default_rng(0).random)
+        numbers, now, schedule = itertools.count(), 0.0, Schedule()
         work.slots = places
+
+        def train(wanted: Wanted, epoch: int, setup: float = 0.0) -> None:
+            budget = wanted.trial.recipe.intervals
+            stop = next((rung for rung in ledger.rungs(wanted, budget) if rung > epoch), budget)
+            ends = now + setup + self._pace(wanted)[1] * (stop - epoch)
+            heapq.heappush(events, (ends, next(numbers), wanted.trial.trial_id, stop))
+
         hand = work.next()
         while True:
             # As with Ray, one trial waits in hand, chosen before its place is free.
             while hand and len(started) < places:
-                trial_id, before = hand.trial.trial_id, work.done(hand)
-                setup, interval = self._pace(hand)
-                work.start(trial_id)
-                started[trial_id] = now
-                stop = _next_look(hand, before, rule if ledger.stages.group(hand) else None)
-                ends = now + setup + interval * (stop - before)
-                heapq.heappush(events, (ends, next(numbers), trial_id, stop, generator.random()))
+                work.start(hand.trial.trial_id)
+                started[hand.trial.trial_id] = now, work.done(hand)
+                train(hand, work.done(hand), setup=self._pace(hand)[0])
                 hand = work.next()
             if not events:
                 break
-            now, _, trial_id, epoch, quality = heapq.heappop(events)
+            now, _, trial_id, epoch = heapq.heappop(events)
             wanted = work.running[trial_id]
-            if work.reached(trial_id, epoch, quality, epoch == wanted.trial.recipe.intervals):
-                stop = _next_look(wanted, epoch, rule)
-                ends = now + self._pace(wanted)[1] * (stop - epoch)
-                heapq.heappush(events, (ends, next(numbers), trial_id, stop, quality))
+            is_last = epoch == wanted.trial.recipe.intervals
+            ledger.rows.update(trial_id, {"epochs_done": epoch})
+            if work.reached(trial_id, epoch, qualities[trial_id], is_last):
+                train(wanted, epoch)
             else:
-                schedule.stays.append(Stay(wanted, started.pop(trial_id), now, epoch))
+                since, before = started.pop(trial_id)
+                schedule.stays.append(Stay(wanted, since, now, epoch - before))
                 hand = hand or work.next()
         schedule.wanted = [*ledger.stages.wanted.values()]
         return schedule
-
-    def epochs(self, stays: Iterable[Stay]) -> int:
-        """Return the epochs that are trained, what is recorded left out."""
-        done = self.ledger.history.epochs_done
-        return sum(stay.intervals - done(stay.wanted.trial.trial_id) for stay in stays)
 
     def band(self, stays: Iterable[Stay]) -> tuple[float, float, dict[str, float]]:
         """Return the factors of the range's ends, and the shares of what the times rest on."""

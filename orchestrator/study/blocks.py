@@ -28,7 +28,7 @@ def _compared(value: Any) -> Any:
 
 
 class EarlyStopping(Settings):
-    """Asynchronous successive halving (Li et al., MLSys 2020), one race per group of trials."""
+    """Successive halving, one race per group of trials."""
 
     compare: Annotated[Literal["cell"] | list[str], BeforeValidator(_compared)] = "cell"
     """Which trials compete: those of one `cell`, those that share the levels of the factors named,
@@ -36,14 +36,14 @@ class EarlyStopping(Settings):
     grace: Count = 1
     """Evaluation intervals that every trial is sure of: the first rung."""
     reduction_factor: Annotated[int, Field(ge=2, lt=2**53), *NUMBER] = 3
-    """Each rung keeps about one in so many, and the next is so many times later."""
+    """Each rung keeps one in so many, and so many at least; the next is so many times later."""
 
-    def is_rung(self, epoch: int) -> bool:
-        """Return whether trials are compared at an epoch (evaluation interval)."""
-        rung = self.grace
-        while rung < epoch:
-            rung *= self.reduction_factor
-        return rung == epoch
+    def rungs(self, budget: int) -> list[int]:
+        """Return the epochs (evaluation intervals) below a budget at which trials are compared."""
+        rungs = [self.grace]
+        while rungs[-1] < budget:
+            rungs.append(rungs[-1] * self.reduction_factor)
+        return rungs[:-1]
 
 
 class OwnMetric(Settings):

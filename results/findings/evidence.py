@@ -6,7 +6,7 @@ from typing import Any
 from results.analysis.analysis import Analysis
 from results.analysis.runs import by_cell, measured_trials, records_of
 from results.findings import rules
-from results.findings.finding import Finding, Severity, error, note, warning
+from results.findings.finding import Finding, error, note, warning
 from results.phrases import cell_key, cell_name, few, listed
 from results.records import Stage, Status
 from results.statistics.curves import ill_behaved
@@ -56,8 +56,7 @@ def _missing(study: Analysis) -> Iterator[Finding]:
             if to_come:
                 what = "nothing while the study runs, else run it again"
             advice = f"{what}; comparisons leave the cell out"
-        severity = Severity.NOTE if to_come else Severity.ERROR
-        yield Finding(severity, code, evidence, advice, cell_name(row, factors))
+        yield (note if to_come else error)(code, evidence, advice, cell_name(row, factors))
 
 
 def _fate(seed: int, trial: dict[Any, Any] | None) -> str:
@@ -87,19 +86,14 @@ def _stopped(study: Analysis) -> Iterator[Finding]:
     is_search = (study.wanted["stage"] == Stage.SEARCH) & (not study.design.race)
     for cell, own in study.by_cell(study.wanted[is_search]):
         epochs = own.loc[own["status"] == Status.STOPPED, "stopped_at_epoch"]
-        if epochs.empty:
-            continue
-        done = int((own["status"] == Status.COMPLETED).sum())
-        yield Finding(
-            Severity.WARNING if done == 1 else Severity.NOTE,
-            "stopped-search",
-            f"{len(epochs)} of {len(own)} recipes were stopped early (epochs {epochs.min():g} to "
-            f"{epochs.max():g}); the recipe was chosen among {done} that completed",
-            "a larger grace or a smaller reduction_factor leaves it more to choose from"
-            if done == 1
-            else "nothing: stopped recipes enter no comparison",
-            cell,
-        )
+        if len(epochs) and (own["status"] == Status.COMPLETED).sum() == 1:
+            yield warning(
+                "stopped-search",
+                f"{len(epochs)} of {len(own)} recipes were stopped early (epochs {epochs.min():g} "
+                f"to {epochs.max():g}), and one alone completed",
+                "a larger grace, or compare: cell, leaves it more to choose from",
+                cell,
+            )
 
 
 def _few_seeds(study: Analysis) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from results.analysis.analysis import Analysis
 from results.analysis.fitting import Fit, curve_arrays
 from results.analysis.runs import records_of
 from results.findings import rules
-from results.findings.finding import Finding, Severity, error, note, warning
+from results.findings.finding import Finding, error, note, warning
 from results.phrases import cell_name, count, few, listed
 from results.records import Stage, Status
 
@@ -48,8 +48,7 @@ def _divergence(study: Analysis) -> Iterator[Finding]:
     )
     for row in wanted[broken].to_dict("records"):
         losing = not study.design.race and not row["measured"] and row["stage"] == Stage.SEARCH
-        yield Finding(
-            Severity.NOTE if losing else Severity.ERROR,
+        yield (note if losing else error)(
             "diverged",
             f"seed {row['seed']}, lr {row['lr']:g}: {str(row['error']).splitlines()[0]}",
             "a recipe of the search that lost; nothing to do"
@@ -158,8 +157,7 @@ def _spikes(study: Analysis) -> Iterator[Finding]:
         worst = int(max(hits, key=lambda hit: loss[hit] / before[hit - 1]))
         at_end = hits[-1] == loss.size - 1
         run = study.runs.iloc[place]
-        yield Finding(
-            Severity.WARNING if at_end else Severity.NOTE,
+        yield (warning if at_end else note)(
             "loss-spike",
             f"seed {run['seed']}: validation loss {loss[worst]:.3g} at epoch "
             f"{worst + 1}, {loss[worst] / before[worst - 1]:.0f} times its "

@@ -1,7 +1,6 @@
 """What every page is made of: templates beside this package, figures and scripts held within."""
 
 import base64
-import gzip
 import hashlib
 import io
 import json
@@ -166,11 +165,6 @@ def vega() -> str:
 def data_address(kind: str, content: bytes) -> str:
     """Return a picture, of the kind png, jpeg or svg+xml, as an address that a page holds."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def packed(script: str) -> str:
-    """Return a script as gzip in base64: less than half of its size in a page."""
-    return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
 
 
 def write_figure(folder: Location, name: str, figure: "Figure") -> dict[str, bytes]:

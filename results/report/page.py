@@ -1,5 +1,7 @@
 """The report: its page, which needs nothing else and asks for nothing, and the files beside it."""
 
+import base64
+import gzip
 import math
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -112,7 +114,7 @@ def render(
         "page.html.j2",
         [html.resource(name) for name in _SCRIPTS],
         [library],
-        library=html.packed(library),
+        library=base64.b64encode(gzip.compress(library.encode(), mtime=0)).decode(),
         run=run,
         study=study,
         answer=answer,

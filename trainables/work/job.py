@@ -174,6 +174,8 @@ class Job:
         kept = done and self._task.keep_checkpoints != "none"
         # Only whole states are reused, merged, and gone on from by other versions.
         due = self._is_within or self._unsaved_seconds >= self._task.checkpoint_seconds
+        if learner.epoch in self._task.rungs and not done:
+            due |= self._unsaved_seconds >= max(_WORTH_SAVING, self._saving_seconds)
         best = self._task.keep_checkpoints in ("best", "all")
         shared = self._shared if learner.epoch == self._trial.recipe.shared_intervals else None
         if kept or due or best or shared:

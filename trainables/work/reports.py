@@ -38,6 +38,8 @@ class Task(BaseModel):
     checkpoint_seconds: float
     keep_checkpoints: str
     """States that outlive the trial: none, last, best or all."""
+    rungs: tuple[int, ...] = ()
+    """Epochs after which it may have to give its place to others and go on later."""
     places: tuple[str, int] | None = None
     """The places for trials on its machine, where they are lent: a folder, and how many."""
     folders: tuple[str, ...] = ()

@@ -47,7 +47,7 @@ def test_a_directory_that_is_not_there_has_no_history(tmp_path: Path) -> None:
     history = History(Store(tmp_path / "none"))
     assert len(history.trials) == history.last_sequence == history.epochs_done("a") == 0
     assert history.status("a") is None
-    assert history.rows("a") == [*history.arrivals()] == []
+    assert history.rows("a") == []
     assert not has(history, "a", 0)
 
 
@@ -67,12 +67,7 @@ def test_rows_by_trial_and_epoch_whatever_their_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(history.column("b", "val_accuracy"), [0.1, 0.4])
     np.testing.assert_array_equal(history.column("a", "seconds"), [1.0, 1.0])
     assert [row["val_accuracy"] for row in history.rows("a")] == [0.2, 0.3]
-    assert [*history.arrivals()] == [
-        ("b", 1, 0.1),
-        ("a", 1, 0.2),
-        ("a", 2, 0.3),
-        ("b", 2, 0.4),
-    ]
+    assert [history.score("b", epoch) for epoch in (1, 2)] == [0.1, 0.4]
     assert history.status("a") is Status.RUNNING
 
 
@@ -144,7 +139,6 @@ def test_a_whole_study_is_read_back(tmp_path: Path) -> None:
     history, rows, recorded = History(Store(tmp_path)), epochs(tmp_path), trials(tmp_path)
     assert len(history.trials) == len(recorded)
     assert history.last_sequence == len(rows) == rows.sequence.max()
-    assert [trial_id for trial_id, _, _ in history.arrivals()] == rows.trial_id.tolist()
     for trial_id, curve in rows.groupby("trial_id"):
         assert history.epochs_done(str(trial_id)) == len(curve)
         np.testing.assert_array_equal(

@@ -245,7 +245,12 @@ def test_a_failed_recipe_leaves_its_cell_complete(tmp_path: Path) -> None:
 def test_a_recipe_that_completes_without_a_number_is_not_measured(tmp_path: Path) -> None:
     # 1e-4 comes first and ends with NaN as its validation accuracy.
     search = {"lr": [1e-4, 1e-3, 1e-2]}
-    declared = study(trainable="faulty:WithoutNumber", data={"source": "digits"}, search=search)
+    declared = study(
+        trainable="faulty:WithoutNumber",
+        data={"source": "digits"},
+        search=search,
+        early_stopping="none",
+    )
     assert run(declared, tmp_path).exit_code == 0
     rows = trials(tmp_path)
     assert rows[rows.lr == 1e-4].final_val_accuracy.isna().all()
