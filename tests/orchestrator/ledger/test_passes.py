@@ -371,6 +371,32 @@ def test_cut_at_any_moment_and_gone_on_the_tables_are_those_of_one_run(
     assert sequence.is_unique
 
 
+@pytest.mark.parametrize("places", [3, 40])
+@pytest.mark.parametrize("compare", ["cell", ["fraction"], []])
+def test_no_order_and_no_number_of_places_changes_what_is_stopped(
+    tmp_path: Path, places: int, compare: Any
+) -> None:
+    declared = searched(early_stopping={"compare": compare})
+    run(declared, tmp_path / "whole")
+    out, generator = tmp_path / "mixed", random.Random(places)
+    Store(out).write_study(declared.written())
+    work = a_pass(declared, out)
+    recorder = recorder_of(work)
+    jobs: dict[str, Job] = {}
+    while not work.is_finished:
+        while len(jobs) < places and (wanted := work.next()):
+            trial_id = wanted.trial.trial_id
+            jobs[trial_id] = Job(work.task(wanted, Store(out).checkpoints))
+            work.start(trial_id)
+        trial_id = generator.choice(list(jobs))
+        if not work.result(trial_id, jobs[trial_id].step()):
+            del jobs[trial_id]
+        recorder.flush()
+    recorder.flush(force=True)
+    assert "stopped" in set(trials(out).status)
+    assert_same_tables(tmp_path / "whole", out)
+
+
 class Killed(BaseException):
     pass
 

@@ -72,6 +72,22 @@ def test_from_start_to_end(tmp_path: Path) -> None:
     assert results[0].facts["n_parameters"] > 0
 
 
+@pytest.mark.parametrize("worth", [0.0, 3600.0])
+def test_where_a_trial_may_have_to_wait_its_state_is_kept_if_it_took_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worth: float
+) -> None:
+    monkeypatch.setattr("trainables.work.job._WORTH_SAVING", worth)
+    whole = metrics(finish(Job(task(tmp_path / "whole"))))
+    asked = task(tmp_path, checkpoint_seconds=3600.0, rungs=(2,))
+    waiting = Job(asked)
+    for kept in ([], ["000002"], ["000002"]):
+        waiting.step()
+        assert states(tmp_path / asked.trial.trial_id) == ([] if worth else kept)
+    # With a state or without, it goes on to the same end.
+    going_on = finish(Job(asked.model_copy(update={"recorded": 3})))
+    assert metrics(going_on)[-1] == whole[-1]
+
+
 @pytest.mark.parametrize("saved", [1, 2, 3, 4])
 @pytest.mark.parametrize("recorded", [0, 1, 2, 3, 4])
 def test_gone_on_from_any_checkpoint_with_any_rows_recorded(
