@@ -135,9 +135,12 @@ class Proposer:
                 # It was proposed while other trials were under way.
                 self._forget(cell, asked)
                 asked = self._asked_for(cell, draw)
-            wanted = self._take(cell, asked)
-            if wanted and (outcome := recorded_outcome(history, self._study, wanted)):
-                self.tell(wanted, outcome)
+            if wanted := self._take(cell, asked):
+                outcome, rule = recorded_outcome(history, self._study, wanted), self._study.stopping
+                if not outcome and rule and rule.grace <= history.epochs_done(row["trial_id"]):
+                    outcome = Outcome(Status.STOPPED, history.score(row["trial_id"], rule.grace))
+                if outcome:
+                    self.tell(wanted, outcome)
 
     def _holds(self, draw: dict[str, Any]) -> bool:
         """Return whether the search, as it is asked for now, could propose a draw."""

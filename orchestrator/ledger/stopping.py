@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from orchestrator.study.blocks import EarlyStopping
@@ -100,14 +101,16 @@ class Races:
         decided: dict[str, Stop | None] = {}
         while self._rule and self._changed:
             group = self._changed.pop()
-            members = self._members[group]
+            members, factor = self._members[group], self._rule.reduction_factor
             # Whoever stops at one rung is not awaited at those after it.
             for epoch, held in sorted(self._held[group].items()):
                 # The last to join are likely the last to come.
-                late = (name for name in reversed(members) if name not in held)
-                if any(epoch <= members[name] for name in late):
+                late = (each for each in reversed(members.items()) if each[0] not in held)
+                coming = len([*islice((each for each in late if epoch <= each[1]), factor)])
+                # Where so few can come, all go on, and nobody waits.
+                if coming and len(held) + coming > factor:
                     continue
-                cutoff = cutoff_of([*held.values()], self._rule.reduction_factor)
+                cutoff = cutoff_of([*held.values()], factor)
                 for trial_id in [name for name in held if self.waiting.get(name) == epoch]:
                     del self.waiting[trial_id]
                     decided[trial_id] = None

@@ -191,10 +191,7 @@ def _idle_stopping(study: Study, stages: Stages) -> Iterator[Finding]:
         why = "without search nothing competes inside a cell"
         advice = "add a search, or compare: [fraction] for a race"
     elif largest <= rule.reduction_factor:
-        why = (
-            f"at most {largest} trials compete and {rule.reduction_factor} at least go on from "
-            "each rung"
-        )
+        why = f"at most {largest} trials compete, and {rule.reduction_factor} at least pass a rung"
         advice = "search more recipes, or lower reduction_factor"
     elif longest and rule.grace >= longest:
         why = (

@@ -40,11 +40,6 @@ class Curve:
         """Whether a rule might have trained it beyond what is recorded."""
         return not self.failed and self.done < self.budget
 
-    @property
-    def asked(self) -> int:
-        """Intervals that training takes where no rule stops it."""
-        return self.done if self.failed else self.budget
-
 
 @dataclass(frozen=True)
 class Replay:
@@ -148,9 +143,10 @@ def replay(study: Study, curves: Sequence[Curve], rule: EarlyStopping) -> Replay
         if (best := _winner(contest))
     ]
     won = [(best, chosen) for best, chosen in pairs if chosen]
-    asked = sum(curve.asked for curve in curves)
+    asked = sum(curve.done if curve.failed else curve.budget for curve in curves)
     trained = sum(stopped.get(curve.trial_id, curve.done) for curve in curves)
-    unknown = sum(curve.asked - curve.done for curve in curves if curve.trial_id not in stopped)
+    cut = [curve for curve in curves if curve.is_cut and curve.trial_id not in stopped]
+    unknown = sum(curve.budget - curve.done for curve in cut)
     size, (worst, _) = abs(study.metric.scale), study.metric.bounds
     ends = [[size * curve.scores[-1] for curve in pair] for pair in won]
     # A winner that diverged is as bad as one that is always wrong.
