@@ -114,8 +114,8 @@ class Pass:
         if trial_id is None:
             return None
         wanted = self.running[trial_id] = self.ledger.stages.wanted[trial_id]
-        waiting = len(self._queue) + len(self.ledger.races.waiting)
-        self._spread(wanted.trial, waiting + len(self.running))
+        others = len(self._queue) + len(self.ledger.races.waiting)
+        self._spread(wanted.trial, others + len(self.running))
         self.allowance.take(trial_id, self._left(wanted), self.share(wanted.trial))
         return wanted
 
