@@ -167,6 +167,7 @@ def follow(submission: Submission, show: Callable[[str], None]) -> int:
                     f"{error} The job may be going on: scalestudy status {submission.words}"
                 ) from None
         else:
+            lost = None
             if standing.exit_code is not None:
                 return standing.exit_code
             if standing.has_ended:

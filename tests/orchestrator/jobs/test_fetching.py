@@ -57,6 +57,33 @@ def test_a_job_that_failed_before_it_began_is_no_lost_connection() -> None:
     assert shown == ["some text\n"]
 
 
+class Outages(FakeDashboard):
+    """Loses its connection twice while the job prints nothing; then the job ends."""
+
+    looks = 0
+
+    async def log(self, job: str) -> Any:
+        self.looks += 1
+        if self.looks in (1, 3):
+            raise RunError("the connection is lost.")
+        if self.looks == 4:
+            self.status, self.code = "SUCCEEDED", 0
+        for text in ():
+            yield text
+
+
+def test_each_lost_connection_is_waited_for_as_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += 40.0
+
+    clock = SimpleNamespace(monotonic=lambda: now, sleep=sleep)
+    monkeypatch.setattr("orchestrator.jobs.submission.time", clock)
+    assert follow(Submission(cast(Dashboard, Outages()), "job-1"), str) == 0
+
+
 @pytest.mark.parametrize(
     ("status", "code", "exit_code", "said"),
     [
